@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* backend.h: int8 operations and the plugins that run them. */
+#ifndef QATKIT_BACKEND_H
+#define QATKIT_BACKEND_H
+
+#include "plugin.h"
+#include "tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum qk_op_kind {
+  QK_OP_CONV2D = 1,     /* x u8 (N,H,W,C) -> u8 (N,P,Q,K) */
+  QK_OP_LINEAR = 2,     /* x u8 (N,C) -> u8 (N,K), or f32 (N,K) */
+  QK_OP_ADD = 3,        /* a, b u8 of one shape -> u8 */
+  QK_OP_CONCAT = 4,     /* u8 (N,…,C_i) -> u8 (N,…,sum C_i), last axis */
+  QK_OP_MAXPOOL2D = 5,  /* u8 -> u8, same grid */
+  QK_OP_AVGPOOL2D = 6,  /* u8 -> u8, same grid; qk_mean_quantized */
+  QK_OP_CLAMP = 7,      /* u8 -> u8, same grid; to lo..hi */
+  QK_OP_RESHAPE = 8,    /* same bytes, other shape */
+  QK_OP_QUANTIZE = 9,   /* f32 -> u8; qk_quantize */
+  QK_OP_DEQUANTIZE = 10, /* u8 -> f32; qk_dequantize */
+  QK_OP_REQUANTIZE = 11  /* u8 -> u8 on another grid; qk_regrid */
+};
+
+/* "conv2d", …; NULL for an unknown value. */
+QK_PUBLIC const char *qk_op_kind_name (enum qk_op_kind kind);
+
+#define QK_OP_MAX_INPUTS 16
+
+/* One int8 operation, complete.  The formulas are those of numeric.h.
+ * Arrays are borrowed and live as long as the model. */
+struct qk_op {
+  enum qk_op_kind kind;
+  const char *name; /* the node's, for messages */
+  int n_in;
+  struct qk_qparams in_q[QK_OP_MAX_INPUTS];
+  struct qk_qparams out_q; /* scale 0 when the output is f32 */
+  /* Bounds of the output's integers, activation clamp included. */
+  int32_t lo, hi;
+
+  /* Window: conv2d, maxpool2d, avgpool2d.  Input outside the picture counts
+   * as real 0 (the integer zero_point) for convolution, and not at all for
+   * pooling (unless count_pad, which counts it as real 0 in averages). */
+  int kernel_h, kernel_w, stride_h, stride_w;
+  int pad_top, pad_left, pad_bottom, pad_right;
+  int dilation_h, dilation_w;
+  int groups;
+  bool count_pad;
+
+  /* conv2d: weight (K,R,S,C/groups); linear: weight (K,C).
+   * out = qk_requantize (sum (a - z_in) * w + bias[k], multiplier[k], …), or,
+   * with out_q.scale 0, (float) acc * multiplier[k].  |acc| < 2^31 is
+   * guaranteed for every input. */
+  int64_t in_channels, out_channels;
+  const int8_t *weight;
+  const int32_t *bias;
+  const float *multiplier;
+};
+
+/* Multiply-accumulates of one picture given the shapes (dims[0] = 1). */
+QK_PUBLIC int64_t qk_op_macs (const struct qk_op *op,
+                              const struct qk_shape *in,
+                              const struct qk_shape *out);
+
+/* What a backend is like on this machine; decides the default qconfig. */
+struct qk_backend_caps {
+  bool per_channel;     /* weights per output channel by default */
+  int activation_bits;  /* 7 or 8: what runs fast here */
+  bool exact;           /* gives the bytes of numeric.h */
+  const char *cpu_level; /* static text: "avx2", "avx512vnni", "portable" */
+};
+
+/* Threads: a kernel runs from one thread at a time and may use up to the
+ * number of threads given (OpenMP); any number gives the same bytes. */
+struct qk_backend_class {
+  struct qk_class cls;
+
+  /* Describe this machine.  -ENOTSUP with a sentence naming the missing CPU
+   * level or library, and what to choose instead, if it cannot run here. */
+  int (*probe) (struct qk_backend_caps *caps);
+
+  /* Make an instance for up to THREADS threads; *self belongs to the
+   * library: destroy. */
+  int (*create) (const struct qk_config *cfg, int threads, void **self);
+  /* Accepts NULL; after all kernels were released. */
+  void (*destroy) (void *self);
+
+  /* 0 if this op can run, -ENOTSUP with the reason if not: it then falls
+   * back to the reference backend, which is reported. */
+  int (*supports) (void *self, const struct qk_op *op,
+                   const struct qk_shape *in, const struct qk_shape *out);
+
+  /* Pack the op once for inputs of shapes IN (op->n_in of them, dims[0] is
+   * the largest batch) and output OUT.  *SCRATCH receives the bytes of
+   * scratch memory run needs.  *kernel belongs to the library: release. */
+  int (*prepare) (void *self, const struct qk_op *op,
+                  const struct qk_shape *in, const struct qk_shape *out,
+                  void **kernel, size_t *scratch);
+  /* Accepts NULL. */
+  void (*release) (void *self, void *kernel);
+
+  /* Run a batch of N pictures, 1 <= N <= dims[0].  Buffers are dense,
+   * aligned to 64 bytes; nothing outside them is read or written. */
+  void (*run) (void *self, void *kernel, int64_t n, const void *const *in,
+               void *out, void *scratch);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QATKIT_BACKEND_H */

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fakequant.h: turns a range into a grid, and gradients through it. */
+#ifndef QATKIT_FAKEQUANT_H
+#define QATKIT_FAKEQUANT_H
+
+#include "observer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define QK_FQ_MAX_PARAMS 4
+
+/* A learnable parameter of a fake-quantizer (the step size of LSQ, the
+ * clipping level of PACT); the library owns its value and gradient, trains
+ * it with the optimizer and keeps it in checkpoints. */
+struct qk_fq_param {
+  const char *name; /* static */
+  size_t count;     /* elements */
+  float initial;    /* value before init, if there is one */
+};
+
+/* Learnable parameters during a call: value[i] and grad[i] in the order
+ * params declared them; grad is NULL outside backward. */
+struct qk_fq_params {
+  int n;
+  float *value[QK_FQ_MAX_PARAMS];
+  float *grad[QK_FQ_MAX_PARAMS];
+};
+
+/* Forward is always the affine grid of numeric.h (so that what is trained
+ * converts to int8 without a difference):
+ *   q = clamp (rne (t (x) / scale) + zero_point, qmin, qmax)
+ * A class chooses scale and zero_point (qparams), may reshape the numbers
+ * first (transform) and may replace the gradient (backward).
+ * x is seen as channels blocks of n/channels contiguous elements. */
+struct qk_fakequant_class {
+  struct qk_class cls;
+
+  /* Make an instance; *self belongs to the library: destroy. */
+  int (*create) (const struct qk_config *cfg,
+                 const struct qk_quant_info *info, void **self);
+  /* Accepts NULL. */
+  void (*destroy) (void *self);
+
+  /* Declare learnable parameters; returns how many (<= QK_FQ_MAX_PARAMS).
+   * (optional; default: none) */
+  int (*params) (void *self, struct qk_fq_param *out);
+
+  /* Set the parameters from the first batch seen in training (LSQ:
+   * 2 mean |x| / sqrt (qmax)).  (optional; default: values stay initial) */
+  int (*init) (void *self, struct qk_fq_params *p, const float *x, size_t n);
+
+  /* Scale and zero_point of each channel, from the observer's range (arrays
+   * of channels floats; NULL when there is no observer or it has seen
+   * nothing) or from the parameters.  out[i].qmin and qmax are preset.
+   * Called after every change of either.  The library refuses scales that
+   * are not positive and finite, and zero_points outside qmin..qmax.
+   * (optional; default: qk_calculate_qparams) */
+  int (*qparams) (void *self, const struct qk_fq_params *p, const float *min,
+                  const float *max, struct qk_qparams *out);
+
+  /* y = t (x), before the grid; weights only.
+   * (optional; default: y = x) */
+  int (*transform) (void *self, const float *x, size_t n, float *y);
+
+  /* dx = gradient of the loss by x, from dy by the fake-quantized value;
+   * adds to p->grad.  dx may be dy.  Runs on the whole tensor at once.
+   * (optional; default: the clipped straight-through estimator,
+   * dx = dy where qmin <= rne (x / scale) + zero_point <= qmax, else 0; layers
+   * then fuse it into their own loops) */
+  int (*backward) (void *self, const struct qk_fq_params *p,
+                   const struct qk_qparams *q, const float *x,
+                   const float *dy, float *dx, size_t n);
+
+  /* (optional; default: no state)  See qk_state_add. */
+  int (*state) (void *self, struct qk_state *st);
+};
+
+/* PyTorch's observer._calculate_qparams for one channel, all in float32,
+ * eps = 2^-23, min and max first widened to include 0:
+ *   affine:    scale = max ((max - min) / (qmax - qmin), eps)
+ *              zero_point = clamp (qmin - rne (min / scale), qmin, qmax)
+ *   symmetric: scale = max (max (-min, max) / ((qmax - qmin) / 2), eps)
+ *              zero_point = 0
+ * out->qmin and out->qmax are given by the caller.  -EDOM when a bound is not
+ * finite or min > max. */
+QK_PUBLIC int qk_calculate_qparams (float min, float max, bool symmetric,
+                                    struct qk_qparams *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QATKIT_FAKEQUANT_H */

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* format.h: plugins that read and write files of named tensors. */
+#ifndef QATKIT_FORMAT_H
+#define QATKIT_FORMAT_H
+
+#include "plugin.h"
+#include "tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One named tensor.  When read, name and data belong to the open file and
+ * data may not be aligned: copy it out. */
+struct qk_format_entry {
+  const char *name;
+  struct qk_tensor tensor;
+};
+
+/* One pair of text metadata. */
+struct qk_format_meta {
+  const char *key;
+  const char *value;
+};
+
+struct qk_format_class {
+  struct qk_class cls;
+
+  /* File name endings, NULL-terminated: ".safetensors". */
+  const char *const *suffixes;
+
+  /* Open and check the whole structure; the file is untrusted.
+   * *self belongs to the library: close.  -EBADMSG for a damaged file. */
+  int (*open) (const char *path, void **self);
+  void (*close) (void *self); /* accepts NULL */
+  int64_t (*count) (void *self);
+  /* Entry I (0 <= I < count); borrowed, lives until close. */
+  int (*entry) (void *self, int64_t i, struct qk_format_entry *out);
+  /* Value of a metadata key; NULL if there is none.  Borrowed. */
+  const char *(*metadata) (void *self, const char *key);
+
+  /* Write a file through FD (positioned at 0, to be filled from the start;
+   * the library fsyncs, renames and closes it).
+   * (optional; default: read only) */
+  int (*write) (int fd, const struct qk_format_entry *entries, int64_t n,
+                const struct qk_format_meta *meta, int n_meta);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QATKIT_FORMAT_H */

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* graph.h: building a network, as model plugins do. */
+#ifndef QATKIT_GRAPH_H
+#define QATKIT_GRAPH_H
+
+#include "layer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct qk_graph;
+
+/* The network's input, pictures of (H,W,C); returns the value's id. */
+QK_PUBLIC int qk_graph_input (struct qk_graph *g, int64_t height,
+                              int64_t width, int64_t channels);
+
+/* Append a node that applies LAYER to the values IN; returns the id of its
+ * output value, or a negative errno value (which may be passed on as an
+ * input: the first error sticks).
+ * NAME prefixes the parameters ("features.0.0" gives
+ * "features.0.0.weight"); FMT makes the layer's options, "stride=2 bias=no". */
+QK_PUBLIC int qk_graph_node (struct qk_graph *g, const char *name,
+                             const char *layer, const int *in, int n_in,
+                             const char *fmt, ...) QK_PRINTF (6, 7);
+
+/* Shape of a value for one picture (dims[0] = 1); NULL if there is none. */
+QK_PUBLIC const struct qk_shape *qk_graph_shape (const struct qk_graph *g,
+                                                 int value);
+
+/* Say which value holds the logits (N,classes). */
+QK_PUBLIC int qk_graph_output (struct qk_graph *g, int value);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QATKIT_GRAPH_H */

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* layer.h: a differentiable operation, and how it meets quantization. */
+#ifndef QATKIT_LAYER_H
+#define QATKIT_LAYER_H
+
+#include "backend.h"
+#include "quantizer.h"
+#include "rng.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- parameters ------------------------------------------------------*/
+
+enum qk_param_flags {
+  QK_PARAM_TRAINED = 1,  /* has a gradient, moved by the optimizer */
+  QK_PARAM_BUFFER = 2,   /* running statistics: kept, not trained */
+  QK_PARAM_NO_DECAY = 4, /* biases, batch-norm: no weight decay if asked */
+  QK_PARAM_WEIGHT = 8    /* the one a weight quantizer is put on */
+};
+
+/* How a PyTorch tensor of the same name is laid out. */
+enum qk_param_layout {
+  QK_LAYOUT_SAME = 0, /* same axes */
+  QK_LAYOUT_OIHW = 1  /* ours is (K,R,S,C), theirs (K,C,R,S) */
+};
+
+enum qk_param_init {
+  QK_INIT_ZERO = 0,
+  QK_INIT_ONE = 1,
+  QK_INIT_KAIMING_NORMAL = 2, /* normal, std sqrt (2 / fan), He 2015 */
+  QK_INIT_NORMAL = 3,         /* normal, std init_value */
+  QK_INIT_UNIFORM = 4         /* uniform in +-init_value */
+};
+
+struct qk_param_spec {
+  const char *name; /* "weight"; static */
+  struct qk_shape shape;
+  unsigned flags;
+  enum qk_param_layout layout;
+  enum qk_param_init init;
+  float init_value; /* fan for KAIMING_NORMAL, else see above */
+};
+
+#define QK_LAYER_MAX_PARAMS 8
+
+/* ---- what a layer is, for the passes ---------------------------------*/
+
+enum qk_role {
+  QK_ROLE_OTHER = 0,
+  QK_ROLE_WEIGHTED = 1,  /* multiplies by a weight; may absorb what follows */
+  QK_ROLE_BATCHNORM = 2, /* y = gamma (x - mean) / sqrt (var + eps) + beta */
+  QK_ROLE_CLAMP = 3,     /* y = min (max (x, lo), hi) */
+  QK_ROLE_SAME_GRID = 4, /* output lies on the input's grid: pooling,
+                            flatten, dropout; gets no quantizer of its own */
+  QK_ROLE_LOSS = 5       /* in: logits, labels; out: f32 (1) */
+};
+
+struct qk_layer_traits {
+  enum qk_role role;
+  float lo, hi;         /* CLAMP; +-INFINITY = no bound */
+  float eps, momentum;  /* BATCHNORM */
+  int64_t macs;         /* multiply-accumulates for one picture */
+};
+
+/* Batch-norm parameters in the order BATCHNORM layers declare them and a
+ * layer that absorbed one gets them appended to its own. */
+enum { QK_BN_GAMMA, QK_BN_BETA, QK_BN_MEAN, QK_BN_VAR, QK_BN_PARAMS };
+
+/* ---- one call --------------------------------------------------------*/
+
+enum qk_pass_flags {
+  QK_PASS_TRAIN = 1,      /* dropout active; keep what backward needs */
+  QK_PASS_BATCH_STATS = 2 /* batch-norm uses and updates batch statistics;
+                             without it the running ones are used */
+};
+
+/* Everything a layer works on.  All borrowed for the call.  Batch size is
+ * in[0].shape.dims[0] and may be smaller than at setup. */
+struct qk_layer_io {
+  unsigned flags; /* enum qk_pass_flags */
+  int threads;    /* use up to so many (OpenMP) */
+
+  int n_in;
+  const struct qk_tensor *in; /* f32, or u8 with a grid (see quantized) */
+  struct qk_tensor *out;      /* dtype, shape and data set by the library */
+
+  int n_params;
+  const struct qk_tensor *param; /* f32; BUFFER ones may be updated in
+                                    forward under QK_PASS_BATCH_STATS */
+
+  /* Quantized networks only (the slot quantized is true). */
+  struct qk_quantizer *weight_qz; /* NULL: weights stay float */
+  struct qk_quantizer *out_qz;    /* NULL: out is f32 or on in[0]'s grid */
+
+  void *saved;      /* forward writes, backward reads; size from setup */
+  void *workspace;  /* scratch for one call; size from setup */
+
+  /* backward only */
+  const struct qk_tensor *dout;   /* f32, gradient by out */
+  const struct qk_tensor *din;    /* f32 each, to be overwritten; data NULL
+                                     when that input needs no gradient */
+  const struct qk_tensor *dparam; /* f32 each, to be added to; data NULL for
+                                     buffers */
+  struct qk_rng *rng;             /* forward in training: dropout's mask */
+};
+
+/* Sizes a layer asks for, and the facts it may use to choose them. */
+struct qk_layer_setup {
+  const struct qk_shape *in; /* n_in shapes, dims[0] = largest batch */
+  const struct qk_shape *out;
+  int n_in;
+  int threads;
+  bool train;        /* backward will follow */
+  bool quantized_in; /* in[] are u8 */
+  bool quantized_out; /* out is u8 with out_qz */
+  bool quantized_weight;
+  size_t saved;     /* out: bytes kept from forward to backward */
+  size_t workspace; /* out: bytes of scratch */
+  /* out: whether backward reads in[] or out (then they are kept until it
+   * ran); both are true on entry, a layer that needs less says so. */
+  bool keep_in, keep_out;
+};
+
+struct qk_layer_class {
+  struct qk_class cls;
+
+  /* Make an instance; *self belongs to the library: destroy. */
+  int (*create) (const struct qk_config *cfg, void **self);
+  /* Accepts NULL. */
+  void (*destroy) (void *self);
+
+  /* Check the input shapes (dims[0] is the batch) and give the output's. */
+  int (*infer) (void *self, const struct qk_shape *in, int n_in,
+                struct qk_shape *out);
+
+  /* Declare own parameters (not absorbed ones); called after infer;
+   * returns how many.  (optional; default: none) */
+  int (*params) (void *self, struct qk_param_spec *out);
+
+  /* Called after infer.  (optional; default: QK_ROLE_OTHER, 0 macs) */
+  void (*describe) (void *self, struct qk_layer_traits *out);
+
+  /* Take over the work of the next layer in the graph, batch-norm or clamp
+   * (batch-norm before clamp).  0 if done; -ENOTSUP if this layer cannot.
+   * (optional; default: cannot) */
+  int (*absorb) (void *self, const struct qk_layer_traits *next);
+
+  /* Say how much memory a call needs.  (optional; default: none; keep_in
+   * and keep_out true) */
+  int (*setup) (void *self, struct qk_layer_setup *s);
+
+  int (*forward) (void *self, struct qk_layer_io *io);
+
+  /* (optional; default: not differentiable, an error in training) */
+  int (*backward) (void *self, struct qk_layer_io *io);
+
+  /* How forward meets u8 tensors.
+   * False: it only ever sees f32; around it the library dequantizes the
+   *   inputs and observes and quantizes the output.  The int8 formula must
+   *   then equal float forward + qk_quantize (true of add and concat).
+   * True: in[] may be u8 with its grid, out may be u8, and the layer itself
+   *   uses weight_qz and out_qz, and sets out->q where out has the grid of
+   *   in[0].  Required for layers with a weight and those of
+   *   QK_ROLE_SAME_GRID.  It must still do all-f32 calls. */
+  bool quantized;
+
+  /* Describe the int8 op for the conversion of a prepared network: fill kind
+   * and everything else except name, n_in, in_q, out_q (preset).  weight,
+   * bias, multiplier point to arrays made with qk_alloc that the library
+   * takes over (io->in[i].q and io->out->q hold the grids; io->param and
+   * io->weight_qz as in forward).  io->in[i].shape, io->out->shape are set, data
+   * is NULL.  (optional; default: the node stays float) */
+  int (*lower) (void *self, const struct qk_layer_io *io, struct qk_op *op);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QATKIT_LAYER_H */

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* model.h: plugins that build a network architecture. */
+#ifndef QATKIT_MODEL_H
+#define QATKIT_MODEL_H
+
+#include "graph.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What the data look like; borrowed for the call. */
+struct qk_model_request {
+  int64_t height, width, channels;
+  int classes;
+};
+
+struct qk_model_class {
+  struct qk_class cls;
+
+  /* Build the float network into the empty graph G: qk_graph_input, nodes
+   * named as in torchvision's state dict, qk_graph_output. */
+  int (*build) (const struct qk_config *cfg,
+                const struct qk_model_request *req, struct qk_graph *g);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QATKIT_MODEL_H */

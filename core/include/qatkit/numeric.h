@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* numeric.h: the numeric contract, one inline function per formula.
+ *
+ * Training in fake-quantized form and every int8 backend use these very
+ * functions (or vector forms tested to give the same bytes).  All arithmetic
+ * is IEEE binary32 in the order written, round to nearest even; compile with
+ * -ffp-contract=off and without fast-math.
+ */
+#ifndef QATKIT_NUMERIC_H
+#define QATKIT_NUMERIC_H
+
+#include <math.h>
+
+#include "tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Round half to even to an integer-valued float, as nearbyintf in the
+ * default rounding mode. */
+static inline float
+qk_rne (float x)
+{
+  return rintf (x);
+}
+
+/* clamp (r + zp, lo, hi) where r is an already rounded float.  The clamp is
+ * done in float before the conversion, so that no value is out of int's
+ * range; exact because |zp|, |lo|, |hi| <= 255.  NaN gives lo. */
+static inline int32_t
+qk_clamp_rounded (float r, int32_t zp, int32_t lo, int32_t hi)
+{
+  const float flo = (float) (lo - zp), fhi = (float) (hi - zp);
+
+  r = r > flo ? r : flo;
+  r = r < fhi ? r : fhi;
+  return (int32_t) r + zp;
+}
+
+/* Quantize a real number: q = clamp (rne (x * inv_scale) + zp, lo, hi), with
+ * inv_scale = 1.0f / scale computed once by the caller. */
+static inline int32_t
+qk_quantize (float x, float inv_scale, int32_t zp, int32_t lo, int32_t hi)
+{
+  return qk_clamp_rounded (qk_rne (x * inv_scale), zp, lo, hi);
+}
+
+static inline float
+qk_dequantize (int32_t q, float scale, int32_t zp)
+{
+  return (float) (q - zp) * scale;
+}
+
+/* Bias of a convolution or linear layer on the accumulator's grid:
+ * rne (b / (s_in * s_w)), clamped to +-2^30 so that adding it cannot
+ * overflow together with a bounded accumulator. */
+static inline int32_t
+qk_quantize_bias (float b, float s_in, float s_w)
+{
+  const float limit = 1073741824.0f;
+  float r = qk_rne (b / (s_in * s_w));
+
+  r = r > -limit ? r : -limit;
+  r = r < limit ? r : limit;
+  return (int32_t) r;
+}
+
+/* Multiplier of an output channel, M = (s_in * s_w) / s_out. */
+static inline float
+qk_multiplier (float s_in, float s_w, float s_out)
+{
+  return (s_in * s_w) / s_out;
+}
+
+/* Output of a convolution or linear layer; acc already includes the bias.
+ * ReLU and ReLU6 are the clamp: see qk_clamp_bounds. */
+static inline int32_t
+qk_requantize (int32_t acc, float multiplier, int32_t zp, int32_t lo,
+               int32_t hi)
+{
+  return qk_clamp_rounded (qk_rne ((float) acc * multiplier), zp, lo, hi);
+}
+
+/* Output of a layer whose result stays float (the logits):
+ * (float) acc * (s_in * s_w). */
+static inline float
+qk_dequantize_acc (int32_t acc, float s_in, float s_w)
+{
+  return (float) acc * (s_in * s_w);
+}
+
+/* Integer bounds of a clamp of real values to [clo, chi] on the grid Q:
+ * the quantized bounds, within qmin and qmax.  Infinite bounds stand for "no
+ * bound". */
+static inline void
+qk_clamp_bounds (const struct qk_qparams *q, float clo, float chi,
+                 int32_t *lo, int32_t *hi)
+{
+  const float inv = 1.0f / q->scale;
+
+  *lo = qk_quantize (clo, inv, q->zero_point, q->qmin, q->qmax);
+  *hi = qk_quantize (chi, inv, q->zero_point, q->qmin, q->qmax);
+}
+
+/* Sum of two quantized numbers:
+ * c = s_a * (a - z_a) + s_b * (b - z_b); clamp (rne (c * inv) + zp, lo, hi)
+ * with inv = 1.0f / s_out. */
+static inline int32_t
+qk_add_quantized (int32_t a, const struct qk_qparams *qa, int32_t b,
+                  const struct qk_qparams *qb, float inv, int32_t zp,
+                  int32_t lo, int32_t hi)
+{
+  const float x = (float) (a - qa->zero_point) * qa->scale;
+  const float y = (float) (b - qb->zero_point) * qb->scale;
+
+  return qk_quantize (x + y, inv, zp, lo, hi);
+}
+
+/* Move a quantized number to another grid (concat, requantize). */
+static inline int32_t
+qk_regrid (int32_t a, const struct qk_qparams *qa, float inv, int32_t zp,
+           int32_t lo, int32_t hi)
+{
+  return qk_quantize ((float) (a - qa->zero_point) * qa->scale, inv, zp, lo,
+                      hi);
+}
+
+/* Average pooling keeps its input's grid: SUM is the exact sum of (a - z)
+ * over the COUNT elements that count, |SUM| < 2^24. */
+static inline int32_t
+qk_mean_quantized (int32_t sum, int32_t count, int32_t zp, int32_t lo,
+                   int32_t hi)
+{
+  return qk_clamp_rounded (qk_rne ((float) sum / (float) count), zp, lo, hi);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QATKIT_NUMERIC_H */

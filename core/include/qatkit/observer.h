@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* observer.h: finds the range of values that a quantizer shall cover. */
+#ifndef QATKIT_OBSERVER_H
+#define QATKIT_OBSERVER_H
+
+#include "plugin.h"
+#include "tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What is quantized, told to an observer and a fake-quantizer at create.
+ * Borrowed for the call. */
+struct qk_quant_info {
+  const char *name;     /* "features.0.0:out", "features.0.0.weight" */
+  bool weight;          /* a parameter (int8) rather than a value (uint8) */
+  bool symmetric;       /* zero_point 0 (weights) */
+  int bits;             /* 2 to 8 */
+  int32_t qmin, qmax;   /* the integers in use */
+  int64_t channels;     /* ranges to find; 1 = per tensor */
+  int64_t per_channel;  /* elements of one channel; 0 when not known */
+};
+
+/* An observer sees x as channels blocks of n/channels contiguous elements.
+ * It sees every training batch while observing is enabled, and nothing in
+ * evaluation. */
+struct qk_observer_class {
+  struct qk_class cls;
+
+  /* Make an instance; *self belongs to the library: destroy. */
+  int (*create) (const struct qk_config *cfg,
+                 const struct qk_quant_info *info, void **self);
+  /* Accepts NULL. */
+  void (*destroy) (void *self);
+
+  /* See the N elements of X (borrowed).
+   * (optional; default: the library computes each channel's minimum and
+   * maximum and calls update_range.  At least one of the two is required.) */
+  int (*update) (void *self, const float *x, size_t n);
+
+  /* See a batch of which only the smallest and the largest value of each
+   * channel are known (arrays of channels floats, borrowed).  An observer
+   * with only this slot lets layers fold the search for the range into
+   * their own loops.  (optional; default: update is called) */
+  int (*update_range) (void *self, const float *min, const float *max);
+
+  /* The range found so far, an array of channels floats each, to be covered
+   * by the quantizer.  -ENODATA when nothing has been seen. */
+  int (*range) (void *self, float *min, float *max);
+
+  /* (optional; default: no state)  See qk_state_add. */
+  int (*state) (void *self, struct qk_state *st);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QATKIT_OBSERVER_H */

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* optimizer.h: plugins that move parameters, and learning-rate schedules. */
+#ifndef QATKIT_OPTIMIZER_H
+#define QATKIT_OPTIMIZER_H
+
+#include "plugin.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define QK_OPTIMIZER_MAX_SLOTS 4
+
+/* The facts of one step of one parameter. */
+struct qk_optimizer_step {
+  int64_t t;  /* steps taken before this one; 0 for the first */
+  float lr;   /* learning rate now: option lr times the schedule's factor */
+  bool decay; /* weight decay applies to this parameter */
+};
+
+/* Every optimizer has an option "lr" of type FLOAT. */
+struct qk_optimizer_class {
+  struct qk_class cls;
+  int (*create) (const struct qk_config *cfg, void **self);
+  void (*destroy) (void *self); /* accepts NULL */
+  /* Arrays of n floats to keep for every parameter (momentum, …), zero at
+   * first, owned by the library and kept in checkpoints. */
+  int (*slots) (void *self);
+  /* Move the N numbers W along the gradient G. */
+  void (*step) (void *self, const struct qk_optimizer_step *s, float *w,
+                const float *g, float *const *slot, size_t n);
+};
+
+struct qk_schedule_class {
+  struct qk_class cls;
+  int (*create) (const struct qk_config *cfg, void **self);
+  void (*destroy) (void *self); /* accepts NULL */
+  /* Factor on the learning rate at STEP of TOTAL steps, PER_EPOCH steps an
+   * epoch; 0 <= step < total. */
+  double (*factor) (void *self, int64_t step, int64_t total,
+                    int64_t per_epoch);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QATKIT_OPTIMIZER_H */

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qatkit.h: all public headers. */
+#ifndef QATKIT_QATKIT_H
+#define QATKIT_QATKIT_H
+
+#include "backend.h"
+#include "base.h"
+#include "context.h"
+#include "dataset.h"
+#include "fakequant.h"
+#include "format.h"
+#include "graph.h"
+#include "layer.h"
+#include "model.h"
+#include "numeric.h"
+#include "observer.h"
+#include "optimizer.h"
+#include "option.h"
+#include "plugin.h"
+#include "quantizer.h"
+#include "reporter.h"
+#include "rng.h"
+#include "tensor.h"
+
+#endif /* QATKIT_QATKIT_H */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tensor.h: dense arrays, channels last, with their quantization. */
+#ifndef QATKIT_TENSOR_H
+#define QATKIT_TENSOR_H
+
+#include "base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum qk_dtype {
+  QK_NONE = 0,
+  QK_F32 = 1,
+  QK_U8 = 2,
+  QK_I8 = 3,
+  QK_I32 = 4,
+  QK_I64 = 5,
+  QK_F64 = 6
+};
+
+/* Bytes of one element; 0 for QK_NONE or an unknown value. */
+QK_PUBLIC size_t qk_dtype_size (enum qk_dtype dtype);
+/* "f32", "u8", … ; "?" for an unknown value. */
+QK_PUBLIC const char *qk_dtype_name (enum qk_dtype dtype);
+
+#define QK_MAX_DIMS 4
+
+/* Images are (N,H,W,C), vectors (N,C), conv weights (K,R,S,C/groups) with K
+ * output channels and an R x S window, linear weights (K,C). */
+struct qk_shape {
+  int ndim;
+  int64_t dims[QK_MAX_DIMS];
+};
+
+/* Number of elements; 1 for ndim 0. */
+QK_PUBLIC int64_t qk_shape_count (const struct qk_shape *shape);
+QK_PUBLIC bool qk_shape_equal (const struct qk_shape *a,
+                               const struct qk_shape *b);
+/* "(1,160,160,3)" into BUF; returns BUF. */
+QK_PUBLIC const char *qk_shape_print (const struct qk_shape *shape, char *buf,
+                                      size_t size);
+
+/* Affine quantization of real numbers to integers:
+ *   q = clamp (rne (x * (1.0f / scale)) + zero_point, qmin, qmax)
+ *   x' = (float) (q - zero_point) * scale
+ * Activations: uint8, 0 <= qmin < qmax <= 255.  Weights: int8, zero_point 0.
+ * scale 0 means "no quantization". */
+struct qk_qparams {
+  float scale;
+  int32_t zero_point;
+  int32_t qmin;
+  int32_t qmax;
+};
+
+/* A view; who owns the data is said where a tensor is passed.  Always dense,
+ * row-major, aligned to 64 bytes when the library allocated it.  A QK_U8
+ * tensor of activations carries its quantization in q; the real value of an
+ * element is (float) (q - q.zero_point) * q.scale. */
+struct qk_tensor {
+  enum qk_dtype dtype;
+  struct qk_shape shape;
+  void *data;
+  struct qk_qparams q;
+};
+
+/* Zeroed memory aligned to 64 bytes; NULL when there is none or SIZE is
+ * absurd.  Free with qk_free. */
+QK_PUBLIC void *qk_alloc (size_t size);
+QK_PUBLIC void qk_free (void *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QATKIT_TENSOR_H */
