@@ -33,7 +33,8 @@ struct qk_shape {
   int64_t dims[QK_MAX_DIMS];
 };
 
-/* Number of elements; 1 for ndim 0. */
+/* Number of elements; 1 for ndim 0; -1 when a dimension is negative or the
+ * product overflows. */
 QK_PUBLIC int64_t qk_shape_count (const struct qk_shape *shape);
 QK_PUBLIC bool qk_shape_equal (const struct qk_shape *a,
                                const struct qk_shape *b);

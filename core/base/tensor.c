@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tensor.c: element types, shapes and memory of tensors. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "qatkit/tensor.h"
+
+size_t
+qk_dtype_size (enum qk_dtype dtype)
+{
+  switch (dtype) {
+  case QK_U8:
+  case QK_I8:
+    return 1;
+  case QK_F32:
+  case QK_I32:
+    return 4;
+  case QK_I64:
+  case QK_F64:
+    return 8;
+  case QK_NONE:
+    break;
+  }
+  return 0;
+}
+
+const char *
+qk_dtype_name (enum qk_dtype dtype)
+{
+  switch (dtype) {
+  case QK_NONE:
+    return "none";
+  case QK_F32:
+    return "f32";
+  case QK_U8:
+    return "u8";
+  case QK_I8:
+    return "i8";
+  case QK_I32:
+    return "i32";
+  case QK_I64:
+    return "i64";
+  case QK_F64:
+    return "f64";
+  }
+  return "?";
+}
+
+int64_t
+qk_shape_count (const struct qk_shape *shape)
+{
+  int64_t count = 1;
+
+  if (shape->ndim < 0 || shape->ndim > QK_MAX_DIMS)
+    return -1;
+  for (int i = 0; i < shape->ndim; i++)
+    if (shape->dims[i] < 0
+        || __builtin_mul_overflow (count, shape->dims[i], &count))
+      return -1;
+  return count;
+}
+
+bool
+qk_shape_equal (const struct qk_shape *a, const struct qk_shape *b)
+{
+  if (a->ndim != b->ndim)
+    return false;
+  for (int i = 0; i < a->ndim && i < QK_MAX_DIMS; i++)
+    if (a->dims[i] != b->dims[i])
+      return false;
+  return true;
+}
+
+const char *
+qk_shape_print (const struct qk_shape *shape, char *buf, size_t size)
+{
+  char text[QK_MAX_DIMS * 21 + 3] = "(";
+  size_t used = 1;
+
+  for (int i = 0; i < shape->ndim && i < QK_MAX_DIMS; i++)
+    used += (size_t) snprintf (text + used, sizeof text - used,
+                               "%s%" PRId64, i ? "," : "", shape->dims[i]);
+  snprintf (buf, size, "%s)", text);
+  return buf;
+}
+
+void *
+qk_alloc (size_t size)
+{
+  const long pages = sysconf (_SC_PHYS_PAGES), page = sysconf (_SC_PAGESIZE);
+  void *p;
+
+  /* More than the machine has would be granted by an overcommitting kernel
+   * and end the process when touched: refuse it here. */
+  if (size > PTRDIFF_MAX
+      || (pages > 0 && page > 0 && size / (size_t) page >= (size_t) pages))
+    return NULL;
+  if (posix_memalign (&p, 64, size ? size : 1) != 0)
+    return NULL;
+  return memset (p, 0, size);
+}
+
+void
+qk_free (void *p)
+{
+  free (p);
+}
