@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* quantizer.c: an observer and a fake-quantizer at work on one value or
+ * parameter. */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "quant/loops-priv.h"
+#include "quant/quantizer-priv.h"
+
+struct qk_quantizer {
+  struct qk_context *ctx;
+  struct qk_quant_info info; /* info.name points to name */
+  char *name;
+  bool observing;
+  bool warned;     /* of a grid without data */
+  bool range_only; /* the observer is content with ranges */
+
+  const struct qk_observer_class *obs; /* NULL: none */
+  void *obs_self;
+  const struct qk_fakequant_class *fq; /* NULL: the defaults */
+  void *fq_self;
+
+  struct qk_qparams *grid; /* in force; channels of each of these */
+  struct qk_qparams *next; /* being computed */
+  float *min, *max;
+
+  struct qk_fq_params value; /* grad pointers NULL: outside backward */
+  struct qk_fq_param param[QK_FQ_MAX_PARAMS];
+  float *grad[QK_FQ_MAX_PARAMS];
+  int32_t initialized; /* the fake-quantizer has seen its first batch */
+
+  float *transformed; /* scratch, transformed_size floats */
+  size_t transformed_size;
+};
+
+/* ---- making ------------------------------------------------------------*/
+
+static int
+quantizer_check_info (const struct qk_quant_info *info)
+{
+  const int32_t lowest = info->weight ? -128 : 0;
+  const int32_t highest = info->weight ? 127 : 255;
+
+  if (info->bits < 2 || info->bits > 8)
+    return qk_error (-EINVAL, "'%s': bits must be 2 to 8, got %d", info->name,
+                     info->bits);
+  if (info->channels < 1 || (!info->weight && info->channels != 1))
+    return qk_error (-EINVAL, "'%s': cannot have %lld ranges", info->name,
+                     (long long)info->channels);
+  if (info->per_channel < 0)
+    return qk_error (-EINVAL, "'%s': negative number of elements", info->name);
+  if (info->qmin >= info->qmax || info->qmin < lowest || info->qmax > highest)
+    return qk_error (-EINVAL, "'%s': range %d..%d is not within %d..%d",
+                     info->name, (int)info->qmin, (int)info->qmax, (int)lowest,
+                     (int)highest);
+  if (info->weight && !info->symmetric)
+    return qk_error (-EINVAL, "'%s': weights must be symmetric", info->name);
+  return 0;
+}
+
+/* An error in observer or fake-quantizer: say whose. */
+static int
+quantizer_blame (const struct qk_quantizer *qz, int err,
+                 const struct qk_class *cls)
+{
+  return qk_error_prefix (err, "%s '%s' of '%s': ", qk_kind_name (cls->kind),
+                          cls->name, qz->info.name);
+}
+
+static int
+quantizer_new_observer (struct qk_quantizer *qz, const struct qk_config *cfg)
+{
+  const struct qk_observer_class *obs = qz->obs;
+  int r;
+
+  if (obs->create == NULL || obs->range == NULL
+      || (obs->update == NULL && obs->update_range == NULL))
+    return qk_error (-ENOEXEC, "observer '%s' lacks create, range or update",
+                     obs->cls.name);
+  r = obs->create (cfg, &qz->info, &qz->obs_self);
+  if (r < 0)
+    return quantizer_blame (qz, r, &obs->cls);
+  qz->range_only = obs->update == NULL;
+  return 0;
+}
+
+static int
+quantizer_new_params (struct qk_quantizer *qz)
+{
+  const struct qk_fakequant_class *fq = qz->fq;
+  const int n = fq->params (qz->fq_self, qz->param);
+
+  if (n < 0)
+    return quantizer_blame (qz, n, &fq->cls);
+  if (n > QK_FQ_MAX_PARAMS)
+    return qk_error (-ENOEXEC,
+                     "fake-quantizer '%s' declares %d parameters, at most %d "
+                     "are allowed",
+                     fq->cls.name, n, QK_FQ_MAX_PARAMS);
+  for (int i = 0; i < n; i++) {
+    const struct qk_fq_param *p = &qz->param[i];
+    const size_t size = p->count * sizeof (float);
+
+    if (p->name == NULL || p->count == 0
+        || p->count > (size_t)qz->info.channels)
+      return qk_error (-ENOEXEC,
+                       "fake-quantizer '%s' declares parameter '%s' of %zu "
+                       "elements for %lld channels",
+                       fq->cls.name, p->name ? p->name : "", p->count,
+                       (long long)qz->info.channels);
+    qz->value.value[i] = qk_alloc (size);
+    qz->grad[i] = qk_alloc (size);
+    if (qz->value.value[i] == NULL || qz->grad[i] == NULL)
+      return qk_error (-ENOMEM, "'%s': no memory", qz->info.name);
+    for (size_t j = 0; j < p->count; j++)
+      qz->value.value[i][j] = p->initial;
+  }
+  qz->value.n = n;
+  return 0;
+}
+
+static int
+quantizer_new_fakequant (struct qk_quantizer *qz, const struct qk_config *cfg)
+{
+  const struct qk_fakequant_class *fq = qz->fq;
+  int r;
+
+  if (fq->create == NULL)
+    return qk_error (-ENOEXEC, "fake-quantizer '%s' lacks create",
+                     fq->cls.name);
+  if (fq->transform != NULL && !qz->info.weight)
+    return qk_error (-EINVAL,
+                     "fake-quantizer '%s' reshapes numbers, which works for "
+                     "weights only, not for '%s'",
+                     fq->cls.name, qz->info.name);
+  r = fq->create (cfg, &qz->info, &qz->fq_self);
+  if (r < 0)
+    return quantizer_blame (qz, r, &fq->cls);
+  qz->initialized = fq->init == NULL;
+  return fq->params != NULL ? quantizer_new_params (qz) : 0;
+}
+
+int
+qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
+                  const struct qk_observer_class *obs,
+                  const struct qk_config *obs_cfg,
+                  const struct qk_fakequant_class *fq,
+                  const struct qk_config *fq_cfg, struct qk_quantizer **out)
+{
+  struct qk_quantizer *qz;
+  const size_t channels = (size_t)info->channels;
+  int r = quantizer_check_info (info);
+
+  if (r < 0)
+    return r;
+  qz = qk_alloc (sizeof *qz);
+  if (qz == NULL)
+    return qk_error (-ENOMEM, "'%s': no memory", info->name);
+  qz->ctx = ctx;
+  qz->info = *info;
+  qz->obs = obs;
+  qz->fq = fq;
+  qz->initialized = 1;
+  qz->name = qk_alloc (strlen (info->name) + 1);
+  qz->grid = qk_alloc (channels * sizeof *qz->grid);
+  qz->next = qk_alloc (channels * sizeof *qz->next);
+  qz->min = qk_alloc (channels * sizeof (float));
+  qz->max = qk_alloc (channels * sizeof (float));
+  if (qz->name == NULL || qz->grid == NULL || qz->next == NULL
+      || qz->min == NULL || qz->max == NULL) {
+    r = qk_error (-ENOMEM, "'%s': no memory", info->name);
+    goto error;
+  }
+  strcpy (qz->name, info->name);
+  qz->info.name = qz->name;
+  for (size_t c = 0; c < channels; c++) {
+    qz->grid[c].scale = 1.0f;
+    qz->grid[c].qmin = info->qmin;
+    qz->grid[c].qmax = info->qmax;
+    qz->grid[c].zero_point = info->qmin > 0 ? info->qmin : 0;
+  }
+
+  if (obs != NULL && (r = quantizer_new_observer (qz, obs_cfg)) < 0)
+    goto error;
+  if (fq != NULL && (r = quantizer_new_fakequant (qz, fq_cfg)) < 0)
+    goto error;
+  *out = qz;
+  return 0;
+
+error:
+  qk_quantizer_free (qz);
+  return r;
+}
+
+void
+qk_quantizer_free (struct qk_quantizer *qz)
+{
+  if (qz == NULL)
+    return;
+  if (qz->obs_self != NULL && qz->obs->destroy != NULL)
+    qz->obs->destroy (qz->obs_self);
+  if (qz->fq_self != NULL && qz->fq->destroy != NULL)
+    qz->fq->destroy (qz->fq_self);
+  for (int i = 0; i < QK_FQ_MAX_PARAMS; i++) {
+    qk_free (qz->value.value[i]);
+    qk_free (qz->grad[i]);
+  }
+  qk_free (qz->transformed);
+  qk_free (qz->max);
+  qk_free (qz->min);
+  qk_free (qz->next);
+  qk_free (qz->grid);
+  qk_free (qz->name);
+  qk_free (qz);
+}
+
+/* ---- asking ------------------------------------------------------------*/
+
+const struct qk_quant_info *
+qk_quantizer_info (const struct qk_quantizer *qz)
+{
+  return &qz->info;
+}
+
+int64_t
+qk_quantizer_channels (const struct qk_quantizer *qz)
+{
+  return qz->info.channels;
+}
+
+const struct qk_qparams *
+qk_quantizer_qparams (const struct qk_quantizer *qz)
+{
+  return qz->grid;
+}
+
+void
+qk_quantizer_set_observing (struct qk_quantizer *qz, bool on)
+{
+  qz->observing = on;
+}
+
+bool
+qk_quantizer_observing (const struct qk_quantizer *qz)
+{
+  return qz->observing && (qz->obs != NULL || !qz->initialized);
+}
+
+bool
+qk_quantizer_wants_range (const struct qk_quantizer *qz)
+{
+  return qz->range_only && qz->initialized
+         && (qz->fq == NULL || qz->fq->transform == NULL);
+}
+
+bool
+qk_quantizer_is_ste (const struct qk_quantizer *qz)
+{
+  return qz->fq == NULL
+         || (qz->fq->backward == NULL && qz->fq->transform == NULL);
+}
+
+int
+qk_quantizer_params (struct qk_quantizer *qz, struct qk_quantizer_param *out)
+{
+  for (int i = 0; i < qz->value.n; i++) {
+    out[i].name = qz->param[i].name;
+    out[i].count = qz->param[i].count;
+    out[i].value = qz->value.value[i];
+    out[i].grad = qz->grad[i];
+  }
+  return qz->value.n;
+}
+
+int
+qk_quantizer_range (struct qk_quantizer *qz, float *min, float *max)
+{
+  int r;
+
+  if (qz->obs == NULL)
+    return qk_error (-ENODATA, "'%s' has no observer", qz->info.name);
+  r = qz->obs->range (qz->obs_self, min, max);
+  return r < 0 ? quantizer_blame (qz, r, &qz->obs->cls) : 0;
+}
+
+bool
+qk_quantizer_has_range (struct qk_quantizer *qz)
+{
+  return qz->obs != NULL
+         && qz->obs->range (qz->obs_self, qz->min, qz->max) >= 0;
+}
+
+/* ---- grids -------------------------------------------------------------*/
+
+static void
+quantizer_warn (struct qk_quantizer *qz)
+{
+  if (qz->warned)
+    return;
+  qz->warned = true;
+  qk_log (qz->ctx, QK_LOG_WARNING,
+          "'%s': nothing has been observed, using scale 1 and zero_point %d",
+          qz->info.name, (int)qz->next[0].zero_point);
+}
+
+/* What a plugin returned must be a grid the int8 formulas can use. */
+static int
+quantizer_check_grid (const struct qk_quantizer *qz, int64_t c)
+{
+  const struct qk_qparams *q = &qz->next[c];
+
+  if (!isfinite (q->scale) || q->scale <= 0.0f)
+    return qk_error (-EDOM,
+                     "channel %lld: scale must be positive and finite, "
+                     "got %g",
+                     (long long)c, (double)q->scale);
+  /* the formulas multiply by 1 / scale */
+  if (!isfinite (1.0f / q->scale))
+    return qk_error (-EDOM, "channel %lld: scale %g is too small",
+                     (long long)c, (double)q->scale);
+  if (q->qmin < qz->info.qmin || q->qmax > qz->info.qmax || q->qmin >= q->qmax)
+    return qk_error (-EDOM, "channel %lld: range %d..%d is not within %d..%d",
+                     (long long)c, (int)q->qmin, (int)q->qmax,
+                     (int)qz->info.qmin, (int)qz->info.qmax);
+  if (q->zero_point < q->qmin || q->zero_point > q->qmax)
+    return qk_error (-EDOM, "channel %lld: zero_point %d is not within %d..%d",
+                     (long long)c, (int)q->zero_point, (int)q->qmin,
+                     (int)q->qmax);
+  if (qz->info.weight && q->zero_point != 0)
+    return qk_error (-EDOM,
+                     "channel %lld: zero_point of a weight must be 0, got %d",
+                     (long long)c, (int)q->zero_point);
+  return 0;
+}
+
+static int
+quantizer_default_grids (struct qk_quantizer *qz, bool seen)
+{
+  int r;
+
+  if (!seen) {
+    quantizer_warn (qz);
+    return 0;
+  }
+  for (int64_t c = 0; c < qz->info.channels; c++) {
+    r = qk_calculate_qparams (qz->min[c], qz->max[c], qz->info.symmetric,
+                              &qz->next[c]);
+    if (r < 0)
+      return qk_error_prefix (r, "'%s', channel %lld: ", qz->info.name,
+                              (long long)c);
+  }
+  return 0;
+}
+
+int
+qk_quantizer_refresh (struct qk_quantizer *qz)
+{
+  const int64_t channels = qz->info.channels;
+  bool seen = false;
+  int r;
+
+  if (qz->obs != NULL) {
+    r = qz->obs->range (qz->obs_self, qz->min, qz->max);
+    if (r < 0 && r != -ENODATA)
+      return quantizer_blame (qz, r, &qz->obs->cls);
+    seen = r >= 0;
+  }
+  for (int64_t c = 0; c < channels; c++) {
+    qz->next[c].scale = 1.0f;
+    qz->next[c].qmin = qz->info.qmin;
+    qz->next[c].qmax = qz->info.qmax;
+    qz->next[c].zero_point = qz->info.qmin > 0 ? qz->info.qmin : 0;
+  }
+  if (qz->fq == NULL || qz->fq->qparams == NULL)
+    r = quantizer_default_grids (qz, seen);
+  else {
+    r = qz->fq->qparams (qz->fq_self, &qz->value, seen ? qz->min : NULL,
+                         seen ? qz->max : NULL, qz->next);
+    for (int64_t c = 0; r >= 0 && c < channels; c++)
+      r = quantizer_check_grid (qz, c);
+    if (r < 0)
+      r = quantizer_blame (qz, r, &qz->fq->cls);
+  }
+  if (r < 0)
+    return r;
+  memcpy (qz->grid, qz->next, (size_t)channels * sizeof *qz->grid);
+  return 0;
+}
+
+/* ---- observing ---------------------------------------------------------*/
+
+/* Elements of one channel, 0 for an impossible size (recorded). */
+static size_t
+quantizer_block (const struct qk_quantizer *qz, size_t n)
+{
+  const size_t channels = (size_t)qz->info.channels;
+
+  if (n == 0 || n % channels != 0
+      || (qz->info.per_channel > 0
+          && n / channels != (size_t)qz->info.per_channel)) {
+    qk_error (-EINVAL, "'%s': %zu elements do not make %zu channels of %lld",
+              qz->info.name, n, channels, (long long)qz->info.per_channel);
+    return 0;
+  }
+  return n / channels;
+}
+
+/* *X becomes t (*X), in scratch memory, where there is a transform. */
+static int
+quantizer_transform (struct qk_quantizer *qz, const float **x, size_t n)
+{
+  int r;
+
+  if (qz->fq == NULL || qz->fq->transform == NULL)
+    return 0;
+  if (qz->transformed_size < n) {
+    qk_free (qz->transformed);
+    qz->transformed = n <= SIZE_MAX / sizeof (float)
+                          ? qk_alloc (n * sizeof (float))
+                          : NULL;
+    qz->transformed_size = qz->transformed != NULL ? n : 0;
+    if (qz->transformed == NULL)
+      return qk_error (-ENOMEM, "'%s': no memory", qz->info.name);
+  }
+  r = qz->fq->transform (qz->fq_self, *x, n, qz->transformed);
+  if (r < 0)
+    return quantizer_blame (qz, r, &qz->fq->cls);
+  *x = qz->transformed;
+  return 0;
+}
+
+static int
+quantizer_saw (const struct qk_quantizer *qz, bool nan)
+{
+  return qk_error (-EDOM, "observer '%s' of '%s' saw %s",
+                   qz->obs != NULL ? qz->obs->cls.name : "none", qz->info.name,
+                   nan ? "NaN" : "infinity");
+}
+
+static int
+quantizer_see (struct qk_quantizer *qz, const float *x, size_t n, size_t block)
+{
+  int r;
+
+  for (int64_t c = 0; c < qz->info.channels; c++)
+    if (qk_loop_range (x + (size_t)c * block, block, &qz->min[c], &qz->max[c])
+        < 0)
+      return quantizer_saw (qz, isnan (qz->min[c]));
+  if (qz->obs == NULL)
+    return 0;
+  if (qz->obs->update != NULL)
+    r = qz->obs->update (qz->obs_self, x, n);
+  else
+    r = qz->obs->update_range (qz->obs_self, qz->min, qz->max);
+  return r < 0 ? quantizer_blame (qz, r, &qz->obs->cls) : 0;
+}
+
+int
+qk_quantizer_collect (struct qk_quantizer *qz, const float *x, size_t n)
+{
+  const float *raw = x;
+  size_t block;
+  int r;
+
+  if (!qk_quantizer_observing (qz) || n == 0)
+    return 0;
+  block = quantizer_block (qz, n);
+  if (block == 0)
+    return -EINVAL;
+  r = quantizer_transform (qz, &x, n);
+  if (r < 0)
+    return r;
+  r = quantizer_see (qz, x, n, block);
+  if (r < 0)
+    return r;
+  if (!qz->initialized) {
+    r = qz->fq->init (qz->fq_self, &qz->value, raw, n);
+    if (r < 0)
+      return quantizer_blame (qz, r, &qz->fq->cls);
+    qz->initialized = 1;
+  }
+  return 0;
+}
+
+int
+qk_quantizer_observe (struct qk_quantizer *qz, const float *x, size_t n)
+{
+  int r;
+
+  if (!qk_quantizer_observing (qz) || n == 0)
+    return 0;
+  r = qk_quantizer_collect (qz, x, n);
+  return r < 0 ? r : qk_quantizer_refresh (qz);
+}
+
+int
+qk_quantizer_observe_range (struct qk_quantizer *qz, const float *min,
+                            const float *max)
+{
+  int r;
+
+  if (!qk_quantizer_observing (qz))
+    return 0;
+  if (!qk_quantizer_wants_range (qz))
+    return qk_error (-ENOTSUP, "'%s': a range is not enough for observer '%s'",
+                     qz->info.name,
+                     qz->obs != NULL ? qz->obs->cls.name : "none");
+  for (int64_t c = 0; c < qz->info.channels; c++)
+    if (!isfinite (min[c]) || !isfinite (max[c]))
+      return quantizer_saw (qz, isnan (min[c]) || isnan (max[c]));
+  r = qz->obs->update_range (qz->obs_self, min, max);
+  if (r < 0)
+    return quantizer_blame (qz, r, &qz->obs->cls);
+  return qk_quantizer_refresh (qz);
+}
+
+/* ---- forward and backward ----------------------------------------------*/
+
+int
+qk_quantizer_forward_u8 (struct qk_quantizer *qz, const float *x, size_t n,
+                         uint8_t *q)
+{
+  if (qz->info.weight)
+    return qk_error (-EINVAL, "'%s' is a weight, not a value", qz->info.name);
+  qk_loop_quantize_u8 (x, n, qz->grid, q);
+  return 0;
+}
+
+int
+qk_quantizer_forward_i8 (struct qk_quantizer *qz, const float *x, size_t n,
+                         int8_t *q)
+{
+  const size_t block = quantizer_block (qz, n);
+  int r;
+
+  if (block == 0)
+    return -EINVAL;
+  if (!qz->info.weight)
+    return qk_error (-EINVAL, "'%s' is a value, not a weight", qz->info.name);
+  r = quantizer_transform (qz, &x, n);
+  if (r < 0)
+    return r;
+  for (size_t c = 0; c < (size_t)qz->info.channels; c++)
+    qk_loop_quantize_i8 (x + c * block, block, &qz->grid[c], q + c * block);
+  return 0;
+}
+
+int
+qk_quantizer_backward (struct qk_quantizer *qz, const float *x,
+                       const float *dy, float *dx, size_t n)
+{
+  const size_t block = quantizer_block (qz, n);
+  struct qk_fq_params p = qz->value;
+  int r;
+
+  if (block == 0)
+    return -EINVAL;
+  if (qz->fq != NULL && qz->fq->backward != NULL) {
+    memcpy (p.grad, qz->grad, sizeof p.grad);
+    r = qz->fq->backward (qz->fq_self, &p, qz->grid, x, dy, dx, n);
+    return r < 0 ? quantizer_blame (qz, r, &qz->fq->cls) : 0;
+  }
+  r = quantizer_transform (qz, &x, n);
+  if (r < 0)
+    return r;
+  for (size_t c = 0; c < (size_t)qz->info.channels; c++)
+    qk_loop_ste (x + c * block, dy + c * block, block, &qz->grid[c],
+                 dx + c * block);
+  return 0;
+}
+
+/* ---- state -------------------------------------------------------------*/
+
+static int
+quantizer_state_fakequant (struct qk_quantizer *qz, struct qk_state *st)
+{
+  int r;
+
+  for (int i = 0; i < qz->value.n; i++) {
+    r = qk_state_add (st, qz->param[i].name, QK_F32, qz->value.value[i],
+                      qz->param[i].count);
+    if (r < 0)
+      return r;
+  }
+  return qz->fq->state != NULL ? qz->fq->state (qz->fq_self, st) : 0;
+}
+
+int
+qk_quantizer_state (struct qk_quantizer *qz, struct qk_state *st)
+{
+  size_t mark;
+  int r = qk_state_add (st, "initialized", QK_I32, &qz->initialized, 1);
+
+  if (r < 0)
+    return r;
+  if (qz->obs != NULL && qz->obs->state != NULL) {
+    if ((r = qk_state_push (st, "observer.", &mark)) < 0)
+      return r;
+    r = qz->obs->state (qz->obs_self, st);
+    qk_state_pop (st, mark);
+    if (r < 0)
+      return r;
+  }
+  if (qz->fq != NULL) {
+    if ((r = qk_state_push (st, "fakequant.", &mark)) < 0)
+      return r;
+    r = quantizer_state_fakequant (qz, st);
+    qk_state_pop (st, mark);
+    if (r < 0)
+      return r;
+  }
+  if (!st->loading)
+    return 0;
+  if (qz->fq == NULL || qz->fq->init == NULL)
+    qz->initialized = 1; /* nothing to wait for, whatever the file says */
+  return qk_quantizer_refresh (qz);
+}
