@@ -24,7 +24,7 @@ QK_PUBLIC int qk_context_add_plugin_dir (struct qk_context *ctx,
                                          const char *dir);
 
 /* The class KIND/NAME, loading its plugin when needed.  A NAME with a '/' is
- * the path of a .so.  The class lives as long as the process.
+ * the path of a .so.  *out belongs to the context and lives as long as it.
  * -ENOENT: no such plugin (the message lists the folders searched and the
  * nearest known name); -ENOEXEC: not a plugin, or another ABI (the message
  * gives file, both ABI numbers and dlerror). */

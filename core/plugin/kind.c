@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* kind.c: names and required slots of the kinds of plugins. */
+#include "config.h"
+
+#include <string.h>
+
+#include "plugin/loader-priv.h"
+#include "qatkit/qatkit.h"
+
+/* Slots are pointers, of data or functions: POSIX makes both the same size
+ * and NULL the same bits. */
+struct slot {
+  const char *name;
+  size_t offset;
+};
+
+struct kind {
+  const char *name;
+  const char *folder;
+  size_t size;
+  struct slot required[8]; /* up to one without a name */
+  struct slot one_of[2];   /* at least one of the two, if named */
+  struct slot pair[2];     /* both or none, if named */
+};
+
+#define SLOT(type, slot)                                                      \
+  {                                                                           \
+    #slot, offsetof (struct type, slot)                                       \
+  }
+
+static const struct kind kinds[QK_KIND_LAST + 1] = {
+  [QK_KIND_LAYER]
+  = { "layer", "layers", sizeof (struct qk_layer_class),
+      .required = { SLOT (qk_layer_class, create),
+                    SLOT (qk_layer_class, destroy),
+                    SLOT (qk_layer_class, infer),
+                    SLOT (qk_layer_class, forward) } },
+  [QK_KIND_MODEL]
+  = { "model", "models", sizeof (struct qk_model_class),
+      .required = { SLOT (qk_model_class, build) } },
+  [QK_KIND_OBSERVER]
+  = { "observer", "observers", sizeof (struct qk_observer_class),
+      .required = { SLOT (qk_observer_class, create),
+                    SLOT (qk_observer_class, destroy),
+                    SLOT (qk_observer_class, range) },
+      .one_of = { SLOT (qk_observer_class, update),
+                  SLOT (qk_observer_class, update_range) } },
+  [QK_KIND_FAKEQUANT]
+  = { "fakequant", "fakequant", sizeof (struct qk_fakequant_class),
+      .required = { SLOT (qk_fakequant_class, create),
+                    SLOT (qk_fakequant_class, destroy) } },
+  [QK_KIND_OPTIMIZER]
+  = { "optimizer", "optimizers", sizeof (struct qk_optimizer_class),
+      .required = { SLOT (qk_optimizer_class, create),
+                    SLOT (qk_optimizer_class, destroy),
+                    SLOT (qk_optimizer_class, slots),
+                    SLOT (qk_optimizer_class, step) } },
+  [QK_KIND_SCHEDULE]
+  = { "schedule", "schedules", sizeof (struct qk_schedule_class),
+      .required = { SLOT (qk_schedule_class, create),
+                    SLOT (qk_schedule_class, destroy),
+                    SLOT (qk_schedule_class, factor) } },
+  [QK_KIND_FORMAT]
+  = { "format", "formats", sizeof (struct qk_format_class),
+      .required = { SLOT (qk_format_class, suffixes),
+                    SLOT (qk_format_class, open),
+                    SLOT (qk_format_class, close),
+                    SLOT (qk_format_class, count),
+                    SLOT (qk_format_class, entry),
+                    SLOT (qk_format_class, metadata) } },
+  [QK_KIND_REPORTER]
+  = { "reporter", "reporters", sizeof (struct qk_reporter_class),
+      .required = { SLOT (qk_reporter_class, create),
+                    SLOT (qk_reporter_class, destroy),
+                    SLOT (qk_reporter_class, event) } },
+  [QK_KIND_DATASET]
+  = { "dataset", "datasets", sizeof (struct qk_dataset_class),
+      .required = { SLOT (qk_dataset_class, open),
+                    SLOT (qk_dataset_class, close),
+                    SLOT (qk_dataset_class, info),
+                    SLOT (qk_dataset_class, read) },
+      .pair = { SLOT (qk_dataset_class, worker_new),
+                SLOT (qk_dataset_class, worker_free) } },
+  [QK_KIND_BACKEND]
+  = { "backend", "backends", sizeof (struct qk_backend_class),
+      .required = { SLOT (qk_backend_class, probe),
+                    SLOT (qk_backend_class, create),
+                    SLOT (qk_backend_class, destroy),
+                    SLOT (qk_backend_class, supports),
+                    SLOT (qk_backend_class, prepare),
+                    SLOT (qk_backend_class, release),
+                    SLOT (qk_backend_class, run) } },
+  [QK_KIND_COMM] = { .name = "comm", .folder = "comm",
+                     .size = sizeof (struct qk_class) },
+};
+
+static const struct kind *
+find (enum qk_kind kind)
+{
+  if ((int) kind < 1 || (int) kind > (int) QK_KIND_LAST)
+    return NULL;
+  return &kinds[kind];
+}
+
+const char *
+qk_kind_folder (enum qk_kind kind)
+{
+  const struct kind *k = find (kind);
+
+  return k ? k->folder : NULL;
+}
+
+const char *
+qk_kind_name (enum qk_kind kind)
+{
+  const struct kind *k = find (kind);
+
+  return k ? k->name : NULL;
+}
+
+size_t
+qk_kind_class_size (enum qk_kind kind)
+{
+  const struct kind *k = find (kind);
+
+  return k ? k->size : 0;
+}
+
+static bool
+filled (const struct qk_class *cls, const struct slot *slot)
+{
+  void *p;
+
+  memcpy (&p, (const char *) cls + slot->offset, sizeof p);
+  return p != NULL;
+}
+
+int
+qk_kind_check_class (const struct qk_class *cls)
+{
+  const struct kind *k = find (cls->kind);
+
+  if (!k)
+    return qk_error (-ENOEXEC, "class of unknown kind %d", (int) cls->kind);
+  for (const struct slot *s = k->required; s->name; s++)
+    if (!filled (cls, s))
+      return qk_error (-ENOEXEC, "%s class lacks required slot '%s'", k->name,
+                       s->name);
+  if (k->one_of[0].name && !filled (cls, &k->one_of[0])
+      && !filled (cls, &k->one_of[1]))
+    return qk_error (-ENOEXEC, "%s class lacks both slots '%s' and '%s', one "
+                     "is required", k->name, k->one_of[0].name,
+                     k->one_of[1].name);
+  if (k->pair[0].name
+      && filled (cls, &k->pair[0]) != filled (cls, &k->pair[1]))
+    return qk_error (-ENOEXEC, "%s class has one of the slots '%s' and '%s', "
+                     "both or none are required", k->name, k->pair[0].name,
+                     k->pair[1].name);
+  return 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* loader-priv.h: the loader's part of a context, and what it knows of the
+ * kinds. */
+#ifndef QK_PLUGIN_LOADER_PRIV_H
+#define QK_PLUGIN_LOADER_PRIV_H
+
+#include "base/context-priv.h"
+
+/* One class in use. */
+struct qk_loaded {
+  struct qk_loaded *next;
+  char *path;              /* of the .so, as it was found */
+  bool by_path;            /* asked for by path rather than by name */
+  struct qk_plugin plugin; /* the library's own copy, zero-filled */
+  struct qk_class *cls;    /* the library's own copy, zero-filled */
+};
+
+void qk_loaded_free (struct qk_loaded *list); /* accepts NULL */
+
+/* sizeof the class of a kind as this library knows it; 0 for an unknown
+ * kind. */
+size_t qk_kind_class_size (enum qk_kind kind);
+
+/* Check that CLS, zero-filled to the size above, has every slot that its
+ * kind requires.  -ENOEXEC with a sentence naming the slot. */
+int qk_kind_check_class (const struct qk_class *cls);
+
+/* Every kind is in 1 .. QK_KIND_LAST. */
+#define QK_KIND_LAST QK_KIND_COMM
+
+#endif /* QK_PLUGIN_LOADER_PRIV_H */
