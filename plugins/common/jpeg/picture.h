@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* picture.h: JPEG files to normalised pictures, shared by datasets.
+ *
+ * A file is decoded row by row, each row is resized horizontally at once and
+ * rows are combined vertically as soon as they are complete, so that nothing
+ * the size of the whole picture is kept.  The resize is PIL's antialiased
+ * bilinear one, to the byte: two passes with 22-bit fixed-point weights and
+ * 8-bit rounding in between.
+ */
+#ifndef QATKIT_COMMON_PICTURE_H
+#define QATKIT_COMMON_PICTURE_H
+
+#include <qatkit/base.h>
+#include <qatkit/rng.h>
+
+/* More pixels than this are refused, as PIL does (a decompression bomb). */
+#define PICTURE_MAX_PIXELS INT64_C (178956970)
+/* The largest side libjpeg takes. */
+#define PICTURE_MAX_SIDE 65500
+/* Larger files are refused, bytes. */
+#define PICTURE_MAX_FILE (INT64_C (512) << 20)
+
+/* ---- geometry --------------------------------------------------------*/
+
+/* What is done with a picture: cut out the box (x, y, w, h), resize it to
+ * out_w x out_h, cut the window (win_x, win_y, win_w, win_h) out of that,
+ * mirror it left to right if asked.  All in pixels. */
+struct picture_view {
+  int64_t x, y, w, h;
+  int64_t out_w, out_h;
+  int64_t win_x, win_y, win_w, win_h;
+  bool flip;
+};
+
+/* torchvision's Resize (RESIZE) + CenterCrop (CROP) of a W x H picture;
+ * 0 < CROP <= RESIZE. */
+void picture_view_center (int64_t w, int64_t h, int64_t resize, int64_t crop,
+                          struct picture_view *v);
+
+/* torchvision's RandomResizedCrop (CROP, (MIN_SCALE, 1), (3/4, 4/3)), then
+ * a mirror image half of the time if FLIP. */
+void picture_view_random (int64_t w, int64_t h, int64_t crop,
+                          double min_scale, bool flip, struct qk_rng *rng,
+                          struct picture_view *v);
+
+/* ---- one direction of the resize -------------------------------------*/
+
+/* Output I of n is the sum over k < count[i] of weight[i * stride + k] times
+ * input first[i] + k, plus 2^21, shifted right by 22. */
+struct picture_taps {
+  int64_t n;
+  int stride;      /* even */
+  int32_t *first;  /* never decreasing */
+  int32_t *count;  /* 1 .. stride */
+  int32_t *weight; /* of 2^22; 0 beyond count */
+  int64_t cap_n, cap_w;
+};
+
+/* Outputs first .. first+n-1 of a resize from IN to OUT pixels.  T starts
+ * zeroed and is reused; picture_taps_free.  -ENOMEM. */
+int picture_taps_set (struct picture_taps *t, int64_t in, int64_t out,
+                      int64_t first, int64_t n);
+void picture_taps_free (struct picture_taps *t);
+
+/* The two passes, for rows of 4-byte pixels.  horizontal writes T->n pixels
+ * from the row SRC, which has 4 readable bytes beyond its end.  vertical
+ * writes N bytes, a multiple of 64 up to which all rows are readable, from
+ * COUNT rows. */
+struct picture_kernels {
+  const char *name;
+  void (*horizontal) (const uint8_t *src, uint8_t *dst,
+                      const struct picture_taps *t);
+  void (*vertical) (const uint8_t *const *rows, const int32_t *weight,
+                    int count, uint8_t *dst, int64_t n);
+};
+
+/* The fastest kernels this CPU has, or the plain C ones.  Both give the
+ * same bytes. */
+const struct picture_kernels *picture_kernels_best (void);
+const struct picture_kernels *picture_kernels_plain (void);
+
+/* ---- normalisation ---------------------------------------------------*/
+
+/* (x / 255 - mean) / std in float32 for every byte, per channel. */
+struct picture_norm {
+  float value[3][256];
+};
+
+/* MEAN and STD are RGB in 0..1; -EINVAL unless std > 0 and all are finite.
+ * WHO prefixes the message. */
+int picture_norm_set (struct picture_norm *norm, const float mean[3],
+                      const float std[3], const char *who);
+
+/* N pixels of STEP bytes each (RGB first) to (n,3) floats. */
+void picture_norm_row (const struct picture_norm *norm, const uint8_t *src,
+                       int step, int64_t n, bool flip, float *dst);
+
+/* ---- files -----------------------------------------------------------*/
+
+/* A decoder with its buffers; one per thread. */
+struct picture_reader;
+
+/* -ENOMEM; free with picture_reader_free, which accepts NULL. */
+int picture_reader_new (struct picture_reader **out);
+void picture_reader_free (struct picture_reader *r);
+
+/* Load the file and read its header.  -EBADMSG, naming the file, when it is
+ * not a JPEG picture that can be decoded; another error when it cannot be
+ * read (-ENOENT, -EACCES, …). */
+int picture_open (struct picture_reader *r, const char *path, int64_t *w,
+                  int64_t *h);
+
+/* As picture_open, for a picture in memory; DATA is borrowed until the
+ * picture was rendered.  NAME is used in messages. */
+int picture_open_memory (struct picture_reader *r, const uint8_t *data,
+                         size_t size, const char *name, int64_t *w,
+                         int64_t *h);
+
+/* Decode the picture opened last, once, and deliver the window of VIEW as
+ * (win_h, win_w, 3): bytes into RGB, or normalised floats into IMAGE (the
+ * other is NULL).  -EBADMSG, naming the file, when it is damaged or
+ * truncated. */
+int picture_render (struct picture_reader *r, const struct picture_view *view,
+                    const struct picture_norm *norm, uint8_t *rgb,
+                    float *image);
+
+/* Write a W x H picture of RGB bytes as a JPEG file, colour not subsampled.
+ * QUALITY 1..100.  A negative errno value with a sentence. */
+int picture_write (const char *path, const uint8_t *rgb, int w, int h,
+                   int quality);
+
+#endif /* QATKIT_COMMON_PICTURE_H */

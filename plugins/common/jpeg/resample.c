@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* resample.c: weights and passes of PIL's antialiased bilinear resize.
+ *
+ * Output pixel i of a resize from IN to OUT pixels has its centre at
+ * (i + 0.5) * scale with scale = IN / OUT, and is a mean of the input pixels
+ * around it weighted by a triangle of half width max (scale, 1), normalised
+ * to sum 1 and rounded to 22 bits.  PIL keeps 8 bits between the passes.
+ */
+#include "config.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define PICTURE_AVX2 1
+#include <immintrin.h>
+#endif
+
+#include "picture.h"
+
+#define PRECISION_BITS 22 /* 32 - 8 - 2: a sum of bytes fits an int32 */
+
+static int
+taps_reserve (struct picture_taps *t, int64_t n, int stride)
+{
+  if (n > t->cap_n)
+    {
+      int32_t *first = realloc (t->first, (size_t) n * sizeof *first);
+      int32_t *count;
+
+      if (!first)
+        return qk_error (-ENOMEM, "no memory to resize a picture");
+      t->first = first;
+      count = realloc (t->count, (size_t) n * sizeof *count);
+      if (!count)
+        return qk_error (-ENOMEM, "no memory to resize a picture");
+      t->count = count;
+      t->cap_n = n;
+    }
+  if (n * stride > t->cap_w)
+    {
+      /* 8 more: a vector load of weights may start at the last pair */
+      int32_t *weight
+        = realloc (t->weight, ((size_t) (n * stride) + 8) * sizeof *weight);
+
+      if (!weight)
+        return qk_error (-ENOMEM, "no memory to resize a picture");
+      t->weight = weight;
+      t->cap_w = n * stride;
+    }
+  return 0;
+}
+
+/* The weight of the input pixel whose centre is D triangle half widths away
+ * from the output's. */
+static inline double
+triangle (double d)
+{
+  d = fabs (d);
+  return d < 1.0 ? 1.0 - d : 0.0;
+}
+
+int
+picture_taps_set (struct picture_taps *t, int64_t in, int64_t out,
+                  int64_t first, int64_t n)
+{
+  const double scale = (double) in / (double) out;
+  const double support = scale < 1.0 ? 1.0 : scale;
+  const double inverse = 1.0 / support;
+  const int stride = ((int) ceil (support) * 2 + 2) & ~1;
+  int64_t i;
+  int err = taps_reserve (t, n, stride);
+
+  if (err)
+    return err;
+  t->n = n;
+  t->stride = stride;
+  for (i = 0; i < n; i++)
+    {
+      const double centre = ((double) (first + i) + 0.5) * scale;
+      int64_t lo = (int64_t) (centre - support + 0.5);
+      int64_t hi = (int64_t) (centre + support + 0.5);
+      int32_t *weight = t->weight + i * stride;
+      double sum = 0.0;
+      int k, count;
+
+      lo = lo < 0 ? 0 : lo;
+      hi = hi > in ? in : hi;
+      count = (int) (hi - lo);
+      for (k = 0; k < count; k++)
+        sum += triangle (((double) (k + lo) - centre + 0.5) * inverse);
+      for (k = 0; k < count; k++)
+        {
+          double w
+            = triangle (((double) (k + lo) - centre + 0.5) * inverse);
+
+          if (sum != 0.0)
+            w /= sum;
+          weight[k] = (int32_t) (0.5 + w * (1 << PRECISION_BITS));
+        }
+      for (; k < stride; k++)
+        weight[k] = 0;
+      /* the triangle's ends may round to nothing: fewer pixels to add */
+      while (count > 1 && weight[count - 1] == 0)
+        count--;
+      t->first[i] = (int32_t) lo;
+      t->count[i] = count;
+    }
+  return 0;
+}
+
+void
+picture_taps_free (struct picture_taps *t)
+{
+  free (t->first);
+  free (t->count);
+  free (t->weight);
+  memset (t, 0, sizeof *t);
+}
+
+static inline uint8_t
+to_byte (int32_t sum)
+{
+  sum >>= PRECISION_BITS;
+  return (uint8_t) (sum < 0 ? 0 : sum > 255 ? 255 : sum);
+}
+
+static void
+horizontal_plain (const uint8_t *src, uint8_t *dst,
+                  const struct picture_taps *t)
+{
+  int64_t i;
+
+  for (i = 0; i < t->n; i++)
+    {
+      const uint8_t *p = src + (int64_t) t->first[i] * 4;
+      const int32_t *w = t->weight + i * t->stride;
+      int32_t r = 1 << (PRECISION_BITS - 1), g = r, b = r;
+      int k;
+
+      for (k = 0; k < t->count[i]; k++)
+        {
+          r += p[4 * k] * w[k];
+          g += p[4 * k + 1] * w[k];
+          b += p[4 * k + 2] * w[k];
+        }
+      dst[4 * i] = to_byte (r);
+      dst[4 * i + 1] = to_byte (g);
+      dst[4 * i + 2] = to_byte (b);
+      dst[4 * i + 3] = 0;
+    }
+}
+
+static void
+vertical_plain (const uint8_t *const *rows, const int32_t *weight, int count,
+                uint8_t *dst, int64_t n)
+{
+  int64_t x;
+
+  for (x = 0; x < n; x += 64)
+    {
+      int32_t sum[64];
+      int i, k;
+
+      for (i = 0; i < 64; i++)
+        sum[i] = 1 << (PRECISION_BITS - 1);
+      for (k = 0; k < count; k++)
+        {
+          const uint8_t *p = rows[k] + x;
+          const int32_t w = weight[k];
+
+          for (i = 0; i < 64; i++)
+            sum[i] += p[i] * w;
+        }
+      for (i = 0; i < 64; i++)
+        dst[x + i] = to_byte (sum[i]);
+    }
+}
+
+static const struct picture_kernels kernels_plain
+  = { "plain", horizontal_plain, vertical_plain };
+
+#ifdef PICTURE_AVX2
+
+/* A weight w of up to 2^22 is split as w = (w >> 12) * 2^12 + (w & 4095):
+ * both parts fit an int16, so that two multiply-adds of 16-bit pairs give
+ * the exact sum.  Pixels come in pairs, and the last of an odd number of
+ * weights has a 0 beside it. */
+
+__attribute__ ((target ("avx2"))) static void
+horizontal_avx2 (const uint8_t *src, uint8_t *dst,
+                 const struct picture_taps *t)
+{
+  /* r0 r1 g0 g1 b0 b1 x0 x1, each as 16 bits */
+  const __m128i pairs = _mm_setr_epi8 (0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6,
+                                       -1, 3, -1, 7, -1);
+  const __m128i round = _mm_set1_epi32 (1 << (PRECISION_BITS - 1));
+  const __m128i low = _mm_set1_epi32 (4095);
+  int64_t i;
+
+  for (i = 0; i < t->n; i++)
+    {
+      const uint8_t *p = src + (int64_t) t->first[i] * 4;
+      const int32_t *w = t->weight + i * t->stride;
+      const int count = t->count[i];
+      __m128i hi = _mm_setzero_si128 (), lo = round, sum;
+      int k;
+
+      for (k = 0; k < count; k += 2)
+        {
+          const __m128i px = _mm_shuffle_epi8 (
+            _mm_loadl_epi64 ((const __m128i *) (p + 4 * k)), pairs);
+          const __m128i ww = _mm_loadl_epi64 ((const __m128i *) (w + k));
+          const __m128i wh = _mm_srli_epi32 (ww, 12);
+          const __m128i wl = _mm_and_si128 (ww, low);
+          /* [hi0 hi1 0 0 …] and [lo0 lo1 …] as one 32-bit pair each */
+          const __m128i h = _mm_shufflelo_epi16 (wh, _MM_SHUFFLE (2, 0, 2, 0));
+          const __m128i l = _mm_shufflelo_epi16 (wl, _MM_SHUFFLE (2, 0, 2, 0));
+
+          hi = _mm_add_epi32 (hi,
+                              _mm_madd_epi16 (px, _mm_shuffle_epi32 (h, 0)));
+          lo = _mm_add_epi32 (lo,
+                              _mm_madd_epi16 (px, _mm_shuffle_epi32 (l, 0)));
+        }
+      sum = _mm_add_epi32 (_mm_slli_epi32 (hi, 12), lo);
+      sum = _mm_srai_epi32 (sum, PRECISION_BITS);
+      sum = _mm_packs_epi32 (sum, sum);
+      sum = _mm_packus_epi16 (sum, sum);
+      {
+        const int32_t px = _mm_cvtsi128_si32 (sum);
+
+        memcpy (dst + 4 * i, &px, 4);
+      }
+    }
+}
+
+/* 32 bytes of the sum of rows, in unpacked order. */
+__attribute__ ((target ("avx2"))) static inline void
+vertical_32 (const uint8_t *const *rows, int64_t x, const int32_t *weight,
+             int count, uint8_t *dst)
+{
+  const __m256i zero = _mm256_setzero_si256 ();
+  const __m256i round = _mm256_set1_epi32 (1 << (PRECISION_BITS - 1));
+  __m256i hi[4], lo[4];
+  int j, k;
+
+  for (j = 0; j < 4; j++)
+    {
+      hi[j] = zero;
+      lo[j] = round;
+    }
+  for (k = 0; k < count; k += 2)
+    {
+      const bool two = k + 1 < count;
+      const int32_t w0 = weight[k], w1 = two ? weight[k + 1] : 0;
+      const __m256i a
+        = _mm256_loadu_si256 ((const __m256i *) (rows[k] + x));
+      const __m256i b
+        = two ? _mm256_loadu_si256 ((const __m256i *) (rows[k + 1] + x))
+              : zero;
+      const __m256i wh = _mm256_set1_epi32 ((w1 >> 12) << 16 | w0 >> 12);
+      const __m256i wl
+        = _mm256_set1_epi32 ((w1 & 4095) << 16 | (w0 & 4095));
+      const __m256i ab0 = _mm256_unpacklo_epi8 (a, b);
+      const __m256i ab1 = _mm256_unpackhi_epi8 (a, b);
+      __m256i px[4];
+
+      px[0] = _mm256_unpacklo_epi8 (ab0, zero);
+      px[1] = _mm256_unpackhi_epi8 (ab0, zero);
+      px[2] = _mm256_unpacklo_epi8 (ab1, zero);
+      px[3] = _mm256_unpackhi_epi8 (ab1, zero);
+      for (j = 0; j < 4; j++)
+        {
+          hi[j] = _mm256_add_epi32 (hi[j], _mm256_madd_epi16 (px[j], wh));
+          lo[j] = _mm256_add_epi32 (lo[j], _mm256_madd_epi16 (px[j], wl));
+        }
+    }
+  for (j = 0; j < 4; j++)
+    lo[j] = _mm256_srai_epi32 (
+      _mm256_add_epi32 (_mm256_slli_epi32 (hi[j], 12), lo[j]),
+      PRECISION_BITS);
+  /* pack undoes unpack within each 128-bit half */
+  _mm256_storeu_si256 ((__m256i *) dst,
+                       _mm256_packus_epi16 (_mm256_packs_epi32 (lo[0], lo[1]),
+                                            _mm256_packs_epi32 (lo[2],
+                                                                lo[3])));
+}
+
+__attribute__ ((target ("avx2"))) static void
+vertical_avx2 (const uint8_t *const *rows, const int32_t *weight, int count,
+               uint8_t *dst, int64_t n)
+{
+  int64_t x;
+
+  for (x = 0; x < n; x += 32)
+    vertical_32 (rows, x, weight, count, dst + x);
+}
+
+static const struct picture_kernels kernels_avx2
+  = { "avx2", horizontal_avx2, vertical_avx2 };
+
+#endif
+
+const struct picture_kernels *
+picture_kernels_plain (void)
+{
+  return &kernels_plain;
+}
+
+const struct picture_kernels *
+picture_kernels_best (void)
+{
+#ifdef PICTURE_AVX2
+  if (__builtin_cpu_supports ("avx2"))
+    return &kernels_avx2;
+#endif
+  return &kernels_plain;
+}

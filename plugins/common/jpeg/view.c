@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* view.c: which part of a picture is used, by torchvision's rules. */
+#include "config.h"
+
+#include <math.h>
+
+#include "picture.h"
+
+void
+picture_view_center (int64_t w, int64_t h, int64_t resize, int64_t crop,
+                     struct picture_view *v)
+{
+  const int64_t shorter = w <= h ? w : h, longer = w <= h ? h : w;
+  /* Python: int (resize * long / short) */
+  const int64_t other = (int64_t) ((double) (resize * longer)
+                                   / (double) shorter);
+
+  v->x = v->y = 0;
+  v->w = w;
+  v->h = h;
+  v->out_w = w <= h ? resize : other;
+  v->out_h = w <= h ? other : resize;
+  /* Python's round is half to even */
+  v->win_x = (int64_t) rint ((double) (v->out_w - crop) / 2.0);
+  v->win_y = (int64_t) rint ((double) (v->out_h - crop) / 2.0);
+  v->win_w = v->win_h = crop;
+  v->flip = false;
+}
+
+/* The box used when ten random ones did not fit: as much of the middle as
+ * the ratio allows. */
+static void
+central_box (int64_t w, int64_t h, struct picture_view *v)
+{
+  const double lo = 3.0 / 4.0, hi = 4.0 / 3.0;
+  const double ratio = (double) w / (double) h;
+
+  v->w = w;
+  v->h = h;
+  if (ratio < lo)
+    v->h = (int64_t) rint ((double) w / lo);
+  else if (ratio > hi)
+    v->w = (int64_t) rint ((double) h * hi);
+  /* a side of one pixel rounds to nothing */
+  if (v->w < 1)
+    v->w = 1;
+  if (v->h < 1)
+    v->h = 1;
+  v->x = (w - v->w) / 2;
+  v->y = (h - v->h) / 2;
+}
+
+static void
+random_box (int64_t w, int64_t h, double min_scale, struct qk_rng *rng,
+            struct picture_view *v)
+{
+  const double area = (double) w * (double) h;
+  const double log_lo = log (3.0 / 4.0), log_hi = log (4.0 / 3.0);
+  int i;
+
+  for (i = 0; i < 10; i++)
+    {
+      const double target
+        = area * (min_scale + (1.0 - min_scale) * qk_rng_double (rng));
+      const double aspect
+        = exp (log_lo + (log_hi - log_lo) * qk_rng_double (rng));
+
+      v->w = (int64_t) rint (sqrt (target * aspect));
+      v->h = (int64_t) rint (sqrt (target / aspect));
+      if (v->w > 0 && v->w <= w && v->h > 0 && v->h <= h)
+        {
+          v->y = (int64_t) qk_rng_below (rng, (uint64_t) (h - v->h + 1));
+          v->x = (int64_t) qk_rng_below (rng, (uint64_t) (w - v->w + 1));
+          return;
+        }
+    }
+  central_box (w, h, v);
+}
+
+void
+picture_view_random (int64_t w, int64_t h, int64_t crop, double min_scale,
+                     bool flip, struct qk_rng *rng, struct picture_view *v)
+{
+  random_box (w, h, min_scale, rng, v);
+  v->out_w = v->out_h = crop;
+  v->win_x = v->win_y = 0;
+  v->win_w = v->win_h = crop;
+  v->flip = flip && qk_rng_double (rng) < 0.5;
+}
