@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* checkpoints.c: a folder of numbered checkpoint files. */
+#include "config.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/checkpoints-priv.h"
+
+#define NAME_PREFIX "checkpoint-"
+
+struct qk_checkpoints {
+  struct qk_context *ctx;
+  char *dir;
+  int keep;
+  const char *suffix; /* of the format, ".safetensors"; static */
+};
+
+/* ---- names -----------------------------------------------------------*/
+
+/* The number in "checkpoint-NNNNNN.suffix"; -1 for any other name. */
+static int64_t
+number_of (const struct qk_checkpoints *s, const char *name)
+{
+  const size_t k = strlen (NAME_PREFIX);
+  int64_t v = 0;
+  size_t digits;
+
+  if (strncmp (name, NAME_PREFIX, k) != 0)
+    return -1;
+  name += k;
+  digits = strspn (name, "0123456789");
+  if (digits < 6 || digits > 9 || strcmp (name + digits, s->suffix) != 0)
+    return -1;
+  while (digits-- > 0)
+    v = 10 * v + (*name++ - '0');
+  return v;
+}
+
+/* To be freed. */
+static char *
+path_of (const struct qk_checkpoints *s, int64_t number)
+{
+  char *path;
+
+  if (asprintf (&path, "%s/" NAME_PREFIX "%06lld%s", s->dir,
+                (long long) number, s->suffix)
+      < 0) {
+    qk_error (-ENOMEM, "%s: out of memory", s->dir);
+    return NULL;
+  }
+  return path;
+}
+
+/* Whether qk_atomic_write made this name for a checkpoint it was writing:
+ * ".checkpoint-NNNNNN….HEX.tmp". */
+static bool
+is_leftover (const char *name)
+{
+  const size_t k = strlen (NAME_PREFIX), n = strlen (name);
+
+  return name[0] == '.' && strncmp (name + 1, NAME_PREFIX, k) == 0
+         && n > k + 5 && strcmp (name + n - 4, ".tmp") == 0;
+}
+
+static int
+descending (const void *a, const void *b)
+{
+  const int64_t x = *(const int64_t *) a, y = *(const int64_t *) b;
+
+  return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* Numbers of the checkpoints there are, largest first; *OUT to be freed.
+ * Returns how many. */
+static int64_t
+list_numbers (const struct qk_checkpoints *s, int64_t **out)
+{
+  int64_t *numbers = NULL;
+  size_t n = 0, room = 0;
+  struct dirent *entry;
+  DIR *dir = opendir (s->dir);
+
+  if (!dir) {
+    const int err = -errno;
+
+    return qk_error (err, "%s: cannot list: %s", s->dir, strerror (-err));
+  }
+  while ((entry = readdir (dir)) != NULL) {
+    const int64_t number = number_of (s, entry->d_name);
+    struct stat st;
+
+    if (number < 0 || fstatat (dirfd (dir), entry->d_name, &st, 0) < 0
+        || !S_ISREG (st.st_mode))
+      continue;
+    if (n == room) {
+      int64_t *more;
+
+      room = room ? 2 * room : 16;
+      more = realloc (numbers, room * sizeof *more);
+      if (!more) {
+        free (numbers);
+        closedir (dir);
+        return qk_error (-ENOMEM, "%s: out of memory", s->dir);
+      }
+      numbers = more;
+    }
+    numbers[n++] = number;
+  }
+  closedir (dir);
+  if (n > 0)
+    qsort (numbers, n, sizeof *numbers, descending);
+  *out = numbers;
+  return (int64_t) n;
+}
+
+static int
+remove_number (const struct qk_checkpoints *s, int64_t number)
+{
+  char *path = path_of (s, number);
+  int err = 0;
+
+  if (!path)
+    return -ENOMEM;
+  if (unlink (path) < 0 && errno != ENOENT) {
+    err = -errno;
+    qk_error (err, "%s: cannot remove: %s", path, strerror (-err));
+  }
+  free (path);
+  return err;
+}
+
+/* ---- the folder ------------------------------------------------------*/
+
+/* Remove what writes that were killed left behind. */
+static int
+remove_leftovers (const struct qk_checkpoints *s)
+{
+  struct dirent *entry;
+  DIR *dir = opendir (s->dir);
+
+  if (!dir) {
+    const int err = -errno;
+
+    return qk_error (err, "%s: cannot list: %s", s->dir, strerror (-err));
+  }
+  while ((entry = readdir (dir)) != NULL)
+    if (is_leftover (entry->d_name)
+        && unlinkat (dirfd (dir), entry->d_name, 0) == 0)
+      qk_log (s->ctx, QK_LOG_INFO, "%s/%s: removed, its writing was cut off",
+              s->dir, entry->d_name);
+  closedir (dir);
+  return 0;
+}
+
+int
+qk_checkpoints_open (struct qk_context *ctx, const char *dir, int keep,
+                     struct qk_checkpoints **out)
+{
+  const struct qk_format_class *format;
+  struct qk_checkpoints *s;
+  int err;
+
+  if (keep < 1)
+    return qk_error (-EINVAL, "%s: at least 1 checkpoint must be kept, not "
+                              "%d",
+                     dir, keep);
+  s = calloc (1, sizeof *s);
+  if (!s || !(s->dir = strdup (dir))) {
+    err = qk_error (-ENOMEM, "%s: out of memory", dir);
+    goto error;
+  }
+  s->ctx = ctx;
+  s->keep = keep;
+  err = qk_format_find (ctx, dir, QK_FORMAT_DEFAULT, &format);
+  if (err < 0)
+    goto error;
+  s->suffix = format->suffixes && format->suffixes[0] ? format->suffixes[0]
+                                                      : "";
+  if (mkdir (dir, 0777) < 0 && errno != EEXIST) {
+    err = -errno;
+    qk_error (err, "%s: cannot make folder: %s", dir, strerror (-err));
+    goto error;
+  }
+  err = remove_leftovers (s);
+  if (err < 0)
+    goto error;
+  *out = s;
+  return 0;
+
+error:
+  qk_checkpoints_close (s);
+  return err;
+}
+
+void
+qk_checkpoints_close (struct qk_checkpoints *s)
+{
+  if (!s)
+    return;
+  free (s->dir);
+  free (s);
+}
+
+/* Remove the older ones; that one cannot be removed harms nobody, so it is
+ * only logged. */
+static void
+prune (struct qk_checkpoints *s, int64_t newest)
+{
+  int64_t *numbers = NULL;
+  const int64_t n = list_numbers (s, &numbers);
+  int64_t i, kept = 0;
+
+  if (n < 0)
+    qk_log (s->ctx, QK_LOG_WARNING, "%s", qk_error_message ());
+  for (i = 0; i < n; i++)
+    if (numbers[i] <= newest && ++kept > s->keep
+        && remove_number (s, numbers[i]) < 0)
+      qk_log (s->ctx, QK_LOG_WARNING, "%s", qk_error_message ());
+  free (numbers);
+}
+
+int
+qk_checkpoints_write (struct qk_checkpoints *s, int64_t number,
+                      const struct qk_format_entry *entries, int64_t n,
+                      const struct qk_format_meta *meta, int n_meta)
+{
+  char *path;
+  int err;
+
+  if (number < 0 || number > QK_CHECKPOINT_MAX_NUMBER)
+    return qk_error (-EINVAL, "%s: no checkpoint can have number %lld",
+                     s->dir, (long long) number);
+  path = path_of (s, number);
+  if (!path)
+    return -ENOMEM;
+  err = qk_checkpoint_write (s->ctx, path, entries, n, meta, n_meta);
+  if (err == 0)
+    prune (s, number);
+  free (path);
+  return err;
+}
+
+int
+qk_checkpoints_newest (struct qk_checkpoints *s, struct qk_checkpoint **out)
+{
+  int64_t *numbers = NULL;
+  const int64_t n = list_numbers (s, &numbers);
+  int64_t i;
+  int err;
+
+  if (n < 0)
+    return (int) n;
+  err = qk_error (-ENOENT, "%s: no checkpoint there", s->dir);
+  for (i = 0; i < n; i++) {
+    char *path = path_of (s, numbers[i]);
+
+    if (!path) {
+      err = -ENOMEM;
+      break;
+    }
+    err = qk_checkpoint_open_number (s->ctx, path, numbers[i], out);
+    free (path);
+    if (err != -EBADMSG && err != -EIO)
+      break;
+    qk_log (s->ctx, QK_LOG_WARNING, "%s; trying the checkpoint before it",
+            qk_error_message ());
+  }
+  if (i == n && n > 0)
+    err = qk_error (-EBADMSG, "%s: none of the %lld checkpoints is usable",
+                    s->dir, (long long) n);
+  free (numbers);
+  return err;
+}
+
+int
+qk_checkpoints_forget_after (struct qk_checkpoints *s, int64_t number)
+{
+  int64_t *numbers = NULL;
+  const int64_t n = list_numbers (s, &numbers);
+  int64_t i;
+  int err = n < 0 ? (int) n : 0;
+
+  for (i = 0; err == 0 && i < n; i++)
+    if (numbers[i] > number)
+      err = remove_number (s, numbers[i]);
+  free (numbers);
+  return err;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* checkpoints.h: a folder of checkpoints, of which the newest sound one can
+ * be found again after any accident. */
+#ifndef QATKIT_CHECKPOINTS_H
+#define QATKIT_CHECKPOINTS_H
+
+#include "io/tensorfile.h"
+
+/* What is kept is the caller's to decide; these numbers say how it is kept.
+ * A reader takes files of its own major and any minor. */
+#define QK_CHECKPOINT_MAJOR 1
+#define QK_CHECKPOINT_MINOR 0
+
+#define QK_CHECKPOINT_MAX_NUMBER 999999999
+
+/* ---- one file --------------------------------------------------------*/
+
+struct qk_checkpoint;
+
+/* Open PATH and verify version and checksum; to be freed with
+ * qk_checkpoint_close.  -EBADMSG: damaged, with both checksums;
+ * -ENOTSUP: written by a newer major version, with both numbers. */
+int qk_checkpoint_open (struct qk_context *ctx, const char *path,
+                        struct qk_checkpoint **out);
+void qk_checkpoint_close (struct qk_checkpoint *c); /* accepts NULL */
+
+/* All borrowed until close. */
+const char *qk_checkpoint_path (const struct qk_checkpoint *c);
+/* The number it was written with; -1 when opened by path. */
+int64_t qk_checkpoint_number (const struct qk_checkpoint *c);
+const struct qk_tensorfile *qk_checkpoint_file (const struct qk_checkpoint *c);
+
+/* Text kept under KEY: NULL if there is none. */
+const char *qk_checkpoint_text (const struct qk_checkpoint *c,
+                                const char *key);
+/* The same as a number; -EINVAL naming file and key when it is missing or
+ * not between MIN and MAX. */
+int qk_checkpoint_int (const struct qk_checkpoint *c, const char *key,
+                       int64_t min, int64_t max, int64_t *out);
+/* Copy the array NAME, which must have this dtype and COUNT elements. */
+int qk_checkpoint_read (const struct qk_checkpoint *c, const char *name,
+                        enum qk_dtype dtype, void *data, size_t count);
+
+/* Write one file atomically.  META keys must not start with "checkpoint."
+ * nor contain a comma. */
+int qk_checkpoint_write (struct qk_context *ctx, const char *path,
+                         const struct qk_format_entry *entries, int64_t n,
+                         const struct qk_format_meta *meta, int n_meta);
+
+/* ---- the folder ------------------------------------------------------*/
+
+struct qk_checkpoints;
+
+/* Use folder DIR (made if need be) for "checkpoint-NNNNNN" files and keep the
+ * newest KEEP (>= 1) of them.  What interrupted writes left is removed: one
+ * program at a time may use a folder.  To be freed with
+ * qk_checkpoints_close. */
+int qk_checkpoints_open (struct qk_context *ctx, const char *dir, int keep,
+                         struct qk_checkpoints **out);
+void qk_checkpoints_close (struct qk_checkpoints *s); /* accepts NULL */
+
+/* Write checkpoint NUMBER (replacing one of that number), then remove those
+ * older than the newest KEEP. */
+int qk_checkpoints_write (struct qk_checkpoints *s, int64_t number,
+                          const struct qk_format_entry *entries, int64_t n,
+                          const struct qk_format_meta *meta, int n_meta);
+
+/* Open the one with the largest number that is sound; damaged ones are named
+ * in the log.  -ENOENT: there is none at all; -EBADMSG: all are damaged;
+ * -ENOTSUP: the newest sound one was written by a newer major version. */
+int qk_checkpoints_newest (struct qk_checkpoints *s,
+                           struct qk_checkpoint **out);
+
+/* Remove all with numbers > NUMBER (-1: all), for a run that starts again
+ * from there. */
+int qk_checkpoints_forget_after (struct qk_checkpoints *s, int64_t number);
+
+#endif /* QATKIT_CHECKPOINTS_H */

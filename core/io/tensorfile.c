@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tensorfile.c: finds the plugin for a file and tensors in it by name. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/atomic-file.h"
+#include "io/tensorfile.h"
+
+/* More tensors than this no honest file has. */
+#define MAX_ENTRIES 1000000
+
+struct named {
+  const char *name; /* owned by the plugin */
+  int64_t number;   /* of the plugin's entry */
+};
+
+struct qk_tensorfile {
+  const struct qk_format_class *cls;
+  void *self;
+  char *path;
+  int64_t n;
+  const char **name;   /* in the plugin's order */
+  struct named *index; /* sorted by name */
+};
+
+/* ---- formats ---------------------------------------------------------*/
+
+static bool
+ends_with (const char *path, const char *suffix)
+{
+  const size_t n = strlen (path), k = strlen (suffix);
+
+  return k > 0 && n > k && strcasecmp (path + n - k, suffix) == 0;
+}
+
+static bool
+claims (const struct qk_format_class *cls, const char *path)
+{
+  const char *const *s;
+
+  for (s = cls->suffixes; s && *s; s++)
+    if (ends_with (path, *s))
+      return true;
+  return false;
+}
+
+static int
+format_by_name (struct qk_context *ctx, const char *name,
+                const struct qk_format_class **out)
+{
+  const struct qk_class *cls;
+  const int err = qk_context_class (ctx, QK_KIND_FORMAT, name, &cls);
+
+  if (err == 0)
+    *out = (const struct qk_format_class *) cls;
+  return err;
+}
+
+/* Ask every installed format; KNOWN collects the endings for the error. */
+static int
+format_by_claim (struct qk_context *ctx, const char *path,
+                 const struct qk_format_class **out, FILE *known)
+{
+  char **names;
+  size_t i;
+  int err = qk_context_list (ctx, QK_KIND_FORMAT, &names);
+
+  if (err < 0)
+    return err;
+  *out = NULL;
+  for (i = 0; names[i] && !*out; i++) {
+    const struct qk_format_class *cls = NULL;
+    const char *const *s;
+
+    if (format_by_name (ctx, names[i], &cls) < 0) {
+      qk_log (ctx, QK_LOG_DEBUG, "format %s: %s", names[i],
+              qk_error_message ());
+      continue;
+    }
+    if (claims (cls, path))
+      *out = cls;
+    for (s = cls->suffixes; s && *s; s++)
+      fprintf (known, " %s", *s);
+  }
+  qk_names_free (names);
+  return *out ? 0 : -ENOENT;
+}
+
+int
+qk_format_find (struct qk_context *ctx, const char *path, const char *name,
+                const struct qk_format_class **out)
+{
+  const char *base = strrchr (path, '/');
+  const char *ending;
+  char *known = NULL;
+  size_t size;
+  FILE *list;
+  int err;
+
+  if (name)
+    return format_by_name (ctx, name, out);
+  base = base ? base + 1 : path;
+  ending = strrchr (base, '.');
+  if (!ending || ending == base)
+    return format_by_name (ctx, QK_FORMAT_DEFAULT, out);
+
+  list = open_memstream (&known, &size);
+  if (!list)
+    return qk_error (-ENOMEM, "%s: out of memory", path);
+  err = format_by_claim (ctx, path, out, list);
+  if (fclose (list) != 0) {
+    free (known);
+    return qk_error (-ENOMEM, "%s: out of memory", path);
+  }
+  if (err == -ENOENT)
+    qk_error (-ENOENT, "%s: no format is known for the ending \"%s\"; there "
+                       "are:%s",
+              path, ending, size > 0 ? known : " none");
+  free (known);
+  return err;
+}
+
+/* ---- reading ---------------------------------------------------------*/
+
+static int
+compare_names (const void *a, const void *b)
+{
+  return strcmp (((const struct named *) a)->name,
+                 ((const struct named *) b)->name);
+}
+
+static int
+make_index (struct qk_tensorfile *f)
+{
+  struct qk_format_entry e;
+  int64_t i;
+
+  f->n = f->cls->count (f->self);
+  if (f->n < 0)
+    return (int) f->n;
+  if (f->n > MAX_ENTRIES)
+    return qk_error (-EBADMSG, "%s: %lld tensors, at most %d are possible",
+                     f->path, (long long) f->n, MAX_ENTRIES);
+  f->index = calloc ((size_t) f->n + 1, sizeof *f->index);
+  f->name = calloc ((size_t) f->n + 1, sizeof *f->name);
+  if (!f->index || !f->name)
+    return qk_error (-ENOMEM, "%s: out of memory", f->path);
+  for (i = 0; i < f->n; i++) {
+    int err;
+
+    memset (&e, 0, sizeof e);
+    /* -ENOTSUP: there, but not for us; that matters when it is wanted */
+    err = f->cls->entry (f->self, i, &e);
+    if (err < 0 && !(err == -ENOTSUP && e.name))
+      return err;
+    f->name[i] = f->index[i].name = e.name;
+    f->index[i].number = i;
+  }
+  qsort (f->index, (size_t) f->n, sizeof *f->index, compare_names);
+  for (i = 1; i < f->n; i++)
+    if (strcmp (f->index[i - 1].name, f->index[i].name) == 0)
+      return qk_error (-EBADMSG, "%s: two tensors are called \"%s\"",
+                       f->path, f->index[i].name);
+  return 0;
+}
+
+int
+qk_tensorfile_open (struct qk_context *ctx, const char *path,
+                    const char *format, struct qk_tensorfile **out)
+{
+  struct qk_tensorfile *f;
+  int err;
+
+  f = calloc (1, sizeof *f);
+  if (!f || !(f->path = strdup (path))) {
+    err = qk_error (-ENOMEM, "%s: out of memory", path);
+    goto error;
+  }
+  err = qk_format_find (ctx, path, format, &f->cls);
+  if (err < 0)
+    goto error;
+  err = f->cls->open (path, &f->self);
+  if (err < 0) {
+    f->self = NULL;
+    goto error;
+  }
+  err = make_index (f);
+  if (err < 0)
+    goto error;
+  *out = f;
+  return 0;
+
+error:
+  qk_tensorfile_close (f);
+  return err;
+}
+
+void
+qk_tensorfile_close (struct qk_tensorfile *f)
+{
+  if (!f)
+    return;
+  if (f->self)
+    f->cls->close (f->self);
+  free (f->index);
+  free (f->name);
+  free (f->path);
+  free (f);
+}
+
+const char *
+qk_tensorfile_path (const struct qk_tensorfile *f)
+{
+  return f->path;
+}
+
+int64_t
+qk_tensorfile_count (const struct qk_tensorfile *f)
+{
+  return f->n;
+}
+
+const char *
+qk_tensorfile_name (const struct qk_tensorfile *f, int64_t i)
+{
+  return i >= 0 && i < f->n ? f->name[i] : NULL;
+}
+
+const char *
+qk_tensorfile_metadata (const struct qk_tensorfile *f, const char *key)
+{
+  return f->cls->metadata ? f->cls->metadata (f->self, key) : NULL;
+}
+
+int64_t
+qk_tensorfile_find (const struct qk_tensorfile *f, const char *name)
+{
+  const struct named key = { name, 0 };
+  const struct named *found = bsearch (&key, f->index, (size_t) f->n,
+                                       sizeof *f->index, compare_names);
+
+  return found ? found->number : -ENOENT;
+}
+
+int
+qk_tensorfile_entry (const struct qk_tensorfile *f, int64_t i,
+                     struct qk_format_entry *out)
+{
+  memset (out, 0, sizeof *out);
+  return f->cls->entry (f->self, i, out);
+}
+
+static void
+round_f64 (const unsigned char *from, int64_t count, float *to)
+{
+  int64_t i;
+
+  for (i = 0; i < count; i++) {
+    double v; /* the file's data may not be aligned */
+
+    memcpy (&v, from + 8 * i, sizeof v);
+    to[i] = (float) v;
+  }
+}
+
+/* f64 of the file into the f32 of DST. */
+static int
+read_rounded (const struct qk_tensorfile *f, const struct qk_format_entry *e,
+              const struct qk_tensor *dst, enum qk_param_layout layout)
+{
+  const int64_t count = qk_shape_count (&dst->shape);
+  float *tmp;
+
+  if (layout == QK_LAYOUT_SAME) {
+    round_f64 (e->tensor.data, count, dst->data);
+    return 0;
+  }
+  tmp = qk_alloc ((size_t) count * sizeof *tmp);
+  if (!tmp)
+    return qk_error (-ENOMEM, "%s: tensor \"%s\": out of memory", f->path,
+                     e->name);
+  round_f64 (e->tensor.data, count, tmp);
+  qk_layout_from_file (layout, &dst->shape, sizeof *tmp, tmp, dst->data);
+  qk_free (tmp);
+  return 0;
+}
+
+int
+qk_tensorfile_read (const struct qk_tensorfile *f, int64_t i,
+                    const struct qk_tensor *dst, enum qk_param_layout layout)
+{
+  struct qk_format_entry e;
+  struct qk_shape want;
+  char a[128], b[128];
+  int err = qk_tensorfile_entry (f, i, &e);
+
+  if (err < 0)
+    return err;
+  err = qk_layout_file_shape (layout, &dst->shape, &want);
+  if (err < 0)
+    return qk_error_prefix (err, "%s: tensor \"%s\": ", f->path, e.name);
+  if (!qk_shape_equal (&want, &e.tensor.shape))
+    return qk_error (-EINVAL, "%s: tensor \"%s\" is %s, expected %s", f->path,
+                     e.name, qk_shape_print (&e.tensor.shape, a, sizeof a),
+                     qk_shape_print (&want, b, sizeof b));
+  if (dst->dtype == QK_F32 && e.tensor.dtype == QK_F64)
+    return read_rounded (f, &e, dst, layout);
+  if (dst->dtype != e.tensor.dtype)
+    return qk_error (-EINVAL, "%s: tensor \"%s\" is of type %s, expected %s",
+                     f->path, e.name, qk_dtype_name (e.tensor.dtype),
+                     qk_dtype_name (dst->dtype));
+  qk_layout_from_file (layout, &dst->shape, qk_dtype_size (dst->dtype),
+                       e.tensor.data, dst->data);
+  return 0;
+}
+
+/* ---- layouts ---------------------------------------------------------*/
+
+int
+qk_layout_file_shape (enum qk_param_layout layout,
+                      const struct qk_shape *ours, struct qk_shape *theirs)
+{
+  *theirs = *ours;
+  if (layout == QK_LAYOUT_SAME)
+    return 0;
+  if (layout != QK_LAYOUT_OIHW)
+    return qk_error (-EINVAL, "unknown parameter layout %d", (int) layout);
+  if (ours->ndim != 4)
+    return qk_error (-EINVAL,
+                     "the layout (K,C,R,S) needs 4 dimensions, not %d",
+                     ours->ndim);
+  theirs->dims[1] = ours->dims[3];
+  theirs->dims[2] = ours->dims[1];
+  theirs->dims[3] = ours->dims[2];
+  return 0;
+}
+
+/* Each of N blocks is a ROWS x COLUMNS matrix of elements; transpose it. */
+static void
+transpose (int64_t n, int64_t rows, int64_t columns, size_t size,
+           const void *from, void *to)
+{
+  const char *s = from;
+  char *d = to;
+  int64_t k, r, c;
+
+  for (k = 0; k < n; k++)
+    for (c = 0; c < columns; c++)
+      for (r = 0; r < rows; r++, d += size)
+        memcpy (d, s + (size_t) ((k * rows + r) * columns + c) * size, size);
+}
+
+void
+qk_layout_from_file (enum qk_param_layout layout, const struct qk_shape *ours,
+                     size_t size, const void *from, void *to)
+{
+  const int64_t count = qk_shape_count (ours);
+
+  if (count <= 0)
+    return;
+  if (layout == QK_LAYOUT_OIHW) /* (K,C,RS) -> (K,RS,C) */
+    transpose (ours->dims[0], ours->dims[3], ours->dims[1] * ours->dims[2],
+               size, from, to);
+  else
+    memcpy (to, from, (size_t) count * size);
+}
+
+void
+qk_layout_to_file (enum qk_param_layout layout, const struct qk_shape *ours,
+                   size_t size, const void *from, void *to)
+{
+  const int64_t count = qk_shape_count (ours);
+
+  if (count <= 0)
+    return;
+  if (layout == QK_LAYOUT_OIHW) /* (K,RS,C) -> (K,C,RS) */
+    transpose (ours->dims[0], ours->dims[1] * ours->dims[2], ours->dims[3],
+               size, from, to);
+  else
+    memcpy (to, from, (size_t) count * size);
+}
+
+/* ---- writing ---------------------------------------------------------*/
+
+struct content {
+  const struct qk_format_class *cls;
+  const struct qk_format_entry *entries;
+  int64_t n;
+  const struct qk_format_meta *meta;
+  int n_meta;
+};
+
+static int
+write_content (int fd, void *arg)
+{
+  const struct content *c = arg;
+
+  return c->cls->write (fd, c->entries, c->n, c->meta, c->n_meta);
+}
+
+int
+qk_tensorfile_write (struct qk_context *ctx, const char *path,
+                     const char *format,
+                     const struct qk_format_entry *entries, int64_t n,
+                     const struct qk_format_meta *meta, int n_meta)
+{
+  struct content c = { NULL, entries, n, meta, n_meta };
+  int err = qk_format_find (ctx, path, format, &c.cls);
+
+  if (err < 0)
+    return err;
+  if (!c.cls->write)
+    return qk_error (-ENOTSUP, "%s: format %s can only be read", path,
+                     c.cls->cls.name);
+  return qk_atomic_write (path, write_content, &c);
+}
