@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* batches.c: pictures of a dataset in batches, read ahead by threads.
+ *
+ * A ring of slots, one batch each.  Workers take single pictures, in the
+ * order of the epoch, and put them at their place in the slot of their
+ * batch; the caller receives slots in order.  A slot is filled again when
+ * the caller has moved on.  One mutex guards all bookkeeping: reading a
+ * picture takes far longer than taking a number.
+ */
+#include "config.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "batches.h"
+#include "qatkit/tensor.h"
+
+#define MAX_THREADS 256
+#define MAX_DEPTH 64
+
+struct sample {
+  int err;       /* of read */
+  char *message; /* the sentence; NULL without memory for it */
+};
+
+struct slot {
+  float *images;
+  int32_t *labels;
+  int64_t *indices;
+  struct sample *samples;
+  int64_t missing; /* pictures not there yet */
+};
+
+struct worker {
+  struct qk_batches *owner;
+  void *state; /* of the dataset */
+  pthread_t thread;
+  bool running;
+};
+
+struct qk_batches {
+  struct qk_batches_options opt;
+  struct qk_dataset_info info;
+  int64_t picture; /* floats of one */
+  int64_t count;   /* batches of an epoch */
+  uint8_t *known_bad; /* one bit per picture */
+  int64_t bad;
+
+  pthread_mutex_t mutex;
+  pthread_cond_t work;  /* there may be pictures to take, or to stop */
+  pthread_cond_t ready; /* a picture was put, or a worker went idle */
+  struct worker *workers;
+  struct slot *slots;
+  int64_t *order; /* pictures of the epoch; NULL: as they are */
+
+  bool active; /* an epoch is being read */
+  bool quit;
+  int busy;         /* workers reading a picture */
+  int64_t epoch;
+  int64_t taken;    /* pictures of the epoch that workers have taken */
+  int64_t next;     /* batch to deliver next */
+  int64_t released; /* batches whose slots may be filled again */
+};
+
+/* ---- random streams --------------------------------------------------*/
+
+/* Streams of one seed: the order of an epoch counts down from the largest
+ * number, its pictures count up. */
+static void
+seed_order (struct qk_rng *rng, const struct qk_batches *b)
+{
+  qk_rng_seed (rng, b->opt.seed, UINT64_MAX - (uint64_t) b->epoch);
+}
+
+static void
+seed_picture (struct qk_rng *rng, uint64_t seed, int64_t epoch, int64_t index)
+{
+  qk_rng_seed (rng, seed, ((uint64_t) epoch << 40) + (uint64_t) index);
+}
+
+static void
+shuffle (struct qk_batches *b)
+{
+  struct qk_rng rng;
+  int64_t i;
+
+  seed_order (&rng, b);
+  for (i = 0; i < b->info.count; i++)
+    b->order[i] = i;
+  for (i = b->info.count - 1; i > 0; i--)
+    {
+      const int64_t j = (int64_t) qk_rng_below (&rng, (uint64_t) i + 1);
+      const int64_t t = b->order[i];
+
+      b->order[i] = b->order[j];
+      b->order[j] = t;
+    }
+}
+
+/* ---- slots -----------------------------------------------------------*/
+
+static struct slot *
+slot_of (struct qk_batches *b, int64_t batch)
+{
+  return &b->slots[batch % b->opt.depth];
+}
+
+/* Pictures of batch number BATCH; the last one may be smaller. */
+static int64_t
+batch_size (const struct qk_batches *b, int64_t batch)
+{
+  const int64_t left = b->info.count - batch * b->opt.batch;
+
+  return left < b->opt.batch ? left : b->opt.batch;
+}
+
+static void
+slot_clear (struct slot *s, int64_t n)
+{
+  int64_t i;
+
+  for (i = 0; s->samples && i < n; i++)
+    {
+      free (s->samples[i].message);
+      s->samples[i].message = NULL;
+      s->samples[i].err = 0;
+    }
+}
+
+static void
+slot_free (struct slot *s, int64_t n)
+{
+  slot_clear (s, n);
+  qk_free (s->images);
+  free (s->labels);
+  free (s->indices);
+  free (s->samples);
+}
+
+static int
+slot_init (struct slot *s, int64_t n, int64_t picture)
+{
+  s->images = qk_alloc ((size_t) (n * picture) * sizeof *s->images);
+  s->labels = calloc ((size_t) n, sizeof *s->labels);
+  s->indices = calloc ((size_t) n, sizeof *s->indices);
+  s->samples = calloc ((size_t) n, sizeof *s->samples);
+  if (!s->images || !s->labels || !s->indices || !s->samples)
+    return qk_error (-ENOMEM, "no memory for batches of %lld pictures",
+                     (long long) n);
+  return 0;
+}
+
+/* ---- workers ---------------------------------------------------------*/
+
+/* Read the picture at PLACE of the epoch's order into its slot; called
+ * without the mutex: nobody else touches this place. */
+static void
+read_sample (struct worker *w, struct slot *s, int64_t place, int64_t index,
+             int64_t epoch)
+{
+  const struct qk_batches *b = w->owner;
+  const struct qk_dataset_class *d = b->opt.dataset;
+  const int64_t at = place % b->opt.batch;
+  struct sample *sample = &s->samples[at];
+  struct qk_rng rng;
+  int32_t label = -1;
+  int err;
+
+  seed_picture (&rng, b->opt.seed, epoch, index);
+  err = d->read (b->opt.self, w->state, index, &rng,
+                 s->images + at * b->picture, &label);
+  if (err == 0 && (label < 0 || label >= b->info.classes))
+    err = qk_error (-EINVAL,
+                    "dataset %s: picture %lld has class %d of %d classes",
+                    d->cls.name, (long long) index, (int) label,
+                    b->info.classes);
+  s->labels[at] = label;
+  s->indices[at] = index;
+  sample->err = err < 0 ? err : 0;
+  if (err < 0)
+    sample->message = strdup (qk_error_message ());
+}
+
+/* Whether there is a picture to take and a slot for it. */
+static bool
+can_take (const struct qk_batches *b)
+{
+  return b->active && b->taken < b->info.count
+         && b->taken / b->opt.batch < b->released + b->opt.depth;
+}
+
+static void *
+worker_main (void *arg)
+{
+  struct worker *w = arg;
+  struct qk_batches *b = w->owner;
+
+  pthread_mutex_lock (&b->mutex);
+  for (;;)
+    {
+      int64_t place, index, epoch;
+      struct slot *s;
+
+      while (!b->quit && !can_take (b))
+        pthread_cond_wait (&b->work, &b->mutex);
+      if (b->quit)
+        break;
+      place = b->taken++;
+      index = b->order ? b->order[place] : place;
+      epoch = b->epoch;
+      s = slot_of (b, place / b->opt.batch);
+      b->busy++;
+      pthread_mutex_unlock (&b->mutex);
+      read_sample (w, s, place, index, epoch);
+      pthread_mutex_lock (&b->mutex);
+      b->busy--;
+      s->missing--;
+      if (s->missing == 0 || b->busy == 0)
+        pthread_cond_broadcast (&b->ready);
+    }
+  pthread_mutex_unlock (&b->mutex);
+  return NULL;
+}
+
+/* Signals are the business of the program's own thread. */
+static int
+start_thread (struct worker *w)
+{
+  sigset_t all, old;
+  int err;
+
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &old);
+  err = pthread_create (&w->thread, NULL, worker_main, w);
+  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  if (err)
+    return qk_error (-err, "cannot start a thread to read pictures: %s",
+                     strerror (err));
+  w->running = true;
+  return 0;
+}
+
+static int
+start_workers (struct qk_batches *b)
+{
+  const struct qk_dataset_class *d = b->opt.dataset;
+  int i, err;
+
+  b->workers = calloc ((size_t) b->opt.threads, sizeof *b->workers);
+  if (!b->workers)
+    return qk_error (-ENOMEM, "no memory for %d threads", b->opt.threads);
+  for (i = 0; i < b->opt.threads; i++)
+    {
+      b->workers[i].owner = b;
+      err = d->worker_new ? d->worker_new (b->opt.self, &b->workers[i].state)
+                          : 0;
+      if (err == 0)
+        err = start_thread (&b->workers[i]);
+      if (err)
+        return err;
+    }
+  return 0;
+}
+
+/* No worker reads when this returns, and none starts to. */
+static void
+stop_epoch (struct qk_batches *b)
+{
+  pthread_mutex_lock (&b->mutex);
+  b->active = false;
+  while (b->busy > 0)
+    pthread_cond_wait (&b->ready, &b->mutex);
+  pthread_mutex_unlock (&b->mutex);
+}
+
+/* ---- life ------------------------------------------------------------*/
+
+static int
+check_options (const struct qk_batches_options *o,
+               const struct qk_dataset_info *info)
+{
+  const char *name = o->dataset->cls.name;
+
+  if (o->batch < 1 || o->batch > 1 << 20)
+    return qk_error (-EINVAL, "batch size must be 1 to %d, got %lld",
+                     1 << 20, (long long) o->batch);
+  if (o->threads < 1 || o->threads > MAX_THREADS)
+    return qk_error (-EINVAL,
+                     "threads that read pictures must be 1 to %d, got %d",
+                     MAX_THREADS, o->threads);
+  if (o->depth < 0 || o->depth > MAX_DEPTH)
+    return qk_error (-EINVAL, "batches read ahead must be 0 to %d, got %d",
+                     MAX_DEPTH, o->depth);
+  if (!(o->max_bad >= 0.0 && o->max_bad <= 1.0))
+    return qk_error (-EINVAL,
+                     "share of bad pictures must be 0 to 1, got %g",
+                     o->max_bad);
+  if (info->count < 1 || info->count >= INT64_C (1) << 40)
+    return qk_error (-EINVAL, "dataset %s has %lld pictures", name,
+                     (long long) info->count);
+  if (info->classes < 1 || info->height < 1 || info->width < 1
+      || info->channels < 1 || info->height > 1 << 16
+      || info->width > 1 << 16 || info->channels > 1 << 10)
+    return qk_error (-EINVAL,
+                     "dataset %s: senseless pictures of %lld x %lld x %lld, "
+                     "%d classes",
+                     name, (long long) info->height, (long long) info->width,
+                     (long long) info->channels, info->classes);
+  return 0;
+}
+
+static int
+make_buffers (struct qk_batches *b)
+{
+  int64_t batch;
+  int i, err;
+
+  if (b->opt.batch > b->info.count)
+    b->opt.batch = b->info.count;
+  if (b->opt.depth == 0)
+    b->opt.depth = 3;
+  batch = b->opt.batch;
+  b->picture = b->info.height * b->info.width * b->info.channels;
+  b->count = (b->info.count + batch - 1) / batch;
+  b->known_bad = calloc ((size_t) (b->info.count / 8 + 1), 1);
+  b->slots = calloc ((size_t) b->opt.depth, sizeof *b->slots);
+  if (b->opt.shuffle)
+    b->order = malloc ((size_t) b->info.count * sizeof *b->order);
+  if (!b->known_bad || !b->slots || (b->opt.shuffle && !b->order))
+    return qk_error (-ENOMEM, "no memory for a dataset of %lld pictures",
+                     (long long) b->info.count);
+  for (i = 0; i < b->opt.depth; i++)
+    {
+      err = slot_init (&b->slots[i], batch, b->picture);
+      if (err)
+        return err;
+    }
+  return 0;
+}
+
+int
+qk_batches_new (const struct qk_batches_options *options,
+                struct qk_batches **out)
+{
+  struct qk_batches *b = calloc (1, sizeof *b);
+  int err;
+
+  if (!b)
+    return qk_error (-ENOMEM, "no memory for a batch loader");
+  b->opt = *options;
+  pthread_mutex_init (&b->mutex, NULL);
+  pthread_cond_init (&b->work, NULL);
+  pthread_cond_init (&b->ready, NULL);
+  err = options->dataset->info (options->self, &b->info);
+  if (err == 0)
+    err = check_options (options, &b->info);
+  if (err == 0)
+    err = make_buffers (b);
+  if (err == 0)
+    err = start_workers (b);
+  if (err)
+    {
+      qk_batches_free (b);
+      return err;
+    }
+  *out = b;
+  return 0;
+}
+
+void
+qk_batches_free (struct qk_batches *b)
+{
+  int i;
+
+  if (!b)
+    return;
+  pthread_mutex_lock (&b->mutex);
+  b->quit = true;
+  pthread_cond_broadcast (&b->work);
+  pthread_mutex_unlock (&b->mutex);
+  for (i = 0; b->workers && i < b->opt.threads; i++)
+    {
+      if (b->workers[i].running)
+        pthread_join (b->workers[i].thread, NULL);
+      if (b->opt.dataset->worker_free)
+        b->opt.dataset->worker_free (b->workers[i].state);
+    }
+  for (i = 0; b->slots && i < b->opt.depth; i++)
+    slot_free (&b->slots[i], b->opt.batch);
+  free (b->slots);
+  free (b->workers);
+  free (b->order);
+  free (b->known_bad);
+  pthread_cond_destroy (&b->ready);
+  pthread_cond_destroy (&b->work);
+  pthread_mutex_destroy (&b->mutex);
+  free (b);
+}
+
+int
+qk_batches_start (struct qk_batches *b, int64_t epoch, int64_t first)
+{
+  int64_t i;
+
+  if (epoch < 0 || epoch >= 1 << 23)
+    return qk_error (-EINVAL, "epoch must be 0 to %d, got %lld",
+                     (1 << 23) - 1, (long long) epoch);
+  if (first < 0 || first > b->count)
+    return qk_error (-EINVAL,
+                     "cannot start at batch %lld of an epoch of %lld",
+                     (long long) first, (long long) b->count);
+  stop_epoch (b);
+  pthread_mutex_lock (&b->mutex);
+  b->epoch = epoch;
+  if (b->order)
+    shuffle (b);
+  b->next = b->released = first;
+  b->taken = first * b->opt.batch;
+  for (i = 0; i < b->opt.depth; i++)
+    {
+      slot_clear (&b->slots[i], b->opt.batch);
+      if (first + i < b->count)
+        slot_of (b, first + i)->missing = batch_size (b, first + i);
+    }
+  b->active = true;
+  pthread_cond_broadcast (&b->work);
+  pthread_mutex_unlock (&b->mutex);
+  return 0;
+}
+
+/* ---- delivery --------------------------------------------------------*/
+
+/* Give the slot of the batch delivered last to the workers. */
+static void
+release_last (struct qk_batches *b)
+{
+  const int64_t coming = b->released + b->opt.depth;
+  struct slot *s = slot_of (b, b->released);
+
+  if (b->released == b->next)
+    return;
+  slot_clear (s, b->opt.batch);
+  if (coming < b->count)
+    s->missing = batch_size (b, coming);
+  b->released++;
+  pthread_cond_broadcast (&b->work);
+}
+
+/* A picture could not be decoded. */
+static int
+note_bad (struct qk_batches *b, int64_t index, const char *message)
+{
+  uint8_t *bits = &b->known_bad[index / 8];
+  const uint8_t bit = (uint8_t) (1u << (index % 8));
+  double share;
+
+  if (*bits & bit)
+    return 0;
+  *bits |= bit;
+  b->bad++;
+  qk_log (b->opt.ctx, QK_LOG_WARNING, "picture left out: %s", message);
+  share = (double) b->bad / (double) b->info.count;
+  if (share > b->opt.max_bad)
+    return qk_error (-EBADMSG,
+                     "%lld of %lld pictures (%.3g %%) cannot be decoded, "
+                     "more than the %.3g %% allowed; the last: %s",
+                     (long long) b->bad, (long long) b->info.count,
+                     100.0 * share, 100.0 * b->opt.max_bad, message);
+  return 0;
+}
+
+/* Move the good pictures of a complete slot to its front; *N says how many
+ * there are. */
+static int
+compact (struct qk_batches *b, struct slot *s, int64_t size, int64_t *n)
+{
+  int64_t i, good = 0;
+
+  for (i = 0; i < size; i++)
+    {
+      const struct sample *sample = &s->samples[i];
+
+      if (sample->err)
+        {
+          const char *message
+            = sample->message ? sample->message : "no memory for the reason";
+          const int err = sample->err == -EBADMSG
+                            ? note_bad (b, s->indices[i], message)
+                            : qk_error (sample->err, "%s", message);
+
+          if (err)
+            return err;
+          continue;
+        }
+      if (good < i)
+        {
+          memcpy (s->images + good * b->picture, s->images + i * b->picture,
+                  (size_t) b->picture * sizeof *s->images);
+          s->labels[good] = s->labels[i];
+          s->indices[good] = s->indices[i];
+        }
+      good++;
+    }
+  *n = good;
+  return 0;
+}
+
+/* Wait for the next batch; its slot stays the caller's until release_last.
+ * NULL at the end of the epoch. */
+static struct slot *
+await_batch (struct qk_batches *b)
+{
+  struct slot *s = NULL;
+
+  pthread_mutex_lock (&b->mutex);
+  if (b->active)
+    {
+      release_last (b);
+      if (b->next < b->count)
+        {
+          s = slot_of (b, b->next);
+          while (s->missing > 0)
+            pthread_cond_wait (&b->ready, &b->mutex);
+          b->next++;
+        }
+    }
+  pthread_mutex_unlock (&b->mutex);
+  return s;
+}
+
+int
+qk_batches_next (struct qk_batches *b, struct qk_batch *out)
+{
+  struct slot *s;
+
+  while ((s = await_batch (b)))
+    {
+      const int64_t batch = b->next - 1;
+      const int err = compact (b, s, batch_size (b, batch), &out->n);
+
+      if (err)
+        {
+          stop_epoch (b);
+          return err;
+        }
+      if (out->n == 0)
+        continue; /* nothing but bad pictures */
+      out->index = batch;
+      out->images = s->images;
+      out->labels = s->labels;
+      out->indices = s->indices;
+      return 1;
+    }
+  return 0;
+}
+
+int64_t
+qk_batches_count (const struct qk_batches *b)
+{
+  return b->count;
+}
+
+const struct qk_dataset_info *
+qk_batches_info (const struct qk_batches *b)
+{
+  return &b->info;
+}
+
+int64_t
+qk_batches_bad (const struct qk_batches *b)
+{
+  return b->bad;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* batches.h: pictures of a dataset in batches, read ahead by threads.
+ *
+ * What is delivered depends on the dataset, seed, epoch and batch size only,
+ * not on the number of threads.
+ */
+#ifndef QATKIT_DATA_BATCHES_H
+#define QATKIT_DATA_BATCHES_H
+
+#include "qatkit/dataset.h"
+
+struct qk_batches_options {
+  struct qk_context *ctx;                 /* for the log */
+  const struct qk_dataset_class *dataset; /* borrowed, as is self, */
+  void *self;                             /* until qk_batches_free */
+  int64_t batch; /* pictures of a full batch */
+  int threads;   /* that read; at least 1 */
+  int depth;     /* batches being read or ready ahead of the one delivered,
+                    at least 1; 0 = 3 */
+  uint64_t seed;
+  bool shuffle;   /* a new order each epoch; else 0, 1, 2, … */
+  double max_bad; /* share of the dataset that may be undecodable, 0..1 */
+};
+
+/* One batch; lives until the next call of start, next or free. */
+struct qk_batch {
+  int64_t index;          /* of the batch within the epoch, from 0 */
+  int64_t n;              /* pictures, at least 1 */
+  float *images;          /* (n,H,W,C); may be overwritten */
+  const int32_t *labels;  /* n */
+  const int64_t *indices; /* n, within the dataset */
+};
+
+struct qk_batches;
+
+/* *OUT belongs to the caller: qk_batches_free.  -EINVAL for senseless
+ * options or an empty dataset, -ENOMEM. */
+int qk_batches_new (const struct qk_batches_options *options,
+                    struct qk_batches **out);
+void qk_batches_free (struct qk_batches *b); /* accepts NULL */
+
+/* Begin EPOCH at its batch FIRST (0 unless resuming).  Reading starts in the
+ * background; what was left of an epoch before is dropped. */
+int qk_batches_start (struct qk_batches *b, int64_t epoch, int64_t first);
+
+/* The next batch: 1 with *OUT filled, 0 when the epoch is over, or an error.
+ * A picture that cannot be decoded is left out of its batch and named once
+ * in the log; -EBADMSG when their share exceeds max_bad.  After an error the
+ * epoch is over. */
+int qk_batches_next (struct qk_batches *b, struct qk_batch *out);
+
+/* Batches of a whole epoch. */
+int64_t qk_batches_count (const struct qk_batches *b);
+/* Borrowed, lives as long as B. */
+const struct qk_dataset_info *qk_batches_info (const struct qk_batches *b);
+/* Undecodable pictures met so far, each counted once. */
+int64_t qk_batches_bad (const struct qk_batches *b);
+
+#endif /* QATKIT_DATA_BATCHES_H */

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* imagefolder.c: a folder of class folders of JPEG files.
+ *
+ * Evaluation: torchvision's Resize (resize) + CenterCrop (crop).  Training:
+ * RandomResizedCrop (crop) + RandomHorizontalFlip.  Then
+ * (x / 255 - mean) / std.  Resizing gives PIL's bytes.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <qatkit/dataset.h>
+
+#include "jpeg/picture.h"
+#include "scan.h"
+
+static const struct qk_option options[] = {
+  { "root", QK_OPT_PATH, "", 0, 0, NULL,
+    "folder that holds the folders train and val" },
+  { "train", QK_OPT_PATH, "train", 0, 0, NULL,
+    "folder of the training pictures, within root unless absolute" },
+  { "val", QK_OPT_PATH, "val", 0, 0, NULL,
+    "folder of the evaluation pictures, within root unless absolute" },
+  { "resize", QK_OPT_INT, "256", 1, 8192, NULL,
+    "shorter side after resizing for evaluation, pixels" },
+  { "crop", QK_OPT_INT, "224", 1, 8192, NULL,
+    "height and width of what is delivered, pixels" },
+  { "mean", QK_OPT_FLOATS, "0.485,0.456,0.406", -10, 10, NULL,
+    "subtracted from red, green and blue (0 to 1)" },
+  { "std", QK_OPT_FLOATS, "0.229,0.224,0.225", 1e-6, 100, NULL,
+    "red, green and blue are then divided by" },
+  { "min_scale", QK_OPT_FLOAT, "0.08", 1e-6, 1, NULL,
+    "smallest share of a picture's area that a training crop takes" },
+  { "flip", QK_OPT_BOOL, "yes", 0, 0, NULL,
+    "mirror half of the training pictures" },
+  { "limit", QK_OPT_INT, "0", 0, 1e12, NULL,
+    "use only so many pictures of each class; 0 = all" },
+  { NULL, 0, NULL, 0, 0, NULL, NULL }
+};
+
+struct imagefolder {
+  struct scan scan;
+  struct picture_norm norm;
+  int64_t resize, crop;
+  double min_scale;
+  bool augment, flip;
+};
+
+static int
+read_three (const struct qk_config *cfg, const char *name, float out[3])
+{
+  const int n = qk_config_floats (cfg, name, out, 3);
+
+  if (n != 3)
+    return qk_error (-EINVAL,
+                     "imagefolder: %s (%s) must be 3 numbers, got %d", name,
+                     qk_config_where (cfg, name), n);
+  return 0;
+}
+
+static int
+configure (struct imagefolder *f, const struct qk_config *cfg)
+{
+  float mean[3], std[3];
+  int err;
+
+  f->resize = qk_config_int (cfg, "resize");
+  f->crop = qk_config_int (cfg, "crop");
+  f->min_scale = qk_config_float (cfg, "min_scale");
+  f->flip = qk_config_bool (cfg, "flip");
+  if (f->crop > f->resize)
+    return qk_error (-EINVAL,
+                     "imagefolder: crop (%s) must be <= resize (%s), got "
+                     "crop %lld and resize %lld",
+                     qk_config_where (cfg, "crop"),
+                     qk_config_where (cfg, "resize"), (long long) f->crop,
+                     (long long) f->resize);
+  err = read_three (cfg, "mean", mean);
+  if (err == 0)
+    err = read_three (cfg, "std", std);
+  if (err == 0)
+    err = picture_norm_set (&f->norm, mean, std, "imagefolder");
+  return err;
+}
+
+/* The folder of SPLIT, to be freed; NULL with an error recorded. */
+static char *
+split_folder (const struct qk_config *cfg, const char *split)
+{
+  const char *root = qk_config_string (cfg, "root");
+  const char *sub = qk_config_string (cfg, split);
+  char *path;
+
+  if (sub[0] == '/' || (!*root && qk_config_given (cfg, split)))
+    root = "";
+  else if (!*root)
+    {
+      qk_error (-EINVAL, "imagefolder: neither root nor %s is given: where "
+                         "are the pictures?", split);
+      return NULL;
+    }
+  if (asprintf (&path, "%s%s%s", root, *root && *sub ? "/" : "", sub) < 0)
+    {
+      qk_error (-ENOMEM, "imagefolder: no memory");
+      return NULL;
+    }
+  return path;
+}
+
+/* Without a split only the class names are wanted, where there are any. */
+static int
+scan_for_names (struct imagefolder *f, const struct qk_config *cfg,
+                struct qk_context *ctx)
+{
+  static const char *const splits[] = { "val", "train" };
+  int i;
+
+  for (i = 0; i < 2; i++)
+    {
+      char *path;
+      int err;
+
+      if (!*qk_config_string (cfg, "root")
+          && !qk_config_given (cfg, splits[i]))
+        continue;
+      path = split_folder (cfg, splits[i]);
+      if (!path)
+        return -EINVAL;
+      err = scan_folder (&f->scan, ctx, path, false, 0);
+      free (path);
+      if (err == 0 || err == -ENOMEM)
+        return err;
+      scan_free (&f->scan);
+    }
+  return 0;
+}
+
+static void
+imagefolder_close (void *self)
+{
+  struct imagefolder *f = self;
+
+  if (!f)
+    return;
+  scan_free (&f->scan);
+  free (f);
+}
+
+static int
+imagefolder_open (const struct qk_config *cfg,
+                  const struct qk_dataset_request *req, void **self)
+{
+  struct imagefolder *f = calloc (1, sizeof *f);
+  int err;
+
+  if (!f)
+    return qk_error (-ENOMEM, "imagefolder: no memory");
+  f->augment = req->augment;
+  err = configure (f, cfg);
+  if (err)
+    goto error;
+  if (!req->split)
+    err = scan_for_names (f, cfg, req->ctx);
+  else if (strcmp (req->split, "train") && strcmp (req->split, "val"))
+    err = qk_error (-EINVAL, "imagefolder: no split '%s', only train and val",
+                    req->split);
+  else
+    {
+      char *path = split_folder (cfg, req->split);
+
+      err = path ? scan_folder (&f->scan, req->ctx, path, true,
+                                qk_config_int (cfg, "limit"))
+                 : -EINVAL;
+      free (path);
+    }
+  if (err)
+    goto error;
+  *self = f;
+  return 0;
+
+error:
+  imagefolder_close (f);
+  return err;
+}
+
+static int
+imagefolder_info (void *self, struct qk_dataset_info *out)
+{
+  const struct imagefolder *f = self;
+
+  out->count = f->scan.count;
+  out->classes = f->scan.classes;
+  out->class_names = (const char *const *) f->scan.names;
+  out->height = out->width = f->crop;
+  out->channels = 3;
+  return 0;
+}
+
+static int
+imagefolder_worker_new (void *self, void **worker)
+{
+  struct picture_reader *r;
+  const int err = picture_reader_new (&r);
+
+  (void) self;
+  if (err == 0)
+    *worker = r;
+  return err;
+}
+
+static void
+imagefolder_worker_free (void *worker)
+{
+  picture_reader_free (worker);
+}
+
+static int
+imagefolder_read (void *self, void *worker, int64_t index,
+                  struct qk_rng *rng, float *image, int32_t *label)
+{
+  const struct imagefolder *f = self;
+  const struct scan_item *item;
+  struct picture_view view;
+  int64_t w, h;
+  char *path;
+  int err;
+
+  if (index < 0 || index >= f->scan.count)
+    return qk_error (-EINVAL, "imagefolder: no picture %lld, there are %lld",
+                     (long long) index, (long long) f->scan.count);
+  item = &f->scan.items[index];
+  if (asprintf (&path, "%s/%s/%s", f->scan.root, f->scan.names[item->label],
+                item->path)
+      < 0)
+    return qk_error (-ENOMEM, "imagefolder: no memory");
+  err = picture_open (worker, path, &w, &h);
+  free (path);
+  if (err)
+    return err;
+  if (f->augment)
+    picture_view_random (w, h, f->crop, f->min_scale, f->flip, rng, &view);
+  else
+    picture_view_center (w, h, f->resize, f->crop, &view);
+  *label = item->label;
+  return picture_render (worker, &view, &f->norm, NULL, image);
+}
+
+static int
+imagefolder_read_file (void *self, void *worker, const char *path,
+                       float *image)
+{
+  const struct imagefolder *f = self;
+  struct picture_view view;
+  int64_t w, h;
+  int err = picture_open (worker, path, &w, &h);
+
+  if (err)
+    return err;
+  picture_view_center (w, h, f->resize, f->crop, &view);
+  return picture_render (worker, &view, &f->norm, NULL, image);
+}
+
+static const struct qk_dataset_class imagefolder = {
+  .cls = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "imagefolder",
+                   "A folder of class folders of JPEG files", options),
+  .open = imagefolder_open,
+  .close = imagefolder_close,
+  .info = imagefolder_info,
+  .worker_new = imagefolder_worker_new,
+  .worker_free = imagefolder_worker_free,
+  .read = imagefolder_read,
+  .read_file = imagefolder_read_file,
+};
+
+QK_PLUGIN ("imagefolder", "1.0", "LGPL-2.1-or-later", &imagefolder.cls);

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* scan.c: finding the pictures below a folder of class folders.
+ *
+ * The order is that of PyTorch's ImageFolder: class folders by name; within
+ * a class its folders by path, within a folder the files by name; all by
+ * bytes, whatever the locale.
+ */
+#include "config.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "scan.h"
+
+/* Folders within folders; more is taken for a mistake. */
+#define MAX_DEPTH 32
+
+/* A folder being walked and those above it, to notice links that lead back
+ * up. */
+struct place {
+  const struct place *up;
+  dev_t dev;
+  ino_t ino;
+  int depth;
+};
+
+static int
+no_memory (void)
+{
+  return qk_error (-ENOMEM, "no memory for the list of pictures");
+}
+
+static int
+cannot_read (const char *path, int err)
+{
+  return qk_error (-err, "folder %s cannot be read: %s", path,
+                   strerror (err));
+}
+
+/* "DIR/NAME", or "NAME" where DIR is ""; to be freed; NULL without memory */
+static char *
+join (const char *dir, const char *name)
+{
+  char *path;
+
+  if (asprintf (&path, "%s%s%s", dir, *dir ? "/" : "", name) < 0)
+    return NULL;
+  return path;
+}
+
+static bool
+is_picture (const char *name)
+{
+  const char *dot = strrchr (name, '.');
+
+  return dot && (!strcasecmp (dot, ".jpg") || !strcasecmp (dot, ".jpeg"));
+}
+
+static int
+add_item (struct scan *s, char *path, int32_t label)
+{
+  if (s->count == s->capacity)
+    {
+      const int64_t capacity = s->capacity ? 2 * s->capacity : 1024;
+      struct scan_item *items
+        = realloc (s->items, (size_t) capacity * sizeof *items);
+
+      if (!items)
+        return no_memory ();
+      s->items = items;
+      s->capacity = capacity;
+    }
+  s->items[s->count].path = path;
+  s->items[s->count].label = label;
+  s->count++;
+  return 0;
+}
+
+static int walk (struct scan *s, struct qk_context *ctx, const char *top,
+                 const char *below, const struct place *up, int32_t label);
+
+/* One entry of a folder: FULL is its path, REL the part below the class. */
+static int
+visit (struct scan *s, struct qk_context *ctx, const char *top,
+       const char *full, char **rel, const struct place *at, int32_t label)
+{
+  struct stat st;
+  int err;
+
+  if (stat (full, &st))
+    {
+      err = errno;
+      if ((err == ENOENT || err == ELOOP) && is_picture (full))
+        qk_log (ctx, QK_LOG_WARNING, "%s: %s; ignored", full,
+                err == ELOOP ? "link in a circle" : "link to nothing");
+      if (err == ENOENT || err == ELOOP)
+        return 0;
+      return qk_error (-err, "%s: %s", full, strerror (err));
+    }
+  if (S_ISDIR (st.st_mode))
+    return walk (s, ctx, top, *rel, at, label);
+  if (!S_ISREG (st.st_mode) || !is_picture (full))
+    return 0;
+  err = add_item (s, *rel, label);
+  if (err == 0)
+    *rel = NULL; /* kept */
+  return err;
+}
+
+static int
+walk_entries (struct scan *s, struct qk_context *ctx, const char *top,
+              const char *below, const char *dir, DIR *d,
+              const struct place *at, int32_t label)
+{
+  for (;;)
+    {
+      const struct dirent *e;
+      char *full, *rel;
+      int err;
+
+      errno = 0;
+      e = readdir (d);
+      if (!e)
+        return errno ? cannot_read (dir, errno) : 0;
+      if (e->d_name[0] == '.')
+        continue;
+      /* most entries need no stat to be passed over */
+      if (e->d_type == DT_REG && !is_picture (e->d_name))
+        continue;
+      full = join (dir, e->d_name);
+      rel = join (below, e->d_name);
+      if (!full || !rel)
+        err = no_memory ();
+      else
+        err = visit (s, ctx, top, full, &rel, at, label);
+      free (full);
+      free (rel);
+      if (err)
+        return err;
+    }
+}
+
+/* The pictures in TOP/BELOW and deeper, in any order. */
+static int
+walk (struct scan *s, struct qk_context *ctx, const char *top,
+      const char *below, const struct place *up, int32_t label)
+{
+  char *dir = *below ? join (top, below) : strdup (top);
+  DIR *d = dir ? opendir (dir) : NULL;
+  struct place at = { up, 0, 0, up ? up->depth + 1 : 0 };
+  const struct place *p;
+  struct stat st;
+  int err = 0;
+
+  if (!dir)
+    return no_memory ();
+  if (!d || fstat (dirfd (d), &st))
+    err = cannot_read (dir, errno);
+  else
+    {
+      at.dev = st.st_dev;
+      at.ino = st.st_ino;
+      for (p = up; p; p = p->up)
+        if (p->dev == at.dev && p->ino == at.ino)
+          break;
+      if (p)
+        qk_log (ctx, QK_LOG_WARNING,
+                "%s: link to a folder above itself; ignored", dir);
+      else if (at.depth > MAX_DEPTH)
+        err = qk_error (-ELOOP, "folder %s: more than %d folders deep", dir,
+                        MAX_DEPTH);
+      else
+        err = walk_entries (s, ctx, top, below, dir, d, &at, label);
+    }
+  if (d)
+    closedir (d);
+  free (dir);
+  return err;
+}
+
+static int
+compare_items (const void *a, const void *b)
+{
+  const char *x = ((const struct scan_item *) a)->path;
+  const char *y = ((const struct scan_item *) b)->path;
+  const char *xs = strrchr (x, '/'), *ys = strrchr (y, '/');
+  const size_t xn = xs ? (size_t) (xs - x) : 0;
+  const size_t yn = ys ? (size_t) (ys - y) : 0;
+  const int dirs = memcmp (x, y, xn < yn ? xn : yn);
+
+  if (dirs)
+    return dirs;
+  if (xn != yn)
+    return xn < yn ? -1 : 1;
+  return strcmp (x, y);
+}
+
+static int
+scan_class (struct scan *s, struct qk_context *ctx, int32_t label,
+            int64_t limit)
+{
+  const int64_t before = s->count;
+  char *top = join (s->root, s->names[label]);
+  int err;
+
+  if (!top)
+    return no_memory ();
+  err = walk (s, ctx, top, "", NULL, label);
+  if (err == 0 && s->count == before)
+    err = qk_error (-ENODATA, "class folder %s has no .jpg or .jpeg pictures",
+                    top);
+  free (top);
+  if (err)
+    return err;
+  qsort (s->items + before, (size_t) (s->count - before), sizeof *s->items,
+         compare_items);
+  while (limit > 0 && s->count > before + limit)
+    free (s->items[--s->count].path);
+  return 0;
+}
+
+static int
+compare_names (const void *a, const void *b)
+{
+  return strcmp (*(char *const *) a, *(char *const *) b);
+}
+
+/* Whether ROOT/NAME is a folder; < 0 on error. */
+static int
+is_folder (const char *root, const char *name)
+{
+  char *path = join (root, name);
+  struct stat st;
+  int yes;
+
+  if (!path)
+    return no_memory ();
+  yes = stat (path, &st) == 0 && S_ISDIR (st.st_mode);
+  free (path);
+  return yes;
+}
+
+static int
+scan_names (struct scan *s, DIR *d)
+{
+  for (;;)
+    {
+      const struct dirent *e;
+      char **names;
+      int yes;
+
+      errno = 0;
+      e = readdir (d);
+      if (!e)
+        return errno ? cannot_read (s->root, errno) : 0;
+      if (e->d_name[0] == '.')
+        continue;
+      yes = is_folder (s->root, e->d_name);
+      if (yes < 0)
+        return yes;
+      if (!yes)
+        continue;
+      names = realloc (s->names,
+                       ((size_t) s->classes + 1) * sizeof *names);
+      if (!names)
+        return no_memory ();
+      s->names = names;
+      names[s->classes] = strdup (e->d_name);
+      if (!names[s->classes])
+        return no_memory ();
+      s->classes++;
+    }
+}
+
+int
+scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
+             bool with_pictures, int64_t limit)
+{
+  DIR *d;
+  int err, i;
+
+  s->root = strdup (root);
+  if (!s->root)
+    return no_memory ();
+  d = opendir (root);
+  if (!d)
+    return cannot_read (root, errno);
+  err = scan_names (s, d);
+  closedir (d);
+  if (err)
+    return err;
+  if (s->classes == 0)
+    return qk_error (-ENODATA,
+                     "folder %s has no class folders (one folder of pictures "
+                     "per class is expected)",
+                     root);
+  qsort (s->names, (size_t) s->classes, sizeof *s->names, compare_names);
+  for (i = 0; with_pictures && i < s->classes; i++)
+    {
+      err = scan_class (s, ctx, i, limit);
+      if (err)
+        return err;
+    }
+  return 0;
+}
+
+void
+scan_free (struct scan *s)
+{
+  int64_t i;
+
+  for (i = 0; i < s->count; i++)
+    free (s->items[i].path);
+  free (s->items);
+  for (i = 0; i < s->classes; i++)
+    free (s->names[i]);
+  free (s->names);
+  free (s->root);
+  memset (s, 0, sizeof *s);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* scan.h: finding the pictures below a folder of class folders. */
+#ifndef QATKIT_IMAGEFOLDER_SCAN_H
+#define QATKIT_IMAGEFOLDER_SCAN_H
+
+#include <qatkit/base.h>
+
+struct scan_item {
+  char *path; /* below the class folder */
+  int32_t label;
+};
+
+struct scan {
+  char *root;
+  int classes;
+  char **names; /* of the class folders, in byte order */
+  int64_t count;
+  struct scan_item *items; /* by class, then as PyTorch's ImageFolder */
+  int64_t capacity;
+};
+
+/* Names of the class folders of ROOT and, if WITH_PICTURES, of all pictures
+ * in and below them, of each class the first LIMIT (0: all).  S starts
+ * zeroed; scan_free, also after an error.  A folder that is missing or
+ * unreadable, a root without class folders and a class without pictures are
+ * errors that name it.  Links are followed, a link to a folder above itself
+ * is ignored with a warning, as is a link to nothing. */
+int scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
+                 bool with_pictures, int64_t limit);
+void scan_free (struct scan *s);
+
+#endif /* QATKIT_IMAGEFOLDER_SCAN_H */
