@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* pool.h: what the pooling layers share: a window that slides over a picture,
+ * and the average over it. */
+#ifndef QATKIT_COMMON_POOL_H
+#define QATKIT_COMMON_POOL_H
+
+#include <qatkit/layer.h>
+
+/* A square window.  Padding is on all four sides and does not count, unless
+ * count_pad, which lets it count as 0 in averages. */
+struct pool_window {
+  int kernel_h, kernel_w, stride_h, stride_w, padding, dilation;
+  bool count_pad;
+};
+
+#define POOL_MAX_KERNEL 255
+
+/* Rows of an option table; stride 0 means the kernel's size. */
+#define POOL_OPTIONS                                                          \
+  { .name = "kernel", .type = QK_OPT_INT, .def = NULL, .min = 1,              \
+    .max = POOL_MAX_KERNEL, .help = "Side of the square window in pixels." }, \
+  { .name = "stride", .type = QK_OPT_INT, .def = "0", .min = 0,               \
+    .max = POOL_MAX_KERNEL,                                                   \
+    .help = "Pixels between windows; 0 takes the kernel's size." },           \
+  { .name = "padding", .type = QK_OPT_INT, .def = "0", .min = 0,              \
+    .max = POOL_MAX_KERNEL / 2,                                               \
+    .help = "Pixels added on each side, at most half of the kernel." }
+
+/* Read POOL_OPTIONS (dilation 1, count_pad false).  NAME is the layer's, for
+ * messages.  -EINVAL when the padding exceeds half of the kernel. */
+int pool_read (const char *name, const struct qk_config *cfg,
+               struct pool_window *out);
+
+/* in (N,H,W,C) -> out (N,P,Q,C),
+ * P = (H + 2 padding - dilation (kernel - 1) - 1) / stride + 1.
+ * -EINVAL when the window does not fit or sees nothing but padding. */
+int pool_infer (const char *name, const struct pool_window *w,
+                const struct qk_shape *in, int n_in, struct qk_shape *out);
+
+/* The rows or columns r0 <= r < r1 of a window (kernel K) that lie in the
+ * picture; the window's first one is START (may be negative), SIZE is the
+ * picture's height or width. */
+void pool_clip (int64_t start, int k, int dilation, int64_t size, int *r0,
+                int *r1);
+
+/* Average: forward for f32 -> f32 and u8 -> u8 on the input's grid
+ * (qk_mean_quantized); backward in f32 needs neither input nor output. */
+int pool_average_forward (const char *name, const struct pool_window *w,
+                          struct qk_layer_io *io);
+void pool_average_backward (const struct pool_window *w,
+                            struct qk_layer_io *io);
+/* -EINVAL when the sum over KH x KW bytes is not exact in float32. */
+int pool_average_check (const char *name, int64_t kh, int64_t kw);
+
+/* Fill in everything of an int8 pooling op but its kind. */
+void pool_lower (const struct pool_window *w, const struct qk_layer_io *io,
+                 struct qk_op *op);
+
+#endif /* QATKIT_COMMON_POOL_H */

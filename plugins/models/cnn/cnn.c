@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cnn: a plain small network, convolution, batch-norm, ReLU, over and over;
+ * every second convolution halves the picture and doubles the channels. */
+#include "config.h"
+
+#include <stdio.h>
+
+#include <qatkit/model.h>
+
+#define NAME_SIZE 32
+#define MAX_CHANNELS 4096
+
+/* conv<i>, bn<i>, relu<i> */
+static int
+conv_bn_relu (struct qk_graph *g, int i, int in, int channels, int stride)
+{
+  char name[NAME_SIZE];
+  int v;
+
+  snprintf (name, sizeof name, "conv%d", i);
+  v = qk_graph_node (g, name, "conv2d", &in, 1,
+                     "out=%d kernel=3 stride=%d padding=1 bias=no", channels,
+                     stride);
+  snprintf (name, sizeof name, "bn%d", i);
+  v = qk_graph_node (g, name, "batchnorm2d", &v, 1, "%s", "");
+  snprintf (name, sizeof name, "relu%d", i);
+  return qk_graph_node (g, name, "relu", &v, 1, "%s", "");
+}
+
+static int
+cnn_build (const struct qk_config *cfg, const struct qk_model_request *req,
+           struct qk_graph *g)
+{
+  const int depth = (int) qk_config_int (cfg, "depth");
+  const int given = (int) qk_config_int (cfg, "classes");
+  const int classes = given > 0 ? given : req->classes;
+  int channels = (int) qk_config_int (cfg, "channels");
+  int v;
+
+  if (classes < 1)
+    return qk_error (-EINVAL,
+                     "cnn: the data say nothing about classes; set the option "
+                     "classes");
+  v = qk_graph_input (g, req->height, req->width, req->channels);
+  for (int i = 1; i <= depth; i++) {
+    const bool halve = i % 2 == 0;
+
+    if (halve && channels <= MAX_CHANNELS / 2)
+      channels *= 2;
+    v = conv_bn_relu (g, i, v, channels, halve ? 2 : 1);
+  }
+  v = qk_graph_node (g, "avgpool", "global_avgpool", &v, 1, "%s", "");
+  v = qk_graph_node (g, "fc", "linear", &v, 1, "out=%d", classes);
+  return qk_graph_output (g, v);
+}
+
+static const struct qk_option options[] = {
+  { .name = "channels", .type = QK_OPT_INT, .def = "16", .min = 1,
+    .max = 1024,
+    .help = "Channels of the first convolution; every second one doubles "
+            "them, up to 4096." },
+  { .name = "depth", .type = QK_OPT_INT, .def = "4", .min = 1, .max = 64,
+    .help = "Number of 3x3 convolutions." },
+  { .name = "classes", .type = QK_OPT_INT, .def = "0", .min = 0,
+    .max = 1000000, .help = "Number of classes; 0 takes the data's." },
+  { .name = NULL }
+};
+
+static const struct qk_model_class cnn = {
+  .cls = QK_CLASS (struct qk_model_class, QK_KIND_MODEL, "cnn",
+                   "A plain small convolutional network", options),
+  .build = cnn_build,
+};
+
+QK_PLUGIN ("cnn", PACKAGE_VERSION, "LGPL-2.1-or-later", &cnn.cls);
