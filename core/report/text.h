@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* text.h: how text looks on a terminal and numbers in JSON. */
+#ifndef QATKIT_REPORT_TEXT_H
+#define QATKIT_REPORT_TEXT_H
+
+#include "qatkit/base.h"
+
+/* Terminal columns the UTF-8 text takes; a byte that is not UTF-8 and a
+ * control character count as one (they are shown as '?'). */
+int qk_text_width (const char *text);
+
+/* Bytes of the longest beginning of TEXT that takes at most WIDTH columns;
+ * *USED, if not NULL, gets its columns. */
+size_t qk_text_cut (const char *text, int width, int *used);
+
+/* Copy TEXT to BUF (SIZE > 0), with '?' for what must not reach a terminal;
+ * cut at a character when it does not fit.  Returns BUF. */
+char *qk_text_clean (const char *text, char *buf, size_t size);
+
+/* V as a JSON number of DIGITS significant digits (9 keep a float, 17 a
+ * double), whatever the locale; "null" for NaN and infinity.  Returns BUF. */
+char *qk_json_number (double v, int digits, char *buf, size_t size);
+
+#endif /* QATKIT_REPORT_TEXT_H */

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* jsonl.c: writes every event as one line of JSON.
+ *
+ *   {"event":"epoch","time":1700000000.123,"epoch":3,"loss":0.25}
+ *
+ * time is in seconds since 1970; numbers that are NaN or infinite, which
+ * JSON does not know, are null.  Each line is handed to the system before
+ * event returns, so a killed run leaves all of its lines.
+ */
+#include "config.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <qatkit/reporter.h>
+
+static const struct qk_option options[] = {
+  { "file", QK_OPT_STRING, "log.jsonl", 0, 0, NULL,
+    "Name of the file in the folder of the run" },
+  { "append", QK_OPT_BOOL, "yes", 0, 0, NULL,
+    "Whether to keep the lines of earlier runs (each starts with the event "
+    "run_start)" },
+  { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
+};
+
+struct jsonl {
+  char *path;
+  int fd;
+  bool torn; /* the file ends in the middle of a line */
+};
+
+static void
+jsonl_destroy (void *self)
+{
+  struct jsonl *j = self;
+
+  if (!j)
+    return;
+  if (j->fd >= 0)
+    close (j->fd);
+  free (j->path);
+  free (j);
+}
+
+/* Whether the last byte is not a newline: a run was killed while writing. */
+static bool
+ends_torn (int fd)
+{
+  const off_t size = lseek (fd, 0, SEEK_END);
+  char last;
+
+  return size > 0 && pread (fd, &last, 1, size - 1) == 1 && last != '\n';
+}
+
+static int
+jsonl_create (const struct qk_config *cfg, const char *dir, void **self)
+{
+  const char *file = qk_config_string (cfg, "file");
+  const bool append = qk_config_bool (cfg, "append");
+  struct jsonl *j;
+  int err;
+
+  if (!file[0] || strchr (file, '/'))
+    return qk_error (-EINVAL, "jsonl: file must be the name of a file in the "
+                              "folder of the run, got \"%s\"",
+                     file);
+  j = calloc (1, sizeof *j);
+  if (!j)
+    return qk_error (-ENOMEM, "jsonl: out of memory");
+  j->fd = -1;
+  if (asprintf (&j->path, "%s/%s", dir, file) < 0) {
+    j->path = NULL;
+    err = qk_error (-ENOMEM, "jsonl: out of memory");
+    goto error;
+  }
+  j->fd = open (j->path,
+                O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC
+                  | (append ? 0 : O_TRUNC),
+                0666);
+  if (j->fd < 0) {
+    err = -errno;
+    qk_error (err, "jsonl: %s: cannot open: %s", j->path, strerror (-err));
+    goto error;
+  }
+  j->torn = ends_torn (j->fd);
+  *self = j;
+  return 0;
+
+error:
+  jsonl_destroy (j);
+  return err;
+}
+
+/* V with as few digits as keep its value; to be freed. */
+static char *
+dump_real (double v)
+{
+  json_t *number = json_real (v), *again;
+  char *text = NULL;
+  size_t digits;
+
+  for (digits = 15; number && digits <= 17; digits++) {
+    bool exact;
+
+    free (text);
+    text = json_dumps (number,
+                       JSON_ENCODE_ANY | JSON_REAL_PRECISION (digits));
+    again = text ? json_loads (text, JSON_DECODE_ANY, NULL) : NULL;
+    exact = again && json_number_value (again) == v;
+    json_decref (again);
+    if (exact)
+      break;
+  }
+  json_decref (number);
+  return text;
+}
+
+/* The field's value as JSON; to be freed; NULL when out of memory or when a
+ * text is not UTF-8. */
+static char *
+dump_value (const struct qk_field *f)
+{
+  json_t *value;
+  char *text;
+
+  if (f->type == QK_FIELD_FLOAT && isfinite (f->f))
+    return dump_real (f->f);
+  if (f->type == QK_FIELD_INT)
+    value = json_integer (f->i);
+  else if (f->type == QK_FIELD_STRING && f->s)
+    value = json_string (f->s);
+  else
+    value = json_null ();
+  text = json_dumps (value, JSON_ENCODE_ANY);
+  json_decref (value);
+  return text;
+}
+
+static int
+print_pair (FILE *out, const char *key, const struct qk_field *value)
+{
+  const struct qk_field k = { .type = QK_FIELD_STRING, .s = key };
+  char *key_text = dump_value (&k), *text = dump_value (value);
+  const bool ok = key_text && text
+                  && fprintf (out, ",%s:%s", key_text, text) >= 0;
+
+  free (key_text);
+  free (text);
+  return ok ? 0
+            : qk_error (-EINVAL,
+                        "jsonl: field \"%s\" is not UTF-8, or out of memory",
+                        key);
+}
+
+static int
+print_event (FILE *out, const struct qk_event *ev)
+{
+  const struct qk_field name = { .type = QK_FIELD_STRING, .s = ev->name };
+  char *text = dump_value (&name);
+  struct timespec now;
+  int i, err = 0;
+
+  if (!text)
+    return qk_error (-EINVAL, "jsonl: an event's name is not UTF-8, or out "
+                              "of memory");
+  clock_gettime (CLOCK_REALTIME, &now);
+  fprintf (out, "{\"event\":%s,\"time\":%lld.%03ld", text,
+           (long long) now.tv_sec, now.tv_nsec / 1000000);
+  free (text);
+  for (i = 0; err == 0 && i < ev->n; i++) {
+    const char *key = ev->field[i].key;
+
+    if (strcmp (key, "event") == 0 || strcmp (key, "time") == 0)
+      err = qk_error (-EINVAL, "jsonl: a field of event %s cannot be called "
+                               "\"%s\"",
+                      ev->name, key);
+    else
+      err = print_pair (out, key, &ev->field[i]);
+  }
+  fputs ("}\n", out);
+  return err;
+}
+
+/* A line that could only be written in part is closed by the next event. */
+static int
+write_line (struct jsonl *j, const char *line, size_t size)
+{
+  size_t at = 0;
+
+  while (at < size) {
+    const ssize_t n = write (j->fd, line + at, size - at);
+    const int err = -errno;
+
+    if (n < 0 && err == -EINTR)
+      continue;
+    if (n < 0) {
+      return qk_error (err, "jsonl: %s: cannot write: %s", j->path,
+                       strerror (-err));
+    }
+    at += (size_t) n;
+    j->torn = line[at - 1] != '\n';
+  }
+  return 0;
+}
+
+static int
+jsonl_event (void *self, const struct qk_event *ev)
+{
+  struct jsonl *j = self;
+  char *line = NULL;
+  size_t size;
+  FILE *out;
+  int err;
+
+  out = open_memstream (&line, &size);
+  if (!out)
+    return qk_error (-ENOMEM, "jsonl: out of memory");
+  if (j->torn)
+    putc ('\n', out);
+  err = print_event (out, ev);
+  if (fclose (out) != 0 && err == 0)
+    err = qk_error (-ENOMEM, "jsonl: out of memory");
+  if (err == 0)
+    err = write_line (j, line, size);
+  free (line);
+  return err;
+}
+
+static const struct qk_reporter_class jsonl = {
+  .cls = QK_CLASS (struct qk_reporter_class, QK_KIND_REPORTER, "jsonl",
+                   "Writes every event as one line of JSON", options),
+  .create = jsonl_create,
+  .destroy = jsonl_destroy,
+  .event = jsonl_event,
+};
+
+QK_PLUGIN ("jsonl", PACKAGE_VERSION, "LGPL-2.1-or-later", &jsonl.cls);
