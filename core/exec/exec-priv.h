@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* exec-priv.h: the executor's plan, shared by the files of this folder. */
+#ifndef QK_EXEC_PRIV_H
+#define QK_EXEC_PRIV_H
+
+#include "exec/arena.h"
+#include "exec/exec.h"
+
+/* One node at work.  "wrapped" nodes see only f32: their inputs are
+ * dequantized before, their output is quantized after the call. */
+struct qk_exec_node {
+  bool wrapped;
+  bool keep_in, keep_out;
+  size_t saved_size, workspace_size;
+  /* buffers, -1 where there is none */
+  int saved;
+  int wide_in[QK_OP_MAX_INPUTS];      /* wrapped: dequantized for forward */
+  int wide_in_back[QK_OP_MAX_INPUTS]; /* … and once more for backward */
+  int wide_out;                       /* wrapped: the f32 output */
+  int mask;                           /* wrapped: STE mask, bytes */
+  int temp[QK_OP_MAX_INPUTS]; /* a further gradient, added to the value's */
+  /* INT8 */
+  int backend; /* index into exec->backend, -1: the layer itself */
+  void *kernel;
+};
+
+struct qk_exec_value {
+  int data, grad; /* buffers, -1 where there is none */
+  bool needs_grad;
+  bool grad_written;  /* during backward */
+  struct qk_tensor t; /* after forward */
+};
+
+struct qk_exec_backend {
+  const struct qk_backend_class *cls;
+  void *self;
+};
+
+struct qk_exec {
+  struct qk_graph *g;
+  struct qk_exec_options opt;
+  struct qk_arena arena;
+  struct qk_exec_node *node;
+  struct qk_exec_value *value;
+  int workspace, loss_saved, wide_logits; /* buffers */
+  int64_t n;           /* pictures of the last call */
+  const float *images; /* of the last call, borrowed */
+  unsigned flags;
+  uint64_t seed, step;
+  qk_exec_hook hook;
+  void *cookie;
+
+  const struct qk_layer_class *loss;
+  void *loss_self;
+
+  struct qk_exec_backend backend[2]; /* the chosen one, "reference" */
+  int n_fallbacks;
+  double fallback_share;
+};
+
+/* Times of a plan: node i forward, the loss, node i backward. */
+static inline int
+qk_time_forward (int node)
+{
+  return node;
+}
+
+static inline int
+qk_time_loss (const struct qk_exec *ex)
+{
+  return ex->g->n_nodes;
+}
+
+static inline int
+qk_time_backward (const struct qk_exec *ex, int node)
+{
+  return 2 * ex->g->n_nodes - node;
+}
+
+static inline int
+qk_time_end (const struct qk_exec *ex)
+{
+  return 2 * ex->g->n_nodes + 1;
+}
+
+/* SHAPE for N pictures. */
+static inline struct qk_shape
+qk_batched (const struct qk_shape *shape, int64_t n)
+{
+  struct qk_shape s = *shape;
+
+  s.dims[0] *= n;
+  return s;
+}
+
+/* The arguments of one layer call, with the arrays they point into. */
+struct qk_call {
+  struct qk_layer_io io;
+  struct qk_tensor in[QK_OP_MAX_INPUTS], out;
+  struct qk_tensor param[QK_LAYER_MAX_PARAMS];
+  struct qk_tensor din[QK_OP_MAX_INPUTS], dparam[QK_LAYER_MAX_PARAMS], dout;
+  struct qk_rng rng;
+};
+
+/* plan.c */
+int qk_plan (struct qk_exec *ex);
+
+/* forward.c: the call for a node as forward makes it, with BACKWARD's view
+ * of the inputs where that is wanted. */
+void qk_call_fill (struct qk_exec *ex, int node, bool backward,
+                   struct qk_call *c);
+
+/* int8.c */
+int qk_int8_prepare (struct qk_exec *ex);
+void qk_int8_release (struct qk_exec *ex);
+int qk_int8_run (struct qk_exec *ex, int node);
+
+/* wrap.c: element-wise passes around wrapped nodes */
+void qk_widen (const struct qk_tensor *in, float *out, int threads);
+void qk_ste_bytes (const struct qk_qparams *q, const float *x, size_t n,
+                   uint8_t *mask, int threads);
+void qk_apply_mask (const uint8_t *mask, const float *dy, float *dx, size_t n,
+                    int threads);
+void qk_add_into (float *sum, const float *x, size_t n, int threads);
+
+#endif /* QK_EXEC_PRIV_H */

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* exec.h: runs a graph, forward and backward, float, fake-quantized or
+ * int8. */
+#ifndef QK_EXEC_H
+#define QK_EXEC_H
+
+#include "graph/graph-priv.h"
+
+struct qk_exec;
+
+/* Called with every node's output right after it was computed (and with the
+ * network's input, node -1): f32, or u8 with its grid. */
+typedef int (*qk_exec_hook) (void *cookie, int node,
+                             const struct qk_tensor *out);
+
+struct qk_exec_options {
+  int64_t batch; /* the largest number of pictures of a call */
+  int threads;
+  bool train;       /* backward will be called */
+  bool keep_values; /* every node's output stays readable until the next call */
+  /* train: the layer that computes the loss, and its options */
+  const char *loss, *loss_options;
+  /* INT8: the backend; NULL means "reference" fallbacks only */
+  const char *backend;
+};
+
+/* Plan G for such calls.  G is borrowed and must outlive the executor, and
+ * its structure must not change.  *OUT belongs to the caller. */
+int qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
+                 struct qk_exec **out);
+void qk_exec_free (struct qk_exec *ex); /* accepts NULL */
+
+/* Bytes of the activation memory. */
+size_t qk_exec_memory (const struct qk_exec *ex);
+
+void qk_exec_set_hook (struct qk_exec *ex, qk_exec_hook hook, void *cookie);
+
+/* Random numbers of the forward calls (dropout) come from (SEED, STEP). */
+void qk_exec_set_step (struct qk_exec *ex, uint64_t seed, uint64_t step);
+
+/* Run N pictures (N,H,W,C) f32, 1 <= N <= batch.  FLAGS: enum
+ * qk_pass_flags.  *LOGITS (N,classes) f32 is borrowed until the next call. */
+int qk_exec_forward (struct qk_exec *ex, const float *images, int64_t n,
+                     unsigned flags, const float **logits);
+
+/* After a forward in training: the loss for the LABELS (n of them), and all
+ * gradients added to the parameters' grad.  -EDOM when the loss is not
+ * finite; the message names the first layer that is not. */
+int qk_exec_backward (struct qk_exec *ex, const int32_t *labels, float *loss);
+/* The loss alone. */
+int qk_exec_loss (struct qk_exec *ex, const int32_t *labels, float *loss);
+
+/* With keep_values: output of a node in the last forward call. */
+const struct qk_tensor *qk_exec_output (const struct qk_exec *ex, int node);
+
+/* INT8: how many nodes the chosen backend left to "reference", and their
+ * share of the multiply-accumulates. */
+int qk_exec_fallbacks (const struct qk_exec *ex, double *share);
+
+#endif /* QK_EXEC_H */

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* forward.c: making executors, and running a graph forward. */
+#include "config.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <qatkit/numeric.h>
+
+#include "exec/exec-priv.h"
+#include "quant/quantizer-priv.h"
+
+static int
+make_loss (struct qk_exec *ex)
+{
+  const struct qk_class *c;
+  struct qk_config *cfg = NULL;
+  int r;
+
+  r = qk_context_class (ex->g->ctx, QK_KIND_LAYER, ex->opt.loss, &c);
+  if (r < 0)
+    return r;
+  r = qk_config_parse (c->options,
+                       ex->opt.loss_options ? ex->opt.loss_options : "",
+                       ex->opt.loss, &cfg);
+  if (r < 0)
+    return r;
+  ex->loss = (const struct qk_layer_class *) (const void *) c;
+  r = ex->loss->create (cfg, &ex->loss_self);
+  qk_config_free (cfg);
+  return r;
+}
+
+int
+qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
+             struct qk_exec **out)
+{
+  struct qk_exec *ex = calloc (1, sizeof *ex);
+  int r;
+
+  if (ex == NULL)
+    return qk_error (-ENOMEM, "executor: out of memory");
+  ex->g = g;
+  ex->opt = *opt;
+  if (ex->opt.threads < 1)
+    ex->opt.threads = 1;
+  ex->node = calloc ((size_t) g->n_nodes + 1, sizeof *ex->node);
+  ex->value = calloc ((size_t) g->n_values + 1, sizeof *ex->value);
+  r = -ENOMEM;
+  if (ex->node == NULL || ex->value == NULL) {
+    qk_error (r, "executor: out of memory");
+    goto error;
+  }
+  if (g->stage == QK_STAGE_INT8 && (r = qk_int8_prepare (ex)) < 0)
+    goto error;
+  if (opt->train && (r = make_loss (ex)) < 0)
+    goto error;
+  if ((r = qk_plan (ex)) < 0)
+    goto error;
+  if (opt->train && (r = qk_graph_zero_grad (g)) < 0)
+    goto error;
+  *out = ex;
+  return 0;
+
+error:
+  qk_exec_free (ex);
+  return r;
+}
+
+void
+qk_exec_free (struct qk_exec *ex)
+{
+  if (ex == NULL)
+    return;
+  qk_int8_release (ex);
+  if (ex->loss_self != NULL)
+    ex->loss->destroy (ex->loss_self);
+  qk_arena_clear (&ex->arena);
+  free (ex->node);
+  free (ex->value);
+  free (ex);
+}
+
+size_t
+qk_exec_memory (const struct qk_exec *ex)
+{
+  return ex->arena.size;
+}
+
+void
+qk_exec_set_hook (struct qk_exec *ex, qk_exec_hook hook, void *cookie)
+{
+  ex->hook = hook;
+  ex->cookie = cookie;
+}
+
+void
+qk_exec_set_step (struct qk_exec *ex, uint64_t seed, uint64_t step)
+{
+  ex->seed = seed;
+  ex->step = step;
+}
+
+/* The input of the network as its value is carried. */
+static int
+take_images (struct qk_exec *ex, const float *images)
+{
+  struct qk_value *v = &ex->g->value[0];
+  struct qk_tensor *t = &ex->value[0].t;
+  int64_t count;
+  int r;
+
+  t->shape = qk_batched (&v->shape, ex->n);
+  count = qk_shape_count (&t->shape);
+  if (!v->on_grid) {
+    t->dtype = QK_F32;
+    t->data = (void *) images;
+    return 0;
+  }
+  t->dtype = QK_U8;
+  t->data = qk_arena_at (&ex->arena, ex->value[0].data);
+  if (v->qz != NULL) {
+    if ((r = qk_quantizer_observe (v->qz, images, (size_t) count)) < 0)
+      return r;
+    t->q = *qk_quantizer_qparams (v->qz);
+    return qk_quantizer_forward_u8 (v->qz, images, (size_t) count, t->data);
+  } else {
+    const float inv = 1.0f / v->q.scale;
+    uint8_t *q = t->data;
+    int64_t i;
+
+    t->q = v->q;
+#pragma omp parallel for schedule(static) num_threads(ex->opt.threads)
+    for (i = 0; i < count; i++)
+      q[i] = (uint8_t) qk_quantize (images[i], inv, v->q.zero_point,
+                                    v->q.qmin, v->q.qmax);
+    return 0;
+  }
+}
+
+void
+qk_call_fill (struct qk_exec *ex, int index, bool backward, struct qk_call *c)
+{
+  const struct qk_node *n = &ex->g->node[index];
+  const struct qk_exec_node *en = &ex->node[index];
+  struct qk_value *out = &ex->g->value[n->out];
+  int i;
+
+  memset (c, 0, sizeof *c);
+  for (i = 0; i < n->n_in; i++) {
+    const int *wide = backward ? en->wide_in_back : en->wide_in;
+
+    c->in[i] = ex->value[n->in[i]].t;
+    if (!en->wrapped || c->in[i].dtype != QK_U8)
+      continue;
+    c->in[i].data = qk_arena_at (&ex->arena, wide[i]);
+    if (c->in[i].data != NULL)
+      qk_widen (&ex->value[n->in[i]].t, c->in[i].data, ex->opt.threads);
+    c->in[i].dtype = QK_F32;
+    memset (&c->in[i].q, 0, sizeof c->in[i].q);
+  }
+  c->out.shape = qk_batched (&out->shape, ex->n);
+  c->out.dtype = out->on_grid && !en->wrapped ? QK_U8 : QK_F32;
+  c->out.data = en->wrapped && out->on_grid
+                  ? qk_arena_at (&ex->arena, en->wide_out)
+                  : qk_arena_at (&ex->arena, ex->value[n->out].data);
+  if (backward)
+    c->out.q = ex->value[n->out].t.q;
+  for (i = 0; i < n->n_params; i++) {
+    c->param[i] = ex->g->param[n->param[i]].value;
+    c->dparam[i] = ex->g->param[n->param[i]].grad;
+  }
+  qk_rng_seed (&c->rng, ex->seed * 1000003u + ex->step, (uint64_t) index);
+  c->io.flags = ex->flags;
+  c->io.threads = ex->opt.threads;
+  c->io.n_in = n->n_in;
+  c->io.in = c->in;
+  c->io.out = &c->out;
+  c->io.n_params = n->n_params;
+  c->io.param = c->param;
+  c->io.weight_qz = n->int8 ? n->weight_qz : NULL;
+  c->io.out_qz = en->wrapped ? NULL : out->qz;
+  c->io.saved = qk_arena_at (&ex->arena, en->saved);
+  c->io.workspace = qk_arena_at (&ex->arena, ex->workspace);
+  c->io.dout = &c->dout;
+  c->io.din = c->din;
+  c->io.dparam = c->dparam;
+  c->io.rng = &c->rng;
+}
+
+/* Put a wrapped node's f32 output on its grid. */
+static int
+quantize_output (struct qk_exec *ex, int index, const float *x)
+{
+  const struct qk_node *n = &ex->g->node[index];
+  const struct qk_value *v = &ex->g->value[n->out];
+  struct qk_tensor *t = &ex->value[n->out].t;
+  const int64_t count = qk_shape_count (&t->shape);
+  const int threads = ex->opt.threads;
+  int r;
+
+  if (v->qz == NULL) { /* int8 graph: a float node between int8 ones */
+    const float inv = 1.0f / v->q.scale;
+    uint8_t *q = t->data;
+    int64_t i;
+
+    t->q = v->q;
+    for (i = 0; i < count; i++)
+      q[i] = (uint8_t) qk_quantize (x[i], inv, v->q.zero_point, v->q.qmin,
+                                    v->q.qmax);
+    return 0;
+  }
+  if ((r = qk_quantizer_observe (v->qz, x, (size_t) count)) < 0)
+    return r;
+  t->q = *qk_quantizer_qparams (v->qz);
+  if ((r = qk_quantizer_forward_u8 (v->qz, x, (size_t) count, t->data)) < 0)
+    return r;
+  if (ex->node[index].mask >= 0)
+    qk_ste_bytes (&t->q, x, (size_t) count,
+                  qk_arena_at (&ex->arena, ex->node[index].mask), threads);
+  return 0;
+}
+
+static int
+run_layer (struct qk_exec *ex, int index)
+{
+  struct qk_node *n = &ex->g->node[index];
+  struct qk_tensor *t = &ex->value[n->out].t;
+  struct qk_call c;
+  int r;
+
+  qk_call_fill (ex, index, false, &c);
+  if ((r = n->layer->forward (n->self, &c.io)) < 0)
+    return qk_error_prefix (r, "node '%s': ", n->name);
+  t->q = c.out.q;
+  if (ex->node[index].wrapped && ex->g->value[n->out].on_grid)
+    return quantize_output (ex, index, c.out.data);
+  return 0;
+}
+
+static int
+run_node (struct qk_exec *ex, int index)
+{
+  const struct qk_node *n = &ex->g->node[index];
+  struct qk_tensor *t = &ex->value[n->out].t;
+  int r;
+
+  memset (t, 0, sizeof *t);
+  t->dtype = ex->g->value[n->out].on_grid ? QK_U8 : QK_F32;
+  t->shape = qk_batched (&ex->g->value[n->out].shape, ex->n);
+  t->data = qk_arena_at (&ex->arena, ex->value[n->out].data);
+  r = n->lowered ? qk_int8_run (ex, index) : run_layer (ex, index);
+  if (r < 0)
+    return r;
+  return ex->hook == NULL ? 0 : ex->hook (ex->cookie, index, t);
+}
+
+int
+qk_exec_forward (struct qk_exec *ex, const float *images, int64_t n,
+                 unsigned flags, const float **logits)
+{
+  const struct qk_tensor *t = &ex->value[ex->g->output].t;
+  int i, r;
+
+  if (n < 1 || n > ex->opt.batch)
+    return qk_error (-EINVAL, "batch of %lld pictures, planned for 1 to %lld",
+                     (long long) n, (long long) ex->opt.batch);
+  ex->n = n;
+  ex->flags = flags;
+  ex->images = images;
+  if ((r = take_images (ex, images)) < 0)
+    return r;
+  if (ex->hook != NULL
+      && (r = ex->hook (ex->cookie, -1, &ex->value[0].t)) < 0)
+    return r;
+  for (i = 0; i < ex->g->n_nodes; i++)
+    if ((r = run_node (ex, i)) < 0)
+      return r;
+  *logits = t->data;
+  if (t->dtype == QK_U8) {
+    float *wide = qk_arena_at (&ex->arena, ex->wide_logits);
+
+    qk_widen (t, wide, ex->opt.threads);
+    *logits = wide;
+  }
+  return 0;
+}
+
+const struct qk_tensor *
+qk_exec_output (const struct qk_exec *ex, int node)
+{
+  return node < 0 ? &ex->value[0].t : &ex->value[ex->g->node[node].out].t;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* int8.c: the nodes of an int8 graph on a backend, or on the reference one
+ * where the chosen backend cannot. */
+#include "config.h"
+
+#include <string.h>
+
+#include "exec/exec-priv.h"
+
+#define REFERENCE "reference"
+
+static int
+open_backend (struct qk_exec *ex, const char *name, struct qk_exec_backend *b)
+{
+  const struct qk_class *c;
+  struct qk_backend_caps caps;
+  struct qk_config *cfg = NULL;
+  int r;
+
+  memset (&caps, 0, sizeof caps);
+  if ((r = qk_context_class (ex->g->ctx, QK_KIND_BACKEND, name, &c)) < 0)
+    return r;
+  b->cls = (const struct qk_backend_class *) (const void *) c;
+  if ((r = b->cls->probe (&caps)) < 0)
+    return qk_error_prefix (r, "backend '%s': ", name);
+  if ((r = qk_config_parse (c->options, "", name, &cfg)) < 0)
+    return r;
+  r = b->cls->create (cfg, ex->opt.threads, &b->self);
+  qk_config_free (cfg);
+  if (r < 0)
+    return qk_error_prefix (r, "backend '%s': ", name);
+  return 0;
+}
+
+static int
+prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch)
+{
+  const struct qk_node *n = &ex->g->node[index];
+  struct qk_exec_node *en = &ex->node[index];
+  const struct qk_value *out = &ex->g->value[n->out];
+  struct qk_shape in_s[QK_OP_MAX_INPUTS];
+  const struct qk_shape out_s = qk_batched (&out->shape, ex->opt.batch);
+  int i, r;
+
+  for (i = 0; i < n->n_in; i++)
+    in_s[i] = qk_batched (&ex->g->value[n->in[i]].shape, ex->opt.batch);
+  en->backend = 0;
+  r = ex->backend[0].cls->supports (ex->backend[0].self, &n->op, in_s, &out_s);
+  if (r == -ENOTSUP) {
+    qk_log (ex->g->ctx, QK_LOG_WARNING,
+            "node '%s' (%s) runs on backend 'reference': %s", n->name,
+            qk_op_kind_name (n->op.kind), qk_error_message ());
+    ex->n_fallbacks++;
+    if (macs > 0)
+      ex->fallback_share
+        += (double) qk_op_macs (&n->op, in_s, &out->shape) / (double) macs;
+    if (ex->backend[1].cls == NULL) {
+      if ((r = open_backend (ex, REFERENCE, &ex->backend[1])) < 0)
+        return r;
+    }
+    en->backend = 1;
+    r = ex->backend[1].cls->supports (ex->backend[1].self, &n->op, in_s,
+                                      &out_s);
+  }
+  if (r < 0)
+    return qk_error_prefix (r, "node '%s': ", n->name);
+  *scratch = 0;
+  r = ex->backend[en->backend].cls->prepare (ex->backend[en->backend].self,
+                                             &n->op, in_s, &out_s,
+                                             &en->kernel, scratch);
+  if (r < 0)
+    return qk_error_prefix (r, "node '%s': ", n->name);
+  return 0;
+}
+
+int
+qk_int8_prepare (struct qk_exec *ex)
+{
+  const char *name = ex->opt.backend == NULL ? REFERENCE : ex->opt.backend;
+  int64_t macs = 0;
+  int i, r;
+
+  if ((r = open_backend (ex, name, &ex->backend[0])) < 0)
+    return r;
+  for (i = 0; i < ex->g->n_nodes; i++) {
+    const struct qk_node *n = &ex->g->node[i];
+
+    if (n->lowered)
+      macs += qk_op_macs (&n->op, &ex->g->value[n->in[0]].shape,
+                          &ex->g->value[n->out].shape);
+  }
+  for (i = 0; i < ex->g->n_nodes; i++) {
+    size_t scratch = 0;
+
+    ex->node[i].backend = -1;
+    if (!ex->g->node[i].lowered)
+      continue;
+    if ((r = prepare_node (ex, i, macs, &scratch)) < 0)
+      return r;
+    ex->node[i].workspace_size = scratch;
+  }
+  return 0;
+}
+
+void
+qk_int8_release (struct qk_exec *ex)
+{
+  int i;
+
+  for (i = 0; ex->node != NULL && i < ex->g->n_nodes; i++)
+    if (ex->node[i].kernel != NULL) {
+      const struct qk_exec_backend *b = &ex->backend[ex->node[i].backend];
+
+      b->cls->release (b->self, ex->node[i].kernel);
+    }
+  for (i = 0; i < 2; i++)
+    if (ex->backend[i].self != NULL)
+      ex->backend[i].cls->destroy (ex->backend[i].self);
+}
+
+int
+qk_int8_run (struct qk_exec *ex, int index)
+{
+  const struct qk_node *n = &ex->g->node[index];
+  const struct qk_exec_backend *b = &ex->backend[ex->node[index].backend];
+  const void *in[QK_OP_MAX_INPUTS];
+  int i;
+
+  for (i = 0; i < n->n_in; i++)
+    in[i] = ex->value[n->in[i]].t.data;
+  b->cls->run (b->self, ex->node[index].kernel, ex->n, in,
+               ex->value[n->out].t.data, qk_arena_at (&ex->arena, ex->workspace));
+  ex->value[n->out].t.q = ex->g->value[n->out].q;
+  return 0;
+}
+
+int
+qk_exec_fallbacks (const struct qk_exec *ex, double *share)
+{
+  if (share != NULL)
+    *share = ex->fallback_share;
+  return ex->n_fallbacks;
+}

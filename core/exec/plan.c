@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* plan.c: decides before the first call which buffers a graph needs, and
+ * when each of them is in use. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec/exec-priv.h"
+#include "quant/quantizer-priv.h"
+
+static size_t
+value_bytes (const struct qk_exec *ex, int v, bool wide)
+{
+  const struct qk_value *val = &ex->g->value[v];
+  const int64_t n = qk_shape_count (&val->shape) * ex->opt.batch;
+
+  return (size_t) n * (val->on_grid && !wide ? 1 : sizeof (float));
+}
+
+static bool
+is_wrapped (const struct qk_exec *ex, const struct qk_node *n)
+{
+  int i;
+
+  if (ex->g->stage == QK_STAGE_FLOAT || n->lowered
+      || (n->int8 && n->layer->quantized))
+    return false;
+  for (i = 0; i < n->n_in; i++)
+    if (ex->g->value[n->in[i]].on_grid)
+      return true;
+  return ex->g->value[n->out].on_grid;
+}
+
+/* Ask the layer what it needs. */
+static int
+setup_node (struct qk_exec *ex, int index)
+{
+  struct qk_node *n = &ex->g->node[index];
+  struct qk_exec_node *en = &ex->node[index];
+  struct qk_shape in[QK_OP_MAX_INPUTS], out;
+  struct qk_layer_setup s;
+  int i, r;
+
+  for (i = 0; i < n->n_in; i++)
+    in[i] = qk_batched (&ex->g->value[n->in[i]].shape, ex->opt.batch);
+  out = qk_batched (&ex->g->value[n->out].shape, ex->opt.batch);
+  memset (&s, 0, sizeof s);
+  s.in = in;
+  s.out = &out;
+  s.n_in = n->n_in;
+  s.threads = ex->opt.threads;
+  s.train = ex->opt.train;
+  s.quantized_in = !en->wrapped && ex->g->value[n->in[0]].on_grid;
+  s.quantized_out = !en->wrapped && ex->g->value[n->out].qz != NULL;
+  s.quantized_weight = n->weight_qz != NULL;
+  s.keep_in = s.keep_out = ex->opt.train;
+  if (n->layer->setup != NULL && (r = n->layer->setup (n->self, &s)) < 0)
+    return qk_error_prefix (r, "node '%s': ", n->name);
+  en->keep_in = ex->opt.train && s.keep_in;
+  en->keep_out = ex->opt.train && s.keep_out;
+  en->saved_size = ex->opt.train ? s.saved : 0;
+  en->workspace_size = s.workspace;
+  return 0;
+}
+
+/* Which values need a gradient: those behind a trained parameter, and the
+ * input when its quantizer learns. */
+static void
+mark_gradients (struct qk_exec *ex)
+{
+  const struct qk_graph *g = ex->g;
+  struct qk_quantizer_param qp[QK_FQ_MAX_PARAMS];
+  int i, j;
+
+  ex->value[0].needs_grad
+    = g->value[0].qz != NULL && qk_quantizer_params (g->value[0].qz, qp) > 0;
+  for (i = 0; i < g->n_nodes; i++) {
+    const struct qk_node *n = &g->node[i];
+    bool need = n->n_params > 0
+                || (g->value[n->out].qz != NULL
+                    && qk_quantizer_params (g->value[n->out].qz, qp) > 0);
+
+    for (j = 0; j < n->n_in; j++)
+      need = need || ex->value[n->in[j]].needs_grad;
+    ex->value[n->out].needs_grad = need;
+  }
+}
+
+static int
+add_buffer (struct qk_exec *ex, int *where, size_t size, int first, int last)
+{
+  const int b = qk_arena_add (&ex->arena, size, first, last);
+
+  if (b < 0)
+    return b;
+  *where = b;
+  return 0;
+}
+
+/* Data of the values: from their producer to their last reader. */
+static int
+plan_values (struct qk_exec *ex)
+{
+  const struct qk_graph *g = ex->g;
+  int i, j, r;
+
+  for (i = 0; i < g->n_values; i++) {
+    const int made = g->value[i].producer < 0 ? 0 : g->value[i].producer;
+
+    if (i == 0 && !g->value[0].on_grid)
+      continue; /* the caller's pictures are read in place */
+    if ((r = add_buffer (ex, &ex->value[i].data, value_bytes (ex, i, false),
+                         made, ex->opt.keep_values ? qk_time_end (ex) : made))
+        < 0)
+      return r;
+  }
+  for (i = 0; i < g->n_nodes; i++) {
+    const struct qk_node *n = &g->node[i];
+
+    for (j = 0; j < n->n_in; j++) {
+      const int b = ex->value[n->in[j]].data;
+
+      if (b < 0)
+        continue;
+      qk_arena_extend (&ex->arena, b, qk_time_forward (i));
+      if (ex->node[i].keep_in)
+        qk_arena_extend (&ex->arena, b, qk_time_backward (ex, i));
+    }
+    if (ex->node[i].keep_out && !ex->node[i].wrapped)
+      qk_arena_extend (&ex->arena, ex->value[n->out].data,
+                       qk_time_backward (ex, i));
+  }
+  qk_arena_extend (&ex->arena, ex->value[g->output].data, qk_time_end (ex));
+  return 0;
+}
+
+/* What one node needs besides its values. */
+static int
+plan_node (struct qk_exec *ex, int index)
+{
+  const struct qk_node *n = &ex->g->node[index];
+  struct qk_exec_node *en = &ex->node[index];
+  const struct qk_value *out = &ex->g->value[n->out];
+  const int now = qk_time_forward (index), back = qk_time_backward (ex, index);
+  int i, r;
+
+  if ((r = add_buffer (ex, &en->saved, en->saved_size, now, back)) < 0)
+    return r;
+  for (i = 0; i < n->n_in; i++) {
+    const struct qk_value *in = &ex->g->value[n->in[i]];
+
+    if (ex->opt.train && in->n_consumers > 1 && ex->value[n->in[i]].needs_grad
+        && (r = add_buffer (ex, &en->temp[i], value_bytes (ex, n->in[i], true),
+                            back, back)) < 0)
+      return r;
+    if (!en->wrapped || !in->on_grid)
+      continue;
+    if ((r = add_buffer (ex, &en->wide_in[i], value_bytes (ex, n->in[i], true),
+                         now, now)) < 0)
+      return r;
+    if (en->keep_in
+        && (r = add_buffer (ex, &en->wide_in_back[i],
+                            value_bytes (ex, n->in[i], true), back, back)) < 0)
+      return r;
+  }
+  if (!en->wrapped || !out->on_grid)
+    return 0;
+  if ((r = add_buffer (ex, &en->wide_out, value_bytes (ex, n->out, true), now,
+                       now)) < 0)
+    return r;
+  if (!ex->opt.train || out->qz == NULL)
+    return 0;
+  if (en->keep_out || !qk_quantizer_is_ste (out->qz))
+    qk_arena_extend (&ex->arena, en->wide_out, back);
+  if (qk_quantizer_is_ste (out->qz))
+    return add_buffer (ex, &en->mask, value_bytes (ex, n->out, true) / 4, now,
+                       back);
+  return 0;
+}
+
+/* Gradients of the values: from their last reader (the first in backward) to
+ * their producer. */
+static int
+plan_gradients (struct qk_exec *ex)
+{
+  const struct qk_graph *g = ex->g;
+  int i, j, r;
+
+  for (i = 0; i < g->n_values; i++) {
+    const int producer = g->value[i].producer;
+    const int end = producer < 0 ? qk_time_end (ex)
+                                 : qk_time_backward (ex, producer);
+
+    if (!ex->value[i].needs_grad)
+      continue;
+    if ((r = add_buffer (ex, &ex->value[i].grad, value_bytes (ex, i, true),
+                         end, end)) < 0)
+      return r;
+  }
+  for (i = 0; i < g->n_nodes; i++)
+    for (j = 0; j < g->node[i].n_in; j++)
+      if (ex->value[g->node[i].in[j]].grad >= 0)
+        qk_arena_extend (&ex->arena, ex->value[g->node[i].in[j]].grad,
+                         qk_time_backward (ex, i));
+  qk_arena_extend (&ex->arena, ex->value[g->output].grad, qk_time_loss (ex));
+  return 0;
+}
+
+static int
+plan_loss (struct qk_exec *ex, size_t *workspace)
+{
+  struct qk_shape in[2], out = { 1, { 1 } };
+  struct qk_layer_setup s;
+  int r;
+
+  in[0] = qk_batched (&ex->g->value[ex->g->output].shape, ex->opt.batch);
+  in[1].ndim = 1;
+  in[1].dims[0] = ex->opt.batch;
+  if ((r = ex->loss->infer (ex->loss_self, in, 2, &out)) < 0)
+    return qk_error_prefix (r, "loss '%s': ", ex->opt.loss);
+  memset (&s, 0, sizeof s);
+  s.in = in;
+  s.out = &out;
+  s.n_in = 2;
+  s.threads = ex->opt.threads;
+  s.train = true;
+  if (ex->loss->setup != NULL
+      && (r = ex->loss->setup (ex->loss_self, &s)) < 0)
+    return qk_error_prefix (r, "loss '%s': ", ex->opt.loss);
+  if (s.workspace > *workspace)
+    *workspace = s.workspace;
+  return add_buffer (ex, &ex->loss_saved, s.saved, qk_time_loss (ex),
+                     qk_time_end (ex));
+}
+
+static int
+check_trainable (const struct qk_exec *ex)
+{
+  int i;
+
+  for (i = 0; i < ex->g->n_nodes; i++) {
+    const struct qk_node *n = &ex->g->node[i];
+
+    if (n->layer == NULL || n->layer->backward == NULL)
+      return qk_error (-ENOTSUP,
+                       "node '%s': layer '%s' has no backward, so the network "
+                       "cannot be trained",
+                       n->name, n->layer_name);
+  }
+  return 0;
+}
+
+static void
+no_buffers (struct qk_exec *ex)
+{
+  int i, j;
+
+  ex->workspace = ex->loss_saved = ex->wide_logits = -1;
+  for (i = 0; i < ex->g->n_values; i++)
+    ex->value[i].data = ex->value[i].grad = -1;
+  for (i = 0; i < ex->g->n_nodes; i++) {
+    struct qk_exec_node *en = &ex->node[i];
+
+    en->saved = en->wide_out = en->mask = -1;
+    for (j = 0; j < QK_OP_MAX_INPUTS; j++)
+      en->wide_in[j] = en->wide_in_back[j] = en->temp[j] = -1;
+  }
+}
+
+int
+qk_plan (struct qk_exec *ex)
+{
+  const struct qk_graph *g = ex->g;
+  size_t workspace = 0;
+  int i, r;
+
+  no_buffers (ex);
+  if (ex->opt.train && (r = check_trainable (ex)) < 0)
+    return r;
+  for (i = 0; i < g->n_nodes; i++) {
+    ex->node[i].wrapped = is_wrapped (ex, &g->node[i]);
+    if (!g->node[i].lowered && (r = setup_node (ex, i)) < 0)
+      return r;
+    if (ex->node[i].workspace_size > workspace)
+      workspace = ex->node[i].workspace_size;
+  }
+  if (ex->opt.train)
+    mark_gradients (ex);
+  if ((r = plan_values (ex)) < 0)
+    return r;
+  for (i = 0; i < g->n_nodes; i++)
+    if ((r = plan_node (ex, i)) < 0)
+      return r;
+  if (ex->opt.train && (r = plan_gradients (ex)) < 0)
+    return r;
+  if (ex->loss != NULL && (r = plan_loss (ex, &workspace)) < 0)
+    return r;
+  if (g->value[g->output].on_grid
+      && (r = add_buffer (ex, &ex->wide_logits,
+                          value_bytes (ex, g->output, true), 0,
+                          qk_time_end (ex))) < 0)
+    return r;
+  if ((r = add_buffer (ex, &ex->workspace, workspace, 0, qk_time_end (ex)))
+      < 0)
+    return r;
+  return qk_arena_build (&ex->arena, "activations");
+}

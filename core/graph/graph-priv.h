@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* graph-priv.h: the one graph type, from float to int8. */
+#ifndef QK_GRAPH_PRIV_H
+#define QK_GRAPH_PRIV_H
+
+#include <qatkit/context.h>
+#include <qatkit/graph.h>
+
+/* What the passes have made of a graph so far. */
+enum qk_stage {
+  QK_STAGE_FLOAT = 0,    /* as the model built it, or fused */
+  QK_STAGE_PREPARED = 1, /* values and weights carry quantizers */
+  QK_STAGE_INT8 = 2      /* nodes carry int8 ops */
+};
+
+struct qk_param {
+  char *name; /* "features.0.0.weight" */
+  struct qk_param_spec spec;
+  struct qk_tensor value; /* f32, data owned */
+  struct qk_tensor grad;  /* f32, data owned; NULL until training */
+};
+
+struct qk_value {
+  struct qk_shape shape; /* of one picture, dims[0] = 1 */
+  int producer;          /* node index; -1 for the network's input */
+  int n_consumers;
+  bool on_grid;            /* PREPARED, INT8: carried as u8 */
+  struct qk_quantizer *qz; /* owned; the quantizer put on this value */
+  struct qk_qparams q;     /* INT8: its grid */
+};
+
+/* A layer that a node took over: enough to build the node again. */
+struct qk_absorbed {
+  char *name, *layer, *options;
+};
+
+#define QK_NODE_MAX_ABSORBED 2
+
+struct qk_node {
+  char *name;
+  char *layer_name;
+  char *options; /* "stride=2 bias=no" */
+  int n_in, in[QK_OP_MAX_INPUTS];
+  int out;
+
+  const struct qk_layer_class *layer; /* NULL in INT8 nodes read from a file */
+  void *self;                         /* owned */
+  struct qk_layer_traits traits;
+  int n_params, param[QK_LAYER_MAX_PARAMS]; /* indices into graph->param */
+  int n_absorbed;
+  struct qk_absorbed absorbed[QK_NODE_MAX_ABSORBED];
+
+  /* PREPARED */
+  bool int8;                      /* takes part in quantization */
+  const char *skip_reason;        /* static text, when int8 is false */
+  struct qk_quantizer *weight_qz; /* owned */
+
+  /* INT8 */
+  bool lowered;
+  struct qk_op op; /* arrays owned; op.name borrowed from name */
+};
+
+struct qk_graph {
+  struct qk_context *ctx;
+  enum qk_stage stage;
+  uint64_t seed; /* of the parameters' initial values */
+  int n_nodes, n_values, n_params;
+  struct qk_node *node;   /* in an order that can be executed */
+  struct qk_value *value; /* value 0 is the input */
+  struct qk_param *param;
+  int output;
+  int error; /* the first error of the builder calls */
+};
+
+int qk_graph_new (struct qk_context *ctx, uint64_t seed,
+                  struct qk_graph **out);
+void qk_graph_free (struct qk_graph *g); /* accepts NULL */
+
+/* Take the next layer over into NODE, the producer of its only input.
+ * -ENOTSUP if the node's layer cannot. */
+int qk_graph_absorb (struct qk_graph *g, int node, const char *name,
+                     const char *layer, const char *options);
+
+/* A deep copy of a graph without quantizers: nodes, absorbed layers and
+ * parameter values.  With FUSE every node takes over what it can. */
+int qk_graph_copy (const struct qk_graph *g, bool fuse,
+                   struct qk_graph **out);
+
+/* A bare value and node, for readers of int8 models. */
+int qk_graph_add_value (struct qk_graph *g, const struct qk_shape *shape,
+                        int producer);
+int qk_graph_add_node (struct qk_graph *g, const char *name,
+                       const char *layer, const char *options, const int *in,
+                       int n_in);
+
+struct qk_param *qk_graph_find_param (const struct qk_graph *g,
+                                      const char *name);
+/* Index of a node, or -1. */
+int qk_graph_find_node (const struct qk_graph *g, const char *name);
+
+/* Check that a build is complete: no error, an input, an output. */
+int qk_graph_finish (struct qk_graph *g);
+
+/* Multiply-accumulates of one picture. */
+int64_t qk_graph_macs (const struct qk_graph *g);
+/* Bytes of the parameters (or int8 arrays) as stored. */
+int64_t qk_graph_bytes (const struct qk_graph *g);
+
+/* Allocate (zeroed) or clear all gradients. */
+int qk_graph_zero_grad (struct qk_graph *g);
+
+#endif /* QK_GRAPH_PRIV_H */

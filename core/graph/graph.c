@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* graph.c: nodes, values and parameters: building, copying, freeing. */
+#include "config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <qatkit/rng.h>
+
+#include "graph/graph-priv.h"
+#include "graph/op-priv.h"
+#include "quant/quantizer-priv.h"
+
+int
+qk_graph_new (struct qk_context *ctx, uint64_t seed, struct qk_graph **out)
+{
+  struct qk_graph *g = calloc (1, sizeof *g);
+
+  if (g == NULL)
+    return qk_error (-ENOMEM, "graph: out of memory");
+  g->ctx = ctx;
+  g->seed = seed;
+  g->output = -1;
+  *out = g;
+  return 0;
+}
+
+static void
+node_clear (struct qk_node *n)
+{
+  int i;
+
+  if (n->layer != NULL && n->self != NULL)
+    n->layer->destroy (n->self);
+  qk_quantizer_free (n->weight_qz);
+  if (n->lowered) {
+    qk_free ((void *) n->op.weight);
+    qk_free ((void *) n->op.bias);
+    qk_free ((void *) n->op.multiplier);
+  }
+  for (i = 0; i < n->n_absorbed; i++) {
+    free (n->absorbed[i].name);
+    free (n->absorbed[i].layer);
+    free (n->absorbed[i].options);
+  }
+  free (n->name);
+  free (n->layer_name);
+  free (n->options);
+}
+
+void
+qk_graph_free (struct qk_graph *g)
+{
+  int i;
+
+  if (g == NULL)
+    return;
+  for (i = 0; i < g->n_nodes; i++)
+    node_clear (&g->node[i]);
+  for (i = 0; i < g->n_values; i++)
+    qk_quantizer_free (g->value[i].qz);
+  for (i = 0; i < g->n_params; i++) {
+    free (g->param[i].name);
+    qk_free (g->param[i].value.data);
+    qk_free (g->param[i].grad.data);
+  }
+  free (g->node);
+  free (g->value);
+  free (g->param);
+  free (g);
+}
+
+/* Room for one more element in an array that grows by doubling. */
+static int
+grow (void **array, int n, size_t size)
+{
+  void *p;
+
+  if (n != 0 && (n < 8 || (n & (n - 1)) != 0))
+    return 0;
+  p = realloc (*array, (n == 0 ? 8 : (size_t) n * 2) * size);
+  if (p == NULL)
+    return qk_error (-ENOMEM, "graph: out of memory");
+  *array = p;
+  return 0;
+}
+
+int
+qk_graph_add_value (struct qk_graph *g, const struct qk_shape *shape,
+                    int producer)
+{
+  int r = grow ((void **) &g->value, g->n_values, sizeof *g->value);
+
+  if (r < 0)
+    return r;
+  memset (&g->value[g->n_values], 0, sizeof *g->value);
+  g->value[g->n_values].shape = *shape;
+  g->value[g->n_values].producer = producer;
+  return g->n_values++;
+}
+
+int
+qk_graph_input (struct qk_graph *g, int64_t height, int64_t width,
+                int64_t channels)
+{
+  struct qk_shape s = { 4, { 1, height, width, channels } };
+
+  if (g->error < 0)
+    return g->error;
+  if (g->n_values > 0)
+    return g->error = qk_error (-EINVAL, "graph: input given twice");
+  if (height <= 0 || width <= 0 || channels <= 0 || height > 65536
+      || width > 65536 || channels > 65536)
+    return g->error = qk_error (
+             -EINVAL, "graph: input shape (%lld,%lld,%lld) is not positive",
+             (long long) height, (long long) width, (long long) channels);
+  return qk_graph_add_value (g, &s, -1);
+}
+
+struct qk_param *
+qk_graph_find_param (const struct qk_graph *g, const char *name)
+{
+  int i;
+
+  for (i = 0; i < g->n_params; i++)
+    if (strcmp (g->param[i].name, name) == 0)
+      return &g->param[i];
+  return NULL;
+}
+
+int
+qk_graph_find_node (const struct qk_graph *g, const char *name)
+{
+  int i;
+
+  for (i = 0; i < g->n_nodes; i++)
+    if (strcmp (g->node[i].name, name) == 0)
+      return i;
+  return -1;
+}
+
+/* A stream number from a name, so that a parameter's initial value does not
+ * depend on the order in which a model adds its nodes (FNV-1a). */
+static uint64_t
+name_stream (const char *name)
+{
+  uint64_t h = 14695981039346656037u;
+
+  for (; *name != 0; name++)
+    h = (h ^ (unsigned char) *name) * 1099511628211u;
+  return h;
+}
+
+static void
+param_init (struct qk_param *p, uint64_t seed)
+{
+  const int64_t n = qk_shape_count (&p->value.shape);
+  const double v = p->spec.init_value;
+  float *x = p->value.data;
+  struct qk_rng rng;
+  int64_t i;
+
+  qk_rng_seed (&rng, seed, name_stream (p->name));
+  for (i = 0; i < n; i++)
+    switch (p->spec.init) {
+    case QK_INIT_ZERO: x[i] = 0.0f; break;
+    case QK_INIT_ONE: x[i] = 1.0f; break;
+    case QK_INIT_KAIMING_NORMAL:
+      x[i] = (float) (qk_rng_normal (&rng) * sqrt (2.0 / v));
+      break;
+    case QK_INIT_NORMAL: x[i] = (float) (qk_rng_normal (&rng) * v); break;
+    case QK_INIT_UNIFORM:
+      x[i] = (float) ((qk_rng_double (&rng) * 2 - 1) * v);
+      break;
+    }
+}
+
+/* Add the parameters that a layer called NAME declares; their indices go to
+ * the node. */
+static int
+add_params (struct qk_graph *g, struct qk_node *n, const char *name,
+            const struct qk_param_spec *spec, int count)
+{
+  int i, r;
+
+  if (count < 0)
+    return count;
+  if (n->n_params + count > QK_LAYER_MAX_PARAMS)
+    return qk_error (-E2BIG, "layer '%s': %d parameters, at most %d", name,
+                     n->n_params + count, QK_LAYER_MAX_PARAMS);
+  for (i = 0; i < count; i++) {
+    struct qk_param *p;
+
+    if ((r = grow ((void **) &g->param, g->n_params, sizeof *g->param)) < 0)
+      return r;
+    p = &g->param[g->n_params];
+    memset (p, 0, sizeof *p);
+    if (asprintf (&p->name, "%s.%s", name, spec[i].name) < 0) {
+      p->name = NULL;
+      return qk_error (-ENOMEM, "graph: out of memory");
+    }
+    p->spec = spec[i];
+    p->value.dtype = QK_F32;
+    p->value.shape = spec[i].shape;
+    p->value.data = qk_alloc (sizeof (float)
+                              * (size_t) qk_shape_count (&spec[i].shape));
+    g->n_params++;
+    if (p->value.data == NULL)
+      return qk_error (-ENOMEM, "graph: no memory for parameter '%s'",
+                       p->name);
+    param_init (p, g->seed);
+    n->param[n->n_params++] = g->n_params - 1;
+  }
+  return 0;
+}
+
+static char *
+copy_string (const char *s)
+{
+  return strdup (s == NULL ? "" : s);
+}
+
+int
+qk_graph_add_node (struct qk_graph *g, const char *name, const char *layer,
+                   const char *options, const int *in, int n_in)
+{
+  struct qk_node *n;
+  int i, r;
+
+  if (n_in < 1 || n_in > QK_OP_MAX_INPUTS)
+    return qk_error (-EINVAL, "node '%s': %d inputs, expected 1 to %d", name,
+                     n_in, QK_OP_MAX_INPUTS);
+  for (i = 0; i < n_in; i++)
+    if (in[i] < 0 || in[i] >= g->n_values)
+      return qk_error (-EINVAL, "node '%s': input %d is not a value (%d)",
+                       name, i, in[i]);
+  if (qk_graph_find_node (g, name) >= 0)
+    return qk_error (-EEXIST, "node '%s': name used twice", name);
+  if ((r = grow ((void **) &g->node, g->n_nodes, sizeof *g->node)) < 0)
+    return r;
+  n = &g->node[g->n_nodes];
+  memset (n, 0, sizeof *n);
+  n->name = copy_string (name);
+  n->layer_name = copy_string (layer);
+  n->options = copy_string (options);
+  n->n_in = n_in;
+  memcpy (n->in, in, sizeof *in * (size_t) n_in);
+  n->out = -1;
+  g->n_nodes++;
+  if (n->name == NULL || n->layer_name == NULL || n->options == NULL)
+    return qk_error (-ENOMEM, "graph: out of memory");
+  for (i = 0; i < n_in; i++)
+    g->value[in[i]].n_consumers++;
+  return g->n_nodes - 1;
+}
+
+/* An instance of LAYER with OPTIONS; *cls tells its class. */
+static int
+make_layer (struct qk_graph *g, const char *name, const char *layer,
+            const char *options, const struct qk_layer_class **cls,
+            void **self)
+{
+  const struct qk_class *c;
+  struct qk_config *cfg = NULL;
+  int r;
+
+  if ((r = qk_context_class (g->ctx, QK_KIND_LAYER, layer, &c)) < 0)
+    return qk_error_prefix (r, "node '%s': ", name);
+  *cls = (const struct qk_layer_class *) (const void *) c;
+  if ((r = qk_config_parse (c->options, options, name, &cfg)) < 0)
+    return r;
+  *self = NULL;
+  r = (*cls)->create (cfg, self);
+  qk_config_free (cfg);
+  if (r < 0)
+    return qk_error_prefix (r, "node '%s': ", name);
+  return 0;
+}
+
+static void
+describe_layer (const struct qk_layer_class *cls, void *self,
+                struct qk_layer_traits *t)
+{
+  memset (t, 0, sizeof *t);
+  if (cls->describe != NULL)
+    cls->describe (self, t);
+}
+
+/* Shape check, parameters and output value of a node just added. */
+static int
+complete_node (struct qk_graph *g, int index)
+{
+  struct qk_node *n = &g->node[index];
+  struct qk_param_spec spec[QK_LAYER_MAX_PARAMS];
+  struct qk_shape in[QK_OP_MAX_INPUTS], out;
+  int i, r;
+
+  for (i = 0; i < n->n_in; i++)
+    in[i] = g->value[n->in[i]].shape;
+  memset (&out, 0, sizeof out);
+  if ((r = n->layer->infer (n->self, in, n->n_in, &out)) < 0)
+    return qk_error_prefix (r, "node '%s': ", n->name);
+  if (out.ndim < 1 || out.ndim > QK_MAX_DIMS || qk_shape_count (&out) <= 0)
+    return qk_error (-EINVAL, "node '%s': layer '%s' gives an empty shape",
+                     n->name, n->layer_name);
+  if (n->layer->params != NULL) {
+    memset (spec, 0, sizeof spec);
+    r = add_params (g, n, n->name, spec, n->layer->params (n->self, spec));
+    if (r < 0)
+      return r;
+  }
+  describe_layer (n->layer, n->self, &n->traits);
+  r = qk_graph_add_value (g, &out, index);
+  if (r >= 0)
+    g->node[index].out = r;
+  return r;
+}
+
+static int
+node_from_text (struct qk_graph *g, const char *name, const char *layer,
+                const char *options, const int *in, int n_in)
+{
+  const int index = qk_graph_add_node (g, name, layer, options, in, n_in);
+  struct qk_node *n;
+  int r;
+
+  if (index < 0)
+    return index;
+  n = &g->node[index];
+  if ((r = make_layer (g, name, layer, options, &n->layer, &n->self)) < 0)
+    return r;
+  return complete_node (g, index);
+}
+
+int
+qk_graph_node (struct qk_graph *g, const char *name, const char *layer,
+               const int *in, int n_in, const char *fmt, ...)
+{
+  char *options = NULL;
+  va_list args;
+  int r;
+
+  if (g->error < 0)
+    return g->error;
+  va_start (args, fmt);
+  r = vasprintf (&options, fmt, args);
+  va_end (args);
+  if (r < 0)
+    return g->error = qk_error (-ENOMEM, "graph: out of memory");
+  r = node_from_text (g, name, layer, options, in, n_in);
+  free (options);
+  if (r < 0)
+    g->error = r;
+  return r;
+}
+
+const struct qk_shape *
+qk_graph_shape (const struct qk_graph *g, int value)
+{
+  return value >= 0 && value < g->n_values ? &g->value[value].shape : NULL;
+}
+
+int
+qk_graph_output (struct qk_graph *g, int value)
+{
+  if (g->error < 0)
+    return g->error;
+  if (value < 0 || value >= g->n_values)
+    return g->error
+           = qk_error (-EINVAL, "graph: output %d is not a value", value);
+  g->output = value;
+  return 0;
+}
+
+int
+qk_graph_finish (struct qk_graph *g)
+{
+  if (g->error < 0)
+    return g->error;
+  if (g->n_values == 0)
+    return qk_error (-EINVAL, "graph: the model declares no input");
+  if (g->output < 0)
+    return qk_error (-EINVAL, "graph: the model declares no output");
+  return 0;
+}
+
+int
+qk_graph_absorb (struct qk_graph *g, int node, const char *name,
+                 const char *layer, const char *options)
+{
+  struct qk_node *n = &g->node[node];
+  const struct qk_layer_class *cls;
+  struct qk_param_spec spec[QK_LAYER_MAX_PARAMS];
+  struct qk_layer_traits traits;
+  struct qk_absorbed *a;
+  struct qk_shape out;
+  void *self = NULL;
+  int r;
+
+  if (n->layer->absorb == NULL || n->n_absorbed == QK_NODE_MAX_ABSORBED)
+    return -ENOTSUP;
+  if ((r = make_layer (g, name, layer, options, &cls, &self)) < 0)
+    return r;
+  if ((r = cls->infer (self, &g->value[n->out].shape, 1, &out)) < 0)
+    goto end;
+  describe_layer (cls, self, &traits);
+  if ((r = n->layer->absorb (n->self, &traits)) < 0)
+    goto end;
+  if (cls->params != NULL) {
+    memset (spec, 0, sizeof spec);
+    r = add_params (g, n, name, spec, cls->params (self, spec));
+    if (r < 0)
+      goto end;
+  }
+  a = &n->absorbed[n->n_absorbed++];
+  a->name = copy_string (name);
+  a->layer = copy_string (layer);
+  a->options = copy_string (options);
+  if (a->name == NULL || a->layer == NULL || a->options == NULL)
+    r = qk_error (-ENOMEM, "graph: out of memory");
+end:
+  cls->destroy (self);
+  return r;
+}
+
+/* Copy one node (with what it absorbed) into G, or let the producer of its
+ * input take it over. */
+static int
+copy_node (const struct qk_graph *from, const struct qk_node *n, bool fuse,
+           int *map, struct qk_graph *g)
+{
+  int in[QK_OP_MAX_INPUTS], i, r;
+  const struct qk_value *src = &from->value[n->in[0]];
+
+  for (i = 0; i < n->n_in; i++)
+    in[i] = map[n->in[i]];
+  if (fuse && n->n_in == 1 && n->n_absorbed == 0 && src->n_consumers == 1
+      && from->output != n->in[0] && g->value[in[0]].producer >= 0
+      && (n->traits.role == QK_ROLE_BATCHNORM
+          || n->traits.role == QK_ROLE_CLAMP)) {
+    r = qk_graph_absorb (g, g->value[in[0]].producer, n->name, n->layer_name,
+                         n->options);
+    if (r == 0)
+      map[n->out] = in[0];
+    if (r != -ENOTSUP)
+      return r;
+  }
+  r = node_from_text (g, n->name, n->layer_name, n->options, in, n->n_in);
+  if (r < 0)
+    return r;
+  map[n->out] = r;
+  for (i = 0; i < n->n_absorbed; i++) {
+    const struct qk_absorbed *a = &n->absorbed[i];
+
+    r = qk_graph_absorb (g, g->n_nodes - 1, a->name, a->layer, a->options);
+    if (r < 0)
+      return r;
+  }
+  return 0;
+}
+
+int
+qk_graph_copy (const struct qk_graph *from, bool fuse, struct qk_graph **out)
+{
+  struct qk_graph *g = NULL;
+  int *map = calloc ((size_t) from->n_values + 1, sizeof *map);
+  int i, r;
+
+  if (map == NULL)
+    return qk_error (-ENOMEM, "graph: out of memory");
+  if ((r = qk_graph_new (from->ctx, from->seed, &g)) < 0)
+    goto error;
+  if ((r = qk_graph_add_value (g, &from->value[0].shape, -1)) < 0)
+    goto error;
+  for (i = 0; i < from->n_nodes; i++)
+    if ((r = copy_node (from, &from->node[i], fuse, map, g)) < 0)
+      goto error;
+  g->output = map[from->output];
+  for (i = 0; i < g->n_params; i++) {
+    const struct qk_param *p = qk_graph_find_param (from, g->param[i].name);
+
+    memcpy (g->param[i].value.data, p->value.data,
+            sizeof (float) * (size_t) qk_shape_count (&p->value.shape));
+  }
+  free (map);
+  *out = g;
+  return 0;
+
+error:
+  free (map);
+  qk_graph_free (g);
+  return r;
+}
+
+int64_t
+qk_graph_macs (const struct qk_graph *g)
+{
+  int64_t sum = 0;
+  int i;
+
+  for (i = 0; i < g->n_nodes; i++)
+    sum += g->node[i].traits.macs;
+  return sum;
+}
+
+int64_t
+qk_graph_bytes (const struct qk_graph *g)
+{
+  int64_t sum = 0;
+  int i;
+
+  for (i = 0; i < g->n_params; i++)
+    sum += 4 * qk_shape_count (&g->param[i].value.shape);
+  for (i = 0; i < g->n_nodes; i++) {
+    const struct qk_op *op = &g->node[i].op;
+
+    if (!g->node[i].lowered || op->weight == NULL)
+      continue;
+    sum += qk_op_weight_count (op) + op->out_channels * 8;
+  }
+  return sum;
+}
+
+int
+qk_graph_zero_grad (struct qk_graph *g)
+{
+  int i;
+
+  for (i = 0; i < g->n_params; i++) {
+    struct qk_param *p = &g->param[i];
+    const size_t bytes
+      = sizeof (float) * (size_t) qk_shape_count (&p->value.shape);
+
+    if (!(p->spec.flags & QK_PARAM_TRAINED))
+      continue;
+    if (p->grad.data == NULL) {
+      p->grad = p->value;
+      p->grad.data = qk_alloc (bytes);
+      if (p->grad.data == NULL)
+        return qk_error (-ENOMEM, "no memory for the gradient of '%s'",
+                         p->name);
+    } else
+      memset (p->grad.data, 0, bytes);
+  }
+  return 0;
+}

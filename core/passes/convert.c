@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* convert.c: from a prepared graph to the int8 network it stands for. */
+#include "config.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/op-priv.h"
+#include "passes/passes.h"
+#include "quant/quantizer-priv.h"
+
+void
+qk_value_grids (const struct qk_graph *g, struct qk_qparams *q)
+{
+  int i;
+
+  for (i = 0; i < g->n_values; i++) {
+    const struct qk_value *v = &g->value[i];
+
+    memset (&q[i], 0, sizeof q[i]);
+    if (v->qz != NULL)
+      q[i] = *qk_quantizer_qparams (v->qz);
+    else if (v->on_grid && v->producer >= 0)
+      q[i] = q[g->node[v->producer].in[0]];
+    else
+      q[i] = v->q;
+  }
+}
+
+/* The op must be usable whatever a plugin wrote into it. */
+static int
+check_op (const struct qk_node *n, const struct qk_op *op)
+{
+  const int64_t channels = op->out_channels;
+  int64_t k;
+
+  if (qk_op_kind_name (op->kind) == NULL)
+    return qk_error (-EINVAL, "node '%s': layer '%s' gives op kind %d",
+                     n->name, n->layer_name, (int) op->kind);
+  if (op->kind != QK_OP_CONV2D && op->kind != QK_OP_LINEAR)
+    return 0;
+  if (op->weight == NULL || op->bias == NULL || op->multiplier == NULL
+      || channels <= 0)
+    return qk_error (-EINVAL,
+                     "node '%s': layer '%s' gives no weight, bias or "
+                     "multiplier",
+                     n->name, n->layer_name);
+  for (k = 0; k < channels; k++)
+    if (!isfinite (op->multiplier[k]) || op->multiplier[k] <= 0)
+      return qk_error (-EDOM,
+                       "node '%s': multiplier of channel %lld is %g, "
+                       "expected a positive number",
+                       n->name, (long long) k, (double) op->multiplier[k]);
+  return 0;
+}
+
+static int
+lower_node (const struct qk_graph *g, int index, const struct qk_qparams *q,
+            struct qk_op *op)
+{
+  const struct qk_node *n = &g->node[index];
+  struct qk_tensor in[QK_OP_MAX_INPUTS], out, param[QK_LAYER_MAX_PARAMS];
+  struct qk_layer_io io;
+  int i, r;
+
+  memset (in, 0, sizeof in);
+  memset (&out, 0, sizeof out);
+  memset (&io, 0, sizeof io);
+  memset (op, 0, sizeof *op);
+  op->n_in = n->n_in;
+  for (i = 0; i < n->n_in; i++) {
+    in[i].dtype = QK_U8;
+    in[i].shape = g->value[n->in[i]].shape;
+    in[i].q = op->in_q[i] = q[n->in[i]];
+  }
+  out.dtype = g->value[n->out].on_grid ? QK_U8 : QK_F32;
+  out.shape = g->value[n->out].shape;
+  out.q = op->out_q = q[n->out];
+  op->lo = out.q.qmin;
+  op->hi = out.q.qmax;
+  for (i = 0; i < n->n_params; i++)
+    param[i] = g->param[n->param[i]].value;
+  io.threads = 1;
+  io.n_in = n->n_in;
+  io.in = in;
+  io.out = &out;
+  io.n_params = n->n_params;
+  io.param = param;
+  io.weight_qz = n->weight_qz;
+  io.out_qz = g->value[n->out].qz;
+  if ((r = n->layer->lower (n->self, &io, op)) < 0)
+    return qk_error_prefix (r, "node '%s': ", n->name);
+  return check_op (n, op);
+}
+
+/* Forget the float parameters that only lowered nodes used. */
+static void
+drop_params (struct qk_graph *g)
+{
+  int *map = calloc ((size_t) g->n_params + 1, sizeof *map);
+  int i, j, kept = 0;
+
+  if (map == NULL)
+    return; /* they only cost memory */
+  for (i = 0; i < g->n_nodes; i++)
+    for (j = 0; j < g->node[i].n_params; j++)
+      map[g->node[i].param[j]] = g->node[i].lowered ? -1 : 1;
+  for (i = 0; i < g->n_params; i++) {
+    if (map[i] < 0) {
+      free (g->param[i].name);
+      qk_free (g->param[i].value.data);
+      qk_free (g->param[i].grad.data);
+      continue;
+    }
+    map[i] = kept;
+    g->param[kept++] = g->param[i];
+  }
+  g->n_params = kept;
+  for (i = 0; i < g->n_nodes; i++) {
+    if (g->node[i].lowered)
+      g->node[i].n_params = 0;
+    for (j = 0; j < g->node[i].n_params; j++)
+      g->node[i].param[j] = map[g->node[i].param[j]];
+  }
+  free (map);
+}
+
+int
+qk_pass_convert (const struct qk_graph *g, struct qk_graph **out)
+{
+  struct qk_qparams *q = calloc ((size_t) g->n_values + 1, sizeof *q);
+  struct qk_graph *c = NULL;
+  int i, r;
+
+  if (q == NULL)
+    return qk_error (-ENOMEM, "convert: out of memory");
+  if (g->stage != QK_STAGE_PREPARED) {
+    r = qk_error (-EINVAL, "convert: expected a prepared graph");
+    goto error;
+  }
+  qk_value_grids (g, q);
+  if ((r = qk_graph_copy (g, false, &c)) < 0)
+    goto error;
+  c->stage = QK_STAGE_INT8;
+  for (i = 0; i < g->n_values; i++) {
+    c->value[i].on_grid = g->value[i].on_grid;
+    c->value[i].q = q[i];
+  }
+  for (i = 0; i < g->n_nodes; i++) {
+    struct qk_node *n = &c->node[i];
+
+    n->skip_reason = g->node[i].skip_reason;
+    n->int8 = g->node[i].int8;
+    if (!n->int8)
+      continue;
+    n->lowered = true;
+    if ((r = lower_node (g, i, q, &n->op)) < 0)
+      goto error;
+    n->op.name = n->name;
+  }
+  drop_params (c);
+  free (q);
+  *out = c;
+  return 0;
+
+error:
+  free (q);
+  qk_graph_free (c);
+  return r;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* passes.h: what turns a float graph into an int8 one, step by step.
+ *
+ *   float --fuse--> float, fused --prepare--> fake-quantized --convert--> int8
+ *
+ * Fused, prepared and converted graphs have the same node and value numbers,
+ * so that they can be compared node by node. */
+#ifndef QK_PASSES_H
+#define QK_PASSES_H
+
+#include "graph/graph-priv.h"
+
+/* How one value or weight is quantized; all borrowed. */
+struct qk_qsetting {
+  const struct qk_observer_class *observer;
+  const struct qk_config *observer_cfg;
+  const struct qk_fakequant_class *fakequant;
+  const struct qk_config *fakequant_cfg;
+  int bits;         /* 2 to 8 */
+  bool per_channel; /* weights */
+};
+
+/* How a node is quantized; quantize false leaves it in float. */
+struct qk_qconfig {
+  bool quantize;
+  struct qk_qsetting activation, weight;
+};
+
+/* Tells the settings of the node NODE ("input" for the network's input). */
+typedef int (*qk_qconfig_fn) (void *cookie, const char *node,
+                              struct qk_qconfig *out);
+
+/* A copy of a float graph in which layers with weights have taken over the
+ * batch-norm and clamp behind them: conv+bn, conv+bn+relu, conv+relu,
+ * linear+relu, add+relu. */
+int qk_pass_fuse (const struct qk_graph *g, struct qk_graph **out);
+
+/* Put quantizers on values and weights, in place.  QUANTIZE_LOGITS: also on
+ * the network's output, which otherwise stays float. */
+int qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
+                     bool quantize_logits);
+
+/* The int8 network that a prepared graph stands for now. */
+int qk_pass_convert (const struct qk_graph *g, struct qk_graph **out);
+
+/* The grids of a prepared graph's values in evaluation, one a value (scale 0
+ * where a value is float); Q has room for n_values. */
+void qk_value_grids (const struct qk_graph *g, struct qk_qparams *q);
+
+/* Switch the observers on or off. */
+void qk_graph_set_observing (struct qk_graph *g, bool activations,
+                             bool weights);
+
+/* The I-th quantizer of a graph (values first, then weights), NULL past the
+ * end. */
+struct qk_quantizer *qk_graph_quantizer (const struct qk_graph *g, int i);
+
+#endif /* QK_PASSES_H */

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* prepare.c: the passes fuse and prepare. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "passes/passes.h"
+#include "quant/quantizer-priv.h"
+
+int
+qk_pass_fuse (const struct qk_graph *g, struct qk_graph **out)
+{
+  if (g->stage != QK_STAGE_FLOAT)
+    return qk_error (-EINVAL, "fuse: expected a float graph");
+  return qk_graph_copy (g, true, out);
+}
+
+static int
+new_quantizer (struct qk_graph *g, const char *name,
+               const struct qk_qsetting *s, bool weight, int64_t channels,
+               int64_t per_channel, struct qk_quantizer **out)
+{
+  struct qk_quant_info info;
+
+  if (s->bits < 2 || s->bits > 8)
+    return qk_error (-EINVAL, "%s: %d bits, expected 2 to 8", name, s->bits);
+  memset (&info, 0, sizeof info);
+  info.name = name;
+  info.weight = weight;
+  info.symmetric = weight;
+  info.bits = s->bits;
+  info.qmin = weight ? -(1 << (s->bits - 1)) : 0;
+  info.qmax = weight ? (1 << (s->bits - 1)) - 1 : (1 << s->bits) - 1;
+  info.channels = channels;
+  info.per_channel = per_channel;
+  return qk_quantizer_new (g->ctx, &info, s->observer, s->observer_cfg,
+                           s->fakequant, s->fakequant_cfg, out);
+}
+
+static int
+quantize_value (struct qk_graph *g, int v, const char *node,
+                const struct qk_qsetting *s)
+{
+  char *name;
+  int r;
+
+  if (asprintf (&name, "%s:out", node) < 0)
+    return qk_error (-ENOMEM, "prepare: out of memory");
+  r = new_quantizer (g, name, s, false, 1, 0, &g->value[v].qz);
+  free (name);
+  g->value[v].on_grid = r == 0;
+  return r;
+}
+
+static int
+quantize_weight (struct qk_graph *g, struct qk_node *n,
+                 const struct qk_qsetting *s)
+{
+  const struct qk_param *p;
+  int i, r;
+
+  for (i = 0; i < n->n_params; i++) {
+    int64_t count, channels;
+
+    p = &g->param[n->param[i]];
+    if (!(p->spec.flags & QK_PARAM_WEIGHT))
+      continue;
+    count = qk_shape_count (&p->value.shape);
+    channels = s->per_channel ? p->value.shape.dims[0] : 1;
+    r = new_quantizer (g, p->name, s, true, channels, count / channels,
+                       &n->weight_qz);
+    return r;
+  }
+  return qk_error (-EINVAL, "node '%s': layer '%s' declares no weight",
+                   n->name, n->layer_name);
+}
+
+/* Why a node cannot be int8; NULL if it can. */
+static const char *
+reason_for_float (const struct qk_node *n, const struct qk_qconfig *qc)
+{
+  if (!qc->quantize)
+    return "left in float by its qconfig";
+  if (n->traits.role == QK_ROLE_BATCHNORM)
+    return "batch-norm that could not be fused";
+  if (n->layer->lower == NULL)
+    return "its layer has no int8 form";
+  if ((n->traits.role == QK_ROLE_WEIGHTED
+       || n->traits.role == QK_ROLE_SAME_GRID
+       || n->traits.role == QK_ROLE_CLAMP)
+      && !n->layer->quantized)
+    return "its layer cannot work on quantized tensors";
+  return NULL;
+}
+
+static bool
+keeps_grid (const struct qk_node *n)
+{
+  return n->int8
+         && (n->traits.role == QK_ROLE_SAME_GRID
+             || n->traits.role == QK_ROLE_CLAMP);
+}
+
+static bool
+wanted_on_grid (const struct qk_graph *g, int v)
+{
+  int i, j;
+
+  for (i = 0; i < g->n_nodes; i++)
+    for (j = 0; j < g->node[i].n_in; j++)
+      if (g->node[i].in[j] == v && g->node[i].int8)
+        return true;
+  return false;
+}
+
+static int
+prepare_node (struct qk_graph *g, int index, const struct qk_qconfig *qc,
+              bool quantize_logits)
+{
+  struct qk_node *n = &g->node[index];
+  int r;
+
+  if (n->int8 && n->traits.role == QK_ROLE_WEIGHTED
+      && (r = quantize_weight (g, n, &qc->weight)) < 0)
+    return r;
+  if (keeps_grid (n)) {
+    g->value[n->out].on_grid = true;
+    return 0;
+  }
+  if (n->out == g->output && !quantize_logits
+      && (!n->int8 || n->traits.role == QK_ROLE_WEIGHTED))
+    return 0;
+  if (n->int8 || wanted_on_grid (g, n->out))
+    return quantize_value (g, n->out, n->name, &qc->activation);
+  return 0;
+}
+
+int
+qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
+                 bool quantize_logits)
+{
+  struct qk_qconfig qc;
+  int i, r;
+
+  if (g->stage != QK_STAGE_FLOAT)
+    return qk_error (-EINVAL, "prepare: expected a float graph");
+  for (i = 0; i < g->n_nodes; i++) {
+    struct qk_node *n = &g->node[i];
+
+    if ((r = fn (cookie, n->name, &qc)) < 0)
+      return r;
+    n->skip_reason = reason_for_float (n, &qc);
+    n->int8 = n->skip_reason == NULL;
+  }
+  if ((r = fn (cookie, "input", &qc)) < 0)
+    return r;
+  if (wanted_on_grid (g, 0)
+      && (r = new_quantizer (g, "input", &qc.activation, false, 1, 0,
+                             &g->value[0].qz)) < 0)
+    return r;
+  g->value[0].on_grid = g->value[0].qz != NULL;
+  for (i = 0; i < g->n_nodes; i++) {
+    if ((r = fn (cookie, g->node[i].name, &qc)) < 0)
+      return r;
+    if ((r = prepare_node (g, i, &qc, quantize_logits)) < 0)
+      return r;
+  }
+  g->stage = QK_STAGE_PREPARED;
+  return 0;
+}
+
+void
+qk_graph_set_observing (struct qk_graph *g, bool activations, bool weights)
+{
+  int i;
+
+  for (i = 0; i < g->n_values; i++)
+    if (g->value[i].qz != NULL)
+      qk_quantizer_set_observing (g->value[i].qz, activations);
+  for (i = 0; i < g->n_nodes; i++)
+    if (g->node[i].weight_qz != NULL)
+      qk_quantizer_set_observing (g->node[i].weight_qz, weights);
+}
+
+struct qk_quantizer *
+qk_graph_quantizer (const struct qk_graph *g, int index)
+{
+  int i;
+
+  for (i = 0; i < g->n_values; i++)
+    if (g->value[i].qz != NULL && index-- == 0)
+      return g->value[i].qz;
+  for (i = 0; i < g->n_nodes; i++)
+    if (g->node[i].weight_qz != NULL && index-- == 0)
+      return g->node[i].weight_qz;
+  return NULL;
+}
