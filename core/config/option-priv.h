@@ -9,7 +9,8 @@
 struct qk_config_item {
   const char *key;
   const char *value;
-  const char *where; /* "file.ini:12" */
+  const char *where;   /* "file.ini:12" */
+  const char *section; /* "[qat] "; NULL: that of the origin */
 };
 
 /* How errors speak of a configuration. */

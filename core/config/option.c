@@ -324,23 +324,24 @@ static int
 take_item (struct qk_config *cfg, const struct qk_config_item *item,
            const struct qk_config_origin *origin)
 {
+  const char *section = item->section ? item->section : origin->section;
   const struct qk_option *row = qk_option_find (cfg->table, item->key);
   struct value *v;
   int err;
 
   if (!row) {
     err = unknown_key (cfg->table, item->key);
-    return qk_error_prefix (err, "%s: %s%s%s: ", item->where,
-                            origin->section, origin->prefix, item->key);
+    return qk_error_prefix (err, "%s: %s%s%s: ", item->where, section,
+                            origin->prefix, item->key);
   }
   v = &cfg->value[row - cfg->table];
   if (v->where)
     return qk_error (-EINVAL, "%s: %s%s%s: given twice, first at %s",
-                     item->where, origin->section, origin->prefix, item->key,
+                     item->where, section, origin->prefix, item->key,
                      v->where);
   err = set_value (row, item->value, v);
   if (err < 0)
-    return qk_error_prefix (err, "%s: %s%s", item->where, origin->section,
+    return qk_error_prefix (err, "%s: %s%s", item->where, section,
                             origin->prefix);
   v->where = strdup (item->where);
   if (!v->where)
