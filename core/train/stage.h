@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* stage.h: the pieces a run is made of: evaluate, calibrate, train. */
+#ifndef QK_STAGE_H
+#define QK_STAGE_H
+
+#include "data/batches.h"
+#include "exec/exec.h"
+#include "train/metrics.h"
+#include "train/monitor.h"
+#include "train/optimize.h"
+
+/* Accuracy of the executor's network on all pictures of B (epoch 0), at most
+ * LIMIT batches if that is not 0.  LABEL names it in the progress. */
+int qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b,
+                       int64_t limit, const char *label, struct qk_monitor *m,
+                       struct qk_metrics *out);
+
+/* Post-training calibration: FLOAT_EX runs the fused float graph over LIMIT
+ * batches of B, the quantizers of the PREPARED graph with the same nodes see
+ * its values; PREPARED's weight quantizers see its weights. */
+int qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
+                        struct qk_batches *b, int64_t limit,
+                        struct qk_monitor *m);
+
+/* Where training stands; enough, with the parameters, to go on. */
+struct qk_position {
+  int64_t epoch, batch;        /* the next to be done */
+  struct qk_metrics metrics;   /* of the epoch so far */
+};
+
+struct qk_train_options {
+  const char *label; /* "qat 3/8" */
+  uint64_t seed;
+  unsigned flags;      /* enum qk_pass_flags besides TRAIN */
+  int64_t batches;     /* of this epoch */
+  int64_t epochs;      /* of the whole stage, for the schedule */
+};
+
+/* The rest of the epoch POS->epoch.  -EINTR when asked to stop; POS then
+ * says where. */
+int qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
+                    struct qk_batches *b, const struct qk_train_options *opt,
+                    struct qk_monitor *m, struct qk_position *pos);
+
+#endif /* QK_STAGE_H */
