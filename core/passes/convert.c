@@ -2,7 +2,6 @@
 /* convert.c: from a prepared graph to the int8 network it stands for. */
 #include "config.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,39 +27,13 @@ qk_value_grids (const struct qk_graph *g, struct qk_qparams *q)
   }
 }
 
-/* The op must be usable whatever a plugin wrote into it. */
-static int
-check_op (const struct qk_node *n, const struct qk_op *op)
-{
-  const int64_t channels = op->out_channels;
-  int64_t k;
-
-  if (qk_op_kind_name (op->kind) == NULL)
-    return qk_error (-EINVAL, "node '%s': layer '%s' gives op kind %d",
-                     n->name, n->layer_name, (int) op->kind);
-  if (op->kind != QK_OP_CONV2D && op->kind != QK_OP_LINEAR)
-    return 0;
-  if (op->weight == NULL || op->bias == NULL || op->multiplier == NULL
-      || channels <= 0)
-    return qk_error (-EINVAL,
-                     "node '%s': layer '%s' gives no weight, bias or "
-                     "multiplier",
-                     n->name, n->layer_name);
-  for (k = 0; k < channels; k++)
-    if (!isfinite (op->multiplier[k]) || op->multiplier[k] <= 0)
-      return qk_error (-EDOM,
-                       "node '%s': multiplier of channel %lld is %g, "
-                       "expected a positive number",
-                       n->name, (long long) k, (double) op->multiplier[k]);
-  return 0;
-}
-
 static int
 lower_node (const struct qk_graph *g, int index, const struct qk_qparams *q,
             struct qk_op *op)
 {
   const struct qk_node *n = &g->node[index];
   struct qk_tensor in[QK_OP_MAX_INPUTS], out, param[QK_LAYER_MAX_PARAMS];
+  struct qk_shape shape[QK_OP_MAX_INPUTS];
   struct qk_layer_io io;
   int i, r;
 
@@ -68,10 +41,11 @@ lower_node (const struct qk_graph *g, int index, const struct qk_qparams *q,
   memset (&out, 0, sizeof out);
   memset (&io, 0, sizeof io);
   memset (op, 0, sizeof *op);
+  op->name = n->name;
   op->n_in = n->n_in;
   for (i = 0; i < n->n_in; i++) {
     in[i].dtype = QK_U8;
-    in[i].shape = g->value[n->in[i]].shape;
+    in[i].shape = shape[i] = g->value[n->in[i]].shape;
     in[i].q = op->in_q[i] = q[n->in[i]];
   }
   out.dtype = g->value[n->out].on_grid ? QK_U8 : QK_F32;
@@ -91,7 +65,7 @@ lower_node (const struct qk_graph *g, int index, const struct qk_qparams *q,
   io.out_qz = g->value[n->out].qz;
   if ((r = n->layer->lower (n->self, &io, op)) < 0)
     return qk_error_prefix (r, "node '%s': ", n->name);
-  return check_op (n, op);
+  return qk_op_check (op, shape, &out.shape);
 }
 
 /* Forget the float parameters that only lowered nodes used. */

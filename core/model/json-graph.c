@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* json-graph.c: int8 graphs to JSON and back. */
+#include "config.h"
+
+#include <jansson.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/json-graph.h"
+
+#define MAX_NODES 100000
+
+/* The integer members of struct qk_op that are kept, by name. */
+struct op_int {
+  const char *name;
+  size_t offset;
+};
+#define OP_INT(member) { #member, offsetof (struct qk_op, member) }
+static const struct op_int op_ints[] = {
+  OP_INT (lo),         OP_INT (hi),         OP_INT (kernel_h),
+  OP_INT (kernel_w),   OP_INT (stride_h),   OP_INT (stride_w),
+  OP_INT (pad_top),    OP_INT (pad_left),   OP_INT (pad_bottom),
+  OP_INT (pad_right),  OP_INT (dilation_h), OP_INT (dilation_w),
+  OP_INT (groups),
+};
+#define N_OP_INTS (sizeof op_ints / sizeof *op_ints)
+
+/* ---- writing ----------------------------------------------------------- */
+
+static json_t *
+shape_to_json (const struct qk_shape *s)
+{
+  json_t *a = json_array ();
+  int i;
+
+  for (i = 0; i < s->ndim; i++)
+    json_array_append_new (a, json_integer (s->dims[i]));
+  return a;
+}
+
+static json_t *
+value_to_json (const struct qk_value *v)
+{
+  json_t *o = json_pack ("{s:o}", "shape", shape_to_json (&v->shape));
+
+  if (v->on_grid)
+    json_object_set_new (o, "grid",
+                         json_pack ("[f,i,i,i]", (double) v->q.scale,
+                                    v->q.zero_point, v->q.qmin, v->q.qmax));
+  return o;
+}
+
+static json_t *
+op_to_json (const struct qk_op *op)
+{
+  json_t *o = json_pack ("{s:s}", "kind", qk_op_kind_name (op->kind));
+  size_t i;
+
+  for (i = 0; i < N_OP_INTS; i++) {
+    const int v = *(const int *) ((const char *) op + op_ints[i].offset);
+
+    json_object_set_new (o, op_ints[i].name, json_integer (v));
+  }
+  json_object_set_new (o, "count_pad", json_boolean (op->count_pad));
+  json_object_set_new (o, "in_channels", json_integer (op->in_channels));
+  json_object_set_new (o, "out_channels", json_integer (op->out_channels));
+  return o;
+}
+
+static json_t *
+node_to_json (const struct qk_node *n)
+{
+  json_t *in = json_array (), *o;
+  int i;
+
+  for (i = 0; i < n->n_in; i++)
+    json_array_append_new (in, json_integer (n->in[i]));
+  o = json_pack ("{s:s,s:s,s:s,s:o,s:i}", "name", n->name, "layer",
+                 n->layer_name, "options", n->options, "in", in, "out",
+                 n->out);
+  if (n->lowered)
+    json_object_set_new (o, "op", op_to_json (&n->op));
+  else {
+    json_t *a = json_array ();
+
+    for (i = 0; i < n->n_absorbed; i++)
+      json_array_append_new (a, json_pack ("[s,s,s]", n->absorbed[i].name,
+                                           n->absorbed[i].layer,
+                                           n->absorbed[i].options));
+    json_object_set_new (o, "absorbed", a);
+  }
+  return o;
+}
+
+int
+qk_graph_to_json (const struct qk_graph *g, char **out)
+{
+  json_t *values = json_array (), *nodes = json_array (), *root;
+  int i;
+
+  for (i = 0; i < g->n_values; i++)
+    json_array_append_new (values, value_to_json (&g->value[i]));
+  for (i = 0; i < g->n_nodes; i++)
+    json_array_append_new (nodes, node_to_json (&g->node[i]));
+  root = json_pack ("{s:o,s:o,s:i}", "values", values, "nodes", nodes,
+                    "output", g->output);
+  *out = root == NULL
+           ? NULL
+           : json_dumps (root, JSON_COMPACT | JSON_REAL_PRECISION (17));
+  json_decref (root);
+  return *out == NULL ? qk_error (-ENOMEM, "graph: out of memory") : 0;
+}
+
+/* ---- reading ------------------------------------------------------------ */
+
+/* Integer KEY of an object (or element I of an array), min <= v <= max. */
+static int
+get_int (const json_t *j, int64_t min, int64_t max, const char *what,
+         int64_t *out)
+{
+  if (!json_is_integer (j) || json_integer_value (j) < min
+      || json_integer_value (j) > max)
+    return qk_error (-EBADMSG,
+                     "graph: '%s' is not an integer in %lld..%lld", what,
+                     (long long) min, (long long) max);
+  *out = json_integer_value (j);
+  return 0;
+}
+
+static int
+get_string (const json_t *o, const char *key, const char **out)
+{
+  *out = json_string_value (json_object_get (o, key));
+  if (*out == NULL)
+    return qk_error (-EBADMSG, "graph: a node's '%s' is not text", key);
+  return 0;
+}
+
+static int
+shape_from_json (const json_t *j, struct qk_shape *s)
+{
+  const size_t n = json_array_size (j);
+  int64_t count = 1;
+  size_t i;
+  int r;
+
+  if (n < 1 || n > QK_MAX_DIMS)
+    return qk_error (-EBADMSG, "graph: a shape of %zu dimensions, expected 1 "
+                     "to %d", n, QK_MAX_DIMS);
+  s->ndim = (int) n;
+  for (i = 0; i < n; i++) {
+    r = get_int (json_array_get (j, i), 1, 1 << 24, "shape", &s->dims[i]);
+    if (r < 0)
+      return r;
+    count *= s->dims[i];
+    if (count > 1 << 28)
+      return qk_error (-EBADMSG, "graph: a value of more than 2^28 elements");
+  }
+  if (s->dims[0] != 1)
+    return qk_error (-EBADMSG, "graph: a shape that is not of one picture");
+  return 0;
+}
+
+static int
+grid_from_json (const json_t *j, struct qk_qparams *q)
+{
+  int64_t zp, qmin, qmax;
+  int r;
+
+  if (json_array_size (j) != 4 || !json_is_number (json_array_get (j, 0)))
+    return qk_error (-EBADMSG, "graph: a grid that is not [scale, zero_point, "
+                     "qmin, qmax]");
+  if ((r = get_int (json_array_get (j, 1), 0, 255, "zero_point", &zp)) < 0
+      || (r = get_int (json_array_get (j, 2), 0, 255, "qmin", &qmin)) < 0
+      || (r = get_int (json_array_get (j, 3), 0, 255, "qmax", &qmax)) < 0)
+    return r;
+  q->scale = (float) json_number_value (json_array_get (j, 0));
+  q->zero_point = (int32_t) zp;
+  q->qmin = (int32_t) qmin;
+  q->qmax = (int32_t) qmax;
+  if (!isfinite (q->scale) || q->scale <= 0)
+    return qk_error (-EBADMSG, "graph: scale %g is not positive",
+                     (double) q->scale);
+  return 0;
+}
+
+static int
+op_from_json (const json_t *o, struct qk_op *op)
+{
+  const char *kind;
+  int64_t v;
+  size_t i;
+  int r, k;
+
+  if ((r = get_string (o, "kind", &kind)) < 0)
+    return r;
+  for (k = QK_OP_CONV2D; k <= QK_OP_REQUANTIZE; k++)
+    if (strcmp (qk_op_kind_name ((enum qk_op_kind) k), kind) == 0)
+      op->kind = (enum qk_op_kind) k;
+  if (op->kind == 0)
+    return qk_error (-EBADMSG, "graph: unknown op '%s'", kind);
+  for (i = 0; i < N_OP_INTS; i++) {
+    r = get_int (json_object_get (o, op_ints[i].name), 0, INT_MAX,
+                 op_ints[i].name, &v);
+    if (r < 0)
+      return r;
+    *(int *) ((char *) op + op_ints[i].offset) = (int) v;
+  }
+  op->count_pad = json_is_true (json_object_get (o, "count_pad"));
+  if ((r = get_int (json_object_get (o, "in_channels"), 0, 1 << 24,
+                    "in_channels", &op->in_channels)) < 0)
+    return r;
+  return get_int (json_object_get (o, "out_channels"), 0, 1 << 24,
+                  "out_channels", &op->out_channels);
+}
+
+static int
+lowered_node (struct qk_graph *g, struct qk_node *n, const json_t *o,
+              const json_t *value)
+{
+  struct qk_shape shape;
+  int i, r;
+
+  n->lowered = n->int8 = true;
+  n->op.name = n->name;
+  n->op.n_in = n->n_in;
+  for (i = 0; i < n->n_in; i++)
+    n->op.in_q[i] = g->value[n->in[i]].q;
+  if ((r = op_from_json (o, &n->op)) < 0)
+    return r;
+  if ((r = shape_from_json (json_object_get (value, "shape"), &shape)) < 0)
+    return r;
+  return qk_graph_add_value (g, &shape, g->n_nodes - 1);
+}
+
+/* A node left in float: made by its layer, which gives the shape. */
+static int
+float_node (struct qk_graph *g, const json_t *o, const char *name,
+            const char *layer, const char *options, const int *in, int n_in)
+{
+  const json_t *a = json_object_get (o, "absorbed");
+  size_t i;
+  int r;
+
+  if (strchr (layer, '/') != NULL)
+    return qk_error (-EBADMSG, "graph: layer '%s' is a path", layer);
+  r = qk_graph_node (g, name, layer, in, n_in, "%s", options);
+  if (r < 0)
+    return r;
+  for (i = 0; i < json_array_size (a); i++) {
+    const json_t *e = json_array_get (a, i);
+    const char *t[3];
+    size_t j;
+
+    for (j = 0; j < 3; j++)
+      if ((t[j] = json_string_value (json_array_get (e, j))) == NULL)
+        return qk_error (-EBADMSG, "graph: node '%s': 'absorbed' is not a "
+                         "list of three texts", name);
+    if (strchr (t[1], '/') != NULL)
+      return qk_error (-EBADMSG, "graph: layer '%s' is a path", t[1]);
+    r = qk_graph_absorb (g, g->n_nodes - 1, t[0], t[1], t[2]);
+    if (r < 0)
+      return qk_error_prefix (r, "graph: node '%s': ", name);
+  }
+  return 0;
+}
+
+static int
+node_from_json (struct qk_graph *g, const json_t *o, const json_t *values)
+{
+  const json_t *j = json_object_get (o, "in"), *op, *value, *grid;
+  const char *name, *layer, *options;
+  const size_t n_in = json_array_size (j);
+  int in[QK_OP_MAX_INPUTS], r, index;
+  struct qk_value *v;
+  int64_t x;
+  size_t i;
+
+  if ((r = get_string (o, "name", &name)) < 0
+      || (r = get_string (o, "layer", &layer)) < 0
+      || (r = get_string (o, "options", &options)) < 0)
+    return r;
+  if (n_in < 1 || n_in > QK_OP_MAX_INPUTS)
+    return qk_error (-EBADMSG, "graph: node '%s' has %zu inputs", name, n_in);
+  for (i = 0; i < n_in; i++) {
+    r = get_int (json_array_get (j, i), 0, g->n_values - 1, "in", &x);
+    if (r < 0)
+      return r;
+    in[i] = (int) x;
+  }
+  r = get_int (json_object_get (o, "out"), g->n_values, g->n_values, "out",
+               &x);
+  if (r < 0)
+    return r;
+  value = json_array_get (values, (size_t) x);
+  grid = json_object_get (value, "grid");
+  op = json_object_get (o, "op");
+  if (op == NULL)
+    r = float_node (g, o, name, layer, options, in, (int) n_in);
+  else {
+    for (i = 0; i < n_in; i++)
+      if (!g->value[in[i]].on_grid)
+        return qk_error (-EBADMSG, "graph: int8 node '%s' has a float input",
+                         name);
+    index = qk_graph_add_node (g, name, layer, options, in, (int) n_in);
+    if (index < 0)
+      return index;
+    r = lowered_node (g, &g->node[index], op, value);
+    g->node[index].out = g->n_values - 1;
+  }
+  if (r < 0)
+    return r;
+  v = &g->value[g->n_values - 1];
+  if (grid != NULL) {
+    if ((r = grid_from_json (grid, &v->q)) < 0)
+      return r;
+    v->on_grid = true;
+  }
+  if (op != NULL)
+    g->node[g->n_nodes - 1].op.out_q = v->q;
+  return 0;
+}
+
+int
+qk_graph_from_json (struct qk_context *ctx, const char *path,
+                    const char *text, struct qk_graph **out)
+{
+  json_error_t error;
+  json_t *root = json_loads (text, 0, &error);
+  const json_t *values, *nodes, *grid;
+  struct qk_graph *g = NULL;
+  struct qk_shape shape;
+  int64_t output = 0;
+  size_t i;
+  int r;
+
+  if (root == NULL)
+    return qk_error (-EBADMSG, "%s: graph is not JSON: %s", path, error.text);
+  values = json_object_get (root, "values");
+  nodes = json_object_get (root, "nodes");
+  r = -EBADMSG;
+  if (json_array_size (nodes) < 1 || json_array_size (nodes) > MAX_NODES
+      || json_array_size (values) != json_array_size (nodes) + 1) {
+    qk_error (r, "graph: %zu values and %zu nodes do not fit together",
+              json_array_size (values), json_array_size (nodes));
+    goto error;
+  }
+  if ((r = qk_graph_new (ctx, 0, &g)) < 0)
+    goto error;
+  g->stage = QK_STAGE_INT8;
+  r = shape_from_json (json_object_get (json_array_get (values, 0), "shape"),
+                       &shape);
+  if (r < 0 || (r = qk_graph_add_value (g, &shape, -1)) < 0)
+    goto error;
+  grid = json_object_get (json_array_get (values, 0), "grid");
+  if (grid != NULL && (r = grid_from_json (grid, &g->value[0].q)) < 0)
+    goto error;
+  g->value[0].on_grid = grid != NULL;
+  for (i = 0; i < json_array_size (nodes); i++)
+    if ((r = node_from_json (g, json_array_get (nodes, i), values)) < 0)
+      goto error;
+  r = get_int (json_object_get (root, "output"), 0, g->n_values - 1, "output",
+               &output);
+  if (r < 0)
+    goto error;
+  g->output = (int) output;
+  json_decref (root);
+  *out = g;
+  return 0;
+
+error:
+  json_decref (root);
+  qk_graph_free (g);
+  return qk_error_prefix (r, "%s: ", path);
+}

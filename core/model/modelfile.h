@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* modelfile.h: int8 networks in files.
+ *
+ * A model file is a tensor file: for every int8 convolution and linear node
+ * the arrays NAME.weight (i8), NAME.bias (i32) and NAME.multiplier (f32), for
+ * every node left in float its parameters (f32), and in the metadata
+ *   "qatkit.model"    the format's version, "1.0"
+ *   "qatkit.graph"    the graph as JSON
+ *   "qatkit.classes"  the class names as a JSON array
+ *   "qatkit.config"   the configuration it was made with, as INI text
+ * Numbers in the JSON have 17 digits, so that scales read back exactly. */
+#ifndef QK_MODELFILE_H
+#define QK_MODELFILE_H
+
+#include "graph/graph-priv.h"
+
+#define QK_MODEL_MAJOR 1
+#define QK_MODEL_MINOR 0
+
+struct qk_model_info {
+  int classes;
+  const char *const *class_names; /* classes of them */
+  const char *config;             /* INI text */
+};
+
+/* Write the INT8 graph G atomically. */
+int qk_model_save (const struct qk_graph *g, const struct qk_model_info *info,
+                   const char *path);
+
+struct qk_model {
+  struct qk_graph *graph; /* INT8 */
+  int classes;
+  char **class_names;
+  char *config;
+};
+
+/* Read a model; the file is not trusted.  Free with qk_model_free. */
+int qk_model_load (struct qk_context *ctx, const char *path,
+                   struct qk_model **out);
+void qk_model_free (struct qk_model *m); /* accepts NULL */
+
+#endif /* QK_MODELFILE_H */
