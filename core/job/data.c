@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* data.c: the job's pictures and network. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/weights.h"
+#include "job/job.h"
+
+static int
+open_batches (struct qk_job *job, enum qk_data_use use, struct qk_data *d)
+{
+  const int workers = (int) qk_config_int (job->data, "workers");
+  struct qk_batches_options opt;
+
+  memset (&opt, 0, sizeof opt);
+  d->batch = qk_config_int (job->data,
+                            use == QK_DATA_EVAL ? "eval_batch" : "batch");
+  opt.ctx = job->ctx;
+  opt.dataset = d->cls;
+  opt.self = d->self;
+  opt.batch = d->batch;
+  opt.threads = workers > 0 ? workers : job->threads;
+  opt.seed = job->seed;
+  opt.shuffle = use != QK_DATA_EVAL;
+  opt.max_bad = qk_config_float (job->data, "max_bad");
+  return qk_batches_new (&opt, &d->batches);
+}
+
+int
+qk_data_open (struct qk_job *job, enum qk_data_use use, struct qk_data **out)
+{
+  struct qk_data *d = calloc (1, sizeof *d);
+  struct qk_dataset_request req;
+  int r;
+
+  if (d == NULL)
+    return qk_error (-ENOMEM, "data: out of memory");
+  memset (&req, 0, sizeof req);
+  req.ctx = job->ctx;
+  req.split = use == QK_DATA_EVAL ? "val" : "train";
+  req.augment = use == QK_DATA_TRAIN;
+  req.seed = job->seed;
+  d->cls = job->dataset_class;
+  if ((r = d->cls->open (job->dataset_cfg, &req, &d->self)) < 0
+      || (r = d->cls->info (d->self, &d->info)) < 0
+      || (r = open_batches (job, use, d)) < 0) {
+    qk_data_close (d);
+    return qk_error_prefix (r, "dataset '%s': ",
+                            job->dataset_class->cls.name);
+  }
+  *out = d;
+  return 0;
+}
+
+void
+qk_data_close (struct qk_data *d)
+{
+  if (d == NULL)
+    return;
+  qk_batches_free (d->batches);
+  if (d->self != NULL)
+    d->cls->close (d->self);
+  free (d);
+}
+
+static int
+load_weights (struct qk_job *job, struct qk_graph *g)
+{
+  const char *path = qk_config_string (job->model, "weights");
+  const char *format = qk_config_string (job->model, "format");
+  struct qk_weight *w;
+  int i, r;
+
+  w = calloc ((size_t) g->n_params + 1, sizeof *w);
+  if (w == NULL)
+    return qk_error (-ENOMEM, "weights: out of memory");
+  for (i = 0; i < g->n_params; i++) {
+    w[i].name = g->param[i].name;
+    w[i].tensor = &g->param[i].value;
+    w[i].layout = g->param[i].spec.layout;
+  }
+  r = qk_weights_load (job->ctx, path, *format == 0 ? NULL : format, w,
+                       (size_t) g->n_params);
+  free (w);
+  return r < 0 ? qk_error_prefix (r, "%s: ",
+                                  qk_config_where (job->model, "weights"))
+               : 0;
+}
+
+int
+qk_job_build (struct qk_job *job, const struct qk_dataset_info *info,
+              bool with_weights, struct qk_graph **out)
+{
+  const char *weights = qk_config_string (job->model, "weights");
+  struct qk_model_request req;
+  struct qk_graph *g;
+  int r;
+
+  memset (&req, 0, sizeof req);
+  req.height = info->height;
+  req.width = info->width;
+  req.channels = info->channels;
+  req.classes = info->classes;
+  if ((r = qk_graph_new (job->ctx, job->seed, &g)) < 0)
+    return r;
+  r = job->model_class->build (job->model_cfg, &req, g);
+  if (r == 0)
+    r = qk_graph_finish (g);
+  if (r < 0) {
+    qk_error_prefix (r, "model '%s': ", job->model_class->cls.name);
+    goto error;
+  }
+  if (with_weights && *weights != 0 && (r = load_weights (job, g)) < 0)
+    goto error;
+  *out = g;
+  return 0;
+
+error:
+  qk_graph_free (g);
+  return r;
+}

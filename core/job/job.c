@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* job.c: from an INI document to checked options and loaded classes. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "job/job.h"
+#include "job/tables.h"
+
+/* Class KIND named by option KEY of CFG. */
+static int
+named_class (struct qk_job *job, enum qk_kind kind,
+             const struct qk_config *cfg, const char *key,
+             const struct qk_class **out)
+{
+  const int r = qk_context_class (job->ctx, kind, qk_config_string (cfg, key),
+                                  out);
+
+  return r < 0 ? qk_error_prefix (r, "%s: ", qk_config_where (cfg, key)) : 0;
+}
+
+/* A section with a core table and the options of the plugin it names. */
+static int
+take_component (struct qk_job *job, const char *section,
+                const struct qk_option *table, const char *key,
+                enum qk_kind kind, struct qk_config **core,
+                struct qk_config **own, const struct qk_class **cls)
+{
+  int r;
+
+  if ((r = qk_ini_take (job->ini, section, table, "", core)) < 0
+      || (r = named_class (job, kind, *core, key, cls)) < 0)
+    return r;
+  return qk_ini_take (job->ini, section, (*cls)->options, "", own);
+}
+
+static int
+take_optimizer (struct qk_job *job, const char *section, const char *schedule,
+                struct qk_job_optimizer *o)
+{
+  const struct qk_class *c;
+  int r;
+
+  r = take_component (job, section, qk_table_optimizer, "name",
+                      QK_KIND_OPTIMIZER, &o->core, &o->optimizer_cfg, &c);
+  if (r < 0)
+    return r;
+  o->optimizer = (const struct qk_optimizer_class *) (const void *) c;
+  r = take_component (job, schedule, qk_table_schedule, "name",
+                      QK_KIND_SCHEDULE, &o->schedule_core, &o->schedule_cfg,
+                      &c);
+  if (r < 0)
+    return r;
+  o->schedule = (const struct qk_schedule_class *) (const void *) c;
+  return 0;
+}
+
+static int
+take_backend (struct qk_job *job)
+{
+  const struct qk_class *c;
+  int r;
+
+  if ((r = named_class (job, QK_KIND_BACKEND, job->qat, "backend", &c)) < 0)
+    return r;
+  job->backend_class = (const struct qk_backend_class *) (const void *) c;
+  memset (&job->caps, 0, sizeof job->caps);
+  if ((r = job->backend_class->probe (&job->caps)) < 0)
+    return qk_error_prefix (r, "%s: backend '%s': ",
+                            qk_config_where (job->qat, "backend"), c->name);
+  return 0;
+}
+
+static int
+take_sections (struct qk_job *job)
+{
+  const struct qk_class *c;
+  int r;
+
+  if ((r = qk_ini_take (job->ini, "run", qk_table_run, "", &job->run)) < 0
+      || (r = qk_ini_take (job->ini, "train", qk_table_train, "",
+                           &job->train)) < 0
+      || (r = qk_ini_take (job->ini, "ptq", qk_table_ptq, "", &job->ptq)) < 0
+      || (r = qk_ini_take (job->ini, "qat", qk_table_qat, "", &job->qat)) < 0)
+    return r;
+  r = take_component (job, "model", qk_table_model, "arch", QK_KIND_MODEL,
+                      &job->model, &job->model_cfg, &c);
+  if (r < 0)
+    return r;
+  job->model_class = (const struct qk_model_class *) (const void *) c;
+  r = take_component (job, "data", qk_table_data, "dataset", QK_KIND_DATASET,
+                      &job->data, &job->dataset_cfg, &c);
+  if (r < 0)
+    return r;
+  job->dataset_class = (const struct qk_dataset_class *) (const void *) c;
+  r = take_optimizer (job, "train optimizer", "train schedule",
+                      &job->train_opt);
+  if (r < 0)
+    return r;
+  if ((r = take_optimizer (job, "optimizer", "schedule", &job->qat_opt)) < 0)
+    return r;
+  return take_backend (job);
+}
+
+int
+qk_job_new (struct qk_context *ctx, struct qk_ini *ini, struct qk_job **out)
+{
+  struct qk_job *job = calloc (1, sizeof *job);
+  long cpus;
+  int r;
+
+  if (job == NULL) {
+    qk_ini_free (ini);
+    return qk_error (-ENOMEM, "job: out of memory");
+  }
+  job->ctx = ctx;
+  job->ini = ini;
+  if ((r = take_sections (job)) < 0) {
+    qk_job_free (job);
+    return r;
+  }
+  job->seed = (uint64_t) qk_config_int (job->run, "seed");
+  job->threads = (int) qk_config_int (job->run, "threads");
+  cpus = sysconf (_SC_NPROCESSORS_ONLN);
+  if (job->threads == 0)
+    job->threads = cpus > 0 ? (int) cpus : 1;
+  *out = job;
+  return 0;
+}
+
+static void
+free_optimizer (struct qk_job_optimizer *o)
+{
+  qk_config_free (o->core);
+  qk_config_free (o->optimizer_cfg);
+  qk_config_free (o->schedule_core);
+  qk_config_free (o->schedule_cfg);
+}
+
+void
+qk_job_free (struct qk_job *job)
+{
+  size_t i;
+
+  if (job == NULL)
+    return;
+  for (i = 0; i < job->n_kept; i++)
+    qk_config_free (job->kept[i]);
+  free (job->kept);
+  qk_config_free (job->run);
+  qk_config_free (job->model);
+  qk_config_free (job->data);
+  qk_config_free (job->train);
+  qk_config_free (job->ptq);
+  qk_config_free (job->qat);
+  qk_config_free (job->model_cfg);
+  qk_config_free (job->dataset_cfg);
+  free_optimizer (&job->train_opt);
+  free_optimizer (&job->qat_opt);
+  qk_ini_free (job->ini);
+  free (job);
+}
+
+int
+qk_job_finish (struct qk_job *job)
+{
+  return qk_ini_check_unused (job->ini);
+}
+
+void
+qk_job_exec_options (const struct qk_job *job, int64_t batch, bool train,
+                     struct qk_exec_options *out)
+{
+  memset (out, 0, sizeof *out);
+  out->batch = batch;
+  out->threads = job->threads;
+  out->train = train;
+  out->loss = qk_config_string (job->train, "loss");
+  out->backend = qk_config_string (job->qat, "backend");
+}

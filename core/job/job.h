@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* job.h: a whole configuration, checked, with the classes it names loaded. */
+#ifndef QK_JOB_H
+#define QK_JOB_H
+
+#include <qatkit/dataset.h>
+#include <qatkit/model.h>
+#include <qatkit/optimizer.h>
+
+#include "config/ini.h"
+#include "passes/passes.h"
+#include "train/stage.h"
+
+/* An optimizer and a schedule with their options. */
+struct qk_job_optimizer {
+  struct qk_config *core, *optimizer_cfg, *schedule_core, *schedule_cfg;
+  const struct qk_optimizer_class *optimizer;
+  const struct qk_schedule_class *schedule;
+};
+
+struct qk_job {
+  struct qk_context *ctx; /* borrowed */
+  struct qk_ini *ini;     /* owned */
+
+  /* the core's options of each section, see tables.c */
+  struct qk_config *run, *model, *data, *train, *ptq, *qat;
+
+  const struct qk_model_class *model_class;
+  struct qk_config *model_cfg;
+  const struct qk_dataset_class *dataset_class;
+  struct qk_config *dataset_cfg;
+  struct qk_job_optimizer train_opt, qat_opt;
+  const struct qk_backend_class *backend_class;
+  struct qk_backend_caps caps;
+
+  int threads;
+  uint64_t seed;
+
+  /* configurations made for single nodes, kept for qk_job_free */
+  struct qk_config **kept;
+  size_t n_kept;
+};
+
+/* Check the configuration INI (which becomes the job's, also on failure) and
+ * load the plugins it names.  Sections and keys nobody knows are an error
+ * only when qk_job_finish is called. */
+int qk_job_new (struct qk_context *ctx, struct qk_ini *ini,
+                struct qk_job **out);
+void qk_job_free (struct qk_job *job); /* accepts NULL */
+
+/* After all nodes had their qconfig: nothing may be left unused. */
+int qk_job_finish (struct qk_job *job);
+
+/* The float network for pictures as INFO says, weights loaded from
+ * [model] weights if that is given and WITH_WEIGHTS is true. */
+int qk_job_build (struct qk_job *job, const struct qk_dataset_info *info,
+                  bool with_weights, struct qk_graph **out);
+
+/* Fuse and prepare a float graph for QAT, or for PTQ. */
+int qk_job_prepare (struct qk_job *job, const struct qk_graph *g, bool ptq,
+                    struct qk_graph **out);
+
+/* One split of the dataset, opened and batched. */
+struct qk_data {
+  const struct qk_dataset_class *cls;
+  void *self;
+  struct qk_dataset_info info;
+  struct qk_batches *batches;
+  int64_t batch;
+};
+
+enum qk_data_use {
+  QK_DATA_TRAIN,     /* train split, augmented, shuffled */
+  QK_DATA_CALIBRATE, /* train split, shuffled, prepared as for evaluation */
+  QK_DATA_EVAL       /* val split, in order */
+};
+
+int qk_data_open (struct qk_job *job, enum qk_data_use use,
+                  struct qk_data **out);
+void qk_data_close (struct qk_data *d); /* accepts NULL */
+
+/* Executor options for this job. */
+void qk_job_exec_options (const struct qk_job *job, int64_t batch, bool train,
+                          struct qk_exec_options *out);
+
+/* The option tables of the core's sections, for help and tests:
+ * name of section I and its table; NULL past the end. */
+const char *qk_job_section (int i, const struct qk_option **table);
+
+#endif /* QK_JOB_H */

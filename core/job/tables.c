@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tables.c: what the INI file can say in the core's own sections. */
+#include "config.h"
+
+#include <stddef.h>
+
+#include "job/job.h"
+#include "job/tables.h"
+
+#define END { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
+
+static const char *const auto_yes_no[] = { "auto", "yes", "no", NULL };
+
+const struct qk_option qk_table_run[] = {
+  { "seed", QK_OPT_INT, "1", 0, 1e15, NULL,
+    "Seed of all random numbers; the same seed writes the same bytes" },
+  { "threads", QK_OPT_INT, "0", 0, 1024, NULL,
+    "Threads that compute; 0 = one for each processor" },
+  { "output", QK_OPT_PATH, "run-out", 0, 0, NULL,
+    "Folder for checkpoints, models and the log; made if needed" },
+  { "keep", QK_OPT_INT, "2", 1, 1000, NULL,
+    "Checkpoints to keep" },
+  { "reporter", QK_OPT_STRING, "jsonl", 0, 0, NULL,
+    "Reporter plugin that records the run; empty = none" },
+  END
+};
+
+const struct qk_option qk_table_model[] = {
+  { "arch", QK_OPT_STRING, "mobilenet_v2", 0, 0, NULL,
+    "Model plugin that builds the network" },
+  { "weights", QK_OPT_PATH, "", 0, 0, NULL,
+    "File with the float weights; empty = start from random numbers" },
+  { "format", QK_OPT_STRING, "", 0, 0, NULL,
+    "Format plugin that reads weights; empty = by the file's ending" },
+  END
+};
+
+const struct qk_option qk_table_data[] = {
+  { "dataset", QK_OPT_STRING, "shapes", 0, 0, NULL,
+    "Dataset plugin that delivers the pictures" },
+  { "batch", QK_OPT_INT, "32", 1, 65536, NULL,
+    "Pictures of a training batch" },
+  { "eval_batch", QK_OPT_INT, "50", 1, 65536, NULL,
+    "Pictures of an evaluation batch" },
+  { "workers", QK_OPT_INT, "0", 0, 1024, NULL,
+    "Threads that read pictures ahead; 0 = as many as compute" },
+  { "eval_batches", QK_OPT_INT, "0", 0, 1e9, NULL,
+    "Evaluate on so many batches only; 0 = on all" },
+  { "max_bad", QK_OPT_FLOAT, "0.01", 0, 1, NULL,
+    "Share of undecodable pictures that is tolerated" },
+  END
+};
+
+const struct qk_option qk_table_train[] = {
+  { "epochs", QK_OPT_INT, "0", 0, 1e6, NULL,
+    "Epochs of float training before quantization; 0 = none" },
+  { "batches", QK_OPT_INT, "0", 0, 1e9, NULL,
+    "Batches of an epoch; 0 = all pictures" },
+  { "loss", QK_OPT_STRING, "softmax_cross_entropy", 0, 0, NULL,
+    "Layer plugin that computes the loss, here and in QAT" },
+  { "label_smoothing", QK_OPT_FLOAT, "0", 0, 0.999, NULL,
+    "Share of the target spread over all classes" },
+  END
+};
+
+const struct qk_option qk_table_ptq[] = {
+  { "enabled", QK_OPT_BOOL, "yes", 0, 0, NULL,
+    "Whether 'run' also tries post-training quantization" },
+  { "batches", QK_OPT_INT, "10", 1, 1e9, NULL,
+    "Training batches that calibrate the observers" },
+  END
+};
+
+const struct qk_option qk_table_ptq_observers[] = {
+  { "activation.observer", QK_OPT_STRING, "histogram", 0, 0, NULL,
+    "Observer plugin for values in post-training quantization" },
+  { "weight.observer", QK_OPT_STRING, "minmax", 0, 0, NULL,
+    "Observer plugin for weights in post-training quantization" },
+  END
+};
+
+const struct qk_option qk_table_qat[] = {
+  { "backend", QK_OPT_STRING, "fbgemm", 0, 0, NULL,
+    "Backend plugin to quantize for and to evaluate on" },
+  { "epochs", QK_OPT_INT, "8", 0, 1e6, NULL,
+    "Epochs of quantization-aware training; 0 = none" },
+  { "batches", QK_OPT_INT, "20", 0, 1e9, NULL,
+    "Batches of an epoch; 0 = all pictures" },
+  { "freeze_bn_after", QK_OPT_INT, "3", -1, 1e6, NULL,
+    "Epochs (counted from 0) after this one train with frozen batch-norm "
+    "statistics" },
+  { "freeze_observers_after", QK_OPT_INT, "4", -1, 1e6, NULL,
+    "Epochs (counted from 0) after this one train with frozen observers" },
+  { "quantize_logits", QK_OPT_BOOL, "no", 0, 0, NULL,
+    "Whether the network's output is quantized too, as in PyTorch" },
+  { "strict", QK_OPT_BOOL, "no", 0, 0, NULL,
+    "Whether a node that stays in float unasked is an error" },
+  END
+};
+
+const struct qk_option qk_table_optimizer[] = {
+  { "name", QK_OPT_STRING, "sgd", 0, 0, NULL, "Optimizer plugin" },
+  { "decay_all", QK_OPT_BOOL, "yes", 0, 0, NULL,
+    "Whether weight decay also acts on biases and batch-norm" },
+  END
+};
+
+const struct qk_option qk_table_schedule[] = {
+  { "name", QK_OPT_STRING, "constant", 0, 0, NULL,
+    "Schedule plugin of the learning rate" },
+  END
+};
+
+const struct qk_option qk_table_qconfig[] = {
+  { "quantize", QK_OPT_BOOL, "yes", 0, 0, NULL,
+    "Whether the node is quantized; no leaves it in float" },
+  { "activation.observer", QK_OPT_STRING, "moving_average_minmax", 0, 0, NULL,
+    "Observer plugin for values (QAT)" },
+  { "activation.fakequant", QK_OPT_STRING, "affine", 0, 0, NULL,
+    "Fake-quantizer plugin for values" },
+  { "activation.bits", QK_OPT_INT, "0", 0, 8, NULL,
+    "Bits of a value, 2 to 8; 0 = what the backend prefers on this machine "
+    "(7 where vpmaddubsw could saturate, else 8)" },
+  { "weight.observer", QK_OPT_STRING, "moving_average_minmax", 0, 0, NULL,
+    "Observer plugin for weights (QAT)" },
+  { "weight.fakequant", QK_OPT_STRING, "affine", 0, 0, NULL,
+    "Fake-quantizer plugin for weights" },
+  { "weight.bits", QK_OPT_INT, "8", 2, 8, NULL, "Bits of a weight" },
+  { "weight.per_channel", QK_OPT_CHOICE, "auto", 0, 0, auto_yes_no,
+    "Whether each output channel has its own scale; auto = as the backend "
+    "prefers" },
+  END
+};
+
+const char *
+qk_job_section (int i, const struct qk_option **table)
+{
+  static const struct {
+    const char *name;
+    const struct qk_option *table;
+  } sections[] = {
+    { "run", qk_table_run },
+    { "model", qk_table_model },
+    { "data", qk_table_data },
+    { "train", qk_table_train },
+    { "train optimizer", qk_table_optimizer },
+    { "train schedule", qk_table_schedule },
+    { "ptq", qk_table_ptq },
+    { "ptq", qk_table_ptq_observers },
+    { "qat", qk_table_qat },
+    { "optimizer", qk_table_optimizer },
+    { "schedule", qk_table_schedule },
+    { "qconfig", qk_table_qconfig },
+  };
+
+  if (i < 0 || (size_t) i >= sizeof sections / sizeof *sections)
+    return NULL;
+  *table = sections[i].table;
+  return sections[i].name;
+}
