@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <jpeglib.h>
 
@@ -84,6 +86,7 @@ picture_write (const char *path, const uint8_t *rgb, int w, int h,
                int quality)
 {
   struct writer writer;
+  struct stat st;
   int err;
 
   memset (&writer, 0, sizeof writer);
@@ -94,6 +97,9 @@ picture_write (const char *path, const uint8_t *rgb, int w, int h,
       return qk_error (-err, "%s: cannot be created: %s", path,
                        strerror (err));
     }
+  /* what is removed after an error is a file, not a device */
+  if (fstat (fileno (writer.file), &st))
+    st.st_mode = 0;
   err = encode (&writer, path, rgb, w, h, quality);
   jpeg_destroy_compress (&writer.cinfo);
   if (fclose (writer.file) && !err)
@@ -102,7 +108,7 @@ picture_write (const char *path, const uint8_t *rgb, int w, int h,
       err = qk_error (-err, "%s: cannot be written: %s", path,
                       strerror (err));
     }
-  if (err)
-    remove (path);
+  if (err && S_ISREG (st.st_mode))
+    unlink (path);
   return err;
 }

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check_jpeg.c: JPEG files become the bytes that PIL and torchvision make of
+ * them, and damaged ones an error. */
+#include "config.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "jpeg/picture.h"
+
+struct golden_center {
+  const char *name;
+  int w, h, resize, crop;
+  uint64_t bytes, floats;
+};
+struct golden_box {
+  const char *name;
+  int x, y, w, h, size, flip;
+  uint64_t bytes;
+};
+#include "golden/jpeg/expected.h"
+
+#define N_CENTERS ((int) (sizeof golden_centers / sizeof *golden_centers))
+#define N_BOXES ((int) (sizeof golden_boxes / sizeof *golden_boxes))
+#define LARGEST 128 /* side of a delivered picture */
+
+static struct picture_reader *reader;
+static uint8_t *rgb;
+static float *image;
+
+static void
+setup (void)
+{
+  ck_assert_int_eq (picture_reader_new (&reader), 0);
+  rgb = calloc (LARGEST * LARGEST, 3);
+  image = calloc (LARGEST * LARGEST, 3 * sizeof *image);
+  ck_assert (rgb && image);
+}
+
+static void
+teardown (void)
+{
+  picture_reader_free (reader);
+  free (rgb);
+  free (image);
+}
+
+static uint64_t
+fnv (const void *data, size_t size)
+{
+  const uint8_t *p = data;
+  uint64_t h = UINT64_C (0xcbf29ce484222325);
+
+  while (size--)
+    h = (h ^ *p++) * UINT64_C (0x100000001b3);
+  return h;
+}
+
+static const char *
+golden_path (const char *name)
+{
+  static char path[4096];
+  const char *top = getenv ("abs_top_srcdir");
+
+  snprintf (path, sizeof path, "%s/tests/golden/jpeg/%s.jpg", top ? top : ".",
+            name);
+  return path;
+}
+
+/* The whole file; to be freed. */
+static uint8_t *
+load (const char *name, size_t *size)
+{
+  FILE *f = fopen (golden_path (name), "rb");
+  uint8_t *data = malloc (1 << 16);
+
+  ck_assert_msg (f != NULL, "%s is missing", golden_path (name));
+  ck_assert_ptr_nonnull (data);
+  *size = fread (data, 1, 1 << 16, f);
+  ck_assert_uint_gt (*size, 100);
+  fclose (f);
+  return data;
+}
+
+START_TEST (test_center)
+{
+  const struct golden_center *g = &golden_centers[_i];
+  const size_t n = (size_t) g->crop * (size_t) g->crop * 3;
+  const float mean[3] = { 0.485f, 0.456f, 0.406f };
+  const float std[3] = { 0.229f, 0.224f, 0.225f };
+  struct picture_norm norm;
+  struct picture_view view;
+  int64_t w, h;
+
+  ck_assert_int_eq (picture_norm_set (&norm, mean, std, "test"), 0);
+  ck_assert_msg (picture_open (reader, golden_path (g->name), &w, &h) == 0,
+                 "%s", qk_error_message ());
+  ck_assert_int_eq (w, g->w);
+  ck_assert_int_eq (h, g->h);
+  picture_view_center (w, h, g->resize, g->crop, &view);
+  ck_assert_msg (picture_render (reader, &view, &norm, rgb, image) == 0, "%s",
+                 qk_error_message ());
+  ck_assert_msg (fnv (rgb, n) == g->bytes, "%s %d %d: other bytes", g->name,
+                 g->resize, g->crop);
+  ck_assert_msg (fnv (image, n * sizeof *image) == g->floats,
+                 "%s %d %d: other floats", g->name, g->resize, g->crop);
+}
+END_TEST
+
+START_TEST (test_box)
+{
+  const struct golden_box *g = &golden_boxes[_i];
+  const struct picture_view view
+    = { g->x,    g->y, g->w, g->h,    g->size,      g->size,
+        0,       0,    g->size, g->size, g->flip != 0 };
+  int64_t w, h;
+
+  ck_assert_int_eq (picture_open (reader, golden_path (g->name), &w, &h), 0);
+  ck_assert_msg (picture_render (reader, &view, NULL, rgb, NULL) == 0, "%s",
+                 qk_error_message ());
+  ck_assert_msg (fnv (rgb, (size_t) (g->size * g->size) * 3) == g->bytes,
+                 "%s box %d %d %d %d: other bytes", g->name, g->x, g->y, g->w,
+                 g->h);
+}
+END_TEST
+
+/* Any part of a picture equals that part of the whole picture, however much
+ * of the file is decoded for it. */
+START_TEST (test_parts)
+{
+  static const char *const names[]
+    = { "rgb420", "rgb422", "rgb444", "gray", "cmyk", "ycck", "progressive",
+        "large" };
+  struct qk_rng rng;
+  uint8_t *whole;
+  int64_t w, h, y;
+  int i;
+
+  qk_rng_seed (&rng, 5, (uint64_t) _i);
+  ck_assert_int_eq (picture_open (reader, golden_path (names[_i]), &w, &h),
+                    0);
+  whole = malloc ((size_t) (w * h) * 3);
+  {
+    const struct picture_view all = { 0, 0, w, h, w, h, 0, 0, w, h, false };
+
+    ck_assert_int_eq (picture_render (reader, &all, NULL, whole, NULL), 0);
+  }
+  for (i = 0; i < 200; i++)
+    {
+      const int64_t most_w = w < LARGEST ? w : LARGEST;
+      const int64_t most_h = h < LARGEST ? h : LARGEST;
+      const int64_t bw = 1 + (int64_t) qk_rng_below (&rng, (uint64_t) most_w);
+      const int64_t bh = 1 + (int64_t) qk_rng_below (&rng, (uint64_t) most_h);
+      const int64_t x
+        = (int64_t) qk_rng_below (&rng, (uint64_t) (w - bw + 1));
+      const int64_t top
+        = (int64_t) qk_rng_below (&rng, (uint64_t) (h - bh + 1));
+      const struct picture_view part
+        = { x, top, bw, bh, bw, bh, 0, 0, bw, bh, false };
+
+      ck_assert_int_eq (
+        picture_open (reader, golden_path (names[_i]), &w, &h), 0);
+      ck_assert_int_eq (picture_render (reader, &part, NULL, rgb, NULL), 0);
+      for (y = 0; y < bh; y++)
+        ck_assert_msg (memcmp (rgb + y * bw * 3,
+                               whole + ((top + y) * w + x) * 3,
+                               (size_t) bw * 3)
+                         == 0,
+                       "%s: row %d of %dx%d at %d,%d differs", names[_i],
+                       (int) y, (int) bw, (int) bh, (int) x, (int) top);
+    }
+  free (whole);
+}
+END_TEST
+
+/* ---- kernels ---------------------------------------------------------*/
+
+START_TEST (test_kernels_agree)
+{
+  const struct picture_kernels *plain = picture_kernels_plain ();
+  const struct picture_kernels *best = picture_kernels_best ();
+  struct picture_taps taps = { 0 };
+  struct qk_rng rng;
+  uint8_t *src = malloc (4 * 2100), *a = malloc (4 * 600 + 64),
+          *b = malloc (4 * 600 + 64);
+  int i, k;
+
+  qk_rng_seed (&rng, 7, 0);
+  for (i = 0; i < 300; i++)
+    {
+      const int64_t in = 1 + (int64_t) qk_rng_below (&rng, 2000);
+      const int64_t out = 1 + (int64_t) qk_rng_below (&rng, 500);
+      const bool white = i % 5 == 0;
+
+      for (k = 0; k < 4 * 2100; k++)
+        src[k] = white ? 255 : (uint8_t) qk_rng_u64 (&rng);
+      ck_assert_int_eq (picture_taps_set (&taps, in, out, 0, out), 0);
+      memset (a, 1, 4 * 600 + 64);
+      memset (b, 1, 4 * 600 + 64);
+      plain->horizontal (src, a, &taps);
+      best->horizontal (src, b, &taps);
+      /* the fourth byte of a pixel means nothing */
+      for (k = 0; k < 4 * out; k++)
+        ck_assert_msg (k % 4 == 3 || a[k] == b[k],
+                       "%s horizontal %d to %d, byte %d: %d, plain %d",
+                       best->name, (int) in, (int) out, k, b[k], a[k]);
+      for (; k < 4 * 600 + 64; k++)
+        ck_assert_int_eq (b[k], 1);
+    }
+  picture_taps_free (&taps);
+  free (src);
+  free (a);
+  free (b);
+}
+END_TEST
+
+START_TEST (test_kernels_vertical)
+{
+  const struct picture_kernels *plain = picture_kernels_plain ();
+  const struct picture_kernels *best = picture_kernels_best ();
+  struct picture_taps taps = { 0 };
+  struct qk_rng rng;
+  uint8_t *src = malloc (100 * 320), *a = malloc (320 + 64),
+          *b = malloc (320 + 64);
+  const uint8_t *rows[100];
+  int64_t i;
+  int k;
+
+  qk_rng_seed (&rng, 8, 0);
+  for (k = 0; k < 100 * 320; k++)
+    src[k] = k % 7 ? (uint8_t) qk_rng_u64 (&rng) : 255;
+  ck_assert_int_eq (picture_taps_set (&taps, 997, 30, 0, 30), 0);
+  ck_assert_int_le (taps.stride, 100);
+  for (i = 0; i < taps.n; i++)
+    {
+      const int64_t n = 64 * (1 + i % 5);
+
+      for (k = 0; k < taps.count[i]; k++)
+        rows[k] = src + 320 * ((k + i) % 100);
+      memset (a, 1, 320 + 64);
+      memset (b, 1, 320 + 64);
+      plain->vertical (rows, taps.weight + i * taps.stride, taps.count[i], a,
+                       n);
+      best->vertical (rows, taps.weight + i * taps.stride, taps.count[i], b,
+                      n);
+      ck_assert_mem_eq (a, b, 320 + 64);
+    }
+  picture_taps_free (&taps);
+  free (src);
+  free (a);
+  free (b);
+}
+END_TEST
+
+/* ---- geometry --------------------------------------------------------*/
+
+START_TEST (test_view_random)
+{
+  static const int sizes[][2] = { { 500, 375 }, { 375, 500 }, { 1, 1 },
+                                  { 3, 900 },   { 900, 3 },   { 1, 65500 } };
+  int s, i, flips = 0, total = 0;
+  double smallest = 1, largest = 0;
+  struct qk_rng rng;
+
+  qk_rng_seed (&rng, 3, 3);
+  for (s = 0; s < 6; s++)
+    for (i = 0; i < 2000; i++)
+      {
+        struct picture_view v;
+        const int w = sizes[s][0], h = sizes[s][1];
+
+        picture_view_random (w, h, 224, 0.08, true, &rng, &v);
+        ck_assert (v.x >= 0 && v.y >= 0 && v.w >= 1 && v.h >= 1);
+        ck_assert (v.x + v.w <= w && v.y + v.h <= h);
+        ck_assert (v.out_w == 224 && v.win_h == 224 && v.win_x == 0);
+        flips += v.flip;
+        total++;
+        if (s == 0)
+          {
+            const double share = (double) (v.w * v.h) / (w * h);
+            const double ratio = (double) v.w / (double) v.h;
+
+            smallest = share < smallest ? share : smallest;
+            largest = share > largest ? share : largest;
+            ck_assert (ratio > 0.73 && ratio < 1.37);
+          }
+      }
+  ck_assert_msg (smallest > 0.075 && smallest < 0.1, "%g", smallest);
+  ck_assert_msg (largest > 0.9 && largest <= 1.0, "%g", largest);
+  ck_assert (abs (flips * 2 - total) < total / 20);
+}
+END_TEST
+
+/* Where no random box fits, torchvision takes the middle. */
+START_TEST (test_view_fallback)
+{
+  struct picture_view v;
+  struct qk_rng rng;
+
+  qk_rng_seed (&rng, 3, 4);
+  picture_view_random (3, 900, 32, 0.9, false, &rng, &v);
+  ck_assert_int_eq (v.w, 3);
+  ck_assert_int_eq (v.h, 4);
+  ck_assert_int_eq (v.y, 448);
+  picture_view_random (900, 3, 32, 0.9, false, &rng, &v);
+  ck_assert_int_eq (v.w, 4);
+  ck_assert_int_eq (v.x, 448);
+  ck_assert (!v.flip);
+}
+END_TEST
+
+/* ---- damage ----------------------------------------------------------*/
+
+static int
+render_memory (const uint8_t *data, size_t size)
+{
+  struct picture_view view;
+  int64_t w, h;
+  int err = picture_open_memory (reader, data, size, "some.jpg", &w, &h);
+
+  if (err)
+    return err;
+  picture_view_center (w, h, 32, 32, &view);
+  return picture_render (reader, &view, NULL, rgb, NULL);
+}
+
+START_TEST (test_truncated)
+{
+  static const char *const names[] = { "rgb420", "progressive", "cmyk" };
+  size_t size, keep;
+  uint8_t *data = load (names[_i], &size);
+
+  ck_assert_int_eq (render_memory (data, size), 0);
+  for (keep = 0; keep < size - 8; keep += keep < size - 200 ? 13 : 1)
+    {
+      /* a copy of its own size: reading beyond it is noticed */
+      uint8_t *part = malloc (keep ? keep : 1);
+
+      memcpy (part, data, keep);
+      ck_assert_int_eq (render_memory (part, keep), -EBADMSG);
+      ck_assert_msg (strstr (qk_error_message (), "some.jpg") != NULL, "%s",
+                     qk_error_message ());
+      free (part);
+    }
+  ck_assert_int_eq (render_memory (data, size), 0);
+  free (data);
+}
+END_TEST
+
+/* Bytes turned over at random: any result, but no crash and no hang; the
+ * decoder still works afterwards. */
+START_TEST (test_noise)
+{
+  static const char *const names[] = { "rgb422", "progressive", "ycck" };
+  size_t size;
+  uint8_t *data = load (names[_i], &size), *copy = malloc (size);
+  struct qk_rng rng;
+  int i, k, bad = 0;
+
+  qk_rng_seed (&rng, 11, (uint64_t) _i);
+  for (i = 0; i < 400; i++)
+    {
+      memcpy (copy, data, size);
+      for (k = 0; k < 1 + i % 10; k++)
+        copy[qk_rng_below (&rng, i % 2 ? size : 700)]
+          = (uint8_t) qk_rng_u64 (&rng);
+      /* a size in the header may have become huge: not what is tested */
+      if (render_memory (copy, size) == -EBADMSG)
+        bad++;
+    }
+  ck_assert_int_gt (bad, 20);
+  ck_assert_int_eq (render_memory (data, size), 0);
+  free (data);
+  free (copy);
+}
+END_TEST
+
+START_TEST (test_not_jpeg)
+{
+  static const uint8_t text[] = "This is no picture, only its name says so.";
+  int64_t w, h;
+  char name[] = "check_jpeg-XXXXXX";
+  const int fd = mkstemp (name);
+
+  ck_assert_int_ge (fd, 0);
+  close (fd);
+  ck_assert_int_eq (render_memory (text, sizeof text), -EBADMSG);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "some.jpg"));
+  ck_assert_int_eq (picture_open (reader, name, &w, &h), -EBADMSG);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "empty"));
+  unlink (name);
+  ck_assert_int_eq (picture_open (reader, name, &w, &h), -ENOENT);
+  ck_assert_int_eq (picture_open (reader, ".", &w, &h), -EBADMSG);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "regular"));
+}
+END_TEST
+
+/* A header that promises more pixels than are accepted. */
+START_TEST (test_bomb)
+{
+  size_t size, i;
+  uint8_t *data = load ("rgb444", &size);
+  int64_t w, h;
+
+  for (i = 0; i + 9 < size; i++)
+    if (data[i] == 0xff && data[i + 1] == 0xc0)
+      break;
+  ck_assert_uint_lt (i + 9, size);
+  memcpy (data + i + 5, "\xff\x00\xff\x00", 4);
+  ck_assert_int_eq (
+    picture_open_memory (reader, data, size, "bomb.jpg", &w, &h), -EBADMSG);
+  ck_assert_msg (strstr (qk_error_message (), "accepted") != NULL, "%s",
+                 qk_error_message ());
+  free (data);
+}
+END_TEST
+
+START_TEST (test_misuse)
+{
+  const struct picture_view outside
+    = { 0, 0, 1000, 1, 8, 8, 0, 0, 8, 8, false };
+  const float good[3] = { 1, 1, 1 }, bad[3] = { 1, 0, 1 };
+  struct picture_norm norm;
+  int64_t w, h;
+
+  ck_assert_int_eq (picture_render (reader, &outside, NULL, rgb, NULL),
+                    -EINVAL);
+  ck_assert_int_eq (picture_open (reader, golden_path ("odd"), &w, &h), 0);
+  ck_assert_int_eq (picture_render (reader, &outside, NULL, rgb, NULL),
+                    -EINVAL);
+  ck_assert_int_eq (picture_norm_set (&norm, good, bad, "test"), -EINVAL);
+}
+END_TEST
+
+START_TEST (test_write)
+{
+  uint8_t in[24 * 16 * 3];
+  const struct picture_view all = { 0, 0, 24, 16, 24, 16, 0, 0, 24, 16, false };
+  char name[] = "check_jpeg-XXXXXX";
+  const int fd = mkstemp (name);
+  int64_t w, h;
+  int i;
+
+  ck_assert_int_ge (fd, 0);
+  close (fd);
+  for (i = 0; i < 24 * 16 * 3; i++)
+    in[i] = (uint8_t) (i % 3 == 0 ? 200 : i % 3 == 1 ? i / 5 : 30);
+  ck_assert_int_eq (picture_write (name, in, 24, 16, 95), 0);
+  ck_assert_int_eq (picture_open (reader, name, &w, &h), 0);
+  ck_assert_int_eq (w, 24);
+  ck_assert_int_eq (h, 16);
+  ck_assert_int_eq (picture_render (reader, &all, NULL, rgb, NULL), 0);
+  for (i = 0; i < 24 * 16 * 3; i++)
+    ck_assert_int_le (abs (in[i] - rgb[i]), 12);
+  unlink (name);
+  ck_assert_int_eq (picture_write ("no/such/folder/x.jpg", in, 24, 16, 95),
+                    -ENOENT);
+  ck_assert_int_eq (picture_write ("/dev/full", in, 24, 16, 95), -ENOSPC);
+  ck_assert_int_eq (access ("/dev/full", F_OK), 0);
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *s = suite_create ("jpeg");
+  TCase *tc = tcase_create ("jpeg");
+  SRunner *r;
+  int failed;
+
+  tcase_add_checked_fixture (tc, setup, teardown);
+  tcase_add_loop_test (tc, test_center, 0, N_CENTERS);
+  tcase_add_loop_test (tc, test_box, 0, N_BOXES);
+  tcase_add_loop_test (tc, test_parts, 0, 8);
+  tcase_add_test (tc, test_kernels_agree);
+  tcase_add_test (tc, test_kernels_vertical);
+  tcase_add_test (tc, test_view_random);
+  tcase_add_test (tc, test_view_fallback);
+  tcase_add_loop_test (tc, test_truncated, 0, 3);
+  tcase_add_loop_test (tc, test_noise, 0, 3);
+  tcase_add_test (tc, test_not_jpeg);
+  tcase_add_test (tc, test_bomb);
+  tcase_add_test (tc, test_misuse);
+  tcase_add_test (tc, test_write);
+  suite_add_tcase (s, tc);
+  r = srunner_create (s);
+  srunner_run_all (r, CK_NORMAL);
+  failed = srunner_ntests_failed (r);
+  srunner_free (r);
+  return failed == 0 ? 0 : 1;
+}
