@@ -97,8 +97,9 @@ qk_loop_range (const float *x, size_t n, float *min, float *max)
   *max = hi + 0.0f;
   if (!bad)
     return 0;
-  if (isfinite (lo) && isfinite (hi))
-    *min = NAN;
+  for (size_t i = 0; i < n; i++)
+    if (isnan (x[i]))
+      *min = NAN;
   return -EDOM;
 }
 
