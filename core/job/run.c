@@ -1,0 +1,628 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* run.c: the story: train float, evaluate, PTQ, QAT epoch by epoch with the
+ * real int8 network evaluated after each. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "io/weights.h"
+#include "job/run.h"
+#include "model/modelfile.h"
+
+const char *
+qk_row_name (enum qk_row row)
+{
+  static const char *const names[QK_ROWS]
+    = { "float", "PTQ int8", "QAT fake-quantized", "QAT int8" };
+
+  return names[row];
+}
+
+char *
+qk_run_path (const struct qk_run *run, const char *file)
+{
+  char *path;
+
+  return asprintf (&path, "%s/%s", run->output, file) < 0 ? NULL : path;
+}
+
+/* ---- making and freeing --------------------------------------------------- */
+
+/* Make a folder and those above it. */
+static int
+make_folder (const char *path)
+{
+  char *p = strdup (path), *s;
+  int r = 0;
+
+  if (p == NULL)
+    return qk_error (-ENOMEM, "%s: out of memory", path);
+  for (s = p + 1; r == 0; s++) {
+    const char c = *s;
+
+    if (c != '/' && c != 0)
+      continue;
+    *s = 0;
+    if (mkdir (p, 0777) < 0 && errno != EEXIST)
+      r = qk_error (-errno, "cannot make folder '%s': %s", p,
+                    strerror (errno));
+    *s = c;
+    if (c == 0)
+      break;
+  }
+  free (p);
+  return r;
+}
+
+static int
+open_folder (struct qk_run *run)
+{
+  char *dir;
+  int r;
+
+  run->output = strdup (qk_config_string (run->job->run, "output"));
+  if (run->output == NULL)
+    return qk_error (-ENOMEM, "run: out of memory");
+  if (*run->output == 0)
+    return qk_error (-EINVAL, "%s: output is empty, expected a folder",
+                     qk_config_where (run->job->run, "output"));
+  if ((r = make_folder (run->output)) < 0)
+    return r;
+  if ((dir = qk_run_path (run, "checkpoints")) == NULL)
+    return qk_error (-ENOMEM, "run: out of memory");
+  r = qk_checkpoints_open (run->job->ctx, dir,
+                           (int) qk_config_int (run->job->run, "keep"),
+                           &run->checkpoints);
+  free (dir);
+  return r;
+}
+
+/* The reporter plugin of the configuration. */
+static int
+open_reporter (struct qk_run *run)
+{
+  const char *name = qk_config_string (run->job->run, "reporter");
+  struct qk_config *cfg = NULL;
+  const struct qk_class *c;
+  int r, i = run->m->n_reporters;
+
+  if (*name == 0 || i == QK_MONITOR_MAX_REPORTERS)
+    return 0;
+  if ((r = qk_context_class (run->job->ctx, QK_KIND_REPORTER, name, &c)) < 0)
+    return qk_error_prefix (r, "%s: ",
+                            qk_config_where (run->job->run, "reporter"));
+  if ((r = qk_config_parse (c->options, "", name, &cfg)) < 0)
+    return r;
+  run->m->reporter[i] = (const struct qk_reporter_class *) (const void *) c;
+  r = run->m->reporter[i]->create (cfg, run->output, &run->m->reporter_self[i]);
+  qk_config_free (cfg);
+  if (r < 0)
+    return r;
+  run->m->n_reporters++;
+  return 0;
+}
+
+/* Every qconfig section must speak of a node that exists, and the quantized
+ * forms must be possible, before hours of float training. */
+static int
+check_passes (struct qk_run *run)
+{
+  struct qk_graph *p;
+  int i, r;
+
+  for (i = 0; i < 2; i++) {
+    if ((r = qk_job_prepare (run->job, run->g, i == 0, &p)) < 0)
+      return r;
+    qk_graph_free (p);
+  }
+  return qk_job_finish (run->job);
+}
+
+/* The configuration a checkpoint was made with must be the present one, but
+ * for what does not change results. */
+static int
+check_config (struct qk_run *run, const struct qk_checkpoint *c)
+{
+  const char *text = qk_checkpoint_text (c, "qatkit.config");
+
+  if (text != NULL && strcmp (text, run->config) == 0)
+    return 0;
+  return qk_error (-EINVAL,
+                   "%s: was made with another configuration; give the same "
+                   "file and options, or another run.output",
+                   qk_checkpoint_path (c));
+}
+
+static int
+start_network (struct qk_run *run, struct qk_graph **float_g)
+{
+  struct qk_graph *g;
+  int r;
+
+  if (run->stage == QK_RUN_FLOAT)
+    r = qk_pass_fuse (*float_g, &g);
+  else
+    r = qk_job_prepare (run->job, *float_g, false, &g);
+  if (r < 0)
+    return r;
+  qk_graph_free (*float_g);
+  *float_g = g;
+  return 0;
+}
+
+int
+qk_run_new (struct qk_job *job, struct qk_monitor *m, bool resume,
+            struct qk_run **out)
+{
+  struct qk_run *run = calloc (1, sizeof *run);
+  struct qk_checkpoint *c = NULL;
+  int r;
+
+  if (run == NULL)
+    return qk_error (-ENOMEM, "run: out of memory");
+  run->job = job;
+  run->m = m;
+  run->best_epoch = -1;
+  if ((r = qk_data_open (job, QK_DATA_EVAL, &run->eval)) < 0
+      || (r = qk_job_build (job, &run->eval->info, true, &run->g)) < 0
+      || (r = check_passes (run)) < 0
+      || (r = qk_ini_text (job->ini, &run->config)) < 0
+      || (r = open_folder (run)) < 0)
+    goto error;
+  if (resume) {
+    r = qk_checkpoints_newest (run->checkpoints, &c);
+    if (r == -ENOENT)
+      qk_log (job->ctx, QK_LOG_INFO, "no checkpoint yet in '%s'",
+              run->output);
+    else if (r < 0 || (r = check_config (run, c)) < 0
+             || (r = qk_run_peek (run, c)) < 0)
+      goto error;
+  } else if ((r = qk_checkpoints_forget_after (run->checkpoints, -1)) < 0)
+    goto error;
+  if ((r = start_network (run, &run->g)) < 0)
+    goto error;
+  if (c != NULL && (r = qk_run_restore (run, c, true)) < 0)
+    goto error;
+  if ((r = open_reporter (run)) < 0)
+    goto error;
+  qk_checkpoint_close (c);
+  *out = run;
+  return 0;
+
+error:
+  qk_checkpoint_close (c);
+  qk_run_free (run);
+  return r;
+}
+
+void
+qk_run_free (struct qk_run *run)
+{
+  if (run == NULL)
+    return;
+  qk_optimize_free (run->o);
+  qk_graph_free (run->g);
+  qk_data_close (run->train);
+  qk_data_close (run->calibrate);
+  qk_data_close (run->eval);
+  qk_checkpoints_close (run->checkpoints);
+  free (run->config);
+  free (run->output);
+  free (run);
+}
+
+/* ---- pieces ----------------------------------------------------------------- */
+
+int
+qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
+                 struct qk_result *out)
+{
+  struct qk_exec_options opt;
+  struct qk_exec *ex;
+  int r;
+
+  memset (out, 0, sizeof *out);
+  qk_job_exec_options (run->job, run->eval->batch, false, &opt);
+  if ((r = qk_exec_new (g, &opt, &ex)) < 0)
+    return r;
+  r = qk_stage_evaluate (ex, run->eval->batches,
+                         qk_config_int (run->job->data, "eval_batches"),
+                         label, run->m, &out->metrics);
+  qk_exec_free (ex);
+  if (r < 0)
+    return r;
+  out->valid = true;
+  out->bytes = qk_graph_bytes (g);
+  r = qk_monitor_event (run->m, "eval", "s:network", label, "i:epoch",
+                        run->stage == QK_RUN_QAT ? run->pos.epoch : -1,
+                        "i:pictures", out->metrics.n, "f:top1",
+                        qk_metrics_top1 (&out->metrics), "f:top5",
+                        qk_metrics_top5 (&out->metrics), "f:loss",
+                        qk_metrics_loss (&out->metrics), "i:ties1",
+                        out->metrics.ties1, "i:ties5", out->metrics.ties5,
+                        "i:bytes", out->bytes, NULL);
+  if (r < 0)
+    return r;
+  return qk_monitor_event (run->m, "timing", "s:what", label, "f:seconds",
+                           out->metrics.seconds, "f:pictures_per_second",
+                           qk_metrics_speed (&out->metrics), NULL);
+}
+
+int
+qk_run_ptq (struct qk_run *run, const struct qk_graph *g,
+            struct qk_graph **out)
+{
+  struct qk_graph *prepared = NULL, *fused = NULL;
+  struct qk_exec_options opt;
+  struct qk_exec *ex = NULL;
+  int r;
+
+  if (run->calibrate == NULL
+      && (r = qk_data_open (run->job, QK_DATA_CALIBRATE, &run->calibrate))
+           < 0)
+    return r;
+  if ((r = qk_job_prepare (run->job, g, true, &prepared)) < 0
+      || (r = qk_graph_copy (g, true, &fused)) < 0)
+    goto end;
+  qk_job_exec_options (run->job, run->calibrate->batch, false, &opt);
+  if ((r = qk_exec_new (fused, &opt, &ex)) < 0)
+    goto end;
+  r = qk_stage_calibrate (ex, prepared, run->calibrate->batches,
+                          qk_config_int (run->job->ptq, "batches"), run->m);
+  if (r == 0)
+    r = qk_pass_convert (prepared, out);
+end:
+  qk_exec_free (ex);
+  qk_graph_free (fused);
+  qk_graph_free (prepared);
+  return r;
+}
+
+int
+qk_run_save_model (struct qk_run *run, const struct qk_graph *g,
+                   const char *file)
+{
+  const struct qk_model_info info
+    = { run->eval->info.classes, run->eval->info.class_names, run->config };
+  char *path = qk_run_path (run, file);
+  int r;
+
+  if (path == NULL)
+    return qk_error (-ENOMEM, "run: out of memory");
+  r = qk_model_save (g, &info, path);
+  free (path);
+  return r;
+}
+
+/* ---- stages ------------------------------------------------------------------ */
+
+/* One stage of training: its options and hooks. */
+struct stage {
+  const char *name;
+  int64_t epochs, batches;
+  const struct qk_job_optimizer *optimizer;
+  /* flags of an epoch; also sets the observers */
+  unsigned (*begin_epoch) (struct qk_run *run, int64_t epoch);
+  int (*end_epoch) (struct qk_run *run);
+};
+
+static int
+open_training (struct qk_run *run, const struct stage *s,
+               struct qk_exec **ex)
+{
+  struct qk_optimize_options oo = {
+    s->optimizer->optimizer, s->optimizer->optimizer_cfg,
+    s->optimizer->schedule, s->optimizer->schedule_cfg,
+    qk_config_bool (s->optimizer->core, "decay_all"),
+  };
+  struct qk_exec_options opt;
+  char loss_options[64];
+  int r;
+
+  if (run->train == NULL
+      && (r = qk_data_open (run->job, QK_DATA_TRAIN, &run->train)) < 0)
+    return r;
+  qk_job_exec_options (run->job, run->train->batch, true, &opt);
+  snprintf (loss_options, sizeof loss_options, "label_smoothing=%.9g",
+            qk_config_float (run->job->train, "label_smoothing"));
+  if (qk_config_given (run->job->train, "label_smoothing"))
+    opt.loss_options = loss_options;
+  if ((r = qk_exec_new (run->g, &opt, ex)) < 0)
+    return r;
+  return qk_optimize_new (run->g, &oo, &run->o);
+}
+
+/* Resume the optimizer if a checkpoint of this stage is where we are. */
+static int
+resume_optimizer (struct qk_run *run)
+{
+  struct qk_checkpoint *c;
+  int r;
+
+  if (run->pos.epoch == 0 && run->pos.batch == 0)
+    return 0;
+  if ((r = qk_checkpoints_newest (run->checkpoints, &c)) < 0)
+    return r;
+  r = qk_run_restore (run, c, false);
+  qk_checkpoint_close (c);
+  return r;
+}
+
+static int
+train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
+             int64_t batches)
+{
+  const int64_t epoch = run->pos.epoch, before = run->m->steps;
+  struct qk_train_options opt;
+  char label[64];
+  float lr;
+  int r, e;
+
+  snprintf (label, sizeof label, "%s %lld/%lld", s->name,
+            (long long) epoch + 1, (long long) s->epochs);
+  memset (&opt, 0, sizeof opt);
+  opt.label = label;
+  opt.seed = run->job->seed;
+  opt.flags = s->begin_epoch (run, epoch);
+  opt.batches = batches;
+  opt.epochs = s->epochs;
+  lr = qk_optimize_lr (run->o, opt.epochs * batches, batches);
+  r = qk_stage_train (ex, run->o, run->train->batches, &opt, run->m,
+                      &run->pos);
+  run->steps += run->m->steps - before;
+  if (run->g->stage == QK_STAGE_PREPARED)
+    qk_graph_set_observing (run->g, false, false);
+  if (r == -EINTR) {
+    e = qk_run_checkpoint (run);
+    return e < 0 ? e : qk_error (-EINTR, "stopped in epoch %lld of '%s'; the "
+                                 "checkpoint in '%s' continues with --resume",
+                                 (long long) epoch + 1, s->name, run->output);
+  }
+  if (r < 0)
+    return qk_error_prefix (r, "%s: ", label);
+  r = qk_monitor_event (
+    run->m, "epoch", "s:stage", s->name, "i:epoch", epoch, "f:loss",
+    qk_metrics_loss (&run->pos.metrics), "f:top1",
+    qk_metrics_top1 (&run->pos.metrics), "f:lr", (double) lr, "i:pictures",
+    run->pos.metrics.n, "i:bad_pictures", qk_batches_bad (run->train->batches),
+    NULL);
+  if (r == 0)
+    r = qk_monitor_event (run->m, "timing", "s:what", label, "f:seconds",
+                          run->pos.metrics.seconds, "f:pictures_per_second",
+                          qk_metrics_speed (&run->pos.metrics), NULL);
+  return r;
+}
+
+static int
+train_stage (struct qk_run *run, const struct stage *s)
+{
+  struct qk_exec *ex = NULL;
+  int64_t batches;
+  int r;
+
+  if ((r = open_training (run, s, &ex)) < 0
+      || (r = resume_optimizer (run)) < 0)
+    goto end;
+  batches = qk_batches_count (run->train->batches);
+  if (s->batches > 0 && s->batches < batches)
+    batches = s->batches;
+  while (run->pos.epoch < s->epochs) {
+    if ((r = train_epoch (run, s, ex, batches)) < 0
+        || (r = s->end_epoch (run)) < 0)
+      break;
+    memset (&run->pos.metrics, 0, sizeof run->pos.metrics);
+    if ((r = qk_run_checkpoint (run)) < 0)
+      break;
+  }
+end:
+  qk_exec_free (ex);
+  qk_optimize_free (run->o);
+  run->o = NULL;
+  return r;
+}
+
+static unsigned
+float_begin (struct qk_run *run, int64_t epoch)
+{
+  (void) run;
+  (void) epoch;
+  return QK_PASS_BATCH_STATS;
+}
+
+static int
+float_end (struct qk_run *run)
+{
+  (void) run;
+  return 0;
+}
+
+/* The trained float weights, as PyTorch's load_state_dict takes them. */
+static int
+save_weights (struct qk_run *run)
+{
+  const struct qk_graph *g = run->g;
+  struct qk_weight *w = calloc ((size_t) g->n_params + 1, sizeof *w);
+  char *path = qk_run_path (run, "weights.safetensors");
+  int i, r;
+
+  if (w == NULL || path == NULL) {
+    free (w);
+    free (path);
+    return qk_error (-ENOMEM, "run: out of memory");
+  }
+  for (i = 0; i < g->n_params; i++) {
+    w[i].name = g->param[i].name;
+    w[i].tensor = &g->param[i].value;
+    w[i].layout = g->param[i].spec.layout;
+  }
+  r = qk_weights_save (run->job->ctx, path, NULL, w, (size_t) g->n_params,
+                       NULL, 0);
+  free (w);
+  free (path);
+  return r;
+}
+
+static int
+float_stage (struct qk_run *run)
+{
+  const struct stage s = {
+    "train", qk_config_int (run->job->train, "epochs"),
+    qk_config_int (run->job->train, "batches"), &run->job->train_opt,
+    float_begin, float_end,
+  };
+  int r;
+
+  if (s.epochs == 0)
+    return 0;
+  if ((r = train_stage (run, &s)) < 0)
+    return r;
+  return save_weights (run);
+}
+
+static unsigned
+qat_begin (struct qk_run *run, int64_t epoch)
+{
+  const struct qk_config *qat = run->job->qat;
+  const bool observe = epoch <= qk_config_int (qat, "freeze_observers_after");
+  const bool stats = epoch <= qk_config_int (qat, "freeze_bn_after");
+
+  qk_graph_set_observing (run->g, observe, observe);
+  return stats ? QK_PASS_BATCH_STATS : 0;
+}
+
+/* Convert and evaluate the real int8 network; keep the best. */
+static int
+qat_end (struct qk_run *run)
+{
+  const int64_t epoch = run->pos.epoch - 1;
+  struct qk_result *best = &run->result[QK_ROW_INT8], now;
+  struct qk_graph *int8;
+  char label[64];
+  int r;
+
+  if ((r = qk_pass_convert (run->g, &int8)) < 0)
+    return r;
+  snprintf (label, sizeof label, "int8 %lld/%lld", (long long) epoch + 1,
+            (long long) qk_config_int (run->job->qat, "epochs"));
+  r = qk_run_evaluate (run, int8, label, &now);
+  if (r == 0)
+    qk_log (run->job->ctx, QK_LOG_INFO,
+            "epoch %lld: int8 top-1 %.2f %%, top-5 %.2f %%",
+            (long long) epoch + 1, 100 * qk_metrics_top1 (&now.metrics),
+            100 * qk_metrics_top5 (&now.metrics));
+  if (r == 0
+      && (run->best_epoch < 0 || now.metrics.top1 > best->metrics.top1)) {
+    *best = now;
+    run->best_epoch = epoch;
+    if ((r = qk_run_save_model (run, int8, "model-int8.safetensors")) == 0)
+      r = qk_run_save_state (run, "best.safetensors");
+  }
+  qk_graph_free (int8);
+  return r;
+}
+
+/* Back to the network of the best epoch, which is what the model file
+ * holds. */
+static int
+load_best (struct qk_run *run)
+{
+  char *path = qk_run_path (run, "best.safetensors");
+  struct qk_checkpoint *c;
+  int r;
+
+  if (path == NULL)
+    return qk_error (-ENOMEM, "run: out of memory");
+  if ((r = qk_checkpoint_open (run->job->ctx, path, &c)) == 0) {
+    r = qk_run_restore (run, c, true);
+    qk_checkpoint_close (c);
+  }
+  free (path);
+  return r;
+}
+
+static int
+qat_stage (struct qk_run *run)
+{
+  const struct stage s = {
+    "qat", qk_config_int (run->job->qat, "epochs"),
+    qk_config_int (run->job->qat, "batches"), &run->job->qat_opt,
+    qat_begin, qat_end,
+  };
+  int r;
+
+  if (s.epochs == 0)
+    return 0;
+  if ((r = train_stage (run, &s)) < 0 || (r = load_best (run)) < 0)
+    return r;
+  return qk_run_evaluate (run, run->g, qk_row_name (QK_ROW_QAT),
+                          &run->result[QK_ROW_QAT]);
+}
+
+static int
+ptq_stage (struct qk_run *run)
+{
+  struct qk_graph *int8;
+  int r;
+
+  if ((r = qk_run_ptq (run, run->g, &int8)) < 0)
+    return qk_error_prefix (r, "PTQ: ");
+  r = qk_run_evaluate (run, int8, qk_row_name (QK_ROW_PTQ),
+                       &run->result[QK_ROW_PTQ]);
+  if (r == 0)
+    r = qk_run_save_model (run, int8, "model-ptq.safetensors");
+  qk_graph_free (int8);
+  return r;
+}
+
+/* From the trained float network to the prepared one. */
+static int
+begin_qat (struct qk_run *run)
+{
+  struct qk_graph *p;
+  int r;
+
+  if ((r = qk_job_prepare (run->job, run->g, false, &p)) < 0)
+    return r;
+  qk_graph_free (run->g);
+  run->g = p;
+  run->stage = QK_RUN_QAT;
+  memset (&run->pos, 0, sizeof run->pos);
+  return qk_run_checkpoint (run);
+}
+
+int
+qk_run_go (struct qk_run *run, unsigned parts)
+{
+  const int64_t epochs = qk_config_int (run->job->qat, "epochs");
+  int r;
+
+  r = qk_monitor_event (run->m, "run_start", "s:model",
+                        run->job->model_class->cls.name, "s:dataset",
+                        run->job->dataset_class->cls.name, "s:backend",
+                        run->job->backend_class->cls.name, "s:cpu_level",
+                        run->job->caps.cpu_level, "i:seed",
+                        (int64_t) run->job->seed, "i:threads",
+                        (int64_t) run->job->threads, NULL);
+  if (r < 0)
+    return r;
+  if (run->stage == QK_RUN_FLOAT) {
+    if (((parts & QK_PART_TRAIN) && (r = float_stage (run)) < 0)
+        || (r = qk_run_evaluate (run, run->g, qk_row_name (QK_ROW_FLOAT),
+                                 &run->result[QK_ROW_FLOAT])) < 0)
+      return r;
+    if ((parts & QK_PART_PTQ) && (r = ptq_stage (run)) < 0)
+      return r;
+    if (!(parts & QK_PART_QAT) || epochs == 0)
+      return qk_monitor_event (run->m, "run_end", NULL);
+    if ((r = begin_qat (run)) < 0)
+      return r;
+  }
+  if (run->stage == QK_RUN_QAT && (parts & QK_PART_QAT)
+      && (r = qat_stage (run)) < 0)
+    return r;
+  return qk_monitor_event (run->m, "run_end", "i:best_epoch", run->best_epoch,
+                           NULL);
+}
