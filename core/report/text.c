@@ -68,7 +68,7 @@ decode (const unsigned char *s, uint32_t *c)
 static size_t
 next (const char *s, int *width, bool *shown)
 {
-  uint32_t c;
+  uint32_t c = 0;
   const size_t n = decode ((const unsigned char *) s, &c);
 
   *shown = n > 0 && c >= 0x20 && !(c >= 0x7f && c <= 0x9f)

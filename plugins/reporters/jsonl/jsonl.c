@@ -199,10 +199,9 @@ write_line (struct jsonl *j, const char *line, size_t size)
 
     if (n < 0 && err == -EINTR)
       continue;
-    if (n < 0) {
+    if (n < 0)
       return qk_error (err, "jsonl: %s: cannot write: %s", j->path,
                        strerror (-err));
-    }
     at += (size_t) n;
     j->torn = line[at - 1] != '\n';
   }

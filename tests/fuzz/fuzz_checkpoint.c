@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fuzz_checkpoint.c: any bytes as a checkpoint file. */
+#include "config.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "io/checkpoints.h"
+#include "replay.h"
+
+int
+LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+{
+  static struct qk_context *ctx;
+  struct qk_checkpoint *c = NULL;
+  const int fd = memfd_create ("fuzz", MFD_CLOEXEC);
+  const uint8_t *p = data;
+  char path[64];
+  float array[4];
+  int64_t number;
+
+  if (!ctx)
+    ctx = qk_context_new ();
+  if (!ctx || fd < 0)
+    abort ();
+  while (p < data + size) {
+    const ssize_t n = write (fd, p, (size_t) (data + size - p));
+
+    if (n < 0)
+      abort ();
+    p += n;
+  }
+  snprintf (path, sizeof path, "/proc/self/fd/%d", fd);
+  if (qk_checkpoint_open (ctx, path, &c) == 0) {
+    qk_checkpoint_int (c, "epoch", 0, 100, &number);
+    qk_checkpoint_read (c, "w", QK_F32, array, 4);
+    qk_checkpoint_close (c);
+  } else if (strstr (qk_error_message (), "no plugin")) {
+    fprintf (stderr, "%s\n", qk_error_message ());
+    abort (); /* nothing would be tested */
+  }
+  close (fd);
+  return 0;
+}
+
+#ifndef QK_FUZZING
+int
+main (int argc, char **argv)
+{
+  return replay_main (argc, argv, "checkpoint");
+}
+#endif
