@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* pointwise-avx2.c: operations without weights for avx2. */
+#include "config.h"
+
+#include "../tmpl/vec256.h"
+
+#define ISA avx2
+#include "../tmpl/pointwise.h"

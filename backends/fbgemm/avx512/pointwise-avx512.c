@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* pointwise-avx512.c: operations without weights for avx512. */
+#include "config.h"
+
+#include "../tmpl/vec512.h"
+
+#define ISA avx512
+#include "../tmpl/pointwise.h"

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* depthwise.c: convolution with one input channel an output channel, an
+ * output row at a time. */
+#include "config.h"
+
+#include "fbgemm.h"
+
+#include <string.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#else
+#define omp_get_thread_num() 0
+#endif
+
+#define SMALL_WORK 32768 /* multiply-accumulates not worth a thread */
+
+/* What a thread needs for one row: pointers and steps of window rows. */
+struct rows {
+  const uint8_t **row;
+  int64_t *step;
+};
+
+static size_t
+rows_bytes (const struct fbgemm_kernel *k)
+{
+  return ((size_t) k->op.kernel_h * (sizeof (uint8_t *) + sizeof (int64_t))
+          + 63) / 64 * 64;
+}
+
+static void
+depthwise_row (const struct fbgemm_kernel *k, const uint8_t *x, int64_t p,
+               uint8_t *y, struct rows t)
+{
+  const struct qk_op *op = &k->op;
+  const struct int8op_geometry *g = &k->g;
+  const struct qk_output o = { op->out_q.zero_point, op->lo, op->hi, false,
+                               g->c };
+  const struct qk_dwconv_row w = {
+    .row = t.row, .step = t.step, .pad = k->pad,
+    .kernel_h = op->kernel_h, .kernel_w = op->kernel_w,
+    .stride = op->stride_w, .dilation = op->dilation_w,
+    .pad_left = op->pad_left, .width = g->w, .channels = g->c, .q = g->q,
+    .block = k->dw, .blocks = k->dw_blocks,
+  };
+
+  for (int r = 0; r < op->kernel_h; r++) {
+    const int64_t row = p * op->stride_h - op->pad_top
+                        + (int64_t) r * op->dilation_h;
+    const bool inside = row >= 0 && row < g->h;
+
+    t.row[r] = inside ? x + row * g->w * g->c : k->pad;
+    t.step[r] = inside ? g->c : 0;
+  }
+  k->kernels.dwconv (&w, &o, y);
+}
+
+static void
+run_depthwise (const struct fbgemm_kernel *k, int64_t n,
+               const void *const *in, void *out, void *scratch)
+{
+  const struct int8op_geometry *g = &k->g;
+  const int64_t rows = n * g->p;
+  const int64_t macs = rows * g->q * g->c * k->op.kernel_h * k->op.kernel_w;
+  const int threads = macs < SMALL_WORK ? 1 : k->threads;
+
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < rows; i++) {
+    uint8_t *own = (uint8_t *) scratch
+                   + (size_t) omp_get_thread_num () * rows_bytes (k);
+    const struct rows t = {
+      (void *) own,
+      (void *) (own + (size_t) k->op.kernel_h * sizeof (uint8_t *)),
+    };
+
+    depthwise_row (k, (const uint8_t *) in[0] + i / g->p * g->h * g->w * g->c,
+                   i % g->p, (uint8_t *) out + i * g->q * g->c, t);
+  }
+}
+
+int
+fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch)
+{
+  k->pad = qk_alloc ((size_t) k->g.c);
+  if (k->pad == NULL)
+    return qk_error (-ENOMEM, "fbgemm: out of memory");
+  memset (k->pad, k->op.in_q[0].zero_point, (size_t) k->g.c);
+  *scratch = (size_t) k->threads * rows_bytes (k);
+  k->run = run_depthwise;
+  return fbgemm_pack_dwconv (k);
+}

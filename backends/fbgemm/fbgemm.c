@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fbgemm.c: the int8 backend for x86, at the level of the CPU it finds. */
+#include "config.h"
+
+#include "fbgemm.h"
+
+#if defined(__x86_64__) || defined(__i386__)
+#define IS_X86 1
+#else
+#define IS_X86 0
+#endif
+
+/* Without VNNI, 7-bit activations never need the exact detour. */
+static int
+fbgemm_probe (struct qk_backend_caps *caps)
+{
+  enum qk_cpu_level level;
+  struct qk_kernels kernels;
+  int r;
+
+  if (!IS_X86)
+    return qk_error (-ENOTSUP, "fbgemm: this CPU is not an x86; use "
+                     "backend = reference");
+  r = qk_cpu_best (&level);
+  if (r < 0)
+    return r;
+  qk_kernels_init (&kernels, level);
+  *caps = (struct qk_backend_caps) {
+    .per_channel = true,
+    .activation_bits = kernels.saturates ? 7 : 8,
+    .exact = true,
+    .cpu_level = qk_cpu_level_name (level),
+  };
+  return 0;
+}
+
+static int
+fbgemm_create (const struct qk_config *cfg, int threads, void **self)
+{
+  struct qk_backend_caps caps;
+  enum qk_cpu_level level;
+  struct fbgemm *f;
+  int r = fbgemm_probe (&caps);
+
+  (void) cfg;
+  if (r == 0)
+    r = qk_cpu_best (&level);
+  if (r < 0)
+    return r;
+  f = qk_alloc (sizeof *f);
+  if (f == NULL)
+    return qk_error (-ENOMEM, "fbgemm: out of memory");
+  f->threads = threads > 0 ? threads : 1;
+  qk_kernels_init (&f->kernels, level);
+  *self = f;
+  return 0;
+}
+
+static void
+fbgemm_destroy (void *self)
+{
+  qk_free (self);
+}
+
+static int
+fbgemm_supports (void *self, const struct qk_op *op,
+                 const struct qk_shape *in, const struct qk_shape *out)
+{
+  struct int8op_geometry g;
+
+  (void) self;
+  return int8op_check (op, in, out, &g);
+}
+
+static void
+fbgemm_release (void *self, void *kernel)
+{
+  struct fbgemm_kernel *k = kernel;
+
+  (void) self;
+  if (k == NULL)
+    return;
+  for (int i = 0; k->product != NULL && i < k->op.groups; i++)
+    fbgemm_unpack (&k->product[i]);
+  qk_free (k->product);
+  qk_free (k->dw);
+  qk_free (k->dw_arrays);
+  qk_free (k->pad);
+  qk_free (k);
+}
+
+/* Depthwise with a multiplier M so large that products may pass 2^31 is left
+ * to the general path. */
+static bool
+is_depthwise (const struct fbgemm_kernel *k)
+{
+  const struct qk_op *op = &k->op;
+
+  return op->kind == QK_OP_CONV2D && op->groups == k->g.c
+         && k->g.k == k->g.c && k->g.c > 1
+         && fbgemm_fits_int32 (op, (int64_t) op->kernel_h * op->kernel_w);
+}
+
+static int
+fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
+                const struct qk_shape *out, void **kernel, size_t *scratch)
+{
+  const struct fbgemm *f = self;
+  struct int8op_geometry g;
+  struct fbgemm_kernel *k;
+  int r = int8op_check (op, in, out, &g);
+
+  if (r < 0)
+    return r;
+  k = qk_alloc (sizeof *k);
+  if (k == NULL)
+    return qk_error (-ENOMEM, "fbgemm: out of memory");
+  k->op = *op;
+  k->g = g;
+  k->threads = f->threads;
+  k->kernels = f->kernels;
+  for (int i = 0; i < op->n_in; i++)
+    k->channels[i] = in[i].dims[in[i].ndim - 1];
+  *scratch = 0;
+  if (is_depthwise (k))
+    r = fbgemm_prepare_depthwise (k, scratch);
+  else if (op->kind == QK_OP_CONV2D || op->kind == QK_OP_LINEAR)
+    r = fbgemm_prepare_weighted (k, scratch);
+  else
+    r = fbgemm_prepare_pointwise (k);
+  if (r < 0) {
+    fbgemm_release (self, k);
+    return r;
+  }
+  *kernel = k;
+  return 0;
+}
+
+static void
+fbgemm_run (void *self, void *kernel, int64_t n, const void *const *in,
+            void *out, void *scratch)
+{
+  const struct fbgemm_kernel *k = kernel;
+
+  (void) self;
+  k->run (k, n, in, out, scratch);
+}
+
+static const struct qk_backend_class fbgemm = {
+  .cls = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "fbgemm",
+                   "Fast int8 arithmetic on x86: AVX2, AVX-VNNI, AVX-512, "
+                   "AVX-512 VNNI", NULL),
+  .probe = fbgemm_probe,
+  .create = fbgemm_create,
+  .destroy = fbgemm_destroy,
+  .supports = fbgemm_supports,
+  .prepare = fbgemm_prepare,
+  .release = fbgemm_release,
+  .run = fbgemm_run,
+};
+
+QK_PLUGIN ("fbgemm", "1.0", "LGPL-2.1-or-later", &fbgemm.cls);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fbgemm.h: what the files of the fbgemm backend share. */
+#ifndef FBGEMM_H
+#define FBGEMM_H
+
+#include "int8op/int8op.h"
+#include "kernels.h"
+
+struct fbgemm {
+  int threads;
+  struct qk_kernels kernels;
+};
+
+/* A matrix product with packed weights, the heart of convolution (one for
+ * every group) and linear layers. */
+struct fbgemm_product {
+  int64_t steps;    /* rows of A are 4 * steps bytes */
+  int blocks;
+  struct qk_gemm_block *block;
+  int64_t pairs, halved; /* weight pairs, and those that could saturate */
+  void *arrays;     /* weights, biases, multipliers */
+};
+
+/* One prepared operation. */
+struct fbgemm_kernel {
+  struct qk_op op; /* its arrays are the model's */
+  struct int8op_geometry g;
+  int64_t channels[QK_OP_MAX_INPUTS];
+  int threads;
+  struct qk_kernels kernels;
+  void (*run) (const struct fbgemm_kernel *k, int64_t n,
+               const void *const *in, void *out, void *scratch);
+
+  /* conv2d and linear */
+  struct fbgemm_product *product; /* groups of them, or NULL */
+  bool direct;      /* A is the input itself */
+  bool wide;        /* products may pass 2^31: requantize from f32 */
+  int64_t rows;     /* of A in a piece of work */
+  int64_t pitch;    /* bytes of a row of A's panel */
+  size_t panel, tile; /* bytes of scratch a thread has for A and f32 */
+
+  /* depthwise */
+  struct qk_dwconv_block *dw;
+  int dw_blocks;
+  void *dw_arrays;
+  uint8_t *pad;     /* a pixel of zero points */
+
+  /* pointwise */
+  struct qk_grids grids[QK_OP_MAX_INPUTS]; /* of input i and the output */
+  bool identity[QK_OP_MAX_INPUTS]; /* concat: the two are the same */
+};
+
+/* Pack the weights of COUNT channels, each K bytes at weight[n * K].
+ * -ENOMEM. */
+int fbgemm_pack (const struct qk_kernels *kernels, const struct qk_op *op,
+                 int64_t first, int64_t count, int64_t k,
+                 struct fbgemm_product *out);
+void fbgemm_unpack (struct fbgemm_product *p);
+/* Pack depthwise weights into k->dw.  -ENOMEM. */
+int fbgemm_pack_dwconv (struct fbgemm_kernel *k);
+
+/* Whether |(float) acc * multiplier| stays below 2^31 for every input and
+ * channel; K weights a channel. */
+bool fbgemm_fits_int32 (const struct qk_op *op, int64_t k);
+
+/* Choose and pack; set k->run.  Negative errno. */
+int fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch);
+int fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch);
+int fbgemm_prepare_pointwise (struct fbgemm_kernel *k);
+
+#endif /* FBGEMM_H */

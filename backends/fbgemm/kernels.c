@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* kernels.c: which kernels a CPU level gets. */
+#include "config.h"
+
+#include "kernels.h"
+
+#define POINTWISE(k, isa)                                                     \
+  ((k)->add = qk_add_u8__##isa, (k)->regrid = qk_regrid_u8__##isa,            \
+   (k)->quantize = qk_quantize_f32__##isa,                                    \
+   (k)->dequantize = qk_dequantize_u8__##isa,                                 \
+   (k)->clamp = qk_clamp_u8__##isa, (k)->maxpool = qk_maxpool_u8__##isa,      \
+   (k)->avgpool = qk_avgpool_u8__##isa)
+
+void
+qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
+{
+  k->level = level;
+  k->lanes = 4;
+  k->max_vectors = 4;
+  k->saturates = false;
+  k->gemm = qk_gemm_u8s8_1x16__c;
+  k->dwconv = qk_dwconv_u8s8__c;
+  POINTWISE (k, c);
+
+#if defined(__x86_64__) || defined(__i386__)
+  if (level < QK_CPU_AVX2)
+    return;
+  k->lanes = 8;
+  k->max_vectors = 2;
+  k->saturates = true;
+  k->gemm = qk_gemm_u8s8_6x16__avx2;
+  k->dwconv = qk_dwconv_u8s8__avx2;
+  POINTWISE (k, avx2);
+
+  if (level < QK_CPU_AVXVNNI)
+    return;
+  if (level == QK_CPU_AVXVNNI) {
+    k->saturates = false;
+    k->gemm = qk_gemm_u8s8_6x16__avxvnni;
+    k->dwconv = qk_dwconv_u8s8__avxvnni;
+    return;
+  }
+
+  k->lanes = 16;
+  k->max_vectors = 4;
+  k->gemm = qk_gemm_u8s8_6x64__avx512;
+  k->dwconv = qk_dwconv_u8s8__avx512;
+  POINTWISE (k, avx512);
+
+  if (level < QK_CPU_AVX512VNNI)
+    return;
+  k->saturates = false;
+  k->gemm = qk_gemm_u8s8_6x64__avx512vnni;
+  k->dwconv = qk_dwconv_u8s8__avx512vnni;
+#endif
+}

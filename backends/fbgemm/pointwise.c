@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* pointwise.c: the fbgemm backend's operations without weights. */
+#include "config.h"
+
+#include "fbgemm.h"
+
+#include <string.h>
+
+#include <qatkit/numeric.h>
+
+#define CHUNK 16384 /* elements a thread takes at once */
+
+/* Elementwise operations run a chunk of elements [FIRST, FIRST + COUNT). */
+typedef void (*chunk_fn) (const struct fbgemm_kernel *k,
+                          const void *const *in, void *out, int64_t first,
+                          int64_t count);
+
+static void
+run_chunks (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+            void *out, chunk_fn fn)
+{
+  const int64_t count = n * k->g.k;
+  const int64_t chunks = (count + CHUNK - 1) / CHUNK;
+  const int threads = chunks < k->threads ? (int) chunks : k->threads;
+
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < chunks; i++) {
+    const int64_t left = count - i * CHUNK;
+
+    fn (k, in, out, i * CHUNK, left < CHUNK ? left : CHUNK);
+  }
+}
+
+static void
+add_chunk (const struct fbgemm_kernel *k, const void *const *in, void *out,
+           int64_t first, int64_t count)
+{
+  k->kernels.add ((const uint8_t *) in[0] + first,
+                  (const uint8_t *) in[1] + first, count, &k->grids[0],
+                  (uint8_t *) out + first);
+}
+
+static void
+run_add (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+         void *out, void *scratch)
+{
+  (void) scratch;
+  run_chunks (k, n, in, out, add_chunk);
+}
+
+static void
+clamp_chunk (const struct fbgemm_kernel *k, const void *const *in, void *out,
+             int64_t first, int64_t count)
+{
+  k->kernels.clamp ((const uint8_t *) in[0] + first, count, k->op.lo,
+                    k->op.hi, (uint8_t *) out + first);
+}
+
+static void
+run_clamp (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+           void *out, void *scratch)
+{
+  (void) scratch;
+  run_chunks (k, n, in, out, clamp_chunk);
+}
+
+static void
+quantize_chunk (const struct fbgemm_kernel *k, const void *const *in,
+                void *out, int64_t first, int64_t count)
+{
+  k->kernels.quantize ((const float *) in[0] + first, count, &k->grids[0],
+                       (uint8_t *) out + first);
+}
+
+static void
+run_quantize (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+              void *out, void *scratch)
+{
+  (void) scratch;
+  run_chunks (k, n, in, out, quantize_chunk);
+}
+
+static void
+dequantize_chunk (const struct fbgemm_kernel *k, const void *const *in,
+                  void *out, int64_t first, int64_t count)
+{
+  k->kernels.dequantize ((const uint8_t *) in[0] + first, count,
+                         &k->grids[0], (float *) out + first);
+}
+
+static void
+run_dequantize (const struct fbgemm_kernel *k, int64_t n,
+                const void *const *in, void *out, void *scratch)
+{
+  (void) scratch;
+  run_chunks (k, n, in, out, dequantize_chunk);
+}
+
+static void
+requantize_chunk (const struct fbgemm_kernel *k, const void *const *in,
+                  void *out, int64_t first, int64_t count)
+{
+  k->kernels.regrid ((const uint8_t *) in[0] + first, count, &k->grids[0],
+                     (uint8_t *) out + first);
+}
+
+static void
+run_requantize (const struct fbgemm_kernel *k, int64_t n,
+                const void *const *in, void *out, void *scratch)
+{
+  (void) scratch;
+  run_chunks (k, n, in, out, requantize_chunk);
+}
+
+static void
+reshape_chunk (const struct fbgemm_kernel *k, const void *const *in,
+               void *out, int64_t first, int64_t count)
+{
+  (void) k;
+  memcpy ((uint8_t *) out + first, (const uint8_t *) in[0] + first,
+          (size_t) count);
+}
+
+static void
+run_reshape (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+             void *out, void *scratch)
+{
+  (void) scratch;
+  if (in[0] != out)
+    run_chunks (k, n, in, out, reshape_chunk);
+}
+
+/* Inputs whose grid is the output's are copied. */
+static void
+run_concat (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+            void *out, void *scratch)
+{
+  int64_t width = 0, rows;
+  int threads;
+
+  (void) scratch;
+  for (int i = 0; i < k->op.n_in; i++)
+    width += k->channels[i];
+  rows = n * k->g.k / width;
+  threads = n * k->g.k < CHUNK ? 1 : k->threads;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t row = 0; row < rows; row++) {
+    uint8_t *y = (uint8_t *) out + row * width;
+
+    for (int i = 0; i < k->op.n_in; i++) {
+      const int64_t c = k->channels[i];
+      const uint8_t *x = (const uint8_t *) in[i] + row * c;
+
+      if (k->identity[i])
+        memcpy (y, x, (size_t) c);
+      else
+        k->kernels.regrid (x, c, &k->grids[i], y);
+      y += c;
+    }
+  }
+}
+
+/* What numeric.h's mean divides by: with count_pad positions in the padding
+ * count too, but not those beyond it, which ceil mode makes. */
+static int32_t
+padded_taps (int64_t start, int kernel, int dilation, int before,
+             int64_t size, int after)
+{
+  int first, last;
+
+  int8op_taps (start + before, kernel, dilation, before + size + after,
+               &first, &last);
+  return last - first;
+}
+
+static struct qk_window
+pool_window (const struct fbgemm_kernel *k, const uint8_t *x, int64_t p,
+             int64_t q)
+{
+  const struct qk_op *op = &k->op;
+  const struct int8op_geometry *g = &k->g;
+  const int64_t row0 = p * op->stride_h - op->pad_top;
+  const int64_t col0 = q * op->stride_w - op->pad_left;
+  struct qk_window w;
+  int r0, r1, s0, s1;
+
+  int8op_taps (row0, op->kernel_h, op->dilation_h, g->h, &r0, &r1);
+  int8op_taps (col0, op->kernel_w, op->dilation_w, g->w, &s0, &s1);
+  w.x = x + ((row0 + (int64_t) r0 * op->dilation_h) * g->w + col0
+             + (int64_t) s0 * op->dilation_w) * g->c;
+  w.rows = r1 - r0;
+  w.cols = s1 - s0;
+  w.row_pitch = op->dilation_h * g->w * g->c;
+  w.col_pitch = op->dilation_w * g->c;
+  w.count = w.rows * w.cols;
+  if (op->count_pad)
+    w.count = padded_taps (row0, op->kernel_h, op->dilation_h, op->pad_top,
+                           g->h, op->pad_bottom)
+              * padded_taps (col0, op->kernel_w, op->dilation_w,
+                             op->pad_left, g->w, op->pad_right);
+  return w;
+}
+
+static void
+run_pool (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+          void *out, void *scratch)
+{
+  const struct qk_op *op = &k->op;
+  const struct int8op_geometry *g = &k->g;
+  const int64_t pixels = n * g->p * g->q;
+  const int64_t work = pixels * g->c * op->kernel_h * op->kernel_w;
+  const int threads = work < CHUNK ? 1 : k->threads;
+
+  (void) scratch;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < pixels; i++) {
+    const int64_t image = i / (g->p * g->q);
+    const struct qk_window w
+      = pool_window (k, (const uint8_t *) in[0] + image * g->h * g->w * g->c,
+                     i / g->q % g->p, i % g->q);
+    uint8_t *y = (uint8_t *) out + i * g->c;
+
+    if (op->kind == QK_OP_MAXPOOL2D)
+      k->kernels.maxpool (&w, g->c, op->lo, op->hi, y);
+    else
+      k->kernels.avgpool (&w, g->c, op->in_q[0].zero_point, op->lo, op->hi,
+                          y);
+  }
+}
+
+/* Grids of input I (and, for add, input 1) and of the output. */
+static struct qk_grids
+grids_of (const struct qk_op *op, int i)
+{
+  const int other = op->kind == QK_OP_ADD ? 1 : i;
+
+  return (struct qk_grids) {
+    .za = op->in_q[i].zero_point, .sa = op->in_q[i].scale,
+    .zb = op->in_q[other].zero_point, .sb = op->in_q[other].scale,
+    .inv = 1.0f / op->out_q.scale, .zp = op->out_q.zero_point,
+    .lo = op->lo, .hi = op->hi,
+  };
+}
+
+/* Whether moving from input I's grid to the output's changes no value. */
+static bool
+is_identity (const struct qk_op *op, int i, const struct qk_grids *g)
+{
+  for (int32_t q = 0; q < 256; q++)
+    if (qk_regrid (q, &op->in_q[i], g->inv, g->zp, g->lo, g->hi) != q)
+      return false;
+  return true;
+}
+
+int
+fbgemm_prepare_pointwise (struct fbgemm_kernel *k)
+{
+  const struct qk_op *op = &k->op;
+
+  for (int i = 0; i < op->n_in; i++) {
+    k->grids[i] = grids_of (op, i);
+    if (op->kind == QK_OP_CONCAT)
+      k->identity[i] = is_identity (op, i, &k->grids[i]);
+  }
+  switch (op->kind) {
+  case QK_OP_ADD:
+    k->run = run_add;
+    break;
+  case QK_OP_CONCAT:
+    k->run = run_concat;
+    break;
+  case QK_OP_MAXPOOL2D:
+  case QK_OP_AVGPOOL2D:
+    k->run = run_pool;
+    break;
+  case QK_OP_CLAMP:
+    k->run = run_clamp;
+    break;
+  case QK_OP_RESHAPE:
+    k->run = run_reshape;
+    break;
+  case QK_OP_QUANTIZE:
+    k->run = run_quantize;
+    break;
+  case QK_OP_DEQUANTIZE:
+    k->run = run_dequantize;
+    break;
+  case QK_OP_REQUANTIZE:
+    k->run = run_requantize;
+    break;
+  default:
+    return qk_error (-ENOTSUP, "fbgemm: cannot run operation %d",
+                     (int) op->kind);
+  }
+  return 0;
+}

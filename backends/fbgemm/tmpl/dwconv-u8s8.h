@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* dwconv-u8s8.h: template of qk_dwconv_u8s8: include a vector header, define
+ * v_dot and DWCONV_NAME, then include this.
+ *
+ * Up to four rows of a column of the window are interleaved channel by
+ * channel, so that v_dot sums them.  For 3x3 windows a column serves up to
+ * three outputs and stays in registers. */
+#include "../kernels.h"
+
+#define UNROLL _Pragma ("GCC unroll 4")
+
+/* Rows 4 * GROUP .. of column X, channels C .. C+N-1. */
+INLINE void
+dwconv_column (const struct qk_dwconv_row *w, int64_t x, int group,
+               int64_t c, int64_t n, vi out[4])
+{
+  const bool inside = x >= 0 && x < w->width;
+  const int rows = w->kernel_h - 4 * group;
+  vi r[4];
+
+  UNROLL
+  for (int i = 0; i < 4; i++) {
+    const int row = 4 * group + i;
+
+    r[i] = v_zero ();
+    if (i < rows)
+      r[i] = v_load_part ((inside ? w->row[row] + x * w->step[row] : w->pad)
+                            + c, n);
+  }
+  v_interleave4 (r[0], r[1], r[2], r[3], out);
+}
+
+INLINE void
+dwconv_start (vi acc[4], const struct qk_dwconv_block *b)
+{
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    acc[i] = v_load (b->bias + i * LANES);
+}
+
+INLINE void
+dwconv_add (vi acc[4], vi column[4], const int8_t *weight)
+{
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    acc[i] = v_dot (acc[i], column[i], v_load (weight + i * BLOCK));
+}
+
+INLINE void
+dwconv_store (vi acc[4], const struct qk_dwconv_block *b,
+              const struct qk_output *o, uint8_t *out)
+{
+  vi r;
+
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    acc[i] = v_round (vf_mul (v_float (acc[i]),
+                              vf_load (b->multiplier + i * LANES)));
+  r = v_narrow4 (acc[0], acc[1], acc[2], acc[3], v_set16 (o->zero_point));
+  r = v_min_u8 (v_max_u8 (r, v_set8 (o->lo)), v_set8 (o->hi));
+  v_store_part (out, r, b->n);
+}
+
+static void
+dwconv_any (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
+            int64_t c, const struct qk_output *o, uint8_t *out)
+{
+  const int groups = (w->kernel_h + 3) / 4;
+
+  for (int64_t q = 0; q < w->q; q++) {
+    const int64_t x = q * w->stride - w->pad_left;
+    vi acc[4], column[4];
+
+    dwconv_start (acc, b);
+    for (int s = 0; s < w->kernel_w; s++)
+      for (int g = 0; g < groups; g++) {
+        const int64_t at = ((int64_t) s * groups + g) * 4 * BLOCK;
+
+        dwconv_column (w, x + (int64_t) s * w->dilation, g, c, b->n, column);
+        dwconv_add (acc, column, b->weight + at);
+        if (b->weight2 != NULL)
+          dwconv_add (acc, column, b->weight2 + at);
+      }
+    dwconv_store (acc, b, o, out + q * o->pitch);
+  }
+}
+
+/* Column X of a window of three rows; N is BLOCK where FULL. */
+INLINE void
+dwconv_column3 (const struct qk_dwconv_row *w, int64_t x, int64_t c,
+                const bool full, int64_t n, vi out[4])
+{
+  const uint8_t *p0 = w->pad, *p1 = w->pad, *p2 = w->pad;
+
+  if (x >= 0 && x < w->width) {
+    p0 = w->row[0] + x * w->step[0];
+    p1 = w->row[1] + x * w->step[1];
+    p2 = w->row[2] + x * w->step[2];
+  }
+  if (full)
+    v_interleave4 (v_load (p0 + c), v_load (p1 + c), v_load (p2 + c),
+                   v_zero (), out);
+  else
+    v_interleave4 (v_load_part (p0 + c, n), v_load_part (p1 + c, n),
+                   v_load_part (p2 + c, n), v_zero (), out);
+}
+
+INLINE void
+dwconv_copy (vi to[4], vi from[4])
+{
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    to[i] = from[i];
+}
+
+INLINE void
+dwconv_3x3 (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
+            int64_t c, const struct qk_output *o, uint8_t *out,
+            const int stride, const bool full, const bool halves)
+{
+  int64_t x = -(int64_t) w->pad_left;
+  vi c0[4], c1[4], c2[4], acc[4];
+
+  dwconv_column3 (w, x, c, full, b->n, c0);
+  if (stride == 1)
+    dwconv_column3 (w, x + 1, c, full, b->n, c1);
+  for (int64_t q = 0; q < w->q; q++) {
+    if (stride == 2)
+      dwconv_column3 (w, x + 1, c, full, b->n, c1);
+    dwconv_column3 (w, x + 2, c, full, b->n, c2);
+    dwconv_start (acc, b);
+    dwconv_add (acc, c0, b->weight);
+    dwconv_add (acc, c1, b->weight + 4 * BLOCK);
+    dwconv_add (acc, c2, b->weight + 8 * BLOCK);
+    if (halves) {
+      dwconv_add (acc, c0, b->weight2);
+      dwconv_add (acc, c1, b->weight2 + 4 * BLOCK);
+      dwconv_add (acc, c2, b->weight2 + 8 * BLOCK);
+    }
+    dwconv_store (acc, b, o, out + q * o->pitch);
+    dwconv_copy (c0, stride == 1 ? c1 : c2);
+    if (stride == 1)
+      dwconv_copy (c1, c2);
+    x += stride;
+  }
+}
+
+QK_DWCONV_U8S8 (DWCONV_NAME)
+{
+  const bool small = w->kernel_h == 3 && w->kernel_w == 3 && w->dilation == 1;
+  int64_t c = 0;
+
+  for (int i = 0; i < w->blocks; i++, c += BLOCK) {
+    const struct qk_dwconv_block *b = &w->block[i];
+    const bool plain = small && b->n == BLOCK && b->weight2 == NULL;
+
+    if (plain && w->stride == 1)
+      dwconv_3x3 (w, b, c, o, out + c, 1, true, false);
+    else if (plain && w->stride == 2)
+      dwconv_3x3 (w, b, c, o, out + c, 2, true, false);
+    else if (small && w->stride == 1 && b->weight2 == NULL)
+      dwconv_3x3 (w, b, c, o, out + c, 1, false, false);
+    else if (small && w->stride == 1)
+      dwconv_3x3 (w, b, c, o, out + c, 1, false, true);
+    else
+      dwconv_any (w, b, c, o, out + c);
+  }
+}

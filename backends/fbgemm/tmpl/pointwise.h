@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* pointwise.h: template of the kernels without weights: include a vector
+ * header, define ISA, then include this. */
+#include "../kernels.h"
+
+#define JOIN_(a, b) a##__##b
+#define JOIN(a, b) JOIN_ (a, b)
+#define NAME(family) JOIN (family, ISA)
+#define UNROLL _Pragma ("GCC unroll 4")
+
+/* clamp (rne (x) + zp, lo, hi) of four vectors: clamped in float, where
+ * whole numbers stay themselves, then rounded. */
+INLINE void
+to_grid (vf x[4], const struct qk_grids *g, vi out[4])
+{
+  const vf lo = vf_set ((float) (g->lo - g->zp));
+  const vf hi = vf_set ((float) (g->hi - g->zp));
+
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    out[i] = v_round (vf_min (vf_max (x[i], lo), hi));
+}
+
+INLINE void
+real_of (vi q, int32_t z, float scale, vf out[4])
+{
+  vi w[4];
+
+  v_widen4 (q, w);
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    out[i] = vf_mul (v_float (v_sub32 (w[i], v_set32 (z))), vf_set (scale));
+}
+
+INLINE void
+add_block (const uint8_t *a, const uint8_t *b, int64_t n,
+           const struct qk_grids *g, uint8_t *out)
+{
+  vf x[4], y[4];
+  vi r[4];
+
+  real_of (v_load_part (a, n), g->za, g->sa, x);
+  real_of (v_load_part (b, n), g->zb, g->sb, y);
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    x[i] = vf_mul (vf_add (x[i], y[i]), vf_set (g->inv));
+  to_grid (x, g, r);
+  v_store_part (out, v_narrow4 (r[0], r[1], r[2], r[3], v_set16 (g->zp)), n);
+}
+
+QK_ADD_U8 (NAME (qk_add_u8))
+{
+  int64_t i = 0;
+
+  for (; i + BLOCK <= n; i += BLOCK)
+    add_block (a + i, b + i, BLOCK, g, out + i);
+  if (i < n)
+    add_block (a + i, b + i, n - i, g, out + i);
+}
+
+INLINE void
+regrid_block (const uint8_t *a, int64_t n, const struct qk_grids *g,
+              uint8_t *out)
+{
+  vf x[4];
+  vi r[4];
+
+  real_of (v_load_part (a, n), g->za, g->sa, x);
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    x[i] = vf_mul (x[i], vf_set (g->inv));
+  to_grid (x, g, r);
+  v_store_part (out, v_narrow4 (r[0], r[1], r[2], r[3], v_set16 (g->zp)), n);
+}
+
+QK_REGRID_U8 (NAME (qk_regrid_u8))
+{
+  int64_t i = 0;
+
+  for (; i + BLOCK <= n; i += BLOCK)
+    regrid_block (a + i, BLOCK, g, out + i);
+  if (i < n)
+    regrid_block (a + i, n - i, g, out + i);
+}
+
+INLINE void
+quantize_block (const float *a, int64_t n, const struct qk_grids *g,
+                uint8_t *out)
+{
+  vf x[4];
+  vi r[4];
+
+  UNROLL
+  for (int i = 0; i < 4; i++) {
+    const int64_t left = n - i * LANES;
+
+    x[i] = left > 0 ? vf_load_part (a + i * LANES, left) : vf_set (0);
+    x[i] = vf_mul (x[i], vf_set (g->inv));
+  }
+  to_grid (x, g, r);
+  v_store_part (out, v_narrow4_ordered (r[0], r[1], r[2], r[3],
+                                        v_set16 (g->zp)), n);
+}
+
+QK_QUANTIZE_F32 (NAME (qk_quantize_f32))
+{
+  int64_t i = 0;
+
+  for (; i + BLOCK <= n; i += BLOCK)
+    quantize_block (a + i, BLOCK, g, out + i);
+  if (i < n)
+    quantize_block (a + i, n - i, g, out + i);
+}
+
+INLINE void
+dequantize_block (const uint8_t *a, int64_t n, const struct qk_grids *g,
+                  float *out)
+{
+  const vi q = v_load_part (a, n);
+
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    if (n > i * LANES)
+      vf_store_part (out + i * LANES,
+                     vf_mul (v_float (v_sub32 (v_widen_ordered (q, i),
+                                               v_set32 (g->za))),
+                             vf_set (g->sa)),
+                     n - i * LANES);
+}
+
+QK_DEQUANTIZE_U8 (NAME (qk_dequantize_u8))
+{
+  int64_t i = 0;
+
+  for (; i + BLOCK <= n; i += BLOCK)
+    dequantize_block (a + i, BLOCK, g, out + i);
+  if (i < n)
+    dequantize_block (a + i, n - i, g, out + i);
+}
+
+QK_CLAMP_U8 (NAME (qk_clamp_u8))
+{
+  const vi l = v_set8 (lo), h = v_set8 (hi);
+
+  for (int64_t i = 0; i < n; i += BLOCK) {
+    const vi x = v_load_part (a + i, n - i);
+
+    v_store_part (out + i, v_min_u8 (v_max_u8 (x, l), h), n - i);
+  }
+}
+
+QK_MAXPOOL_U8 (NAME (qk_maxpool_u8))
+{
+  const vi h = v_set8 (hi);
+
+  for (int64_t c = 0; c < channels; c += BLOCK) {
+    const int64_t n = channels - c;
+    vi best = v_set8 (lo);
+
+    for (int r = 0; r < w->rows; r++) {
+      const uint8_t *x = w->x + r * w->row_pitch + c;
+
+      for (int s = 0; s < w->cols; s++, x += w->col_pitch)
+        best = v_max_u8 (best, v_load_part (x, n));
+    }
+    v_store_part (out + c, v_min_u8 (best, h), n);
+  }
+}
+
+QK_AVGPOOL_U8 (NAME (qk_avgpool_u8))
+{
+  const struct qk_grids g = { .zp = zp, .lo = lo, .hi = hi };
+  const vi all_z = v_set32 (zp * (w->rows * w->cols));
+  const vf count = vf_set ((float) w->count);
+
+  for (int64_t c = 0; c < channels; c += BLOCK) {
+    const int64_t n = channels - c;
+    vi sum[4], part[4];
+    vf mean[4];
+
+    UNROLL
+    for (int i = 0; i < 4; i++)
+      sum[i] = v_zero ();
+    for (int r = 0; r < w->rows; r++) {
+      const uint8_t *x = w->x + r * w->row_pitch + c;
+
+      for (int s = 0; s < w->cols; s++, x += w->col_pitch) {
+        v_widen4 (v_load_part (x, n), part);
+        UNROLL
+        for (int i = 0; i < 4; i++)
+          sum[i] = v_add32 (sum[i], part[i]);
+      }
+    }
+    UNROLL
+    for (int i = 0; i < 4; i++)
+      mean[i] = vf_div (v_float (v_sub32 (sum[i], all_z)), count);
+    to_grid (mean, &g, part);
+    v_store_part (out + c, v_narrow4 (part[0], part[1], part[2], part[3],
+                                      v_set16 (zp)), n);
+  }
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vec512.h: the vectors that the kernel templates are written in, 512 bits
+ * (AVX-512 F, BW, VL, DQ); see vec256.h for what they do. */
+#ifndef VEC512_H
+#define VEC512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LANES 16
+#define BLOCK 64
+
+typedef __m512i vi;
+typedef __m512 vf;
+
+#define INLINE static inline __attribute__ ((always_inline, unused))
+
+INLINE vi v_load (const void *p) { return _mm512_loadu_si512 (p); }
+INLINE void v_store (void *p, vi v) { _mm512_storeu_si512 (p, v); }
+INLINE vi v_zero (void) { return _mm512_setzero_si512 (); }
+INLINE vi v_set8 (int x) { return _mm512_set1_epi8 ((char) x); }
+INLINE vi v_set16 (int x) { return _mm512_set1_epi16 ((short) x); }
+INLINE vi v_set32 (int x) { return _mm512_set1_epi32 (x); }
+INLINE vi v_add32 (vi a, vi b) { return _mm512_add_epi32 (a, b); }
+INLINE vi v_sub32 (vi a, vi b) { return _mm512_sub_epi32 (a, b); }
+INLINE vi v_max_u8 (vi a, vi b) { return _mm512_max_epu8 (a, b); }
+INLINE vi v_min_u8 (vi a, vi b) { return _mm512_min_epu8 (a, b); }
+INLINE vf v_float (vi a) { return _mm512_cvtepi32_ps (a); }
+INLINE vi v_round (vf a) { return _mm512_cvtps_epi32 (a); }
+INLINE vf vf_load (const float *p) { return _mm512_loadu_ps (p); }
+INLINE vf vf_set (float x) { return _mm512_set1_ps (x); }
+INLINE vf vf_add (vf a, vf b) { return _mm512_add_ps (a, b); }
+INLINE vf vf_mul (vf a, vf b) { return _mm512_mul_ps (a, b); }
+INLINE vf vf_div (vf a, vf b) { return _mm512_div_ps (a, b); }
+INLINE vf vf_max (vf a, vf b) { return _mm512_max_ps (a, b); }
+INLINE vf vf_min (vf a, vf b) { return _mm512_min_ps (a, b); }
+
+INLINE vi
+v_spread4 (const void *p)
+{
+  int32_t x;
+
+  memcpy (&x, p, 4);
+  return _mm512_set1_epi32 (x);
+}
+
+/* N ones, 0 <= N. */
+INLINE __mmask64
+bytes_mask (int64_t n)
+{
+  return n >= 64 ? ~(__mmask64) 0 : ((__mmask64) 1 << n) - 1;
+}
+
+INLINE __mmask16
+lanes_mask (int64_t n)
+{
+  return (__mmask16) (n >= 16 ? 0xffff : n > 0 ? (1 << n) - 1 : 0);
+}
+
+INLINE vi
+v_load_part (const void *p, int64_t n)
+{
+  return _mm512_maskz_loadu_epi8 (bytes_mask (n), p);
+}
+
+INLINE void
+v_store_part (void *p, vi v, int64_t n)
+{
+  _mm512_mask_storeu_epi8 (p, bytes_mask (n), v);
+}
+
+INLINE vf
+vf_load_part (const float *p, int64_t n)
+{
+  return _mm512_maskz_loadu_ps (lanes_mask (n), p);
+}
+
+INLINE void
+vf_store_part (float *p, vf v, int64_t n)
+{
+  _mm512_mask_storeu_ps (p, lanes_mask (n), v);
+}
+
+INLINE void
+v_interleave4 (vi a, vi b, vi c, vi d, vi out[4])
+{
+  const vi ab0 = _mm512_unpacklo_epi8 (a, b);
+  const vi ab1 = _mm512_unpackhi_epi8 (a, b);
+  const vi cd0 = _mm512_unpacklo_epi8 (c, d);
+  const vi cd1 = _mm512_unpackhi_epi8 (c, d);
+
+  out[0] = _mm512_unpacklo_epi16 (ab0, cd0);
+  out[1] = _mm512_unpackhi_epi16 (ab0, cd0);
+  out[2] = _mm512_unpacklo_epi16 (ab1, cd1);
+  out[3] = _mm512_unpackhi_epi16 (ab1, cd1);
+}
+
+INLINE void
+v_widen4 (vi a, vi out[4])
+{
+  const vi z = v_zero ();
+
+  v_interleave4 (a, z, z, z, out);
+}
+
+INLINE vi
+v_narrow4 (vi a, vi b, vi c, vi d, vi zp)
+{
+  const vi ab = _mm512_adds_epi16 (_mm512_packs_epi32 (a, b), zp);
+  const vi cd = _mm512_adds_epi16 (_mm512_packs_epi32 (c, d), zp);
+
+  return _mm512_packus_epi16 (ab, cd);
+}
+
+INLINE vi
+v_narrow4_ordered (vi a, vi b, vi c, vi d, vi zp)
+{
+  const vi order = _mm512_setr_epi32 (0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14,
+                                      3, 7, 11, 15);
+
+  return _mm512_permutexvar_epi32 (order, v_narrow4 (a, b, c, d, zp));
+}
+
+INLINE vi
+v_widen_ordered (vi a, const int i)
+{
+  switch (i) {
+  case 0:
+    return _mm512_cvtepu8_epi32 (_mm512_castsi512_si128 (a));
+  case 1:
+    return _mm512_cvtepu8_epi32 (_mm512_extracti32x4_epi32 (a, 1));
+  case 2:
+    return _mm512_cvtepu8_epi32 (_mm512_extracti32x4_epi32 (a, 2));
+  default:
+    return _mm512_cvtepu8_epi32 (_mm512_extracti32x4_epi32 (a, 3));
+  }
+}
+
+INLINE void
+v_store_half (void *p, vi v, const int i, int64_t n)
+{
+  const __m256i h = i ? _mm512_extracti64x4_epi64 (v, 1)
+                      : _mm512_castsi512_si256 (v);
+
+  _mm256_mask_storeu_epi8 (p, (__mmask32) bytes_mask (n), h);
+}
+
+INLINE void
+v_store_quarter (void *p, vi v, const int i, int64_t n)
+{
+  const __m128i h = i == 0 ? _mm512_castsi512_si128 (v)
+                    : i == 1 ? _mm512_extracti32x4_epi32 (v, 1)
+                    : i == 2 ? _mm512_extracti32x4_epi32 (v, 2)
+                             : _mm512_extracti32x4_epi32 (v, 3);
+
+  _mm_mask_storeu_epi8 (p, (__mmask16) bytes_mask (n), h);
+}
+
+#endif /* VEC512_H */

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* weighted.c: convolution and linear layers as matrix products.
+ *
+ * A row of the matrix A is what one output pixel sees: the window's bytes.
+ * For 1x1 windows without stride or padding that is the input itself; else
+ * pieces of some rows are copied to a panel in scratch memory, padding as
+ * zero points, and multiplied while they are in the cache. */
+#include "config.h"
+
+#include "fbgemm.h"
+
+#include <string.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#else
+#define omp_get_thread_num() 0
+#endif
+
+#define DIRECT_BYTES 65536 /* of A that should stay in the cache */
+#define PANEL_BYTES 131072
+#define MOST_ROWS 264
+#define LEAST_ROWS 24 /* also the step: a multiple of 12, 8 and 6 */
+#define SMALL_WORK 65536 /* multiply-accumulates not worth a thread */
+
+/* Copies of a few bytes to a few kilobytes, inline. */
+static inline void
+copy_bytes (uint8_t *to, const uint8_t *from, int64_t n)
+{
+  if (n >= 16) {
+    int64_t i = 0;
+
+    for (; i + 16 <= n; i += 16)
+      memcpy (to + i, from + i, 16);
+    memcpy (to + n - 16, from + n - 16, 16);
+  } else if (n >= 8) {
+    memcpy (to, from, 8);
+    memcpy (to + n - 8, from + n - 8, 8);
+  } else if (n >= 4) {
+    memcpy (to, from, 4);
+    memcpy (to + n - 4, from + n - 4, 4);
+  } else {
+    for (int64_t i = 0; i < n; i++)
+      to[i] = from[i];
+  }
+}
+
+/* One row R of a window, at X (0 if outside the picture), whose taps S0 to
+ * S1 - 1 are inside; TO receives kernel_w * cg bytes. */
+static inline void
+pack_taps (const struct fbgemm_kernel *k, const uint8_t *x, int64_t col0,
+           int s0, int s1, int64_t cg, uint8_t *to)
+{
+  const struct qk_op *op = &k->op;
+  const int z = op->in_q[0].zero_point;
+
+  if (s0 > 0)
+    memset (to, z, (size_t) (s0 * cg));
+  if (op->dilation_w == 1 && cg == k->g.c) {
+    copy_bytes (to + s0 * cg, x + (col0 + s0) * k->g.c, (s1 - s0) * cg);
+  } else {
+    for (int s = s0; s < s1; s++)
+      copy_bytes (to + s * cg,
+                  x + (col0 + (int64_t) s * op->dilation_w) * k->g.c, cg);
+  }
+  if (s1 < op->kernel_w)
+    memset (to + s1 * cg, z, (size_t) ((op->kernel_w - s1) * cg));
+}
+
+/* Rows FIRST .. FIRST+COUNT-1 of A for the channels from C0 on. */
+static void
+pack_panel (const struct fbgemm_kernel *k, const uint8_t *in, int64_t first,
+            int64_t count, int64_t c0, uint8_t *panel)
+{
+  const struct qk_op *op = &k->op;
+  const struct int8op_geometry *g = &k->g;
+  const int64_t cg = g->c / op->groups;
+  const int64_t width = op->kernel_w * cg;
+  const int64_t tail = k->pitch - op->kernel_h * width;
+  const int z = op->in_q[0].zero_point;
+  int64_t image = first / (g->p * g->q);
+  int64_t p = first / g->q % g->p, q = first % g->q;
+
+  for (int64_t i = 0; i < count; i++) {
+    const uint8_t *x = in + image * g->h * g->w * g->c + c0;
+    const int64_t row0 = p * op->stride_h - op->pad_top;
+    const int64_t col0 = q * op->stride_w - op->pad_left;
+    uint8_t *to = panel + i * k->pitch;
+    int s0, s1;
+
+    int8op_taps (col0, op->kernel_w, op->dilation_w, g->w, &s0, &s1);
+    for (int r = 0; r < op->kernel_h; r++, to += width) {
+      const int64_t row = row0 + (int64_t) r * op->dilation_h;
+
+      if (row < 0 || row >= g->h || s0 == s1)
+        memset (to, z, (size_t) width);
+      else
+        pack_taps (k, x + row * g->w * g->c, col0, s0, s1, cg, to);
+    }
+    memset (to, 0, (size_t) tail);
+    if (++q == g->q) {
+      q = 0;
+      if (++p == g->p)
+        p = 0, image++;
+    }
+  }
+}
+
+/* One piece of work: ROWS rows of A from FIRST on by some blocks of
+ * channels. */
+struct piece {
+  int64_t first, rows;
+  int group, block0, block1;
+};
+
+/* Product to float, then to the grid: (float) acc * M is exact there, and
+ * multiplying it by 1 changes nothing. */
+static void
+multiply_wide (const struct fbgemm_kernel *k, const uint8_t *a, int64_t lda,
+               const struct piece *w, const struct qk_gemm_block *b,
+               uint8_t *y, float *tile)
+{
+  const struct fbgemm_product *p = &k->product[w->group];
+  const int64_t pitch = (int64_t) k->kernels.lanes * k->kernels.max_vectors;
+  const struct qk_output o = { .f32 = true, .pitch = pitch * 4 };
+  const struct qk_grids g = { .inv = 1.0f, .zp = k->op.out_q.zero_point,
+                              .lo = k->op.lo, .hi = k->op.hi };
+
+  k->kernels.gemm (a, lda, w->rows, p->steps, b, &o, tile);
+  for (int64_t i = 0; i < w->rows; i++)
+    k->kernels.quantize (tile + i * pitch, b->n, &g, y + i * k->g.k);
+}
+
+static void
+multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
+                const struct piece *w, uint8_t *panel)
+{
+  const struct fbgemm_product *p = &k->product[w->group];
+  const int groups = k->op.kind == QK_OP_CONV2D ? k->op.groups : 1;
+  const int64_t kg = k->g.k / groups;
+  const int most = k->kernels.lanes * k->kernels.max_vectors;
+  const bool f32 = k->op.out_q.scale == 0;
+  const int64_t size = f32 ? 4 : 1;
+  const struct qk_output o = { k->op.out_q.zero_point, k->op.lo, k->op.hi,
+                               f32, k->g.k * size };
+  const uint8_t *a = panel;
+
+  if (k->direct)
+    a = in + w->first * k->pitch;
+  else
+    pack_panel (k, in, w->first, w->rows, w->group * (k->g.c / groups),
+                panel);
+  for (int j = w->block0; j < w->block1; j++) {
+    const struct qk_gemm_block *b = &p->block[j];
+    uint8_t *y = (uint8_t *) out
+                 + (w->first * k->g.k + w->group * kg + (int64_t) j * most)
+                     * size;
+
+    if (k->wide && !f32)
+      multiply_wide (k, a, k->pitch, w, b, y,
+                     (float *) (void *) (panel + k->panel));
+    else
+      k->kernels.gemm (a, k->pitch, w->rows, p->steps, b, &o, y);
+  }
+}
+
+/* Work is cut into pieces of rows; where that gives too few, also into
+ * pieces of channels. */
+static void
+run_weighted (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+              void *out, void *scratch)
+{
+  const int groups = k->op.kind == QK_OP_CONV2D ? k->op.groups : 1;
+  const int blocks = k->product[0].blocks;
+  const int64_t m = n * k->g.p * k->g.q;
+  const int64_t parts = (m + k->rows - 1) / k->rows;
+  const int64_t macs = m * k->g.k * k->product[0].steps * 4;
+  const int threads = macs < SMALL_WORK ? 1 : k->threads;
+  int cuts = 1;
+  int64_t pieces;
+
+  if (threads > 1 && parts * groups < 4 * threads)
+    cuts = blocks < threads ? blocks : threads;
+  pieces = parts * groups * cuts;
+
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+  for (int64_t i = 0; i < pieces; i++) {
+    const int64_t part = i / cuts % parts;
+    const int cut = (int) (i % cuts);
+    const int64_t left = m - part * k->rows;
+    const struct piece w = {
+      .first = part * k->rows,
+      .rows = left < k->rows ? left : k->rows,
+      .group = (int) (i / cuts / parts),
+      .block0 = (int) ((int64_t) blocks * cut / cuts),
+      .block1 = (int) ((int64_t) blocks * (cut + 1) / cuts),
+    };
+
+    multiply_piece (k, in[0], out, &w,
+                    (uint8_t *) scratch
+                      + (size_t) omp_get_thread_num ()
+                          * (k->panel + k->tile));
+  }
+}
+
+/* Bytes of a row of A, and how many rows make a piece. */
+static void
+plan_rows (struct fbgemm_kernel *k, int64_t row_bytes)
+{
+  const struct qk_op *op = &k->op;
+  const bool plain
+    = op->kind == QK_OP_LINEAR
+      || (op->groups == 1 && op->kernel_h == 1 && op->kernel_w == 1
+          && op->stride_h == 1 && op->stride_w == 1
+          && (op->pad_top | op->pad_left | op->pad_bottom | op->pad_right)
+               == 0);
+  int64_t room;
+
+  k->direct = plain && k->g.c % 4 == 0;
+  k->pitch = (row_bytes + 3) / 4 * 4;
+  if (!k->direct && k->pitch % 1024 == 0)
+    k->pitch += 64; /* rows would compete for the same cache lines */
+  room = (k->direct ? DIRECT_BYTES : PANEL_BYTES) / k->pitch;
+  room = room < MOST_ROWS ? room : MOST_ROWS;
+  k->rows = room > LEAST_ROWS ? room / LEAST_ROWS * LEAST_ROWS : LEAST_ROWS;
+}
+
+/* A linear layer is a convolution of one pixel. */
+static void
+as_conv2d (struct qk_op *op)
+{
+  op->kernel_h = op->kernel_w = 1;
+  op->stride_h = op->stride_w = 1;
+  op->dilation_h = op->dilation_w = 1;
+  op->pad_top = op->pad_left = op->pad_bottom = op->pad_right = 0;
+  op->groups = 1;
+}
+
+int
+fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
+{
+  struct qk_op *op = &k->op;
+  int64_t row_bytes, kg;
+
+  if (op->kind == QK_OP_LINEAR)
+    as_conv2d (op);
+  kg = k->g.k / op->groups;
+  row_bytes = (int64_t) op->kernel_h * op->kernel_w * (k->g.c / op->groups);
+  plan_rows (k, row_bytes);
+  k->wide = !fbgemm_fits_int32 (op, row_bytes);
+  if (!k->direct)
+    k->panel = ((size_t) (k->rows * k->pitch) + 63) / 64 * 64;
+  if (k->wide && op->out_q.scale != 0)
+    k->tile = (size_t) k->rows * (size_t) k->kernels.lanes
+              * (size_t) k->kernels.max_vectors * 4;
+  *scratch = (size_t) k->threads * (k->panel + k->tile);
+  k->run = run_weighted;
+
+  k->product = qk_alloc ((size_t) op->groups * sizeof *k->product);
+  if (k->product == NULL)
+    return qk_error (-ENOMEM, "fbgemm: out of memory");
+  for (int i = 0; i < op->groups; i++) {
+    const int r = fbgemm_pack (&k->kernels, op, i * kg, kg, row_bytes,
+                               &k->product[i]);
+    if (r < 0)
+      return r;
+  }
+  return 0;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* pointwise.c: the reference backend's operations without weights. */
+#include "config.h"
+
+#include "reference.h"
+
+#include <string.h>
+
+#include <qatkit/numeric.h>
+
+/* a, b, y of one shape */
+void
+reference_add (const struct reference_kernel *kn, int64_t n,
+               const void *const *in, void *out)
+{
+  const struct qk_op *op = &kn->op;
+  const float inv = 1.0f / op->out_q.scale;
+  const int64_t count = n * kn->g.k;
+  const uint8_t *a = in[0], *b = in[1];
+  uint8_t *y = out;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < count; i++)
+    y[i] = (uint8_t) qk_add_quantized (a[i], &op->in_q[0], b[i],
+                                       &op->in_q[1], inv,
+                                       op->out_q.zero_point, op->lo, op->hi);
+}
+
+/* COUNT numbers from the grid of Q to the output's */
+static void
+regrid (const struct qk_op *op, const struct qk_qparams *q, const uint8_t *x,
+        int64_t count, uint8_t *y)
+{
+  const float inv = 1.0f / op->out_q.scale;
+
+  for (int64_t i = 0; i < count; i++)
+    y[i] = (uint8_t) qk_regrid (x[i], q, inv, op->out_q.zero_point, op->lo,
+                                op->hi);
+}
+
+/* x_i (N,…,C_i), y (N,…,sum C_i) */
+void
+reference_concat (const struct reference_kernel *kn, int64_t n,
+                  const void *const *in, void *out)
+{
+  const struct qk_op *op = &kn->op;
+  int64_t width = 0, rows;
+
+  for (int i = 0; i < op->n_in; i++)
+    width += kn->channels[i];
+  rows = n * kn->g.k / width;
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t row = 0; row < rows; row++) {
+    uint8_t *y = (uint8_t *) out + row * width;
+
+    for (int i = 0; i < op->n_in; i++) {
+      const int64_t c = kn->channels[i];
+
+      regrid (op, &op->in_q[i], (const uint8_t *) in[i] + row * c, c, y);
+      y += c;
+    }
+  }
+}
+
+/* The part of a pooling window that lies inside the picture. */
+struct window {
+  int64_t row0, col0; /* of tap (0,0); may be outside */
+  int r0, r1, s0, s1; /* taps inside: r0 <= r < r1, s0 <= s < s1 */
+  int32_t count;      /* elements an average divides by */
+};
+
+/* With count_pad, positions in the padding count, but not those beyond it
+ * (which ceil mode makes): as PyTorch. */
+static struct window
+pool_window (const struct reference_kernel *kn, int64_t p, int64_t q)
+{
+  const struct qk_op *op = &kn->op;
+  struct window w = { .row0 = p * op->stride_h - op->pad_top,
+                      .col0 = q * op->stride_w - op->pad_left };
+  int first, rows, cols;
+
+  int8op_taps (w.row0, op->kernel_h, op->dilation_h, kn->g.h, &w.r0, &w.r1);
+  int8op_taps (w.col0, op->kernel_w, op->dilation_w, kn->g.w, &w.s0, &w.s1);
+  w.count = (w.r1 - w.r0) * (w.s1 - w.s0);
+  if (op->count_pad) {
+    int8op_taps (w.row0 + op->pad_top, op->kernel_h, op->dilation_h,
+                 op->pad_top + kn->g.h + op->pad_bottom, &first, &rows);
+    int8op_taps (w.col0 + op->pad_left, op->kernel_w, op->dilation_w,
+                 op->pad_left + kn->g.w + op->pad_right, &first, &cols);
+    w.count = rows * cols;
+  }
+  return w;
+}
+
+static const uint8_t *
+tap_address (const struct reference_kernel *kn, const uint8_t *x,
+             const struct window *w, int r, int s)
+{
+  const int64_t row = w->row0 + (int64_t) r * kn->op.dilation_h;
+  const int64_t col = w->col0 + (int64_t) s * kn->op.dilation_w;
+
+  return x + (row * kn->g.w + col) * kn->g.c;
+}
+
+/* x (N,H,W,C), y (N,P,Q,C) */
+void
+reference_maxpool2d (const struct reference_kernel *kn, int64_t n,
+                     const void *const *in, void *out)
+{
+  const struct qk_op *op = &kn->op;
+  const struct int8op_geometry *g = &kn->g;
+  const int64_t pixels = n * g->p * g->q;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < pixels; i++) {
+    const uint8_t *x
+      = (const uint8_t *) in[0] + i / (g->p * g->q) * g->h * g->w * g->c;
+    const struct window w = pool_window (kn, i / g->q % g->p, i % g->q);
+    uint8_t *y = (uint8_t *) out + i * g->c;
+
+    for (int64_t c = 0; c < g->c; c++) {
+      int32_t best = 0;
+
+      for (int r = w.r0; r < w.r1; r++)
+        for (int s = w.s0; s < w.s1; s++) {
+          const int32_t v = tap_address (kn, x, &w, r, s)[c];
+
+          best = v > best ? v : best;
+        }
+      best = best > op->lo ? best : op->lo;
+      y[c] = (uint8_t) (best < op->hi ? best : op->hi);
+    }
+  }
+}
+
+/* x (N,H,W,C), y (N,P,Q,C) */
+void
+reference_avgpool2d (const struct reference_kernel *kn, int64_t n,
+                     const void *const *in, void *out)
+{
+  const struct qk_op *op = &kn->op;
+  const struct int8op_geometry *g = &kn->g;
+  const int32_t z = op->in_q[0].zero_point;
+  const int64_t pixels = n * g->p * g->q;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < pixels; i++) {
+    const uint8_t *x
+      = (const uint8_t *) in[0] + i / (g->p * g->q) * g->h * g->w * g->c;
+    const struct window w = pool_window (kn, i / g->q % g->p, i % g->q);
+    uint8_t *y = (uint8_t *) out + i * g->c;
+
+    for (int64_t c = 0; c < g->c; c++) {
+      int32_t sum = 0;
+
+      for (int r = w.r0; r < w.r1; r++)
+        for (int s = w.s0; s < w.s1; s++)
+          sum += tap_address (kn, x, &w, r, s)[c] - z;
+      y[c] = (uint8_t) qk_mean_quantized (sum, w.count, z, op->lo, op->hi);
+    }
+  }
+}
+
+void
+reference_clamp (const struct reference_kernel *kn, int64_t n,
+                 const void *const *in, void *out)
+{
+  const int32_t lo = kn->op.lo, hi = kn->op.hi;
+  const int64_t count = n * kn->g.k;
+  const uint8_t *x = in[0];
+  uint8_t *y = out;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < count; i++) {
+    const int32_t v = x[i] > lo ? x[i] : lo;
+
+    y[i] = (uint8_t) (v < hi ? v : hi);
+  }
+}
+
+void
+reference_reshape (const struct reference_kernel *kn, int64_t n,
+                   const void *const *in, void *out)
+{
+  if (in[0] != out)
+    memcpy (out, in[0], (size_t) (n * kn->g.k));
+}
+
+void
+reference_quantize (const struct reference_kernel *kn, int64_t n,
+                    const void *const *in, void *out)
+{
+  const struct qk_op *op = &kn->op;
+  const float inv = 1.0f / op->out_q.scale;
+  const int64_t count = n * kn->g.k;
+  const float *x = in[0];
+  uint8_t *y = out;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < count; i++)
+    y[i] = (uint8_t) qk_quantize (x[i], inv, op->out_q.zero_point, op->lo,
+                                  op->hi);
+}
+
+void
+reference_dequantize (const struct reference_kernel *kn, int64_t n,
+                      const void *const *in, void *out)
+{
+  const struct qk_qparams *q = &kn->op.in_q[0];
+  const int64_t count = n * kn->g.k;
+  const uint8_t *x = in[0];
+  float *y = out;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < count; i++)
+    y[i] = qk_dequantize (x[i], q->scale, q->zero_point);
+}
+
+void
+reference_requantize (const struct reference_kernel *kn, int64_t n,
+                      const void *const *in, void *out)
+{
+  const struct qk_op *op = &kn->op;
+  const int64_t count = n * kn->g.k;
+  const uint8_t *x = in[0];
+  uint8_t *y = out;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < count; i++)
+    regrid (op, &op->in_q[0], x + i, 1, y + i);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* reference.h: what the files of the reference backend share. */
+#ifndef REFERENCE_H
+#define REFERENCE_H
+
+#include "int8op/int8op.h"
+
+/* One prepared operation. */
+struct reference_kernel {
+  struct qk_op op; /* its arrays are the model's */
+  struct int8op_geometry g;
+  int64_t channels[QK_OP_MAX_INPUTS]; /* last axis of every input */
+  int threads;
+};
+
+/* Each runs N pictures; IN and OUT are dense arrays of the types that
+ * enum qk_op_kind gives. */
+void reference_conv2d (const struct reference_kernel *k, int64_t n,
+                       const void *const *in, void *out);
+void reference_linear (const struct reference_kernel *k, int64_t n,
+                       const void *const *in, void *out);
+void reference_add (const struct reference_kernel *k, int64_t n,
+                    const void *const *in, void *out);
+void reference_concat (const struct reference_kernel *k, int64_t n,
+                       const void *const *in, void *out);
+void reference_maxpool2d (const struct reference_kernel *k, int64_t n,
+                          const void *const *in, void *out);
+void reference_avgpool2d (const struct reference_kernel *k, int64_t n,
+                          const void *const *in, void *out);
+void reference_clamp (const struct reference_kernel *k, int64_t n,
+                      const void *const *in, void *out);
+void reference_reshape (const struct reference_kernel *k, int64_t n,
+                        const void *const *in, void *out);
+void reference_quantize (const struct reference_kernel *k, int64_t n,
+                         const void *const *in, void *out);
+void reference_dequantize (const struct reference_kernel *k, int64_t n,
+                           const void *const *in, void *out);
+void reference_requantize (const struct reference_kernel *k, int64_t n,
+                           const void *const *in, void *out);
+
+#endif /* REFERENCE_H */

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* weighted.c: convolution and linear layers of the reference backend. */
+#include "config.h"
+
+#include "reference.h"
+
+#include <qatkit/numeric.h>
+
+/* sum (a[i] - z) * w[i].  Products are below 2^15.01, so 2^15 of them fit an
+ * int32; the sums of such pieces are added in int64. */
+static int64_t
+dot (const uint8_t *a, int32_t z, const int8_t *w, int64_t n)
+{
+  int64_t sum = 0;
+
+  while (n > 0) {
+    const int piece = n < 32768 ? (int) n : 32768;
+    int32_t s = 0;
+
+    for (int i = 0; i < piece; i++)
+      s += (a[i] - z) * w[i];
+    sum += s;
+    a += piece, w += piece, n -= piece;
+  }
+  return sum;
+}
+
+/* The accumulator of output channel K, 32 bits wide. */
+static int32_t
+with_bias (const struct qk_op *op, int64_t sum, int64_t k)
+{
+  return (int32_t) (uint32_t) (sum + (op->bias != NULL ? op->bias[k] : 0));
+}
+
+static uint8_t
+to_u8 (const struct qk_op *op, int32_t acc, int64_t k)
+{
+  return (uint8_t) qk_requantize (acc, op->multiplier[k],
+                                  op->out_q.zero_point, op->lo, op->hi);
+}
+
+/* One output pixel: x is the picture (H,W,C), y the pixel's K channels.
+ * y[k] = sum over the taps (r,s) inside the picture and the channels c of
+ * k's group of (x[.,.,c] - z) * w[k,r,s,c]; outside, x is z and adds 0. */
+static void
+conv2d_pixel (const struct reference_kernel *kn, const uint8_t *x, int64_t p,
+              int64_t q, uint8_t *y)
+{
+  const struct qk_op *op = &kn->op;
+  const struct int8op_geometry *g = &kn->g;
+  const int32_t z = op->in_q[0].zero_point;
+  const int64_t cg = g->c / op->groups, kg = g->k / op->groups;
+  const int64_t row0 = p * op->stride_h - op->pad_top;
+  const int64_t col0 = q * op->stride_w - op->pad_left;
+  int r0, r1, s0, s1;
+
+  int8op_taps (row0, op->kernel_h, op->dilation_h, g->h, &r0, &r1);
+  int8op_taps (col0, op->kernel_w, op->dilation_w, g->w, &s0, &s1);
+  for (int64_t k = 0; k < g->k; k++) {
+    const int64_t c0 = k / kg * cg;
+    int64_t sum = 0;
+
+    for (int r = r0; r < r1; r++)
+      for (int s = s0; s < s1; s++) {
+        const int64_t row = row0 + (int64_t) r * op->dilation_h;
+        const int64_t col = col0 + (int64_t) s * op->dilation_w;
+        const int64_t tap = (k * op->kernel_h + r) * op->kernel_w + s;
+
+        sum += dot (x + (row * g->w + col) * g->c + c0, z,
+                    op->weight + tap * cg, cg);
+      }
+    y[k] = to_u8 (op, with_bias (op, sum, k), k);
+  }
+}
+
+/* x (N,H,W,C), w (K,R,S,C/groups), y (N,P,Q,K) */
+void
+reference_conv2d (const struct reference_kernel *kn, int64_t n,
+                  const void *const *in, void *out)
+{
+  const struct int8op_geometry *g = &kn->g;
+  const int64_t rows = n * g->p;
+  const uint8_t *x = in[0];
+  uint8_t *y = out;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t q = 0; q < g->q; q++)
+      conv2d_pixel (kn, x + i / g->p * g->h * g->w * g->c, i % g->p, q,
+                    y + (i * g->q + q) * g->k);
+}
+
+/* x (N,C), w (K,C), y (N,K), u8 or, where the output has no grid, f32 */
+void
+reference_linear (const struct reference_kernel *kn, int64_t n,
+                  const void *const *in, void *out)
+{
+  const struct qk_op *op = &kn->op;
+  const struct int8op_geometry *g = &kn->g;
+  const int32_t z = op->in_q[0].zero_point;
+  const int64_t count = n * g->k;
+  const uint8_t *x = in[0];
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t k = i % g->k;
+    const int32_t acc
+      = with_bias (op, dot (x + i / g->k * g->c, z, op->weight + k * g->c,
+                            g->c), k);
+
+    if (op->out_q.scale == 0)
+      ((float *) out)[i] = (float) acc * op->multiplier[k];
+    else
+      ((uint8_t *) out)[i] = to_u8 (op, acc, k);
+  }
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* int8op.h: checks and geometry of int8 operations, shared by backends. */
+#ifndef INT8OP_H
+#define INT8OP_H
+
+#include <qatkit/backend.h>
+
+/* An operation's sizes without the batch, as plain numbers.  Elementwise
+ * operations, reshape and linear use h = w = p = q = 1 and all elements of a
+ * picture as c and k. */
+struct int8op_geometry {
+  int64_t batch;   /* the largest */
+  int64_t h, w, c; /* input 0 */
+  int64_t p, q, k; /* output */
+};
+
+/* Check OP and its shapes completely, so that running it can neither
+ * overflow an index nor read outside a buffer, and fill *G.  -EINVAL with
+ * the operation's name, the value found and the one expected. */
+int int8op_check (const struct qk_op *op, const struct qk_shape *in,
+                  const struct qk_shape *out, struct int8op_geometry *g);
+
+/* Of KERNEL window positions spaced DILATION from START on, those in
+ * 0 .. SIZE-1: indices *first .. *last-1. */
+static inline void
+int8op_taps (int64_t start, int kernel, int dilation, int64_t size,
+             int *first, int *last)
+{
+  int64_t f = start < 0 ? (-start + dilation - 1) / dilation : 0;
+  int64_t l = start < size ? (size - start + dilation - 1) / dilation : 0;
+
+  l = l < kernel ? l : kernel;
+  f = f < l ? f : l;
+  *first = (int) f;
+  *last = (int) l;
+}
+
+#endif /* INT8OP_H */

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* case.c: random int8 operations with the sizes and numbers that break
+ * kernels: odd widths, extremes, ties, zero points at the ends. */
+#include "config.h"
+
+#include "kernels/case.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_MACS 1500000 /* of a case, to be quick */
+
+static int
+between (struct qk_rng *r, int lo, int hi)
+{
+  return lo + (int) qk_rng_below (r, (uint64_t) (hi - lo) + 1);
+}
+
+static bool
+one_in (struct qk_rng *r, int n)
+{
+  return qk_rng_below (r, (uint64_t) n) == 0;
+}
+
+/* A channel count: often around the widths of vectors and tiles. */
+static int
+channels (struct qk_rng *r)
+{
+  static const int usual[] = { 1,  2,  3,  4,  8,  12, 16, 24,  32, 48,
+                               60, 64, 72, 80, 96, 112, 128, 144, 160 };
+  const int pick = usual[qk_rng_below (r, sizeof usual / sizeof usual[0])];
+
+  switch (between (r, 0, 3)) {
+  case 0:
+    return between (r, 1, 70);
+  case 1:
+    return pick > 1 ? pick - 1 : 1;
+  case 2:
+    return pick + 1;
+  default:
+    return pick;
+  }
+}
+
+static float
+log_uniform (struct qk_rng *r, double lo, double hi)
+{
+  return (float) (lo * pow (hi / lo, qk_rng_double (r)));
+}
+
+static struct qk_qparams
+random_grid (struct qk_rng *r)
+{
+  struct qk_qparams q = { .qmin = 0, .qmax = 255 };
+
+  switch (between (r, 0, 5)) {
+  case 0:
+    q.scale = 0.25f; /* sums of such numbers tie often */
+    break;
+  case 1:
+    q.scale = one_in (r, 8) ? 3e38f : 1.0f;
+    break;
+  case 2:
+    q.scale = one_in (r, 8) ? 1e-38f : 0.5f;
+    break;
+  default:
+    q.scale = log_uniform (r, 1e-4, 1.0);
+  }
+  if (one_in (r, 2))
+    q.qmax = 127;
+  else if (one_in (r, 6))
+    q.qmin = between (r, 0, 200), q.qmax = between (r, q.qmin + 1, 255);
+  switch (between (r, 0, 4)) {
+  case 0:
+    q.zero_point = q.qmin;
+    break;
+  case 1:
+    q.zero_point = q.qmax;
+    break;
+  default:
+    q.zero_point = between (r, q.qmin, q.qmax);
+  }
+  return q;
+}
+
+static void
+random_bounds (struct qk_rng *r, struct qk_op *op)
+{
+  op->lo = op->out_q.qmin;
+  op->hi = op->out_q.qmax;
+  if (one_in (r, 3))
+    op->lo = op->out_q.zero_point > op->lo ? op->out_q.zero_point : op->lo;
+  if (one_in (r, 4))
+    op->hi = between (r, op->lo, op->hi);
+}
+
+/* ---- data -------------------------------------------------------------- */
+
+static void
+fill_u8 (struct qk_rng *r, uint8_t *x, size_t n, const struct qk_qparams *q)
+{
+  const int how = between (r, 0, 7);
+
+  for (size_t i = 0; i < n; i++)
+    switch (how) {
+    case 0:
+      x[i] = (uint8_t) q->qmax;
+      break;
+    case 1:
+      x[i] = (uint8_t) q->qmin;
+      break;
+    case 2:
+      x[i] = (uint8_t) (one_in (r, 2) ? q->qmin : q->qmax);
+      break;
+    default:
+      x[i] = (uint8_t) between (r, q->qmin, q->qmax);
+    }
+}
+
+static void
+fill_f32 (struct qk_rng *r, float *x, size_t n, float scale)
+{
+  static const float special[] = { INFINITY, -INFINITY, NAN, -0.0f, 1e-42f,
+                                   3e38f, -3e38f, 0.0f };
+  const bool ties = one_in (r, 3), wild = one_in (r, 4);
+
+  for (size_t i = 0; i < n; i++) {
+    x[i] = (float) qk_rng_normal (r) * 60 * scale;
+    if (ties)
+      x[i] = ((float) between (r, -300, 300) + 0.5f) * scale;
+    if (wild && one_in (r, 8))
+      x[i] = special[qk_rng_below (r, 8)];
+  }
+}
+
+static void
+fill_weights (struct qk_rng *r, int8_t *w, size_t n)
+{
+  const int how = between (r, 0, 8);
+
+  for (size_t i = 0; i < n; i++)
+    switch (how) {
+    case 0:
+      w[i] = -128;
+      break;
+    case 1:
+      w[i] = 127;
+      break;
+    case 2:
+      w[i] = (int8_t) (one_in (r, 2) ? -128 : 127);
+      break;
+    case 3:
+    case 4: /* as trained: few large ones */
+      w[i] = (int8_t) fmax (-128, fmin (127, qk_rng_normal (r) * 30));
+      break;
+    case 5:
+      w[i] = (int8_t) between (r, -1, 1);
+      break;
+    default:
+      w[i] = (int8_t) between (r, -128, 127);
+    }
+}
+
+static void
+fill_multipliers (struct qk_rng *r, float *m, size_t channels_, double spread)
+{
+  static const float special[] = { 1e30f, INFINITY, NAN, 0.0f, -0.01f, 1e-42f,
+                                   3e38f, 65536.0f };
+  const int how = between (r, 0, 9);
+
+  for (size_t i = 0; i < channels_; i++) {
+    m[i] = (float) (log_uniform (r, 0.2, 3.0) * 60 / spread);
+    if (how == 0)
+      m[i] = one_in (r, 2) ? 0.5f : 0.25f;
+    if (how == 1)
+      m[i] = ldexpf (1.0f, (int) lrint (log2 ((double) m[i])));
+    if (how == 2 && one_in (r, 4))
+      m[i] = special[qk_rng_below (r, 8)];
+    if (how == 3)
+      m[i] *= 1000;
+  }
+}
+
+static void
+fill_bias (struct qk_rng *r, int32_t *b, size_t n, double spread)
+{
+  const int how = between (r, 0, 5);
+
+  for (size_t i = 0; i < n; i++) {
+    b[i] = (int32_t) (qk_rng_normal (r) * spread);
+    if (how == 0)
+      b[i] = one_in (r, 2) ? 1 << 30 : -(1 << 30);
+    if (how == 1)
+      b[i] = 0;
+  }
+}
+
+/* Weights for K channels of PER numbers each. */
+static int
+fill_weighted (struct kernel_case *c, struct qk_rng *r, size_t k, size_t per)
+{
+  const double spread = sqrt ((double) per) * 74 * 60 + 1;
+
+  c->weight = malloc (k * per);
+  c->bias = malloc (k * sizeof *c->bias);
+  c->multiplier = malloc (k * sizeof *c->multiplier);
+  if (c->weight == NULL || c->bias == NULL || c->multiplier == NULL)
+    return -1;
+  fill_weights (r, c->weight, k * per);
+  fill_bias (r, c->bias, k, spread);
+  fill_multipliers (r, c->multiplier, k, spread);
+  c->op.weight = c->weight;
+  c->op.bias = one_in (r, 20) ? NULL : c->bias;
+  c->op.multiplier = c->multiplier;
+  return 0;
+}
+
+/* ---- shapes ------------------------------------------------------------ */
+
+static struct qk_shape
+shape4 (int64_t n, int64_t h, int64_t w, int64_t c)
+{
+  return (struct qk_shape) { 4, { n, h, w, c } };
+}
+
+static struct qk_shape
+random_shape (struct qk_rng *r, int batch)
+{
+  struct qk_shape s = { .ndim = between (r, 2, 4) };
+
+  s.dims[0] = batch;
+  for (int i = 1; i < s.ndim; i++)
+    s.dims[i] = between (r, 1, 9);
+  s.dims[s.ndim - 1] = channels (r);
+  return s;
+}
+
+static int
+extent (int size, int kernel, int stride, int dilation, int pad)
+{
+  const int room = size + pad - dilation * (kernel - 1) - 1;
+
+  return room < 0 ? 0 : room / stride + 1;
+}
+
+static void
+random_window (struct qk_rng *r, struct qk_op *op)
+{
+  static const int sizes[] = { 1, 1, 3, 3, 3, 5, 7, 2, 4 };
+
+  op->kernel_h = op->kernel_w = sizes[qk_rng_below (r, 9)];
+  if (one_in (r, 5))
+    op->kernel_w = between (r, 1, 5);
+  op->stride_h = op->stride_w = one_in (r, 2) ? 1 : between (r, 1, 3);
+  if (one_in (r, 6))
+    op->stride_w = between (r, 1, 3);
+  op->dilation_h = op->dilation_w = one_in (r, 5) ? between (r, 1, 3) : 1;
+  op->pad_top = op->pad_bottom = op->pad_left = op->pad_right
+    = one_in (r, 3) ? 0 : op->kernel_h / 2;
+  if (one_in (r, 4)) {
+    op->pad_top = between (r, 0, op->kernel_h - 1);
+    op->pad_left = between (r, 0, op->kernel_w - 1);
+    op->pad_bottom = between (r, 0, op->kernel_h - 1);
+    op->pad_right = between (r, 0, op->kernel_w - 1);
+  }
+}
+
+static int
+pick_groups (struct qk_rng *r, int c)
+{
+  int g = between (r, 1, c);
+
+  while (c % g != 0)
+    g--;
+  return g;
+}
+
+static int
+make_conv2d (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  struct qk_op *op = &c->op;
+  int h, w, p, q, in, out;
+  int64_t macs;
+
+  do {
+    random_window (r, op);
+    h = between (r, 1, one_in (r, 3) ? 20 : 9);
+    w = between (r, 1, one_in (r, 3) ? 40 : 9);
+    in = channels (r);
+    out = channels (r);
+    op->groups = 1;
+    if (one_in (r, 3))
+      op->groups = out = in; /* depthwise */
+    else if (one_in (r, 5))
+      out = (op->groups = pick_groups (r, in)) * between (r, 1, 9);
+    p = extent (h, op->kernel_h, op->stride_h, op->dilation_h,
+                op->pad_top + op->pad_bottom);
+    q = extent (w, op->kernel_w, op->stride_w, op->dilation_w,
+                op->pad_left + op->pad_right);
+    macs = (int64_t) batch * p * q * out * (in / op->groups) * op->kernel_h
+           * op->kernel_w;
+  } while (p < 1 || q < 1 || macs > MOST_MACS);
+  op->in_channels = in;
+  op->out_channels = out;
+  c->in[0] = shape4 (batch, h, w, in);
+  c->out = shape4 (batch, p, q, out);
+  return fill_weighted (c, r, (size_t) out,
+                        (size_t) (op->kernel_h * op->kernel_w
+                                  * (in / op->groups)));
+}
+
+static int
+make_linear (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  const int in = one_in (r, 4) ? between (r, 1, 1300) : channels (r);
+  const int out = one_in (r, 4) ? between (r, 1, 300) : channels (r);
+
+  c->op.in_channels = in;
+  c->op.out_channels = out;
+  c->in[0] = (struct qk_shape) { 2, { batch, in } };
+  c->out = (struct qk_shape) { 2, { batch, out } };
+  if (one_in (r, 2))
+    memset (&c->op.out_q, 0, sizeof c->op.out_q);
+  return fill_weighted (c, r, (size_t) out, (size_t) in);
+}
+
+/* Whether pooling window I along an axis touches the picture. */
+static bool
+touches (int i, int kernel, int stride, int dilation, int before, int size)
+{
+  for (int t = 0; t < kernel; t++) {
+    const int at = i * stride - before + t * dilation;
+
+    if (at >= 0 && at < size)
+      return true;
+  }
+  return false;
+}
+
+/* Output size along an axis, sometimes one more as ceil mode makes. */
+static int
+pool_extent (struct qk_rng *r, int size, int kernel, int stride, int dilation,
+             int before, int after)
+{
+  int out = extent (size, kernel, stride, dilation, before + after);
+
+  if (out > 0 && one_in (r, 3)
+      && touches (out, kernel, stride, dilation, before, size))
+    out++;
+  for (int i = 0; i < out; i++)
+    if (!touches (i, kernel, stride, dilation, before, size))
+      return 0;
+  return out;
+}
+
+static void
+make_pool (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  struct qk_op *op = &c->op;
+  const int ch = channels (r);
+  int h, w, p, q;
+
+  do {
+    random_window (r, op);
+    h = between (r, 1, 14);
+    w = between (r, 1, 14);
+    if (one_in (r, 4)) {
+      op->kernel_h = h, op->kernel_w = w;
+      op->pad_top = op->pad_left = op->pad_bottom = op->pad_right = 0;
+    }
+    if (op->kind == QK_OP_AVGPOOL2D)
+      op->dilation_h = op->dilation_w = 1;
+    p = pool_extent (r, h, op->kernel_h, op->stride_h, op->dilation_h,
+                     op->pad_top, op->pad_bottom);
+    q = pool_extent (r, w, op->kernel_w, op->stride_w, op->dilation_w,
+                     op->pad_left, op->pad_right);
+  } while (p < 1 || q < 1);
+  op->count_pad = one_in (r, 2);
+  c->in[0] = shape4 (batch, h, w, ch);
+  c->out = shape4 (batch, p, q, ch);
+}
+
+static void
+make_concat (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  c->op.n_in = one_in (r, 8) ? QK_OP_MAX_INPUTS : between (r, 1, 4);
+  c->out = random_shape (r, batch);
+  c->out.dims[c->out.ndim - 1] = 0;
+  for (int i = 0; i < c->op.n_in; i++) {
+    c->in[i] = c->out;
+    c->in[i].dims[c->out.ndim - 1] = channels (r);
+  }
+  for (int i = 0; i < c->op.n_in; i++)
+    c->out.dims[c->out.ndim - 1] += c->in[i].dims[c->out.ndim - 1];
+}
+
+static void
+make_elementwise (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  c->out = random_shape (r, batch);
+  for (int i = 0; i < c->op.n_in; i++)
+    c->in[i] = c->out;
+  if (c->op.kind == QK_OP_RESHAPE)
+    c->out = (struct qk_shape) { 2, { batch, qk_shape_count (&c->in[0])
+                                               / batch } };
+}
+
+/* ---- the whole --------------------------------------------------------- */
+
+static int
+fill_inputs (struct kernel_case *c, struct qk_rng *r)
+{
+  for (int i = 0; i < c->op.n_in; i++) {
+    const size_t per = (size_t) (qk_shape_count (&c->in[i])
+                                 / c->in[i].dims[0]);
+    const size_t count = (size_t) c->n * per;
+
+    if (c->op.kind == QK_OP_QUANTIZE) {
+      if (guard_new (&c->data[i], count * 4, one_in (r, 2)) < 0)
+        return -1;
+      fill_f32 (r, (float *) (void *) c->data[i].data, count,
+                c->op.out_q.scale);
+    } else {
+      if (guard_new (&c->data[i], count, one_in (r, 2)) < 0)
+        return -1;
+      fill_u8 (r, c->data[i].data, count, &c->op.in_q[i]);
+    }
+  }
+  return 0;
+}
+
+int
+case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
+          enum qk_op_kind kind)
+{
+  struct qk_op *op = &c->op;
+  struct qk_rng r;
+  int batch, result = 0;
+
+  memset (c, 0, sizeof *c);
+  qk_rng_seed (&r, seed, index);
+  batch = between (&r, 1, 5);
+  c->n = between (&r, 1, batch);
+  op->kind = kind;
+  op->name = qk_op_kind_name (kind);
+  op->n_in = kind == QK_OP_ADD ? 2 : 1;
+  for (int i = 0; i < QK_OP_MAX_INPUTS; i++)
+    op->in_q[i] = random_grid (&r);
+  op->out_q = random_grid (&r);
+  if (kind == QK_OP_MAXPOOL2D || kind == QK_OP_AVGPOOL2D
+      || kind == QK_OP_CLAMP || (kind == QK_OP_CONCAT && one_in (&r, 2)))
+    op->out_q = op->in_q[0];
+  random_bounds (&r, op);
+  if (kind == QK_OP_CONV2D)
+    result = make_conv2d (c, &r, batch);
+  else if (kind == QK_OP_LINEAR)
+    result = make_linear (c, &r, batch);
+  else if (kind == QK_OP_MAXPOOL2D || kind == QK_OP_AVGPOOL2D)
+    make_pool (c, &r, batch);
+  else if (kind == QK_OP_CONCAT)
+    make_concat (c, &r, batch);
+  else
+    make_elementwise (c, &r, batch);
+  return result < 0 ? result : fill_inputs (c, &r);
+}
+
+void
+case_free (struct kernel_case *c)
+{
+  for (int i = 0; i < QK_OP_MAX_INPUTS; i++)
+    guard_free (&c->data[i]);
+  free (c->weight);
+  free (c->bias);
+  free (c->multiplier);
+}
+
+size_t
+case_out_bytes (const struct kernel_case *c, int64_t n)
+{
+  const bool f32 = c->op.kind == QK_OP_DEQUANTIZE
+                   || (c->op.kind == QK_OP_LINEAR && c->op.out_q.scale == 0);
+
+  return (size_t) (qk_shape_count (&c->out) / c->out.dims[0] * n)
+         * (f32 ? 4 : 1);
+}
+
+void
+case_print (const struct kernel_case *c)
+{
+  const struct qk_op *op = &c->op;
+  char a[96], b[96];
+
+  printf ("  %s %s -> %s, %lld of the batch, grid %d (%d..%d) -> %d (%d..%d)",
+          op->name, qk_shape_print (&c->in[0], a, sizeof a),
+          qk_shape_print (&c->out, b, sizeof b), (long long) c->n,
+          (int) op->in_q[0].zero_point, (int) op->in_q[0].qmin,
+          (int) op->in_q[0].qmax, (int) op->out_q.zero_point, (int) op->lo,
+          (int) op->hi);
+  if (op->kernel_h > 0)
+    printf (", window %dx%d stride %d,%d pad %d,%d,%d,%d dilation %d groups "
+            "%d", op->kernel_h, op->kernel_w, op->stride_h, op->stride_w,
+            op->pad_top, op->pad_left, op->pad_bottom, op->pad_right,
+            op->dilation_h, op->groups);
+  printf ("\n");
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* case.h: random int8 operations, and memory that notices stray accesses. */
+#ifndef KERNELS_CASE_H
+#define KERNELS_CASE_H
+
+#include <qatkit/backend.h>
+#include <qatkit/rng.h>
+
+/* ---- guarded memory ---------------------------------------------------- */
+
+/* SIZE bytes between two inaccessible pages.  AT_END: they end where the
+ * second page begins (and start anywhere); else they start where the first
+ * one ends.  The gap at the other end holds a known pattern. */
+struct guard {
+  uint8_t *data;
+  size_t size;
+  uint8_t *map;
+  size_t mapped;
+};
+
+/* 0, or -1 when out of memory. */
+int guard_new (struct guard *g, size_t size, bool at_end);
+/* Whether the pattern is intact. */
+bool guard_intact (const struct guard *g);
+void guard_free (struct guard *g);
+
+/* ---- cases ------------------------------------------------------------- */
+
+/* One operation with its data, all owned by it: case_free. */
+struct kernel_case {
+  struct qk_op op;
+  struct qk_shape in[QK_OP_MAX_INPUTS], out;
+  int64_t n; /* pictures to run, <= dims[0] */
+  struct guard data[QK_OP_MAX_INPUTS];
+  int8_t *weight;
+  int32_t *bias;
+  float *multiplier;
+};
+
+/* Case number INDEX of SEED, of operation KIND.  0, or -1 when out of
+ * memory. */
+int case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
+              enum qk_op_kind kind);
+void case_free (struct kernel_case *c);
+/* Bytes of the output of N pictures of the case. */
+size_t case_out_bytes (const struct kernel_case *c, int64_t n);
+/* One line that describes the case. */
+void case_print (const struct kernel_case *c);
+
+#endif /* KERNELS_CASE_H */
