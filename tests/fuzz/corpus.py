@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Makes corpus/safetensors and corpus/checkpoint, the inputs the fuzz targets
-start from: small good files and one file for each way to lie."""
+"""Makes the folders of corpus/ that the fuzz targets for safetensors,
+checkpoint and ini start from: small good files and one file for each way to
+be wrong."""
 import json
 import os
 import struct
@@ -75,8 +76,38 @@ def checkpoint(name, version, data, bend=0):
                              "w": entry("F32", [4], 0, 16)}, data)
 
 
+INI = {
+    "good": "; comment\n[qat]\nepochs = 3 ; inline\n  lr=0.5\nmean=0.1,0.2,-1\n"
+            "[qconfig features.17.*]\nweight.epochs = 4\n# end\n",
+    "quotes": "[qat]\nnote = \"a; \\\"b\\\" \\\\ \"\ncolour = green\n",
+    "twice": "[a]\nx=1\n[b]\n[a]\nx=2\n",
+    "crlf": "\ufeff[qat]\r\nbias = no\r\n",
+    "override": "qat.epochs=2\n",
+    "no-section": "epochs = 1\n",
+    "open-section": "[qat\nx = 1\n",
+    "open-quote": "[qat]\nnote = \"abc\n",
+    "no-equals": "[qat]\nepochs\n",
+    "range": "[qat]\nepochs = 1000\nlr = nan\n",
+    "colon": "[a]\nb: c\n",
+    "empty-names": "[]\n=\n",
+    "long": "[" + "s" * 300 + "]\n" + "k" * 300 + " = " + "v" * 3000 + "\n",
+    "glob": "[qconfig *a*b*c*]\n*a*a*a*a* = aaaaaaaaaaaaaaaaaaaaaaaa\n",
+    "nul": "[a]\nb = c\0d\n",
+    "no-newline": "[a]\nb = c",
+}
+
+
+def ini():
+    folder = os.path.join(HERE, "corpus", "ini")
+    os.makedirs(folder, exist_ok=True)
+    for name, text in INI.items():
+        with open(os.path.join(folder, name), "wb") as out:
+            out.write(text.encode())
+
+
 def main():
     safetensors()
+    ini()
     checkpoint("good", "1.0", bytes(range(16)))
     checkpoint("newer", "2.0", bytes(16))
     checkpoint("minor", "1.9", bytes(16))
