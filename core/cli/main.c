@@ -1,10 +1,309 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* main.c: the program. */
+/* main.c: the program: subcommands, options, signals. */
 #include "config.h"
+
+#include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
-int
-main (void)
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/nearest.h"
+#include "cli/cli.h"
+
+/* Letters of the options: o override, r resume, O output, t threads, b
+ * backend, m model, c checkpoint, n batches, j json. */
+static const struct qk_command commands[] = {
+  { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
+    "Without FILE.ini a narrow MobileNetV2 is trained on generated pictures.",
+    "orOtbj", qk_cmd_run },
+  { "train", "FILE.ini", "float training alone; writes weights.safetensors",
+    NULL, "orOtj", qk_cmd_train },
+  { "ptq", "FILE.ini",
+    "post-training quantization; writes model-ptq.safetensors", NULL, "oOtbj",
+    qk_cmd_ptq },
+  { "qat", "FILE.ini",
+    "quantization-aware training of given weights; writes "
+    "model-int8.safetensors",
+    NULL, "orOtbj", qk_cmd_qat },
+  { "compare", "FILE.ini",
+    "float, PTQ per tensor, PTQ per channel and QAT side by side", NULL,
+    "oOtbj", qk_cmd_compare },
+  { "eval", "FILE.ini | MODEL",
+    "accuracy of the float network of FILE.ini, or of an int8 MODEL",
+    "A model is evaluated on the pictures of the configuration it was made\n"
+    "with; change that with -o, as in -o data.root=FOLDER.",
+    "otbnj", qk_cmd_eval },
+  { "predict", "MODEL IMAGE…", "five best classes of pictures", NULL, "otbj",
+    qk_cmd_predict },
+  { "verify", "FOLDER | CHECKPOINT",
+    "prove that the int8 model computes what was trained, bit for bit",
+    "FOLDER is the output of a run: its best.safetensors is compared with its\n"
+    "model-int8.safetensors.  The network of a CHECKPOINT alone is converted\n"
+    "first, or compared with --model.  Exit status 1 if any byte differs.",
+    "otbmnj", qk_cmd_verify },
+  { "export", "FILE.ini FOLDER",
+    "write the pictures of the dataset as class folders of JPEG files", NULL,
+    "ot", qk_cmd_export },
+  { "inspect", "MODEL", "graph, parameters, scales and sizes of a file", NULL,
+    "j", qk_cmd_inspect },
+  { "plugins", "[NAME | KIND/NAME]",
+    "what is installed; the options of one component", NULL, "j",
+    qk_cmd_plugins },
+};
+#define N_COMMANDS (sizeof commands / sizeof *commands)
+
+struct option_row {
+  char letter;
+  const char *name, *argument, *help;
+};
+
+static const struct option_row option_rows[] = {
+  { 'o', "option", "SECTION.KEY=VALUE", "set a key of the configuration" },
+  { 'r', "resume", NULL, "continue from the newest checkpoint" },
+  { 'O', "output", "FOLDER", "folder for what is written (run.output)" },
+  { 't', "threads", "N", "threads that compute (run.threads)" },
+  { 'b', "backend", "NAME", "int8 backend (qat.backend); verify: a,b" },
+  { 'm', "model", "FILE", "the int8 model to compare with" },
+  { 'n', "batches", "N", "only so many batches" },
+  { 'j', "json", NULL, "results as JSON on standard output" },
+};
+#define N_OPTION_ROWS (sizeof option_rows / sizeof *option_rows)
+
+/* Set by the signal handler, read by the loops. */
+static volatile sig_atomic_t stop_wanted;
+
+static void
+on_signal (int sig)
 {
-  puts (PACKAGE_STRING);
+  stop_wanted = 1;
+  signal (sig, SIG_DFL); /* a second one ends at once */
+}
+
+static void
+print_log (void *cookie, enum qk_log_level level, const char *message)
+{
+  static const char *const prefix[] = { "error: ", "warning: ", "", "debug: " };
+  struct qk_cli *cli = cookie;
+
+  if (cli->quiet && level >= QK_LOG_INFO)
+    return;
+  qk_progress_clear (cli->monitor.progress);
+  fprintf (stderr, "qatkit: %s%s\n", prefix[level], message);
+}
+
+static void
+print_usage (FILE *out)
+{
+  size_t i;
+
+  fprintf (out, "usage: qatkit COMMAND [OPTION…] …\n"
+                "Quantization-aware training with plugins.\n\n");
+  for (i = 0; i < N_COMMANDS; i++)
+    fprintf (out, "  %-8s %-20s %s\n", commands[i].name,
+             commands[i].arguments, commands[i].summary);
+  fprintf (out, "\nqatkit COMMAND --help tells more; qatkit --version the "
+                "version.\n");
+}
+
+static void
+print_help (const struct qk_command *c)
+{
+  char left[64];
+  size_t i;
+
+  printf ("usage: qatkit %s [OPTION…] %s\n%s\n", c->name, c->arguments,
+          c->summary);
+  if (c->help != NULL)
+    printf ("\n%s\n", c->help);
+  printf ("\n");
+  for (i = 0; i < N_OPTION_ROWS; i++) {
+    const struct option_row *o = &option_rows[i];
+
+    if (strchr (c->options, o->letter) == NULL)
+      continue;
+    if (o->letter == 'o')
+      snprintf (left, sizeof left, "-o, --%s %s", o->name, o->argument);
+    else
+      snprintf (left, sizeof left, "    --%s%s%s", o->name,
+                o->argument ? " " : "", o->argument ? o->argument : "");
+    printf ("  %-34s %s\n", left, o->help);
+  }
+  printf ("  %-34s %s\n", "-q, --quiet", "no progress and no notes");
+  printf ("  %-34s %s\n", "-v, --verbose", "more notes");
+  printf ("  %-34s %s\n", "-h, --help", "this text");
+}
+
+int
+qk_cli_fail (struct qk_cli *cli, int r)
+{
+  qk_progress_clear (cli->monitor.progress);
+  fprintf (stderr, "qatkit: %s\n",
+           *qk_error_message () ? qk_error_message () : strerror (-r));
+  return r == -EINTR ? QK_EXIT_INTERRUPTED : QK_EXIT_FAILURE;
+}
+
+int
+qk_cli_usage (struct qk_cli *cli, const char *fmt, ...)
+{
+  va_list args;
+
+  fprintf (stderr, "qatkit %s: ", cli->command);
+  va_start (args, fmt);
+  vfprintf (stderr, fmt, args);
+  va_end (args);
+  fprintf (stderr, "\nqatkit %s --help tells more\n", cli->command);
+  return QK_EXIT_USAGE;
+}
+
+/* Take the option LETTER; -1 if it is not one of command C. */
+static int
+take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
+             char *value)
+{
+  char *end;
+
+  if (letter == 'q') {
+    cli->quiet = true;
+    return 0;
+  }
+  if (letter == 'v') {
+    cli->verbose = true;
+    return 0;
+  }
+  if (strchr (c->options, letter) == NULL)
+    return -1;
+  switch (letter) {
+  case 'o': cli->override[cli->n_override++] = value; break;
+  case 'r': cli->resume = true; break;
+  case 'O': cli->output = value; break;
+  case 't': cli->threads = value; break;
+  case 'b': cli->backend = value; break;
+  case 'm': cli->model = value; break;
+  case 'j': cli->json = true; break;
+  case 'n':
+    cli->limit = strtol (value, &end, 10);
+    if (*value == 0 || *end != 0 || cli->limit < 1) {
+      qk_cli_usage (cli, "--batches is '%s', expected a positive number",
+                    value);
+      return -2;
+    }
+    break;
+  }
   return 0;
+}
+
+static int
+parse (struct qk_cli *cli, const struct qk_command *c, int argc, char **argv)
+{
+  struct option longs[N_OPTION_ROWS + 4];
+  size_t i;
+  int letter, r;
+
+  for (i = 0; i < N_OPTION_ROWS; i++)
+    longs[i] = (struct option) { option_rows[i].name,
+                                 option_rows[i].argument != NULL, NULL,
+                                 option_rows[i].letter };
+  longs[i++] = (struct option) { "quiet", 0, NULL, 'q' };
+  longs[i++] = (struct option) { "verbose", 0, NULL, 'v' };
+  longs[i++] = (struct option) { "help", 0, NULL, 'h' };
+  longs[i] = (struct option) { NULL, 0, NULL, 0 };
+  optind = 1;
+  opterr = 0;
+  while ((letter = getopt_long (argc, argv, "o:qvh", longs, NULL)) != -1) {
+    if (letter == 'h') {
+      print_help (c);
+      return 1;
+    }
+    if (letter == '?') {
+      qk_cli_usage (cli, "option '%s' is unknown or lacks its argument",
+                    argv[optind - 1]);
+      return -1;
+    }
+    if ((r = take_option (cli, c, letter, optarg)) == -1) {
+      qk_cli_usage (cli, "option '%s' is not one of this command",
+                    argv[optind - 1]);
+      return -1;
+    }
+    if (r < 0)
+      return -1;
+  }
+  cli->arg = argv + optind;
+  cli->n_args = argc - optind;
+  return 0;
+}
+
+static int
+run_command (const struct qk_command *c, int argc, char **argv)
+{
+  struct sigaction sa;
+  struct qk_cli cli;
+  int r = QK_EXIT_FAILURE, p;
+
+  memset (&cli, 0, sizeof cli);
+  cli.command = c->name;
+  cli.override = calloc ((size_t) argc + 1, sizeof *cli.override);
+  cli.ctx = qk_context_new ();
+  if (cli.override == NULL || cli.ctx == NULL) {
+    fprintf (stderr, "qatkit: out of memory\n");
+    goto end;
+  }
+  if ((p = parse (&cli, c, argc, argv)) != 0) {
+    r = p < 0 ? QK_EXIT_USAGE : QK_EXIT_OK;
+    goto end;
+  }
+  cli.monitor.stop = &stop_wanted;
+  cli.monitor.progress = qk_progress_new (
+    stderr, cli.quiet ? QK_PROGRESS_QUIET : QK_PROGRESS_AUTO);
+  qk_context_set_log (cli.ctx, print_log, &cli,
+                      cli.verbose ? QK_LOG_DEBUG : QK_LOG_INFO);
+  memset (&sa, 0, sizeof sa);
+  sa.sa_handler = on_signal;
+  sigaction (SIGINT, &sa, NULL);
+  sigaction (SIGTERM, &sa, NULL);
+  signal (SIGPIPE, SIG_IGN);
+  signal (SIGXFSZ, SIG_IGN);
+  r = c->run (&cli);
+  if (fflush (stdout) != 0 || ferror (stdout)) {
+    fprintf (stderr, "qatkit: cannot write to standard output\n");
+    r = QK_EXIT_FAILURE;
+  }
+end:
+  qk_monitor_close (&cli.monitor);
+  qk_progress_free (cli.monitor.progress);
+  qk_context_free (cli.ctx);
+  free (cli.override);
+  return r;
+}
+
+int
+main (int argc, char **argv)
+{
+  struct qk_nearest near;
+  char hint[QK_HINT_SIZE];
+  size_t i;
+
+  if (argc < 2) {
+    print_usage (stderr);
+    return QK_EXIT_USAGE;
+  }
+  if (strcmp (argv[1], "--help") == 0 || strcmp (argv[1], "-h") == 0
+      || strcmp (argv[1], "help") == 0) {
+    print_usage (stdout);
+    return QK_EXIT_OK;
+  }
+  if (strcmp (argv[1], "--version") == 0) {
+    printf ("%s (plugin ABI %d)\n", PACKAGE_STRING, QK_ABI_MAJOR);
+    return QK_EXIT_OK;
+  }
+  qk_nearest_init (&near, argv[1]);
+  for (i = 0; i < N_COMMANDS; i++) {
+    if (strcmp (argv[1], commands[i].name) == 0)
+      return run_command (&commands[i], argc - 1, argv + 1);
+    qk_nearest_offer (&near, commands[i].name);
+  }
+  fprintf (stderr, "qatkit: unknown command '%s'%s\n", argv[1],
+           qk_nearest_hint (&near, hint));
+  return QK_EXIT_USAGE;
 }

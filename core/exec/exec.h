@@ -30,6 +30,11 @@ int qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
                  struct qk_exec **out);
 void qk_exec_free (struct qk_exec *ex); /* accepts NULL */
 
+/* Check that pictures of this kind, with CLASSES classes, fit the network:
+ * -EINVAL naming both. */
+int qk_exec_check_data (const struct qk_exec *ex, int64_t height,
+                        int64_t width, int64_t channels, int classes);
+
 /* Bytes of the activation memory. */
 size_t qk_exec_memory (const struct qk_exec *ex);
 

@@ -82,6 +82,25 @@ qk_exec_free (struct qk_exec *ex)
   free (ex);
 }
 
+int
+qk_exec_check_data (const struct qk_exec *ex, int64_t height, int64_t width,
+                    int64_t channels, int classes)
+{
+  const struct qk_shape data = { 4, { 1, height, width, channels } };
+  const struct qk_shape *in = &ex->g->value[0].shape;
+  const struct qk_shape *out = &ex->g->value[ex->g->output].shape;
+  char a[80], b[80];
+
+  if (!qk_shape_equal (in, &data))
+    return qk_error (-EINVAL, "the dataset's pictures are %s, the network "
+                     "takes %s", qk_shape_print (&data, a, sizeof a),
+                     qk_shape_print (in, b, sizeof b));
+  if (qk_shape_count (out) != classes)
+    return qk_error (-EINVAL, "the dataset has %d classes, the network %lld",
+                     classes, (long long) qk_shape_count (out));
+  return 0;
+}
+
 size_t
 qk_exec_memory (const struct qk_exec *ex)
 {

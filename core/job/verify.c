@@ -151,6 +151,12 @@ qk_verify_run (struct qk_job *job, struct qk_graph *prepared,
   if ((r = qk_exec_new (prepared, &opt, &fake_ex)) < 0
       || (r = qk_exec_new (int8, &opt, &int8_ex)) < 0)
     goto end;
+  if ((r = qk_exec_check_data (fake_ex, data->info.height, data->info.width,
+                               data->info.channels, data->info.classes)) < 0
+      || (r = qk_exec_check_data (int8_ex, data->info.height,
+                                  data->info.width, data->info.channels,
+                                  data->info.classes)) < 0)
+    goto end;
   v->fallbacks = qk_exec_fallbacks (int8_ex, NULL);
   r = compare_all (v, fake_ex, int8_ex, data, limit, m, label);
 end:

@@ -15,6 +15,32 @@ classes_of (const struct qk_batches *b)
   return qk_batches_info (b)->classes;
 }
 
+/* The dataset must fit the network. */
+static int
+check_data (const struct qk_exec *ex, const struct qk_batches *b)
+{
+  const struct qk_dataset_info *i = qk_batches_info (b);
+
+  return qk_exec_check_data (ex, i->height, i->width, i->channels,
+                             i->classes);
+}
+
+/* A label is an index from here on. */
+static int
+check_labels (const struct qk_batch *batch, int classes)
+{
+  int64_t i;
+
+  for (i = 0; i < batch->n; i++)
+    if (batch->labels[i] < 0 || batch->labels[i] >= classes)
+      return qk_error (-EINVAL,
+                       "picture %lld of the dataset has label %d, expected 0 "
+                       "to %d",
+                       (long long) batch->indices[i], (int) batch->labels[i],
+                       classes - 1);
+  return 0;
+}
+
 static int64_t
 pictures (const struct qk_batches *b, int64_t limit, int64_t batch)
 {
@@ -34,13 +60,15 @@ qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b, int64_t limit,
   int r;
 
   memset (out, 0, sizeof *out);
-  if ((r = qk_batches_start (b, 0, 0)) < 0)
+  if ((r = check_data (ex, b)) < 0 || (r = qk_batches_start (b, 0, 0)) < 0)
     return r;
   memset (&batch, 0, sizeof batch);
   while ((limit == 0 || batch.index + 1 < limit || out->n == 0)
          && (r = qk_batches_next (b, &batch)) > 0) {
     if (out->n == 0)
       qk_progress_begin (m->progress, label, pictures (b, limit, batch.n));
+    if ((r = check_labels (&batch, classes_of (b))) < 0)
+      break;
     t = qk_seconds ();
     if ((r = qk_exec_forward (ex, batch.images, batch.n, 0, &logits)) < 0)
       break;
@@ -108,7 +136,8 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
   int64_t done = 0;
   int i, r;
 
-  if ((r = qk_batches_start (b, 0, 0)) < 0)
+  if ((r = check_data (float_ex, b)) < 0
+      || (r = qk_batches_start (b, 0, 0)) < 0)
     return r;
   qk_exec_set_hook (float_ex, collect_value, prepared);
   memset (&batch, 0, sizeof batch);
@@ -145,6 +174,8 @@ train_batch (struct qk_exec *ex, struct qk_optimize *o,
   double t = qk_seconds ();
   int r;
 
+  if ((r = check_labels (batch, classes)) < 0)
+    return r;
   qk_exec_set_step (ex, opt->seed, (uint64_t) o->t);
   r = qk_exec_forward (ex, batch->images, batch->n, opt->flags | QK_PASS_TRAIN,
                        &logits);
@@ -166,8 +197,10 @@ qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
   const int64_t first = pos->batch;
   struct qk_batch batch;
   bool begun = false;
-  int r = 0;
+  int r = check_data (ex, b);
 
+  if (r < 0)
+    return r;
   if (first < opt->batches
       && (r = qk_batches_start (b, pos->epoch, first)) < 0)
     return r;

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cli.h: what the subcommands of the program share. */
+#ifndef QK_CLI_H
+#define QK_CLI_H
+
+#include <qatkit/context.h>
+
+#include "job/run.h"
+
+#define QK_EXIT_OK 0
+#define QK_EXIT_FAILURE 1
+#define QK_EXIT_USAGE 2
+#define QK_EXIT_INTERRUPTED 130
+
+/* The options of a command line, and who follows the work. */
+struct qk_cli {
+  struct qk_context *ctx;
+  struct qk_monitor monitor;
+  const char *command;
+  bool quiet, json, resume, verbose;
+  const char *backend;    /* --backend */
+  const char *model;      /* --model */
+  const char *output;     /* --output */
+  const char *threads;    /* --threads */
+  const char *checkpoint; /* --checkpoint */
+  long limit;             /* --batches */
+  char **override;        /* -o */
+  int n_override;
+  char **arg; /* what is left */
+  int n_args;
+};
+
+struct qk_command {
+  const char *name;
+  const char *arguments;
+  const char *summary;
+  const char *help; /* further lines */
+  const char *options; /* letters of the options it takes, see main.c */
+  int (*run) (struct qk_cli *cli);
+};
+
+/* Print the sentence recorded last; returns the exit status for R. */
+int qk_cli_fail (struct qk_cli *cli, int r);
+
+/* Print a sentence about wrong usage; returns QK_EXIT_USAGE. */
+int qk_cli_usage (struct qk_cli *cli, const char *fmt, ...) QK_PRINTF (2, 3);
+
+/* Read NAME (found in the configuration folders when it has no '/'), apply
+ * the overrides.  NAME NULL: the default story. */
+int qk_cli_ini (struct qk_cli *cli, const char *name, struct qk_ini **out);
+
+/* The same from the text a checkpoint or model carries. */
+int qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
+                     struct qk_ini **out);
+
+/* The table of results on stdout, or JSON. */
+int qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run);
+
+/* TEXT as a JSON string on stdout. */
+void qk_cli_json_string (const char *text);
+
+int qk_cmd_run (struct qk_cli *cli);
+int qk_cmd_train (struct qk_cli *cli);
+int qk_cmd_ptq (struct qk_cli *cli);
+int qk_cmd_qat (struct qk_cli *cli);
+int qk_cmd_compare (struct qk_cli *cli);
+int qk_cmd_eval (struct qk_cli *cli);
+int qk_cmd_predict (struct qk_cli *cli);
+int qk_cmd_verify (struct qk_cli *cli);
+int qk_cmd_inspect (struct qk_cli *cli);
+int qk_cmd_plugins (struct qk_cli *cli);
+int qk_cmd_export (struct qk_cli *cli);
+
+#endif /* QK_CLI_H */

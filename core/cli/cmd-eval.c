@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-eval.c: eval, predict, export: what uses a network or its pictures. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "model/modelfile.h"
+#include "report/table.h"
+
+static bool
+ends_with (const char *s, const char *end)
+{
+  const size_t n = strlen (s), m = strlen (end);
+
+  return n >= m && strcmp (s + n - m, end) == 0;
+}
+
+/* ---- eval -------------------------------------------------------------------- */
+
+/* The network to evaluate: an int8 model with the job it carries, or the
+ * float network of a configuration. */
+static int
+open_network (struct qk_cli *cli, const char *file, struct qk_job **job,
+              struct qk_model **model)
+{
+  struct qk_ini *ini;
+  int r;
+
+  *model = NULL;
+  if (ends_with (file, ".ini")) {
+    if ((r = qk_cli_ini (cli, file, &ini)) < 0)
+      return r;
+    return qk_job_new (cli->ctx, ini, job);
+  }
+  if ((r = qk_model_load (cli->ctx, file, model)) < 0)
+    return r;
+  if ((r = qk_cli_ini_text (cli, (*model)->config, file, &ini)) < 0)
+    return r;
+  return qk_job_new (cli->ctx, ini, job);
+}
+
+/* Float networks are evaluated fused, and every key must be known. */
+static int
+float_network (struct qk_run *run, struct qk_graph **out)
+{
+  struct qk_graph *g = NULL, *p = NULL;
+  int r;
+
+  if ((r = qk_job_build (run->job, &run->eval->info, true, &g)) < 0)
+    return r;
+  if ((r = qk_job_prepare (run->job, g, true, &p)) == 0)
+    r = qk_job_finish (run->job);
+  if (r == 0)
+    r = qk_pass_fuse (g, out);
+  qk_graph_free (p);
+  qk_graph_free (g);
+  return r;
+}
+
+int
+qk_cmd_eval (struct qk_cli *cli)
+{
+  struct qk_graph *g = NULL;
+  struct qk_model *model = NULL;
+  struct qk_job *job = NULL;
+  struct qk_run run;
+  enum qk_row row;
+  int r;
+
+  if (cli->n_args != 1)
+    return qk_cli_usage (cli, "one configuration or model expected, got %d",
+                         cli->n_args);
+  memset (&run, 0, sizeof run);
+  run.best_epoch = -1;
+  run.m = &cli->monitor;
+  if ((r = open_network (cli, cli->arg[0], &job, &model)) < 0)
+    goto end;
+  run.job = job;
+  if ((r = qk_data_open (job, QK_DATA_EVAL, &run.eval)) < 0)
+    goto end;
+  if (model == NULL && (r = float_network (&run, &g)) < 0)
+    goto end;
+  row = model != NULL ? QK_ROW_INT8 : QK_ROW_FLOAT;
+  r = qk_run_evaluate (&run, model != NULL ? model->graph : g,
+                       model != NULL ? "int8" : "float", &run.result[row]);
+  if (r == 0) {
+    run.output = cli->arg[0];
+    r = qk_cli_print_results (cli, &run);
+  }
+end:
+  r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+  qk_data_close (run.eval);
+  qk_graph_free (g);
+  qk_model_free (model);
+  qk_job_free (job);
+  return r;
+}
+
+/* ---- predict ------------------------------------------------------------------ */
+
+/* The dataset plugin a model was made with, for reading single files. */
+struct reader {
+  const struct qk_dataset_class *cls;
+  void *self, *worker;
+  struct qk_dataset_info info;
+};
+
+static int
+open_reader (struct qk_job *job, struct reader *rd)
+{
+  struct qk_dataset_request req;
+  int r;
+
+  memset (&req, 0, sizeof req);
+  req.ctx = job->ctx;
+  rd->cls = job->dataset_class;
+  if (rd->cls->read_file == NULL)
+    return qk_error (-ENOTSUP, "dataset '%s' cannot read single pictures",
+                     rd->cls->cls.name);
+  if ((r = rd->cls->open (job->dataset_cfg, &req, &rd->self)) < 0
+      || (r = rd->cls->info (rd->self, &rd->info)) < 0)
+    return r;
+  if (rd->cls->worker_new != NULL)
+    return rd->cls->worker_new (rd->self, &rd->worker);
+  return 0;
+}
+
+static void
+close_reader (struct reader *rd)
+{
+  if (rd->worker != NULL && rd->cls->worker_free != NULL)
+    rd->cls->worker_free (rd->worker);
+  if (rd->self != NULL)
+    rd->cls->close (rd->self);
+}
+
+static const char *
+class_name (const struct qk_model *m, int i)
+{
+  return i < m->classes ? m->class_names[i] : "?";
+}
+
+static int
+print_prediction (struct qk_cli *cli, const struct qk_model *m,
+                  const char *file, const float *logits, int n)
+{
+  float *p = malloc ((size_t) n * sizeof *p);
+  const int k = n < 5 ? n : 5;
+  int best[5], i;
+
+  if (p == NULL)
+    return qk_error (-ENOMEM, "predict: out of memory");
+  qk_softmax (logits, n, p);
+  qk_top_k (logits, n, k, best);
+  if (cli->json) {
+    printf ("{\"file\":");
+    qk_cli_json_string (file);
+    printf (",\"classes\":[");
+    for (i = 0; i < k; i++) {
+      printf ("%s{\"class\":", i ? "," : "");
+      qk_cli_json_string (class_name (m, best[i]));
+      printf (",\"probability\":%.9g}", (double) p[best[i]]);
+    }
+    printf ("]}\n");
+  } else {
+    printf ("%s\n", file);
+    for (i = 0; i < k; i++)
+      printf ("  %6.2f %%  %s\n", 100.0 * (double) p[best[i]],
+              class_name (m, best[i]));
+  }
+  free (p);
+  return 0;
+}
+
+int
+qk_cmd_predict (struct qk_cli *cli)
+{
+  struct qk_exec_options opt;
+  struct qk_model *model = NULL;
+  struct qk_job *job = NULL;
+  struct qk_exec *ex = NULL;
+  struct reader rd;
+  float *image = NULL;
+  const float *logits;
+  int i, r, status = QK_EXIT_OK;
+
+  if (cli->n_args < 2)
+    return qk_cli_usage (cli, "a model and at least one picture expected");
+  memset (&rd, 0, sizeof rd);
+  if (ends_with (cli->arg[0], ".ini"))
+    return qk_cli_usage (cli, "'%s' is a configuration, expected an int8 "
+                         "model", cli->arg[0]);
+  if ((r = open_network (cli, cli->arg[0], &job, &model)) < 0
+      || (r = open_reader (job, &rd)) < 0)
+    goto end;
+  qk_job_exec_options (job, 1, false, &opt);
+  if ((r = qk_exec_new (model->graph, &opt, &ex)) < 0
+      || (r = qk_exec_check_data (ex, rd.info.height, rd.info.width,
+                                  rd.info.channels, model->classes)) < 0)
+    goto end;
+  image = qk_alloc (sizeof (float) * (size_t) (rd.info.height * rd.info.width
+                                               * rd.info.channels));
+  if (image == NULL) {
+    r = qk_error (-ENOMEM, "predict: out of memory");
+    goto end;
+  }
+  for (i = 1; i < cli->n_args && r >= 0; i++) {
+    r = rd.cls->read_file (rd.self, rd.worker, cli->arg[i], image);
+    if (r < 0) { /* name it and go on with the others */
+      status = qk_cli_fail (cli, r);
+      r = 0;
+      continue;
+    }
+    if ((r = qk_exec_forward (ex, image, 1, 0, &logits)) == 0)
+      r = print_prediction (cli, model, cli->arg[i], logits, model->classes);
+  }
+end:
+  if (r < 0)
+    status = qk_cli_fail (cli, r);
+  qk_free (image);
+  qk_exec_free (ex);
+  close_reader (&rd);
+  qk_model_free (model);
+  qk_job_free (job);
+  return status;
+}
+
+/* ---- export ------------------------------------------------------------------- */
+
+int
+qk_cmd_export (struct qk_cli *cli)
+{
+  static const enum qk_data_use uses[] = { QK_DATA_CALIBRATE, QK_DATA_EVAL };
+  struct qk_ini *ini;
+  struct qk_job *job = NULL;
+  struct qk_data *d;
+  int i, r;
+
+  if (cli->n_args != 2)
+    return qk_cli_usage (cli, "a configuration and a folder expected");
+  if ((r = qk_cli_ini (cli, cli->arg[0], &ini)) < 0
+      || (r = qk_job_new (cli->ctx, ini, &job)) < 0)
+    return qk_cli_fail (cli, r);
+  for (i = 0; i < 2 && r >= 0; i++) {
+    if ((r = qk_data_open (job, uses[i], &d)) < 0)
+      break;
+    r = d->cls->export_jpeg == NULL
+          ? qk_error (-ENOTSUP, "dataset '%s' cannot be exported",
+                      d->cls->cls.name)
+          : d->cls->export_jpeg (d->self, cli->arg[1]);
+    qk_data_close (d);
+  }
+  r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+  qk_job_free (job);
+  return r;
+}

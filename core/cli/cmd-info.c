@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-info.c: inspect and plugins: what a file holds, what is installed. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <qatkit/backend.h>
+
+#include "cli/cli.h"
+#include "graph/op-priv.h"
+#include "model/modelfile.h"
+#include "report/table.h"
+
+/* ---- inspect ------------------------------------------------------------------ */
+
+static void
+print_grid (struct qk_table *t, const struct qk_value *v)
+{
+  if (!v->on_grid) {
+    qk_table_cell (t, "float");
+    qk_table_cell (t, "-");
+    return;
+  }
+  qk_table_cell (t, "%.6g", (double) v->q.scale);
+  qk_table_cell (t, "%d", v->q.zero_point);
+}
+
+static int
+inspect_model (const struct qk_model *m)
+{
+  static const char *const titles[] = { "node", "op", "output", "weights",
+                                        "MMAC", "scale", "zero point" };
+  const struct qk_graph *g = m->graph;
+  struct qk_table *t;
+  char shape[80];
+  int i, r;
+
+  if ((r = qk_table_new (titles, 7, &t)) < 0)
+    return r;
+  qk_table_cell (t, "input");
+  qk_table_cell (t, "quantize");
+  qk_table_cell (t, "%s",
+                 qk_shape_print (&g->value[0].shape, shape, sizeof shape));
+  qk_table_cell (t, "-");
+  qk_table_cell (t, "-");
+  print_grid (t, &g->value[0]);
+  for (i = 0; i < g->n_nodes; i++) {
+    const struct qk_node *n = &g->node[i];
+    const struct qk_value *v = &g->value[n->out];
+    const int64_t weights = n->lowered ? qk_op_weight_count (&n->op) : 0;
+
+    qk_table_cell (t, "%s", n->name);
+    qk_table_cell (t, "%s", n->lowered ? qk_op_kind_name (n->op.kind)
+                                       : n->layer_name);
+    qk_table_cell (t, "%s", qk_shape_print (&v->shape, shape, sizeof shape));
+    if (weights > 0)
+      qk_table_cell (t, "%lld", (long long) weights);
+    else
+      qk_table_cell (t, "-");
+    if (n->traits.macs > 0)
+      qk_table_cell (t, "%.2f", (double) n->traits.macs / 1e6);
+    else
+      qk_table_cell (t, "-");
+    print_grid (t, v);
+  }
+  r = qk_table_print (t, stdout);
+  qk_table_free (t);
+  printf ("%d nodes, %d classes, %.2f MB, %.1f MMAC a picture\n", g->n_nodes,
+          m->classes, (double) qk_graph_bytes (g) / 1e6,
+          (double) qk_graph_macs (g) / 1e6);
+  return r;
+}
+
+static void
+inspect_json (const struct qk_model *m)
+{
+  const struct qk_graph *g = m->graph;
+  char shape[80];
+  int i;
+
+  printf ("{\"classes\":%d,\"bytes\":%lld,\"macs\":%lld,\"nodes\":[",
+          m->classes, (long long) qk_graph_bytes (g),
+          (long long) qk_graph_macs (g));
+  for (i = 0; i < g->n_nodes; i++) {
+    const struct qk_node *n = &g->node[i];
+    const struct qk_value *v = &g->value[n->out];
+
+    printf ("%s\n {\"name\":", i ? "," : "");
+    qk_cli_json_string (n->name);
+    printf (",\"op\":");
+    qk_cli_json_string (n->lowered ? qk_op_kind_name (n->op.kind)
+                                   : n->layer_name);
+    printf (",\"int8\":%s,\"output\":\"%s\",\"macs\":%lld",
+            n->lowered ? "true" : "false",
+            qk_shape_print (&v->shape, shape, sizeof shape),
+            (long long) n->traits.macs);
+    if (v->on_grid)
+      printf (",\"scale\":%.9g,\"zero_point\":%d", (double) v->q.scale,
+              v->q.zero_point);
+    printf ("}");
+  }
+  printf ("\n]}\n");
+}
+
+/* Any other tensor file: the list of its tensors. */
+static int
+inspect_tensors (struct qk_cli *cli, const char *path)
+{
+  static const char *const titles[] = { "tensor", "type", "shape" };
+  struct qk_tensorfile *f;
+  struct qk_format_entry e;
+  struct qk_table *t;
+  int64_t i, count = 0;
+  char shape[80];
+  int r;
+
+  if ((r = qk_tensorfile_open (cli->ctx, path, NULL, &f)) < 0)
+    return r;
+  if ((r = qk_table_new (titles, 3, &t)) < 0) {
+    qk_tensorfile_close (f);
+    return r;
+  }
+  for (i = 0; r == 0 && i < qk_tensorfile_count (f); i++) {
+    if ((r = qk_tensorfile_entry (f, i, &e)) < 0)
+      break;
+    qk_shape_print (&e.tensor.shape, shape, sizeof shape);
+    if (cli->json) {
+      printf ("{\"tensor\":");
+      qk_cli_json_string (e.name);
+      printf (",\"type\":\"%s\",\"shape\":\"%s\"}\n",
+              qk_dtype_name (e.tensor.dtype), shape);
+    }
+    qk_table_cell (t, "%s", e.name);
+    qk_table_cell (t, "%s", qk_dtype_name (e.tensor.dtype));
+    qk_table_cell (t, "%s", shape);
+    count += qk_shape_count (&e.tensor.shape);
+  }
+  if (r == 0 && !cli->json) {
+    r = qk_table_print (t, stdout);
+    printf ("%lld tensors, %lld numbers\n",
+            (long long) qk_tensorfile_count (f), (long long) count);
+  }
+  qk_table_free (t);
+  qk_tensorfile_close (f);
+  return r;
+}
+
+int
+qk_cmd_inspect (struct qk_cli *cli)
+{
+  struct qk_tensorfile *f;
+  struct qk_model *m = NULL;
+  bool model = false;
+  int r;
+
+  if (cli->n_args != 1)
+    return qk_cli_usage (cli, "one file expected, got %d", cli->n_args);
+  if ((r = qk_tensorfile_open (cli->ctx, cli->arg[0], NULL, &f)) < 0)
+    return qk_cli_fail (cli, r);
+  model = qk_tensorfile_metadata (f, "qatkit.model") != NULL;
+  qk_tensorfile_close (f);
+  if (!model)
+    r = inspect_tensors (cli, cli->arg[0]);
+  else if ((r = qk_model_load (cli->ctx, cli->arg[0], &m)) == 0) {
+    if (cli->json)
+      inspect_json (m);
+    else
+      r = inspect_model (m);
+  }
+  qk_model_free (m);
+  return r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+}
+
+/* ---- plugins ------------------------------------------------------------------- */
+
+static const char *
+type_name (enum qk_option_type type)
+{
+  static const char *const names[] = {
+    [QK_OPT_INT] = "integer", [QK_OPT_FLOAT] = "number",
+    [QK_OPT_BOOL] = "yes/no", [QK_OPT_STRING] = "text",
+    [QK_OPT_CHOICE] = "one of", [QK_OPT_PATH] = "path",
+    [QK_OPT_FLOATS] = "numbers",
+  };
+
+  return names[type];
+}
+
+static void
+print_options (const struct qk_option *o, bool json)
+{
+  const char *const *c;
+  bool first = true;
+
+  for (; o != NULL && o->name != NULL; o++) {
+    if (json) {
+      printf ("%s{\"name\":\"%s\",\"type\":\"%s\",\"help\":",
+              first ? "" : ",", o->name, type_name (o->type));
+      qk_cli_json_string (o->help ? o->help : "");
+      if (o->def != NULL) {
+        printf (",\"default\":");
+        qk_cli_json_string (o->def);
+      }
+      printf ("}");
+      first = false;
+      continue;
+    }
+    printf ("  %s = %s\n      %s", o->name,
+            o->def == NULL ? "(required)" : *o->def ? o->def : "\"\"",
+            type_name (o->type));
+    for (c = o->type == QK_OPT_CHOICE ? o->choices : NULL;
+         c != NULL && *c != NULL; c++)
+      printf (" %s", *c);
+    if (o->min < o->max && o->type != QK_OPT_CHOICE)
+      printf (" %.10g..%.10g", o->min, o->max);
+    printf ("; %s\n", o->help ? o->help : "");
+  }
+}
+
+static int
+show_class (struct qk_cli *cli, const struct qk_class *c)
+{
+  const char *path = NULL;
+  const struct qk_plugin *p = qk_context_plugin_of (cli->ctx, c, &path);
+  const char *level = NULL;
+  struct qk_backend_caps caps;
+
+  if (c->kind == QK_KIND_BACKEND) {
+    const struct qk_backend_class *b
+      = (const struct qk_backend_class *) (const void *) c;
+
+    memset (&caps, 0, sizeof caps);
+    level = b->probe (&caps) == 0 ? caps.cpu_level : qk_error_message ();
+  }
+  if (cli->json) {
+    printf ("{\"kind\":\"%s\",\"name\":\"%s\",\"description\":",
+            qk_kind_name (c->kind), c->name);
+    qk_cli_json_string (c->description);
+    printf (",\"version\":\"%s\",\"licence\":\"%s\",\"abi\":%d,\"file\":",
+            p->version, p->licence, p->abi_major);
+    qk_cli_json_string (path);
+    if (level != NULL) {
+      printf (",\"cpu_level\":");
+      qk_cli_json_string (level);
+    }
+    printf (",\"options\":[");
+    print_options (c->options, true);
+    printf ("]}\n");
+    return 0;
+  }
+  printf ("%s %s: %s\n", qk_kind_name (c->kind), c->name, c->description);
+  printf ("file=%s\nversion=%s\nlicence=%s\nabi=%d\n", path, p->version,
+          p->licence, p->abi_major);
+  if (level != NULL)
+    printf ("cpu_level=%s\n", level);
+  if (c->options != NULL && c->options->name != NULL)
+    printf ("options:\n");
+  print_options (c->options, false);
+  return 0;
+}
+
+/* "kind/name" or a name that may exist in several kinds. */
+static int
+show_named (struct qk_cli *cli, const char *name)
+{
+  const char *slash = strchr (name, '/');
+  const struct qk_class *c;
+  int kind, r = -ENOENT, found = 0;
+
+  if (slash != NULL && (name[0] == '/' || name[0] == '.'))
+    return qk_error (-EINVAL, "'%s' is a path; name a plugin or KIND/NAME",
+                     name);
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_COMM; kind++) {
+    const char *folder = qk_kind_folder ((enum qk_kind) kind);
+    const char *single = qk_kind_name ((enum qk_kind) kind);
+    const size_t n = slash ? (size_t) (slash - name) : 0;
+    char **list;
+    int i;
+
+    if (slash != NULL
+        && !(strlen (folder) == n && strncmp (folder, name, n) == 0)
+        && !(strlen (single) == n && strncmp (single, name, n) == 0))
+      continue;
+    if ((r = qk_context_list (cli->ctx, (enum qk_kind) kind, &list)) < 0)
+      return r;
+    for (i = 0; list[i] != NULL; i++)
+      if (strcmp (list[i], slash ? slash + 1 : name) == 0) {
+        r = qk_context_class (cli->ctx, (enum qk_kind) kind, list[i], &c);
+        if (r < 0)
+          break;
+        if (found++ > 0 && !cli->json)
+          printf ("\n");
+        show_class (cli, c);
+      }
+    qk_names_free (list);
+    if (r < 0)
+      return r;
+  }
+  return found > 0 ? 0
+                   : qk_error (-ENOENT, "no plugin '%s' is installed; "
+                               "'qatkit plugins' lists all", name);
+}
+
+static int
+list_all (struct qk_cli *cli)
+{
+  const struct qk_class *c;
+  int kind, r;
+
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_COMM; kind++) {
+    char **list;
+    int i;
+
+    if ((r = qk_context_list (cli->ctx, (enum qk_kind) kind, &list)) < 0)
+      return r;
+    for (i = 0; list[i] != NULL; i++) {
+      if (i == 0 && !cli->json)
+        printf ("%s\n", qk_kind_folder ((enum qk_kind) kind));
+      r = qk_context_class (cli->ctx, (enum qk_kind) kind, list[i], &c);
+      if (r < 0)
+        printf ("  %-22s cannot be loaded: %s\n", list[i],
+                qk_error_message ());
+      else if (cli->json)
+        show_class (cli, c);
+      else
+        printf ("  %-22s %s\n", list[i], c->description);
+    }
+    qk_names_free (list);
+  }
+  return 0;
+}
+
+int
+qk_cmd_plugins (struct qk_cli *cli)
+{
+  int r;
+
+  if (cli->n_args > 1)
+    return qk_cli_usage (cli, "at most one name expected, got %d",
+                         cli->n_args);
+  r = cli->n_args == 0 ? list_all (cli) : show_named (cli, cli->arg[0]);
+  return r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-run.c: run, train, ptq, qat, compare: what trains and quantizes. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "report/table.h"
+
+static int
+make_job (struct qk_cli *cli, struct qk_job **out)
+{
+  struct qk_ini *ini;
+  int r;
+
+  if ((r = qk_cli_ini (cli, cli->n_args > 0 ? cli->arg[0] : NULL, &ini)) < 0)
+    return r;
+  return qk_job_new (cli->ctx, ini, out);
+}
+
+static int
+check_args (struct qk_cli *cli, int min)
+{
+  if (cli->n_args < min)
+    return qk_cli_usage (cli, "no configuration file given");
+  if (cli->n_args > 1)
+    return qk_cli_usage (cli, "one configuration file expected, '%s' is left "
+                         "over", cli->arg[1]);
+  return QK_EXIT_OK;
+}
+
+/* Make a run, do PARTS, print the table. */
+static int
+go (struct qk_cli *cli, unsigned parts)
+{
+  struct qk_job *job = NULL;
+  struct qk_run *run = NULL;
+  int r;
+
+  if ((r = make_job (cli, &job)) < 0)
+    return qk_cli_fail (cli, r);
+  if ((parts & QK_PART_PTQ) && (parts & QK_PART_QAT)
+      && !qk_config_bool (job->ptq, "enabled"))
+    parts &= ~(unsigned) QK_PART_PTQ;
+  r = qk_run_new (job, &cli->monitor, cli->resume, &run);
+  if (r == 0)
+    r = qk_run_go (run, parts);
+  if (r == 0)
+    r = qk_cli_print_results (cli, run);
+  r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+  qk_run_free (run);
+  qk_job_free (job);
+  return r;
+}
+
+int
+qk_cmd_run (struct qk_cli *cli)
+{
+  const int r = check_args (cli, 0);
+
+  return r ? r : go (cli, QK_PART_TRAIN | QK_PART_PTQ | QK_PART_QAT);
+}
+
+int
+qk_cmd_train (struct qk_cli *cli)
+{
+  const int r = check_args (cli, 1);
+
+  return r ? r : go (cli, QK_PART_TRAIN);
+}
+
+int
+qk_cmd_ptq (struct qk_cli *cli)
+{
+  const int r = check_args (cli, 1);
+
+  return r ? r : go (cli, QK_PART_PTQ);
+}
+
+int
+qk_cmd_qat (struct qk_cli *cli)
+{
+  const int r = check_args (cli, 1);
+
+  return r ? r : go (cli, QK_PART_QAT);
+}
+
+/* ---- compare --------------------------------------------------------------- */
+
+/* One row of the comparison: PTQ with some keys changed. */
+struct variant {
+  const char *name;
+  const char *set[4][3]; /* section, key, value */
+};
+
+static const struct variant variants[] = {
+  { "PTQ per tensor, minmax",
+    { { "qconfig", "weight.per_channel", "no" },
+      { "ptq", "activation.observer", "minmax" } } },
+  { "PTQ per tensor", { { "qconfig", "weight.per_channel", "no" } } },
+  { "PTQ per channel, minmax",
+    { { "qconfig", "weight.per_channel", "yes" },
+      { "ptq", "activation.observer", "minmax" } } },
+  { "PTQ per channel", { { "qconfig", "weight.per_channel", "yes" } } },
+};
+#define N_VARIANTS (sizeof variants / sizeof *variants)
+
+static int
+variant_job (struct qk_cli *cli, const struct variant *v,
+             struct qk_job **out)
+{
+  struct qk_ini *ini;
+  int i, r;
+
+  if ((r = qk_cli_ini (cli, cli->arg[0], &ini)) < 0)
+    return r;
+  for (i = 0; i < 4 && v->set[i][0] != NULL; i++)
+    if ((r = qk_ini_set (ini, v->set[i][0], v->set[i][1], v->set[i][2],
+                         "compare")) < 0) {
+      qk_ini_free (ini);
+      return r;
+    }
+  return qk_job_new (cli->ctx, ini, out);
+}
+
+/* Accuracy after PTQ of the float network G as variant V wants it. */
+static int
+try_variant (struct qk_cli *cli, const struct variant *v, struct qk_run *run,
+             const struct qk_graph *g, struct qk_result *out)
+{
+  struct qk_job *const own = run->job;
+  struct qk_job *job;
+  struct qk_graph *int8 = NULL;
+  int r;
+
+  if ((r = variant_job (cli, v, &job)) < 0)
+    return r;
+  run->job = job;
+  r = qk_run_ptq (run, g, &int8);
+  if (r == 0)
+    r = qk_run_evaluate (run, int8, v->name, out);
+  run->job = own;
+  qk_graph_free (int8);
+  qk_job_free (job);
+  return r;
+}
+
+struct named_result {
+  const char *name;
+  const struct qk_result *result;
+};
+
+static int
+print_rows (struct qk_cli *cli, const struct named_result *row, int n)
+{
+  static const char *const titles[]
+    = { "network", "top-1 %", "top-5 %", "size MB", "pictures/s" };
+  struct qk_table *t;
+  int i, r;
+
+  if (cli->json) {
+    printf ("[");
+    for (i = 0; i < n; i++) {
+      const struct qk_metrics *m = &row[i].result->metrics;
+
+      printf ("%s\n {\"network\":", i ? "," : "");
+      qk_cli_json_string (row[i].name);
+      printf (",\"top1\":%.9g,\"top5\":%.9g,\"ties1\":%lld,\"ties5\":%lld,"
+              "\"loss\":%.9g,\"pictures\":%lld,\"bytes\":%lld,"
+              "\"pictures_per_second\":%.4g}",
+              qk_metrics_top1 (m), qk_metrics_top5 (m), (long long) m->ties1,
+              (long long) m->ties5, qk_metrics_loss (m), (long long) m->n,
+              (long long) row[i].result->bytes, qk_metrics_speed (m));
+    }
+    printf ("\n]\n");
+    return 0;
+  }
+  if ((r = qk_table_new (titles, 5, &t)) < 0)
+    return r;
+  for (i = 0; i < n; i++) {
+    const struct qk_metrics *m = &row[i].result->metrics;
+
+    qk_table_cell (t, "%s", row[i].name);
+    qk_table_cell (t, "%.2f", 100 * qk_metrics_top1 (m));
+    qk_table_cell (t, "%.2f", 100 * qk_metrics_top5 (m));
+    qk_table_cell (t, "%.2f", (double) row[i].result->bytes / 1e6);
+    if (m->seconds > 0)
+      qk_table_cell (t, "%.0f", qk_metrics_speed (m));
+    else
+      qk_table_cell (t, "-");
+  }
+  r = qk_table_print (t, stdout);
+  qk_table_free (t);
+  return r;
+}
+
+static void
+print_notes (const struct qk_run *run)
+{
+  int i;
+
+  for (i = 0; i < QK_ROWS; i++) {
+    const struct qk_metrics *m = &run->result[i].metrics;
+
+    if (run->result[i].valid && m->ties1 + m->ties5 > 0)
+      printf ("%s: %lld pictures tie for the best class, %lld at the border "
+              "of the top 5\n",
+              qk_row_name ((enum qk_row) i), (long long) m->ties1,
+              (long long) m->ties5);
+  }
+  if (run->best_epoch >= 0)
+    printf ("QAT: best int8 network after epoch %lld\n",
+            (long long) run->best_epoch + 1);
+  printf ("files in %s\n", run->output);
+}
+
+int
+qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run)
+{
+  struct named_result row[QK_ROWS];
+  int i, n = 0, r;
+
+  for (i = 0; i < QK_ROWS; i++)
+    if (run->result[i].valid) {
+      row[n].name = qk_row_name ((enum qk_row) i);
+      row[n++].result = &run->result[i];
+    }
+  if ((r = print_rows (cli, row, n)) == 0 && !cli->json)
+    print_notes (run);
+  return r;
+}
+
+int
+qk_cmd_compare (struct qk_cli *cli)
+{
+  struct qk_result result[N_VARIANTS];
+  struct named_result row[N_VARIANTS + 3];
+  struct qk_graph *float_g = NULL;
+  struct qk_job *job = NULL;
+  struct qk_run *run = NULL;
+  size_t i;
+  int n = 0, r;
+
+  if ((r = check_args (cli, 1)) != 0)
+    return r;
+  if ((r = make_job (cli, &job)) < 0)
+    return qk_cli_fail (cli, r);
+  if ((r = qk_run_new (job, &cli->monitor, false, &run)) < 0
+      || (r = qk_run_go (run, QK_PART_TRAIN)) < 0
+      || (r = qk_graph_copy (run->g, false, &float_g)) < 0)
+    goto end;
+  row[n].name = "float";
+  row[n++].result = &run->result[QK_ROW_FLOAT];
+  for (i = 0; i < N_VARIANTS; i++) {
+    r = try_variant (cli, &variants[i], run, float_g, &result[i]);
+    if (r < 0)
+      goto end;
+    row[n].name = variants[i].name;
+    row[n++].result = &result[i];
+  }
+  if ((r = qk_run_go (run, QK_PART_QAT)) < 0)
+    goto end;
+  for (i = QK_ROW_QAT; i < QK_ROWS; i++)
+    if (run->result[i].valid) {
+      row[n].name = qk_row_name ((enum qk_row) i);
+      row[n++].result = &run->result[i];
+    }
+  if ((r = print_rows (cli, row, n)) == 0 && !cli->json)
+    print_notes (run);
+end:
+  r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+  qk_graph_free (float_g);
+  qk_run_free (run);
+  qk_job_free (job);
+  return r;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-verify.c: the proof that what was trained is what is deployed. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/cli.h"
+#include "job/verify.h"
+#include "model/modelfile.h"
+#include "report/table.h"
+
+/* What is verified. */
+struct subject {
+  char *checkpoint, *model; /* paths; model may be NULL */
+  struct qk_checkpoint *c;
+  struct qk_run run; /* job, eval and g only */
+  struct qk_graph *int8;
+  struct qk_model *file;
+};
+
+static int
+find_files (struct qk_cli *cli, struct subject *s)
+{
+  const char *arg = cli->arg[0];
+  struct stat st;
+  int r = 0;
+
+  if (stat (arg, &st) < 0)
+    return qk_error (-errno, "cannot find '%s': %s", arg, strerror (errno));
+  if (S_ISDIR (st.st_mode)) {
+    r = asprintf (&s->checkpoint, "%s/best.safetensors", arg);
+    if (r >= 0 && cli->model == NULL)
+      r = asprintf (&s->model, "%s/model-int8.safetensors", arg);
+  } else if ((s->checkpoint = strdup (arg)) == NULL)
+    r = -1;
+  if (cli->model != NULL && (s->model = strdup (cli->model)) == NULL)
+    r = -1;
+  return r < 0 ? qk_error (-ENOMEM, "verify: out of memory") : 0;
+}
+
+/* Both networks and the pictures. */
+static int
+open_subject (struct qk_cli *cli, struct subject *s)
+{
+  struct qk_graph *g = NULL;
+  struct qk_ini *ini;
+  int r;
+
+  if ((r = find_files (cli, s)) < 0
+      || (r = qk_checkpoint_open (cli->ctx, s->checkpoint, &s->c)) < 0
+      || (r = qk_cli_ini_text (cli, qk_checkpoint_text (s->c, "qatkit.config"),
+                               s->checkpoint, &ini)) < 0
+      || (r = qk_job_new (cli->ctx, ini, &s->run.job)) < 0
+      || (r = qk_data_open (s->run.job, QK_DATA_EVAL, &s->run.eval)) < 0
+      || (r = qk_job_build (s->run.job, &s->run.eval->info, false, &g)) < 0)
+    return r;
+  r = qk_job_prepare (s->run.job, g, false, &s->run.g);
+  qk_graph_free (g);
+  if (r < 0 || (r = qk_run_restore (&s->run, s->c, true)) < 0)
+    return r;
+  if (s->model == NULL)
+    return qk_pass_convert (s->run.g, &s->int8);
+  return qk_model_load (cli->ctx, s->model, &s->file);
+}
+
+static void
+close_subject (struct subject *s)
+{
+  qk_checkpoint_close (s->c);
+  qk_graph_free (s->run.g);
+  qk_graph_free (s->int8);
+  qk_model_free (s->file);
+  qk_data_close (s->run.eval);
+  qk_job_free (s->run.job);
+  free (s->checkpoint);
+  free (s->model);
+}
+
+static void
+print_json (const char *backend, const struct qk_verify *v)
+{
+  int i;
+
+  printf ("{\"backend\":");
+  qk_cli_json_string (backend);
+  printf (",\"pictures\":%lld,\"bytes\":%lld,\"differing\":%lld,\"nodes\":[",
+          (long long) v->pictures, (long long) v->bytes,
+          (long long) v->differing);
+  for (i = 0; i < v->n; i++) {
+    printf ("%s{\"name\":", i ? "," : "");
+    qk_cli_json_string (v->node[i].name);
+    printf (",\"bytes\":%lld,\"differing\":%lld}",
+            (long long) v->node[i].bytes, (long long) v->node[i].differing);
+  }
+  printf ("]}\n");
+}
+
+static int
+print_table (struct qk_cli *cli, const char *backend,
+             const struct qk_verify *v)
+{
+  static const char *const titles[]
+    = { "node", "layer", "as", "bytes", "differing" };
+  struct qk_table *t;
+  int i, r;
+
+  if ((r = qk_table_new (titles, 5, &t)) < 0)
+    return r;
+  for (i = 0; i < v->n; i++) {
+    if (cli->quiet && v->node[i].differing == 0)
+      continue;
+    qk_table_cell (t, "%s", v->node[i].name);
+    qk_table_cell (t, "%s", v->node[i].layer);
+    qk_table_cell (t, "%s", v->node[i].int8 ? "int8" : "float");
+    qk_table_cell (t, "%lld", (long long) v->node[i].bytes);
+    qk_table_cell (t, "%lld", (long long) v->node[i].differing);
+  }
+  if (!cli->quiet || v->differing > 0)
+    r = qk_table_print (t, stdout);
+  qk_table_free (t);
+  printf ("%s: %lld differing bytes of %lld, %d nodes, %lld pictures: %s\n",
+          backend, (long long) v->differing, (long long) v->bytes, v->n,
+          (long long) v->pictures,
+          v->differing == 0 ? "what was trained is what is deployed"
+                            : "NOT the same network");
+  return r;
+}
+
+static int
+verify_backend (struct qk_cli *cli, struct subject *s, const char *backend,
+                bool *equal)
+{
+  struct qk_verify *v;
+  int r;
+
+  r = qk_verify_run (s->run.job, s->run.g,
+                     s->file != NULL ? s->file->graph : s->int8, backend,
+                     s->run.eval, cli->limit, &cli->monitor, &v);
+  if (r < 0)
+    return qk_error_prefix (r, "backend '%s': ", backend);
+  *equal = *equal && v->differing == 0;
+  if (cli->json)
+    print_json (backend, v);
+  else
+    r = print_table (cli, backend, v);
+  qk_verify_free (v);
+  return r;
+}
+
+int
+qk_cmd_verify (struct qk_cli *cli)
+{
+  struct subject s;
+  char *list = NULL, *name, *save = NULL;
+  bool equal = true;
+  int r;
+
+  if (cli->n_args != 1)
+    return qk_cli_usage (cli, "one folder or checkpoint expected, got %d",
+                         cli->n_args);
+  memset (&s, 0, sizeof s);
+  s.run.m = &cli->monitor;
+  if ((r = open_subject (cli, &s)) < 0)
+    goto end;
+  list = strdup (cli->backend != NULL
+                   ? cli->backend
+                   : qk_config_string (s.run.job->qat, "backend"));
+  if (list == NULL)
+    r = qk_error (-ENOMEM, "verify: out of memory");
+  for (name = list ? strtok_r (list, ",", &save) : NULL;
+       r >= 0 && name != NULL; name = strtok_r (NULL, ",", &save))
+    r = verify_backend (cli, &s, name, &equal);
+end:
+  r = r < 0 ? qk_cli_fail (cli, r) : equal ? QK_EXIT_OK : QK_EXIT_FAILURE;
+  free (list);
+  close_subject (&s);
+  return r;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* config.c: finding the configuration and applying the options to it. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+#define DEFAULT_STORY "shapes-mobilenet_v2.ini"
+
+/* NAME itself, or NAME in $QATKIT_CONFIG_PATH or the installed folder. */
+static int
+find_config (const char *name, char **out)
+{
+  const char *folder = getenv ("QATKIT_CONFIG_PATH");
+  char *path;
+
+  if (folder == NULL || *folder == 0)
+    folder = QK_CONFIGDIR;
+  if (name != NULL && (strchr (name, '/') != NULL || access (name, F_OK) == 0))
+    path = strdup (name);
+  else if (asprintf (&path, "%s/%s", folder, name ? name : DEFAULT_STORY) < 0)
+    path = NULL;
+  if (path == NULL)
+    return qk_error (-ENOMEM, "out of memory");
+  if (access (path, R_OK) < 0) {
+    const int e = -errno;
+
+    if (name != NULL && strchr (name, '/') == NULL)
+      qk_error (e, "cannot read configuration '%s', neither here nor in '%s': "
+                "%s", name, folder, strerror (-e));
+    else
+      qk_error (e, "cannot read configuration '%s': %s", path, strerror (-e));
+    free (path);
+    return e;
+  }
+  *out = path;
+  return 0;
+}
+
+static int
+apply_options (struct qk_cli *cli, struct qk_ini *ini)
+{
+  char batches[32];
+  int i, r;
+
+  for (i = 0; i < cli->n_override; i++)
+    if ((r = qk_ini_override (ini, cli->override[i])) < 0)
+      return r;
+  if (cli->output != NULL
+      && (r = qk_ini_set (ini, "run", "output", cli->output, "--output")) < 0)
+    return r;
+  if (cli->threads != NULL
+      && (r = qk_ini_set (ini, "run", "threads", cli->threads, "--threads"))
+           < 0)
+    return r;
+  if (cli->limit > 0) {
+    snprintf (batches, sizeof batches, "%ld", cli->limit);
+    r = qk_ini_set (ini, "data", "eval_batches", batches, "--batches");
+    if (r < 0)
+      return r;
+  }
+  if (cli->backend != NULL && strchr (cli->backend, ',') == NULL
+      && (r = qk_ini_set (ini, "qat", "backend", cli->backend, "--backend"))
+           < 0)
+    return r;
+  return 0;
+}
+
+int
+qk_cli_ini (struct qk_cli *cli, const char *name, struct qk_ini **out)
+{
+  struct qk_ini *ini = NULL;
+  char *path;
+  int r;
+
+  if ((r = find_config (name, &path)) < 0)
+    return r;
+  r = qk_ini_read (path, &ini);
+  free (path);
+  if (r == 0)
+    r = apply_options (cli, ini);
+  if (r < 0) {
+    qk_ini_free (ini);
+    return r;
+  }
+  *out = ini;
+  return 0;
+}
+
+int
+qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
+                 struct qk_ini **out)
+{
+  struct qk_ini *ini;
+  int r;
+
+  if (text == NULL)
+    return qk_error (-EBADMSG, "%s: carries no configuration", path);
+  if ((r = qk_ini_parse (text, strlen (text), path, &ini)) < 0)
+    return r;
+  if ((r = apply_options (cli, ini)) < 0) {
+    qk_ini_free (ini);
+    return r;
+  }
+  *out = ini;
+  return 0;
+}
+
+void
+qk_cli_json_string (const char *text)
+{
+  const unsigned char *s = (const unsigned char *) text;
+
+  putchar ('"');
+  for (; *s != 0; s++)
+    if (*s == '"' || *s == '\\')
+      printf ("\\%c", *s);
+    else if (*s < 0x20)
+      printf ("\\u%04x", *s);
+    else
+      putchar (*s);
+  putchar ('"');
+}
