@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* backward.c: gradients of convolution, batch-norm, clamp and grid.
+ *
+ * With g the gradient by y where grid and clamp let it pass, xhat the
+ * normalised y1 and the sums over the batch:
+ *   batch statistics: dy1 = gamma / sigma_B
+ *                           (g - mean (g) - xhat mean (g xhat))
+ *   stored ones:      dy1 = g gamma / sigma
+ *   d = dy1 s_w / k;  dx = d w;  dw' = (s_in / s_w) d^T (a - z)
+ * where k = gamma / sigma of the stored statistics with a quantized weight
+ * and 1 without.  dw' goes through the weight's fake-quantizer to d(w k),
+ * from there to w by the factor k and to gamma by w / sigma.  The division
+ * by k adds -sum (dy1 y1) / k to the gradient of k; sum (dy1) = 0 and
+ * sum (dy1 xhat) = gamma / sigma_B sum (g xhat) eps / sigma_B^2 make that
+ * -sum (g xhat) eps / sigma_B^2 for gamma.  With stored statistics it
+ * cancels all of batch-norm's own gradient of gamma but
+ * (bias - running_mean) / sigma sum (g). */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <qatkit/layer.h>
+
+#include "conv/conv-priv.h"
+#include "gemm/gemm.h"
+
+struct backward {
+  struct conv_run run;
+  struct qk_conv_mask mask;
+  const float *dout;
+  float *dx;          /* NULL: not wanted */
+  bool sums_in_pass;  /* sums are taken together with d */
+};
+
+/* ---- the gradient by acc -------------------------------------------------*/
+
+/* Rows of acc as float, through TMP when they are integers. */
+static const float *
+acc_rows (const struct conv_run *run, int64_t row0, int64_t rows, float *tmp)
+{
+  const float *acc = (const float *) run->acc + row0 * run->cv->k;
+
+  if (!run->saved->wide)
+    return acc;
+  qk_rows_to_float ((const int32_t *) run->acc + row0 * run->cv->k,
+                    (size_t) (rows * run->cv->k), tmp);
+  return tmp;
+}
+
+static void
+sums_pass (const struct backward *bw, int t)
+{
+  const struct conv_run *run = &bw->run;
+  const int64_t k = run->cv->k, step = run->cv->plan.rows;
+  const int64_t r1 = run->m * (t + 1) / run->threads;
+  struct conv_thread th;
+
+  conv_thread_at (run, t, &th);
+  for (int64_t r = run->m * t / run->threads; r < r1; r += step) {
+    const int64_t rows = r1 - r < step ? r1 - r : step;
+
+    qk_rows_grad_sums (bw->dout + r * k, acc_rows (run, r, rows, th.tmp),
+                       (size_t) (rows * k), (size_t) run->cv->plan.period,
+                       &bw->mask, th.sum, th.sq);
+  }
+}
+
+/* d of a unit into th->blk. */
+static const float *
+unit_grad (const struct backward *bw, const struct conv_thread *th,
+           const struct conv_unit *u)
+{
+  const struct conv_run *run = &bw->run;
+  const int64_t k = run->cv->k;
+  const size_t n = (size_t) (u->rows * k);
+  const size_t period = (size_t) run->cv->plan.period;
+  const float *acc = acc_rows (run, u->row0, u->rows, th->tmp);
+  const float *dout = bw->dout + u->row0 * k;
+
+  if (bw->sums_in_pass)
+    qk_rows_grad_sums (dout, acc, n, period, &bw->mask, th->sum, th->sq);
+  qk_rows_grad (dout, acc, n, period, &bw->mask, run->sc.a1, run->sc.a2,
+                run->sc.a3, th->blk);
+  return th->blk;
+}
+
+static void
+clear_sums (const struct conv_run *run, int t)
+{
+  struct conv_thread th;
+
+  conv_thread_at (run, t, &th);
+  memset (th.sum, 0,
+          2 * (size_t) run->cv->plan.period * sizeof *th.sum);
+}
+
+static void
+collect_sums (struct conv_run *run)
+{
+  const int64_t k = run->cv->k;
+
+  memset (run->sc.sg, 0, (size_t) k * sizeof *run->sc.sg);
+  memset (run->sc.sgu, 0, (size_t) k * sizeof *run->sc.sgu);
+  for (int t = 0; t < run->threads; t++) {
+    struct conv_thread th;
+
+    conv_thread_at (run, t, &th);
+    for (int64_t i = 0; i < run->cv->plan.period; i++) {
+      run->sc.sg[i % k] += th.sum[i];
+      run->sc.sgu[i % k] += th.sq[i];
+    }
+  }
+}
+
+/* sum (g xhat) under batch statistics. */
+static double
+sum_g_xhat (const struct conv_run *run, int64_t i)
+{
+  const struct conv_channels *ch = &run->ch;
+
+  return ch->c[i] * ch->invstd[i]
+         * (run->sc.sgu[i] - ch->mean[i] * run->sc.sg[i]);
+}
+
+/* d = a1 g + (a2 acc + a3) */
+static void
+gradient_affine (struct conv_run *run)
+{
+  const struct qk_conv *cv = run->cv;
+  const struct conv_channels *ch = &run->ch;
+  struct conv_scratch_channels *sc = &run->sc;
+  const float *gamma
+    = cv->bn ? run->io->param[1 + cv->bias + QK_BN_GAMMA].data : NULL;
+  const double m = (double) run->m;
+
+  for (int64_t i = 0; i < cv->k; i++) {
+    const bool batch = run->saved->batch, folded = run->saved->folded;
+    double a1 = ch->sw[i], a2 = 0.0, a3 = 0.0;
+
+    if (batch) {
+      const double slope = sum_g_xhat (run, i) / m;
+      const double xhat = ch->c[i] * ch->invstd[i]; /* xhat by acc */
+
+      /* gamma / k is sigma, and never a division by 0 */
+      a1 *= ch->invstd[i]
+            * (folded ? (double) ch->sigma[i] : (double) gamma[i]);
+      a2 = -a1 * slope * xhat;
+      a3 = -a1 * (sc->sg[i] / m - slope * xhat * ch->mean[i]);
+    } else if (cv->bn && !folded)
+      a1 *= ch->k[i];
+    sc->a1[i] = (float) a1;
+    sc->a2[i] = (float) a2;
+    sc->a3[i] = (float) a3;
+  }
+  conv_repeat (sc->a1, cv->k, cv->plan.period);
+  conv_repeat (sc->a2, cv->k, cv->plan.period);
+  conv_repeat (sc->a3, cv->k, cv->plan.period);
+}
+
+/* ---- matrix products -----------------------------------------------------*/
+
+static void
+matrix_unit (const struct backward *bw, const struct conv_thread *th,
+             const struct conv_unit *u)
+{
+  const struct conv_run *run = &bw->run;
+  const struct qk_conv *cv = run->cv;
+  const int64_t depth = conv_depth (cv), kg = cv->k / cv->groups;
+  const bool direct = run->kind == CONV_DIRECT;
+  const float *d = unit_grad (bw, th, u);
+  int64_t ld;
+  const float *a = conv_block_input (run, th, u, &ld);
+
+  for (int g = 0; g < cv->groups; g++)
+    qk_sgemm (true, false, kg, depth, u->rows, d + g * kg, cv->k,
+              a + g * depth, ld, 1.0f, th->dw + g * kg * depth, depth);
+  if (!bw->dx)
+    return;
+  for (int g = 0; g < cv->groups; g++)
+    qk_sgemm (false, false, u->rows, depth, kg, d + g * kg, cv->k,
+              run->wf + g * kg * depth, depth, 0.0f,
+              direct ? bw->dx + u->row0 * cv->c : th->col + g * depth, ld);
+  if (!direct)
+    conv_block_scatter (run, u, th->col, bw->dx);
+}
+
+static void
+matrix_pass (const struct backward *bw, int t)
+{
+  const struct conv_run *run = &bw->run;
+  const struct qk_conv *cv = run->cv;
+  const int64_t picture = cv->h * cv->w * cv->c;
+  int64_t u0 = run->units * t / run->threads;
+  int64_t u1 = run->units * (t + 1) / run->threads;
+  struct conv_thread th;
+
+  conv_thread_at (run, t, &th);
+  memset (th.dw, 0, (size_t) (cv->k * conv_depth (cv)) * sizeof *th.dw);
+  if (run->kind == CONV_GENERAL) {
+    /* windows overlap within a picture: one thread each */
+    const int64_t per = run->units / run->n;
+    const int64_t n0 = run->n * t / run->threads;
+    const int64_t n1 = run->n * (t + 1) / run->threads;
+
+    u0 = n0 * per;
+    u1 = n1 * per;
+    if (bw->dx)
+      memset (bw->dx + n0 * picture, 0,
+              (size_t) ((n1 - n0) * picture) * sizeof *bw->dx);
+  }
+  for (int64_t i = u0; i < u1; i++) {
+    struct conv_unit u;
+
+    conv_unit_at (run, i, &u);
+    matrix_unit (bw, &th, &u);
+  }
+}
+
+/* ---- depthwise -----------------------------------------------------------*/
+
+/* Lines of dx up to LIMIT are complete: move them out of the ring. */
+static int64_t
+flush_lines (const struct backward *bw, const struct conv_thread *th,
+             int64_t img, int64_t next, int64_t limit)
+{
+  const struct qk_conv *cv = bw->run.cv;
+  const int span = conv_ring_span (cv);
+  const int64_t line = conv_ring_width (cv) * cv->c, size = cv->w * cv->c;
+  const int64_t *tags = th->tags + span;
+
+  for (; next < limit && next < cv->h; next++) {
+    float *dx = bw->dx + (img * cv->h + next) * size;
+
+    if (tags[next % span] == next)
+      memcpy (dx, th->dring + next % span * line + cv->pad_left * cv->c,
+              (size_t) size * sizeof *dx);
+    else
+      memset (dx, 0, (size_t) size * sizeof *dx);
+  }
+  return next;
+}
+
+/* Where output line P adds its gradients; a line outside the picture goes to
+ * the extra line of the ring. */
+static void
+ring_lines (const struct backward *bw, const struct conv_thread *th,
+            int64_t p, float **drow)
+{
+  const struct qk_conv *cv = bw->run.cv;
+  const int span = conv_ring_span (cv);
+  const int64_t line = conv_ring_width (cv) * cv->c;
+  int64_t *tags = th->tags + span;
+
+  for (int a = 0; a < cv->r; a++) {
+    const int64_t ih = p * cv->stride_h - cv->pad_top + a * cv->dil_h;
+    const bool outside = ih < 0 || ih >= cv->h;
+    const int64_t at = outside ? span : ih % span;
+
+    drow[a] = th->dring + at * line;
+    if (outside || tags[at] != ih)
+      memset (drow[a], 0, (size_t) line * sizeof **drow);
+    if (!outside)
+      tags[at] = ih;
+  }
+}
+
+static void
+depthwise_picture (const struct backward *bw, const struct conv_thread *th,
+                   int64_t img)
+{
+  const struct conv_run *run = &bw->run;
+  const struct qk_conv *cv = run->cv;
+  const int64_t per = run->units / run->n;
+  const int span = conv_ring_span (cv);
+  const float *row[CONV_WIDE_CHUNK];
+  float *drow[CONV_WIDE_CHUNK];
+  int64_t next = 0;
+
+  for (int i = 0; i < span; i++)
+    th->tags[span + i] = -1;
+  for (int64_t i = img * per; i < (img + 1) * per; i++) {
+    struct conv_unit u;
+    const float *d;
+
+    conv_unit_at (run, i, &u);
+    d = unit_grad (bw, th, &u);
+    for (int64_t p = u.p0; p < u.p1; p++, d += cv->q * cv->k) {
+      conv_ring_fill (run, th, img, p, row);
+      if (bw->dx) {
+        next = flush_lines (bw, th, img, next,
+                            p * cv->stride_h - cv->pad_top);
+        ring_lines (bw, th, p, drow);
+      }
+      qk_rows_depthwise_grad (row, bw->dx ? drow : NULL, run->wf, th->dwi,
+                              cv->r, cv->s, cv->c, cv->q, cv->stride_w,
+                              cv->dil_w, d);
+    }
+  }
+  if (bw->dx)
+    flush_lines (bw, th, img, next, cv->h);
+}
+
+static void
+depthwise_pass (const struct backward *bw, int t)
+{
+  const struct conv_run *run = &bw->run;
+  const int64_t weight = run->cv->k * conv_depth (run->cv);
+  const int64_t n1 = run->n * (t + 1) / run->threads;
+  struct conv_thread th;
+
+  conv_thread_at (run, t, &th);
+  memset (th.dw, 0, (size_t) weight * sizeof *th.dw);
+  conv_ring_reset (run, &th);
+  for (int64_t n = run->n * t / run->threads; n < n1; n++) {
+    /* a sum for each picture keeps the rounding of the whole small */
+    memset (th.dwi, 0, (size_t) weight * sizeof *th.dwi);
+    depthwise_picture (bw, &th, n);
+    for (int64_t i = 0; i < weight; i++)
+      th.dw[i] += th.dwi[i];
+  }
+}
+
+/* ---- parameters ----------------------------------------------------------*/
+
+/* dw' in the weight's own layout, from the threads in their order. */
+static void
+collect_dw (const struct conv_run *run, float *out)
+{
+  const struct qk_conv *cv = run->cv;
+  const int64_t depth = conv_depth (cv), n = cv->k * depth;
+  const bool dw = run->kind == CONV_DEPTHWISE;
+  struct conv_thread first, th;
+
+  conv_thread_at (run, 0, &first);
+  for (int t = 1; t < run->threads; t++) {
+    conv_thread_at (run, t, &th);
+    for (int64_t i = 0; i < n; i++)
+      first.dw[i] += th.dw[i];
+  }
+  for (int64_t i = 0; i < cv->k; i++) {
+    const float scale = run->s_in / run->ch.sw[i];
+
+    for (int64_t j = 0; j < depth; j++)
+      out[i * depth + j]
+        = first.dw[dw ? j * cv->k + i : i * depth + j] * scale;
+  }
+}
+
+/* dw += d(w k) k; returns in sc.min[] the part sum (d(w k) w) / sigma that
+ * belongs to gamma. */
+static int
+weight_gradient (struct conv_run *run)
+{
+  const struct qk_conv *cv = run->cv;
+  const struct qk_layer_io *io = run->io;
+  const int64_t depth = conv_depth (cv), n = cv->k * depth;
+  const float *w = io->param[0].data;
+  float *wk = (float *) (void *) ((char *) io->workspace + cv->plan.ws_wk);
+  float *d = (float *) (void *) ((char *) io->workspace + cv->plan.ws_wt);
+  float *dw = io->dparam[0].data;
+  const bool folded = run->saved->folded;
+
+  collect_dw (run, d);
+  if (io->weight_qz) {
+    int ret;
+
+    for (int64_t i = 0; i < cv->k; i++)
+      for (int64_t j = 0; j < depth; j++)
+        wk[i * depth + j] = w[i * depth + j] * run->ch.k[i];
+    ret = qk_quantizer_backward (io->weight_qz, wk, d, d, (size_t) n);
+    if (ret < 0)
+      return ret;
+  }
+  for (int64_t i = 0; i < cv->k; i++) {
+    const float k = folded ? run->ch.k[i] : 1.0f;
+    double s = 0.0;
+
+    for (int64_t j = i * depth; j < (i + 1) * depth; j++) {
+      s += (double) d[j] * (double) w[j];
+      if (dw)
+        dw[j] += d[j] * k;
+    }
+    run->sc.min[i] = (float) (s / (double) run->ch.sigma[i]);
+  }
+  return 0;
+}
+
+static void
+add_to (const struct qk_tensor *t, int64_t i, double x)
+{
+  float *d = t->data;
+
+  if (d)
+    d[i] += (float) x;
+}
+
+static void
+channel_gradients (const struct conv_run *run)
+{
+  const struct qk_conv *cv = run->cv;
+  const struct qk_layer_io *io = run->io;
+  const struct qk_tensor *bn = io->param + 1 + cv->bias;
+  const struct qk_tensor *dbn = io->dparam + 1 + cv->bias;
+  const struct conv_channels *ch = &run->ch;
+  const bool folded = run->saved->folded;
+
+  for (int64_t i = 0; i < cv->k; i++) {
+    const double sg = run->sc.sg[i];
+    const double bias
+      = cv->bias ? (double) ((const float *) io->param[1].data)[i] : 0.0;
+    double dgamma = folded ? (double) run->sc.min[i] : 0.0;
+
+    if (!cv->bn) {
+      if (cv->bias)
+        add_to (io->dparam + 1, i, sg);
+      continue;
+    }
+    if (run->saved->batch) { /* the bias has no influence */
+      const double s = sum_g_xhat (run, i), inv = ch->invstd[i];
+
+      dgamma += s;
+      if (folded)
+        dgamma -= s * (double) cv->eps * inv * inv;
+    } else {
+      const double mean = ((const float *) bn[QK_BN_MEAN].data)[i];
+
+      dgamma += (bias - mean) / (double) ch->sigma[i] * sg;
+      if (!folded)
+        dgamma
+          += (double) run->s_in * run->sc.sgu[i] / (double) ch->sigma[i];
+      if (cv->bias)
+        add_to (io->dparam + 1, i, sg * (double) ch->k[i]);
+    }
+    add_to (dbn + QK_BN_GAMMA, i, dgamma);
+    add_to (dbn + QK_BN_BETA, i, sg);
+  }
+}
+
+/* ---- the whole -----------------------------------------------------------*/
+
+/* Let a fake-quantizer of its own kind turn the gradient, on all of y. */
+static int
+quantizer_gradient (struct backward *bw)
+{
+  struct conv_run *run = &bw->run;
+  const struct qk_conv *cv = run->cv;
+  char *ws = run->io->workspace;
+  float *y = (float *) (void *) (ws + cv->plan.ws_y);
+  float *g = (float *) (void *) (ws + cv->plan.ws_g);
+  const int64_t step = cv->plan.rows, k = cv->k;
+  struct conv_thread th;
+  int ret;
+
+  conv_thread_at (run, 0, &th);
+  for (int64_t r = 0; r < run->m; r += step) {
+    const int64_t rows = run->m - r < step ? run->m - r : step;
+
+    qk_rows_affine (acc_rows (run, r, rows, th.tmp), (size_t) (rows * k),
+                    (size_t) cv->plan.period, run->ch.a, run->ch.b, cv->lo,
+                    cv->hi, y + r * k);
+  }
+  ret = qk_quantizer_backward (run->io->out_qz, y, bw->dout, g,
+                               (size_t) (run->m * k));
+  bw->dout = g;
+  return ret;
+}
+
+static int
+begin (struct backward *bw)
+{
+  struct conv_run *run = &bw->run;
+  const struct qk_conv *cv = run->cv;
+  const struct qk_layer_io *io = run->io;
+  const struct qk_qparams *grid = &run->saved->grid;
+
+  bw->dout = io->dout->data;
+  bw->dx = io->din->data;
+  bw->mask = (struct qk_conv_mask){ .a = run->ch.a, .b = run->ch.b,
+                                    .rlo = -1.0f, .rhi = 1.0f,
+                                    .ylo = cv->lo, .yhi = cv->hi };
+  if (!run->u8_out)
+    return 0;
+  if (!qk_quantizer_is_ste (io->out_qz))
+    return quantizer_gradient (bw);
+  bw->mask.inv = 1.0f / grid->scale;
+  bw->mask.rlo = (float) (grid->qmin - grid->zero_point);
+  bw->mask.rhi = (float) (grid->qmax - grid->zero_point);
+  return 0;
+}
+
+int
+qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io)
+{
+  struct backward bw = { 0 };
+  struct conv_run *run = &bw.run;
+  int ret;
+
+  if (!cv->plan.train)
+    return qk_error (-EINVAL, "%s: not set up for training", cv->who);
+  ret = conv_run_begin (cv, io, run);
+  if (ret < 0)
+    return ret;
+  ret = begin (&bw);
+  if (ret < 0)
+    return ret;
+
+  for (int t = 0; t < run->threads; t++)
+    clear_sums (run, t);
+  bw.sums_in_pass = !run->saved->batch && (cv->bn || cv->bias);
+  if (run->saved->batch) {
+#pragma omp parallel for num_threads(run->threads) schedule(static, 1)
+    for (int t = 0; t < run->threads; t++)
+      sums_pass (&bw, t);
+    collect_sums (run);
+  }
+  gradient_affine (run);
+#pragma omp parallel for num_threads(run->threads) schedule(static, 1)
+  for (int t = 0; t < run->threads; t++)
+    if (run->kind == CONV_DEPTHWISE)
+      depthwise_pass (&bw, t);
+    else
+      matrix_pass (&bw, t);
+  if (bw.sums_in_pass)
+    collect_sums (run);
+
+  ret = weight_gradient (run);
+  if (ret < 0)
+    return ret;
+  channel_gradients (run);
+  return 0;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* conv-priv.h: shared by the files of the convolution library only. */
+#ifndef QATKIT_COMMON_CONV_PRIV_H
+#define QATKIT_COMMON_CONV_PRIV_H
+
+#include <qatkit/numeric.h>
+
+#include "conv/conv.h"
+#include "conv/rows.h"
+
+/* Partial sums below this are exact in float32; one product of a uint8
+ * difference and an int8 is at most 255 * 128, so CONV_WIDE_CHUNK of them
+ * always stay below. */
+#define CONV_EXACT_LIMIT 16777216.0
+enum { CONV_WIDE_CHUNK = 512 };
+
+/* Facts of a forward pass that backward needs; at the start of saved. */
+struct conv_saved {
+  bool batch;    /* batch statistics were used */
+  bool folded;   /* the weight was multiplied by k = gamma / sigma */
+  bool wide;     /* acc is int32 instead of float */
+  float s_in, z; /* grid of the input; 1, 0 for a float one */
+  struct qk_qparams grid; /* of the output; scale 0: float */
+};
+
+/* Per-channel numbers.  The first group is kept for backward. */
+struct conv_channels {
+  float *a, *b;          /* PERIOD: y = acc * a + b */
+  float *k, *sigma, *sw; /* K: gamma / sigma; scale of the weight */
+  double *c, *mean, *invstd; /* K: y1 = acc * c, batch statistics */
+};
+
+struct conv_scratch_channels {
+  int32_t *bias;        /* PERIOD: on the accumulator's grid */
+  float *m;             /* PERIOD: multiplier, or s_in * s_w */
+  float *a1, *a2, *a3;  /* PERIOD: see qk_rows_grad */
+  float *real_bias;     /* K: bias with batch-norm folded in */
+  double *sg, *sgu;     /* K: sums over the batch */
+  float *min, *max;     /* K */
+};
+
+/* What one thread works in. */
+struct conv_thread {
+  float *col;         /* rows of input, expanded */
+  float *blk, *tmp;   /* rows of output */
+  double *sum, *sq;   /* PERIOD */
+  float *min, *max;   /* PERIOD */
+  float *dw, *dwi;    /* gradient of the weight; the same of one picture */
+  float *ring, *dring; /* lines of padded input and its gradient */
+  int64_t *tags;      /* which line is in which place, for both rings */
+};
+
+enum conv_kind {
+  CONV_DIRECT,   /* 1x1, stride 1: the input is the matrix */
+  CONV_GENERAL,  /* blocks of lines through im2col */
+  CONV_DEPTHWISE
+};
+
+/* One call. */
+struct conv_run {
+  const struct qk_conv *cv;
+  const struct qk_layer_io *io;
+  enum conv_kind kind;
+  int threads;
+  int64_t n, m;      /* pictures, output rows (pixels) */
+  int64_t row_block; /* CONV_DIRECT */
+  int64_t units;
+  bool u8_in, u8_out;
+  bool exact; /* forward has the bytes of the int8 network */
+  float z, s_in;
+  const float *wf;  /* (K, R S C/groups); depthwise: (R S, C) */
+  const float *wt;  /* transposed, per group; NULL: not made */
+  struct conv_saved *saved;
+  struct conv_channels ch;
+  struct conv_scratch_channels sc;
+  void *acc; /* (M,K) float or int32, or NULL: not kept */
+};
+
+/* A piece of the output: rows row0 .. row0 + rows, which for lines are
+ * p0 .. p1 of picture img. */
+struct conv_unit {
+  int64_t row0, rows, img, p0, p1;
+};
+
+/* conv.c */
+enum conv_kind conv_kind (const struct qk_conv *cv);
+int64_t conv_depth (const struct qk_conv *cv); /* R S C/groups */
+int conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
+                    struct conv_run *run);
+void conv_thread_at (const struct conv_run *run, int t,
+                     struct conv_thread *th);
+void conv_unit_at (const struct conv_run *run, int64_t i,
+                   struct conv_unit *u);
+void conv_repeat (float *x, int64_t k, int64_t period);
+
+/* fold.c */
+struct conv_fold {
+  /* filled by the caller with room for K (wk, wq: K * depth) */
+  float *k, *sigma, *sw, *bias_real;
+  int32_t *bias;
+  float *wk;
+  int8_t *wq;
+  bool wide; /* out */
+};
+/* gamma / sqrt (var + eps) of the stored statistics; 1 without batch-norm. */
+void conv_norm_factors (const struct qk_conv *cv,
+                        const struct qk_tensor *param, float *k,
+                        float *sigma);
+/* The one place where weight and bias get their integers.  IN_Q NULL: float
+ * input, no integer bias.  BATCH: the bias is not used. */
+int conv_fold (const struct qk_conv *cv, const struct qk_tensor *param,
+               struct qk_quantizer *weight_qz, const struct qk_qparams *in_q,
+               bool observe, bool batch, struct conv_fold *f);
+
+/* blocks.c */
+/* acc of a unit, float or (wide) int32. */
+void conv_block (const struct conv_run *run, const struct conv_thread *th,
+                 const struct conv_unit *u, float *acc);
+/* The expanded input of a unit as rows of *ld floats. */
+const float *conv_block_input (const struct conv_run *run,
+                               const struct conv_thread *th,
+                               const struct conv_unit *u, int64_t *ld);
+/* Add rows of gradients to the picture they were taken from. */
+void conv_block_scatter (const struct conv_run *run,
+                         const struct conv_unit *u, const float *dcol,
+                         float *dx);
+/* Bring the lines below output line P of picture IMG into the ring. */
+void conv_ring_fill (const struct conv_run *run, const struct conv_thread *th,
+                     int64_t img, int64_t p, const float **row);
+void conv_ring_reset (const struct conv_run *run,
+                      const struct conv_thread *th);
+int64_t conv_ring_width (const struct qk_conv *cv); /* padded columns */
+int conv_ring_span (const struct qk_conv *cv);      /* lines */
+
+#endif /* QATKIT_COMMON_CONV_PRIV_H */

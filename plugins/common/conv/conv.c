@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* conv.c: shapes, parameters and memory of a convolution. */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <qatkit/layer.h>
+
+#include "conv/conv-priv.h"
+
+/* Floats of one block: half of a common second-level cache. */
+enum { BLOCK_FLOATS = 131072 };
+
+void
+qk_conv_init (struct qk_conv *cv, const char *who)
+{
+  memset (cv, 0, sizeof *cv);
+  cv->who = who;
+  cv->r = cv->s = cv->stride_h = cv->stride_w = 1;
+  cv->dil_h = cv->dil_w = cv->groups = 1;
+  cv->lo = -INFINITY;
+  cv->hi = INFINITY;
+}
+
+int64_t
+conv_depth (const struct qk_conv *cv)
+{
+  return cv->r * cv->s * (cv->c / cv->groups);
+}
+
+enum conv_kind
+conv_kind (const struct qk_conv *cv)
+{
+  if (cv->r == 1 && cv->s == 1 && cv->stride_h == 1 && cv->stride_w == 1
+      && cv->groups == 1 && !cv->pad_top && !cv->pad_left && !cv->pad_bottom
+      && !cv->pad_right)
+    return CONV_DIRECT;
+  if (cv->groups == cv->c && cv->k == cv->c && cv->c > 1
+      && cv->r * cv->s <= CONV_WIDE_CHUNK)
+    return CONV_DEPTHWISE;
+  return CONV_GENERAL;
+}
+
+/* ---- shapes and parameters ---------------------------------------------*/
+
+static int64_t
+window_out (int64_t size, int before, int after, int kernel, int dilation,
+            int stride)
+{
+  const int64_t room
+    = size + before + after - ((int64_t) dilation * (kernel - 1) + 1);
+
+  return room < 0 ? 0 : room / stride + 1;
+}
+
+static int
+infer_sizes (struct qk_conv *cv, const struct qk_shape *in)
+{
+  char buf[96];
+
+  if (in->ndim != (cv->flat ? 2 : 4))
+    return qk_error (-EINVAL, "%s: input must be %s, got %s", cv->who,
+                     cv->flat ? "(N,C)" : "(N,H,W,C)",
+                     qk_shape_print (in, buf, sizeof buf));
+  for (int i = 1; i < in->ndim; i++)
+    if (in->dims[i] < 1 || in->dims[i] > 1 << 24)
+      return qk_error (-EINVAL, "%s: unusable input shape %s", cv->who,
+                       qk_shape_print (in, buf, sizeof buf));
+  cv->h = cv->flat ? 1 : in->dims[1];
+  cv->w = cv->flat ? 1 : in->dims[2];
+  cv->c = in->dims[cv->flat ? 1 : 3];
+  cv->p = window_out (cv->h, cv->pad_top, cv->pad_bottom, cv->r, cv->dil_h,
+                      cv->stride_h);
+  cv->q = window_out (cv->w, cv->pad_left, cv->pad_right, cv->s, cv->dil_w,
+                      cv->stride_w);
+  return 0;
+}
+
+int
+qk_conv_infer (struct qk_conv *cv, const struct qk_shape *in, int n_in,
+               struct qk_shape *out)
+{
+  char buf[96];
+  int ret;
+
+  if (n_in != 1)
+    return qk_error (-EINVAL, "%s: takes 1 input, got %d", cv->who, n_in);
+  ret = infer_sizes (cv, in);
+  if (ret < 0)
+    return ret;
+  if (cv->p < 1 || cv->q < 1)
+    return qk_error (-EINVAL,
+                     "%s: a window of %dx%d (dilation %dx%d) does not fit "
+                     "the padded input %s",
+                     cv->who, cv->r, cv->s, cv->dil_h, cv->dil_w,
+                     qk_shape_print (in, buf, sizeof buf));
+  if (cv->c % cv->groups || cv->k % cv->groups)
+    return qk_error (-EINVAL,
+                     "%s: groups = %d must divide the %lld input and %lld "
+                     "output channels",
+                     cv->who, cv->groups, (long long) cv->c,
+                     (long long) cv->k);
+  if ((double) cv->k * (double) conv_depth (cv) > 1e9)
+    return qk_error (-EOVERFLOW, "%s: a weight of %lld x %lld is too large",
+                     cv->who, (long long) cv->k, (long long) conv_depth (cv));
+  *out = *in;
+  if (cv->flat)
+    out->dims[1] = cv->k;
+  else {
+    out->dims[1] = cv->p;
+    out->dims[2] = cv->q;
+    out->dims[3] = cv->k;
+  }
+  return 0;
+}
+
+int
+qk_conv_params (struct qk_conv *cv, struct qk_param_spec *out)
+{
+  const struct qk_shape conv
+    = { 4, { cv->k, cv->r, cv->s, cv->c / cv->groups } };
+  const struct qk_shape flat = { 2, { cv->k, cv->c } };
+  const int64_t fan_in = conv_depth (cv);
+
+  out[0] = (struct qk_param_spec){
+    .name = "weight",
+    .shape = cv->flat ? flat : conv,
+    .flags = QK_PARAM_TRAINED | QK_PARAM_WEIGHT,
+    .layout = cv->flat ? QK_LAYOUT_SAME : QK_LAYOUT_OIHW,
+    .init = cv->flat ? QK_INIT_NORMAL : QK_INIT_KAIMING_NORMAL,
+    .init_value
+    = cv->flat ? cv->init_std : (float) (cv->k / cv->groups * cv->r * cv->s),
+  };
+  if (!cv->bias)
+    return 1;
+  out[1] = (struct qk_param_spec){
+    .name = "bias",
+    .shape = { 1, { cv->k } },
+    .flags = QK_PARAM_TRAINED | QK_PARAM_NO_DECAY,
+    .init = cv->flat ? QK_INIT_ZERO : QK_INIT_UNIFORM,
+    .init_value = 1.0f / sqrtf ((float) fan_in),
+  };
+  return 2;
+}
+
+void
+qk_conv_describe (struct qk_conv *cv, struct qk_layer_traits *out)
+{
+  out->role = QK_ROLE_WEIGHTED;
+  out->macs = cv->p * cv->q * cv->k * conv_depth (cv);
+}
+
+int
+qk_conv_absorb (struct qk_conv *cv, const struct qk_layer_traits *next)
+{
+  if (next->role == QK_ROLE_BATCHNORM && !cv->bn && !cv->clamp) {
+    cv->bn = true;
+    cv->eps = next->eps;
+    cv->momentum = next->momentum;
+    return 0;
+  }
+  if (next->role == QK_ROLE_CLAMP && !cv->clamp) {
+    cv->clamp = true;
+    cv->lo = next->lo;
+    cv->hi = next->hi;
+    return 0;
+  }
+  return -ENOTSUP;
+}
+
+/* ---- memory ------------------------------------------------------------*/
+
+int64_t
+conv_ring_width (const struct qk_conv *cv)
+{
+  const int64_t touched
+    = (cv->q - 1) * cv->stride_w + (int64_t) (cv->s - 1) * cv->dil_w + 1;
+  const int64_t padded = cv->pad_left + cv->w;
+
+  return touched > padded ? touched : padded;
+}
+
+int
+conv_ring_span (const struct qk_conv *cv)
+{
+  return (cv->r - 1) * cv->dil_h + 1;
+}
+
+/* Take SIZE bytes at the end of *TOTAL, whole cache lines. */
+static size_t
+take (size_t *total, size_t size)
+{
+  const size_t at = *total;
+
+  *total += (size + 63) & ~(size_t) 63;
+  return at;
+}
+
+static size_t
+channels_size (const struct qk_conv *cv, int64_t period)
+{
+  return 2 * (size_t) period * sizeof (float)
+         + 3 * (size_t) cv->k * (sizeof (float) + sizeof (double));
+}
+
+static size_t
+scratch_channels_size (const struct qk_conv *cv, int64_t period)
+{
+  return 5 * (size_t) period * sizeof (float)
+         + (size_t) cv->k * (3 * sizeof (float) + 2 * sizeof (double));
+}
+
+static void
+channels_at (const struct conv_run *run, void *base)
+{
+  struct conv_channels *ch = (struct conv_channels *) &run->ch;
+  const int64_t k = run->cv->k, period = run->cv->plan.period;
+  double *d = base;
+  float *f;
+
+  ch->c = d;
+  ch->mean = d + k;
+  ch->invstd = d + 2 * k;
+  f = (float *) (d + 3 * k);
+  ch->a = f;
+  ch->b = f + period;
+  f += 2 * period;
+  ch->k = f;
+  ch->sigma = f + k;
+  ch->sw = f + 2 * k;
+}
+
+static void
+scratch_channels_at (struct conv_run *run, void *base)
+{
+  struct conv_scratch_channels *sc = &run->sc;
+  const int64_t k = run->cv->k, period = run->cv->plan.period;
+  double *d = base;
+  float *f;
+
+  sc->sg = d;
+  sc->sgu = d + k;
+  f = (float *) (d + 2 * k);
+  sc->bias = (int32_t *) f;
+  sc->m = f + period;
+  sc->a1 = f + 2 * period;
+  sc->a2 = f + 3 * period;
+  sc->a3 = f + 4 * period;
+  f += 5 * period;
+  sc->real_bias = f;
+  sc->min = f + k;
+  sc->max = f + 2 * k;
+}
+
+/* How large blocks are; see BLOCK_FLOATS. */
+static void
+choose_blocks (const struct qk_conv *cv, struct qk_conv_plan *pl)
+{
+  const int64_t in = conv_kind (cv) == CONV_DEPTHWISE
+                       ? cv->k
+                       : cv->r * cv->s * cv->c;
+  int64_t rows = BLOCK_FLOATS / (in + cv->k);
+
+  rows = rows < 32 ? 32 : rows > 2048 ? 2048 : rows & ~(int64_t) 7;
+  if (conv_kind (cv) == CONV_DIRECT) {
+    pl->rows = rows;
+    pl->p_block = 0;
+    return;
+  }
+  pl->p_block = rows / cv->q;
+  pl->p_block = pl->p_block < 1       ? 1
+                : pl->p_block > cv->p ? cv->p
+                                      : pl->p_block;
+  pl->rows = pl->p_block * cv->q;
+}
+
+static void
+plan_thread (const struct qk_conv *cv, struct qk_conv_plan *pl)
+{
+  const bool dw = conv_kind (cv) == CONV_DEPTHWISE;
+  const size_t out = (size_t) (pl->rows * cv->k) * sizeof (float);
+  const size_t weight
+    = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
+  const size_t line = (size_t) (conv_ring_width (cv) * cv->c) * sizeof (float);
+  const size_t ring = dw ? (size_t) (conv_ring_span (cv) + 1) * line : 0;
+  size_t *total = &pl->th_size;
+
+  *total = 0;
+  pl->th_col = take (total, dw ? 0
+                               : (size_t) (pl->rows * cv->r * cv->s * cv->c)
+                                   * sizeof (float));
+  pl->th_blk = take (total, out);
+  pl->th_tmp = take (total, out);
+  pl->th_sum = take (total, (size_t) pl->period
+                              * (2 * sizeof (double) + 2 * sizeof (float)));
+  pl->th_dw = take (total, pl->train ? weight : 0);
+  pl->th_dwi = take (total, pl->train && dw ? weight : 0);
+  pl->th_ring = take (total, ring);
+  pl->th_dring = take (total, pl->train ? ring : 0);
+  pl->th_tags = take (total, dw ? 2 * (size_t) conv_ring_span (cv)
+                                    * sizeof (int64_t)
+                                : 0);
+}
+
+int
+qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
+{
+  struct qk_conv_plan *pl = &cv->plan;
+  const int64_t batch = s->in[0].dims[0];
+  const size_t weight
+    = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
+  size_t acc;
+
+  if (batch < 1
+      || (double) batch * (double) (cv->p * cv->q) * (double) cv->k > 1e12)
+    return qk_error (-EOVERFLOW, "%s: cannot work on a batch of %lld",
+                     cv->who, (long long) batch);
+  memset (pl, 0, sizeof *pl);
+  pl->threads = s->threads < 1 ? 1 : s->threads;
+  pl->train = s->train;
+  pl->u8_out = s->quantized_out;
+  pl->batch = batch;
+  pl->period = cv->k >= 128 ? cv->k : cv->k * ((127 + cv->k) / cv->k);
+  choose_blocks (cv, pl);
+  acc = (size_t) (batch * cv->p * cv->q * cv->k) * sizeof (float);
+
+  if (s->train) {
+    take (&pl->sv_size, sizeof (struct conv_saved));
+    pl->sv_chan = take (&pl->sv_size, channels_size (cv, pl->period));
+    pl->sv_wf = take (&pl->sv_size, weight);
+    pl->sv_acc = take (&pl->sv_size, acc);
+  } else {
+    take (&pl->ws_size, sizeof (struct conv_saved));
+    pl->ws_wf = take (&pl->ws_size, weight);
+    pl->ws_acc = take (&pl->ws_size, s->quantized_out ? acc : 0);
+  }
+  pl->ws_chan = take (&pl->ws_size, channels_size (cv, pl->period));
+  take (&pl->ws_size, scratch_channels_size (cv, pl->period));
+  pl->ws_wk = take (&pl->ws_size, weight);
+  pl->ws_wt = take (&pl->ws_size, weight);
+  pl->ws_wq = take (&pl->ws_size, weight / sizeof (float));
+  pl->ws_y = take (&pl->ws_size, s->quantized_out ? acc : 0);
+  pl->ws_g = take (&pl->ws_size, s->train && s->quantized_out ? acc : 0);
+  plan_thread (cv, pl);
+  pl->ws_thread = take (&pl->ws_size, pl->th_size * (size_t) pl->threads);
+  s->saved = pl->sv_size;
+  s->workspace = pl->ws_size;
+  s->keep_in = s->train;
+  s->keep_out = false;
+  return 0;
+}
+
+/* ---- one call ----------------------------------------------------------*/
+
+static int
+check_call (const struct qk_conv *cv, const struct qk_layer_io *io)
+{
+  const struct qk_tensor *in = io->in, *out = io->out;
+  const int params = 1 + cv->bias + (cv->bn ? QK_BN_PARAMS : 0);
+
+  if (io->n_in != 1 || io->n_params != params)
+    return qk_error (-EINVAL, "%s: expected 1 input and %d parameters, got "
+                     "%d and %d", cv->who, params, io->n_in, io->n_params);
+  if (in->shape.dims[0] < 1 || in->shape.dims[0] > cv->plan.batch)
+    return qk_error (-EINVAL, "%s: batch of %lld, set up for 1 to %lld",
+                     cv->who, (long long) in->shape.dims[0],
+                     (long long) cv->plan.batch);
+  if ((in->dtype != QK_F32 && in->dtype != QK_U8)
+      || (out->dtype != QK_F32 && out->dtype != QK_U8))
+    return qk_error (-EINVAL, "%s: cannot go from %s to %s", cv->who,
+                     qk_dtype_name (in->dtype), qk_dtype_name (out->dtype));
+  if (in->dtype == QK_U8 && !(in->q.scale > 0.0f))
+    return qk_error (-EINVAL, "%s: the u8 input has no grid", cv->who);
+  if (out->dtype == QK_U8 && (!io->out_qz || !cv->plan.u8_out))
+    return qk_error (-EINVAL, "%s: a u8 output needs a quantizer%s", cv->who,
+                     cv->plan.u8_out ? "" : " at setup");
+  if ((io->flags & QK_PASS_TRAIN) && !cv->plan.train)
+    return qk_error (-EINVAL, "%s: not set up for training", cv->who);
+  return 0;
+}
+
+int
+conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
+                struct conv_run *run)
+{
+  const struct qk_conv_plan *pl = &cv->plan;
+  char *saved = pl->train ? io->saved : io->workspace;
+  char *ws = io->workspace;
+  int64_t blocks;
+  int ret = check_call (cv, io);
+
+  if (ret < 0)
+    return ret;
+  memset (run, 0, sizeof *run);
+  run->cv = cv;
+  run->io = io;
+  run->kind = conv_kind (cv);
+  run->threads = io->threads < 1             ? 1
+                 : io->threads > pl->threads ? pl->threads
+                                             : io->threads;
+  run->n = io->in->shape.dims[0];
+  run->m = run->n * cv->p * cv->q;
+  run->u8_in = io->in->dtype == QK_U8;
+  run->u8_out = io->out->dtype == QK_U8;
+  run->s_in = run->u8_in ? io->in->q.scale : 1.0f;
+  run->z = run->u8_in ? (float) io->in->q.zero_point : 0.0f;
+  run->saved = (struct conv_saved *) saved;
+  if (pl->train) {
+    run->wf = (float *) (saved + pl->sv_wf);
+    run->acc = saved + pl->sv_acc;
+    channels_at (run, saved + pl->sv_chan);
+  } else {
+    run->wf = (float *) (ws + pl->ws_wf);
+    channels_at (run, ws + pl->ws_chan);
+  }
+  scratch_channels_at (run, ws + pl->ws_chan
+                              + ((channels_size (cv, pl->period) + 63)
+                                 & ~(size_t) 63));
+  /* equal shares for the threads */
+  blocks = (run->m + pl->rows - 1) / pl->rows;
+  blocks = (blocks + run->threads - 1) / run->threads * run->threads;
+  run->row_block = (run->m + blocks - 1) / blocks;
+  run->units = run->kind == CONV_DIRECT
+                 ? (run->m + run->row_block - 1) / run->row_block
+                 : run->n * ((cv->p + pl->p_block - 1) / pl->p_block);
+  return 0;
+}
+
+void
+conv_thread_at (const struct conv_run *run, int t, struct conv_thread *th)
+{
+  const struct qk_conv_plan *pl = &run->cv->plan;
+  char *base = (char *) run->io->workspace + pl->ws_thread
+               + (size_t) t * pl->th_size;
+
+  th->col = (float *) (base + pl->th_col);
+  th->blk = (float *) (base + pl->th_blk);
+  th->tmp = (float *) (base + pl->th_tmp);
+  th->sum = (double *) (base + pl->th_sum);
+  th->sq = th->sum + pl->period;
+  th->min = (float *) (th->sq + pl->period);
+  th->max = th->min + pl->period;
+  th->dw = (float *) (base + pl->th_dw);
+  th->dwi = (float *) (base + pl->th_dwi);
+  th->ring = (float *) (base + pl->th_ring);
+  th->dring = (float *) (base + pl->th_dring);
+  th->tags = (int64_t *) (base + pl->th_tags);
+}
+
+void
+conv_unit_at (const struct conv_run *run, int64_t i, struct conv_unit *u)
+{
+  const struct qk_conv *cv = run->cv;
+
+  memset (u, 0, sizeof *u);
+  if (run->kind == CONV_DIRECT) {
+    u->row0 = i * run->row_block;
+    u->rows = run->m - u->row0 < run->row_block ? run->m - u->row0
+                                                : run->row_block;
+  } else {
+    const int64_t per = (cv->p + cv->plan.p_block - 1) / cv->plan.p_block;
+
+    u->img = i / per;
+    u->p0 = i % per * cv->plan.p_block;
+    u->p1 = u->p0 + cv->plan.p_block;
+    u->p1 = u->p1 < cv->p ? u->p1 : cv->p;
+    u->row0 = (u->img * cv->p + u->p0) * cv->q;
+    u->rows = (u->p1 - u->p0) * cv->q;
+  }
+}
+
+/* Repeat the first K numbers of X to the length PERIOD. */
+void
+conv_repeat (float *x, int64_t k, int64_t period)
+{
+  for (int64_t i = k; i < period; i++)
+    x[i] = x[i - k];
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* conv.h: convolution with absorbed batch-norm and clamp, float and
+ * quantized, forward and backward; what the layers conv2d and linear share.
+ *
+ * x (N,H,W,C), w (K,R,S,C/groups), y (N,P,Q,K):
+ *   y[n,p,q,k] = b[k] + sum w[k,r,s,c]
+ *                * x[n, p sh + r dh - top, q sw + s dw - left, c]
+ * and, once absorbed, y <- gamma (y - mean) / sqrt (var + eps) + beta and
+ * y <- min (max (y, lo), hi).  A linear layer is the 1x1 case with H = W = 1.
+ *
+ * With a weight quantizer the formulas are those of PyTorch's _ConvBnNd
+ * (Krishnamoorthi 2018, "Quantizing deep convolutional networks", 3.2.2):
+ * the weight is multiplied by gamma / sigma of the stored statistics before
+ * it is put on the grid, and the result divided by it again. */
+#ifndef QATKIT_COMMON_CONV_H
+#define QATKIT_COMMON_CONV_H
+
+#include <qatkit/layer.h>
+
+/* Where things lie in the memory the library hands out; made by setup. */
+struct qk_conv_plan {
+  int threads;
+  bool train, u8_out;
+  int64_t batch;    /* largest, in pictures */
+  int64_t rows;     /* most output rows (pixels) of one block */
+  int64_t p_block;  /* output lines of one block; 0: blocks of rows */
+  int64_t period;   /* length of the per-channel arrays, see rows.h */
+  /* bytes from the start of saved */
+  size_t sv_chan, sv_wf, sv_acc, sv_size;
+  /* bytes from the start of workspace */
+  size_t ws_chan, ws_wf, ws_wk, ws_wt, ws_wq, ws_acc, ws_y, ws_g, ws_thread,
+    ws_size;
+  /* bytes from the start of a thread's part */
+  size_t th_col, th_blk, th_tmp, th_sum, th_dw, th_dwi, th_ring, th_dring,
+    th_tags, th_size;
+};
+
+struct qk_conv {
+  const char *who; /* "conv2d", for messages; static */
+  bool flat;       /* tensors are (N,C) and (N,K): linear */
+
+  int64_t k; /* output channels */
+  int r, s;  /* window */
+  int stride_h, stride_w;
+  int pad_top, pad_left, pad_bottom, pad_right;
+  int dil_h, dil_w;
+  int groups;
+  bool bias;
+  float init_std; /* of the weight of a flat one */
+
+  /* absorbed */
+  bool bn, clamp;
+  float eps, momentum;
+  float lo, hi; /* -INFINITY, INFINITY without clamp */
+
+  /* known after infer */
+  int64_t h, w, c, p, q;
+
+  struct qk_conv_plan plan;
+};
+
+/* Zero-bounds defaults: window 1, stride 1, no padding, one group. */
+void qk_conv_init (struct qk_conv *cv, const char *who);
+
+/* The slots of qk_layer_class, see there. */
+int qk_conv_infer (struct qk_conv *cv, const struct qk_shape *in, int n_in,
+                   struct qk_shape *out);
+int qk_conv_params (struct qk_conv *cv, struct qk_param_spec *out);
+void qk_conv_describe (struct qk_conv *cv, struct qk_layer_traits *out);
+int qk_conv_absorb (struct qk_conv *cv, const struct qk_layer_traits *next);
+int qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s);
+int qk_conv_forward (struct qk_conv *cv, struct qk_layer_io *io);
+int qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io);
+int qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
+                   struct qk_op *op);
+
+#endif /* QATKIT_COMMON_CONV_H */

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fold.c: the integers of weight and bias, for training and for conversion.
+ *
+ * sigma = sqrt (running_var + eps), k = gamma / sigma, weight -> weight * k
+ * on the weight's grid; bias -> beta + (bias - running_mean) * k on the grid
+ * of the accumulator (s_in * s_w). */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <qatkit/layer.h>
+
+#include "conv/conv-priv.h"
+
+/* 2^31 less what rounding to float may add. */
+#define ACC_LIMIT 2147483392.0
+
+static const float *
+bn_param (const struct qk_conv *cv, const struct qk_tensor *param, int which)
+{
+  return param[1 + cv->bias + which].data;
+}
+
+void
+conv_norm_factors (const struct qk_conv *cv, const struct qk_tensor *param,
+                   float *k, float *sigma)
+{
+  for (int64_t i = 0; i < cv->k; i++) {
+    sigma[i] = cv->bn ? sqrtf (bn_param (cv, param, QK_BN_VAR)[i] + cv->eps)
+                      : 1.0f;
+    k[i] = cv->bn ? bn_param (cv, param, QK_BN_GAMMA)[i] / sigma[i] : 1.0f;
+  }
+}
+
+static float
+folded_bias (const struct qk_conv *cv, const struct qk_tensor *param,
+             int64_t i, float k)
+{
+  const float b = cv->bias ? ((const float *) param[1].data)[i] : 0.0f;
+
+  if (!cv->bn)
+    return b;
+  return bn_param (cv, param, QK_BN_BETA)[i]
+         + (b - bn_param (cv, param, QK_BN_MEAN)[i]) * k;
+}
+
+/* The largest |sum (a - z) w| over all inputs on the grid, which also bounds
+ * every partial sum. */
+static double
+accumulator_bound (const int8_t *w, int64_t depth, const struct qk_qparams *q)
+{
+  const double hi = q->qmax - q->zero_point, lo = q->zero_point - q->qmin;
+  int64_t pos = 0, neg = 0;
+  double a, b;
+
+  for (int64_t i = 0; i < depth; i++) {
+    pos += w[i] > 0 ? w[i] : 0;
+    neg -= w[i] < 0 ? w[i] : 0;
+  }
+  a = (double) pos * hi + (double) neg * lo;
+  b = (double) pos * lo + (double) neg * hi;
+  return a > b ? a : b;
+}
+
+int
+conv_fold (const struct qk_conv *cv, const struct qk_tensor *param,
+           struct qk_quantizer *weight_qz, const struct qk_qparams *in_q,
+           bool observe, bool batch, struct conv_fold *f)
+{
+  const int64_t depth = conv_depth (cv), n = cv->k * depth;
+  const float *w = param[0].data;
+  const int64_t channels = qk_quantizer_channels (weight_qz);
+  const struct qk_qparams *grid;
+  int ret;
+
+  if (channels != 1 && channels != cv->k)
+    return qk_error (-EINVAL,
+                     "%s: the weight's quantizer has %lld channels, expected "
+                     "1 or %lld",
+                     cv->who, (long long) channels, (long long) cv->k);
+  conv_norm_factors (cv, param, f->k, f->sigma);
+  for (int64_t i = 0; i < cv->k; i++)
+    for (int64_t j = 0; j < depth; j++)
+      f->wk[i * depth + j] = w[i * depth + j] * f->k[i];
+  if (observe) {
+    ret = qk_quantizer_observe (weight_qz, f->wk, (size_t) n);
+    if (ret < 0)
+      return ret;
+  }
+  ret = qk_quantizer_forward_i8 (weight_qz, f->wk, (size_t) n, f->wq);
+  if (ret < 0)
+    return ret;
+
+  grid = qk_quantizer_qparams (weight_qz);
+  f->wide = false;
+  for (int64_t i = 0; i < cv->k; i++) {
+    double bound;
+
+    f->sw[i] = grid[channels == 1 ? 0 : i].scale;
+    f->bias_real[i] = folded_bias (cv, param, i, f->k[i]);
+    if (!in_q)
+      continue;
+    bound = accumulator_bound (f->wq + i * depth, depth, in_q);
+    f->bias[i] = 0;
+    if (!batch)
+      f->bias[i]
+        = qk_quantize_bias (f->bias_real[i], in_q->scale, f->sw[i]);
+    if (bound >= CONV_EXACT_LIMIT)
+      f->wide = true;
+    bound += fabs ((double) f->bias[i]);
+    if (bound >= ACC_LIMIT)
+      return qk_error (-ERANGE,
+                       "%s: the sum of output channel %lld may reach %.0f, "
+                       "too much for int32 (limit %.0f)",
+                       cv->who, (long long) i, bound, ACC_LIMIT);
+  }
+  return 0;
+}
+
+int
+qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
+               struct qk_op *op)
+{
+  const size_t k = (size_t) cv->k, n = k * (size_t) conv_depth (cv);
+  const struct qk_qparams *in_q = &io->in[0].q, *out_q = &io->out->q;
+  struct conv_fold f = { 0 };
+  float *m = NULL;
+  int ret = -ENOMEM;
+
+  if (!io->weight_qz || !(in_q->scale > 0.0f))
+    return qk_error (-ENOTSUP, "%s: %s is not quantized", cv->who,
+                     io->weight_qz ? "the input" : "the weight");
+  if (cv->clamp && !(out_q->scale > 0.0f))
+    return qk_error (-ENOTSUP, "%s: a clamp needs a quantized output",
+                     cv->who);
+  f.k = qk_alloc (4 * k * sizeof (float));
+  f.wk = qk_alloc (n * sizeof (float));
+  f.wq = qk_alloc (n);
+  f.bias = qk_alloc (k * sizeof *f.bias);
+  m = qk_alloc (k * sizeof *m);
+  if (!f.k || !f.wk || !f.wq || !f.bias || !m) {
+    qk_error (ret, "%s: out of memory", cv->who);
+    goto error;
+  }
+  f.sigma = f.k + k;
+  f.sw = f.k + 2 * k;
+  f.bias_real = f.k + 3 * k;
+  ret = conv_fold (cv, io->param, io->weight_qz, in_q, false, false, &f);
+  if (ret < 0)
+    goto error;
+
+  op->kind = cv->flat ? QK_OP_LINEAR : QK_OP_CONV2D;
+  op->lo = op->hi = 0;
+  if (out_q->scale > 0.0f)
+    qk_clamp_bounds (out_q, cv->lo, cv->hi, &op->lo, &op->hi);
+  for (size_t i = 0; i < k; i++)
+    m[i] = out_q->scale > 0.0f
+             ? qk_multiplier (in_q->scale, f.sw[i], out_q->scale)
+             : in_q->scale * f.sw[i];
+  op->kernel_h = cv->r;
+  op->kernel_w = cv->s;
+  op->stride_h = cv->stride_h;
+  op->stride_w = cv->stride_w;
+  op->pad_top = cv->pad_top;
+  op->pad_left = cv->pad_left;
+  op->pad_bottom = cv->pad_bottom;
+  op->pad_right = cv->pad_right;
+  op->dilation_h = cv->dil_h;
+  op->dilation_w = cv->dil_w;
+  op->groups = cv->groups;
+  op->in_channels = cv->c;
+  op->out_channels = cv->k;
+  op->weight = f.wq;
+  op->bias = f.bias;
+  op->multiplier = m;
+  qk_free (f.k);
+  qk_free (f.wk);
+  return 0;
+
+error:
+  qk_free (f.k);
+  qk_free (f.wk);
+  qk_free (f.wq);
+  qk_free (f.bias);
+  qk_free (m);
+  return ret;
+}

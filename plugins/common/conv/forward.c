@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* forward.c: convolution, batch-norm, clamp and grid in one or two passes.
+ *
+ * With acc = sum (a - z_in) w, in integers where input and weight are on
+ * grids, everything that follows is y = acc * a + b for each channel:
+ *   stored statistics, quantized: the integer formula of numeric.h, byte for
+ *     byte that of the int8 network;
+ *   batch statistics: y1 = acc * c with c = s_in s_w / k, batch-norm of y1.
+ * One pass does when a, b and the output's grid are known before; else acc
+ * is kept, its moments or range are taken while a block is hot, and a second
+ * pass finishes. */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <qatkit/layer.h>
+
+#include "conv/conv-priv.h"
+
+/* ---- weights ------------------------------------------------------------*/
+
+static void
+transpose (const float *x, int64_t rows, int64_t cols, float *y)
+{
+  for (int64_t i0 = 0; i0 < rows; i0 += 16)
+    for (int64_t j = 0; j < cols; j++)
+      for (int64_t i = i0; i < i0 + 16 && i < rows; i++)
+        y[j * rows + i] = x[i * cols + j];
+}
+
+/* run->wf and, where it pays, run->wt from W8 or W. */
+static void
+place_weight (struct conv_run *run, const int8_t *w8, const float *w)
+{
+  const struct qk_conv *cv = run->cv;
+  const int64_t depth = conv_depth (cv), kg = cv->k / cv->groups;
+  float *wf = (float *) run->wf;
+  float *wt = (float *) ((char *) run->io->workspace + cv->plan.ws_wt);
+
+  if (run->kind == CONV_DEPTHWISE) {
+    for (int64_t i = 0; i < cv->k; i++)
+      for (int64_t j = 0; j < depth; j++)
+        wf[j * cv->k + i]
+          = w8 ? (float) w8[i * depth + j] : w[i * depth + j];
+    return;
+  }
+  if (w8)
+    for (int64_t i = 0; i < cv->k * depth; i++)
+      wf[i] = (float) w8[i];
+  else
+    memcpy (wf, w, (size_t) (cv->k * depth) * sizeof *wf);
+  /* the product with the transposed weight is faster, transposing is not */
+  if (run->m < 512)
+    return;
+  for (int g = 0; g < cv->groups; g++)
+    transpose (wf + g * kg * depth, kg, depth, wt + g * kg * depth);
+  run->wt = wt;
+}
+
+static int
+prepare_weight (struct conv_run *run)
+{
+  const struct qk_layer_io *io = run->io;
+  const struct qk_conv *cv = run->cv;
+  struct conv_saved *sv = run->saved;
+  char *ws = io->workspace;
+  struct conv_fold f = {
+    .k = run->ch.k,
+    .sigma = run->ch.sigma,
+    .sw = run->ch.sw,
+    .bias_real = run->sc.real_bias,
+    .bias = run->sc.bias,
+    .wk = (float *) (ws + cv->plan.ws_wk),
+    .wq = (int8_t *) (ws + cv->plan.ws_wq),
+  };
+  int ret;
+
+  memset (sv, 0, sizeof *sv);
+  sv->s_in = run->s_in;
+  sv->z = run->z;
+  sv->batch = cv->bn && (io->flags & QK_PASS_BATCH_STATS);
+  sv->folded = cv->bn && io->weight_qz;
+  run->exact = io->weight_qz && run->u8_in && !sv->batch;
+  if (!io->weight_qz) {
+    conv_norm_factors (cv, io->param, run->ch.k, run->ch.sigma);
+    for (int64_t i = 0; i < cv->k; i++) {
+      run->ch.sw[i] = 1.0f;
+      run->sc.real_bias[i]
+        = cv->bias ? ((const float *) io->param[1].data)[i] : 0.0f;
+    }
+    place_weight (run, NULL, io->param[0].data);
+    return 0;
+  }
+  ret = conv_fold (cv, io->param, io->weight_qz,
+                   run->u8_in ? &io->in->q : NULL, true, sv->batch, &f);
+  if (ret < 0)
+    return ret;
+  sv->wide = f.wide;
+  place_weight (run, f.wq, NULL);
+  return 0;
+}
+
+/* ---- y = acc * a + b ----------------------------------------------------*/
+
+/* With stored statistics, or without batch-norm. */
+static void
+stored_affine (struct conv_run *run)
+{
+  const struct qk_conv *cv = run->cv;
+  const struct qk_tensor *bn = run->io->param + 1 + cv->bias;
+  struct conv_channels *ch = &run->ch;
+
+  for (int64_t i = 0; i < cv->k; i++) {
+    const float bias = run->sc.real_bias[i];
+
+    if (run->exact) {
+      ch->a[i] = run->s_in * ch->sw[i];
+      ch->b[i] = (float) run->sc.bias[i] * ch->a[i];
+      run->sc.m[i] = ch->a[i];
+    } else if (run->io->weight_qz) { /* bias has batch-norm in it */
+      ch->a[i] = run->s_in * ch->sw[i];
+      ch->b[i] = bias;
+    } else if (cv->bn) {
+      const float mean = ((const float *) bn[QK_BN_MEAN].data)[i];
+
+      ch->a[i] = run->s_in * ch->k[i];
+      ch->b[i] = ((const float *) bn[QK_BN_BETA].data)[i]
+                 + (bias - mean) * ch->k[i];
+    } else {
+      ch->a[i] = run->s_in;
+      ch->b[i] = bias;
+    }
+  }
+}
+
+/* From the moments of acc in sc.sg, sc.sgu; moves the running statistics. */
+static int
+batch_affine (struct conv_run *run)
+{
+  const struct qk_conv *cv = run->cv;
+  const struct qk_tensor *bn = run->io->param + 1 + cv->bias;
+  const float *gamma = bn[QK_BN_GAMMA].data, *beta = bn[QK_BN_BETA].data;
+  float *rmean = bn[QK_BN_MEAN].data, *rvar = bn[QK_BN_VAR].data;
+  const float *bias = cv->bias ? run->io->param[1].data : NULL;
+  const double m = (double) run->m, momentum = cv->momentum;
+  struct conv_channels *ch = &run->ch;
+
+  if (run->m < 2)
+    return qk_error (-EINVAL,
+                     "%s: batch statistics need more than 1 value a channel",
+                     cv->who);
+  for (int64_t i = 0; i < cv->k; i++) {
+    const double k = run->saved->folded ? ch->k[i] : 1.0;
+    /* gamma 0: the weight vanished from acc, y1 counts as 0 */
+    const double c
+      = k != 0.0 ? (double) run->s_in * (double) ch->sw[i] / k : 0.0;
+    const double mean = run->sc.sg[i] / m;
+    double var = run->sc.sgu[i] / m - mean * mean;
+
+    var = var < 0.0 ? 0.0 : var * c * c;
+    if (!isfinite (mean) || !isfinite (var) || !isfinite (c))
+      return qk_error (-EDOM, "%s: batch statistics of channel %lld are not "
+                       "finite", cv->who, (long long) i);
+    ch->c[i] = c;
+    ch->mean[i] = mean;
+    ch->invstd[i] = 1.0 / sqrt (var + (double) cv->eps);
+    ch->a[i] = (float) ((double) gamma[i] * ch->invstd[i] * c);
+    ch->b[i] = (float) ((double) beta[i]
+                        - (double) gamma[i] * ch->invstd[i] * c * mean);
+    if (c == 0.0)
+      continue;
+    rmean[i] = (float) ((1.0 - momentum) * (double) rmean[i]
+                        + momentum
+                            * (mean * c + (bias ? (double) bias[i] : 0.0)));
+    rvar[i] = (float) ((1.0 - momentum) * (double) rvar[i]
+                       + momentum * (var * m / (m - 1.0)));
+  }
+  return 0;
+}
+
+static void
+spread_channels (struct conv_run *run)
+{
+  const int64_t k = run->cv->k, period = run->cv->plan.period;
+
+  conv_repeat (run->ch.a, k, period);
+  conv_repeat (run->ch.b, k, period);
+  conv_repeat (run->sc.m, k, period);
+  for (int64_t i = k; i < period; i++)
+    run->sc.bias[i] = run->sc.bias[i - k];
+}
+
+/* ---- finishing blocks ----------------------------------------------------*/
+
+static void
+set_grid (struct conv_run *run)
+{
+  const struct qk_qparams *q = qk_quantizer_qparams (run->io->out_qz);
+
+  run->saved->grid = *q;
+  run->io->out->q = *q;
+  if (run->exact)
+    for (int64_t i = 0; i < run->cv->plan.period; i++)
+      run->sc.m[i] = qk_multiplier (run->s_in, run->ch.sw[i % run->cv->k],
+                                    q->scale);
+}
+
+/* Rows of acc as real numbers. */
+static void
+finish_real (const struct conv_run *run, const void *acc, int64_t rows,
+             float *tmp, float *y)
+{
+  const size_t n = (size_t) (rows * run->cv->k);
+  const size_t period = (size_t) run->cv->plan.period;
+  const float lo = run->cv->lo, hi = run->cv->hi;
+
+  if (run->exact && run->saved->wide)
+    qk_rows_dequantize_i32 (acc, n, period, run->sc.bias, run->ch.a, lo, hi,
+                            y);
+  else if (run->exact)
+    qk_rows_dequantize (acc, n, period, run->sc.bias, run->ch.a, lo, hi, y);
+  else {
+    if (run->saved->wide) {
+      qk_rows_to_float (acc, n, tmp);
+      acc = tmp;
+    }
+    qk_rows_affine (acc, n, period, run->ch.a, run->ch.b, lo, hi, y);
+  }
+}
+
+static void
+finish_u8 (const struct conv_run *run, const void *acc, int64_t rows,
+           float *tmp, uint8_t *q)
+{
+  const size_t n = (size_t) (rows * run->cv->k);
+  const size_t period = (size_t) run->cv->plan.period;
+  const struct qk_qparams *out_q = &run->saved->grid;
+  struct qk_conv_grid g = { .ylo = run->cv->lo,
+                            .yhi = run->cv->hi,
+                            .inv = 1.0f / out_q->scale,
+                            .zp = out_q->zero_point,
+                            .lo = out_q->qmin,
+                            .hi = out_q->qmax };
+
+  if (run->exact) {
+    qk_clamp_bounds (out_q, run->cv->lo, run->cv->hi, &g.lo, &g.hi);
+    if (run->saved->wide)
+      qk_rows_requantize_i32 (acc, n, period, run->sc.bias, run->sc.m, &g, q);
+    else
+      qk_rows_requantize (acc, n, period, run->sc.bias, run->sc.m, &g, q);
+    return;
+  }
+  if (run->saved->wide) {
+    qk_rows_to_float (acc, n, tmp);
+    acc = tmp;
+  }
+  qk_rows_affine_u8 (acc, n, period, run->ch.a, run->ch.b, &g, q);
+}
+
+static void
+finish (const struct conv_run *run, const void *acc, int64_t row0,
+        int64_t rows, float *tmp)
+{
+  const int64_t at = row0 * run->cv->k;
+
+  if (run->u8_out)
+    finish_u8 (run, acc, rows, tmp, (uint8_t *) run->io->out->data + at);
+  else
+    finish_real (run, acc, rows, tmp, (float *) run->io->out->data + at);
+}
+
+/* ---- the passes ----------------------------------------------------------*/
+
+enum stats {
+  NO_STATS,
+  MOMENTS = 1,
+  RANGE = 2
+};
+
+/* First pass of thread T: accumulators, and what STATS asks for; finished at
+ * once when ONE_PASS. */
+static void
+first_pass (const struct conv_run *run, int t, int stats, bool one_pass)
+{
+  const size_t period = (size_t) run->cv->plan.period;
+  const int64_t u0 = run->units * t / run->threads;
+  const int64_t u1 = run->units * (t + 1) / run->threads;
+  struct conv_thread th;
+
+  conv_thread_at (run, t, &th);
+  memset (th.sum, 0, 2 * period * sizeof *th.sum);
+  for (size_t i = 0; i < period; i++) {
+    th.min[i] = INFINITY;
+    th.max[i] = -INFINITY;
+  }
+  if (run->kind == CONV_DEPTHWISE)
+    conv_ring_reset (run, &th);
+  for (int64_t i = u0; i < u1; i++) {
+    struct conv_unit u;
+    float *acc = th.blk;
+    const float *x;
+    size_t n;
+
+    conv_unit_at (run, i, &u);
+    n = (size_t) (u.rows * run->cv->k);
+    if (run->acc)
+      acc = (float *) run->acc + u.row0 * run->cv->k;
+    conv_block (run, &th, &u, acc);
+    x = acc;
+    if (stats && run->saved->wide) {
+      qk_rows_to_float ((const int32_t *) (void *) acc, n, th.tmp);
+      x = th.tmp;
+    }
+    if (stats & MOMENTS)
+      qk_rows_moments (x, n, period, th.sum, th.sq);
+    if (stats & RANGE)
+      qk_rows_minmax (x, n, period, th.min, th.max);
+    if (one_pass)
+      finish (run, acc, u.row0, u.rows, th.tmp);
+  }
+}
+
+/* Second pass over the rows of thread T: real numbers to Y, or out. */
+static void
+second_pass (const struct conv_run *run, int t, float *y)
+{
+  const int64_t k = run->cv->k, step = run->cv->plan.rows;
+  const int64_t r1 = run->m * (t + 1) / run->threads;
+  struct conv_thread th;
+
+  conv_thread_at (run, t, &th);
+  for (int64_t r = run->m * t / run->threads; r < r1; r += step) {
+    const int64_t rows = r1 - r < step ? r1 - r : step;
+    const float *acc = (const float *) run->acc + r * k;
+
+    if (y)
+      finish_real (run, acc, rows, th.tmp, y + r * k);
+    else
+      finish (run, acc, r, rows, th.tmp);
+  }
+}
+
+/* The threads' numbers, in their order, into sc. */
+static void
+collect (struct conv_run *run)
+{
+  const int64_t k = run->cv->k;
+  struct conv_scratch_channels *sc = &run->sc;
+
+  for (int64_t i = 0; i < k; i++) {
+    sc->sg[i] = sc->sgu[i] = 0.0;
+    sc->min[i] = INFINITY;
+    sc->max[i] = -INFINITY;
+  }
+  for (int t = 0; t < run->threads; t++) {
+    struct conv_thread th;
+
+    conv_thread_at (run, t, &th);
+    for (int64_t i = 0; i < run->cv->plan.period; i++) {
+      const int64_t j = i % k;
+
+      sc->sg[j] += th.sum[i];
+      sc->sgu[j] += th.sq[i];
+      sc->min[j] = th.min[i] < sc->min[j] ? th.min[i] : sc->min[j];
+      sc->max[j] = th.max[i] > sc->max[j] ? th.max[i] : sc->max[j];
+    }
+  }
+}
+
+/* The real number of an accumulator, in the arithmetic of finish_real. */
+static float
+real_value (const struct conv_run *run, int64_t i, float acc)
+{
+  float y;
+
+  if (run->exact)
+    y = (float) ((int32_t) acc + run->sc.bias[i]) * run->ch.a[i];
+  else
+    y = acc * run->ch.a[i] + run->ch.b[i];
+  y = y < run->cv->lo ? run->cv->lo : y;
+  return y > run->cv->hi ? run->cv->hi : y;
+}
+
+static int
+observe_range (struct conv_run *run)
+{
+  float min = INFINITY, max = -INFINITY;
+
+  for (int64_t i = 0; i < run->cv->k; i++) {
+    const float a = real_value (run, i, run->sc.min[i]);
+    const float b = real_value (run, i, run->sc.max[i]);
+
+    if (!isfinite (a) || !isfinite (b))
+      min = max = NAN; /* the observer's error names it */
+    min = a < min ? a : min;
+    min = b < min ? b : min;
+    max = a > max ? a : max;
+    max = b > max ? b : max;
+  }
+  return qk_quantizer_observe_range (run->io->out_qz, &min, &max);
+}
+
+static int
+observe_all (struct conv_run *run)
+{
+  float *y = (float *) (void *) ((char *) run->io->workspace
+                                 + run->cv->plan.ws_y);
+
+#pragma omp parallel for num_threads(run->threads) schedule(static, 1)
+  for (int t = 0; t < run->threads; t++)
+    second_pass (run, t, y);
+  return qk_quantizer_observe (run->io->out_qz, y,
+                               (size_t) (run->m * run->cv->k));
+}
+
+int
+qk_conv_forward (struct qk_conv *cv, struct qk_layer_io *io)
+{
+  struct conv_run run;
+  bool observe, range, two_pass;
+  int stats = NO_STATS, ret;
+
+  ret = conv_run_begin (cv, io, &run);
+  if (ret < 0)
+    return ret;
+  ret = prepare_weight (&run);
+  if (ret < 0)
+    return ret;
+  observe = run.u8_out && qk_quantizer_observing (io->out_qz);
+  range = observe && qk_quantizer_wants_range (io->out_qz);
+  two_pass = run.saved->batch || observe;
+  stats |= run.saved->batch ? MOMENTS : NO_STATS;
+  stats |= range ? RANGE : NO_STATS;
+  if (!cv->plan.train && two_pass)
+    run.acc = run.u8_out ? (char *) io->workspace + cv->plan.ws_acc
+                         : io->out->data;
+  else if (!cv->plan.train && !run.u8_out)
+    run.acc = io->out->data;
+  if (!run.saved->batch) {
+    stored_affine (&run);
+    spread_channels (&run);
+    if (run.u8_out && !observe)
+      set_grid (&run);
+  }
+
+#pragma omp parallel for num_threads(run.threads) schedule(static, 1)
+  for (int t = 0; t < run.threads; t++)
+    first_pass (&run, t, stats, !two_pass);
+  if (!two_pass)
+    return 0;
+
+  collect (&run);
+  if (run.saved->batch) {
+    ret = batch_affine (&run);
+    if (ret < 0)
+      return ret;
+    spread_channels (&run);
+  }
+  if (observe) {
+    ret = range ? observe_range (&run) : observe_all (&run);
+    if (ret < 0)
+      return ret;
+  }
+  if (run.u8_out)
+    set_grid (&run);
+#pragma omp parallel for num_threads(run.threads) schedule(static, 1)
+  for (int t = 0; t < run.threads; t++)
+    second_pass (&run, t, NULL);
+  return 0;
+}

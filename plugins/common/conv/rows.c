@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* rows.c: the loops over blocks of rows that must run fast. */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "conv/rows.h"
+#include "multiversion.h"
+
+/* A block is seen as pieces of PERIOD elements, the last may be shorter. */
+#define FOR_PIECES(i, len, n, period)                                         \
+  for (size_t i = 0, len;                                                     \
+       (len = (n) - i < (period) ? (n) - i : (period)) > 0;                   \
+       i += len)
+
+QK_MULTIVERSION void
+qk_rows_expand (const uint8_t *restrict x, size_t n, float z,
+                float *restrict out)
+{
+  for (size_t i = 0; i < n; i++)
+    out[i] = (float) x[i] - z;
+}
+
+QK_MULTIVERSION void
+qk_rows_moments (const float *restrict x, size_t n, size_t period,
+                 double *restrict sum, double *restrict sq)
+{
+  FOR_PIECES (i, len, n, period) {
+    const float *restrict v = x + i;
+
+    for (size_t j = 0; j < len; j++) {
+      const double d = v[j];
+
+      sum[j] += d;
+      sq[j] += d * d;
+    }
+  }
+}
+
+QK_MULTIVERSION void
+qk_rows_minmax (const float *restrict x, size_t n, size_t period,
+                float *restrict min, float *restrict max)
+{
+  FOR_PIECES (i, len, n, period) {
+    const float *restrict v = x + i;
+
+    for (size_t j = 0; j < len; j++) {
+      min[j] = v[j] < min[j] ? v[j] : min[j];
+      max[j] = v[j] > max[j] ? v[j] : max[j];
+    }
+  }
+}
+
+/* NaN gives the lower bound, as in qk_clamp_rounded. */
+static inline float
+clampf (float x, float lo, float hi)
+{
+  x = x > lo ? x : lo;
+  return x < hi ? x : hi;
+}
+
+QK_MULTIVERSION void
+qk_rows_affine (const float *acc, size_t n, size_t period,
+                const float *restrict a, const float *restrict b, float lo,
+                float hi, float *y)
+{
+  FOR_PIECES (i, len, n, period)
+    for (size_t j = 0; j < len; j++) {
+      float v = acc[i + j] * a[j] + b[j];
+
+      /* a NaN stays one: the loss must see it */
+      v = v < lo ? lo : v;
+      y[i + j] = v > hi ? hi : v;
+    }
+}
+
+QK_MULTIVERSION void
+qk_rows_affine_u8 (const float *restrict acc, size_t n, size_t period,
+                   const float *restrict a, const float *restrict b,
+                   const struct qk_conv_grid *g, uint8_t *restrict q)
+{
+  const float ylo = g->ylo, yhi = g->yhi, inv = g->inv;
+  const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
+  const int32_t zp = g->zp;
+
+  FOR_PIECES (i, len, n, period) {
+    const float *restrict v = acc + i;
+    uint8_t *restrict o = q + i;
+
+    for (size_t j = 0; j < len; j++) {
+      const float y = clampf (v[j] * a[j] + b[j], ylo, yhi);
+
+      o[j] = (uint8_t) ((int32_t) clampf (rintf (y * inv), lo, hi) + zp);
+    }
+  }
+}
+
+QK_MULTIVERSION void
+qk_rows_requantize (const float *restrict acc, size_t n, size_t period,
+                    const int32_t *restrict bias, const float *restrict m,
+                    const struct qk_conv_grid *g, uint8_t *restrict q)
+{
+  const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
+  const int32_t zp = g->zp;
+
+  FOR_PIECES (i, len, n, period) {
+    const float *restrict v = acc + i;
+    uint8_t *restrict o = q + i;
+
+    for (size_t j = 0; j < len; j++) {
+      const float x = (float) ((int32_t) v[j] + bias[j]) * m[j];
+
+      o[j] = (uint8_t) ((int32_t) clampf (rintf (x), lo, hi) + zp);
+    }
+  }
+}
+
+QK_MULTIVERSION void
+qk_rows_requantize_i32 (const int32_t *restrict acc, size_t n, size_t period,
+                        const int32_t *restrict bias, const float *restrict m,
+                        const struct qk_conv_grid *g, uint8_t *restrict q)
+{
+  const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
+  const int32_t zp = g->zp;
+
+  FOR_PIECES (i, len, n, period) {
+    const int32_t *restrict v = acc + i;
+    uint8_t *restrict o = q + i;
+
+    for (size_t j = 0; j < len; j++) {
+      const float x = (float) (v[j] + bias[j]) * m[j];
+
+      o[j] = (uint8_t) ((int32_t) clampf (rintf (x), lo, hi) + zp);
+    }
+  }
+}
+
+QK_MULTIVERSION void
+qk_rows_dequantize (const float *acc, size_t n, size_t period,
+                    const int32_t *restrict bias, const float *restrict s,
+                    float lo, float hi, float *y)
+{
+  FOR_PIECES (i, len, n, period)
+    for (size_t j = 0; j < len; j++)
+      y[i + j] = clampf ((float) ((int32_t) acc[i + j] + bias[j]) * s[j], lo,
+                         hi);
+}
+
+QK_MULTIVERSION void
+qk_rows_dequantize_i32 (const int32_t *acc, size_t n, size_t period,
+                        const int32_t *restrict bias, const float *restrict s,
+                        float lo, float hi, float *y)
+{
+  FOR_PIECES (i, len, n, period)
+    for (size_t j = 0; j < len; j++)
+      y[i + j] = clampf ((float) (acc[i + j] + bias[j]) * s[j], lo, hi);
+}
+
+QK_MULTIVERSION void
+qk_rows_add_i32 (const float *restrict x, size_t n, int32_t *restrict acc)
+{
+  for (size_t i = 0; i < n; i++)
+    acc[i] += (int32_t) x[i];
+}
+
+QK_MULTIVERSION void
+qk_rows_to_float (const int32_t *acc, size_t n, float *y)
+{
+  for (size_t i = 0; i < n; i++)
+    y[i] = (float) acc[i];
+}
+
+/* ---- backward ----------------------------------------------------------*/
+
+/* Bitwise &: no branches, so that the loops become vector code. */
+static inline float
+masked (float dout, float acc, float a, float b,
+        const struct qk_conv_mask *m)
+{
+  const float y = acc * a + b, r = rintf (y * m->inv);
+  const int open = (r >= m->rlo) & (r <= m->rhi) & (y > m->ylo)
+                   & (y < m->yhi);
+
+  return open ? dout : 0.0f;
+}
+
+QK_MULTIVERSION void
+qk_rows_grad_sums (const float *restrict dout, const float *restrict acc,
+                   size_t n, size_t period, const struct qk_conv_mask *mask,
+                   double *restrict sg, double *restrict sgu)
+{
+  const struct qk_conv_mask m = *mask;
+
+  FOR_PIECES (i, len, n, period) {
+    const float *restrict u = acc + i, *restrict dy = dout + i;
+
+    for (size_t j = 0; j < len; j++) {
+      const double g = masked (dy[j], u[j], m.a[j], m.b[j], &m);
+
+      sg[j] += g;
+      sgu[j] += g * (double) u[j];
+    }
+  }
+}
+
+QK_MULTIVERSION void
+qk_rows_grad (const float *restrict dout, const float *restrict acc, size_t n,
+              size_t period, const struct qk_conv_mask *mask,
+              const float *restrict a1, const float *restrict a2,
+              const float *restrict a3, float *restrict d)
+{
+  const struct qk_conv_mask m = *mask;
+
+  FOR_PIECES (i, len, n, period) {
+    const float *restrict u = acc + i, *restrict dy = dout + i;
+    float *restrict o = d + i;
+
+    for (size_t j = 0; j < len; j++)
+      o[j] = a1[j] * masked (dy[j], u[j], m.a[j], m.b[j], &m)
+             + (a2[j] * u[j] + a3[j]);
+  }
+}
+
+/* ---- depthwise ---------------------------------------------------------*/
+
+QK_MULTIVERSION static void
+depthwise_3x3 (const float *const *row, const float *restrict w, int64_t c,
+               int64_t q, int64_t step, int64_t dil, float *restrict out)
+{
+  const int64_t d1 = dil * c, d2 = 2 * dil * c;
+
+  for (int64_t i = 0; i < q; i++, out += c) {
+    const float *restrict x0 = row[0] + i * step * c;
+    const float *restrict x1 = row[1] + i * step * c;
+    const float *restrict x2 = row[2] + i * step * c;
+
+    for (int64_t j = 0; j < c; j++)
+      out[j] = x0[j] * w[j] + x0[j + d1] * w[j + c]
+               + x0[j + d2] * w[j + 2 * c] + x1[j] * w[j + 3 * c]
+               + x1[j + d1] * w[j + 4 * c] + x1[j + d2] * w[j + 5 * c]
+               + x2[j] * w[j + 6 * c] + x2[j + d1] * w[j + 7 * c]
+               + x2[j + d2] * w[j + 8 * c];
+  }
+}
+
+QK_MULTIVERSION static void
+depthwise_any (const float *const *row, const float *restrict w, int r, int s,
+               int64_t c, int64_t q, int64_t step, int64_t dil,
+               float *restrict out)
+{
+  memset (out, 0, (size_t) (q * c) * sizeof *out);
+  for (int64_t i = 0; i < q; i++, out += c)
+    for (int a = 0; a < r; a++)
+      for (int b = 0; b < s; b++) {
+        const float *restrict x = row[a] + (i * step + b * dil) * c;
+        const float *restrict f = w + (a * s + b) * c;
+
+        for (int64_t j = 0; j < c; j++)
+          out[j] += x[j] * f[j];
+      }
+}
+
+void
+qk_rows_depthwise (const float *const *row, const float *w, int r, int s,
+                   int64_t c, int64_t q, int64_t step, int64_t dil,
+                   float *out)
+{
+  if (r == 3 && s == 3)
+    depthwise_3x3 (row, w, c, q, step, dil, out);
+  else
+    depthwise_any (row, w, r, s, c, q, step, dil, out);
+}
+
+QK_MULTIVERSION static void
+depthwise_dw (const float *restrict x, float *restrict dw, int64_t c,
+              const float *restrict d)
+{
+  for (int64_t j = 0; j < c; j++)
+    dw[j] += d[j] * x[j];
+}
+
+QK_MULTIVERSION static void
+depthwise_dw_dx (const float *restrict x, float *restrict dx,
+                 const float *restrict w, float *restrict dw, int64_t c,
+                 const float *restrict d)
+{
+  for (int64_t j = 0; j < c; j++) {
+    dw[j] += d[j] * x[j];
+    dx[j] += d[j] * w[j];
+  }
+}
+
+void
+qk_rows_depthwise_grad (const float *const *row, float *const *drow,
+                        const float *w, float *dw, int r, int s, int64_t c,
+                        int64_t q, int64_t step, int64_t dil, const float *d)
+{
+  for (int64_t i = 0; i < q; i++, d += c)
+    for (int a = 0; a < r; a++)
+      for (int b = 0; b < s; b++) {
+        const int64_t at = (i * step + b * dil) * c, f = (a * s + b) * c;
+
+        if (drow)
+          depthwise_dw_dx (row[a] + at, drow[a] + at, w + f, dw + f, c, d);
+        else
+          depthwise_dw (row[a] + at, dw + f, c, d);
+      }
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* conv2d.c: two-dimensional convolution; see common/conv/conv.h. */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include <qatkit/layer.h>
+
+#include "conv/conv.h"
+
+static const struct qk_option options[] = {
+  { "out", QK_OPT_INT, NULL, 1, 1 << 20, NULL, "Output channels" },
+  { "kernel", QK_OPT_INT, "1", 1, 255, NULL,
+    "Height and width of the window, in pixels" },
+  { "kernel_h", QK_OPT_INT, "1", 1, 255, NULL,
+    "Height of the window, in place of kernel" },
+  { "kernel_w", QK_OPT_INT, "1", 1, 255, NULL,
+    "Width of the window, in place of kernel" },
+  { "stride", QK_OPT_INT, "1", 1, 255, NULL,
+    "Step of the window down and across, in pixels" },
+  { "stride_h", QK_OPT_INT, "1", 1, 255, NULL,
+    "Step down, in place of stride" },
+  { "stride_w", QK_OPT_INT, "1", 1, 255, NULL,
+    "Step across, in place of stride" },
+  { "padding", QK_OPT_INT, "0", 0, 255, NULL,
+    "Zeros on each side of the picture, in pixels" },
+  { "pad_top", QK_OPT_INT, "0", 0, 255, NULL,
+    "Zeros above, in place of padding" },
+  { "pad_left", QK_OPT_INT, "0", 0, 255, NULL,
+    "Zeros on the left, in place of padding" },
+  { "pad_bottom", QK_OPT_INT, "0", 0, 255, NULL,
+    "Zeros below, in place of padding" },
+  { "pad_right", QK_OPT_INT, "0", 0, 255, NULL,
+    "Zeros on the right, in place of padding" },
+  { "dilation", QK_OPT_INT, "1", 1, 255, NULL,
+    "Distance of neighbouring window elements, in pixels" },
+  { "dilation_h", QK_OPT_INT, "1", 1, 255, NULL,
+    "Distance down, in place of dilation" },
+  { "dilation_w", QK_OPT_INT, "1", 1, 255, NULL,
+    "Distance across, in place of dilation" },
+  { "groups", QK_OPT_INT, "1", 1, 1 << 20, NULL,
+    "Groups of channels that are convolved on their own" },
+  { "bias", QK_OPT_BOOL, "yes", 0, 0, NULL, "Add a trained bias" },
+  { NULL, 0, NULL, 0, 0, NULL, NULL }
+};
+
+/* The value of NAME if the user gave it, else that of COMMON. */
+static int
+side (const struct qk_config *cfg, const char *name, const char *common)
+{
+  return (int) qk_config_int (cfg,
+                              qk_config_given (cfg, name) ? name : common);
+}
+
+static int
+conv2d_create (const struct qk_config *cfg, void **self)
+{
+  struct qk_conv *cv = malloc (sizeof *cv);
+
+  if (!cv)
+    return qk_error (-ENOMEM, "conv2d: out of memory");
+  qk_conv_init (cv, "conv2d");
+  cv->k = qk_config_int (cfg, "out");
+  cv->r = side (cfg, "kernel_h", "kernel");
+  cv->s = side (cfg, "kernel_w", "kernel");
+  cv->stride_h = side (cfg, "stride_h", "stride");
+  cv->stride_w = side (cfg, "stride_w", "stride");
+  cv->pad_top = side (cfg, "pad_top", "padding");
+  cv->pad_left = side (cfg, "pad_left", "padding");
+  cv->pad_bottom = side (cfg, "pad_bottom", "padding");
+  cv->pad_right = side (cfg, "pad_right", "padding");
+  cv->dil_h = side (cfg, "dilation_h", "dilation");
+  cv->dil_w = side (cfg, "dilation_w", "dilation");
+  cv->groups = (int) qk_config_int (cfg, "groups");
+  cv->bias = qk_config_bool (cfg, "bias");
+  *self = cv;
+  return 0;
+}
+
+static void
+conv2d_destroy (void *self)
+{
+  free (self);
+}
+
+static int
+conv2d_infer (void *self, const struct qk_shape *in, int n_in,
+              struct qk_shape *out)
+{
+  return qk_conv_infer (self, in, n_in, out);
+}
+
+static int
+conv2d_params (void *self, struct qk_param_spec *out)
+{
+  return qk_conv_params (self, out);
+}
+
+static void
+conv2d_describe (void *self, struct qk_layer_traits *out)
+{
+  qk_conv_describe (self, out);
+}
+
+static int
+conv2d_absorb (void *self, const struct qk_layer_traits *next)
+{
+  return qk_conv_absorb (self, next);
+}
+
+static int
+conv2d_setup (void *self, struct qk_layer_setup *s)
+{
+  return qk_conv_setup (self, s);
+}
+
+static int
+conv2d_forward (void *self, struct qk_layer_io *io)
+{
+  return qk_conv_forward (self, io);
+}
+
+static int
+conv2d_backward (void *self, struct qk_layer_io *io)
+{
+  return qk_conv_backward (self, io);
+}
+
+static int
+conv2d_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
+{
+  return qk_conv_lower (self, io, op);
+}
+
+static const struct qk_layer_class conv2d = {
+  .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "conv2d",
+                   "Two-dimensional convolution, also grouped and depthwise",
+                   options),
+  .create = conv2d_create,
+  .destroy = conv2d_destroy,
+  .infer = conv2d_infer,
+  .params = conv2d_params,
+  .describe = conv2d_describe,
+  .absorb = conv2d_absorb,
+  .setup = conv2d_setup,
+  .forward = conv2d_forward,
+  .backward = conv2d_backward,
+  .quantized = true,
+  .lower = conv2d_lower,
+};
+
+QK_PLUGIN ("conv2d", "1.0", "LGPL-2.1-or-later", &conv2d.cls);
