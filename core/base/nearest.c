@@ -65,14 +65,15 @@ qk_nearest_init (struct qk_nearest *n, const char *name)
   n->distance = INT_MAX;
 }
 
-/* Whether the first LEN characters are the same after folding. */
-static int
-same_start (const char *a, const char *b, size_t len)
+/* Length of the common beginning. */
+static size_t
+common_start (const char *a, const char *b)
 {
-  for (size_t i = 0; i < len; i++)
-    if (fold (a[i]) != fold (b[i]))
-      return 0;
-  return 1;
+  size_t n = 0;
+
+  while (a[n] && b[n] && fold (a[n]) == fold (b[n]))
+    n++;
+  return n;
 }
 
 void
@@ -80,6 +81,7 @@ qk_nearest_offer (struct qk_nearest *n, const char *known)
 {
   const size_t a = strlen (n->name), b = strlen (known);
   const size_t shorter = a < b ? a : b, longer = a < b ? b : a;
+  const size_t start = common_start (n->name, known);
   int d = qk_edit_distance (n->name, known);
 
   if (d == INT_MAX)
@@ -87,10 +89,12 @@ qk_nearest_offer (struct qk_nearest *n, const char *known)
   /* A third of the name may be wrong; and a beginning is as good as a name
    * ("moving_average"), though worse than any typing error. */
   if ((size_t) d > (longer + 2) / 3 || (size_t) d >= longer) {
-    if (shorter < 3 || !same_start (n->name, known, shorter))
+    if (shorter < 3 || start < shorter)
       return;
     d = NAME_MAX_LENGTH + (int) (longer - shorter);
   }
+  /* Among equals the longest common beginning wins. */
+  d = d * 2 * NAME_MAX_LENGTH - (int) start;
   if (d < n->distance) {
     n->best = known;
     n->distance = d;

@@ -9,7 +9,7 @@
 struct qk_nearest {
   const char *name;
   const char *best; /* NULL: nothing is near */
-  int distance;
+  int distance;     /* of best; a measure of our own */
 };
 
 /* Look for names near NAME: init, offer every known name, then read best or
