@@ -170,6 +170,7 @@ START_TEST (bad_lines)
   refused ("[a]\nb = \"c\n", "f.ini:2: b: closing quote is missing");
   refused ("[a]\nb = \"c\" d\n",
            "f.ini:2: b: unexpected 'd' after the closing quote");
+  refused ("[a]\nb = \"c\r\"\n", "f.ini:2: b: value has a control character");
   refused ("[a]\nb = \"c\"; d\n",
            "f.ini:2: b: unexpected '; d' after the closing quote");
 }

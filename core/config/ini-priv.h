@@ -59,6 +59,9 @@ int qk_ini_add_key (struct qk_ini *ini, struct qk_ini_section *section,
 int qk_ini_tidy_section (char *name);
 int qk_ini_tidy_key (char *key);
 
+/* Whether a character other than a tab is below space: no part of a text. */
+bool qk_ini_has_control (const char *s);
+
 /* Cut space off both ends, in place; returns the start. */
 char *qk_ini_trim (char *s);
 

@@ -134,7 +134,10 @@ lex_key (struct reader *r, char *s)
   if (!r->section)
     return qk_error (-EINVAL, "key '%s' stands before the first [section]",
                      s);
-  return lex_value (r, equals + 1 + strspn (equals + 1, " \t"));
+  err = lex_value (r, equals + 1 + strspn (equals + 1, " \t"));
+  if (err == 0 && qk_ini_has_control (r->value))
+    err = qk_error (-EINVAL, "%s: value has a control character", s);
+  return err;
 }
 
 /* Take the next line off the text into the buffer. */

@@ -69,8 +69,8 @@ qk_ini_trim (char *s)
   return s;
 }
 
-static bool
-has_control (const char *s)
+bool
+qk_ini_has_control (const char *s)
 {
   for (; *s; s++)
     if ((unsigned char) *s < 0x20 && *s != '\t')
@@ -96,7 +96,7 @@ qk_ini_tidy_section (char *name)
   *to = '\0';
   if (!name[0])
     return qk_error (-EINVAL, "section name is empty");
-  if (strchr (name, ';') || has_control (name))
+  if (strchr (name, ';') || qk_ini_has_control (name))
     return qk_error (-EINVAL, "section name [%s] has a character that cannot "
                      "be in it", name);
   return 0;
@@ -110,7 +110,7 @@ qk_ini_tidy_key (char *key)
   memmove (key, start, strlen (start) + 1);
   if (!key[0])
     return qk_error (-EINVAL, "key is empty");
-  if (key[strcspn (key, " \t=:;#\"[]")] || has_control (key))
+  if (key[strcspn (key, " \t=:;#\"[]")] || qk_ini_has_control (key))
     return qk_error (-EINVAL, "key '%s' has a character that cannot be in it",
                      key);
   return 0;
@@ -231,7 +231,7 @@ set_tidied (struct qk_ini *ini, char *section, char *key, const char *value,
 
   if (err == 0)
     err = qk_ini_tidy_key (key);
-  if (err == 0 && has_control (value))
+  if (err == 0 && qk_ini_has_control (value))
     err = qk_error (-EINVAL, "[%s] %s: value has a line break or another "
                     "control character", section, key);
   if (err == 0)
