@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* layer-cases.c: shapes and options every layer is tested with. */
+#include "config.h"
+
+#include <string.h>
+
+#include "lib/layer-cases.h"
+
+#define BATCH QK_PASS_BATCH_STATS
+#define IMAGE(n, h, w, c)                                                     \
+  {                                                                           \
+    4, { n, h, w, c }                                                         \
+  }
+#define VECTOR(n, c)                                                          \
+  {                                                                           \
+    2, { n, c }                                                               \
+  }
+
+const struct layer_case layer_cases[] = {
+  { .layer = "conv2d", .options = "out=4 kernel=3 padding=1 bias=yes",
+    .n_in = 1, .in = { IMAGE (2, 4, 5, 3) } },
+  { .layer = "conv2d", .options = "out=6 kernel=3 stride=2 groups=2 bias=no",
+    .n_in = 1, .in = { IMAGE (2, 6, 5, 4) } },
+  { .layer = "conv2d",
+    .options = "out=5 kernel=3 padding=2 dilation=2 groups=5 bias=yes",
+    .n_in = 1, .in = { IMAGE (2, 5, 4, 5) } },
+  { .layer = "conv2d", .options = "out=5 kernel=1 bias=no", .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 7) } },
+  { .layer = "conv2d", .options = "out=4 kernel=3 padding=1 bias=no",
+    .absorb = "batchnorm2d", .flags = BATCH, .n_in = 1,
+    .in = { IMAGE (2, 4, 3, 3) } },
+  { .layer = "conv2d", .options = "out=4 kernel=3 stride=2 padding=1 groups=4",
+    .absorb = "batchnorm2d", .n_in = 1, .in = { IMAGE (2, 4, 4, 4) } },
+  { .layer = "conv2d", .options = "out=4 kernel=1 bias=no",
+    .absorb = "batchnorm2d relu6", .flags = BATCH, .kinks = 0.4, .n_in = 1,
+    .in = { IMAGE (2, 3, 3, 3) } },
+  { .layer = "conv2d", .options = "out=4 kernel=3 padding=1 bias=yes",
+    .absorb = "relu", .kinks = 0.4, .n_in = 1, .in = { IMAGE (2, 3, 3, 2) } },
+  { .layer = "linear", .options = "out=5", .n_in = 1,
+    .in = { VECTOR (3, 7) } },
+  { .layer = "linear", .options = "out=4", .absorb = "relu", .kinks = 0.4,
+    .n_in = 1, .in = { VECTOR (3, 5) } },
+  { .layer = "batchnorm2d", .flags = BATCH, .n_in = 1,
+    .in = { IMAGE (3, 3, 2, 5) } },
+  { .layer = "batchnorm2d", .options = "eps=0.01 momentum=0.5",
+    .flags = BATCH, .n_in = 1, .in = { VECTOR (7, 3) } },
+  { .layer = "batchnorm2d", .n_in = 1, .in = { IMAGE (2, 3, 2, 5) } },
+  { .layer = "relu", .values = VALUES_SPREAD, .n_in = 1,
+    .in = { IMAGE (2, 3, 3, 3) } },
+  { .layer = "relu6", .values = VALUES_SPREAD, .n_in = 1,
+    .in = { IMAGE (2, 3, 3, 4) } },
+  { .layer = "add", .n_in = 2,
+    .in = { IMAGE (2, 2, 3, 3), IMAGE (2, 2, 3, 3) } },
+  { .layer = "add", .absorb = "relu", .values = VALUES_SPREAD, .n_in = 2,
+    .in = { IMAGE (2, 3, 3, 3), IMAGE (2, 3, 3, 3) } },
+  { .layer = "add", .absorb = "relu6", .values = VALUES_SPREAD, .n_in = 2,
+    .in = { VECTOR (5, 7), VECTOR (5, 7) } },
+  { .layer = "concat", .n_in = 3,
+    .in = { IMAGE (2, 2, 3, 1), IMAGE (2, 2, 3, 4), IMAGE (2, 2, 3, 2) } },
+  { .layer = "concat", .n_in = 2, .in = { VECTOR (3, 4), VECTOR (3, 2) } },
+  { .layer = "maxpool2d", .options = "kernel=2", .values = VALUES_SPREAD,
+    .n_in = 1, .in = { IMAGE (1, 5, 4, 3) } },
+  { .layer = "maxpool2d", .options = "kernel=3 stride=2 padding=1",
+    .values = VALUES_SPREAD, .n_in = 1, .in = { IMAGE (1, 5, 6, 2) } },
+  { .layer = "maxpool2d", .options = "kernel=2 stride=1 padding=1 dilation=2",
+    .values = VALUES_SPREAD, .n_in = 1, .in = { IMAGE (1, 4, 5, 3) } },
+  { .layer = "avgpool2d", .options = "kernel=2 stride=1", .n_in = 1,
+    .in = { IMAGE (2, 4, 3, 3) } },
+  { .layer = "avgpool2d", .options = "kernel=3 stride=2 padding=1",
+    .n_in = 1, .in = { IMAGE (2, 5, 4, 3) } },
+  { .layer = "avgpool2d",
+    .options = "kernel=3 stride=2 padding=1 count_include_pad=no", .n_in = 1,
+    .in = { IMAGE (2, 5, 4, 3) } },
+  { .layer = "global_avgpool", .n_in = 1, .in = { IMAGE (2, 3, 4, 5) } },
+  { .layer = "flatten", .n_in = 1, .in = { IMAGE (2, 2, 3, 4) } },
+  { .layer = "dropout", .options = "p=0.3", .n_in = 1,
+    .in = { IMAGE (2, 3, 3, 5) } },
+  { .layer = "softmax_cross_entropy", .n_in = 2,
+    .in = { VECTOR (5, 4), { 1, { 5 } } } },
+  { .layer = "softmax_cross_entropy", .options = "label_smoothing=0.2",
+    .n_in = 2, .in = { VECTOR (3, 6), { 1, { 3 } } } },
+};
+
+const int n_layer_cases = sizeof layer_cases / sizeof layer_cases[0];
+
+struct harness_spec
+layer_case_spec (const struct layer_case *c, int64_t n, int threads)
+{
+  struct harness_spec s = { .layer = c->layer,
+                            .options = c->options,
+                            .absorb = c->absorb,
+                            .flags = c->flags | QK_PASS_TRAIN,
+                            .threads = threads,
+                            .n_in = c->n_in };
+
+  for (int i = 0; i < c->n_in; i++) {
+    s.in[i] = c->in[i];
+    if (n > 0)
+      s.in[i].dims[0] = n;
+    /* labels are the only one-dimensional input of any layer */
+    s.dtype[i] = c->in[i].ndim == 1 ? QK_I32 : QK_F32;
+  }
+  return s;
+}
+
+/* A permutation of evenly spaced numbers; see VALUES_SPREAD. */
+static void
+spread (const struct qk_tensor *t, struct qk_rng *rng, float gap, float shift)
+{
+  const int64_t n = qk_shape_count (&t->shape);
+  float *x = t->data;
+
+  for (int64_t i = 0; i < n; i++)
+    x[i] = (float) (i % 71 - 35) * gap + shift;
+  for (int64_t i = n - 1; i > 0; i--) {
+    const int64_t k = (int64_t) qk_rng_below (rng, (uint64_t) i + 1);
+    const float v = x[i];
+
+    x[i] = x[k];
+    x[k] = v;
+  }
+}
+
+void
+layer_case_fill (const struct layer_case *c, struct harness *h, uint64_t seed)
+{
+  struct qk_rng rng;
+
+  qk_rng_seed (&rng, seed, 2);
+  for (int i = 0; i < h->io.n_in; i++)
+    if (h->in[i].dtype == QK_I32)
+      harness_fill (&h->in[i], &rng, 0,
+                    (float) (h->in[0].shape.dims[1] - 1));
+    else if (c->values == VALUES_SPREAD)
+      spread (&h->in[i], &rng, i == 0 ? 0.2f : 0.4f, i == 0 ? 0.1f : 0.0f);
+    else
+      harness_fill (&h->in[i], &rng, -2.0f, 2.0f);
+  for (int i = 0; i < h->n_params; i++)
+    if (strcmp (h->spec[i].name, "running_var") == 0)
+      harness_fill (&h->param[i], &rng, 0.5f, 2.0f);
+    else if (h->spec[i].init == QK_INIT_ONE)
+      harness_fill (&h->param[i], &rng, 0.5f, 1.5f);
+    else
+      harness_fill (&h->param[i], &rng, -0.7f, 0.7f);
+  harness_fill (&h->dout, &rng, -1.0f, 1.0f);
+}
