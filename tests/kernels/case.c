@@ -79,6 +79,9 @@ random_grid (struct qk_rng *r)
   case 1:
     q.zero_point = q.qmax;
     break;
+  case 2:
+    q.zero_point = one_in (r, 4) ? between (r, 0, 255) : q.qmin;
+    break;
   default:
     q.zero_point = between (r, q.qmin, q.qmax);
   }
@@ -90,8 +93,9 @@ random_bounds (struct qk_rng *r, struct qk_op *op)
 {
   op->lo = op->out_q.qmin;
   op->hi = op->out_q.qmax;
-  if (one_in (r, 3))
-    op->lo = op->out_q.zero_point > op->lo ? op->out_q.zero_point : op->lo;
+  if (one_in (r, 3) && op->out_q.zero_point > op->lo
+      && op->out_q.zero_point <= op->hi)
+    op->lo = op->out_q.zero_point;
   if (one_in (r, 4))
     op->hi = between (r, op->lo, op->hi);
 }
@@ -138,7 +142,7 @@ fill_f32 (struct qk_rng *r, float *x, size_t n, float scale)
 static void
 fill_weights (struct qk_rng *r, int8_t *w, size_t n)
 {
-  const int how = between (r, 0, 8);
+  const int how = between (r, 0, 9);
 
   for (size_t i = 0; i < n; i++)
     switch (how) {
@@ -157,6 +161,10 @@ fill_weights (struct qk_rng *r, int8_t *w, size_t n)
       break;
     case 5:
       w[i] = (int8_t) between (r, -1, 1);
+      break;
+    case 6: /* pairs at the border of what 255 times them may be */
+      w[i] = (int8_t) (i % 2 == 0 ? between (r, 1, 127)
+                                  : between (r, 127, 129) - w[i - 1]);
       break;
     default:
       w[i] = (int8_t) between (r, -128, 127);
