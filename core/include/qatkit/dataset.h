@@ -53,8 +53,9 @@ struct qk_dataset_class {
   int (*read_file) (void *self, void *worker, const char *path,
                     float *image);
 
-  /* Write all pictures of the split below folder DIR as class folders of
-   * JPEG files.  (optional; default: cannot) */
+  /* Write all pictures of the split as JPEG files in class folders,
+   * DIR/SPLIT/CLASS/NUMBER.jpg; DIR is made if its parent exists.
+   * (optional; default: cannot) */
   int (*export_jpeg) (void *self, const char *dir);
 };
 

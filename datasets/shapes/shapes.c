@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* shapes.c: pictures of ten geometric figures, drawn when they are read.
+ *
+ * A picture depends on (seed, split, index) alone; its class is index modulo
+ * 10.  Training mirrors pictures at random, which no figure minds.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <qatkit/dataset.h>
+
+#include "draw.h"
+#include "jpeg/picture.h"
+
+#define JPEG_QUALITY 95
+
+static const struct qk_option options[] = {
+  { "size", QK_OPT_INT, "32", 16, DRAW_MAX_SIZE, NULL,
+    "height and width, pixels" },
+  { "train_count", QK_OPT_INT, "6000", 1, 1e9, NULL,
+    "pictures of the training split" },
+  { "val_count", QK_OPT_INT, "1000", 1, 1e9, NULL,
+    "pictures of the evaluation split" },
+  { "difficulty", QK_OPT_FLOAT, "0.35", 0, 1, NULL,
+    "0 = clear figures, 1 = faint, noisy and half hidden ones" },
+  { "mean", QK_OPT_FLOATS, "0.5,0.5,0.5", -10, 10, NULL,
+    "subtracted from red, green and blue (0 to 1)" },
+  { "std", QK_OPT_FLOATS, "0.25,0.25,0.25", 1e-6, 100, NULL,
+    "red, green and blue are then divided by" },
+  { "flip", QK_OPT_BOOL, "yes", 0, 0, NULL,
+    "mirror training pictures at random, both ways" },
+  { NULL, 0, NULL, 0, 0, NULL, NULL }
+};
+
+enum split { SPLIT_NONE = 0, SPLIT_TRAIN = 1, SPLIT_VAL = 2 };
+
+struct shapes {
+  struct picture_norm norm;
+  enum split split;
+  int64_t count;
+  int size;
+  double difficulty;
+  uint64_t seed;
+  bool flip;
+};
+
+struct shapes_worker {
+  struct picture_reader *reader; /* NULL until a file is read */
+  float *canvas;
+  uint8_t *rgb;
+};
+
+static int
+configure (struct shapes *s, const struct qk_config *cfg)
+{
+  float mean[3], std[3];
+
+  s->size = (int) qk_config_int (cfg, "size");
+  s->difficulty = qk_config_float (cfg, "difficulty");
+  if (s->split == SPLIT_TRAIN)
+    s->count = qk_config_int (cfg, "train_count");
+  if (s->split == SPLIT_VAL)
+    s->count = qk_config_int (cfg, "val_count");
+  if (qk_config_floats (cfg, "mean", mean, 3) != 3
+      || qk_config_floats (cfg, "std", std, 3) != 3)
+    return qk_error (-EINVAL,
+                     "shapes: mean (%s) and std (%s) must be 3 numbers each",
+                     qk_config_where (cfg, "mean"),
+                     qk_config_where (cfg, "std"));
+  return picture_norm_set (&s->norm, mean, std, "shapes");
+}
+
+static void
+shapes_close (void *self)
+{
+  free (self);
+}
+
+static int
+shapes_open (const struct qk_config *cfg,
+             const struct qk_dataset_request *req, void **self)
+{
+  struct shapes *s = calloc (1, sizeof *s);
+  int err = 0;
+
+  if (!s)
+    return qk_error (-ENOMEM, "shapes: no memory");
+  s->seed = req->seed;
+  s->flip = req->augment && qk_config_bool (cfg, "flip");
+  if (!req->split)
+    s->split = SPLIT_NONE;
+  else if (!strcmp (req->split, "train"))
+    s->split = SPLIT_TRAIN;
+  else if (!strcmp (req->split, "val"))
+    s->split = SPLIT_VAL;
+  else
+    err = qk_error (-EINVAL, "shapes: no split '%s', only train and val",
+                    req->split);
+  if (err == 0)
+    err = configure (s, cfg);
+  if (err)
+    {
+      shapes_close (s);
+      return err;
+    }
+  *self = s;
+  return 0;
+}
+
+static int
+shapes_info (void *self, struct qk_dataset_info *out)
+{
+  const struct shapes *s = self;
+
+  out->count = s->count;
+  out->classes = DRAW_CLASSES;
+  out->class_names = draw_names;
+  out->height = out->width = s->size;
+  out->channels = 3;
+  return 0;
+}
+
+static void
+shapes_worker_free (void *worker)
+{
+  struct shapes_worker *w = worker;
+
+  if (!w)
+    return;
+  picture_reader_free (w->reader);
+  free (w->canvas);
+  free (w->rgb);
+  free (w);
+}
+
+static int
+shapes_worker_new (void *self, void **worker)
+{
+  const struct shapes *s = self;
+  const size_t n = (size_t) s->size * (size_t) s->size * 3;
+  struct shapes_worker *w = calloc (1, sizeof *w);
+
+  if (w)
+    {
+      w->canvas = malloc (n * sizeof *w->canvas);
+      w->rgb = malloc (n);
+    }
+  if (!w || !w->canvas || !w->rgb)
+    {
+      shapes_worker_free (w);
+      return qk_error (-ENOMEM, "shapes: no memory");
+    }
+  *worker = w;
+  return 0;
+}
+
+/* Picture INDEX into w->rgb; returns its class. */
+static int
+draw (const struct shapes *s, struct shapes_worker *w, int64_t index)
+{
+  const int label = (int) (index % DRAW_CLASSES);
+  struct qk_rng rng;
+
+  qk_rng_seed (&rng, s->seed,
+               ((uint64_t) s->split << 40) + (uint64_t) index);
+  draw_picture (&rng, label, s->size, s->difficulty, w->canvas, w->rgb);
+  return label;
+}
+
+static int
+shapes_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
+             float *image, int32_t *label)
+{
+  const struct shapes *s = self;
+  struct shapes_worker *w = worker;
+  const int64_t n = s->size;
+  bool mirror = false, upside_down = false;
+  int64_t y;
+
+  if (index < 0 || index >= s->count)
+    return qk_error (-EINVAL, "shapes: no picture %lld, there are %lld",
+                     (long long) index, (long long) s->count);
+  *label = draw (s, w, index);
+  if (s->flip)
+    {
+      const uint64_t bits = qk_rng_below (rng, 4);
+
+      mirror = bits & 1;
+      upside_down = bits & 2;
+    }
+  for (y = 0; y < n; y++)
+    picture_norm_row (&s->norm, w->rgb + y * n * 3, 3, n, mirror,
+                      image + (upside_down ? n - 1 - y : y) * n * 3);
+  return 0;
+}
+
+static int
+shapes_read_file (void *self, void *worker, const char *path, float *image)
+{
+  const struct shapes *s = self;
+  struct shapes_worker *w = worker;
+  struct picture_view view;
+  int64_t width, height;
+  int err = w->reader ? 0 : picture_reader_new (&w->reader);
+
+  if (err == 0)
+    err = picture_open (w->reader, path, &width, &height);
+  if (err)
+    return err;
+  picture_view_center (width, height, s->size, s->size, &view);
+  return picture_render (w->reader, &view, &s->norm, NULL, image);
+}
+
+/* ---- writing ---------------------------------------------------------*/
+
+static int
+make_folder (const char *path)
+{
+  int err;
+
+  if (mkdir (path, 0777) == 0 || errno == EEXIST)
+    return 0;
+  err = errno;
+  return qk_error (-err, "folder %s cannot be made: %s", path,
+                   strerror (err));
+}
+
+/* DIR/SPLIT and a folder for each class in it. */
+static int
+make_folders (const char *dir, const char *split)
+{
+  char path[4096];
+  int err = make_folder (dir), i;
+
+  if (err)
+    return err;
+  for (i = -1; i < DRAW_CLASSES; i++)
+    {
+      const int n
+        = i < 0 ? snprintf (path, sizeof path, "%s/%s", dir, split)
+                : snprintf (path, sizeof path, "%s/%s/%s", dir, split,
+                            draw_names[i]);
+
+      /* room for the file names as well */
+      if (n < 0 || (size_t) n >= sizeof path - 32)
+        return qk_error (-ENAMETOOLONG, "shapes: folder name too long: %s",
+                         dir);
+      err = make_folder (path);
+      if (err)
+        return err;
+    }
+  return 0;
+}
+
+static int
+shapes_export_jpeg (void *self, const char *dir)
+{
+  const struct shapes *s = self;
+  const char *split = s->split == SPLIT_TRAIN ? "train" : "val";
+  void *worker = NULL;
+  struct shapes_worker *w;
+  int64_t i;
+  int err;
+
+  if (s->split == SPLIT_NONE)
+    return qk_error (-EINVAL, "shapes: no split to export");
+  err = make_folders (dir, split);
+  if (err == 0)
+    err = shapes_worker_new (self, &worker);
+  w = worker;
+  for (i = 0; err == 0 && i < s->count; i++)
+    {
+      const int label = draw (s, w, i);
+      char path[4096];
+
+      snprintf (path, sizeof path, "%s/%s/%s/%09lld.jpg", dir, split,
+                draw_names[label], (long long) i);
+      err = picture_write (path, w->rgb, s->size, s->size, JPEG_QUALITY);
+    }
+  shapes_worker_free (worker);
+  return err;
+}
+
+static const struct qk_dataset_class shapes = {
+  .cls = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "shapes",
+                   "Generated pictures of ten geometric figures", options),
+  .open = shapes_open,
+  .close = shapes_close,
+  .info = shapes_info,
+  .worker_new = shapes_worker_new,
+  .worker_free = shapes_worker_free,
+  .read = shapes_read,
+  .read_file = shapes_read_file,
+  .export_jpeg = shapes_export_jpeg,
+};
+
+QK_PLUGIN ("shapes", "1.0", "LGPL-2.1-or-later", &shapes.cls);
