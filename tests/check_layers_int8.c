@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check_layers_int8.c: layers on u8 tensors.
+ *
+ * Layers that keep their input's grid are compared byte for byte with the
+ * formulas of numeric.h, written down here once more; and everything that
+ * lowers to an int8 op must give the bytes of the reference backend. */
+#include "config.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <qatkit/numeric.h>
+
+#include "lib/layer-cases.h"
+
+/* scale, zero_point, qmin, qmax; 6 is 150.6 steps of the first and 100.4 of
+ * the second, so that rounding goes either way. */
+static const struct qk_qparams grids[] = {
+  { 6.0f / 150.6f, 3, 0, 255 },
+  { 6.0f / 100.4f, 117, 0, 255 },
+  { 0.031f, 0, 0, 127 },
+  { 0.7f, 64, 0, 127 },
+};
+
+#define N_GRIDS ((int) (sizeof grids / sizeof grids[0]))
+
+static struct qk_context *ctx;
+
+static void
+set_up (void)
+{
+  ctx = qk_context_new ();
+  ck_assert_ptr_nonnull (ctx);
+}
+
+static void
+tear_down (void)
+{
+  qk_context_free (ctx);
+}
+
+static void
+must (int err, const char *what)
+{
+  ck_assert_msg (err >= 0, "%s: %s", what, qk_error_message ());
+}
+
+/* ---- the formulas ------------------------------------------------------*/
+
+static int
+option (const struct layer_case *c, const char *key, int def)
+{
+  const char *s = c->options != NULL ? strstr (c->options, key) : NULL;
+
+  return s != NULL ? atoi (s + strlen (key)) : def;
+}
+
+struct window {
+  int kernel_h, kernel_w, stride, padding, dilation;
+  bool count_pad;
+};
+
+/* Bytes under a window; returns how many. */
+static int
+gather (const struct qk_tensor *x, const struct window *w, int64_t n,
+        int64_t p, int64_t q, int64_t ch, uint8_t *out)
+{
+  const int64_t *d = x->shape.dims;
+  int count = 0;
+
+  for (int r = 0; r < w->kernel_h; r++)
+    for (int s = 0; s < w->kernel_w; s++) {
+      const int64_t y = p * w->stride - w->padding + r * w->dilation;
+      const int64_t z = q * w->stride - w->padding + s * w->dilation;
+
+      if (y >= 0 && y < d[1] && z >= 0 && z < d[2])
+        out[count++] = ((uint8_t *) x->data)[((n * d[1] + y) * d[2] + z) * d[3]
+                                             + ch];
+    }
+  return count;
+}
+
+static uint8_t
+largest (const uint8_t *v, int count)
+{
+  uint8_t m = 0;
+
+  for (int i = 0; i < count; i++)
+    m = v[i] > m ? v[i] : m;
+  return m;
+}
+
+static uint8_t
+mean (const uint8_t *v, int count, int divisor, const struct qk_qparams *q)
+{
+  int32_t sum = 0;
+
+  for (int i = 0; i < count; i++)
+    sum += v[i] - q->zero_point;
+  return (uint8_t) qk_mean_quantized (sum, divisor, q->zero_point, q->qmin,
+                                      q->qmax);
+}
+
+static void
+pool_formula (const struct qk_tensor *x, const struct window *w, bool max,
+              const struct qk_shape *out, uint8_t *y)
+{
+  const int64_t p = out->ndim == 4 ? out->dims[1] : 1;
+  const int64_t q = out->ndim == 4 ? out->dims[2] : 1;
+  const int64_t channels = x->shape.dims[3];
+  uint8_t v[256];
+
+  for (int64_t i = 0; i < qk_shape_count (out); i++) {
+    const int64_t ch = i % channels, pixel = i / channels;
+    const int count
+      = gather (x, w, pixel / q / p, pixel / q % p, pixel % q, ch, v);
+
+    y[i] = max ? largest (v, count)
+               : mean (v, count,
+                       w->count_pad ? w->kernel_h * w->kernel_w : count,
+                       &x->q);
+  }
+}
+
+static void
+clamp_formula (const struct qk_tensor *x, float hi, uint8_t *y)
+{
+  int32_t qlo, qhi;
+
+  qk_clamp_bounds (&x->q, 0.0f, hi, &qlo, &qhi);
+  for (int64_t i = 0; i < qk_shape_count (&x->shape); i++) {
+    const int32_t v = ((uint8_t *) x->data)[i];
+
+    y[i] = (uint8_t) (v < qlo ? qlo : v > qhi ? qhi : v);
+  }
+}
+
+/* What the layer must give; false for a layer this test does not know. */
+static bool
+formula (const struct layer_case *c, const struct qk_tensor *x,
+         const struct qk_shape *out, uint8_t *y)
+{
+  const int kernel = option (c, "kernel=", 1);
+  struct window w = { kernel,
+                      kernel,
+                      option (c, "stride=", kernel),
+                      option (c, "padding=", 0),
+                      option (c, "dilation=", 1),
+                      c->options == NULL
+                        || strstr (c->options, "include_pad=no") == NULL };
+
+  if (strcmp (c->layer, "relu") == 0)
+    clamp_formula (x, INFINITY, y);
+  else if (strcmp (c->layer, "relu6") == 0)
+    clamp_formula (x, 6.0f, y);
+  else if (strcmp (c->layer, "maxpool2d") == 0)
+    pool_formula (x, &w, true, out, y);
+  else if (strcmp (c->layer, "avgpool2d") == 0)
+    pool_formula (x, &w, false, out, y);
+  else if (strcmp (c->layer, "global_avgpool") == 0) {
+    w.kernel_h = (int) x->shape.dims[1];
+    w.kernel_w = (int) x->shape.dims[2];
+    pool_formula (x, &w, false, out, y);
+  } else if (strcmp (c->layer, "flatten") == 0
+             || strcmp (c->layer, "dropout") == 0)
+    memcpy (y, x->data, harness_bytes (x));
+  else
+    return false;
+  return true;
+}
+
+/* ---- forward on bytes ---------------------------------------------------*/
+
+/* A case on u8 inputs of grid Q, filled. */
+static void
+open_u8 (const struct layer_case *c, const struct qk_qparams *q, int64_t n,
+         unsigned flags, int threads, struct harness *h)
+{
+  struct harness_spec s = layer_case_spec (c, n, threads);
+  struct qk_rng rng;
+
+  for (int i = 0; i < c->n_in; i++)
+    s.dtype[i] = QK_U8;
+  s.q = *q;
+  s.flags = flags;
+  must (harness_new (ctx, &s, h), c->layer);
+  qk_rng_seed (&rng, 11, (uint64_t) n);
+  for (int i = 0; i < c->n_in; i++)
+    harness_fill (&h->in[i], &rng, (float) q->qmin, (float) q->qmax);
+  harness_fill (&h->dout, &rng, -1.0f, 1.0f);
+}
+
+/* Whether the case is of a layer that works on bytes without a weight. */
+static bool
+works_on_bytes (const struct layer_case *c)
+{
+  const struct harness_spec s = layer_case_spec (c, 0, 1);
+  struct harness h;
+  enum qk_role role;
+
+  must (harness_new (ctx, &s, &h), c->layer);
+  role = h.traits.role;
+  if (role == QK_ROLE_SAME_GRID || role == QK_ROLE_CLAMP)
+    ck_assert_msg (h.cls->quantized, "%s: quantized must be true", c->layer);
+  harness_free (&h);
+  return role == QK_ROLE_SAME_GRID || role == QK_ROLE_CLAMP;
+}
+
+static void
+same_grid (const char *layer, const struct qk_qparams *a,
+           const struct qk_qparams *b)
+{
+  ck_assert_msg (memcmp (&a->scale, &b->scale, sizeof a->scale) == 0
+                   && a->zero_point == b->zero_point && a->qmin == b->qmin
+                   && a->qmax == b->qmax,
+                 "%s: the output's grid is not the input's", layer);
+}
+
+START_TEST (bytes_are_the_formulas)
+{
+  const struct layer_case *c = &layer_cases[_i];
+
+  if (!works_on_bytes (c))
+    return;
+  for (int g = 0; g < N_GRIDS; g++) {
+    struct harness h;
+    uint8_t *want;
+
+    open_u8 (c, &grids[g], 0, 0, 1, &h);
+    want = malloc (harness_bytes (&h.out));
+    ck_assert_msg (formula (c, &h.in[0], &h.out.shape, want),
+                   "layer %s has no formula here", c->layer);
+    must (harness_forward (&h), c->layer);
+    same_grid (c->layer, &h.out.q, &grids[g]);
+    for (size_t i = 0; i < harness_bytes (&h.out); i++)
+      ck_assert_msg (((uint8_t *) h.out.data)[i] == want[i],
+                     "%s (%s), grid %d: byte %zu is %d, the formula gives %d",
+                     c->layer, c->options != NULL ? c->options : "", g, i,
+                     ((uint8_t *) h.out.data)[i], want[i]);
+    free (want);
+    harness_free (&h);
+  }
+}
+END_TEST
+
+START_TEST (threads_give_the_same_bytes)
+{
+  const struct layer_case *c = &layer_cases[_i];
+  struct harness one, three;
+  const int64_t n = 40000 / (qk_shape_count (&c->in[0]) / c->in[0].dims[0]);
+
+  if (!works_on_bytes (c))
+    return;
+  open_u8 (c, &grids[0], n, 0, 1, &one);
+  open_u8 (c, &grids[0], n, 0, 3, &three);
+  must (harness_forward (&one), c->layer);
+  must (harness_forward (&three), c->layer);
+  ck_assert_msg (memcmp (one.out.data, three.out.data,
+                         harness_bytes (&one.out))
+                   == 0,
+                 "%s: 1 and 3 threads give other bytes", c->layer);
+  harness_free (&one);
+  harness_free (&three);
+}
+END_TEST
+
+/* ---- backward with a u8 input --------------------------------------------*/
+
+/* The gradient is that of the float layer on the dequantized input (the
+ * grids used put no byte strictly between the last one below 6 and the
+ * clamp's integer bound). */
+START_TEST (gradients_on_bytes)
+{
+  const struct layer_case *c = &layer_cases[_i];
+  const unsigned flags = QK_PASS_TRAIN;
+  struct harness u8, f32;
+  const struct harness_spec s = layer_case_spec (c, 0, 1);
+
+  if (!works_on_bytes (c))
+    return;
+  open_u8 (c, &grids[0], 0, flags, 1, &u8);
+  must (harness_new (ctx, &s, &f32), c->layer);
+  for (int64_t i = 0; i < qk_shape_count (&u8.in[0].shape); i++)
+    ((float *) f32.in[0].data)[i]
+      = qk_dequantize (((uint8_t *) u8.in[0].data)[i], grids[0].scale,
+                       grids[0].zero_point);
+  memcpy (f32.dout.data, u8.dout.data, harness_bytes (&u8.dout));
+  must (harness_forward (&u8), c->layer);
+  must (harness_forward (&f32), c->layer);
+  must (harness_backward (&u8), c->layer);
+  must (harness_backward (&f32), c->layer);
+  ck_assert_msg (memcmp (u8.din[0].data, f32.din[0].data,
+                         harness_bytes (&f32.din[0]))
+                   == 0,
+                 "%s: the gradient with a u8 input is another", c->layer);
+  harness_free (&u8);
+  harness_free (&f32);
+}
+END_TEST
+
+/* Where 6 rounds down to its integer, that integer counts as clamped; where
+ * the grid ends below 6, its last integer does not. */
+START_TEST (relu6_at_its_bounds)
+{
+  const struct layer_case c
+    = { .layer = "relu6", .n_in = 1, .in = { { 2, { 1, 5 } } } };
+  const struct qk_qparams below = { 0.02f, 10, 0, 255 };
+  const uint8_t x[2][5] = { { 117, 118, 216, 217, 218 },
+                            { 10, 11, 100, 254, 255 } };
+  const float want[2][5] = { { 0, 1, 1, 0, 0 }, { 0, 1, 1, 1, 1 } };
+
+  for (int k = 0; k < 2; k++) {
+    struct harness h;
+
+    open_u8 (&c, k == 0 ? &grids[1] : &below, 0, QK_PASS_TRAIN, 1, &h);
+    memcpy (h.in[0].data, x[k], 5);
+    for (int i = 0; i < 5; i++)
+      ((float *) h.dout.data)[i] = 1.0f;
+    must (harness_forward (&h), "relu6");
+    must (harness_backward (&h), "relu6");
+    for (int i = 0; i < 5; i++)
+      ck_assert_msg (((float *) h.din[0].data)[i] == want[k][i],
+                     "grid %d, byte %d: %g", k, x[k][i],
+                     (double) ((float *) h.din[0].data)[i]);
+    harness_free (&h);
+  }
+}
+END_TEST
+
+/* ---- dropout -------------------------------------------------------------*/
+
+START_TEST (dropout_statistics)
+{
+  const int64_t n = 200000;
+  const struct layer_case c = { .layer = "dropout",
+                                .options = "p=0.3",
+                                .n_in = 1,
+                                .in = { { 2, { 1, n } } } };
+  struct harness h, again;
+  const uint8_t *x, *y;
+  const float *dx, *dy;
+  int64_t dropped = 0;
+
+  open_u8 (&c, &grids[1], 0, QK_PASS_TRAIN, 1, &h);
+  must (harness_forward (&h), "dropout");
+  must (harness_backward (&h), "dropout");
+  ck_assert (h.out.q.scale == grids[1].scale / (1.0f - 0.3f));
+  ck_assert_int_eq (h.out.q.zero_point, grids[1].zero_point);
+  x = h.in[0].data;
+  y = h.out.data;
+  dx = h.din[0].data;
+  dy = h.dout.data;
+  for (int64_t i = 0; i < n; i++) {
+    /* a gradient tells what happened even to bytes equal to zero_point */
+    const bool kept = dx[i] != 0.0f || dy[i] == 0.0f;
+
+    ck_assert_int_eq (y[i], kept ? x[i] : grids[1].zero_point);
+    ck_assert (dx[i] == (kept ? dy[i] * (1.0f / (1.0f - 0.3f)) : 0.0f));
+    dropped += !kept;
+  }
+  /* four standard deviations of a binomial number */
+  ck_assert (fabs ((double) dropped / (double) n - 0.3)
+             < 4 * sqrt (0.3 * 0.7 / (double) n));
+  open_u8 (&c, &grids[1], 0, QK_PASS_TRAIN, 1, &again);
+  must (harness_forward (&again), "dropout");
+  ck_assert (memcmp (again.out.data, y, (size_t) n) == 0);
+  again.seed = 2;
+  must (harness_forward (&again), "dropout");
+  ck_assert (memcmp (again.out.data, y, (size_t) n) != 0);
+  harness_free (&again);
+  harness_free (&h);
+}
+END_TEST
+
+/* ---- lowered --------------------------------------------------------------*/
+
+/* Run the op on the reference backend. */
+static void
+run_reference (const struct qk_op *op, const struct qk_shape *in,
+               const struct qk_tensor *x, struct qk_tensor *out)
+{
+  const struct qk_backend_class *b;
+  const struct qk_class *cls;
+  const void *data[QK_OP_MAX_INPUTS];
+  void *self, *kernel, *scratch;
+  struct qk_config *cfg;
+  size_t size;
+
+  must (qk_context_class (ctx, QK_KIND_BACKEND, "reference", &cls),
+        "reference");
+  b = (const struct qk_backend_class *) (const void *) cls;
+  must (qk_config_parse (cls->options, "", "test", &cfg), "reference");
+  must (b->create (cfg, 1, &self), "reference");
+  qk_config_free (cfg);
+  must (b->supports (self, op, in, &out->shape), op->name);
+  must (b->prepare (self, op, in, &out->shape, &kernel, &size), op->name);
+  scratch = qk_alloc (size + 1);
+  for (int i = 0; i < op->n_in; i++)
+    data[i] = x[i].data;
+  b->run (self, kernel, in[0].dims[0], data, out->data, scratch);
+  qk_free (scratch);
+  b->release (self, kernel);
+  b->destroy (self);
+}
+
+/* The layer's own answer in bytes: directly, or through float and
+ * qk_quantize, as the library runs it. */
+static void
+layer_bytes (const struct layer_case *c, struct harness *h,
+             const struct qk_qparams *q, struct qk_tensor *out)
+{
+  struct harness_spec s = layer_case_spec (c, 0, 1);
+  const float inv = 1.0f / q->scale;
+  struct harness f;
+
+  if (h->cls->quantized) {
+    must (harness_forward (h), c->layer);
+    memcpy (out->data, h->out.data, harness_bytes (out));
+    return;
+  }
+  s.flags = 0;
+  must (harness_new (ctx, &s, &f), c->layer);
+  for (int k = 0; k < c->n_in; k++)
+    for (int64_t i = 0; i < qk_shape_count (&f.in[k].shape); i++)
+      ((float *) f.in[k].data)[i]
+        = qk_dequantize (((uint8_t *) h->in[k].data)[i], h->in[k].q.scale,
+                         h->in[k].q.zero_point);
+  must (harness_forward (&f), c->layer);
+  for (int64_t i = 0; i < qk_shape_count (&f.out.shape); i++)
+    ((uint8_t *) out->data)[i]
+      = (uint8_t) qk_quantize (((float *) f.out.data)[i], inv, q->zero_point,
+                               q->qmin, q->qmax);
+  harness_free (&f);
+}
+
+/* Weighted layers have tests of their own with quantizers. */
+static void
+check_lowered (const struct layer_case *c, const struct qk_qparams *in_q,
+               const struct qk_qparams *out_q)
+{
+  struct qk_op op = { .name = c->layer, .n_in = c->n_in };
+  struct qk_shape in[QK_OP_MAX_INPUTS];
+  struct qk_tensor want, got;
+  struct qk_layer_io io;
+  struct harness h;
+
+  open_u8 (c, in_q, 0, 0, 1, &h);
+  for (int i = 1; i < c->n_in; i++)
+    h.in[i].q = grids[i % N_GRIDS]; /* inputs need not share a grid */
+  for (int i = 0; i < c->n_in; i++) {
+    in[i] = h.in[i].shape;
+    op.in_q[i] = h.in[i].q;
+  }
+  h.out.q = h.cls->quantized ? *in_q : *out_q;
+  op.out_q = h.out.q;
+  must (harness_tensor (&want, QK_U8, &h.out.shape), "memory");
+  must (harness_tensor (&got, QK_U8, &h.out.shape), "memory");
+  layer_bytes (c, &h, &h.out.q, &want);
+  io = h.io;
+  must (h.cls->lower (h.self, &io, &op), c->layer);
+  run_reference (&op, in, h.in, &got);
+  for (size_t i = 0; i < harness_bytes (&got); i++)
+    ck_assert_msg (((uint8_t *) got.data)[i] == ((uint8_t *) want.data)[i],
+                   "%s (%s): byte %zu is %d in training, %d in the int8 op",
+                   c->layer, c->options != NULL ? c->options : "", i,
+                   ((uint8_t *) want.data)[i], ((uint8_t *) got.data)[i]);
+  harness_tensor_free (&want);
+  harness_tensor_free (&got);
+  harness_free (&h);
+}
+
+START_TEST (lowered_gives_the_same_bytes)
+{
+  const struct layer_case *c = &layer_cases[_i];
+  const struct harness_spec s = layer_case_spec (c, 0, 1);
+  struct harness h;
+  bool lowers;
+
+  must (harness_new (ctx, &s, &h), c->layer);
+  lowers = h.cls->lower != NULL && h.traits.role != QK_ROLE_WEIGHTED;
+  ck_assert_msg (h.cls->lower != NULL || h.traits.role == QK_ROLE_BATCHNORM
+                   || h.traits.role == QK_ROLE_LOSS,
+                 "%s: does not lower to an int8 op", c->layer);
+  harness_free (&h);
+  for (int g = 0; g < N_GRIDS && lowers; g++)
+    check_lowered (c, &grids[g], &grids[(g + 1) % N_GRIDS]);
+}
+END_TEST
+
+/* ---- errors -----------------------------------------------------------------*/
+
+START_TEST (no_way_from_bytes_to_float)
+{
+  const struct layer_case *c = &layer_cases[_i];
+  struct qk_tensor wide;
+  struct harness h;
+
+  if (!works_on_bytes (c))
+    return;
+  open_u8 (c, &grids[0], 0, 0, 1, &h);
+  must (harness_tensor (&wide, QK_F32, &h.out.shape), "memory");
+  h.io.out = &wide;
+  ck_assert_int_eq (h.cls->forward (h.self, &h.io), -ENOTSUP);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "u8 to f32"));
+  harness_tensor_free (&wide);
+  harness_free (&h);
+}
+END_TEST
+
+START_TEST (averages_stay_exact)
+{
+  const struct layer_case big
+    = { .layer = "global_avgpool", .n_in = 1,
+        .in = { { 4, { 1, 300, 300, 1 } } } };
+  struct harness_spec s = layer_case_spec (&big, 0, 1);
+  struct harness h;
+
+  s.dtype[0] = QK_U8;
+  s.q = grids[0];
+  ck_assert_int_eq (harness_new (ctx, &s, &h), -EINVAL);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "300 x 300"));
+  harness_free (&h);
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *s = suite_create ("layers-int8");
+  TCase *t = tcase_create ("all");
+  SRunner *r;
+  int failed;
+
+  tcase_add_checked_fixture (t, set_up, tear_down);
+  tcase_add_loop_test (t, bytes_are_the_formulas, 0, n_layer_cases);
+  tcase_add_loop_test (t, threads_give_the_same_bytes, 0, n_layer_cases);
+  tcase_add_loop_test (t, gradients_on_bytes, 0, n_layer_cases);
+  tcase_add_loop_test (t, lowered_gives_the_same_bytes, 0, n_layer_cases);
+  tcase_add_loop_test (t, no_way_from_bytes_to_float, 0, n_layer_cases);
+  tcase_add_test (t, relu6_at_its_bounds);
+  tcase_add_test (t, dropout_statistics);
+  tcase_add_test (t, averages_stay_exact);
+  suite_add_tcase (s, t);
+  r = srunner_create (s);
+  srunner_run_all (r, CK_NORMAL);
+  failed = srunner_ntests_failed (r);
+  srunner_free (r);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
