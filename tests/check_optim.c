@@ -13,7 +13,7 @@
 
 #include "golden/quant_golden.h"
 
-#define COUNT(a) ((int)(sizeof (a) / sizeof (a)[0]))
+#define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 
 static struct qk_context *ctx;
 
@@ -45,7 +45,7 @@ optimizer (const char *name, const char *options, void **self)
 
   OK (qk_context_class (ctx, QK_KIND_OPTIMIZER, name, &cls));
   OK (qk_config_parse (cls->options, options, "test", &cfg));
-  opt = (const struct qk_optimizer_class *)cls;
+  opt = (const struct qk_optimizer_class *) cls;
   OK (opt->create (cfg, self));
   qk_config_free (cfg);
   return opt;
@@ -70,7 +70,7 @@ START_TEST (test_optimizer_golden)
   for (int t = 0; t < GOLDEN_OPTIM_STEPS; t++) {
     const struct qk_optimizer_step st = { t, g->lr, true };
 
-    golden_fill (grad, n, (uint32_t)(2 + t), 0.5f, 0.0f);
+    golden_fill (grad, n, (uint32_t) (2 + t), 0.5f, 0.0f);
     opt->step (self, &st, w, grad, slot, n);
   }
   memcpy (bits, w, sizeof bits);
@@ -99,7 +99,7 @@ START_TEST (test_no_decay)
     float *const a[2] = { buf + n, buf + 2 * n };
     float *const b[2] = { buf + 4 * n, buf + 5 * n };
 
-    golden_fill (g, n, (uint32_t)t, 1.0f, 0.0f);
+    golden_fill (g, n, (uint32_t) t, 1.0f, 0.0f);
     opt->step (with, &st, buf, g, a, n);
     opt->step (without, &st2, buf + 3 * n, g, b, n);
   }
@@ -129,7 +129,7 @@ START_TEST (test_bad_options)
     OK (qk_context_class (ctx, QK_KIND_OPTIMIZER, bad[i].name, &cls));
     OK (qk_config_parse (cls->options, bad[i].options, "test", &cfg));
     ck_assert_int_eq (
-        ((const struct qk_optimizer_class *)cls)->create (cfg, &self),
+        ((const struct qk_optimizer_class *) cls)->create (cfg, &self),
         -EINVAL);
     ck_assert_ptr_nonnull (strstr (qk_error_message (), bad[i].text));
     qk_config_free (cfg);
@@ -156,7 +156,7 @@ schedule_is (const char *name, const char *options, int64_t total,
 
   OK (qk_context_class (ctx, QK_KIND_SCHEDULE, name, &cls));
   OK (qk_config_parse (cls->options, options, "test", &cfg));
-  sched = (const struct qk_schedule_class *)cls;
+  sched = (const struct qk_schedule_class *) cls;
   OK (sched->create (cfg, &self));
   qk_config_free (cfg);
   for (int i = 0; i < n; i++)

@@ -19,7 +19,7 @@
 #include "quant/loops-priv.h"
 #include "quant/quantizer-priv.h"
 
-#define COUNT(a) ((int)(sizeof (a) / sizeof (a)[0]))
+#define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 
 static struct qk_context *ctx;
 static int warnings;
@@ -27,8 +27,8 @@ static int warnings;
 static void
 count_warning (void *cookie, enum qk_log_level level, const char *message)
 {
-  (void)cookie;
-  (void)message;
+  (void) cookie;
+  (void) message;
   warnings += level == QK_LOG_WARNING;
 }
 
@@ -98,8 +98,8 @@ quantizer (const struct qk_quant_info *info, const char *obs,
   }
   if (fq != NULL)
     OK (qk_context_class (ctx, QK_KIND_FAKEQUANT, fq, &fc));
-  OK (qk_quantizer_new (ctx, info, (const struct qk_observer_class *)oc, cfg,
-                        (const struct qk_fakequant_class *)fc, NULL, &qz));
+  OK (qk_quantizer_new (ctx, info, (const struct qk_observer_class *) oc, cfg,
+                        (const struct qk_fakequant_class *) fc, NULL, &qz));
   qk_config_free (cfg);
   return qz;
 }
@@ -173,7 +173,7 @@ START_TEST (test_observer_golden)
     const size_t n = g->batch[b].n;
     float *x = malloc (n * sizeof *x);
 
-    golden_fill (x, n, (uint32_t)(100 * _i + b), g->batch[b].scale,
+    golden_fill (x, n, (uint32_t) (100 * _i + b), g->batch[b].scale,
                  g->batch[b].offset);
     OK (qk_quantizer_observe (qz, x, n));
     free (x);
@@ -189,20 +189,20 @@ START_TEST (test_observer_golden)
     }
     observer_state (qz, "observer.min_val", min, &count);
     observer_state (qz, "observer.max_val", max, &count);
-    ck_assert_uint_eq (count, (size_t)g->channels);
+    ck_assert_uint_eq (count, (size_t) g->channels);
     for (int c = 0; c < g->channels; c++) {
       const struct qk_qparams *q = &qk_quantizer_qparams (qz)[c];
       const int k = b * g->channels + c;
 
       ck_assert_msg (bits (min[c]) == g->min[k] && bits (max[c]) == g->max[k],
                      "%s %s, batch %d, channel %d: range %a..%a", g->name,
-                     g->options, b, c, (double)min[c], (double)max[c]);
+                     g->options, b, c, (double) min[c], (double) max[c]);
       ck_assert_msg (
           bits (q->scale) == g->scale[k] && q->zero_point == g->zero_point[k],
           "%s %s, batch %d, channel %d: scale %a (%08x, not %08x), "
           "zero_point %d (not %d)",
-          g->name, g->options, b, c, (double)q->scale, bits (q->scale),
-          g->scale[k], (int)q->zero_point, (int)g->zero_point[k]);
+          g->name, g->options, b, c, (double) q->scale, bits (q->scale),
+          g->scale[k], (int) q->zero_point, (int) g->zero_point[k]);
     }
   }
   qk_quantizer_free (qz);
@@ -222,7 +222,7 @@ START_TEST (test_observe_range)
   qk_quantizer_set_observing (a, true);
   qk_quantizer_set_observing (b, true);
   for (uint32_t k = 0; k < 4; k++) {
-    golden_fill (x, 5 * 33, k, 1.0f + 0.1f * (float)k, 0.1f);
+    golden_fill (x, 5 * 33, k, 1.0f + 0.1f * (float) k, 0.1f);
     OK (qk_quantizer_observe (a, x, 5 * 33));
     for (size_t c = 0; c < 5; c++)
       OK (qk_loop_range (x + 33 * c, 33, &min[c], &max[c]));
@@ -341,7 +341,7 @@ START_TEST (test_histogram_special)
   OK (qk_quantizer_observe (qz, x, 3000));
   observer_state (qz, "observer.histogram", h, &count);
   for (size_t i = 0; i < count; i++)
-    sum += (double)h[i];
+    sum += (double) h[i];
   ck_assert_double_eq_tol (sum, 6000.0, 0.01);
   x[0] = -3e38f;
   x[1] = 3e38f;
@@ -353,7 +353,7 @@ START_TEST (test_histogram_special)
   OK (qk_context_class (ctx, QK_KIND_OBSERVER, "histogram", &cls));
   OK (qk_config_parse (cls->options, "", "test", &cfg));
   FAILS (-EINVAL, "per tensor",
-         qk_quantizer_new (ctx, &info, (const struct qk_observer_class *)cls,
+         qk_quantizer_new (ctx, &info, (const struct qk_observer_class *) cls,
                            cfg, NULL, NULL, &qz));
   qk_config_free (cfg);
 }
@@ -374,7 +374,7 @@ START_TEST (test_histogram_threads)
     omp_set_num_threads (t ? 3 : 1);
     qk_quantizer_set_observing (qz, true);
     for (uint32_t b = 0; b < 3; b++) {
-      golden_fill (x, n, b, 1.0f + (float)b, 0.2f);
+      golden_fill (x, n, b, 1.0f + (float) b, 0.2f);
       OK (qk_quantizer_observe (qz, x, n));
     }
     observer_state (qz, "observer.histogram", h[t], &count);
@@ -396,8 +396,8 @@ static int
 fixed_create (const struct qk_config *cfg, const struct qk_quant_info *info,
               void **self)
 {
-  (void)cfg;
-  fixed_channels = (int)info->channels;
+  (void) cfg;
+  fixed_channels = (int) info->channels;
   *self = NULL;
   return 0;
 }
@@ -406,10 +406,10 @@ static int
 fixed_qparams (void *self, const struct qk_fq_params *p, const float *min,
                const float *max, struct qk_qparams *out)
 {
-  (void)self;
-  (void)p;
-  (void)min;
-  (void)max;
+  (void) self;
+  (void) p;
+  (void) min;
+  (void) max;
   for (int c = 0; c < fixed_channels; c++)
     out[c] = fixed_grid[c];
   return 0;
@@ -418,7 +418,7 @@ fixed_qparams (void *self, const struct qk_fq_params *p, const float *min,
 static int
 doubled_transform (void *self, const float *x, size_t n, float *y)
 {
-  (void)self;
+  (void) self;
   for (size_t i = 0; i < n; i++)
     y[i] = 2.0f * x[i];
   return 0;
@@ -443,7 +443,7 @@ START_TEST (test_fakequant_golden)
   const struct golden_fakequant *g = &golden_fakequants[_i];
   struct qk_quant_info info
       = info_of (g->weight, g->qmin, g->qmax, g->channels);
-  const size_t n = (size_t)(g->channels * g->per_channel);
+  const size_t n = (size_t) (g->channels * g->per_channel);
   float x[256], dy[256], dx[256];
   uint8_t u[256];
   int8_t s[256];
@@ -459,7 +459,7 @@ START_TEST (test_fakequant_golden)
     fixed_grid[c].qmax = g->qmax;
     for (int i = 0; i < g->ties; i++)
       x[c * g->per_channel + i]
-          = (float)(i - g->ties / 2) * (g->scale[c] * 0.5f);
+          = (float) (i - g->ties / 2) * (g->scale[c] * 0.5f);
   }
   OK (qk_quantizer_new (ctx, &info, NULL, NULL, &fixed, NULL, &qz));
   OK (qk_quantizer_refresh (qz));
@@ -470,7 +470,7 @@ START_TEST (test_fakequant_golden)
   ck_assert (qk_quantizer_is_ste (qz));
   OK (qk_quantizer_backward (qz, x, dy, dx, n));
   for (size_t i = 0; i < n; i++) {
-    const struct qk_qparams *q = &fixed_grid[i / (size_t)g->per_channel];
+    const struct qk_qparams *q = &fixed_grid[i / (size_t) g->per_channel];
     const float inv = 1.0f / q->scale;
     const int k = g->weight ? s[i] : u[i];
     const float y = qk_dequantize (k, q->scale, q->zero_point);
@@ -480,9 +480,9 @@ START_TEST (test_fakequant_golden)
     /* + 0: PyTorch's 0 has the sign of x */
     ck_assert_msg (bits (y + 0.0f) == g->y[i]
                        || (y == 0.0f && g->y[i] == 0x80000000u),
-                   "y[%zu]: %a is not %08x", i, (double)y, g->y[i]);
+                   "y[%zu]: %a is not %08x", i, (double) y, g->y[i]);
     ck_assert_msg (bits (dx[i] + 0.0f) == g->dx[i], "dx[%zu]: %a is not %08x",
-                   i, (double)dx[i], g->dx[i]);
+                   i, (double) dx[i], g->dx[i]);
     ck_assert_float_eq (dx[i], mask != 0.0f ? dy[i] : 0.0f);
     ck_assert_int_eq (
         k, qk_quantize (x[i], inv, q->zero_point, q->qmin, q->qmax));
@@ -577,7 +577,7 @@ START_TEST (test_transform)
   struct qk_quantizer *qz;
 
   OK (qk_context_class (ctx, QK_KIND_OBSERVER, "minmax", &cls));
-  OK (qk_quantizer_new (ctx, &info, (const struct qk_observer_class *)cls,
+  OK (qk_quantizer_new (ctx, &info, (const struct qk_observer_class *) cls,
                         NULL, &doubled, NULL, &qz));
   ck_assert (!qk_quantizer_wants_range (qz));
   ck_assert (!qk_quantizer_is_ste (qz));
@@ -633,15 +633,15 @@ START_TEST (test_lsq)
   struct qk_quant_info info = info_of (1, g->qmin, g->qmax, 1);
   struct qk_quantizer *qz = quantizer (&info, "minmax", "", "lsq");
   struct qk_quantizer_param p[QK_FQ_MAX_PARAMS];
-  const size_t n = (size_t)g->n;
-  const double factor = 1.0 / sqrt ((double)g->n * g->qmax);
+  const size_t n = (size_t) g->n;
+  const double factor = 1.0 / sqrt ((double) g->n * g->qmax);
   float x[500], dy[500], dx[500];
   double mean = 0.0;
 
   golden_fill (x, n, g->seed, g->fill, 0.0f);
   golden_fill (dy, n, g->seed + 1, 1.0f, 0.0f);
   for (size_t i = 0; i < n; i++)
-    mean += fabs ((double)x[i]) / (double)n;
+    mean += fabs ((double) x[i]) / (double) n;
   ck_assert (!qk_quantizer_wants_range (qz)); /* first batch not yet seen */
   qk_quantizer_set_observing (qz, true);
   OK (qk_quantizer_observe (qz, x, n));
@@ -658,8 +658,8 @@ START_TEST (test_lsq)
   ck_assert_float_eq (qk_quantizer_qparams (qz)->scale, g->scale);
   for (int k = 1; k <= 2; k++) { /* gradients add up */
     OK (qk_quantizer_backward (qz, x, dy, dx, n));
-    ck_assert_double_eq_tol (p[0].grad[0], k * factor * (double)g->dscale,
-                             1e-4 * fabs (factor * (double)g->dscale));
+    ck_assert_double_eq_tol (p[0].grad[0], k * factor * (double) g->dscale,
+                             1e-4 * fabs (factor * (double) g->dscale));
   }
   p[0].value[0] = -3.0f; /* kept positive */
   OK (qk_quantizer_refresh (qz));
@@ -704,7 +704,7 @@ START_TEST (test_state)
   struct qk_quant_info info
       = info_of (kinds[_i].weight, kinds[_i].weight ? -128 : 0,
                  kinds[_i].weight ? 127 : 255, kinds[_i].channels);
-  const size_t size = (size_t)info.channels * sizeof (struct qk_qparams);
+  const size_t size = (size_t) info.channels * sizeof (struct qk_qparams);
   struct qk_quantizer *a = quantizer (&info, kinds[_i].obs, "", kinds[_i].fq);
   struct qk_quantizer *b = quantizer (&info, kinds[_i].obs, "", kinds[_i].fq);
   struct qk_state_list list = { NULL, 0 };
@@ -732,7 +732,7 @@ START_TEST (test_state)
   for (size_t k = 0; k < list.n; k++)
     if (strcmp (list.array[k].name, "observer.min_val") == 0
         || strcmp (list.array[k].name, "fakequant.scale") == 0)
-      *(float *)list.array[k].data = NAN;
+      *(float *) list.array[k].data = NAN;
   ck_assert_int_eq (qk_quantizer_state (b, &st), -EDOM);
   ck_assert_mem_eq (qk_quantizer_qparams (a), qk_quantizer_qparams (b), size);
   qk_state_list_clear (&list);

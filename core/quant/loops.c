@@ -52,7 +52,7 @@ loop_range_block (const float *x, size_t n, float *min, float *max,
   for (; i + LOOP_LANES <= n; i += LOOP_LANES) {
     LOOP_PRAGMA (omp simd)
     for (int j = 0; j < LOOP_LANES; j++) {
-      const float v = x[i + (size_t)j];
+      const float v = x[i + (size_t) j];
 
       lo[j] = v < lo[j] ? v : lo[j];
       hi[j] = v > hi[j] ? v : hi[j];
@@ -109,7 +109,7 @@ loop_u8_block (const float *restrict x, size_t n, float inv, int32_t zp,
 {
   LOOP_PRAGMA (omp simd)
   for (size_t i = 0; i < n; i++)
-    out[i] = (uint8_t)qk_quantize (x[i], inv, zp, lo, hi);
+    out[i] = (uint8_t) qk_quantize (x[i], inv, zp, lo, hi);
 }
 
 LOOP_CLONES static void
@@ -118,7 +118,7 @@ loop_i8_block (const float *restrict x, size_t n, float inv, int32_t zp,
 {
   LOOP_PRAGMA (omp simd)
   for (size_t i = 0; i < n; i++)
-    out[i] = (int8_t)qk_quantize (x[i], inv, zp, lo, hi);
+    out[i] = (int8_t) qk_quantize (x[i], inv, zp, lo, hi);
 }
 
 void
@@ -172,8 +172,8 @@ qk_loop_ste (const float *x, const float *dy, size_t n,
 {
   const size_t blocks = (n + LOOP_BLOCK - 1) / LOOP_BLOCK;
   const float inv = 1.0f / q->scale;
-  const float lo = (float)(q->qmin - q->zero_point);
-  const float hi = (float)(q->qmax - q->zero_point);
+  const float lo = (float) (q->qmin - q->zero_point);
+  const float hi = (float) (q->qmax - q->zero_point);
 
   LOOP_PRAGMA (omp parallel for schedule (static) if (blocks > 4))
   for (size_t b = 0; b < blocks; b++) {

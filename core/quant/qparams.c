@@ -18,28 +18,28 @@ qk_calculate_qparams (float min, float max, bool symmetric,
   float lo, hi, scale, zp;
 
   if (qmin >= qmax)
-    return qk_error (-EINVAL, "qmin %d is not below qmax %d", (int)qmin,
-                     (int)qmax);
+    return qk_error (-EINVAL, "qmin %d is not below qmax %d", (int) qmin,
+                     (int) qmax);
   if (!isfinite (min) || !isfinite (max) || min > max)
-    return qk_error (-EDOM, "range %g..%g is no finite range", (double)min,
-                     (double)max);
+    return qk_error (-EDOM, "range %g..%g is no finite range", (double) min,
+                     (double) max);
   lo = min < 0.0f ? min : 0.0f;
   hi = max > 0.0f ? max : 0.0f;
   if (symmetric)
-    scale = (-lo > hi ? -lo : hi) / ((float)(qmax - qmin) / 2.0f);
+    scale = (-lo > hi ? -lo : hi) / ((float) (qmax - qmin) / 2.0f);
   else
-    scale = (hi - lo) / (float)(qmax - qmin);
+    scale = (hi - lo) / (float) (qmax - qmin);
   if (!isfinite (scale))
     return qk_error (-EDOM, "range %g..%g is too wide for float32",
-                     (double)min, (double)max);
+                     (double) min, (double) max);
   scale = scale > QPARAMS_EPS ? scale : QPARAMS_EPS;
 
   if (!symmetric) {
     /* |lo / scale| <= qmax - qmin + 1: exact in float */
-    zp = (float)qmin - qk_rne (lo / scale);
-    zp = zp > (float)qmin ? zp : (float)qmin;
-    zp = zp < (float)qmax ? zp : (float)qmax;
-    out->zero_point = (int32_t)zp;
+    zp = (float) qmin - qk_rne (lo / scale);
+    zp = zp > (float) qmin ? zp : (float) qmin;
+    zp = zp < (float) qmax ? zp : (float) qmax;
+    out->zero_point = (int32_t) zp;
   } else
     out->zero_point = qmin < 0 ? 0 : (qmin + qmax + 1) / 2;
   out->scale = scale;

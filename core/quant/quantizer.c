@@ -48,13 +48,13 @@ quantizer_check_info (const struct qk_quant_info *info)
                      info->bits);
   if (info->channels < 1 || (!info->weight && info->channels != 1))
     return qk_error (-EINVAL, "'%s': cannot have %lld ranges", info->name,
-                     (long long)info->channels);
+                     (long long) info->channels);
   if (info->per_channel < 0)
     return qk_error (-EINVAL, "'%s': negative number of elements", info->name);
   if (info->qmin >= info->qmax || info->qmin < lowest || info->qmax > highest)
     return qk_error (-EINVAL, "'%s': range %d..%d is not within %d..%d",
-                     info->name, (int)info->qmin, (int)info->qmax, (int)lowest,
-                     (int)highest);
+                     info->name, (int) info->qmin, (int) info->qmax,
+                     (int) lowest, (int) highest);
   if (info->weight && !info->symmetric)
     return qk_error (-EINVAL, "'%s': weights must be symmetric", info->name);
   return 0;
@@ -104,12 +104,12 @@ quantizer_new_params (struct qk_quantizer *qz)
     const size_t size = p->count * sizeof (float);
 
     if (p->name == NULL || p->count == 0
-        || p->count > (size_t)qz->info.channels)
+        || p->count > (size_t) qz->info.channels)
       return qk_error (-ENOEXEC,
                        "fake-quantizer '%s' declares parameter '%s' of %zu "
                        "elements for %lld channels",
                        fq->cls.name, p->name ? p->name : "", p->count,
-                       (long long)qz->info.channels);
+                       (long long) qz->info.channels);
     qz->value.value[i] = qk_alloc (size);
     qz->grad[i] = qk_alloc (size);
     if (qz->value.value[i] == NULL || qz->grad[i] == NULL)
@@ -150,7 +150,7 @@ qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
                   const struct qk_config *fq_cfg, struct qk_quantizer **out)
 {
   struct qk_quantizer *qz;
-  const size_t channels = (size_t)info->channels;
+  const size_t channels = (size_t) info->channels;
   int r = quantizer_check_info (info);
 
   if (r < 0)
@@ -302,7 +302,7 @@ quantizer_warn (struct qk_quantizer *qz)
   qz->warned = true;
   qk_log (qz->ctx, QK_LOG_WARNING,
           "'%s': nothing has been observed, using scale 1 and zero_point %d",
-          qz->info.name, (int)qz->next[0].zero_point);
+          qz->info.name, (int) qz->next[0].zero_point);
 }
 
 /* What a plugin returned must be a grid the int8 formulas can use. */
@@ -315,23 +315,23 @@ quantizer_check_grid (const struct qk_quantizer *qz, int64_t c)
     return qk_error (-EDOM,
                      "channel %lld: scale must be positive and finite, "
                      "got %g",
-                     (long long)c, (double)q->scale);
+                     (long long) c, (double) q->scale);
   /* the formulas multiply by 1 / scale */
   if (!isfinite (1.0f / q->scale))
     return qk_error (-EDOM, "channel %lld: scale %g is too small",
-                     (long long)c, (double)q->scale);
+                     (long long) c, (double) q->scale);
   if (q->qmin < qz->info.qmin || q->qmax > qz->info.qmax || q->qmin >= q->qmax)
     return qk_error (-EDOM, "channel %lld: range %d..%d is not within %d..%d",
-                     (long long)c, (int)q->qmin, (int)q->qmax,
-                     (int)qz->info.qmin, (int)qz->info.qmax);
+                     (long long) c, (int) q->qmin, (int) q->qmax,
+                     (int) qz->info.qmin, (int) qz->info.qmax);
   if (q->zero_point < q->qmin || q->zero_point > q->qmax)
     return qk_error (-EDOM, "channel %lld: zero_point %d is not within %d..%d",
-                     (long long)c, (int)q->zero_point, (int)q->qmin,
-                     (int)q->qmax);
+                     (long long) c, (int) q->zero_point, (int) q->qmin,
+                     (int) q->qmax);
   if (qz->info.weight && q->zero_point != 0)
     return qk_error (-EDOM,
                      "channel %lld: zero_point of a weight must be 0, got %d",
-                     (long long)c, (int)q->zero_point);
+                     (long long) c, (int) q->zero_point);
   return 0;
 }
 
@@ -349,7 +349,7 @@ quantizer_default_grids (struct qk_quantizer *qz, bool seen)
                               &qz->next[c]);
     if (r < 0)
       return qk_error_prefix (r, "'%s', channel %lld: ", qz->info.name,
-                              (long long)c);
+                              (long long) c);
   }
   return 0;
 }
@@ -385,7 +385,7 @@ qk_quantizer_refresh (struct qk_quantizer *qz)
   }
   if (r < 0)
     return r;
-  memcpy (qz->grid, qz->next, (size_t)channels * sizeof *qz->grid);
+  memcpy (qz->grid, qz->next, (size_t) channels * sizeof *qz->grid);
   return 0;
 }
 
@@ -395,13 +395,13 @@ qk_quantizer_refresh (struct qk_quantizer *qz)
 static size_t
 quantizer_block (const struct qk_quantizer *qz, size_t n)
 {
-  const size_t channels = (size_t)qz->info.channels;
+  const size_t channels = (size_t) qz->info.channels;
 
   if (n == 0 || n % channels != 0
       || (qz->info.per_channel > 0
-          && n / channels != (size_t)qz->info.per_channel)) {
+          && n / channels != (size_t) qz->info.per_channel)) {
     qk_error (-EINVAL, "'%s': %zu elements do not make %zu channels of %lld",
-              qz->info.name, n, channels, (long long)qz->info.per_channel);
+              qz->info.name, n, channels, (long long) qz->info.per_channel);
     return 0;
   }
   return n / channels;
@@ -445,7 +445,7 @@ quantizer_see (struct qk_quantizer *qz, const float *x, size_t n, size_t block)
   int r;
 
   for (int64_t c = 0; c < qz->info.channels; c++)
-    if (qk_loop_range (x + (size_t)c * block, block, &qz->min[c], &qz->max[c])
+    if (qk_loop_range (x + (size_t) c * block, block, &qz->min[c], &qz->max[c])
         < 0)
       return quantizer_saw (qz, isnan (qz->min[c]));
   if (qz->obs == NULL)
@@ -542,7 +542,7 @@ qk_quantizer_forward_i8 (struct qk_quantizer *qz, const float *x, size_t n,
   r = quantizer_transform (qz, &x, n);
   if (r < 0)
     return r;
-  for (size_t c = 0; c < (size_t)qz->info.channels; c++)
+  for (size_t c = 0; c < (size_t) qz->info.channels; c++)
     qk_loop_quantize_i8 (x + c * block, block, &qz->grid[c], q + c * block);
   return 0;
 }
@@ -565,7 +565,7 @@ qk_quantizer_backward (struct qk_quantizer *qz, const float *x,
   r = quantizer_transform (qz, &x, n);
   if (r < 0)
     return r;
-  for (size_t c = 0; c < (size_t)qz->info.channels; c++)
+  for (size_t c = 0; c < (size_t) qz->info.channels; c++)
     qk_loop_ste (x + c * block, dy + c * block, block, &qz->grid[c],
                  dx + c * block);
   return 0;

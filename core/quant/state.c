@@ -47,7 +47,7 @@ qk_state_add (struct qk_state *st, const char *name, int dtype, void *data,
 
   if (name == NULL || name[0] == '\0')
     return qk_error (-EINVAL, "state array of '%s' has no name", st->prefix);
-  if (qk_dtype_size ((enum qk_dtype)dtype) == 0)
+  if (qk_dtype_size ((enum qk_dtype) dtype) == 0)
     return qk_error (-EINVAL, "state array '%s%s' has an unknown type %d",
                      st->prefix, name, dtype);
   if (data == NULL && count > 0)
@@ -56,7 +56,7 @@ qk_state_add (struct qk_state *st, const char *name, int dtype, void *data,
   r = qk_state_push (st, name, &mark);
   if (r < 0)
     return r;
-  r = st->fn (st->cookie, st->prefix, (enum qk_dtype)dtype, data, count);
+  r = st->fn (st->cookie, st->prefix, (enum qk_dtype) dtype, data, count);
   qk_state_pop (st, mark);
   return r;
 }

@@ -17,7 +17,7 @@
 int
 range_init (struct range *r, const struct qk_quant_info *info)
 {
-  r->channels = (size_t)info->channels;
+  r->channels = (size_t) info->channels;
   r->min = qk_alloc (r->channels * sizeof (float));
   r->max = qk_alloc (r->channels * sizeof (float));
   if (r->min == NULL || r->max == NULL) {
@@ -78,7 +78,7 @@ range_find_block (const float *x, size_t n, float *min, float *max)
   }
   for (; i + RANGE_LANES <= n; i += RANGE_LANES)
     for (int j = 0; j < RANGE_LANES; j++) {
-      const float v = x[i + (size_t)j];
+      const float v = x[i + (size_t) j];
 
       lo[j] = v < lo[j] ? v : lo[j];
       hi[j] = v > hi[j] ? v : hi[j];

@@ -10,8 +10,8 @@ static int
 affine_create (const struct qk_config *cfg, const struct qk_quant_info *info,
                void **self)
 {
-  (void)cfg;
-  (void)info;
+  (void) cfg;
+  (void) info;
   *self = NULL;
   return 0;
 }

@@ -32,10 +32,10 @@ lsq_create (const struct qk_config *cfg, const struct qk_quant_info *info,
 {
   struct lsq *l = qk_alloc (sizeof *l);
 
-  (void)cfg;
+  (void) cfg;
   if (l == NULL)
     return qk_error (-ENOMEM, "no memory");
-  l->channels = (size_t)info->channels;
+  l->channels = (size_t) info->channels;
   l->symmetric = info->symmetric;
   l->qmin = info->qmin;
   l->qmax = info->qmax;
@@ -100,8 +100,8 @@ lsq_init (void *self, struct qk_fq_params *p, const float *x, size_t n)
     double sum = 0.0;
 
     for (size_t i = 0; i < block; i++)
-      sum += fabs ((double)x[c * block + i]);
-    p->value[0][c] = (float)(2.0 * sum / (double)block / sqrt (lsq_qp (l)));
+      sum += fabs ((double) x[c * block + i]);
+    p->value[0][c] = (float) (2.0 * sum / (double) block / sqrt (lsq_qp (l)));
   }
   return 0;
 }
@@ -112,8 +112,8 @@ lsq_qparams (void *self, const struct qk_fq_params *p, const float *min,
 {
   const struct lsq *l = self;
 
-  (void)min;
-  (void)max;
+  (void) min;
+  (void) max;
   for (size_t c = 0; c < l->channels; c++) {
     const float s = p->value[0][c];
 
@@ -131,12 +131,12 @@ lsq_backward (void *self, const struct qk_fq_params *p,
 {
   const struct lsq *l = self;
   const size_t block = n / l->channels;
-  const double g = 1.0 / sqrt ((double)block * lsq_qp (l));
+  const double g = 1.0 / sqrt ((double) block * lsq_qp (l));
 
   for (size_t c = 0; c < l->channels; c++) {
     const float inv = 1.0f / q[c].scale;
-    const float lo = (float)(q[c].qmin - q[c].zero_point);
-    const float hi = (float)(q[c].qmax - q[c].zero_point);
+    const float lo = (float) (q[c].qmin - q[c].zero_point);
+    const float hi = (float) (q[c].qmax - q[c].zero_point);
     double sum = 0.0;
 
     for (size_t i = c * block; i < (c + 1) * block; i++) {
@@ -145,10 +145,10 @@ lsq_backward (void *self, const struct qk_fq_params *p,
       const bool inside = r >= lo && r <= hi;
       const float d = inside ? r - v : r < lo ? lo : hi;
 
-      sum += (double)dy[i] * (double)d;
+      sum += (double) dy[i] * (double) d;
       dx[i] = inside ? dy[i] : 0.0f;
     }
-    p->grad[0][c] += (float)(g * sum);
+    p->grad[0][c] += (float) (g * sum);
   }
   return 0;
 }

@@ -30,7 +30,7 @@
 /* Elements whose bins are computed together. */
 #define HISTOGRAM_TILE 1024
 /* Elements counted before 32-bit counters are emptied. */
-#define HISTOGRAM_CHUNK ((size_t)1 << 28)
+#define HISTOGRAM_CHUNK ((size_t) 1 << 28)
 
 struct histogram {
   struct range range; /* of the bins */
@@ -80,16 +80,16 @@ histogram_create (const struct qk_config *cfg,
     return qk_error (-EINVAL,
                      "histogram works per tensor only, but %lld channels are "
                      "asked for; use minmax for weights per channel",
-                     (long long)info->channels);
+                     (long long) info->channels);
   h = qk_alloc (sizeof *h);
   if (h == NULL)
     return qk_error (-ENOMEM, "no memory");
-  h->bins = (int)qk_config_int (cfg, "bins");
-  h->upsample = (int)qk_config_int (cfg, "upsample");
+  h->bins = (int) qk_config_int (cfg, "bins");
+  h->upsample = (int) qk_config_int (cfg, "upsample");
   h->truncate = strcmp (qk_config_string (cfg, "compat"), "torch1.13") == 0;
   /* PyTorch takes 256 steps even where one bit is left unused */
   h->levels = info->bits >= 7 ? 256 : 1 << info->bits;
-  bins = (size_t)h->bins;
+  bins = (size_t) h->bins;
   e = range_init (&h->range, info);
   if (e < 0)
     goto error;
@@ -119,7 +119,7 @@ QK_MULTIVERSION static void
 histogram_bins_of (const float *restrict x, int n, float lo, float hi,
                    int bins, int32_t *restrict bin)
 {
-  const float fbins = (float)bins, span = hi - lo;
+  const float fbins = (float) bins, span = hi - lo;
 
   for (int i = 0; i < n; i++) {
     float t = (x[i] - lo) * fbins / span;
@@ -127,7 +127,7 @@ histogram_bins_of (const float *restrict x, int n, float lo, float hi,
 
     t = t > 0.0f ? t : 0.0f;
     t = t < fbins ? t : fbins;
-    b = (int32_t)t;
+    b = (int32_t) t;
     b = b < bins ? b : bins - 1;
     bin[i] = ((x[i] >= lo) & (x[i] <= hi)) ? b : bins;
   }
@@ -138,18 +138,18 @@ static void
 histogram_count_part (const float *x, size_t n, float lo, float hi, int bins,
                       uint32_t *table)
 {
-  const size_t stride = (size_t)bins + 1;
+  const size_t stride = (size_t) bins + 1;
   int32_t bin[HISTOGRAM_TILE];
 
   for (size_t start = 0; start < n; start += HISTOGRAM_TILE) {
     const size_t left = n - start;
-    const int tile = left < HISTOGRAM_TILE ? (int)left : HISTOGRAM_TILE;
+    const int tile = left < HISTOGRAM_TILE ? (int) left : HISTOGRAM_TILE;
     int i = 0;
 
     histogram_bins_of (x + start, tile, lo, hi, bins, bin);
     for (; i + HISTOGRAM_TABLES <= tile; i += HISTOGRAM_TABLES)
       for (int t = 0; t < HISTOGRAM_TABLES; t++)
-        table[(size_t)t * stride + (size_t)bin[i + t]]++;
+        table[(size_t) t * stride + (size_t) bin[i + t]]++;
     for (; i < tile; i++)
       table[bin[i]]++;
   }
@@ -160,7 +160,7 @@ static int
 histogram_count_chunk (struct histogram *h, const float *x, size_t n, float lo,
                        float hi)
 {
-  const size_t stride = (size_t)h->bins + 1;
+  const size_t stride = (size_t) h->bins + 1;
   const size_t one = HISTOGRAM_TABLES * stride;
   int parts = 1;
   uint32_t *table;
@@ -169,22 +169,23 @@ histogram_count_chunk (struct histogram *h, const float *x, size_t n, float lo,
   if (n > 16 * HISTOGRAM_TILE)
     parts = omp_get_max_threads ();
 #endif
-  table = qk_alloc ((size_t)parts * one * sizeof *table);
+  table = qk_alloc ((size_t) parts * one * sizeof *table);
   if (table == NULL)
     return qk_error (-ENOMEM, "no memory for %d histograms", parts);
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static, 1) num_threads(parts) if (parts > 1)
 #endif
   for (int p = 0; p < parts; p++) {
-    const size_t from = n / (size_t)parts * (size_t)p;
-    const size_t to = p + 1 < parts ? n / (size_t)parts * (size_t)(p + 1) : n;
+    const size_t from = n / (size_t) parts * (size_t) p;
+    const size_t to
+        = p + 1 < parts ? n / (size_t) parts * (size_t) (p + 1) : n;
 
     histogram_count_part (x + from, to - from, lo, hi, h->bins,
-                          table + (size_t)p * one);
+                          table + (size_t) p * one);
   }
   for (int t = 0; t < parts * HISTOGRAM_TABLES; t++)
     for (size_t b = 0; b + 1 < stride; b++)
-      h->total[b] += table[(size_t)t * stride + b];
+      h->total[b] += table[(size_t) t * stride + b];
   qk_free (table);
   return 0;
 }
@@ -207,9 +208,9 @@ histogram_count (struct histogram *h, const float *x, size_t n, float lo,
     hi += 1.0f;
   }
   if (!isfinite (hi - lo))
-    return qk_error (-EDOM, "range %g..%g is too wide for float32", (double)lo,
-                     (double)hi);
-  memset (h->total, 0, (size_t)h->bins * sizeof *h->total);
+    return qk_error (-EDOM, "range %g..%g is too wide for float32",
+                     (double) lo, (double) hi);
+  memset (h->total, 0, (size_t) h->bins * sizeof *h->total);
   while (n > 0) {
     const size_t take = n < HISTOGRAM_CHUNK ? n : HISTOGRAM_CHUNK;
 
@@ -220,7 +221,7 @@ histogram_count (struct histogram *h, const float *x, size_t n, float lo,
     n -= take;
   }
   for (int b = 0; b < h->bins; b++)
-    h->fresh[b] = (float)h->total[b];
+    h->fresh[b] = (float) h->total[b];
   return 0;
 }
 
@@ -242,8 +243,8 @@ histogram_align (const struct histogram *h, float lo, float hi,
                  struct histogram_grid *g)
 {
   const float min = h->range.min[0], max = h->range.max[0];
-  const float fbins = (float)h->bins;
-  const float cell = (max - min) / (float)(h->bins * h->upsample);
+  const float fbins = (float) h->bins;
+  const float cell = (max - min) / (float) (h->bins * h->upsample);
   const float cells = ceilf ((hi - lo) / (fbins * cell));
   int64_t most;
   float slack, start;
@@ -256,10 +257,10 @@ histogram_align (const struct histogram *h, float lo, float hi,
     return;
   slack = cells * (fbins * cell) - (hi - lo);
   g->max = hi + slack;
-  g->cells = (int64_t)cells;
+  g->cells = (int64_t) cells;
   start = rintf ((min - lo) / cell);
-  most = g->cells * h->bins - (int64_t)h->bins * h->upsample;
-  g->start = start < (float)most ? (int64_t)start : most;
+  most = g->cells * h->bins - (int64_t) h->bins * h->upsample;
+  g->start = start < (float) most ? (int64_t) start : most;
   if (g->start < 0)
     g->start = 0;
 }
@@ -278,14 +279,14 @@ histogram_combine (struct histogram *h, const struct histogram_grid *g)
 
     left = (left < bins * up ? left : bins * up) - (bin * up + cell);
     for (; left > 0; left--) {
-      sum += (double)h->count[bin];
+      sum += (double) h->count[bin];
       if (++cell == up) {
         cell = 0;
         bin++;
       }
     }
-    h->fresh[b] += (float)((sum - before) / (double)up);
-    before = h->truncate ? (double)(float)sum : sum;
+    h->fresh[b] += (float) ((sum - before) / (double) up);
+    before = h->truncate ? (double) (float) sum : sum;
   }
 }
 
@@ -294,13 +295,13 @@ static void
 histogram_combine_tiny (struct histogram *h, const struct histogram_grid *g)
 {
   const float at
-      = (h->range.min[0] - g->min) * (float)h->bins / (g->max - g->min);
-  const int b = at < (float)(h->bins - 1) ? (int)at : h->bins - 1;
+      = (h->range.min[0] - g->min) * (float) h->bins / (g->max - g->min);
+  const int b = at < (float) (h->bins - 1) ? (int) at : h->bins - 1;
   double sum = 0.0;
 
   for (int i = 0; i < h->bins; i++)
-    sum += (double)h->count[i];
-  h->fresh[b] += (float)sum;
+    sum += (double) h->count[i];
+  h->fresh[b] += (float) sum;
 }
 
 static int
@@ -353,7 +354,7 @@ histogram_range (void *self, float *min, float *max)
   for (int b = 0; b < h->bins; b++)
     if (!isfinite (h->count[b]))
       return qk_error (-EDOM, "bin %d of the histogram counts %g", b,
-                       (double)h->count[b]);
+                       (double) h->count[b]);
   histogram_search (h->count, h->bins, h->range.min[0], h->range.max[0],
                     h->levels, h->scratch, min, max);
   return 0;
@@ -364,7 +365,7 @@ histogram_state (void *self, struct qk_state *st)
 {
   struct histogram *h = self;
   const int e
-      = qk_state_add (st, "histogram", QK_F32, h->count, (size_t)h->bins);
+      = qk_state_add (st, "histogram", QK_F32, h->count, (size_t) h->bins);
 
   return e < 0 ? e : range_state (&h->range, st);
 }

@@ -20,7 +20,7 @@
 static inline float
 search_step_of (float v, double dst_width, float last)
 {
-  float s = (float)floor ((double)v / dst_width);
+  float s = (float) floor ((double) v / dst_width);
 
   s = s > 0.0f ? s : 0.0f;
   return s < last ? s : last;
@@ -37,10 +37,10 @@ search_bin_errors (const float *restrict hist, int bins, int start,
   const float half_cube = half * half * half;
   const float neg = -half, neg_cube = neg * neg * neg;
   const float whole = (half_cube - neg_cube) / 3.0f;
-  const double dst = (double)dst_width;
+  const double dst = (double) dst_width;
 
   for (int i = 0; i < bins; i++) {
-    const float begin = (float)(i - start) * width;
+    const float begin = (float) (i - start) * width;
     const float end = begin + width;
     const float jb = search_step_of (begin, dst, last);
     const float je = search_step_of (end, dst, last);
@@ -64,10 +64,10 @@ search_error (const float *hist, int bins, double width, int levels, int start,
 
   if (dst == 0.0)
     return 0.0;
-  search_bin_errors (hist, bins, start, (float)width, (float)dst,
-                     (float)(dst / 2.0), (float)(levels - 1), scratch);
+  search_bin_errors (hist, bins, start, (float) width, (float) dst,
+                     (float) (dst / 2.0), (float) (levels - 1), scratch);
   for (int i = 0; i < bins; i++)
-    sum += (double)scratch[i];
+    sum += (double) scratch[i];
   return sum;
 }
 
@@ -75,23 +75,23 @@ void
 histogram_search (const float *hist, int bins, float min, float max,
                   int levels, float *scratch, float *new_min, float *new_max)
 {
-  const double width = ((double)max - (double)min) / bins;
-  const float bin_width = (max - min) / (float)bins;
+  const double width = ((double) max - (double) min) / bins;
+  const float bin_width = (max - min) / (float) bins;
   float *cumulated = scratch, *error = scratch + bins;
   double alpha = 0.0, beta = 1.0, best = INFINITY, sum = 0.0, total;
   int start = 0, end = bins - 1;
 
   for (int i = 0; i < bins; i++) {
-    sum += (double)hist[i];
-    cumulated[i] = (float)sum;
+    sum += (double) hist[i];
+    cumulated[i] = (float) sum;
   }
-  total = (double)(float)sum;
+  total = (double) (float) sum;
 
   while (alpha < beta) {
     const double next_alpha = alpha + SEARCH_STEP;
     const double next_beta = beta - SEARCH_STEP;
-    const float low = (float)(next_alpha * total);
-    const float high = (float)(next_beta * total);
+    const float low = (float) (next_alpha * total);
+    const float high = (float) (next_beta * total);
     int next_start = start, next_end = end, l = start, r = end;
     double err;
 
@@ -116,6 +116,6 @@ histogram_search (const float *hist, int bins, float min, float max,
     start = next_start;
     end = next_end;
   }
-  *new_min = min + bin_width * (float)start;
-  *new_max = min + bin_width * (float)(end + 1);
+  *new_min = min + bin_width * (float) start;
+  *new_max = min + bin_width * (float) (end + 1);
 }

@@ -15,7 +15,7 @@ minmax_create (const struct qk_config *cfg, const struct qk_quant_info *info,
   struct range *r = qk_alloc (sizeof *r);
   int e;
 
-  (void)cfg;
+  (void) cfg;
   if (r == NULL)
     return qk_error (-ENOMEM, "no memory");
   e = range_init (r, info);

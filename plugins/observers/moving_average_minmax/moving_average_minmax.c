@@ -28,7 +28,7 @@ moving_average_create (const struct qk_config *cfg,
 
   if (m == NULL)
     return qk_error (-ENOMEM, "no memory");
-  m->constant = (float)qk_config_float (cfg, "averaging_constant");
+  m->constant = (float) qk_config_float (cfg, "averaging_constant");
   e = range_init (&m->range, info);
   if (e < 0) {
     qk_free (m);

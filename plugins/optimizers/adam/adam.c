@@ -47,8 +47,8 @@ adam_create (const struct qk_config *cfg, void **self)
     return qk_error (-ENOMEM, "adam: no memory");
   a->beta1 = qk_config_float (cfg, "beta1");
   a->beta2 = qk_config_float (cfg, "beta2");
-  a->eps = (float)qk_config_float (cfg, "eps");
-  a->weight_decay = (float)qk_config_float (cfg, "weight_decay");
+  a->eps = (float) qk_config_float (cfg, "eps");
+  a->weight_decay = (float) qk_config_float (cfg, "weight_decay");
   *self = a;
   return 0;
 }
@@ -62,7 +62,7 @@ adam_destroy (void *self)
 static int
 adam_slots (void *self)
 {
-  (void)self;
+  (void) self;
   return 2;
 }
 
@@ -96,18 +96,18 @@ adam_step (void *self, const struct qk_optimizer_step *st, float *w,
            const float *g, float *const *slot, size_t n)
 {
   const struct adam *a = self;
-  const double t = (double)st->t + 1.0;
+  const double t = (double) st->t + 1.0;
   const size_t blocks = (n + ADAM_BLOCK - 1) / ADAM_BLOCK;
   struct adam_factors f;
 
   f.decay = st->decay ? a->weight_decay : 0.0f;
-  f.beta1 = (float)a->beta1;
-  f.beta2 = (float)a->beta2;
-  f.take1 = (float)(1.0 - a->beta1);
-  f.take2 = (float)(1.0 - a->beta2);
+  f.beta1 = (float) a->beta1;
+  f.beta2 = (float) a->beta2;
+  f.take1 = (float) (1.0 - a->beta1);
+  f.take2 = (float) (1.0 - a->beta2);
   f.eps = a->eps;
-  f.neg_step = (float)(-((double)st->lr / (1.0 - pow (a->beta1, t))));
-  f.root_bias = (float)sqrt (1.0 - pow (a->beta2, t));
+  f.neg_step = (float) (-((double) st->lr / (1.0 - pow (a->beta1, t))));
+  f.root_bias = (float) sqrt (1.0 - pow (a->beta2, t));
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static) if (blocks > 4)
 #endif

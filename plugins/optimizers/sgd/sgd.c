@@ -55,9 +55,9 @@ sgd_create (const struct qk_config *cfg, void **self)
   s = qk_alloc (sizeof *s);
   if (s == NULL)
     return qk_error (-ENOMEM, "sgd: no memory");
-  s->momentum = (float)momentum;
-  s->one_minus_dampening = (float)(1.0 - dampening);
-  s->weight_decay = (float)qk_config_float (cfg, "weight_decay");
+  s->momentum = (float) momentum;
+  s->one_minus_dampening = (float) (1.0 - dampening);
+  s->weight_decay = (float) qk_config_float (cfg, "weight_decay");
   s->nesterov = nesterov;
   *self = s;
   return 0;

@@ -7,7 +7,7 @@
 static int
 constant_create (const struct qk_config *cfg, void **self)
 {
-  (void)cfg;
+  (void) cfg;
   *self = NULL;
   return 0;
 }
@@ -15,16 +15,16 @@ constant_create (const struct qk_config *cfg, void **self)
 static void
 constant_destroy (void *self)
 {
-  (void)self;
+  (void) self;
 }
 
 static double
 constant_factor (void *self, int64_t step, int64_t total, int64_t per_epoch)
 {
-  (void)self;
-  (void)step;
-  (void)total;
-  (void)per_epoch;
+  (void) self;
+  (void) step;
+  (void) total;
+  (void) per_epoch;
   return 1.0;
 }
 

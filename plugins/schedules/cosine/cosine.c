@@ -46,12 +46,12 @@ cosine_factor (void *self, int64_t step, int64_t total, int64_t per_epoch)
 {
   const struct cosine *c = self;
   const double pi = 3.14159265358979323846;
-  const double rise = floor (c->warmup * (double)per_epoch);
-  const double t = (double)step - rise;
-  const double fall = (double)total - rise;
+  const double rise = floor (c->warmup * (double) per_epoch);
+  const double t = (double) step - rise;
+  const double fall = (double) total - rise;
 
   if (t < 0.0)
-    return ((double)step + 1.0) / rise;
+    return ((double) step + 1.0) / rise;
   return c->min_factor
          + (1.0 - c->min_factor) * 0.5 * (1.0 + cos (pi * t / fall));
 }

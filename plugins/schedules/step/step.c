@@ -61,12 +61,12 @@ step_factor (void *self, int64_t step, int64_t total, int64_t per_epoch)
   const int64_t epoch = step / (per_epoch > 0 ? per_epoch : 1);
   int64_t changes = 0;
 
-  (void)total;
+  (void) total;
   if (s->n == 0)
-    return pow (s->gamma, (double)(epoch / s->size));
+    return pow (s->gamma, (double) (epoch / s->size));
   for (int i = 0; i < s->n; i++)
-    changes += (double)epoch >= (double)s->milestone[i];
-  return pow (s->gamma, (double)changes);
+    changes += (double) epoch >= (double) s->milestone[i];
+  return pow (s->gamma, (double) changes);
 }
 
 static const struct qk_schedule_class step = {
