@@ -24,6 +24,9 @@
 #define MAX_MEMORY (1536L << 20)
 /* Buffers larger than this are not kept for the next picture. */
 #define KEEP ((size_t) 16 << 20)
+/* Columns decoded beside those needed, so that smooth chroma upsampling sees
+ * the same neighbours as in the whole picture. */
+#define MARGIN 8
 /* How far from its end a whole file has its end-of-image marker; some
  * cameras append padding. */
 #define EOI_WINDOW 4096
@@ -54,7 +57,8 @@ struct picture_reader {
   struct buffer line; /* a finished row */
   const uint8_t **ring_rows;
   int ring_rows_size;
-  struct picture_taps across, down;
+  struct picture_taps across; /* its first[] start at column x_first */
+  struct picture_taps down;
   const struct picture_kernels *kernels;
 };
 
@@ -68,7 +72,8 @@ buffer_reserve (struct buffer *b, size_t size)
   free (b->data);
   b->data = NULL;
   b->size = 0;
-  data = malloc (size);
+  /* zeroed: vector loads reach beyond the pixels, and weigh them with 0 */
+  data = calloc (1, size);
   if (!data)
     return qk_error (-ENOMEM, "no memory for a picture (%zu bytes)", size);
   b->data = data;
@@ -361,7 +366,9 @@ struct job {
   size_t row_bytes;  /* of a decoded row, slack for vector loads included */
   size_t ring_bytes; /* of a row in the ring, a multiple of 64 */
   int ring_count;
-  int64_t y_first, y_end; /* rows of the picture that are needed */
+  int64_t x_first, x_end; /* columns of the picture that are needed */
+  int64_t y_first, y_end; /* rows */
+  int64_t x_start;        /* column that a decoded row starts with */
   int64_t done;           /* rows of the window delivered */
 };
 
@@ -369,7 +376,8 @@ static int
 job_prepare (struct picture_reader *r, struct job *j)
 {
   const struct picture_view *v = j->view;
-  const struct picture_taps *d = &r->down;
+  const struct picture_taps *a = &r->across, *d = &r->down;
+  int64_t i;
   int err;
 
   err = picture_taps_set (&r->across, v->w, v->out_w, v->win_x, v->win_w);
@@ -377,6 +385,10 @@ job_prepare (struct picture_reader *r, struct job *j)
     err = picture_taps_set (&r->down, v->h, v->out_h, v->win_y, v->win_h);
   if (err)
     return err;
+  j->x_first = v->x + a->first[0];
+  j->x_end = v->x + a->first[a->n - 1] + a->count[a->n - 1];
+  for (i = 0; i < a->n; i++)
+    a->first[i] -= (int32_t) (j->x_first - v->x);
   j->y_first = v->y + d->first[0];
   j->y_end = v->y + d->first[d->n - 1] + d->count[d->n - 1];
   j->row_bytes = ((size_t) r->cinfo.image_width * 4 + 16 + 63) & ~(size_t) 63;
@@ -436,7 +448,7 @@ consume_row (struct picture_reader *r, struct job *j, int64_t y,
   const int64_t at = y - j->view->y; /* within the box */
   int k;
 
-  r->kernels->horizontal (row + j->view->x * 4, ring_row (r, j, at),
+  r->kernels->horizontal (row + (j->x_first - j->x_start) * 4, ring_row (r, j, at),
                           &r->across);
   while (j->done < d->n && d->first[j->done] + d->count[j->done] - 1 <= at)
     {
@@ -448,6 +460,28 @@ consume_row (struct picture_reader *r, struct job *j, int64_t y,
       deliver (j, r->line.data);
       j->done++;
     }
+}
+
+/* Leave out the columns and rows before and after what is needed, where
+ * libjpeg can: they are still parsed, but not transformed. */
+static void
+narrow (struct picture_reader *r, struct job *j)
+{
+  struct jpeg_decompress_struct *c = &r->cinfo;
+  const int64_t width = c->output_width;
+  const int64_t end
+    = j->x_end + MARGIN < width ? j->x_end + MARGIN : width;
+  const int64_t start = j->x_first > MARGIN ? j->x_first - MARGIN : 0;
+
+  if (start >= 16 || width - end >= 16)
+    {
+      JDIMENSION x = (JDIMENSION) start, n = (JDIMENSION) (end - start);
+
+      jpeg_crop_scanline (c, &x, &n);
+      j->x_start = x;
+    }
+  if (j->y_first > 0)
+    jpeg_skip_scanlines (c, (JDIMENSION) j->y_first);
 }
 
 /* In a function of its own, so that setjmp's caller keeps no locals. */
@@ -463,18 +497,18 @@ decode_rows (struct picture_reader *r, struct job *j)
   for (i = 0; i < ROWS; i++)
     rows[i] = r->rows.data + j->row_bytes * (size_t) i;
   jpeg_start_decompress (c);
+  narrow (r, j);
   while ((int64_t) c->output_scanline < end)
     {
       const int64_t y = c->output_scanline;
       const int got = (int) jpeg_read_scanlines (c, rows, ROWS);
 
-      for (i = 0; i < got; i++)
-        if (y + i >= j->y_first && y + i < j->y_end)
-          {
-            if (c->out_color_space == JCS_CMYK)
-              cmyk_to_rgbx (rows[i], c->output_width);
-            consume_row (r, j, y + i, rows[i]);
-          }
+      for (i = 0; i < got && y + i < j->y_end; i++)
+        {
+          if (c->out_color_space == JCS_CMYK)
+            cmyk_to_rgbx (rows[i], c->output_width);
+          consume_row (r, j, y + i, rows[i]);
+        }
     }
   jpeg_abort_decompress (c);
 }
