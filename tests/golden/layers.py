@@ -87,10 +87,31 @@ for name, f in (
     emit("pool_%s_dx" % name, nhwc(t.grad))
 out.close()
 
-# the models' parameters, as torchvision names and shapes them
+
+
+def macs(net):
+    """Multiply-accumulates of convolutions and linear layers at 224 x 224."""
+    total = [0]
+
+    def count(module, inputs, output):
+        if isinstance(module, torch.nn.Conv2d):
+            total[0] += output.numel() * module.weight[0].numel()
+        elif isinstance(module, torch.nn.Linear):
+            total[0] += module.weight.numel()
+
+    for module in net.modules():
+        module.register_forward_hook(count)
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, 3, 224, 224))
+    return total[0]
+
+
+# the models: their work, and their parameters as torchvision names and
+# shapes them
 for model in ("mobilenet_v2", "resnet18", "resnet34", "resnet50"):
     net = getattr(torchvision.models, model)(num_classes=1000)
     with open(model + ".txt", "w") as f:
+        f.write("macs %d\n" % macs(net))
         for name, p in net.state_dict().items():
             if name.endswith("num_batches_tracked"):
                 continue

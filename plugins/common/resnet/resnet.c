@@ -2,6 +2,7 @@
 /* resnet.c: build residual networks. */
 #include "config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,6 +84,8 @@ stem (struct qk_graph *g, int v, int channels, bool small)
   return v;
 }
 
+/* The classifier starts with the deviation of PyTorch's default, uniform in
+ * +-1 / sqrt (inputs). */
 int
 resnet_build (const struct resnet_variant *variant,
               const struct qk_config *cfg, const struct qk_model_request *req,
@@ -116,7 +119,8 @@ resnet_build (const struct resnet_variant *variant,
       inputs = variant->bottleneck ? 4 * planes : planes;
     }
   v = qk_graph_node (g, "avgpool", "global_avgpool", &v, 1, "%s", "");
-  v = qk_graph_node (g, "fc", "linear", &v, 1, "out=%d", classes);
+  v = qk_graph_node (g, "fc", "linear", &v, 1, "out=%d init_std=%.9g", classes,
+                     1.0 / sqrt (3.0 * inputs));
   return qk_graph_output (g, v);
 }
 

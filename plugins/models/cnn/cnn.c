@@ -3,6 +3,7 @@
  * every second convolution halves the picture and doubles the channels. */
 #include "config.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include <qatkit/model.h>
@@ -50,7 +51,8 @@ cnn_build (const struct qk_config *cfg, const struct qk_model_request *req,
     v = conv_bn_relu (g, i, v, channels, halve ? 2 : 1);
   }
   v = qk_graph_node (g, "avgpool", "global_avgpool", &v, 1, "%s", "");
-  v = qk_graph_node (g, "fc", "linear", &v, 1, "out=%d", classes);
+  v = qk_graph_node (g, "fc", "linear", &v, 1, "out=%d init_std=%.9g", classes,
+                     1.0 / sqrt (3.0 * channels));
   return qk_graph_output (g, v);
 }
 
