@@ -309,7 +309,7 @@ START_TEST (environment)
   ck_assert_int_eq (qk_context_class (c, QK_KIND_OBSERVER, "no", &cls),
                     -ENOENT);
   snprintf (path, sizeof path, "searched /none/observers %s/observers "
-            QK_PLUGINDIR "/observers", root);
+            QK_PLUGINDIR, root);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), path));
   qk_context_free (c);
 }
