@@ -7,8 +7,6 @@
  * three outputs and stays in registers. */
 #include "../kernels.h"
 
-#define UNROLL _Pragma ("GCC unroll 4")
-
 /* Rows 4 * GROUP .. of column X, channels C .. C+N-1. */
 INLINE void
 dwconv_column (const struct qk_dwconv_row *w, int64_t x, int group,

@@ -7,8 +7,6 @@
  * bytes of every row, spread over the lanes, by a vector of weights. */
 #include "../kernels.h"
 
-#define UNROLL _Pragma ("GCC unroll 16")
-
 /* Rows are addressed from every third, to spare address registers. */
 INLINE void
 gemm_steps (const int rows, const int vectors, vi acc[][4], const uint8_t *a,

@@ -6,8 +6,6 @@
 #define JOIN_(a, b) a##__##b
 #define JOIN(a, b) JOIN_ (a, b)
 #define NAME(family) JOIN (family, ISA)
-#define UNROLL _Pragma ("GCC unroll 4")
-
 /* clamp (rne (x) + zp, lo, hi) of four vectors: clamped in float, where
  * whole numbers stay themselves, then rounded. */
 INLINE void

@@ -18,6 +18,13 @@
 typedef __m256i vi;
 typedef __m256 vf;
 
+/* Loops over registers must vanish. */
+#ifdef __clang__
+#define UNROLL _Pragma ("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma ("GCC unroll 16")
+#endif
+
 #define INLINE static inline __attribute__ ((always_inline, unused))
 
 INLINE vi v_load (const void *p) { return _mm256_loadu_si256 (p); }

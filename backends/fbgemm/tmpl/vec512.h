@@ -14,6 +14,13 @@
 typedef __m512i vi;
 typedef __m512 vf;
 
+/* Loops over registers must vanish. */
+#ifdef __clang__
+#define UNROLL _Pragma ("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma ("GCC unroll 16")
+#endif
+
 #define INLINE static inline __attribute__ ((always_inline, unused))
 
 INLINE vi v_load (const void *p) { return _mm512_loadu_si512 (p); }

@@ -109,14 +109,17 @@ check_spatial (const char *name, const struct qk_op *op,
   const bool pool = op->kind != QK_OP_CONV2D;
   int r;
 
-  if (in->ndim != 4 || out->ndim != 4)
+  if (in->ndim != 4 || (out->ndim != 4 && out->ndim != 2))
     return qk_error (-EINVAL, "%s: input and output have %d and %d "
-                     "dimensions, expected 4", name, in->ndim, out->ndim);
+                     "dimensions, expected 4 (or 2 for one output pixel)",
+                     name, in->ndim, out->ndim);
   r = check_window (name, op);
   if (r < 0)
     return r;
   g->h = in->dims[1], g->w = in->dims[2], g->c = in->dims[3];
-  g->p = out->dims[1], g->q = out->dims[2], g->k = out->dims[3];
+  g->p = out->ndim == 4 ? out->dims[1] : 1;
+  g->q = out->ndim == 4 ? out->dims[2] : 1;
+  g->k = out->dims[out->ndim - 1];
   r = check_extent (name, "height", pool, g->h, g->p, op->kernel_h,
                     op->stride_h, op->pad_top, op->pad_bottom,
                     op->dilation_h);

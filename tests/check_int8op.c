@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check_int8op.c: the reference backend against numbers worked out by hand
+ * and a convolution written another way; what backends refuse, and what
+ * fbgemm says of the CPU. */
+#include "config.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <qatkit/context.h>
+
+#include "kernels/case.h"
+
+static struct qk_context *ctx;
+
+static const struct qk_backend_class *
+backend (const char *name)
+{
+  const struct qk_class *cls;
+
+  if (ctx == NULL)
+    ctx = qk_context_new ();
+  ck_assert_ptr_nonnull (ctx);
+  if (qk_context_class (ctx, QK_KIND_BACKEND, name, &cls) < 0)
+    ck_abort_msg ("%s", qk_error_message ());
+  return (const struct qk_backend_class *) cls;
+}
+
+/* Run OP on the reference backend. */
+static void
+run (const struct qk_op *op, const struct qk_shape *in,
+     const struct qk_shape *out, const void *const *data, void *y)
+{
+  const struct qk_backend_class *b = backend ("reference");
+  void *self, *kernel;
+  size_t scratch;
+
+  ck_assert_int_eq (b->create (NULL, 1, &self), 0);
+  if (b->prepare (self, op, in, out, &kernel, &scratch) < 0)
+    ck_abort_msg ("%s", qk_error_message ());
+  ck_assert_uint_eq (scratch, 0);
+  b->run (self, kernel, in[0].dims[0], data, y, NULL);
+  b->release (self, kernel);
+  b->release (self, NULL);
+  b->destroy (self);
+  b->destroy (NULL);
+}
+
+static struct qk_qparams
+grid (float scale, int zero_point)
+{
+  return (struct qk_qparams) { scale, zero_point, 0, 255 };
+}
+
+static struct qk_op
+simple (enum qk_op_kind kind, float in_scale, int in_zero, float out_scale,
+        int out_zero)
+{
+  return (struct qk_op) {
+    .kind = kind, .name = "op", .n_in = 1,
+    .in_q = { grid (in_scale, in_zero), grid (in_scale, in_zero) },
+    .out_q = grid (out_scale, out_zero), .hi = 255,
+  };
+}
+
+/* Ties go to the even number; ends are clamped; NaN gives the lower end. */
+START_TEST (quantize_by_hand)
+{
+  const float x[] = { 0.25f, 0.75f, 1.25f, -0.25f, -0.75f, 1e30f, -INFINITY,
+                      NAN, 0 };
+  const uint8_t want[] = { 10, 12, 12, 10, 8, 200, 5, 5, 10 };
+  const struct qk_shape s = { 2, { 1, 9 } };
+  const void *in[] = { x };
+  struct qk_op op = simple (QK_OP_QUANTIZE, 1, 0, 0.5f, 10);
+  uint8_t y[9];
+
+  op.lo = 5, op.hi = 200;
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, want, sizeof want);
+}
+END_TEST
+
+START_TEST (linear_by_hand)
+{
+  /* z_in 3: a - z = { -3, 1, 7 } */
+  const uint8_t x[] = { 0, 4, 10 };
+  const int8_t w[] = { 1, 1, 1, -128, 127, 0, 0, 0, 1 };
+  const int32_t bias[] = { 0, 0, -2 };
+  const float m[] = { 0.5f, 0.125f, 0.5f };
+  /* acc 5, 384 + 127, 5; times M 2.5, 63.875, 2.5 */
+  const uint8_t want[] = { 102, 164, 102 };
+  const float want_f32[] = { 2.5f, 63.875f, 2.5f };
+  const struct qk_shape s = { 2, { 1, 3 } };
+  const void *in[] = { x };
+  struct qk_op op = simple (QK_OP_LINEAR, 1, 3, 1, 100);
+  uint8_t y[3];
+  float f[3];
+
+  op.in_channels = op.out_channels = 3;
+  op.weight = w, op.bias = bias, op.multiplier = m;
+  run (&op, &s, &s, in, y);
+  /* acc of channel 0 is 5: 2.5 is a tie, 2 the even neighbour */
+  ck_assert_mem_eq (y, want, sizeof want);
+  op.out_q.scale = 0;
+  run (&op, &s, &s, in, f);
+  for (int i = 0; i < 3; i++)
+    ck_assert (f[i] == want_f32[i]);
+}
+END_TEST
+
+START_TEST (joins_by_hand)
+{
+  const uint8_t a[] = { 0, 11, 255 }, b[] = { 10, 12, 255 };
+  /* scale 0.5, zero 10: -5 + 0, 0.5 + 1, 122.5 + 122.5; out scale 1, zero 7:
+   * 2, 1.5 rounds to 2, 245 */
+  const uint8_t sum[] = { 2, 9, 252 };
+  /* -5, 0.5 (to 0), 122.5 (to 122) ; 0, 1, 122.5 */
+  const uint8_t joined[] = { 2, 7, 129, 7, 8, 129 };
+  const struct qk_shape s = { 2, { 1, 3 } }, two[] = { s, s };
+  const struct qk_shape wide = { 2, { 1, 6 } };
+  const void *in[] = { a, b };
+  struct qk_op op = simple (QK_OP_ADD, 0.5f, 10, 1, 7);
+  uint8_t y[6];
+
+  op.n_in = 2;
+  run (&op, two, &s, in, y);
+  ck_assert_mem_eq (y, sum, sizeof sum);
+  op.kind = QK_OP_CONCAT;
+  run (&op, two, &wide, in, y);
+  ck_assert_mem_eq (y, joined, sizeof joined);
+  op.kind = QK_OP_REQUANTIZE;
+  op.n_in = 1;
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, joined, 3);
+}
+END_TEST
+
+START_TEST (pools_by_hand)
+{
+  const uint8_t x[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+  const struct qk_shape s = { 4, { 1, 3, 3, 1 } };
+  const struct qk_shape out = { 4, { 1, 2, 2, 1 } };
+  const void *in[] = { x };
+  struct qk_op op = simple (QK_OP_MAXPOOL2D, 1, 2, 1, 2);
+  const uint8_t most[] = { 5, 6, 8, 8 };
+  /* means of the parts inside: 3 (1 2 4 5), 4.5 (3 6), 7.5 (7 8), 9; minus
+   * the zero point 2 rounded to even: 1, 2.5 to 2, 5.5 to 6, 7 */
+  const uint8_t mean[] = { 3, 4, 8, 9 };
+  /* with padding as zeros: sums 4, 5, 11, 7 of (x - 2), by 4 */
+  const uint8_t padded[] = { 3, 3, 5, 4 };
+  uint8_t y[4];
+
+  op.kernel_h = op.kernel_w = 2;
+  op.stride_h = op.stride_w = 2;
+  op.dilation_h = op.dilation_w = 1;
+  op.pad_bottom = op.pad_right = 1;
+  op.hi = 8;
+  run (&op, &s, &out, in, y);
+  ck_assert_mem_eq (y, most, sizeof most);
+  op.kind = QK_OP_AVGPOOL2D;
+  op.hi = 255;
+  run (&op, &s, &out, in, y);
+  ck_assert_mem_eq (y, mean, sizeof mean);
+  op.count_pad = true;
+  run (&op, &s, &out, in, y);
+  ck_assert_mem_eq (y, padded, sizeof padded);
+}
+END_TEST
+
+START_TEST (others_by_hand)
+{
+  const uint8_t x[] = { 0, 10, 255 };
+  const uint8_t clamped[] = { 10, 10, 200 };
+  const float real[] = { -5, 0, 122.5f };
+  const struct qk_shape s = { 2, { 1, 3 } };
+  const void *in[] = { x };
+  struct qk_op op = simple (QK_OP_CLAMP, 0.5f, 10, 0.5f, 10);
+  uint8_t y[3];
+  float f[3];
+
+  op.lo = 10, op.hi = 200;
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, clamped, sizeof clamped);
+  op.kind = QK_OP_RESHAPE;
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, x, sizeof x);
+  op.kind = QK_OP_DEQUANTIZE;
+  run (&op, &s, &s, in, f);
+  for (int i = 0; i < 3; i++)
+    ck_assert (f[i] == real[i]);
+}
+END_TEST
+
+/* The accumulator of one output of a convolution, from the picture copied
+ * into a larger one of zeros. */
+static int64_t
+padded_sum (const struct kernel_case *c, const int32_t *big, int64_t bh,
+            int64_t bw, int64_t p, int64_t q, int64_t k)
+{
+  const struct qk_op *op = &c->op;
+  const int64_t ch = op->in_channels, cg = ch / op->groups;
+  const int64_t c0 = k / (op->out_channels / op->groups) * cg;
+  const int8_t *w = op->weight + k * op->kernel_h * op->kernel_w * cg;
+  int64_t sum = op->bias != NULL ? op->bias[k] : 0;
+
+  for (int r = 0; r < op->kernel_h; r++)
+    for (int s = 0; s < op->kernel_w; s++)
+      for (int64_t i = 0; i < cg; i++) {
+        const int64_t y = p * op->stride_h + (int64_t) r * op->dilation_h;
+        const int64_t x = q * op->stride_w + (int64_t) s * op->dilation_w;
+
+        ck_assert (y < bh && x < bw);
+        sum += (int64_t) *w++ * big[(y * bw + x) * ch + c0 + i];
+      }
+  return sum;
+}
+
+static void
+check_conv2d (const struct kernel_case *c)
+{
+  const struct qk_op *op = &c->op;
+  const int64_t h = c->in[0].dims[1], w = c->in[0].dims[2];
+  const int64_t ch = op->in_channels;
+  const int64_t bh = h + op->pad_top + op->pad_bottom;
+  const int64_t bw = w + op->pad_left + op->pad_right;
+  int32_t *big = calloc ((size_t) (bh * bw * ch), sizeof *big);
+  uint8_t *y = malloc (case_out_bytes (c, c->out.dims[0]));
+  struct qk_shape in = c->in[0], out = c->out;
+  const void *data[] = { c->data[0].data };
+  size_t at = 0;
+
+  ck_assert (big != NULL && y != NULL);
+  in.dims[0] = out.dims[0] = 1;
+  for (int64_t i = 0; i < h * w * ch; i++)
+    big[((i / ch / w + op->pad_top) * bw + i / ch % w + op->pad_left) * ch
+        + i % ch] = c->data[0].data[i] - op->in_q[0].zero_point;
+  run (op, &in, &out, data, y);
+  for (int64_t p = 0; p < out.dims[1]; p++)
+    for (int64_t q = 0; q < out.dims[2]; q++)
+      for (int64_t k = 0; k < out.dims[3]; k++) {
+        const int64_t acc = padded_sum (c, big, bh, bw, p, q, k);
+        const float r = rintf ((float) acc * op->multiplier[k])
+                        + (float) op->out_q.zero_point;
+        const float want
+          = r >= (float) op->hi ? (float) op->hi
+            : r > (float) op->lo ? r : (float) op->lo;
+
+        ck_assert_msg ((float) y[at] == want, "pixel %lld,%lld channel %lld: "
+                       "%d, expected %g", (long long) p, (long long) q,
+                       (long long) k, y[at], (double) want);
+        at++;
+      }
+  free (big);
+  free (y);
+}
+
+START_TEST (conv2d_another_way)
+{
+  for (uint64_t i = 0; i < 40; i++) {
+    struct kernel_case c;
+
+    ck_assert_int_eq (case_new (&c, 7, i, QK_OP_CONV2D), 0);
+    check_conv2d (&c);
+    case_free (&c);
+  }
+}
+END_TEST
+
+/* ---- refusals ---------------------------------------------------------- */
+
+static const int8_t some_weights[4 * 9 * 4];
+static const float some_multipliers[4];
+
+static struct qk_op
+good_conv2d (struct qk_shape *in, struct qk_shape *out)
+{
+  struct qk_op op = simple (QK_OP_CONV2D, 0.5f, 10, 1, 7);
+
+  op.name = "features.0";
+  op.kernel_h = op.kernel_w = 3;
+  op.stride_h = op.stride_w = op.dilation_h = op.dilation_w = 1;
+  op.pad_top = op.pad_left = op.pad_bottom = op.pad_right = 1;
+  op.groups = 1;
+  op.in_channels = op.out_channels = 4;
+  op.weight = some_weights;
+  op.multiplier = some_multipliers;
+  *in = *out = (struct qk_shape) { 4, { 1, 5, 5, 4 } };
+  return op;
+}
+
+static void
+refused_by (const char *name, const struct qk_op *op,
+            const struct qk_shape *in, const struct qk_shape *out,
+            const char *sentence)
+{
+  const struct qk_backend_class *b = backend (name);
+  void *self, *kernel = NULL;
+  size_t scratch;
+
+  ck_assert_int_eq (b->create (NULL, 1, &self), 0);
+  ck_assert_int_eq (b->prepare (self, op, in, out, &kernel, &scratch),
+                    sentence != NULL ? -EINVAL : 0);
+  if (sentence != NULL) {
+    ck_assert_str_eq (qk_error_message (), sentence);
+    ck_assert_int_eq (b->supports (self, op, in, out), -EINVAL);
+  }
+  b->release (self, kernel);
+  b->destroy (self);
+}
+
+static void
+refused (const struct qk_op *op, const struct qk_shape *in,
+         const struct qk_shape *out, const char *sentence)
+{
+  refused_by ("reference", op, in, out, sentence);
+#if defined(__x86_64__) || defined(__i386__)
+  refused_by ("fbgemm", op, in, out, sentence);
+#endif
+}
+
+#define REFUSED(change, sentence)                                             \
+  do {                                                                        \
+    struct qk_shape in, out;                                                  \
+    struct qk_op op = good_conv2d (&in, &out);                                \
+                                                                              \
+    change;                                                                   \
+    refused (&op, &in, &out, sentence);                                       \
+  } while (0)
+
+START_TEST (refusals)
+{
+  REFUSED ((void) 0, NULL);
+  REFUSED (op.stride_h = 0, "features.0: vertical stride is 0, expected 1 to "
+                            "1048576");
+  REFUSED (op.kernel_w = 5000, "features.0: kernel width is 5000, expected 1 "
+                               "to 4096");
+  REFUSED (op.pad_left = -1, "features.0: left padding is -1, expected 0 to "
+                             "1048576");
+  REFUSED (op.groups = 3, "features.0: 3 groups do not divide 4 and 4 "
+                          "channels");
+  REFUSED (op.groups = 0, "features.0: 0 groups do not divide 4 and 4 "
+                          "channels");
+  REFUSED (op.in_channels = 5, "features.0: weight is for 5 to 4 channels, "
+                               "the tensors have 4 and 4");
+  REFUSED (op.weight = NULL, "features.0: no weight given");
+  REFUSED (out.dims[1] = 6, "features.0: output height is 6, expected 5");
+  REFUSED (out.dims[0] = 2, "features.0: input 0 is a batch of 1, output of "
+                            "2");
+  REFUSED (in.dims[2] = 0, "features.0: dimension 2 of the input is 0, "
+                           "expected 1 to 1073741824");
+  REFUSED (in.dims[1] = in.dims[2] = 1 << 20,
+           "features.0: the input has more than 2^40 elements");
+  REFUSED (op.lo = 300, "features.0: output bounds are 300 to 255, expected "
+                        "within 0 to 255");
+  REFUSED (op.in_q[0].zero_point = 256,
+           "features.0: zero point of the input is 256, expected 0 to 255");
+  REFUSED (op.out_q.scale = NAN, "features.0: scale of the output is nan, "
+                                 "expected a positive finite number");
+  REFUSED (op.n_in = 2, "features.0: 2 inputs, expected 1 to 1");
+  REFUSED (op.kind = (enum qk_op_kind) 77,
+           "features.0: unknown kind of operation, 77");
+  REFUSED ((op.kind = QK_OP_MAXPOOL2D, op.out_q = op.in_q[0],
+            op.pad_top = 7, out.dims[1] = 11),
+           "features.0: pooling window 0 lies outside the picture (height 5, "
+           "padding 7 and 1)");
+  REFUSED (op.kind = QK_OP_AVGPOOL2D,
+           "features.0: the output's scale and zero point are 1 and 7, "
+           "expected the input's, 0.5 and 10");
+}
+END_TEST
+
+#if defined(__x86_64__) || defined(__i386__)
+START_TEST (levels)
+{
+  static const struct {
+    const char *cap;
+    int bits;
+  } known[] = { { "portable", 8 }, { "avx2", 7 }, { "avxvnni", 8 },
+                { "avx512", 7 }, { "avx512vnni", 8 } };
+  const struct qk_backend_class *b = backend ("fbgemm");
+  struct qk_backend_caps caps;
+
+  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+    setenv ("QATKIT_CPU", known[i].cap, 1);
+    ck_assert_int_eq (b->probe (&caps), 0);
+    ck_assert (caps.exact && caps.per_channel);
+    /* a lower level where the CPU lacks this one */
+    if (strcmp (caps.cpu_level, known[i].cap) == 0)
+      ck_assert_int_eq (caps.activation_bits, known[i].bits);
+  }
+  setenv ("QATKIT_CPU", "pentium", 1);
+  ck_assert_int_eq (b->probe (&caps), -EINVAL);
+  ck_assert_str_eq (qk_error_message (),
+                    "QATKIT_CPU is \"pentium\", expected portable, avx2, "
+                    "avxvnni, avx512 or avx512vnni");
+}
+END_TEST
+#endif
+
+int
+main (void)
+{
+  Suite *s = suite_create ("int8op");
+  TCase *tc = tcase_create ("int8op");
+  SRunner *runner;
+  int failed;
+
+  tcase_add_test (tc, quantize_by_hand);
+  tcase_add_test (tc, linear_by_hand);
+  tcase_add_test (tc, joins_by_hand);
+  tcase_add_test (tc, pools_by_hand);
+  tcase_add_test (tc, others_by_hand);
+  tcase_add_test (tc, conv2d_another_way);
+  tcase_add_test (tc, refusals);
+#if defined(__x86_64__) || defined(__i386__)
+  tcase_add_test (tc, levels);
+#endif
+  suite_add_tcase (s, tc);
+  runner = srunner_create (s);
+  srunner_run_all (runner, CK_ENV);
+  failed = srunner_ntests_failed (runner);
+  srunner_free (runner);
+  qk_context_free (ctx);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
