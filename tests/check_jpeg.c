@@ -439,7 +439,8 @@ END_TEST
 START_TEST (test_write)
 {
   uint8_t in[24 * 16 * 3];
-  const struct picture_view all = { 0, 0, 24, 16, 24, 16, 0, 0, 24, 16, false };
+  const struct picture_view all
+    = { 0, 0, 24, 16, 24, 16, 0, 0, 24, 16, false };
   char name[] = "check_jpeg-XXXXXX";
   const int fd = mkstemp (name);
   int64_t w, h;

@@ -341,7 +341,8 @@ draw_picture (struct qk_rng *rng, int label, int size, double difficulty,
   clutter (rng, size, difficulty, 0.8, canvas);
   contrasting_colour (rng, a, b, 130 - 90 * difficulty, c);
   random_placement (rng, size, difficulty, &place);
-  paint_figure (&place, label, size, c, uniform (rng, 1 - 0.4 * difficulty, 1), canvas);
+  paint_figure (&place, label, size, c,
+                uniform (rng, 1 - 0.4 * difficulty, 1), canvas);
   clutter (rng, size, difficulty, 1.0, canvas);
   for (i = 0; i < size * size * 3; i++)
     {

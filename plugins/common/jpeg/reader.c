@@ -448,8 +448,8 @@ consume_row (struct picture_reader *r, struct job *j, int64_t y,
   const int64_t at = y - j->view->y; /* within the box */
   int k;
 
-  r->kernels->horizontal (row + (j->x_first - j->x_start) * 4, ring_row (r, j, at),
-                          &r->across);
+  r->kernels->horizontal (row + (j->x_first - j->x_start) * 4,
+                          ring_row (r, j, at), &r->across);
   while (j->done < d->n && d->first[j->done] + d->count[j->done] - 1 <= at)
     {
       for (k = 0; k < d->count[j->done]; k++)
