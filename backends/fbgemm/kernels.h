@@ -54,12 +54,14 @@ typedef QK_GEMM_U8S8 (qk_gemm_u8s8_fn);
  * Weights of a block of 4 * lanes channels: taps of a column of the window
  * in groups of four rows, weight[s][group][i][lane][row % 4], where channel
  * (i, lane) is 16 * (lane / 4) + 4 * i + lane % 4; likewise bias[i][lane].
- * WEIGHT2 (or NULL) holds the other halves as above. */
+ * WEIGHT2 (or NULL) holds the other halves as above.  The last of several
+ * blocks is a full one too: it overlaps the one before. */
 struct qk_dwconv_block {
   const int8_t *weight, *weight2;
   const int32_t *bias;
   const float *multiplier;
-  int n;
+  int64_t first; /* channel */
+  int n;         /* channels in use, the rest are 0 */
 };
 
 struct qk_dwconv_row {

@@ -266,15 +266,15 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
   at = k->dw_arrays;
   for (int i = 0; i < k->dw_blocks; i++) {
     struct qk_dwconv_block *b = &k->dw[i];
-    const int64_t first = (int64_t) i * width;
-    const int64_t left = k->g.c - first;
+    const int n = k->g.c < width ? (int) k->g.c : width;
+    const int64_t first
+      = i < k->dw_blocks - 1 ? (int64_t) i * width : k->g.c - n;
     int8_t *w = carve (&at, bytes), *rest = carve (&at, bytes);
     int32_t *bias = carve (&at, width * 4);
     float *multiplier = carve (&at, width * 4);
     int halved = 0;
 
-    b->n = (int) (left < width ? left : width);
-    for (int j = 0; j < b->n; j++) {
+    for (int j = 0; j < n; j++) {
       const int8_t *from = op->weight + (first + j) * taps;
       const int place = dwconv_place (lanes, j);
 
@@ -290,7 +290,7 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
       for (int64_t j = 0; j < steps * 4 * width; j += 2)
         halved += halve_pair (input_range (op), w + j, rest + j);
     *b = (struct qk_dwconv_block) { w, halved > 0 ? rest : NULL, bias,
-                                    multiplier, b->n };
+                                    multiplier, first, n };
   }
   return 0;
 }

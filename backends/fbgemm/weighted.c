@@ -45,8 +45,8 @@ copy_bytes (uint8_t *to, const uint8_t *from, int64_t n)
   }
 }
 
-/* One row R of a window, at X (0 if outside the picture), whose taps S0 to
- * S1 - 1 are inside; TO receives kernel_w * cg bytes. */
+/* One row of a window whose column 0 is COL0 and whose taps S0 to S1 - 1 are
+ * inside; X is the picture's row.  TO receives kernel_w * cg bytes. */
 static inline void
 pack_taps (const struct fbgemm_kernel *k, const uint8_t *x, int64_t col0,
            int s0, int s1, int64_t cg, uint8_t *to)
@@ -67,6 +67,38 @@ pack_taps (const struct fbgemm_kernel *k, const uint8_t *x, int64_t col0,
     memset (to + s1 * cg, z, (size_t) ((op->kernel_w - s1) * cg));
 }
 
+/* Where a row of A comes from. */
+struct pixel {
+  const uint8_t *x; /* its picture, from the group's first channel on */
+  int64_t row0, col0; /* of tap (0,0), may be outside */
+};
+
+/* A row of A; PLAIN: the taps of a window row are one piece of memory. */
+static inline void
+pack_row (const struct fbgemm_kernel *k, const struct pixel *from, int64_t cg,
+          const bool plain, uint8_t *to)
+{
+  const struct qk_op *op = &k->op;
+  const struct int8op_geometry *g = &k->g;
+  const int64_t width = op->kernel_w * cg, line = g->w * g->c;
+  const int64_t col0 = from->col0;
+  uint8_t *const end = to + k->product[0].steps * 4;
+  int64_t row = from->row0;
+  int s0 = 0, s1 = op->kernel_w;
+
+  if (!plain)
+    int8op_taps (col0, op->kernel_w, op->dilation_w, g->w, &s0, &s1);
+  for (int r = 0; r < op->kernel_h; r++, to += width, row += op->dilation_h)
+    if (row < 0 || row >= g->h || s0 == s1)
+      memset (to, op->in_q[0].zero_point, (size_t) width);
+    else if (plain)
+      copy_bytes (to, from->x + row * line + col0 * g->c, width);
+    else
+      pack_taps (k, from->x + row * line, col0, s0, s1, cg, to);
+  while (to < end)
+    *to++ = 0;
+}
+
 /* Rows FIRST .. FIRST+COUNT-1 of A for the channels from C0 on. */
 static void
 pack_panel (const struct fbgemm_kernel *k, const uint8_t *in, int64_t first,
@@ -75,29 +107,19 @@ pack_panel (const struct fbgemm_kernel *k, const uint8_t *in, int64_t first,
   const struct qk_op *op = &k->op;
   const struct int8op_geometry *g = &k->g;
   const int64_t cg = g->c / op->groups;
-  const int64_t width = op->kernel_w * cg;
-  const int64_t tail = k->pitch - op->kernel_h * width;
-  const int z = op->in_q[0].zero_point;
+  const bool whole = op->dilation_w == 1 && op->groups == 1;
   int64_t image = first / (g->p * g->q);
   int64_t p = first / g->q % g->p, q = first % g->q;
 
   for (int64_t i = 0; i < count; i++) {
-    const uint8_t *x = in + image * g->h * g->w * g->c + c0;
-    const int64_t row0 = p * op->stride_h - op->pad_top;
-    const int64_t col0 = q * op->stride_w - op->pad_left;
-    uint8_t *to = panel + i * k->pitch;
-    int s0, s1;
+    const struct pixel from = { in + image * g->h * g->w * g->c + c0,
+                                p * op->stride_h - op->pad_top,
+                                q * op->stride_w - op->pad_left };
 
-    int8op_taps (col0, op->kernel_w, op->dilation_w, g->w, &s0, &s1);
-    for (int r = 0; r < op->kernel_h; r++, to += width) {
-      const int64_t row = row0 + (int64_t) r * op->dilation_h;
-
-      if (row < 0 || row >= g->h || s0 == s1)
-        memset (to, z, (size_t) width);
-      else
-        pack_taps (k, x + row * g->w * g->c, col0, s0, s1, cg, to);
-    }
-    memset (to, 0, (size_t) tail);
+    if (whole && from.col0 >= 0 && from.col0 + op->kernel_w <= g->w)
+      pack_row (k, &from, cg, true, panel + i * k->pitch);
+    else
+      pack_row (k, &from, cg, false, panel + i * k->pitch);
     if (++q == g->q) {
       q = 0;
       if (++p == g->p)

@@ -36,10 +36,11 @@ pixel (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
 
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__c)
 {
-  int64_t c = 0;
+  for (int i = 0; i < w->blocks; i++) {
+    const int64_t c = w->block[i].first;
 
-  for (int i = 0; i < w->blocks; i++, c += CHANNELS)
     for (int64_t q = 0; q < w->q; q++)
       pixel (w, &w->block[i], q * w->stride - w->pad_left, c, o,
              out + q * o->pitch + c);
+  }
 }

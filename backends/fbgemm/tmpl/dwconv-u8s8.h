@@ -44,17 +44,23 @@ dwconv_add (vi acc[4], vi column[4], const int8_t *weight)
     acc[i] = v_dot (acc[i], column[i], v_load (weight + i * BLOCK));
 }
 
-INLINE void
-dwconv_store (vi acc[4], const struct qk_dwconv_block *b,
-              const struct qk_output *o, uint8_t *out)
+/* Products are below 2^31, as in gemm_store_u8. */
+INLINE vi
+dwconv_pack (vi acc[4], const struct qk_dwconv_block *b, vi zp)
 {
-  vi r;
-
   UNROLL
   for (int i = 0; i < 4; i++)
     acc[i] = v_round (vf_mul (v_float (acc[i]),
                               vf_load (b->multiplier + i * LANES)));
-  r = v_narrow4 (acc[0], acc[1], acc[2], acc[3], v_set16 (o->zero_point));
+  return v_narrow4 (acc[0], acc[1], acc[2], acc[3], zp);
+}
+
+INLINE void
+dwconv_store (vi acc[4], const struct qk_dwconv_block *b,
+              const struct qk_output *o, uint8_t *out)
+{
+  vi r = dwconv_pack (acc, b, v_set16 (o->zero_point));
+
   r = v_min_u8 (v_max_u8 (r, v_set8 (o->lo)), v_set8 (o->hi));
   v_store_part (out, r, b->n);
 }
@@ -83,24 +89,28 @@ dwconv_any (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
   }
 }
 
+/* What the loop over a row needs, out of reach of its stores. */
+struct dwconv3 {
+  const uint8_t *p0, *p1, *p2, *pad; /* from the block's first channel on */
+  int64_t s0, s1, s2;                /* steps */
+  int64_t width, n;
+};
+
 /* Column X of a window of three rows; N is BLOCK where FULL. */
 INLINE void
-dwconv_column3 (const struct qk_dwconv_row *w, int64_t x, int64_t c,
-                const bool full, int64_t n, vi out[4])
+dwconv_column3 (const struct dwconv3 *w, int64_t x, const bool full,
+                vi out[4])
 {
-  const uint8_t *p0 = w->pad, *p1 = w->pad, *p2 = w->pad;
+  const bool inside = x >= 0 && x < w->width;
+  const uint8_t *p0 = inside ? w->p0 + x * w->s0 : w->pad;
+  const uint8_t *p1 = inside ? w->p1 + x * w->s1 : w->pad;
+  const uint8_t *p2 = inside ? w->p2 + x * w->s2 : w->pad;
 
-  if (x >= 0 && x < w->width) {
-    p0 = w->row[0] + x * w->step[0];
-    p1 = w->row[1] + x * w->step[1];
-    p2 = w->row[2] + x * w->step[2];
-  }
   if (full)
-    v_interleave4 (v_load (p0 + c), v_load (p1 + c), v_load (p2 + c),
-                   v_zero (), out);
+    v_interleave4 (v_load (p0), v_load (p1), v_load (p2), v_zero (), out);
   else
-    v_interleave4 (v_load_part (p0 + c, n), v_load_part (p1 + c, n),
-                   v_load_part (p2 + c, n), v_zero (), out);
+    v_interleave4 (v_load_part (p0, w->n), v_load_part (p1, w->n),
+                   v_load_part (p2, w->n), v_zero (), out);
 }
 
 INLINE void
@@ -112,44 +122,61 @@ dwconv_copy (vi to[4], vi from[4])
 }
 
 INLINE void
-dwconv_3x3 (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
+dwconv_3x3 (const struct qk_dwconv_row *row, const struct qk_dwconv_block *b,
             int64_t c, const struct qk_output *o, uint8_t *out,
             const int stride, const bool full, const bool halves)
 {
-  int64_t x = -(int64_t) w->pad_left;
-  vi c0[4], c1[4], c2[4], acc[4];
+  const struct dwconv3 w = {
+    row->row[0] + c, row->row[1] + c, row->row[2] + c, row->pad + c,
+    row->step[0], row->step[1], row->step[2], row->width, b->n
+  };
+  const int64_t columns = row->q, pitch = o->pitch;
+  const vi zp = v_set16 (o->zero_point);
+  const vi lo = v_set8 (o->lo), hi = v_set8 (o->hi);
+  int64_t x = -(int64_t) row->pad_left;
+  vi c0[4], c1[4], c2[4], acc[4], weight[12], r;
 
-  dwconv_column3 (w, x, c, full, b->n, c0);
+  UNROLL
+  for (int i = 0; i < 12; i++)
+    weight[i] = v_load (b->weight + i * BLOCK);
+  dwconv_column3 (&w, x, full, c0);
   if (stride == 1)
-    dwconv_column3 (w, x + 1, c, full, b->n, c1);
-  for (int64_t q = 0; q < w->q; q++) {
+    dwconv_column3 (&w, x + 1, full, c1);
+  for (int64_t q = 0; q < columns; q++, x += stride, out += pitch) {
     if (stride == 2)
-      dwconv_column3 (w, x + 1, c, full, b->n, c1);
-    dwconv_column3 (w, x + 2, c, full, b->n, c2);
+      dwconv_column3 (&w, x + 1, full, c1);
+    dwconv_column3 (&w, x + 2, full, c2);
     dwconv_start (acc, b);
-    dwconv_add (acc, c0, b->weight);
-    dwconv_add (acc, c1, b->weight + 4 * BLOCK);
-    dwconv_add (acc, c2, b->weight + 8 * BLOCK);
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+      acc[i] = v_dot (acc[i], c0[i], weight[i]);
+      acc[i] = v_dot (acc[i], c1[i], weight[4 + i]);
+      acc[i] = v_dot (acc[i], c2[i], weight[8 + i]);
+    }
     if (halves) {
       dwconv_add (acc, c0, b->weight2);
       dwconv_add (acc, c1, b->weight2 + 4 * BLOCK);
       dwconv_add (acc, c2, b->weight2 + 8 * BLOCK);
     }
-    dwconv_store (acc, b, o, out + q * o->pitch);
+    r = dwconv_pack (acc, b, zp);
+    r = v_min_u8 (v_max_u8 (r, lo), hi);
+    if (full)
+      v_store (out, r);
+    else
+      v_store_part (out, r, w.n);
     dwconv_copy (c0, stride == 1 ? c1 : c2);
     if (stride == 1)
       dwconv_copy (c1, c2);
-    x += stride;
   }
 }
 
 QK_DWCONV_U8S8 (DWCONV_NAME)
 {
   const bool small = w->kernel_h == 3 && w->kernel_w == 3 && w->dilation == 1;
-  int64_t c = 0;
 
-  for (int i = 0; i < w->blocks; i++, c += BLOCK) {
+  for (int i = 0; i < w->blocks; i++) {
     const struct qk_dwconv_block *b = &w->block[i];
+    const int64_t c = b->first;
     const bool plain = small && b->n == BLOCK && b->weight2 == NULL;
 
     if (plain && w->stride == 1)

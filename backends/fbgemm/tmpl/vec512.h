@@ -68,13 +68,16 @@ lanes_mask (int64_t n)
 INLINE vi
 v_load_part (const void *p, int64_t n)
 {
-  return _mm512_maskz_loadu_epi8 (bytes_mask (n), p);
+  return n >= BLOCK ? v_load (p) : _mm512_maskz_loadu_epi8 (bytes_mask (n), p);
 }
 
 INLINE void
 v_store_part (void *p, vi v, int64_t n)
 {
-  _mm512_mask_storeu_epi8 (p, bytes_mask (n), v);
+  if (n >= BLOCK)
+    v_store (p, v);
+  else
+    _mm512_mask_storeu_epi8 (p, bytes_mask (n), v);
 }
 
 INLINE vf
@@ -150,7 +153,10 @@ v_store_half (void *p, vi v, const int i, int64_t n)
   const __m256i h = i ? _mm512_extracti64x4_epi64 (v, 1)
                       : _mm512_castsi512_si256 (v);
 
-  _mm256_mask_storeu_epi8 (p, (__mmask32) bytes_mask (n), h);
+  if (n >= 32)
+    _mm256_storeu_si256 (p, h);
+  else
+    _mm256_mask_storeu_epi8 (p, (__mmask32) bytes_mask (n), h);
 }
 
 INLINE void
@@ -161,7 +167,10 @@ v_store_quarter (void *p, vi v, const int i, int64_t n)
                     : i == 2 ? _mm512_extracti32x4_epi32 (v, 2)
                              : _mm512_extracti32x4_epi32 (v, 3);
 
-  _mm_mask_storeu_epi8 (p, (__mmask16) bytes_mask (n), h);
+  if (n >= 16)
+    _mm_storeu_si128 (p, h);
+  else
+    _mm_mask_storeu_epi8 (p, (__mmask16) bytes_mask (n), h);
 }
 
 #endif /* VEC512_H */
