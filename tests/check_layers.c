@@ -43,7 +43,8 @@ case_name (const struct layer_case *c)
 
   snprintf (buf, sizeof buf, "%s (%s)%s%s", c->layer,
             c->options != NULL ? c->options : "",
-            c->absorb != NULL ? " + " : "", c->absorb != NULL ? c->absorb : "");
+            c->absorb != NULL ? " + " : "",
+            c->absorb != NULL ? c->absorb : "");
   return buf;
 }
 

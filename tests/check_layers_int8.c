@@ -375,7 +375,7 @@ START_TEST (dropout_statistics)
 }
 END_TEST
 
-/* ---- lowered --------------------------------------------------------------*/
+/* ---- lowered ---------------------------------------------------------*/
 
 /* Run the op on the reference backend. */
 static void
@@ -490,7 +490,7 @@ START_TEST (lowered_gives_the_same_bytes)
 }
 END_TEST
 
-/* ---- errors -----------------------------------------------------------------*/
+/* ---- errors ----------------------------------------------------------*/
 
 START_TEST (no_way_from_bytes_to_float)
 {

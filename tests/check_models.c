@@ -58,7 +58,7 @@ must_build (const char *model, const char *options, int size, int classes)
   return g;
 }
 
-/* ---- parameters and work as in torchvision --------------------------------*/
+/* ---- as in torchvision ------------------------------------------------*/
 
 /* "64,3,7,7", axes as PyTorch has them, from our shape. */
 static void
@@ -119,7 +119,7 @@ START_TEST (networks_are_torchvisions)
 }
 END_TEST
 
-/* ---- options ----------------------------------------------------------------*/
+/* ---- options ---------------------------------------------------------*/
 
 static void
 value_is (const struct qk_graph *g, const char *node, int64_t side,

@@ -43,7 +43,8 @@ global_avgpool_infer (void *self, const struct qk_shape *in, int n_in,
   if (n_in != 1)
     return qk_error (-EINVAL, "global_avgpool: takes 1 input, got %d", n_in);
   if (in->ndim != 4)
-    return qk_error (-EINVAL, "global_avgpool: input must be (N,H,W,C), got %s",
+    return qk_error (-EINVAL,
+                     "global_avgpool: input must be (N,H,W,C), got %s",
                      qk_shape_print (in, buf, sizeof buf));
   /* beyond 2^24 pixels their number is not exact in a float */
   if (in->dims[1] < 1 || in->dims[2] < 1
