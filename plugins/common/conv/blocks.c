@@ -35,6 +35,7 @@ copy_run (const struct line *l, int64_t at, int64_t count,
     const uint8_t *restrict x = l->x8 + at;
     const float z = l->z;
 
+    QK_SIMD
     for (int64_t i = 0; i < count; i++)
       out[i] = (float) x[i] - z;
   } else
@@ -108,6 +109,7 @@ im2col (const struct conv_run *run, const struct conv_unit *u, float *col)
 QK_MULTIVERSION static void
 add_run (const float *restrict x, int64_t count, float *restrict out)
 {
+  QK_SIMD
   for (int64_t i = 0; i < count; i++)
     out[i] += x[i];
 }

@@ -18,6 +18,7 @@ QK_MULTIVERSION void
 qk_rows_expand (const uint8_t *restrict x, size_t n, float z,
                 float *restrict out)
 {
+  QK_SIMD
   for (size_t i = 0; i < n; i++)
     out[i] = (float) x[i] - z;
 }
@@ -29,6 +30,7 @@ qk_rows_moments (const float *restrict x, size_t n, size_t period,
   FOR_PIECES (i, len, n, period) {
     const float *restrict v = x + i;
 
+    QK_SIMD
     for (size_t j = 0; j < len; j++) {
       const double d = v[j];
 
@@ -45,6 +47,7 @@ qk_rows_minmax (const float *restrict x, size_t n, size_t period,
   FOR_PIECES (i, len, n, period) {
     const float *restrict v = x + i;
 
+    QK_SIMD
     for (size_t j = 0; j < len; j++) {
       min[j] = v[j] < min[j] ? v[j] : min[j];
       max[j] = v[j] > max[j] ? v[j] : max[j];
@@ -66,6 +69,7 @@ qk_rows_affine (const float *acc, size_t n, size_t period,
                 float hi, float *y)
 {
   FOR_PIECES (i, len, n, period)
+    QK_SIMD
     for (size_t j = 0; j < len; j++) {
       float v = acc[i + j] * a[j] + b[j];
 
@@ -88,6 +92,7 @@ qk_rows_affine_u8 (const float *restrict acc, size_t n, size_t period,
     const float *restrict v = acc + i;
     uint8_t *restrict o = q + i;
 
+    QK_SIMD
     for (size_t j = 0; j < len; j++) {
       const float y = clampf (v[j] * a[j] + b[j], ylo, yhi);
 
@@ -108,6 +113,7 @@ qk_rows_requantize (const float *restrict acc, size_t n, size_t period,
     const float *restrict v = acc + i;
     uint8_t *restrict o = q + i;
 
+    QK_SIMD
     for (size_t j = 0; j < len; j++) {
       const float x = (float) ((int32_t) v[j] + bias[j]) * m[j];
 
@@ -128,6 +134,7 @@ qk_rows_requantize_i32 (const int32_t *restrict acc, size_t n, size_t period,
     const int32_t *restrict v = acc + i;
     uint8_t *restrict o = q + i;
 
+    QK_SIMD
     for (size_t j = 0; j < len; j++) {
       const float x = (float) (v[j] + bias[j]) * m[j];
 
@@ -142,6 +149,7 @@ qk_rows_dequantize (const float *acc, size_t n, size_t period,
                     float lo, float hi, float *y)
 {
   FOR_PIECES (i, len, n, period)
+    QK_SIMD
     for (size_t j = 0; j < len; j++)
       y[i + j] = clampf ((float) ((int32_t) acc[i + j] + bias[j]) * s[j], lo,
                          hi);
@@ -153,6 +161,7 @@ qk_rows_dequantize_i32 (const int32_t *acc, size_t n, size_t period,
                         float lo, float hi, float *y)
 {
   FOR_PIECES (i, len, n, period)
+    QK_SIMD
     for (size_t j = 0; j < len; j++)
       y[i + j] = clampf ((float) (acc[i + j] + bias[j]) * s[j], lo, hi);
 }
@@ -160,6 +169,7 @@ qk_rows_dequantize_i32 (const int32_t *acc, size_t n, size_t period,
 QK_MULTIVERSION void
 qk_rows_add_i32 (const float *restrict x, size_t n, int32_t *restrict acc)
 {
+  QK_SIMD
   for (size_t i = 0; i < n; i++)
     acc[i] += (int32_t) x[i];
 }
@@ -167,24 +177,22 @@ qk_rows_add_i32 (const float *restrict x, size_t n, int32_t *restrict acc)
 QK_MULTIVERSION void
 qk_rows_to_float (const int32_t *acc, size_t n, float *y)
 {
+  QK_SIMD
   for (size_t i = 0; i < n; i++)
     y[i] = (float) acc[i];
 }
 
 /* ---- backward ----------------------------------------------------------*/
 
-/* Four plain selects in a row: gcc makes vector code of these, but branches
- * of one condition made with &. */
+/* Bitwise &, no branches, so that the loops become vector code. */
 static inline float
-masked (float dout, float acc, float a, float b,
-        const struct qk_conv_mask *m)
+masked (float dout, float y, float inv, float rlo, float rhi, float ylo,
+        float yhi)
 {
-  const float y = acc * a + b, r = rintf (y * m->inv);
+  const float r = rintf (y * inv);
+  const int open = (r >= rlo) & (r <= rhi) & (y > ylo) & (y < yhi);
 
-  dout = r >= m->rlo ? dout : 0.0f;
-  dout = r <= m->rhi ? dout : 0.0f;
-  dout = y > m->ylo ? dout : 0.0f;
-  return y < m->yhi ? dout : 0.0f;
+  return open ? dout : 0.0f;
 }
 
 QK_MULTIVERSION void
@@ -192,13 +200,17 @@ qk_rows_grad_sums (const float *restrict dout, const float *restrict acc,
                    size_t n, size_t period, const struct qk_conv_mask *mask,
                    double *restrict sg, double *restrict sgu)
 {
-  const struct qk_conv_mask m = *mask;
+  const float *restrict a = mask->a, *restrict b = mask->b;
+  const float inv = mask->inv, rlo = mask->rlo, rhi = mask->rhi;
+  const float ylo = mask->ylo, yhi = mask->yhi;
 
   FOR_PIECES (i, len, n, period) {
     const float *restrict u = acc + i, *restrict dy = dout + i;
 
+    QK_SIMD
     for (size_t j = 0; j < len; j++) {
-      const double g = masked (dy[j], u[j], m.a[j], m.b[j], &m);
+      const double g
+        = masked (dy[j], u[j] * a[j] + b[j], inv, rlo, rhi, ylo, yhi);
 
       sg[j] += g;
       sgu[j] += g * (double) u[j];
@@ -212,15 +224,21 @@ qk_rows_grad (const float *restrict dout, const float *restrict acc, size_t n,
               const float *restrict a1, const float *restrict a2,
               const float *restrict a3, float *restrict d)
 {
-  const struct qk_conv_mask m = *mask;
+  const float *restrict a = mask->a, *restrict b = mask->b;
+  const float inv = mask->inv, rlo = mask->rlo, rhi = mask->rhi;
+  const float ylo = mask->ylo, yhi = mask->yhi;
 
   FOR_PIECES (i, len, n, period) {
     const float *restrict u = acc + i, *restrict dy = dout + i;
     float *restrict o = d + i;
 
-    for (size_t j = 0; j < len; j++)
-      o[j] = a1[j] * masked (dy[j], u[j], m.a[j], m.b[j], &m)
-             + (a2[j] * u[j] + a3[j]);
+    QK_SIMD
+    for (size_t j = 0; j < len; j++) {
+      const float g
+        = masked (dy[j], u[j] * a[j] + b[j], inv, rlo, rhi, ylo, yhi);
+
+      o[j] = a1[j] * g + (a2[j] * u[j] + a3[j]);
+    }
   }
 }
 
@@ -237,6 +255,7 @@ depthwise_3x3 (const float *const *row, const float *restrict w, int64_t c,
     const float *restrict x1 = row[1] + i * step * c;
     const float *restrict x2 = row[2] + i * step * c;
 
+    QK_SIMD
     for (int64_t j = 0; j < c; j++)
       out[j] = x0[j] * w[j] + x0[j + d1] * w[j + c]
                + x0[j + d2] * w[j + 2 * c] + x1[j] * w[j + 3 * c]
@@ -258,6 +277,7 @@ depthwise_any (const float *const *row, const float *restrict w, int r, int s,
         const float *restrict x = row[a] + (i * step + b * dil) * c;
         const float *restrict f = w + (a * s + b) * c;
 
+        QK_SIMD
         for (int64_t j = 0; j < c; j++)
           out[j] += x[j] * f[j];
       }
@@ -278,6 +298,7 @@ QK_MULTIVERSION static void
 depthwise_dw (const float *restrict x, float *restrict dw, int64_t c,
               const float *restrict d)
 {
+  QK_SIMD
   for (int64_t j = 0; j < c; j++)
     dw[j] += d[j] * x[j];
 }
@@ -287,6 +308,7 @@ depthwise_dw_dx (const float *restrict x, float *restrict dx,
                  const float *restrict w, float *restrict dw, int64_t c,
                  const float *restrict d)
 {
+  QK_SIMD
   for (int64_t j = 0; j < c; j++) {
     dw[j] += d[j] * x[j];
     dx[j] += d[j] * w[j];

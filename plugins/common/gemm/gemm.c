@@ -61,6 +61,7 @@ tile (int64_t kc, const float *restrict a, const float *restrict b,
   memset (s2, 0, sizeof s2);
   memset (s3, 0, sizeof s3);
   for (int64_t k = 0; k < kc; k++, a += MR, b += NR)
+    QK_SIMD
     for (int j = 0; j < NR; j++) {
       s0[j] += a[0] * b[j];
       s1[j] += a[1] * b[j];
