@@ -17,7 +17,7 @@ struct fbgemm_product {
   int64_t steps;    /* rows of A are 4 * steps bytes */
   int blocks;
   struct qk_gemm_block *block;
-  int64_t pairs, halved; /* weight pairs, and those that could saturate */
+  int64_t pairs, moved; /* weight pairs, and those in extra steps */
   void *arrays;     /* weights, biases, multipliers */
 };
 
@@ -49,6 +49,23 @@ struct fbgemm_kernel {
   struct qk_grids grids[QK_OP_MAX_INPUTS]; /* of input i and the output */
   bool identity[QK_OP_MAX_INPUTS]; /* concat: the two are the same */
 };
+
+/* What inputs can be, zero point (padding) included. */
+struct fbgemm_range {
+  int lo, hi;
+};
+
+struct fbgemm_range fbgemm_input_range (const struct qk_op *op);
+
+/* Split the pair of weights at W, into W and REST, if a0 w0 + a1 w1 can leave
+ * int16; neither part can then.  Whether it did. */
+bool fbgemm_halve_pair (struct fbgemm_range r, int8_t *w, int8_t *rest);
+
+/* Choose the chain of block B and move weights to its extra steps, so that
+ * no sum leaves int16.  WEIGHT is b->weight, of STEPS steps of NR channels.
+ * Returns how many pairs were moved, or -ENOMEM. */
+int64_t fbgemm_certify (struct fbgemm_range r, struct qk_gemm_block *b,
+                        int8_t *weight, int64_t steps, int nr);
 
 /* Pack the weights of COUNT channels, each K bytes at weight[n * K].
  * -ENOMEM. */

@@ -28,16 +28,19 @@ struct qk_output {
  * Weights of NR = vectors * lanes channels, four consecutive k side by side:
  * weight[k / 4][n][k % 4].
  *
- * Where the level's multiplication saturates (vpmaddubsw adds two products
- * in int16), packing halves the weights of every pair that could, and puts
- * the other halves into a list of extra steps: step e multiplies
- * a[.][4 * extra_step[e] ..] by extra[e][n][.].  Every step is then exact. */
+ * Where the level multiplies with vpmaddubsw, which sums pairs of products in
+ * int16, the kernel adds up to CHAIN steps there before it goes on in int32.
+ * Packing proves that no such sum can leave int16 for the inputs' range, and
+ * makes it so: weights that would break the bound are 0 in WEIGHT and come in
+ * a list of extra steps instead: step e multiplies a[.][4 * extra_step[e] ..]
+ * by extra[e][n][.], by itself.  All sums are exact. */
 struct qk_gemm_block {
   const int8_t *weight;
   const int32_t *bias;     /* NR; - z_in * sum_k w added, modulo 2^32 */
   const float *multiplier; /* NR */
   int n;                   /* channels in use, the rest are 0 */
   int vectors;
+  int chain;
   int extras;
   const int32_t *extra_step;
   const int8_t *extra;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* pack.c: weights in the order the kernels read them, and the proof that
- * no pair of products saturates. */
+/* pack.c: weights in the order the kernels read them. */
 #include "config.h"
 
 #include "fbgemm.h"
@@ -8,49 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What inputs can be. */
-struct range {
-  int lo, hi;
-};
-
-/* The inputs' range, zero point (padding) included. */
-static struct range
-input_range (const struct qk_op *op)
-{
-  const struct qk_qparams *q = &op->in_q[0];
-  struct range r = { q->qmin, q->qmax };
-
-  r.lo = q->zero_point < r.lo ? q->zero_point : r.lo;
-  r.hi = q->zero_point > r.hi ? q->zero_point : r.hi;
-  return r;
-}
-
-/* Whether a0 w0 + a1 w1 can leave int16 for lo <= a0, a1 <= hi. */
-static bool
-pair_saturates (struct range r, int w0, int w1)
-{
-  const int top = w0 * (w0 > 0 ? r.hi : r.lo) + w1 * (w1 > 0 ? r.hi : r.lo);
-  const int low = w0 * (w0 > 0 ? r.lo : r.hi) + w1 * (w1 > 0 ? r.lo : r.hi);
-
-  return top > INT16_MAX || low < INT16_MIN;
-}
-
-/* Split the pair at W into W and REST so that neither saturates: halves of
- * at most 64 give 2 * 64 * 255 < 2^15. */
-static bool
-halve_pair (struct range r, int8_t *w, int8_t *rest)
-{
-  if (!pair_saturates (r, w[0], w[1]))
-    return false;
-  for (int i = 0; i < 2; i++) {
-    const int half = w[i] >= 0 ? w[i] / 2 : -(-w[i] / 2);
-
-    rest[i] = (int8_t) (w[i] - half);
-    w[i] = (int8_t) half;
-  }
-  return true;
-}
 
 bool
 fbgemm_fits_int32 (const struct qk_op *op, int64_t k)
@@ -100,33 +56,6 @@ fill_block (const struct qk_op *op, int64_t first, int nr, int64_t k,
   }
 }
 
-/* Halve what saturates in STEPS steps at WEIGHT.  The other halves go to
- * EXTRA and EXTRA_STEP if those are not NULL.  Returns the extra steps. */
-static int
-halve_block (struct range r, int8_t *weight, int64_t steps, int nr,
-             int8_t *extra, int32_t *extra_step, int64_t *halved)
-{
-  int count = 0;
-
-  for (int64_t s = 0; s < steps; s++) {
-    int8_t *w = weight + s * nr * 4;
-    int found = 0;
-
-    for (int i = 0; i < nr * 4; i += 2)
-      if (extra == NULL)
-        found += pair_saturates (r, w[i], w[i + 1]);
-      else
-        found += halve_pair (r, w + i, extra + (int64_t) count * nr * 4 + i);
-    if (found > 0) {
-      if (extra_step != NULL)
-        extra_step[count] = (int32_t) s;
-      count++;
-    }
-    *halved += found;
-  }
-  return count;
-}
-
 /* Give block B the part of an array that starts at *P and ends SIZE bytes
  * later, aligned to 64. */
 static void *
@@ -165,30 +94,21 @@ layout_blocks (const struct qk_kernels *kernels, int64_t count,
   return bytes;
 }
 
-/* Certify all blocks; those that need it get extra steps. */
+/* Certify all blocks. */
 static int
-add_extras (const struct qk_kernels *kernels, struct range r,
-            struct fbgemm_product *p)
+certify (const struct qk_kernels *kernels, struct fbgemm_range r,
+         struct fbgemm_product *p)
 {
   for (int i = 0; i < p->blocks; i++) {
     struct qk_gemm_block *b = &p->block[i];
-    const int nr = b->vectors * kernels->lanes;
-    int8_t *weight = (int8_t *) b->weight, *extra;
-    int64_t halved = 0;
-    int32_t *steps;
-    int count;
+    const int64_t moved
+      = fbgemm_certify (r, b, (int8_t *) b->weight, p->steps,
+                        b->vectors * kernels->lanes);
 
+    if (moved < 0)
+      return (int) moved;
     p->pairs += p->steps * b->n * 2;
-    count = halve_block (r, weight, p->steps, nr, NULL, NULL, &p->halved);
-    if (count == 0)
-      continue;
-    extra = qk_alloc ((size_t) count * (size_t) nr * 4);
-    steps = qk_alloc ((size_t) count * sizeof *steps);
-    b->extra = extra;
-    b->extra_step = steps;
-    if (extra == NULL || steps == NULL)
-      return qk_error (-ENOMEM, "fbgemm: out of memory");
-    b->extras = halve_block (r, weight, p->steps, nr, extra, steps, &halved);
+    p->moved += moved;
   }
   return 0;
 }
@@ -224,16 +144,18 @@ fbgemm_pack (const struct qk_kernels *kernels, const struct qk_op *op,
     b->weight = weight;
     b->bias = bias;
     b->multiplier = multiplier;
+    b->chain = 1;
   }
-  return kernels->saturates ? add_extras (kernels, input_range (op), out) : 0;
+  return kernels->saturates ? certify (kernels, fbgemm_input_range (op), out)
+                            : 0;
 }
 
 void
 fbgemm_unpack (struct fbgemm_product *p)
 {
   for (int i = 0; p->block != NULL && i < p->blocks; i++) {
-    qk_free ((void *) p->block[i].extra);
-    qk_free ((void *) p->block[i].extra_step);
+    free ((void *) p->block[i].extra);
+    free ((void *) p->block[i].extra_step);
   }
   qk_free (p->block);
   qk_free (p->arrays);
@@ -288,7 +210,8 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
     }
     if (k->kernels.saturates)
       for (int64_t j = 0; j < steps * 4 * width; j += 2)
-        halved += halve_pair (input_range (op), w + j, rest + j);
+        halved += fbgemm_halve_pair (fbgemm_input_range (op), w + j,
+                                     rest + j);
     *b = (struct qk_dwconv_block) { w, halved > 0 ? rest : NULL, bias,
                                     multiplier, first, n };
   }

@@ -4,6 +4,7 @@
  *
  * usage: bench_kernels [BATCH [RUNS]]
  * QATKIT_CPU caps the CPU level; QATKIT_THREADS=N runs only with N threads;
+ * QATKIT_BITS=8 gives inputs 8 bits where the level prefers 7;
  * QATKIT_LAYERS=1 prints every layer. */
 #include "config.h"
 
@@ -226,6 +227,8 @@ time_network (const struct qk_backend_class *cls, const char *name,
   void *self;
 
   check (cls->probe (&caps));
+  if (getenv ("QATKIT_BITS") != NULL)
+    caps.activation_bits = atoi (getenv ("QATKIT_BITS")) == 7 ? 7 : 8;
   check (cls->create (NULL, threads, &self));
   for (size_t i = 0; i < count; i++) {
     const struct layer *l = &layers[i];
@@ -247,8 +250,8 @@ time_network (const struct qk_backend_class *cls, const char *name,
     clear (&b);
   }
   cls->destroy (self);
-  printf ("%s at %s, batch %d, %d threads: %.3f ms, %.1f GMAC/s\n", name,
-          caps.cpu_level, batch, threads, all_seconds * 1e3,
+  printf ("%s at %s, %d bits, batch %d, %d threads: %.3f ms, %.1f GMAC/s\n",
+          name, caps.cpu_level, caps.activation_bits, batch, threads, all_seconds * 1e3,
           all_macs / all_seconds * 1e-9);
   for (int c = 0; c < CLASSES; c++)
     if (seconds[c] > 0)

@@ -4,38 +4,109 @@
  * (0 where the level has no such tile), then include this.
  *
  * A tile is rows x vectors accumulators in registers; a step multiplies four
- * bytes of every row, spread over the lanes, by a vector of weights. */
+ * bytes of every row, spread over the lanes, by a vector of weights.  Without
+ * VNNI pairs of products are summed in int16 over several steps, as many as
+ * packing has proved safe, before they are added to the accumulators. */
 #include "../kernels.h"
 
 /* Rows are addressed from every third, to spare address registers. */
+INLINE const uint8_t *
+gemm_row (const uint8_t *const p[4], int64_t lda, const int i)
+{
+  return p[i / 3] + i % 3 * lda;
+}
+
+/* What a step does with its products. */
+enum gemm_step {
+  STEP_DOT,   /* adds them to acc in int32 */
+  STEP_START, /* sets sums in int16 */
+  STEP_SUM    /* adds to those */
+};
+
+/* One step of all rows. */
+INLINE void
+gemm_step (const int rows, const int vectors, vi acc[][4],
+           const uint8_t *p[4], int64_t lda, const int8_t *w,
+           const enum gemm_step what)
+{
+  vi wv[4];
+
+  UNROLL
+  for (int v = 0; v < vectors; v++)
+    wv[v] = v_load (w + v * BLOCK);
+  UNROLL
+  for (int i = 0; i < rows; i++) {
+    const vi x = v_spread4 (gemm_row (p, lda, i));
+
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+      switch (what) {
+      case STEP_DOT:
+        acc[i][v] = v_dot (acc[i][v], x, wv[v]);
+        break;
+#ifdef DOT_CHAINS
+      case STEP_START:
+        acc[i][v] = v_here (v_pairs (x, wv[v]));
+        break;
+      case STEP_SUM:
+        acc[i][v] = v_here (v_add16 (acc[i][v], v_pairs (x, wv[v])));
+        break;
+#endif
+      default:
+        break;
+      }
+  }
+  UNROLL
+  for (int i = 0; i < rows; i += 3)
+    p[i / 3] += 4;
+}
+
+#ifdef DOT_CHAINS
+/* Sum CHAIN steps at a time in int16. */
+INLINE void
+gemm_chains (const int rows, const int vectors, vi acc[][4],
+             const uint8_t *p[4], int64_t lda, int64_t steps,
+             const int8_t *w, const int64_t chain)
+{
+  while (steps > 0) {
+    const int64_t run = steps < chain ? steps : chain;
+    vi sum[12][4];
+
+    gemm_step (rows, vectors, sum, p, lda, w, STEP_START);
+    w += vectors * BLOCK;
+    for (int64_t k = 1; k < run; k++, w += vectors * BLOCK)
+      gemm_step (rows, vectors, sum, p, lda, w, STEP_SUM);
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+      UNROLL
+      for (int v = 0; v < vectors; v++)
+        acc[i][v] = v_add_pairs (acc[i][v], sum[i][v]);
+    }
+    steps -= run;
+  }
+}
+#endif
+
+/* STEPS steps of the rows at A, CHAIN at a time (1: each by itself). */
 INLINE void
 gemm_steps (const int rows, const int vectors, vi acc[][4], const uint8_t *a,
-            int64_t lda, int64_t steps, const int8_t *w)
+            int64_t lda, int64_t steps, const int8_t *w, const bool chained,
+            const int64_t chain)
 {
   const uint8_t *p[4];
 
   UNROLL
   for (int i = 0; i < rows; i += 3)
     p[i / 3] = a + i * lda;
-  for (int64_t k = 0; k < steps; k++) {
-    vi wv[4];
-
-    UNROLL
-    for (int v = 0; v < vectors; v++)
-      wv[v] = v_load (w + v * BLOCK);
-    w += vectors * BLOCK;
-    UNROLL
-    for (int i = 0; i < rows; i++) {
-      const vi x = v_spread4 (p[i / 3] + i % 3 * lda);
-
-      UNROLL
-      for (int v = 0; v < vectors; v++)
-        acc[i][v] = v_dot (acc[i][v], x, wv[v]);
-    }
-    UNROLL
-    for (int i = 0; i < rows; i += 3)
-      p[i / 3] += 4;
+#ifdef DOT_CHAINS
+  if (chained) {
+    gemm_chains (rows, vectors, acc, p, lda, steps, w, chain);
+    return;
   }
+#endif
+  (void) chained, (void) chain;
+  for (int64_t k = 0; k < steps; k++, w += vectors * BLOCK)
+    gemm_step (rows, vectors, acc, p, lda, w, STEP_DOT);
 }
 
 INLINE void
@@ -44,7 +115,7 @@ gemm_extras (const int rows, const int vectors, vi acc[][4],
 {
   for (int e = 0; e < b->extras; e++)
     gemm_steps (rows, vectors, acc, a + 4 * (int64_t) b->extra_step[e], lda,
-                1, b->extra + (int64_t) e * vectors * BLOCK);
+                1, b->extra + (int64_t) e * vectors * BLOCK, false, 1);
 }
 
 INLINE void
@@ -110,9 +181,10 @@ gemm_store_u8 (const int rows, const int vectors, vi acc[][4],
 }
 
 INLINE void
-gemm_tile (const int rows, const int vectors, const uint8_t *a, int64_t lda,
-           int64_t steps, const struct qk_gemm_block *b,
-           const struct qk_output *o, uint8_t *out)
+gemm_tile (const int rows, const int vectors, const bool chained,
+           const uint8_t *a, int64_t lda, int64_t steps,
+           const struct qk_gemm_block *b, const struct qk_output *o,
+           uint8_t *out)
 {
   vi acc[12][4];
 
@@ -124,7 +196,8 @@ gemm_tile (const int rows, const int vectors, const uint8_t *a, int64_t lda,
     for (int i = 0; i < rows; i++)
       acc[i][v] = bias;
   }
-  gemm_steps (rows, vectors, acc, a, lda, steps, b->weight);
+  gemm_steps (rows, vectors, acc, a, lda, steps, b->weight, chained,
+              b->chain);
   if (b->extras > 0)
     gemm_extras (rows, vectors, acc, a, lda, b);
   if (o->f32)
@@ -134,48 +207,62 @@ gemm_tile (const int rows, const int vectors, const uint8_t *a, int64_t lda,
 }
 
 /* All full tiles of ROWS that M has room for. */
-#define GEMM_TILES(rows, vectors)                                             \
+#define GEMM_TILES(rows, vectors, chained)                                    \
   for (; (rows) <= GEMM_ROWS_##vectors && m >= (rows); m -= (rows)) {         \
-    gemm_tile (rows, vectors, a, lda, steps, b, o, y);                        \
+    gemm_tile (rows, vectors, chained, a, lda, steps, b, o, y);               \
     a += (rows) * lda;                                                        \
     y += (rows) * o->pitch;                                                   \
   }
 
-#define GEMM_COLUMNS(vectors)                                                 \
-  static void gemm_##vectors (const uint8_t *a, int64_t lda, int64_t m,       \
-                              int64_t steps, const struct qk_gemm_block *b,   \
-                              const struct qk_output *o, uint8_t *y)          \
+/* Functions of their own, so that the compiler hands out registers for one
+ * kind of loop at a time. */
+#define GEMM_COLUMNS(name, vectors, chained)                                  \
+  static void name (const uint8_t *a, int64_t lda, int64_t m, int64_t steps,  \
+                    const struct qk_gemm_block *b, const struct qk_output *o, \
+                    uint8_t *y)                                               \
   {                                                                           \
-    GEMM_TILES (12, vectors)                                                  \
-    GEMM_TILES (8, vectors)                                                   \
-    GEMM_TILES (6, vectors)                                                   \
-    GEMM_TILES (4, vectors)                                                   \
-    GEMM_TILES (2, vectors)                                                   \
-    GEMM_TILES (1, vectors)                                                   \
+    GEMM_TILES (12, vectors, chained)                                         \
+    GEMM_TILES (8, vectors, chained)                                          \
+    GEMM_TILES (6, vectors, chained)                                          \
+    GEMM_TILES (4, vectors, chained)                                          \
+    GEMM_TILES (2, vectors, chained)                                          \
+    GEMM_TILES (1, vectors, chained)                                          \
   }
 
-GEMM_COLUMNS (1)
-GEMM_COLUMNS (2)
+#ifdef DOT_CHAINS
+#define GEMM_KINDS(vectors)                                                   \
+  GEMM_COLUMNS (gemm_##vectors, vectors, false)                               \
+  GEMM_COLUMNS (gemm_##vectors##_chained, vectors, true)
+#define GEMM_CALL(vectors)                                                    \
+  (b->chain > 1 ? gemm_##vectors##_chained : gemm_##vectors)                  \
+    (a, lda, m, steps, b, o, out)
+#else
+#define GEMM_KINDS(vectors) GEMM_COLUMNS (gemm_##vectors, vectors, false)
+#define GEMM_CALL(vectors) gemm_##vectors (a, lda, m, steps, b, o, out)
+#endif
+
+GEMM_KINDS (1)
+GEMM_KINDS (2)
 #if GEMM_ROWS_4
-GEMM_COLUMNS (3)
-GEMM_COLUMNS (4)
+GEMM_KINDS (3)
+GEMM_KINDS (4)
 #endif
 
 QK_GEMM_U8S8 (GEMM_NAME)
 {
   switch (b->vectors) {
   case 1:
-    gemm_1 (a, lda, m, steps, b, o, out);
+    GEMM_CALL (1);
     break;
   case 2:
-    gemm_2 (a, lda, m, steps, b, o, out);
+    GEMM_CALL (2);
     break;
 #if GEMM_ROWS_4
   case 3:
-    gemm_3 (a, lda, m, steps, b, o, out);
+    GEMM_CALL (3);
     break;
   default:
-    gemm_4 (a, lda, m, steps, b, o, out);
+    GEMM_CALL (4);
     break;
 #endif
   }
