@@ -70,7 +70,7 @@ random_grid (struct qk_rng *r)
   }
   if (one_in (r, 2))
     q.qmax = 127;
-  else if (one_in (r, 6))
+  else if (one_in (r, 4))
     q.qmin = between (r, 0, 200), q.qmax = between (r, q.qmin + 1, 255);
   switch (between (r, 0, 4)) {
   case 0:
@@ -142,7 +142,7 @@ fill_f32 (struct qk_rng *r, float *x, size_t n, float scale)
 static void
 fill_weights (struct qk_rng *r, int8_t *w, size_t n)
 {
-  const int how = between (r, 0, 9);
+  const int how = between (r, 0, 11);
 
   for (size_t i = 0; i < n; i++)
     switch (how) {
@@ -165,6 +165,17 @@ fill_weights (struct qk_rng *r, int8_t *w, size_t n)
     case 6: /* pairs at the border of what 255 times them may be */
       w[i] = (int8_t) (i % 2 == 0 ? between (r, 1, 127)
                                   : between (r, 127, 129) - w[i - 1]);
+      break;
+    case 7: /* steps of four that outweigh each other */
+      w[i] = (int8_t) (i / 4 % 2 == 0 ? between (r, 90, 127)
+                                      : between (r, -128, -90));
+      break;
+    case 8: /* small, with a rare pair that saturates by itself */
+      w[i] = (int8_t) (i % 2 != 0 && w[i - 1] == 127
+                         ? 127
+                         : i % 2 == 0 && one_in (r, 100)
+                             ? 127
+                             : fmax (-126, fmin (126, qk_rng_normal (r) * 8)));
       break;
     default:
       w[i] = (int8_t) between (r, -128, 127);
