@@ -197,10 +197,9 @@ bench_layer (struct qk_context *ctx, const char *options, struct qk_shape in,
                            qk_alloc (4 * (size_t) qk_shape_count (out)),
                            { 0, 0, 0, 0 } };
   random_floats (&dy, -1.0f, 1.0f);
-  dx = (struct qk_tensor){ QK_F32, in,
-                           first ? NULL
-                                 : qk_alloc (4 * (size_t) qk_shape_count (&in)),
-                           { 0, 0, 0, 0 } };
+  dx = (struct qk_tensor){ .dtype = QK_F32, .shape = in };
+  if (!first)
+    dx.data = qk_alloc (4 * (size_t) qk_shape_count (&in));
   io = (struct qk_layer_io){ .threads = threads, .n_in = 1, .in = &x,
                              .out = &y, .n_params = n, .param = param,
                              .weight_qz = quantizer (ctx, true, out->dims[3]),
