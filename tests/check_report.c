@@ -310,7 +310,7 @@ END_TEST
 static struct qk_context *ctx;
 static const struct qk_reporter_class *cls;
 static char dir[] = "check_report-XXXXXX";
-static char path[64];
+static char path[64], clock_path[64];
 
 static void
 setup (void)
@@ -320,6 +320,7 @@ setup (void)
   strcpy (dir + strlen (dir) - 6, "XXXXXX");
   ck_assert_ptr_nonnull (mkdtemp (dir));
   snprintf (path, sizeof path, "%s/log.jsonl", dir);
+  snprintf (clock_path, sizeof clock_path, "%s/timing.jsonl", dir);
   ctx = qk_context_new ();
   ck_assert_ptr_nonnull (ctx);
   OK (qk_context_class (ctx, QK_KIND_REPORTER, "jsonl", &c));
@@ -330,32 +331,40 @@ static void
 teardown (void)
 {
   unlink (path);
+  unlink (clock_path);
   rmdir (dir);
   qk_context_free (ctx);
 }
 
 static int
-create (const char *options, void **self)
+create (const char *options, bool resume, void **self)
 {
+  const struct qk_reporter_request req = { dir, resume };
   struct qk_config *cfg;
   int err;
 
   OK (qk_config_parse (cls->cls.options, options, "test", &cfg));
-  err = cls->create (cfg, dir, self);
+  err = cls->create (cfg, &req, self);
   qk_config_free (cfg);
   return err;
 }
 
 static const char *
-file_text (void)
+text_of (const char *name)
 {
   static char text[8192];
-  FILE *f = fopen (path, "rb");
+  FILE *f = fopen (name, "rb");
 
   ck_assert_ptr_nonnull (f);
   text[fread (text, 1, sizeof text - 1, f)] = '\0';
   fclose (f);
   return text;
+}
+
+static const char *
+file_text (void)
+{
+  return text_of (path);
 }
 
 static const struct qk_field fields[] = {
@@ -367,40 +376,44 @@ static const struct qk_field fields[] = {
   { "note", QK_FIELD_STRING, 0, 0, "a \"b\"\n\303\244\033" },
   { "none", QK_FIELD_STRING, 0, 0, NULL },
 };
-static const struct qk_event event = { "epoch", 7, fields };
-static const struct qk_event small = { "run_end", 0, NULL };
+static const struct qk_event event = { "epoch", 7, fields, false };
+static const struct qk_event small = { "run_end", 0, NULL, false };
+static const struct qk_event timing = { "timing", 1, fields, true };
 
-static const char rest[]
-  = ",\"epoch\":3,\"loss\":0.1,\"exact\":0.3333333333333333,\"bad\":null,"
+static const char line_text[]
+  = "{\"event\":\"epoch\",\"epoch\":3,\"loss\":0.1,\"exact\":0.3333333333333333,\"bad\":null,"
     "\"worse\":null,\"note\":\"a \\\"b\\\"\\n\303\244\\u001B\","
     "\"none\":null}\n";
 
 START_TEST (jsonl_lines)
 {
-  const char *text, *after;
+  const char *text;
   void *self;
   double when;
-  int n;
 
-  OK (create ("", &self));
+  OK (create ("", false, &self));
   OK (cls->event (self, &event));
   text = file_text (); /* there at once, not only at the end */
-  ck_assert_int_eq (
-    sscanf (text, "{\"event\":\"epoch\",\"time\":%lf%n", &when, &n), 1);
+  ck_assert_str_eq (text, line_text);
+
+  /* the clock has a file of its own, so that equal runs have equal logs */
+  OK (cls->event (self, &timing));
+  ck_assert_str_eq (file_text (), line_text);
+  ck_assert_int_eq (sscanf (text_of (clock_path),
+                            "{\"event\":\"timing\",\"time\":%lf,\"epoch\":3}",
+                            &when),
+                    1);
   ck_assert (when > 1.5e9 && when < 1e11);
-  after = strstr (text, ",\"epoch\"");
-  ck_assert_ptr_nonnull (after);
-  ck_assert_str_eq (after, rest);
   cls->destroy (self);
 
-  /* a later run appends, after closing a torn line */
-  ck_assert_int_eq (truncate (path, (off_t) strlen (text) - 4), 0);
-  OK (create ("", &self));
+  /* a run that goes on appends, after closing a torn line */
+  ck_assert_int_eq (truncate (path, (off_t) strlen (line_text) - 4), 0);
+  OK (create ("", true, &self));
   OK (cls->event (self, &small));
   OK (cls->event (self, &small));
   cls->destroy (self);
   ck_assert_int_eq (count (file_text (), '\n'), 3);
-  OK (create ("append=no", &self));
+  OK (create ("", false, &self));
   cls->destroy (self);
   ck_assert_str_eq (file_text (), "");
   cls->destroy (NULL);
@@ -411,18 +424,18 @@ START_TEST (jsonl_refuses)
 {
   const struct qk_field reserved = { "time", QK_FIELD_INT, 1, 0, NULL };
   const struct qk_field latin1 = { "x", QK_FIELD_STRING, 0, 0, "\344" };
-  const struct qk_event bad = { "e", 1, &reserved };
-  const struct qk_event worse = { "e", 1, &latin1 };
+  const struct qk_event bad = { "e", 1, &reserved, false };
+  const struct qk_event worse = { "e", 1, &latin1, false };
   void *self;
 
-  ck_assert_int_eq (create ("file=../x", &self), -EINVAL);
-  OK (create ("", &self));
+  ck_assert_int_eq (create ("file=../x", false, &self), -EINVAL);
+  OK (create ("", false, &self));
   ck_assert_int_eq (cls->event (self, &bad), -EINVAL);
   ck_assert_int_eq (cls->event (self, &worse), -EINVAL);
   ck_assert_str_eq (file_text (), "");
   cls->destroy (self);
   rename (dir, "check_report-gone");
-  ck_assert_int_eq (create ("", &self), -ENOENT);
+  ck_assert_int_eq (create ("", false, &self), -ENOENT);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), path));
   rename ("check_report-gone", dir);
 }
@@ -437,7 +450,7 @@ START_TEST (jsonl_full_disk)
   char *line, *text;
   int err, n = 0;
 
-  OK (create ("", &self));
+  OK (create ("", false, &self));
   OK (cls->event (self, &event));
   signal (SIGXFSZ, SIG_IGN);
   ck_assert_int_eq (getrlimit (RLIMIT_FSIZE, &old), 0);

@@ -87,7 +87,6 @@ qk_cmd_eval (struct qk_cli *cli)
   r = qk_run_evaluate (&run, model != NULL ? model->graph : g,
                        model != NULL ? "int8" : "float", &run.result[row]);
   if (r == 0) {
-    run.output = cli->arg[0];
     r = qk_cli_print_results (cli, &run);
   }
 end:

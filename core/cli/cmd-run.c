@@ -213,7 +213,8 @@ print_notes (const struct qk_run *run)
   if (run->best_epoch >= 0)
     printf ("QAT: best int8 network after epoch %lld\n",
             (long long) run->best_epoch + 1);
-  printf ("files in %s\n", run->output);
+  if (run->output != NULL)
+    printf ("files in %s\n", run->output);
 }
 
 int

@@ -16,7 +16,7 @@ static int
 find_config (const char *name, char **out)
 {
   const char *folder = getenv ("QATKIT_CONFIG_PATH");
-  char *path;
+  char *path = NULL;
 
   if (folder == NULL || *folder == 0)
     folder = QK_CONFIGDIR;

@@ -82,8 +82,9 @@ open_folder (struct qk_run *run)
 
 /* The reporter plugin of the configuration. */
 static int
-open_reporter (struct qk_run *run)
+open_reporter (struct qk_run *run, bool resume)
 {
+  const struct qk_reporter_request req = { run->output, resume };
   const char *name = qk_config_string (run->job->run, "reporter");
   struct qk_config *cfg = NULL;
   const struct qk_class *c;
@@ -97,7 +98,7 @@ open_reporter (struct qk_run *run)
   if ((r = qk_config_parse (c->options, "", name, &cfg)) < 0)
     return r;
   run->m->reporter[i] = (const struct qk_reporter_class *) (const void *) c;
-  r = run->m->reporter[i]->create (cfg, run->output, &run->m->reporter_self[i]);
+  r = run->m->reporter[i]->create (cfg, &req, &run->m->reporter_self[i]);
   qk_config_free (cfg);
   if (r < 0)
     return r;
@@ -186,7 +187,7 @@ qk_run_new (struct qk_job *job, struct qk_monitor *m, bool resume,
     goto error;
   if (c != NULL && (r = qk_run_restore (run, c, true)) < 0)
     goto error;
-  if ((r = open_reporter (run)) < 0)
+  if ((r = open_reporter (run, c != NULL)) < 0)
     goto error;
   qk_checkpoint_close (c);
   *out = run;

@@ -19,7 +19,7 @@ int
 qk_monitor_event (struct qk_monitor *m, const char *name, ...)
 {
   struct qk_field field[MAX_FIELDS];
-  struct qk_event ev = { name, 0, field };
+  struct qk_event ev = { name, 0, field, strcmp (name, "timing") == 0 };
   const char *key;
   va_list args;
   int i, r;

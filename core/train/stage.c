@@ -139,6 +139,7 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
   if ((r = check_data (float_ex, b)) < 0
       || (r = qk_batches_start (b, 0, 0)) < 0)
     return r;
+  qk_graph_set_observing (prepared, true, false);
   qk_exec_set_hook (float_ex, collect_value, prepared);
   memset (&batch, 0, sizeof batch);
   while ((done == 0 || limit == 0 || batch.index + 1 < limit)
@@ -155,6 +156,7 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
     qk_progress_update (m->progress, done, NAN);
   }
   qk_exec_set_hook (float_ex, NULL, NULL);
+  qk_graph_set_observing (prepared, false, false);
   qk_progress_end (m->progress);
   for (i = 0; r >= 0 && i < prepared->n_values; i++)
     if (prepared->value[i].qz != NULL)

@@ -19,18 +19,26 @@ struct qk_field {
   const char *s;
 };
 
-/* Something that happened: "run_start", "step", "epoch", "eval", "ptq",
- * "freeze", "convert", "result", "run_end".  Borrowed for the call. */
+/* Something that happened: "run_start", "epoch", "eval", "run_end", and
+ * "timing" for how long it took.  Borrowed for the call. */
 struct qk_event {
   const char *name;
   int n;
   const struct qk_field *field;
+  bool timing; /* tells of the clock; all other events are the same in every
+                  run of the same configuration, and so should be a log */
+};
+
+/* Facts about the run, borrowed for create. */
+struct qk_reporter_request {
+  const char *dir; /* the run's output folder, which exists */
+  bool resume;     /* the run goes on: keep what was written before */
 };
 
 struct qk_reporter_class {
   struct qk_class cls;
-  /* DIR is the run's output folder, which exists. */
-  int (*create) (const struct qk_config *cfg, const char *dir, void **self);
+  int (*create) (const struct qk_config *cfg,
+                 const struct qk_reporter_request *req, void **self);
   void (*destroy) (void *self); /* accepts NULL; flushes */
   int (*event) (void *self, const struct qk_event *ev);
 };

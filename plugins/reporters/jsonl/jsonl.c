@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* jsonl.c: writes every event as one line of JSON.
  *
- *   {"event":"epoch","time":1700000000.123,"epoch":3,"loss":0.25}
+ *   {"event":"epoch","epoch":3,"loss":0.25}
  *
- * time is in seconds since 1970; numbers that are NaN or infinite, which
- * JSON does not know, are null.  Each line is handed to the system before
- * event returns, so a killed run leaves all of its lines.
+ * into log.jsonl; what tells of the clock goes to timing.jsonl, with "time"
+ * in seconds since 1970, so that two equal runs write equal logs.  Numbers
+ * that are NaN or infinite, which JSON does not know, are null.  Each line is
+ * handed to the system before event returns, so a killed run leaves all of
+ * its lines.
  */
 #include "config.h"
 
@@ -23,16 +25,19 @@
 static const struct qk_option options[] = {
   { "file", QK_OPT_STRING, "log.jsonl", 0, 0, NULL,
     "Name of the file in the folder of the run" },
-  { "append", QK_OPT_BOOL, "yes", 0, 0, NULL,
-    "Whether to keep the lines of earlier runs (each starts with the event "
-    "run_start)" },
+  { "timing", QK_OPT_STRING, "timing.jsonl", 0, 0, NULL,
+    "Name of the file for what tells of the clock" },
   { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
 };
 
-struct jsonl {
+struct jsonl_file {
   char *path;
   int fd;
   bool torn; /* the file ends in the middle of a line */
+};
+
+struct jsonl {
+  struct jsonl_file log, timing;
 };
 
 static void
@@ -42,9 +47,12 @@ jsonl_destroy (void *self)
 
   if (!j)
     return;
-  if (j->fd >= 0)
-    close (j->fd);
-  free (j->path);
+  if (j->log.fd >= 0)
+    close (j->log.fd);
+  if (j->timing.fd >= 0)
+    close (j->timing.fd);
+  free (j->log.path);
+  free (j->timing.path);
   free (j);
 }
 
@@ -59,42 +67,50 @@ ends_torn (int fd)
 }
 
 static int
-jsonl_create (const struct qk_config *cfg, const char *dir, void **self)
+open_file (struct jsonl_file *f, const struct qk_config *cfg,
+           const char *option, const struct qk_reporter_request *req)
 {
-  const char *file = qk_config_string (cfg, "file");
-  const bool append = qk_config_bool (cfg, "append");
-  struct jsonl *j;
+  const char *name = qk_config_string (cfg, option);
   int err;
 
-  if (!file[0] || strchr (file, '/'))
-    return qk_error (-EINVAL, "jsonl: file must be the name of a file in the "
+  if (!name[0] || strchr (name, '/'))
+    return qk_error (-EINVAL, "jsonl: %s must be the name of a file in the "
                               "folder of the run, got \"%s\"",
-                     file);
-  j = calloc (1, sizeof *j);
+                     option, name);
+  if (asprintf (&f->path, "%s/%s", req->dir, name) < 0) {
+    f->path = NULL;
+    return qk_error (-ENOMEM, "jsonl: out of memory");
+  }
+  f->fd = open (f->path,
+                O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC
+                  | (req->resume ? 0 : O_TRUNC),
+                0666);
+  if (f->fd < 0) {
+    err = -errno;
+    return qk_error (err, "jsonl: %s: cannot open: %s", f->path,
+                     strerror (-err));
+  }
+  f->torn = ends_torn (f->fd);
+  return 0;
+}
+
+static int
+jsonl_create (const struct qk_config *cfg,
+              const struct qk_reporter_request *req, void **self)
+{
+  struct jsonl *j = calloc (1, sizeof *j);
+  int err;
+
   if (!j)
     return qk_error (-ENOMEM, "jsonl: out of memory");
-  j->fd = -1;
-  if (asprintf (&j->path, "%s/%s", dir, file) < 0) {
-    j->path = NULL;
-    err = qk_error (-ENOMEM, "jsonl: out of memory");
-    goto error;
+  j->log.fd = j->timing.fd = -1;
+  if ((err = open_file (&j->log, cfg, "file", req)) < 0
+      || (err = open_file (&j->timing, cfg, "timing", req)) < 0) {
+    jsonl_destroy (j);
+    return err;
   }
-  j->fd = open (j->path,
-                O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC
-                  | (append ? 0 : O_TRUNC),
-                0666);
-  if (j->fd < 0) {
-    err = -errno;
-    qk_error (err, "jsonl: %s: cannot open: %s", j->path, strerror (-err));
-    goto error;
-  }
-  j->torn = ends_torn (j->fd);
   *self = j;
   return 0;
-
-error:
-  jsonl_destroy (j);
-  return err;
 }
 
 /* V with as few digits as keep its value; to be freed. */
@@ -169,9 +185,12 @@ print_event (FILE *out, const struct qk_event *ev)
   if (!text)
     return qk_error (-EINVAL, "jsonl: an event's name is not UTF-8, or out "
                               "of memory");
-  clock_gettime (CLOCK_REALTIME, &now);
-  fprintf (out, "{\"event\":%s,\"time\":%lld.%03ld", text,
-           (long long) now.tv_sec, now.tv_nsec / 1000000);
+  fprintf (out, "{\"event\":%s", text);
+  if (ev->timing) {
+    clock_gettime (CLOCK_REALTIME, &now);
+    fprintf (out, ",\"time\":%lld.%03ld", (long long) now.tv_sec,
+             now.tv_nsec / 1000000);
+  }
   free (text);
   for (i = 0; err == 0 && i < ev->n; i++) {
     const char *key = ev->field[i].key;
@@ -189,7 +208,7 @@ print_event (FILE *out, const struct qk_event *ev)
 
 /* A line that could only be written in part is closed by the next event. */
 static int
-write_line (struct jsonl *j, const char *line, size_t size)
+write_line (struct jsonl_file *j, const char *line, size_t size)
 {
   size_t at = 0;
 
@@ -211,7 +230,8 @@ write_line (struct jsonl *j, const char *line, size_t size)
 static int
 jsonl_event (void *self, const struct qk_event *ev)
 {
-  struct jsonl *j = self;
+  struct jsonl_file *j = ev->timing ? &((struct jsonl *) self)->timing
+                                    : &((struct jsonl *) self)->log;
   char *line = NULL;
   size_t size;
   FILE *out;
