@@ -56,21 +56,21 @@ fill_block (const struct qk_op *op, int64_t first, int nr, int64_t k,
   }
 }
 
-/* Give block B the part of an array that starts at *P and ends SIZE bytes
- * later, aligned to 64. */
+static int64_t
+round64 (int64_t size)
+{
+  return (size + 63) / 64 * 64;
+}
+
+/* The next SIZE bytes of an array, at *P, which moves on to a multiple of
+ * 64. */
 static void *
 carve (uint8_t **p, int64_t size)
 {
   uint8_t *start = *p;
 
-  *p += (size + 63) / 64 * 64;
+  *p += round64 (size);
   return start;
-}
-
-static int64_t
-round64 (int64_t size)
-{
-  return (size + 63) / 64 * 64;
 }
 
 /* Channels in blocks of the full width, then a narrower one. */

@@ -31,7 +31,8 @@ struct layer {
 /* Expand, depthwise and project of one inverted residual. */
 #define BOTTLENECK(c, t, k, size, s, n)                                       \
   { QK_OP_CONV2D, POINTWISE, c, (c) * (t), size, 1, 1, 1, n },                \
-  { QK_OP_CONV2D, DEPTHWISE, (c) * (t), (c) * (t), size, 3, s, (c) * (t), n }, \
+  { QK_OP_CONV2D, DEPTHWISE, (c) * (t), (c) * (t), size, 3, s, (c) * (t),     \
+    n },                                                                      \
   { QK_OP_CONV2D, POINTWISE, (c) * (t), k, (size) / (s), 1, 1, 1, n }
 
 static const struct layer mobilenet_v2[] = {
@@ -251,7 +252,8 @@ time_network (const struct qk_backend_class *cls, const char *name,
   }
   cls->destroy (self);
   printf ("%s at %s, %d bits, batch %d, %d threads: %.3f ms, %.1f GMAC/s\n",
-          name, caps.cpu_level, caps.activation_bits, batch, threads, all_seconds * 1e3,
+          name, caps.cpu_level, caps.activation_bits, batch, threads,
+          all_seconds * 1e3,
           all_macs / all_seconds * 1e-9);
   for (int c = 0; c < CLASSES; c++)
     if (seconds[c] > 0)

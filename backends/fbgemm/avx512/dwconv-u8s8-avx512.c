@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* dwconv-u8s8-avx512.c: depthwise convolution for avx512, 64 channels at once. */
+/* dwconv-u8s8-avx512.c: depthwise convolution for avx512, 64 channels at
+ * once. */
 #include "config.h"
 
 #include "../tmpl/vec512.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* gemm-u8s8-6x64-avx512vnni.c: qk_gemm_u8s8 for avx512vnni, 6 rows by 64 channels. */
+/* gemm-u8s8-6x64-avx512vnni.c: qk_gemm_u8s8 for avx512vnni, 6 rows by 64
+ * channels. */
 #include "config.h"
 
 #include "../tmpl/vec512.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* dwconv-u8s8-avxvnni.c: depthwise convolution for avxvnni, 32 channels at once. */
+/* dwconv-u8s8-avxvnni.c: depthwise convolution for avxvnni, 32 channels at
+ * once. */
 #include "config.h"
 
 #include "../tmpl/vec256.h"

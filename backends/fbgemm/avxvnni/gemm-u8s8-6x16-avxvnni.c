@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* gemm-u8s8-6x16-avxvnni.c: qk_gemm_u8s8 for avxvnni, 6 rows by 16 channels. */
+/* gemm-u8s8-6x16-avxvnni.c: qk_gemm_u8s8 for avxvnni, 6 rows by 16
+ * channels. */
 #include "config.h"
 
 #include "../tmpl/vec256.h"
