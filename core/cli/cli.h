@@ -18,12 +18,11 @@ struct qk_cli {
   struct qk_monitor monitor;
   const char *command;
   bool quiet, json, resume, verbose;
-  const char *backend;    /* --backend */
-  const char *model;      /* --model */
-  const char *output;     /* --output */
-  const char *threads;    /* --threads */
-  const char *checkpoint; /* --checkpoint */
-  long limit;             /* --batches */
+  const char *backend; /* --backend */
+  const char *model;   /* --model */
+  const char *output;  /* --output */
+  const char *threads; /* --threads */
+  long limit;          /* --batches */
   char **override;        /* -o */
   int n_override;
   char **arg; /* what is left */

@@ -42,20 +42,31 @@ open_network (struct qk_cli *cli, const char *file, struct qk_job **job,
   return qk_job_new (cli->ctx, ini, job);
 }
 
-/* Float networks are evaluated fused, and every key must be known. */
+/* The float network, fused; every key of the configuration is checked. */
 static int
 float_network (struct qk_run *run, struct qk_graph **out)
 {
-  struct qk_graph *g = NULL, *p = NULL;
+  struct qk_graph *g = NULL;
   int r;
 
   if ((r = qk_job_build (run->job, &run->eval->info, true, &g)) < 0)
     return r;
-  if ((r = qk_job_prepare (run->job, g, true, &p)) == 0)
-    r = qk_job_finish (run->job);
-  if (r == 0)
+  if ((r = qk_job_check (run->job, g)) == 0)
     r = qk_pass_fuse (g, out);
-  qk_graph_free (p);
+  qk_graph_free (g);
+  return r;
+}
+
+/* The keys that -o gave to the configuration of a model. */
+static int
+check_keys (struct qk_job *job, const struct qk_dataset_info *info)
+{
+  struct qk_graph *g;
+  int r;
+
+  if ((r = qk_job_build (job, info, false, &g)) < 0)
+    return r;
+  r = qk_job_check (job, g);
   qk_graph_free (g);
   return r;
 }
@@ -81,14 +92,15 @@ qk_cmd_eval (struct qk_cli *cli)
   run.job = job;
   if ((r = qk_data_open (job, QK_DATA_EVAL, &run.eval)) < 0)
     goto end;
-  if (model == NULL && (r = float_network (&run, &g)) < 0)
+  r = model == NULL ? float_network (&run, &g)
+                    : check_keys (job, &run.eval->info);
+  if (r < 0)
     goto end;
   row = model != NULL ? QK_ROW_INT8 : QK_ROW_FLOAT;
   r = qk_run_evaluate (&run, model != NULL ? model->graph : g,
                        model != NULL ? "int8" : "float", &run.result[row]);
-  if (r == 0) {
+  if (r == 0)
     r = qk_cli_print_results (cli, &run);
-  }
 end:
   r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   qk_data_close (run.eval);
@@ -195,6 +207,9 @@ qk_cmd_predict (struct qk_cli *cli)
   if ((r = open_network (cli, cli->arg[0], &job, &model)) < 0
       || (r = open_reader (job, &rd)) < 0)
     goto end;
+  rd.info.classes = model->classes;
+  if ((r = check_keys (job, &rd.info)) < 0)
+    goto end;
   qk_job_exec_options (job, 1, false, &opt);
   if ((r = qk_exec_new (model->graph, &opt, &ex)) < 0
       || (r = qk_exec_check_data (ex, rd.info.height, rd.info.width,
@@ -233,9 +248,10 @@ int
 qk_cmd_export (struct qk_cli *cli)
 {
   static const enum qk_data_use uses[] = { QK_DATA_CALIBRATE, QK_DATA_EVAL };
-  struct qk_ini *ini;
+  struct qk_data *d[2] = { NULL, NULL };
   struct qk_job *job = NULL;
-  struct qk_data *d;
+  struct qk_ini *ini;
+  int64_t n = 0;
   int i, r;
 
   if (cli->n_args != 2)
@@ -243,16 +259,24 @@ qk_cmd_export (struct qk_cli *cli)
   if ((r = qk_cli_ini (cli, cli->arg[0], &ini)) < 0
       || (r = qk_job_new (cli->ctx, ini, &job)) < 0)
     return qk_cli_fail (cli, r);
+  for (i = 0; i < 2 && r >= 0; i++)
+    r = qk_data_open (job, uses[i], &d[i]);
+  if (r >= 0)
+    r = check_keys (job, &d[0]->info);
   for (i = 0; i < 2 && r >= 0; i++) {
-    if ((r = qk_data_open (job, uses[i], &d)) < 0)
-      break;
-    r = d->cls->export_jpeg == NULL
+    r = d[i]->cls->export_jpeg == NULL
           ? qk_error (-ENOTSUP, "dataset '%s' cannot be exported",
-                      d->cls->cls.name)
-          : d->cls->export_jpeg (d->self, cli->arg[1]);
-    qk_data_close (d);
+                      d[i]->cls->cls.name)
+          : d[i]->cls->export_jpeg (d[i]->self, cli->arg[1]);
+    n += d[i]->info.count;
   }
+  if (r >= 0)
+    qk_log (job->ctx, QK_LOG_INFO, "%lld pictures in %d classes written to "
+            "'%s/train' and '%s/val'", (long long) n, d[0]->info.classes,
+            cli->arg[1], cli->arg[1]);
   r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+  for (i = 0; i < 2; i++)
+    qk_data_close (d[i]);
   qk_job_free (job);
   return r;
 }

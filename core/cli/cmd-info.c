@@ -8,6 +8,7 @@
 
 #include <qatkit/backend.h>
 
+#include "base/nearest.h"
 #include "cli/cli.h"
 #include "graph/op-priv.h"
 #include "model/modelfile.h"
@@ -261,6 +262,44 @@ show_class (struct qk_cli *cli, const struct qk_class *c)
   return 0;
 }
 
+/* A plugin file, of whatever kind it is. */
+static int
+show_path (struct qk_cli *cli, const char *path)
+{
+  const struct qk_class *c;
+  int kind, r = -ENOENT;
+
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_COMM; kind++) {
+    r = qk_context_class (cli->ctx, (enum qk_kind) kind, path, &c);
+    if (r == 0)
+      return show_class (cli, c);
+  }
+  return r;
+}
+
+static int
+not_installed (struct qk_cli *cli, const char *name)
+{
+  const char *slash = strchr (name, '/');
+  const char *plain = slash ? slash + 1 : name;
+  struct qk_nearest near;
+  char hint[QK_HINT_SIZE];
+  char **list[QK_KIND_COMM + 1];
+  int kind, i;
+
+  memset (list, 0, sizeof list);
+  qk_nearest_init (&near, plain);
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_COMM; kind++)
+    if (qk_context_list (cli->ctx, (enum qk_kind) kind, &list[kind]) == 0)
+      for (i = 0; list[kind][i] != NULL; i++)
+        qk_nearest_offer (&near, list[kind][i]);
+  qk_nearest_hint (&near, hint);
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_COMM; kind++)
+    qk_names_free (list[kind]);
+  return qk_error (-ENOENT, "no plugin '%s' is installed%s; "
+                   "'qatkit plugins' lists all", name, hint);
+}
+
 /* "kind/name" or a name that may exist in several kinds. */
 static int
 show_named (struct qk_cli *cli, const char *name)
@@ -270,8 +309,7 @@ show_named (struct qk_cli *cli, const char *name)
   int kind, r = -ENOENT, found = 0;
 
   if (slash != NULL && (name[0] == '/' || name[0] == '.'))
-    return qk_error (-EINVAL, "'%s' is a path; name a plugin or KIND/NAME",
-                     name);
+    return show_path (cli, name);
   for (kind = QK_KIND_LAYER; kind <= QK_KIND_COMM; kind++) {
     const char *folder = qk_kind_folder ((enum qk_kind) kind);
     const char *single = qk_kind_name ((enum qk_kind) kind);
@@ -298,16 +336,14 @@ show_named (struct qk_cli *cli, const char *name)
     if (r < 0)
       return r;
   }
-  return found > 0 ? 0
-                   : qk_error (-ENOENT, "no plugin '%s' is installed; "
-                               "'qatkit plugins' lists all", name);
+  return found > 0 ? 0 : not_installed (cli, name);
 }
 
 static int
 list_all (struct qk_cli *cli)
 {
   const struct qk_class *c;
-  int kind, r;
+  int kind, r, bad = 0;
 
   for (kind = QK_KIND_LAYER; kind <= QK_KIND_COMM; kind++) {
     char **list;
@@ -319,17 +355,21 @@ list_all (struct qk_cli *cli)
       if (i == 0 && !cli->json)
         printf ("%s\n", qk_kind_folder ((enum qk_kind) kind));
       r = qk_context_class (cli->ctx, (enum qk_kind) kind, list[i], &c);
-      if (r < 0)
-        printf ("  %-22s cannot be loaded: %s\n", list[i],
-                qk_error_message ());
-      else if (cli->json)
+      if (r < 0) {
+        bad = -ENOEXEC;
+        if (cli->json)
+          fprintf (stderr, "qatkit: %s\n", qk_error_message ());
+        else
+          printf ("  %-22s cannot be loaded: %s\n", list[i],
+                  qk_error_message ());
+      } else if (cli->json)
         show_class (cli, c);
       else
         printf ("  %-22s %s\n", list[i], c->description);
     }
     qk_names_free (list);
   }
-  return 0;
+  return bad == 0 ? 0 : qk_error (bad, "not every plugin can be loaded");
 }
 
 int

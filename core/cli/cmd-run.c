@@ -185,7 +185,8 @@ print_rows (struct qk_cli *cli, const struct named_result *row, int n)
     qk_table_cell (t, "%s", row[i].name);
     qk_table_cell (t, "%.2f", 100 * qk_metrics_top1 (m));
     qk_table_cell (t, "%.2f", 100 * qk_metrics_top5 (m));
-    qk_table_cell (t, "%.2f", (double) row[i].result->bytes / 1e6);
+    qk_table_cell (t, "%.*f", row[i].result->bytes < 1000000 ? 4 : 2,
+                   (double) row[i].result->bytes / 1e6);
     if (m->seconds > 0)
       qk_table_cell (t, "%.0f", qk_metrics_speed (m));
     else
@@ -199,6 +200,7 @@ print_rows (struct qk_cli *cli, const struct named_result *row, int n)
 static void
 print_notes (const struct qk_run *run)
 {
+  int64_t bad;
   int i;
 
   for (i = 0; i < QK_ROWS; i++) {
@@ -210,6 +212,10 @@ print_notes (const struct qk_run *run)
               qk_row_name ((enum qk_row) i), (long long) m->ties1,
               (long long) m->ties5);
   }
+  bad = run->job->bad[0].n + run->job->bad[1].n;
+  if (bad > 0)
+    printf ("%lld picture%s could not be decoded and %s left out\n",
+            (long long) bad, bad == 1 ? "" : "s", bad == 1 ? "was" : "were");
   if (run->best_epoch >= 0)
     printf ("QAT: best int8 network after epoch %lld\n",
             (long long) run->best_epoch + 1);
@@ -250,6 +256,8 @@ qk_cmd_compare (struct qk_cli *cli)
     return qk_cli_fail (cli, r);
   if ((r = qk_run_new (job, &cli->monitor, false, &run)) < 0
       || (r = qk_run_go (run, QK_PART_TRAIN)) < 0
+      /* of this job: those of the variants do not live long enough */
+      || (r = qk_data_open (job, QK_DATA_CALIBRATE, &run->calibrate)) < 0
       || (r = qk_graph_copy (run->g, false, &float_g)) < 0)
     goto end;
   row[n].name = "float";

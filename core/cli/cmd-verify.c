@@ -57,7 +57,8 @@ open_subject (struct qk_cli *cli, struct subject *s)
       || (r = qk_data_open (s->run.job, QK_DATA_EVAL, &s->run.eval)) < 0
       || (r = qk_job_build (s->run.job, &s->run.eval->info, false, &g)) < 0)
     return r;
-  r = qk_job_prepare (s->run.job, g, false, &s->run.g);
+  if ((r = qk_job_check (s->run.job, g)) == 0)
+    r = qk_job_prepare (s->run.job, g, false, &s->run.g);
   qk_graph_free (g);
   if (r < 0 || (r = qk_run_restore (&s->run, s->c, true)) < 0)
     return r;

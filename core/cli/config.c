@@ -74,7 +74,7 @@ int
 qk_cli_ini (struct qk_cli *cli, const char *name, struct qk_ini **out)
 {
   struct qk_ini *ini = NULL;
-  char *path;
+  char *path = NULL;
   int r;
 
   if ((r = find_config (name, &path)) < 0)

@@ -13,44 +13,44 @@
 #include "cli/cli.h"
 
 /* Letters of the options: o override, r resume, O output, t threads, b
- * backend, m model, c checkpoint, n batches, j json. */
+ * backend, m model, n batches, j json. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
-    "Without FILE.ini a narrow MobileNetV2 is trained on generated pictures.",
+    "Without FILE.ini a narrow MobileNetV2 is trained on generated pictures.\n"
+    "Writes weights, models, checkpoints and a log into one folder.",
     "orOtbj", qk_cmd_run },
-  { "train", "FILE.ini", "float training alone; writes weights.safetensors",
-    NULL, "orOtj", qk_cmd_train },
-  { "ptq", "FILE.ini",
-    "post-training quantization; writes model-ptq.safetensors", NULL, "oOtbj",
-    qk_cmd_ptq },
-  { "qat", "FILE.ini",
-    "quantization-aware training of given weights; writes "
-    "model-int8.safetensors",
-    NULL, "orOtbj", qk_cmd_qat },
-  { "compare", "FILE.ini",
-    "float, PTQ per tensor, PTQ per channel and QAT side by side", NULL,
+  { "train", "FILE.ini", "float training alone",
+    "Writes weights.safetensors, with PyTorch's names and shapes.", "orOtj",
+    qk_cmd_train },
+  { "ptq", "FILE.ini", "post-training quantization of given weights",
+    "Writes model-ptq.safetensors.", "oOtbj", qk_cmd_ptq },
+  { "qat", "FILE.ini", "quantization-aware training of given weights",
+    "Writes model-int8.safetensors.", "orOtbj", qk_cmd_qat },
+  { "compare", "FILE.ini", "float, PTQ in four ways and QAT side by side",
+    "PTQ per tensor and per channel, each with activation ranges by minmax\n"
+    "and by the observer of the configuration.",
     "oOtbj", qk_cmd_compare },
-  { "eval", "FILE.ini | MODEL",
-    "accuracy of the float network of FILE.ini, or of an int8 MODEL",
+  { "eval", "FILE.ini | MODEL", "accuracy of a float network or int8 model",
     "A model is evaluated on the pictures of the configuration it was made\n"
     "with; change that with -o, as in -o data.root=FOLDER.",
     "otbnj", qk_cmd_eval },
-  { "predict", "MODEL IMAGE…", "five best classes of pictures", NULL, "otbj",
-    qk_cmd_predict },
-  { "verify", "FOLDER | CHECKPOINT",
-    "prove that the int8 model computes what was trained, bit for bit",
+  { "predict", "MODEL IMAGE...", "the five best classes of pictures",
+    "A picture that cannot be read is named and left out; the exit status\n"
+    "is 1 then.",
+    "otbj", qk_cmd_predict },
+  { "verify", "FOLDER | CHECKPOINT", "proof: int8 computes what was trained",
     "FOLDER is the output of a run: its best.safetensors is compared with its\n"
     "model-int8.safetensors.  The network of a CHECKPOINT alone is converted\n"
     "first, or compared with --model.  Exit status 1 if any byte differs.",
     "otbmnj", qk_cmd_verify },
-  { "export", "FILE.ini FOLDER",
-    "write the pictures of the dataset as class folders of JPEG files", NULL,
-    "ot", qk_cmd_export },
-  { "inspect", "MODEL", "graph, parameters, scales and sizes of a file", NULL,
+  { "export", "FILE.ini FOLDER", "write the dataset as class folders of JPEGs",
+    NULL, "ot", qk_cmd_export },
+  { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
+    "FILE is an int8 model, or any other file of tensors: weights, a\n"
+    "checkpoint.",
     "j", qk_cmd_inspect },
-  { "plugins", "[NAME | KIND/NAME]",
-    "what is installed; the options of one component", NULL, "j",
-    qk_cmd_plugins },
+  { "plugins", "[NAME | KIND/NAME]", "what is installed; options of a plugin",
+    "Exit status 1 if a plugin cannot be loaded.", "j", qk_cmd_plugins },
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
@@ -60,7 +60,9 @@ struct option_row {
 };
 
 static const struct option_row option_rows[] = {
-  { 'o', "option", "SECTION.KEY=VALUE", "set a key of the configuration" },
+  { 'o', "option", "SECTION.KEY=VALUE",
+    "set a key; SECTION:KEY=VALUE where\n"
+    "SECTION has a dot; may be repeated" },
   { 'r', "resume", NULL, "continue from the newest checkpoint" },
   { 'O', "output", "FOLDER", "folder for what is written (run.output)" },
   { 't', "threads", "N", "threads that compute (run.threads)" },
@@ -98,7 +100,7 @@ print_usage (FILE *out)
 {
   size_t i;
 
-  fprintf (out, "usage: qatkit COMMAND [OPTION…] …\n"
+  fprintf (out, "usage: qatkit COMMAND [OPTION]... ARGUMENT...\n"
                 "Quantization-aware training with plugins.\n\n");
   for (i = 0; i < N_COMMANDS; i++)
     fprintf (out, "  %-8s %-20s %s\n", commands[i].name,
@@ -107,13 +109,24 @@ print_usage (FILE *out)
                 "version.\n");
 }
 
+/* HELP may have several lines. */
+static void
+print_option (const char *left, const char *help)
+{
+  const char *end;
+
+  for (; (end = strchr (help, '\n')) != NULL; help = end + 1, left = "")
+    printf ("  %-30s %.*s\n", left, (int) (end - help), help);
+  printf ("  %-30s %s\n", left, help);
+}
+
 static void
 print_help (const struct qk_command *c)
 {
   char left[64];
   size_t i;
 
-  printf ("usage: qatkit %s [OPTION…] %s\n%s\n", c->name, c->arguments,
+  printf ("usage: qatkit %s [OPTION]... %s\n%s\n", c->name, c->arguments,
           c->summary);
   if (c->help != NULL)
     printf ("\n%s\n", c->help);
@@ -128,11 +141,11 @@ print_help (const struct qk_command *c)
     else
       snprintf (left, sizeof left, "    --%s%s%s", o->name,
                 o->argument ? " " : "", o->argument ? o->argument : "");
-    printf ("  %-34s %s\n", left, o->help);
+    print_option (left, o->help);
   }
-  printf ("  %-34s %s\n", "-q, --quiet", "no progress and no notes");
-  printf ("  %-34s %s\n", "-v, --verbose", "more notes");
-  printf ("  %-34s %s\n", "-h, --help", "this text");
+  print_option ("-q, --quiet", "no progress and no notes");
+  print_option ("-v, --verbose", "more notes");
+  print_option ("-h, --help", "this text");
 }
 
 int
@@ -194,6 +207,37 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
   return 0;
 }
 
+static const char *
+option_name (int letter)
+{
+  size_t i;
+
+  for (i = 0; i < N_OPTION_ROWS && option_rows[i].letter != letter; i++)
+    ;
+  return i < N_OPTION_ROWS ? option_rows[i].name : "?";
+}
+
+/* An option nobody knows, or one that LACKS its argument. */
+static void
+bad_option (struct qk_cli *cli, const struct qk_command *c, const char *text,
+            bool lacks)
+{
+  struct qk_nearest near;
+  char hint[QK_HINT_SIZE];
+  size_t i;
+
+  if (lacks) {
+    qk_cli_usage (cli, "option '%s' lacks its argument", text);
+    return;
+  }
+  qk_nearest_init (&near, text + strspn (text, "-"));
+  for (i = 0; i < N_OPTION_ROWS; i++)
+    if (strchr (c->options, option_rows[i].letter) != NULL)
+      qk_nearest_offer (&near, option_rows[i].name);
+  qk_cli_usage (cli, "unknown option '%s'%s", text,
+                qk_nearest_hint (&near, hint));
+}
+
 static int
 parse (struct qk_cli *cli, const struct qk_command *c, int argc, char **argv)
 {
@@ -211,19 +255,18 @@ parse (struct qk_cli *cli, const struct qk_command *c, int argc, char **argv)
   longs[i] = (struct option) { NULL, 0, NULL, 0 };
   optind = 1;
   opterr = 0;
-  while ((letter = getopt_long (argc, argv, "o:qvh", longs, NULL)) != -1) {
+  while ((letter = getopt_long (argc, argv, ":o:qvh", longs, NULL)) != -1) {
     if (letter == 'h') {
       print_help (c);
       return 1;
     }
-    if (letter == '?') {
-      qk_cli_usage (cli, "option '%s' is unknown or lacks its argument",
-                    argv[optind - 1]);
+    if (letter == '?' || letter == ':') {
+      bad_option (cli, c, argv[optind - 1], letter == ':');
       return -1;
     }
     if ((r = take_option (cli, c, letter, optarg)) == -1) {
-      qk_cli_usage (cli, "option '%s' is not one of this command",
-                    argv[optind - 1]);
+      qk_cli_usage (cli, "option '--%s' is not one of this command",
+                    option_name (letter));
       return -1;
     }
     if (r < 0)
@@ -265,10 +308,6 @@ run_command (const struct qk_command *c, int argc, char **argv)
   signal (SIGPIPE, SIG_IGN);
   signal (SIGXFSZ, SIG_IGN);
   r = c->run (&cli);
-  if (fflush (stdout) != 0 || ferror (stdout)) {
-    fprintf (stderr, "qatkit: cannot write to standard output\n");
-    r = QK_EXIT_FAILURE;
-  }
 end:
   qk_monitor_close (&cli.monitor);
   qk_progress_free (cli.monitor.progress);
@@ -277,8 +316,8 @@ end:
   return r;
 }
 
-int
-main (int argc, char **argv)
+static int
+dispatch (int argc, char **argv)
 {
   struct qk_nearest near;
   char hint[QK_HINT_SIZE];
@@ -306,4 +345,15 @@ main (int argc, char **argv)
   fprintf (stderr, "qatkit: unknown command '%s'%s\n", argv[1],
            qk_nearest_hint (&near, hint));
   return QK_EXIT_USAGE;
+}
+
+int
+main (int argc, char **argv)
+{
+  const int r = dispatch (argc, argv);
+
+  if (fflush (stdout) == 0 && !ferror (stdout))
+    return r;
+  fprintf (stderr, "qatkit: cannot write to standard output\n");
+  return QK_EXIT_FAILURE;
 }

@@ -45,8 +45,7 @@ struct qk_batches {
   struct qk_dataset_info info;
   int64_t picture; /* floats of one */
   int64_t count;   /* batches of an epoch */
-  uint8_t *known_bad; /* one bit per picture */
-  int64_t bad;
+  struct qk_bad_pictures own_bad, *bad;
 
   pthread_mutex_t mutex;
   pthread_cond_t work;  /* there may be pictures to take, or to stop */
@@ -324,11 +323,13 @@ make_buffers (struct qk_batches *b)
   batch = b->opt.batch;
   b->picture = b->info.height * b->info.width * b->info.channels;
   b->count = (b->info.count + batch - 1) / batch;
-  b->known_bad = calloc ((size_t) (b->info.count / 8 + 1), 1);
+  b->bad = b->opt.bad != NULL ? b->opt.bad : &b->own_bad;
+  if (!b->bad->bits)
+    b->bad->bits = calloc ((size_t) (b->info.count / 8 + 1), 1);
   b->slots = calloc ((size_t) b->opt.depth, sizeof *b->slots);
   if (b->opt.shuffle)
     b->order = malloc ((size_t) b->info.count * sizeof *b->order);
-  if (!b->known_bad || !b->slots || (b->opt.shuffle && !b->order))
+  if (!b->bad->bits || !b->slots || (b->opt.shuffle && !b->order))
     return qk_error (-ENOMEM, "no memory for a dataset of %lld pictures",
                      (long long) b->info.count);
   for (i = 0; i < b->opt.depth; i++)
@@ -392,7 +393,7 @@ qk_batches_free (struct qk_batches *b)
   free (b->slots);
   free (b->workers);
   free (b->order);
-  free (b->known_bad);
+  free (b->own_bad.bits);
   pthread_cond_destroy (&b->ready);
   pthread_cond_destroy (&b->work);
   pthread_mutex_destroy (&b->mutex);
@@ -452,21 +453,21 @@ release_last (struct qk_batches *b)
 static int
 note_bad (struct qk_batches *b, int64_t index, const char *message)
 {
-  uint8_t *bits = &b->known_bad[index / 8];
+  uint8_t *bits = &b->bad->bits[index / 8];
   const uint8_t bit = (uint8_t) (1u << (index % 8));
   double share;
 
   if (*bits & bit)
     return 0;
   *bits |= bit;
-  b->bad++;
+  b->bad->n++;
   qk_log (b->opt.ctx, QK_LOG_WARNING, "picture left out: %s", message);
-  share = (double) b->bad / (double) b->info.count;
+  share = (double) b->bad->n / (double) b->info.count;
   if (share > b->opt.max_bad)
     return qk_error (-EBADMSG,
                      "%lld of %lld pictures (%.3g %%) cannot be decoded, "
                      "more than the %.3g %% allowed; the last: %s",
-                     (long long) b->bad, (long long) b->info.count,
+                     (long long) b->bad->n, (long long) b->info.count,
                      100.0 * share, 100.0 * b->opt.max_bad, message);
   return 0;
 }
@@ -571,5 +572,5 @@ qk_batches_info (const struct qk_batches *b)
 int64_t
 qk_batches_bad (const struct qk_batches *b)
 {
-  return b->bad;
+  return b->bad->n;
 }

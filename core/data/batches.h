@@ -9,6 +9,12 @@
 
 #include "qatkit/dataset.h"
 
+/* Which pictures were found undecodable. */
+struct qk_bad_pictures {
+  uint8_t *bits; /* one a picture; for free */
+  int64_t n;
+};
+
 struct qk_batches_options {
   struct qk_context *ctx;                 /* for the log */
   const struct qk_dataset_class *dataset; /* borrowed, as is self, */
@@ -20,6 +26,8 @@ struct qk_batches_options {
   uint64_t seed;
   bool shuffle;   /* a new order each epoch; else 0, 1, 2, … */
   double max_bad; /* share of the dataset that may be undecodable, 0..1 */
+  struct qk_bad_pictures *bad; /* borrowed; shared by those that read the same
+                                  pictures, not at the same time; NULL: own */
 };
 
 /* One batch; lives until the next call of start, next or free. */

@@ -58,7 +58,7 @@ find_bad (void *cookie, int node, const struct qk_tensor *t)
 
 /* The first layer whose output is not finite, named in the error. */
 static int
-name_bad_layer (struct qk_exec *ex)
+name_bad_layer (struct qk_exec *ex, const char *what)
 {
   const float *logits;
   int bad = -2;
@@ -72,10 +72,19 @@ name_bad_layer (struct qk_exec *ex)
     return qk_error (-EDOM, "the input pictures hold NaN or infinity");
   if (bad >= 0)
     return qk_error (-EDOM,
-                     "loss is not finite; the first layer to give NaN or "
-                     "infinity is '%s' (%s)",
+                     "%s not finite; the first layer to give NaN or "
+                     "infinity is '%s' (%s)", what,
                      ex->g->node[bad].name, ex->g->node[bad].layer_name);
-  return qk_error (-EDOM, "loss is not finite, though every layer is");
+  return qk_error (-EDOM, "%s not finite, though every layer is", what);
+}
+
+int
+qk_exec_check_finite (struct qk_exec *ex)
+{
+  const struct qk_tensor *t = &ex->value[ex->g->output].t;
+  int bad;
+
+  return find_bad (&bad, 0, t) == 0 ? 0 : name_bad_layer (ex, "outputs are");
 }
 
 int
@@ -88,7 +97,7 @@ qk_exec_loss (struct qk_exec *ex, const int32_t *labels, float *loss)
   *loss = 0;
   r = ex->loss->forward (ex->loss_self, &c.io);
   if (r == -EDOM || (r == 0 && !isfinite (*loss)))
-    return name_bad_layer (ex);
+    return name_bad_layer (ex, "the loss is");
   return r;
 }
 

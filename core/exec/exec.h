@@ -55,6 +55,10 @@ int qk_exec_backward (struct qk_exec *ex, const int32_t *labels, float *loss);
 /* The loss alone. */
 int qk_exec_loss (struct qk_exec *ex, const int32_t *labels, float *loss);
 
+/* After a forward: -EDOM when the logits hold NaN or infinity; the message
+ * names the first layer that does. */
+int qk_exec_check_finite (struct qk_exec *ex);
+
 /* With keep_values: output of a node in the last forward call. */
 const struct qk_tensor *qk_exec_output (const struct qk_exec *ex, int node);
 

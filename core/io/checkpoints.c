@@ -277,8 +277,9 @@ qk_checkpoints_newest (struct qk_checkpoints *s, struct qk_checkpoint **out)
   return err;
 }
 
-int
-qk_checkpoints_forget_after (struct qk_checkpoints *s, int64_t number)
+/* Remove those with numbers > NUMBER and, if OLDER, those below it. */
+static int
+forget (struct qk_checkpoints *s, int64_t number, bool older)
 {
   int64_t *numbers = NULL;
   const int64_t n = list_numbers (s, &numbers);
@@ -286,8 +287,20 @@ qk_checkpoints_forget_after (struct qk_checkpoints *s, int64_t number)
   int err = n < 0 ? (int) n : 0;
 
   for (i = 0; err == 0 && i < n; i++)
-    if (numbers[i] > number)
+    if (numbers[i] > number || (older && numbers[i] < number))
       err = remove_number (s, numbers[i]);
   free (numbers);
   return err;
+}
+
+int
+qk_checkpoints_forget_after (struct qk_checkpoints *s, int64_t number)
+{
+  return forget (s, number, false);
+}
+
+int
+qk_checkpoints_keep_only (struct qk_checkpoints *s, int64_t number)
+{
+  return forget (s, number, true);
 }

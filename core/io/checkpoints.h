@@ -75,4 +75,7 @@ int qk_checkpoints_newest (struct qk_checkpoints *s,
  * from there. */
 int qk_checkpoints_forget_after (struct qk_checkpoints *s, int64_t number);
 
+/* Remove all but NUMBER, for a new run that has written its first one. */
+int qk_checkpoints_keep_only (struct qk_checkpoints *s, int64_t number);
+
 #endif /* QATKIT_CHECKPOINTS_H */

@@ -25,6 +25,7 @@ open_batches (struct qk_job *job, enum qk_data_use use, struct qk_data *d)
   opt.seed = job->seed;
   opt.shuffle = use != QK_DATA_EVAL;
   opt.max_bad = qk_config_float (job->data, "max_bad");
+  opt.bad = &job->bad[use == QK_DATA_EVAL];
   return qk_batches_new (&opt, &d->batches);
 }
 
@@ -84,6 +85,8 @@ load_weights (struct qk_job *job, struct qk_graph *g)
   r = qk_weights_load (job->ctx, path, *format == 0 ? NULL : format, w,
                        (size_t) g->n_params);
   free (w);
+  if (r == 0 && (r = qk_graph_check_params (g)) < 0)
+    qk_error_prefix (r, "%s: ", path);
   return r < 0 ? qk_error_prefix (r, "%s: ",
                                   qk_config_where (job->model, "weights"))
                : 0;

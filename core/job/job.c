@@ -73,6 +73,18 @@ take_backend (struct qk_job *job)
   return 0;
 }
 
+/* What is only needed later in a run must be there all the same. */
+static int
+check_later (struct qk_job *job)
+{
+  const struct qk_class *c;
+  int r = named_class (job, QK_KIND_LAYER, job->train, "loss", &c);
+
+  if (r == 0 && *qk_config_string (job->run, "reporter") != 0)
+    r = named_class (job, QK_KIND_REPORTER, job->run, "reporter", &c);
+  return r;
+}
+
 static int
 take_sections (struct qk_job *job)
 {
@@ -83,7 +95,8 @@ take_sections (struct qk_job *job)
       || (r = qk_ini_take (job->ini, "train", qk_table_train, "",
                            &job->train)) < 0
       || (r = qk_ini_take (job->ini, "ptq", qk_table_ptq, "", &job->ptq)) < 0
-      || (r = qk_ini_take (job->ini, "qat", qk_table_qat, "", &job->qat)) < 0)
+      || (r = qk_ini_take (job->ini, "qat", qk_table_qat, "", &job->qat)) < 0
+      || (r = check_later (job)) < 0)
     return r;
   r = take_component (job, "model", qk_table_model, "arch", QK_KIND_MODEL,
                       &job->model, &job->model_cfg, &c);
@@ -149,6 +162,8 @@ qk_job_free (struct qk_job *job)
   for (i = 0; i < job->n_kept; i++)
     qk_config_free (job->kept[i]);
   free (job->kept);
+  free (job->bad[0].bits);
+  free (job->bad[1].bits);
   qk_config_free (job->run);
   qk_config_free (job->model);
   qk_config_free (job->data);
@@ -164,8 +179,16 @@ qk_job_free (struct qk_job *job)
 }
 
 int
-qk_job_finish (struct qk_job *job)
+qk_job_check (struct qk_job *job, const struct qk_graph *g)
 {
+  struct qk_graph *p;
+  int i, r;
+
+  for (i = 0; i < 2; i++) {
+    if ((r = qk_job_prepare (job, g, i == 0, &p)) < 0)
+      return r;
+    qk_graph_free (p);
+  }
   return qk_ini_check_unused (job->ini);
 }
 

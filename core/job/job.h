@@ -35,6 +35,7 @@ struct qk_job {
 
   int threads;
   uint64_t seed;
+  struct qk_bad_pictures bad[2]; /* of the splits train and val */
 
   /* configurations made for single nodes, kept for qk_job_free */
   struct qk_config **kept;
@@ -43,13 +44,14 @@ struct qk_job {
 
 /* Check the configuration INI (which becomes the job's, also on failure) and
  * load the plugins it names.  Sections and keys nobody knows are an error
- * only when qk_job_finish is called. */
+ * only when qk_job_check is called. */
 int qk_job_new (struct qk_context *ctx, struct qk_ini *ini,
                 struct qk_job **out);
 void qk_job_free (struct qk_job *job); /* accepts NULL */
 
-/* After all nodes had their qconfig: nothing may be left unused. */
-int qk_job_finish (struct qk_job *job);
+/* Whether the float graph G can be prepared for PTQ and for QAT, and no
+ * section, key or pattern of the configuration is left that nobody knows. */
+int qk_job_check (struct qk_job *job, const struct qk_graph *g);
 
 /* The float network for pictures as INFO says, weights loaded from
  * [model] weights if that is given and WITH_WEIGHTS is true. */

@@ -106,35 +106,27 @@ open_reporter (struct qk_run *run, bool resume)
   return 0;
 }
 
-/* Every qconfig section must speak of a node that exists, and the quantized
- * forms must be possible, before hours of float training. */
+/* Both splits must mean the same by class number I. */
 static int
-check_passes (struct qk_run *run)
+open_splits (struct qk_run *run)
 {
-  struct qk_graph *p;
+  const struct qk_dataset_info *t, *v;
   int i, r;
 
-  for (i = 0; i < 2; i++) {
-    if ((r = qk_job_prepare (run->job, run->g, i == 0, &p)) < 0)
-      return r;
-    qk_graph_free (p);
-  }
-  return qk_job_finish (run->job);
-}
-
-/* The configuration a checkpoint was made with must be the present one, but
- * for what does not change results. */
-static int
-check_config (struct qk_run *run, const struct qk_checkpoint *c)
-{
-  const char *text = qk_checkpoint_text (c, "qatkit.config");
-
-  if (text != NULL && strcmp (text, run->config) == 0)
-    return 0;
-  return qk_error (-EINVAL,
-                   "%s: was made with another configuration; give the same "
-                   "file and options, or another run.output",
-                   qk_checkpoint_path (c));
+  if ((r = qk_data_open (run->job, QK_DATA_EVAL, &run->eval)) < 0
+      || (r = qk_data_open (run->job, QK_DATA_TRAIN, &run->train)) < 0)
+    return r;
+  t = &run->train->info;
+  v = &run->eval->info;
+  if (t->classes != v->classes)
+    return qk_error (-EINVAL, "the training pictures have %d classes, those "
+                     "for evaluation %d", t->classes, v->classes);
+  for (i = 0; i < t->classes; i++)
+    if (strcmp (t->class_names[i], v->class_names[i]) != 0)
+      return qk_error (-EINVAL, "class %d is '%s' of the training pictures, "
+                       "but '%s' of those for evaluation", i,
+                       t->class_names[i], v->class_names[i]);
+  return 0;
 }
 
 static int
@@ -167,9 +159,11 @@ qk_run_new (struct qk_job *job, struct qk_monitor *m, bool resume,
   run->job = job;
   run->m = m;
   run->best_epoch = -1;
-  if ((r = qk_data_open (job, QK_DATA_EVAL, &run->eval)) < 0
+  run->fresh = true;
+  if ((r = open_splits (run)) < 0
       || (r = qk_job_build (job, &run->eval->info, true, &run->g)) < 0
-      || (r = check_passes (run)) < 0
+      /* before hours of float training */
+      || (r = qk_job_check (job, run->g)) < 0
       || (r = qk_ini_text (job->ini, &run->config)) < 0
       || (r = open_folder (run)) < 0)
     goto error;
@@ -178,15 +172,15 @@ qk_run_new (struct qk_job *job, struct qk_monitor *m, bool resume,
     if (r == -ENOENT)
       qk_log (job->ctx, QK_LOG_INFO, "no checkpoint yet in '%s'",
               run->output);
-    else if (r < 0 || (r = check_config (run, c)) < 0
+    else if (r < 0 || (r = qk_run_check_config (run, c)) < 0
              || (r = qk_run_peek (run, c)) < 0)
       goto error;
-  } else if ((r = qk_checkpoints_forget_after (run->checkpoints, -1)) < 0)
-    goto error;
+  }
   if ((r = start_network (run, &run->g)) < 0)
     goto error;
   if (c != NULL && (r = qk_run_restore (run, c, true)) < 0)
     goto error;
+  run->fresh = c == NULL;
   if ((r = open_reporter (run, c != NULL)) < 0)
     goto error;
   qk_checkpoint_close (c);
@@ -323,9 +317,6 @@ open_training (struct qk_run *run, const struct stage *s,
   char loss_options[64];
   int r;
 
-  if (run->train == NULL
-      && (r = qk_data_open (run->job, QK_DATA_TRAIN, &run->train)) < 0)
-    return r;
   qk_job_exec_options (run->job, run->train->batch, true, &opt);
   snprintf (loss_options, sizeof loss_options, "label_smoothing=%.9g",
             qk_config_float (run->job->train, "label_smoothing"));
@@ -412,6 +403,7 @@ train_stage (struct qk_run *run, const struct stage *s)
     batches = s->batches;
   while (run->pos.epoch < s->epochs) {
     if ((r = train_epoch (run, s, ex, batches)) < 0
+        || (r = qk_graph_check_params (run->g)) < 0
         || (r = s->end_epoch (run)) < 0)
       break;
     memset (&run->pos.metrics, 0, sizeof run->pos.metrics);

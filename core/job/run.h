@@ -42,6 +42,7 @@ struct qk_run {
   struct qk_result result[QK_ROWS];
   int64_t best_epoch; /* of QAT, by int8 top-1; -1: none yet */
   int64_t steps;      /* all training steps made */
+  bool fresh; /* the folder may hold checkpoints of an earlier run */
 };
 
 /* Prepare a run: folder, data, network, all checks.  RESUME: continue from
@@ -79,6 +80,10 @@ int qk_run_checkpoint (struct qk_run *run);
 int qk_run_save_state (struct qk_run *run, const char *file);
 /* Where the checkpoint says the run stands, before the network is made. */
 int qk_run_peek (struct qk_run *run, const struct qk_checkpoint *c);
+/* Whether the run's configuration is the one the checkpoint was made with,
+ * but for keys that change no result; the error names the first other one. */
+int qk_run_check_config (const struct qk_run *run,
+                         const struct qk_checkpoint *c);
 /* Fill network, quantizers, optimizer and position from a checkpoint.
  * NETWORK_ONLY leaves optimizer and position alone. */
 int qk_run_restore (struct qk_run *run, const struct qk_checkpoint *c,

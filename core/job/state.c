@@ -179,10 +179,18 @@ end:
   return r;
 }
 
+/* Checkpoints of an earlier run in the folder go when the first one of this
+ * run is safe, not before. */
 int
 qk_run_checkpoint (struct qk_run *run)
 {
-  return save (run, NULL);
+  int r = save (run, NULL);
+
+  if (r == 0 && run->fresh) {
+    r = qk_checkpoints_keep_only (run->checkpoints, run->steps);
+    run->fresh = false;
+  }
+  return r;
 }
 
 int
@@ -223,6 +231,73 @@ start_loading (struct qk_state *st, struct qk_state_source *source,
   source->lookup = lookup;
   source->cookie = (void *) qk_checkpoint_file (c);
   qk_state_start (st, qk_state_source_load, source, true);
+}
+
+/* Keys that may differ between a run and its continuation. */
+static bool
+changes_nothing (const char *section, const char *key)
+{
+  static const char *const keys[][2] = {
+    { "run", "output" }, { "run", "threads" }, { "run", "keep" },
+    { "run", "reporter" }, { "data", "workers" }, { "data", "eval_batch" },
+    { "data", "root" },
+  };
+  size_t i;
+
+  for (i = 0; i < sizeof keys / sizeof *keys; i++)
+    if (strcmp (section, keys[i][0]) == 0 && strcmp (key, keys[i][1]) == 0)
+      return true;
+  return false;
+}
+
+/* The first key of A that B does not have with this value. */
+static bool
+find_other (const struct qk_ini *a, const struct qk_ini *b,
+            const char **section, const char **key)
+{
+  size_t i, j;
+
+  for (i = 0; i < qk_ini_sections (a); i++)
+    for (j = 0; j < qk_ini_keys (a, i); j++) {
+      const struct qk_ini_key k = qk_ini_key (a, i, j);
+      const char *value;
+
+      *section = qk_ini_section (a, i);
+      *key = k.key;
+      value = qk_ini_get (b, *section, k.key);
+      if ((value == NULL || strcmp (value, k.value) != 0)
+          && !changes_nothing (*section, k.key))
+        return true;
+    }
+  return false;
+}
+
+int
+qk_run_check_config (const struct qk_run *run, const struct qk_checkpoint *c)
+{
+  const char *text = qk_checkpoint_text (c, "qatkit.config");
+  const char *path = qk_checkpoint_path (c), *section, *key, *was, *is;
+  struct qk_ini *ini;
+  int r = 0;
+
+  if (text == NULL)
+    return qk_error (-EBADMSG, "%s: carries no configuration", path);
+  if (strcmp (text, run->config) == 0)
+    return 0;
+  if ((r = qk_ini_parse (text, strlen (text), path, &ini)) < 0)
+    return r;
+  if (find_other (ini, run->job->ini, &section, &key)
+      || find_other (run->job->ini, ini, &section, &key)) {
+    was = qk_ini_get (ini, section, key);
+    is = qk_ini_get (run->job->ini, section, key);
+    r = qk_error (-EINVAL,
+                  "%s: was made with another configuration: [%s] %s was %s%s, "
+                  "now %s%s; give the same file and options, or another "
+                  "--output", path, section, key, was ? "= " : "",
+                  was ? was : "not set", is ? "= " : "", is ? is : "not set");
+  }
+  qk_ini_free (ini);
+  return r;
 }
 
 int

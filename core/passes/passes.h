@@ -55,4 +55,7 @@ void qk_graph_set_observing (struct qk_graph *g, bool activations,
  * end. */
 struct qk_quantizer *qk_graph_quantizer (const struct qk_graph *g, int i);
 
+/* -EDOM, naming the parameter, when one holds NaN or infinity. */
+int qk_graph_check_params (const struct qk_graph *g);
+
 #endif /* QK_PASSES_H */

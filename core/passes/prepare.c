@@ -2,6 +2,7 @@
 /* prepare.c: the passes fuse and prepare. */
 #include "config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +183,25 @@ qk_graph_set_observing (struct qk_graph *g, bool activations, bool weights)
   for (i = 0; i < g->n_nodes; i++)
     if (g->node[i].weight_qz != NULL)
       qk_quantizer_set_observing (g->node[i].weight_qz, weights);
+}
+
+int
+qk_graph_check_params (const struct qk_graph *g)
+{
+  int i;
+
+  for (i = 0; i < g->n_params; i++) {
+    const struct qk_tensor *t = &g->param[i].value;
+    const int64_t n = qk_shape_count (&t->shape);
+    const float *x = t->data;
+    int64_t j;
+
+    for (j = 0; j < n; j++)
+      if (!isfinite (x[j]))
+        return qk_error (-EDOM, "parameter '%s' holds NaN or infinity",
+                         g->param[i].name);
+  }
+  return 0;
 }
 
 struct qk_quantizer *

@@ -73,6 +73,8 @@ qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b, int64_t limit,
     if ((r = qk_exec_forward (ex, batch.images, batch.n, 0, &logits)) < 0)
       break;
     out->seconds += qk_seconds () - t;
+    if ((r = qk_exec_check_finite (ex)) < 0)
+      break;
     qk_metrics_add (out, logits, batch.n, classes_of (b), batch.labels);
     qk_progress_update (m->progress, out->n, qk_metrics_loss (out));
     if (qk_monitor_stopped (m)) {
