@@ -316,6 +316,20 @@ end:
   return r;
 }
 
+/* libgomp's threads spin for long at the end of each loop, which on a busy
+ * machine (or with threads that read pictures) makes everything many times
+ * slower; spinning briefly costs 2 % on an idle one.  libgomp reads this
+ * before main, so the program starts itself once more. */
+static void
+limit_spinning (char **argv)
+{
+  if (getenv ("GOMP_SPINCOUNT") != NULL || getenv ("OMP_WAIT_POLICY") != NULL)
+    return;
+  if (setenv ("GOMP_SPINCOUNT", "1000", 1) == 0)
+    execv ("/proc/self/exe", argv);
+  /* without /proc it just goes on */
+}
+
 static int
 dispatch (int argc, char **argv)
 {
@@ -338,8 +352,10 @@ dispatch (int argc, char **argv)
   }
   qk_nearest_init (&near, argv[1]);
   for (i = 0; i < N_COMMANDS; i++) {
-    if (strcmp (argv[1], commands[i].name) == 0)
+    if (strcmp (argv[1], commands[i].name) == 0) {
+      limit_spinning (argv);
       return run_command (&commands[i], argc - 1, argv + 1);
+    }
     qk_nearest_offer (&near, commands[i].name);
   }
   fprintf (stderr, "qatkit: unknown command '%s'%s\n", argv[1],
