@@ -61,7 +61,7 @@ inspect_model (const struct qk_model *m)
     else
       qk_table_cell (t, "-");
     if (n->traits.macs > 0)
-      qk_table_cell (t, "%.2f", (double) n->traits.macs / 1e6);
+      qk_table_cell (t, "%.3f", (double) n->traits.macs / 1e6);
     else
       qk_table_cell (t, "-");
     print_grid (t, v);

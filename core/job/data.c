@@ -99,6 +99,7 @@ qk_job_build (struct qk_job *job, const struct qk_dataset_info *info,
   const char *weights = qk_config_string (job->model, "weights");
   struct qk_model_request req;
   struct qk_graph *g;
+  int64_t n;
   int r;
 
   memset (&req, 0, sizeof req);
@@ -113,6 +114,13 @@ qk_job_build (struct qk_job *job, const struct qk_dataset_info *info,
     r = qk_graph_finish (g);
   if (r < 0) {
     qk_error_prefix (r, "model '%s': ", job->model_class->cls.name);
+    goto error;
+  }
+  n = qk_shape_count (&g->value[g->output].shape);
+  if (n != info->classes) {
+    r = qk_error (-EINVAL, "model '%s': the network has %lld outputs, the "
+                  "dataset %d classes", job->model_class->cls.name,
+                  (long long) n, info->classes);
     goto error;
   }
   if (with_weights && *weights != 0 && (r = load_weights (job, g)) < 0)

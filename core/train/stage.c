@@ -15,6 +15,17 @@ classes_of (const struct qk_batches *b)
   return qk_batches_info (b)->classes;
 }
 
+/* After a pass over the data that left R: it must have seen pictures. */
+static int
+check_seen (int r, int64_t seen)
+{
+  if (r < 0)
+    return r;
+  return seen > 0 ? 0
+                  : qk_error (-ENODATA, "no picture of the dataset can be "
+                              "decoded");
+}
+
 /* The dataset must fit the network. */
 static int
 check_data (const struct qk_exec *ex, const struct qk_batches *b)
@@ -83,7 +94,7 @@ qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b, int64_t limit,
     }
   }
   qk_progress_end (m->progress);
-  return r < 0 ? r : 0;
+  return check_seen (r, out->n);
 }
 
 /* Feeds the values of the float network to another graph's quantizers. */
@@ -160,6 +171,7 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
   qk_exec_set_hook (float_ex, NULL, NULL);
   qk_graph_set_observing (prepared, false, false);
   qk_progress_end (m->progress);
+  r = check_seen (r, done);
   for (i = 0; r >= 0 && i < prepared->n_values; i++)
     if (prepared->value[i].qz != NULL)
       r = qk_quantizer_refresh (prepared->value[i].qz);
@@ -228,7 +240,7 @@ qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
                         qk_metrics_loss (&pos->metrics));
   }
   qk_progress_end (m->progress);
-  if (r < 0)
+  if ((r = check_seen (r, pos->metrics.n)) < 0)
     return r;
   pos->epoch++;
   pos->batch = 0;

@@ -1,0 +1,118 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What is wrong in a configuration is told with its place and the name that
+# was probably meant, before anything is written.
+. "${0%/*}/functions.sh"
+
+# bad TEXT… -- ARGUMENT…: "run tiny.ini ARGUMENT…" fails and says the texts
+bad () {
+  local texts=()
+  while [ "$1" != -- ]; do
+    texts+=("$1")
+    shift
+  done
+  shift
+  expect 1 run tiny.ini "$@"
+  for t in "${texts[@]}"; do says "$t"; done
+  [ ! -e run ] || failed "a run with a bad configuration made its folder"
+  [ "$(wc -l < err)" -le 12 ] || failed "too many lines for one mistake"
+}
+
+# ini LINE…: tiny.ini with lines added, as bad.ini
+bad_ini () {
+  local text=$1
+  shift
+  { cat tiny.ini; printf '%s\n' "$@"; } > bad.ini
+  expect 1 run bad.ini
+  says "$text"
+  [ ! -e run ] || failed "a run with a bad configuration made its folder"
+}
+lines=$(wc -l < tiny.ini)
+
+# sections and keys
+bad_ini "bad.ini:$((lines + 1)): unknown section [optimiser] (did you mean 'optimizer'?)" \
+  '[optimiser]' 'lr = 1'
+bad_ini "bad.ini:$((lines + 2)): unknown key 'epoch' in [qat] (did you mean 'epochs'?)" \
+  '[qat]' 'epoch = 1'
+bad "-o: unknown key 'momentun' in [optimizer] (did you mean 'momentum'?)" \
+  -- -o optimizer.momentun=1
+bad "unknown section [dta] (did you mean 'data'?)" -- -o dta.batch=3
+bad "unknown key 'lr' in [qat] (it belongs to [" -- -o qat.lr=3
+bad "train_cuont" "did you mean 'train_count'" "seeed" "did you mean 'seed'" \
+  -- -o data.train_cuont=3 -o run.seeed=3
+
+# values
+bad "[data] batch" "'many'" -- -o data.batch=many
+bad "batch" "0" "1" -- -o data.batch=0
+bad "lr" "'0.1x'" -- -o optimizer.lr=0.1x
+bad "strict" "'maybe'" "yes" "no" -- -o qat.strict=maybe
+bad "weight.per_channel" "'atuo'" "did you mean 'auto'" \
+  -- -o qconfig.weight.per_channel=atuo
+bad "weight.bits" "9" "2" "8" -- -o qconfig.weight.bits=9
+bad "activation.bits" "1" "2 to 8" -- -o qconfig.activation.bits=1
+bad "difficulty" "2" -- -o data.difficulty=2
+bad "mean" -- -o data.mean=1,2
+bad "seed" -- -o run.seed=-1
+bad "output" -- -o run.output=
+
+# plugins
+bad "no model plugin 'cmn' (did you mean 'cnn'?)" -- -o model.arch=cmn
+bad "no dataset plugin 'shape' (did you mean 'shapes'?)" -- -o data.dataset=shape
+bad "no optimizer plugin 'sdg' (did you mean 'sgd'?)" -- -o optimizer.name=sdg
+bad "no schedule plugin 'cosin' (did you mean 'cosine'?)" \
+  -- -o "train schedule.name=cosin"
+bad "no backend plugin 'fbgem' (did you mean 'fbgemm'?)" -- -o qat.backend=fbgem
+bad "no backend plugin 'fbgem'" -- --backend fbgem
+bad "no observer plugin 'minmaxx' (did you mean 'minmax'?)" \
+  -- -o ptq.activation.observer=minmaxx
+bad "no fakequant plugin 'afine' (did you mean 'affine'?)" \
+  -- -o qconfig.activation.fakequant=afine
+bad "no reporter plugin 'jsonk' (did you mean 'jsonl'?)" -- -o run.reporter=jsonk
+bad "no layer plugin 'softmax_cros_entropy'" "softmax_cross_entropy" \
+  -- -o train.loss=softmax_cros_entropy
+
+# patterns
+bad "section [qconfig covn*]: the pattern 'covn*' matches nothing" \
+  -- -o "qconfig covn*.weight.bits=4"
+bad "unknown key 'weight.bit' in [qconfig fc] (did you mean 'weight.bits'?)" \
+  -- -o "qconfig fc.weight.bit=4"
+bad "strict" "stays in float" "'fc'" \
+  -- -o qat.strict=yes -o "qconfig fc.quantize=no"
+
+# the file itself
+bad_ini "bad.ini:$((lines + 1))" 'no equals sign'
+bad_ini "bad.ini:$((lines + 1))" '[qat'
+printf 'epochs = 1\n' > bad.ini
+expect 1 run bad.ini
+says "bad.ini:1"
+bad "-o batch" "section.key=value" -- -o batch=3
+bad "-o data.batch" "section.key=value" -- -o data.batch
+
+# the other commands look as closely
+for c in train ptq qat compare eval; do
+  expect 1 $c tiny.ini -o data.train_cuont=3
+  says "did you mean 'train_count'"
+done
+expect 1 export tiny.ini pictures -o data.train_cuont=3
+says "did you mean 'train_count'"
+[ ! -e pictures ] || failed "export began its work"
+expect 1 run tiny.ini --threads -3
+says "threads"
+expect 1 run tiny.ini --threads x
+says "threads"
+
+# a network the data do not fit
+bad "[model] channels" "1..1024" "'0'" -- -o model.channels=0
+expect 1 run tiny.ini -o model.classes=7
+says "7 outputs"
+says "10 classes"
+[ ! -e run ] || failed "a run that cannot work made its folder"
+
+# a folder that cannot be made
+: > file
+expect 1 run tiny.ini --output file/run
+says "file"
+says "Not a directory"
+expect 1 run tiny.ini --output file
+says "file"
+exit 0

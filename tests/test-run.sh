@@ -1,0 +1,168 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The whole story, and every command on what it leaves: progress, tables,
+# JSON, predict, verify, inspect, compare.
+. "${0%/*}/functions.sh"
+
+# json FILE EXPRESSION: python's view of each line's value x; without python3
+# the check is left out
+json () {
+  type python3 > /dev/null 2>&1 || { echo "no python3: JSON not read"; return; }
+  python3 - "$1" "$2" <<'END' || failed "JSON of $1: $2"
+import json, sys
+text = open (sys.argv[1]).read ()
+try:
+    x = json.loads (text)
+except json.JSONDecodeError:
+    x = [json.loads (line) for line in text.splitlines ()]
+assert eval (sys.argv[2]), x
+END
+}
+
+expect 0 run tiny.ini
+for row in network float "PTQ int8" "QAT fake-quantized" "QAT int8"; do
+  grep -q "^$row  " out || failed "no row '$row'"
+done
+prints "files in run"
+# plain lines where no terminal is
+grep -q '^train 1/1: 128/128, .* images/s, loss [0-9.]*, in ' err \
+  || failed "no progress line of the training"
+for stage in float calibrate "PTQ int8" "qat 2/2" "int8 2/2" "QAT fake-quantized"; do
+  grep -q "^$stage: " err || failed "no progress of '$stage'"
+done
+! grep -q "$(printf '\r')" err || failed "control characters in plain progress"
+for f in weights model-ptq model-int8 best; do
+  [ -s run/$f.safetensors ] || failed "no $f"
+done
+json run/log.jsonl '[e["event"] for e in x][0] == "run_start" and x[-1]["event"] == "run_end"'
+json run/timing.jsonl 'all (e["event"] == "timing" for e in x)'
+
+expect 0 run -q tiny.ini
+[ ! -s err ] || failed "-q writes to stderr"
+cp out table
+expect 0 run --quiet tiny.ini --json
+[ ! -s err ] || failed "-q writes to stderr"
+json out '[r["network"] for r in x] == ["float", "PTQ int8", "QAT fake-quantized", "QAT int8"]'
+json out 'all (0 <= r["top1"] <= r["top5"] <= 1 and r["pictures"] == 50 for r in x)'
+json out 'x[3]["bytes"] < x[0]["bytes"]'
+
+# the stages alone
+expect 0 train tiny.ini --output alone
+prints "float"
+w=alone/weights.safetensors
+same $w run/weights.safetensors
+expect 0 ptq tiny.ini -o model.weights=$w --output alone2
+prints "PTQ int8"
+expect 0 qat tiny.ini -o model.weights=$w --output alone3
+prints "QAT int8"
+[ ! -e alone3/model-ptq.safetensors ] || failed "qat did PTQ"
+expect 0 run tiny.ini -o ptq.enabled=no -o train.epochs=0 -o model.weights=$w --output alone4
+! grep -q PTQ out || failed "ptq.enabled = no does PTQ"
+
+# eval: as the log of the run says, on either backend and any threads
+m=run/model-int8.safetensors
+top1 () { sed -n 's/.*"top1":\([0-9.]*\).*/\1/p' "$1" | tail -n 1; }
+grep '"network":"int8' run/log.jsonl | sort -t: -k6 > evals
+for more in "" "--backend reference" "--threads 1" "--threads 5"; do
+  # shellcheck disable=SC2086
+  expect 0 eval $m --json $more
+  grep -q "\"top1\":$(top1 out)," evals || failed "another accuracy: $more"
+  [ -f eval1 ] || sed 's/"pictures_per_second.*//' out > eval1
+  sed 's/"pictures_per_second.*//' out | cmp - eval1 || failed "eval $more differs"
+done
+expect 0 eval $m
+prints "QAT int8"
+expect 0 eval $m --batches 1 --json
+json out 'x[0]["pictures"] == 50'
+expect 0 eval $m -o data.eval_batch=20 --batches 2 --json
+json out 'x[0]["pictures"] == 40'
+expect 1 eval $m -o data.sise=16
+says "did you mean 'size'"
+expect 1 eval $m -o data.size=24
+says "(1,24,24,3)"
+says "(1,16,16,3)"
+expect 0 eval tiny.ini -o model.weights=$w
+prints "float"
+
+# predict: several files, one of them bad
+expect 0 export tiny.ini pictures -o data.val_count=20 -o data.train_count=10
+good=$(ls pictures/val/*/*.jpg | head -n 3)
+: > bad.jpg
+# shellcheck disable=SC2086
+expect 0 predict $m $good
+[ "$(grep -c ' %  ' out)" = 15 ] || failed "5 classes of 3 pictures expected"
+[ ! -s err ] || failed "predict writes to stderr"
+# shellcheck disable=SC2086
+expect 1 predict $m bad.jpg $good nowhere.jpg
+[ "$(grep -c ' %  ' out)" = 15 ] || failed "a bad picture stops the others"
+says "bad.jpg"
+says "nowhere.jpg"
+# shellcheck disable=SC2086
+expect 1 predict $m --json $good bad.jpg
+json out 'len (x) == 3 and all (len (p["classes"]) == 5 for p in x)'
+json out 'all (sum (c["probability"] for c in p["classes"]) <= 1.0001 for p in x)'
+expect 1 predict run/model-int8.safetensors tiny.ini
+says "tiny.ini"
+expect 2 predict tiny.ini bad.jpg
+says "is a configuration"
+
+# verify: not one byte, on both backends; -q has the verdict alone
+expect 0 verify run --backend reference,fbgemm
+prints "reference: 0 differing bytes"
+prints "fbgemm: 0 differing bytes"
+expect 0 verify run -q
+[ "$(wc -l < out)" = 1 ] || failed "verify -q prints more than the verdict"
+expect 0 verify run/best.safetensors
+prints " 0 differing bytes"
+expect 0 verify "$(ls run/checkpoints/*.safetensors | tail -n 1)" --batches 1
+prints " 0 differing bytes"
+expect 0 verify run --json --backend reference,fbgemm
+json out 'len (x) == 2 and all (v["differing"] == 0 and v["bytes"] > 1000 for v in x)'
+expect 0 verify run/best.safetensors --model $m
+expect 1 verify run --backend refrence
+says "did you mean 'reference'"
+expect 1 verify run/best.safetensors --model alone2/model-ptq.safetensors
+prints "NOT the same network"
+
+# a model somebody changed
+mkdir changed
+cp run/best.safetensors changed
+cp $m changed
+at=$(data_offset $m conv2.weight)
+old=$(od -An -t u1 -j "$at" -N 1 $m)
+patch changed/model-int8.safetensors "$at" "\\x$(printf %02x $(((old + 64) % 256)))"
+expect 1 verify changed --backend reference,fbgemm
+prints "NOT the same network"
+grep -qE '^conv2 .* [1-9][0-9]*$' out || failed "conv2 is not said to differ"
+grep -qE '^conv1 .* 0$' out || failed "conv1 is said to differ"
+expect 1 verify changed --json
+json out 'x["differing"] > 0'
+
+# inspect
+expect 0 inspect $m
+prints "conv1"
+prints "10 classes"
+expect 0 inspect $m --json
+json out 'x["classes"] == 10 and x["nodes"][0]["int8"] is True'
+expect 0 inspect $w
+prints "conv1.weight"
+prints "(8,3,3,3)"
+expect 0 inspect run/best.safetensors
+prints "param.conv1.weight"
+expect 0 inspect $w --json
+json out 'any (t["tensor"] == "fc.bias" for t in x)'
+
+# compare
+expect 0 compare tiny.ini --output compared
+for row in float "PTQ per tensor, minmax" "PTQ per tensor" "PTQ per channel, minmax" \
+    "PTQ per channel" "QAT fake-quantized" "QAT int8"; do
+  grep -q "^$row  " out || failed "no row '$row'"
+done
+expect 0 compare -q tiny.ini --output compared --json
+[ ! -s err ] || failed "-q writes to stderr"
+json out 'len (x) == 7 and all (0 <= r["top1"] <= 1 for r in x)'
+
+# the configuration of the program's own, by name
+expect 1 run shapes-mobilenet_v2.ini -o data.sise=3
+says "did you mean 'size'"
+exit 0
