@@ -107,7 +107,7 @@ assert_close (const char *what, const float *got, const float *want, int n,
                  (double) got[at], (double) want[at], tolerance * largest);
 }
 
-/* ---- digests ---------------------------------------------------------------*/
+/* ---- digests ----------------------------------------*/
 
 /* Where element I of PyTorch's tensor lies in ours. */
 static int64_t
@@ -174,7 +174,7 @@ assert_digests (const char *what, const struct qk_graph *g, bool grad,
     fprintf (stderr, "%s: off by %.2g of the length\n", what, worst);
 }
 
-/* ---- MobileNetV2, float ----------------------------------------------------*/
+/* ---- MobileNetV2, float ----------------------------------------*/
 
 static void
 check_logits (const char *options, int64_t n, int side, const float *want,
@@ -244,7 +244,7 @@ START_TEST (training_step_of_mobilenet)
 }
 END_TEST
 
-/* ---- a small network with QAT ------------------------------------------------*/
+/* ---- a small network with QAT ----------------------------------------*/
 
 static int
 conv_bn (struct qk_graph *g, int i, int in, int relu, const char *options)

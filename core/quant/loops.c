@@ -22,9 +22,14 @@
 #define LOOP_PRAGMA(x)
 #endif
 
-/* Elements of a block: 64 KiB of floats, so that small tensors stay in one
- * thread and the blocks of large ones do not depend on the threads. */
+/* Elements of a block: 64 KiB of floats; the blocks of large tensors do not
+ * depend on the threads. */
 #define LOOP_BLOCK 16384
+
+/* Up to so many elements are done without entering a parallel region: even
+ * with one thread a region costs microseconds, and there may be a call for
+ * each of a thousand channels. */
+#define LOOP_SMALL (4 * LOOP_BLOCK)
 
 #define LOOP_LANES 16
 
@@ -74,15 +79,16 @@ loop_range_block (const float *x, size_t n, float *min, float *max,
   }
 }
 
-int
-qk_loop_range (const float *x, size_t n, float *min, float *max)
+/* The blocks of a large X; returns whether there is a NaN or an infinity. */
+static int
+loop_range_blocks (const float *x, size_t n, float *min, float *max)
 {
   const size_t blocks = (n + LOOP_BLOCK - 1) / LOOP_BLOCK;
   float lo = INFINITY, hi = -INFINITY;
   int bad = 0;
 
-  LOOP_PRAGMA (omp parallel for schedule (static) if (blocks > 4)
-                 reduction (min : lo) reduction (max : hi) reduction (| : bad))
+  LOOP_PRAGMA (omp parallel for schedule (static) reduction (min : lo)
+                 reduction (max : hi) reduction (| : bad))
   for (size_t b = 0; b < blocks; b++) {
     const size_t start = b * LOOP_BLOCK;
     float l, h, check;
@@ -92,6 +98,22 @@ qk_loop_range (const float *x, size_t n, float *min, float *max)
     hi = h > hi ? h : hi;
     bad |= check != 0.0f;
   }
+  *min = lo;
+  *max = hi;
+  return bad;
+}
+
+int
+qk_loop_range (const float *x, size_t n, float *min, float *max)
+{
+  float lo, hi, check;
+  int bad;
+
+  if (n <= LOOP_SMALL) {
+    loop_range_block (x, n, &lo, &hi, &check);
+    bad = check != 0.0f;
+  } else
+    bad = loop_range_blocks (x, n, &lo, &hi);
   /* -0 or 0 as the smallest would depend on the order */
   *min = lo + 0.0f;
   *max = hi + 0.0f;
@@ -128,7 +150,11 @@ qk_loop_quantize_u8 (const float *x, size_t n, const struct qk_qparams *q,
   const size_t blocks = (n + LOOP_BLOCK - 1) / LOOP_BLOCK;
   const float inv = 1.0f / q->scale;
 
-  LOOP_PRAGMA (omp parallel for schedule (static) if (blocks > 4))
+  if (n <= LOOP_SMALL) {
+    loop_u8_block (x, n, inv, q->zero_point, q->qmin, q->qmax, out);
+    return;
+  }
+  LOOP_PRAGMA (omp parallel for schedule (static))
   for (size_t b = 0; b < blocks; b++) {
     const size_t start = b * LOOP_BLOCK;
 
@@ -144,7 +170,11 @@ qk_loop_quantize_i8 (const float *x, size_t n, const struct qk_qparams *q,
   const size_t blocks = (n + LOOP_BLOCK - 1) / LOOP_BLOCK;
   const float inv = 1.0f / q->scale;
 
-  LOOP_PRAGMA (omp parallel for schedule (static) if (blocks > 4))
+  if (n <= LOOP_SMALL) {
+    loop_i8_block (x, n, inv, q->zero_point, q->qmin, q->qmax, out);
+    return;
+  }
+  LOOP_PRAGMA (omp parallel for schedule (static))
   for (size_t b = 0; b < blocks; b++) {
     const size_t start = b * LOOP_BLOCK;
 
@@ -175,7 +205,11 @@ qk_loop_ste (const float *x, const float *dy, size_t n,
   const float lo = (float) (q->qmin - q->zero_point);
   const float hi = (float) (q->qmax - q->zero_point);
 
-  LOOP_PRAGMA (omp parallel for schedule (static) if (blocks > 4))
+  if (n <= LOOP_SMALL) {
+    loop_ste_block (x, dy, n, inv, lo, hi, dx);
+    return;
+  }
+  LOOP_PRAGMA (omp parallel for schedule (static))
   for (size_t b = 0; b < blocks; b++) {
     const size_t start = b * LOOP_BLOCK;
 

@@ -407,6 +407,14 @@ quantizer_block (const struct qk_quantizer *qz, size_t n)
   return n / channels;
 }
 
+/* Whether the channels of N elements shall be spread over the threads; the
+ * loops over a single large channel do that themselves. */
+static bool
+quantizer_spread (const struct qk_quantizer *qz, size_t n)
+{
+  return qz->info.channels > 1 && n > 32768;
+}
+
 /* *X becomes t (*X), in scratch memory, where there is a transform. */
 static int
 quantizer_transform (struct qk_quantizer *qz, const float **x, size_t n)
@@ -442,12 +450,19 @@ quantizer_saw (const struct qk_quantizer *qz, bool nan)
 static int
 quantizer_see (struct qk_quantizer *qz, const float *x, size_t n, size_t block)
 {
+  const int64_t channels = qz->info.channels;
+  int64_t bad = channels;
   int r;
 
-  for (int64_t c = 0; c < qz->info.channels; c++)
+#pragma omp parallel for schedule(static) reduction(min : bad)               \
+  if (quantizer_spread (qz, n))
+  for (int64_t c = 0; c < channels; c++)
     if (qk_loop_range (x + (size_t) c * block, block, &qz->min[c], &qz->max[c])
-        < 0)
-      return quantizer_saw (qz, isnan (qz->min[c]));
+          < 0
+        && c < bad)
+      bad = c;
+  if (bad < channels)
+    return quantizer_saw (qz, isnan (qz->min[bad]));
   if (qz->obs == NULL)
     return 0;
   if (qz->obs->update != NULL)
@@ -542,6 +557,7 @@ qk_quantizer_forward_i8 (struct qk_quantizer *qz, const float *x, size_t n,
   r = quantizer_transform (qz, &x, n);
   if (r < 0)
     return r;
+#pragma omp parallel for schedule(static) if (quantizer_spread (qz, n))
   for (size_t c = 0; c < (size_t) qz->info.channels; c++)
     qk_loop_quantize_i8 (x + c * block, block, &qz->grid[c], q + c * block);
   return 0;
@@ -565,6 +581,7 @@ qk_quantizer_backward (struct qk_quantizer *qz, const float *x,
   r = quantizer_transform (qz, &x, n);
   if (r < 0)
     return r;
+#pragma omp parallel for schedule(static) if (quantizer_spread (qz, n))
   for (size_t c = 0; c < (size_t) qz->info.channels; c++)
     qk_loop_ste (x + c * block, dy + c * block, block, &qz->grid[c],
                  dx + c * block);

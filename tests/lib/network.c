@@ -150,7 +150,7 @@ network_pictures (int64_t n, int side)
   return y;
 }
 
-/* ---- QAT ------------------------------------------------------------------*/
+/* ---- QAT ----------------------------------------*/
 
 /* The class KIND/NAME with its options; *CFG is the caller's. */
 static int

@@ -1,0 +1,107 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Time a QAT training step of bench_train and of PyTorch, and a float step of
+# both, in turns within one run, and print the best of all and the ratios.
+#
+#   tests/bench/qat-step.sh [model=mobilenet_v2] [size=160] [batch=30]
+#     [classes=10] [threads=2] [steps=3] [rounds=4] [options="KEY=VALUE …"]
+#
+# Run it in the build folder after "make tests/bench/bench_train".  Where
+# python3-torch or python3-torchvision is missing, only our side is timed.
+#
+# PyTorch gets its best case: memory kept between steps instead of given back
+# to the system, modules fused, and channels last where that is faster.
+set -eu
+
+model=mobilenet_v2 size=160 batch=30 classes=10 threads=2 steps=3 rounds=4
+options=
+for arg; do
+  case $arg in
+    model=*|size=*|batch=*|classes=*|threads=*|steps=*|rounds=*|options=*)
+      declare "${arg%%=*}=${arg#*=}" ;;
+    *) echo "qat-step.sh: unknown argument '$arg'" >&2; exit 2 ;;
+  esac
+done
+here=$(cd "$(dirname "$0")" && pwd)
+build=${abs_top_builddir-$PWD}
+python=${PYTHON-/usr/bin/python3}
+if ! [ -x "$build/tests/bench/bench_train" ]; then
+  echo "qat-step.sh: no $build/tests/bench/bench_train: make it first" >&2
+  exit 2
+fi
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# ours MODE: one line of bench_train
+ours () {
+  OMP_NUM_THREADS=$threads "$build/run" "$build/tests/bench/bench_train" \
+    mode="$1" model="$model" size="$size" batch="$batch" \
+    classes="$classes" threads="$threads" steps="$steps" \
+    ${options:+"options=$options"}
+}
+
+# theirs MODE [--channels-last]
+theirs () {
+  env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE OMP_NUM_THREADS="$threads" \
+    MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 \
+    MALLOC_TOP_PAD_=268435456 \
+    "$python" "$here/torch_qat_step.py" --mode "$@" --model "$model" \
+    --size "$size" --batch "$batch" --classes "$classes" \
+    --threads "$threads" --steps "$steps"
+}
+
+torch=yes
+"$python" -c 'import torch, torchvision' 2>/dev/null || torch=no
+for ((i = 0; i < rounds; i++)); do
+  ours float >> "$tmp/ours-float"
+  ours qat >> "$tmp/ours-qat"
+  [ $torch = yes ] || continue
+  for mode in float qat; do
+    theirs $mode >> "$tmp/torch-$mode"
+    theirs $mode --channels-last >> "$tmp/torch_cl-$mode"
+  done
+done
+
+echo "$model, $size x $size, batch $batch, $classes classes," \
+  "$threads threads: best milliseconds of $rounds x $steps steps"
+[ $torch = yes ] || echo "(no python3-torch and python3-torchvision here)"
+cd "$tmp"
+awk '
+  # the best of a key that is followed by best and median, or by one number
+  function best(key, low,   i) {
+    for (i = 1; i < NF; i++)
+      if ($i == key && (v[FILENAME, key] == "" \
+                        || (low ? $(i + 1) < v[FILENAME, key] + 0 \
+                                : $(i + 1) > v[FILENAME, key] + 0)))
+        v[FILENAME, key] = $(i + 1)
+  }
+  {
+    seen[FILENAME] = 1
+    best("forward_ms", 1); best("backward_ms", 1); best("optimizer_ms", 1)
+    best("step_ms", 1); best("images_s", 0); best("peak_mib", 0)
+  }
+  function line(label, f) {
+    if (seen[f])
+      printf "%-26s %8.1f %8.1f %8.1f %8.1f %8.1f %6d\n", label,
+        v[f, "forward_ms"], v[f, "backward_ms"], v[f, "optimizer_ms"],
+        v[f, "step_ms"], v[f, "images_s"], v[f, "peak_mib"]
+  }
+  function torch_best(mode,   a, b) {
+    a = v["torch-" mode, "step_ms"]; b = v["torch_cl-" mode, "step_ms"]
+    return a + 0 < b + 0 ? a : b
+  }
+  END {
+    printf "%-26s %8s %8s %8s %8s %8s %6s\n", "", "forward", "backward",
+      "optim.", "step", "images/s", "MiB"
+    line("qatkit float", "ours-float")
+    line("qatkit QAT", "ours-qat")
+    line("PyTorch float", "torch-float")
+    line("PyTorch float, ch. last", "torch_cl-float")
+    line("PyTorch QAT", "torch-qat")
+    line("PyTorch QAT, ch. last", "torch_cl-qat")
+    if (!seen["torch-qat"])
+      exit
+    q = v["ours-qat", "step_ms"]
+    printf "a QAT step takes %.2f of PyTorch'"'"'s QAT step,", q / torch_best("qat")
+    printf " %.2f of its float step\n", q / torch_best("float")
+  }' *
