@@ -343,6 +343,15 @@ resume_optimizer (struct qk_run *run)
   return r;
 }
 
+/* Stopped in the middle of training: keep what there is. */
+static int
+stopped (struct qk_run *run)
+{
+  const int r = qk_run_checkpoint (run);
+
+  return r < 0 ? r : -EINTR;
+}
+
 static int
 train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
              int64_t batches)
@@ -351,7 +360,7 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
   struct qk_train_options opt;
   char label[64];
   float lr;
-  int r, e;
+  int r;
 
   snprintf (label, sizeof label, "%s %lld/%lld", s->name,
             (long long) epoch + 1, (long long) s->epochs);
@@ -367,12 +376,8 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
   run->steps += run->m->steps - before;
   if (run->g->stage == QK_STAGE_PREPARED)
     qk_graph_set_observing (run->g, false, false);
-  if (r == -EINTR) {
-    e = qk_run_checkpoint (run);
-    return e < 0 ? e : qk_error (-EINTR, "stopped in epoch %lld of '%s'; the "
-                                 "checkpoint in '%s' continues with --resume",
-                                 (long long) epoch + 1, s->name, run->output);
-  }
+  if (r == -EINTR)
+    return stopped (run);
   if (r < 0)
     return qk_error_prefix (r, "%s: ", label);
   r = qk_monitor_event (
@@ -403,8 +408,15 @@ train_stage (struct qk_run *run, const struct stage *s)
     batches = s->batches;
   while (run->pos.epoch < s->epochs) {
     if ((r = train_epoch (run, s, ex, batches)) < 0
-        || (r = qk_graph_check_params (run->g)) < 0
-        || (r = s->end_epoch (run)) < 0)
+        || (r = qk_graph_check_params (run->g)) < 0)
+      break;
+    if ((r = s->end_epoch (run)) == -EINTR) {
+      /* trained but not evaluated: continue there */
+      run->pos.epoch--;
+      run->pos.batch = batches;
+      r = stopped (run);
+    }
+    if (r < 0)
       break;
     memset (&run->pos.metrics, 0, sizeof run->pos.metrics);
     if ((r = qk_run_checkpoint (run)) < 0)
@@ -586,8 +598,8 @@ begin_qat (struct qk_run *run)
   return qk_run_checkpoint (run);
 }
 
-int
-qk_run_go (struct qk_run *run, unsigned parts)
+static int
+do_parts (struct qk_run *run, unsigned parts)
 {
   const int64_t epochs = qk_config_int (run->job->qat, "epochs");
   int r;
@@ -618,4 +630,17 @@ qk_run_go (struct qk_run *run, unsigned parts)
     return r;
   return qk_monitor_event (run->m, "run_end", "i:best_epoch", run->best_epoch,
                            NULL);
+}
+
+int
+qk_run_go (struct qk_run *run, unsigned parts)
+{
+  const int r = do_parts (run, parts);
+
+  if (r != -EINTR)
+    return r;
+  if (run->fresh)
+    return qk_error (r, "stopped before there was anything to keep");
+  return qk_error (r, "stopped; --resume continues from the checkpoint in '%s'",
+                   run->output);
 }

@@ -210,7 +210,7 @@ qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
                 struct qk_batches *b, const struct qk_train_options *opt,
                 struct qk_monitor *m, struct qk_position *pos)
 {
-  const int64_t first = pos->batch;
+  const int64_t first = pos->batch, before = pos->metrics.n;
   struct qk_batch batch;
   bool begun = false;
   int r = check_data (ex, b);
@@ -229,14 +229,14 @@ qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
       break;
     if (!begun)
       qk_progress_begin (m->progress, opt->label,
-                         pictures (b, opt->batches - first, batch.n));
+                         pictures (b, opt->batches, batch.n) - before);
     begun = true;
     r = train_batch (ex, o, &batch, classes_of (b), opt, pos);
     if (r < 0)
       break;
     pos->batch = batch.index + 1;
     m->steps++;
-    qk_progress_update (m->progress, pos->metrics.n,
+    qk_progress_update (m->progress, pos->metrics.n - before,
                         qk_metrics_loss (&pos->metrics));
   }
   qk_progress_end (m->progress);

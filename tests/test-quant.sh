@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Whatever can be configured about quantization trains, converts, and computes
+# in int8 what was trained, byte for byte, on both backends.
+. "${0%/*}/functions.sh"
+
+# proof NAME ARGUMENT…: QAT with the arguments, then verify
+proof () {
+  local name=$1
+  shift
+  expect 0 qat -q "$ini" --output "$name" "$@"
+  expect 0 verify -q "$name" --backend reference,fbgemm
+  [ "$(grep -c ': 0 differing bytes of [1-9]' out)" = 2 ] || failed "$name differs"
+}
+# network LINE…: $ini with this [model], trained a little
+network () {
+  ini=net.ini
+  sed '/^channels/d; /^depth/d; /^arch/d' tiny.ini > x
+  awk -v lines="$(printf '%s\n' "$@")" '{ print } /^.model/ { print lines }' x \
+    > $ini
+  expect 0 train -q $ini --output float
+  cp float/weights.safetensors w.safetensors
+  sed -i 's/^.model.*/&\nweights = w.safetensors/' $ini
+}
+network "arch = cnn" "channels = 8" "depth = 3"
+
+# one layer otherwise
+proof bits4 -o "qconfig conv2.weight.bits=4"
+expect 0 inspect bits4/model-int8.safetensors
+proof bits2 -o "qconfig.weight.bits=2" -o qconfig.activation.bits=3
+proof mixed -o "qconfig conv2.quantize=no"
+expect 0 inspect mixed/model-int8.safetensors --json
+grep -q '"name":"conv2".*"int8":false' out || failed "conv2 is not float"
+grep -q '"name":"conv3".*"int8":true' out || failed "conv3 is not int8"
+proof first -o "qconfig conv1.quantize=no"
+proof last -o "qconfig fc.quantize=no"
+proof none -o "qconfig conv*.quantize=no" -o "qconfig fc.quantize=no"
+expect 1 qat $ini -o "qconfig conv2.quantize=no" -o qat.strict=yes
+says "'conv2'"
+says "left in float by its qconfig"
+
+# the network as a whole
+proof logits -o qat.quantize_logits=yes
+proof strict -o qat.strict=yes
+proof bits8 -o qconfig.activation.bits=8
+proof bits7 -o qconfig.activation.bits=7
+proof tensor -o qconfig.weight.per_channel=no -o qconfig.activation.observer=minmax \
+  -o qconfig.weight.observer=minmax
+proof histogram -o qconfig.activation.observer=histogram -o qat.freeze_observers_after=5 \
+  -o qat.freeze_bn_after=5
+proof lsqw -o qconfig.weight.fakequant=lsq
+proof lsqa -o qconfig.activation.fakequant=lsq
+proof lsq -o qconfig.weight.fakequant=lsq -o qconfig.activation.fakequant=lsq \
+  -o qconfig.weight.bits=4
+QATKIT_CPU=avx2
+export QATKIT_CPU
+proof avx2 -o qconfig.activation.bits=8
+unset QATKIT_CPU
+
+# PTQ models compute the same on both backends
+expect 0 ptq -q $ini --output ptq
+expect 0 eval -q ptq/model-ptq.safetensors --json --backend reference
+sed 's/"pictures_per_second.*//' out > x
+expect 0 eval -q ptq/model-ptq.safetensors --json --backend fbgemm
+sed 's/"pictures_per_second.*//' out | cmp x - || failed "PTQ differs between backends"
+
+# networks with residual sums, pools, depthwise convolutions, ReLU6
+sed -i 's/^val_count.*/val_count = 20/; s/^train_count.*/train_count = 64/' tiny.ini
+network "arch = resnet18" "channels = 4"
+proof resnet
+expect 0 inspect resnet/model-int8.safetensors
+prints " add "
+proof resnet_lsq -o qconfig.activation.fakequant=lsq
+proof resnet_mixed -o "qconfig *add.quantize=no" -o qat.quantize_logits=yes \
+  -o "qconfig *conv2.weight.bits=5"
+network "arch = resnet18" "channels = 4" "input = large"
+proof pool
+expect 0 inspect pool/model-int8.safetensors
+prints " maxpool2d "
+network "arch = mobilenet_v2" "width = 0.1"
+proof mobilenet
+proof mobilenet_mixed -o "qconfig features.3.*:quantize=no"
+expect 0 inspect mobilenet_mixed/model-int8.safetensors --json
+grep -q '"name":"features.3.*"int8":false' out || failed "features.3 is not float"
+exit 0
