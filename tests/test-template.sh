@@ -10,7 +10,7 @@ requires make "${CC%% *}"
 new_plugin () { sh "$srcdir/build-aux/new-plugin" "$@" > out 2> err; }
 # build FOLDER: its Makefile, with the flags of this build tree
 build () {
-  make -s -C "$1" CC="$CC" CFLAGS="-O2 -Wall -Wextra -Werror" \
+  env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$1" CC="$CC" CFLAGS="-O2 -Wall -Wextra -Werror" \
     QATKIT="-I$srcdir/core/include -L$builddir/.libs -lqatkit" \
     > out 2> err || failed "$1 cannot be built"
   [ ! -s err ] || failed "building $1 says something"
