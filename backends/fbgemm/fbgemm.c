@@ -86,6 +86,7 @@ fbgemm_release (void *self, void *kernel)
   qk_free (k->dw);
   qk_free (k->dw_arrays);
   qk_free (k->pad);
+  qk_free (k->point);
   qk_free (k);
 }
 
@@ -99,6 +100,22 @@ is_depthwise (const struct fbgemm_kernel *k)
   return op->kind == QK_OP_CONV2D && op->groups == k->g.c
          && k->g.k == k->g.c && k->g.c > 1
          && fbgemm_fits_int32 (op, (int64_t) op->kernel_h * op->kernel_w);
+}
+
+static void
+run_pointwise (const struct fbgemm_kernel *k, int64_t n,
+               const void *const *in, void *out, void *scratch)
+{
+  (void) scratch;
+  pointwise_run (k->point, n, in, out);
+}
+
+static int
+prepare_pointwise (struct fbgemm_kernel *k, const struct qk_shape *in)
+{
+  k->run = run_pointwise;
+  return pointwise_new (&k->kernels.point, k->threads, &k->op, &k->g, in,
+                        &k->point);
 }
 
 static int
@@ -119,15 +136,13 @@ fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   k->g = g;
   k->threads = f->threads;
   k->kernels = f->kernels;
-  for (int i = 0; i < op->n_in; i++)
-    k->channels[i] = in[i].dims[in[i].ndim - 1];
   *scratch = 0;
   if (is_depthwise (k))
     r = fbgemm_prepare_depthwise (k, scratch);
   else if (op->kind == QK_OP_CONV2D || op->kind == QK_OP_LINEAR)
     r = fbgemm_prepare_weighted (k, scratch);
   else
-    r = fbgemm_prepare_pointwise (k);
+    r = prepare_pointwise (k, in);
   if (r < 0) {
     fbgemm_release (self, k);
     return r;

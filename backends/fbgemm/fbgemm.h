@@ -25,7 +25,6 @@ struct fbgemm_product {
 struct fbgemm_kernel {
   struct qk_op op; /* its arrays are the model's */
   struct int8op_geometry g;
-  int64_t channels[QK_OP_MAX_INPUTS];
   int threads;
   struct qk_kernels kernels;
   void (*run) (const struct fbgemm_kernel *k, int64_t n,
@@ -46,8 +45,7 @@ struct fbgemm_kernel {
   uint8_t *pad;     /* a pixel of zero points */
 
   /* pointwise */
-  struct qk_grids grids[QK_OP_MAX_INPUTS]; /* of input i and the output */
-  bool identity[QK_OP_MAX_INPUTS]; /* concat: the two are the same */
+  struct pointwise *point;
 };
 
 /* What inputs can be, zero point (padding) included. */
@@ -83,6 +81,5 @@ bool fbgemm_fits_int32 (const struct qk_op *op, int64_t k);
 /* Choose and pack; set k->run.  Negative errno. */
 int fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch);
 int fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch);
-int fbgemm_prepare_pointwise (struct fbgemm_kernel *k);
 
 #endif /* FBGEMM_H */

@@ -4,12 +4,8 @@
 
 #include "kernels.h"
 
-#define POINTWISE(k, isa)                                                     \
-  ((k)->add = qk_add_u8__##isa, (k)->regrid = qk_regrid_u8__##isa,            \
-   (k)->quantize = qk_quantize_f32__##isa,                                    \
-   (k)->dequantize = qk_dequantize_u8__##isa,                                 \
-   (k)->clamp = qk_clamp_u8__##isa, (k)->maxpool = qk_maxpool_u8__##isa,      \
-   (k)->avgpool = qk_avgpool_u8__##isa)
+/* The table of ISA's kernels without weights. */
+#define POINTWISE(isa) ((struct pointwise_kernels) POINTWISE_KERNELS (isa))
 
 void
 qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
@@ -20,7 +16,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->saturates = false;
   k->gemm = qk_gemm_u8s8_1x16__c;
   k->dwconv = qk_dwconv_u8s8__c;
-  POINTWISE (k, c);
+  k->point = pointwise_portable;
 
 #if defined(__x86_64__) || defined(__i386__)
   if (level < QK_CPU_AVX2)
@@ -30,7 +26,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->saturates = true;
   k->gemm = qk_gemm_u8s8_6x16__avx2;
   k->dwconv = qk_dwconv_u8s8__avx2;
-  POINTWISE (k, avx2);
+  k->point = POINTWISE (avx2);
 
   if (level < QK_CPU_AVXVNNI)
     return;
@@ -45,7 +41,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->max_vectors = 4;
   k->gemm = qk_gemm_u8s8_6x64__avx512;
   k->dwconv = qk_dwconv_u8s8__avx512;
-  POINTWISE (k, avx512);
+  k->point = POINTWISE (avx512);
 
   if (level < QK_CPU_AVX512VNNI)
     return;

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "cpu.h"
+#include "pointwise/pointwise.h"
 
 /* How accumulators become output. */
 struct qk_output {
@@ -82,58 +83,6 @@ struct qk_dwconv_row {
              uint8_t *out)
 typedef QK_DWCONV_U8S8 (qk_dwconv_u8s8_fn);
 
-/* ---- pointwise --------------------------------------------------------- */
-
-/* Grids as floats and integers, ready to use. */
-struct qk_grids {
-  int32_t za, zb;    /* zero points of the inputs */
-  float sa, sb;      /* their scales */
-  float inv;         /* 1 / scale of the output */
-  int32_t zp, lo, hi; /* of the output */
-};
-
-/* numeric.h: qk_add_quantized */
-#define QK_ADD_U8(name)                                                       \
-  void name (const uint8_t *a, const uint8_t *b, int64_t n,                   \
-             const struct qk_grids *g, uint8_t *out)
-/* numeric.h: qk_regrid */
-#define QK_REGRID_U8(name)                                                    \
-  void name (const uint8_t *a, int64_t n, const struct qk_grids *g,           \
-             uint8_t *out)
-/* numeric.h: qk_quantize */
-#define QK_QUANTIZE_F32(name)                                                 \
-  void name (const float *a, int64_t n, const struct qk_grids *g,             \
-             uint8_t *out)
-/* numeric.h: qk_dequantize */
-#define QK_DEQUANTIZE_U8(name)                                                \
-  void name (const uint8_t *a, int64_t n, const struct qk_grids *g,           \
-             float *out)
-#define QK_CLAMP_U8(name)                                                     \
-  void name (const uint8_t *a, int64_t n, int lo, int hi, uint8_t *out)
-typedef QK_ADD_U8 (qk_add_u8_fn);
-typedef QK_REGRID_U8 (qk_regrid_u8_fn);
-typedef QK_QUANTIZE_F32 (qk_quantize_f32_fn);
-typedef QK_DEQUANTIZE_U8 (qk_dequantize_u8_fn);
-typedef QK_CLAMP_U8 (qk_clamp_u8_fn);
-
-/* The part of a pooling window inside the picture. */
-struct qk_window {
-  const uint8_t *x; /* its first element, channel 0 */
-  int rows, cols;
-  int64_t row_pitch, col_pitch; /* bytes */
-  int32_t count;                /* what an average divides by */
-};
-
-#define QK_MAXPOOL_U8(name)                                                   \
-  void name (const struct qk_window *w, int64_t channels, int lo, int hi,     \
-             uint8_t *out)
-/* numeric.h: qk_mean_quantized */
-#define QK_AVGPOOL_U8(name)                                                   \
-  void name (const struct qk_window *w, int64_t channels, int32_t zp, int lo, \
-             int hi, uint8_t *out)
-typedef QK_MAXPOOL_U8 (qk_maxpool_u8_fn);
-typedef QK_AVGPOOL_U8 (qk_avgpool_u8_fn);
-
 /* ---- dispatch ---------------------------------------------------------- */
 
 struct qk_kernels {
@@ -143,26 +92,11 @@ struct qk_kernels {
   bool saturates;  /* pairs must be certified when packing */
   qk_gemm_u8s8_fn *gemm;
   qk_dwconv_u8s8_fn *dwconv;
-  qk_add_u8_fn *add;
-  qk_regrid_u8_fn *regrid;
-  qk_quantize_f32_fn *quantize;
-  qk_dequantize_u8_fn *dequantize;
-  qk_clamp_u8_fn *clamp;
-  qk_maxpool_u8_fn *maxpool;
-  qk_avgpool_u8_fn *avgpool;
+  struct pointwise_kernels point;
 };
 
 /* The best kernels for a CPU of LEVEL. */
 void qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level);
-
-#define QK_POINTWISE_KERNELS(isa)                                             \
-  QK_ADD_U8 (qk_add_u8__##isa);                                               \
-  QK_REGRID_U8 (qk_regrid_u8__##isa);                                         \
-  QK_QUANTIZE_F32 (qk_quantize_f32__##isa);                                   \
-  QK_DEQUANTIZE_U8 (qk_dequantize_u8__##isa);                                 \
-  QK_CLAMP_U8 (qk_clamp_u8__##isa);                                           \
-  QK_MAXPOOL_U8 (qk_maxpool_u8__##isa);                                       \
-  QK_AVGPOOL_U8 (qk_avgpool_u8__##isa)
 
 QK_GEMM_U8S8 (qk_gemm_u8s8_1x16__c);
 QK_GEMM_U8S8 (qk_gemm_u8s8_6x16__avx2);
@@ -174,8 +108,7 @@ QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx2);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avxvnni);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx512);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx512vnni);
-QK_POINTWISE_KERNELS (c);
-QK_POINTWISE_KERNELS (avx2);
-QK_POINTWISE_KERNELS (avx512);
+POINTWISE_DECLARE (avx2);
+POINTWISE_DECLARE (avx512);
 
 #endif /* FBGEMM_KERNELS_H */

@@ -150,7 +150,7 @@ multiply_wide (const struct fbgemm_kernel *k, const uint8_t *a, int64_t lda,
 
   k->kernels.gemm (a, lda, w->rows, p->steps, b, &o, tile);
   for (int64_t i = 0; i < w->rows; i++)
-    k->kernels.quantize (tile + i * pitch, b->n, &g, y + i * k->g.k);
+    k->kernels.point.quantize (tile + i * pitch, b->n, &g, y + i * k->g.k);
 }
 
 static void

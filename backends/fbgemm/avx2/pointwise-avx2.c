@@ -5,4 +5,4 @@
 #include "../tmpl/vec256.h"
 
 #define ISA avx2
-#include "../tmpl/pointwise.h"
+#include "pointwise/template.h"

@@ -5,4 +5,4 @@
 #include "../tmpl/vec512.h"
 
 #define ISA avx512
-#include "../tmpl/pointwise.h"
+#include "pointwise/template.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* pointwise-c.c: operations without weights in portable C. */
+/* portable.c: the kernels without weights in portable C. */
 #include "config.h"
 
-#include "../kernels.h"
+#include "pointwise.h"
 
 #include <qatkit/numeric.h>
 
@@ -75,3 +75,5 @@ QK_AVGPOOL_U8 (qk_avgpool_u8__c)
     out[c] = (uint8_t) qk_mean_quantized (sum, w->count, zp, lo, hi);
   }
 }
+
+const struct pointwise_kernels pointwise_portable = POINTWISE_KERNELS (c);

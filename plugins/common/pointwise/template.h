@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* pointwise.h: template of the kernels without weights: include a vector
- * header, define ISA, then include this. */
-#include "../kernels.h"
+/* template.h: template of the kernels without weights: include a vector
+ * header, define ISA, then include this.  backends/fbgemm/tmpl/vec256.h says
+ * what the vectors must offer. */
+#include "pointwise.h"
 
 #define JOIN_(a, b) a##__##b
 #define JOIN(a, b) JOIN_ (a, b)

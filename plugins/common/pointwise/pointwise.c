@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* pointwise.c: the fbgemm backend's operations without weights. */
+/* pointwise.c: operations without weights: chunks for threads, windows. */
 #include "config.h"
 
-#include "fbgemm.h"
+#include "pointwise.h"
 
 #include <string.h>
 
@@ -11,12 +11,12 @@
 #define CHUNK 16384 /* elements a thread takes at once */
 
 /* Elementwise operations run a chunk of elements [FIRST, FIRST + COUNT). */
-typedef void (*chunk_fn) (const struct fbgemm_kernel *k,
+typedef void (*chunk_fn) (const struct pointwise *k,
                           const void *const *in, void *out, int64_t first,
                           int64_t count);
 
 static void
-run_chunks (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+run_chunks (const struct pointwise *k, int64_t n, const void *const *in,
             void *out, chunk_fn fn)
 {
   const int64_t count = n * k->g.k;
@@ -32,7 +32,7 @@ run_chunks (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
 }
 
 static void
-add_chunk (const struct fbgemm_kernel *k, const void *const *in, void *out,
+add_chunk (const struct pointwise *k, const void *const *in, void *out,
            int64_t first, int64_t count)
 {
   k->kernels.add ((const uint8_t *) in[0] + first,
@@ -41,15 +41,14 @@ add_chunk (const struct fbgemm_kernel *k, const void *const *in, void *out,
 }
 
 static void
-run_add (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
-         void *out, void *scratch)
+run_add (const struct pointwise *k, int64_t n, const void *const *in,
+         void *out)
 {
-  (void) scratch;
   run_chunks (k, n, in, out, add_chunk);
 }
 
 static void
-clamp_chunk (const struct fbgemm_kernel *k, const void *const *in, void *out,
+clamp_chunk (const struct pointwise *k, const void *const *in, void *out,
              int64_t first, int64_t count)
 {
   k->kernels.clamp ((const uint8_t *) in[0] + first, count, k->op.lo,
@@ -57,15 +56,14 @@ clamp_chunk (const struct fbgemm_kernel *k, const void *const *in, void *out,
 }
 
 static void
-run_clamp (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
-           void *out, void *scratch)
+run_clamp (const struct pointwise *k, int64_t n, const void *const *in,
+           void *out)
 {
-  (void) scratch;
   run_chunks (k, n, in, out, clamp_chunk);
 }
 
 static void
-quantize_chunk (const struct fbgemm_kernel *k, const void *const *in,
+quantize_chunk (const struct pointwise *k, const void *const *in,
                 void *out, int64_t first, int64_t count)
 {
   k->kernels.quantize ((const float *) in[0] + first, count, &k->grids[0],
@@ -73,15 +71,14 @@ quantize_chunk (const struct fbgemm_kernel *k, const void *const *in,
 }
 
 static void
-run_quantize (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
-              void *out, void *scratch)
+run_quantize (const struct pointwise *k, int64_t n, const void *const *in,
+              void *out)
 {
-  (void) scratch;
   run_chunks (k, n, in, out, quantize_chunk);
 }
 
 static void
-dequantize_chunk (const struct fbgemm_kernel *k, const void *const *in,
+dequantize_chunk (const struct pointwise *k, const void *const *in,
                   void *out, int64_t first, int64_t count)
 {
   k->kernels.dequantize ((const uint8_t *) in[0] + first, count,
@@ -89,15 +86,14 @@ dequantize_chunk (const struct fbgemm_kernel *k, const void *const *in,
 }
 
 static void
-run_dequantize (const struct fbgemm_kernel *k, int64_t n,
-                const void *const *in, void *out, void *scratch)
+run_dequantize (const struct pointwise *k, int64_t n,
+                const void *const *in, void *out)
 {
-  (void) scratch;
   run_chunks (k, n, in, out, dequantize_chunk);
 }
 
 static void
-requantize_chunk (const struct fbgemm_kernel *k, const void *const *in,
+requantize_chunk (const struct pointwise *k, const void *const *in,
                   void *out, int64_t first, int64_t count)
 {
   k->kernels.regrid ((const uint8_t *) in[0] + first, count, &k->grids[0],
@@ -105,15 +101,14 @@ requantize_chunk (const struct fbgemm_kernel *k, const void *const *in,
 }
 
 static void
-run_requantize (const struct fbgemm_kernel *k, int64_t n,
-                const void *const *in, void *out, void *scratch)
+run_requantize (const struct pointwise *k, int64_t n,
+                const void *const *in, void *out)
 {
-  (void) scratch;
   run_chunks (k, n, in, out, requantize_chunk);
 }
 
 static void
-reshape_chunk (const struct fbgemm_kernel *k, const void *const *in,
+reshape_chunk (const struct pointwise *k, const void *const *in,
                void *out, int64_t first, int64_t count)
 {
   (void) k;
@@ -122,23 +117,21 @@ reshape_chunk (const struct fbgemm_kernel *k, const void *const *in,
 }
 
 static void
-run_reshape (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
-             void *out, void *scratch)
+run_reshape (const struct pointwise *k, int64_t n, const void *const *in,
+             void *out)
 {
-  (void) scratch;
   if (in[0] != out)
     run_chunks (k, n, in, out, reshape_chunk);
 }
 
 /* Inputs whose grid is the output's are copied. */
 static void
-run_concat (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
-            void *out, void *scratch)
+run_concat (const struct pointwise *k, int64_t n, const void *const *in,
+            void *out)
 {
   int64_t width = 0, rows;
   int threads;
 
-  (void) scratch;
   for (int i = 0; i < k->op.n_in; i++)
     width += k->channels[i];
   rows = n * k->g.k / width;
@@ -174,7 +167,7 @@ padded_taps (int64_t start, int kernel, int dilation, int before,
 }
 
 static struct qk_window
-pool_window (const struct fbgemm_kernel *k, const uint8_t *x, int64_t p,
+pool_window (const struct pointwise *k, const uint8_t *x, int64_t p,
              int64_t q)
 {
   const struct qk_op *op = &k->op;
@@ -202,8 +195,8 @@ pool_window (const struct fbgemm_kernel *k, const uint8_t *x, int64_t p,
 }
 
 static void
-run_pool (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
-          void *out, void *scratch)
+run_pool (const struct pointwise *k, int64_t n, const void *const *in,
+          void *out)
 {
   const struct qk_op *op = &k->op;
   const struct int8op_geometry *g = &k->g;
@@ -211,7 +204,6 @@ run_pool (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
   const int64_t work = pixels * g->c * op->kernel_h * op->kernel_w;
   const int threads = work < CHUNK ? 1 : k->threads;
 
-  (void) scratch;
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t i = 0; i < pixels; i++) {
     const int64_t image = i / (g->p * g->q);
@@ -252,45 +244,64 @@ is_identity (const struct qk_op *op, int i, const struct qk_grids *g)
   return true;
 }
 
-int
-fbgemm_prepare_pointwise (struct fbgemm_kernel *k)
+/* NULL for operations with weights. */
+static pointwise_fn *
+runner (enum qk_op_kind kind)
 {
-  const struct qk_op *op = &k->op;
+  switch (kind) {
+  case QK_OP_ADD:
+    return run_add;
+  case QK_OP_CONCAT:
+    return run_concat;
+  case QK_OP_MAXPOOL2D:
+  case QK_OP_AVGPOOL2D:
+    return run_pool;
+  case QK_OP_CLAMP:
+    return run_clamp;
+  case QK_OP_RESHAPE:
+    return run_reshape;
+  case QK_OP_QUANTIZE:
+    return run_quantize;
+  case QK_OP_DEQUANTIZE:
+    return run_dequantize;
+  case QK_OP_REQUANTIZE:
+    return run_requantize;
+  default:
+    return NULL;
+  }
+}
 
+int
+pointwise_new (const struct pointwise_kernels *kernels, int threads,
+               const struct qk_op *op, const struct int8op_geometry *g,
+               const struct qk_shape *in, struct pointwise **out)
+{
+  struct pointwise *k;
+
+  if (runner (op->kind) == NULL)
+    return qk_error (-ENOTSUP, "%s: operation %d has weights or is unknown",
+                     op->name, (int) op->kind);
+  k = qk_alloc (sizeof *k);
+  if (k == NULL)
+    return qk_error (-ENOMEM, "%s: out of memory", op->name);
+  k->op = *op;
+  k->g = *g;
+  k->threads = threads;
+  k->kernels = *kernels;
+  k->run = runner (op->kind);
   for (int i = 0; i < op->n_in; i++) {
+    k->channels[i] = in[i].dims[in[i].ndim - 1];
     k->grids[i] = grids_of (op, i);
     if (op->kind == QK_OP_CONCAT)
       k->identity[i] = is_identity (op, i, &k->grids[i]);
   }
-  switch (op->kind) {
-  case QK_OP_ADD:
-    k->run = run_add;
-    break;
-  case QK_OP_CONCAT:
-    k->run = run_concat;
-    break;
-  case QK_OP_MAXPOOL2D:
-  case QK_OP_AVGPOOL2D:
-    k->run = run_pool;
-    break;
-  case QK_OP_CLAMP:
-    k->run = run_clamp;
-    break;
-  case QK_OP_RESHAPE:
-    k->run = run_reshape;
-    break;
-  case QK_OP_QUANTIZE:
-    k->run = run_quantize;
-    break;
-  case QK_OP_DEQUANTIZE:
-    k->run = run_dequantize;
-    break;
-  case QK_OP_REQUANTIZE:
-    k->run = run_requantize;
-    break;
-  default:
-    return qk_error (-ENOTSUP, "fbgemm: cannot run operation %d",
-                     (int) op->kind);
-  }
+  *out = k;
   return 0;
+}
+
+void
+pointwise_run (const struct pointwise *k, int64_t n, const void *const *in,
+               void *out)
+{
+  k->run (k, n, in, out);
 }

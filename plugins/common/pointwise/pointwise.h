@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* pointwise.h: operations without weights, shared by backends: what each CPU
+ * level brings are the kernels; threads, windows and grids are the same.
+ *
+ * A level's kernels are named qk_FAMILY_TYPES__ISA and come from template.h,
+ * written in the vectors of the backend.  Kernels check nothing, touch only
+ * the elements they are told of, and keep to numeric.h's formulas. */
+#ifndef POINTWISE_H
+#define POINTWISE_H
+
+#include "int8op/int8op.h"
+
+/* ---- kernels ----------------------------------------------------------- */
+
+/* Grids as floats and integers, ready to use. */
+struct qk_grids {
+  int32_t za, zb;    /* zero points of the inputs */
+  float sa, sb;      /* their scales */
+  float inv;         /* 1 / scale of the output */
+  int32_t zp, lo, hi; /* of the output */
+};
+
+/* numeric.h: qk_add_quantized */
+#define QK_ADD_U8(name)                                                       \
+  void name (const uint8_t *a, const uint8_t *b, int64_t n,                   \
+             const struct qk_grids *g, uint8_t *out)
+/* numeric.h: qk_regrid */
+#define QK_REGRID_U8(name)                                                    \
+  void name (const uint8_t *a, int64_t n, const struct qk_grids *g,           \
+             uint8_t *out)
+/* numeric.h: qk_quantize */
+#define QK_QUANTIZE_F32(name)                                                 \
+  void name (const float *a, int64_t n, const struct qk_grids *g,             \
+             uint8_t *out)
+/* numeric.h: qk_dequantize */
+#define QK_DEQUANTIZE_U8(name)                                                \
+  void name (const uint8_t *a, int64_t n, const struct qk_grids *g,           \
+             float *out)
+#define QK_CLAMP_U8(name)                                                     \
+  void name (const uint8_t *a, int64_t n, int lo, int hi, uint8_t *out)
+typedef QK_ADD_U8 (qk_add_u8_fn);
+typedef QK_REGRID_U8 (qk_regrid_u8_fn);
+typedef QK_QUANTIZE_F32 (qk_quantize_f32_fn);
+typedef QK_DEQUANTIZE_U8 (qk_dequantize_u8_fn);
+typedef QK_CLAMP_U8 (qk_clamp_u8_fn);
+
+/* The part of a pooling window inside the picture. */
+struct qk_window {
+  const uint8_t *x; /* its first element, channel 0 */
+  int rows, cols;
+  int64_t row_pitch, col_pitch; /* bytes */
+  int32_t count;                /* what an average divides by */
+};
+
+#define QK_MAXPOOL_U8(name)                                                   \
+  void name (const struct qk_window *w, int64_t channels, int lo, int hi,     \
+             uint8_t *out)
+/* numeric.h: qk_mean_quantized */
+#define QK_AVGPOOL_U8(name)                                                   \
+  void name (const struct qk_window *w, int64_t channels, int32_t zp, int lo, \
+             int hi, uint8_t *out)
+typedef QK_MAXPOOL_U8 (qk_maxpool_u8_fn);
+typedef QK_AVGPOOL_U8 (qk_avgpool_u8_fn);
+
+struct pointwise_kernels {
+  qk_add_u8_fn *add;
+  qk_regrid_u8_fn *regrid;
+  qk_quantize_f32_fn *quantize;
+  qk_dequantize_u8_fn *dequantize;
+  qk_clamp_u8_fn *clamp;
+  qk_maxpool_u8_fn *maxpool;
+  qk_avgpool_u8_fn *avgpool;
+};
+
+/* Declarations and a table of the kernels of a level. */
+#define POINTWISE_DECLARE(isa)                                             \
+  QK_ADD_U8 (qk_add_u8__##isa);                                               \
+  QK_REGRID_U8 (qk_regrid_u8__##isa);                                         \
+  QK_QUANTIZE_F32 (qk_quantize_f32__##isa);                                   \
+  QK_DEQUANTIZE_U8 (qk_dequantize_u8__##isa);                                 \
+  QK_CLAMP_U8 (qk_clamp_u8__##isa);                                           \
+  QK_MAXPOOL_U8 (qk_maxpool_u8__##isa);                                       \
+  QK_AVGPOOL_U8 (qk_avgpool_u8__##isa)
+#define POINTWISE_KERNELS(isa)                                                \
+  {                                                                           \
+    qk_add_u8__##isa, qk_regrid_u8__##isa, qk_quantize_f32__##isa,            \
+      qk_dequantize_u8__##isa, qk_clamp_u8__##isa, qk_maxpool_u8__##isa,      \
+      qk_avgpool_u8__##isa                                                    \
+  }
+
+POINTWISE_DECLARE (c);
+extern const struct pointwise_kernels pointwise_portable;
+
+/* ---- operations -------------------------------------------------------- */
+
+struct pointwise;
+typedef void (pointwise_fn) (const struct pointwise *k, int64_t n,
+                             const void *const *in, void *out);
+
+/* One prepared operation; its arrays are the model's. */
+struct pointwise {
+  struct qk_op op;
+  struct int8op_geometry g;
+  int64_t channels[QK_OP_MAX_INPUTS]; /* last axis of every input */
+  int threads;
+  struct pointwise_kernels kernels;
+  struct qk_grids grids[QK_OP_MAX_INPUTS]; /* of input i and the output */
+  bool identity[QK_OP_MAX_INPUTS]; /* concat: the two are the same */
+  pointwise_fn *run;
+};
+
+/* Prepare OP, checked by int8op_check with geometry G, for input shapes IN
+ * and up to THREADS threads.  *OUT belongs to the caller: qk_free.  -ENOTSUP
+ * for an operation with weights, -ENOMEM. */
+int pointwise_new (const struct pointwise_kernels *kernels, int threads,
+                   const struct qk_op *op, const struct int8op_geometry *g,
+                   const struct qk_shape *in, struct pointwise **out);
+
+/* Run N pictures. */
+void pointwise_run (const struct pointwise *k, int64_t n,
+                    const void *const *in, void *out);
+
+#endif /* POINTWISE_H */
