@@ -2,10 +2,13 @@
 /* certify.c: the proof that sums of products in int16 are exact, and the
  * rearrangement of weights that makes it true.
  *
- * A lane is one channel's half step: two weights.  Its sum over a run of
- * consecutive steps (a chain) is bounded by the weights and the inputs'
- * range.  Longer chains are faster; where a lane's bound breaks, some of its
- * pairs move to extra steps. */
+ * A lane is one channel's half step: two weights.  Inputs are at least 0, so
+ * its sum over a run of consecutive steps (a chain), and over any part of
+ * it, lies between the largest input times the sum of the negative weights
+ * and times that of the positive ones.  Longer chains are faster; where such
+ * a sum is too large, what is too much of the largest weights moves to extra
+ * steps.  In those every channel picks its own inputs among sixteen, so that
+ * one extra step serves many of them. */
 #include "config.h"
 
 #include "fbgemm.h"
@@ -15,8 +18,9 @@
 
 #define LONGEST 16 /* chain */
 #define MOST_LANES 128 /* of 64 channels */
+#define WINDOW QK_GEMM_WINDOW
 
-static const int chains[] = { 1, 2, 3, 4, 5, 6, 8, 12, LONGEST };
+static const int chains[] = { 1, 2, 3, 4, 6, 8, LONGEST };
 
 #define CHAINS ((int) (sizeof chains / sizeof chains[0]))
 
@@ -44,17 +48,11 @@ pair_low (struct fbgemm_range r, const int8_t *w)
   return w[0] * (w[0] > 0 ? r.lo : r.hi) + w[1] * (w[1] > 0 ? r.lo : r.hi);
 }
 
-static inline bool
-leaves_int16 (int top, int low)
-{
-  return top > INT16_MAX || low < INT16_MIN;
-}
-
 /* Halves of at most 64 give 2 * 64 * 255 < 2^15. */
 bool
 fbgemm_halve_pair (struct fbgemm_range r, int8_t *w, int8_t *rest)
 {
-  if (!leaves_int16 (pair_top (r, w), pair_low (r, w)))
+  if (pair_top (r, w) <= INT16_MAX && pair_low (r, w) >= INT16_MIN)
     return false;
   for (int i = 0; i < 2; i++) {
     rest[i] = (int8_t) (w[i] - w[i] / 2);
@@ -63,210 +61,245 @@ fbgemm_halve_pair (struct fbgemm_range r, int8_t *w, int8_t *rest)
   return true;
 }
 
-/* Bounds of the lanes over a run.  Each pair counts as at least 0 upwards
- * and at most 0 downwards, so that they hold for every part of the run. */
-struct bounds {
-  int top[MOST_LANES], low[MOST_LANES];
+/* ---- sums of the lanes --------------------------------------------------- */
+
+/* What the weights of a sign may add up to in a lane; 128 for 8 bits, a
+ * weight by itself always may. */
+static int
+budget (struct fbgemm_range r)
+{
+  return r.hi > 0 ? INT16_MAX / r.hi : INT16_MAX;
+}
+
+/* Sums of the positive weights of a lane and of the negative ones. */
+struct sums {
+  int16_t pos[MOST_LANES], neg[MOST_LANES];
 };
 
 static void
-add_bounds (struct fbgemm_range r, const int8_t *w, int lanes,
-            struct bounds *b)
+add_sums (struct sums *s, const int8_t *restrict w, int lanes)
 {
   for (int l = 0; l < lanes; l++) {
-    const int top = pair_top (r, w + 2 * l), low = pair_low (r, w + 2 * l);
+    const int a = w[2 * l], b = w[2 * l + 1];
+    const int pos = (a > 0 ? a : 0) + (b > 0 ? b : 0);
 
-    b->top[l] += top > 0 ? top : 0;
-    b->low[l] += low < 0 ? low : 0;
+    s->pos[l] = (int16_t) (s->pos[l] + pos);
+    s->neg[l] = (int16_t) (s->neg[l] + pos - a - b);
   }
 }
 
 static int
-count_broken (const struct bounds *b, int lanes)
+most_over (const struct sums *s, int lanes, int limit)
 {
-  int count = 0;
+  int most = 0;
 
-  for (int l = 0; l < lanes; l++)
-    count += leaves_int16 (b->top[l], b->low[l]);
-  return count;
+  for (int l = 0; l < lanes; l++) {
+    most = s->pos[l] > most ? s->pos[l] : most;
+    most = s->neg[l] > most ? s->neg[l] : most;
+  }
+  return most - limit;
 }
 
-/* About how many steps must leave a run of LENGTH steps: the share by which
- * the worst lane is too large, or one for every broken lane. */
+/* Input of the first of sixteen that an extra step for input K looks at; no
+ * more than the row has, if it has as many. */
 static int64_t
-steps_too_many (const struct bounds *b, int lanes, int64_t length)
+window_of (int64_t k, int64_t steps)
 {
-  const int64_t broken = count_broken (b, lanes);
-  int64_t worst = 0, share;
+  const int64_t last = 4 * steps - WINDOW, at = k / WINDOW * WINDOW;
 
-  if (broken == 0)
-    return 0;
-  for (int l = 0; l < lanes; l++) {
-    const int high = b->top[l] - INT16_MAX, low = INT16_MIN - b->low[l];
+  return at < last || last < 0 ? at : last;
+}
 
-    worst = high > worst ? high : worst;
-    worst = low > worst ? low : worst;
-  }
-  share = (length * worst + INT16_MAX + worst - 1) / (INT16_MAX + worst);
-  return share > broken ? share : broken < length ? broken : length;
+/* About how many weights a sum of OVER too much costs. */
+static inline int
+guess_moved (int over)
+{
+  return over > 0 ? 1 + over / 64 : 0;
 }
 
 /* About how many extra steps chains of CHAIN steps need. */
 static int64_t
-guess_extras (struct fbgemm_range r, const int8_t *weight, int64_t steps,
-              int lanes, int chain)
+guess_extras (const int8_t *weight, int64_t steps, int lanes, int chain,
+              int limit)
 {
+  const int64_t runs = WINDOW / 4 > chain ? WINDOW / 4 / chain : 1;
   int64_t count = 0;
 
-  for (int64_t s = 0; s < steps; s += chain) {
-    const int64_t end = s + chain < steps ? s + chain : steps;
-    struct bounds b = { { 0 }, { 0 } };
+  for (int64_t s = 0; s < steps; s += runs * chain) {
+    int moved[MOST_LANES / 2] = { 0 }, most = 0;
 
-    for (int64_t t = s; t < end; t++)
-      add_bounds (r, weight + t * lanes * 2, lanes, &b);
-    count += steps_too_many (&b, lanes, end - s);
+    for (int64_t t = s; t < s + runs * chain && t < steps; t += chain) {
+      struct sums sum = { { 0 }, { 0 } };
+
+      for (int64_t i = t; i < t + chain && i < steps; i++)
+        add_sums (&sum, weight + i * lanes * 2, lanes);
+      if (most_over (&sum, lanes, limit) <= 0)
+        continue;
+      for (int l = 0; l < lanes; l++)
+        moved[l / 2] += guess_moved (sum.pos[l] - limit)
+                        + guess_moved (sum.neg[l] - limit);
+    }
+    for (int n = 0; n < lanes / 2; n++)
+      most = moved[n] > most ? moved[n] : most;
+    count += (most + 3) / 4;
   }
   return count;
 }
 
-/* The chain with the least work: one multiplication a step, one a run, and
- * an extra step costs about as much as four. */
+/* The chain with the least work: a multiplication for each step, one and the
+ * way to int32 for each run, and nearly three for an extra step. */
 static int
-choose_chain (struct fbgemm_range r, const int8_t *weight, int64_t steps,
-              int lanes)
+choose_chain (const int8_t *weight, int64_t steps, int lanes, int limit)
 {
   int64_t best_cost = INT64_MAX;
   int best = 1;
 
   for (int i = 0; i < CHAINS; i++) {
     const int c = chains[i];
-    const int64_t extras = guess_extras (r, weight, steps, lanes, c);
-    const int64_t cost = steps + (steps + c - 1) / c + 4 * extras;
+    const int64_t extras = guess_extras (weight, steps, lanes, c, limit);
+    const int64_t cost = 10 * steps + 15 * ((steps + c - 1) / c)
+                         + 28 * extras;
 
-    if (c > 1 && extras > steps / 8)
-      break; /* longer ones break more */
     if (cost < best_cost)
       best_cost = cost, best = c;
+    else if (cost > best_cost + best_cost / 8)
+      break; /* longer ones break more */
   }
   return best;
 }
+
+/* ---- extra steps --------------------------------------------------------- */
 
 struct extras {
   int count, room;
-  int32_t *step;
+  int first; /* of those that the current run may share */
+  int32_t *at;
   int8_t *weight;
+  uint8_t *index;
 };
 
-/* A new extra step, all zeros; NULL when out of memory. */
-static int8_t *
-add_extra (struct extras *e, int lanes, int64_t step)
+/* A new extra step of inputs from AT on, without weights. */
+static int
+add_extra (struct extras *e, int nr, int64_t at)
 {
-  const size_t bytes = (size_t) lanes * 2;
+  const size_t bytes = (size_t) nr * 4;
 
   if (e->count == e->room) {
     const int room = e->room * 2 + 16;
-    int32_t *s = realloc (e->step, (size_t) room * sizeof *s);
+    int32_t *a = realloc (e->at, (size_t) room * sizeof *a);
     int8_t *w;
+    uint8_t *x;
 
-    if (s == NULL)
-      return NULL;
-    e->step = s;
-    w = realloc (e->weight, (size_t) room * bytes);
-    if (w == NULL)
-      return NULL;
+    if (a == NULL)
+      return -ENOMEM;
+    e->at = a;
+    if ((w = realloc (e->weight, (size_t) room * bytes)) == NULL)
+      return -ENOMEM;
     e->weight = w;
+    if ((x = realloc (e->index, (size_t) room * bytes)) == NULL)
+      return -ENOMEM;
+    e->index = x;
     e->room = room;
   }
-  e->step[e->count] = (int32_t) step;
-  return memset (e->weight + (size_t) e->count++ * bytes, 0, bytes);
+  e->at[e->count] = (int32_t) at;
+  memset (e->weight + (size_t) e->count * bytes, 0, bytes);
+  memset (e->index + (size_t) e->count * bytes, 0x80, bytes);
+  e->count++;
+  return 0;
 }
 
-/* Of the steps FROM .. TO-1 not yet USED, the one whose removal mends most
- * of the lanes broken in B. */
-static int64_t
-best_step (struct fbgemm_range r, const int8_t *weight, int lanes,
-           int64_t from, int64_t to, const bool *used, const struct bounds *b)
+/* Whether weight R fits beside the one at W, whose place is free. */
+static bool
+fits_beside (int other, int r, int limit)
 {
-  int64_t best = -1;
-  int most = -1;
+  return (other > 0) != (r > 0) || abs (other) + abs (r) <= limit;
+}
 
-  for (int64_t s = from; s < to; s++) {
-    struct bounds own = { { 0 }, { 0 } };
-    int mended = 0;
+/* Give R times input K to channel N in an extra step. */
+static int
+place_extra (struct extras *e, int nr, int64_t steps, int limit, int n,
+             int64_t k, int r)
+{
+  const int64_t at = window_of (k, steps);
 
-    if (used[s - from])
-      continue;
-    add_bounds (r, weight + s * lanes * 2, lanes, &own);
-    for (int l = 0; l < lanes; l++)
-      mended += leaves_int16 (b->top[l], b->low[l])
-                && !leaves_int16 (b->top[l] - own.top[l],
-                                  b->low[l] - own.low[l]);
-    if (mended > most)
-      most = mended, best = s;
+  for (int i = e->first; i < e->count; i++) {
+    int8_t *w = e->weight + ((size_t) i * (size_t) nr + (size_t) n) * 4;
+
+    for (int j = 0; j < 4; j++)
+      if (e->at[i] == at && w[j] == 0 && fits_beside (w[j ^ 1], r, limit)) {
+        w[j] = (int8_t) r;
+        e->index[((size_t) i * (size_t) nr + (size_t) n) * 4 + (size_t) j]
+          = (uint8_t) (k - at);
+        return 0;
+      }
   }
-  return best;
+  if (add_extra (e, nr, at) < 0)
+    return -ENOMEM;
+  return place_extra (e, nr, steps, limit, n, k, r);
 }
 
-/* Move the pairs of the lanes broken in B out of step STEP.  A pair that
- * breaks by itself goes in halves; with KEEP one of them stays. */
+/* Where a lane's weight number I of a run from FROM on lies. */
 static int64_t
-move_pairs (struct fbgemm_range r, int8_t *w, int lanes, int64_t step,
-            const struct bounds *b, bool keep, struct extras *e)
+weight_at (int64_t from, int lanes, int l, int i)
 {
-  int8_t *first = add_extra (e, lanes, step), *second = NULL;
+  return ((from + i / 2) * lanes + l) * 2 + i % 2;
+}
+
+/* Move OVER of lane L's weights of sign SIGN out of the run FROM .. TO-1.
+ * The largest goes first.  Returns how many weights it touched. */
+static int64_t
+move_over (int8_t *weight, int lanes, int64_t steps, int64_t from, int64_t to,
+           int l, int sign, int over, int limit, struct extras *e)
+{
+  const int count = (int) (to - from) * 2;
   int64_t moved = 0;
 
-  if (first == NULL)
-    return -ENOMEM;
-  for (int l = 0; l < lanes; l++) {
-    int8_t half[2] = { 0, 0 };
+  for (; over > 0; moved++) {
+    int best = 0, most = 0, part;
+    int64_t k;
 
-    if (!leaves_int16 (b->top[l], b->low[l]))
-      continue;
-    moved++;
-    if (fbgemm_halve_pair (r, w + 2 * l, half) && !keep) {
-      if (second == NULL) {
-        second = add_extra (e, lanes, step);
-        if (second == NULL)
-          return -ENOMEM;
-        first = second - (size_t) lanes * 2;
-      }
-      memcpy (second + 2 * l, half, 2);
+    for (int i = 0; i < count; i++) {
+      const int w = sign * weight[weight_at (from, lanes, l, i)];
+
+      if (w > most)
+        most = w, best = i;
     }
-    if (keep) {
-      memcpy (first + 2 * l, half, 2);
-    } else {
-      memcpy (first + 2 * l, w + 2 * l, 2);
-      memset (w + 2 * l, 0, 2);
-    }
+    part = most < over ? most : over;
+    part = part > 127 ? 127 : part;
+    k = (from + best / 2) * 4 + l % 2 * 2 + best % 2;
+    if (place_extra (e, lanes / 2, steps, limit, l / 2, k, sign * part) < 0)
+      return -ENOMEM;
+    weight[weight_at (from, lanes, l, best)]
+      = (int8_t) (weight[weight_at (from, lanes, l, best)] - sign * part);
+    over -= part;
   }
   return moved;
 }
 
-/* Mend the run FROM .. TO-1.  Each turn takes a step, and a run without
- * weights breaks no bound, so it ends. */
+/* Mend the run FROM .. TO-1. */
 static int64_t
-mend_run (struct fbgemm_range r, int8_t *weight, int lanes, int64_t from,
-          int64_t to, struct extras *e)
+mend_run (int8_t *weight, int lanes, int64_t steps, int64_t from, int64_t to,
+          int limit, struct extras *e)
 {
-  bool used[LONGEST] = { false };
+  struct sums s = { { 0 }, { 0 } };
   int64_t total = 0;
 
-  for (int64_t turn = from; turn < to; turn++) {
-    struct bounds b = { { 0 }, { 0 } };
-    int64_t s, moved;
+  for (int64_t t = from; t < to; t++)
+    add_sums (&s, weight + t * lanes * 2, lanes);
+  if (most_over (&s, lanes, limit) <= 0)
+    return 0;
+  while (e->first < e->count
+         && e->at[e->first] < window_of (4 * from, steps))
+    e->first++;
+  for (int l = 0; l < lanes; l++) {
+    const int64_t pos = move_over (weight, lanes, steps, from, to, l, 1,
+                                   s.pos[l] - limit, limit, e);
+    const int64_t neg = move_over (weight, lanes, steps, from, to, l, -1,
+                                   s.neg[l] - limit, limit, e);
 
-    for (int64_t t = from; t < to; t++)
-      add_bounds (r, weight + t * lanes * 2, lanes, &b);
-    if (count_broken (&b, lanes) == 0)
-      break;
-    s = best_step (r, weight, lanes, from, to, used, &b);
-    used[s - from] = true;
-    moved = move_pairs (r, weight + s * lanes * 2, lanes, s, &b,
-                        to - from == 1, e);
-    if (moved < 0)
-      return moved;
-    total += moved;
+    if (pos < 0 || neg < 0)
+      return -ENOMEM;
+    total += pos + neg;
   }
   return total;
 }
@@ -275,19 +308,20 @@ int64_t
 fbgemm_certify (struct fbgemm_range r, struct qk_gemm_block *b,
                 int8_t *weight, int64_t steps, int nr)
 {
-  const int lanes = 2 * nr;
+  const int lanes = 2 * nr, limit = budget (r);
   struct extras e = { 0 };
   int64_t moved = 0;
 
-  b->chain = choose_chain (r, weight, steps, lanes);
+  b->chain = choose_chain (weight, steps, lanes, limit);
   for (int64_t s = 0; s < steps && moved >= 0; s += b->chain) {
     const int64_t end = s + b->chain < steps ? s + b->chain : steps;
-    const int64_t m = mend_run (r, weight, lanes, s, end, &e);
+    const int64_t m = mend_run (weight, lanes, steps, s, end, limit, &e);
 
     moved = m < 0 ? m : moved + m;
   }
   b->extras = e.count;
-  b->extra_step = e.step;
+  b->extra_at = e.at;
   b->extra = e.weight;
+  b->extra_index = e.index;
   return moved < 0 ? qk_error (-ENOMEM, "fbgemm: out of memory") : moved;
 }

@@ -32,9 +32,13 @@ struct qk_output {
  * Where the level multiplies with vpmaddubsw, which sums pairs of products in
  * int16, the kernel adds up to CHAIN steps there before it goes on in int32.
  * Packing proves that no such sum can leave int16 for the inputs' range, and
- * makes it so: weights that would break the bound are 0 in WEIGHT and come in
- * a list of extra steps instead: step e multiplies a[.][4 * extra_step[e] ..]
- * by extra[e][n][.], by itself.  All sums are exact. */
+ * makes it so: what is too much of a weight is taken from WEIGHT and comes in
+ * a list of extra steps instead.  Step e looks at the sixteen inputs from
+ * extra_at[e] on; lane n multiplies those that extra_index[e][n] names (0x80
+ * for none) by extra[e][n].  All sums are exact.  Rows of A with extra steps
+ * must be readable for sixteen bytes. */
+#define QK_GEMM_WINDOW 16
+
 struct qk_gemm_block {
   const int8_t *weight;
   const int32_t *bias;     /* NR; - z_in * sum_k w added, modulo 2^32 */
@@ -43,8 +47,9 @@ struct qk_gemm_block {
   int vectors;
   int chain;
   int extras;
-  const int32_t *extra_step;
+  const int32_t *extra_at;
   const int8_t *extra;
+  const uint8_t *extra_index;
 };
 
 /* M rows of A, LDA bytes apart, 4 * STEPS bytes each. */

@@ -155,7 +155,8 @@ fbgemm_unpack (struct fbgemm_product *p)
 {
   for (int i = 0; p->block != NULL && i < p->blocks; i++) {
     free ((void *) p->block[i].extra);
-    free ((void *) p->block[i].extra_step);
+    free ((void *) p->block[i].extra_index);
+    free ((void *) p->block[i].extra_at);
   }
   qk_free (p->block);
   qk_free (p->arrays);

@@ -238,8 +238,11 @@ plan_rows (struct fbgemm_kernel *k, int64_t row_bytes)
                == 0);
   int64_t room;
 
-  k->direct = plain && k->g.c % 4 == 0;
+  k->direct = plain && k->g.c % 4 == 0
+              && (!k->kernels.saturates || k->g.c >= QK_GEMM_WINDOW);
   k->pitch = (row_bytes + 3) / 4 * 4;
+  if (k->kernels.saturates && k->pitch < QK_GEMM_WINDOW)
+    k->pitch = QK_GEMM_WINDOW;
   if (!k->direct && k->pitch % 1024 == 0)
     k->pitch += 64; /* rows would compete for the same cache lines */
   room = (k->direct ? DIRECT_BYTES : PANEL_BYTES) / k->pitch;

@@ -29,9 +29,6 @@ QK_GEMM_U8S8 (qk_gemm_u8s8_1x16__c)
       acc[j] = (uint32_t) b->bias[j];
     for (int64_t k = 0; k < steps; k++)
       step (acc, a + 4 * k, b->weight + 4 * k * nr, nr);
-    for (int e = 0; e < b->extras; e++)
-      step (acc, a + 4 * (int64_t) b->extra_step[e], b->extra + 4 * e * nr,
-            nr);
     for (int j = 0; j < b->n; j++)
       if (o->f32)
         ((float *) (void *) y)[j]

@@ -109,14 +109,31 @@ gemm_steps (const int rows, const int vectors, vi acc[][4], const uint8_t *a,
     gemm_step (rows, vectors, acc, p, lda, w, STEP_DOT);
 }
 
+#ifdef DOT_CHAINS
 INLINE void
 gemm_extras (const int rows, const int vectors, vi acc[][4],
              const uint8_t *a, int64_t lda, const struct qk_gemm_block *b)
 {
-  for (int e = 0; e < b->extras; e++)
-    gemm_steps (rows, vectors, acc, a + 4 * (int64_t) b->extra_step[e], lda,
-                1, b->extra + (int64_t) e * vectors * BLOCK, false, 1);
+  const int8_t *w = b->extra;
+  const uint8_t *index = b->extra_index;
+
+  for (int e = 0; e < b->extras; e++) {
+    const uint8_t *p = a + b->extra_at[e];
+
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+      const vi x = v_spread16 (p + i * lda);
+
+      UNROLL
+      for (int v = 0; v < vectors; v++)
+        acc[i][v] = v_dot (acc[i][v], v_pick (x, v_load (index + v * BLOCK)),
+                           v_load (w + v * BLOCK));
+    }
+    w += vectors * BLOCK;
+    index += vectors * BLOCK;
+  }
 }
+#endif
 
 INLINE void
 gemm_store_f32 (const int rows, const int vectors, vi acc[][4],
@@ -198,8 +215,10 @@ gemm_tile (const int rows, const int vectors, const bool chained,
   }
   gemm_steps (rows, vectors, acc, a, lda, steps, b->weight, chained,
               b->chain);
+#ifdef DOT_CHAINS
   if (b->extras > 0)
     gemm_extras (rows, vectors, acc, a, lda, b);
+#endif
   if (o->f32)
     gemm_store_f32 (rows, vectors, acc, b, o, out);
   else

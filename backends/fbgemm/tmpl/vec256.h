@@ -58,6 +58,20 @@ v_spread4 (const void *p)
   return _mm256_set1_epi32 (x);
 }
 
+/* Sixteen bytes at P in both halves of a vector. */
+INLINE vi
+v_spread16 (const void *p)
+{
+  return _mm256_broadcastsi128_si256 (_mm_loadu_si128 (p));
+}
+
+/* The bytes of A that INDEX names, among sixteen; 0 for 0x80. */
+INLINE vi
+v_pick (vi a, vi index)
+{
+  return _mm256_shuffle_epi8 (a, index);
+}
+
 /* The first N bytes of a block, 0 < N <= BLOCK; the others are 0. */
 INLINE vi
 v_load_part (const void *p, int64_t n)

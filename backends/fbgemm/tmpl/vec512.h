@@ -52,6 +52,20 @@ v_spread4 (const void *p)
   return _mm512_set1_epi32 (x);
 }
 
+/* Sixteen bytes at P in every quarter of a vector. */
+INLINE vi
+v_spread16 (const void *p)
+{
+  return _mm512_broadcast_i32x4 (_mm_loadu_si128 (p));
+}
+
+/* The bytes of A that INDEX names, among sixteen; 0 for 0x80. */
+INLINE vi
+v_pick (vi a, vi index)
+{
+  return _mm512_shuffle_epi8 (a, index);
+}
+
 /* N ones, 0 <= N. */
 INLINE __mmask64
 bytes_mask (int64_t n)
