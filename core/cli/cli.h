@@ -3,6 +3,8 @@
 #ifndef QK_CLI_H
 #define QK_CLI_H
 
+#include <stdio.h>
+
 #include <qatkit/context.h>
 
 #include "job/run.h"
@@ -23,6 +25,11 @@ struct qk_cli {
   const char *output;  /* --output */
   const char *threads; /* --threads */
   long limit;          /* --batches */
+  struct {
+    bool train, layers;
+    const char *backends, *threads, *batches; /* lists */
+    const char *seconds, *runs, *size, *classes, *mode, *json;
+  } bench;
   char **override;        /* -o */
   int n_override;
   char **arg; /* what is left */
@@ -55,8 +62,9 @@ int qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
 /* The table of results on stdout, or JSON. */
 int qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run);
 
-/* TEXT as a JSON string on stdout. */
+/* TEXT as a JSON string on stdout, or into OUT. */
 void qk_cli_json_string (const char *text);
+void qk_cli_json_text (FILE *out, const char *text);
 
 int qk_cmd_run (struct qk_cli *cli);
 int qk_cmd_train (struct qk_cli *cli);
@@ -66,6 +74,7 @@ int qk_cmd_compare (struct qk_cli *cli);
 int qk_cmd_eval (struct qk_cli *cli);
 int qk_cmd_predict (struct qk_cli *cli);
 int qk_cmd_verify (struct qk_cli *cli);
+int qk_cmd_bench (struct qk_cli *cli);
 int qk_cmd_inspect (struct qk_cli *cli);
 int qk_cmd_plugins (struct qk_cli *cli);
 int qk_cmd_export (struct qk_cli *cli);

@@ -111,17 +111,23 @@ qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
 }
 
 void
-qk_cli_json_string (const char *text)
+qk_cli_json_text (FILE *out, const char *text)
 {
   const unsigned char *s = (const unsigned char *) text;
 
-  putchar ('"');
+  putc ('"', out);
   for (; *s != 0; s++)
     if (*s == '"' || *s == '\\')
-      printf ("\\%c", *s);
+      fprintf (out, "\\%c", *s);
     else if (*s < 0x20)
-      printf ("\\u%04x", *s);
+      fprintf (out, "\\u%04x", *s);
     else
-      putchar (*s);
-  putchar ('"');
+      putc (*s, out);
+  putc ('"', out);
+}
+
+void
+qk_cli_json_string (const char *text)
+{
+  qk_cli_json_text (stdout, text);
 }

@@ -13,7 +13,9 @@
 #include "cli/cli.h"
 
 /* Letters of the options: o override, r resume, O output, t threads, b
- * backend, m model, n batches, j json. */
+ * backend, m model, n batches, j json; those of bench: x train, T threads, B
+ * backend, N batch, L layers, s seconds, R runs, S size, C classes, M mode, J
+ * json. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
     "Without FILE.ini a narrow MobileNetV2 is trained on generated pictures.\n"
@@ -43,6 +45,11 @@ static const struct qk_command commands[] = {
     "model-int8.safetensors.  The network of a CHECKPOINT alone is converted\n"
     "first, or compared with --model.  Exit status 1 if any byte differs.",
     "otbmnj", qk_cmd_verify },
+  { "bench", "MODEL | FILE.ini", "speed of int8 backends, and of training",
+    "MODEL is an int8 model, or the name of a model plugin: random weights\n"
+    "then, quantized in memory.  FILE.ini describes such a network.\n"
+    "Exit status 1 if a backend cannot run here.",
+    "oTBNLsRSCJ", qk_cmd_bench },
   { "export", "FILE.ini FOLDER", "write the dataset as class folders of JPEGs",
     NULL, "ot", qk_cmd_export },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
@@ -70,6 +77,17 @@ static const struct option_row option_rows[] = {
   { 'm', "model", "FILE", "the int8 model to compare with" },
   { 'n', "batches", "N", "only so many batches" },
   { 'j', "json", NULL, "results as JSON on standard output" },
+  { 'x', "train", NULL, "time training steps instead" },
+  { 'B', "backend", "NAME[,NAME]...", "int8 backends; also float" },
+  { 'T', "threads", "N[,N]...", "threads that compute" },
+  { 'N', "batch", "N[,N]...", "pictures of a batch" },
+  { 'S', "size", "N", "random pictures of N x N pixels" },
+  { 'C', "classes", "N", "classes of those (1000)" },
+  { 'L', "layers", NULL, "node by node as well" },
+  { 'M', "mode", "float|qat", "--train: only these steps" },
+  { 's', "seconds", "N", "measure each for so long (2)" },
+  { 'R', "runs", "N", "measure each so many times instead" },
+  { 'J', "json", "FILE", "results as JSON; - = standard output" },
 };
 #define N_OPTION_ROWS (sizeof option_rows / sizeof *option_rows)
 
@@ -195,6 +213,17 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
   case 'b': cli->backend = value; break;
   case 'm': cli->model = value; break;
   case 'j': cli->json = true; break;
+  case 'x': cli->bench.train = true; break;
+  case 'L': cli->bench.layers = true; break;
+  case 'B': cli->bench.backends = value; break;
+  case 'T': cli->bench.threads = value; break;
+  case 'N': cli->bench.batches = value; break;
+  case 'S': cli->bench.size = value; break;
+  case 'C': cli->bench.classes = value; break;
+  case 'M': cli->bench.mode = value; break;
+  case 's': cli->bench.seconds = value; break;
+  case 'R': cli->bench.runs = value; break;
+  case 'J': cli->bench.json = value; break;
   case 'n':
     cli->limit = strtol (value, &end, 10);
     if (*value == 0 || *end != 0 || cli->limit < 1) {
@@ -238,17 +267,35 @@ bad_option (struct qk_cli *cli, const struct qk_command *c, const char *text,
                 qk_nearest_hint (&near, hint));
 }
 
+/* The options by name: those of command C, then the others, which are only
+ * there to be told apart from misspelled ones. */
+static size_t
+list_options (const struct qk_command *c, struct option *out)
+{
+  size_t n = 0, i, j;
+
+  for (int own = 1; own >= 0; own--)
+    for (i = 0; i < N_OPTION_ROWS; i++) {
+      const struct option_row *o = &option_rows[i];
+
+      if ((strchr (c->options, o->letter) != NULL) != (own == 1))
+        continue;
+      for (j = 0; j < n && strcmp (out[j].name, o->name) != 0; j++)
+        ;
+      if (j == n)
+        out[n++] = (struct option) { o->name, o->argument != NULL, NULL,
+                                     o->letter };
+    }
+  return n;
+}
+
 static int
 parse (struct qk_cli *cli, const struct qk_command *c, int argc, char **argv)
 {
   struct option longs[N_OPTION_ROWS + 4];
-  size_t i;
+  size_t i = list_options (c, longs);
   int letter, r;
 
-  for (i = 0; i < N_OPTION_ROWS; i++)
-    longs[i] = (struct option) { option_rows[i].name,
-                                 option_rows[i].argument != NULL, NULL,
-                                 option_rows[i].letter };
   longs[i++] = (struct option) { "quiet", 0, NULL, 'q' };
   longs[i++] = (struct option) { "verbose", 0, NULL, 'v' };
   longs[i++] = (struct option) { "help", 0, NULL, 'h' };

@@ -33,6 +33,7 @@ struct qk_exec_value {
 
 struct qk_exec_backend {
   const struct qk_backend_class *cls;
+  struct qk_backend_caps caps;
   void *self;
 };
 

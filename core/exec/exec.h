@@ -66,4 +66,14 @@ const struct qk_tensor *qk_exec_output (const struct qk_exec *ex, int node);
  * share of the multiply-accumulates. */
 int qk_exec_fallbacks (const struct qk_exec *ex, double *share);
 
+/* INT8: what the chosen backend is like; NULL of other graphs. */
+const struct qk_backend_caps *qk_exec_caps (const struct qk_exec *ex);
+
+/* The backend that runs a node; NULL for its layer itself. */
+const char *qk_exec_node_backend (const struct qk_exec *ex, int node);
+
+/* INT8: multiply-accumulates a second that a core could do, as the chosen
+ * backend measures it; 0 where it cannot tell, and of other graphs. */
+int qk_exec_peak (struct qk_exec *ex, double *macs_per_second);
+
 #endif /* QK_EXEC_H */

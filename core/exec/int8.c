@@ -13,15 +13,13 @@ static int
 open_backend (struct qk_exec *ex, const char *name, struct qk_exec_backend *b)
 {
   const struct qk_class *c;
-  struct qk_backend_caps caps;
   struct qk_config *cfg = NULL;
   int r;
 
-  memset (&caps, 0, sizeof caps);
   if ((r = qk_context_class (ex->g->ctx, QK_KIND_BACKEND, name, &c)) < 0)
     return r;
   b->cls = (const struct qk_backend_class *) (const void *) c;
-  if ((r = b->cls->probe (&caps)) < 0)
+  if ((r = b->cls->probe (&b->caps)) < 0)
     return qk_error_prefix (r, "backend '%s': ", name);
   if ((r = qk_config_parse (c->options, "", name, &cfg)) < 0)
     return r;
@@ -140,4 +138,29 @@ qk_exec_fallbacks (const struct qk_exec *ex, double *share)
   if (share != NULL)
     *share = ex->fallback_share;
   return ex->n_fallbacks;
+}
+
+const struct qk_backend_caps *
+qk_exec_caps (const struct qk_exec *ex)
+{
+  return ex->backend[0].cls == NULL ? NULL : &ex->backend[0].caps;
+}
+
+const char *
+qk_exec_node_backend (const struct qk_exec *ex, int node)
+{
+  const int i = ex->g->node[node].lowered ? ex->node[node].backend : -1;
+
+  return i < 0 ? NULL : ex->backend[i].cls->cls.name;
+}
+
+int
+qk_exec_peak (struct qk_exec *ex, double *macs_per_second)
+{
+  const struct qk_exec_backend *b = &ex->backend[0];
+
+  *macs_per_second = 0;
+  if (b->cls == NULL || b->cls->peak == NULL)
+    return 0;
+  return b->cls->peak (b->self, QK_I8, macs_per_second);
 }

@@ -105,6 +105,14 @@ struct qk_backend_class {
    * aligned to 64 bytes; nothing outside them is read or written. */
   void (*run) (void *self, void *kernel, int64_t n, const void *const *in,
                void *out, void *scratch);
+
+  /* Measure what one core can do at best at this instance's CPU level: the
+   * multiply-accumulates a second of an endless row of the instructions its
+   * kernels are built on, on registers alone.  DTYPE is QK_I8 (uint8 times
+   * int8 into int32) or QK_F32 (what float training could use).  Takes some
+   * ten milliseconds.  *MACS_PER_SECOND 0: cannot tell.
+   * (optional; default: cannot tell) */
+  int (*peak) (void *self, enum qk_dtype dtype, double *macs_per_second);
 };
 
 #ifdef __cplusplus

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* infer.c: networks on backends, timed in turns. */
+#include "config.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/infer.h"
+
+/* A case's turns are so many, and none is longer than a quarter second. */
+#define TURNS 8
+#define LONGEST_TURN 0.25
+
+const char *
+qk_bench_group_name (enum qk_bench_group group)
+{
+  static const char *const names[QK_GROUPS]
+    = { "first", "pointwise", "depthwise", "kxk", "linear", "other" };
+
+  return names[group];
+}
+
+enum qk_bench_group
+qk_bench_group (const struct qk_graph *g, int node)
+{
+  const struct qk_node *n = node >= 0 ? &g->node[node] : NULL;
+
+  if (n == NULL || !n->lowered)
+    return QK_GROUP_OTHER;
+  if (n->op.kind == QK_OP_LINEAR)
+    return QK_GROUP_LINEAR;
+  if (n->op.kind != QK_OP_CONV2D)
+    return QK_GROUP_OTHER;
+  if (n->in[0] == 0)
+    return QK_GROUP_FIRST;
+  if (n->op.groups > 1 && n->op.groups == n->op.in_channels)
+    return QK_GROUP_DEPTHWISE;
+  return n->op.kernel_h == 1 && n->op.kernel_w == 1 ? QK_GROUP_POINTWISE
+                                                    : QK_GROUP_KXK;
+}
+
+int
+qk_bench_open (struct qk_bench_case *c, int threads, int64_t batch)
+{
+  const struct qk_exec_options opt
+    = { .batch = batch, .threads = threads, .backend = c->name };
+  const double start = qk_seconds ();
+  int r;
+
+  if ((r = qk_exec_new (c->g, &opt, &c->ex)) < 0)
+    return r;
+  c->pack = qk_seconds () - start;
+  return 0;
+}
+
+void
+qk_bench_close (struct qk_bench_case *c)
+{
+  qk_exec_free (c->ex);
+  c->ex = NULL;
+  qk_timing_clear (&c->whole);
+  for (int i = 0; c->node != NULL && i <= c->g->n_nodes; i++)
+    qk_timing_clear (&c->node[i]);
+  free (c->node);
+  c->node = NULL;
+}
+
+/* ---- by node ---------------------------------------------------------------- */
+
+struct stopwatch {
+  struct qk_timing *node;
+  double last;
+};
+
+static int
+node_done (void *cookie, int node, const struct qk_tensor *t)
+{
+  struct stopwatch *w = cookie;
+  const double now = qk_seconds ();
+  int r;
+
+  (void) t;
+  r = qk_timing_add (&w->node[node + 1], now - w->last);
+  w->last = qk_seconds ();
+  return r;
+}
+
+static int
+run_by_node (struct qk_bench_case *c, const float *images, int64_t batch,
+             bool counts)
+{
+  struct stopwatch w = { .node = c->node };
+  const float *logits;
+  int r;
+
+  if (!counts)
+    return qk_exec_forward (c->ex, images, batch, 0, &logits);
+  qk_exec_set_hook (c->ex, node_done, &w);
+  w.last = qk_seconds ();
+  r = qk_exec_forward (c->ex, images, batch, 0, &logits);
+  qk_exec_set_hook (c->ex, NULL, NULL);
+  return r;
+}
+
+/* ---- turns -------------------------------------------------------------------- */
+
+/* What one case has to do in all, for the whole or by node. */
+struct progress {
+  double seconds;
+  int64_t runs;
+};
+
+static bool
+enough (const struct progress *p, const struct qk_bench_options *opt)
+{
+  return opt->runs > 0 ? p->runs >= opt->runs
+                       : p->runs > 0 && p->seconds >= opt->seconds;
+}
+
+static bool
+turn_over (const struct progress *now, const struct progress *start,
+           const struct qk_bench_options *opt)
+{
+  const double longest = fmin (opt->seconds / TURNS, LONGEST_TURN);
+
+  if (opt->runs > 0)
+    return now->runs - start->runs >= (opt->runs + TURNS - 1) / TURNS;
+  return now->seconds - start->seconds >= longest;
+}
+
+static int
+turn (struct qk_bench_case *c, const float *images,
+      const struct qk_bench_options *opt, bool nodes, struct progress *p,
+      struct qk_monitor *m)
+{
+  const struct progress start = *p;
+  const float *logits;
+  double t;
+  int r;
+
+  r = qk_exec_forward (c->ex, images, opt->batch, 0, &logits);
+  while (r == 0 && !enough (p, opt)
+         && (p->runs == start.runs || !turn_over (p, &start, opt))) {
+    t = qk_seconds ();
+    r = nodes ? run_by_node (c, images, opt->batch, true)
+              : qk_exec_forward (c->ex, images, opt->batch, 0, &logits);
+    t = qk_seconds () - t;
+    if (r == 0 && !nodes)
+      r = qk_timing_add (&c->whole, t);
+    p->seconds += t;
+    p->runs++;
+    if (r == 0 && qk_monitor_stopped (m))
+      r = qk_error (-EINTR, "stopped");
+  }
+  return r;
+}
+
+static int
+turns (struct qk_bench_case *c, int n, const float *images,
+       const struct qk_bench_options *opt, bool nodes, struct qk_monitor *m)
+{
+  struct progress *p = calloc ((size_t) n, sizeof *p);
+  bool more = true;
+  int i, r = 0;
+
+  if (p == NULL)
+    return qk_error (-ENOMEM, "bench: out of memory");
+  while (r == 0 && more) {
+    more = false;
+    for (i = 0; r == 0 && i < n; i++)
+      if (!enough (&p[i], opt)) {
+        r = turn (&c[i], images, opt, nodes, &p[i], m);
+        more = true;
+      }
+  }
+  free (p);
+  return r;
+}
+
+int
+qk_bench_measure (struct qk_bench_case *c, int n, const float *images,
+                  const struct qk_bench_options *opt, struct qk_monitor *m)
+{
+  int i, r = turns (c, n, images, opt, false, m);
+
+  for (i = 0; r == 0 && i < n; i++)
+    r = qk_exec_peak (c[i].ex, &c[i].peak);
+  if (r < 0 || !opt->nodes)
+    return r;
+  for (i = 0; i < n; i++) {
+    c[i].node = calloc ((size_t) c[i].g->n_nodes + 1, sizeof *c[i].node);
+    if (c[i].node == NULL)
+      return qk_error (-ENOMEM, "bench: out of memory");
+  }
+  return turns (c, n, images, opt, true, m);
+}

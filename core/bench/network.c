@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* network.c: a network to measure, made from a configuration alone. */
+#include "config.h"
+
+#include <string.h>
+
+#include "bench/infer.h"
+#include "job/run.h"
+
+/* Let batch-norm statistics follow random weights, as training would. */
+static int
+settle (struct qk_job *job, struct qk_graph *g, struct qk_data *d,
+        int batches, struct qk_monitor *m)
+{
+  struct qk_exec_options opt;
+  struct qk_batch batch;
+  struct qk_exec *ex = NULL;
+  const float *logits;
+  int r;
+
+  qk_job_exec_options (job, d->batch, true, &opt);
+  if ((r = qk_exec_new (g, &opt, &ex)) < 0
+      || (r = qk_batches_start (d->batches, 0, 0)) < 0)
+    goto end;
+  while (batches-- > 0 && (r = qk_batches_next (d->batches, &batch)) > 0) {
+    r = qk_exec_forward (ex, batch.images, batch.n,
+                         QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &logits);
+    if (r == 0 && qk_monitor_stopped (m))
+      r = qk_error (-EINTR, "stopped");
+    if (r < 0)
+      break;
+  }
+end:
+  qk_exec_free (ex);
+  return r < 0 ? r : 0;
+}
+
+int
+qk_bench_network (struct qk_job *job, int batches, struct qk_monitor *m,
+                  struct qk_graph **float_g, struct qk_graph **int8)
+{
+  struct qk_graph *built = NULL, *g = NULL;
+  struct qk_run run;
+  int r;
+
+  memset (&run, 0, sizeof run);
+  run.job = job;
+  run.m = m;
+  if ((r = qk_data_open (job, QK_DATA_CALIBRATE, &run.calibrate)) < 0
+      || (r = qk_job_build (job, &run.calibrate->info, true, &built)) < 0
+      || (r = qk_job_check (job, built)) < 0
+      || (r = qk_pass_fuse (built, &g)) < 0)
+    goto end;
+  if (*qk_config_string (job->model, "weights") == 0
+      && (r = settle (job, g, run.calibrate, batches, m)) < 0)
+    goto end;
+  if ((r = qk_run_ptq (&run, g, int8)) < 0)
+    goto end;
+  *float_g = g;
+  g = NULL;
+end:
+  qk_graph_free (g);
+  qk_graph_free (built);
+  qk_data_close (run.calibrate);
+  return r;
+}

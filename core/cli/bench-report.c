@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* bench-report.c: what bench measured of networks, as tables and as JSON. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/bench.h"
+#include "graph/op-priv.h"
+#include "report/table.h"
+
+struct qk_bench_report {
+  struct qk_cli *cli;
+  const struct qk_bench_subject *b;
+  struct qk_table *t; /* NULL: JSON goes to stdout instead */
+  FILE *json;         /* NULL: none */
+  int rows;
+  bool failed;
+  double float_peak; /* MAC/s of a core, 0 if unknown */
+};
+
+/* ---- where the JSON goes -------------------------------------------------------- */
+
+int
+qk_bench_json_open (struct qk_cli *cli, FILE **out)
+{
+  const char *path = cli->bench.json;
+
+  *out = NULL;
+  if (path == NULL)
+    return 0;
+  *out = strcmp (path, "-") == 0 ? stdout : fopen (path, "w");
+  return *out != NULL ? 0 : qk_error (-errno, "cannot write '%s': %s", path,
+                                      strerror (errno));
+}
+
+int
+qk_bench_json_close (struct qk_cli *cli, FILE *out, int r)
+{
+  bool bad;
+
+  if (out == NULL)
+    return r;
+  bad = ferror (out) != 0 || fflush (out) != 0;
+  if (out != stdout)
+    bad = fclose (out) != 0 || bad;
+  if (bad && r >= 0)
+    r = qk_error (-EIO, "cannot write '%s'", cli->bench.json);
+  return r;
+}
+
+/* ---- beginning -------------------------------------------------------------------- */
+
+static void
+json_head (struct qk_bench_report *p)
+{
+  const struct qk_graph *g = p->b->int8;
+  const struct qk_shape *in = &g->value[0].shape;
+
+  fprintf (p->json, "{\"model\":");
+  qk_cli_json_text (p->json, p->cli->arg[0]);
+  fprintf (p->json, ",\"input\":[%lld,%lld,%lld],\"macs\":%lld,\"bytes\":%lld",
+           (long long) in->dims[1], (long long) in->dims[2],
+           (long long) in->dims[3], (long long) qk_graph_macs (g),
+           (long long) qk_graph_bytes (g));
+  if (p->b->model != NULL)
+    fprintf (p->json, ",\"open_ms\":%.4g", 1e3 * p->b->load);
+  if (p->float_peak > 0)
+    fprintf (p->json, ",\"float_peak_gmac_s\":%.4g", 1e-9 * p->float_peak);
+  fprintf (p->json, ",\"results\":[");
+}
+
+/* The first backend that can measure the float peak. */
+static double
+float_peak (const struct qk_bench_settings *s)
+{
+  double peak = 0;
+  int i;
+
+  for (i = 0; peak == 0 && i < s->n_names; i++)
+    if (strcmp (s->name[i], QK_BENCH_FLOAT) != 0)
+      peak = qk_bench_float_peak (s->cli->ctx, s->name[i]);
+  return peak;
+}
+
+int
+qk_bench_report_new (const struct qk_bench_settings *s,
+                     const struct qk_bench_subject *b,
+                     struct qk_bench_report **out)
+{
+  static const char *const titles[]
+    = { "backend", "level", "threads", "batch", "best ms", "median ms",
+        "images/s", "GMAC/s", "of peak", "memory MB", "pack ms", "fallback" };
+  struct qk_bench_report *p = calloc (1, sizeof *p);
+  int r;
+
+  if (p == NULL)
+    return qk_error (-ENOMEM, "bench: out of memory");
+  *out = p;
+  p->cli = s->cli;
+  p->b = b;
+  p->float_peak = float_peak (s);
+  if ((r = qk_bench_json_open (s->cli, &p->json)) < 0)
+    return r;
+  if (p->json != stdout && (r = qk_table_new (titles, 12, &p->t)) < 0)
+    return r;
+  if (p->json != NULL)
+    json_head (p);
+  return 0;
+}
+
+/* ---- node by node ------------------------------------------------------------------ */
+
+/* One node as measured; NODE -1 is the quantization of the picture. */
+struct line {
+  int node;
+  const char *name, *op, *backend;
+  enum qk_bench_group group;
+  double macs, best, median; /* of the batch, seconds */
+};
+
+static struct line
+node_line (const struct qk_bench_report *p, const struct qk_bench_row *row,
+           int node)
+{
+  const struct qk_graph *g = row->c->g;
+  const struct qk_node *n = node >= 0 ? &g->node[node] : NULL;
+  struct qk_timing *t = &row->c->node[node + 1];
+  struct line l = { .node = node, .best = qk_timing_best (t),
+                    .median = qk_timing_median (t) };
+
+  /* float and int8 graphs have the same nodes */
+  l.group = qk_bench_group (p->b->int8, node);
+  l.name = n != NULL ? n->name : "input";
+  l.op = n == NULL ? "quantize"
+                   : n->lowered ? qk_op_kind_name (n->op.kind) : n->layer_name;
+  l.backend = n != NULL ? qk_exec_node_backend (row->c->ex, node) : NULL;
+  if (l.backend == NULL)
+    l.backend = QK_BENCH_FLOAT;
+  l.macs = n != NULL ? (double) n->traits.macs * (double) row->batch : 0;
+  return l;
+}
+
+static double
+gmac_s (double macs, double seconds)
+{
+  return seconds > 0 ? 1e-9 * macs / seconds : 0;
+}
+
+static double
+row_peak (const struct qk_bench_report *p, const struct qk_bench_row *row)
+{
+  return row->threads
+         * (row->c->name == NULL ? p->float_peak : row->c->peak);
+}
+
+/* GMAC/s and share of the peak, or dashes. */
+static void
+rate_cells (struct qk_table *t, double macs, double seconds, double peak)
+{
+  if (macs == 0) {
+    qk_table_cell (t, "-");
+    qk_table_cell (t, "-");
+    return;
+  }
+  qk_table_cell (t, "%.1f", gmac_s (macs, seconds));
+  if (peak > 0)
+    qk_table_cell (t, "%.0f %%", 100 * macs / seconds / peak);
+  else
+    qk_table_cell (t, "-");
+}
+
+static void
+add_node (struct qk_table *t, const struct qk_bench_report *p,
+          const struct qk_bench_row *row, const struct line *l, double total)
+{
+  const struct qk_graph *g = row->c->g;
+  char shape[80];
+
+  qk_table_cell (t, "%s", l->name);
+  qk_table_cell (t, "%s", l->op);
+  qk_table_cell (t, "%s", qk_bench_group_name (l->group));
+  qk_table_cell (t, "%s",
+                 qk_shape_print (
+                   &g->value[l->node < 0 ? 0 : g->node[l->node].out].shape,
+                   shape, sizeof shape));
+  qk_table_cell (t, "%.3f", 1e-6 * l->macs);
+  qk_table_cell (t, "%.4f", 1e3 * l->best);
+  qk_table_cell (t, "%.1f %%", 100 * l->best / total);
+  rate_cells (t, l->macs, l->best, row_peak (p, row));
+  qk_table_cell (t, "%s", strcmp (l->backend, row->name) == 0 ? ""
+                                                              : l->backend);
+}
+
+/* Sums by group. */
+struct group {
+  int nodes;
+  double macs, best;
+};
+
+static double
+sum_groups (const struct qk_bench_report *p, const struct qk_bench_row *row,
+            struct group *sum)
+{
+  double total = 0;
+
+  memset (sum, 0, QK_GROUPS * sizeof *sum);
+  for (int i = -1; i < row->c->g->n_nodes; i++) {
+    const struct line l = node_line (p, row, i);
+
+    sum[l.group].nodes++;
+    sum[l.group].macs += l.macs;
+    sum[l.group].best += l.best;
+    total += l.best;
+  }
+  return total;
+}
+
+static int
+print_groups (const struct qk_bench_report *p, const struct qk_bench_row *row,
+              const struct group *sum, double total)
+{
+  static const char *const titles[]
+    = { "class", "nodes", "MMAC", "best ms", "time", "GMAC/s", "of peak" };
+  struct qk_table *t;
+  int r = qk_table_new (titles, 7, &t);
+
+  if (r < 0)
+    return r;
+  for (int i = 0; i < QK_GROUPS; i++) {
+    if (sum[i].nodes == 0)
+      continue;
+    qk_table_cell (t, "%s", qk_bench_group_name ((enum qk_bench_group) i));
+    qk_table_cell (t, "%d", sum[i].nodes);
+    qk_table_cell (t, "%.3f", 1e-6 * sum[i].macs);
+    qk_table_cell (t, "%.4f", 1e3 * sum[i].best);
+    qk_table_cell (t, "%.1f %%", 100 * sum[i].best / total);
+    rate_cells (t, sum[i].macs, sum[i].best, row_peak (p, row));
+  }
+  r = qk_table_print (t, stdout);
+  qk_table_free (t);
+  return r;
+}
+
+static int
+print_nodes (const struct qk_bench_report *p, const struct qk_bench_row *row)
+{
+  static const char *const titles[]
+    = { "node", "op", "class", "output", "MMAC", "best ms", "time", "GMAC/s",
+        "of peak", "" };
+  struct group sum[QK_GROUPS];
+  const double total = sum_groups (p, row, sum);
+  struct qk_table *t;
+  int r = qk_table_new (titles, 10, &t);
+
+  if (r < 0)
+    return r;
+  printf ("%s, %d threads, batch %ld, node by node:\n", row->name,
+          row->threads, row->batch);
+  for (int i = -1; i < row->c->g->n_nodes; i++) {
+    const struct line l = node_line (p, row, i);
+
+    add_node (t, p, row, &l, total);
+  }
+  r = qk_table_print (t, stdout);
+  qk_table_free (t);
+  printf ("\n");
+  if (r == 0)
+    r = print_groups (p, row, sum, total);
+  printf ("\n");
+  return r;
+}
+
+static void
+json_nodes (const struct qk_bench_report *p, const struct qk_bench_row *row)
+{
+  struct group sum[QK_GROUPS];
+  const double total = sum_groups (p, row, sum);
+  bool first = true;
+
+  fprintf (p->json, ",\"nodes\":[");
+  for (int i = -1; i < row->c->g->n_nodes; i++) {
+    const struct line l = node_line (p, row, i);
+
+    fprintf (p->json, "%s\n  {\"name\":", i >= 0 ? "," : "");
+    qk_cli_json_text (p->json, l.name);
+    fprintf (p->json, ",\"op\":\"%s\",\"class\":\"%s\",\"backend\":", l.op,
+             qk_bench_group_name (l.group));
+    qk_cli_json_text (p->json, l.backend);
+    fprintf (p->json, ",\"macs\":%.0f,\"best_ms\":%.6g,\"median_ms\":%.6g,"
+             "\"share\":%.4g,\"gmac_s\":%.5g}", l.macs, 1e3 * l.best,
+             1e3 * l.median, l.best / total, gmac_s (l.macs, l.best));
+  }
+  fprintf (p->json, "],\"classes\":[");
+  for (int i = 0; i < QK_GROUPS; i++) {
+    if (sum[i].nodes == 0)
+      continue;
+    fprintf (p->json, "%s\n  {\"class\":\"%s\",\"nodes\":%d,\"macs\":%.0f,"
+             "\"best_ms\":%.6g,\"share\":%.4g,\"gmac_s\":%.5g}",
+             first ? "" : ",", qk_bench_group_name ((enum qk_bench_group) i),
+             sum[i].nodes, sum[i].macs, 1e3 * sum[i].best,
+             sum[i].best / total, gmac_s (sum[i].macs, sum[i].best));
+    first = false;
+  }
+  fprintf (p->json, "]");
+}
+
+/* ---- rows ------------------------------------------------------------------------- */
+
+static void
+json_row (const struct qk_bench_report *p, const struct qk_bench_row *row)
+{
+  const struct qk_bench_case *c = row->c;
+  const struct qk_backend_caps *caps = qk_exec_caps (c->ex);
+  const double best = qk_timing_best (&c->whole);
+  const double macs = (double) (row->batch * qk_graph_macs (c->g));
+  const double peak = row_peak (p, row);
+  double share = 0;
+  const int fallbacks = qk_exec_fallbacks (c->ex, &share);
+
+  if (caps != NULL)
+    fprintf (p->json, ",\"cpu_level\":\"%s\",\"exact\":%s", caps->cpu_level,
+             caps->exact ? "true" : "false");
+  fprintf (p->json, ",\"runs\":%zu,\"best_ms\":%.6g,\"median_ms\":%.6g,"
+           "\"images_s\":%.6g,\"gmac_s\":%.5g", c->whole.n, 1e3 * best,
+           1e3 * qk_timing_median (&c->whole), (double) row->batch / best,
+           gmac_s (macs, best));
+  if (peak > 0)
+    fprintf (p->json, ",\"core_peak_gmac_s\":%.4g,\"of_peak\":%.4g",
+             1e-9 * peak / row->threads, macs / best / peak);
+  fprintf (p->json, ",\"activation_bytes\":%zu,\"pack_ms\":%.4g,"
+           "\"fallback_nodes\":%d,\"fallback_share\":%.4g",
+           qk_exec_memory (c->ex), 1e3 * c->pack, fallbacks, share);
+  if (c->node != NULL)
+    json_nodes (p, row);
+}
+
+static void
+table_row (const struct qk_bench_report *p, const struct qk_bench_row *row)
+{
+  const struct qk_bench_case *c = row->c;
+  const struct qk_backend_caps *caps = qk_exec_caps (c->ex);
+  const double best = qk_timing_best (&c->whole);
+  struct qk_table *t = p->t;
+  double share = 0;
+  const int fallbacks = qk_exec_fallbacks (c->ex, &share);
+
+  qk_table_cell (t, "%s", row->name);
+  qk_table_cell (t, "%s", caps != NULL && caps->cpu_level != NULL
+                            ? caps->cpu_level : "-");
+  qk_table_cell (t, "%d", row->threads);
+  qk_table_cell (t, "%ld", row->batch);
+  qk_table_cell (t, "%.3f", 1e3 * best);
+  qk_table_cell (t, "%.3f", 1e3 * qk_timing_median (&c->whole));
+  qk_table_cell (t, "%.1f", (double) row->batch / best);
+  rate_cells (t, (double) (row->batch * qk_graph_macs (c->g)), best,
+              row_peak (p, row));
+  qk_table_cell (t, "%.2f", 1e-6 * (double) qk_exec_memory (c->ex));
+  qk_table_cell (t, "%.1f", 1e3 * c->pack);
+  if (fallbacks > 0)
+    qk_table_cell (t, "%d nodes, %.1f %% of MACs", fallbacks, 100 * share);
+  else
+    qk_table_cell (t, "-");
+}
+
+int
+qk_bench_report_row (struct qk_bench_report *p, const struct qk_bench_row *row)
+{
+  int r = 0;
+
+  p->failed = p->failed || row->c == NULL;
+  if (p->json != NULL) {
+    fprintf (p->json, "%s\n {\"backend\":", p->rows > 0 ? "," : "");
+    qk_cli_json_text (p->json, row->name);
+    fprintf (p->json, ",\"threads\":%d,\"batch\":%ld", row->threads,
+             row->batch);
+    if (row->c != NULL)
+      json_row (p, row);
+    else {
+      fprintf (p->json, ",\"error\":");
+      qk_cli_json_text (p->json, row->error);
+    }
+    fprintf (p->json, "}");
+  }
+  p->rows++;
+  if (p->t != NULL && row->c != NULL) {
+    if (row->c->node != NULL)
+      r = print_nodes (p, row);
+    table_row (p, row);
+  }
+  return r;
+}
+
+int
+qk_bench_report_end (struct qk_bench_report *p, bool *failed)
+{
+  int r = 0;
+
+  *failed = p->failed;
+  if (p->t != NULL)
+    r = qk_table_print (p->t, stdout);
+  if (p->json != NULL)
+    fprintf (p->json, "\n]}\n");
+  r = qk_bench_json_close (p->cli, p->json, r);
+  p->json = NULL;
+  return r;
+}
+
+void
+qk_bench_report_free (struct qk_bench_report *p)
+{
+  if (p == NULL)
+    return;
+  qk_bench_json_close (p->cli, p->json, 0);
+  qk_table_free (p->t);
+  free (p);
+}

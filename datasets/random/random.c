@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* random.c: pictures of random numbers, of any size and in any number of
+ * classes: to measure with, where no pictures are at hand.
+ *
+ * A picture depends on (seed, split, index) alone; its class is index modulo
+ * the number of classes.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <qatkit/dataset.h>
+
+#define MAX_CLASSES 100000
+#define NAME_SIZE 16
+
+static const struct qk_option options[] = {
+  { "size", QK_OPT_INT, "224", 1, 4096, NULL, "height and width, pixels" },
+  { "channels", QK_OPT_INT, "3", 1, 1024, NULL, "numbers of a pixel" },
+  { "classes", QK_OPT_INT, "1000", 2, MAX_CLASSES, NULL, "classes" },
+  { "count", QK_OPT_INT, "1000", 1, 1e9, NULL, "pictures of each split" },
+  { NULL, 0, NULL, 0, 0, NULL, NULL }
+};
+
+struct random_set {
+  int64_t count, size, channels;
+  int classes;
+  uint64_t seed;
+  bool val;
+  char (*name)[NAME_SIZE];
+  const char **names;
+};
+
+static void
+random_close (void *self)
+{
+  struct random_set *s = self;
+
+  if (s == NULL)
+    return;
+  free (s->name);
+  free (s->names);
+  free (s);
+}
+
+static int
+random_open (const struct qk_config *cfg,
+             const struct qk_dataset_request *req, void **self)
+{
+  struct random_set *s = calloc (1, sizeof *s);
+
+  if (s == NULL)
+    return qk_error (-ENOMEM, "random: out of memory");
+  s->size = qk_config_int (cfg, "size");
+  s->channels = qk_config_int (cfg, "channels");
+  s->classes = (int) qk_config_int (cfg, "classes");
+  s->count = req->split != NULL ? qk_config_int (cfg, "count") : 0;
+  s->seed = req->seed;
+  s->val = req->split != NULL && strcmp (req->split, "val") == 0;
+  s->name = calloc ((size_t) s->classes, sizeof *s->name);
+  s->names = calloc ((size_t) s->classes, sizeof *s->names);
+  if (s->name == NULL || s->names == NULL) {
+    random_close (s);
+    return qk_error (-ENOMEM, "random: out of memory");
+  }
+  for (int i = 0; i < s->classes; i++) {
+    snprintf (s->name[i], NAME_SIZE, "class%d", i);
+    s->names[i] = s->name[i];
+  }
+  *self = s;
+  return 0;
+}
+
+static int
+random_info (void *self, struct qk_dataset_info *out)
+{
+  const struct random_set *s = self;
+
+  out->count = s->count;
+  out->classes = s->classes;
+  out->class_names = s->names;
+  out->height = out->width = s->size;
+  out->channels = s->channels;
+  return 0;
+}
+
+/* Uniform in -2 .. 2, about what normalised photographs hold. */
+static int
+random_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
+             float *image, int32_t *label)
+{
+  const struct random_set *s = self;
+  const int64_t n = s->size * s->size * s->channels;
+  struct qk_rng own;
+
+  (void) worker;
+  (void) rng;
+  if (index < 0 || index >= s->count)
+    return qk_error (-EINVAL, "random: no picture %lld, there are %lld",
+                     (long long) index, (long long) s->count);
+  qk_rng_seed (&own, s->seed, ((uint64_t) s->val << 40) + (uint64_t) index);
+  for (int64_t i = 0; i < n; i++)
+    image[i] = 4.0f * qk_rng_float (&own) - 2.0f;
+  *label = (int32_t) (index % s->classes);
+  return 0;
+}
+
+static const struct qk_dataset_class random_set = {
+  .cls = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "random",
+                   "Pictures of random numbers, for measuring", options),
+  .open = random_open,
+  .close = random_close,
+  .info = random_info,
+  .read = random_read,
+};
+
+QK_PLUGIN ("random", "1.0", "LGPL-2.1-or-later", &random_set.cls);
