@@ -485,6 +485,75 @@ START_TEST (test_ahead)
 }
 END_TEST
 
+/* Parts of batches, put side by side, are the batches. */
+static void
+check_parts (int parts, bool together)
+{
+  struct qk_batches_options o = options ();
+  struct qk_batches *b[4];
+  struct qk_batch batch;
+  const int64_t count = together && parts > 3 ? 10 : 11;
+  int64_t i, at = 0;
+  int p;
+
+  run (&o, 2, &first_record);
+  o.parts = parts;
+  o.together = together;
+  for (p = 0; p < parts; p++)
+    {
+      o.part = p;
+      o.threads = 1 + p;
+      b[p] = make (&o);
+      ck_assert_int_eq (qk_batches_count (b[p]), count);
+      ck_assert_int_eq (qk_batches_start (b[p], 2, 0), 0);
+    }
+  for (i = 0; i < count; i++)
+    {
+      const int64_t start = at;
+
+      for (p = 0; p < parts; p++)
+        {
+          if (first_record.sizes[i] * (p + 1) / parts
+              == first_record.sizes[i] * p / parts)
+            continue; /* an empty part is passed over */
+          ck_assert_int_eq (qk_batches_next (b[p], &batch), 1);
+          ck_assert_int_eq (batch.index, i);
+          ck_assert_int_eq (batch.first, at - start);
+          ck_assert_mem_eq (batch.indices, first_record.indices + at,
+                            (size_t) batch.n * sizeof *batch.indices);
+          ck_assert_mem_eq (batch.images, first_record.images[at],
+                            (size_t) batch.n * sizeof first_record.images[0]);
+          at += batch.n;
+        }
+      ck_assert_int_eq (at - start, first_record.sizes[i]);
+    }
+  for (p = 0; p < parts; p++)
+    {
+      ck_assert_int_eq (qk_batches_next (b[p], &batch), 0);
+      qk_batches_free (b[p]);
+    }
+}
+
+START_TEST (test_parts)
+{
+  check_parts (2 + _i % 3, _i >= 3);
+}
+END_TEST
+
+/* Who goes together needs a picture for each. */
+START_TEST (test_too_many_parts)
+{
+  struct qk_batches_options o = options ();
+  struct qk_batches *b;
+
+  o.batch = 3;
+  o.parts = 4;
+  o.together = true;
+  ck_assert_int_eq (qk_batches_new (&o, &b), -EINVAL);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "3 pictures"));
+}
+END_TEST
+
 int
 main (void)
 {
@@ -505,6 +574,8 @@ main (void)
   tcase_add_test (tc, test_error);
   tcase_add_test (tc, test_refused);
   tcase_add_test (tc, test_ahead);
+  tcase_add_loop_test (tc, test_parts, 0, 6);
+  tcase_add_test (tc, test_too_many_parts);
   suite_add_tcase (s, tc);
   r = srunner_create (s);
   srunner_run_all (r, CK_NORMAL);

@@ -15,9 +15,27 @@ make_job (struct qk_cli *cli, struct qk_job **out)
   struct qk_ini *ini;
   int r;
 
-  if ((r = qk_cli_ini (cli, cli->n_args > 0 ? cli->arg[0] : NULL, &ini)) < 0)
+  if ((r = qk_cli_ini (cli, cli->n_args > 0 ? cli->arg[0] : NULL, &ini)) < 0
+      || (r = qk_job_new (cli->ctx, ini, out)) < 0
+      || (r = qk_job_join (*out)) < 0)
     return r;
-  return qk_job_new (cli->ctx, ini, out);
+  cli->monitor.comm = (*out)->comm;
+  if (qk_comm_rank ((*out)->comm) > 0) { /* the first process tells all */
+    cli->quiet = true;
+    qk_progress_free (cli->monitor.progress);
+    cli->monitor.progress = NULL;
+  }
+  return 0;
+}
+
+/* Leave the job.  After an error R the other processes cannot go on. */
+static void
+end_job (struct qk_cli *cli, struct qk_job *job, int r)
+{
+  if (r < 0 && r != -EINTR && job != NULL)
+    qk_comm_abort (job->comm);
+  cli->monitor.comm = NULL;
+  qk_job_free (job);
 }
 
 static int
@@ -37,22 +55,23 @@ go (struct qk_cli *cli, unsigned parts)
 {
   struct qk_job *job = NULL;
   struct qk_run *run = NULL;
-  int r;
+  int r, status;
 
   if ((r = make_job (cli, &job)) < 0)
-    return qk_cli_fail (cli, r);
+    goto end;
   if ((parts & QK_PART_PTQ) && (parts & QK_PART_QAT)
       && !qk_config_bool (job->ptq, "enabled"))
     parts &= ~(unsigned) QK_PART_PTQ;
   r = qk_run_new (job, &cli->monitor, cli->resume, &run);
   if (r == 0)
     r = qk_run_go (run, parts);
-  if (r == 0)
+  if (r == 0 && qk_run_writes (run))
     r = qk_cli_print_results (cli, run);
-  r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+end:
+  status = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   qk_run_free (run);
-  qk_job_free (job);
-  return r;
+  end_job (cli, job, r);
+  return status;
 }
 
 int
@@ -248,13 +267,12 @@ qk_cmd_compare (struct qk_cli *cli)
   struct qk_job *job = NULL;
   struct qk_run *run = NULL;
   size_t i;
-  int n = 0, r;
+  int n = 0, r, status;
 
   if ((r = check_args (cli, 1)) != 0)
     return r;
-  if ((r = make_job (cli, &job)) < 0)
-    return qk_cli_fail (cli, r);
-  if ((r = qk_run_new (job, &cli->monitor, false, &run)) < 0
+  if ((r = make_job (cli, &job)) < 0
+      || (r = qk_run_new (job, &cli->monitor, false, &run)) < 0
       || (r = qk_run_go (run, QK_PART_TRAIN)) < 0
       /* of this job: those of the variants do not live long enough */
       || (r = qk_data_open (job, QK_DATA_CALIBRATE, &run->calibrate)) < 0
@@ -276,12 +294,12 @@ qk_cmd_compare (struct qk_cli *cli)
       row[n].name = qk_row_name ((enum qk_row) i);
       row[n++].result = &run->result[i];
     }
-  if ((r = print_rows (cli, row, n)) == 0 && !cli->json)
+  if (qk_run_writes (run) && (r = print_rows (cli, row, n)) == 0 && !cli->json)
     print_notes (run);
 end:
-  r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+  status = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   qk_graph_free (float_g);
   qk_run_free (run);
-  qk_job_free (job);
-  return r;
+  end_job (cli, job, r);
+  return status;
 }

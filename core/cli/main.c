@@ -170,6 +170,9 @@ int
 qk_cli_fail (struct qk_cli *cli, int r)
 {
   qk_progress_clear (cli->monitor.progress);
+  if (qk_comm_size (cli->monitor.comm) > 1)
+    fprintf (stderr, "process %d of %d: ", qk_comm_rank (cli->monitor.comm),
+             qk_comm_size (cli->monitor.comm));
   fprintf (stderr, "qatkit: %s\n",
            *qk_error_message () ? qk_error_message () : strerror (-r));
   return r == -EINTR ? QK_EXIT_INTERRUPTED : QK_EXIT_FAILURE;

@@ -45,6 +45,7 @@ struct qk_batches {
   struct qk_dataset_info info;
   int64_t picture; /* floats of one */
   int64_t count;   /* batches of an epoch */
+  int64_t room;    /* pictures of a slot */
   struct qk_bad_pictures own_bad, *bad;
 
   pthread_mutex_t mutex;
@@ -115,6 +116,25 @@ batch_size (const struct qk_batches *b, int64_t batch)
   return left < b->opt.batch ? left : b->opt.batch;
 }
 
+/* The pictures of a batch of SIZE that are this part's: FIRST to END. */
+static void
+part_of (const struct qk_batches *b, int64_t size, int64_t *first,
+         int64_t *end)
+{
+  *first = size * b->opt.part / b->opt.parts;
+  *end = size * (b->opt.part + 1) / b->opt.parts;
+}
+
+/* How many pictures of batch number BATCH are this part's. */
+static int64_t
+part_size (const struct qk_batches *b, int64_t batch)
+{
+  int64_t first, end;
+
+  part_of (b, batch_size (b, batch), &first, &end);
+  return end - first;
+}
+
 static void
 slot_clear (struct slot *s, int64_t n)
 {
@@ -153,15 +173,14 @@ slot_init (struct slot *s, int64_t n, int64_t picture)
 
 /* ---- workers ---------------------------------------------------------*/
 
-/* Read the picture at PLACE of the epoch's order into its slot; called
- * without the mutex: nobody else touches this place. */
+/* Read picture INDEX into place AT of its slot; called without the mutex:
+ * nobody else touches this place. */
 static void
-read_sample (struct worker *w, struct slot *s, int64_t place, int64_t index,
+read_sample (struct worker *w, struct slot *s, int64_t at, int64_t index,
              int64_t epoch)
 {
   const struct qk_batches *b = w->owner;
   const struct qk_dataset_class *d = b->opt.dataset;
-  const int64_t at = place % b->opt.batch;
   struct sample *sample = &s->samples[at];
   struct qk_rng rng;
   int32_t label = -1;
@@ -182,6 +201,25 @@ read_sample (struct worker *w, struct slot *s, int64_t place, int64_t index,
     sample->message = strdup (qk_error_message ());
 }
 
+/* The next picture at or after PLACE of the epoch's order that is this
+ * part's. */
+static int64_t
+own_place (const struct qk_batches *b, int64_t place)
+{
+  int64_t batch, start, first, end;
+
+  for (batch = place / b->opt.batch; batch < b->count; batch++)
+    {
+      start = batch * b->opt.batch;
+      part_of (b, batch_size (b, batch), &first, &end);
+      if (place < start + first)
+        place = start + first;
+      if (place < start + end)
+        return place;
+    }
+  return b->info.count;
+}
+
 /* Whether there is a picture to take and a slot for it. */
 static bool
 can_take (const struct qk_batches *b)
@@ -199,20 +237,22 @@ worker_main (void *arg)
   pthread_mutex_lock (&b->mutex);
   for (;;)
     {
-      int64_t place, index, epoch;
+      int64_t place, index, epoch, first, end;
       struct slot *s;
 
       while (!b->quit && !can_take (b))
         pthread_cond_wait (&b->work, &b->mutex);
       if (b->quit)
         break;
-      place = b->taken++;
+      place = b->taken;
+      b->taken = own_place (b, place + 1);
       index = b->order ? b->order[place] : place;
       epoch = b->epoch;
       s = slot_of (b, place / b->opt.batch);
+      part_of (b, batch_size (b, place / b->opt.batch), &first, &end);
       b->busy++;
       pthread_mutex_unlock (&b->mutex);
-      read_sample (w, s, place, index, epoch);
+      read_sample (w, s, place % b->opt.batch - first, index, epoch);
       pthread_mutex_lock (&b->mutex);
       b->busy--;
       s->missing--;
@@ -320,9 +360,16 @@ make_buffers (struct qk_batches *b)
     b->opt.batch = b->info.count;
   if (b->opt.depth == 0)
     b->opt.depth = 3;
+  if (b->opt.together && b->opt.batch < b->opt.parts)
+    return qk_error (-EINVAL, "a batch of %lld pictures cannot be shared by "
+                     "%d processes, expected at least one for each",
+                     (long long) b->opt.batch, b->opt.parts);
   batch = b->opt.batch;
   b->picture = b->info.height * b->info.width * b->info.channels;
   b->count = (b->info.count + batch - 1) / batch;
+  if (b->opt.together && batch_size (b, b->count - 1) < b->opt.parts)
+    b->count--;
+  b->room = (batch + b->opt.parts - 1) / b->opt.parts;
   b->bad = b->opt.bad != NULL ? b->opt.bad : &b->own_bad;
   if (!b->bad->bits)
     b->bad->bits = calloc ((size_t) (b->info.count / 8 + 1), 1);
@@ -334,7 +381,7 @@ make_buffers (struct qk_batches *b)
                      (long long) b->info.count);
   for (i = 0; i < b->opt.depth; i++)
     {
-      err = slot_init (&b->slots[i], batch, b->picture);
+      err = slot_init (&b->slots[i], b->room, b->picture);
       if (err)
         return err;
     }
@@ -351,6 +398,8 @@ qk_batches_new (const struct qk_batches_options *options,
   if (!b)
     return qk_error (-ENOMEM, "no memory for a batch loader");
   b->opt = *options;
+  if (b->opt.parts < 1)
+    b->opt.parts = 1;
   pthread_mutex_init (&b->mutex, NULL);
   pthread_cond_init (&b->work, NULL);
   pthread_cond_init (&b->ready, NULL);
@@ -389,7 +438,7 @@ qk_batches_free (struct qk_batches *b)
         b->opt.dataset->worker_free (b->workers[i].state);
     }
   for (i = 0; b->slots && i < b->opt.depth; i++)
-    slot_free (&b->slots[i], b->opt.batch);
+    slot_free (&b->slots[i], b->room);
   free (b->slots);
   free (b->workers);
   free (b->order);
@@ -418,12 +467,12 @@ qk_batches_start (struct qk_batches *b, int64_t epoch, int64_t first)
   if (b->order)
     shuffle (b);
   b->next = b->released = first;
-  b->taken = first * b->opt.batch;
+  b->taken = own_place (b, first * b->opt.batch);
   for (i = 0; i < b->opt.depth; i++)
     {
-      slot_clear (&b->slots[i], b->opt.batch);
+      slot_clear (&b->slots[i], b->room);
       if (first + i < b->count)
-        slot_of (b, first + i)->missing = batch_size (b, first + i);
+        slot_of (b, first + i)->missing = part_size (b, first + i);
     }
   b->active = true;
   pthread_cond_broadcast (&b->work);
@@ -442,9 +491,9 @@ release_last (struct qk_batches *b)
 
   if (b->released == b->next)
     return;
-  slot_clear (s, b->opt.batch);
+  slot_clear (s, b->room);
   if (coming < b->count)
-    s->missing = batch_size (b, coming);
+    s->missing = part_size (b, coming);
   b->released++;
   pthread_cond_broadcast (&b->work);
 }
@@ -539,16 +588,21 @@ qk_batches_next (struct qk_batches *b, struct qk_batch *out)
   while ((s = await_batch (b)))
     {
       const int64_t batch = b->next - 1;
-      const int err = compact (b, s, batch_size (b, batch), &out->n);
+      const int err = compact (b, s, part_size (b, batch), &out->n);
+      int64_t end;
 
       if (err)
         {
           stop_epoch (b);
           return err;
         }
+      if (out->n == 0 && b->opt.together)
+        return qk_error (-EBADMSG, "no picture of this process's part of "
+                         "batch %lld can be decoded", (long long) batch);
       if (out->n == 0)
         continue; /* nothing but bad pictures */
       out->index = batch;
+      part_of (b, batch_size (b, batch), &out->first, &end);
       out->images = s->images;
       out->labels = s->labels;
       out->indices = s->indices;

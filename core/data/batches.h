@@ -24,6 +24,9 @@ struct qk_batches_options {
   int depth;     /* batches being read or ready ahead of the one delivered,
                     at least 1; 0 = 3 */
   uint64_t seed;
+  int part, parts; /* deliver the PART-th of PARTS pieces of every batch, in
+                      the order of the pictures; 0, 0: whole batches */
+  bool together;  /* every part must have a picture of every batch */
   bool shuffle;   /* a new order each epoch; else 0, 1, 2, … */
   double max_bad; /* share of the dataset that may be undecodable, 0..1 */
   struct qk_bad_pictures *bad; /* borrowed; shared by those that read the same
@@ -34,6 +37,7 @@ struct qk_batches_options {
 struct qk_batch {
   int64_t index;          /* of the batch within the epoch, from 0 */
   int64_t n;              /* pictures, at least 1 */
+  int64_t first;          /* of them in the whole batch */
   float *images;          /* (n,H,W,C); may be overwritten */
   const int32_t *labels;  /* n */
   const int64_t *indices; /* n, within the dataset */
@@ -53,11 +57,13 @@ int qk_batches_start (struct qk_batches *b, int64_t epoch, int64_t first);
 
 /* The next batch: 1 with *OUT filled, 0 when the epoch is over, or an error.
  * A picture that cannot be decoded is left out of its batch and named once
- * in the log; -EBADMSG when their share exceeds max_bad.  After an error the
+ * in the log; -EBADMSG when their share exceeds max_bad,
+ * or none is left of a part that goes TOGETHER.  After an error the
  * epoch is over. */
 int qk_batches_next (struct qk_batches *b, struct qk_batch *out);
 
-/* Batches of a whole epoch. */
+/* Batches of a whole epoch.  Of parts that go TOGETHER, a last batch with
+ * fewer pictures than parts is left out. */
 int64_t qk_batches_count (const struct qk_batches *b);
 /* Borrowed, lives as long as B. */
 const struct qk_dataset_info *qk_batches_info (const struct qk_batches *b);

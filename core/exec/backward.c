@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "exec/exec-priv.h"
+#include "passes/passes.h"
 #include "quant/quantizer-priv.h"
 
 static void
@@ -37,6 +38,56 @@ fill_loss (struct qk_exec *ex, const int32_t *labels, float *loss,
   c->io.workspace = qk_arena_at (&ex->arena, ex->workspace);
   c->io.dout = &c->dout;
   c->io.din = c->din;
+}
+
+/* The mean over this process's pictures counts as its share of the batch. */
+static void
+weigh_gradient (const struct qk_exec *ex, float *g)
+{
+  const int64_t n = qk_shape_count (&ex->value[ex->g->output].t.shape);
+  const float share = (float) ex->share;
+  int64_t i;
+
+  for (i = 0; share != 1.0f && i < n; i++)
+    g[i] *= share;
+}
+
+/* Node INDEX's gradients are complete: sum them over the processes. */
+static int
+send_gradients (struct qk_exec *ex, int index)
+{
+  const struct qk_node *n = &ex->g->node[index];
+  int i, r = 0;
+
+  if (qk_comm_size (ex->opt.comm) == 1)
+    return 0;
+  for (i = 0; r == 0 && i < n->n_params; i++) {
+    const struct qk_param *p = &ex->g->param[n->param[i]];
+
+    if (p->spec.flags & QK_PARAM_TRAINED)
+      r = qk_comm_sum_begin (ex->opt.comm, p->grad.data,
+                             (size_t) qk_shape_count (&p->value.shape));
+  }
+  return r;
+}
+
+/* Those of the quantizers' parameters, and the end of all sums. */
+static int
+finish_gradients (struct qk_exec *ex)
+{
+  struct qk_quantizer_param qp[QK_FQ_MAX_PARAMS];
+  struct qk_quantizer *qz;
+  int i, j, n, r;
+
+  if (qk_comm_size (ex->opt.comm) == 1)
+    return 0;
+  for (i = 0; (qz = qk_graph_quantizer (ex->g, i)) != NULL; i++) {
+    n = qk_quantizer_params (qz, qp);
+    for (j = 0; j < n; j++)
+      if ((r = qk_comm_sum_begin (ex->opt.comm, qp[j].grad, qp[j].count)) < 0)
+        return r;
+  }
+  return qk_comm_sum_end (ex->opt.comm);
 }
 
 static int
@@ -191,15 +242,18 @@ qk_exec_backward (struct qk_exec *ex, const int32_t *labels, float *loss)
   if ((r = ex->loss->backward (ex->loss_self, &c.io)) < 0)
     return qk_error_prefix (r, "loss '%s': ", ex->opt.loss);
   logits->grad_written = true;
+  weigh_gradient (ex, c.din[0].data);
   for (i = ex->g->n_nodes - 1; i >= 0; i--)
-    if ((r = backward_node (ex, i)) < 0)
+    if ((r = backward_node (ex, i)) < 0 || (r = send_gradients (ex, i)) < 0)
       return r;
   if (ex->value[0].needs_grad && ex->value[0].grad_written) {
     float *g = qk_arena_at (&ex->arena, ex->value[0].grad);
 
-    return qk_quantizer_backward (
+    r = qk_quantizer_backward (
       ex->g->value[0].qz, ex->images, g, g,
       (size_t) qk_shape_count (&ex->value[0].t.shape));
+    if (r < 0)
+      return r;
   }
-  return 0;
+  return finish_gradients (ex);
 }

@@ -48,6 +48,8 @@ struct qk_exec {
   const float *images; /* of the last call, borrowed */
   unsigned flags;
   uint64_t seed, step;
+  double share; /* of the whole batch, when several processes train */
+  int64_t first;
   qk_exec_hook hook;
   void *cookie;
 

@@ -20,6 +20,8 @@ struct qk_exec_options {
   bool keep_values; /* every node's output stays readable until the next call */
   /* train: the layer that computes the loss, and its options */
   const char *loss, *loss_options;
+  struct qk_comm *comm; /* train: the processes that share the batch, NULL:
+                           alone; borrowed */
   /* INT8: the backend; NULL means "reference" fallbacks only */
   const char *backend;
 };
@@ -42,6 +44,10 @@ void qk_exec_set_hook (struct qk_exec *ex, qk_exec_hook hook, void *cookie);
 
 /* Random numbers of the forward calls (dropout) come from (SEED, STEP). */
 void qk_exec_set_step (struct qk_exec *ex, uint64_t seed, uint64_t step);
+
+/* Training in several processes: the next calls' pictures are SHARE of the
+ * whole batch, and FIRST pictures come before them. */
+void qk_exec_set_part (struct qk_exec *ex, double share, int64_t first);
 
 /* Run N pictures (N,H,W,C) f32, 1 <= N <= batch.  FLAGS: enum
  * qk_pass_flags.  *LOGITS (N,classes) f32 is borrowed until the next call. */

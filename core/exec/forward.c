@@ -9,6 +9,7 @@
 #include <qatkit/numeric.h>
 
 #include "exec/exec-priv.h"
+#include "passes/passes.h"
 #include "quant/quantizer-priv.h"
 
 static int
@@ -30,6 +31,17 @@ make_loss (struct qk_exec *ex)
   r = ex->loss->create (cfg, &ex->loss_self);
   qk_config_free (cfg);
   return r;
+}
+
+/* Who observes values together. */
+static void
+share_quantizers (struct qk_exec *ex, struct qk_comm *comm)
+{
+  struct qk_quantizer *qz;
+  int i;
+
+  for (i = 0; (qz = qk_graph_quantizer (ex->g, i)) != NULL; i++)
+    qk_quantizer_set_comm (qz, comm);
 }
 
 int
@@ -60,6 +72,9 @@ qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
     goto error;
   if (opt->train && (r = qk_graph_zero_grad (g)) < 0)
     goto error;
+  ex->share = 1;
+  if (opt->train)
+    share_quantizers (ex, opt->comm);
   *out = ex;
   return 0;
 
@@ -73,6 +88,8 @@ qk_exec_free (struct qk_exec *ex)
 {
   if (ex == NULL)
     return;
+  if (ex->opt.train && ex->opt.comm != NULL)
+    share_quantizers (ex, NULL);
   qk_int8_release (ex);
   if (ex->loss_self != NULL)
     ex->loss->destroy (ex->loss_self);
@@ -119,6 +136,13 @@ qk_exec_set_step (struct qk_exec *ex, uint64_t seed, uint64_t step)
 {
   ex->seed = seed;
   ex->step = step;
+}
+
+void
+qk_exec_set_part (struct qk_exec *ex, double share, int64_t first)
+{
+  ex->share = share;
+  ex->first = first;
 }
 
 /* The input of the network as its value is carried. */
@@ -206,6 +230,8 @@ qk_call_fill (struct qk_exec *ex, int index, bool backward, struct qk_call *c)
   c->io.din = c->din;
   c->io.dparam = c->dparam;
   c->io.rng = &c->rng;
+  c->io.comm = ex->opt.train ? ex->opt.comm : NULL;
+  c->io.first_picture = ex->first;
 }
 
 /* Put a wrapped node's f32 output on its grid. */

@@ -24,6 +24,11 @@ open_batches (struct qk_job *job, enum qk_data_use use, struct qk_data *d)
   opt.threads = workers > 0 ? workers : job->threads;
   opt.seed = job->seed;
   opt.shuffle = use != QK_DATA_EVAL;
+  if (use != QK_DATA_CALIBRATE) { /* which everyone does alone, and alike */
+    opt.part = qk_comm_rank (job->comm);
+    opt.parts = qk_comm_size (job->comm);
+    opt.together = use == QK_DATA_TRAIN && opt.parts > 1;
+  }
   opt.max_bad = qk_config_float (job->data, "max_bad");
   opt.bad = &job->bad[use == QK_DATA_EVAL];
   return qk_batches_new (&opt, &d->batches);

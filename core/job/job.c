@@ -143,6 +143,26 @@ qk_job_new (struct qk_context *ctx, struct qk_ini *ini, struct qk_job **out)
   return 0;
 }
 
+int
+qk_job_join (struct qk_job *job)
+{
+  const char *name = qk_config_string (job->run, "comm");
+  struct qk_config *cfg = NULL;
+  const struct qk_class *c;
+  int r;
+
+  if (strcmp (name, "auto") == 0)
+    name = qk_comm_launched ();
+  if ((r = qk_context_class (job->ctx, QK_KIND_COMM, name, &c)) < 0)
+    return qk_error_prefix (r, "%s: ", qk_config_where (job->run, "comm"));
+  if ((r = qk_config_parse (c->options, "", name, &cfg)) < 0)
+    return r;
+  r = qk_comm_open ((const struct qk_comm_class *) (const void *) c, cfg,
+                    &job->comm);
+  qk_config_free (cfg);
+  return r;
+}
+
 static void
 free_optimizer (struct qk_job_optimizer *o)
 {
@@ -159,6 +179,7 @@ qk_job_free (struct qk_job *job)
 
   if (job == NULL)
     return;
+  qk_comm_close (job->comm);
   for (i = 0; i < job->n_kept; i++)
     qk_config_free (job->kept[i]);
   free (job->kept);
@@ -200,6 +221,7 @@ qk_job_exec_options (const struct qk_job *job, int64_t batch, bool train,
   out->batch = batch;
   out->threads = job->threads;
   out->train = train;
+  out->comm = job->comm;
   out->loss = qk_config_string (job->train, "loss");
   out->backend = qk_config_string (job->qat, "backend");
 }

@@ -7,6 +7,7 @@
 #include <qatkit/model.h>
 #include <qatkit/optimizer.h>
 
+#include "comm/comm.h"
 #include "config/ini.h"
 #include "passes/passes.h"
 #include "train/stage.h"
@@ -33,6 +34,7 @@ struct qk_job {
   const struct qk_backend_class *backend_class;
   struct qk_backend_caps caps;
 
+  struct qk_comm *comm; /* NULL until qk_job_join; owned */
   int threads;
   uint64_t seed;
   struct qk_bad_pictures bad[2]; /* of the splits train and val */
@@ -48,6 +50,10 @@ struct qk_job {
 int qk_job_new (struct qk_context *ctx, struct qk_ini *ini,
                 struct qk_job **out);
 void qk_job_free (struct qk_job *job); /* accepts NULL */
+
+/* Join the processes that train together, if the configuration or a launcher
+ * says there are others.  Once in a process. */
+int qk_job_join (struct qk_job *job);
 
 /* Whether the float graph G can be prepared for PTQ and for QAT, and no
  * section, key or pattern of the configuration is left that nobody knows. */

@@ -90,7 +90,8 @@ open_reporter (struct qk_run *run, bool resume)
   const struct qk_class *c;
   int r, i = run->m->n_reporters;
 
-  if (*name == 0 || i == QK_MONITOR_MAX_REPORTERS)
+  if (*name == 0 || i == QK_MONITOR_MAX_REPORTERS
+      || qk_comm_rank (run->m->comm) > 0)
     return 0;
   if ((r = qk_context_class (run->job->ctx, QK_KIND_REPORTER, name, &c)) < 0)
     return qk_error_prefix (r, "%s: ",
@@ -209,6 +210,12 @@ qk_run_free (struct qk_run *run)
   free (run);
 }
 
+bool
+qk_run_writes (const struct qk_run *run)
+{
+  return qk_comm_rank (run->m->comm) == 0;
+}
+
 /* ---- pieces ----------------------------------------------------------------- */
 
 int
@@ -287,9 +294,22 @@ qk_run_save_model (struct qk_run *run, const struct qk_graph *g,
 
   if (path == NULL)
     return qk_error (-ENOMEM, "run: out of memory");
-  r = qk_model_save (g, &info, path);
+  r = qk_run_writes (run) ? qk_model_save (g, &info, path) : 0;
   free (path);
-  return r;
+  return qk_run_written (run, r);
+}
+
+int
+qk_run_written (struct qk_run *run, int r)
+{
+  double failed = r < 0;
+  const int err = qk_comm_reduce (run->m->comm, QK_COMM_MAX, QK_COMM_F64,
+                                  &failed, 1);
+
+  if (r < 0 || err < 0)
+    return r < 0 ? r : err;
+  return failed > 0 ? qk_error (-EIO, "the first process could not write")
+                    : 0;
 }
 
 /* ---- stages ------------------------------------------------------------------ */
@@ -463,11 +483,12 @@ save_weights (struct qk_run *run)
     w[i].tensor = &g->param[i].value;
     w[i].layout = g->param[i].spec.layout;
   }
-  r = qk_weights_save (run->job->ctx, path, NULL, w, (size_t) g->n_params,
-                       NULL, 0);
+  r = qk_run_writes (run) ? qk_weights_save (run->job->ctx, path, NULL, w,
+                                             (size_t) g->n_params, NULL, 0)
+                          : 0;
   free (w);
   free (path);
-  return r;
+  return qk_run_written (run, r);
 }
 
 static int

@@ -55,6 +55,12 @@ void qk_run_free (struct qk_run *run); /* accepts NULL */
  * stop; a checkpoint was written then. */
 int qk_run_go (struct qk_run *run, unsigned parts);
 
+/* Whether this process writes the run's files: the first of several. */
+bool qk_run_writes (const struct qk_run *run);
+/* After the first process wrote, with result R (0 in the others): all wait
+ * for it and learn whether it worked. */
+int qk_run_written (struct qk_run *run, int r);
+
 /* Path of a file in the run's folder; to be freed.  NULL: out of memory. */
 char *qk_run_path (const struct qk_run *run, const char *file);
 

@@ -184,13 +184,14 @@ end:
 int
 qk_run_checkpoint (struct qk_run *run)
 {
-  int r = save (run, NULL);
+  int r = qk_run_writes (run) ? save (run, NULL) : 0;
 
   if (r == 0 && run->fresh) {
-    r = qk_checkpoints_keep_only (run->checkpoints, run->steps);
+    if (qk_run_writes (run))
+      r = qk_checkpoints_keep_only (run->checkpoints, run->steps);
     run->fresh = false;
   }
-  return r;
+  return qk_run_written (run, r);
 }
 
 int
@@ -201,9 +202,9 @@ qk_run_save_state (struct qk_run *run, const char *file)
 
   if (path == NULL)
     return qk_error (-ENOMEM, "checkpoint: out of memory");
-  r = save (run, path);
+  r = qk_run_writes (run) ? save (run, path) : 0;
   free (path);
-  return r;
+  return qk_run_written (run, r);
 }
 
 static int
@@ -238,7 +239,7 @@ static bool
 changes_nothing (const char *section, const char *key)
 {
   static const char *const keys[][2] = {
-    { "run", "output" }, { "run", "threads" }, { "run", "keep" },
+    { "run", "output" }, { "run", "threads" }, { "run", "comm" }, { "run", "keep" },
     { "run", "reporter" }, { "data", "workers" }, { "data", "eval_batch" },
     { "data", "root" },
   };

@@ -20,6 +20,9 @@ const struct qk_option qk_table_run[] = {
     "Folder for checkpoints, models and the log; made if needed" },
   { "keep", QK_OPT_INT, "2", 1, 1000, NULL,
     "Checkpoints to keep" },
+  { "comm", QK_OPT_STRING, "auto", 0, 0, NULL,
+    "Comm plugin that joins several processes to train together; auto = mpi "
+    "when started by mpirun or the like, else single" },
   { "reporter", QK_OPT_STRING, "jsonl", 0, 0, NULL,
     "Reporter plugin that records the run; empty = none" },
   END

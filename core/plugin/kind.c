@@ -90,8 +90,14 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
                     SLOT (qk_backend_class, prepare),
                     SLOT (qk_backend_class, release),
                     SLOT (qk_backend_class, run) } },
-  [QK_KIND_COMM] = { .name = "comm", .folder = "comm",
-                     .size = sizeof (struct qk_class) },
+  [QK_KIND_COMM]
+  = { "comm", "comm", sizeof (struct qk_comm_class),
+      .required = { SLOT (qk_comm_class, create),
+                    SLOT (qk_comm_class, destroy),
+                    SLOT (qk_comm_class, reduce),
+                    SLOT (qk_comm_class, gather) },
+      .pair = { SLOT (qk_comm_class, start),
+                SLOT (qk_comm_class, wait) } },
 };
 
 static const struct kind *

@@ -3,6 +3,7 @@
 #ifndef QATKIT_QUANTIZER_PRIV_H
 #define QATKIT_QUANTIZER_PRIV_H
 
+#include "comm/comm.h"
 #include "qatkit/context.h"
 #include "qatkit/quantizer.h"
 #include "quant/state-priv.h"
@@ -27,6 +28,10 @@ const struct qk_quant_info *qk_quantizer_info (const struct qk_quantizer *qz);
 /* Switched on for training batches and calibration while observers are not
  * frozen, off for evaluation.  Not part of the state: the schedule decides. */
 void qk_quantizer_set_observing (struct qk_quantizer *qz, bool on);
+
+/* Values are observed together with the other processes of COMM (borrowed)
+ * from now on, weights are the same everywhere anyway; NULL: alone. */
+void qk_quantizer_set_comm (struct qk_quantizer *qz, struct qk_comm *comm);
 
 /* Whether anything was observed, so that the grid means something. */
 bool qk_quantizer_has_range (struct qk_quantizer *qz);

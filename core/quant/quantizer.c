@@ -16,6 +16,7 @@ struct qk_quantizer {
   bool observing;
   bool warned;     /* of a grid without data */
   bool range_only; /* the observer is content with ranges */
+  struct qk_comm *comm; /* values: observe together; NULL: alone */
 
   const struct qk_observer_class *obs; /* NULL: none */
   void *obs_self;
@@ -242,6 +243,12 @@ qk_quantizer_set_observing (struct qk_quantizer *qz, bool on)
   qz->observing = on;
 }
 
+void
+qk_quantizer_set_comm (struct qk_quantizer *qz, struct qk_comm *comm)
+{
+  qz->comm = qz->info.weight || qk_comm_size (comm) == 1 ? NULL : comm;
+}
+
 bool
 qk_quantizer_observing (const struct qk_quantizer *qz)
 {
@@ -447,6 +454,20 @@ quantizer_saw (const struct qk_quantizer *qz, bool nan)
                    nan ? "NaN" : "infinity");
 }
 
+/* The range of all processes' values from that of this one's. */
+static int
+quantizer_join_range (struct qk_quantizer *qz, float *min, float *max)
+{
+  const size_t n = (size_t) qz->info.channels;
+  int r;
+
+  if (qz->comm == NULL)
+    return 0;
+  r = qk_comm_reduce (qz->comm, QK_COMM_MIN, QK_COMM_F32, min, n);
+  return r < 0 ? r
+               : qk_comm_reduce (qz->comm, QK_COMM_MAX, QK_COMM_F32, max, n);
+}
+
 static int
 quantizer_see (struct qk_quantizer *qz, const float *x, size_t n, size_t block)
 {
@@ -465,6 +486,9 @@ quantizer_see (struct qk_quantizer *qz, const float *x, size_t n, size_t block)
     return quantizer_saw (qz, isnan (qz->min[bad]));
   if (qz->obs == NULL)
     return 0;
+  if (qz->range_only
+      && (r = quantizer_join_range (qz, qz->min, qz->max)) < 0)
+    return r;
   if (qz->obs->update != NULL)
     r = qz->obs->update (qz->obs_self, x, n);
   else
@@ -472,8 +496,8 @@ quantizer_see (struct qk_quantizer *qz, const float *x, size_t n, size_t block)
   return r < 0 ? quantizer_blame (qz, r, &qz->obs->cls) : 0;
 }
 
-int
-qk_quantizer_collect (struct qk_quantizer *qz, const float *x, size_t n)
+static int
+quantizer_collect (struct qk_quantizer *qz, const float *x, size_t n)
 {
   const float *raw = x;
   size_t block;
@@ -497,6 +521,23 @@ qk_quantizer_collect (struct qk_quantizer *qz, const float *x, size_t n)
     qz->initialized = 1;
   }
   return 0;
+}
+
+int
+qk_quantizer_collect (struct qk_quantizer *qz, const float *x, size_t n)
+{
+  float *all;
+  int r;
+
+  /* who needs more than the range needs everybody's values */
+  if (qz->comm == NULL || !qk_quantizer_observing (qz)
+      || qk_quantizer_wants_range (qz))
+    return quantizer_collect (qz, x, n);
+  if ((r = qk_comm_gather (qz->comm, x, n, &all, &n)) < 0)
+    return r;
+  r = quantizer_collect (qz, all, n);
+  qk_free (all);
+  return r;
 }
 
 int
@@ -525,7 +566,11 @@ qk_quantizer_observe_range (struct qk_quantizer *qz, const float *min,
   for (int64_t c = 0; c < qz->info.channels; c++)
     if (!isfinite (min[c]) || !isfinite (max[c]))
       return quantizer_saw (qz, isnan (min[c]) || isnan (max[c]));
-  r = qz->obs->update_range (qz->obs_self, min, max);
+  memcpy (qz->min, min, (size_t) qz->info.channels * sizeof *min);
+  memcpy (qz->max, max, (size_t) qz->info.channels * sizeof *max);
+  if ((r = quantizer_join_range (qz, qz->min, qz->max)) < 0)
+    return r;
+  r = qz->obs->update_range (qz->obs_self, qz->min, qz->max);
   if (r < 0)
     return quantizer_blame (qz, r, &qz->obs->cls);
   return qk_quantizer_refresh (qz);

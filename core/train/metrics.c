@@ -90,6 +90,27 @@ share (double sum, int64_t n)
   return n > 0 ? sum / (double) n : 0.0;
 }
 
+int
+qk_metrics_join (struct qk_metrics *m, struct qk_comm *comm)
+{
+  double sum[6] = { (double) m->n,     (double) m->top1,  (double) m->top5,
+                    (double) m->ties1, (double) m->ties5, m->loss };
+  int r;
+
+  if (qk_comm_size (comm) == 1)
+    return 0;
+  r = qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, sum, 6);
+  if (r < 0)
+    return r;
+  m->n = (int64_t) sum[0];
+  m->top1 = (int64_t) sum[1];
+  m->top5 = (int64_t) sum[2];
+  m->ties1 = (int64_t) sum[3];
+  m->ties5 = (int64_t) sum[4];
+  m->loss = sum[5];
+  return qk_comm_reduce (comm, QK_COMM_MAX, QK_COMM_F64, &m->seconds, 1);
+}
+
 double
 qk_metrics_top1 (const struct qk_metrics *m)
 {

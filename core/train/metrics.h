@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include <qatkit/comm.h>
+
 struct qk_metrics {
   int64_t n;          /* pictures */
   int64_t top1, top5; /* correct ones */
@@ -22,6 +24,9 @@ int qk_rank (const float *logits, int n, int label);
  * counts every picture. */
 void qk_metrics_add (struct qk_metrics *m, const float *logits, int64_t n,
                      int classes, const int32_t *labels);
+
+/* What the processes of COMM have seen together. */
+int qk_metrics_join (struct qk_metrics *m, struct qk_comm *comm);
 
 /* Fractions 0..1, and means; 0 when there are no pictures. */
 double qk_metrics_top1 (const struct qk_metrics *m);

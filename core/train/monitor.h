@@ -6,6 +6,7 @@
 
 #include <signal.h>
 
+#include <qatkit/comm.h>
 #include <qatkit/reporter.h>
 
 #include "report/progress.h"
@@ -17,12 +18,14 @@ struct qk_monitor {
   int n_reporters;
   const struct qk_reporter_class *reporter[QK_MONITOR_MAX_REPORTERS];
   void *reporter_self[QK_MONITOR_MAX_REPORTERS];
+  struct qk_comm *comm; /* the processes that run together; borrowed, may be
+                           NULL: then this one is alone */
   const volatile sig_atomic_t *stop; /* set: end with -EINTR; may be NULL */
   int64_t stop_after; /* steps after which to act as if stop were set; 0: never */
   int64_t steps;      /* training steps made */
 };
 
-/* Whether the user wants to stop now. */
+/* Whether the user wants this process to stop now. */
 bool qk_monitor_stopped (const struct qk_monitor *m);
 
 /* Tell all reporters: qk_monitor_event (m, "epoch", "i:epoch", (int64_t) 3,

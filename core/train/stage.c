@@ -60,13 +60,27 @@ pictures (const struct qk_batches *b, int64_t limit, int64_t batch)
   return limit > 0 && limit * batch < all ? limit * batch : all;
 }
 
+/* Whether any process wants to stop; all hear the same. */
+static int
+agree_to_stop (const struct qk_monitor *m, bool *stop)
+{
+  double any = qk_monitor_stopped (m) ? 1 : 0;
+  const int r
+    = qk_comm_reduce (m->comm, QK_COMM_MAX, QK_COMM_F64, &any, 1);
+
+  *stop = any > 0;
+  return r;
+}
+
 int
 qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b, int64_t limit,
                    const char *label, struct qk_monitor *m,
                    struct qk_metrics *out)
 {
+  const bool alone = qk_comm_size (m->comm) == 1;
   struct qk_batch batch;
   const float *logits;
+  bool stop;
   double t;
   int r;
 
@@ -74,8 +88,10 @@ qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b, int64_t limit,
   if ((r = check_data (ex, b)) < 0 || (r = qk_batches_start (b, 0, 0)) < 0)
     return r;
   memset (&batch, 0, sizeof batch);
-  while ((limit == 0 || batch.index + 1 < limit || out->n == 0)
+  while ((limit == 0 || batch.index + 1 < limit || (alone && out->n == 0))
          && (r = qk_batches_next (b, &batch)) > 0) {
+    if (limit > 0 && batch.index >= limit && !alone)
+      break;
     if (out->n == 0)
       qk_progress_begin (m->progress, label, pictures (b, limit, batch.n));
     if ((r = check_labels (&batch, classes_of (b))) < 0)
@@ -88,12 +104,16 @@ qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b, int64_t limit,
       break;
     qk_metrics_add (out, logits, batch.n, classes_of (b), batch.labels);
     qk_progress_update (m->progress, out->n, qk_metrics_loss (out));
-    if (qk_monitor_stopped (m)) {
+    if (alone && qk_monitor_stopped (m)) {
       r = qk_error (-EINTR, "stopped");
       break;
     }
   }
   qk_progress_end (m->progress);
+  if (r >= 0 && !alone
+      && (r = qk_metrics_join (out, m->comm)) == 0
+      && (r = agree_to_stop (m, &stop)) == 0 && stop)
+    r = qk_error (-EINTR, "stopped");
   return check_seen (r, out->n);
 }
 
@@ -180,9 +200,40 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
   return calibrate_weights (prepared);
 }
 
+/* What the processes have to tell each other before a step: how many pictures
+ * they have together, and whether any wants to stop. */
+static int
+agree_on_step (const struct qk_monitor *m, int64_t n, int64_t *all,
+               bool *stop)
+{
+  double sum[2] = { (double) n, qk_monitor_stopped (m) ? 1 : 0 };
+  const int r
+    = qk_comm_reduce (m->comm, QK_COMM_SUM, QK_COMM_F64, sum, 2);
+
+  *all = (int64_t) sum[0];
+  *stop = sum[1] > 0;
+  return r;
+}
+
+/* All processes must have come to the same network. */
+static int
+check_same (struct qk_monitor *m, const struct qk_graph *g)
+{
+  int i, r = 0;
+
+  for (i = 0; r == 0 && i < g->n_params; i++)
+    r = qk_comm_check_same (m->comm, g->param[i].name,
+                            g->param[i].value.data,
+                            sizeof (float)
+                              * (size_t) qk_shape_count (
+                                &g->param[i].value.shape));
+  return r;
+}
+
+/* One step on BATCH, this process's part of ALL pictures. */
 static int
 train_batch (struct qk_exec *ex, struct qk_optimize *o,
-             const struct qk_batch *batch, int classes,
+             const struct qk_batch *batch, int64_t all, int classes,
              const struct qk_train_options *opt, struct qk_position *pos)
 {
   const float *logits;
@@ -192,6 +243,7 @@ train_batch (struct qk_exec *ex, struct qk_optimize *o,
 
   if ((r = check_labels (batch, classes)) < 0)
     return r;
+  qk_exec_set_part (ex, (double) batch->n / (double) all, batch->first);
   qk_exec_set_step (ex, opt->seed, (uint64_t) o->t);
   r = qk_exec_forward (ex, batch->images, batch->n, opt->flags | QK_PASS_TRAIN,
                        &logits);
@@ -211,8 +263,9 @@ qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
                 struct qk_monitor *m, struct qk_position *pos)
 {
   const int64_t first = pos->batch, before = pos->metrics.n;
+  int64_t all, seen = 0;
   struct qk_batch batch;
-  bool begun = false;
+  bool begun = false, stop;
   int r = check_data (ex, b);
 
   if (r < 0)
@@ -220,26 +273,36 @@ qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
   if (first < opt->batches
       && (r = qk_batches_start (b, pos->epoch, first)) < 0)
     return r;
+  if (qk_comm_rank (m->comm) > 0) /* the first process counts what was before */
+    memset (&pos->metrics, 0, sizeof pos->metrics);
   while (pos->batch < opt->batches) {
-    if (qk_monitor_stopped (m)) {
+    if ((r = qk_batches_next (b, &batch)) <= 0
+        || (r = agree_on_step (m, batch.n, &all, &stop)) < 0)
+      break;
+    if (stop) {
       r = qk_error (-EINTR, "stopped");
       break;
     }
-    if ((r = qk_batches_next (b, &batch)) <= 0)
-      break;
     if (!begun)
       qk_progress_begin (m->progress, opt->label,
-                         pictures (b, opt->batches, batch.n) - before);
+                         pictures (b, opt->batches, all) - before);
     begun = true;
-    r = train_batch (ex, o, &batch, classes_of (b), opt, pos);
+    r = train_batch (ex, o, &batch, all, classes_of (b), opt, pos);
     if (r < 0)
       break;
     pos->batch = batch.index + 1;
     m->steps++;
-    qk_progress_update (m->progress, pos->metrics.n - before,
-                        qk_metrics_loss (&pos->metrics));
+    seen += all;
+    qk_progress_update (m->progress, seen, qk_metrics_loss (&pos->metrics));
   }
   qk_progress_end (m->progress);
+  if (r >= 0 || r == -EINTR) {
+    const int joined = qk_metrics_join (&pos->metrics, m->comm);
+
+    r = joined < 0 ? joined : r;
+  }
+  if (r >= 0)
+    r = check_same (m, o->g);
   if ((r = check_seen (r, pos->metrics.n)) < 0)
     return r;
   pos->epoch++;

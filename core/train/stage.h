@@ -10,7 +10,9 @@
 #include "train/optimize.h"
 
 /* Accuracy of the executor's network on all pictures of B (epoch 0), at most
- * LIMIT batches if that is not 0.  LABEL names it in the progress. */
+ * LIMIT batches if that is not 0.  LABEL names it in the progress.  Several
+ * processes (M->comm) each do their part, all learn the whole, and a wish to
+ * stop is heard at the end. */
 int qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b,
                        int64_t limit, const char *label, struct qk_monitor *m,
                        struct qk_metrics *out);
@@ -36,7 +38,8 @@ struct qk_train_options {
   int64_t epochs;      /* of the whole stage, for the schedule */
 };
 
-/* The rest of the epoch POS->epoch.  -EINTR when asked to stop; POS then
+/* The rest of the epoch POS->epoch.  Several processes (M->comm, also EX's)
+ * each train on their part of every batch.  -EINTR when asked to stop; POS then
  * says where. */
 int qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
                     struct qk_batches *b, const struct qk_train_options *opt,

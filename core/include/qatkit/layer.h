@@ -4,6 +4,7 @@
 #define QATKIT_LAYER_H
 
 #include "backend.h"
+#include "comm.h"
 #include "quantizer.h"
 #include "rng.h"
 
@@ -104,6 +105,13 @@ struct qk_layer_io {
   const struct qk_tensor *dparam; /* f32 each, to be added to; data NULL for
                                      buffers */
   struct qk_rng *rng;             /* forward in training: dropout's mask */
+
+  /* Training in several processes, else NULL and 0: what depends on all
+   * pictures of the batch is reduced over COMM, and FIRST_PICTURE pictures of
+   * the batch come before this process's.  Gradients of parameters are summed
+   * by the library afterwards. */
+  struct qk_comm *comm;
+  int64_t first_picture;
 };
 
 /* Sizes a layer asks for, and the facts it may use to choose them. */

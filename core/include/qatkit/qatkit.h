@@ -5,6 +5,7 @@
 
 #include "backend.h"
 #include "base.h"
+#include "comm.h"
 #include "context.h"
 #include "dataset.h"
 #include "fakequant.h"

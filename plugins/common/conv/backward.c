@@ -113,6 +113,20 @@ collect_sums (struct conv_run *run)
   }
 }
 
+/* The sums over the whole batch from those over this process's part. */
+static int
+join_sums (struct conv_run *run)
+{
+  struct qk_comm *comm = run->io->comm;
+  const size_t k = (size_t) run->cv->k;
+  int ret;
+
+  ret = qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, run->sc.sg, k);
+  return ret < 0 ? ret
+                 : qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64,
+                                   run->sc.sgu, k);
+}
+
 /* sum (g xhat) under batch statistics. */
 static double
 sum_g_xhat (const struct conv_run *run, int64_t i)
@@ -132,7 +146,7 @@ gradient_affine (struct conv_run *run)
   struct conv_scratch_channels *sc = &run->sc;
   const float *gamma
     = cv->bn ? run->io->param[1 + cv->bias + QK_BN_GAMMA].data : NULL;
-  const double m = (double) run->m;
+  const double m = run->saved->rows;
 
   for (int64_t i = 0; i < cv->k; i++) {
     const bool batch = run->saved->batch, folded = run->saved->folded;
@@ -404,9 +418,12 @@ channel_gradients (const struct conv_run *run)
   const struct qk_tensor *dbn = io->dparam + 1 + cv->bias;
   const struct conv_channels *ch = &run->ch;
   const bool folded = run->saved->folded;
+  /* sums that all processes have count once when gradients are added up */
+  const double once
+    = !run->saved->batch || qk_comm_rank (io->comm) == 0 ? 1.0 : 0.0;
 
   for (int64_t i = 0; i < cv->k; i++) {
-    const double sg = run->sc.sg[i];
+    const double sg = run->sc.sg[i] * once;
     const double bias
       = cv->bias ? (double) ((const float *) io->param[1].data)[i] : 0.0;
     double dgamma = folded ? (double) run->sc.min[i] : 0.0;
@@ -417,7 +434,7 @@ channel_gradients (const struct conv_run *run)
       continue;
     }
     if (run->saved->batch) { /* the bias has no influence */
-      const double s = sum_g_xhat (run, i), inv = ch->invstd[i];
+      const double s = sum_g_xhat (run, i) * once, inv = ch->invstd[i];
 
       dgamma += s;
       if (folded)
@@ -513,6 +530,8 @@ qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io)
     for (int t = 0; t < run->threads; t++)
       sums_pass (&bw, t);
     collect_sums (run);
+    if ((ret = join_sums (run)) < 0)
+      return ret;
   }
   gradient_affine (run);
 #pragma omp parallel for num_threads(run->threads) schedule(static, 1)

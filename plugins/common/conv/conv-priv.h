@@ -20,6 +20,7 @@ struct conv_saved {
   bool folded;   /* the weight was multiplied by k = gamma / sigma */
   bool wide;     /* acc is int32 instead of float */
   float s_in, z; /* grid of the input; 1, 0 for a float one */
+  double rows;            /* of the whole batch, in all processes */
   struct qk_qparams grid; /* of the output; scale 0: float */
 };
 

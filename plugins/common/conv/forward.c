@@ -143,10 +143,10 @@ batch_affine (struct conv_run *run)
   const float *gamma = bn[QK_BN_GAMMA].data, *beta = bn[QK_BN_BETA].data;
   float *rmean = bn[QK_BN_MEAN].data, *rvar = bn[QK_BN_VAR].data;
   const float *bias = cv->bias ? run->io->param[1].data : NULL;
-  const double m = (double) run->m, momentum = cv->momentum;
+  const double m = run->saved->rows, momentum = cv->momentum;
   struct conv_channels *ch = &run->ch;
 
-  if (run->m < 2)
+  if (m < 2)
     return qk_error (-EINVAL,
                      "%s: batch statistics need more than 1 value a channel",
                      cv->who);
@@ -368,6 +368,23 @@ collect (struct conv_run *run)
   }
 }
 
+/* The moments of the whole batch from those of this process's part. */
+static int
+join_moments (struct conv_run *run)
+{
+  struct qk_comm *comm = run->io->comm;
+  const size_t k = (size_t) run->cv->k;
+  int ret;
+
+  run->saved->rows = (double) run->m;
+  if ((ret = qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, run->sc.sg, k))
+        < 0
+      || (ret = qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, run->sc.sgu,
+                                k)) < 0)
+    return ret;
+  return qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, &run->saved->rows, 1);
+}
+
 /* The real number of an accumulator, in the arithmetic of finish_real. */
 static float
 real_value (const struct conv_run *run, int64_t i, float acc)
@@ -452,8 +469,7 @@ qk_conv_forward (struct qk_conv *cv, struct qk_layer_io *io)
 
   collect (&run);
   if (run.saved->batch) {
-    ret = batch_affine (&run);
-    if (ret < 0)
+    if ((ret = join_moments (&run)) < 0 || (ret = batch_affine (&run)) < 0)
       return ret;
     spread_channels (&run);
   }

@@ -276,29 +276,63 @@ batch_stats (const struct batchnorm *l, const struct qk_layer_io *io,
   return all;
 }
 
+/* Mean and sum of squared deviations of the whole batch from those of this
+ * process's ROWS; *ROWS becomes the number of them all. */
+static int
+join_stats (struct qk_layer_io *io, struct slice s, int64_t channels,
+            double *rows)
+{
+  const double mine = *rows;
+  int err;
+
+  if (qk_comm_size (io->comm) == 1)
+    return 0;
+  if ((err = qk_comm_reduce (io->comm, QK_COMM_SUM, QK_COMM_F64, rows, 1)) < 0)
+    return err;
+  /* sums of x and of x squared about 0 travel, in double */
+  for (int64_t c = 0; c < channels; c++) {
+    s.b[c] += s.a[c] * s.a[c] * mine;
+    s.a[c] *= mine;
+  }
+  if ((err = qk_comm_reduce (io->comm, QK_COMM_SUM, QK_COMM_F64, s.a,
+                             (size_t) channels)) < 0
+      || (err = qk_comm_reduce (io->comm, QK_COMM_SUM, QK_COMM_F64, s.b,
+                                (size_t) channels)) < 0)
+    return err;
+  for (int64_t c = 0; c < channels; c++) {
+    s.a[c] /= *rows;
+    s.b[c] -= s.a[c] * s.a[c] * *rows;
+    s.b[c] = s.b[c] > 0.0 ? s.b[c] : 0.0;
+  }
+  return 0;
+}
+
 static int
 use_batch_stats (const struct batchnorm *l, struct qk_layer_io *io,
-                 int64_t rows, float *mean, float *inv_std)
+                 int64_t own_rows, float *mean, float *inv_std)
 {
   float *running_mean = io->param[QK_BN_MEAN].data;
   float *running_var = io->param[QK_BN_VAR].data;
   const float m = l->momentum;
-  struct slice s;
+  const struct slice s = batch_stats (l, io, own_rows);
+  double rows = (double) own_rows;
+  const int err = join_stats (io, s, l->channels, &rows);
 
+  if (err < 0)
+    return err;
   if (rows < 2)
     return qk_error (-EINVAL,
                      "batchnorm2d: batch statistics need more than 1 value "
-                     "a channel, got %lld",
-                     (long long) rows);
-  s = batch_stats (l, io, rows);
+                     "a channel, got %.0f",
+                     rows);
   for (int64_t c = 0; c < l->channels; c++) {
-    const double var = s.b[c] / (double) rows;
+    const double var = s.b[c] / rows;
 
     mean[c] = (float) s.a[c];
     inv_std[c] = (float) (1.0 / sqrt (var + (double) l->eps));
     running_mean[c] = (1.0f - m) * running_mean[c] + m * mean[c];
     running_var[c] = (1.0f - m) * running_var[c]
-                     + m * (float) (s.b[c] / (double) (rows - 1));
+                     + m * (float) (s.b[c] / (rows - 1));
   }
   return 0;
 }
@@ -494,17 +528,30 @@ batchnorm2d_backward (void *self, struct qk_layer_io *io)
   float *dbeta = io->dparam[QK_BN_BETA].data;
   float *k = io->workspace, *shift = k + channels, *slope = shift + channels;
   const struct slice s = gradient_sums (l, io, rows, mean);
+  double all = (double) rows;
+  int err;
 
+  for (int64_t c = 0; c < channels; c++) {
+
+    if (dgamma != NULL)
+      dgamma[c] += (float) (s.b[c] * (double) inv_std[c]);
+    if (dbeta != NULL)
+      dbeta[c] += (float) s.a[c];
+  }
+  if (saved->batch_stats
+      && ((err = qk_comm_reduce (io->comm, QK_COMM_SUM, QK_COMM_F64, s.a,
+                                 (size_t) channels)) < 0
+          || (err = qk_comm_reduce (io->comm, QK_COMM_SUM, QK_COMM_F64, s.b,
+                                    (size_t) channels)) < 0
+          || (err = qk_comm_reduce (io->comm, QK_COMM_SUM, QK_COMM_F64, &all,
+                                    1)) < 0))
+    return err;
   for (int64_t c = 0; c < channels; c++) {
     const double inv = (double) inv_std[c];
 
-    if (dgamma != NULL)
-      dgamma[c] += (float) (s.b[c] * inv);
-    if (dbeta != NULL)
-      dbeta[c] += (float) s.a[c];
     k[c] = gamma[c] * inv_std[c];
-    shift[c] = (float) (s.a[c] / (double) rows);
-    slope[c] = (float) (s.b[c] / (double) rows * inv * inv);
+    shift[c] = (float) (s.a[c] / all);
+    slope[c] = (float) (s.b[c] / all * inv * inv);
   }
   if (io->din[0].data != NULL)
     input_gradient (l, io, rows, saved->batch_stats != 0, mean);

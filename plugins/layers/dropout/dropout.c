@@ -64,10 +64,13 @@ dropout_setup (void *self, struct qk_layer_setup *s)
   return 0;
 }
 
+/* SKIP numbers belong to other processes' pictures. */
 static void
-dropout_draw (const struct dropout *l, struct qk_rng *rng, uint8_t *mask,
-              int64_t n)
+dropout_draw (const struct dropout *l, struct qk_rng *rng, int64_t skip,
+              uint8_t *mask, int64_t n)
 {
+  while (skip-- > 0)
+    qk_rng_float (rng);
   for (int64_t i = 0; i < n; i += 8) {
     unsigned bits = 0;
 
@@ -100,7 +103,8 @@ dropout_forward (void *self, struct qk_layer_io *io)
     memcpy (out->data, in->data, (size_t) n * qk_dtype_size (in->dtype));
     return 0;
   }
-  dropout_draw (l, io->rng, io->saved, n);
+  dropout_draw (l, io->rng, n / in->shape.dims[0] * io->first_picture,
+                io->saved, n);
   if (in->dtype == QK_U8) {
     const uint8_t *x = in->data, zero = (uint8_t) in->q.zero_point;
     uint8_t *y = out->data;

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* comm.c: the processes that train together, as the library uses them. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include <qatkit/tensor.h>
+
+#include "comm/comm.h"
+
+/* Arrays of fewer floats travel together in buckets of that many. */
+#define BUCKET 65536
+
+/* An array waiting in a bucket. */
+struct piece {
+  float *data;
+  size_t count;
+};
+
+struct bucket {
+  struct bucket *next;
+  float *sum; /* BUCKET floats */
+  size_t used;
+  struct piece *piece;
+  int n, room;
+};
+
+struct qk_comm {
+  const struct qk_comm_class *cls;
+  void *self;
+  int rank, size;
+  struct bucket *open;    /* being filled, NULL: none */
+  struct bucket *started; /* on their way */
+};
+
+/* An error of the plugin or of this process among several. */
+static int
+blame (const struct qk_comm *c, int err)
+{
+  return qk_error_prefix (err, "comm '%s', process %d of %d: ",
+                          c->cls->cls.name, c->rank, c->size);
+}
+
+int
+qk_comm_open (const struct qk_comm_class *cls, const struct qk_config *cfg,
+              struct qk_comm **out)
+{
+  struct qk_comm *c = calloc (1, sizeof *c);
+  int r;
+
+  if (c == NULL)
+    return qk_error (-ENOMEM, "comm: out of memory");
+  c->cls = cls;
+  if ((r = cls->create (cfg, &c->self, &c->rank, &c->size)) < 0) {
+    free (c);
+    return qk_error_prefix (r, "comm '%s': ", cls->cls.name);
+  }
+  if (c->size < 1 || c->rank < 0 || c->rank >= c->size) {
+    r = qk_error (-ENOEXEC, "comm '%s' says this is process %d of %d, "
+                  "expected 0 to one less", cls->cls.name, c->rank, c->size);
+    qk_comm_close (c);
+    return r;
+  }
+  *out = c;
+  return 0;
+}
+
+static void
+free_buckets (struct bucket *b)
+{
+  while (b != NULL) {
+    struct bucket *const next = b->next;
+
+    qk_free (b->sum);
+    free (b->piece);
+    free (b);
+    b = next;
+  }
+}
+
+void
+qk_comm_close (struct qk_comm *c)
+{
+  if (c == NULL)
+    return;
+  c->cls->destroy (c->self);
+  free_buckets (c->open);
+  free_buckets (c->started);
+  free (c);
+}
+
+const char *
+qk_comm_launched (void)
+{
+  /* Open MPI, MPICH and its kin, PMIx launchers such as srun --mpi=pmix */
+  static const char *const size[]
+    = { "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS" };
+  const char *value;
+  size_t i;
+
+  for (i = 0; i < sizeof size / sizeof *size; i++)
+    if ((value = getenv (size[i])) != NULL && atoi (value) > 1)
+      return "mpi";
+  return getenv ("PMIX_RANK") != NULL ? "mpi" : "single";
+}
+
+int
+qk_comm_rank (const struct qk_comm *c)
+{
+  return c != NULL ? c->rank : 0;
+}
+
+int
+qk_comm_size (const struct qk_comm *c)
+{
+  return c != NULL ? c->size : 1;
+}
+
+int
+qk_comm_reduce (struct qk_comm *c, enum qk_comm_op op, enum qk_comm_type type,
+                void *data, size_t count)
+{
+  int r;
+
+  if (qk_comm_size (c) == 1 || count == 0)
+    return 0;
+  r = c->cls->reduce (c->self, op, type, data, count);
+  return r < 0 ? blame (c, r) : 0;
+}
+
+int
+qk_comm_gather (struct qk_comm *c, const float *x, size_t n, float **all,
+                size_t *total)
+{
+  size_t *sizes = calloc ((size_t) qk_comm_size (c), sizeof *sizes);
+  int i, r;
+
+  *all = NULL;
+  *total = 0;
+  if (sizes == NULL)
+    return qk_error (-ENOMEM, "comm: out of memory");
+  r = c->cls->gather (c->self, x, n * sizeof *x, sizes, NULL);
+  for (i = 0; r == 0 && i < c->size; i++)
+    *total += sizes[i] / sizeof *x;
+  if (r == 0 && (*all = qk_alloc (*total * sizeof *x)) == NULL)
+    r = qk_error (-ENOMEM, "no memory for %zu values of all processes",
+                  *total);
+  if (r == 0)
+    r = c->cls->gather (c->self, x, n * sizeof *x, sizes, *all);
+  free (sizes);
+  if (r == 0)
+    return 0;
+  qk_free (*all);
+  *all = NULL;
+  return blame (c, r);
+}
+
+/* ---- gradients ----------------------------------------------------------- */
+
+static int
+start (struct qk_comm *c, float *data, size_t count)
+{
+  const int r = c->cls->start != NULL
+                  ? c->cls->start (c->self, data, count)
+                  : c->cls->reduce (c->self, QK_COMM_SUM, QK_COMM_F32, data,
+                                    count);
+
+  return r < 0 ? blame (c, r) : 0;
+}
+
+static int
+send_bucket (struct qk_comm *c)
+{
+  struct bucket *b = c->open;
+
+  if (b == NULL)
+    return 0;
+  c->open = NULL;
+  b->next = c->started;
+  c->started = b;
+  return start (c, b->sum, b->used);
+}
+
+static int
+open_bucket (struct qk_comm *c)
+{
+  struct bucket *b = calloc (1, sizeof *b);
+
+  if (b != NULL)
+    b->sum = qk_alloc (BUCKET * sizeof *b->sum);
+  if (b == NULL || b->sum == NULL) {
+    free (b);
+    return qk_error (-ENOMEM, "comm: out of memory");
+  }
+  c->open = b;
+  return 0;
+}
+
+int
+qk_comm_sum_begin (struct qk_comm *c, float *data, size_t count)
+{
+  struct bucket *b;
+  int r;
+
+  if (qk_comm_size (c) == 1 || count == 0)
+    return 0;
+  if (count >= BUCKET)
+    return start (c, data, count);
+  if (c->open != NULL && c->open->used + count > BUCKET
+      && (r = send_bucket (c)) < 0)
+    return r;
+  if (c->open == NULL && (r = open_bucket (c)) < 0)
+    return r;
+  b = c->open;
+  if (b->n == b->room) {
+    const int room = b->room > 0 ? 2 * b->room : 64;
+    struct piece *p = realloc (b->piece, (size_t) room * sizeof *p);
+
+    if (p == NULL)
+      return qk_error (-ENOMEM, "comm: out of memory");
+    b->piece = p;
+    b->room = room;
+  }
+  b->piece[b->n++] = (struct piece) { data, count };
+  memcpy (b->sum + b->used, data, count * sizeof *data);
+  b->used += count;
+  return 0;
+}
+
+int
+qk_comm_sum_end (struct qk_comm *c)
+{
+  struct bucket *b;
+  int i, r;
+
+  if (qk_comm_size (c) == 1)
+    return 0;
+  if ((r = send_bucket (c)) < 0)
+    return r;
+  if (c->cls->wait != NULL && (r = c->cls->wait (c->self)) < 0)
+    return blame (c, r);
+  for (b = c->started; b != NULL; b = b->next) {
+    const float *x = b->sum;
+
+    for (i = 0; i < b->n; x += b->piece[i++].count)
+      memcpy (b->piece[i].data, x, b->piece[i].count * sizeof *x);
+  }
+  free_buckets (c->started);
+  c->started = NULL;
+  return 0;
+}
+
+/* ---- agreement ------------------------------------------------------------- */
+
+int
+qk_comm_check_same (struct qk_comm *c, const char *what, const void *data,
+                    size_t bytes)
+{
+  double crc[2];
+  int r;
+
+  if (qk_comm_size (c) == 1)
+    return 0;
+  crc[0] = (double) crc32_z (0, data, bytes);
+  crc[1] = -crc[0];
+  r = qk_comm_reduce (c, QK_COMM_MAX, QK_COMM_F64, crc, 2);
+  if (r < 0)
+    return r;
+  if (crc[0] != -crc[1])
+    return qk_error (-EPROTO, "process %d of %d: %s differs between the "
+                     "processes, expected the same bytes", c->rank, c->size,
+                     what);
+  return 0;
+}
+
+void
+qk_comm_abort (struct qk_comm *c)
+{
+  if (qk_comm_size (c) > 1 && c->cls->abort != NULL)
+    c->cls->abort (c->self);
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* mpi.c: processes started by mpirun or srun, joined through MPI.
+ *
+ * One thread of each process calls MPI (MPI_THREAD_FUNNELED).  Gradients are
+ * summed by non-blocking calls; each new one gives the library the moment it
+ * needs to move those before it along. */
+#include "config.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <mpi.h>
+
+#include <qatkit/comm.h>
+
+struct mpi {
+  MPI_Comm comm;
+  int size;
+  MPI_Request *request; /* sums on their way */
+  int n, room;
+};
+
+/* The sentence MPI has for its error. */
+static int
+failed (const char *what, int err)
+{
+  char text[MPI_MAX_ERROR_STRING + 1];
+  int n = 0;
+
+  if (err == MPI_SUCCESS)
+    return 0;
+  if (MPI_Error_string (err, text, &n) != MPI_SUCCESS)
+    n = 0;
+  return qk_error (-EIO, "%s: %.*s", what, n, text);
+}
+
+static void
+mpi_destroy (void *self)
+{
+  struct mpi *m = self;
+
+  if (m == NULL)
+    return;
+  MPI_Comm_free (&m->comm);
+  MPI_Finalize ();
+  free (m->request);
+  free (m);
+}
+
+static int
+mpi_create (const struct qk_config *cfg, void **self, int *rank, int *size)
+{
+  struct mpi *m;
+  int done, level, r;
+
+  (void) cfg;
+  MPI_Initialized (&done);
+  if (done)
+    return qk_error (-EBUSY, "MPI was initialised before, expected once in a "
+                     "process");
+  if ((m = calloc (1, sizeof *m)) == NULL)
+    return qk_error (-ENOMEM, "out of memory");
+  r = MPI_Init_thread (NULL, NULL, MPI_THREAD_FUNNELED, &level);
+  if (r != MPI_SUCCESS) {
+    free (m);
+    return failed ("MPI_Init_thread", r);
+  }
+  if ((r = failed ("MPI_Comm_dup", MPI_Comm_dup (MPI_COMM_WORLD, &m->comm)))
+      < 0) {
+    MPI_Finalize ();
+    free (m);
+    return r;
+  }
+  if (level < MPI_THREAD_FUNNELED)
+    r = qk_error (-ENOTSUP, "this MPI offers thread level %d, expected at "
+                  "least %d (MPI_THREAD_FUNNELED)", level,
+                  MPI_THREAD_FUNNELED);
+  if (r == 0) {
+    MPI_Comm_set_errhandler (m->comm, MPI_ERRORS_RETURN);
+    MPI_Comm_rank (m->comm, rank);
+    MPI_Comm_size (m->comm, &m->size);
+    *size = m->size;
+    *self = m;
+    return 0;
+  }
+  mpi_destroy (m);
+  return r;
+}
+
+static int
+check_count (size_t count)
+{
+  return count <= INT_MAX ? 0
+                          : qk_error (-E2BIG, "%zu elements in one message, "
+                                      "expected at most %d", count, INT_MAX);
+}
+
+static int
+mpi_reduce (void *self, enum qk_comm_op op, enum qk_comm_type type,
+            void *data, size_t count)
+{
+  static const MPI_Op ops[]
+    = { [QK_COMM_SUM] = MPI_SUM, [QK_COMM_MIN] = MPI_MIN,
+        [QK_COMM_MAX] = MPI_MAX };
+  struct mpi *m = self;
+  const int r = check_count (count);
+
+  if (r < 0)
+    return r;
+  return failed ("MPI_Allreduce",
+                 MPI_Allreduce (MPI_IN_PLACE, data, (int) count,
+                                type == QK_COMM_F32 ? MPI_FLOAT : MPI_DOUBLE,
+                                ops[op], m->comm));
+}
+
+static int
+mpi_start (void *self, float *data, size_t count)
+{
+  struct mpi *m = self;
+  int flag, r = check_count (count);
+
+  if (r < 0)
+    return r;
+  if (m->n == m->room) {
+    const int room = m->room > 0 ? 2 * m->room : 32;
+    MPI_Request *p = realloc (m->request, (size_t) room * sizeof *p);
+
+    if (p == NULL)
+      return qk_error (-ENOMEM, "out of memory");
+    m->request = p;
+    m->room = room;
+  }
+  r = failed ("MPI_Iallreduce",
+              MPI_Iallreduce (MPI_IN_PLACE, data, (int) count, MPI_FLOAT,
+                              MPI_SUM, m->comm, &m->request[m->n]));
+  if (r < 0)
+    return r;
+  m->n++;
+  return failed ("MPI_Testall", MPI_Testall (m->n, m->request, &flag,
+                                             MPI_STATUSES_IGNORE));
+}
+
+static int
+mpi_wait (void *self)
+{
+  struct mpi *m = self;
+  const int n = m->n;
+
+  m->n = 0;
+  return failed ("MPI_Waitall",
+                 MPI_Waitall (n, m->request, MPI_STATUSES_IGNORE));
+}
+
+static int
+mpi_gather (void *self, const void *data, size_t bytes, size_t *sizes,
+            void *out)
+{
+  struct mpi *m = self;
+  unsigned long mine = bytes, *all;
+  int *count, *at, i, r = check_count (bytes);
+  size_t total = 0;
+
+  all = calloc ((size_t) m->size, sizeof *all);
+  count = calloc ((size_t) m->size, sizeof *count);
+  at = calloc ((size_t) m->size, sizeof *at);
+  if (r == 0 && (all == NULL || count == NULL || at == NULL))
+    r = qk_error (-ENOMEM, "out of memory");
+  if (r == 0)
+    r = failed ("MPI_Allgather",
+                MPI_Allgather (&mine, 1, MPI_UNSIGNED_LONG, all, 1,
+                               MPI_UNSIGNED_LONG, m->comm));
+  for (i = 0; r == 0 && i < m->size; i++) {
+    sizes[i] = all[i];
+    count[i] = (int) all[i];
+    at[i] = (int) total;
+    total += all[i];
+    r = check_count (total);
+  }
+  if (r == 0 && out != NULL)
+    r = failed ("MPI_Allgatherv",
+                MPI_Allgatherv (data, (int) bytes, MPI_BYTE, out, count, at,
+                                MPI_BYTE, m->comm));
+  free (all);
+  free (count);
+  free (at);
+  return r;
+}
+
+static void
+mpi_abort (void *self)
+{
+  struct mpi *m = self;
+
+  MPI_Abort (m->comm, 1);
+}
+
+static const struct qk_comm_class mpi = {
+  .cls = QK_CLASS (struct qk_comm_class, QK_KIND_COMM, "mpi",
+                   "Processes started by mpirun or srun", NULL),
+  .create = mpi_create,
+  .destroy = mpi_destroy,
+  .reduce = mpi_reduce,
+  .start = mpi_start,
+  .wait = mpi_wait,
+  .gather = mpi_gather,
+  .abort = mpi_abort,
+};
+
+QK_PLUGIN ("mpi", "1.0", "LGPL-2.1-or-later", &mpi.cls);
