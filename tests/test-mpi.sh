@@ -31,7 +31,7 @@ for n in 2 4; do
   [ "$(grep -c '"event":"epoch"' several$n/log.jsonl)" = "$(grep -c '"event":"epoch"' one/log.jsonl)" ] \
     || failed "$n processes: other epochs in the log"
   for f in weights best; do
-    $builddir/run "$compare" one/$f.safetensors several$n/$f.safetensors 2e-3 \
+    $builddir/run "$compare" one/$f.safetensors several$n/$f.safetensors 1e-5 \
       || failed "$n processes: other numbers in $f.safetensors"
   done
   grep -q '"pictures":51' several$n/log.jsonl || failed "not all pictures were evaluated"
