@@ -465,6 +465,88 @@ START_TEST (test_write)
 }
 END_TEST
 
+/* A picture of W x H with slow waves in it, as JPEG; to be freed. */
+static uint8_t *
+waves (int w, int h, size_t *size)
+{
+  static const char path[] = "check_jpeg-waves.jpg";
+  uint8_t *pixels = malloc ((size_t) w * (size_t) h * 3), *data;
+  FILE *f;
+  int x, y;
+
+  ck_assert_ptr_nonnull (pixels);
+  for (y = 0; y < h; y++)
+    for (x = 0; x < w; x++)
+      {
+        uint8_t *p = pixels + 3 * ((size_t) y * (size_t) w + (size_t) x);
+
+        p[0] = (uint8_t) (128 + 100 * sin (x * 0.02) * cos (y * 0.03));
+        p[1] = (uint8_t) (255 * x / w);
+        p[2] = (uint8_t) (255 * y / h);
+      }
+  ck_assert_int_eq (picture_write (path, pixels, w, h, 95), 0);
+  free (pixels);
+  f = fopen (path, "rb");
+  ck_assert_ptr_nonnull (f);
+  data = malloc (1 << 22);
+  ck_assert_ptr_nonnull (data);
+  *size = fread (data, 1, 1 << 22, f);
+  ck_assert_uint_gt (*size, 100);
+  fclose (f);
+  unlink (path);
+  return data;
+}
+
+/* A reduced picture is nearly the one that the whole gives, wherever the box
+ * lies, and never smaller than what is asked for. */
+START_TEST (test_reduce)
+{
+  static const struct {
+    int w, h, box[4], out, divisor;
+  } cases[] = {
+    { 1024, 1024, { 0, 0, 1024, 1024 }, 128, 8 },
+    { 1024, 1023, { 0, 0, 1024, 1023 }, 128, 4 },
+    { 777, 1019, { 101, 203, 513, 600 }, 128, 4 },
+    { 777, 1019, { 264, 419, 513, 600 }, 96, 4 },
+    { 777, 1019, { 776, 1018, 1, 1 }, 8, 1 },
+    { 500, 375, { 3, 7, 300, 257 }, 128, 2 },
+    { 500, 375, { 245, 120, 255, 255 }, 128, 1 },
+    { 333, 17, { 300, 0, 33, 17 }, 8, 2 },
+    { 900, 800, { 837, 700, 63, 100 }, 7, 8 },
+  };
+  size_t size, i, n = (size_t) (cases[_i].out * cases[_i].out) * 3;
+  uint8_t *data = waves (cases[_i].w, cases[_i].h, &size), *whole;
+  const int *box = cases[_i].box, out = cases[_i].out;
+  const struct picture_view view = { box[0], box[1], box[2], box[3], out, out,
+                                     0,      0,      out,    out,    false };
+  struct picture_view reduced = view;
+  double sum = 0;
+  int64_t w, h;
+
+  whole = malloc (n);
+  ck_assert_ptr_nonnull (whole);
+  ck_assert_int_eq (
+    picture_open_memory (reader, data, size, "waves", &w, &h), 0);
+  ck_assert_int_eq (picture_render (reader, &view, NULL, whole, NULL), 0);
+  ck_assert_int_eq (
+    picture_open_memory (reader, data, size, "waves", &w, &h), 0);
+  ck_assert_int_eq (picture_reduce (reader, &reduced), cases[_i].divisor);
+  ck_assert_msg (picture_render (reader, &reduced, NULL, rgb, NULL) == 0,
+                 "%s", qk_error_message ());
+  for (i = 0; i < n; i++)
+    sum += abs (rgb[i] - whole[i]);
+  ck_assert_msg (sum / (double) n < 4, "bytes differ by %g on average",
+                 sum / (double) n);
+  /* the next picture is decoded whole again */
+  ck_assert_int_eq (
+    picture_open_memory (reader, data, size, "waves", &w, &h), 0);
+  ck_assert_int_eq (picture_render (reader, &view, NULL, rgb, NULL), 0);
+  ck_assert_mem_eq (rgb, whole, n);
+  free (whole);
+  free (data);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -487,6 +569,7 @@ main (void)
   tcase_add_test (tc, test_bomb);
   tcase_add_test (tc, test_misuse);
   tcase_add_test (tc, test_write);
+  tcase_add_loop_test (tc, test_reduce, 0, 9);
   suite_add_tcase (s, tc);
   r = srunner_create (s);
   srunner_run_all (r, CK_NORMAL);

@@ -116,6 +116,13 @@ int picture_open_memory (struct picture_reader *r, const uint8_t *data,
                          size_t size, const char *name, int64_t *w,
                          int64_t *h);
 
+/* Let the picture opened last be decoded at a half, a quarter or an eighth of
+ * its size, whatever leaves VIEW's box no smaller than what it is resized to,
+ * by inverse transforms of fewer points and plain chroma upsampling, and
+ * change the box accordingly.  Several times faster; the bytes are near those
+ * of the whole picture, not equal.  Returns the divisor, 1 to 8. */
+int picture_reduce (struct picture_reader *r, struct picture_view *view);
+
 /* Decode the picture opened last, once, and deliver the window of VIEW as
  * (win_h, win_w, 3): bytes into RGB, or normalised floats into IMAGE (the
  * other is NULL).  -EBADMSG, naming the file, when it is damaged or

@@ -357,6 +357,53 @@ cmyk_to_rgbx (uint8_t *row, size_t n)
     }
 }
 
+/* Size of the picture as it will be decoded. */
+static int64_t
+decoded_width (const struct picture_reader *r)
+{
+  const int64_t d = r->cinfo.scale_denom;
+
+  return ((int64_t) r->cinfo.image_width + d - 1) / d;
+}
+
+static int64_t
+decoded_height (const struct picture_reader *r)
+{
+  const int64_t d = r->cinfo.scale_denom;
+
+  return ((int64_t) r->cinfo.image_height + d - 1) / d;
+}
+
+/* The part of a side of END pixels that FROM, LENGTH becomes at 1/D. */
+static void
+reduce_side (int64_t d, int64_t end, int64_t *from, int64_t *length)
+{
+  const int64_t first = *from / d;
+  const int64_t last = (*from + *length + d / 2) / d;
+
+  *from = first < end ? first : end - 1;
+  *length = last < end ? last - *from : end - *from;
+  *length = *length > 0 ? *length : 1;
+}
+
+int
+picture_reduce (struct picture_reader *r, struct picture_view *view)
+{
+  int d = 1;
+
+  if (!r->opened)
+    return 1;
+  while (d < 8 && view->w >= 2 * d * view->out_w
+         && view->h >= 2 * d * view->out_h)
+    d *= 2;
+  r->cinfo.scale_num = 1;
+  r->cinfo.scale_denom = (unsigned) d;
+  r->cinfo.do_fancy_upsampling = FALSE;
+  reduce_side (d, decoded_width (r), &view->x, &view->w);
+  reduce_side (d, decoded_height (r), &view->y, &view->h);
+  return d;
+}
+
 /* What one call of picture_render works on. */
 struct job {
   const struct picture_view *view;
@@ -391,7 +438,7 @@ job_prepare (struct picture_reader *r, struct job *j)
     a->first[i] -= (int32_t) (j->x_first - v->x);
   j->y_first = v->y + d->first[0];
   j->y_end = v->y + d->first[d->n - 1] + d->count[d->n - 1];
-  j->row_bytes = ((size_t) r->cinfo.image_width * 4 + 16 + 63) & ~(size_t) 63;
+  j->row_bytes = ((size_t) decoded_width (r) * 4 + 16 + 63) & ~(size_t) 63;
   j->ring_bytes = ((size_t) v->win_w * 4 + 63) & ~(size_t) 63;
   j->ring_count = d->stride;
   err = buffer_reserve (&r->rows, j->row_bytes * ROWS);
@@ -490,7 +537,7 @@ decode_rows (struct picture_reader *r, struct job *j)
 {
   struct jpeg_decompress_struct *c = &r->cinfo;
   /* a file without its end is read on, to see whether rows are missing */
-  const int64_t end = r->whole ? j->y_end : (int64_t) c->image_height;
+  const int64_t end = r->whole ? j->y_end : decoded_height (r);
   JSAMPROW rows[ROWS];
   int i;
 
@@ -535,8 +582,8 @@ picture_render (struct picture_reader *r, const struct picture_view *view,
     return qk_error (-EINVAL, "no picture is open");
   r->opened = false;
   if (view->x < 0 || view->y < 0 || view->w < 1 || view->h < 1
-      || view->x + view->w > (int64_t) r->cinfo.image_width
-      || view->y + view->h > (int64_t) r->cinfo.image_height
+      || view->x + view->w > decoded_width (r)
+      || view->y + view->h > decoded_height (r)
       || view->win_x < 0 || view->win_y < 0 || view->win_w < 1
       || view->win_h < 1 || view->win_x + view->win_w > view->out_w
       || view->win_y + view->win_h > view->out_h)

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* bench_input.c: pictures a second of the input pipeline, on one thread.
+ *
+ *   bench_input dir=FOLDER [crop=224] [resize=256] [rounds=3]
+ *
+ * FOLDER holds class folders of JPEG files.  "train" is a random crop, mirrored
+ * half of the time and normalised; "train, fast_decode" the same from
+ * pictures decoded at a half or less; "val" the whole, resized, and its
+ * middle.  Prints one line of JSON each, best of the rounds. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <qatkit/context.h>
+#include <qatkit/dataset.h>
+
+#include "train/metrics.h"
+
+static const char *
+argument (int argc, char **argv, const char *key, const char *def)
+{
+  const size_t n = strlen (key);
+  int i;
+
+  for (i = 1; i < argc; i++)
+    if (strncmp (argv[i], key, n) == 0 && argv[i][n] == '=')
+      return argv[i] + n + 1;
+  return def;
+}
+
+struct kind {
+  const char *name, *options;
+  bool augment;
+};
+
+/* Seconds to read all pictures once; negative after an error. */
+static double
+round_of (const struct qk_dataset_class *d, void *self, void *worker,
+          const struct qk_dataset_info *info, float *image)
+{
+  const double t = qk_seconds ();
+  struct qk_rng rng;
+  int32_t label;
+  int64_t i;
+
+  for (i = 0; i < info->count; i++) {
+    qk_rng_seed (&rng, 1, (uint64_t) i);
+    if (d->read (self, worker, i, &rng, image, &label) < 0)
+      return -1;
+  }
+  return qk_seconds () - t;
+}
+
+static int
+measure (struct qk_context *ctx, const struct qk_dataset_class *d,
+         const struct kind *k, const char *options, int rounds)
+{
+  const struct qk_dataset_request req = { ctx, "train", k->augment, 1 };
+  struct qk_dataset_info info;
+  struct qk_config *cfg = NULL;
+  void *self = NULL, *worker = NULL;
+  double best = 0, t;
+  float *image;
+  char text[4400];
+  int i, r;
+
+  snprintf (text, sizeof text, "%s %s", options, k->options);
+  if ((r = qk_config_parse (d->cls.options, text, "bench", &cfg)) < 0
+      || (r = d->open (cfg, &req, &self)) < 0
+      || (r = d->info (self, &info)) < 0
+      || (r = d->worker_new (self, &worker)) < 0)
+    return r;
+  image = malloc ((size_t) (info.height * info.width * 3) * sizeof *image);
+  if (image == NULL)
+    return -ENOMEM;
+  for (i = 0; i < rounds; i++) {
+    if ((t = round_of (d, self, worker, &info, image)) < 0)
+      return -EIO;
+    best = i == 0 || t < best ? t : best;
+  }
+  printf ("{\"who\": \"qatkit\", \"what\": \"%s\", \"threads\": 1, "
+          "\"pictures\": %lld, \"pictures_per_second\": %.1f}\n",
+          k->name, (long long) info.count, (double) info.count / best);
+  fflush (stdout);
+  free (image);
+  d->worker_free (worker);
+  d->close (self);
+  qk_config_free (cfg);
+  return 0;
+}
+
+int
+main (int argc, char **argv)
+{
+  static const struct kind kinds[] = {
+    { "train", "", true },
+    { "train, fast_decode", "fast_decode=yes", true },
+    { "val", "", false },
+  };
+  const char *dir = argument (argc, argv, "dir", "");
+  struct qk_context *ctx = qk_context_new ();
+  const struct qk_class *c;
+  char options[4300];
+  size_t i;
+
+  if (*dir == 0) {
+    fprintf (stderr, "usage: bench_input dir=FOLDER [crop=224] [resize=256] "
+                     "[rounds=3]\n");
+    return 77;
+  }
+  snprintf (options, sizeof options, "train=%.4000s crop=%d resize=%d", dir,
+            atoi (argument (argc, argv, "crop", "224")),
+            atoi (argument (argc, argv, "resize", "256")));
+  if (ctx == NULL
+      || qk_context_class (ctx, QK_KIND_DATASET, "imagefolder", &c) < 0)
+    goto error;
+  for (i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (measure (ctx, (const struct qk_dataset_class *) (const void *) c,
+                 &kinds[i], options,
+                 atoi (argument (argc, argv, "rounds", "3"))) < 0)
+      goto error;
+  qk_context_free (ctx);
+  return 0;
+
+error:
+  fprintf (stderr, "bench_input: %s\n", qk_error_message ());
+  return 1;
+}
