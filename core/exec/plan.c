@@ -55,6 +55,7 @@ setup_node (struct qk_exec *ex, int index)
   s.quantized_out = !en->wrapped && ex->g->value[n->out].qz != NULL;
   s.quantized_weight = n->weight_qz != NULL;
   s.keep_in = s.keep_out = ex->opt.train;
+  s.out_qz = en->wrapped ? NULL : ex->g->value[n->out].qz;
   if (n->layer->setup != NULL && (r = n->layer->setup (n->self, &s)) < 0)
     return qk_error_prefix (r, "node '%s': ", n->name);
   en->keep_in = ex->opt.train && s.keep_in;

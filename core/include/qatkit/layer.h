@@ -129,6 +129,8 @@ struct qk_layer_setup {
   /* out: whether backward reads in[] or out (then they are kept until it
    * ran); both are true on entry, a layer that needs less says so. */
   bool keep_in, keep_out;
+  /* the quantizer of out in forward and backward; NULL: none, or unknown */
+  const struct qk_quantizer *out_qz;
 };
 
 struct qk_layer_class {

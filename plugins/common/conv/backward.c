@@ -23,7 +23,11 @@
 #include <qatkit/layer.h>
 
 #include "conv/conv-priv.h"
+#include "gemm/convback.h"
 #include "gemm/gemm.h"
+
+/* Below this number of weights it does not pay to wake threads. */
+enum { PARALLEL_MIN = 32768 };
 
 struct backward {
   struct conv_run run;
@@ -34,19 +38,6 @@ struct backward {
 };
 
 /* ---- the gradient by acc -------------------------------------------------*/
-
-/* Rows of acc as float, through TMP when they are integers. */
-static const float *
-acc_rows (const struct conv_run *run, int64_t row0, int64_t rows, float *tmp)
-{
-  const float *acc = (const float *) run->acc + row0 * run->cv->k;
-
-  if (!run->saved->wide)
-    return acc;
-  qk_rows_to_float ((const int32_t *) run->acc + row0 * run->cv->k,
-                    (size_t) (rows * run->cv->k), tmp);
-  return tmp;
-}
 
 static void
 sums_pass (const struct backward *bw, int t)
@@ -60,10 +51,29 @@ sums_pass (const struct backward *bw, int t)
   for (int64_t r = run->m * t / run->threads; r < r1; r += step) {
     const int64_t rows = r1 - r < step ? r1 - r : step;
 
-    qk_rows_grad_sums (bw->dout + r * k, acc_rows (run, r, rows, th.tmp),
+    qk_rows_grad_sums (bw->dout + r * k,
+                       conv_acc_rows (run, &th, r, rows, th.tmp),
                        (size_t) (rows * k), (size_t) run->cv->plan.period,
                        &bw->mask, th.sum, th.sq);
   }
+}
+
+/* d of rows to D. */
+static void
+rows_grad (const struct backward *bw, const struct conv_thread *th,
+           int64_t row0, int64_t rows, float *d)
+{
+  const struct conv_run *run = &bw->run;
+  const int64_t k = run->cv->k;
+  const size_t n = (size_t) (rows * k);
+  const size_t period = (size_t) run->cv->plan.period;
+  const float *acc = conv_acc_rows (run, th, row0, rows, th->tmp);
+  const float *dout = bw->dout + row0 * k;
+
+  if (bw->sums_in_pass)
+    qk_rows_grad_sums (dout, acc, n, period, &bw->mask, th->sum, th->sq);
+  qk_rows_grad (dout, acc, n, period, &bw->mask, run->sc.a1, run->sc.a2,
+                run->sc.a3, d);
 }
 
 /* d of a unit into th->blk. */
@@ -71,17 +81,7 @@ static const float *
 unit_grad (const struct backward *bw, const struct conv_thread *th,
            const struct conv_unit *u)
 {
-  const struct conv_run *run = &bw->run;
-  const int64_t k = run->cv->k;
-  const size_t n = (size_t) (u->rows * k);
-  const size_t period = (size_t) run->cv->plan.period;
-  const float *acc = acc_rows (run, u->row0, u->rows, th->tmp);
-  const float *dout = bw->dout + u->row0 * k;
-
-  if (bw->sums_in_pass)
-    qk_rows_grad_sums (dout, acc, n, period, &bw->mask, th->sum, th->sq);
-  qk_rows_grad (dout, acc, n, period, &bw->mask, run->sc.a1, run->sc.a2,
-                run->sc.a3, th->blk);
+  rows_grad (bw, th, u->row0, u->rows, th->blk);
   return th->blk;
 }
 
@@ -231,6 +231,59 @@ matrix_pass (const struct backward *bw, int t)
   }
 }
 
+/* ---- whole tensors -------------------------------------------------------*/
+
+/* Thread T's part of d, and of the input as floats. */
+static void
+whole_parts (const struct backward *bw, int t, float *d, float *x)
+{
+  const struct conv_run *run = &bw->run;
+  const struct qk_conv *cv = run->cv;
+  const int64_t step = cv->plan.rows, lines = run->n * cv->h;
+  const int64_t r1 = run->m * (t + 1) / run->threads;
+  const int64_t l0 = lines * t / run->threads;
+  const int64_t l1 = lines * (t + 1) / run->threads;
+  struct conv_thread th;
+
+  conv_thread_at (run, t, &th);
+  for (int64_t r = run->m * t / run->threads; r < r1; r += step)
+    rows_grad (bw, &th, r, r1 - r < step ? r1 - r : step, d + r * cv->k);
+  if (run->u8_in)
+    qk_rows_expand ((const uint8_t *) run->io->in->data + l0 * cv->w * cv->c,
+                    (size_t) ((l1 - l0) * cv->w * cv->c), run->z,
+                    x + l0 * cv->w * cv->c);
+}
+
+static int
+whole_pass (const struct backward *bw, float *dw)
+{
+  const struct conv_run *run = &bw->run;
+  const struct qk_conv *cv = run->cv;
+  char *ws = run->io->workspace;
+  float *d = (float *) (void *) (ws + cv->plan.ws_d);
+  float *wide = (float *) (void *) (ws + cv->plan.ws_x);
+  const float *x = run->u8_in ? wide : run->io->in->data;
+  struct qk_convback cb;
+
+#pragma omp parallel for num_threads(run->threads) schedule(static, 1)
+  for (int t = 0; t < run->threads; t++)
+    whole_parts (bw, t, d, wide);
+  if (run->kind == CONV_DIRECT) {
+    qk_sgemm_threaded (run->threads, true, false, cv->k, cv->c, run->m, d,
+                       cv->k, x, cv->c, 0.0f, dw, cv->c);
+    if (bw->dx)
+      qk_sgemm_threaded (run->threads, false, false, run->m, cv->c, cv->k, d,
+                         cv->k, run->wf, cv->c, 0.0f, bw->dx, cv->c);
+    return 0;
+  }
+  conv_back_shape (run, &cb);
+  if (!qk_convback_weights (&cb, run->threads, d, x, dw)
+      || (bw->dx
+          && !qk_convback_data (&cb, run->threads, d, run->wf, bw->dx)))
+    return qk_error (-EIO, "%s: the library's convolution failed", cv->who);
+  return 0;
+}
+
 /* ---- depthwise -----------------------------------------------------------*/
 
 /* Lines of dx up to LIMIT are complete: move them out of the ring. */
@@ -337,27 +390,32 @@ depthwise_pass (const struct backward *bw, int t)
 
 /* ---- parameters ----------------------------------------------------------*/
 
-/* dw' in the weight's own layout, from the threads in their order. */
+/* dw' in the weight's own layout, from the threads in their order; from OUT
+ * itself after whole_pass. */
 static void
 collect_dw (const struct conv_run *run, float *out)
 {
   const struct qk_conv *cv = run->cv;
-  const int64_t depth = conv_depth (cv), n = cv->k * depth;
-  const bool dw = run->kind == CONV_DEPTHWISE;
-  struct conv_thread first, th;
+  const int64_t depth = conv_depth (cv);
+  const bool dw = run->kind == CONV_DEPTHWISE, whole = cv->plan.whole;
 
-  conv_thread_at (run, 0, &first);
-  for (int t = 1; t < run->threads; t++) {
-    conv_thread_at (run, t, &th);
-    for (int64_t i = 0; i < n; i++)
-      first.dw[i] += th.dw[i];
-  }
+#pragma omp parallel for num_threads(run->threads) schedule(static)           \
+  if (cv->k * depth > PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++) {
     const float scale = run->s_in / run->ch.sw[i];
 
-    for (int64_t j = 0; j < depth; j++)
-      out[i * depth + j]
-        = first.dw[dw ? j * cv->k + i : i * depth + j] * scale;
+    for (int t = 0; !whole && t < run->threads; t++) {
+      struct conv_thread th;
+
+      conv_thread_at (run, t, &th);
+      for (int64_t j = 0; j < depth; j++) {
+        const float x = th.dw[dw ? j * cv->k + i : i * depth + j];
+
+        out[i * depth + j] = t > 0 ? out[i * depth + j] + x : x;
+      }
+    }
+    for (int64_t j = i * depth; j < (i + 1) * depth; j++)
+      out[j] *= scale;
   }
 }
 
@@ -379,6 +437,8 @@ weight_gradient (struct conv_run *run)
   if (io->weight_qz) {
     int ret;
 
+#pragma omp parallel for num_threads(run->threads) schedule(static)           \
+  if (n > PARALLEL_MIN)
     for (int64_t i = 0; i < cv->k; i++)
       for (int64_t j = 0; j < depth; j++)
         wk[i * depth + j] = w[i * depth + j] * run->ch.k[i];
@@ -386,6 +446,8 @@ weight_gradient (struct conv_run *run)
     if (ret < 0)
       return ret;
   }
+#pragma omp parallel for num_threads(run->threads) schedule(static)           \
+  if (n > PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++) {
     const float k = folded ? run->ch.k[i] : 1.0f;
     double s = 0.0;
@@ -473,7 +535,7 @@ quantizer_gradient (struct backward *bw)
   for (int64_t r = 0; r < run->m; r += step) {
     const int64_t rows = run->m - r < step ? run->m - r : step;
 
-    qk_rows_affine (acc_rows (run, r, rows, th.tmp), (size_t) (rows * k),
+    qk_rows_affine (conv_acc_rows (run, &th, r, rows, th.tmp), (size_t) (rows * k),
                     (size_t) cv->plan.period, run->ch.a, run->ch.b, cv->lo,
                     cv->hi, y + r * k);
   }
@@ -498,8 +560,12 @@ begin (struct backward *bw)
                                     .ylo = cv->lo, .yhi = cv->hi };
   if (!run->u8_out)
     return 0;
-  if (!qk_quantizer_is_ste (io->out_qz))
+  if (!qk_quantizer_is_ste (io->out_qz)) {
+    if (!cv->plan.own_y)
+      return qk_error (-EINVAL, "%s: set up for a straight-through gradient",
+                       cv->who);
     return quantizer_gradient (bw);
+  }
   bw->mask.inv = 1.0f / grid->scale;
   bw->mask.rlo = (float) (grid->qmin - grid->zero_point);
   bw->mask.rhi = (float) (grid->qmax - grid->zero_point);
@@ -518,6 +584,7 @@ qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io)
   ret = conv_run_begin (cv, io, run);
   if (ret < 0)
     return ret;
+  conv_place_weight (run, io->weight_qz ? run->wq : NULL, false);
   ret = begin (&bw);
   if (ret < 0)
     return ret;
@@ -534,9 +601,18 @@ qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io)
       return ret;
   }
   gradient_affine (run);
-#pragma omp parallel for num_threads(run->threads) schedule(static, 1)
+  if (cv->plan.whole) {
+    ret = whole_pass (&bw, (float *) (void *) ((char *) io->workspace
+                                               + cv->plan.ws_wt));
+    if (ret < 0)
+      return ret;
+  }
+#pragma omp parallel for num_threads(run->threads) schedule(static, 1)        \
+  if (!cv->plan.whole)
   for (int t = 0; t < run->threads; t++)
-    if (run->kind == CONV_DEPTHWISE)
+    if (cv->plan.whole)
+      continue;
+    else if (run->kind == CONV_DEPTHWISE)
       depthwise_pass (&bw, t);
     else
       matrix_pass (&bw, t);

@@ -12,6 +12,7 @@
 
 #include "conv/conv-priv.h"
 #include "gemm/gemm.h"
+#include "gemm/igemm.h"
 #include "multiversion.h"
 
 /* ---- im2col ------------------------------------------------------------*/
@@ -103,6 +104,50 @@ im2col (const struct conv_run *run, const struct conv_unit *u, float *col)
       else
         l.x32 = (const float *) x + (u->img * cv->h + ih) * size;
       line_to_col (&l, cv->q, cv->stride_w, cv->pad_left, row, out);
+    }
+}
+
+/* The same in bytes, for qk_igemm: the zero point stands for padding, rows
+ * are LD apart. */
+static void
+byte_window (const struct line *l, int64_t iw, uint8_t *col)
+{
+  if (l->groups == 1 && l->dil == 1 && iw >= 0 && iw + l->s <= l->w) {
+    memcpy (col, l->x8 + iw * l->c, (size_t) (l->s * l->c));
+    return;
+  }
+  for (int b = 0; b < l->s; b++, iw += l->dil)
+    for (int g = 0; g < l->groups; g++) {
+      uint8_t *out = col + g * l->depth + b * l->cg;
+
+      if (iw >= 0 && iw < l->w)
+        memcpy (out, l->x8 + iw * l->c + g * l->cg, (size_t) l->cg);
+      else
+        memset (out, (int) l->z, (size_t) l->cg);
+    }
+}
+
+static void
+byte_im2col (const struct conv_run *run, const struct conv_unit *u,
+             int64_t ld, uint8_t *col)
+{
+  const struct qk_conv *cv = run->cv;
+  const int64_t size = cv->w * cv->c;
+  const uint8_t *x = run->io->in->data;
+  struct line l = { .w = cv->w, .c = cv->c, .cg = cv->c / cv->groups,
+                    .depth = conv_depth (cv), .groups = cv->groups,
+                    .s = cv->s, .dil = cv->dil_w, .z = run->z };
+
+  for (int64_t p = u->p0; p < u->p1; p++, col += cv->q * ld)
+    for (int a = 0; a < cv->r; a++) {
+      const int64_t ih = p * cv->stride_h - cv->pad_top + a * cv->dil_h;
+      const bool inside = ih >= 0 && ih < cv->h;
+
+      l.x8 = inside ? x + (u->img * cv->h + ih) * size : NULL;
+      for (int64_t q = 0; q < cv->q; q++)
+        /* a line outside: as if all its columns were */
+        byte_window (&l, inside ? q * cv->stride_w - cv->pad_left : l.w,
+                     col + q * ld + a * cv->s * l.cg);
     }
 }
 
@@ -254,6 +299,62 @@ depthwise_block (const struct conv_run *run, const struct conv_thread *th,
   }
 }
 
+/* The input of a unit as rows of *ld bytes. */
+static const uint8_t *
+byte_input (const struct conv_run *run, const struct conv_thread *th,
+            const struct conv_unit *u, int64_t *ld)
+{
+  const struct qk_conv *cv = run->cv;
+  const int64_t depth = cv->r * cv->s * cv->c;
+  uint8_t *col = (uint8_t *) (void *) th->col;
+  const uint8_t *x;
+
+  *ld = qk_igemm_depth (depth);
+  if (run->kind == CONV_GENERAL) {
+    byte_im2col (run, u, *ld, col);
+    return col;
+  }
+  x = (const uint8_t *) run->io->in->data + u->row0 * depth;
+  if (*ld == depth)
+    return x;
+  for (int64_t i = 0; i < u->rows; i++)
+    memcpy (col + i * *ld, x + i * depth, (size_t) depth);
+  return col;
+}
+
+static void
+byte_block (const struct conv_run *run, const struct conv_thread *th,
+            const struct conv_unit *u, bool to_float, float *acc)
+{
+  const struct qk_conv *cv = run->cv;
+  const int64_t depth = conv_depth (cv), kg = cv->k / cv->groups;
+  const size_t size = conv_pack_size (cv);
+  int64_t ld;
+  const uint8_t *a = byte_input (run, th, u, &ld);
+
+  for (int g = 0; g < cv->groups; g++)
+    qk_igemm (u->rows, kg, depth, a + g * depth, ld,
+              (const char *) run->pack + (size_t) g * size, to_float,
+              acc + g * kg, cv->k);
+}
+
+const float *
+conv_acc_rows (const struct conv_run *run, const struct conv_thread *th,
+               int64_t row0, int64_t rows, float *tmp)
+{
+  const struct conv_unit u = { .row0 = row0, .rows = rows };
+  const int64_t k = run->cv->k;
+
+  if (run->again)
+    byte_block (run, th, &u, true, tmp);
+  else if (!run->saved->wide)
+    return (const float *) run->acc + row0 * k;
+  else
+    qk_rows_to_float ((const int32_t *) run->acc + row0 * k,
+                      (size_t) (rows * k), tmp);
+  return tmp;
+}
+
 void
 conv_block (const struct conv_run *run, const struct conv_thread *th,
             const struct conv_unit *u, float *acc)
@@ -265,6 +366,10 @@ conv_block (const struct conv_run *run, const struct conv_thread *th,
 
   if (run->kind == CONV_DEPTHWISE) {
     depthwise_block (run, th, u, acc);
+    return;
+  }
+  if (run->q8) {
+    byte_block (run, th, u, !run->saved->wide, acc);
     return;
   }
   a = conv_block_input (run, th, u, &ld);

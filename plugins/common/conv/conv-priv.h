@@ -42,7 +42,7 @@ struct conv_scratch_channels {
 
 /* What one thread works in. */
 struct conv_thread {
-  float *col;         /* rows of input, expanded */
+  float *col;         /* rows of input, expanded; or bytes */
   float *blk, *tmp;   /* rows of output */
   double *sum, *sq;   /* PERIOD */
   float *min, *max;   /* PERIOD */
@@ -67,14 +67,17 @@ struct conv_run {
   int64_t row_block; /* CONV_DIRECT */
   int64_t units;
   bool u8_in, u8_out;
+  bool q8, again; /* see struct qk_conv_plan */
   bool exact; /* forward has the bytes of the int8 network */
   float z, s_in;
   const float *wf;  /* (K, R S C/groups); depthwise: (R S, C) */
+  int8_t *wq;       /* (K, R S C/groups), the weight's integers */
+  void *pack;       /* the same for qk_igemm, group by group */
   const float *wt;  /* transposed, per group; NULL: not made */
   struct conv_saved *saved;
   struct conv_channels ch;
   struct conv_scratch_channels sc;
-  void *acc; /* (M,K) float or int32, or NULL: not kept */
+  void *acc; /* (M,K) float or int32; NULL: not kept, see q8 and again */
 };
 
 /* A piece of the output: rows row0 .. row0 + rows, which for lines are
@@ -86,6 +89,9 @@ struct conv_unit {
 /* conv.c */
 enum conv_kind conv_kind (const struct qk_conv *cv);
 int64_t conv_depth (const struct qk_conv *cv); /* R S C/groups */
+size_t conv_pack_size (const struct qk_conv *cv); /* of a group's weights */
+struct qk_convback;
+void conv_back_shape (const struct conv_run *run, struct qk_convback *cb);
 int conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
                     struct conv_run *run);
 void conv_thread_at (const struct conv_run *run, int t,
@@ -101,6 +107,7 @@ struct conv_fold {
   int32_t *bias;
   float *wk;
   int8_t *wq;
+  int threads;
   bool wide; /* out */
 };
 /* gamma / sqrt (var + eps) of the stored statistics; 1 without batch-norm. */
@@ -113,10 +120,21 @@ int conv_fold (const struct qk_conv *cv, const struct qk_tensor *param,
                struct qk_quantizer *weight_qz, const struct qk_qparams *in_q,
                bool observe, bool batch, struct conv_fold *f);
 
+/* weights.c */
+/* run->wf from the weight's integers or, NULL, the parameter itself; with
+ * FORWARD what the products of forward want instead. */
+void conv_place_weight (struct conv_run *run, const int8_t *w8,
+                        bool forward);
+
 /* blocks.c */
 /* acc of a unit, float or (wide) int32. */
 void conv_block (const struct conv_run *run, const struct conv_thread *th,
                  const struct conv_unit *u, float *acc);
+/* acc of rows as float, kept or computed again: in TMP where it is not kept
+ * as float. */
+const float *conv_acc_rows (const struct conv_run *run,
+                            const struct conv_thread *th, int64_t row0,
+                            int64_t rows, float *tmp);
 /* The expanded input of a unit as rows of *ld floats. */
 const float *conv_block_input (const struct conv_run *run,
                                const struct conv_thread *th,

@@ -8,9 +8,19 @@
 #include <qatkit/layer.h>
 
 #include "conv/conv-priv.h"
+#include "gemm/convback.h"
+#include "gemm/igemm.h"
 
 /* Floats of one block: half of a common second-level cache. */
 enum { BLOCK_FLOATS = 131072 };
+
+/* Up to this depth a product of bytes costs less than writing its result to
+ * memory and reading it back three times. */
+enum { AGAIN_DEPTH = 192 };
+
+/* Weights from this size on are too large to have their gradient added up
+ * block by block: each time all of it goes through the cache. */
+enum { WHOLE_WEIGHT = 131072 };
 
 void
 qk_conv_init (struct qk_conv *cv, const char *who)
@@ -27,6 +37,13 @@ int64_t
 conv_depth (const struct qk_conv *cv)
 {
   return cv->r * cv->s * (cv->c / cv->groups);
+}
+
+size_t
+conv_pack_size (const struct qk_conv *cv)
+{
+  return (qk_igemm_size (cv->k / cv->groups, conv_depth (cv)) + 63)
+         & ~(size_t) 63;
 }
 
 enum conv_kind
@@ -253,13 +270,22 @@ scratch_channels_at (struct conv_run *run, void *base)
   sc->max = f + 2 * k;
 }
 
+/* Whether the input of a block is expanded to floats somewhere. */
+static bool
+expands (const struct qk_conv *cv, const struct qk_conv_plan *pl)
+{
+  return conv_kind (cv) != CONV_DEPTHWISE
+         && (!pl->q8 || (pl->train && !pl->whole));
+}
+
 /* How large blocks are; see BLOCK_FLOATS. */
 static void
 choose_blocks (const struct qk_conv *cv, struct qk_conv_plan *pl)
 {
-  const int64_t in = conv_kind (cv) == CONV_DEPTHWISE
-                       ? cv->k
-                       : cv->r * cv->s * cv->c;
+  const int64_t depth = cv->r * cv->s * cv->c;
+  const int64_t in = conv_kind (cv) == CONV_DEPTHWISE ? cv->k
+                     : expands (cv, pl)               ? depth
+                                                      : depth / 4;
   int64_t rows = BLOCK_FLOATS / (in + cv->k);
 
   rows = rows < 32 ? 32 : rows > 2048 ? 2048 : rows & ~(int64_t) 7;
@@ -284,23 +310,82 @@ plan_thread (const struct qk_conv *cv, struct qk_conv_plan *pl)
     = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
   const size_t line = (size_t) (conv_ring_width (cv) * cv->c) * sizeof (float);
   const size_t ring = dw ? (size_t) (conv_ring_span (cv) + 1) * line : 0;
+  const int64_t depth = cv->r * cv->s * cv->c;
+  const size_t bytes = (size_t) (pl->rows * qk_igemm_depth (depth)) + 64;
+  const size_t floats = (size_t) (pl->rows * depth) * sizeof (float);
   size_t *total = &pl->th_size;
 
   *total = 0;
-  pl->th_col = take (total, dw ? 0
-                               : (size_t) (pl->rows * cv->r * cv->s * cv->c)
-                                   * sizeof (float));
+  pl->th_col = take (total, dw                                       ? 0
+                            : expands (cv, pl) && floats > bytes ? floats
+                                                                     : bytes);
   pl->th_blk = take (total, out);
   pl->th_tmp = take (total, out);
   pl->th_sum = take (total, (size_t) pl->period
                               * (2 * sizeof (double) + 2 * sizeof (float)));
-  pl->th_dw = take (total, pl->train ? weight : 0);
+  pl->th_dw = take (total, pl->train && !pl->whole ? weight : 0);
   pl->th_dwi = take (total, pl->train && dw ? weight : 0);
   pl->th_ring = take (total, ring);
   pl->th_dring = take (total, pl->train ? ring : 0);
   pl->th_tags = take (total, dw ? 2 * (size_t) conv_ring_span (cv)
                                     * sizeof (int64_t)
                                 : 0);
+}
+
+static void
+convback_shape (const struct qk_conv *cv, int64_t n, struct qk_convback *cb)
+{
+  *cb = (struct qk_convback){
+    .n = n, .h = cv->h, .w = cv->w, .c = cv->c,
+    .p = cv->p, .q = cv->q, .k = cv->k,
+    .r = cv->r, .s = cv->s, .groups = cv->groups,
+    .stride_h = cv->stride_h, .stride_w = cv->stride_w,
+    .dil_h = cv->dil_h, .dil_w = cv->dil_w,
+    .pad_top = cv->pad_top, .pad_left = cv->pad_left,
+    .pad_bottom = cv->pad_bottom, .pad_right = cv->pad_right,
+  };
+}
+
+void
+conv_back_shape (const struct conv_run *run, struct qk_convback *cb)
+{
+  convback_shape (run->cv, run->n, cb);
+}
+
+/* Which of the ways of computing pay here. */
+static void
+choose_ways (const struct qk_conv *cv, const struct qk_layer_setup *s,
+             struct qk_conv_plan *pl)
+{
+  const enum conv_kind kind = conv_kind (cv);
+  struct qk_convback cb;
+
+  pl->q8 = s->quantized_in && s->quantized_weight && kind != CONV_DEPTHWISE
+           && qk_igemm_usable ();
+  pl->again = pl->q8 && kind == CONV_DIRECT
+              && conv_depth (cv) <= AGAIN_DEPTH;
+  if (!s->train || kind == CONV_DEPTHWISE)
+    return;
+  convback_shape (cv, pl->batch, &cb);
+  pl->whole = kind == CONV_DIRECT ? cv->k * cv->c >= WHOLE_WEIGHT
+                                  : qk_convback_usable (&cb);
+}
+
+/* Memory kept from forward to backward. */
+static void
+plan_saved (const struct qk_conv *cv, const struct qk_layer_setup *s,
+            size_t acc, struct qk_conv_plan *pl)
+{
+  take (&pl->sv_size, sizeof (struct conv_saved));
+  pl->sv_chan = take (&pl->sv_size, channels_size (cv, pl->period));
+  pl->sv_wq = take (&pl->sv_size,
+                    s->quantized_weight
+                      ? (size_t) (cv->k * conv_depth (cv))
+                      : 0);
+  pl->sv_pack
+    = take (&pl->sv_size,
+            pl->again ? (size_t) cv->groups * conv_pack_size (cv) : 0);
+  pl->sv_acc = take (&pl->sv_size, pl->again ? 0 : acc);
 }
 
 int
@@ -310,6 +395,7 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   const int64_t batch = s->in[0].dims[0];
   const size_t weight
     = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
+  const bool known = s->out_qz && qk_quantizer_is_ste (s->out_qz);
   size_t acc;
 
   if (batch < 1
@@ -322,26 +408,37 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   pl->u8_out = s->quantized_out;
   pl->batch = batch;
   pl->period = cv->k >= 128 ? cv->k : cv->k * ((127 + cv->k) / cv->k);
+  pl->own_y = s->quantized_out
+              && !(known && qk_quantizer_wants_range (s->out_qz));
+  choose_ways (cv, s, pl);
   choose_blocks (cv, pl);
   acc = (size_t) (batch * cv->p * cv->q * cv->k) * sizeof (float);
 
-  if (s->train) {
-    take (&pl->sv_size, sizeof (struct conv_saved));
-    pl->sv_chan = take (&pl->sv_size, channels_size (cv, pl->period));
-    pl->sv_wf = take (&pl->sv_size, weight);
-    pl->sv_acc = take (&pl->sv_size, acc);
-  } else {
+  if (s->train)
+    plan_saved (cv, s, acc, pl);
+  else {
     take (&pl->ws_size, sizeof (struct conv_saved));
-    pl->ws_wf = take (&pl->ws_size, weight);
-    pl->ws_acc = take (&pl->ws_size, s->quantized_out ? acc : 0);
+    pl->ws_wq = take (&pl->ws_size, weight / sizeof (float));
+    pl->ws_acc = take (&pl->ws_size,
+                       s->quantized_out && !pl->again ? acc : 0);
   }
   pl->ws_chan = take (&pl->ws_size, channels_size (cv, pl->period));
   take (&pl->ws_size, scratch_channels_size (cv, pl->period));
+  pl->ws_wf = take (&pl->ws_size, weight);
   pl->ws_wk = take (&pl->ws_size, weight);
   pl->ws_wt = take (&pl->ws_size, weight);
-  pl->ws_wq = take (&pl->ws_size, weight / sizeof (float));
-  pl->ws_y = take (&pl->ws_size, s->quantized_out ? acc : 0);
-  pl->ws_g = take (&pl->ws_size, s->train && s->quantized_out ? acc : 0);
+  pl->ws_pack
+    = take (&pl->ws_size,
+            pl->q8 ? (size_t) cv->groups * conv_pack_size (cv) : 0);
+  pl->ws_y = take (&pl->ws_size, pl->own_y ? acc : 0);
+  pl->ws_g = take (&pl->ws_size,
+                   s->train && s->quantized_out && !known ? acc : 0);
+  pl->ws_d = take (&pl->ws_size, pl->whole ? acc : 0);
+  pl->ws_x = take (&pl->ws_size,
+                   pl->whole && s->quantized_in
+                     ? (size_t) (batch * cv->h * cv->w * cv->c)
+                         * sizeof (float)
+                     : 0);
   plan_thread (cv, pl);
   pl->ws_thread = take (&pl->ws_size, pl->th_size * (size_t) pl->threads);
   s->saved = pl->sv_size;
@@ -377,6 +474,9 @@ check_call (const struct qk_conv *cv, const struct qk_layer_io *io)
                      cv->plan.u8_out ? "" : " at setup");
   if ((io->flags & QK_PASS_TRAIN) && !cv->plan.train)
     return qk_error (-EINVAL, "%s: not set up for training", cv->who);
+  if (cv->plan.q8 && (in->dtype != QK_U8 || !io->weight_qz))
+    return qk_error (-EINVAL, "%s: set up for a quantized input and weight",
+                     cv->who);
   return 0;
 }
 
@@ -406,14 +506,13 @@ conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
   run->s_in = run->u8_in ? io->in->q.scale : 1.0f;
   run->z = run->u8_in ? (float) io->in->q.zero_point : 0.0f;
   run->saved = (struct conv_saved *) saved;
-  if (pl->train) {
-    run->wf = (float *) (saved + pl->sv_wf);
-    run->acc = saved + pl->sv_acc;
-    channels_at (run, saved + pl->sv_chan);
-  } else {
-    run->wf = (float *) (ws + pl->ws_wf);
-    channels_at (run, ws + pl->ws_chan);
-  }
+  run->q8 = pl->q8;
+  run->again = pl->again;
+  run->wq = (int8_t *) (pl->train ? saved + pl->sv_wq : ws + pl->ws_wq);
+  run->pack = pl->train && pl->again ? saved + pl->sv_pack : ws + pl->ws_pack;
+  if (pl->train)
+    run->acc = pl->again ? NULL : saved + pl->sv_acc;
+  channels_at (run, pl->train ? saved + pl->sv_chan : ws + pl->ws_chan);
   scratch_channels_at (run, ws + pl->ws_chan
                               + ((channels_size (cv, pl->period) + 63)
                                  & ~(size_t) 63));

@@ -16,6 +16,9 @@
 /* 2^31 less what rounding to float may add. */
 #define ACC_LIMIT 2147483392.0
 
+/* Below this number of weights it does not pay to wake threads. */
+enum { PARALLEL_MIN = 32768 };
+
 static const float *
 bn_param (const struct qk_conv *cv, const struct qk_tensor *param, int which)
 {
@@ -63,6 +66,39 @@ accumulator_bound (const int8_t *w, int64_t depth, const struct qk_qparams *q)
   return a > b ? a : b;
 }
 
+/* The bias on the accumulator's grid; checks that neither int32 overflows. */
+static int
+fold_bias (const struct qk_conv *cv, const struct qk_qparams *in_q,
+           bool batch, struct conv_fold *f)
+{
+  const int64_t depth = conv_depth (cv);
+  int64_t bad = cv->k;
+  int wide = 0;
+  double bound;
+
+#pragma omp parallel for num_threads(f->threads) schedule(static)             \
+  reduction(min : bad) reduction(| : wide) private(bound)                     \
+  if (f->threads > 1 && cv->k * depth > PARALLEL_MIN)
+  for (int64_t i = 0; i < cv->k; i++) {
+    bound = accumulator_bound (f->wq + i * depth, depth, in_q);
+    f->bias[i] = batch ? 0
+                       : qk_quantize_bias (f->bias_real[i], in_q->scale,
+                                           f->sw[i]);
+    wide |= bound >= CONV_EXACT_LIMIT;
+    if (bound + fabs ((double) f->bias[i]) >= ACC_LIMIT && i < bad)
+      bad = i;
+  }
+  f->wide = wide != 0;
+  if (bad == cv->k)
+    return 0;
+  bound = accumulator_bound (f->wq + bad * depth, depth, in_q)
+          + fabs ((double) f->bias[bad]);
+  return qk_error (-ERANGE,
+                   "%s: the sum of output channel %lld may reach %.0f, too "
+                   "much for int32 (limit %.0f)",
+                   cv->who, (long long) bad, bound, ACC_LIMIT);
+}
+
 int
 conv_fold (const struct qk_conv *cv, const struct qk_tensor *param,
            struct qk_quantizer *weight_qz, const struct qk_qparams *in_q,
@@ -80,6 +116,8 @@ conv_fold (const struct qk_conv *cv, const struct qk_tensor *param,
                      "1 or %lld",
                      cv->who, (long long) channels, (long long) cv->k);
   conv_norm_factors (cv, param, f->k, f->sigma);
+#pragma omp parallel for num_threads(f->threads) schedule(static)             \
+  if (f->threads > 1 && n > PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++)
     for (int64_t j = 0; j < depth; j++)
       f->wk[i * depth + j] = w[i * depth + j] * f->k[i];
@@ -93,29 +131,12 @@ conv_fold (const struct qk_conv *cv, const struct qk_tensor *param,
     return ret;
 
   grid = qk_quantizer_qparams (weight_qz);
-  f->wide = false;
   for (int64_t i = 0; i < cv->k; i++) {
-    double bound;
-
     f->sw[i] = grid[channels == 1 ? 0 : i].scale;
     f->bias_real[i] = folded_bias (cv, param, i, f->k[i]);
-    if (!in_q)
-      continue;
-    bound = accumulator_bound (f->wq + i * depth, depth, in_q);
-    f->bias[i] = 0;
-    if (!batch)
-      f->bias[i]
-        = qk_quantize_bias (f->bias_real[i], in_q->scale, f->sw[i]);
-    if (bound >= CONV_EXACT_LIMIT)
-      f->wide = true;
-    bound += fabs ((double) f->bias[i]);
-    if (bound >= ACC_LIMIT)
-      return qk_error (-ERANGE,
-                       "%s: the sum of output channel %lld may reach %.0f, "
-                       "too much for int32 (limit %.0f)",
-                       cv->who, (long long) i, bound, ACC_LIMIT);
   }
-  return 0;
+  f->wide = false;
+  return in_q ? fold_bias (cv, in_q, batch, f) : 0;
 }
 
 int
@@ -124,7 +145,7 @@ qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
 {
   const size_t k = (size_t) cv->k, n = k * (size_t) conv_depth (cv);
   const struct qk_qparams *in_q = &io->in[0].q, *out_q = &io->out->q;
-  struct conv_fold f = { 0 };
+  struct conv_fold f = { .threads = 1 };
   float *m = NULL;
   int ret = -ENOMEM;
 

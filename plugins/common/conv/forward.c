@@ -20,44 +20,6 @@
 
 /* ---- weights ------------------------------------------------------------*/
 
-static void
-transpose (const float *x, int64_t rows, int64_t cols, float *y)
-{
-  for (int64_t i0 = 0; i0 < rows; i0 += 16)
-    for (int64_t j = 0; j < cols; j++)
-      for (int64_t i = i0; i < i0 + 16 && i < rows; i++)
-        y[j * rows + i] = x[i * cols + j];
-}
-
-/* run->wf and, where it pays, run->wt from W8 or W. */
-static void
-place_weight (struct conv_run *run, const int8_t *w8, const float *w)
-{
-  const struct qk_conv *cv = run->cv;
-  const int64_t depth = conv_depth (cv), kg = cv->k / cv->groups;
-  float *wf = (float *) run->wf;
-  float *wt = (float *) ((char *) run->io->workspace + cv->plan.ws_wt);
-
-  if (run->kind == CONV_DEPTHWISE) {
-    for (int64_t i = 0; i < cv->k; i++)
-      for (int64_t j = 0; j < depth; j++)
-        wf[j * cv->k + i]
-          = w8 ? (float) w8[i * depth + j] : w[i * depth + j];
-    return;
-  }
-  if (w8)
-    for (int64_t i = 0; i < cv->k * depth; i++)
-      wf[i] = (float) w8[i];
-  else
-    memcpy (wf, w, (size_t) (cv->k * depth) * sizeof *wf);
-  /* the product with the transposed weight is faster, transposing is not */
-  if (run->m < 512)
-    return;
-  for (int g = 0; g < cv->groups; g++)
-    transpose (wf + g * kg * depth, kg, depth, wt + g * kg * depth);
-  run->wt = wt;
-}
-
 static int
 prepare_weight (struct conv_run *run)
 {
@@ -72,7 +34,8 @@ prepare_weight (struct conv_run *run)
     .bias_real = run->sc.real_bias,
     .bias = run->sc.bias,
     .wk = (float *) (ws + cv->plan.ws_wk),
-    .wq = (int8_t *) (ws + cv->plan.ws_wq),
+    .wq = run->wq,
+    .threads = run->threads,
   };
   int ret;
 
@@ -89,7 +52,7 @@ prepare_weight (struct conv_run *run)
       run->sc.real_bias[i]
         = cv->bias ? ((const float *) io->param[1].data)[i] : 0.0f;
     }
-    place_weight (run, NULL, io->param[0].data);
+    conv_place_weight (run, NULL, true);
     return 0;
   }
   ret = conv_fold (cv, io->param, io->weight_qz,
@@ -97,7 +60,7 @@ prepare_weight (struct conv_run *run)
   if (ret < 0)
     return ret;
   sv->wide = f.wide;
-  place_weight (run, f.wq, NULL);
+  conv_place_weight (run, f.wq, true);
   return 0;
 }
 
@@ -332,8 +295,13 @@ second_pass (const struct conv_run *run, int t, float *y)
   conv_thread_at (run, t, &th);
   for (int64_t r = run->m * t / run->threads; r < r1; r += step) {
     const int64_t rows = r1 - r < step ? r1 - r : step;
+    const struct conv_unit u = { .row0 = r, .rows = rows };
     const float *acc = (const float *) run->acc + r * k;
 
+    if (!run->acc) {
+      conv_block (run, &th, &u, th.blk);
+      acc = th.blk;
+    }
     if (y)
       finish_real (run, acc, rows, th.tmp, y + r * k);
     else
@@ -424,6 +392,9 @@ observe_all (struct conv_run *run)
   float *y = (float *) (void *) ((char *) run->io->workspace
                                  + run->cv->plan.ws_y);
 
+  if (!run->cv->plan.own_y)
+    return qk_error (-EINVAL, "%s: set up for an observer of ranges",
+                     run->cv->who);
 #pragma omp parallel for num_threads(run->threads) schedule(static, 1)
   for (int t = 0; t < run->threads; t++)
     second_pass (run, t, y);
@@ -450,8 +421,9 @@ qk_conv_forward (struct qk_conv *cv, struct qk_layer_io *io)
   stats |= run.saved->batch ? MOMENTS : NO_STATS;
   stats |= range ? RANGE : NO_STATS;
   if (!cv->plan.train && two_pass)
-    run.acc = run.u8_out ? (char *) io->workspace + cv->plan.ws_acc
-                         : io->out->data;
+    run.acc = !run.u8_out  ? io->out->data
+              : run.again ? NULL
+                          : (char *) io->workspace + cv->plan.ws_acc;
   else if (!cv->plan.train && !run.u8_out)
     run.acc = io->out->data;
   if (!run.saved->batch) {

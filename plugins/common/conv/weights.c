@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* weights.c: the weight in the orders the products want. */
+#include "config.h"
+
+#include <string.h>
+
+#include <qatkit/layer.h>
+
+#include "conv/conv-priv.h"
+#include "gemm/igemm.h"
+
+/* Below this number of weights it does not pay to wake threads. */
+enum { PARALLEL_MIN = 32768 };
+
+static void
+transpose (const float *x, int64_t rows, int64_t cols, float *y)
+{
+  for (int64_t i0 = 0; i0 < rows; i0 += 16)
+    for (int64_t j = 0; j < cols; j++)
+      for (int64_t i = i0; i < i0 + 16 && i < rows; i++)
+        y[j * rows + i] = x[i * cols + j];
+}
+
+static void
+place_depthwise (const struct conv_run *run, const int8_t *w8, const float *w,
+                 float *wf)
+{
+  const int64_t k = run->cv->k, depth = conv_depth (run->cv);
+
+  for (int64_t i = 0; i < k; i++)
+    for (int64_t j = 0; j < depth; j++)
+      wf[j * k + i] = w8 ? (float) w8[i * depth + j] : w[i * depth + j];
+}
+
+static void
+widen (const struct conv_run *run, const int8_t *w8, float *wf)
+{
+  const int64_t k = run->cv->k, depth = conv_depth (run->cv);
+
+#pragma omp parallel for num_threads(run->threads) schedule(static)           \
+  if (k * depth > PARALLEL_MIN)
+  for (int64_t i = 0; i < k; i++)
+    for (int64_t j = i * depth; j < (i + 1) * depth; j++)
+      wf[j] = (float) w8[j];
+}
+
+/* For qk_igemm, in pieces of whole panels. */
+static void
+pack (const struct conv_run *run, const int8_t *w8)
+{
+  const struct qk_conv *cv = run->cv;
+  const int64_t kg = cv->k / cv->groups, depth = conv_depth (cv);
+  const int64_t pieces = (kg + 63) / 64;
+  const size_t size = conv_pack_size (cv);
+
+#pragma omp parallel for num_threads(run->threads) schedule(static)           \
+  if (cv->k * depth > PARALLEL_MIN)
+  for (int64_t i = 0; i < cv->groups * pieces; i++) {
+    const int64_t g = i / pieces, j0 = i % pieces * 64;
+
+    qk_igemm_pack (kg - j0 < 64 ? kg - j0 : 64, depth,
+                   w8 + (g * kg + j0) * depth, depth, (int32_t) run->z,
+                   (char *) run->pack + (size_t) g * size
+                     + qk_igemm_size (j0, depth));
+  }
+}
+
+void
+conv_place_weight (struct conv_run *run, const int8_t *w8, bool forward)
+{
+  const struct qk_conv *cv = run->cv;
+  const int64_t depth = conv_depth (cv), kg = cv->k / cv->groups;
+  const float *w = run->io->param[0].data;
+  char *ws = run->io->workspace;
+  float *wf = (float *) (void *) (ws + cv->plan.ws_wf);
+  float *wt = (float *) (void *) (ws + cv->plan.ws_wt);
+
+  if (forward && run->q8) {
+    pack (run, w8);
+    return;
+  }
+  run->wf = w8 || run->kind == CONV_DEPTHWISE ? wf : w;
+  if (run->kind == CONV_DEPTHWISE) {
+    place_depthwise (run, w8, w, wf);
+    return;
+  }
+  if (w8)
+    widen (run, w8, wf);
+  /* the product with the transposed weight is faster, transposing is not */
+  if (!forward || run->m < 512)
+    return;
+  for (int g = 0; g < cv->groups; g++)
+    transpose (run->wf + g * kg * depth, kg, depth, wt + g * kg * depth);
+  run->wt = wt;
+}
