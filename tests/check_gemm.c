@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_gemm.c: the matrix product, library and plain C, against a naive
- * one. */
+/* check_gemm.c: the matrix products, of floats by library and plain C and of
+ * bytes, against naive ones. */
 #include "config.h"
 
 #include <check.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "gemm/gemm.h"
+#include "gemm/igemm.h"
 #include "qatkit/rng.h"
 
 enum { PAD = 3 }; /* columns beyond the matrices, which stay untouched */
@@ -137,6 +138,62 @@ START_TEST (concurrent)
 }
 END_TEST
 
+/* ---- bytes ------------------------------------------------------------*/
+
+/* One product in bytes; with EXTREME everything is as large as it can be, so
+ * that sums of pairs leave int16. */
+static void
+byte_product (int64_t m, int64_t n, int64_t k, bool extreme,
+              struct qk_rng *rng)
+{
+  const int64_t lda = qk_igemm_depth (k) + PAD, ldc = n + PAD;
+  const int32_t z = extreme ? 0 : 131;
+  uint8_t *a = malloc ((size_t) (m * lda));
+  int8_t *w = malloc ((size_t) (n * k));
+  int32_t *c = malloc ((size_t) (m * ldc) * sizeof *c);
+  float *f = malloc ((size_t) (m * ldc) * sizeof *f);
+  void *packed = aligned_alloc (64, (qk_igemm_size (n, k) + 63)
+                                      & ~(size_t) 63);
+
+  for (int64_t i = 0; i < m * lda; i++)
+    a[i] = extreme ? 255 : (uint8_t) qk_rng_below (rng, 256);
+  for (int64_t i = 0; i < n * k; i++)
+    w[i] = extreme ? (int8_t) (i / k % 2 ? 127 : -128)
+                   : (int8_t) ((int) qk_rng_below (rng, 256) - 128);
+  for (int64_t i = 0; i < m * ldc; i++)
+    f[i] = (float) (c[i] = 77);
+  qk_igemm_pack (n, k, w, k, z, packed);
+  qk_igemm (m, n, k, a, lda, packed, false, c, ldc);
+  qk_igemm (m, n, k, a, lda, packed, true, f, ldc);
+  for (int64_t i = 0; i < m; i++)
+    for (int64_t j = 0; j < ldc; j++) {
+      int32_t want = j < n ? 0 : 77;
+
+      for (int64_t l = 0; j < n && l < k; l++)
+        want += (a[i * lda + l] - z) * w[j * k + l];
+      ck_assert_int_eq (c[i * ldc + j], want);
+      ck_assert (f[i * ldc + j] == (float) want);
+    }
+  free (packed);
+  free (f);
+  free (c);
+  free (w);
+  free (a);
+}
+
+START_TEST (byte_products)
+{
+  struct qk_rng rng;
+
+  if (!qk_igemm_usable ())
+    return;
+  qk_rng_seed (&rng, 5, 5);
+  for (int64_t i = 1; i <= 45; i++)
+    byte_product (i, i * 29 % 150 + 1, i * 13 % 71 + 1, i % 9 == 0, &rng);
+  byte_product (15, 130, 1031, true, &rng);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -147,6 +204,7 @@ main (void)
 
   tcase_add_loop_test (t, products, LIBRARY, THREADED + 1);
   tcase_add_test (t, concurrent);
+  tcase_add_test (t, byte_products);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_ENV);
