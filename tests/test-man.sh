@@ -80,7 +80,11 @@ while IFS=: read -r section table; do
   done < keys
 done < list
 
-# the plugins' page has every plugin of the tree and each of its options
+# the plugins' page has every plugin of the tree and each of its options, and
+# so has a page of its own
+pages=$builddir/plugin-pages
+groff -man -Tutf8 -ww -z "$pages"/*.7 2> err || failed "groff $pages/*.7"
+[ ! -s err ] || failed "groff has warnings about pages of plugins"
 for so in "$builddir"/stage/*/*.so; do
   p=${so#"$builddir/stage/"}
   p=${p%.so}
@@ -91,8 +95,12 @@ for so in "$builddir"/stage/*/*.so; do
     /^\.SS / { on = in_kind && $2 == name }
     on' "$generated" > part
   [ -s part ] || failed "qatkit-plugins(7) lacks $p"
+  read -r kind _ < out
+  page=$pages/qatkit-$kind-${p#*/}.7
+  [ -s "$page" ] || failed "no page of $p"
   for o in $(sed -n 's/^  \([^ ]*\) = .*/\1/p' out); do
     grep -q "^\.BR $o \" (" part || failed "qatkit-plugins(7) lacks $o of $p"
+    grep -q "^\.BR $o \" (" "$page" || failed "the page of $p lacks $o"
   done
 done
 
