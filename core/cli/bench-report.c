@@ -24,7 +24,7 @@ struct qk_bench_report {
 int
 qk_bench_json_open (struct qk_cli *cli, FILE **out)
 {
-  const char *path = cli->bench.json;
+  const char *path = cli->json_file;
 
   *out = NULL;
   if (path == NULL)
@@ -45,7 +45,7 @@ qk_bench_json_close (struct qk_cli *cli, FILE *out, int r)
   if (out != stdout)
     bad = fclose (out) != 0 || bad;
   if (bad && r >= 0)
-    r = qk_error (-EIO, "cannot write '%s'", cli->bench.json);
+    r = qk_error (-EIO, "cannot write '%s'", cli->json_file);
   return r;
 }
 

@@ -28,8 +28,10 @@ struct qk_cli {
   struct {
     bool train, layers;
     const char *backends, *threads, *batches; /* lists */
-    const char *seconds, *runs, *size, *classes, *mode, *json;
+    const char *seconds, *runs, *size, *classes, *mode;
   } bench;
+  long pictures;       /* --pictures */
+  const char *json_file; /* --json FILE */
   char **override;        /* -o */
   int n_override;
   char **arg; /* what is left */
@@ -75,6 +77,7 @@ int qk_cmd_eval (struct qk_cli *cli);
 int qk_cmd_predict (struct qk_cli *cli);
 int qk_cmd_verify (struct qk_cli *cli);
 int qk_cmd_bench (struct qk_cli *cli);
+int qk_cmd_analyze (struct qk_cli *cli);
 int qk_cmd_inspect (struct qk_cli *cli);
 int qk_cmd_plugins (struct qk_cli *cli);
 int qk_cmd_export (struct qk_cli *cli);

@@ -15,7 +15,7 @@
 /* Letters of the options: o override, r resume, O output, t threads, b
  * backend, m model, n batches, j json; those of bench: x train, T threads, B
  * backend, N batch, L layers, s seconds, R runs, S size, C classes, M mode, J
- * json. */
+ * json; those of analyze: p pictures, J json. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
     "Without FILE.ini a narrow MobileNetV2 is trained on generated pictures.\n"
@@ -50,6 +50,11 @@ static const struct qk_command commands[] = {
     "then, quantized in memory.  FILE.ini describes such a network.\n"
     "Exit status 1 if a backend cannot run here.",
     "oTBNLsRSCJ", qk_cmd_bench },
+  { "analyze", "FILE.ini | FOLDER", "where accuracy is lost, layer by layer",
+    "FILE.ini: post-training quantization of its float weights.  FOLDER (or a\n"
+    "checkpoint in it): the network that QAT of a run ended with.  Layers are\n"
+    "quantized one by one on a sample of pictures.",
+    "oOtbnpJ", qk_cmd_analyze },
   { "export", "FILE.ini FOLDER", "write the dataset as class folders of JPEGs",
     NULL, "ot", qk_cmd_export },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
@@ -76,6 +81,7 @@ static const struct option_row option_rows[] = {
   { 'b', "backend", "NAME", "int8 backend (qat.backend); verify: a,b" },
   { 'm', "model", "FILE", "the int8 model to compare with" },
   { 'n', "batches", "N", "only so many batches" },
+  { 'p', "pictures", "N", "size of the sample (64)" },
   { 'j', "json", NULL, "results as JSON on standard output" },
   { 'x', "train", NULL, "time training steps instead" },
   { 'B', "backend", "NAME[,NAME]...", "int8 backends; also float" },
@@ -191,13 +197,25 @@ qk_cli_usage (struct qk_cli *cli, const char *fmt, ...)
   return QK_EXIT_USAGE;
 }
 
+static int
+positive (struct qk_cli *cli, const char *option, const char *value,
+          long *out)
+{
+  char *end;
+
+  *out = strtol (value, &end, 10);
+  if (*value != 0 && *end == 0 && *out > 0)
+    return 0;
+  qk_cli_usage (cli, "--%s is '%s', expected a positive number", option,
+                value);
+  return -2;
+}
+
 /* Take the option LETTER; -1 if it is not one of command C. */
 static int
 take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
              char *value)
 {
-  char *end;
-
   if (letter == 'q') {
     cli->quiet = true;
     return 0;
@@ -226,15 +244,9 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
   case 'M': cli->bench.mode = value; break;
   case 's': cli->bench.seconds = value; break;
   case 'R': cli->bench.runs = value; break;
-  case 'J': cli->bench.json = value; break;
-  case 'n':
-    cli->limit = strtol (value, &end, 10);
-    if (*value == 0 || *end != 0 || cli->limit < 1) {
-      qk_cli_usage (cli, "--batches is '%s', expected a positive number",
-                    value);
-      return -2;
-    }
-    break;
+  case 'J': cli->json_file = value; break;
+  case 'n': return positive (cli, "batches", value, &cli->limit);
+  case 'p': return positive (cli, "pictures", value, &cli->pictures);
   }
   return 0;
 }

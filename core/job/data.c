@@ -12,11 +12,12 @@ static int
 open_batches (struct qk_job *job, enum qk_data_use use, struct qk_data *d)
 {
   const int workers = (int) qk_config_int (job->data, "workers");
+  const bool val = use == QK_DATA_EVAL || use == QK_DATA_SAMPLE;
   struct qk_batches_options opt;
 
   memset (&opt, 0, sizeof opt);
   d->batch = qk_config_int (job->data,
-                            use == QK_DATA_EVAL ? "eval_batch" : "batch");
+                            val ? "eval_batch" : "batch");
   opt.ctx = job->ctx;
   opt.dataset = d->cls;
   opt.self = d->self;
@@ -30,7 +31,7 @@ open_batches (struct qk_job *job, enum qk_data_use use, struct qk_data *d)
     opt.together = use == QK_DATA_TRAIN && opt.parts > 1;
   }
   opt.max_bad = qk_config_float (job->data, "max_bad");
-  opt.bad = &job->bad[use == QK_DATA_EVAL];
+  opt.bad = &job->bad[val];
   return qk_batches_new (&opt, &d->batches);
 }
 
@@ -45,7 +46,7 @@ qk_data_open (struct qk_job *job, enum qk_data_use use, struct qk_data **out)
     return qk_error (-ENOMEM, "data: out of memory");
   memset (&req, 0, sizeof req);
   req.ctx = job->ctx;
-  req.split = use == QK_DATA_EVAL ? "val" : "train";
+  req.split = use == QK_DATA_EVAL || use == QK_DATA_SAMPLE ? "val" : "train";
   req.augment = use == QK_DATA_TRAIN;
   req.seed = job->seed;
   d->cls = job->dataset_class;
@@ -71,10 +72,9 @@ qk_data_close (struct qk_data *d)
   free (d);
 }
 
-static int
-load_weights (struct qk_job *job, struct qk_graph *g)
+int
+qk_job_load_weights (struct qk_job *job, struct qk_graph *g, const char *path)
 {
-  const char *path = qk_config_string (job->model, "weights");
   const char *format = qk_config_string (job->model, "format");
   struct qk_weight *w;
   int i, r;
@@ -92,9 +92,7 @@ load_weights (struct qk_job *job, struct qk_graph *g)
   free (w);
   if (r == 0 && (r = qk_graph_check_params (g)) < 0)
     qk_error_prefix (r, "%s: ", path);
-  return r < 0 ? qk_error_prefix (r, "%s: ",
-                                  qk_config_where (job->model, "weights"))
-               : 0;
+  return r < 0 ? r : 0;
 }
 
 int
@@ -128,8 +126,11 @@ qk_job_build (struct qk_job *job, const struct qk_dataset_info *info,
                   (long long) n, info->classes);
     goto error;
   }
-  if (with_weights && *weights != 0 && (r = load_weights (job, g)) < 0)
+  if (with_weights && *weights != 0
+      && (r = qk_job_load_weights (job, g, weights)) < 0) {
+    qk_error_prefix (r, "%s: ", qk_config_where (job->model, "weights"));
     goto error;
+  }
   *out = g;
   return 0;
 

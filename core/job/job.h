@@ -64,6 +64,10 @@ int qk_job_check (struct qk_job *job, const struct qk_graph *g);
 int qk_job_build (struct qk_job *job, const struct qk_dataset_info *info,
                   bool with_weights, struct qk_graph **out);
 
+/* Fill the parameters of G from PATH, in [model] format. */
+int qk_job_load_weights (struct qk_job *job, struct qk_graph *g,
+                         const char *path);
+
 /* Fuse and prepare a float graph for QAT, or for PTQ. */
 int qk_job_prepare (struct qk_job *job, const struct qk_graph *g, bool ptq,
                     struct qk_graph **out);
@@ -80,7 +84,8 @@ struct qk_data {
 enum qk_data_use {
   QK_DATA_TRAIN,     /* train split, augmented, shuffled */
   QK_DATA_CALIBRATE, /* train split, shuffled, prepared as for evaluation */
-  QK_DATA_EVAL       /* val split, in order */
+  QK_DATA_EVAL,      /* val split, in order */
+  QK_DATA_SAMPLE     /* val split, shuffled: its first pictures are a sample */
 };
 
 int qk_data_open (struct qk_job *job, enum qk_data_use use,

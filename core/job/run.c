@@ -254,8 +254,8 @@ qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
 }
 
 int
-qk_run_ptq (struct qk_run *run, const struct qk_graph *g,
-            struct qk_graph **out)
+qk_run_calibrate (struct qk_run *run, const struct qk_graph *g,
+                  struct qk_graph **out)
 {
   struct qk_graph *prepared = NULL, *fused = NULL;
   struct qk_exec_options opt;
@@ -274,11 +274,26 @@ qk_run_ptq (struct qk_run *run, const struct qk_graph *g,
     goto end;
   r = qk_stage_calibrate (ex, prepared, run->calibrate->batches,
                           qk_config_int (run->job->ptq, "batches"), run->m);
-  if (r == 0)
-    r = qk_pass_convert (prepared, out);
 end:
   qk_exec_free (ex);
   qk_graph_free (fused);
+  if (r < 0)
+    qk_graph_free (prepared);
+  else
+    *out = prepared;
+  return r;
+}
+
+int
+qk_run_ptq (struct qk_run *run, const struct qk_graph *g,
+            struct qk_graph **out)
+{
+  struct qk_graph *prepared;
+  int r;
+
+  if ((r = qk_run_calibrate (run, g, &prepared)) < 0)
+    return r;
+  r = qk_pass_convert (prepared, out);
   qk_graph_free (prepared);
   return r;
 }

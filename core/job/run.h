@@ -70,6 +70,10 @@ char *qk_run_path (const struct qk_run *run, const char *file);
 int qk_run_evaluate (struct qk_run *run, struct qk_graph *g,
                      const char *label, struct qk_result *out);
 
+/* The float graph G, prepared and calibrated as [ptq] says. */
+int qk_run_calibrate (struct qk_run *run, const struct qk_graph *g,
+                      struct qk_graph **out);
+
 /* Post-training quantization of the float graph G into an int8 one. */
 int qk_run_ptq (struct qk_run *run, const struct qk_graph *g,
                 struct qk_graph **out);

@@ -1,0 +1,107 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# analyze: of a run and of post-training quantization; the numbers fit each
+# other and what the configuration did to the network.
+. "${0%/*}/functions.sh"
+
+# json FILE EXPRESSION: python's view of its value x, with layers by name in l
+# and networks by name in n; without python3 the check is left out
+json () {
+  type python3 > /dev/null 2>&1 || { echo "no python3: JSON not read"; return; }
+  python3 - "$1" "$2" <<'END' || failed "JSON of $1: $2"
+import json, sys
+x = json.load (open (sys.argv[1]))
+l = {e["name"]: e for e in x["layers"]}
+n = {e["network"]: e for e in x["networks"]}
+def close (a, b, by): return a is None and b is None or abs (a - b) <= by
+assert eval (sys.argv[2]), {k: x[k] for k in x if k != "layers"}
+END
+}
+
+expect 0 run tiny.ini -q
+w=run/weights.safetensors
+
+# of the run: the table
+expect 0 analyze run
+prints "float, before QAT"
+prints "activations only"
+prints "layer, worst first"
+for l in input conv1 conv2 conv3 fc; do
+  grep -q "^$l  " out || failed "no row of $l"
+done
+prints "tandard error"
+grep -q '^sensitivity: ' err || failed "no progress"
+
+# … and JSON: what was trained is what is deployed, so int8 = fake-quantized
+expect 0 analyze -q run --json - --pictures 20
+[ ! -s err ] || failed "-q writes to stderr"
+json out 'x["kind"] == "QAT" and x["sample_pictures"] == 20'
+json out 'n["int8"]["top1"] == n["fake-quantized"]["top1"]'
+json out 'n["int8"]["sample"] == n["fake-quantized"]["sample"]'
+json out 'all (e["sqnr_fake_db"] == e["sqnr_int8_db"] for e in x["layers"])'
+json out 'all (0 <= e["top1"] <= e["top5"] <= 1 and e["pictures"] == 50 for e in x["networks"])'
+json out 'all (close (e["top1"] - n["float"]["top1"], (e["won"] - e["lost"]) / 50, 1e-6) for e in x["networks"])'
+json out 'close (sum (e["noise_share"] for e in x["layers"]), 1, 1e-4)'
+json out '[e["noise_share"] for e in x["layers"]] == sorted ((e["noise_share"] for e in x["layers"]), reverse = True)'
+json out 'all (sum (e["activation"]["histogram"]) == 20 * 16 * 16 * 3 for e in x["layers"] if e["name"] == "input")'
+json out 'l["conv1"]["batchnorm"]["mean_drift"] > 0 and l["fc"]["batchnorm"] is None'
+json out 'l["conv1"]["weight"]["channels"] == 8 and l["conv1"]["weight"]["range_ratio"] >= 1'
+json out 'any (e["event"] == "epoch" for e in x["log"]) and x["verdict"]'
+cp out first
+expect 0 analyze -q run --json - --pictures 20
+cmp first out || failed "not the same twice"
+expect 0 analyze -q run/best.safetensors --json - --pictures 20
+json out 'x["kind"] == "QAT" and len (x["layers"]) == 5'
+
+# as accurate as eval says, and PTQ as ptq says
+expect 0 eval -q run/model-int8.safetensors --json
+top1=$(sed -n 's/.*"top1":\([0-9.]*\).*/\1/p' out)
+json first "close (n['int8']['top1'], $top1, 1e-6)"
+expect 0 ptq -q tiny.ini -o model.weights=$w --output ptq --json
+top1=$(sed -n 's/.*"PTQ int8","top1":\([0-9.]*\).*/\1/p' out)
+expect 0 analyze -q tiny.ini -o model.weights=$w --json -
+json out "x['kind'] == 'PTQ' and close (n['int8']['top1'], $top1, 1e-6)"
+json out '"float, before QAT" not in n and x["log"] == []'
+cp out eight
+
+# what is made worse is found: few bits of one weight, of one output
+expect 0 analyze -q tiny.ini -o model.weights=$w --json - -o qconfig\ conv2:weight.bits=2
+json out 'x["layers"][0]["name"] == "conv2" and l["conv2"]["weight"]["bits"] == 2'
+json out 'n["weights only"]["sample"]["logit_sqnr_db"] < n["activations only"]["sample"]["logit_sqnr_db"] - 6'
+json out 'l["conv2"]["all_but"]["logit_sqnr_db"] > n["fake-quantized"]["sample"]["logit_sqnr_db"] + 6'
+expect 0 analyze -q tiny.ini -o model.weights=$w --json - -o qconfig\ conv1:activation.bits=2
+json out 'x["layers"][0]["name"] == "conv1"'
+json out 'n["weights only"]["sample"]["logit_sqnr_db"] > n["activations only"]["sample"]["logit_sqnr_db"] + 6'
+# a bit is 6 dB
+expect 0 analyze -q tiny.ini -o model.weights=$w --json - -o qconfig.weight.bits=6
+cp out six
+type python3 > /dev/null 2>&1 && { python3 - <<'END' || failed "two bits are not 12 dB"
+import json
+a, b = ({e["name"]: e for e in json.load (open (f))["layers"]} for f in ("eight", "six"))
+assert all (9 < a[k]["weight"]["sqnr_db"] - b[k]["weight"]["sqnr_db"] < 15 for k in a if a[k]["weight"])
+END
+}
+# a range cut to half clips
+expect 0 analyze -q tiny.ini -o model.weights=$w --json - -o ptq.activation.observer=fixed \
+  -o ptq.activation.observer.min=0 -o ptq.activation.observer.max=0.1
+json out 'l["conv1"]["activation"]["clip_rate"] > 0.02'
+
+# a node left in float has no quantizer
+expect 0 analyze -q tiny.ini -o model.weights=$w --json - -o qconfig\ conv2:quantize=no
+json out 'l.get ("conv2", {"weight": None})["weight"] is None'
+
+# wrong usage
+expect 2 analyze
+expect 2 analyze run more
+expect 2 analyze run --pictures 0
+says "--pictures is '0'"
+expect 1 analyze nowhere
+says "nowhere"
+expect 1 analyze tiny.ini
+says "weights is not given"
+mkdir empty
+expect 1 analyze empty
+says "not the folder of a run"
+expect 1 analyze $w
+says "$w"
+exit 0
