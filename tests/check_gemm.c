@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gemm/convback.h"
 #include "gemm/gemm.h"
 #include "gemm/igemm.h"
 #include "qatkit/rng.h"
@@ -194,6 +195,107 @@ START_TEST (byte_products)
 }
 END_TEST
 
+/* ---- gradients of a convolution -----------------------------------------*/
+
+static float *
+noise (size_t n, struct qk_rng *rng)
+{
+  float *x = malloc (n * sizeof *x);
+
+  for (size_t i = 0; i < n; i++)
+    x[i] = 2.0f * qk_rng_float (rng) - 1.0f;
+  return x;
+}
+
+/* Element (K,R,S,C) of dw, and (N,H,W,C) of dx, by the definition. */
+static double
+naive_dw (const struct qk_convback *cb, const float *d, const float *x,
+          int64_t k, int64_t r, int64_t s, int64_t c)
+{
+  double sum = 0.0;
+
+  for (int64_t i = 0; i < cb->n * cb->p * cb->q; i++) {
+    const int64_t h = i / cb->q % cb->p + r - 1, w = i % cb->q + s - 1;
+
+    if (h >= 0 && h < cb->h && w >= 0 && w < cb->w)
+      sum += (double) d[i * cb->k + k]
+             * (double) x[((i / cb->q / cb->p * cb->h + h) * cb->w + w) * cb->c
+                          + c];
+  }
+  return sum;
+}
+
+static double
+naive_dx (const struct qk_convback *cb, const float *d, const float *w,
+          int64_t pixel, int64_t c)
+{
+  double sum = 0.0;
+
+  for (int64_t r = 0; r < 3; r++)
+    for (int64_t s = 0; s < 3; s++) {
+      const int64_t p = pixel / cb->w % cb->h - r + 1, q = pixel % cb->w - s + 1;
+      const int64_t at = (pixel / cb->w / cb->h * cb->p + p) * cb->q + q;
+
+      for (int64_t k = 0; k < cb->k && p >= 0 && p < cb->p && q >= 0
+                          && q < cb->q; k++)
+        sum += (double) d[at * cb->k + k]
+               * (double) w[((k * 3 + r) * 3 + s) * cb->c + c];
+    }
+  return sum;
+}
+
+/* 3x3 windows of stride 1, both orders, against the definition. */
+START_TEST (convolution_gradients)
+{
+  struct qk_convback cb
+    = { .blocked = _i == 1, .n = 3, .h = 9, .w = 11, .c = 32, .p = 9, .q = 11,
+        .k = 48, .r = 3, .s = 3, .groups = 1, .stride_h = 1, .stride_w = 1,
+        .dil_h = 1, .dil_w = 1, .pad_top = 1, .pad_left = 1, .pad_bottom = 1,
+        .pad_right = 1 };
+  const int64_t hw = cb.h * cb.w, m = cb.n * hw;
+  struct qk_rng rng;
+  float *d, *x, *w, *dd, *dx, *dw, *back;
+
+  if (!qk_convback_usable (&cb))
+    return;
+  qk_rng_seed (&rng, 3, 3);
+  d = noise ((size_t) (m * cb.k), &rng);
+  x = noise ((size_t) (m * cb.c), &rng);
+  w = noise ((size_t) (cb.k * 9 * cb.c), &rng);
+  dd = noise ((size_t) (m * cb.k), &rng);
+  dx = noise ((size_t) (m * cb.c), &rng);
+  dw = noise ((size_t) (cb.k * 9 * cb.c), &rng);
+  back = noise ((size_t) (m * cb.c), &rng);
+  memcpy (dd, d, (size_t) (m * cb.k) * sizeof *d);
+  memcpy (dx, x, (size_t) (m * cb.c) * sizeof *x);
+  if (cb.blocked) {
+    qk_convback_block (d, 0, m, hw, cb.k, dd);
+    qk_convback_block (x, 0, m, hw, cb.c, dx);
+  }
+  ck_assert (qk_convback_weights (&cb, 2, dd, dx, dw, NULL, 0));
+  ck_assert (qk_convback_data (&cb, 2, dd, w, dx, NULL, 0));
+  memcpy (back, dx, (size_t) (m * cb.c) * sizeof *dx);
+  if (cb.blocked)
+    qk_convback_unblock (dx, 0, m, hw, cb.c, back);
+  for (int64_t i = 0; i < cb.k * 9 * cb.c; i += 7)
+    ck_assert_double_eq_tol (dw[i],
+                             naive_dw (&cb, d, x, i / (9 * cb.c),
+                                       i / (3 * cb.c) % 3, i / cb.c % 3,
+                                       i % cb.c),
+                             1e-4);
+  for (int64_t i = 0; i < m * cb.c; i += 7)
+    ck_assert_double_eq_tol (back[i],
+                             naive_dx (&cb, d, w, i / cb.c, i % cb.c), 1e-4);
+  free (back);
+  free (dw);
+  free (dx);
+  free (dd);
+  free (w);
+  free (x);
+  free (d);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -205,6 +307,7 @@ main (void)
   tcase_add_loop_test (t, products, LIBRARY, THREADED + 1);
   tcase_add_test (t, concurrent);
   tcase_add_test (t, byte_products);
+  tcase_add_loop_test (t, convolution_gradients, 0, 2);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_ENV);

@@ -233,25 +233,83 @@ matrix_pass (const struct backward *bw, int t)
 
 /* ---- whole tensors -------------------------------------------------------*/
 
-/* Thread T's part of d, and of the input as floats. */
+/* Thread T's part of d. */
 static void
-whole_parts (const struct backward *bw, int t, float *d, float *x)
+whole_d (const struct backward *bw, int t, float *d)
 {
   const struct conv_run *run = &bw->run;
   const struct qk_conv *cv = run->cv;
-  const int64_t step = cv->plan.rows, lines = run->n * cv->h;
-  const int64_t r1 = run->m * (t + 1) / run->threads;
-  const int64_t l0 = lines * t / run->threads;
-  const int64_t l1 = lines * (t + 1) / run->threads;
+  const int64_t step = cv->plan.rows, r1 = run->m * (t + 1) / run->threads;
   struct conv_thread th;
 
   conv_thread_at (run, t, &th);
-  for (int64_t r = run->m * t / run->threads; r < r1; r += step)
-    rows_grad (bw, &th, r, r1 - r < step ? r1 - r : step, d + r * cv->k);
-  if (run->u8_in)
-    qk_rows_expand ((const uint8_t *) run->io->in->data + l0 * cv->w * cv->c,
-                    (size_t) ((l1 - l0) * cv->w * cv->c), run->z,
-                    x + l0 * cv->w * cv->c);
+  for (int64_t r = run->m * t / run->threads; r < r1; r += step) {
+    const int64_t rows = r1 - r < step ? r1 - r : step;
+
+    rows_grad (bw, &th, r, rows,
+               cv->plan.blocked ? th.blk : d + r * cv->k);
+    if (cv->plan.blocked)
+      qk_convback_block (th.blk, r, rows, cv->p * cv->q, cv->k, d);
+  }
+}
+
+/* Thread T's part of the input as floats, where it is not just that. */
+static void
+whole_x (const struct conv_run *run, int t, float *x)
+{
+  const struct qk_conv *cv = run->cv;
+  const int64_t pixels = run->n * cv->h * cv->w, hw = cv->h * cv->w;
+  const int64_t at = pixels * t / run->threads;
+  const int64_t n = pixels * (t + 1) / run->threads - at;
+  const uint8_t *in8 = run->io->in->data;
+  const float *in = run->io->in->data;
+
+  if (run->u8_in && cv->plan.blocked)
+    qk_convback_block_u8 (in8 + at * cv->c, at, n, hw, cv->c, run->z, x);
+  else if (cv->plan.blocked)
+    qk_convback_block (in + at * cv->c, at, n, hw, cv->c, x);
+  else if (run->u8_in)
+    qk_rows_expand (in8 + at * cv->c, (size_t) (n * cv->c), run->z,
+                    x + at * cv->c);
+}
+
+/* dx of thread T from the blocked order. */
+static void
+whole_dx (const struct backward *bw, int t, const float *blocked)
+{
+  const struct conv_run *run = &bw->run;
+  const struct qk_conv *cv = run->cv;
+  const int64_t pixels = run->n * cv->h * cv->w;
+  const int64_t at = pixels * t / run->threads;
+
+  qk_convback_unblock (blocked, at, pixels * (t + 1) / run->threads - at,
+                       cv->h * cv->w, cv->c, bw->dx + at * cv->c);
+}
+
+/* Both gradients of a window larger than 1x1; X has room for dx after. */
+static int
+whole_library (const struct backward *bw, const float *d, const float *x,
+               float *room, float *dw)
+{
+  const struct conv_run *run = &bw->run;
+  const struct qk_conv *cv = run->cv;
+  void *scratch = (char *) run->io->workspace + cv->plan.ws_lib;
+  float *dx = cv->plan.blocked ? room : bw->dx;
+  struct qk_convback cb;
+
+  conv_back_shape (run, &cb);
+  if (!qk_convback_weights (&cb, run->threads, d, x, dw, scratch,
+                            cv->plan.ws_lib_size)
+      || (bw->dx
+          && !qk_convback_data (&cb, run->threads, d, run->wf, dx, scratch,
+                                cv->plan.ws_lib_size)))
+    return qk_error (-EIO, "%s: the library's convolution failed", cv->who);
+  if (!bw->dx || !cv->plan.blocked)
+    return 0;
+#pragma omp parallel for num_threads(run->threads) schedule(static, 1)
+  for (int t = 0; t < run->threads; t++)
+    whole_dx (bw, t, dx);
+  return 0;
 }
 
 static int
@@ -261,26 +319,22 @@ whole_pass (const struct backward *bw, float *dw)
   const struct qk_conv *cv = run->cv;
   char *ws = run->io->workspace;
   float *d = (float *) (void *) (ws + cv->plan.ws_d);
-  float *wide = (float *) (void *) (ws + cv->plan.ws_x);
-  const float *x = run->u8_in ? wide : run->io->in->data;
-  struct qk_convback cb;
+  float *room = (float *) (void *) (ws + cv->plan.ws_x);
+  const float *x
+    = run->u8_in || cv->plan.blocked ? room : run->io->in->data;
 
 #pragma omp parallel for num_threads(run->threads) schedule(static, 1)
-  for (int t = 0; t < run->threads; t++)
-    whole_parts (bw, t, d, wide);
-  if (run->kind == CONV_DIRECT) {
-    qk_sgemm_threaded (run->threads, true, false, cv->k, cv->c, run->m, d,
-                       cv->k, x, cv->c, 0.0f, dw, cv->c);
-    if (bw->dx)
-      qk_sgemm_threaded (run->threads, false, false, run->m, cv->c, cv->k, d,
-                         cv->k, run->wf, cv->c, 0.0f, bw->dx, cv->c);
-    return 0;
+  for (int t = 0; t < run->threads; t++) {
+    whole_d (bw, t, d);
+    whole_x (run, t, room);
   }
-  conv_back_shape (run, &cb);
-  if (!qk_convback_weights (&cb, run->threads, d, x, dw)
-      || (bw->dx
-          && !qk_convback_data (&cb, run->threads, d, run->wf, bw->dx)))
-    return qk_error (-EIO, "%s: the library's convolution failed", cv->who);
+  if (run->kind != CONV_DIRECT)
+    return whole_library (bw, d, x, room, dw);
+  qk_sgemm_threaded (run->threads, true, false, cv->k, cv->c, run->m, d,
+                     cv->k, x, cv->c, 0.0f, dw, cv->c);
+  if (bw->dx)
+    qk_sgemm_threaded (run->threads, false, false, run->m, cv->c, cv->k, d,
+                       cv->k, run->wf, cv->c, 0.0f, bw->dx, cv->c);
   return 0;
 }
 

@@ -22,6 +22,9 @@ enum { AGAIN_DEPTH = 192 };
  * block by block: each time all of it goes through the cache. */
 enum { WHOLE_WEIGHT = 131072 };
 
+/* Output pixels from which on Winograd's transforms pay. */
+enum { WINOGRAD_MIN = 512 };
+
 void
 qk_conv_init (struct qk_conv *cv, const char *who)
 {
@@ -336,6 +339,7 @@ static void
 convback_shape (const struct qk_conv *cv, int64_t n, struct qk_convback *cb)
 {
   *cb = (struct qk_convback){
+    .blocked = cv->plan.blocked,
     .n = n, .h = cv->h, .w = cv->w, .c = cv->c,
     .p = cv->p, .q = cv->q, .k = cv->k,
     .r = cv->r, .s = cv->s, .groups = cv->groups,
@@ -366,9 +370,20 @@ choose_ways (const struct qk_conv *cv, const struct qk_layer_setup *s,
               && conv_depth (cv) <= AGAIN_DEPTH;
   if (!s->train || kind == CONV_DEPTHWISE)
     return;
+  if (kind == CONV_DIRECT) {
+    pl->whole = cv->k * cv->c >= WHOLE_WEIGHT;
+    return;
+  }
   convback_shape (cv, pl->batch, &cb);
-  pl->whole = kind == CONV_DIRECT ? cv->k * cv->c >= WHOLE_WEIGHT
-                                  : qk_convback_usable (&cb);
+  cb.blocked = cv->r == 3 && cv->s == 3 && cv->stride_h == 1
+               && cv->stride_w == 1 && cv->dil_h == 1 && cv->dil_w == 1
+               && cv->groups == 1 && cv->c % 16 == 0 && cv->k % 16 == 0
+               && pl->batch * cv->p * cv->q >= WINOGRAD_MIN;
+  pl->blocked = cb.blocked && qk_convback_usable (&cb);
+  cb.blocked = pl->blocked;
+  pl->whole = qk_convback_usable (&cb);
+  if (pl->whole)
+    pl->ws_lib_size = qk_convback_scratch (&cb, pl->threads);
 }
 
 /* Memory kept from forward to backward. */
@@ -435,10 +450,11 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
                    s->train && s->quantized_out && !known ? acc : 0);
   pl->ws_d = take (&pl->ws_size, pl->whole ? acc : 0);
   pl->ws_x = take (&pl->ws_size,
-                   pl->whole && s->quantized_in
+                   pl->whole && (s->quantized_in || pl->blocked)
                      ? (size_t) (batch * cv->h * cv->w * cv->c)
                          * sizeof (float)
                      : 0);
+  pl->ws_lib = take (&pl->ws_size, pl->ws_lib_size);
   plan_thread (cv, pl);
   pl->ws_thread = take (&pl->ws_size, pl->th_size * (size_t) pl->threads);
   s->saved = pl->sv_size;

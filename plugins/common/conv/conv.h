@@ -24,6 +24,7 @@ struct qk_conv_plan {
   bool q8;    /* forward multiplies bytes: see igemm.h */
   bool again; /* acc is not kept but computed again where it is read */
   bool whole; /* backward works on whole tensors instead of blocks */
+  bool blocked; /* … in the order that Winograd's products want */
   bool own_y; /* there is room for all of y */
   int64_t batch;    /* largest, in pictures */
   int64_t rows;     /* most output rows (pixels) of one block */
@@ -33,7 +34,7 @@ struct qk_conv_plan {
   size_t sv_chan, sv_wq, sv_pack, sv_acc, sv_size;
   /* bytes from the start of workspace */
   size_t ws_chan, ws_wf, ws_wk, ws_wt, ws_wq, ws_pack, ws_acc, ws_y, ws_g,
-    ws_d, ws_x, ws_thread, ws_size;
+    ws_d, ws_x, ws_lib, ws_lib_size, ws_thread, ws_size;
   /* bytes from the start of a thread's part */
   size_t th_col, th_blk, th_tmp, th_sum, th_dw, th_dwi, th_ring, th_dring,
     th_tags, th_size;

@@ -6,6 +6,7 @@
  * Primitives are made for each call: oneDNN caches what is dear about them. */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #ifdef _OPENMP
@@ -16,6 +17,45 @@
 #endif
 
 #include "gemm/convback.h"
+#include "multiversion.h"
+
+enum { BLOCK = 16 };
+
+void
+qk_convback_block (const float *x, int64_t row0, int64_t rows, int64_t hw,
+                   int64_t c, float *blocked)
+{
+  for (int64_t r = row0; r < row0 + rows; r++, x += c)
+    for (int64_t b = 0; b < c / BLOCK; b++)
+      memcpy (blocked + ((r / hw * (c / BLOCK) + b) * hw + r % hw) * BLOCK,
+              x + b * BLOCK, BLOCK * sizeof *x);
+}
+
+QK_MULTIVERSION void
+qk_convback_block_u8 (const uint8_t *x, int64_t row0, int64_t rows,
+                      int64_t hw, int64_t c, float z, float *blocked)
+{
+  for (int64_t r = row0; r < row0 + rows; r++, x += c)
+    for (int64_t b = 0; b < c / BLOCK; b++) {
+      float *restrict out
+        = blocked + ((r / hw * (c / BLOCK) + b) * hw + r % hw) * BLOCK;
+
+      QK_SIMD
+      for (int i = 0; i < BLOCK; i++)
+        out[i] = (float) x[b * BLOCK + i] - z;
+    }
+}
+
+void
+qk_convback_unblock (const float *blocked, int64_t row0, int64_t rows,
+                     int64_t hw, int64_t c, float *x)
+{
+  for (int64_t r = row0; r < row0 + rows; r++, x += c)
+    for (int64_t b = 0; b < c / BLOCK; b++)
+      memcpy (x + b * BLOCK,
+              blocked + ((r / hw * (c / BLOCK) + b) * hw + r % hw) * BLOCK,
+              BLOCK * sizeof *x);
+}
 
 #ifdef HAVE_DNNL
 
@@ -24,6 +64,7 @@ struct back {
   dnnl_engine_t engine;
   dnnl_stream_t stream;
   dnnl_memory_desc_t x, d, w_any, w_ours;
+  dnnl_primitive_attr_t attr;
   dnnl_primitive_desc_t hint, pd;
 };
 
@@ -34,6 +75,8 @@ back_close (struct back *b)
     dnnl_primitive_desc_destroy (b->pd);
   if (b->hint)
     dnnl_primitive_desc_destroy (b->hint);
+  if (b->attr)
+    dnnl_primitive_attr_destroy (b->attr);
   if (b->stream)
     dnnl_stream_destroy (b->stream);
   if (b->engine)
@@ -51,10 +94,11 @@ describe (const struct qk_convback *cb, struct back *b)
   const dnnl_dims_t strides
     = { kg * cb->r * cb->s * cg, cb->r * cb->s * cg, 1, cb->s * cg, cg };
   const bool grouped = g > 1;
+  const dnnl_format_tag_t tag = cb->blocked ? dnnl_nChw16c : dnnl_nhwc;
 
-  return dnnl_memory_desc_init_by_tag (&b->x, 4, x, dnnl_f32, dnnl_nhwc)
+  return dnnl_memory_desc_init_by_tag (&b->x, 4, x, dnnl_f32, tag)
            == dnnl_success
-         && dnnl_memory_desc_init_by_tag (&b->d, 4, d, dnnl_f32, dnnl_nhwc)
+         && dnnl_memory_desc_init_by_tag (&b->d, 4, d, dnnl_f32, tag)
               == dnnl_success
          && dnnl_memory_desc_init_by_tag (&b->w_any, grouped ? 5 : 4,
                                           grouped ? gw : w, dnnl_f32,
@@ -73,6 +117,8 @@ back_open (const struct qk_convback *cb, bool weights, struct back *b)
   const dnnl_dims_t dilates = { cb->dil_h - 1, cb->dil_w - 1 };
   const dnnl_dims_t before = { cb->pad_top, cb->pad_left };
   const dnnl_dims_t after = { cb->pad_bottom, cb->pad_right };
+  const dnnl_alg_kind_t alg
+    = cb->blocked ? dnnl_convolution_winograd : dnnl_convolution_direct;
   dnnl_convolution_desc_t fwd, bwd;
   dnnl_status_t st;
 
@@ -80,9 +126,13 @@ back_open (const struct qk_convback *cb, bool weights, struct back *b)
   if (dnnl_engine_create (&b->engine, dnnl_cpu, 0) != dnnl_success
       || dnnl_stream_create (&b->stream, b->engine, dnnl_stream_default_flags)
            != dnnl_success
+      || dnnl_primitive_attr_create (&b->attr) != dnnl_success
+      || dnnl_primitive_attr_set_scratchpad_mode (b->attr,
+                                                  dnnl_scratchpad_mode_user)
+           != dnnl_success
       || !describe (cb, b)
       || dnnl_dilated_convolution_forward_desc_init (
-           &fwd, dnnl_forward_training, dnnl_convolution_direct, &b->x,
+           &fwd, dnnl_forward_training, alg, &b->x,
            &b->w_any, NULL, &b->d, strides, dilates, before, after)
            != dnnl_success
       || dnnl_primitive_desc_create (&b->hint, &fwd, NULL, b->engine, NULL)
@@ -90,14 +140,14 @@ back_open (const struct qk_convback *cb, bool weights, struct back *b)
     return false;
   if (weights)
     st = dnnl_dilated_convolution_backward_weights_desc_init (
-      &bwd, dnnl_convolution_direct, &b->x, &b->w_any, NULL, &b->d, strides,
+      &bwd, alg, &b->x, &b->w_any, NULL, &b->d, strides,
       dilates, before, after);
   else
     st = dnnl_dilated_convolution_backward_data_desc_init (
-      &bwd, dnnl_convolution_direct, &b->x, &b->w_any, &b->d, strides,
+      &bwd, alg, &b->x, &b->w_any, &b->d, strides,
       dilates, before, after);
   return st == dnnl_success
-         && dnnl_primitive_desc_create (&b->pd, &bwd, NULL, b->engine,
+         && dnnl_primitive_desc_create (&b->pd, &bwd, b->attr, b->engine,
                                         b->hint)
               == dnnl_success;
 }
@@ -112,7 +162,9 @@ is_fast (const struct qk_convback *cb, bool weights)
   ok = ok
        && dnnl_primitive_desc_query (b.pd, dnnl_query_impl_info_str, 0, &name)
             == dnnl_success
-       && strncmp (name, "jit", 3) == 0;
+       && strncmp (name, cb->blocked ? "jit_wino" : "jit",
+                   cb->blocked ? 8 : 3)
+            == 0;
   back_close (&b);
   return ok;
 }
@@ -165,75 +217,139 @@ wrap (const struct back *b, const dnnl_memory_desc_t *md, const void *data)
   return m;
 }
 
+/* The weight's descriptor as the primitive wants it. */
+static const dnnl_memory_desc_t *
+wanted (const struct back *b, bool weights)
+{
+  return dnnl_primitive_desc_query_md (
+    b->pd, weights ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
+}
+
+static size_t
+rounded (size_t size)
+{
+  return (size + 63) & ~(size_t) 63;
+}
+
+/* Bytes of scratch of one primitive: the weight in the order it wants, then
+ * its own. */
+static size_t
+scratch_size (const struct back *b, bool weights)
+{
+  const dnnl_memory_desc_t *w = wanted (b, weights);
+  const dnnl_memory_desc_t *own
+    = dnnl_primitive_desc_query_md (b->pd, dnnl_query_scratchpad_md, 0);
+
+  return (w ? rounded (dnnl_memory_desc_get_size (w)) : 0)
+         + (own ? rounded (dnnl_memory_desc_get_size (own)) : 0);
+}
+
 /* With WEIGHTS: dw from X; else dx from W. */
 static bool
 run (struct back *b, bool weights, const float *d, const float *x,
-     const float *w)
+     const float *w, char *scratch)
 {
-  const dnnl_memory_desc_t *any = dnnl_primitive_desc_query_md (
-    b->pd, weights ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
+  const dnnl_memory_desc_t *any = wanted (b, weights);
+  const dnnl_memory_desc_t *own
+    = dnnl_primitive_desc_query_md (b->pd, dnnl_query_scratchpad_md, 0);
   dnnl_memory_t md = wrap (b, &b->d, d), mx = wrap (b, &b->x, x);
-  dnnl_memory_t mw = wrap (b, &b->w_ours, w), ma = mw;
-  bool ok = any && md && mx && mw;
+  dnnl_memory_t mw = wrap (b, &b->w_ours, w);
+  dnnl_memory_t ma = any ? wrap (b, any, scratch) : NULL;
+  dnnl_memory_t ms
+    = any && own
+        ? wrap (b, own, scratch + rounded (dnnl_memory_desc_get_size (any)))
+        : NULL;
+  const bool same = any && dnnl_memory_desc_equal (any, &b->w_ours);
+  bool ok = md && mx && mw && ma && ms;
 
-  if (ok && !dnnl_memory_desc_equal (any, &b->w_ours))
-    ma = wrap (b, any, DNNL_MEMORY_ALLOCATE);
-  ok = ok && ma;
-  if (ok && ma != mw && !weights)
+  if (ok && !same && !weights)
     ok = reorder (b, mw, &b->w_ours, ma, any);
   if (ok) {
     const dnnl_exec_arg_t args[]
       = { { DNNL_ARG_DIFF_DST, md },
           { weights ? DNNL_ARG_SRC : DNNL_ARG_DIFF_SRC, mx },
-          { weights ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, ma } };
+          { weights ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS,
+            same ? mw : ma },
+          { DNNL_ARG_SCRATCHPAD, ms } };
 
-    ok = execute (b, b->pd, 3, args);
+    ok = execute (b, b->pd, 4, args);
   }
-  if (ok && ma != mw && weights)
+  if (ok && !same && weights)
     ok = reorder (b, ma, any, mw, &b->w_ours);
-  if (ma && ma != mw)
-    dnnl_memory_destroy (ma);
-  if (mw)
-    dnnl_memory_destroy (mw);
-  if (mx)
-    dnnl_memory_destroy (mx);
-  if (md)
-    dnnl_memory_destroy (md);
+  dnnl_memory_destroy (ms);
+  dnnl_memory_destroy (ma);
+  dnnl_memory_destroy (mw);
+  dnnl_memory_destroy (mx);
+  dnnl_memory_destroy (md);
   return ok;
 }
 
-static bool
-gradient (const struct qk_convback *cb, int threads, bool weights,
-          const float *d, const float *x, const float *w)
+/* oneDNN takes the number of threads from here, in the calling thread. */
+static int
+set_threads (int threads)
 {
-  struct back b;
-  bool ok;
 #ifdef _OPENMP
   const int before = omp_get_max_threads ();
 
   omp_set_num_threads (threads < 1 ? 1 : threads);
+  return before;
+#else
+  return threads;
 #endif
-  ok = back_open (cb, weights, &b) && run (&b, weights, d, x, w);
+}
+
+static bool
+gradient (const struct qk_convback *cb, int threads, bool weights,
+          const float *d, const float *x, const float *w, void *scratch,
+          size_t size)
+{
+  const int before = set_threads (threads);
+  void *more = NULL;
+  struct back b;
+  bool ok = back_open (cb, weights, &b);
+
+  if (ok && scratch_size (&b, weights) > size) {
+    more = aligned_alloc (64, scratch_size (&b, weights));
+    scratch = more;
+    ok = more != NULL;
+  }
+  ok = ok && run (&b, weights, d, x, w, scratch);
   back_close (&b);
-#ifdef _OPENMP
-  omp_set_num_threads (before);
-#endif
-  (void) threads;
+  free (more);
+  set_threads (before);
   return ok;
+}
+
+size_t
+qk_convback_scratch (const struct qk_convback *cb, int threads)
+{
+  const int before = set_threads (threads);
+  size_t size = 0;
+
+  for (int weights = 0; weights < 2; weights++) {
+    struct back b;
+
+    if (back_open (cb, weights, &b) && scratch_size (&b, weights) > size)
+      size = scratch_size (&b, weights);
+    back_close (&b);
+  }
+  set_threads (before);
+  return size;
 }
 
 bool
 qk_convback_data (const struct qk_convback *cb, int threads, const float *d,
-                  const float *w, float *dx)
+                  const float *w, float *dx, void *scratch, size_t size)
 {
-  return gradient (cb, threads, false, d, dx, w);
+  return gradient (cb, threads, false, d, dx, w, scratch, size);
 }
 
 bool
 qk_convback_weights (const struct qk_convback *cb, int threads,
-                     const float *d, const float *x, float *dw)
+                     const float *d, const float *x, float *dw, void *scratch,
+                     size_t size)
 {
-  return gradient (cb, threads, true, d, x, dw);
+  return gradient (cb, threads, true, d, x, dw, scratch, size);
 }
 
 #else
@@ -245,19 +361,29 @@ qk_convback_usable (const struct qk_convback *cb)
   return false;
 }
 
+size_t
+qk_convback_scratch (const struct qk_convback *cb, int threads)
+{
+  (void) cb, (void) threads;
+  return 0;
+}
+
 bool
 qk_convback_data (const struct qk_convback *cb, int threads, const float *d,
-                  const float *w, float *dx)
+                  const float *w, float *dx, void *scratch, size_t size)
 {
-  (void) cb, (void) threads, (void) d, (void) w, (void) dx;
+  (void) cb, (void) threads, (void) d, (void) w, (void) dx, (void) scratch;
+  (void) size;
   return false;
 }
 
 bool
 qk_convback_weights (const struct qk_convback *cb, int threads,
-                     const float *d, const float *x, float *dw)
+                     const float *d, const float *x, float *dw, void *scratch,
+                     size_t size)
 {
-  (void) cb, (void) threads, (void) d, (void) x, (void) dw;
+  (void) cb, (void) threads, (void) d, (void) x, (void) dw, (void) scratch;
+  (void) size;
   return false;
 }
 
