@@ -31,6 +31,8 @@ struct qk_cli {
     const char *seconds, *runs, *size, *classes, *mode;
   } bench;
   long pictures;       /* --pictures */
+  const char *goal;    /* --goal */
+  long trials;         /* --trials */
   const char *json_file; /* --json FILE */
   char **override;        /* -o */
   int n_override;
@@ -78,6 +80,7 @@ int qk_cmd_predict (struct qk_cli *cli);
 int qk_cmd_verify (struct qk_cli *cli);
 int qk_cmd_bench (struct qk_cli *cli);
 int qk_cmd_analyze (struct qk_cli *cli);
+int qk_cmd_tune (struct qk_cli *cli);
 int qk_cmd_inspect (struct qk_cli *cli);
 int qk_cmd_plugins (struct qk_cli *cli);
 int qk_cmd_export (struct qk_cli *cli);

@@ -15,7 +15,8 @@
 /* Letters of the options: o override, r resume, O output, t threads, b
  * backend, m model, n batches, j json; those of bench: x train, T threads, B
  * backend, N batch, L layers, s seconds, R runs, S size, C classes, M mode, J
- * json; those of analyze: p pictures, J json. */
+ * json; those of analyze: p pictures, J json;
+ * those of tune: g goal, i trials. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
     "Without FILE.ini a narrow MobileNetV2 is trained on generated pictures.\n"
@@ -55,6 +56,12 @@ static const struct qk_command commands[] = {
     "checkpoint in it): the network that QAT of a run ended with.  Layers are\n"
     "quantized one by one on a sample of pictures.",
     "oOtbnpJ", qk_cmd_analyze },
+  { "tune", "FILE.ini", "settings that reach an accuracy goal",
+    "Tries weights per channel and per tensor, observers and bits after\n"
+    "training; if the goal needs it, training with quantization, then the\n"
+    "most sensitive layers in float.  Writes tune.jsonl and tuned.ini.\n"
+    "Exit status 1 if no trial reaches the goal.",
+    "orOtbngij", qk_cmd_tune },
   { "export", "FILE.ini FOLDER", "write the dataset as class folders of JPEGs",
     NULL, "ot", qk_cmd_export },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
@@ -81,6 +88,8 @@ static const struct option_row option_rows[] = {
   { 'b', "backend", "NAME", "int8 backend (qat.backend); verify: a,b" },
   { 'm', "model", "FILE", "the int8 model to compare with" },
   { 'n', "batches", "N", "only so many batches" },
+  { 'g', "goal", "GOAL", "'top1 >= float - 0.5' (points), 'top5 >= 90' (%)" },
+  { 'i', "trials", "N", "at most so many (40)" },
   { 'p', "pictures", "N", "size of the sample (64)" },
   { 'j', "json", NULL, "results as JSON on standard output" },
   { 'x', "train", NULL, "time training steps instead" },
@@ -246,6 +255,8 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
   case 'R': cli->bench.runs = value; break;
   case 'J': cli->json_file = value; break;
   case 'n': return positive (cli, "batches", value, &cli->limit);
+  case 'g': cli->goal = value; break;
+  case 'i': return positive (cli, "trials", value, &cli->trials);
   case 'p': return positive (cli, "pictures", value, &cli->pictures);
   }
   return 0;
