@@ -66,7 +66,7 @@ qk_bench_close (struct qk_bench_case *c)
   c->node = NULL;
 }
 
-/* ---- by node ---------------------------------------------------------------- */
+/* ---- by node -------------------------------------------------------- */
 
 /* Seconds of each node in one call, of all slices of the batch. */
 struct stopwatch {
@@ -111,7 +111,7 @@ run_by_node (struct qk_bench_case *c, const float *images, int64_t batch,
   return r;
 }
 
-/* ---- turns -------------------------------------------------------------------- */
+/* ---- turns ---------------------------------------------------------- */
 
 /* What one case has to do in all, for the whole or by node. */
 struct progress {

@@ -46,7 +46,7 @@ ascending (const void *pa, const void *pb)
 }
 
 double
-qk_timing_median (struct qk_timing *t)
+qk_timing_median (const struct qk_timing *t)
 {
   if (t->n == 0)
     return 0;

@@ -14,10 +14,10 @@ struct qk_timing {
 /* Keep one more; -ENOMEM. */
 int qk_timing_add (struct qk_timing *t, double seconds);
 
-/* The shortest, and the one in the middle; 0 without runs.  The first call
- * of the median sorts. */
+/* The shortest, and the one in the middle; 0 without runs.  The median
+ * sorts them. */
 double qk_timing_best (const struct qk_timing *t);
-double qk_timing_median (struct qk_timing *t);
+double qk_timing_median (const struct qk_timing *t);
 
 void qk_timing_clear (struct qk_timing *t);
 

@@ -19,7 +19,7 @@ struct qk_bench_report {
   double float_peak; /* MAC/s of a core, 0 if unknown */
 };
 
-/* ---- where the JSON goes -------------------------------------------------------- */
+/* ---- where the JSON goes -------------------------------------------- */
 
 int
 qk_bench_json_open (struct qk_cli *cli, FILE **out)
@@ -49,7 +49,7 @@ qk_bench_json_close (struct qk_cli *cli, FILE *out, int r)
   return r;
 }
 
-/* ---- beginning -------------------------------------------------------------------- */
+/* ---- beginning ------------------------------------------------------ */
 
 static void
 json_head (struct qk_bench_report *p)
@@ -109,7 +109,7 @@ qk_bench_report_new (const struct qk_bench_settings *s,
   return 0;
 }
 
-/* ---- node by node ------------------------------------------------------------------ */
+/* ---- node by node --------------------------------------------------- */
 
 /* One node as measured; NODE -1 is the quantization of the picture. */
 struct line {
@@ -305,7 +305,7 @@ json_nodes (const struct qk_bench_report *p, const struct qk_bench_row *row)
   fprintf (p->json, "]");
 }
 
-/* ---- rows ------------------------------------------------------------------------- */
+/* ---- rows ----------------------------------------------------------- */
 
 static void
 json_row (const struct qk_bench_report *p, const struct qk_bench_row *row)

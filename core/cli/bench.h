@@ -42,7 +42,7 @@ bool qk_bench_is_file (const char *name);
  * options applied; random pictures where asked for. */
 int qk_bench_ini (const struct qk_bench_settings *s, struct qk_ini **out);
 
-/* ---- bench-report.c: table and JSON -------------------------------------- */
+/* ---- bench-report.c: table and JSON --------------------------------- */
 
 /* One line of the table: a case that ran, or the sentence why not. */
 struct qk_bench_row {
@@ -64,6 +64,9 @@ int qk_bench_report_row (struct qk_bench_report *p,
 /* Print the table, end the JSON.  *FAILED: a row could not run. */
 int qk_bench_report_end (struct qk_bench_report *p, bool *failed);
 void qk_bench_report_free (struct qk_bench_report *p); /* accepts NULL */
+
+/* bench --train; returns the exit status. */
+int qk_bench_train_command (struct qk_bench_settings *s);
 
 /* Where --json says: a new file, stdout for "-", NULL without it. */
 int qk_bench_json_open (struct qk_cli *cli, FILE **out);

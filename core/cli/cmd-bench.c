@@ -12,7 +12,7 @@
 
 #define DATASET "random"
 
-/* ---- options ------------------------------------------------------------------ */
+/* ---- options -------------------------------------------------------- */
 
 /* The whole number TEXT of OPTION; 0 if it is none in 1..MAX. */
 static long
@@ -107,7 +107,7 @@ take_options (struct qk_cli *cli, struct qk_bench_settings *s)
   return 0;
 }
 
-/* ---- where the network comes from ---------------------------------------------- */
+/* ---- where the network comes from ----------------------------------- */
 
 bool
 qk_bench_is_ini (const char *name)
@@ -319,7 +319,7 @@ close_subject (struct qk_bench_subject *b)
   qk_job_free (b->job);
 }
 
-/* ---- measuring -------------------------------------------------------------------- */
+/* ---- measuring ------------------------------------------------------ */
 
 /* Random pictures; for qk_free. */
 static float *
@@ -437,5 +437,9 @@ qk_cmd_bench (struct qk_cli *cli)
   struct qk_bench_settings s;
   const int r = take_options (cli, &s);
 
-  return r != 0 ? r : bench_infer (&s);
+  if (r != 0)
+    return r;
+  if (cli->bench.mode != NULL && !cli->bench.train)
+    return qk_cli_usage (cli, "--mode is for --train");
+  return cli->bench.train ? qk_bench_train_command (&s) : bench_infer (&s);
 }

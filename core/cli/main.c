@@ -48,9 +48,9 @@ static const struct qk_command commands[] = {
     "otbmnj", qk_cmd_verify },
   { "bench", "MODEL | FILE.ini", "speed of int8 backends, and of training",
     "MODEL is an int8 model, or the name of a model plugin: random weights\n"
-    "then, quantized in memory.  FILE.ini describes such a network.\n"
-    "Exit status 1 if a backend cannot run here.",
-    "oTBNLsRSCJ", qk_cmd_bench },
+    "then, quantized in memory.  FILE.ini describes such a network, and what\n"
+    "--train shall time.  Exit status 1 if a backend cannot run here.",
+    "oxTBNLsRSCMJ", qk_cmd_bench },
   { "analyze", "FILE.ini | FOLDER", "where accuracy is lost, layer by layer",
     "FILE.ini: post-training quantization of its float weights.  FOLDER (or a\n"
     "checkpoint in it): the network that QAT of a run ended with.  Layers are\n"

@@ -1,43 +1,82 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Time a QAT training step of bench_train and of PyTorch, and a float step of
-# both, in turns within one run, and print the best of all and the ratios.
+# Time a QAT training step of qatkit and of PyTorch, and a float step of both,
+# in turns within one run, and print the best of all and the ratios.
 #
 #   tests/bench/qat-step.sh [model=mobilenet_v2] [size=160] [batch=30]
 #     [classes=10] [threads=2] [steps=3] [rounds=4] [options="KEY=VALUE …"]
+#   tests/bench/qat-step.sh all [steps=2] [rounds=2]
 #
-# Run it in the build folder after "make tests/bench/bench_train".  Where
-# python3-torch or python3-torchvision is missing, only our side is timed.
+# "all" is the table of four networks, each with one and with two threads:
+# MobileNetV2 at 224 (batch 32) and at 32 (batch 64), ResNet-18 at 224 (batch
+# 32), ResNet-50 at 224 (batch 16).
+#
+# Run it in the build folder after "make".  Where python3-torch or
+# python3-torchvision is missing, only our side is timed.
+#
+# Our network is the one torchvision builds, also for small pictures
+# (model.input=large).
 #
 # PyTorch gets its best case: memory kept between steps instead of given back
 # to the system, modules fused, and channels last where that is faster.
 set -eu
 
 model=mobilenet_v2 size=160 batch=30 classes=10 threads=2 steps=3 rounds=4
-options=
+options= all=no
 for arg; do
   case $arg in
     model=*|size=*|batch=*|classes=*|threads=*|steps=*|rounds=*|options=*)
       declare "${arg%%=*}=${arg#*=}" ;;
+    all) all=yes ;;
     *) echo "qat-step.sh: unknown argument '$arg'" >&2; exit 2 ;;
   esac
 done
+if [ $all = yes ]; then
+  while read -r m s b c; do
+    for t in 1 2; do
+      "$0" model="$m" size="$s" batch="$b" classes="$c" threads=$t \
+        steps="$steps" rounds="$rounds"
+      echo
+    done
+  done <<'CASES'
+mobilenet_v2 224 32 1000
+mobilenet_v2 32 64 10
+resnet18 224 32 1000
+resnet50 224 16 1000
+CASES
+  exit
+fi
 here=$(cd "$(dirname "$0")" && pwd)
 build=${abs_top_builddir-$PWD}
 python=${PYTHON-/usr/bin/python3}
-if ! [ -x "$build/tests/bench/bench_train" ]; then
-  echo "qat-step.sh: no $build/tests/bench/bench_train: make it first" >&2
+if ! [ -x "$build/qatkit" ]; then
+  echo "qat-step.sh: no $build/qatkit: make it first" >&2
   exit 2
 fi
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-# ours MODE: one line of bench_train
+# ours MODE: one line of bench --train, in the form of torch_qat_step.py
 ours () {
-  OMP_NUM_THREADS=$threads "$build/run" "$build/tests/bench/bench_train" \
-    mode="$1" model="$model" size="$size" batch="$batch" \
-    classes="$classes" threads="$threads" steps="$steps" \
-    ${options:+"options=$options"}
+  local o set=(-o model.input=large)
+  for o in $options; do
+    set+=(-o "model.$o")
+  done
+  OMP_NUM_THREADS=$threads "$build/run" qatkit bench --train "$model" -q \
+    --mode "$1" --size "$size" --classes "$classes" --batch "$batch" \
+    --threads "$threads" --runs "$steps" --json - \
+    -o optimizer.name=sgd -o optimizer.lr=0.01 -o optimizer.momentum=0.9 \
+    -o optimizer.weight_decay=0.0001 -o qat.quantize_logits=yes "${set[@]}" \
+    | tr ',{}' '\n\n\n' | awk -F: '
+      { gsub (/"/, "", $1); v[$1] = $2 }
+      END {
+        n = split ("forward backward optimizer step", part, " ")
+        for (i = 1; i <= n; i++)
+          printf "  %s_ms %.1f %.1f", part[i], v[part[i] "_ms"],
+            v[part[i] "_median_ms"]
+        printf "  images_s %.1f  gmac_s %.1f  peak_mib %d\n", v["images_s"],
+          v["gmac_s"], v["peak_bytes"] / 1048576
+      }'
 }
 
 # theirs MODE [--channels-last]

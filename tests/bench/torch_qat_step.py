@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Time training steps of torchvision's network in PyTorch, float or QAT.
 
-The counterpart of bench_train, started by qat-step.sh: random pictures,
-batch statistics, observers on, SGD with momentum.  QAT is torchvision's
-quantizable model, fused, with the default qconfig for fbgemm.  Prints
-milliseconds (best, median) of a step and its parts, as bench_train does.
+The counterpart of "qatkit bench --train", started by qat-step.sh: random
+pictures, batch statistics, observers on, SGD with momentum.  QAT is
+torchvision's quantizable model, fused, with the default qconfig for fbgemm.
+Prints milliseconds (best, median) of a step and its parts.
 """
 import argparse
 import resource

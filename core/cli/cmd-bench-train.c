@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-bench-train.c: bench --train: training steps, float and QAT. */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/train.h"
+#include "cli/bench.h"
+#include "report/table.h"
+
+static const char *const part_name[QK_BENCH_PARTS]
+  = { "forward", "backward", "optimizer", "step" };
+
+/* Both kinds of steps with one number of threads. */
+struct pair {
+  int threads;
+  int n; /* of t: one with --mode */
+  struct qk_bench_trainer t[2];
+  double peak, bandwidth; /* of so many cores; MAC/s, bytes/s; 0 unknown */
+};
+
+struct bench {
+  struct qk_cli *cli;
+  int64_t batch;
+  int n;
+  struct pair pair[QK_BENCH_LIST];
+};
+
+static const char *
+mode_name (const struct qk_bench_trainer *t)
+{
+  return t->qat ? "qat" : "float";
+}
+
+static double
+best (const struct qk_bench_trainer *t, int part)
+{
+  return qk_timing_best (&t->part[part]);
+}
+
+/* How many times as fast as with the first number of threads. */
+static double
+scaling (const struct bench *b, const struct pair *p, int i)
+{
+  return best (&b->pair[0].t[i], QK_BENCH_STEP)
+         / best (&p->t[i], QK_BENCH_STEP);
+}
+
+/* ---- results -------------------------------------------------------- */
+
+static void
+share_cell (struct qk_table *t, double share)
+{
+  if (share > 0)
+    qk_table_cell (t, "%.0f %%", 100 * share);
+  else
+    qk_table_cell (t, "-");
+}
+
+static double
+ratio (double a, double b)
+{
+  return b > 0 ? a / b : 0;
+}
+
+static void
+table_row (const struct bench *b, struct pair *p, int i, struct qk_table *t)
+{
+  struct qk_bench_trainer *x = &p->t[i];
+  const double s = best (x, QK_BENCH_STEP);
+
+  qk_table_cell (t, "%s", mode_name (x));
+  qk_table_cell (t, "%d", p->threads);
+  for (int k = 0; k < QK_BENCH_PARTS; k++)
+    qk_table_cell (t, "%.1f", 1e3 * best (x, k));
+  qk_table_cell (t, "%.1f", 1e3 * qk_timing_median (&x->part[QK_BENCH_STEP]));
+  qk_table_cell (t, "%.1f", (double) b->batch / s);
+  qk_table_cell (t, "%.1f", 1e-9 * x->macs / s);
+  share_cell (t, ratio (x->macs / s, p->peak));
+  qk_table_cell (t, "%.1f", 1e-9 * x->traffic / s);
+  share_cell (t, ratio (x->traffic / s, p->bandwidth));
+  if (x->peak > 0)
+    qk_table_cell (t, "%.0f", (double) x->peak / 1048576);
+  else
+    qk_table_cell (t, "-");
+  qk_table_cell (t, "%.2f", scaling (b, p, i));
+}
+
+static int
+print_table (struct bench *b)
+{
+  static const char *const titles[]
+    = { "step", "threads", "forward", "backward", "optim.", "best ms",
+        "median ms", "images/s", "GMAC/s", "of peak", "GB/s", "of memory",
+        "peak MiB", "scaling" };
+  struct qk_table *t;
+  int i, j, r;
+
+  if ((r = qk_table_new (titles, 14, &t)) < 0)
+    return r;
+  for (i = 0; i < b->n; i++)
+    for (j = 0; j < b->pair[i].n; j++)
+      table_row (b, &b->pair[i], j, t);
+  r = qk_table_print (t, stdout);
+  qk_table_free (t);
+  for (i = 0; i < b->n; i++) {
+    const struct pair *p = &b->pair[i];
+
+    if (p->n == 2)
+      printf ("%d threads: a QAT step takes %.2f of a float step\n",
+              p->threads, best (&p->t[1], QK_BENCH_STEP)
+                            / best (&p->t[0], QK_BENCH_STEP));
+  }
+  return r;
+}
+
+static void
+json_step (FILE *f, const struct bench *b, struct pair *p, int i)
+{
+  struct qk_bench_trainer *x = &p->t[i];
+  const double s = best (x, QK_BENCH_STEP);
+
+  fprintf (f, "\n {\"mode\":\"%s\",\"threads\":%d,\"steps\":%zu",
+           mode_name (x), p->threads, x->part[QK_BENCH_STEP].n);
+  for (int k = 0; k < QK_BENCH_PARTS; k++)
+    fprintf (f, ",\"%s_ms\":%.6g,\"%s_median_ms\":%.6g", part_name[k],
+             1e3 * best (x, k), part_name[k],
+             1e3 * qk_timing_median (&x->part[k]));
+  fprintf (f, ",\"images_s\":%.6g,\"gmac_s\":%.5g,\"gbyte_s\":%.4g,"
+           "\"activation_bytes\":%zu,\"scaling\":%.4g",
+           (double) b->batch / s, 1e-9 * x->macs / s, 1e-9 * x->traffic / s,
+           x->activations, scaling (b, p, i));
+  if (x->peak > 0)
+    fprintf (f, ",\"peak_bytes\":%zu", x->peak);
+  if (p->peak > 0)
+    fprintf (f, ",\"peak_gmac_s\":%.4g,\"of_peak\":%.4g", 1e-9 * p->peak,
+             x->macs / s / p->peak);
+  if (p->bandwidth > 0)
+    fprintf (f, ",\"memory_gbyte_s\":%.4g,\"of_memory\":%.4g",
+             1e-9 * p->bandwidth, x->traffic / s / p->bandwidth);
+  if (i == 1)
+    fprintf (f, ",\"of_float_step\":%.4g",
+             s / best (&p->t[0], QK_BENCH_STEP));
+  fprintf (f, "}");
+}
+
+static void
+print_json (FILE *f, struct bench *b, const struct qk_data *d)
+{
+  bool first = true;
+
+  fprintf (f, "{\"model\":");
+  qk_cli_json_text (f, b->cli->arg[0]);
+  fprintf (f, ",\"input\":[%lld,%lld,%lld],\"classes\":%d,\"batch\":%lld,"
+           "\"steps\":[", (long long) d->info.height,
+           (long long) d->info.width, (long long) d->info.channels,
+           d->info.classes, (long long) b->batch);
+  for (int i = 0; i < b->n; i++)
+    for (int j = 0; j < b->pair[i].n; j++) {
+      fprintf (f, "%s", first ? "" : ",");
+      json_step (f, b, &b->pair[i], j);
+      first = false;
+    }
+  fprintf (f, "\n]}\n");
+}
+
+/* ---- measuring ------------------------------------------------------ */
+
+static int
+measure (const struct qk_bench_settings *s, struct qk_job *job,
+         const struct qk_data *d, struct bench *b)
+{
+  const char *mode = s->cli->bench.mode;
+  const double peak
+    = qk_bench_float_peak (s->cli->ctx,
+                           qk_config_string (job->qat, "backend"));
+  struct qk_batch data;
+  int i, r;
+
+  if ((r = qk_batches_start (d->batches, 0, 0)) < 0)
+    return r;
+  if ((r = qk_batches_next (d->batches, &data)) <= 0)
+    return r < 0 ? r : qk_error (-ENODATA, "bench: no picture to train on");
+  b->batch = data.n;
+  for (i = 0; r >= 0 && i < s->threads.n; i++) {
+    struct pair *p = &b->pair[b->n++];
+    const struct qk_bench_train_options opt
+      = { (int) s->threads.value[i], s->seconds, s->runs };
+
+    p->threads = opt.threads;
+    p->peak = peak * p->threads;
+    p->n = mode == NULL ? 2 : 1;
+    p->t[p->n - 1].qat = mode == NULL || strcmp (mode, "qat") == 0;
+    r = qk_bench_train (job, d, &data, p->t, p->n, &opt, &s->cli->monitor);
+    p->bandwidth = qk_bench_bandwidth (p->threads);
+  }
+  return r;
+}
+
+/* The configuration with one batch of --batch pictures. */
+static int
+open_job (const struct qk_bench_settings *s, struct qk_job **job,
+          struct qk_data **d)
+{
+  struct qk_ini *ini;
+  char text[32];
+  int r;
+
+  if ((r = qk_bench_ini (s, &ini)) < 0)
+    return r;
+  if (s->batch.n > 0) {
+    snprintf (text, sizeof text, "%ld", s->batch.value[0]);
+    if ((r = qk_ini_set (ini, "data", "batch", text, "--batch")) < 0) {
+      qk_ini_free (ini);
+      return r;
+    }
+  }
+  if ((r = qk_job_new (s->cli->ctx, ini, job)) < 0)
+    return r;
+  return qk_data_open (*job, QK_DATA_TRAIN, d);
+}
+
+static int
+check (const struct qk_bench_settings *s)
+{
+  struct qk_cli *cli = s->cli;
+  const char *mode = cli->bench.mode;
+
+  if (cli->bench.backends != NULL || cli->bench.layers)
+    return qk_cli_usage (cli, "--%s does not go with --train",
+                         cli->bench.layers ? "layers" : "backend");
+  if (s->batch.n > 1)
+    return qk_cli_usage (cli, "--train takes one --batch, got %d",
+                         s->batch.n);
+  if (mode != NULL && strcmp (mode, "float") != 0 && strcmp (mode, "qat") != 0)
+    return qk_cli_usage (cli, "--mode is '%s', expected float or qat", mode);
+  if (!qk_bench_is_ini (cli->arg[0]) && qk_bench_is_file (cli->arg[0]))
+    return qk_cli_usage (cli, "--train takes a configuration or a model "
+                         "plugin, got '%s'", cli->arg[0]);
+  return 0;
+}
+
+int
+qk_bench_train_command (struct qk_bench_settings *s)
+{
+  struct bench b = { .cli = s->cli };
+  struct qk_job *job = NULL;
+  struct qk_data *d = NULL;
+  FILE *json = NULL;
+  int r = check (s);
+
+  if (r != 0)
+    return r;
+  if ((r = qk_bench_json_open (s->cli, &json)) == 0
+      && (r = open_job (s, &job, &d)) == 0) {
+    if (s->threads.n == 0)
+      s->threads = (struct qk_bench_list) { 1, { job->threads } };
+    r = measure (s, job, d, &b);
+  }
+  if (r >= 0 && json != NULL)
+    print_json (json, &b, d);
+  if (r >= 0 && json != stdout)
+    r = print_table (&b);
+  r = qk_bench_json_close (s->cli, json, r);
+  r = r < 0 ? qk_cli_fail (s->cli, r) : QK_EXIT_OK;
+  for (int i = 0; i < b.n; i++)
+    for (int j = 0; j < b.pair[i].n; j++)
+      qk_bench_trainer_clear (&b.pair[i].t[j]);
+  qk_data_close (d);
+  qk_job_free (job);
+  return r;
+}
