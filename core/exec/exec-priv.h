@@ -57,6 +57,8 @@ struct qk_exec {
   void *loss_self;
 
   struct qk_exec_backend backend[2]; /* the chosen one, "reference" */
+  struct qk_op take;                 /* quantizes the pictures */
+  void *take_kernel; /* of backend[0]; NULL: by the formula itself */
   int n_fallbacks;
   double fallback_share;
 };
@@ -117,6 +119,8 @@ void qk_call_fill (struct qk_exec *ex, int node, bool backward,
 int qk_int8_prepare (struct qk_exec *ex);
 void qk_int8_release (struct qk_exec *ex);
 int qk_int8_run (struct qk_exec *ex, int node);
+/* Quantize the pictures of this call into the input's value. */
+void qk_int8_take (struct qk_exec *ex, const float *images);
 
 /* wrap.c: element-wise passes around wrapped nodes */
 void qk_widen (const struct qk_tensor *in, float *out, int threads);

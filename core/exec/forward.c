@@ -168,18 +168,10 @@ take_images (struct qk_exec *ex, const float *images)
       return r;
     t->q = *qk_quantizer_qparams (v->qz);
     return qk_quantizer_forward_u8 (v->qz, images, (size_t) count, t->data);
-  } else {
-    const float inv = 1.0f / v->q.scale;
-    uint8_t *q = t->data;
-    int64_t i;
-
-    t->q = v->q;
-#pragma omp parallel for schedule(static) num_threads(ex->opt.threads)
-    for (i = 0; i < count; i++)
-      q[i] = (uint8_t) qk_quantize (images[i], inv, v->q.zero_point,
-                                    v->q.qmin, v->q.qmax);
-    return 0;
   }
+  t->q = v->q;
+  qk_int8_take (ex, images);
+  return 0;
 }
 
 void

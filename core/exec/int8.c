@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include <qatkit/numeric.h>
+
 #include "exec/exec-priv.h"
 
 #define REFERENCE "reference"
@@ -71,6 +73,61 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch)
   return 0;
 }
 
+/* Let the chosen backend quantize the pictures if it does that by our
+ * formula and needs no scratch memory. */
+static int
+prepare_take (struct qk_exec *ex)
+{
+  const struct qk_value *v = &ex->g->value[0];
+  const struct qk_shape s = qk_batched (&v->shape, ex->opt.batch);
+  struct qk_exec_backend *b = &ex->backend[0];
+  struct qk_op *op = &ex->take;
+  size_t scratch = 0;
+  int r;
+
+  if (!v->on_grid || !b->caps.exact)
+    return 0;
+  op->kind = QK_OP_QUANTIZE;
+  op->name = "input";
+  op->n_in = 1;
+  op->out_q = v->q;
+  op->lo = v->q.qmin;
+  op->hi = v->q.qmax;
+  if (b->cls->supports (b->self, op, &s, &s) < 0)
+    return 0;
+  r = b->cls->prepare (b->self, op, &s, &s, &ex->take_kernel, &scratch);
+  if (r < 0)
+    return qk_error_prefix (r, "input: ");
+  if (scratch > 0) {
+    b->cls->release (b->self, ex->take_kernel);
+    ex->take_kernel = NULL;
+  }
+  return 0;
+}
+
+void
+qk_int8_take (struct qk_exec *ex, const float *images)
+{
+  const struct qk_qparams *p = &ex->g->value[0].q;
+  const struct qk_tensor *t = &ex->value[0].t;
+  const int64_t n = qk_shape_count (&t->shape);
+  const struct qk_exec_backend *b = &ex->backend[0];
+  const float inv = 1.0f / p->scale;
+  const void *in = images;
+  uint8_t *q = t->data;
+  int64_t i;
+
+  /* backends may count on aligned buffers; the pictures are the caller's */
+  if (ex->take_kernel != NULL && (uintptr_t) images % 64 == 0) {
+    b->cls->run (b->self, ex->take_kernel, ex->n, &in, t->data, NULL);
+    return;
+  }
+#pragma omp parallel for schedule(static) num_threads(ex->opt.threads)
+  for (i = 0; i < n; i++)
+    q[i] = (uint8_t) qk_quantize (images[i], inv, p->zero_point, p->qmin,
+                                  p->qmax);
+}
+
 int
 qk_int8_prepare (struct qk_exec *ex)
 {
@@ -78,7 +135,8 @@ qk_int8_prepare (struct qk_exec *ex)
   int64_t macs = 0;
   int i, r;
 
-  if ((r = open_backend (ex, name, &ex->backend[0])) < 0)
+  if ((r = open_backend (ex, name, &ex->backend[0])) < 0
+      || (r = prepare_take (ex)) < 0)
     return r;
   for (i = 0; i < ex->g->n_nodes; i++) {
     const struct qk_node *n = &ex->g->node[i];
@@ -111,6 +169,8 @@ qk_int8_release (struct qk_exec *ex)
 
       b->cls->release (b->self, ex->node[i].kernel);
     }
+  if (ex->take_kernel != NULL)
+    ex->backend[0].cls->release (ex->backend[0].self, ex->take_kernel);
   for (i = 0; i < 2; i++)
     if (ex->backend[i].self != NULL)
       ex->backend[i].cls->destroy (ex->backend[i].self);
