@@ -8,6 +8,7 @@
 #   qatkit ARGUMENT…         run the program
 #   expect STATUS ARGUMENT…  run it, keep stdout and stderr in out and err,
 #                            fail the test unless it ends with STATUS
+#   direct                   from here on without libtool's script in between
 #   says TEXT / prints TEXT  fail unless err / out has the fixed TEXT
 #   same FILE FILE           fail unless the files are equal
 #   failed TEXT              fail the test
@@ -73,6 +74,20 @@ says () {
 
 prints () {
   grep -qF -e "$*" "$tmp/out" || failed "stdout does not have: $*"
+}
+
+# direct: from here on without libtool's script in between, so that a signal, a
+# limit or a preloaded library meets the program only
+direct () {
+  local program
+  for program in "$builddir"/.libs/lt-qatkit "$builddir"/.libs/qatkit; do
+    [ -x "$program" ] || continue
+    LD_LIBRARY_PATH=$builddir/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    QATKIT_PLUGIN_PATH=${QATKIT_PLUGIN_PATH:-$builddir/stage}
+    export LD_LIBRARY_PATH QATKIT_PLUGIN_PATH
+    QATKIT=$program
+    return
+  done
 }
 
 same () {

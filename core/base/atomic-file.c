@@ -2,6 +2,7 @@
 /* atomic-file.c: files that are either completely new or still the old. */
 #include "config.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -153,6 +154,43 @@ qk_atomic_write (const char *path, qk_atomic_fill fill, void *arg)
   free (p.folder);
   free (p.target);
   return err < 0 ? err : 0;
+}
+
+/* Whether create_temporary made NAME for a file that ends in SUFFIX:
+ * ".FILE.0123456789abcdef.tmp". */
+static bool
+is_leftover (const char *name, const char *suffix)
+{
+  const size_t n = strlen (name), k = strlen (suffix), tail = 1 + 16 + 4;
+  const char *end;
+
+  if (name[0] != '.' || n <= 1 + k + tail)
+    return false;
+  end = name + n - tail;
+  return strncmp (end - k, suffix, k) == 0 && end[0] == '.'
+         && strspn (end + 1, "0123456789abcdef") == 16
+         && strcmp (end + 17, ".tmp") == 0;
+}
+
+int
+qk_atomic_remove_leftovers (struct qk_context *ctx, const char *folder,
+                            const char *suffix)
+{
+  struct dirent *entry;
+  DIR *dir = opendir (folder);
+
+  if (!dir) {
+    const int err = -errno;
+
+    return qk_error (err, "%s: cannot list: %s", folder, strerror (-err));
+  }
+  while ((entry = readdir (dir)) != NULL)
+    if (is_leftover (entry->d_name, suffix)
+        && unlinkat (dirfd (dir), entry->d_name, 0) == 0)
+      qk_log (ctx, QK_LOG_INFO, "%s/%s: removed, its writing was cut off",
+              folder, entry->d_name);
+  closedir (dir);
+  return 0;
 }
 
 int

@@ -3,7 +3,7 @@
 #ifndef QK_BASE_ATOMIC_FILE_H
 #define QK_BASE_ATOMIC_FILE_H
 
-#include "qatkit/base.h"
+#include "qatkit/context.h"
 
 /* Fills FD, an empty file opened for reading and writing.  Returns 0, or a
  * negative errno value with a sentence; does not close FD. */
@@ -18,6 +18,11 @@ int qk_atomic_write (const char *path, qk_atomic_fill fill, void *arg);
 
 /* The same for N bytes at hand. */
 int qk_atomic_write_data (const char *path, const void *data, size_t n);
+
+/* Remove from FOLDER the temporary files of writes that were killed, for
+ * files whose names end in SUFFIX; nobody else may be writing there. */
+int qk_atomic_remove_leftovers (struct qk_context *ctx, const char *folder,
+                                const char *suffix);
 
 /* Write all N bytes to FD, through interruptions and short writes. */
 int qk_write_all (int fd, const void *data, size_t n);

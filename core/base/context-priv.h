@@ -16,9 +16,11 @@ struct qk_context {
   void *log_cookie;
   enum qk_log_level log_max;
 
-  pthread_mutex_t plugin_lock; /* guards the next two */
+  pthread_mutex_t plugin_lock; /* guards the rest */
   char **dirs;                 /* NULL-terminated, in order of search */
   struct qk_loaded *loaded;    /* a list, newest first */
+  bool only_given;             /* paths of plugins must be in the next */
+  char **given;                /* NULL-terminated, or NULL */
 };
 
 #endif /* QK_BASE_CONTEXT_PRIV_H */

@@ -8,25 +8,31 @@
 #include "base/context-priv.h"
 #include "plugin/loader-priv.h"
 
-/* Insert a copy of the LEN bytes at DIR as entry AT of the list. */
+/* Insert a copy of the LEN bytes at TEXT as entry AT of a list. */
 static int
-insert_dir (struct qk_context *ctx, size_t at, const char *dir, size_t len)
+insert_text (char ***list, size_t at, const char *text, size_t len)
 {
   size_t n = 0;
-  char **dirs, *copy = strndup (dir, len);
+  char **grown, *copy = strndup (text, len);
 
-  while (ctx->dirs && ctx->dirs[n])
+  while (*list && (*list)[n])
     n++;
-  dirs = copy ? realloc (ctx->dirs, (n + 2) * sizeof *dirs) : NULL;
-  if (!dirs) {
+  grown = copy ? realloc (*list, (n + 2) * sizeof *grown) : NULL;
+  if (!grown) {
     free (copy);
     return -ENOMEM;
   }
-  ctx->dirs = dirs;
-  memmove (dirs + at + 1, dirs + at, (n - at) * sizeof *dirs);
-  dirs[at] = copy;
-  dirs[n + 1] = NULL;
+  *list = grown;
+  memmove (grown + at + 1, grown + at, (n - at) * sizeof *grown);
+  grown[at] = copy;
+  grown[n + 1] = NULL;
   return 0;
+}
+
+static int
+insert_dir (struct qk_context *ctx, size_t at, const char *dir, size_t len)
+{
+  return insert_text (&ctx->dirs, at, dir, len);
 }
 
 static int
@@ -69,6 +75,7 @@ qk_context_free (struct qk_context *ctx)
     return;
   qk_loaded_free (ctx->loaded);
   qk_names_free (ctx->dirs);
+  qk_names_free (ctx->given);
   pthread_mutex_destroy (&ctx->plugin_lock);
   pthread_mutex_destroy (&ctx->log_lock);
   free (ctx);
@@ -87,6 +94,27 @@ qk_context_add_plugin_dir (struct qk_context *ctx, const char *dir)
   if (err < 0)
     return qk_error (err, "plugin folder '%s': out of memory", dir);
   return 0;
+}
+
+int
+qk_context_give_path (struct qk_context *ctx, const char *path)
+{
+  int err;
+
+  pthread_mutex_lock (&ctx->plugin_lock);
+  err = insert_text (&ctx->given, 0, path, strlen (path));
+  pthread_mutex_unlock (&ctx->plugin_lock);
+  if (err < 0)
+    return qk_error (err, "plugin %s: out of memory", path);
+  return 0;
+}
+
+void
+qk_context_only_given (struct qk_context *ctx)
+{
+  pthread_mutex_lock (&ctx->plugin_lock);
+  ctx->only_given = true;
+  pthread_mutex_unlock (&ctx->plugin_lock);
 }
 
 void

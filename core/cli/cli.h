@@ -59,9 +59,14 @@ int qk_cli_usage (struct qk_cli *cli, const char *fmt, ...) QK_PRINTF (2, 3);
  * the overrides.  NAME NULL: the default story. */
 int qk_cli_ini (struct qk_cli *cli, const char *name, struct qk_ini **out);
 
-/* The same from the text a checkpoint or model carries. */
+/* The same from the text a checkpoint or model carries.  Paths of plugins in
+ * it are refused from then on, unless the command line has them too. */
 int qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
                      struct qk_ini **out);
+
+/* Bytes that the parameters of a network built as PATH says may take: an int8
+ * model or checkpoint has at least a byte for each. */
+int64_t qk_cli_max_params (const char *path);
 
 /* The table of results on stdout, or JSON. */
 int qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run);

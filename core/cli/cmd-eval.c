@@ -37,9 +37,11 @@ open_network (struct qk_cli *cli, const char *file, struct qk_job **job,
   }
   if ((r = qk_model_load (cli->ctx, file, model)) < 0)
     return r;
-  if ((r = qk_cli_ini_text (cli, (*model)->config, file, &ini)) < 0)
+  if ((r = qk_cli_ini_text (cli, (*model)->config, file, &ini)) < 0
+      || (r = qk_job_new (cli->ctx, ini, job)) < 0)
     return r;
-  return qk_job_new (cli->ctx, ini, job);
+  (*job)->max_params = qk_cli_max_params (file);
+  return 0;
 }
 
 /* The float network, fused; every key of the configuration is checked. */

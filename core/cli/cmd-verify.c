@@ -53,8 +53,10 @@ open_subject (struct qk_cli *cli, struct subject *s)
       || (r = qk_checkpoint_open (cli->ctx, s->checkpoint, &s->c)) < 0
       || (r = qk_cli_ini_text (cli, qk_checkpoint_text (s->c, "qatkit.config"),
                                s->checkpoint, &ini)) < 0
-      || (r = qk_job_new (cli->ctx, ini, &s->run.job)) < 0
-      || (r = qk_data_open (s->run.job, QK_DATA_EVAL, &s->run.eval)) < 0
+      || (r = qk_job_new (cli->ctx, ini, &s->run.job)) < 0)
+    return r;
+  s->run.job->max_params = qk_cli_max_params (s->checkpoint);
+  if ((r = qk_data_open (s->run.job, QK_DATA_EVAL, &s->run.eval)) < 0
       || (r = qk_job_build (s->run.job, &s->run.eval->info, false, &g)) < 0)
     return r;
   if ((r = qk_job_check (s->run.job, g)) == 0)

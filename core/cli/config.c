@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "plugin/loader-priv.h"
 
 #define DEFAULT_STORY "shapes-mobilenet_v2.ini"
 
@@ -91,6 +93,51 @@ qk_cli_ini (struct qk_cli *cli, const char *name, struct qk_ini **out)
   return 0;
 }
 
+int64_t
+qk_cli_max_params (const char *path)
+{
+  struct stat st;
+
+  return stat (path, &st) < 0 ? 1 : 65536 + 8 * (int64_t) st.st_size;
+}
+
+static int
+give (struct qk_cli *cli, const char *text, size_t len)
+{
+  char *path = strndup (text, len);
+  int r = 0;
+
+  if (path == NULL)
+    return qk_error (-ENOMEM, "out of memory");
+  if (strchr (path, '/') != NULL)
+    r = qk_context_give_path (cli->ctx, path);
+  free (path);
+  return r;
+}
+
+/* Of plugins outside the plugin folders, those named on the command line may
+ * be loaded, but none that only the text names. */
+static int
+trust_options_only (struct qk_cli *cli)
+{
+  const char *s = cli->backend != NULL ? cli->backend : "";
+  int i, r = 0;
+
+  for (i = 0; i < cli->n_override && r == 0; i++) {
+    const char *value = strchr (cli->override[i], '=');
+
+    if (value == NULL)
+      continue;
+    value += 1 + strspn (value + 1, " \t");
+    r = give (cli, value, strlen (value));
+  }
+  for (; *s != 0 && r == 0; s += strcspn (s, ","), s += *s == ',')
+    r = give (cli, s, strcspn (s, ","));
+  if (r == 0)
+    qk_context_only_given (cli->ctx);
+  return r;
+}
+
 int
 qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
                  struct qk_ini **out)
@@ -100,7 +147,8 @@ qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
 
   if (text == NULL)
     return qk_error (-EBADMSG, "%s: carries no configuration", path);
-  if ((r = qk_ini_parse (text, strlen (text), path, &ini)) < 0)
+  if ((r = trust_options_only (cli)) < 0
+      || (r = qk_ini_parse (text, strlen (text), path, &ini)) < 0)
     return r;
   if ((r = apply_options (cli, ini)) < 0) {
     qk_ini_free (ini);

@@ -70,6 +70,10 @@ struct qk_graph {
   struct qk_param *param;
   int output;
   int error; /* the first error of the builder calls */
+  /* Bytes that all parameters together may take, where somebody unknown
+   * wrote the model; 0: any number. */
+  int64_t max_params;
+  int64_t param_bytes;
 };
 
 int qk_graph_new (struct qk_context *ctx, uint64_t seed,

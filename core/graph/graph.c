@@ -177,6 +177,23 @@ param_init (struct qk_param *p, uint64_t seed)
     }
 }
 
+static int
+count_bytes (struct qk_graph *g, const struct qk_param *p)
+{
+  const int64_t n = qk_shape_count (&p->value.shape);
+  int64_t bytes;
+
+  if (n <= 0 || __builtin_mul_overflow (n, (int64_t) sizeof (float), &bytes)
+      || __builtin_add_overflow (g->param_bytes, bytes, &g->param_bytes))
+    return qk_error (-EINVAL, "parameter '%s': its size is absurd", p->name);
+  if (g->max_params > 0 && g->param_bytes > g->max_params)
+    return qk_error (-EBADMSG, "parameter '%s': with it the network needs "
+                     "%lld bytes, its file cannot have more than %lld",
+                     p->name, (long long) g->param_bytes,
+                     (long long) g->max_params);
+  return 0;
+}
+
 /* Add the parameters that a layer called NAME declares; their indices go to
  * the node. */
 static int
@@ -201,12 +218,14 @@ add_params (struct qk_graph *g, struct qk_node *n, const char *name,
       p->name = NULL;
       return qk_error (-ENOMEM, "graph: out of memory");
     }
+    g->n_params++;
     p->spec = spec[i];
     p->value.dtype = QK_F32;
     p->value.shape = spec[i].shape;
+    if ((r = count_bytes (g, p)) < 0)
+      return r;
     p->value.data = qk_alloc (sizeof (float)
                               * (size_t) qk_shape_count (&spec[i].shape));
-    g->n_params++;
     if (p->value.data == NULL)
       return qk_error (-ENOMEM, "graph: no memory for parameter '%s'",
                        p->name);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/atomic-file.h"
 #include "io/checkpoints-priv.h"
 
 #define NAME_PREFIX "checkpoint-"
@@ -54,17 +55,6 @@ path_of (const struct qk_checkpoints *s, int64_t number)
     return NULL;
   }
   return path;
-}
-
-/* Whether qk_atomic_write made this name for a checkpoint it was writing:
- * ".checkpoint-NNNNNN….HEX.tmp". */
-static bool
-is_leftover (const char *name)
-{
-  const size_t k = strlen (NAME_PREFIX), n = strlen (name);
-
-  return name[0] == '.' && strncmp (name + 1, NAME_PREFIX, k) == 0
-         && n > k + 5 && strcmp (name + n - 4, ".tmp") == 0;
 }
 
 static int
@@ -136,27 +126,6 @@ remove_number (const struct qk_checkpoints *s, int64_t number)
 
 /* ---- the folder ------------------------------------------------------*/
 
-/* Remove what writes that were killed left behind. */
-static int
-remove_leftovers (const struct qk_checkpoints *s)
-{
-  struct dirent *entry;
-  DIR *dir = opendir (s->dir);
-
-  if (!dir) {
-    const int err = -errno;
-
-    return qk_error (err, "%s: cannot list: %s", s->dir, strerror (-err));
-  }
-  while ((entry = readdir (dir)) != NULL)
-    if (is_leftover (entry->d_name)
-        && unlinkat (dirfd (dir), entry->d_name, 0) == 0)
-      qk_log (s->ctx, QK_LOG_INFO, "%s/%s: removed, its writing was cut off",
-              s->dir, entry->d_name);
-  closedir (dir);
-  return 0;
-}
-
 int
 qk_checkpoints_open (struct qk_context *ctx, const char *dir, int keep,
                      struct qk_checkpoints **out)
@@ -186,7 +155,7 @@ qk_checkpoints_open (struct qk_context *ctx, const char *dir, int keep,
     qk_error (err, "%s: cannot make folder: %s", dir, strerror (-err));
     goto error;
   }
-  err = remove_leftovers (s);
+  err = qk_atomic_remove_leftovers (ctx, dir, s->suffix);
   if (err < 0)
     goto error;
   *out = s;

@@ -112,6 +112,7 @@ qk_job_build (struct qk_job *job, const struct qk_dataset_info *info,
   req.classes = info->classes;
   if ((r = qk_graph_new (job->ctx, job->seed, &g)) < 0)
     return r;
+  g->max_params = job->max_params;
   r = job->model_class->build (job->model_cfg, &req, g);
   if (r == 0)
     r = qk_graph_finish (g);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/atomic-file.h"
 #include "io/weights.h"
 #include "job/run.h"
 #include "model/modelfile.h"
@@ -69,7 +70,10 @@ open_folder (struct qk_run *run)
   if (*run->output == 0)
     return qk_error (-EINVAL, "%s: output is empty, expected a folder",
                      qk_config_where (run->job->run, "output"));
-  if ((r = make_folder (run->output)) < 0)
+  if ((r = make_folder (run->output)) < 0
+      /* of a run that was killed */
+      || (r = qk_atomic_remove_leftovers (run->job->ctx, run->output,
+                                          ".safetensors")) < 0)
     return r;
   if ((dir = qk_run_path (run, "checkpoints")) == NULL)
     return qk_error (-ENOMEM, "run: out of memory");

@@ -10,7 +10,11 @@
 
 #include "model/json-graph.h"
 
-#define MAX_NODES 100000
+/* No network of people's has more nodes, or values of more elements for one
+ * picture, alone and all together. */
+#define MAX_NODES 10000
+#define MAX_COUNT ((int64_t) 1 << 28)
+#define MAX_TOTAL ((int64_t) 1 << 29)
 
 /* The integer members of struct qk_op that are kept, by name. */
 struct op_int {
@@ -29,83 +33,135 @@ static const struct op_int op_ints[] = {
 
 /* ---- writing ----------------------------------------------------------- */
 
+/* jansson's functions take NULL, what failed before, and fail in turn; a
+ * failure must not leave something out, so each is looked at. */
+static void
+append (json_t *array, json_t *v, bool *failed)
+{
+  *failed = json_array_append_new (array, v) < 0 || *failed;
+}
+
+static void
+set (json_t *object, const char *key, json_t *v, bool *failed)
+{
+  *failed = json_object_set_new (object, key, v) < 0 || *failed;
+}
+
+/* O, or NULL (and O freed) when one of its parts failed. */
+static json_t *
+whole (json_t *o, bool failed)
+{
+  if (!failed)
+    return o;
+  json_decref (o);
+  return NULL;
+}
+
 static json_t *
 shape_to_json (const struct qk_shape *s)
 {
   json_t *a = json_array ();
+  bool failed = false;
   int i;
 
   for (i = 0; i < s->ndim; i++)
-    json_array_append_new (a, json_integer (s->dims[i]));
-  return a;
+    append (a, json_integer (s->dims[i]), &failed);
+  return whole (a, failed);
 }
 
 static json_t *
 value_to_json (const struct qk_value *v)
 {
-  json_t *o = json_pack ("{s:o}", "shape", shape_to_json (&v->shape));
+  json_t *o = json_object ();
+  bool failed = false;
 
+  set (o, "shape", shape_to_json (&v->shape), &failed);
   if (v->on_grid)
-    json_object_set_new (o, "grid",
-                         json_pack ("[f,i,i,i]", (double) v->q.scale,
-                                    v->q.zero_point, v->q.qmin, v->q.qmax));
-  return o;
+    set (o, "grid",
+         json_pack ("[f,i,i,i]", (double) v->q.scale, v->q.zero_point,
+                    v->q.qmin, v->q.qmax), &failed);
+  return whole (o, failed);
 }
 
 static json_t *
 op_to_json (const struct qk_op *op)
 {
-  json_t *o = json_pack ("{s:s}", "kind", qk_op_kind_name (op->kind));
+  json_t *o = json_object ();
+  bool failed = false;
   size_t i;
 
+  set (o, "kind", json_string (qk_op_kind_name (op->kind)), &failed);
   for (i = 0; i < N_OP_INTS; i++) {
     const int v = *(const int *) ((const char *) op + op_ints[i].offset);
 
-    json_object_set_new (o, op_ints[i].name, json_integer (v));
+    set (o, op_ints[i].name, json_integer (v), &failed);
   }
-  json_object_set_new (o, "count_pad", json_boolean (op->count_pad));
-  json_object_set_new (o, "in_channels", json_integer (op->in_channels));
-  json_object_set_new (o, "out_channels", json_integer (op->out_channels));
-  return o;
+  set (o, "count_pad", json_boolean (op->count_pad), &failed);
+  set (o, "in_channels", json_integer (op->in_channels), &failed);
+  set (o, "out_channels", json_integer (op->out_channels), &failed);
+  return whole (o, failed);
+}
+
+static json_t *
+inputs_to_json (const struct qk_node *n)
+{
+  json_t *a = json_array ();
+  bool failed = false;
+  int i;
+
+  for (i = 0; i < n->n_in; i++)
+    append (a, json_integer (n->in[i]), &failed);
+  return whole (a, failed);
+}
+
+static json_t *
+absorbed_to_json (const struct qk_node *n)
+{
+  json_t *a = json_array ();
+  bool failed = false;
+  int i;
+
+  for (i = 0; i < n->n_absorbed; i++)
+    append (a, json_pack ("[s,s,s]", n->absorbed[i].name,
+                          n->absorbed[i].layer, n->absorbed[i].options),
+            &failed);
+  return whole (a, failed);
 }
 
 static json_t *
 node_to_json (const struct qk_node *n)
 {
-  json_t *in = json_array (), *o;
-  int i;
+  json_t *o = json_object ();
+  bool failed = false;
 
-  for (i = 0; i < n->n_in; i++)
-    json_array_append_new (in, json_integer (n->in[i]));
-  o = json_pack ("{s:s,s:s,s:s,s:o,s:i}", "name", n->name, "layer",
-                 n->layer_name, "options", n->options, "in", in, "out",
-                 n->out);
+  set (o, "name", json_string (n->name), &failed);
+  set (o, "layer", json_string (n->layer_name), &failed);
+  set (o, "options", json_string (n->options), &failed);
+  set (o, "in", inputs_to_json (n), &failed);
+  set (o, "out", json_integer (n->out), &failed);
   if (n->lowered)
-    json_object_set_new (o, "op", op_to_json (&n->op));
-  else {
-    json_t *a = json_array ();
-
-    for (i = 0; i < n->n_absorbed; i++)
-      json_array_append_new (a, json_pack ("[s,s,s]", n->absorbed[i].name,
-                                           n->absorbed[i].layer,
-                                           n->absorbed[i].options));
-    json_object_set_new (o, "absorbed", a);
-  }
-  return o;
+    set (o, "op", op_to_json (&n->op), &failed);
+  else
+    set (o, "absorbed", absorbed_to_json (n), &failed);
+  return whole (o, failed);
 }
 
 int
 qk_graph_to_json (const struct qk_graph *g, char **out)
 {
-  json_t *values = json_array (), *nodes = json_array (), *root;
+  json_t *values = json_array (), *nodes = json_array ();
+  json_t *root = json_object ();
+  bool failed = false;
   int i;
 
   for (i = 0; i < g->n_values; i++)
-    json_array_append_new (values, value_to_json (&g->value[i]));
+    append (values, value_to_json (&g->value[i]), &failed);
   for (i = 0; i < g->n_nodes; i++)
-    json_array_append_new (nodes, node_to_json (&g->node[i]));
-  root = json_pack ("{s:o,s:o,s:i}", "values", values, "nodes", nodes,
-                    "output", g->output);
+    append (nodes, node_to_json (&g->node[i]), &failed);
+  set (root, "values", values, &failed);
+  set (root, "nodes", nodes, &failed);
+  set (root, "output", json_integer (g->output), &failed);
+  root = whole (root, failed);
   *out = root == NULL
            ? NULL
            : json_dumps (root, JSON_COMPACT | JSON_REAL_PRECISION (17));
@@ -146,6 +202,7 @@ shape_from_json (const json_t *j, struct qk_shape *s)
   size_t i;
   int r;
 
+  memset (s, 0, sizeof *s);
   if (n < 1 || n > QK_MAX_DIMS)
     return qk_error (-EBADMSG, "graph: a shape of %zu dimensions, expected 1 "
                      "to %d", n, QK_MAX_DIMS);
@@ -155,7 +212,7 @@ shape_from_json (const json_t *j, struct qk_shape *s)
     if (r < 0)
       return r;
     count *= s->dims[i];
-    if (count > 1 << 28)
+    if (count > MAX_COUNT)
       return qk_error (-EBADMSG, "graph: a value of more than 2^28 elements");
   }
   if (s->dims[0] != 1)
@@ -267,8 +324,22 @@ float_node (struct qk_graph *g, const json_t *o, const char *name,
   return 0;
 }
 
+/* Room for one more value: what a layer infers may be any size. */
 static int
-node_from_json (struct qk_graph *g, const json_t *o, const json_t *values)
+count_value (const struct qk_value *v, const char *name, int64_t *total)
+{
+  const int64_t count = qk_shape_count (&v->shape);
+
+  if (count < 0 || count > MAX_COUNT || (*total += count) > MAX_TOTAL)
+    return qk_error (-EBADMSG, "graph: node '%s' makes %lld elements, more "
+                     "than this program takes from a file", name,
+                     (long long) count);
+  return 0;
+}
+
+static int
+node_from_json (struct qk_graph *g, const json_t *o, const json_t *values,
+                int64_t *total)
 {
   const json_t *j = json_object_get (o, "in"), *op, *value, *grid;
   const char *name, *layer, *options;
@@ -313,6 +384,9 @@ node_from_json (struct qk_graph *g, const json_t *o, const json_t *values)
   if (r < 0)
     return r;
   v = &g->value[g->n_values - 1];
+  r = count_value (v, name, total);
+  if (r < 0)
+    return r;
   if (grid != NULL) {
     if ((r = grid_from_json (grid, &v->q)) < 0)
       return r;
@@ -325,14 +399,15 @@ node_from_json (struct qk_graph *g, const json_t *o, const json_t *values)
 
 int
 qk_graph_from_json (struct qk_context *ctx, const char *path,
-                    const char *text, struct qk_graph **out)
+                    const char *text, int64_t max_params,
+                    struct qk_graph **out)
 {
   json_error_t error;
   json_t *root = json_loads (text, 0, &error);
   const json_t *values, *nodes, *grid;
   struct qk_graph *g = NULL;
   struct qk_shape shape;
-  int64_t output = 0;
+  int64_t output = 0, total = 0;
   size_t i;
   int r;
 
@@ -350,6 +425,7 @@ qk_graph_from_json (struct qk_context *ctx, const char *path,
   if ((r = qk_graph_new (ctx, 0, &g)) < 0)
     goto error;
   g->stage = QK_STAGE_INT8;
+  g->max_params = max_params;
   r = shape_from_json (json_object_get (json_array_get (values, 0), "shape"),
                        &shape);
   if (r < 0 || (r = qk_graph_add_value (g, &shape, -1)) < 0)
@@ -359,7 +435,8 @@ qk_graph_from_json (struct qk_context *ctx, const char *path,
     goto error;
   g->value[0].on_grid = grid != NULL;
   for (i = 0; i < json_array_size (nodes); i++)
-    if ((r = node_from_json (g, json_array_get (nodes, i), values)) < 0)
+    if ((r = node_from_json (g, json_array_get (nodes, i), values, &total))
+        < 0)
       goto error;
   r = get_int (json_object_get (root, "output"), 0, g->n_values - 1, "output",
                &output);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "graph/op-priv.h"
 #include "io/tensorfile.h"
@@ -111,6 +112,41 @@ collect (const struct qk_graph *g, struct arrays *a)
   return 0;
 }
 
+/* TEXT, with a '?' for every byte of a name that is not UTF-8, as folders may
+ * have; NULL when out of memory. */
+static json_t *
+class_to_json (const char *text)
+{
+  json_t *name = json_string (text);
+  char *copy, *s;
+
+  if (name != NULL || (copy = strdup (text)) == NULL)
+    return name;
+  for (s = copy; *s != 0; s++)
+    if ((unsigned char) *s >= 0x80)
+      *s = '?';
+  name = json_string (copy);
+  free (copy);
+  return name;
+}
+
+static int
+classes_to_text (const struct qk_model_info *info, char **out)
+{
+  json_t *names = json_array ();
+  int i;
+
+  *out = NULL;
+  for (i = 0; i < info->classes; i++)
+    if (json_array_append_new (names, class_to_json (info->class_names[i]))
+        < 0)
+      break;
+  if (i == info->classes)
+    *out = json_dumps (names, JSON_COMPACT);
+  json_decref (names);
+  return *out == NULL ? qk_error (-ENOMEM, "model: out of memory") : 0;
+}
+
 /* ---- writing --------------------------------------------------------------- */
 
 int
@@ -119,23 +155,17 @@ qk_model_save (const struct qk_graph *g, const struct qk_model_info *info,
 {
   struct arrays a = { NULL, 0 };
   struct qk_format_meta meta[4];
-  json_t *names = json_array ();
   char *graph = NULL, *classes = NULL, version[32];
-  int i, r;
+  int r;
 
-  if (g->stage != QK_STAGE_INT8) {
-    json_decref (names);
+  if (g->stage != QK_STAGE_INT8)
     return qk_error (-EINVAL, "%s: only int8 graphs are saved", path);
-  }
-  for (i = 0; i < info->classes; i++)
-    json_array_append_new (names, json_string (info->class_names[i]));
-  classes = json_dumps (names, JSON_COMPACT);
-  json_decref (names);
-  r = classes == NULL
-        ? qk_error (-EINVAL, "%s: class names are not UTF-8", path)
-        : qk_graph_to_json (g, &graph);
-  if (r < 0 || (r = collect (g, &a)) < 0)
+  if ((r = classes_to_text (info, &classes)) < 0
+      || (r = qk_graph_to_json (g, &graph)) < 0
+      || (r = collect (g, &a)) < 0) {
+    qk_error_prefix (r, "%s: ", path);
     goto end;
+  }
   snprintf (version, sizeof version, "%d.%d", QK_MODEL_MAJOR, QK_MODEL_MINOR);
   meta[0].key = "qatkit.model";
   meta[0].value = version;
@@ -158,9 +188,11 @@ end:
 static int
 check_version (const char *path, const char *version)
 {
-  int major, minor;
+  int major = -1, minor = -1, end = -1;
 
-  if (version == NULL || sscanf (version, "%d.%d", &major, &minor) != 2)
+  if (version != NULL && strlen (version) < 20)
+    sscanf (version, "%d.%d%n", &major, &minor, &end);
+  if (end < 0 || version[end] != 0 || major < 0 || minor < 0)
     return qk_error (-EBADMSG,
                      "%s: not an int8 model of qatkit (no 'qatkit.model' in "
                      "its metadata)",
@@ -282,10 +314,15 @@ qk_model_load (struct qk_context *ctx, const char *path,
   struct qk_model *m = calloc (1, sizeof *m);
   struct qk_tensorfile *f = NULL;
   const char *text;
+  struct stat st;
   int r;
 
   if (m == NULL)
     return qk_error (-ENOMEM, "%s: out of memory", path);
+  if (stat (path, &st) < 0) {
+    r = qk_error (-errno, "%s: %s", path, strerror (errno));
+    goto error;
+  }
   if ((r = qk_tensorfile_open (ctx, path, NULL, &f)) < 0)
     goto error;
   r = check_version (path, qk_tensorfile_metadata (f, "qatkit.model"));
@@ -296,7 +333,8 @@ qk_model_load (struct qk_context *ctx, const char *path,
     r = qk_error (-EBADMSG, "%s: no 'qatkit.graph' in its metadata", path);
     goto error;
   }
-  if ((r = qk_graph_from_json (ctx, path, text, &m->graph)) < 0)
+  if ((r = qk_graph_from_json (ctx, path, text, (int64_t) st.st_size,
+                               &m->graph)) < 0)
     goto error;
   if ((r = read_arrays (f, m->graph)) < 0) {
     qk_error_prefix (r, "%s: ", path);

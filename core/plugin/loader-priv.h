@@ -17,6 +17,12 @@ struct qk_loaded {
 
 void qk_loaded_free (struct qk_loaded *list); /* accepts NULL */
 
+/* When a configuration out of a model or checkpoint is in use, whose maker
+ * may be anybody, plugins are only loaded by a path that the user gave:
+ * qk_context_only_given says so, for ever; qk_context_give_path adds one. */
+void qk_context_only_given (struct qk_context *ctx);
+int qk_context_give_path (struct qk_context *ctx, const char *path);
+
 /* sizeof the class of a kind as this library knows it; 0 for an unknown
  * kind. */
 size_t qk_kind_class_size (enum qk_kind kind);

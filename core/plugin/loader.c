@@ -400,6 +400,21 @@ is_plain_name (const char *name)
               == '\0';
 }
 
+/* Whether a plugin may be loaded by this path, with the lock held. */
+static int
+check_given (const struct qk_context *ctx, enum qk_kind kind,
+             const char *path)
+{
+  for (char **given = ctx->given; given && *given; given++)
+    if (strcmp (*given, path) == 0)
+      return 0;
+  if (!ctx->only_given)
+    return 0;
+  return qk_error (-EPERM, "%s plugin %s: the path comes out of a model or "
+                   "checkpoint, which must not choose what code is run; give "
+                   "it with -o if you trust it", qk_kind_name (kind), path);
+}
+
 /* A class in use already, with the lock held: by path, or by plain name if
  * it was found that way. */
 static struct qk_loaded *
@@ -431,8 +446,10 @@ qk_context_class (struct qk_context *ctx, enum qk_kind kind, const char *name,
                      "digits, '_', '-', or the path of a .so",
                      qk_kind_name (kind), name);
   pthread_mutex_lock (&ctx->plugin_lock);
-  l = find_loaded (ctx, kind, name);
-  if (!l) {
+  if (is_path)
+    err = check_given (ctx, kind, name);
+  l = err == 0 ? find_loaded (ctx, kind, name) : NULL;
+  if (err == 0 && !l) {
     err = is_path ? load_by_path (kind, name, &l)
                   : load_by_name (ctx, kind, name, &l);
     if (err == 0) {

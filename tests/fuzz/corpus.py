@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Makes the folders of corpus/ that the fuzz targets for safetensors,
-checkpoint and ini start from: small good files and one file for each way to
+checkpoint, model and ini start from: small good files and one file for each way to
 be wrong."""
 import json
 import os
@@ -105,7 +105,113 @@ def ini():
             out.write(text.encode())
 
 
+GRID = [0.05, 128, 0, 255]
+
+
+def op(kind, c_in, c_out, **more):
+    o = dict.fromkeys(("lo", "kernel_h", "kernel_w", "stride_h", "stride_w",
+                       "pad_top", "pad_left", "pad_bottom", "pad_right",
+                       "dilation_h", "dilation_w", "groups"), 0)
+    o.update(kind=kind, hi=255, count_pad=False, in_channels=c_in,
+             out_channels=c_out)
+    if kind in ("conv2d", "maxpool2d", "avgpool2d"):
+        o.update(kernel_h=3, kernel_w=3, stride_h=1, stride_w=1, pad_top=1,
+                 pad_left=1, pad_bottom=1, pad_right=1, dilation_h=1,
+                 dilation_w=1, groups=1)
+    o.update(more)
+    return o
+
+
+def graph(*steps):
+    """Steps (shape, grid, inputs, op or float layer) -> the graph's JSON."""
+    values = [{"shape": [1, 6, 6, 3], "grid": GRID}]
+    nodes = []
+    for i, (shape, grid, inputs, what) in enumerate(steps):
+        values.append({"shape": shape})
+        if grid:
+            values[-1]["grid"] = grid
+        nodes.append({"name": "n%d" % i, "in": inputs, "out": i + 1})
+        if isinstance(what, dict):
+            nodes[-1].update(layer=what["kind"], options="", op=what)
+        else:
+            nodes[-1].update(layer=what.split(" ", 1)[0], absorbed=[],
+                             options=what.partition(" ")[2])
+    return json.dumps({"values": values, "nodes": nodes,
+                       "output": len(steps)}, separators=(",", ":"))
+
+
+CONV = ([1, 6, 6, 4], GRID, [0], op("conv2d", 3, 4))
+WIDE = [1, 6, 6, 8]
+MODELS = {
+    "whole": (CONV, ([1, 6, 6, 4], GRID, [1], op("conv2d", 4, 4, groups=4)),
+              ([1, 6, 6, 4], GRID, [1, 2], op("add", 0, 0)),
+              (WIDE, GRID, [3, 1], op("concat", 0, 0)),
+              ([1, 3, 3, 8], GRID, [4], op("maxpool2d", 0, 0, stride_h=2,
+                                           stride_w=2)),
+              ([1, 3, 3, 8], [0.1, 0, 0, 127], [5], op("requantize", 0, 0,
+                                                       hi=127)),
+              ([1, 72], [0.1, 0, 0, 127], [6], op("reshape", 0, 0, hi=127)),
+              ([1, 5], None, [7], op("linear", 72, 5))),
+    "depthwise-pointwise": (
+        CONV, ([1, 3, 3, 4], GRID, [1], op("conv2d", 4, 4, groups=4,
+                                           stride_h=2, stride_w=2)),
+        ([1, 3, 3, 16], GRID, [2], op("conv2d", 4, 16, kernel_h=1, kernel_w=1,
+                                      pad_top=0, pad_left=0, pad_bottom=0,
+                                      pad_right=0)),
+        ([1, 1, 1, 16], GRID, [3], op("avgpool2d", 0, 0, pad_top=0,
+                                      pad_left=0, pad_bottom=0, pad_right=0)),
+        ([1, 16], GRID, [4], op("clamp", 0, 0, lo=3, hi=200)),
+        ([1, 2], None, [5], op("linear", 16, 2))),
+    "float-nodes": (CONV, ([1, 6, 6, 2], None, [1],
+                           "conv2d out=2 kernel=1"),
+                    ([1, 72], None, [2], "flatten"),
+                    ([1, 3], None, [3], "linear out=3")),
+    "huge-layer": (CONV, ([1, 6, 6, 2], None, [1],
+                          "conv2d out=1000000 kernel=7")),
+    "path": (CONV, ([1, 6, 6, 4], None, [1], "/tmp/x.so")),
+    "huge-window": (([1, 1, 1, 4], GRID, [0], op("conv2d", 3, 4,
+                                                 kernel_h=65536,
+                                                 kernel_w=65536)),),
+    "huge-padding": (([1, 65540, 6, 3], GRID, [0],
+                      op("maxpool2d", 0, 0, pad_top=65535)),),
+    "huge-value": (([1, 2**14, 2**14, 4], GRID, [0], op("conv2d", 3, 4)),),
+    "groups": (([1, 6, 6, 4], GRID, [0], op("conv2d", 3, 4, groups=0)),),
+    "backwards": (([1, 6, 6, 4], GRID, [1], op("conv2d", 3, 4)),),
+    "no-grid": (([1, 6, 6, 4], [0, 0, 0, 0], [0], op("conv2d", 3, 4)),),
+    "lo-hi": (([1, 6, 6, 4], [0.1, 3, 2, 1], [0], op("conv2d", 3, 4)),),
+    "to-vector": (([1, 4], GRID, [0], op("conv2d", 3, 4, kernel_h=6,
+                                         kernel_w=6, pad_top=0, pad_left=0,
+                                         pad_bottom=0, pad_right=0)),),
+}
+
+
+def model():
+    folder = os.path.join(HERE, "corpus", "model")
+    os.makedirs(folder, exist_ok=True)
+    for name, steps in MODELS.items():
+        with open(os.path.join(folder, name), "wb") as out:
+            out.write(graph(*steps).encode() + b"\0" + bytes(range(7, 251, 9)))
+    meta = {"qatkit.model": "1.0", "qatkit.config": "[model]\narch = cnn\n",
+            "qatkit.classes": json.dumps(["a", "b"]),
+            "qatkit.graph": graph(([1, 108], GRID, [0], op("reshape", 0, 0)),
+                                  ([1, 2], None, [1], op("linear", 108, 2)))}
+    tensors = {"n1.weight": entry("I8", [2, 108], 0, 216),
+               "n1.bias": entry("I32", [2], 216, 224),
+               "n1.multiplier": entry("F32", [2], 224, 232)}
+    data = bytes(224) + struct.pack("<ff", 0.5, 0.25)
+    put("model", "file", dict(tensors, __metadata__=meta), data)
+    put("model", "minor", dict(tensors, __metadata__=dict(
+        meta, **{"qatkit.model": "1.7"})), data)
+    put("model", "major", dict(tensors, __metadata__=dict(
+        meta, **{"qatkit.model": "2.0"})), data)
+    put("model", "version", dict(tensors, __metadata__=dict(
+        meta, **{"qatkit.model": "1"})), data)
+    put("model", "no-bias", {"n1.weight": entry("I8", [2, 108], 0, 216),
+                             "__metadata__": meta}, bytes(216))
+
+
 def main():
+    model()
     safetensors()
     ini()
     checkpoint("good", "1.0", bytes(range(16)))

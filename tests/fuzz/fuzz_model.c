@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fuzz_model.c: any bytes as an int8 model.  What starts with '{' is taken as
+ * the graph's JSON, a NUL, and bytes for its arrays, so that the fuzzer need
+ * not keep a tensor file in order; a graph that is accepted is run. */
+#include "config.h"
+
+#include <math.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "exec/exec.h"
+#include "graph/op-priv.h"
+#include "model/json-graph.h"
+#include "model/modelfile.h"
+#include "replay.h"
+
+/* Larger networks are slow, and show no more than small ones. */
+#define MAX_COUNT 20000
+
+struct bytes {
+  const uint8_t *data;
+  size_t size, at;
+};
+
+static uint8_t
+next_byte (struct bytes *b)
+{
+  return b->size > 0 ? b->data[b->at++ % b->size] : 1;
+}
+
+/* The arrays that a file would have for this op; false if too large. */
+static bool
+give_arrays (struct qk_op *op, struct bytes *b)
+{
+  const int64_t n = qk_op_weight_count (op), c = op->out_channels;
+  float *multiplier;
+  int32_t *bias;
+  int8_t *weight;
+  int64_t i;
+
+  if (op->kind != QK_OP_CONV2D && op->kind != QK_OP_LINEAR)
+    return true;
+  if (op->kernel_h > 64 || op->kernel_w > 64 || op->in_channels > 4096 || c < 1
+      || c > 4096 || n < 1 || n > MAX_COUNT)
+    return false;
+  op->weight = weight = qk_alloc ((size_t) n);
+  op->bias = bias = qk_alloc ((size_t) c * sizeof *bias);
+  op->multiplier = multiplier = qk_alloc ((size_t) c * sizeof *multiplier);
+  if (!weight || !bias || !multiplier)
+    abort ();
+  for (i = 0; i < n; i++)
+    weight[i] = (int8_t) next_byte (b);
+  for (i = 0; i < c; i++) {
+    bias[i] = (int8_t) next_byte (b) * 1000;
+    multiplier[i] = ldexpf (1.0f + (float) next_byte (b), -16);
+  }
+  return true;
+}
+
+static bool
+complete (struct qk_graph *g, struct bytes *b)
+{
+  struct qk_shape in[QK_OP_MAX_INPUTS];
+  int64_t work = 0;
+  int i, j;
+
+  for (i = 0; i < g->n_values; i++)
+    if (qk_shape_count (&g->value[i].shape) > MAX_COUNT)
+      return false;
+  for (i = 0; i < g->n_nodes; i++) {
+    struct qk_node *n = &g->node[i];
+    const struct qk_shape *out = &g->value[n->out].shape;
+
+    if (!n->lowered)
+      continue;
+    for (j = 0; j < n->n_in; j++)
+      in[j] = g->value[n->in[j]].shape;
+    if (!give_arrays (&n->op, b) || qk_op_check (&n->op, in, out) < 0)
+      return false;
+    work += qk_shape_count (out) * (n->op.kernel_h + 1) * (n->op.kernel_w + 1);
+    work += qk_op_macs (&n->op, in, out);
+    if (work > 100 * MAX_COUNT)
+      return false;
+  }
+  return true;
+}
+
+static void
+execute (struct qk_graph *g, struct bytes *b)
+{
+  struct qk_exec_options opt;
+  struct qk_exec *ex;
+  const float *logits;
+  const int64_t n = qk_shape_count (&g->value[0].shape);
+  float *image = qk_alloc ((size_t) n * sizeof *image), sum = 0;
+  int64_t i;
+
+  if (!image)
+    abort ();
+  memset (&opt, 0, sizeof opt);
+  opt.batch = opt.threads = 1;
+  opt.backend = next_byte (b) & 1 ? "fbgemm" : "reference";
+  for (i = 0; i < n; i++)
+    image[i] = (float) (int8_t) next_byte (b) / 50.0f;
+  if (qk_exec_new (g, &opt, &ex) == 0) {
+    if (qk_exec_forward (ex, image, 1, 0, &logits) == 0)
+      for (i = 0; i < qk_shape_count (&g->value[g->output].shape); i++)
+        sum += logits[i];
+    qk_exec_free (ex);
+  }
+  if (sum == 1.2345f)
+    abort (); /* the logits are really read */
+  qk_free (image);
+}
+
+static void
+demand_plugins (void)
+{
+  if (!strstr (qk_error_message (), "no format plugin")
+      && !strstr (qk_error_message (), "backend plugin"))
+    return;
+  fprintf (stderr, "%s\n", qk_error_message ());
+  abort (); /* nothing would be tested */
+}
+
+static void
+try_graph (struct qk_context *ctx, const uint8_t *data, size_t size)
+{
+  const uint8_t *end = memchr (data, 0, size);
+  const size_t len = end ? (size_t) (end - data) : size;
+  struct bytes b = { data + len, size - len, 0 };
+  char *text = malloc (len + 1);
+  struct qk_graph *g;
+
+  if (!text)
+    abort ();
+  memcpy (text, data, len);
+  text[len] = '\0';
+  if (qk_graph_from_json (ctx, "fuzz", text, 4 * MAX_COUNT, &g) == 0) {
+    if (complete (g, &b))
+      execute (g, &b);
+    demand_plugins ();
+    qk_graph_free (g);
+  }
+  free (text);
+}
+
+static void
+try_file (struct qk_context *ctx, const uint8_t *data, size_t size)
+{
+  const int fd = memfd_create ("fuzz", MFD_CLOEXEC);
+  struct qk_model *m;
+  char path[64];
+
+  if (fd < 0 || write (fd, data, size) != (ssize_t) size)
+    abort ();
+  snprintf (path, sizeof path, "/proc/self/fd/%d", fd);
+  if (qk_model_load (ctx, path, &m) == 0)
+    qk_model_free (m);
+  else
+    demand_plugins ();
+  close (fd);
+}
+
+int
+LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+{
+  static struct qk_context *ctx;
+
+  if (!ctx)
+    ctx = qk_context_new ();
+  if (!ctx)
+    abort ();
+  qk_context_set_log (ctx, NULL, NULL, QK_LOG_ERROR);
+  if (size > 0 && data[0] == '{')
+    try_graph (ctx, data, size);
+  else
+    try_file (ctx, data, size);
+  return 0;
+}
+
+#ifndef QK_FUZZING
+int
+main (int argc, char **argv)
+{
+  return replay_main (argc, argv, "model");
+}
+#endif

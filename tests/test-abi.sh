@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What the library exports is what the headers declare and the list of the
+# package names; plugins export their entry, and need nothing but that.  With
+# a tag of a release and abidiff: nothing that plugins rely on has changed.
+. "${0%/*}/functions.sh"
+requires nm
+
+lib=$builddir/.libs/libqatkit.so
+[ -f "$lib" ] || skip "no shared library was built"
+plugins=${QATKIT_PLUGIN_PATH:-$builddir/stage}
+
+# ---- names -------------------------------------------------------------------
+
+cat "$srcdir"/core/include/qatkit/*.h | sed -n '/QK_PUBLIC/,/;/p' | tr '\n' ' ' \
+  | grep -oE 'qk_[a-z0-9_]+ \(' | sed 's/ (//' \
+  | grep -v '^qk_plugin_v' | sort -u > declared # that is the plugins' entry
+[ "$(wc -l < declared)" -gt 30 ] || failed "the headers declare hardly anything"
+nm -D --defined-only "$lib" | sed 's/.* //' > exported
+sed -n 's/@@*QATKIT_1$//p' exported | grep -v '^QATKIT_1$' | sort -u > public
+diff -u declared public || failed "exported is not what the headers declare (-)"
+sed -n 's/^ \(qk_[a-z0-9_]*\)@QATKIT_1 .*/\1/p' "$srcdir/debian/libqatkit0.symbols" \
+  | sort -u > listed
+diff -u declared listed \
+  || failed "debian/libqatkit0.symbols is not what the headers declare (-)"
+# the sanitizers put names of their own into what they compile
+grep -vE '@@*QATKIT_(1|PRIVATE)$|^QATKIT_(1|PRIVATE)(@.*)?$|^_*(asan|odr|ubsan|tsan|sancov|sanitizer)' \
+  exported > others
+[ ! -s others ] || failed "exported without a version: $(cat others)"
+
+n=0
+for so in "$plugins"/*/*.so; do
+  n=$((n + 1))
+  nm -D --defined-only "$so" | sed 's/.* //' \
+    | grep -vE '^_*(asan|odr|ubsan|tsan|sancov|sanitizer|init$|fini$)' > names
+  [ "$(cat names)" = qk_plugin_v1 ] || failed "$so exports $(cat names)"
+  if nm -D --undefined-only "$so" | grep 'QATKIT_PRIVATE'; then
+    failed "$so needs what is private to the library"
+  fi
+done
+[ $n -ge 30 ] || failed "only $n plugins in $plugins"
+echo "$(wc -l < public) public names, $n plugins"
+
+# ---- since the last release --------------------------------------------------
+
+tag=$(git -C "$srcdir" describe --tags --abbrev=0 --match 'v*' 2> /dev/null)
+if [ -z "$tag" ]; then
+  echo "no tag of a release yet, nothing to compare the ABI with"
+  exit 0
+fi
+if ! type abidiff > /dev/null 2>&1; then
+  echo "no abidiff, the ABI is not compared with $tag"
+  exit 0
+fi
+if [ -z "${QATKIT_TEST_LONG-}" ]; then
+  echo "the ABI is compared with $tag when QATKIT_TEST_LONG=1"
+  exit 0
+fi
+mkdir old && git -C "$srcdir" archive "$tag" core | tar -x -C old
+{ sed -n '/^@PUBLIC@/q;p' old/core/qatkit.map.in
+  cat old/core/include/qatkit/*.h | sed -n '/QK_PUBLIC/,/;/p' | tr '\n' ' ' \
+    | grep -oE 'qk_[a-z0-9_]+ \(' | sed 's/ (/;/' | sort -u
+  sed '1,/^@PUBLIC@/d' old/core/qatkit.map.in; } > old/map
+# shellcheck disable=SC2046,SC2086
+${CC:-cc} -std=gnu11 -g -O0 -w -shared -fPIC -I "$builddir" -I old/core/include \
+  -I old/core -DQK_PLUGINDIR='""' -DQK_CONFIGDIR='""' \
+  -Wl,-soname,libqatkit.so.0 -Wl,--version-script=old/map -o old/libqatkit.so \
+  $(find old/core -name '*.c' ! -path '*/cli/*') -linih -ljansson -lz -lm \
+  || failed "the library of $tag cannot be built"
+printf '[suppress_function]\nsymbol_version_regexp = ^QATKIT_PRIVATE\n' > private
+abidiff --suppressions private --headers-dir1 old/core/include \
+  --headers-dir2 "$srcdir/core/include" old/libqatkit.so "$lib" > changes
+status=$?
+cat changes
+# 4: changed, 8: in a way that breaks what was built before
+[ $((status & 3)) = 0 ] || failed "abidiff failed with status $status"
+[ $((status & 8)) = 0 ] || failed "plugins built for $tag would break"
+exit 0

@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Memory runs out at one place of a run, of predicting, of inspecting and of
+# verifying: an error in words, no crash, no leak, no half file; what ends well
+# all the same has made the same files.  A sample of the places;
+# QATKIT_TEST_LONG=1 tries all of them.
+. "${0%/*}/functions.sh"
+
+faults=$builddir/tests/faults/.libs/faults.so
+[ -f "$faults" ] || skip "no library to let allocations fail"
+! grep -q '^#define QK_SANITIZED' "$builddir/config.h" \
+  || skip "the sanitizer has a malloc of its own"
+direct
+# else the program starts itself once more
+export GOMP_SPINCOUNT=1000
+
+set -- -o data.train_count=32 -o data.val_count=16 -o data.batch=16 \
+  -o data.eval_batch=16 -o model.channels=4 -o model.depth=2 -o run.threads=1
+expect 0 run tiny.ini --output part "$@"
+mv part whole
+mkdir pictures
+expect 0 export tiny.ini pictures "$@"
+picture=$(find pictures -name '*.jpg' | sort | head -n 1)
+
+# one NAME SHARE ARGUMENT…: the command again and again, each time failing at
+# another place, until no place is left.  SHARE is the N of QATKIT_FAULT_SHARE.
+one () {
+  local name=$1 shares=$2 before=-1 now=0 status rounds=0
+  shift 2
+  [ -z "${QATKIT_TEST_LONG-}" ] || shares=1
+  rm -rf part
+  LD_PRELOAD=$faults QATKIT_FAULT_LIVE=$tmp/live qatkit "$@" \
+    > good.out 2> err || failed "$name does not work"
+  places live | sort -u > live.good
+  rm -f done.places
+  while [ $now != $before ]; do
+    before=$now
+    rm -rf part live
+    LD_PRELOAD=$faults QATKIT_FAULT_MALLOC=$tmp/done.places \
+      QATKIT_FAULT_TELL=1 QATKIT_FAULT_LIVE=$tmp/live \
+      QATKIT_FAULT_SHARE=$((RANDOM % shares))/$shares \
+      qatkit "$@" > out 2> err
+    status=$?
+    now=$(($(wc -c < done.places) / 8))
+    rounds=$((rounds + 1))
+    # with a share the next one begins elsewhere
+    [ $shares = 1 ] || [ $rounds -ge 12 ] || before=-1
+    case $status in
+      0) if [ -d part ]; then
+           for f in weights model-ptq model-int8 best; do
+             same whole/$f.safetensors part/$f.safetensors
+           done
+         fi
+         [ -d part ] || cmp -s out good.out || failed "$name prints otherwise" ;;
+      1) grep -q '^qatkit: ' err || failed "$name failed without a word" ;;
+      *) failed "$name ended with status $status" ;;
+    esac
+    [ ! -d part ] || [ -z "$(find part -name '.*' -type f)" ] \
+      || failed "$name left $(find part -name '.*')"
+    places live | sort -u | comm -13 live.good - > leaked
+    [ ! -s leaked ] || { grep -F -f leaked live > out; failed "$name: leaks"; }
+  done
+  echo "$name: failed at $now places"
+  [ "$now" -gt 5 ] || failed "hardly anything was tried"
+}
+
+# of the blocks never freed: their places, without what the C library keeps for
+# itself
+places () {
+  sed -n -E '/qatkit|\.so/p' "$1" | cut -d ' ' -f 1
+}
+
+one run 60 run tiny.ini --output part "$@"
+one predict 20 predict whole/model-int8.safetensors "$picture"
+one inspect 10 inspect whole/model-int8.safetensors
+one verify 40 verify whole
+exit 0
