@@ -13,7 +13,7 @@
 #include "cli/cli.h"
 
 /* Letters of the options: o override, r resume, O output, t threads, b
- * backend, m model, n batches, j json; those of bench: x train, T threads, B
+ * backend, m model, n batches, j json, E onnx; those of bench: x train, T threads, B
  * backend, N batch, L layers, s seconds, R runs, S size, C classes, M mode, J
  * json; those of analyze: p pictures, J json. */
 static const struct qk_command commands[] = {
@@ -55,8 +55,17 @@ static const struct qk_command commands[] = {
     "checkpoint in it): the network that QAT of a run ended with.  Layers are\n"
     "quantized one by one on a sample of pictures.",
     "oOtbnpJ", qk_cmd_analyze },
-  { "export", "FILE.ini FOLDER", "write the dataset as class folders of JPEGs",
-    NULL, "ot", qk_cmd_export },
+  { "convert", "FILE.ini | FOLDER", "the int8 model of a checkpoint",
+    "FOLDER is the output of a run, FILE.ini a configuration that names it.\n"
+    "Writes model-int8.safetensors there, from best.safetensors or, before\n"
+    "that is there, the newest checkpoint.",
+    "o", qk_cmd_convert },
+  { "export", "FILE [FOLDER]", "a network as ONNX, or a dataset as JPEGs",
+    "With --onnx: FILE is an int8 model, written with QuantizeLinear and\n"
+    "DequantizeLinear, or a configuration, whose float network is written.\n"
+    "Without: the pictures of the configuration FILE go to FOLDER, as JPEGs\n"
+    "in class folders.",
+    "otE", qk_cmd_export },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
     "FILE is an int8 model, or any other file of tensors: weights, a\n"
     "checkpoint.",
@@ -80,6 +89,7 @@ static const struct option_row option_rows[] = {
   { 't', "threads", "N", "threads that compute (run.threads)" },
   { 'b', "backend", "NAME", "int8 backend (qat.backend); verify: a,b" },
   { 'm', "model", "FILE", "the int8 model to compare with" },
+  { 'E', "onnx", "OUT", "write the network to this ONNX file" },
   { 'n', "batches", "N", "only so many batches" },
   { 'p', "pictures", "N", "size of the sample (64)" },
   { 'j', "json", NULL, "results as JSON on standard output" },
@@ -233,6 +243,7 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
   case 't': cli->threads = value; break;
   case 'b': cli->backend = value; break;
   case 'm': cli->model = value; break;
+  case 'E': cli->onnx = value; break;
   case 'j': cli->json = true; break;
   case 'x': cli->bench.train = true; break;
   case 'L': cli->bench.layers = true; break;
