@@ -13,9 +13,9 @@
 #include "cli/cli.h"
 
 /* Letters of the options: o override, r resume, O output, t threads, b
- * backend, m model, n batches, j json, E onnx; those of bench: x train, T threads, B
- * backend, N batch, L layers, s seconds, R runs, S size, C classes, M mode, J
- * json; those of analyze: p pictures, J json. */
+ * backend, m model, n batches, j json, E onnx; those of bench: x train, T
+ * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
+ * M mode, J json; those of analyze: p pictures, J json. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
     "Without FILE.ini a narrow MobileNetV2 is trained on generated pictures.\n"
