@@ -8,6 +8,7 @@
 #include <qatkit/context.h>
 
 #include "job/run.h"
+#include "model/modelfile.h"
 
 #define QK_EXIT_OK 0
 #define QK_EXIT_FAILURE 1
@@ -23,6 +24,7 @@ struct qk_cli {
   const char *backend; /* --backend */
   const char *model;   /* --model */
   const char *output;  /* --output */
+  const char *onnx;    /* --onnx */
   const char *threads; /* --threads */
   long limit;          /* --batches */
   struct {
@@ -67,6 +69,28 @@ int qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
 /* Bytes that the parameters of a network built as PATH says may take: an int8
  * model or checkpoint has at least a byte for each. */
 int64_t qk_cli_max_params (const char *path);
+bool qk_cli_ends_with (const char *s, const char *end);
+
+/* What FILE names: an int8 model with the job it carries, or (*model NULL)
+ * the job of a configuration.  Both belong to the caller. */
+int qk_cli_open (struct qk_cli *cli, const char *file, struct qk_job **job,
+                 struct qk_model **model);
+
+/* The float network of a job, as its model builds it, with its weights; every
+ * key of the configuration is checked. */
+int qk_cli_float (struct qk_job *job, const struct qk_dataset_info *info,
+                  struct qk_graph **out);
+
+/* Check the keys that -o gave to the configuration of a model. */
+int qk_cli_check_keys (struct qk_job *job,
+                       const struct qk_dataset_info *info);
+
+/* The prepared network of checkpoint C: fills job, eval, g and m of RUN,
+ * which is zeroed before; to be freed, also after a failure, with
+ * qk_cli_close_run. */
+int qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
+                    struct qk_run *run);
+void qk_cli_close_run (struct qk_run *run);
 
 /* The table of results on stdout, or JSON. */
 int qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run);
@@ -89,5 +113,6 @@ int qk_cmd_tune (struct qk_cli *cli);
 int qk_cmd_inspect (struct qk_cli *cli);
 int qk_cmd_plugins (struct qk_cli *cli);
 int qk_cmd_export (struct qk_cli *cli);
+int qk_cmd_convert (struct qk_cli *cli);
 
 #endif /* QK_CLI_H */

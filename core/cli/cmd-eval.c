@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cmd-eval.c: eval, predict, export: what uses a network or its pictures. */
+/* cmd-eval.c: eval and predict: what uses a network. */
 #include "config.h"
 
 #include <stdio.h>
@@ -7,68 +7,20 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "model/modelfile.h"
 #include "report/table.h"
 
-static bool
-ends_with (const char *s, const char *end)
-{
-  const size_t n = strlen (s), m = strlen (end);
-
-  return n >= m && strcmp (s + n - m, end) == 0;
-}
-
 /* ---- eval -------------------------------------------------------------------- */
-
-/* The network to evaluate: an int8 model with the job it carries, or the
- * float network of a configuration. */
-static int
-open_network (struct qk_cli *cli, const char *file, struct qk_job **job,
-              struct qk_model **model)
-{
-  struct qk_ini *ini;
-  int r;
-
-  *model = NULL;
-  if (ends_with (file, ".ini")) {
-    if ((r = qk_cli_ini (cli, file, &ini)) < 0)
-      return r;
-    return qk_job_new (cli->ctx, ini, job);
-  }
-  if ((r = qk_model_load (cli->ctx, file, model)) < 0)
-    return r;
-  if ((r = qk_cli_ini_text (cli, (*model)->config, file, &ini)) < 0
-      || (r = qk_job_new (cli->ctx, ini, job)) < 0)
-    return r;
-  (*job)->max_params = qk_cli_max_params (file);
-  return 0;
-}
 
 /* The float network, fused; every key of the configuration is checked. */
 static int
 float_network (struct qk_run *run, struct qk_graph **out)
 {
-  struct qk_graph *g = NULL;
-  int r;
-
-  if ((r = qk_job_build (run->job, &run->eval->info, true, &g)) < 0)
-    return r;
-  if ((r = qk_job_check (run->job, g)) == 0)
-    r = qk_pass_fuse (g, out);
-  qk_graph_free (g);
-  return r;
-}
-
-/* The keys that -o gave to the configuration of a model. */
-static int
-check_keys (struct qk_job *job, const struct qk_dataset_info *info)
-{
   struct qk_graph *g;
   int r;
 
-  if ((r = qk_job_build (job, info, false, &g)) < 0)
+  if ((r = qk_cli_float (run->job, &run->eval->info, &g)) < 0)
     return r;
-  r = qk_job_check (job, g);
+  r = qk_pass_fuse (g, out);
   qk_graph_free (g);
   return r;
 }
@@ -89,13 +41,13 @@ qk_cmd_eval (struct qk_cli *cli)
   memset (&run, 0, sizeof run);
   run.best_epoch = -1;
   run.m = &cli->monitor;
-  if ((r = open_network (cli, cli->arg[0], &job, &model)) < 0)
+  if ((r = qk_cli_open (cli, cli->arg[0], &job, &model)) < 0)
     goto end;
   run.job = job;
   if ((r = qk_data_open (job, QK_DATA_EVAL, &run.eval)) < 0)
     goto end;
   r = model == NULL ? float_network (&run, &g)
-                    : check_keys (job, &run.eval->info);
+                    : qk_cli_check_keys (job, &run.eval->info);
   if (r < 0)
     goto end;
   row = model != NULL ? QK_ROW_INT8 : QK_ROW_FLOAT;
@@ -203,14 +155,14 @@ qk_cmd_predict (struct qk_cli *cli)
   if (cli->n_args < 2)
     return qk_cli_usage (cli, "a model and at least one picture expected");
   memset (&rd, 0, sizeof rd);
-  if (ends_with (cli->arg[0], ".ini"))
+  if (qk_cli_ends_with (cli->arg[0], ".ini"))
     return qk_cli_usage (cli, "'%s' is a configuration, expected an int8 "
                          "model", cli->arg[0]);
-  if ((r = open_network (cli, cli->arg[0], &job, &model)) < 0
+  if ((r = qk_cli_open (cli, cli->arg[0], &job, &model)) < 0
       || (r = open_reader (job, &rd)) < 0)
     goto end;
   rd.info.classes = model->classes;
-  if ((r = check_keys (job, &rd.info)) < 0)
+  if ((r = qk_cli_check_keys (job, &rd.info)) < 0)
     goto end;
   qk_job_exec_options (job, 1, false, &opt);
   if ((r = qk_exec_new (model->graph, &opt, &ex)) < 0
@@ -242,43 +194,4 @@ end:
   qk_model_free (model);
   qk_job_free (job);
   return status;
-}
-
-/* ---- export ------------------------------------------------------------------- */
-
-int
-qk_cmd_export (struct qk_cli *cli)
-{
-  static const enum qk_data_use uses[] = { QK_DATA_CALIBRATE, QK_DATA_EVAL };
-  struct qk_data *d[2] = { NULL, NULL };
-  struct qk_job *job = NULL;
-  struct qk_ini *ini;
-  int64_t n = 0;
-  int i, r;
-
-  if (cli->n_args != 2)
-    return qk_cli_usage (cli, "a configuration and a folder expected");
-  if ((r = qk_cli_ini (cli, cli->arg[0], &ini)) < 0
-      || (r = qk_job_new (cli->ctx, ini, &job)) < 0)
-    return qk_cli_fail (cli, r);
-  for (i = 0; i < 2 && r >= 0; i++)
-    r = qk_data_open (job, uses[i], &d[i]);
-  if (r >= 0)
-    r = check_keys (job, &d[0]->info);
-  for (i = 0; i < 2 && r >= 0; i++) {
-    r = d[i]->cls->export_jpeg == NULL
-          ? qk_error (-ENOTSUP, "dataset '%s' cannot be exported",
-                      d[i]->cls->cls.name)
-          : d[i]->cls->export_jpeg (d[i]->self, cli->arg[1]);
-    n += d[i]->info.count;
-  }
-  if (r >= 0)
-    qk_log (job->ctx, QK_LOG_INFO, "%lld pictures in %d classes written to "
-            "'%s/train' and '%s/val'", (long long) n, d[0]->info.classes,
-            cli->arg[1], cli->arg[1]);
-  r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
-  for (i = 0; i < 2; i++)
-    qk_data_close (d[i]);
-  qk_job_free (job);
-  return r;
 }

@@ -9,7 +9,6 @@
 
 #include "cli/cli.h"
 #include "job/verify.h"
-#include "model/modelfile.h"
 #include "report/table.h"
 
 /* What is verified. */
@@ -45,24 +44,11 @@ find_files (struct qk_cli *cli, struct subject *s)
 static int
 open_subject (struct qk_cli *cli, struct subject *s)
 {
-  struct qk_graph *g = NULL;
-  struct qk_ini *ini;
   int r;
 
   if ((r = find_files (cli, s)) < 0
       || (r = qk_checkpoint_open (cli->ctx, s->checkpoint, &s->c)) < 0
-      || (r = qk_cli_ini_text (cli, qk_checkpoint_text (s->c, "qatkit.config"),
-                               s->checkpoint, &ini)) < 0
-      || (r = qk_job_new (cli->ctx, ini, &s->run.job)) < 0)
-    return r;
-  s->run.job->max_params = qk_cli_max_params (s->checkpoint);
-  if ((r = qk_data_open (s->run.job, QK_DATA_EVAL, &s->run.eval)) < 0
-      || (r = qk_job_build (s->run.job, &s->run.eval->info, false, &g)) < 0)
-    return r;
-  if ((r = qk_job_check (s->run.job, g)) == 0)
-    r = qk_job_prepare (s->run.job, g, false, &s->run.g);
-  qk_graph_free (g);
-  if (r < 0 || (r = qk_run_restore (&s->run, s->c, true)) < 0)
+      || (r = qk_cli_restore (cli, s->c, &s->run)) < 0)
     return r;
   if (s->model == NULL)
     return qk_pass_convert (s->run.g, &s->int8);
@@ -73,11 +59,9 @@ static void
 close_subject (struct subject *s)
 {
   qk_checkpoint_close (s->c);
-  qk_graph_free (s->run.g);
   qk_graph_free (s->int8);
   qk_model_free (s->file);
-  qk_data_close (s->run.eval);
-  qk_job_free (s->run.job);
+  qk_cli_close_run (&s->run);
   free (s->checkpoint);
   free (s->model);
 }
@@ -165,7 +149,6 @@ qk_cmd_verify (struct qk_cli *cli)
     return qk_cli_usage (cli, "one folder or checkpoint expected, got %d",
                          cli->n_args);
   memset (&s, 0, sizeof s);
-  s.run.m = &cli->monitor;
   if ((r = open_subject (cli, &s)) < 0)
     goto end;
   list = strdup (cli->backend != NULL

@@ -13,10 +13,10 @@
 #include "cli/cli.h"
 
 /* Letters of the options: o override, r resume, O output, t threads, b
- * backend, m model, n batches, j json; those of bench: x train, T threads, B
- * backend, N batch, L layers, s seconds, R runs, S size, C classes, M mode, J
- * json; those of analyze: p pictures, J json;
- * those of tune: g goal, i trials. */
+ * backend, m model, n batches, j json, E onnx; those of bench: x train, T
+ * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
+ * M mode, J json; those of analyze: p pictures, J json; those of tune: g goal,
+ * i trials. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
     "Without FILE.ini a narrow MobileNetV2 is trained on generated pictures.\n"
@@ -62,8 +62,17 @@ static const struct qk_command commands[] = {
     "most sensitive layers in float.  Writes tune.jsonl and tuned.ini.\n"
     "Exit status 1 if no trial reaches the goal.",
     "orOtbngij", qk_cmd_tune },
-  { "export", "FILE.ini FOLDER", "write the dataset as class folders of JPEGs",
-    NULL, "ot", qk_cmd_export },
+  { "convert", "FILE.ini | FOLDER", "the int8 model of a checkpoint",
+    "FOLDER is the output of a run, FILE.ini a configuration that names it.\n"
+    "Writes model-int8.safetensors there, from best.safetensors or, before\n"
+    "that is there, the newest checkpoint.",
+    "o", qk_cmd_convert },
+  { "export", "FILE [FOLDER]", "a network as ONNX, or a dataset as JPEGs",
+    "With --onnx: FILE is an int8 model, written with QuantizeLinear and\n"
+    "DequantizeLinear, or a configuration, whose float network is written.\n"
+    "Without: the pictures of the configuration FILE go to FOLDER, as JPEGs\n"
+    "in class folders.",
+    "otE", qk_cmd_export },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
     "FILE is an int8 model, or any other file of tensors: weights, a\n"
     "checkpoint.",
@@ -87,6 +96,7 @@ static const struct option_row option_rows[] = {
   { 't', "threads", "N", "threads that compute (run.threads)" },
   { 'b', "backend", "NAME", "int8 backend (qat.backend); verify: a,b" },
   { 'm', "model", "FILE", "the int8 model to compare with" },
+  { 'E', "onnx", "OUT", "write the network to this ONNX file" },
   { 'n', "batches", "N", "only so many batches" },
   { 'g', "goal", "GOAL", "'top1 >= float - 0.5' (points), 'top5 >= 90' (%)" },
   { 'i', "trials", "N", "at most so many (40)" },
@@ -242,6 +252,7 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
   case 't': cli->threads = value; break;
   case 'b': cli->backend = value; break;
   case 'm': cli->model = value; break;
+  case 'E': cli->onnx = value; break;
   case 'j': cli->json = true; break;
   case 'x': cli->bench.train = true; break;
   case 'L': cli->bench.layers = true; break;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Makes the folders of corpus/ that the fuzz targets for safetensors,
+"""Makes the folders of corpus/ that the fuzz targets for safetensors, onnx,
 checkpoint, model and ini start from: small good files and one file for each way to
 be wrong."""
 import json
@@ -63,6 +63,66 @@ def safetensors():
     put("safetensors", "metadata", {"__metadata__": {"a": 1}})
     put("safetensors", "utf8", b'{"\xff":{}}')
     put("safetensors", "control", {"\x1b[2J": entry("U8", [1], 0, 1)}, b"x")
+
+
+def varint(v):
+    out = b""
+    while v > 127:
+        out += bytes([v & 127 | 128])
+        v >>= 7
+    return out + bytes([v])
+
+
+def field(number, value):
+    """A field of a protocol buffer: a varint or bytes."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def tensor(name, dims, data, dtype=1, data_field=9):
+    return field(5, b"".join(field(1, d) for d in dims) + field(2, dtype)
+                 + field(8, name) + field(data_field, data))
+
+
+def onnx():
+    folder = os.path.join(HERE, "corpus", "onnx")
+    os.makedirs(folder, exist_ok=True)
+
+    def model(name, graph, before=field(1, 7), after=b""):
+        with open(os.path.join(folder, name), "wb") as out:
+            out.write(before + field(7, graph) + after)
+
+    node = field(1, field(1, b"x") + field(2, b"y") + field(4, b"Relu"))
+    good = (node + field(2, b"g") + tensor(b"w", [2, 1], bytes(8))
+            + tensor(b"i", [3], bytes(3), 3)
+            + tensor(b"f", [1], bytes(4), 1, 4)
+            + tensor(b"d", [1], bytes(8), 11, 10)
+            + tensor(b"scalar", [], bytes(4)) + tensor(b"s", [1], bytes(8), 7))
+    model("good", good, after=field(8, field(2, 13)))
+    model("packed", field(5, field(1, varint(2) + varint(300)) + field(2, 2)
+                          + field(8, b"p") + field(9, bytes(600))))
+    model("typed", tensor(b"t", [1], b"\1", 6, 5))
+    model("external", field(5, field(1, 4) + field(2, 1) + field(8, b"e")
+                            + field(13, b"") + field(14, 1)))
+    model("parts", field(5, field(1, 2) + field(2, 2) + field(8, b"h")
+                         + field(9, b"a") + field(9, b"b")))
+    model("five-dims", tensor(b"a", [1] * 5, bytes(4)))
+    model("half", tensor(b"h", [1], bytes(2), 10))
+    model("size", tensor(b"w", [3], bytes(8)))
+    model("product", tensor(b"w", [2**62, 2**62], b""))
+    model("product-zero", tensor(b"w", [0, 2**62, 2**62], b""))
+    model("negative", tensor(b"w", [2**64 - 1], b""))
+    model("no-name", tensor(b"", [1], bytes(4)))
+    model("control", tensor(b"\x1b[2J", [1], bytes(4)))
+    model("two-graphs", b"", after=field(7, b""))
+    model("cut", good[:-3] + b"\x7f")
+    model("key-zero", b"\0\0")
+    model("group", b"\x2b\x2c")
+    model("long-varint", b"\x08" + b"\xff" * 12)
+    model("deep", field(1, field(5, field(6, field(1, field(5, b""))))))
+    with open(os.path.join(folder, "no-graph"), "wb") as out:
+        out.write(field(1, 7))
 
 
 def checkpoint(name, version, data, bend=0):
@@ -213,6 +273,7 @@ def model():
 def main():
     model()
     safetensors()
+    onnx()
     ini()
     checkpoint("good", "1.0", bytes(range(16)))
     checkpoint("newer", "2.0", bytes(16))

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* format.h: plugins that read and write files of named tensors. */
+/* format.h: plugins that read and write files of named tensors, and write
+ * whole networks for other programs. */
 #ifndef QATKIT_FORMAT_H
 #define QATKIT_FORMAT_H
 
+#include "network.h"
 #include "plugin.h"
 #include "tensor.h"
 
@@ -44,6 +46,11 @@ struct qk_format_class {
    * (optional; default: read only) */
   int (*write) (int fd, const struct qk_format_entry *entries, int64_t n,
                 const struct qk_format_meta *meta, int n_meta);
+
+  /* Write a network that another program can run, through FD as above.
+   * -ENOTSUP, naming the node, for one the format cannot express.
+   * (optional; default: the format holds tensors only) */
+  int (*write_network) (int fd, const struct qk_network *net);
 };
 
 #ifdef __cplusplus

@@ -183,6 +183,16 @@ struct qk_layer_class {
    * io->weight_qz as in forward).  io->in[i].shape, io->out->shape are set, data
    * is NULL.  (optional; default: the node stays float) */
   int (*lower) (void *self, const struct qk_layer_io *io, struct qk_op *op);
+
+  /* Describe the operation in float for files that other programs run: fill
+   * kind and geometry of OP as lower does; arrays, grids and bounds are left
+   * alone or mean nothing.  io holds n_in, in[].shape and out->shape only,
+   * with a grid of scale 1; no parameters.  What a layer absorbed is not part
+   * of it.  A layer without a weight can give its lower here.
+   * (optional; default: cannot be exported in float; layers of
+   * QK_ROLE_BATCHNORM and QK_ROLE_CLAMP need it not) */
+  int (*geometry) (void *self, const struct qk_layer_io *io,
+                   struct qk_op *op);
 };
 
 #ifdef __cplusplus

@@ -13,6 +13,7 @@
 #include "graph.h"
 #include "layer.h"
 #include "model.h"
+#include "network.h"
 #include "numeric.h"
 #include "observer.h"
 #include "optimizer.h"

@@ -78,5 +78,7 @@ int qk_conv_forward (struct qk_conv *cv, struct qk_layer_io *io);
 int qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io);
 int qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
                    struct qk_op *op);
+/* Kind, window and channels, without what was absorbed. */
+void qk_conv_geometry (const struct qk_conv *cv, struct qk_op *op);
 
 #endif /* QATKIT_COMMON_CONV_H */

@@ -139,6 +139,25 @@ conv_fold (const struct qk_conv *cv, const struct qk_tensor *param,
   return in_q ? fold_bias (cv, in_q, batch, f) : 0;
 }
 
+void
+qk_conv_geometry (const struct qk_conv *cv, struct qk_op *op)
+{
+  op->kind = cv->flat ? QK_OP_LINEAR : QK_OP_CONV2D;
+  op->kernel_h = cv->r;
+  op->kernel_w = cv->s;
+  op->stride_h = cv->stride_h;
+  op->stride_w = cv->stride_w;
+  op->pad_top = cv->pad_top;
+  op->pad_left = cv->pad_left;
+  op->pad_bottom = cv->pad_bottom;
+  op->pad_right = cv->pad_right;
+  op->dilation_h = cv->dil_h;
+  op->dilation_w = cv->dil_w;
+  op->groups = cv->groups;
+  op->in_channels = cv->c;
+  op->out_channels = cv->k;
+}
+
 int
 qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
                struct qk_op *op)
@@ -171,7 +190,7 @@ qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
   if (ret < 0)
     goto error;
 
-  op->kind = cv->flat ? QK_OP_LINEAR : QK_OP_CONV2D;
+  qk_conv_geometry (cv, op);
   op->lo = op->hi = 0;
   if (out_q->scale > 0.0f)
     qk_clamp_bounds (out_q, cv->lo, cv->hi, &op->lo, &op->hi);
@@ -179,19 +198,6 @@ qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
     m[i] = out_q->scale > 0.0f
              ? qk_multiplier (in_q->scale, f.sw[i], out_q->scale)
              : in_q->scale * f.sw[i];
-  op->kernel_h = cv->r;
-  op->kernel_w = cv->s;
-  op->stride_h = cv->stride_h;
-  op->stride_w = cv->stride_w;
-  op->pad_top = cv->pad_top;
-  op->pad_left = cv->pad_left;
-  op->pad_bottom = cv->pad_bottom;
-  op->pad_right = cv->pad_right;
-  op->dilation_h = cv->dil_h;
-  op->dilation_w = cv->dil_w;
-  op->groups = cv->groups;
-  op->in_channels = cv->c;
-  op->out_channels = cv->k;
   op->weight = f.wq;
   op->bias = f.bias;
   op->multiplier = m;

@@ -11,54 +11,10 @@
  */
 #include "config.h"
 
-#include <fcntl.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "mapped/mapped.h"
 #include "safetensors-priv.h"
-
-/* Map the file at PATH; *BYTES is to be unmapped by the caller. */
-static int
-map_file (const char *path, void **bytes, size_t *size)
-{
-  struct stat st;
-  int fd, err = 0;
-  void *map;
-
-  /* O_NONBLOCK: a fifo must not hang us before fstat refuses it */
-  fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) {
-    err = -errno;
-    return qk_error (err, "%s: cannot open: %s", path, strerror (-err));
-  }
-  if (fstat (fd, &st) < 0) {
-    err = -errno;
-    qk_error (err, "%s: cannot stat: %s", path, strerror (-err));
-  } else if (!S_ISREG (st.st_mode)) {
-    err = qk_error (-EINVAL, "%s: not a regular file", path);
-  } else if (st.st_size < 10) {
-    err = qk_error (-EBADMSG,
-                    "%s: too short for a safetensors file: %lld bytes", path,
-                    (long long) st.st_size);
-  } else if ((uint64_t) st.st_size > SIZE_MAX / 2) {
-    err = qk_error (-EFBIG, "%s: too large for this machine: %lld bytes",
-                    path, (long long) st.st_size);
-  } else {
-    map = mmap (NULL, (size_t) st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED) {
-      err = -errno;
-      qk_error (err, "%s: cannot map %lld bytes: %s", path,
-                (long long) st.st_size, strerror (-err));
-    } else {
-      *bytes = map;
-      *size = (size_t) st.st_size;
-    }
-  }
-  close (fd);
-  return err;
-}
 
 static int
 safetensors_open (const char *path, void **self)
@@ -68,7 +24,7 @@ safetensors_open (const char *path, void **self)
   size_t size = 0;
   int err;
 
-  err = map_file (path, &map, &size);
+  err = mapped_open (path, 10, "a safetensors file", &map, &size);
   if (err < 0)
     return err;
   err = st_parse (map, size, path, &f);

@@ -428,6 +428,7 @@ static const struct qk_layer_class add = {
   .backward = add_backward,
   .quantized = true,
   .lower = add_lower,
+  .geometry = add_lower,
 };
 
 QK_PLUGIN ("add", PACKAGE_VERSION, "LGPL-2.1-or-later", &add.cls);

@@ -114,6 +114,7 @@ static const struct qk_layer_class avgpool2d = {
   .backward = avgpool2d_backward,
   .quantized = true,
   .lower = avgpool2d_lower,
+  .geometry = avgpool2d_lower,
 };
 
 QK_PLUGIN ("avgpool2d", PACKAGE_VERSION, "LGPL-2.1-or-later",

@@ -148,6 +148,7 @@ static const struct qk_layer_class concat = {
   .forward = concat_forward,
   .backward = concat_backward,
   .lower = concat_lower,
+  .geometry = concat_lower,
 };
 
 QK_PLUGIN ("concat", PACKAGE_VERSION, "LGPL-2.1-or-later", &concat.cls);

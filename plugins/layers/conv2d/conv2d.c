@@ -132,6 +132,15 @@ conv2d_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
   return qk_conv_lower (self, io, op);
 }
 
+static int
+conv2d_geometry (void *self, const struct qk_layer_io *io,
+                 struct qk_op *op)
+{
+  (void) io;
+  qk_conv_geometry (self, op);
+  return 0;
+}
+
 static const struct qk_layer_class conv2d = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "conv2d",
                    "Two-dimensional convolution, also grouped and depthwise",
@@ -147,6 +156,7 @@ static const struct qk_layer_class conv2d = {
   .backward = conv2d_backward,
   .quantized = true,
   .lower = conv2d_lower,
+  .geometry = conv2d_geometry,
 };
 
 QK_PLUGIN ("conv2d", "1.0", "LGPL-2.1-or-later", &conv2d.cls);

@@ -170,6 +170,7 @@ static const struct qk_layer_class dropout = {
   .backward = dropout_backward,
   .quantized = true,
   .lower = dropout_lower,
+  .geometry = dropout_lower,
 };
 
 QK_PLUGIN ("dropout", PACKAGE_VERSION, "LGPL-2.1-or-later", &dropout.cls);

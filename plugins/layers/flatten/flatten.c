@@ -114,6 +114,7 @@ static const struct qk_layer_class flatten = {
   .backward = flatten_backward,
   .quantized = true,
   .lower = flatten_lower,
+  .geometry = flatten_lower,
 };
 
 QK_PLUGIN ("flatten", PACKAGE_VERSION, "LGPL-2.1-or-later", &flatten.cls);

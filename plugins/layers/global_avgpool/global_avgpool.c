@@ -126,6 +126,7 @@ static const struct qk_layer_class global_avgpool = {
   .backward = global_avgpool_backward,
   .quantized = true,
   .lower = global_avgpool_lower,
+  .geometry = global_avgpool_lower,
 };
 
 QK_PLUGIN ("global_avgpool", PACKAGE_VERSION, "LGPL-2.1-or-later",

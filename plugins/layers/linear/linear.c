@@ -88,6 +88,15 @@ linear_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
   return qk_conv_lower (self, io, op);
 }
 
+static int
+linear_geometry (void *self, const struct qk_layer_io *io,
+                 struct qk_op *op)
+{
+  (void) io;
+  qk_conv_geometry (self, op);
+  return 0;
+}
+
 static const struct qk_layer_class linear = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "linear",
                    "Fully connected layer, y = x W^T + b",
@@ -103,6 +112,7 @@ static const struct qk_layer_class linear = {
   .backward = linear_backward,
   .quantized = true,
   .lower = linear_lower,
+  .geometry = linear_geometry,
 };
 
 QK_PLUGIN ("linear", "1.0", "LGPL-2.1-or-later", &linear.cls);

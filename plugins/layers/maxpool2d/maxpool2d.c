@@ -240,6 +240,7 @@ static const struct qk_layer_class maxpool2d = {
   .backward = maxpool2d_backward,
   .quantized = true,
   .lower = maxpool2d_lower,
+  .geometry = maxpool2d_lower,
 };
 
 QK_PLUGIN ("maxpool2d", PACKAGE_VERSION, "LGPL-2.1-or-later",

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-export.c: networks as ONNX, pictures as JPEG folders. */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "cli/cli.h"
+#include "model/network.h"
+
+/* ---- a network ----------------------------------------------------------------- */
+
+/* The int8 network of a model file. */
+static int
+export_model (struct qk_cli *cli, const char *file)
+{
+  struct qk_model_info info;
+  struct qk_model *m;
+  int r;
+
+  if (cli->n_override > 0)
+    return qk_error (-EINVAL, "-o changes nothing of the model '%s'", file);
+  if ((r = qk_model_load (cli->ctx, file, &m)) < 0)
+    return r;
+  info.classes = m->classes;
+  info.class_names = (const char *const *) m->class_names;
+  info.config = m->config;
+  r = qk_network_write (m->graph, &info, cli->onnx, "onnx");
+  qk_model_free (m);
+  return r;
+}
+
+/* The float network of a configuration, with the weights it names. */
+static int
+export_float (struct qk_cli *cli, const char *file)
+{
+  struct qk_model_info info;
+  struct qk_model *none;
+  struct qk_graph *g = NULL;
+  struct qk_job *job = NULL;
+  struct qk_data *d = NULL;
+  char *config = NULL;
+  int r;
+
+  if ((r = qk_cli_open (cli, file, &job, &none)) < 0
+      || (r = qk_data_open (job, QK_DATA_EVAL, &d)) < 0
+      || (r = qk_cli_float (job, &d->info, &g)) < 0
+      || (r = qk_ini_text (job->ini, &config)) < 0)
+    goto end;
+  if (*qk_config_string (job->model, "weights") == 0)
+    qk_log (cli->ctx, QK_LOG_WARNING, "no weights are given ([model] "
+            "weights): the network is as it was before any training");
+  info.classes = d->info.classes;
+  info.class_names = d->info.class_names;
+  info.config = config;
+  r = qk_network_write (g, &info, cli->onnx, "onnx");
+end:
+  free (config);
+  qk_graph_free (g);
+  qk_data_close (d);
+  qk_job_free (job);
+  return r;
+}
+
+static int
+export_onnx (struct qk_cli *cli)
+{
+  const char *file;
+  int r;
+
+  if (cli->n_args != 1)
+    return qk_cli_usage (cli, "one model or configuration expected with "
+                         "--onnx, got %d", cli->n_args);
+  file = cli->arg[0];
+  r = qk_cli_ends_with (file, ".ini") ? export_float (cli, file)
+                                      : export_model (cli, file);
+  return r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+}
+
+/* ---- pictures -------------------------------------------------------------------- */
+
+static int
+export_pictures (struct qk_cli *cli)
+{
+  static const enum qk_data_use uses[] = { QK_DATA_CALIBRATE, QK_DATA_EVAL };
+  struct qk_data *d[2] = { NULL, NULL };
+  struct qk_job *job = NULL;
+  struct qk_ini *ini;
+  int64_t n = 0;
+  int i, r;
+
+  if (cli->n_args == 1 && qk_cli_ends_with (cli->arg[0], ".safetensors"))
+    return qk_cli_usage (cli, "a model is exported with --onnx FILE");
+  if (cli->n_args != 2)
+    return qk_cli_usage (cli, "a configuration and a folder expected, or "
+                         "--onnx FILE");
+  if (qk_cli_ends_with (cli->arg[1], ".onnx"))
+    return qk_cli_usage (cli, "'%s' is no folder; a network is exported with "
+                         "--onnx %s", cli->arg[1], cli->arg[1]);
+  if ((r = qk_cli_ini (cli, cli->arg[0], &ini)) < 0
+      || (r = qk_job_new (cli->ctx, ini, &job)) < 0)
+    return qk_cli_fail (cli, r);
+  for (i = 0; i < 2 && r >= 0; i++)
+    r = qk_data_open (job, uses[i], &d[i]);
+  if (r >= 0)
+    r = qk_cli_check_keys (job, &d[0]->info);
+  for (i = 0; i < 2 && r >= 0; i++) {
+    r = d[i]->cls->export_jpeg == NULL
+          ? qk_error (-ENOTSUP, "dataset '%s' cannot be exported",
+                      d[i]->cls->cls.name)
+          : d[i]->cls->export_jpeg (d[i]->self, cli->arg[1]);
+    n += d[i]->info.count;
+  }
+  if (r >= 0)
+    qk_log (job->ctx, QK_LOG_INFO, "%lld pictures in %d classes written to "
+            "'%s/train' and '%s/val'", (long long) n, d[0]->info.classes,
+            cli->arg[1], cli->arg[1]);
+  r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+  for (i = 0; i < 2; i++)
+    qk_data_close (d[i]);
+  qk_job_free (job);
+  return r;
+}
+
+int
+qk_cmd_export (struct qk_cli *cli)
+{
+  return cli->onnx != NULL ? export_onnx (cli) : export_pictures (cli);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* network.c: what a command's argument names: an int8 model, the float
+ * network of a configuration, the network of a checkpoint. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+bool
+qk_cli_ends_with (const char *s, const char *end)
+{
+  const size_t n = strlen (s), m = strlen (end);
+
+  return n >= m && strcmp (s + n - m, end) == 0;
+}
+
+int
+qk_cli_open (struct qk_cli *cli, const char *file, struct qk_job **job,
+             struct qk_model **model)
+{
+  struct qk_ini *ini;
+  int r;
+
+  *model = NULL;
+  if (qk_cli_ends_with (file, ".ini")) {
+    if ((r = qk_cli_ini (cli, file, &ini)) < 0)
+      return r;
+    return qk_job_new (cli->ctx, ini, job);
+  }
+  if ((r = qk_model_load (cli->ctx, file, model)) < 0)
+    return r;
+  if ((r = qk_cli_ini_text (cli, (*model)->config, file, &ini)) < 0
+      || (r = qk_job_new (cli->ctx, ini, job)) < 0)
+    return r;
+  (*job)->max_params = qk_cli_max_params (file);
+  return 0;
+}
+
+int
+qk_cli_float (struct qk_job *job, const struct qk_dataset_info *info,
+              struct qk_graph **out)
+{
+  struct qk_graph *g;
+  int r;
+
+  if ((r = qk_job_build (job, info, true, &g)) < 0)
+    return r;
+  if ((r = qk_job_check (job, g)) == 0)
+    *out = g;
+  else
+    qk_graph_free (g);
+  return r;
+}
+
+int
+qk_cli_check_keys (struct qk_job *job, const struct qk_dataset_info *info)
+{
+  struct qk_graph *g;
+  int r;
+
+  if ((r = qk_job_build (job, info, false, &g)) < 0)
+    return r;
+  r = qk_job_check (job, g);
+  qk_graph_free (g);
+  return r;
+}
+
+/* Before the restored arrays are asked for, which a checkpoint of float
+ * training does not have. */
+static int
+check_stage (struct qk_run *run, const struct qk_checkpoint *c)
+{
+  int r;
+
+  if ((r = qk_run_peek (run, c)) < 0)
+    return r;
+  if (run->stage == QK_RUN_FLOAT)
+    return qk_error (-EINVAL, "%s: holds a float network, from before "
+                     "quantization-aware training", qk_checkpoint_path (c));
+  return 0;
+}
+
+int
+qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
+                struct qk_run *run)
+{
+  struct qk_graph *g = NULL;
+  struct qk_ini *ini;
+  int r;
+
+  run->m = &cli->monitor;
+  if ((r = qk_cli_ini_text (cli, qk_checkpoint_text (c, "qatkit.config"),
+                            qk_checkpoint_path (c), &ini)) < 0
+      || (r = qk_job_new (cli->ctx, ini, &run->job)) < 0)
+    return r;
+  run->job->max_params = qk_cli_max_params (qk_checkpoint_path (c));
+  if ((r = qk_data_open (run->job, QK_DATA_EVAL, &run->eval)) < 0
+      || (r = qk_job_build (run->job, &run->eval->info, false, &g)) < 0)
+    return r;
+  if ((r = qk_job_check (run->job, g)) == 0)
+    r = qk_job_prepare (run->job, g, false, &run->g);
+  qk_graph_free (g);
+  if (r < 0 || (r = check_stage (run, c)) < 0)
+    return r;
+  return qk_run_restore (run, c, true);
+}
+
+void
+qk_cli_close_run (struct qk_run *run)
+{
+  qk_graph_free (run->g);
+  qk_data_close (run->eval);
+  qk_job_free (run->job);
+  free (run->output);
+  free (run->config);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* network.c: graphs as other programs' formats want them: what was fused is
+ * apart again where it stayed in float. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/atomic-file.h"
+#include "io/tensorfile.h"
+#include "model/network.h"
+
+struct qk_network_view {
+  struct qk_network net;
+  struct qk_graph *g; /* the graph apart; owns layers and names */
+  struct qk_network_value *value;
+  const struct qk_network_value **value_at;
+  struct qk_network_node *node;
+  const struct qk_network_node **node_at;
+  struct qk_network_param *param;
+};
+
+/* ---- taking apart ---------------------------------------------------------- */
+
+/* A node whose op is complete; its arrays stay those of FROM. */
+static int
+add_quantized (const struct qk_graph *from, const struct qk_node *n,
+               const int *in, struct qk_graph *g)
+{
+  const struct qk_value *out = &from->value[n->out];
+  int r;
+
+  r = qk_graph_add_node (g, n->name, n->layer_name, n->options, in, n->n_in);
+  if (r < 0)
+    return r;
+  return qk_graph_add_value (g, &out->shape, r);
+}
+
+/* A node in float, followed by what it had absorbed. */
+static int
+add_float (const struct qk_node *n, const int *in, struct qk_graph *g)
+{
+  int r, i;
+
+  r = qk_graph_node (g, n->name, n->layer_name, in, n->n_in, "%s",
+                     n->options);
+  for (i = 0; i < n->n_absorbed; i++)
+    r = qk_graph_node (g, n->absorbed[i].name, n->absorbed[i].layer, &r, 1,
+                       "%s", n->absorbed[i].options);
+  return r;
+}
+
+/* ORIGIN[i] becomes the node of FROM that node i of the new graph is (NULL:
+ * one in float), VALUE[i] the value of FROM that value i is (NULL: one that
+ * fusing had removed); both have room for all. */
+static int
+take_apart (const struct qk_graph *from, struct qk_graph *g,
+            const struct qk_node **origin, const struct qk_value **value)
+{
+  int *map = calloc ((size_t) from->n_values + 1, sizeof *map);
+  int in[QK_OP_MAX_INPUTS], i, j, r;
+
+  if (map == NULL)
+    return qk_error (-ENOMEM, "network: out of memory");
+  r = qk_graph_add_value (g, &from->value[0].shape, -1);
+  value[0] = &from->value[0];
+  for (i = 0; r >= 0 && i < from->n_nodes; i++) {
+    const struct qk_node *n = &from->node[i];
+
+    for (j = 0; j < n->n_in; j++)
+      in[j] = map[n->in[j]];
+    if (n->lowered)
+      r = add_quantized (from, n, in, g);
+    else
+      r = add_float (n, in, g);
+    if (r < 0)
+      break;
+    /* one value a node, in the same order */
+    if (n->lowered)
+      origin[g->n_nodes - 1] = n;
+    g->node[g->n_nodes - 1].out = r;
+    value[r] = &from->value[n->out];
+    map[n->out] = r;
+  }
+  if (r >= 0)
+    g->output = map[from->output];
+  free (map);
+  return r < 0 ? r : 0;
+}
+
+/* ---- the view ----------------------------------------------------------------- */
+
+static int
+view_params (const struct qk_graph *from, const struct qk_node *n,
+             struct qk_network_param *p, const struct qk_graph *g)
+{
+  int i;
+
+  for (i = 0; i < n->n_params; i++) {
+    const struct qk_param *own = &g->param[n->param[i]];
+    const struct qk_param *source = qk_graph_find_param (from, own->name);
+
+    if (source == NULL)
+      return qk_error (-EINVAL, "network: parameter '%s' is gone", own->name);
+    p[i].name = own->name;
+    p[i].spec = &own->spec;
+    p[i].tensor = &source->value;
+  }
+  return 0;
+}
+
+static int
+view_geometry (const struct qk_graph *g, const struct qk_node *n,
+               struct qk_op *op)
+{
+  const struct qk_qparams any = { 1, 0, 0, 255 };
+  struct qk_tensor in[QK_OP_MAX_INPUTS], out;
+  struct qk_layer_io io;
+  int i, r;
+
+  if (n->layer->geometry == NULL)
+    return 0;
+  memset (in, 0, sizeof in);
+  memset (&out, 0, sizeof out);
+  memset (&io, 0, sizeof io);
+  for (i = 0; i < n->n_in; i++) {
+    in[i].dtype = QK_F32;
+    in[i].shape = g->value[n->in[i]].shape;
+    in[i].q = any;
+  }
+  out.dtype = QK_F32;
+  out.shape = g->value[n->out].shape;
+  out.q = any;
+  io.threads = 1;
+  io.n_in = n->n_in;
+  io.in = in;
+  io.out = &out;
+  if ((r = n->layer->geometry (n->self, &io, op)) < 0)
+    return qk_error_prefix (r, "node '%s': ", n->name);
+  return 0;
+}
+
+static int
+view_node (const struct qk_graph *from, const struct qk_graph *g, int index,
+           const struct qk_node *origin, struct qk_network_param *param,
+           struct qk_network_node *v)
+{
+  const struct qk_node *n = &g->node[index];
+  int r;
+
+  v->name = n->name;
+  v->layer = n->layer_name;
+  v->n_in = n->n_in;
+  v->in = n->in;
+  v->out = n->out;
+  v->quantized = origin != NULL;
+  if (origin != NULL) {
+    v->op = origin->op;
+    return 0;
+  }
+  v->op.name = n->name;
+  v->op.n_in = n->n_in;
+  v->traits = n->traits;
+  v->n_params = n->n_params;
+  v->param = param;
+  if ((r = view_params (from, n, param, g)) < 0)
+    return r;
+  return view_geometry (g, n, &v->op);
+}
+
+static int
+view_fill (struct qk_network_view *v, const struct qk_graph *from,
+           const struct qk_node *const *origin,
+           const struct qk_value *const *value)
+{
+  const struct qk_graph *g = v->g;
+  int i, r, params = 0;
+
+  v->value = calloc ((size_t) g->n_values + 1, sizeof *v->value);
+  v->value_at = calloc ((size_t) g->n_values + 1, sizeof *v->value_at);
+  v->node = calloc ((size_t) g->n_nodes + 1, sizeof *v->node);
+  v->node_at = calloc ((size_t) g->n_nodes + 1, sizeof *v->node_at);
+  v->param = calloc ((size_t) g->n_params + 1, sizeof *v->param);
+  if (v->value == NULL || v->value_at == NULL || v->node == NULL
+      || v->node_at == NULL || v->param == NULL)
+    return qk_error (-ENOMEM, "network: out of memory");
+  for (i = 0; i < g->n_values; i++) {
+    v->value[i].shape = g->value[i].shape;
+    if (value[i] != NULL && value[i]->on_grid)
+      v->value[i].q = value[i]->q;
+    v->value_at[i] = &v->value[i];
+  }
+  for (i = 0; i < g->n_nodes; i++) {
+    r = view_node (from, g, i, origin[i], v->param + params, &v->node[i]);
+    if (r < 0)
+      return r;
+    params += v->node[i].n_params;
+    v->node_at[i] = &v->node[i];
+  }
+  v->net.n_values = g->n_values;
+  v->net.value = v->value_at;
+  v->net.n_nodes = g->n_nodes;
+  v->net.node = v->node_at;
+  v->net.output = g->output;
+  return 0;
+}
+
+int
+qk_network_new (const struct qk_graph *g, const struct qk_model_info *info,
+                struct qk_network_view **out)
+{
+  const size_t most
+    = (size_t) g->n_nodes * (1 + QK_NODE_MAX_ABSORBED) + 2;
+  const struct qk_node **origin = calloc (most, sizeof *origin);
+  const struct qk_value **value = calloc (most, sizeof *value);
+  struct qk_network_view *v = calloc (1, sizeof *v);
+  int r;
+
+  if (v == NULL || origin == NULL || value == NULL)
+    r = qk_error (-ENOMEM, "network: out of memory");
+  else if (g->stage == QK_STAGE_PREPARED)
+    r = qk_error (-EINVAL, "network: a prepared graph has to be converted "
+                  "first");
+  else if ((r = qk_graph_new (g->ctx, 0, &v->g)) == 0
+           && (r = take_apart (g, v->g, origin, value)) == 0)
+    r = view_fill (v, g, origin, value);
+  free (origin);
+  free (value);
+  if (r < 0) {
+    qk_network_free (v);
+    return r;
+  }
+  v->net.classes = info->classes;
+  v->net.class_names = info->class_names;
+  v->net.config = info->config != NULL ? info->config : "";
+  *out = v;
+  return 0;
+}
+
+void
+qk_network_free (struct qk_network_view *v)
+{
+  if (v == NULL)
+    return;
+  qk_graph_free (v->g);
+  free (v->value);
+  free (v->value_at);
+  free (v->node);
+  free (v->node_at);
+  free (v->param);
+  free (v);
+}
+
+const struct qk_network *
+qk_network_get (const struct qk_network_view *v)
+{
+  return &v->net;
+}
+
+/* ---- writing ------------------------------------------------------------------- */
+
+struct content {
+  const struct qk_format_class *cls;
+  const struct qk_network *net;
+};
+
+static int
+write_content (int fd, void *arg)
+{
+  const struct content *c = arg;
+
+  return c->cls->write_network (fd, c->net);
+}
+
+int
+qk_network_write (const struct qk_graph *g, const struct qk_model_info *info,
+                  const char *path, const char *format)
+{
+  struct qk_network_view *v;
+  struct content c;
+  int r;
+
+  if ((r = qk_format_find (g->ctx, path, format, &c.cls)) < 0)
+    return r;
+  if (c.cls->write_network == NULL)
+    return qk_error (-ENOTSUP, "%s: format '%s' cannot hold a network", path,
+                     c.cls->cls.name);
+  if ((r = qk_network_new (g, info, &v)) < 0)
+    return qk_error_prefix (r, "%s: ", path);
+  c.net = &v->net;
+  r = qk_atomic_write (path, write_content, &c);
+  qk_network_free (v);
+  return r;
+}

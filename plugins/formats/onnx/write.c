@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* write.c: a network as an ONNX graph.
+ *
+ * The input is a float picture (N,C,H,W), normalised as for training, the
+ * output float logits (N,classes); N is free.  What is on a grid of ours has
+ * QuantizeLinear and DequantizeLinear around it ("QDQ"), from which runtimes
+ * make integer kernels:
+ *
+ *   x -> Conv (x, DQ (w), DQ (bias)) -> Q -> [Clip] -> DQ -> ...
+ *
+ * with int8 weights per output channel and int32 biases of scale s_in * s_w.
+ * ReLU and ReLU6 are the ends of the output's grid; where the bounds of a
+ * node lie within 0..255, Clip of uint8 says so exactly. */
+#include "config.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <qatkit/numeric.h>
+
+#include "build.h"
+#include "onnx-priv.h"
+
+#define INPUT "input"
+#define OUTPUT "logits"
+
+struct writer {
+  struct onnx_build b;
+  const struct qk_network *net;
+  const char **name; /* of each value, as consumers read it */
+};
+
+static const struct qk_network_value *
+value_of (const struct writer *w, int i)
+{
+  return w->net->value[i];
+}
+
+static int
+unknown (const struct qk_network_node *n)
+{
+  return qk_error (-ENOTSUP,
+                   "node '%s': ONNX has no counterpart here for layer '%s'",
+                   n->name, n->layer);
+}
+
+/* ---- layouts ----------------------------------------------------------------- */
+
+/* Our shape without the batch as ONNX has it: (H,W,C) becomes (C,H,W).
+ * Returns the number of dimensions, -ENOTSUP for other ranks. */
+static int
+onnx_dims (const struct qk_shape *s, int64_t *dims)
+{
+  if (s->ndim == 4) {
+    dims[0] = s->dims[3];
+    dims[1] = s->dims[1];
+    dims[2] = s->dims[2];
+    return 3;
+  }
+  if (s->ndim != 2)
+    return qk_error (-ENOTSUP, "a tensor of %d dimensions, expected 2 or 4",
+                     s->ndim);
+  dims[0] = s->dims[1];
+  return 1;
+}
+
+/* (K,R,S,C) to (K,C,R,S), elements of SIZE bytes. */
+static void
+to_oihw (const void *from, void *to, const int64_t *d, size_t size)
+{
+  const char *s = from;
+  char *t = to;
+  const int64_t pixels = d[1] * d[2];
+  int64_t k, c, i;
+
+  for (k = 0; k < d[0]; k++)
+    for (c = 0; c < d[3]; c++)
+      for (i = 0; i < pixels; i++, t += size)
+        memcpy (t, s + (size_t) ((k * pixels + i) * d[3] + c) * size, size);
+}
+
+/* The weight of a convolution (NDIM 4, our order DIMS) or matrix. */
+static const char *
+put_weight (struct writer *w, const char *name, enum qk_dtype dtype, int ndim,
+            const int64_t *dims, const void *data)
+{
+  const int64_t theirs[4] = { dims[0], dims[3], dims[1], dims[2] };
+  const size_t size = qk_dtype_size (dtype);
+  const char *put;
+  void *copy;
+
+  if (ndim != 4)
+    return onnx_constant (&w->b, name, dtype, ndim, dims, data);
+  copy = malloc ((size_t) (dims[0] * dims[1] * dims[2] * dims[3]) * size);
+  if (copy == NULL) {
+    w->b.error = qk_error (-ENOMEM, "onnx: out of memory");
+    return "";
+  }
+  to_oihw (data, copy, dims, size);
+  put = onnx_constant (&w->b, name, dtype, 4, theirs, copy);
+  free (copy);
+  return put;
+}
+
+/* ---- grids ---------------------------------------------------------------------- */
+
+static const char *
+node1 (struct writer *w, const char *op, const char *out, const char *in)
+{
+  onnx_node (&w->b, op, out, 1, &in);
+  return out;
+}
+
+/* Quantize RAW to grid Q, clamp to LO..HI and dequantize it to OUT.  PREFIX
+ * makes the names in between. */
+static const char *
+put_grid (struct writer *w, const char *raw, const char *prefix,
+          const struct qk_qparams *q, int lo, int hi, const char *out)
+{
+  struct onnx_build *b = &w->b;
+  const uint8_t zp = (uint8_t) q->zero_point;
+  const uint8_t low = (uint8_t) lo, high = (uint8_t) hi;
+  const char *in[3];
+
+  in[0] = raw;
+  in[1] = onnx_scalar (b, onnx_name (b, "%s/scale", prefix), QK_F32,
+                       &q->scale);
+  in[2] = onnx_scalar (b, onnx_name (b, "%s/zero_point", prefix), QK_U8, &zp);
+  raw = onnx_name (b, "%s/quantized", prefix);
+  onnx_node (b, "QuantizeLinear", raw, 3, in);
+  if (lo > 0 || hi < 255) {
+    const char *clip[3] = { raw };
+
+    clip[1] = onnx_scalar (b, onnx_name (b, "%s/lo", prefix), QK_U8, &low);
+    clip[2] = onnx_scalar (b, onnx_name (b, "%s/hi", prefix), QK_U8, &high);
+    raw = onnx_name (b, "%s/clipped", prefix);
+    onnx_node (b, "Clip", raw, 3, clip);
+  }
+  in[0] = raw;
+  onnx_node (b, "DequantizeLinear", out, 3, in);
+  return out;
+}
+
+/* Name under which value I is read after its last step. */
+static const char *
+final_name (struct writer *w, const struct qk_network_node *n,
+            const char *what)
+{
+  return n->out == w->net->output ? OUTPUT
+                                  : onnx_name (&w->b, "%s/%s", n->name, what);
+}
+
+/* RAW, clamped to LO..HI, is what node N computes: put it on its grid. */
+static void
+finish_clamped (struct writer *w, const struct qk_network_node *n,
+                const char *raw, int lo, int hi)
+{
+  w->name[n->out]
+    = put_grid (w, raw, n->name, &value_of (w, n->out)->q, lo, hi,
+                final_name (w, n, "dequantized"));
+}
+
+static bool
+on_grid (const struct writer *w, int value)
+{
+  return value_of (w, value)->q.scale > 0;
+}
+
+/* Name for the float result of N, before its grid if it has one. */
+static const char *
+raw_name (struct writer *w, const struct qk_network_node *n)
+{
+  return on_grid (w, n->out) ? onnx_name (&w->b, "%s/out", n->name)
+                             : final_name (w, n, "out");
+}
+
+/* The same for results that cannot leave the range of their inputs. */
+static void
+finish (struct writer *w, const struct qk_network_node *n, const char *raw)
+{
+  const struct qk_qparams *q = &value_of (w, n->out)->q;
+
+  if (n->quantized || !on_grid (w, n->out))
+    ;
+  else {
+    /* a float node whose output was put on a grid */
+    finish_clamped (w, n, raw, q->qmin, q->qmax);
+    return;
+  }
+  if (on_grid (w, n->out))
+    finish_clamped (w, n, raw, 0, 255);
+  else
+    w->name[n->out] = raw;
+}
+
+/* ---- weights ---------------------------------------------------------------------- */
+
+/* The weight's scale from which runtimes find our multiplier again: M =
+ * (s_in * s_w) / s_out in float; of the neighbours of the solution the one
+ * that gives exactly M, if there is one. */
+static float
+weight_scale (const struct qk_op *op, float m)
+{
+  const float s_in = op->in_q[0].scale;
+  const float s_out = op->out_q.scale > 0 ? op->out_q.scale : 1.0f;
+  const float s = (float) ((double) m * (double) s_out / (double) s_in);
+  float up = s, down = s;
+  int i;
+
+  for (i = 0; i < 4; i++) {
+    if (qk_multiplier (s_in, up, s_out) == m)
+      return up;
+    if (qk_multiplier (s_in, down, s_out) == m)
+      return down;
+    up = nextafterf (up, INFINITY);
+    down = nextafterf (down, 0.0f);
+  }
+  return s;
+}
+
+/* Q's integers as the reals they stand for: a constant with its DQ. */
+static const char *
+put_dequantized (struct writer *w, const char *constant, const char *name,
+                 const float *scale, int64_t k, enum qk_dtype dtype)
+{
+  struct onnx_build *b = &w->b;
+  const char *in[3] = { constant };
+  const char *out = onnx_name (b, "%s/dequantized", name);
+  Onnx__NodeProto *n;
+
+  in[1] = onnx_constant (b, onnx_name (b, "%s/scale", name), QK_F32, 1, &k,
+                         scale);
+  in[2] = onnx_constant (b, onnx_name (b, "%s/zero_point", name), dtype, 1,
+                         &k, NULL);
+  n = onnx_node (b, "DequantizeLinear", out, 3, in);
+  onnx_attr_int (b, n, "axis", 0);
+  return out;
+}
+
+/* Weight and bias of an int8 convolution or matrix into IN[1], IN[2]. */
+static void
+put_int8_weights (struct writer *w, const struct qk_network_node *n,
+                  const char **in)
+{
+  const struct qk_op *op = &n->op;
+  const bool conv = op->kind == QK_OP_CONV2D;
+  const int64_t k = op->out_channels;
+  const int64_t dims[4] = { k, conv ? op->kernel_h : op->in_channels,
+                            op->kernel_w,
+                            conv ? op->in_channels / op->groups : 0 };
+  float *s = onnx_alloc (&w->b, (size_t) k * sizeof *s);
+  float *sb = onnx_alloc (&w->b, (size_t) k * sizeof *sb);
+  const char *weight = onnx_name (&w->b, "%s.weight", n->name);
+  const char *bias = onnx_name (&w->b, "%s.bias", n->name);
+  int64_t i;
+
+  if (sb == NULL)
+    return;
+  for (i = 0; i < k; i++) {
+    s[i] = weight_scale (op, op->multiplier[i]);
+    sb[i] = op->in_q[0].scale * s[i];
+  }
+  in[1] = put_weight (w, weight, QK_I8, conv ? 4 : 2, dims, op->weight);
+  in[1] = put_dequantized (w, in[1], weight, s, k, QK_I8);
+  in[2] = onnx_constant (&w->b, bias, QK_I32, 1, &k, op->bias);
+  in[2] = put_dequantized (w, in[2], bias, sb, k, QK_I32);
+}
+
+/* Weight and bias left in float; returns the number of inputs. */
+static int
+put_float_weights (struct writer *w, const struct qk_network_node *n,
+                   const char **in)
+{
+  int i, count = 1;
+
+  for (i = 0; i < n->n_params && count < 3; i++) {
+    const struct qk_tensor *t = n->param[i].tensor;
+
+    in[count++] = put_weight (w, n->param[i].name, QK_F32, t->shape.ndim,
+                              t->shape.dims, t->data);
+  }
+  return count;
+}
+
+/* ---- nodes ---------------------------------------------------------------------------- */
+
+static void
+put_window (struct writer *w, Onnx__NodeProto *o, const struct qk_op *op)
+{
+  const int64_t kernel[] = { op->kernel_h, op->kernel_w };
+  const int64_t strides[] = { op->stride_h, op->stride_w };
+  const int64_t pads[]
+    = { op->pad_top, op->pad_left, op->pad_bottom, op->pad_right };
+
+  onnx_attr_ints (&w->b, o, "kernel_shape", kernel, 2);
+  onnx_attr_ints (&w->b, o, "strides", strides, 2);
+  onnx_attr_ints (&w->b, o, "pads", pads, 4);
+}
+
+static void
+put_dilation (struct writer *w, Onnx__NodeProto *o, const struct qk_op *op)
+{
+  const int64_t dilations[] = { op->dilation_h, op->dilation_w };
+
+  if (op->dilation_h != 1 || op->dilation_w != 1)
+    onnx_attr_ints (&w->b, o, "dilations", dilations, 2);
+}
+
+static int
+put_weighted (struct writer *w, const struct qk_network_node *n)
+{
+  const bool conv = n->op.kind == QK_OP_CONV2D;
+  const char *raw = raw_name (w, n), *in[3] = { w->name[n->in[0]], "", "" };
+  Onnx__NodeProto *o;
+  int count = 3;
+
+  if (n->quantized)
+    put_int8_weights (w, n, in);
+  else
+    count = put_float_weights (w, n, in);
+  o = onnx_node (&w->b, conv ? "Conv" : "Gemm", raw, count, in);
+  if (conv) {
+    put_window (w, o, &n->op);
+    put_dilation (w, o, &n->op);
+    onnx_attr_int (&w->b, o, "group", n->op.groups);
+  } else
+    onnx_attr_int (&w->b, o, "transB", 1);
+  if (n->quantized && on_grid (w, n->out))
+    finish_clamped (w, n, raw, n->op.lo, n->op.hi);
+  else
+    finish (w, n, raw);
+  return 0;
+}
+
+static int
+put_joined (struct writer *w, const struct qk_network_node *n)
+{
+  const bool add = n->op.kind == QK_OP_ADD;
+  const char *raw = raw_name (w, n), *in[QK_OP_MAX_INPUTS];
+  Onnx__NodeProto *o;
+  int i;
+
+  for (i = 0; i < n->n_in; i++)
+    in[i] = w->name[n->in[i]];
+  o = onnx_node (&w->b, add ? "Add" : "Concat", raw, n->n_in, in);
+  if (!add)
+    onnx_attr_int (&w->b, o, "axis", 1);
+  if (n->quantized)
+    finish_clamped (w, n, raw, n->op.lo, n->op.hi);
+  else
+    finish (w, n, raw);
+  return 0;
+}
+
+/* A window as large as the picture. */
+static bool
+is_global (const struct qk_op *op, const struct qk_shape *in)
+{
+  return op->kernel_h == in->dims[1] && op->kernel_w == in->dims[2]
+         && op->pad_top + op->pad_left + op->pad_bottom + op->pad_right == 0;
+}
+
+/* (N,C,1,1) as the (N,C) that N computes. */
+static int
+put_flat (struct writer *w, const struct qk_network_node *n, const char *in)
+{
+  const struct qk_qparams *q = &value_of (w, n->out)->q;
+  const char *pooled = onnx_name (&w->b, "%s/pooled", n->name);
+  const char *raw = raw_name (w, n);
+  Onnx__NodeProto *o;
+
+  /* both steps on the grid, or runtimes compute one of them in float */
+  if (n->quantized)
+    in = put_grid (w, in, pooled, q, 0, 255,
+                   onnx_name (&w->b, "%s/dequantized", pooled));
+  o = onnx_node (&w->b, "Flatten", raw, 1, &in);
+  onnx_attr_int (&w->b, o, "axis", 1);
+  finish (w, n, raw);
+  return 0;
+}
+
+static int
+put_pool (struct writer *w, const struct qk_network_node *n)
+{
+  const struct qk_shape *in = &value_of (w, n->in[0])->shape;
+  const bool flat = value_of (w, n->out)->shape.ndim == 2;
+  const bool max = n->op.kind == QK_OP_MAXPOOL2D;
+  const char *raw = flat ? onnx_name (&w->b, "%s/pool", n->name)
+                         : raw_name (w, n);
+  Onnx__NodeProto *o;
+
+  if (!max && is_global (&n->op, in))
+    node1 (w, "GlobalAveragePool", raw, w->name[n->in[0]]);
+  else {
+    o = onnx_node (&w->b, max ? "MaxPool" : "AveragePool", raw, 1,
+                   &w->name[n->in[0]]);
+    put_window (w, o, &n->op);
+    if (max)
+      put_dilation (w, o, &n->op);
+    else
+      onnx_attr_int (&w->b, o, "count_include_pad", n->op.count_pad);
+  }
+  if (flat)
+    return put_flat (w, n, raw);
+  finish (w, n, raw);
+  return 0;
+}
+
+/* Pictures as vectors in our order, (N,HWC); or nothing at all. */
+static int
+put_reshape (struct writer *w, const struct qk_network_node *n)
+{
+  static const int64_t to_nhwc[] = { 0, 2, 3, 1 };
+  const struct qk_shape *in = &value_of (w, n->in[0])->shape;
+  const struct qk_shape *out = &value_of (w, n->out)->shape;
+  const char *raw, *from = w->name[n->in[0]];
+  Onnx__NodeProto *o;
+
+  if (qk_shape_equal (in, out) && n->out != w->net->output) {
+    w->name[n->out] = from;
+    return 0;
+  }
+  raw = raw_name (w, n);
+  if (qk_shape_equal (in, out)) {
+    node1 (w, "Identity", raw, from);
+    finish (w, n, raw);
+    return 0;
+  }
+  if (in->ndim != 4 || out->ndim != 2)
+    return unknown (n);
+  if (in->dims[1] * in->dims[2] > 1 && in->dims[3] > 1) {
+    const char *turned = onnx_name (&w->b, "%s/nhwc", n->name);
+
+    o = onnx_node (&w->b, "Transpose", turned, 1, &from);
+    onnx_attr_ints (&w->b, o, "perm", to_nhwc, 4);
+    from = turned;
+    if (n->quantized)
+      from = put_grid (w, from, turned, &value_of (w, n->in[0])->q, 0, 255,
+                       onnx_name (&w->b, "%s/dequantized", turned));
+  }
+  o = onnx_node (&w->b, "Flatten", raw, 1, &from);
+  onnx_attr_int (&w->b, o, "axis", 1);
+  finish (w, n, raw);
+  return 0;
+}
+
+static int
+put_clamp (struct writer *w, const struct qk_network_node *n)
+{
+  const struct qk_layer_traits *t = &n->traits;
+  const char *raw = raw_name (w, n), *in[3] = { w->name[n->in[0]], "", "" };
+
+  if (t->lo == 0 && t->hi == INFINITY) {
+    node1 (w, "Relu", raw, in[0]);
+    finish (w, n, raw);
+    return 0;
+  }
+  if (t->lo != -INFINITY)
+    in[1] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/lo", n->name), QK_F32,
+                         &t->lo);
+  if (t->hi != INFINITY)
+    in[2] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/hi", n->name), QK_F32,
+                         &t->hi);
+  onnx_node (&w->b, "Clip", raw, *in[2] ? 3 : 2, in);
+  finish (w, n, raw);
+  return 0;
+}
+
+static int
+put_batchnorm (struct writer *w, const struct qk_network_node *n)
+{
+  const char *raw = raw_name (w, n), *in[1 + QK_BN_PARAMS];
+  Onnx__NodeProto *o;
+  int i;
+
+  if (n->n_params != QK_BN_PARAMS)
+    return unknown (n);
+  in[0] = w->name[n->in[0]];
+  for (i = 0; i < QK_BN_PARAMS; i++)
+    in[1 + i] = onnx_constant (&w->b, n->param[i].name, QK_F32, 1,
+                               n->param[i].tensor->shape.dims,
+                               n->param[i].tensor->data);
+  o = onnx_node (&w->b, "BatchNormalization", raw, 1 + QK_BN_PARAMS, in);
+  onnx_attr_float (&w->b, o, "epsilon", n->traits.eps);
+  finish (w, n, raw);
+  return 0;
+}
+
+static int
+put_node (struct writer *w, const struct qk_network_node *n)
+{
+  if (!n->quantized && n->traits.role == QK_ROLE_BATCHNORM)
+    return put_batchnorm (w, n);
+  if (!n->quantized && n->traits.role == QK_ROLE_CLAMP)
+    return put_clamp (w, n);
+  switch (n->op.kind) {
+  case QK_OP_CONV2D:
+  case QK_OP_LINEAR: return put_weighted (w, n);
+  case QK_OP_ADD:
+  case QK_OP_CONCAT: return put_joined (w, n);
+  case QK_OP_MAXPOOL2D:
+  case QK_OP_AVGPOOL2D: return put_pool (w, n);
+  case QK_OP_RESHAPE: return put_reshape (w, n);
+  case QK_OP_CLAMP:
+  case QK_OP_REQUANTIZE:
+    finish_clamped (w, n, w->name[n->in[0]], n->op.lo, n->op.hi);
+    return 0;
+  default: return unknown (n);
+  }
+}
+
+/* ---- the whole ------------------------------------------------------------------------- */
+
+static int
+put_graph (struct writer *w)
+{
+  const struct qk_network *net = w->net;
+  const struct qk_network_value *in = net->value[0];
+  Onnx__ValueInfoProto **ends;
+  int64_t dims[3];
+  int i, n, r;
+
+  if ((ends = onnx_alloc (&w->b, 2 * sizeof *ends)) == NULL)
+    return w->b.error;
+  for (i = 0; i < net->n_values; i++)
+    if ((r = onnx_dims (&net->value[i]->shape, dims)) < 0)
+      return qk_error_prefix (r, "onnx: value %d: ", i);
+  if (net->output == 0)
+    return qk_error (-ENOTSUP, "onnx: a network that computes nothing");
+  w->name[0] = INPUT;
+  if (in->q.scale > 0)
+    w->name[0] = put_grid (w, INPUT, INPUT, &in->q, in->q.qmin, in->q.qmax,
+                           INPUT "/dequantized");
+  for (i = 0; i < net->n_nodes; i++) {
+    if ((r = put_node (w, net->node[i])) < 0)
+      return r;
+    if (w->b.error < 0)
+      return w->b.error;
+  }
+  n = onnx_dims (&in->shape, dims);
+  ends[0] = onnx_value_info (&w->b, INPUT, dims, n);
+  n = onnx_dims (&net->value[net->output]->shape, dims);
+  ends[1] = onnx_value_info (&w->b, OUTPUT, dims, n);
+  w->b.graph.input = ends;
+  w->b.graph.output = ends + 1;
+  w->b.graph.n_input = w->b.graph.n_output = 1;
+  return w->b.error;
+}
+
+/* The class names as our model files keep them; NULL: not UTF-8. */
+static char *
+class_list (const struct qk_network *net)
+{
+  json_t *a = json_array ();
+  char *text = NULL;
+  int i, bad = 0;
+
+  for (i = 0; i < net->classes; i++)
+    bad |= json_array_append_new (a, json_string (net->class_names[i]));
+  if (!bad)
+    text = json_dumps (a, JSON_COMPACT);
+  json_decref (a);
+  return text;
+}
+
+int
+onnx_write_network (int fd, const struct qk_network *net)
+{
+  struct qk_format_meta meta[2] = { { "qatkit.config", net->config },
+                                    { "qatkit.classes", NULL } };
+  char *classes = class_list (net);
+  struct writer w;
+  int r;
+
+  if (classes == NULL)
+    return qk_error (-EINVAL, "onnx: class names are not UTF-8");
+  meta[1].value = classes;
+  onnx_build_init (&w.b);
+  w.net = net;
+  w.name = calloc ((size_t) net->n_values + 1, sizeof *w.name);
+  if (w.name == NULL)
+    r = qk_error (-ENOMEM, "onnx: out of memory");
+  else if ((r = put_graph (&w)) == 0)
+    r = onnx_build_write (&w.b, fd, meta, 2);
+  free (w.name);
+  onnx_build_clear (&w.b);
+  free (classes);
+  return r;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check_logits.c: writes what another program needs to check an exported
+ * network:
+ *
+ *   check_logits FILE.ini|MODEL PICTURES LOGITS [SECTION.KEY=VALUE]...
+ *
+ * PICTURES receives the validation pictures, float32 (N,C,H,W), LOGITS what
+ * the network makes of them, float32 (N,classes).  Prints N C H W and the
+ * number right. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "train/metrics.h"
+
+static int
+write_nchw (FILE *out, const float *x, int64_t n,
+            const struct qk_dataset_info *d)
+{
+  const int64_t pixels = d->height * d->width;
+  int64_t i, c, k;
+
+  for (i = 0; i < n; i++)
+    for (c = 0; c < d->channels; c++)
+      for (k = 0; k < pixels; k++)
+        if (fwrite (&x[(i * pixels + k) * d->channels + c], sizeof *x, 1, out)
+            != 1)
+          return qk_error (-EIO, "cannot write");
+  return 0;
+}
+
+static int
+write_all (struct qk_exec *ex, const struct qk_data *d, FILE *pictures,
+           FILE *logits)
+{
+  const struct qk_dataset_info *info = &d->info;
+  const size_t classes = (size_t) info->classes;
+  int64_t total = 0, right = 0, i;
+  struct qk_batch b;
+  const float *y;
+  int r, best;
+
+  if ((r = qk_batches_start (d->batches, 0, 0)) < 0)
+    return r;
+  while ((r = qk_batches_next (d->batches, &b)) > 0) {
+    if ((r = write_nchw (pictures, b.images, b.n, info)) < 0
+        || (r = qk_exec_forward (ex, b.images, b.n, 0, &y)) < 0)
+      return r;
+    if (fwrite (y, classes * sizeof *y, (size_t) b.n, logits)
+        != (size_t) b.n)
+      return qk_error (-EIO, "cannot write");
+    for (i = 0; i < b.n; i++) {
+      qk_top_k (y + i * (int64_t) classes, (int) classes, 1, &best);
+      right += best == b.labels[i];
+    }
+    total += b.n;
+  }
+  printf ("%lld %d %d %d %lld\n", (long long) total, (int) info->channels,
+          (int) info->height, (int) info->width, (long long) right);
+  return r;
+}
+
+static int
+run (struct qk_cli *cli, const char *pictures, const char *logits)
+{
+  struct qk_exec_options opt;
+  struct qk_model *m = NULL;
+  struct qk_graph *g = NULL;
+  struct qk_job *job = NULL;
+  struct qk_data *d = NULL;
+  struct qk_exec *ex = NULL;
+  FILE *p = fopen (pictures, "wb"), *l = fopen (logits, "wb");
+  int r;
+
+  if (p == NULL || l == NULL)
+    r = qk_error (-errno, "cannot write: %s", strerror (errno));
+  else if ((r = qk_cli_open (cli, cli->arg[0], &job, &m)) == 0
+           && (r = qk_data_open (job, QK_DATA_EVAL, &d)) == 0
+           && (m != NULL
+               || (r = qk_cli_float (job, &d->info, &g)) == 0)) {
+    qk_job_exec_options (job, d->batch, false, &opt);
+    if ((r = qk_exec_new (m != NULL ? m->graph : g, &opt, &ex)) == 0)
+      r = write_all (ex, d, p, l);
+  }
+  if (p != NULL && fclose (p) != 0 && r == 0)
+    r = qk_error (-EIO, "cannot write");
+  if (l != NULL && fclose (l) != 0 && r == 0)
+    r = qk_error (-EIO, "cannot write");
+  qk_exec_free (ex);
+  qk_data_close (d);
+  qk_graph_free (g);
+  qk_model_free (m);
+  qk_job_free (job);
+  return r;
+}
+
+int
+main (int argc, char **argv)
+{
+  struct qk_cli cli;
+  int r;
+
+  if (argc < 4) {
+    fprintf (stderr, "usage: check_logits NETWORK PICTURES LOGITS "
+                     "[SECTION.KEY=VALUE]...\n");
+    return 2;
+  }
+  memset (&cli, 0, sizeof cli);
+  if ((cli.ctx = qk_context_new ()) == NULL)
+    return 1;
+  cli.arg = argv + 1;
+  cli.override = argv + 4;
+  cli.n_override = argc - 4;
+  if ((r = run (&cli, argv[2], argv[3])) < 0)
+    fprintf (stderr, "check_logits: %s\n", qk_error_message ());
+  qk_context_free (cli.ctx);
+  return r < 0;
+}

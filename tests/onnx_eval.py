@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Checks an ONNX file that 'qatkit export' wrote, and runs it with numpy.
+
+   onnx_eval.py MODEL PICTURES LOGITS OUT
+
+PICTURES are float32 (N,C,H,W) as in the model's input, LOGITS what qatkit
+computed for them.  The model must pass ONNX's own checker and shape
+inference.  Prints one line: pictures, those with another best class, largest
+difference of a logit, spread (standard deviation) of LOGITS, number of
+DequantizeLinear.  OUT receives the logits of this run."""
+import sys
+
+import numpy as np
+import onnx
+from numpy.lib.stride_tricks import sliding_window_view
+from onnx import numpy_helper, shape_inference
+
+
+def windows(x, a, fill):
+    """(N,C,P,Q,R,S) of the padded picture."""
+    kernel = a["kernel_shape"]
+    d = a.get("dilations", [1, 1])
+    s = a.get("strides", [1, 1])
+    top, left, bottom, right = a.get("pads", [0, 0, 0, 0])
+    x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)),
+               constant_values=fill)
+    span = [d[i] * (kernel[i] - 1) + 1 for i in (0, 1)]
+    w = sliding_window_view(x, span, axis=(2, 3))
+    return w[:, :, ::s[0], ::s[1], ::d[0], ::d[1]]
+
+
+def conv(a, x, w, b=None):
+    groups = a.get("group", 1)
+    n = windows(x, a, 0)
+    k, c = w.shape[0] // groups, w.shape[1]
+    y = np.concatenate(
+        [np.einsum("ncpqrs,kcrs->nkpq", n[:, g * c:(g + 1) * c],
+                   w[g * k:(g + 1) * k], optimize=True)
+         for g in range(groups)], axis=1)
+    return y if b is None else y + b.reshape(1, -1, 1, 1)
+
+
+def average(a, x):
+    n = windows(x, a, 0).sum(axis=(4, 5))
+    if a.get("count_include_pad", 0):
+        return n / np.prod(a["kernel_shape"])
+    return n / windows(np.ones_like(x), a, 0).sum(axis=(4, 5))
+
+
+def per_channel(v, x, axis):
+    if v.ndim == 0:
+        return v
+    return v.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+
+
+def dequantize(a, x, scale, zero):
+    axis = a.get("axis", 1)
+    return ((x.astype(np.int64) - per_channel(zero, x, axis))
+            * per_channel(scale, x, axis).astype(np.float64))
+
+
+def quantize(a, x, scale, zero):
+    q = np.rint(x / np.float64(scale)) + zero
+    return np.clip(q, 0, 255).astype(np.uint8)
+
+
+def batchnorm(a, x, gamma, beta, mean, var):
+    def c(v):
+        return per_channel(v, x, 1).astype(np.float64)
+    return c(gamma) * (x - c(mean)) / np.sqrt(c(var) + a["epsilon"]) + c(beta)
+
+
+OPS = {
+    "Conv": conv,
+    "Gemm": lambda a, x, w, b=0: x @ (w.T if a.get("transB") else w) + b,
+    "BatchNormalization": batchnorm,
+    "Relu": lambda a, x: np.maximum(x, 0),
+    "Clip": lambda a, x, lo=None, hi=None: np.clip(x, lo, hi),
+    "Add": lambda a, x, y: x + y,
+    "Concat": lambda a, *x: np.concatenate(x, axis=a["axis"]),
+    "MaxPool": lambda a, x: windows(x, a, -np.inf).max(axis=(4, 5)),
+    "AveragePool": average,
+    "GlobalAveragePool": lambda a, x: x.mean(axis=(2, 3), keepdims=True),
+    "Flatten": lambda a, x: x.reshape(x.shape[0], -1),
+    "Transpose": lambda a, x: x.transpose(a["perm"]),
+    "Identity": lambda a, x: x,
+    "QuantizeLinear": quantize,
+    "DequantizeLinear": dequantize,
+}
+
+
+def run(graph, x):
+    value = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    value[graph.input[0].name] = x.astype(np.float64)
+    for n in graph.node:
+        a = {i.name: onnx.helper.get_attribute_value(i) for i in n.attribute}
+        value[n.output[0]] = OPS[n.op_type](
+            a, *[value[i] if i else None for i in n.input])
+    return value[graph.output[0].name]
+
+
+def main(path, pictures, logits, out):
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    shape_inference.infer_shapes(model, strict_mode=True)
+    graph = model.graph
+    dims = [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim]
+    classes = graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    x = np.fromfile(pictures, np.float32).reshape([-1] + dims[1:])
+    want = np.fromfile(logits, np.float32).reshape(-1, classes)
+    got = run(graph, x)
+    assert got.shape == want.shape, (got.shape, want.shape)
+    got.astype(np.float32).tofile(out)
+    print(len(x), int((got.argmax(1) != want.argmax(1)).sum()),
+          "%.6g" % np.abs(got - want).max(), "%.6g" % want.std(),
+          sum(n.op_type == "DequantizeLinear" for n in graph.node))
+
+
+main(*sys.argv[1:])

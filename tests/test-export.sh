@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# qatkit convert; networks as ONNX files and back; where Python has onnx, what
+# is written is checked by ONNX's own checker and computed with numpy; where
+# there is ONNX Runtime, by it too.
+. "${0%/*}/functions.sh"
+
+# ---- convert: the same bytes the run has written -----------------------------
+every="model.arch=$testplugins/tp_every_layer.so"
+run () { # FOLDER [OPTION]…
+  local folder=$1
+  shift
+  expect 0 run tiny.ini --output "$folder" --quiet "$@"
+}
+sed -i '/^channels/d; /^depth/d; s/^lr = 0.05/lr = 0.02/' tiny.ini
+run run -o "$every"
+mv run/model-int8.safetensors was.safetensors
+expect 0 convert run
+says "run/model-int8.safetensors written from run/best.safetensors"
+same was.safetensors run/model-int8.safetensors
+rm run/model-int8.safetensors
+expect 0 convert tiny.ini
+same was.safetensors run/model-int8.safetensors
+mv run/best.safetensors best
+expect 0 convert run
+says "written from run/checkpoints/"
+mv best run/best.safetensors
+cp was.safetensors run/model-int8.safetensors
+expect 0 verify run --quiet
+
+expect 1 convert no-such-folder
+says "cannot find 'no-such-folder'"
+expect 1 convert tiny.ini -o run.output=elsewhere
+says "cannot find 'elsewhere'"
+mkdir empty
+expect 1 convert empty
+says "'empty' has no best.safetensors and no checkpoint"
+[ ! -e empty/checkpoints ] || failed "convert makes folders"
+expect 1 convert run/best.safetensors
+says "neither a folder nor a configuration"
+expect 0 train tiny.ini --output float --quiet -o "$every"
+expect 1 convert float
+says "float network, from before quantization-aware training"
+expect 2 convert
+
+# ---- ONNX ----------------------------------------------------------------------
+expect 2 export run/model-int8.safetensors
+says "exported with --onnx"
+expect 2 export tiny.ini x.onnx
+says "--onnx x.onnx"
+expect 2 export tiny.ini folder --onnx x.onnx
+expect 1 export no-such.safetensors --onnx x.onnx
+says "no-such.safetensors"
+expect 1 export run/best.safetensors --onnx x.onnx
+says "not an int8 model"
+[ ! -e x.onnx ] || failed "a failed export leaves a file"
+
+if [ ! -e "$builddir/stage/formats/onnx.so" ]; then
+  expect 1 export run/model-int8.safetensors --onnx x.onnx
+  says "no format plugin 'onnx'"
+  echo "built without ONNX: the rest is not tested"
+  exit 0
+fi
+
+float="-o $every -o model.weights=float/weights.safetensors"
+# shellcheck disable=SC2086
+expect 0 export tiny.ini $float --onnx float.onnx
+expect 0 export run/model-int8.safetensors --onnx int8.onnx
+expect 0 export tiny.ini -o "$every" --onnx random.onnx
+says "no weights are given"
+expect 1 export run/model-int8.safetensors --onnx x.onnx -o run.seed=1
+says "-o changes nothing of the model"
+
+# the weights come back, bit for bit
+# shellcheck disable=SC2086
+expect 0 eval tiny.ini $float --json
+grep -o '"loss":[^,]*' out > want
+expect 0 eval tiny.ini -o "$every" -o model.weights=float.onnx --json
+grep -o '"loss":[^,]*' out > got
+same want got
+expect 0 inspect float.onnx
+prints "depthwise.weight           f32   (8,1,3,3)"
+expect 1 eval tiny.ini -o "$every" -o model.weights=int8.onnx
+says "not of this network"
+says "missing: stem_bn.running_var"
+head -c 2000 float.onnx > bad.onnx
+expect 1 eval tiny.ini -o "$every" -o model.weights=bad.onnx
+says "bad.onnx: not an ONNX file, or damaged"
+expect 1 export tiny.ini -o "$every" --onnx /dev/null/x.onnx
+
+python=/usr/bin/python3
+$python -c 'import onnx, numpy' 2> /dev/null || {
+  echo "no Python with onnx and numpy: the networks are not computed"
+  exit 0
+}
+
+# compute NETWORK ONNX MOST MISSES [OPTION]…: the ONNX file gives the logits of
+# NETWORK within MOST of their spread, and but for MISSES the same classes
+compute () {
+  local network=$1 onnx=$2 most=$3 misses=$4
+  shift 4
+  "$builddir/run" "$builddir/tests/check_logits" "$network" pictures logits \
+    "$@" > out 2> err || failed "check_logits $network"
+  read -r n c h w _ < out
+  $python "$srcdir/tests/onnx_eval.py" "$onnx" pictures logits eval > out 2> err \
+    || failed "onnx_eval.py $onnx"
+  cat out
+  awk -v n="$n" -v most="$most" -v misses="$misses" '
+    { exit !($1 == n && $2 <= misses && $3 <= most * $4) }' out \
+    || failed "$onnx: pictures, other classes, difference, spread, DQ: $(cat out)"
+  node "$srcdir/tests/bench/ort-infer.js" run "$onnx" "$c,$h,$w" pictures ort \
+    > out 2> err || { echo "no ONNX Runtime"; return; }
+  $python - "$most" 2> err <<'END' || failed "ONNX Runtime: $onnx"
+import sys, numpy
+a, b = (numpy.fromfile(f, numpy.float32) for f in ("ort", "logits"))
+print("ONNX Runtime: largest difference", abs(a - b).max(), "spread", b.std())
+assert abs(a - b).max() <= float(sys.argv[1]) * b.std()
+END
+}
+# shellcheck disable=SC2086
+compute tiny.ini float.onnx 1e-5 0 "$every" model.weights=float/weights.safetensors
+compute run/model-int8.safetensors int8.onnx 0.1 1
+
+# 7 bits, per tensor, quantized logits; nodes left in float
+quantize () { # FOLDER [OPTION]...
+  local folder=$1
+  shift
+  # shellcheck disable=SC2086
+  expect 0 ptq tiny.ini $float --output "$folder" --quiet "$@"
+  expect 0 export "$folder/model-ptq.safetensors" --onnx "$folder.onnx"
+  compute "$folder/model-ptq.safetensors" "$folder.onnx" 0.1 1
+}
+quantize seven -o qconfig.activation.bits=7 -o qat.quantize_logits=yes \
+  -o qconfig.weight.per_channel=no
+quantize mixed -o 'qconfig depthwise.quantize=no' -o 'qconfig mix.quantize=no'
+exit 0
