@@ -100,39 +100,6 @@ add_subjects (struct state *s, const struct qk_backend_class *cls)
   unsetenv ("QATKIT_CPU");
 }
 
-/* Prepare and run a case; OUT receives the bytes.  0, 1 if the operation is
- * not supported, negative errno. */
-static int
-run_case (const struct qk_backend_class *cls, void *self,
-          const struct kernel_case *c, struct guard *out, bool at_end,
-          bool *scratch_intact)
-{
-  const void *in[QK_OP_MAX_INPUTS];
-  struct guard scratch;
-  void *kernel;
-  size_t size;
-  int r = cls->supports (self, &c->op, c->in, &c->out);
-
-  if (r == -ENOTSUP)
-    return 1;
-  if (r == 0)
-    r = cls->prepare (self, &c->op, c->in, &c->out, &kernel, &size);
-  if (r < 0)
-    return r;
-  for (int i = 0; i < c->op.n_in; i++)
-    in[i] = c->data[i].data;
-  if (guard_new (out, case_out_bytes (c, c->n), at_end) < 0
-      || guard_new (&scratch, (size + 63) / 64 * 64, at_end) < 0)
-    return -ENOMEM;
-  /* what lies in scratch memory must not matter */
-  memset (scratch.data, 0x5c, scratch.size);
-  cls->run (self, kernel, c->n, in, out->data, scratch.data);
-  *scratch_intact = guard_intact (&scratch);
-  guard_free (&scratch);
-  cls->release (self, kernel);
-  return 0;
-}
-
 static void
 fail (struct state *s, const struct subject *u, const struct kernel_case *c,
       uint64_t index, const char *what)
@@ -169,7 +136,7 @@ check_subject (struct state *s, struct subject *u,
 {
   struct guard got;
   bool intact = true;
-  const int r = run_case (u->cls, u->self, c, &got, index % 2, &intact);
+  const int r = case_run (u->cls, u->self, c, &got, index % 2, &intact);
 
   if (r < 0) {
     fail (s, u, c, index, qk_error_message ());
@@ -198,7 +165,7 @@ check_case (struct state *s, uint64_t seed, uint64_t index,
   bool intact;
 
   if (case_new (&c, seed, index, kind) < 0
-      || run_case (s->reference, s->reference_self, &c, &want, false,
+      || case_run (s->reference, s->reference_self, &c, &want, false,
                    &intact) != 0) {
     printf ("FAIL: reference, case %llu: %s\n", (unsigned long long) index,
             qk_error_message ());
