@@ -318,6 +318,7 @@ refused (const struct qk_op *op, const struct qk_shape *in,
 #if defined(__x86_64__) || defined(__i386__)
   refused_by ("fbgemm", op, in, out, sentence);
 #endif
+  refused_by ("qnnpack", op, in, out, sentence);
 }
 
 #define REFUSED(change, sentence)                                             \
@@ -394,7 +395,10 @@ START_TEST (levels)
   ck_assert_int_eq (b->probe (&caps), -EINVAL);
   ck_assert_str_eq (qk_error_message (),
                     "QATKIT_CPU is \"pentium\", expected portable, avx2, "
-                    "avxvnni, avx512 or avx512vnni");
+                    "avxvnni, avx512 or avx512vnni (x86), neon, dotprod or "
+                    "i8mm (ARM)");
+  setenv ("QATKIT_CPU", "neon", 1); /* another backend's: no cap here */
+  ck_assert_int_eq (b->probe (&caps), 0);
 }
 END_TEST
 #endif

@@ -5,10 +5,7 @@
 #include "cpu.h"
 
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <qatkit/base.h>
+#include "cpucap/cpucap.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
@@ -76,16 +73,10 @@ qk_cpu_level_name (enum qk_cpu_level level)
 int
 qk_cpu_best (enum qk_cpu_level *level)
 {
-  const char *cap = getenv ("QATKIT_CPU");
-  int l = QK_CPU_LEVELS - 1;
+  int l = cpucap (level_name, QK_CPU_LEVELS);
 
-  if (cap != NULL && cap[0] != '\0') {
-    while (l >= 0 && strcmp (cap, level_name[l]) != 0)
-      l--;
-    if (l < 0)
-      return qk_error (-EINVAL, "QATKIT_CPU is \"%s\", expected portable, "
-                       "avx2, avxvnni, avx512 or avx512vnni", cap);
-  }
+  if (l < 0)
+    return l;
   while (!qk_cpu_has ((enum qk_cpu_level) l))
     l--;
   *level = (enum qk_cpu_level) l;

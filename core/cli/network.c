@@ -82,6 +82,22 @@ check_stage (struct qk_run *run, const struct qk_checkpoint *c)
   return 0;
 }
 
+/* The checkpoint's configuration with its own backend, which decided how the
+ * network is quantized; --backend only says who runs it. */
+static int
+trained_config (struct qk_cli *cli, const struct qk_checkpoint *c,
+                struct qk_ini **ini)
+{
+  const char *backend = cli->backend;
+  int r;
+
+  cli->backend = NULL;
+  r = qk_cli_ini_text (cli, qk_checkpoint_text (c, "qatkit.config"),
+                       qk_checkpoint_path (c), ini);
+  cli->backend = backend;
+  return r;
+}
+
 int
 qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
                 struct qk_run *run)
@@ -91,8 +107,7 @@ qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
   int r;
 
   run->m = &cli->monitor;
-  if ((r = qk_cli_ini_text (cli, qk_checkpoint_text (c, "qatkit.config"),
-                            qk_checkpoint_path (c), &ini)) < 0
+  if ((r = trained_config (cli, c, &ini)) < 0
       || (r = qk_job_new (cli->ctx, ini, &run->job)) < 0)
     return r;
   run->job->max_params = qk_cli_max_params (qk_checkpoint_path (c));

@@ -128,6 +128,22 @@ compare_all (struct qk_verify *v, struct qk_exec *fake, struct qk_exec *int8,
   return r < 0 ? r : 0;
 }
 
+/* Whether BACKEND promises numeric.h's bytes. */
+static int
+take_promise (struct qk_context *ctx, const char *backend, bool *exact)
+{
+  const struct qk_class *c;
+  struct qk_backend_caps caps;
+  int r;
+
+  memset (&caps, 0, sizeof caps);
+  if ((r = qk_context_class (ctx, QK_KIND_BACKEND, backend, &c)) < 0)
+    return r;
+  r = ((const struct qk_backend_class *) (const void *) c)->probe (&caps);
+  *exact = caps.exact;
+  return r;
+}
+
 int
 qk_verify_run (struct qk_job *job, struct qk_graph *prepared,
                struct qk_graph *int8, const char *backend,
@@ -158,6 +174,8 @@ qk_verify_run (struct qk_job *job, struct qk_graph *prepared,
                                   data->info.classes)) < 0)
     goto end;
   v->fallbacks = qk_exec_fallbacks (int8_ex, NULL);
+  if ((r = take_promise (int8->ctx, backend, &v->exact)) < 0)
+    goto end;
   r = compare_all (v, fake_ex, int8_ex, data, limit, m, label);
 end:
   qk_exec_free (fake_ex);

@@ -20,6 +20,7 @@ struct qk_verify {
   int64_t pictures, bytes, differing;
   int64_t top1; /* of both networks, when nothing differs */
   int fallbacks; /* nodes the backend left to "reference" */
+  bool exact;    /* the backend promises that nothing differs */
 };
 
 /* Run PREPARED (fake-quantized, evaluation) and INT8 (on BACKEND) side by

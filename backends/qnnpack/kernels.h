@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* kernels.h: the inner loops of the qnnpack backend and their dispatch.
+ *
+ * Names: qk_FAMILY_TYPES_ROWSxCHANNELS__ISA, in ISA/FAMILY-…-ISA.c.  Types
+ * are those of the operands in order: u8s8 is uint8 activations times int8
+ * weights.  ISAs, in ascending order: c, neon (armv8.0), dotprod, i8mm.
+ *
+ * Kernels check nothing.  They touch only the elements they are told of,
+ * give the same bytes at every level, and keep to numeric.h's formulas. */
+#ifndef QNNPACK_KERNELS_H
+#define QNNPACK_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpu.h"
+#include "pointwise/pointwise.h"
+
+#define Q8_NR 16 /* channels of a block of weights */
+
+/* How accumulators become output. */
+struct q8_output {
+  int32_t zero_point, lo, hi;
+  bool f32;      /* gemm: store (float) acc * multiplier instead */
+  int64_t pitch; /* bytes from one row (pixel) to the next */
+};
+
+/* ---- gemm: one tile of y[m][n] = sum_t sum_k a[t][m][k] * w[n][t][k] ----
+ * Weights of Q8_NR channels, KR consecutive k side by side, 0 beyond kc:
+ * weight[t][k / KR][n][k % KR]. */
+struct q8_gemm_block {
+  const int8_t *weight;
+  const int32_t *bias;     /* - z_in * sum w added, modulo 2^32 */
+  const float *multiplier;
+  int n;                   /* channels in use, the rest are 0 */
+};
+
+/* A holds MR pointers for each of TAPS taps, to KC bytes each; those of rows
+ * from ROWS on are valid too, but their products are not stored. */
+#define QK_GEMM_U8S8(name)                                                    \
+  void name (const uint8_t *const *a, int taps, int64_t kc, int rows,         \
+             const struct q8_gemm_block *b, const struct q8_output *o,        \
+             uint8_t *out)
+typedef QK_GEMM_U8S8 (qk_gemm_u8s8_fn);
+
+/* ---- dwconv: depthwise convolution, one output row ---------------------
+ * Weights as int16, weight[s][r][lane].  The last of several blocks is a
+ * full one too: it overlaps the one before. */
+struct q8_dwconv_block {
+  const int16_t *weight;
+  const int32_t *bias;     /* as above */
+  const float *multiplier;
+  int64_t first; /* channel */
+  int n;         /* channels in use, the rest are 0 */
+};
+
+struct q8_dwconv_row {
+  /* column[x * kernel_h + r]: the pixel of window row R in column X, counted
+   * from the first output's tap 0; at its first channel */
+  const uint8_t *const *column;
+  int kernel_h, kernel_w, stride, dilation;
+  int64_t q; /* output columns */
+  const struct q8_dwconv_block *block;
+  int blocks;
+};
+
+#define QK_DWCONV_U8S8(name)                                                  \
+  void name (const struct q8_dwconv_row *w, const struct q8_output *o,        \
+             uint8_t *out)
+typedef QK_DWCONV_U8S8 (qk_dwconv_u8s8_fn);
+
+/* ---- dispatch ---------------------------------------------------------- */
+
+struct q8_kernels {
+  enum q8_cpu_level level;
+  int mr, kr; /* of gemm */
+  /* Subtracted from activations inside gemm, which therefore wants
+   * (z_in - offset) * sum w in its bias. */
+  int offset;
+  qk_gemm_u8s8_fn *gemm;
+  qk_dwconv_u8s8_fn *dwconv;
+  struct pointwise_kernels point;
+};
+
+/* The best kernels for a CPU of LEVEL. */
+void q8_kernels_init (struct q8_kernels *k, enum q8_cpu_level level);
+
+QK_GEMM_U8S8 (qk_gemm_u8s8_4x16__c);
+QK_GEMM_U8S8 (qk_gemm_u8s8_4x16__neon);
+QK_GEMM_U8S8 (qk_gemm_u8s8_4x16__dotprod);
+QK_GEMM_U8S8 (qk_gemm_u8s8_4x16__i8mm);
+QK_DWCONV_U8S8 (qk_dwconv_u8s8__c);
+QK_DWCONV_U8S8 (qk_dwconv_u8s8__neon);
+POINTWISE_DECLARE (neon);
+
+#endif /* QNNPACK_KERNELS_H */
