@@ -48,6 +48,16 @@ pair_low (struct fbgemm_range r, const int8_t *w)
   return w[0] * (w[0] > 0 ? r.lo : r.hi) + w[1] * (w[1] > 0 ? r.lo : r.hi);
 }
 
+int64_t
+fbgemm_unsafe_pairs (struct fbgemm_range r, const int8_t *w, int64_t count)
+{
+  int64_t unsafe = 0;
+
+  for (int64_t i = 0; i < count; i++, w += 2)
+    unsafe += pair_top (r, w) > INT16_MAX || pair_low (r, w) < INT16_MIN;
+  return unsafe;
+}
+
 /* Halves of at most 64 give 2 * 64 * 255 < 2^15. */
 bool
 fbgemm_halve_pair (struct fbgemm_range r, int8_t *w, int8_t *rest)

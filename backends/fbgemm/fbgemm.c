@@ -4,6 +4,9 @@
 
 #include "fbgemm.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #if defined(__x86_64__) || defined(__i386__)
 #define IS_X86 1
 #else
@@ -161,6 +164,38 @@ fbgemm_run (void *self, void *kernel, int64_t n, const void *const *in,
   k->run (k, n, in, out, scratch);
 }
 
+/* How the weights fared where products are summed in int16. */
+static int
+fbgemm_facts (void *self, const void *kernel, char *text, size_t size)
+{
+  const struct fbgemm_kernel *k = kernel;
+  int64_t pairs = k->dw_pairs, unsafe = k->dw_halved, moved = 0;
+  int64_t runs = 0, extras = 0, steps = 0;
+
+  (void) self;
+  text[0] = '\0';
+  if (!k->kernels.saturates || (k->product == NULL && k->dw == NULL))
+    return 0;
+  for (int i = 0; k->product != NULL && i < k->op.groups; i++) {
+    const struct fbgemm_product *p = &k->product[i];
+
+    pairs += p->pairs;
+    unsafe += p->unsafe;
+    moved += p->moved;
+    runs += p->runs;
+    extras += p->extras;
+    steps += p->steps * p->blocks;
+  }
+  snprintf (text, size, "safe=%.4f", 1.0 - (double) unsafe / (double) pairs);
+  if (k->product != NULL)
+    snprintf (text + strlen (text), size - strlen (text),
+              " moved=%.4f chain=%.2f extra=%.3f",
+              (double) moved / (double) (2 * pairs),
+              (double) steps / (double) runs,
+              (double) extras / (double) steps);
+  return 0;
+}
+
 static const struct qk_backend_class fbgemm = {
   .cls = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "fbgemm",
                    "Fast int8 arithmetic on x86: AVX2, AVX-VNNI, AVX-512, "
@@ -172,6 +207,8 @@ static const struct qk_backend_class fbgemm = {
   .prepare = fbgemm_prepare,
   .release = fbgemm_release,
   .run = fbgemm_run,
+  .shared = true,
+  .facts = fbgemm_facts,
 };
 
 QK_PLUGIN ("fbgemm", "1.0", "LGPL-2.1-or-later", &fbgemm.cls);

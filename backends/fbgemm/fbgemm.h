@@ -17,7 +17,9 @@ struct fbgemm_product {
   int64_t steps;    /* rows of A are 4 * steps bytes */
   int blocks;
   struct qk_gemm_block *block;
-  int64_t pairs, moved; /* weight pairs, and those in extra steps */
+  /* Where products are summed in int16: weight pairs, those that may leave it
+   * by themselves, weights moved to extra steps, chains and extra steps. */
+  int64_t pairs, unsafe, moved, runs, extras;
   void *arrays;     /* weights, biases, multipliers */
 };
 
@@ -33,6 +35,7 @@ struct fbgemm_kernel {
   /* conv2d and linear */
   struct fbgemm_product *product; /* groups of them, or NULL */
   bool direct;      /* A is the input itself */
+  bool short_rows;  /* of a window: at most 16 bytes */
   bool wide;        /* products may pass 2^31: requantize from f32 */
   int64_t rows;     /* of A in a piece of work */
   int64_t pitch;    /* bytes of a row of A's panel */
@@ -41,6 +44,7 @@ struct fbgemm_kernel {
   /* depthwise */
   struct qk_dwconv_block *dw;
   int dw_blocks;
+  int64_t dw_pairs, dw_halved; /* halved: those that may leave int16 */
   void *dw_arrays;
   uint8_t *pad;     /* a pixel of zero points */
 
@@ -59,9 +63,13 @@ struct fbgemm_range fbgemm_input_range (const struct qk_op *op);
  * int16; neither part can then.  Whether it did. */
 bool fbgemm_halve_pair (struct fbgemm_range r, int8_t *w, int8_t *rest);
 
+/* How many of COUNT pairs of weights may leave int16 by themselves. */
+int64_t fbgemm_unsafe_pairs (struct fbgemm_range r, const int8_t *w,
+                             int64_t count);
+
 /* Choose the chain of block B and move weights to its extra steps, so that
  * no sum leaves int16.  WEIGHT is b->weight, of STEPS steps of NR channels.
- * Returns how many pairs were moved, or -ENOMEM. */
+ * Returns how many weights were, or -ENOMEM. */
 int64_t fbgemm_certify (struct fbgemm_range r, struct qk_gemm_block *b,
                         int8_t *weight, int64_t steps, int nr);
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PIECE 65536 /* weights whose sum surely fits int32 */
+
 bool
 fbgemm_fits_int32 (const struct qk_op *op, int64_t k)
 {
@@ -15,10 +17,17 @@ fbgemm_fits_int32 (const struct qk_op *op, int64_t k)
   const int reach = z > 255 - z ? z : 255 - z;
 
   for (int64_t n = 0; n < op->out_channels; n++) {
+    const int8_t *w = op->weight + n * k;
     double sum = op->bias != NULL ? fabs ((double) op->bias[n]) : 0;
 
-    for (int64_t i = 0; i < k; i++)
-      sum += reach * abs (op->weight[n * k + i]);
+    for (int64_t i = 0; i < k; i += PIECE) {
+      const int count = (int) (k - i < PIECE ? k - i : PIECE);
+      int32_t part = 0;
+
+      for (int j = 0; j < count; j++)
+        part += abs (w[i + j]);
+      sum += (double) reach * part;
+    }
     /* 2^30 leaves room for the rounding of the product */
     if (!(sum * fabs ((double) op->multiplier[n]) < 1073741824.0))
       return false;
@@ -33,8 +42,14 @@ folded_bias (const struct qk_op *op, int64_t channel, const int8_t *w,
 {
   int64_t sum = 0;
 
-  for (int64_t i = 0; i < k; i++)
-    sum += w[i];
+  for (int64_t i = 0; i < k; i += PIECE) {
+    const int count = (int) (k - i < PIECE ? k - i : PIECE);
+    int32_t part = 0;
+
+    for (int j = 0; j < count; j++)
+      part += w[i + j];
+    sum += part;
+  }
   sum = (op->bias != NULL ? op->bias[channel] : 0)
         - sum * op->in_q[0].zero_point;
   return (int32_t) (uint32_t) (uint64_t) sum;
@@ -48,9 +63,11 @@ fill_block (const struct qk_op *op, int64_t first, int nr, int64_t k,
 {
   for (int j = 0; j < b->n; j++) {
     const int8_t *w = op->weight + (first + j) * k;
+    int8_t *to = weight + (int64_t) j * 4;
 
-    for (int64_t i = 0; i < k; i++)
-      weight[(i / 4 * nr + j) * 4 + i % 4] = w[i];
+    for (int64_t i = 0; i + 4 <= k; i += 4, to += (int64_t) nr * 4)
+      memcpy (to, w + i, 4);
+    memcpy (to, w + k / 4 * 4, (size_t) (k % 4));
     bias[j] = folded_bias (op, first + j, w, k);
     multiplier[j] = op->multiplier[first + j];
   }
@@ -101,6 +118,9 @@ certify (const struct qk_kernels *kernels, struct fbgemm_range r,
 {
   for (int i = 0; i < p->blocks; i++) {
     struct qk_gemm_block *b = &p->block[i];
+    const int64_t unsafe
+      = fbgemm_unsafe_pairs (r, b->weight,
+                             p->steps * b->vectors * kernels->lanes * 2);
     const int64_t moved
       = fbgemm_certify (r, b, (int8_t *) b->weight, p->steps,
                         b->vectors * kernels->lanes);
@@ -108,7 +128,10 @@ certify (const struct qk_kernels *kernels, struct fbgemm_range r,
     if (moved < 0)
       return (int) moved;
     p->pairs += p->steps * b->n * 2;
+    p->unsafe += unsafe;
     p->moved += moved;
+    p->runs += (p->steps + b->chain - 1) / b->chain;
+    p->extras += b->extras;
   }
   return 0;
 }
@@ -213,6 +236,8 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
       for (int64_t j = 0; j < steps * 4 * width; j += 2)
         halved += fbgemm_halve_pair (fbgemm_input_range (op), w + j,
                                      rest + j);
+    k->dw_pairs += (int64_t) n * steps * 2;
+    k->dw_halved += halved;
     *b = (struct qk_dwconv_block) { w, halved > 0 ? rest : NULL, bias,
                                     multiplier, first, n };
   }

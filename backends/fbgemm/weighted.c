@@ -99,6 +99,20 @@ pack_row (const struct fbgemm_kernel *k, const struct pixel *from, int64_t cg,
     *to++ = 0;
 }
 
+/* The same for windows whose rows are at most 16 bytes and start inside:
+ * whole pieces of 16, of which the next overwrites what is too much.  Reads
+ * up to 16 bytes from the last row of the window on, and the panel has that
+ * much room behind it.  Weights beyond a row of A are 0. */
+static inline void
+pack_short_row (const struct fbgemm_kernel *k, const uint8_t *x, uint8_t *to)
+{
+  const int64_t width = k->op.kernel_w * k->g.c;
+  const int64_t line = k->g.w * k->g.c * k->op.dilation_h;
+
+  for (int r = 0; r < k->op.kernel_h; r++, to += width, x += line)
+    memcpy (to, x, 16);
+}
+
 /* Rows FIRST .. FIRST+COUNT-1 of A for the channels from C0 on. */
 static void
 pack_panel (const struct fbgemm_kernel *k, const uint8_t *in, int64_t first,
@@ -108,6 +122,7 @@ pack_panel (const struct fbgemm_kernel *k, const uint8_t *in, int64_t first,
   const struct int8op_geometry *g = &k->g;
   const int64_t cg = g->c / op->groups;
   const bool whole = op->dilation_w == 1 && op->groups == 1;
+  const int64_t reach = (int64_t) (op->kernel_h - 1) * op->dilation_h;
   int64_t image = first / (g->p * g->q);
   int64_t p = first / g->q % g->p, q = first % g->q;
 
@@ -116,7 +131,11 @@ pack_panel (const struct fbgemm_kernel *k, const uint8_t *in, int64_t first,
                                 p * op->stride_h - op->pad_top,
                                 q * op->stride_w - op->pad_left };
 
-    if (whole && from.col0 >= 0 && from.col0 + op->kernel_w <= g->w)
+    if (k->short_rows && from.row0 >= 0 && from.row0 + reach < g->h
+        && from.col0 >= 0 && from.col0 * g->c + 16 <= g->w * g->c)
+      pack_short_row (k, from.x + (from.row0 * g->w + from.col0) * g->c,
+                      panel + i * k->pitch);
+    else if (whole && from.col0 >= 0 && from.col0 + op->kernel_w <= g->w)
       pack_row (k, &from, cg, true, panel + i * k->pitch);
     else
       pack_row (k, &from, cg, false, panel + i * k->pitch);
@@ -273,8 +292,10 @@ fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
   row_bytes = (int64_t) op->kernel_h * op->kernel_w * (k->g.c / op->groups);
   plan_rows (k, row_bytes);
   k->wide = !fbgemm_fits_int32 (op, row_bytes);
+  k->short_rows = op->groups == 1 && op->dilation_w == 1
+                  && op->kernel_w * k->g.c <= 16;
   if (!k->direct)
-    k->panel = ((size_t) (k->rows * k->pitch) + 63) / 64 * 64;
+    k->panel = ((size_t) (k->rows * k->pitch) + 16 + 63) / 64 * 64;
   if (k->wide && op->out_q.scale != 0)
     k->tile = (size_t) k->rows * (size_t) k->kernels.lanes
               * (size_t) k->kernels.max_vectors * 4;

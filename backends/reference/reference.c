@@ -135,6 +135,7 @@ static const struct qk_backend_class reference = {
   .prepare = reference_prepare,
   .release = reference_release,
   .run = reference_run,
+  .shared = true,
 };
 
 QK_PLUGIN ("reference", "1.0", "LGPL-2.1-or-later", &reference.cls);

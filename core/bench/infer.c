@@ -68,8 +68,9 @@ qk_bench_close (struct qk_bench_case *c)
 
 /* ---- by node ---------------------------------------------------------------- */
 
+/* Seconds of each node in one call, of all slices of the batch. */
 struct stopwatch {
-  struct qk_timing *node;
+  double *node;
   double last;
 };
 
@@ -77,29 +78,36 @@ static int
 node_done (void *cookie, int node, const struct qk_tensor *t)
 {
   struct stopwatch *w = cookie;
-  const double now = qk_seconds ();
-  int r;
 
   (void) t;
-  r = qk_timing_add (&w->node[node + 1], now - w->last);
+  w->node[node + 1] += qk_seconds () - w->last;
   w->last = qk_seconds ();
-  return r;
+  return 0;
 }
 
+/* Slices that threads would take at the same time come one after the other
+ * here: a node's time is that of all of them by the number of threads. */
 static int
 run_by_node (struct qk_bench_case *c, const float *images, int64_t batch,
              bool counts)
 {
-  struct stopwatch w = { .node = c->node };
+  struct stopwatch w = { 0 };
   const float *logits;
-  int r;
+  int i, r;
 
   if (!counts)
     return qk_exec_forward (c->ex, images, batch, 0, &logits);
+  w.node = calloc ((size_t) c->g->n_nodes + 1, sizeof *w.node);
+  if (w.node == NULL)
+    return qk_error (-ENOMEM, "bench: out of memory");
   qk_exec_set_hook (c->ex, node_done, &w);
   w.last = qk_seconds ();
   r = qk_exec_forward (c->ex, images, batch, 0, &logits);
   qk_exec_set_hook (c->ex, NULL, NULL);
+  for (i = 0; r == 0 && i <= c->g->n_nodes; i++)
+    r = qk_timing_add (&c->node[i],
+                       w.node[i] / qk_exec_parallel (c->ex));
+  free (w.node);
   return r;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/nearest.h"
 #include "cli/cli.h"
+#include "exec/exec.h"
 #include "graph/op-priv.h"
 #include "model/modelfile.h"
 #include "report/table.h"
@@ -28,17 +29,34 @@ print_grid (struct qk_table *t, const struct qk_value *v)
   qk_table_cell (t, "%d", v->q.zero_point);
 }
 
+/* A node's cell of what the backend tells of it. */
 static int
-inspect_model (const struct qk_model *m)
+print_facts (struct qk_table *t, const struct qk_exec *ex, int node)
 {
-  static const char *const titles[] = { "node", "op", "output", "weights",
-                                        "MMAC", "scale", "zero point" };
+  char facts[256];
+  int r;
+
+  if (ex == NULL)
+    return 0;
+  if ((r = qk_exec_facts (ex, node, facts, sizeof facts)) < 0)
+    return r;
+  qk_table_cell (t, "%s", facts[0] != '\0' ? facts : "-");
+  return 0;
+}
+
+/* EX: packed by the backend BACKEND; NULL without one. */
+static int
+inspect_model (const struct qk_model *m, const struct qk_exec *ex,
+               const char *backend)
+{
+  const char *const titles[] = { "node", "op", "output", "weights", "MMAC",
+                                 "scale", "zero point", backend };
   const struct qk_graph *g = m->graph;
   struct qk_table *t;
   char shape[80];
   int i, r;
 
-  if ((r = qk_table_new (titles, 7, &t)) < 0)
+  if ((r = qk_table_new (titles, ex != NULL ? 8 : 7, &t)) < 0)
     return r;
   qk_table_cell (t, "input");
   qk_table_cell (t, "quantize");
@@ -47,7 +65,9 @@ inspect_model (const struct qk_model *m)
   qk_table_cell (t, "-");
   qk_table_cell (t, "-");
   print_grid (t, &g->value[0]);
-  for (i = 0; i < g->n_nodes; i++) {
+  if (ex != NULL)
+    qk_table_cell (t, "-");
+  for (i = 0; r == 0 && i < g->n_nodes; i++) {
     const struct qk_node *n = &g->node[i];
     const struct qk_value *v = &g->value[n->out];
     const int64_t weights = n->lowered ? qk_op_weight_count (&n->op) : 0;
@@ -65,18 +85,23 @@ inspect_model (const struct qk_model *m)
     else
       qk_table_cell (t, "-");
     print_grid (t, v);
+    r = print_facts (t, ex, i);
   }
-  r = qk_table_print (t, stdout);
+  if (r == 0)
+    r = qk_table_print (t, stdout);
   qk_table_free (t);
+  if (r < 0)
+    return r;
   printf ("%d nodes, %d classes, %.2f MB, %.1f MMAC a picture\n", g->n_nodes,
           m->classes, (double) qk_graph_bytes (g) / 1e6,
           (double) qk_graph_macs (g) / 1e6);
   return r;
 }
 
-static void
-inspect_json (const struct qk_model *m)
+static int
+inspect_json (const struct qk_model *m, const struct qk_exec *ex)
 {
+  char facts[256];
   const struct qk_graph *g = m->graph;
   char shape[80];
   int i;
@@ -100,9 +125,36 @@ inspect_json (const struct qk_model *m)
     if (v->on_grid)
       printf (",\"scale\":%.9g,\"zero_point\":%d", (double) v->q.scale,
               v->q.zero_point);
+    if (ex != NULL) {
+      const int r = qk_exec_facts (ex, i, facts, sizeof facts);
+
+      if (r < 0)
+        return r;
+      printf (",\"backend\":");
+      qk_cli_json_string (facts);
+    }
     printf ("}");
   }
   printf ("\n]}\n");
+  return 0;
+}
+
+/* A model's file; with --backend also what that backend makes of it. */
+static int
+inspect_file (struct qk_cli *cli, const struct qk_model *m)
+{
+  const struct qk_exec_options opt = { .batch = 1, .threads = 1,
+                                       .backend = cli->backend };
+  struct qk_exec *ex = NULL;
+  int r = 0;
+
+  if (cli->backend != NULL)
+    r = qk_exec_new (m->graph, &opt, &ex);
+  if (r == 0)
+    r = cli->json ? inspect_json (m, ex)
+                  : inspect_model (m, ex, cli->backend);
+  qk_exec_free (ex);
+  return r;
 }
 
 /* Any other tensor file: the list of its tensors. */
@@ -164,12 +216,8 @@ qk_cmd_inspect (struct qk_cli *cli)
   qk_tensorfile_close (f);
   if (!model)
     r = inspect_tensors (cli, cli->arg[0]);
-  else if ((r = qk_model_load (cli->ctx, cli->arg[0], &m)) == 0) {
-    if (cli->json)
-      inspect_json (m);
-    else
-      r = inspect_model (m);
-  }
+  else if ((r = qk_model_load (cli->ctx, cli->arg[0], &m)) == 0)
+    r = inspect_file (cli, m);
   qk_model_free (m);
   return r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
 }

@@ -67,7 +67,7 @@ static const struct qk_command commands[] = {
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
     "FILE is an int8 model, or any other file of tensors: weights, a\n"
     "checkpoint.",
-    "j", qk_cmd_inspect },
+    "bj", qk_cmd_inspect },
   { "plugins", "[NAME | KIND/NAME]", "what is installed; options of a plugin",
     "Exit status 1 if a plugin cannot be loaded.", "j", qk_cmd_plugins },
 };

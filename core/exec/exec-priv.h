@@ -57,6 +57,17 @@ struct qk_exec {
   void *loss_self;
 
   struct qk_exec_backend backend[2]; /* the chosen one, "reference" */
+  void *input_kernel; /* puts pictures on their grid; NULL: done here */
+  size_t input_scratch;
+
+  /* INT8 in slices: opt.batch and the arena are a slice's, BATCH the largest
+   * batch; every thread has a worker, a copy of this with a value array and
+   * arena memory of its own */
+  int64_t batch;
+  int kernel_threads; /* of a backend's call */
+  struct qk_exec *worker; /* NULL: the batch goes as a whole */
+  int workers;
+  float *logits;
   int n_fallbacks;
   double fallback_share;
 };
@@ -117,6 +128,18 @@ void qk_call_fill (struct qk_exec *ex, int node, bool backward,
 int qk_int8_prepare (struct qk_exec *ex);
 void qk_int8_release (struct qk_exec *ex);
 int qk_int8_run (struct qk_exec *ex, int node);
+
+/* forward.c: ex->n pictures through all nodes. */
+int qk_forward_all (struct qk_exec *ex, const float *images,
+                    const float **logits);
+
+/* slices.c: how many pictures a slice has, 0 to run the batch as a whole.
+ * SHARED: the backend's kernels serve several threads. */
+int64_t qk_slice_size (const struct qk_exec *ex, bool shared);
+int qk_slices_new (struct qk_exec *ex);
+void qk_slices_free (struct qk_exec *ex);
+int qk_slices_forward (struct qk_exec *ex, const float *images,
+                       const float **logits);
 
 /* wrap.c: element-wise passes around wrapped nodes */
 void qk_widen (const struct qk_tensor *in, float *out, int threads);

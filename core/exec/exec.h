@@ -9,7 +9,9 @@
 struct qk_exec;
 
 /* Called with every node's output right after it was computed (and with the
- * network's input, node -1): f32, or u8 with its grid. */
+ * network's input, node -1): f32, or u8 with its grid.  An int8 network
+ * without keep_values may take a batch through in slices, one after the
+ * other while there is a hook: OUT's first dimension tells of how many. */
 typedef int (*qk_exec_hook) (void *cookie, int node,
                              const struct qk_tensor *out);
 
@@ -67,6 +69,15 @@ int qk_exec_check_finite (struct qk_exec *ex);
 
 /* With keep_values: output of a node in the last forward call. */
 const struct qk_tensor *qk_exec_output (const struct qk_exec *ex, int node);
+
+/* How many slices of a batch run at the same time while there is no hook; 1
+ * if batches go as a whole. */
+int qk_exec_parallel (const struct qk_exec *ex);
+
+/* INT8: what the backend tells of a node after packing it (see facts in
+ * backend.h), an empty text where it tells nothing. */
+int qk_exec_facts (const struct qk_exec *ex, int node, char *text,
+                   size_t size);
 
 /* INT8: how many nodes the chosen backend left to "reference", and their
  * share of the multiply-accumulates. */

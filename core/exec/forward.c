@@ -64,11 +64,14 @@ qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
     qk_error (r, "executor: out of memory");
     goto error;
   }
+  ex->batch = opt->batch;
   if (g->stage == QK_STAGE_INT8 && (r = qk_int8_prepare (ex)) < 0)
     goto error;
   if (opt->train && (r = make_loss (ex)) < 0)
     goto error;
   if ((r = qk_plan (ex)) < 0)
+    goto error;
+  if (ex->opt.batch < ex->batch && (r = qk_slices_new (ex)) < 0)
     goto error;
   if (opt->train && (r = qk_graph_zero_grad (g)) < 0)
     goto error;
@@ -90,6 +93,7 @@ qk_exec_free (struct qk_exec *ex)
     return;
   if (ex->opt.train && ex->opt.comm != NULL)
     share_quantizers (ex, NULL);
+  qk_slices_free (ex);
   qk_int8_release (ex);
   if (ex->loss_self != NULL)
     ex->loss->destroy (ex->loss_self);
@@ -121,7 +125,7 @@ qk_exec_check_data (const struct qk_exec *ex, int64_t height, int64_t width,
 size_t
 qk_exec_memory (const struct qk_exec *ex)
 {
-  return ex->arena.size;
+  return ex->arena.size * (size_t) (ex->worker != NULL ? ex->workers : 1);
 }
 
 void
@@ -163,6 +167,15 @@ take_images (struct qk_exec *ex, const float *images)
   }
   t->dtype = QK_U8;
   t->data = qk_arena_at (&ex->arena, ex->value[0].data);
+  if (ex->input_kernel != NULL) {
+    const void *in = images;
+
+    t->q = v->q;
+    ex->backend[0].cls->run (ex->backend[0].self, ex->input_kernel, ex->n,
+                             &in, t->data,
+                             qk_arena_at (&ex->arena, ex->workspace));
+    return 0;
+  }
   if (v->qz != NULL) {
     if ((r = qk_quantizer_observe (v->qz, images, (size_t) count)) < 0)
       return r;
@@ -302,18 +315,12 @@ run_node (struct qk_exec *ex, int index)
 }
 
 int
-qk_exec_forward (struct qk_exec *ex, const float *images, int64_t n,
-                 unsigned flags, const float **logits)
+qk_forward_all (struct qk_exec *ex, const float *images,
+                const float **logits)
 {
   const struct qk_tensor *t = &ex->value[ex->g->output].t;
   int i, r;
 
-  if (n < 1 || n > ex->opt.batch)
-    return qk_error (-EINVAL, "batch of %lld pictures, planned for 1 to %lld",
-                     (long long) n, (long long) ex->opt.batch);
-  ex->n = n;
-  ex->flags = flags;
-  ex->images = images;
   if ((r = take_images (ex, images)) < 0)
     return r;
   if (ex->hook != NULL
@@ -330,6 +337,21 @@ qk_exec_forward (struct qk_exec *ex, const float *images, int64_t n,
     *logits = wide;
   }
   return 0;
+}
+
+int
+qk_exec_forward (struct qk_exec *ex, const float *images, int64_t n,
+                 unsigned flags, const float **logits)
+{
+  if (n < 1 || n > ex->batch)
+    return qk_error (-EINVAL, "batch of %lld pictures, planned for 1 to %lld",
+                     (long long) n, (long long) ex->batch);
+  ex->n = n;
+  ex->flags = flags;
+  ex->images = images;
+  if (ex->worker != NULL)
+    return qk_slices_forward (ex, images, logits);
+  return qk_forward_all (ex, images, logits);
 }
 
 const struct qk_tensor *

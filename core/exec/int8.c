@@ -9,8 +9,20 @@
 
 #define REFERENCE "reference"
 
+/* Whether all kernels may run from several threads at once. */
+static bool
+is_shared (struct qk_exec *ex, const char *name)
+{
+  const struct qk_class *c;
+
+  if (qk_context_class (ex->g->ctx, QK_KIND_BACKEND, name, &c) < 0)
+    return false; /* said again, and reported, where it is opened */
+  return ((const struct qk_backend_class *) (const void *) c)->shared;
+}
+
 static int
-open_backend (struct qk_exec *ex, const char *name, struct qk_exec_backend *b)
+open_backend (struct qk_exec *ex, const char *name, int threads,
+              struct qk_exec_backend *b)
 {
   const struct qk_class *c;
   struct qk_config *cfg = NULL;
@@ -23,7 +35,7 @@ open_backend (struct qk_exec *ex, const char *name, struct qk_exec_backend *b)
     return qk_error_prefix (r, "backend '%s': ", name);
   if ((r = qk_config_parse (c->options, "", name, &cfg)) < 0)
     return r;
-  r = b->cls->create (cfg, ex->opt.threads, &b->self);
+  r = b->cls->create (cfg, threads, &b->self);
   qk_config_free (cfg);
   if (r < 0)
     return qk_error_prefix (r, "backend '%s': ", name);
@@ -53,7 +65,8 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch)
       ex->fallback_share
         += (double) qk_op_macs (&n->op, in_s, &out->shape) / (double) macs;
     if (ex->backend[1].cls == NULL) {
-      if ((r = open_backend (ex, REFERENCE, &ex->backend[1])) < 0)
+      r = open_backend (ex, REFERENCE, ex->kernel_threads, &ex->backend[1]);
+      if (r < 0)
         return r;
     }
     en->backend = 1;
@@ -71,6 +84,47 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch)
   return 0;
 }
 
+/* Pictures are put on the network's first grid by the backend too. */
+static int
+prepare_input (struct qk_exec *ex)
+{
+  const struct qk_value *v = &ex->g->value[0];
+  const struct qk_exec_backend *b = &ex->backend[0];
+  const struct qk_shape s = qk_batched (&v->shape, ex->opt.batch);
+  struct qk_op op;
+  int r;
+
+  if (!v->on_grid || v->qz != NULL)
+    return 0;
+  memset (&op, 0, sizeof op);
+  op.kind = QK_OP_QUANTIZE;
+  op.name = "input";
+  op.n_in = 1;
+  op.out_q = v->q;
+  op.lo = v->q.qmin;
+  op.hi = v->q.qmax;
+  if ((r = b->cls->supports (b->self, &op, &s, &s)) == -ENOTSUP)
+    return 0;
+  if (r == 0)
+    r = b->cls->prepare (b->self, &op, &s, &s, &ex->input_kernel,
+                         &ex->input_scratch);
+  return r < 0 ? qk_error_prefix (r, "input: ") : 0;
+}
+
+/* Cut the batch into slices where that is possible; who has the threads? */
+static void
+plan_slices (struct qk_exec *ex, const char *name)
+{
+  const int64_t slice
+    = qk_slice_size (ex, is_shared (ex, name) && is_shared (ex, REFERENCE));
+
+  ex->kernel_threads = ex->opt.threads;
+  if (slice == 0)
+    return;
+  ex->opt.batch = slice;
+  ex->kernel_threads = 1;
+}
+
 int
 qk_int8_prepare (struct qk_exec *ex)
 {
@@ -78,7 +132,9 @@ qk_int8_prepare (struct qk_exec *ex)
   int64_t macs = 0;
   int i, r;
 
-  if ((r = open_backend (ex, name, &ex->backend[0])) < 0)
+  plan_slices (ex, name);
+  if ((r = open_backend (ex, name, ex->kernel_threads, &ex->backend[0])) < 0
+      || (r = prepare_input (ex)) < 0)
     return r;
   for (i = 0; i < ex->g->n_nodes; i++) {
     const struct qk_node *n = &ex->g->node[i];
@@ -111,6 +167,8 @@ qk_int8_release (struct qk_exec *ex)
 
       b->cls->release (b->self, ex->node[i].kernel);
     }
+  if (ex->input_kernel != NULL)
+    ex->backend[0].cls->release (ex->backend[0].self, ex->input_kernel);
   for (i = 0; i < 2; i++)
     if (ex->backend[i].self != NULL)
       ex->backend[i].cls->destroy (ex->backend[i].self);
@@ -130,6 +188,21 @@ qk_int8_run (struct qk_exec *ex, int index)
                ex->value[n->out].t.data, qk_arena_at (&ex->arena, ex->workspace));
   ex->value[n->out].t.q = ex->g->value[n->out].q;
   return 0;
+}
+
+int
+qk_exec_facts (const struct qk_exec *ex, int node, char *text, size_t size)
+{
+  const struct qk_exec_node *en = &ex->node[node];
+  const struct qk_exec_backend *b;
+
+  text[0] = '\0';
+  if (en->kernel == NULL)
+    return 0;
+  b = &ex->backend[en->backend];
+  return b->cls->facts == NULL
+           ? 0
+           : b->cls->facts (b->self, en->kernel, text, size);
 }
 
 int

@@ -273,7 +273,7 @@ int
 qk_plan (struct qk_exec *ex)
 {
   const struct qk_graph *g = ex->g;
-  size_t workspace = 0;
+  size_t workspace = ex->input_scratch;
   int i, r;
 
   no_buffers (ex);

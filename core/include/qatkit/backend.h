@@ -113,6 +113,17 @@ struct qk_backend_class {
    * ten milliseconds.  *MACS_PER_SECOND 0: cannot tell.
    * (optional; default: cannot tell) */
   int (*peak) (void *self, enum qk_dtype dtype, double *macs_per_second);
+
+  /* Where create was given one thread, run may be called from several at
+   * once, for the same kernel too, each with a scratch memory of its own
+   * (optional; default: false). */
+  bool shared;
+
+  /* What packing found out, as "KEY=VALUE KEY=VALUE …" in plain text of at
+   * most SIZE bytes with its end (optional; default: nothing to tell).
+   * "safe": share of the weight pairs whose products can be summed in int16
+   * as they are; further keys are the backend's own. */
+  int (*facts) (void *self, const void *kernel, char *text, size_t size);
 };
 
 #ifdef __cplusplus

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check_int8exec.c: int8 networks in the executor: batches in slices give
+ * the bytes of whole ones for any number of threads, what activations need,
+ * what packing tells. */
+#include "config.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <qatkit/backend.h>
+
+#include "lib/network.h"
+
+#define SIDE 64
+#define CLASSES 10
+#define BATCH 7
+
+static void
+checked (int ret)
+{
+  ck_assert_msg (ret >= 0, "%s", qk_error_message ());
+}
+
+/* MobileNetV2 in int8, its grids from one random picture. */
+static struct qk_graph *
+network (struct qk_context *ctx, int side)
+{
+  const struct qk_exec_options opt = { .batch = 1, .threads = 2 };
+  struct qk_graph *g, *prepared, *int8;
+  float *x = network_pictures (1, side);
+  const float *logits;
+  struct qk_exec *ex;
+
+  ck_assert_ptr_nonnull (x);
+  checked (network_build (ctx, "mobilenet_v2", "", side, CLASSES, &g));
+  checked (network_fill (g));
+  checked (network_prepare (g, 8, &prepared));
+  qk_graph_set_observing (prepared, true, true);
+  checked (qk_exec_new (prepared, &opt, &ex));
+  checked (qk_exec_forward (ex, x, 1, QK_PASS_BATCH_STATS, &logits));
+  qk_exec_free (ex);
+  checked (qk_pass_convert (prepared, &int8));
+  qk_graph_free (prepared);
+  qk_graph_free (g);
+  qk_free (x);
+  return int8;
+}
+
+static struct qk_exec *
+executor (struct qk_graph *g, const char *backend, int64_t batch, int threads,
+          bool keep)
+{
+  const struct qk_exec_options opt = { .batch = batch, .threads = threads,
+                                       .keep_values = keep,
+                                       .backend = backend };
+  struct qk_exec *ex;
+
+  checked (qk_exec_new (g, &opt, &ex));
+  return ex;
+}
+
+/* Calls of a hook, and the pictures of each node's outputs. */
+struct seen {
+  int64_t calls, pictures;
+};
+
+static int
+see (void *cookie, int node, const struct qk_tensor *out)
+{
+  struct seen *s = cookie;
+
+  (void) node;
+  s->calls++;
+  s->pictures += out->shape.dims[0];
+  return 0;
+}
+
+static void
+compare (struct qk_graph *g, const char *backend, int threads, int64_t n,
+         const float *x, const float *want)
+{
+  struct qk_exec *ex = executor (g, backend, BATCH, threads, false);
+  struct seen s = { 0, 0 };
+  const float *got;
+
+  for (int i = 0; i < 3; i++) {
+    checked (qk_exec_forward (ex, x, n, 0, &got));
+    ck_assert_mem_eq (got, want, (size_t) n * CLASSES * sizeof *got);
+  }
+  qk_exec_set_hook (ex, see, &s);
+  checked (qk_exec_forward (ex, x, n, 0, &got));
+  ck_assert_mem_eq (got, want, (size_t) n * CLASSES * sizeof *got);
+  ck_assert_int_eq (s.pictures, n * (g->n_nodes + 1));
+  ck_assert_int_eq (s.calls % (g->n_nodes + 1), 0);
+  ck_assert_int_eq (qk_exec_forward (ex, x, BATCH + 1, 0, &got), -EINVAL);
+  qk_exec_free (ex);
+}
+
+START_TEST (slices)
+{
+  struct qk_context *ctx = qk_context_new ();
+  struct qk_graph *g = network (ctx, SIDE);
+  float *x = network_pictures (BATCH, SIDE);
+  /* keep_values: the batch goes as a whole */
+  struct qk_exec *ex = executor (g, "reference", BATCH, 2, true);
+  const float *want;
+
+  ck_assert_ptr_nonnull (x);
+  checked (qk_exec_forward (ex, x, BATCH, 0, &want));
+  for (int threads = 1; threads <= 3; threads++)
+    for (int64_t n = 1; n <= BATCH; n += 3)
+      compare (g, "fbgemm", threads, n, x, want);
+  compare (g, "reference", 2, BATCH, x, want);
+  qk_exec_free (ex);
+  qk_free (x);
+  qk_graph_free (g);
+  qk_context_free (ctx);
+}
+END_TEST
+
+START_TEST (memory)
+{
+  struct qk_context *ctx = qk_context_new ();
+  struct qk_graph *g = network (ctx, 224);
+  struct qk_exec *ex = executor (g, "fbgemm", 1, 1, false);
+
+  ck_assert_uint_lt (qk_exec_memory (ex), 3000000);
+  qk_exec_free (ex);
+  qk_graph_free (g);
+  qk_context_free (ctx);
+}
+END_TEST
+
+/* The number behind KEY= in a backend's facts. */
+static double
+fact (const char *facts, const char *key)
+{
+  const char *at = strstr (facts, key);
+
+  ck_assert_msg (at != NULL, "no %s in '%s'", key, facts);
+  return atof (at + strlen (key));
+}
+
+/* Whether fbgemm runs at LEVEL now. */
+static bool
+is_level (struct qk_context *ctx, const char *level)
+{
+  const struct qk_class *c;
+  struct qk_backend_caps caps;
+
+  checked (qk_context_class (ctx, QK_KIND_BACKEND, "fbgemm", &c));
+  checked (((const struct qk_backend_class *) (const void *) c)
+             ->probe (&caps));
+  return strcmp (caps.cpu_level, level) == 0;
+}
+
+START_TEST (facts)
+{
+  struct qk_context *ctx = qk_context_new ();
+  struct qk_graph *g = network (ctx, SIDE);
+  struct qk_exec *ex;
+  char text[256];
+  int told = 0;
+
+  setenv ("QATKIT_CPU", "avx2", 1);
+  ex = executor (g, "fbgemm", 1, 1, false);
+  for (int i = 0; i < g->n_nodes; i++) {
+    checked (qk_exec_facts (ex, i, text, sizeof text));
+    if (text[0] == '\0')
+      continue;
+    told++;
+    ck_assert (fact (text, "safe=") > 0.3 && fact (text, "safe=") <= 1);
+    if (g->node[i].op.groups == 1 && strstr (text, "chain=") != NULL)
+      ck_assert (fact (text, "chain=") >= 1 && fact (text, "extra=") >= 0);
+  }
+  qk_exec_free (ex);
+  /* each of the 53 layers with weights, where the CPU has the level */
+  ck_assert_int_eq (told, is_level (ctx, "avx2") ? 53 : 0);
+  setenv ("QATKIT_CPU", "portable", 1);
+  ex = executor (g, "fbgemm", 1, 1, false);
+  for (int i = 0; i < g->n_nodes; i++) {
+    checked (qk_exec_facts (ex, i, text, sizeof text));
+    ck_assert_str_eq (text, "");
+  }
+  qk_exec_free (ex);
+  unsetenv ("QATKIT_CPU");
+  qk_graph_free (g);
+  qk_context_free (ctx);
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *s = suite_create ("int8exec");
+  TCase *t = tcase_create ("int8exec");
+  SRunner *r;
+  int failed;
+
+  tcase_set_timeout (t, 120);
+  tcase_add_test (t, slices);
+  tcase_add_test (t, memory);
+  tcase_add_test (t, facts);
+  suite_add_tcase (s, t);
+  r = srunner_create (s);
+  srunner_run_all (r, CK_NORMAL);
+  failed = srunner_ntests_failed (r);
+  srunner_free (r);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
