@@ -13,7 +13,7 @@
 
 #include "lib/network.h"
 
-#define SIDE 64
+#define SIDE 32
 #define CLASSES 10
 #define BATCH 7
 

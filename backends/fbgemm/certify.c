@@ -58,6 +58,23 @@ fbgemm_unsafe_pairs (struct fbgemm_range r, const int8_t *w, int64_t count)
   return unsafe;
 }
 
+/* Sums of weights within the budget are safe whatever their signs. */
+static int budget (struct fbgemm_range r);
+
+void
+fbgemm_split_middle (struct fbgemm_range r, int8_t *w)
+{
+  const int over = abs (w[0]) + abs (w[1]) - budget (r);
+  int part;
+
+  if (pair_top (r, w) <= INT16_MAX && pair_low (r, w) >= INT16_MIN)
+    return;
+  part = over < abs (w[1]) ? over : abs (w[1]);
+  part = part > 127 ? 127 : part;
+  w[3] = (int8_t) (w[1] > 0 ? part : -part);
+  w[1] = (int8_t) (w[1] - w[3]);
+}
+
 /* Halves of at most 64 give 2 * 64 * 255 < 2^15. */
 bool
 fbgemm_halve_pair (struct fbgemm_range r, int8_t *w, int8_t *rest)

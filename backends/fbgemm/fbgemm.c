@@ -169,7 +169,8 @@ static int
 fbgemm_facts (void *self, const void *kernel, char *text, size_t size)
 {
   const struct fbgemm_kernel *k = kernel;
-  int64_t pairs = k->dw_pairs, unsafe = k->dw_halved, moved = 0;
+  int64_t pairs = k->dw_pairs, unsafe = k->dw_unsafe;
+  int64_t moved = 2 * k->dw_halved;
   int64_t runs = 0, extras = 0, steps = 0;
 
   (void) self;
@@ -186,12 +187,12 @@ fbgemm_facts (void *self, const void *kernel, char *text, size_t size)
     extras += p->extras;
     steps += p->steps * p->blocks;
   }
-  snprintf (text, size, "safe=%.4f", 1.0 - (double) unsafe / (double) pairs);
+  snprintf (text, size, "safe=%.4f moved=%.4f",
+            1.0 - (double) unsafe / (double) pairs,
+            (double) moved / (double) (2 * pairs));
   if (k->product != NULL)
     snprintf (text + strlen (text), size - strlen (text),
-              " moved=%.4f chain=%.2f extra=%.3f",
-              (double) moved / (double) (2 * pairs),
-              (double) steps / (double) runs,
+              " chain=%.2f extra=%.3f", (double) steps / (double) runs,
               (double) extras / (double) steps);
   return 0;
 }

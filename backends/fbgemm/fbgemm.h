@@ -44,7 +44,8 @@ struct fbgemm_kernel {
   /* depthwise */
   struct qk_dwconv_block *dw;
   int dw_blocks;
-  int64_t dw_pairs, dw_halved; /* halved: those that may leave int16 */
+  /* weight pairs, those that may leave int16, those multiplied in halves */
+  int64_t dw_pairs, dw_unsafe, dw_halved;
   void *dw_arrays;
   uint8_t *pad;     /* a pixel of zero points */
 
@@ -58,6 +59,11 @@ struct fbgemm_range {
 };
 
 struct fbgemm_range fbgemm_input_range (const struct qk_op *op);
+
+/* W: weights of a column of three rows, whose middle row the kernel also
+ * offers to the fourth: give it so much of that weight that the first pair
+ * cannot leave int16. */
+void fbgemm_split_middle (struct fbgemm_range r, int8_t *w);
 
 /* Split the pair of weights at W, into W and REST, if a0 w0 + a1 w1 can leave
  * int16; neither part can then.  Whether it did. */

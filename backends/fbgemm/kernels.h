@@ -63,8 +63,11 @@ typedef QK_GEMM_U8S8 (qk_gemm_u8s8_fn);
  * Weights of a block of 4 * lanes channels: taps of a column of the window
  * in groups of four rows, weight[s][group][i][lane][row % 4], where channel
  * (i, lane) is 16 * (lane / 4) + 4 * i + lane % 4; likewise bias[i][lane].
- * WEIGHT2 (or NULL) holds the other halves as above.  The last of several
- * blocks is a full one too: it overlaps the one before. */
+ * Where a group has three rows, the fourth place is the middle row once more
+ * (a weight of 0 if it is not needed): it takes what is too much of that
+ * row's weight for a sum in int16.  WEIGHT2 (or NULL) holds the other halves
+ * of weights that still do not fit.  The last of several blocks is a full one
+ * too: it overlaps the one before. */
 struct qk_dwconv_block {
   const int8_t *weight, *weight2;
   const int32_t *bias;

@@ -192,6 +192,30 @@ dwconv_place (int lanes, int j)
   return j / 4 % 4 * lanes + j / 16 * 4 + j % 4;
 }
 
+/* Make a block's weights safe; REST receives halves.  Returns how many. */
+static int
+certify_dwconv (struct fbgemm_kernel *k, int8_t *w, int8_t *rest, int n)
+{
+  const struct fbgemm_range r = fbgemm_input_range (&k->op);
+  const int groups = (k->op.kernel_h + 3) / 4, bytes = 16 * k->kernels.lanes;
+  const int steps = k->op.kernel_w * groups;
+  int halved = 0;
+
+  k->dw_pairs += (int64_t) n * steps * 2;
+  k->dw_unsafe += fbgemm_unsafe_pairs (r, w, (int64_t) steps * bytes / 2);
+  for (int s = 0; s < steps; s++)
+    for (int j = 0; j < bytes; j += 4) {
+      int8_t *four = w + (int64_t) s * bytes + j;
+
+      if (k->op.kernel_h - s % groups * 4 == 3)
+        fbgemm_split_middle (r, four);
+      halved += fbgemm_halve_pair (r, four, rest + (four - w))
+                + fbgemm_halve_pair (r, four + 2, rest + (four - w) + 2);
+    }
+  k->dw_halved += halved;
+  return halved;
+}
+
 int
 fbgemm_pack_dwconv (struct fbgemm_kernel *k)
 {
@@ -233,11 +257,7 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
       multiplier[place] = op->multiplier[first + j];
     }
     if (k->kernels.saturates)
-      for (int64_t j = 0; j < steps * 4 * width; j += 2)
-        halved += fbgemm_halve_pair (fbgemm_input_range (op), w + j,
-                                     rest + j);
-    k->dw_pairs += (int64_t) n * steps * 2;
-    k->dw_halved += halved;
+      halved = certify_dwconv (k, w, rest, n);
     *b = (struct qk_dwconv_block) { w, halved > 0 ? rest : NULL, bias,
                                     multiplier, first, n };
   }

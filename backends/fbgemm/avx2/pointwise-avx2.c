@@ -4,5 +4,7 @@
 
 #include "../tmpl/vec256.h"
 
+#include "../kernels.h"
+
 #define ISA avx2
 #include "pointwise/template.h"

@@ -4,5 +4,7 @@
 
 #include "../tmpl/vec512.h"
 
+#include "../kernels.h"
+
 #define ISA avx512
 #include "pointwise/template.h"

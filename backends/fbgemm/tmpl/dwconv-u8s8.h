@@ -25,6 +25,8 @@ dwconv_column (const struct qk_dwconv_row *w, int64_t x, int group,
       r[i] = v_load_part ((inside ? w->row[row] + x * w->step[row] : w->pad)
                             + c, n);
   }
+  if (rows == 3)
+    r[3] = r[1];
   v_interleave4 (r[0], r[1], r[2], r[3], out);
 }
 
@@ -106,11 +108,13 @@ dwconv_column3 (const struct dwconv3 *w, int64_t x, const bool full,
   const uint8_t *p1 = inside ? w->p1 + x * w->s1 : w->pad;
   const uint8_t *p2 = inside ? w->p2 + x * w->s2 : w->pad;
 
+  const vi middle = full ? v_load (p1) : v_load_part (p1, w->n);
+
   if (full)
-    v_interleave4 (v_load (p0), v_load (p1), v_load (p2), v_zero (), out);
+    v_interleave4 (v_load (p0), middle, v_load (p2), middle, out);
   else
-    v_interleave4 (v_load_part (p0, w->n), v_load_part (p1, w->n),
-                   v_load_part (p2, w->n), v_zero (), out);
+    v_interleave4 (v_load_part (p0, w->n), middle, v_load_part (p2, w->n),
+                   middle, out);
 }
 
 INLINE void
