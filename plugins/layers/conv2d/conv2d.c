@@ -132,6 +132,20 @@ conv2d_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
   return qk_conv_lower (self, io, op);
 }
 
+static int
+conv2d_get_weight (void *self, const struct qk_tensor *param, float *weight,
+                   float *bias)
+{
+  return qk_conv_get_weight (self, param, weight, bias);
+}
+
+static int
+conv2d_set_weight (void *self, const struct qk_tensor *param,
+                   const float *weight, const float *bias)
+{
+  return qk_conv_set_weight (self, param, weight, bias);
+}
+
 static const struct qk_layer_class conv2d = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "conv2d",
                    "Two-dimensional convolution, also grouped and depthwise",
@@ -147,6 +161,8 @@ static const struct qk_layer_class conv2d = {
   .backward = conv2d_backward,
   .quantized = true,
   .lower = conv2d_lower,
+  .get_weight = conv2d_get_weight,
+  .set_weight = conv2d_set_weight,
 };
 
 QK_PLUGIN ("conv2d", "1.0", "LGPL-2.1-or-later", &conv2d.cls);
