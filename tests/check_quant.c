@@ -561,6 +561,12 @@ START_TEST (test_bad_grids)
     info.qmin = -128;
     info.qmax = 127;
   }
+  /* it needs no batch, so it is refused at once … */
+  fixed_grid[0] = bad[_i].q;
+  FAILS (-EDOM, bad[_i].text,
+         qk_quantizer_new (ctx, &info, NULL, NULL, &fixed, NULL, &qz));
+  /* … and later */
+  fixed_grid[0] = (struct qk_qparams) { 1.0f, 0, info.qmin, info.qmax };
   OK (qk_quantizer_new (ctx, &info, NULL, NULL, &fixed, NULL, &qz));
   fixed_grid[0] = bad[_i].q;
   FAILS (-EDOM, bad[_i].text, qk_quantizer_refresh (qz));

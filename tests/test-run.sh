@@ -163,14 +163,17 @@ expect 0 inspect $w --json
 json out 'any (t["tensor"] == "fc.bias" for t in x)'
 
 # compare
-expect 0 compare tiny.ini --output compared
-for row in float "PTQ per tensor, minmax" "PTQ per tensor" "PTQ per channel, minmax" \
-    "PTQ per channel" "QAT fake-quantized" "QAT int8"; do
+set -- -o ptq.methods=adaround -o ptq.adaround.iterations=30
+expect 0 compare tiny.ini --output compared "$@"
+for row in float "PTQ dynamic" "PTQ per tensor, minmax" "PTQ per tensor" \
+    "PTQ per tensor + equalize" "PTQ per tensor + equalize + bias correction" \
+    "PTQ per channel, minmax" "PTQ per channel" "PTQ per channel + bias correction" \
+    "PTQ per channel + adaround" "QAT fake-quantized" "QAT int8"; do
   grep -q "^$row  " out || failed "no row '$row'"
 done
-expect 0 compare -q tiny.ini --output compared --json
+expect 0 compare -q tiny.ini --output compared --json "$@"
 [ ! -s err ] || failed "-q writes to stderr"
-json out 'len (x) == 7 and all (0 <= r["top1"] <= 1 for r in x)'
+json out 'len (x) == 12 and all (0 <= r["top1"] <= 1 for r in x)'
 
 # the configuration of the program's own, by name
 expect 1 run shapes-mobilenet_v2.ini -o data.sise=3

@@ -84,8 +84,9 @@ says "no-such"
 mkdir empty
 expect 1 verify empty
 says "empty/best.safetensors"
-expect 1 inspect tiny.ini
-says "tiny.ini"
+cp tiny.ini tiny.txt
+expect 1 inspect tiny.txt
+says "tiny.txt"
 : > nothing.safetensors
 for c in inspect eval verify; do
   expect 1 $c nothing.safetensors

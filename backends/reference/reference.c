@@ -38,6 +38,37 @@ reference_destroy (void *self)
   qk_free (self);
 }
 
+/* As int8op_check, for the operation that only this backend runs. */
+static int
+check_dynamic (const struct qk_op *op, const struct qk_shape *in,
+               const struct qk_shape *out, struct int8op_geometry *g)
+{
+  if (op->n_in != 1 || in->ndim != 2 || out->ndim != 2
+      || in->dims[0] < 1 || in->dims[0] != out->dims[0]
+      || in->dims[1] != op->in_channels || out->dims[1] != op->out_channels
+      || op->in_channels < 1 || op->in_channels > 1 << 24
+      || op->out_channels < 1 || op->out_channels > 1 << 24)
+    return qk_error (-EINVAL, "%s: the shapes do not fit %lld to %lld "
+                     "channels", op->name, (long long) op->in_channels,
+                     (long long) op->out_channels);
+  if (op->lo != 0 || op->hi < 1 || op->hi > 255 || op->weight == NULL
+      || op->multiplier == NULL || op->real_bias == NULL)
+    return qk_error (-EINVAL, "%s: no weight, multiplier or bias, or values "
+                     "of %d to %d", op->name, (int) op->lo, (int) op->hi);
+  *g = (struct int8op_geometry) { .batch = out->dims[0], .h = 1, .w = 1,
+                                  .p = 1, .q = 1, .c = op->in_channels,
+                                  .k = op->out_channels };
+  return 0;
+}
+
+static int
+check_op (const struct qk_op *op, const struct qk_shape *in,
+          const struct qk_shape *out, struct int8op_geometry *g)
+{
+  return op->kind == QK_OP_LINEAR_DYNAMIC ? check_dynamic (op, in, out, g)
+                                          : int8op_check (op, in, out, g);
+}
+
 static int
 reference_supports (void *self, const struct qk_op *op,
                     const struct qk_shape *in, const struct qk_shape *out)
@@ -45,7 +76,7 @@ reference_supports (void *self, const struct qk_op *op,
   struct int8op_geometry g;
 
   (void) self;
-  return int8op_check (op, in, out, &g);
+  return check_op (op, in, out, &g);
 }
 
 static int
@@ -56,7 +87,7 @@ reference_prepare (void *self, const struct qk_op *op,
   const struct reference *ref = self;
   struct int8op_geometry g;
   struct reference_kernel *k;
-  int r = int8op_check (op, in, out, &g);
+  int r = check_op (op, in, out, &g);
 
   if (r < 0)
     return r;
@@ -69,7 +100,7 @@ reference_prepare (void *self, const struct qk_op *op,
   for (int i = 0; i < op->n_in; i++)
     k->channels[i] = in[i].dims[in[i].ndim - 1];
   *kernel = k;
-  *scratch = 0;
+  *scratch = op->kind == QK_OP_LINEAR_DYNAMIC ? (size_t) (g.batch * g.c) : 0;
   return 0;
 }
 
@@ -86,7 +117,7 @@ reference_run (void *self, void *kernel, int64_t n, const void *const *in,
 {
   const struct reference_kernel *k = kernel;
 
-  (void) self, (void) scratch;
+  (void) self;
   switch (k->op.kind) {
   case QK_OP_CONV2D:
     reference_conv2d (k, n, in, out);
@@ -120,6 +151,9 @@ reference_run (void *self, void *kernel, int64_t n, const void *const *in,
     break;
   case QK_OP_REQUANTIZE:
     reference_requantize (k, n, in, out);
+    break;
+  case QK_OP_LINEAR_DYNAMIC:
+    reference_linear_dynamic (k, n, in, out, scratch);
     break;
   }
 }

@@ -19,6 +19,10 @@ void reference_conv2d (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
 void reference_linear (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
+/* SCRATCH: N C bytes. */
+void reference_linear_dynamic (const struct reference_kernel *k, int64_t n,
+                               const void *const *in, void *out,
+                               uint8_t *scratch);
 void reference_add (const struct reference_kernel *k, int64_t n,
                     const void *const *in, void *out);
 void reference_concat (const struct reference_kernel *k, int64_t n,

@@ -114,3 +114,32 @@ reference_linear (const struct reference_kernel *kn, int64_t n,
       ((uint8_t *) out)[i] = to_u8 (op, acc, k);
   }
 }
+
+/* x f32 (N,C), w (K,C), y f32 (N,K); the grid is that of all of x */
+void
+reference_linear_dynamic (const struct reference_kernel *kn, int64_t n,
+                          const void *const *in, void *out, uint8_t *a)
+{
+  const struct qk_op *op = &kn->op;
+  const int64_t c = kn->g.c, count = n * kn->g.k;
+  const float *x = in[0];
+  float *y = out, min = 0.0f, max = 0.0f, inv;
+  struct qk_qparams q;
+
+  for (int64_t i = 0; i < n * c; i++) {
+    min = x[i] < min ? x[i] : min;
+    max = x[i] > max ? x[i] : max;
+  }
+  q = qk_dynamic_grid (min, max, op->lo, op->hi);
+  inv = 1.0f / q.scale;
+  for (int64_t i = 0; i < n * c; i++)
+    a[i] = (uint8_t) qk_quantize (x[i], inv, q.zero_point, q.qmin, q.qmax);
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t k = i % kn->g.k;
+    const int64_t acc
+      = dot (a + i / kn->g.k * c, q.zero_point, op->weight + k * c, c);
+
+    y[i] = (float) acc * (q.scale * op->multiplier[k]) + op->real_bias[k];
+  }
+}

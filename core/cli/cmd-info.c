@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "exec/exec.h"
 #include "graph/op-priv.h"
+#include "job/ledger.h"
 #include "model/modelfile.h"
 #include "report/table.h"
 
@@ -200,6 +201,43 @@ inspect_tensors (struct qk_cli *cli, const char *path)
   return r;
 }
 
+/* What a configuration makes of each node, before anything is trained: for
+ * QAT, or for PTQ where there is no QAT. */
+static int
+inspect_config (struct qk_cli *cli, const char *path)
+{
+  struct qk_graph *g = NULL, *prepared = NULL;
+  struct qk_data *data = NULL;
+  struct qk_job *job = NULL;
+  struct qk_ini *ini;
+  int r;
+
+  if ((r = qk_cli_ini (cli, path, &ini)) < 0
+      || (r = qk_job_new (cli->ctx, ini, &job)) < 0)
+    return r;
+  if ((r = qk_data_open (job, QK_DATA_EVAL, &data)) < 0
+      || (r = qk_job_build (job, &data->info, false, &g)) < 0
+      || (r = qk_job_check (job, g)) < 0
+      || (r = qk_job_prepare (job, g, qk_config_int (job->qat, "epochs") == 0,
+                              &prepared)) < 0)
+    goto end;
+  r = qk_ledger_print (prepared, cli->json, stdout);
+end:
+  qk_graph_free (prepared);
+  qk_graph_free (g);
+  qk_data_close (data);
+  qk_job_free (job);
+  return r;
+}
+
+static bool
+is_config (const char *path)
+{
+  const size_t n = strlen (path);
+
+  return n > 4 && strcmp (path + n - 4, ".ini") == 0;
+}
+
 int
 qk_cmd_inspect (struct qk_cli *cli)
 {
@@ -210,6 +248,10 @@ qk_cmd_inspect (struct qk_cli *cli)
 
   if (cli->n_args != 1)
     return qk_cli_usage (cli, "one file expected, got %d", cli->n_args);
+  if (is_config (cli->arg[0])) {
+    r = inspect_config (cli, cli->arg[0]);
+    return r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+  }
   if ((r = qk_tensorfile_open (cli->ctx, cli->arg[0], NULL, &f)) < 0)
     return qk_cli_fail (cli, r);
   model = qk_tensorfile_metadata (f, "qatkit.model") != NULL;
@@ -317,7 +359,7 @@ show_path (struct qk_cli *cli, const char *path)
   const struct qk_class *c;
   int kind, r = -ENOENT;
 
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_COMM; kind++) {
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_PTQ; kind++) {
     r = qk_context_class (cli->ctx, (enum qk_kind) kind, path, &c);
     if (r == 0)
       return show_class (cli, c);
@@ -332,17 +374,17 @@ not_installed (struct qk_cli *cli, const char *name)
   const char *plain = slash ? slash + 1 : name;
   struct qk_nearest near;
   char hint[QK_HINT_SIZE];
-  char **list[QK_KIND_COMM + 1];
+  char **list[QK_KIND_PTQ + 1];
   int kind, i;
 
   memset (list, 0, sizeof list);
   qk_nearest_init (&near, plain);
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_COMM; kind++)
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_PTQ; kind++)
     if (qk_context_list (cli->ctx, (enum qk_kind) kind, &list[kind]) == 0)
       for (i = 0; list[kind][i] != NULL; i++)
         qk_nearest_offer (&near, list[kind][i]);
   qk_nearest_hint (&near, hint);
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_COMM; kind++)
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_PTQ; kind++)
     qk_names_free (list[kind]);
   return qk_error (-ENOENT, "no plugin '%s' is installed%s; "
                    "'qatkit plugins' lists all", name, hint);
@@ -358,7 +400,7 @@ show_named (struct qk_cli *cli, const char *name)
 
   if (slash != NULL && (name[0] == '/' || name[0] == '.'))
     return show_path (cli, name);
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_COMM; kind++) {
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_PTQ; kind++) {
     const char *folder = qk_kind_folder ((enum qk_kind) kind);
     const char *single = qk_kind_name ((enum qk_kind) kind);
     const size_t n = slash ? (size_t) (slash - name) : 0;
@@ -393,7 +435,7 @@ list_all (struct qk_cli *cli)
   const struct qk_class *c;
   int kind, r, bad = 0;
 
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_COMM; kind++) {
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_PTQ; kind++) {
     char **list;
     int i;
 

@@ -111,18 +111,28 @@ qk_cmd_qat (struct qk_cli *cli)
 /* One row of the comparison: PTQ with some keys changed. */
 struct variant {
   const char *name;
-  const char *set[4][3]; /* section, key, value */
+  const char *set[5][3]; /* section, key, value */
 };
 
+#define PER_TENSOR { "qconfig", "weight.per_channel", "no" }
+#define PER_CHANNEL { "qconfig", "weight.per_channel", "yes" }
+#define STATIC { "ptq", "mode", "static" }
+#define MINMAX { "ptq", "activation.observer", "minmax" }
+#define METHODS(list) { "ptq", "methods", list }
+
 static const struct variant variants[] = {
-  { "PTQ per tensor, minmax",
-    { { "qconfig", "weight.per_channel", "no" },
-      { "ptq", "activation.observer", "minmax" } } },
-  { "PTQ per tensor", { { "qconfig", "weight.per_channel", "no" } } },
-  { "PTQ per channel, minmax",
-    { { "qconfig", "weight.per_channel", "yes" },
-      { "ptq", "activation.observer", "minmax" } } },
-  { "PTQ per channel", { { "qconfig", "weight.per_channel", "yes" } } },
+  { "PTQ dynamic", { { "ptq", "mode", "dynamic" }, METHODS ("") } },
+  { "PTQ per tensor, minmax", { STATIC, PER_TENSOR, METHODS (""), MINMAX } },
+  { "PTQ per tensor", { STATIC, PER_TENSOR, METHODS ("") } },
+  { "PTQ per tensor + equalize", { STATIC, PER_TENSOR, METHODS ("equalize") } },
+  { "PTQ per tensor + equalize + bias correction",
+    { STATIC, PER_TENSOR, METHODS ("equalize bias_correction") } },
+  { "PTQ per channel, minmax", { STATIC, PER_CHANNEL, METHODS (""), MINMAX } },
+  { "PTQ per channel", { STATIC, PER_CHANNEL, METHODS ("") } },
+  { "PTQ per channel + bias correction",
+    { STATIC, PER_CHANNEL, METHODS ("bias_correction") } },
+  { "PTQ per channel + adaround",
+    { STATIC, PER_CHANNEL, METHODS ("adaround") } },
 };
 #define N_VARIANTS (sizeof variants / sizeof *variants)
 
@@ -135,7 +145,7 @@ variant_job (struct qk_cli *cli, const struct variant *v,
 
   if ((r = qk_cli_ini (cli, cli->arg[0], &ini)) < 0)
     return r;
-  for (i = 0; i < 4 && v->set[i][0] != NULL; i++)
+  for (i = 0; i < 5 && v->set[i][0] != NULL; i++)
     if ((r = qk_ini_set (ini, v->set[i][0], v->set[i][1], v->set[i][2],
                          "compare")) < 0) {
       qk_ini_free (ini);
@@ -225,7 +235,8 @@ print_notes (const struct qk_run *run)
   for (i = 0; i < QK_ROWS; i++) {
     const struct qk_metrics *m = &run->result[i].metrics;
 
-    if (run->result[i].valid && m->ties1 + m->ties5 > 0)
+    if (run->result[i].valid && !(run->analysis && i == QK_ROW_INT8)
+        && m->ties1 + m->ties5 > 0)
       printf ("%s: %lld pictures tie for the best class, %lld at the border "
               "of the top 5\n",
               qk_row_name ((enum qk_row) i), (long long) m->ties1,
@@ -236,8 +247,8 @@ print_notes (const struct qk_run *run)
     printf ("%lld picture%s could not be decoded and %s left out\n",
             (long long) bad, bad == 1 ? "" : "s", bad == 1 ? "was" : "were");
   if (run->best_epoch >= 0)
-    printf ("QAT: best int8 network after epoch %lld\n",
-            (long long) run->best_epoch + 1);
+    printf ("QAT: best %s network after epoch %lld\n",
+            run->analysis ? "fake-quantized" : "int8", (long long) run->best_epoch + 1);
   if (run->output != NULL)
     printf ("files in %s\n", run->output);
 }
@@ -249,8 +260,10 @@ qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run)
   int i, n = 0, r;
 
   for (i = 0; i < QK_ROWS; i++)
-    if (run->result[i].valid) {
-      row[n].name = qk_row_name ((enum qk_row) i);
+    if (run->result[i].valid && !(run->analysis && i == QK_ROW_INT8)) {
+      row[n].name = run->analysis && i == QK_ROW_PTQ
+                      ? "PTQ fake-quantized"
+                      : qk_row_name ((enum qk_row) i);
       row[n++].result = &run->result[i];
     }
   if ((r = print_rows (cli, row, n)) == 0 && !cli->json)
@@ -290,7 +303,7 @@ qk_cmd_compare (struct qk_cli *cli)
   if ((r = qk_run_go (run, QK_PART_QAT)) < 0)
     goto end;
   for (i = QK_ROW_QAT; i < QK_ROWS; i++)
-    if (run->result[i].valid) {
+    if (run->result[i].valid && !(run->analysis && i == QK_ROW_INT8)) {
       row[n].name = qk_row_name ((enum qk_row) i);
       row[n++].result = &run->result[i];
     }

@@ -29,9 +29,10 @@ static const struct qk_command commands[] = {
     "Writes model-ptq.safetensors.", "oOtbj", qk_cmd_ptq },
   { "qat", "FILE.ini", "quantization-aware training of given weights",
     "Writes model-int8.safetensors.", "orOtbj", qk_cmd_qat },
-  { "compare", "FILE.ini", "float, PTQ in four ways and QAT side by side",
-    "PTQ per tensor and per channel, each with activation ranges by minmax\n"
-    "and by the observer of the configuration.",
+  { "compare", "FILE.ini", "float, PTQ variants and QAT side by side",
+    "PTQ dynamic, per tensor and per channel, each with activation ranges by\n"
+    "minmax and by the observer of the configuration, and with equalization,\n"
+    "bias correction and adaptive rounding.",
     "oOtbj", qk_cmd_compare },
   { "eval", "FILE.ini | MODEL", "accuracy of a float network or int8 model",
     "A model is evaluated on the pictures of the configuration it was made\n"
@@ -75,8 +76,9 @@ static const struct qk_command commands[] = {
     "otE", qk_cmd_export },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
     "FILE is an int8 model, or any other file of tensors: weights, a\n"
-    "checkpoint.",
-    "bj", qk_cmd_inspect },
+    "checkpoint; or a configuration, FILE.ini: then the ledger of what it\n"
+    "makes int8, what not, why, and its share of the work.",
+    "obj", qk_cmd_inspect },
   { "plugins", "[NAME | KIND/NAME]", "what is installed; options of a plugin",
     "Exit status 1 if a plugin cannot be loaded.", "j", qk_cmd_plugins },
 };

@@ -90,6 +90,16 @@ finish_gradients (struct qk_exec *ex)
   return qk_comm_sum_end (ex->opt.comm);
 }
 
+/* The same for the loss that compares with the teacher. */
+static void
+fill_teacher (struct qk_exec *ex, float *loss, struct qk_call *c)
+{
+  fill_loss (ex, NULL, loss, c);
+  c->in[1] = c->in[0];
+  c->in[1].data = (void *) ex->teacher_logits;
+  c->io.saved = qk_arena_at (&ex->arena, ex->teacher_saved);
+}
+
 static int
 find_bad (void *cookie, int node, const struct qk_tensor *t)
 {
@@ -141,15 +151,56 @@ qk_exec_check_finite (struct qk_exec *ex)
 int
 qk_exec_loss (struct qk_exec *ex, const int32_t *labels, float *loss)
 {
+  const double share = ex->opt.teacher_share;
+  float far = 0.0f;
   struct qk_call c;
   int r;
 
   fill_loss (ex, labels, loss, &c);
   *loss = 0;
   r = ex->loss->forward (ex->loss_self, &c.io);
+  if (r == 0 && ex->teacher != NULL) {
+    if (ex->teacher_logits == NULL)
+      return qk_error (-EINVAL, "loss '%s': no logits of a teacher",
+                       ex->opt.teacher_loss);
+    fill_teacher (ex, &far, &c);
+    r = ex->teacher->forward (ex->teacher_self, &c.io);
+    *loss = (float) ((1.0 - share) * (double) *loss + share * (double) far);
+  }
   if (r == -EDOM || (r == 0 && !isfinite (*loss)))
     return name_bad_layer (ex, "the loss is");
   return r;
+}
+
+/* Gradient of the whole loss by the logits, into GRAD. */
+static int
+loss_gradient (struct qk_exec *ex, const int32_t *labels, float *loss,
+               float *grad)
+{
+  float own = (float) (1.0 - ex->opt.teacher_share);
+  float share = (float) ex->opt.teacher_share;
+  struct qk_call c;
+  int r;
+
+  fill_loss (ex, labels, loss, &c);
+  c.dout = c.out;
+  c.dout.data = &own;
+  c.din[0] = c.in[0];
+  c.din[0].data = grad;
+  if ((r = ex->loss->backward (ex->loss_self, &c.io)) < 0)
+    return qk_error_prefix (r, "loss '%s': ", ex->opt.loss);
+  if (ex->teacher == NULL)
+    return 0;
+  fill_teacher (ex, loss, &c);
+  c.dout = c.out;
+  c.dout.data = &share;
+  c.din[0] = c.in[0];
+  c.din[0].data = qk_arena_at (&ex->arena, ex->teacher_grad);
+  if ((r = ex->teacher->backward (ex->teacher_self, &c.io)) < 0)
+    return qk_error_prefix (r, "loss '%s': ", ex->opt.teacher_loss);
+  qk_add_into (grad, c.din[0].data, (size_t) qk_shape_count (&c.in[0].shape),
+               ex->opt.threads);
+  return 0;
 }
 
 /* Where layer INDEX shall write the gradient by its input I: the value's own
@@ -226,23 +277,18 @@ int
 qk_exec_backward (struct qk_exec *ex, const int32_t *labels, float *loss)
 {
   struct qk_exec_value *logits = &ex->value[ex->g->output];
-  float one = 1.0f;
-  struct qk_call c;
   int i, r;
 
   if ((r = qk_exec_loss (ex, labels, loss)) < 0)
     return r;
   for (i = 0; i < ex->g->n_values; i++)
     ex->value[i].grad_written = false;
-  fill_loss (ex, labels, loss, &c);
-  c.dout = c.out;
-  c.dout.data = &one;
-  c.din[0] = c.in[0];
-  c.din[0].data = qk_arena_at (&ex->arena, logits->grad);
-  if ((r = ex->loss->backward (ex->loss_self, &c.io)) < 0)
-    return qk_error_prefix (r, "loss '%s': ", ex->opt.loss);
+  r = loss_gradient (ex, labels, loss,
+                     qk_arena_at (&ex->arena, logits->grad));
+  if (r < 0)
+    return r;
   logits->grad_written = true;
-  weigh_gradient (ex, c.din[0].data);
+  weigh_gradient (ex, qk_arena_at (&ex->arena, logits->grad));
   for (i = ex->g->n_nodes - 1; i >= 0; i--)
     if ((r = backward_node (ex, i)) < 0 || (r = send_gradients (ex, i)) < 0)
       return r;

@@ -44,6 +44,7 @@ struct qk_exec {
   struct qk_exec_node *node;
   struct qk_exec_value *value;
   int workspace, loss_saved, wide_logits; /* buffers */
+  int teacher_saved, teacher_grad;        /* buffers */
   int64_t n;           /* pictures of the last call */
   const float *images; /* of the last call, borrowed */
   unsigned flags;
@@ -55,6 +56,9 @@ struct qk_exec {
 
   const struct qk_layer_class *loss;
   void *loss_self;
+  const struct qk_layer_class *teacher; /* its loss; NULL: none */
+  void *teacher_self;
+  const float *teacher_logits; /* of this batch, borrowed */
 
   struct qk_exec_backend backend[2]; /* the chosen one, "reference" */
   void *input_kernel; /* puts pictures on their grid; NULL: done here */

@@ -24,6 +24,10 @@ struct qk_exec_options {
   const char *loss, *loss_options;
   struct qk_comm *comm; /* train: the processes that share the batch, NULL:
                            alone; borrowed */
+  /* train: a layer that computes a loss from the logits and those of a
+   * teacher, and its share of the whole loss; NULL: none */
+  const char *teacher_loss, *teacher_options;
+  double teacher_share;
   /* INT8: the backend; NULL means "reference" fallbacks only */
   const char *backend;
 };
@@ -50,6 +54,9 @@ void qk_exec_set_step (struct qk_exec *ex, uint64_t seed, uint64_t step);
 /* Training in several processes: the next calls' pictures are SHARE of the
  * whole batch, and FIRST pictures come before them. */
 void qk_exec_set_part (struct qk_exec *ex, double share, int64_t first);
+
+/* Logits (N,classes) of a teacher for the next backward; borrowed. */
+void qk_exec_set_teacher (struct qk_exec *ex, const float *logits);
 
 /* Run N pictures (N,H,W,C) f32, 1 <= N <= batch.  FLAGS: enum
  * qk_pass_flags.  *LOGITS (N,classes) f32 is borrowed until the next call. */

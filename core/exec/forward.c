@@ -12,23 +12,22 @@
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
 
+/* An instance of the loss layer NAME. */
 static int
-make_loss (struct qk_exec *ex)
+make_loss (struct qk_exec *ex, const char *name, const char *options,
+           const struct qk_layer_class **cls, void **self)
 {
   const struct qk_class *c;
   struct qk_config *cfg = NULL;
   int r;
 
-  r = qk_context_class (ex->g->ctx, QK_KIND_LAYER, ex->opt.loss, &c);
+  if ((r = qk_context_class (ex->g->ctx, QK_KIND_LAYER, name, &c)) < 0)
+    return r;
+  r = qk_config_parse (c->options, options ? options : "", name, &cfg);
   if (r < 0)
     return r;
-  r = qk_config_parse (c->options,
-                       ex->opt.loss_options ? ex->opt.loss_options : "",
-                       ex->opt.loss, &cfg);
-  if (r < 0)
-    return r;
-  ex->loss = (const struct qk_layer_class *) (const void *) c;
-  r = ex->loss->create (cfg, &ex->loss_self);
+  *cls = (const struct qk_layer_class *) (const void *) c;
+  r = (*cls)->create (cfg, self);
   qk_config_free (cfg);
   return r;
 }
@@ -42,6 +41,19 @@ share_quantizers (struct qk_exec *ex, struct qk_comm *comm)
 
   for (i = 0; (qz = qk_graph_quantizer (ex->g, i)) != NULL; i++)
     qk_quantizer_set_comm (qz, comm);
+}
+
+static int
+make_losses (struct qk_exec *ex)
+{
+  const struct qk_exec_options *o = &ex->opt;
+  const int r
+    = make_loss (ex, o->loss, o->loss_options, &ex->loss, &ex->loss_self);
+
+  if (r < 0 || o->teacher_loss == NULL)
+    return r;
+  return make_loss (ex, o->teacher_loss, o->teacher_options, &ex->teacher,
+                    &ex->teacher_self);
 }
 
 int
@@ -67,7 +79,7 @@ qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
   ex->batch = opt->batch;
   if (g->stage == QK_STAGE_INT8 && (r = qk_int8_prepare (ex)) < 0)
     goto error;
-  if (opt->train && (r = make_loss (ex)) < 0)
+  if (opt->train && (r = make_losses (ex)) < 0)
     goto error;
   if ((r = qk_plan (ex)) < 0)
     goto error;
@@ -97,6 +109,8 @@ qk_exec_free (struct qk_exec *ex)
   qk_int8_release (ex);
   if (ex->loss_self != NULL)
     ex->loss->destroy (ex->loss_self);
+  if (ex->teacher_self != NULL)
+    ex->teacher->destroy (ex->teacher_self);
   qk_arena_clear (&ex->arena);
   free (ex->node);
   free (ex->value);
@@ -147,6 +161,12 @@ qk_exec_set_part (struct qk_exec *ex, double share, int64_t first)
 {
   ex->share = share;
   ex->first = first;
+}
+
+void
+qk_exec_set_teacher (struct qk_exec *ex, const float *logits)
+{
+  ex->teacher_logits = logits;
 }
 
 /* The input of the network as its value is carried. */
@@ -235,7 +255,7 @@ qk_call_fill (struct qk_exec *ex, int index, bool backward, struct qk_call *c)
   c->io.out = &c->out;
   c->io.n_params = n->n_params;
   c->io.param = c->param;
-  c->io.weight_qz = n->int8 ? n->weight_qz : NULL;
+  c->io.weight_qz = n->weight_qz;
   c->io.out_qz = en->wrapped ? NULL : out->qz;
   c->io.saved = qk_arena_at (&ex->arena, en->saved);
   c->io.workspace = qk_arena_at (&ex->arena, ex->workspace);

@@ -57,7 +57,10 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch)
   en->backend = 0;
   r = ex->backend[0].cls->supports (ex->backend[0].self, &n->op, in_s, &out_s);
   if (r == -ENOTSUP) {
-    qk_log (ex->g->ctx, QK_LOG_WARNING,
+    /* no other backend has dynamic operations, so that is no surprise */
+    qk_log (ex->g->ctx,
+            n->op.kind == QK_OP_LINEAR_DYNAMIC ? QK_LOG_INFO
+                                               : QK_LOG_WARNING,
             "node '%s' (%s) runs on backend 'reference': %s", n->name,
             qk_op_kind_name (n->op.kind), qk_error_message ());
     ex->n_fallbacks++;

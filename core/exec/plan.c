@@ -208,31 +208,51 @@ plan_gradients (struct qk_exec *ex)
   return 0;
 }
 
+/* A loss layer that compares the logits with IN, and its room. */
 static int
-plan_loss (struct qk_exec *ex, size_t *workspace)
+plan_loss (struct qk_exec *ex, const struct qk_layer_class *loss, void *self,
+           const char *name, const struct qk_shape *with, size_t *workspace,
+           int *saved)
 {
   struct qk_shape in[2], out = { 1, { 1 } };
   struct qk_layer_setup s;
   int r;
 
   in[0] = qk_batched (&ex->g->value[ex->g->output].shape, ex->opt.batch);
-  in[1].ndim = 1;
-  in[1].dims[0] = ex->opt.batch;
-  if ((r = ex->loss->infer (ex->loss_self, in, 2, &out)) < 0)
-    return qk_error_prefix (r, "loss '%s': ", ex->opt.loss);
+  in[1] = *with;
+  if ((r = loss->infer (self, in, 2, &out)) < 0)
+    return qk_error_prefix (r, "loss '%s': ", name);
   memset (&s, 0, sizeof s);
   s.in = in;
   s.out = &out;
   s.n_in = 2;
   s.threads = ex->opt.threads;
   s.train = true;
-  if (ex->loss->setup != NULL
-      && (r = ex->loss->setup (ex->loss_self, &s)) < 0)
-    return qk_error_prefix (r, "loss '%s': ", ex->opt.loss);
+  if (loss->setup != NULL && (r = loss->setup (self, &s)) < 0)
+    return qk_error_prefix (r, "loss '%s': ", name);
   if (s.workspace > *workspace)
     *workspace = s.workspace;
-  return add_buffer (ex, &ex->loss_saved, s.saved, qk_time_loss (ex),
-                     qk_time_end (ex));
+  return add_buffer (ex, saved, s.saved, qk_time_loss (ex), qk_time_end (ex));
+}
+
+static int
+plan_losses (struct qk_exec *ex, size_t *workspace)
+{
+  const struct qk_shape labels = { 1, { ex->opt.batch } };
+  const struct qk_shape logits
+    = qk_batched (&ex->g->value[ex->g->output].shape, ex->opt.batch);
+  int r = plan_loss (ex, ex->loss, ex->loss_self, ex->opt.loss, &labels,
+                     workspace, &ex->loss_saved);
+
+  if (r < 0 || ex->teacher == NULL)
+    return r;
+  r = plan_loss (ex, ex->teacher, ex->teacher_self, ex->opt.teacher_loss,
+                 &logits, workspace, &ex->teacher_saved);
+  if (r < 0)
+    return r;
+  return add_buffer (ex, &ex->teacher_grad,
+                     sizeof (float) * (size_t) qk_shape_count (&logits),
+                     qk_time_loss (ex), qk_time_end (ex));
 }
 
 static int
@@ -258,6 +278,7 @@ no_buffers (struct qk_exec *ex)
   int i, j;
 
   ex->workspace = ex->loss_saved = ex->wide_logits = -1;
+  ex->teacher_saved = ex->teacher_grad = -1;
   for (i = 0; i < ex->g->n_values; i++)
     ex->value[i].data = ex->value[i].grad = -1;
   for (i = 0; i < ex->g->n_nodes; i++) {
@@ -295,7 +316,7 @@ qk_plan (struct qk_exec *ex)
       return r;
   if (ex->opt.train && (r = plan_gradients (ex)) < 0)
     return r;
-  if (ex->loss != NULL && (r = plan_loss (ex, &workspace)) < 0)
+  if (ex->loss != NULL && (r = plan_losses (ex, &workspace)) < 0)
     return r;
   if (g->value[g->output].on_grid
       && (r = add_buffer (ex, &ex->wide_logits,

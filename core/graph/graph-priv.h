@@ -36,6 +36,15 @@ struct qk_absorbed {
 
 #define QK_NODE_MAX_ABSORBED 2
 
+/* How a node computes in a prepared graph. */
+enum qk_node_as {
+  QK_AS_FLOAT = 0,
+  QK_AS_INT8,    /* weights and values on grids: convert makes it int8 */
+  QK_AS_WEIGHTS, /* weights on a grid, values in float: for analysis */
+  QK_AS_VALUES,  /* values on grids, weights in float: for analysis */
+  QK_AS_DYNAMIC  /* int8 weights, values put on a grid of each call */
+};
+
 struct qk_node {
   char *name;
   char *layer_name;
@@ -50,8 +59,12 @@ struct qk_node {
   int n_absorbed;
   struct qk_absorbed absorbed[QK_NODE_MAX_ABSORBED];
 
+  float lo, hi; /* the clamp it took over; +-INFINITY: none */
+
   /* PREPARED */
-  bool int8;                      /* takes part in quantization */
+  enum qk_node_as as;
+  bool int8;                      /* convert makes it an int8 op */
+  int dynamic_bits;               /* QK_AS_DYNAMIC: of the values */
   const char *skip_reason;        /* static text, when int8 is false */
   struct qk_quantizer *weight_qz; /* owned */
 
@@ -84,6 +97,12 @@ void qk_graph_free (struct qk_graph *g); /* accepts NULL */
  * -ENOTSUP if the node's layer cannot. */
 int qk_graph_absorb (struct qk_graph *g, int node, const char *name,
                      const char *layer, const char *options);
+
+/* A copy of the float graph G in which LAYER with OPTIONS stands in for the
+ * clamp that node NODE took over.  -EINVAL if there is none. */
+int qk_graph_replace_clamp (const struct qk_graph *g, int node,
+                            const char *layer, const char *options,
+                            struct qk_graph **out);
 
 /* A deep copy of a graph without quantizers: nodes, absorbed layers and
  * parameter values.  With FUSE every node takes over what it can. */

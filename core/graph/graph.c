@@ -39,6 +39,7 @@ node_clear (struct qk_node *n)
     qk_free ((void *) n->op.weight);
     qk_free ((void *) n->op.bias);
     qk_free ((void *) n->op.multiplier);
+    qk_free ((void *) n->op.real_bias);
   }
   for (i = 0; i < n->n_absorbed; i++) {
     free (n->absorbed[i].name);
@@ -267,6 +268,8 @@ qk_graph_add_node (struct qk_graph *g, const char *name, const char *layer,
   n->n_in = n_in;
   memcpy (n->in, in, sizeof *in * (size_t) n_in);
   n->out = -1;
+  n->lo = -INFINITY;
+  n->hi = INFINITY;
   g->n_nodes++;
   if (n->name == NULL || n->layer_name == NULL || n->options == NULL)
     return qk_error (-ENOMEM, "graph: out of memory");
@@ -433,6 +436,10 @@ qk_graph_absorb (struct qk_graph *g, int node, const char *name,
     if (r < 0)
       goto end;
   }
+  if (traits.role == QK_ROLE_CLAMP) {
+    n->lo = traits.lo;
+    n->hi = traits.hi;
+  }
   a = &n->absorbed[n->n_absorbed++];
   a->name = copy_string (name);
   a->layer = copy_string (layer);
@@ -510,6 +517,27 @@ qk_graph_copy (const struct qk_graph *from, bool fuse, struct qk_graph **out)
 error:
   free (map);
   qk_graph_free (g);
+  return r;
+}
+
+int
+qk_graph_replace_clamp (const struct qk_graph *g, int node,
+                        const char *layer, const char *options,
+                        struct qk_graph **out)
+{
+  struct qk_node *n = &g->node[node];
+  struct qk_absorbed *a, old;
+  int r;
+
+  if (n->n_absorbed == 0 || (isinf (n->lo) && isinf (n->hi)))
+    return qk_error (-EINVAL, "node '%s' has taken over no clamp", n->name);
+  /* it is the last that can be taken over; G itself stays as it is */
+  a = &n->absorbed[n->n_absorbed - 1];
+  old = *a;
+  a->layer = (char *) layer;
+  a->options = (char *) options;
+  r = qk_graph_copy (g, false, out);
+  *a = old;
   return r;
 }
 

@@ -19,6 +19,7 @@ qk_op_kind_name (enum qk_op_kind kind)
     [QK_OP_CLAMP] = "clamp",           [QK_OP_RESHAPE] = "reshape",
     [QK_OP_QUANTIZE] = "quantize",     [QK_OP_DEQUANTIZE] = "dequantize",
     [QK_OP_REQUANTIZE] = "requantize",
+    [QK_OP_LINEAR_DYNAMIC] = "linear_dynamic",
   };
 
   if ((int) kind < 1 || (size_t) kind >= sizeof names / sizeof *names)
@@ -29,7 +30,7 @@ qk_op_kind_name (enum qk_op_kind kind)
 int64_t
 qk_op_weight_count (const struct qk_op *op)
 {
-  if (op->kind == QK_OP_LINEAR)
+  if (op->kind == QK_OP_LINEAR || op->kind == QK_OP_LINEAR_DYNAMIC)
     return op->out_channels * op->in_channels;
   if (op->kind == QK_OP_CONV2D)
     return op->out_channels * op->kernel_h * op->kernel_w
@@ -42,7 +43,7 @@ qk_op_macs (const struct qk_op *op, const struct qk_shape *in,
             const struct qk_shape *out)
 {
   (void) in;
-  if (op->kind == QK_OP_LINEAR)
+  if (op->kind == QK_OP_LINEAR || op->kind == QK_OP_LINEAR_DYNAMIC)
     return op->out_channels * op->in_channels;
   if (op->kind == QK_OP_CONV2D)
     return out->dims[1] * out->dims[2] * qk_op_weight_count (op);
@@ -120,7 +121,9 @@ check_accumulator (const struct qk_op *op)
 {
   const struct qk_qparams *q = &op->in_q[0];
   const int64_t per = qk_op_weight_count (op) / op->out_channels;
-  const int64_t widest = q->zero_point > q->qmax - q->zero_point
+  const bool dynamic = op->kind == QK_OP_LINEAR_DYNAMIC;
+  const int64_t widest = dynamic ? op->hi
+                         : q->zero_point > q->qmax - q->zero_point
                            ? q->zero_point
                            : q->qmax - q->zero_point;
   int64_t k, i;
@@ -130,7 +133,8 @@ check_accumulator (const struct qk_op *op)
 
     for (i = 0; i < per; i++)
       sum += abs (op->weight[k * per + i]);
-    if (sum * widest + llabs ((int64_t) op->bias[k]) > INT32_MAX)
+    if (sum * widest + (dynamic ? 0 : llabs ((int64_t) op->bias[k]))
+        > INT32_MAX)
       return qk_error (-ERANGE,
                        "node '%s': output channel %lld could overflow its "
                        "32-bit accumulator",
@@ -163,9 +167,12 @@ check_weighted (const struct qk_op *op, const struct qk_shape *in,
                      "node '%s': %d groups do not divide %lld and %lld "
                      "channels",
                      op->name, op->groups, (long long) c, (long long) k);
-  if (op->kind == QK_OP_LINEAR && (in->ndim != 2 || out->ndim != 2))
+  if (op->kind != QK_OP_CONV2D && (in->ndim != 2 || out->ndim != 2))
     return qk_error (-EINVAL, "node '%s': linear needs (N,C)", op->name);
-  if (op->weight == NULL || op->bias == NULL || op->multiplier == NULL)
+  if (op->weight == NULL || op->multiplier == NULL
+      || (op->kind == QK_OP_LINEAR_DYNAMIC ? (const void *) op->real_bias
+                                           : (const void *) op->bias)
+           == NULL)
     return qk_error (-EINVAL, "node '%s': no weight, bias or multiplier",
                      op->name);
   return check_accumulator (op);
@@ -211,6 +218,30 @@ check_concat (const struct qk_op *op, const struct qk_shape *in,
   return 0;
 }
 
+/* Floats in and out: there are no grids to check. */
+static int
+check_dynamic (const struct qk_op *op, const struct qk_shape *in,
+               const struct qk_shape *out)
+{
+  int64_t k;
+  int r;
+
+  if (op->n_in != 1)
+    return qk_error (-EINVAL, "node '%s': %s with %d inputs", op->name,
+                     qk_op_kind_name (op->kind), op->n_in);
+  if (op->lo != 0 || op->hi < 3 || op->hi > 255)
+    return qk_error (-EINVAL,
+                     "node '%s': values of %d..%d, expected 0..3 to 0..255",
+                     op->name, op->lo, op->hi);
+  if ((r = check_weighted (op, in, out)) < 0)
+    return r;
+  for (k = 0; k < op->out_channels; k++)
+    if (!isfinite (op->real_bias[k]))
+      return qk_error (-EDOM, "node '%s': bias of channel %lld is %g",
+                       op->name, (long long) k, (double) op->real_bias[k]);
+  return 0;
+}
+
 int
 qk_op_check (const struct qk_op *op, const struct qk_shape *in,
              const struct qk_shape *out)
@@ -226,6 +257,8 @@ qk_op_check (const struct qk_op *op, const struct qk_shape *in,
       || op->kind == QK_OP_DEQUANTIZE)
     return qk_error (-EINVAL, "node '%s': op kind %d is not one of a network",
                      op->name, (int) op->kind);
+  if (op->kind == QK_OP_LINEAR_DYNAMIC)
+    return check_dynamic (op, in, out);
   if (op->kind == QK_OP_CONCAT ? op->n_in < 1 : op->n_in != want)
     return qk_error (-EINVAL, "node '%s': %s with %d inputs", op->name,
                      qk_op_kind_name (op->kind), op->n_in);

@@ -2,6 +2,7 @@
 /* job.c: from an INI document to checked options and loaded classes. */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -73,6 +74,48 @@ take_backend (struct qk_job *job)
   return 0;
 }
 
+/* One of the names in [ptq] methods. */
+static int
+take_method (struct qk_job *job, const char *name)
+{
+  const char *where = qk_config_where (job->ptq, "methods");
+  struct qk_job_method *m = &job->method[job->n_methods];
+  const struct qk_class *c;
+  char prefix[128];
+  int i, r;
+
+  if (job->n_methods == QK_JOB_MAX_METHODS)
+    return qk_error (-EINVAL, "%s: more than %d methods", where,
+                     QK_JOB_MAX_METHODS);
+  if ((r = qk_context_class (job->ctx, QK_KIND_PTQ, name, &c)) < 0)
+    return qk_error_prefix (r, "%s: ", where);
+  for (i = 0; i < job->n_methods; i++)
+    if (&job->method[i].cls->cls == c)
+      return qk_error (-EINVAL, "%s: '%s' stands there twice", where, name);
+  snprintf (prefix, sizeof prefix, "%s.", c->name);
+  m->cls = (const struct qk_ptq_class *) (const void *) c;
+  if ((r = qk_ini_take (job->ini, "ptq", c->options, prefix, &m->cfg)) < 0)
+    return r;
+  job->n_methods++;
+  return 0;
+}
+
+static int
+take_methods (struct qk_job *job)
+{
+  char *list = strdup (qk_config_string (job->ptq, "methods"));
+  char *name, *save = NULL;
+  int r = 0;
+
+  if (list == NULL)
+    return qk_error (-ENOMEM, "job: out of memory");
+  for (name = strtok_r (list, ", \t", &save); r == 0 && name != NULL;
+       name = strtok_r (NULL, ", \t", &save))
+    r = take_method (job, name);
+  free (list);
+  return r;
+}
+
 /* What is only needed later in a run must be there all the same. */
 static int
 check_later (struct qk_job *job)
@@ -80,6 +123,8 @@ check_later (struct qk_job *job)
   const struct qk_class *c;
   int r = named_class (job, QK_KIND_LAYER, job->train, "loss", &c);
 
+  if (r == 0 && qk_config_float (job->qat, "distill") > 0)
+    r = named_class (job, QK_KIND_LAYER, job->qat, "distill_loss", &c);
   if (r == 0 && *qk_config_string (job->run, "reporter") != 0)
     r = named_class (job, QK_KIND_REPORTER, job->run, "reporter", &c);
   return r;
@@ -96,7 +141,7 @@ take_sections (struct qk_job *job)
                            &job->train)) < 0
       || (r = qk_ini_take (job->ini, "ptq", qk_table_ptq, "", &job->ptq)) < 0
       || (r = qk_ini_take (job->ini, "qat", qk_table_qat, "", &job->qat)) < 0
-      || (r = check_later (job)) < 0)
+      || (r = check_later (job)) < 0 || (r = take_methods (job)) < 0)
     return r;
   r = take_component (job, "model", qk_table_model, "arch", QK_KIND_MODEL,
                       &job->model, &job->model_cfg, &c);
@@ -183,6 +228,8 @@ qk_job_free (struct qk_job *job)
   for (i = 0; i < job->n_kept; i++)
     qk_config_free (job->kept[i]);
   free (job->kept);
+  for (i = 0; i < (size_t) job->n_methods; i++)
+    qk_config_free (job->method[i].cfg);
   free (job->bad[0].bits);
   free (job->bad[1].bits);
   qk_config_free (job->run);

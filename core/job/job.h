@@ -6,6 +6,7 @@
 #include <qatkit/dataset.h>
 #include <qatkit/model.h>
 #include <qatkit/optimizer.h>
+#include <qatkit/ptq.h>
 
 #include "comm/comm.h"
 #include "config/ini.h"
@@ -18,6 +19,14 @@ struct qk_job_optimizer {
   const struct qk_optimizer_class *optimizer;
   const struct qk_schedule_class *schedule;
 };
+
+/* A method of post-training quantization with its options. */
+struct qk_job_method {
+  const struct qk_ptq_class *cls;
+  struct qk_config *cfg; /* owned */
+};
+
+#define QK_JOB_MAX_METHODS 8
 
 struct qk_job {
   struct qk_context *ctx; /* borrowed */
@@ -33,6 +42,8 @@ struct qk_job {
   struct qk_job_optimizer train_opt, qat_opt;
   const struct qk_backend_class *backend_class;
   struct qk_backend_caps caps;
+  struct qk_job_method method[QK_JOB_MAX_METHODS]; /* in order */
+  int n_methods;
 
   struct qk_comm *comm; /* NULL until qk_job_join; owned */
   int threads;

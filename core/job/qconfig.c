@@ -82,6 +82,25 @@ take_setting (struct qk_job *job, const char *which, bool ptq,
   return 0;
 }
 
+/* What the keys quantize, preset and [ptq] mode make of a node. */
+static void
+take_mode (const struct qk_job *job, const struct qk_config *core, bool ptq,
+           struct qk_qconfig *out)
+{
+  const char *preset = qk_config_string (core, "preset");
+  const bool dynamic
+    = ptq && strcmp (qk_config_string (job->ptq, "mode"), "dynamic") == 0;
+
+  out->quantize = qk_config_bool (core, "quantize")
+                  && strcmp (preset, "float") != 0;
+  if (strcmp (preset, "weight_only") == 0)
+    out->mode = QK_Q_WEIGHTS;
+  else if (strcmp (preset, "activation_only") == 0)
+    out->mode = QK_Q_VALUES;
+  else
+    out->mode = dynamic ? QK_Q_DYNAMIC : QK_Q_BOTH;
+}
+
 struct lookup {
   struct qk_job *job;
   bool ptq;
@@ -109,7 +128,7 @@ node_qconfig (void *cookie, const char *node, struct qk_qconfig *out)
       || (r = take_setting (job, "weight", l->ptq, core, sections, (size_t) n,
                             &out->weight)) < 0)
     goto end;
-  out->quantize = qk_config_bool (core, "quantize");
+  take_mode (job, core, l->ptq, out);
   if (out->activation.bits == 0)
     out->activation.bits = job->caps.activation_bits;
   if (out->activation.bits < 2) {
@@ -119,9 +138,11 @@ node_qconfig (void *cookie, const char *node, struct qk_qconfig *out)
     goto end;
   }
   per_channel = qk_config_string (core, "weight.per_channel");
-  out->weight.per_channel = strcmp (per_channel, "auto") == 0
-                              ? job->caps.per_channel
-                              : strcmp (per_channel, "yes") == 0;
+  /* PyTorch's dynamic layers have one scale unless asked otherwise */
+  out->weight.per_channel
+    = strcmp (per_channel, "auto") == 0
+        ? job->caps.per_channel && out->mode != QK_Q_DYNAMIC
+        : strcmp (per_channel, "yes") == 0;
 end:
   free (sections);
   return r;

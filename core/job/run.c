@@ -10,6 +10,7 @@
 
 #include "base/atomic-file.h"
 #include "io/weights.h"
+#include "job/ledger.h"
 #include "job/run.h"
 #include "model/modelfile.h"
 
@@ -134,6 +135,16 @@ open_splits (struct qk_run *run)
   return 0;
 }
 
+/* QAT compares with the float network G if it is asked to. */
+static int
+keep_teacher (struct qk_run *run, const struct qk_graph *g)
+{
+  if (qk_config_float (run->job->qat, "distill") <= 0
+      || run->teacher != NULL)
+    return 0;
+  return qk_pass_fuse (g, &run->teacher);
+}
+
 static int
 start_network (struct qk_run *run, struct qk_graph **float_g)
 {
@@ -142,7 +153,7 @@ start_network (struct qk_run *run, struct qk_graph **float_g)
 
   if (run->stage == QK_RUN_FLOAT)
     r = qk_pass_fuse (*float_g, &g);
-  else
+  else if ((r = keep_teacher (run, *float_g)) == 0)
     r = qk_job_prepare (run->job, *float_g, false, &g);
   if (r < 0)
     return r;
@@ -205,6 +216,7 @@ qk_run_free (struct qk_run *run)
     return;
   qk_optimize_free (run->o);
   qk_graph_free (run->g);
+  qk_graph_free (run->teacher);
   qk_data_close (run->train);
   qk_data_close (run->calibrate);
   qk_data_close (run->eval);
@@ -231,6 +243,9 @@ qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
   int r;
 
   memset (out, 0, sizeof *out);
+  /* validation pictures must not move the ranges */
+  if (g->stage == QK_STAGE_PREPARED)
+    qk_graph_set_observing (g, false, false);
   qk_job_exec_options (run->job, run->eval->batch, false, &opt);
   if ((r = qk_exec_new (g, &opt, &ex)) < 0)
     return r;
@@ -255,51 +270,6 @@ qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
   return qk_monitor_event (run->m, "timing", "s:what", label, "f:seconds",
                            out->metrics.seconds, "f:pictures_per_second",
                            qk_metrics_speed (&out->metrics), NULL);
-}
-
-int
-qk_run_calibrate (struct qk_run *run, const struct qk_graph *g,
-                  struct qk_graph **out)
-{
-  struct qk_graph *prepared = NULL, *fused = NULL;
-  struct qk_exec_options opt;
-  struct qk_exec *ex = NULL;
-  int r;
-
-  if (run->calibrate == NULL
-      && (r = qk_data_open (run->job, QK_DATA_CALIBRATE, &run->calibrate))
-           < 0)
-    return r;
-  if ((r = qk_job_prepare (run->job, g, true, &prepared)) < 0
-      || (r = qk_graph_copy (g, true, &fused)) < 0)
-    goto end;
-  qk_job_exec_options (run->job, run->calibrate->batch, false, &opt);
-  if ((r = qk_exec_new (fused, &opt, &ex)) < 0)
-    goto end;
-  r = qk_stage_calibrate (ex, prepared, run->calibrate->batches,
-                          qk_config_int (run->job->ptq, "batches"), run->m);
-end:
-  qk_exec_free (ex);
-  qk_graph_free (fused);
-  if (r < 0)
-    qk_graph_free (prepared);
-  else
-    *out = prepared;
-  return r;
-}
-
-int
-qk_run_ptq (struct qk_run *run, const struct qk_graph *g,
-            struct qk_graph **out)
-{
-  struct qk_graph *prepared;
-  int r;
-
-  if ((r = qk_run_calibrate (run, g, &prepared)) < 0)
-    return r;
-  r = qk_pass_convert (prepared, out);
-  qk_graph_free (prepared);
-  return r;
 }
 
 int
@@ -343,27 +313,65 @@ struct stage {
   int (*end_epoch) (struct qk_run *run);
 };
 
+/* Executor of the network that training shall imitate, if it shall. */
 static int
-open_training (struct qk_run *run, const struct stage *s,
-               struct qk_exec **ex)
+open_teacher (struct qk_run *run, struct qk_exec **teacher)
 {
-  struct qk_optimize_options oo = {
+  struct qk_exec_options opt;
+
+  if (run->teacher == NULL || run->stage != QK_RUN_QAT)
+    return 0;
+  qk_job_exec_options (run->job, run->train->batch, false, &opt);
+  return qk_exec_new (run->teacher, &opt, teacher);
+}
+
+static int
+open_executor (struct qk_run *run, struct qk_exec **ex)
+{
+  const struct qk_config *qat = run->job->qat, *train = run->job->train;
+  char loss_options[64], teacher_options[64];
+  struct qk_exec_options opt;
+
+  qk_job_exec_options (run->job, run->train->batch, true, &opt);
+  if (run->teacher != NULL && run->stage == QK_RUN_QAT) {
+    snprintf (teacher_options, sizeof teacher_options, "temperature=%.9g",
+              qk_config_float (qat, "distill_temperature"));
+    opt.teacher_share = qk_config_float (qat, "distill");
+    opt.teacher_loss = qk_config_string (qat, "distill_loss");
+    opt.teacher_options = teacher_options;
+  }
+  snprintf (loss_options, sizeof loss_options, "label_smoothing=%.9g",
+            qk_config_float (train, "label_smoothing"));
+  if (qk_config_given (train, "label_smoothing"))
+    opt.loss_options = loss_options;
+  return qk_exec_new (run->g, &opt, ex);
+}
+
+static int
+open_optimizer (struct qk_run *run, const struct stage *s)
+{
+  const struct qk_optimize_options oo = {
     s->optimizer->optimizer, s->optimizer->optimizer_cfg,
     s->optimizer->schedule, s->optimizer->schedule_cfg,
     qk_config_bool (s->optimizer->core, "decay_all"),
   };
-  struct qk_exec_options opt;
-  char loss_options[64];
+
+  return qk_optimize_new (run->g, &oo, &run->o);
+}
+
+/* After an epoch.  What is evaluated may be the network being trained itself,
+ * whose layers serve one executor at a time. */
+static int
+end_epoch (struct qk_run *run, const struct stage *s, struct qk_exec **ex)
+{
   int r;
 
-  qk_job_exec_options (run->job, run->train->batch, true, &opt);
-  snprintf (loss_options, sizeof loss_options, "label_smoothing=%.9g",
-            qk_config_float (run->job->train, "label_smoothing"));
-  if (qk_config_given (run->job->train, "label_smoothing"))
-    opt.loss_options = loss_options;
-  if ((r = qk_exec_new (run->g, &opt, ex)) < 0)
-    return r;
-  return qk_optimize_new (run->g, &oo, &run->o);
+  if (run->stage != QK_RUN_QAT || !qk_graph_is_analysis (run->g))
+    return s->end_epoch (run);
+  qk_exec_free (*ex);
+  *ex = NULL;
+  r = s->end_epoch (run);
+  return r < 0 ? r : open_executor (run, ex);
 }
 
 /* Resume the optimizer if a checkpoint of this stage is where we are. */
@@ -393,7 +401,7 @@ stopped (struct qk_run *run)
 
 static int
 train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
-             int64_t batches)
+             struct qk_exec *teacher, int64_t batches)
 {
   const int64_t epoch = run->pos.epoch, before = run->m->steps;
   struct qk_train_options opt;
@@ -409,6 +417,7 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
   opt.flags = s->begin_epoch (run, epoch);
   opt.batches = batches;
   opt.epochs = s->epochs;
+  opt.teacher = teacher;
   lr = qk_optimize_lr (run->o, opt.epochs * batches, batches);
   r = qk_stage_train (ex, run->o, run->train->batches, &opt, run->m,
                       &run->pos);
@@ -435,21 +444,23 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
 static int
 train_stage (struct qk_run *run, const struct stage *s)
 {
-  struct qk_exec *ex = NULL;
+  struct qk_exec *ex = NULL, *teacher = NULL;
   int64_t batches;
   int r;
 
-  if ((r = open_training (run, s, &ex)) < 0
+  if ((r = open_executor (run, &ex)) < 0
+      || (r = open_optimizer (run, s)) < 0
+      || (r = open_teacher (run, &teacher)) < 0
       || (r = resume_optimizer (run)) < 0)
     goto end;
   batches = qk_batches_count (run->train->batches);
   if (s->batches > 0 && s->batches < batches)
     batches = s->batches;
   while (run->pos.epoch < s->epochs) {
-    if ((r = train_epoch (run, s, ex, batches)) < 0
+    if ((r = train_epoch (run, s, ex, teacher, batches)) < 0
         || (r = qk_graph_check_params (run->g)) < 0)
       break;
-    if ((r = s->end_epoch (run)) == -EINTR) {
+    if ((r = end_epoch (run, s, &ex)) == -EINTR) {
       /* trained but not evaluated: continue there */
       run->pos.epoch--;
       run->pos.batch = batches;
@@ -463,6 +474,7 @@ train_stage (struct qk_run *run, const struct stage *s)
   }
 end:
   qk_exec_free (ex);
+  qk_exec_free (teacher);
   qk_optimize_free (run->o);
   run->o = NULL;
   return r;
@@ -544,25 +556,29 @@ qat_end (struct qk_run *run)
 {
   const int64_t epoch = run->pos.epoch - 1;
   struct qk_result *best = &run->result[QK_ROW_INT8], now;
-  struct qk_graph *int8;
+  const bool analysis = qk_graph_is_analysis (run->g);
+  const char *what = analysis ? "fake-quantized" : "int8";
+  struct qk_graph *int8 = NULL;
   char label[64];
   int r;
 
-  if ((r = qk_pass_convert (run->g, &int8)) < 0)
+  if (!analysis && (r = qk_pass_convert (run->g, &int8)) < 0)
     return r;
-  snprintf (label, sizeof label, "int8 %lld/%lld", (long long) epoch + 1,
+  snprintf (label, sizeof label, "%s %lld/%lld", what, (long long) epoch + 1,
             (long long) qk_config_int (run->job->qat, "epochs"));
-  r = qk_run_evaluate (run, int8, label, &now);
+  r = qk_run_evaluate (run, analysis ? run->g : int8, label, &now);
   if (r == 0)
     qk_log (run->job->ctx, QK_LOG_INFO,
-            "epoch %lld: int8 top-1 %.2f %%, top-5 %.2f %%",
-            (long long) epoch + 1, 100 * qk_metrics_top1 (&now.metrics),
+            "epoch %lld: %s top-1 %.2f %%, top-5 %.2f %%",
+            (long long) epoch + 1, what, 100 * qk_metrics_top1 (&now.metrics),
             100 * qk_metrics_top5 (&now.metrics));
   if (r == 0
       && (run->best_epoch < 0 || now.metrics.top1 > best->metrics.top1)) {
     *best = now;
     run->best_epoch = epoch;
-    if ((r = qk_run_save_model (run, int8, "model-int8.safetensors")) == 0)
+    if (analysis
+        || (r = qk_run_save_model (run, int8, "model-int8.safetensors"))
+             == 0)
       r = qk_run_save_state (run, "best.safetensors");
   }
   qk_graph_free (int8);
@@ -600,10 +616,25 @@ qat_stage (struct qk_run *run)
 
   if (s.epochs == 0)
     return 0;
+  run->analysis = qk_graph_is_analysis (run->g);
   if ((r = train_stage (run, &s)) < 0 || (r = load_best (run)) < 0)
     return r;
   return qk_run_evaluate (run, run->g, qk_row_name (QK_ROW_QAT),
                           &run->result[QK_ROW_QAT]);
+}
+
+/* Tell what PTQ will quantize. */
+static int
+report_ptq (struct qk_run *run)
+{
+  struct qk_graph *p;
+  int r;
+
+  if ((r = qk_job_prepare (run->job, run->g, true, &p)) < 0)
+    return r;
+  r = qk_ledger_report (p, "PTQ", run->m);
+  qk_graph_free (p);
+  return r;
 }
 
 static int
@@ -612,11 +643,17 @@ ptq_stage (struct qk_run *run)
   struct qk_graph *int8;
   int r;
 
-  if ((r = qk_run_ptq (run, run->g, &int8)) < 0)
+  if ((r = report_ptq (run)) < 0
+      || (r = qk_run_ptq (run, run->g, &int8)) < 0)
     return qk_error_prefix (r, "PTQ: ");
-  r = qk_run_evaluate (run, int8, qk_row_name (QK_ROW_PTQ),
+  r = qk_run_evaluate (run, int8,
+                       run->analysis ? "PTQ fake-quantized"
+                                     : qk_row_name (QK_ROW_PTQ),
                        &run->result[QK_ROW_PTQ]);
-  if (r == 0)
+  if (r == 0 && run->analysis)
+    qk_log (run->job->ctx, QK_LOG_INFO, "PTQ: evaluated fake-quantized; no "
+            "model is written, as weights alone have no int8 form");
+  else if (r == 0)
     r = qk_run_save_model (run, int8, "model-ptq.safetensors");
   qk_graph_free (int8);
   return r;
@@ -629,8 +666,13 @@ begin_qat (struct qk_run *run)
   struct qk_graph *p;
   int r;
 
-  if ((r = qk_job_prepare (run->job, run->g, false, &p)) < 0)
+  if ((r = keep_teacher (run, run->g)) < 0
+      || (r = qk_job_prepare (run->job, run->g, false, &p)) < 0)
     return r;
+  if ((r = qk_ledger_report (p, "QAT", run->m)) < 0) {
+    qk_graph_free (p);
+    return r;
+  }
   qk_graph_free (run->g);
   run->g = p;
   run->stage = QK_RUN_QAT;

@@ -35,6 +35,7 @@ struct qk_run {
   struct qk_checkpoints *checkpoints;
   struct qk_data *train, *calibrate, *eval;
   struct qk_graph *g;       /* the network as it is: float, then prepared */
+  struct qk_graph *teacher; /* the float network, while QAT distills it */
   struct qk_optimize *o;    /* while training */
 
   int64_t stage; /* enum qk_run_stage */
@@ -42,6 +43,7 @@ struct qk_run {
   struct qk_result result[QK_ROWS];
   int64_t best_epoch; /* of QAT, by int8 top-1; -1: none yet */
   int64_t steps;      /* all training steps made */
+  bool analysis; /* the network last made has no int8 form */
   bool fresh; /* the folder may hold checkpoints of an earlier run */
 };
 
@@ -70,11 +72,14 @@ char *qk_run_path (const struct qk_run *run, const char *file);
 int qk_run_evaluate (struct qk_run *run, struct qk_graph *g,
                      const char *label, struct qk_result *out);
 
-/* The float graph G, prepared and calibrated as [ptq] says. */
+/* The float graph G, prepared and calibrated as [ptq] says, its methods
+ * included. */
 int qk_run_calibrate (struct qk_run *run, const struct qk_graph *g,
                       struct qk_graph **out);
 
-/* Post-training quantization of the float graph G into an int8 one. */
+/* Post-training quantization of the float graph G into an int8 one; where
+ * the configuration quantizes weights only, which has no int8 form, *OUT is
+ * the prepared graph. */
 int qk_run_ptq (struct qk_run *run, const struct qk_graph *g,
                 struct qk_graph **out);
 

@@ -97,6 +97,16 @@ visit_network (struct qk_run *run, struct qk_state *st)
     if (r < 0)
       return r;
   }
+  /* only while it trains: whoever reads best.safetensors needs no teacher */
+  for (i = 0; run->teacher != NULL && i < run->teacher->n_params; i++) {
+    const struct qk_tensor *t = &run->teacher->param[i].value;
+
+    snprintf (name, sizeof name, "teacher.%s", run->teacher->param[i].name);
+    r = qk_state_add (st, name, QK_F32, t->data,
+                      (size_t) qk_shape_count (&t->shape));
+    if (r < 0)
+      return r;
+  }
   for (i = 0; (qz = qk_graph_quantizer (g, i)) != NULL; i++) {
     snprintf (name, sizeof name, "quant.%s.", qk_quantizer_info (qz)->name);
     if ((r = qk_state_push (st, name, &mark)) < 0)

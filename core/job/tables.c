@@ -10,6 +10,9 @@
 #define END { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
 
 static const char *const auto_yes_no[] = { "auto", "yes", "no", NULL };
+static const char *const modes[] = { "static", "dynamic", NULL };
+static const char *const presets[]
+  = { "default", "weight_only", "activation_only", "float", NULL };
 
 const struct qk_option qk_table_run[] = {
   { "seed", QK_OPT_INT, "1", 0, 1e15, NULL,
@@ -71,6 +74,12 @@ const struct qk_option qk_table_ptq[] = {
     "Whether 'run' also tries post-training quantization" },
   { "batches", QK_OPT_INT, "10", 1, 1e9, NULL,
     "Training batches that calibrate the observers" },
+  { "mode", QK_OPT_CHOICE, "static", 0, 0, modes,
+    "static: calibrated ranges; dynamic: linear layers find the range of "
+    "their input in each call, all others stay float" },
+  { "methods", QK_OPT_STRING, "", 0, 0, NULL,
+    "Plugins that change weights to lose less, in this order, as in "
+    "\"equalize, bias_correction\"; their options are NAME.OPTION" },
   END
 };
 
@@ -96,6 +105,12 @@ const struct qk_option qk_table_qat[] = {
     "Epochs (counted from 0) after this one train with frozen observers" },
   { "quantize_logits", QK_OPT_BOOL, "no", 0, 0, NULL,
     "Whether the network's output is quantized too, as in PyTorch" },
+  { "distill", QK_OPT_FLOAT, "0", 0, 1, NULL,
+    "Share of the loss that compares with the float network; 0 = none" },
+  { "distill_loss", QK_OPT_STRING, "distillation", 0, 0, NULL,
+    "Layer plugin that computes that part from the logits of both" },
+  { "distill_temperature", QK_OPT_FLOAT, "4", 0.01, 1000, NULL,
+    "What the logits are divided by there" },
   { "strict", QK_OPT_BOOL, "no", 0, 0, NULL,
     "Whether a node that stays in float unasked is an error" },
   END
@@ -117,6 +132,9 @@ const struct qk_option qk_table_schedule[] = {
 const struct qk_option qk_table_qconfig[] = {
   { "quantize", QK_OPT_BOOL, "yes", 0, 0, NULL,
     "Whether the node is quantized; no leaves it in float" },
+  { "preset", QK_OPT_CHOICE, "default", 0, 0, presets,
+    "What of the node is quantized: weights and values, one of the two (to "
+    "see what it costs), or nothing" },
   { "activation.observer", QK_OPT_STRING, "moving_average_minmax", 0, 0, NULL,
     "Observer plugin for values (QAT)" },
   { "activation.fakequant", QK_OPT_STRING, "affine", 0, 0, NULL,

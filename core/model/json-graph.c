@@ -253,7 +253,7 @@ op_from_json (const json_t *o, struct qk_op *op)
 
   if ((r = get_string (o, "kind", &kind)) < 0)
     return r;
-  for (k = QK_OP_CONV2D; k <= QK_OP_REQUANTIZE; k++)
+  for (k = QK_OP_CONV2D; k <= QK_OP_LINEAR_DYNAMIC; k++)
     if (strcmp (qk_op_kind_name ((enum qk_op_kind) k), kind) == 0)
       op->kind = (enum qk_op_kind) k;
   if (op->kind == 0)
@@ -371,10 +371,19 @@ node_from_json (struct qk_graph *g, const json_t *o, const json_t *values,
   if (op == NULL)
     r = float_node (g, o, name, layer, options, in, (int) n_in);
   else {
+    const char *kind
+      = json_string_value (json_object_get (op, "kind"));
+    const bool dynamic
+      = kind != NULL
+        && strcmp (kind, qk_op_kind_name (QK_OP_LINEAR_DYNAMIC)) == 0;
+
     for (i = 0; i < n_in; i++)
-      if (!g->value[in[i]].on_grid)
-        return qk_error (-EBADMSG, "graph: int8 node '%s' has a float input",
-                         name);
+      if (g->value[in[i]].on_grid == dynamic)
+        return qk_error (-EBADMSG, "graph: int8 node '%s' has %s input", name,
+                         dynamic ? "a quantized" : "a float");
+    if (dynamic && grid != NULL)
+      return qk_error (-EBADMSG, "graph: node '%s' has a quantized output",
+                       name);
     index = qk_graph_add_node (g, name, layer, options, in, (int) n_in);
     if (index < 0)
       return index;

@@ -58,7 +58,7 @@ op_shapes (const struct qk_op *op, struct qk_shape *weight,
   memset (channel, 0, sizeof *channel);
   weight->dims[0] = channel->dims[0] = op->out_channels;
   channel->ndim = 1;
-  if (op->kind == QK_OP_LINEAR) {
+  if (op->kind != QK_OP_CONV2D) {
     weight->ndim = 2;
     weight->dims[1] = op->in_channels;
     return;
@@ -73,7 +73,8 @@ static bool
 has_arrays (const struct qk_node *n)
 {
   return n->lowered
-         && (n->op.kind == QK_OP_CONV2D || n->op.kind == QK_OP_LINEAR);
+         && (n->op.kind == QK_OP_CONV2D || n->op.kind == QK_OP_LINEAR
+             || n->op.kind == QK_OP_LINEAR_DYNAMIC);
 }
 
 /* Every array the graph consists of, as views. */
@@ -97,8 +98,9 @@ collect (const struct qk_graph *g, struct arrays *a)
     if ((r = arrays_add (a, n->name, "weight", &t)) < 0)
       return r;
     t.shape = channel;
-    t.dtype = QK_I32;
-    t.data = (void *) n->op.bias;
+    t.dtype = n->op.kind == QK_OP_LINEAR_DYNAMIC ? QK_F32 : QK_I32;
+    t.data = n->op.kind == QK_OP_LINEAR_DYNAMIC ? (void *) n->op.real_bias
+                                                : (void *) n->op.bias;
     if ((r = arrays_add (a, n->name, "bias", &t)) < 0)
       return r;
     t.dtype = QK_F32;
@@ -210,8 +212,12 @@ read_op (const struct qk_tensorfile *f, struct qk_node *n)
   struct qk_shape weight, channel;
   struct qk_tensor t[3];
   const char *suffix[3] = { "weight", "bias", "multiplier" };
+  const bool dynamic = n->op.kind == QK_OP_LINEAR_DYNAMIC;
+  const enum qk_dtype dtype[3]
+    = { QK_I8, dynamic ? QK_F32 : QK_I32, QK_F32 };
   const void **where[3] = { (const void **) &n->op.weight,
-                            (const void **) &n->op.bias,
+                            dynamic ? (const void **) &n->op.real_bias
+                                    : (const void **) &n->op.bias,
                             (const void **) &n->op.multiplier };
   int64_t at;
   int i, r = 0;
@@ -221,7 +227,7 @@ read_op (const struct qk_tensorfile *f, struct qk_node *n)
   for (i = 0; i < 3 && r == 0; i++) {
     char *name;
 
-    t[i].dtype = i == 0 ? QK_I8 : i == 1 ? QK_I32 : QK_F32;
+    t[i].dtype = dtype[i];
     t[i].shape = i == 0 ? weight : channel;
     if (asprintf (&name, "%s.%s", n->name, suffix[i]) < 0)
       return qk_error (-ENOMEM, "model: out of memory");

@@ -2,7 +2,8 @@
 /* modelfile.h: int8 networks in files.
  *
  * A model file is a tensor file: for every int8 convolution and linear node
- * the arrays NAME.weight (i8), NAME.bias (i32) and NAME.multiplier (f32), for
+ * the arrays NAME.weight (i8), NAME.bias (i32; f32 for linear_dynamic) and
+ * NAME.multiplier (f32), for
  * every node left in float its parameters (f32), and in the metadata
  *   "qatkit.model"    the format's version, "1.0"
  *   "qatkit.graph"    the graph as JSON

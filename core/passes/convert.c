@@ -44,7 +44,7 @@ lower_node (const struct qk_graph *g, int index, const struct qk_qparams *q,
   op->name = n->name;
   op->n_in = n->n_in;
   for (i = 0; i < n->n_in; i++) {
-    in[i].dtype = QK_U8;
+    in[i].dtype = g->value[n->in[i]].on_grid ? QK_U8 : QK_F32;
     in[i].shape = shape[i] = g->value[n->in[i]].shape;
     in[i].q = op->in_q[i] = q[n->in[i]];
   }
@@ -53,6 +53,8 @@ lower_node (const struct qk_graph *g, int index, const struct qk_qparams *q,
   out.q = op->out_q = q[n->out];
   op->lo = out.q.qmin;
   op->hi = out.q.qmax;
+  if (n->as == QK_AS_DYNAMIC)
+    op->hi = (1 << n->dynamic_bits) - 1;
   for (i = 0; i < n->n_params; i++)
     param[i] = g->param[n->param[i]].value;
   io.threads = 1;
@@ -66,6 +68,24 @@ lower_node (const struct qk_graph *g, int index, const struct qk_qparams *q,
   if ((r = n->layer->lower (n->self, &io, op)) < 0)
     return qk_error_prefix (r, "node '%s': ", n->name);
   return qk_op_check (op, shape, &out.shape);
+}
+
+int
+qk_lower_node (const struct qk_graph *g, int node, struct qk_op *op)
+{
+  struct qk_qparams *q;
+  int r;
+
+  memset (op, 0, sizeof *op);
+  if (!g->node[node].int8)
+    return qk_error (-EINVAL, "node '%s' stays in float: %s",
+                     g->node[node].name, g->node[node].skip_reason);
+  if ((q = calloc ((size_t) g->n_values + 1, sizeof *q)) == NULL)
+    return qk_error (-ENOMEM, "convert: out of memory");
+  qk_value_grids (g, q);
+  r = lower_node (g, node, q, op);
+  free (q);
+  return r;
 }
 
 /* Forget the float parameters that only lowered nodes used. */
@@ -126,6 +146,14 @@ qk_pass_convert (const struct qk_graph *g, struct qk_graph **out)
 
     n->skip_reason = g->node[i].skip_reason;
     n->int8 = g->node[i].int8;
+    n->as = g->node[i].as;
+    if (n->as == QK_AS_WEIGHTS) {
+      r = qk_error (-ENOTSUP,
+                    "convert: node '%s' has quantized weights on float "
+                    "values, which has no int8 form",
+                    n->name);
+      goto error;
+    }
     if (!n->int8)
       continue;
     n->lowered = true;

@@ -20,9 +20,19 @@ struct qk_qsetting {
   bool per_channel; /* weights */
 };
 
+/* What of a node is quantized. */
+enum qk_qmode {
+  QK_Q_BOTH = 0, /* weights and values */
+  QK_Q_WEIGHTS,  /* values stay float: shows what the weights cost */
+  QK_Q_VALUES,   /* weights stay float: shows what the values cost */
+  QK_Q_DYNAMIC   /* weights, and values on a grid of each call; the layers
+                    that can (linear ones), the others stay float */
+};
+
 /* How a node is quantized; quantize false leaves it in float. */
 struct qk_qconfig {
   bool quantize;
+  enum qk_qmode mode;
   struct qk_qsetting activation, weight;
 };
 
@@ -40,8 +50,17 @@ int qk_pass_fuse (const struct qk_graph *g, struct qk_graph **out);
 int qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
                      bool quantize_logits);
 
-/* The int8 network that a prepared graph stands for now. */
+/* The int8 network that a prepared graph stands for now.  -ENOTSUP when a
+ * node has quantized weights on float values, which is for analysis. */
 int qk_pass_convert (const struct qk_graph *g, struct qk_graph **out);
+
+/* The int8 operation that NODE of a prepared graph becomes.  Its arrays
+ * belong to the caller (qk_free), also after an error. */
+int qk_lower_node (const struct qk_graph *g, int node, struct qk_op *op);
+
+/* Whether a prepared graph has no int8 form, see qk_pass_convert: then it is
+ * itself what gets evaluated. */
+bool qk_graph_is_analysis (const struct qk_graph *g);
 
 /* The grids of a prepared graph's values in evaluation, one a value (scale 0
  * where a value is float); Q has room for n_values. */

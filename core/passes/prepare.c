@@ -86,6 +86,12 @@ reason_for_float (const struct qk_node *n, const struct qk_qconfig *qc)
     return "left in float by its qconfig";
   if (n->traits.role == QK_ROLE_BATCHNORM)
     return "batch-norm that could not be fused";
+  if (qc->mode == QK_Q_DYNAMIC && !n->traits.dynamic)
+    return n->traits.role == QK_ROLE_WEIGHTED
+             ? "its layer has no dynamic form"
+             : "dynamic quantization is for layers with weights";
+  if (qc->mode == QK_Q_DYNAMIC && (!isinf (n->lo) || !isinf (n->hi)))
+    return "a clamp follows, which its dynamic form has not";
   if (n->layer->lower == NULL)
     return "its layer has no int8 form";
   if ((n->traits.role == QK_ROLE_WEIGHTED
@@ -93,7 +99,34 @@ reason_for_float (const struct qk_node *n, const struct qk_qconfig *qc)
        || n->traits.role == QK_ROLE_CLAMP)
       && !n->layer->quantized)
     return "its layer cannot work on quantized tensors";
+  if (qc->mode == QK_Q_WEIGHTS)
+    return "only weights are quantized";
+  if (qc->mode == QK_Q_VALUES && n->traits.role == QK_ROLE_WEIGHTED)
+    return "only values are quantized";
   return NULL;
+}
+
+/* How the node computes, given what reason_for_float said. */
+static enum qk_node_as
+computes_as (const struct qk_node *n, const struct qk_qconfig *qc)
+{
+  const bool weighted = n->traits.role == QK_ROLE_WEIGHTED;
+
+  if (n->skip_reason == NULL)
+    return qc->mode == QK_Q_DYNAMIC ? QK_AS_DYNAMIC : QK_AS_INT8;
+  if (!weighted || !qc->quantize || n->layer->lower == NULL
+      || !n->layer->quantized)
+    return QK_AS_FLOAT;
+  return qc->mode == QK_Q_WEIGHTS  ? QK_AS_WEIGHTS
+         : qc->mode == QK_Q_VALUES ? QK_AS_VALUES
+                                   : QK_AS_FLOAT;
+}
+
+/* Whether the node takes and gives quantized values. */
+static bool
+on_grids (const struct qk_node *n)
+{
+  return n->as == QK_AS_INT8 || n->as == QK_AS_VALUES;
 }
 
 static bool
@@ -111,7 +144,7 @@ wanted_on_grid (const struct qk_graph *g, int v)
 
   for (i = 0; i < g->n_nodes; i++)
     for (j = 0; j < g->node[i].n_in; j++)
-      if (g->node[i].in[j] == v && g->node[i].int8)
+      if (g->node[i].in[j] == v && on_grids (&g->node[i]))
         return true;
   return false;
 }
@@ -123,7 +156,8 @@ prepare_node (struct qk_graph *g, int index, const struct qk_qconfig *qc,
   struct qk_node *n = &g->node[index];
   int r;
 
-  if (n->int8 && n->traits.role == QK_ROLE_WEIGHTED
+  if (n->traits.role == QK_ROLE_WEIGHTED && n->as != QK_AS_FLOAT
+      && n->as != QK_AS_VALUES
       && (r = quantize_weight (g, n, &qc->weight)) < 0)
     return r;
   if (keeps_grid (n)) {
@@ -133,7 +167,7 @@ prepare_node (struct qk_graph *g, int index, const struct qk_qconfig *qc,
   if (n->out == g->output && !quantize_logits
       && (!n->int8 || n->traits.role == QK_ROLE_WEIGHTED))
     return 0;
-  if (n->int8 || wanted_on_grid (g, n->out))
+  if (on_grids (n) || wanted_on_grid (g, n->out))
     return quantize_value (g, n->out, n->name, &qc->activation);
   return 0;
 }
@@ -154,6 +188,8 @@ qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
       return r;
     n->skip_reason = reason_for_float (n, &qc);
     n->int8 = n->skip_reason == NULL;
+    n->as = computes_as (n, &qc);
+    n->dynamic_bits = qc.activation.bits;
   }
   if ((r = fn (cookie, "input", &qc)) < 0)
     return r;
@@ -170,6 +206,17 @@ qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
   }
   g->stage = QK_STAGE_PREPARED;
   return 0;
+}
+
+bool
+qk_graph_is_analysis (const struct qk_graph *g)
+{
+  int i;
+
+  for (i = 0; i < g->n_nodes; i++)
+    if (g->node[i].as == QK_AS_WEIGHTS)
+      return true;
+  return false;
 }
 
 void

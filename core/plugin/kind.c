@@ -98,6 +98,12 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
                     SLOT (qk_comm_class, gather) },
       .pair = { SLOT (qk_comm_class, start),
                 SLOT (qk_comm_class, wait) } },
+  [QK_KIND_PTQ]
+  = { "ptq", "ptq", sizeof (struct qk_ptq_class),
+      .required = { SLOT (qk_ptq_class, create),
+                    SLOT (qk_ptq_class, destroy) },
+      .one_of = { SLOT (qk_ptq_class, before),
+                  SLOT (qk_ptq_class, after) } },
 };
 
 static const struct kind *

@@ -32,6 +32,6 @@ size_t qk_kind_class_size (enum qk_kind kind);
 int qk_kind_check_class (const struct qk_class *cls);
 
 /* Every kind is in 1 .. QK_KIND_LAST. */
-#define QK_KIND_LAST QK_KIND_COMM
+#define QK_KIND_LAST QK_KIND_PTQ
 
 #endif /* QK_PLUGIN_LOADER_PRIV_H */

@@ -25,6 +25,10 @@ void qk_quantizer_free (struct qk_quantizer *qz); /* accepts NULL */
 /* What it was made for; info->name is the quantizer's name. */
 const struct qk_quant_info *qk_quantizer_info (const struct qk_quantizer *qz);
 
+/* Names of its parts, for messages and tests; "none" without an observer. */
+const char *qk_quantizer_observer_name (const struct qk_quantizer *qz);
+const char *qk_quantizer_fakequant_name (const struct qk_quantizer *qz);
+
 /* Switched on for training batches and calibration while observers are not
  * frozen, off for evaluation.  Not part of the state: the schedule decides. */
 void qk_quantizer_set_observing (struct qk_quantizer *qz, bool on);

@@ -143,6 +143,18 @@ quantizer_new_fakequant (struct qk_quantizer *qz, const struct qk_config *cfg)
   return fq->params != NULL ? quantizer_new_params (qz) : 0;
 }
 
+/* A grid before the first batch where there is one: from an observer that
+ * knows its range beforehand or a fake-quantizer that needs none.  Training
+ * may begin with frozen observers. */
+static int
+quantizer_first_grid (struct qk_quantizer *qz)
+{
+  const bool own = qz->fq != NULL && qz->fq->qparams != NULL
+                   && qz->fq->init == NULL;
+
+  return own || qk_quantizer_has_range (qz) ? qk_quantizer_refresh (qz) : 0;
+}
+
 int
 qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
                   const struct qk_observer_class *obs,
@@ -187,6 +199,8 @@ qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
     goto error;
   if (fq != NULL && (r = quantizer_new_fakequant (qz, fq_cfg)) < 0)
     goto error;
+  if ((r = quantizer_first_grid (qz)) < 0)
+    goto error;
   *out = qz;
   return 0;
 
@@ -223,6 +237,18 @@ const struct qk_quant_info *
 qk_quantizer_info (const struct qk_quantizer *qz)
 {
   return &qz->info;
+}
+
+const char *
+qk_quantizer_observer_name (const struct qk_quantizer *qz)
+{
+  return qz->obs != NULL ? qz->obs->cls.name : "none";
+}
+
+const char *
+qk_quantizer_fakequant_name (const struct qk_quantizer *qz)
+{
+  return qz->fq != NULL ? qz->fq->cls.name : "affine";
 }
 
 int64_t

@@ -244,6 +244,12 @@ train_batch (struct qk_exec *ex, struct qk_optimize *o,
   if ((r = check_labels (batch, classes)) < 0)
     return r;
   qk_exec_set_part (ex, (double) batch->n / (double) all, batch->first);
+  if (opt->teacher != NULL) {
+    r = qk_exec_forward (opt->teacher, batch->images, batch->n, 0, &logits);
+    if (r < 0)
+      return qk_error_prefix (r, "teacher: ");
+    qk_exec_set_teacher (ex, logits);
+  }
   qk_exec_set_step (ex, opt->seed, (uint64_t) o->t);
   r = qk_exec_forward (ex, batch->images, batch->n, opt->flags | QK_PASS_TRAIN,
                        &logits);

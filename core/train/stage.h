@@ -36,6 +36,7 @@ struct qk_train_options {
   unsigned flags;      /* enum qk_pass_flags besides TRAIN */
   int64_t batches;     /* of this epoch */
   int64_t epochs;      /* of the whole stage, for the schedule */
+  struct qk_exec *teacher; /* the network to imitate; NULL: none */
 };
 
 /* The rest of the epoch POS->epoch.  Several processes (M->comm, also EX's)

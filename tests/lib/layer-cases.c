@@ -79,6 +79,8 @@ const struct layer_case layer_cases[] = {
     .in = { VECTOR (5, 4), { 1, { 5 } } } },
   { .layer = "softmax_cross_entropy", .options = "label_smoothing=0.2",
     .n_in = 2, .in = { VECTOR (3, 6), { 1, { 3 } } } },
+  { .layer = "distillation", .options = "temperature=2.5", .n_in = 2,
+    .in = { VECTOR (4, 5), VECTOR (4, 5) } },
 };
 
 const int n_layer_cases = sizeof layer_cases / sizeof layer_cases[0];

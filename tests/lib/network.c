@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,37 +175,152 @@ same_for_all (void *cookie, const char *node, struct qk_qconfig *out)
   return 0;
 }
 
-int
-network_prepare (const struct qk_graph *g, int bits, struct qk_graph **out)
+static int
+take_setting (struct qk_context *ctx, const char *observer,
+              const char *observer_options, const char *fakequant,
+              const char *fakequant_options, struct qk_qsetting *s)
 {
-  struct qk_config *observer = NULL, *fakequant = NULL;
-  const void *oc, *fc;
-  struct qk_qconfig qc = { .quantize = true };
+  struct qk_config *oc = NULL, *fc = NULL;
+  const void *o, *f = NULL;
+  int r;
+
+  r = take (ctx, QK_KIND_OBSERVER,
+            observer ? observer : "moving_average_minmax",
+            observer_options ? observer_options : "", &o, &oc);
+  if (r == 0)
+    r = take (ctx, QK_KIND_FAKEQUANT, fakequant ? fakequant : "affine",
+              fakequant_options ? fakequant_options : "", &f, &fc);
+  if (r < 0) {
+    qk_config_free (oc);
+    return r;
+  }
+  s->observer = o;
+  s->observer_cfg = oc;
+  s->fakequant = f;
+  s->fakequant_cfg = fc;
+  return 0;
+}
+
+static void
+drop_setting (struct qk_qsetting *s)
+{
+  qk_config_free ((struct qk_config *) s->observer_cfg);
+  qk_config_free ((struct qk_config *) s->fakequant_cfg);
+}
+
+int
+network_prepare_as (const struct qk_graph *g, const struct network_quant *how,
+                    struct qk_graph **out)
+{
+  struct qk_qconfig qc = { .quantize = true, .mode = how->mode };
   struct qk_graph *p = NULL;
   int r;
 
-  if ((r = take (g->ctx, QK_KIND_OBSERVER, "moving_average_minmax", "", &oc,
-                 &observer)) < 0
-      || (r = take (g->ctx, QK_KIND_FAKEQUANT, "affine", "", &fc,
-                    &fakequant)) < 0)
-    goto end;
-  qc.activation = (struct qk_qsetting){
-    .observer = oc, .observer_cfg = observer, .fakequant = fc,
-    .fakequant_cfg = fakequant, .bits = bits,
-  };
-  qc.weight = qc.activation;
-  qc.weight.bits = 8;
-  qc.weight.per_channel = true;
-  if ((r = qk_pass_fuse (g, &p)) < 0
-      || (r = qk_pass_prepare (p, same_for_all, &qc, true)) < 0) {
+  r = take_setting (g->ctx, how->value_observer, how->value_observer_options,
+                    how->value_fakequant, how->value_fakequant_options,
+                    &qc.activation);
+  if (r == 0)
+    r = take_setting (g->ctx, how->weight_observer,
+                      how->weight_observer_options, how->weight_fakequant,
+                      how->weight_fakequant_options, &qc.weight);
+  qc.activation.bits = how->value_bits ? how->value_bits : 8;
+  qc.weight.bits = how->weight_bits ? how->weight_bits : 8;
+  qc.weight.per_channel = how->per_channel;
+  if (r == 0 && (r = qk_pass_fuse (g, &p)) == 0)
+    r = qk_pass_prepare (p, same_for_all, &qc, how->quantize_logits);
+  drop_setting (&qc.activation);
+  drop_setting (&qc.weight);
+  if (r < 0) {
     qk_graph_free (p);
-    goto end;
+    return r;
   }
   *out = p;
-end:
-  qk_config_free (observer);
-  qk_config_free (fakequant);
-  return r;
+  return 0;
+}
+
+int
+network_prepare (const struct qk_graph *g, int bits, struct qk_graph **out)
+{
+  const struct network_quant how = { .value_bits = bits,
+                                     .per_channel = true,
+                                     .quantize_logits = true };
+
+  return network_prepare_as (g, &how, out);
+}
+
+int64_t
+network_differing (struct qk_graph *a, struct qk_graph *b, const float *x,
+                   int64_t n)
+{
+  const struct qk_exec_options opt
+    = { .batch = n, .threads = 2, .keep_values = true };
+  struct qk_graph *const g[2] = { a, b };
+  struct qk_exec *ex[2] = { NULL, NULL };
+  const float *logits;
+  int64_t differing = 0;
+  int r = 0;
+
+  for (int k = 0; k < 2 && r == 0; k++) {
+    if (g[k]->stage == QK_STAGE_PREPARED)
+      qk_graph_set_observing (g[k], false, false);
+    r = qk_exec_new (g[k], &opt, &ex[k]);
+    if (r == 0)
+      r = qk_exec_forward (ex[k], x, n, 0, &logits);
+  }
+  for (int i = -1; r == 0 && i < a->n_nodes; i++) {
+    const struct qk_tensor *s = qk_exec_output (ex[0], i);
+    const struct qk_tensor *t = qk_exec_output (ex[1], i);
+    const size_t size = (size_t) qk_shape_count (&s->shape)
+                        * qk_dtype_size (s->dtype);
+
+    if (s->dtype != t->dtype || !qk_shape_equal (&s->shape, &t->shape))
+      r = qk_error (-EINVAL, "node %d differs in shape or type", i);
+    for (size_t j = 0; r == 0 && j < size; j++)
+      differing += ((const char *) s->data)[j] != ((const char *) t->data)[j];
+  }
+  qk_exec_free (ex[0]);
+  qk_exec_free (ex[1]);
+  return r < 0 ? -1 : differing;
+}
+
+static int
+conv_bn (struct qk_graph *g, const char *name, int in, const char *clamp,
+         const char *options)
+{
+  char text[32];
+  int v = qk_graph_node (g, name, "conv2d", &in, 1, "%s bias=no", options);
+
+  snprintf (text, sizeof text, "%s.bn", name);
+  v = qk_graph_node (g, text, "batchnorm2d", &v, 1, "%s", "");
+  snprintf (text, sizeof text, "%s.clamp", name);
+  return clamp ? qk_graph_node (g, text, clamp, &v, 1, "%s", "") : v;
+}
+
+int
+network_small (struct qk_context *ctx, struct qk_graph **out)
+{
+  struct qk_graph *g;
+  int v, both[2], r;
+
+  if ((r = qk_graph_new (ctx, 1, &g)) < 0)
+    return r;
+  v = qk_graph_input (g, 8, 8, 3);
+  v = both[0] = conv_bn (g, "stem", v, "relu", "out=8 kernel=3 padding=1");
+  v = conv_bn (g, "expand", v, "relu6", "out=16 kernel=1");
+  v = conv_bn (g, "depthwise", v, "relu",
+               "out=16 kernel=3 padding=1 groups=16");
+  both[1] = conv_bn (g, "project", v, NULL, "out=8 kernel=1");
+  v = qk_graph_node (g, "add", "add", both, 2, "%s", "");
+  v = conv_bn (g, "head", v, "relu", "out=12 kernel=3 stride=2");
+  v = qk_graph_node (g, "flatten", "flatten", &v, 1, "%s", "");
+  v = qk_graph_node (g, "fc", "linear", &v, 1, "out=5");
+  if ((r = qk_graph_output (g, v)) < 0 || (r = qk_graph_finish (g)) < 0
+      || (r = network_fill (g)) < 0) {
+    qk_graph_free (g);
+    return r;
+  }
+  *out = g;
+  return 0;
 }
 
 int

@@ -34,6 +34,35 @@ float *network_pictures (int64_t n, int side);
 int network_prepare (const struct qk_graph *g, int bits,
                      struct qk_graph **out);
 
+/* How a network is quantized; NULL texts: "". */
+struct network_quant {
+  const char *value_observer, *value_observer_options;
+  const char *value_fakequant, *value_fakequant_options;
+  const char *weight_observer, *weight_observer_options;
+  const char *weight_fakequant, *weight_fakequant_options;
+  int value_bits, weight_bits; /* 0: 8 */
+  bool per_channel;
+  enum qk_qmode mode;
+  bool quantize_logits;
+};
+
+/* A fused copy of G, prepared so; names left NULL are
+ * moving_average_minmax and affine. */
+int network_prepare_as (const struct qk_graph *g,
+                        const struct network_quant *how,
+                        struct qk_graph **out);
+
+/* Bytes in which the nodes of two networks differ for N pictures X, in
+ * evaluation on the reference backend; -1 and the error if one cannot be
+ * run. */
+int64_t network_differing (struct qk_graph *a, struct qk_graph *b,
+                           const float *x, int64_t n);
+
+/* A small network with everything in it that methods look at: convolution,
+ * depthwise, ReLU, ReLU6, batch-norm, a residual sum, a linear layer; for
+ * 8 x 8 colour pictures, 5 classes.  With numbers of network_fill. */
+int network_small (struct qk_context *ctx, struct qk_graph **out);
+
 /* SGD at a constant rate; OPTIONS "lr=0.1 momentum=0.9".  For a graph with
  * an executor in training. */
 int network_sgd (struct qk_graph *g, const char *options,

@@ -21,7 +21,8 @@ enum qk_op_kind {
   QK_OP_RESHAPE = 8,    /* same bytes, other shape */
   QK_OP_QUANTIZE = 9,   /* f32 -> u8; qk_quantize */
   QK_OP_DEQUANTIZE = 10, /* u8 -> f32; qk_dequantize */
-  QK_OP_REQUANTIZE = 11  /* u8 -> u8 on another grid; qk_regrid */
+  QK_OP_REQUANTIZE = 11, /* u8 -> u8 on another grid; qk_regrid */
+  QK_OP_LINEAR_DYNAMIC = 12 /* x f32 (N,C) -> f32 (N,K), see real_bias */
 };
 
 /* "conv2d", …; NULL for an unknown value. */
@@ -57,6 +58,13 @@ struct qk_op {
   const int8_t *weight;
   const int32_t *bias;
   const float *multiplier;
+
+  /* linear_dynamic: the grid is that of the smallest and the largest number
+   * of the whole input of a call (qk_dynamic_grid with lo and hi, and so the
+   * result of a picture depends on those beside it);
+   * q = qk_quantize (x, …);  out = (float) sum (q - z) * w
+   *                               * (s * multiplier[k]) + real_bias[k] */
+  const float *real_bias;
 };
 
 /* Multiply-accumulates of one picture given the shapes (dims[0] = 1). */

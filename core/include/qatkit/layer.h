@@ -63,6 +63,7 @@ struct qk_layer_traits {
   float lo, hi;         /* CLAMP; +-INFINITY = no bound */
   float eps, momentum;  /* BATCHNORM */
   int64_t macs;         /* multiply-accumulates for one picture */
+  bool dynamic;         /* lower also makes a QK_OP_LINEAR_DYNAMIC */
 };
 
 /* Batch-norm parameters in the order BATCHNORM layers declare them and a
@@ -181,7 +182,9 @@ struct qk_layer_class {
    * bias, multiplier point to arrays made with qk_alloc that the library
    * takes over (io->in[i].q and io->out->q hold the grids; io->param and
    * io->weight_qz as in forward).  io->in[i].shape, io->out->shape are set, data
-   * is NULL.  (optional; default: the node stays float) */
+   * is NULL.  With traits.dynamic: where io->in[0].dtype is QK_F32, a
+   * QK_OP_LINEAR_DYNAMIC, whose lo and hi are preset.
+   * (optional; default: the node stays float) */
   int (*lower) (void *self, const struct qk_layer_io *io, struct qk_op *op);
 
   /* Describe the operation in float for files that other programs run: fill
@@ -193,6 +196,18 @@ struct qk_layer_class {
    * QK_ROLE_BATCHNORM and QK_ROLE_CLAMP need it not) */
   int (*geometry) (void *self, const struct qk_layer_io *io,
                    struct qk_op *op);
+
+  /* Layers of QK_ROLE_WEIGHTED: the weight (laid out as the parameter with
+   * QK_PARAM_WEIGHT) and bias (one a channel of its first axis) that the
+   * layer computes with in evaluation, batch-norm folded in.
+   * (optional; default: post-training methods leave the node alone) */
+  int (*get_weight) (void *self, const struct qk_tensor *param, float *weight,
+                     float *bias);
+  /* Change the parameters so that get_weight would give exactly these.
+   * BIAS may be NULL: unchanged.  -ENOTSUP where a bias other than 0 is
+   * given and the layer has no place for one.  Both or none of the two. */
+  int (*set_weight) (void *self, const struct qk_tensor *param,
+                     const float *weight, const float *bias);
 };
 
 #ifdef __cplusplus

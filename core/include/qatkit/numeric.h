@@ -135,6 +135,48 @@ qk_mean_quantized (int32_t sum, int32_t count, int32_t zp, int32_t lo,
   return qk_clamp_rounded (qk_rne ((float) sum / (float) count), zp, lo, hi);
 }
 
+/* The grid LO..HI for numbers between MIN and MAX, as PyTorch chooses it in
+ * each call of a dynamic layer (ChooseQuantizationParams in QuantUtils.h):
+ * in double, with a scale of at least 6.1e-5, and 0.1 where all is 0. */
+static inline struct qk_qparams
+qk_dynamic_grid (float min, float max, int32_t lo, int32_t hi)
+{
+  const float least = 6.1e-5f;
+  struct qk_qparams q = { 0.0f, lo, lo, hi };
+  double scale, below, above, from_min, from_max;
+
+  min = min < 0.0f ? min : 0.0f;
+  max = max > 0.0f ? max : 0.0f;
+  scale = ((double) max - (double) min) / (hi - lo);
+  if ((float) scale == 0.0f || isinf (1.0f / (float) scale))
+    scale = 0.1;
+  if (scale < (double) least) {
+    const float grow = least / (float) scale;
+
+    scale = (double) least;
+    if (min == 0.0f)
+      max = least * (float) (hi - lo);
+    else if (max == 0.0f)
+      min = -least * (float) (hi - lo);
+    else {
+      min *= grow;
+      max *= grow;
+    }
+  }
+  below = (double) min / scale;
+  above = (double) max / scale;
+  from_min = lo - below;
+  from_max = hi - above;
+  if (fabs ((double) lo) - fabs (below) >= fabs ((double) hi) - fabs (above))
+    from_min = from_max;
+  q.scale = (float) scale;
+  if (from_min > hi)
+    q.zero_point = hi;
+  else if (from_min > lo)
+    q.zero_point = (int32_t) rint (from_min);
+  return q;
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -31,7 +31,8 @@ enum qk_kind {
   QK_KIND_REPORTER = 8,
   QK_KIND_DATASET = 9,
   QK_KIND_BACKEND = 10,
-  QK_KIND_COMM = 11
+  QK_KIND_COMM = 11,
+  QK_KIND_PTQ = 12
 };
 
 /* The folder of a kind, "observers"; NULL for an unknown value. */

@@ -19,6 +19,7 @@
 #include "optimizer.h"
 #include "option.h"
 #include "plugin.h"
+#include "ptq.h"
 #include "quantizer.h"
 #include "reporter.h"
 #include "rng.h"

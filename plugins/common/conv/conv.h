@@ -81,4 +81,9 @@ int qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
 /* Kind, window and channels, without what was absorbed. */
 void qk_conv_geometry (const struct qk_conv *cv, struct qk_op *op);
 
+int qk_conv_get_weight (struct qk_conv *cv, const struct qk_tensor *param,
+                        float *weight, float *bias);
+int qk_conv_set_weight (struct qk_conv *cv, const struct qk_tensor *param,
+                        const float *weight, const float *bias);
+
 #endif /* QATKIT_COMMON_CONV_H */

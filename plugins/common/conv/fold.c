@@ -158,6 +158,113 @@ qk_conv_geometry (const struct qk_conv *cv, struct qk_op *op)
   op->out_channels = cv->k;
 }
 
+/* Weight and bias of an operation whose input is put on a grid anew in each
+ * call. */
+static int
+lower_dynamic (struct qk_conv *cv, const struct qk_layer_io *io,
+               struct qk_op *op)
+{
+  const size_t k = (size_t) cv->k, n = k * (size_t) conv_depth (cv);
+  struct conv_fold f = { 0 };
+  float *m, *scratch;
+  int ret = -ENOMEM;
+
+  if (!cv->flat || !io->weight_qz || cv->clamp || io->out->q.scale > 0.0f)
+    return qk_error (-ENOTSUP, "%s: no dynamic form", cv->who);
+  scratch = qk_alloc ((2 * k + n) * sizeof (float));
+  f.wq = qk_alloc (n);
+  f.bias_real = qk_alloc (k * sizeof (float));
+  m = qk_alloc (k * sizeof *m);
+  if (!scratch || !f.wq || !f.bias_real || !m) {
+    qk_error (ret, "%s: out of memory", cv->who);
+    goto error;
+  }
+  f.k = scratch;
+  f.sigma = scratch + k;
+  f.wk = scratch + 2 * k;
+  f.sw = m;
+  ret = conv_fold (cv, io->param, io->weight_qz, NULL, false, false, &f);
+  if (ret < 0)
+    goto error;
+  op->kind = QK_OP_LINEAR_DYNAMIC;
+  op->in_channels = cv->c;
+  op->out_channels = cv->k;
+  op->weight = f.wq;
+  op->real_bias = f.bias_real;
+  op->multiplier = m;
+  qk_free (scratch);
+  return 0;
+
+error:
+  qk_free (scratch);
+  qk_free (f.wq);
+  qk_free (f.bias_real);
+  qk_free (m);
+  return ret;
+}
+
+int
+qk_conv_get_weight (struct qk_conv *cv, const struct qk_tensor *param,
+                    float *weight, float *bias)
+{
+  const int64_t depth = conv_depth (cv);
+  const float *w = param[0].data;
+
+  for (int64_t i = 0; i < cv->k; i++) {
+    float k = 1.0f;
+
+    if (cv->bn) {
+      const float sigma
+        = sqrtf (bn_param (cv, param, QK_BN_VAR)[i] + cv->eps);
+
+      k = bn_param (cv, param, QK_BN_GAMMA)[i] / sigma;
+    }
+    for (int64_t j = 0; j < depth; j++)
+      weight[i * depth + j] = w[i * depth + j] * k;
+    bias[i] = folded_bias (cv, param, i, k);
+  }
+  return 0;
+}
+
+/* With gamma = sigma the factor of batch-norm is exactly 1. */
+int
+qk_conv_set_weight (struct qk_conv *cv, const struct qk_tensor *param,
+                    const float *weight, const float *bias)
+{
+  const struct qk_tensor *bn = param + 1 + cv->bias;
+  const int64_t n = cv->k * conv_depth (cv);
+  int ret = 0;
+  float *old;
+
+  if (bias && !cv->bias && !cv->bn)
+    for (int64_t i = 0; i < cv->k; i++)
+      if (bias[i] != 0.0f)
+        return qk_error (-ENOTSUP, "%s: has no bias that could become %g",
+                         cv->who, (double) bias[i]);
+  if (!bias && cv->bn) { /* what it is now, before gamma goes */
+    old = qk_alloc ((size_t) (n + cv->k) * sizeof *old);
+    if (!old)
+      return qk_error (-ENOMEM, "%s: out of memory", cv->who);
+    ret = qk_conv_get_weight (cv, param, old, old + n);
+    if (ret == 0)
+      ret = qk_conv_set_weight (cv, param, weight, old + n);
+    qk_free (old);
+    return ret;
+  }
+  memcpy (param[0].data, weight, (size_t) n * sizeof *weight);
+  for (int64_t i = 0; bias && i < cv->k; i++) {
+    if (cv->bias)
+      ((float *) param[1].data)[i] = cv->bn ? 0.0f : bias[i];
+    if (!cv->bn)
+      continue;
+    ((float *) bn[QK_BN_GAMMA].data)[i]
+      = sqrtf (((float *) bn[QK_BN_VAR].data)[i] + cv->eps);
+    ((float *) bn[QK_BN_BETA].data)[i] = bias[i];
+    ((float *) bn[QK_BN_MEAN].data)[i] = 0.0f;
+  }
+  return 0;
+}
+
 int
 qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
                struct qk_op *op)
@@ -168,6 +275,8 @@ qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
   float *m = NULL;
   int ret = -ENOMEM;
 
+  if (io->in[0].dtype == QK_F32)
+    return lower_dynamic (cv, io, op);
   if (!io->weight_qz || !(in_q->scale > 0.0f))
     return qk_error (-ENOTSUP, "%s: %s is not quantized", cv->who,
                      io->weight_qz ? "the input" : "the weight");

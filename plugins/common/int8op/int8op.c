@@ -253,6 +253,9 @@ int8op_check (const struct qk_op *op, const struct qk_shape *in,
   const char *name = op->name != NULL ? op->name : "int8 operation";
   int r;
 
+  if (op->kind == QK_OP_LINEAR_DYNAMIC)
+    return qk_error (-ENOTSUP, "%s: dynamic quantization is not done here",
+                     name);
   if (op->kind < QK_OP_CONV2D || op->kind > QK_OP_REQUANTIZE)
     return qk_error (-EINVAL, "%s: unknown kind of operation, %d", name,
                      (int) op->kind);

@@ -141,6 +141,20 @@ conv2d_geometry (void *self, const struct qk_layer_io *io,
   return 0;
 }
 
+static int
+conv2d_get_weight (void *self, const struct qk_tensor *param, float *weight,
+                   float *bias)
+{
+  return qk_conv_get_weight (self, param, weight, bias);
+}
+
+static int
+conv2d_set_weight (void *self, const struct qk_tensor *param,
+                   const float *weight, const float *bias)
+{
+  return qk_conv_set_weight (self, param, weight, bias);
+}
+
 static const struct qk_layer_class conv2d = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "conv2d",
                    "Two-dimensional convolution, also grouped and depthwise",
@@ -157,6 +171,8 @@ static const struct qk_layer_class conv2d = {
   .quantized = true,
   .lower = conv2d_lower,
   .geometry = conv2d_geometry,
+  .get_weight = conv2d_get_weight,
+  .set_weight = conv2d_set_weight,
 };
 
 QK_PLUGIN ("conv2d", "1.0", "LGPL-2.1-or-later", &conv2d.cls);

@@ -97,6 +97,20 @@ linear_geometry (void *self, const struct qk_layer_io *io,
   return 0;
 }
 
+static int
+linear_get_weight (void *self, const struct qk_tensor *param, float *weight,
+                   float *bias)
+{
+  return qk_conv_get_weight (self, param, weight, bias);
+}
+
+static int
+linear_set_weight (void *self, const struct qk_tensor *param,
+                   const float *weight, const float *bias)
+{
+  return qk_conv_set_weight (self, param, weight, bias);
+}
+
 static const struct qk_layer_class linear = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "linear",
                    "Fully connected layer, y = x W^T + b",
@@ -113,6 +127,8 @@ static const struct qk_layer_class linear = {
   .quantized = true,
   .lower = linear_lower,
   .geometry = linear_geometry,
+  .get_weight = linear_get_weight,
+  .set_weight = linear_set_weight,
 };
 
 QK_PLUGIN ("linear", "1.0", "LGPL-2.1-or-later", &linear.cls);

@@ -5,8 +5,12 @@
  * With N values seen, the upper bound is where percentile / 100 N of them lie
  * below, each bin's values taken as spread evenly over the bin, and never
  * beyond the largest value; likewise the lower bound.  Values are counted
- * over all batches, weights anew in each: they are all there. */
+ * over all batches.  The weights of a channel are all there: the bound is the
+ * weight that many of them do not exceed. */
 #include "config.h"
+
+#include <math.h>
+#include <string.h>
 
 #include <qatkit/observer.h>
 
@@ -15,7 +19,9 @@
 
 struct percentile {
   struct range range; /* of everything seen; of weights: what is kept */
-  struct counts counts;
+  struct counts counts; /* of values */
+  float *sorted;        /* weights: scratch of sorted_size floats */
+  size_t sorted_size;
   bool weight;
   double share; /* 0.5 to 1 */
 };
@@ -36,6 +42,7 @@ percentile_destroy (void *self)
     return;
   range_clear (&p->range);
   counts_clear (&p->counts);
+  qk_free (p->sorted);
   qk_free (p);
 }
 
@@ -51,7 +58,7 @@ percentile_create (const struct qk_config *cfg,
   p->weight = info->weight;
   p->share = qk_config_float (cfg, "percentile") / 100.0;
   e = range_init (&p->range, info);
-  if (e >= 0)
+  if (e >= 0) /* also to check the option */
     e = counts_init (&p->counts, (int) qk_config_int (cfg, "bins"));
   if (e < 0) {
     percentile_destroy (p);
@@ -98,35 +105,97 @@ percentile_cut (const struct percentile *p, float *min, float *max)
     *max = high > (double) *min ? (float) high : *min;
 }
 
+/* Put the number that belongs at place K of the N numbers X in order there,
+ * none larger before it, none smaller behind it (Hoare's "find"). */
+static float
+percentile_select (float *x, size_t n, size_t k)
+{
+  size_t left = 0, right = n - 1;
+
+  while (left < right) {
+    const float pivot = x[k];
+    size_t i = left, j = right;
+
+    for (;;) {
+      while (x[i] < pivot)
+        i++;
+      while (pivot < x[j])
+        j--;
+      if (i <= j) {
+        const float t = x[i];
+
+        x[i++] = x[j];
+        x[j] = t;
+        if (j == 0)
+          break;
+        j--;
+      }
+      if (i > j)
+        break;
+    }
+    if (j < k)
+      left = i;
+    if (k < i)
+      right = j;
+  }
+  return x[k];
+}
+
+/* The place of the last of WANTED numbers among N in order. */
+static size_t
+percentile_place (double wanted, size_t n)
+{
+  /* 0.99 * 1000 shall be 990, not a little more */
+  const double last = ceil (wanted - 1e-9 * (double) n) - 1.0;
+
+  return last < 0.0 ? 0 : last < (double) n ? (size_t) last : n - 1;
+}
+
+/* A channel of N weights. */
+static void
+percentile_weights (struct percentile *p, const float *w, size_t n,
+                    float *min, float *max)
+{
+  memcpy (p->sorted, w, n * sizeof *w);
+  *min = percentile_select (p->sorted, n,
+                            percentile_place ((1.0 - p->share) * (double) n,
+                                              n));
+  *max = percentile_select (p->sorted, n,
+                            percentile_place (p->share * (double) n, n));
+}
+
+static int
+percentile_update_weight (struct percentile *p, const float *x, size_t block)
+{
+  struct range *r = &p->range;
+
+  if (p->sorted_size < block) {
+    qk_free (p->sorted);
+    p->sorted = qk_alloc (block * sizeof *p->sorted);
+    p->sorted_size = p->sorted != NULL ? block : 0;
+    if (p->sorted == NULL)
+      return qk_error (-ENOMEM, "no memory for %zu weights", block);
+  }
+  for (size_t c = 0; c < r->channels; c++)
+    percentile_weights (p, x + c * block, block, &r->min[c], &r->max[c]);
+  return 0;
+}
+
 static int
 percentile_update (void *self, const float *x, size_t n)
 {
   struct percentile *p = self;
   struct range *r = &p->range;
-  const size_t block = n / r->channels;
   float min, max;
 
   if (n == 0)
     return 0;
-  for (size_t c = 0; c < r->channels; c++) {
-    int e;
-
-    if (p->weight)
-      counts_reset (&p->counts);
-    e = counts_add (&p->counts, x + c * block, block);
-    if (e < 0)
-      return e;
-    range_find (x + c * block, block, &min, &max);
-    if (p->weight) {
-      percentile_cut (p, &min, &max);
-      r->min[c] = min;
-      r->max[c] = max;
-    } else {
-      r->min[c] = min < r->min[c] ? min : r->min[c];
-      r->max[c] = max > r->max[c] ? max : r->max[c];
-    }
-  }
-  return 0;
+  if (p->weight)
+    return percentile_update_weight (p, x, n / r->channels);
+  range_find (x, n, &min, &max);
+  r->min[0] = min < r->min[0] ? min : r->min[0];
+  r->max[0] = max > r->max[0] ? max : r->max[0];
+  return counts_add (&p->counts, x, n);
 }
 
 static int

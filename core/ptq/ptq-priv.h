@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ptq-priv.h: the network that methods of post-training quantization see. */
+#ifndef QK_PTQ_PRIV_H
+#define QK_PTQ_PRIV_H
+
+#include <qatkit/ptq.h>
+
+#include "exec/exec.h"
+#include "train/stage.h"
+
+struct qk_ptq {
+  struct qk_graph *real;      /* float, fused; owned */
+  struct qk_graph *quantized; /* prepared; borrowed; NULL before calibration */
+  struct qk_batches *batches; /* of calibration; borrowed */
+  int64_t limit;              /* of them that may be used */
+  int64_t batch;              /* pictures of one */
+  int threads;
+  uint64_t seed;
+  struct qk_monitor *m; /* borrowed */
+
+  struct qk_exec *real_ex, *quantized_ex; /* owned; made when needed */
+  struct qk_op op; /* of qk_ptq_op; arrays owned */
+  float **images;  /* owned: batches kept, n_images of n_pictures each */
+  int64_t *n_pictures;
+  int64_t n_images;
+  const char *shown; /* what the progress bar shows */
+};
+
+/* A copy of the float graph G to work on.  The other members are the
+ * caller's to fill. */
+int qk_ptq_begin (struct qk_ptq *p, const struct qk_graph *g);
+void qk_ptq_end (struct qk_ptq *p);
+
+#endif /* QK_PTQ_PRIV_H */

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ptq.c: what methods of post-training quantization may do to a network. */
+#include "config.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "passes/passes.h"
+#include "ptq/ptq-priv.h"
+
+int
+qk_ptq_begin (struct qk_ptq *p, const struct qk_graph *g)
+{
+  return qk_graph_copy (g, true, &p->real);
+}
+
+static void
+drop_op (struct qk_ptq *p)
+{
+  qk_free ((void *) p->op.weight);
+  qk_free ((void *) p->op.bias);
+  qk_free ((void *) p->op.multiplier);
+  qk_free ((void *) p->op.real_bias);
+  memset (&p->op, 0, sizeof p->op);
+}
+
+void
+qk_ptq_end (struct qk_ptq *p)
+{
+  int64_t i;
+
+  qk_exec_free (p->real_ex);
+  qk_exec_free (p->quantized_ex);
+  qk_graph_free (p->real);
+  drop_op (p);
+  for (i = 0; i < p->n_images; i++)
+    qk_free (p->images[i]);
+  free (p->images);
+  free (p->n_pictures);
+}
+
+/* The network whose weights are changed. */
+static struct qk_graph *
+at_hand (const struct qk_ptq *p)
+{
+  return p->quantized != NULL ? p->quantized : p->real;
+}
+
+static const struct qk_node *
+node_at (const struct qk_ptq *p, int node)
+{
+  const struct qk_graph *g = at_hand (p);
+
+  return node >= 0 && node < g->n_nodes ? &g->node[node] : NULL;
+}
+
+int
+qk_ptq_count (const struct qk_ptq *p)
+{
+  return at_hand (p)->n_nodes;
+}
+
+static const struct qk_param *
+weight_of (const struct qk_graph *g, const struct qk_node *n)
+{
+  int i;
+
+  for (i = 0; i < n->n_params; i++)
+    if (g->param[n->param[i]].spec.flags & QK_PARAM_WEIGHT)
+      return &g->param[n->param[i]];
+  return NULL;
+}
+
+void
+qk_ptq_node (const struct qk_ptq *p, int node, struct qk_ptq_node *out)
+{
+  const struct qk_graph *g = at_hand (p);
+  const struct qk_node *n = node_at (p, node);
+  const struct qk_param *w;
+  const struct qk_shape *in;
+  int i;
+
+  memset (out, 0, sizeof *out);
+  if (n == NULL)
+    return;
+  out->name = n->name;
+  out->layer = n->layer_name;
+  out->role = n->traits.role;
+  out->n_in = n->n_in;
+  for (i = 0; i < n->n_in; i++)
+    out->in[i] = g->value[n->in[i]].producer;
+  out->consumers = g->value[n->out].n_consumers + (n->out == g->output);
+  out->lo = n->lo;
+  out->hi = n->hi;
+  out->quantized = n->weight_qz != NULL && n->int8;
+  w = weight_of (g, n);
+  if (out->role != QK_ROLE_WEIGHTED || w == NULL
+      || n->layer->get_weight == NULL || n->layer->set_weight == NULL)
+    return;
+  in = &g->value[n->in[0]].shape;
+  out->channels = w->value.shape.dims[0];
+  out->per_channel = qk_shape_count (&w->value.shape) / out->channels;
+  out->in_channels = in->dims[in->ndim - 1];
+  /* both layouts end in the input channels of a group */
+  out->groups
+    = out->in_channels / w->value.shape.dims[w->value.shape.ndim - 1];
+}
+
+/* The parameters of a node of G, which is one of the two networks. */
+static int
+params_of (const struct qk_ptq *p, const struct qk_graph *g, int node,
+           struct qk_tensor *param)
+{
+  struct qk_ptq_node info;
+  int i;
+
+  qk_ptq_node (p, node, &info);
+  if (info.channels == 0)
+    return qk_error (-EINVAL, "node '%s' has no weights that can be changed",
+                     info.name != NULL ? info.name : "?");
+  for (i = 0; i < g->node[node].n_params; i++)
+    param[i] = g->param[g->node[node].param[i]].value;
+  return 0;
+}
+
+static int
+get_weight (const struct qk_ptq *p, const struct qk_graph *g, int node,
+            float *weight, float *bias)
+{
+  struct qk_tensor param[QK_LAYER_MAX_PARAMS];
+  const struct qk_node *n;
+  int r;
+
+  if ((r = params_of (p, g, node, param)) < 0)
+    return r;
+  n = &g->node[node];
+  r = n->layer->get_weight (n->self, param, weight, bias);
+  return r < 0 ? qk_error_prefix (r, "node '%s': ", n->name) : 0;
+}
+
+int
+qk_ptq_get_weight (const struct qk_ptq *p, int node, float *weight,
+                   float *bias)
+{
+  return get_weight (p, at_hand (p), node, weight, bias);
+}
+
+int
+qk_ptq_real_weight (const struct qk_ptq *p, int node, float *weight,
+                    float *bias)
+{
+  return get_weight (p, p->real, node, weight, bias);
+}
+
+int
+qk_ptq_set_weight (struct qk_ptq *p, int node, const float *weight,
+                   const float *bias)
+{
+  struct qk_tensor param[QK_LAYER_MAX_PARAMS];
+  const struct qk_node *n = node_at (p, node);
+  int r;
+
+  if ((r = params_of (p, at_hand (p), node, param)) < 0)
+    return r;
+  r = n->layer->set_weight (n->self, param, weight, bias);
+  return r < 0 ? qk_error_prefix (r, "node '%s': ", n->name) : 0;
+}
+
+int
+qk_ptq_replace_clamp (struct qk_ptq *p, int node, const char *layer,
+                      const char *options)
+{
+  struct qk_graph *g;
+  int r;
+
+  if (p->quantized != NULL || node_at (p, node) == NULL)
+    return qk_error (-EINVAL, "a clamp can be replaced before calibration "
+                     "only");
+  if ((r = qk_graph_replace_clamp (p->real, node, layer, options, &g)) < 0)
+    return r;
+  qk_graph_free (p->real);
+  p->real = g;
+  return 0;
+}
+
+/* ---- after calibration ---------------------------------------------------- */
+
+struct qk_quantizer *
+qk_ptq_weight_quantizer (const struct qk_ptq *p, int node)
+{
+  const struct qk_node *n = node_at (p, node);
+
+  return n != NULL ? n->weight_qz : NULL;
+}
+
+int
+qk_ptq_op (struct qk_ptq *p, int node, const struct qk_op **out)
+{
+  int r;
+
+  if (p->quantized == NULL || node_at (p, node) == NULL)
+    return qk_error (-EINVAL, "there are operations after calibration only");
+  drop_op (p);
+  r = qk_lower_node (p->quantized, node, &p->op);
+  *out = &p->op;
+  return r;
+}
+
+/* Keep the first WANTED batches, or as many as there are. */
+static int
+keep_images (struct qk_ptq *p, int64_t wanted)
+{
+  const struct qk_shape *s = &p->real->value[0].shape;
+  struct qk_batch b;
+  int r;
+
+  if (p->n_images >= wanted)
+    return 0;
+  if ((r = qk_batches_start (p->batches, 0, p->n_images)) < 0)
+    return r;
+  while (p->n_images < wanted && (r = qk_batches_next (p->batches, &b)) > 0) {
+    const size_t size
+      = sizeof (float) * (size_t) (b.n * qk_shape_count (s));
+    float **images
+      = realloc (p->images, (size_t) (p->n_images + 1) * sizeof *images);
+    int64_t *n;
+
+    if (images != NULL)
+      p->images = images;
+    n = realloc (p->n_pictures, (size_t) (p->n_images + 1) * sizeof *n);
+    if (n != NULL)
+      p->n_pictures = n;
+    if (images == NULL || n == NULL || (images[p->n_images] = qk_alloc (size))
+                                         == NULL)
+      return qk_error (-ENOMEM, "no memory for the calibration pictures");
+    memcpy (images[p->n_images], b.images, size);
+    n[p->n_images++] = b.n;
+  }
+  return r < 0 ? r : 0;
+}
+
+static int
+open_executors (struct qk_ptq *p)
+{
+  const struct qk_exec_options opt
+    = { .batch = p->batch, .threads = p->threads };
+  int r;
+
+  if (p->real_ex == NULL
+      && (r = qk_exec_new (p->real, &opt, &p->real_ex)) < 0)
+    return r;
+  if (p->quantized_ex == NULL
+      && (r = qk_exec_new (p->quantized, &opt, &p->quantized_ex)) < 0)
+    return r;
+  return 0;
+}
+
+/* Copies what node PRODUCER gives, as f32, and ends the pass there. */
+struct tap {
+  int producer;
+  struct qk_tensor copy; /* data owned; room for a full batch */
+};
+
+static int
+take_value (void *cookie, int node, const struct qk_tensor *t)
+{
+  struct tap *tap = cookie;
+  const int64_t n = qk_shape_count (&t->shape);
+  float *x = tap->copy.data;
+  int64_t i;
+
+  if (node != tap->producer)
+    return 0;
+  tap->copy.shape = t->shape;
+  if (t->dtype == QK_F32)
+    memcpy (x, t->data, (size_t) n * sizeof *x);
+  else
+    for (i = 0; i < n; i++)
+      x[i] = (float) (((const uint8_t *) t->data)[i] - t->q.zero_point)
+             * t->q.scale;
+  return -ECANCELED;
+}
+
+static int
+run_up_to (struct qk_exec *ex, struct tap *tap, const float *images,
+           int64_t n)
+{
+  const float *logits;
+  int r;
+
+  qk_exec_set_hook (ex, take_value, tap);
+  r = qk_exec_forward (ex, images, n, 0, &logits);
+  qk_exec_set_hook (ex, NULL, NULL);
+  return r == -ECANCELED ? 0 : r;
+}
+
+int
+qk_ptq_inputs (struct qk_ptq *p, int node, int64_t batches, qk_ptq_batch fn,
+               void *cookie)
+{
+  const struct qk_node *n = node_at (p, node);
+  struct tap real, quantized;
+  const struct qk_value *v;
+  size_t size;
+  int64_t i;
+  int r;
+
+  if (p->quantized == NULL || n == NULL || n->n_in < 1)
+    return qk_error (-EINVAL, "there are inputs after calibration only");
+  if (batches <= 0 || batches > p->limit)
+    batches = p->limit;
+  if ((r = open_executors (p)) < 0 || (r = keep_images (p, batches)) < 0)
+    return r;
+  v = &p->quantized->value[n->in[0]];
+  size = sizeof (float) * (size_t) (p->batch * qk_shape_count (&v->shape));
+  memset (&real, 0, sizeof real);
+  real.producer = v->producer;
+  real.copy.dtype = QK_F32;
+  quantized = real;
+  real.copy.data = qk_alloc (size);
+  quantized.copy.data = qk_alloc (size);
+  r = real.copy.data == NULL || quantized.copy.data == NULL
+        ? qk_error (-ENOMEM, "node '%s': no memory for its input", n->name)
+        : 0;
+  for (i = 0; r == 0 && i < batches && i < p->n_images; i++) {
+    r = run_up_to (p->real_ex, &real, p->images[i], p->n_pictures[i]);
+    if (r == 0)
+      r = run_up_to (p->quantized_ex, &quantized, p->images[i],
+                     p->n_pictures[i]);
+    if (r == 0)
+      r = fn (cookie, &real.copy, &quantized.copy);
+    if (r == 0 && qk_monitor_stopped (p->m))
+      r = qk_error (-EINTR, "stopped");
+  }
+  qk_free (real.copy.data);
+  qk_free (quantized.copy.data);
+  return r;
+}
+
+/* ---- the surroundings ------------------------------------------------------ */
+
+int
+qk_ptq_threads (const struct qk_ptq *p)
+{
+  return p->threads;
+}
+
+uint64_t
+qk_ptq_seed (const struct qk_ptq *p)
+{
+  return p->seed;
+}
+
+int
+qk_ptq_progress (struct qk_ptq *p, const char *what, int64_t done,
+                 int64_t total)
+{
+  if (done == 0)
+    qk_progress_begin (p->m->progress, what, total);
+  qk_progress_update (p->m->progress, done, NAN);
+  if (done >= total)
+    qk_progress_end (p->m->progress);
+  return qk_monitor_stopped (p->m) ? qk_error (-EINTR, "stopped") : 0;
+}
+
+void
+qk_ptq_note (const struct qk_ptq *p, const char *fmt, ...)
+{
+  char text[512];
+  va_list args;
+
+  va_start (args, fmt);
+  vsnprintf (text, sizeof text, fmt, args);
+  va_end (args);
+  qk_log (p->real->ctx, QK_LOG_INFO, "%s", text);
+}

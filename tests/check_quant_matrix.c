@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check_quant_matrix.c: every fake-quantizer and observer at 2, 4 and 8 bits,
+ * per tensor and per channel, trains a small network, converts, and computes
+ * in int8 what was trained, byte for byte. */
+#include "config.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/network.h"
+#include "quant/quantizer-priv.h"
+
+#define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
+#define PICTURES 4
+
+struct component {
+  const char *name, *options;
+};
+
+static const struct component weight_fakequants[] = {
+  { "affine", "" },
+  { "lsq", "" },
+  { "dorefa", "" },
+  { "dorefa", "normalize=unit" },
+  { "fixed", NULL }, /* see fixed_scale */
+};
+static const struct component value_fakequants[] = {
+  { "affine", "" },
+  { "lsq", "" },
+  { "pact", "" },
+  { "fixed", "scale=0.1 zero_point=1" },
+};
+static const struct component observers[] = {
+  { "minmax", "" },
+  { "moving_average_minmax", "" },
+  { "histogram", "" },
+  { "histogram", "compat=torch1.13" },
+  { "percentile", "percentile=99" },
+  { "mse", "" },
+  { "kl", "" },
+  { "fixed", "min=-1 max=3" },
+};
+static const int widths[] = { 2, 4, 8 };
+static const char *const fixed_scale[]
+  = { "scale=0.15", "scale=0.06", "scale=0.004" };
+
+static struct qk_context *ctx;
+static struct qk_graph *g;
+static float *x;
+
+#define OK(call)                                                              \
+  do {                                                                        \
+    const int64_t ok_ = (call);                                               \
+    ck_assert_msg (ok_ >= 0, "%s: %s", #call, qk_error_message ());           \
+  } while (0)
+
+static void
+setup (void)
+{
+  ctx = qk_context_new ();
+  ck_assert_ptr_nonnull (ctx);
+  OK (network_small (ctx, &g));
+  x = network_pictures (PICTURES, 8);
+}
+
+static void
+teardown (void)
+{
+  qk_free (x);
+  qk_graph_free (g);
+  qk_context_free (ctx);
+}
+
+/* Three steps of training, the last one frozen. */
+static void
+train (struct qk_graph *p, bool observe)
+{
+  const struct qk_exec_options opt
+    = { .batch = PICTURES, .threads = 1, .train = true,
+        .loss = "softmax_cross_entropy" };
+  const int32_t labels[PICTURES] = { 0, 3, 1, 4 };
+  struct qk_optimize *sgd;
+  struct qk_exec *ex;
+  const float *y;
+  float loss;
+
+  OK (qk_exec_new (p, &opt, &ex));
+  OK (network_sgd (p, "lr=0.002 momentum=0.9", &sgd));
+  for (int step = 0; step < 3; step++) {
+    const bool frozen = step == 2;
+
+    qk_graph_set_observing (p, observe && !frozen, observe && !frozen);
+    OK (qk_exec_forward (ex, x, PICTURES,
+                         QK_PASS_TRAIN | (frozen ? 0 : QK_PASS_BATCH_STATS),
+                         &y));
+    OK (qk_exec_backward (ex, labels, &loss));
+    OK (qk_optimize_step (sgd, 3, 3));
+  }
+  OK (qk_graph_check_params (p));
+  qk_optimize_free (sgd);
+  qk_exec_free (ex);
+}
+
+/* How many nodes give more than one value: the network is alive. */
+static int
+alive (struct qk_graph *p)
+{
+  const struct qk_exec_options opt
+    = { .batch = PICTURES, .threads = 1, .keep_values = true };
+  struct qk_exec *ex;
+  const float *y;
+  int n = 0;
+
+  OK (qk_exec_new (p, &opt, &ex));
+  OK (qk_exec_forward (ex, x, PICTURES, 0, &y));
+  for (int i = 0; i < p->n_nodes; i++) {
+    const struct qk_tensor *t = qk_exec_output (ex, i);
+    const unsigned char *b = t->data;
+    const size_t size = (size_t) qk_shape_count (&t->shape)
+                        * qk_dtype_size (t->dtype);
+
+    for (size_t j = 1; j < size; j++)
+      if (b[j] != b[0]) {
+        n++;
+        break;
+      }
+  }
+  qk_exec_free (ex);
+  return n;
+}
+
+static void
+prove (const struct network_quant *how, bool observe)
+{
+  struct qk_graph *p, *int8;
+
+  OK (network_prepare_as (g, how, &p));
+  for (int i = 0; i < p->n_nodes; i++)
+    ck_assert_msg (p->node[i].int8, "%s stays in float", p->node[i].name);
+  train (p, observe);
+  OK (qk_pass_convert (p, &int8));
+  OK (network_differing (p, int8, x, PICTURES));
+  ck_assert_int_eq (network_differing (p, int8, x, PICTURES), 0);
+  ck_assert_int_ge (alive (p), p->n_nodes / 2);
+  qk_graph_free (int8);
+  qk_graph_free (p);
+}
+
+START_TEST (fakequants_train_and_convert)
+{
+  const struct component *w
+    = &weight_fakequants[_i / COUNT (value_fakequants)];
+  const struct component *v = &value_fakequants[_i % COUNT (value_fakequants)];
+
+  for (int b = 0; b < COUNT (widths); b++)
+    for (int channel = 0; channel < 2; channel++) {
+      const struct network_quant how = {
+        .value_fakequant = v->name, .value_fakequant_options = v->options,
+        .weight_fakequant = w->name, .weight_fakequant_options
+        = w->options != NULL ? w->options : fixed_scale[b],
+        .value_bits = widths[b], .weight_bits = widths[b],
+        .per_channel = channel, .quantize_logits = b == 0,
+      };
+
+      prove (&how, true);
+    }
+}
+END_TEST
+
+START_TEST (observers_train_and_convert)
+{
+  const struct component *o = &observers[_i];
+
+  for (int b = 0; b < COUNT (widths); b += 2)
+    for (int channel = 0; channel < 2; channel++) {
+      /* per tensor by their nature */
+      const bool other = channel
+                         && (strcmp (o->name, "kl") == 0
+                             || strcmp (o->name, "histogram") == 0);
+      const struct network_quant how = {
+        .value_observer = o->name, .value_observer_options = o->options,
+        .weight_observer = other ? "mse" : o->name,
+        .weight_observer_options
+        = other                            ? ""
+          : strcmp (o->name, "fixed") == 0 ? "min=-0.4 max=0.4"
+                                           : o->options,
+        .value_bits = widths[b], .weight_bits = widths[b],
+        .per_channel = channel,
+      };
+
+      prove (&how, true);
+    }
+}
+END_TEST
+
+/* Frozen before the first batch, fixed grids are in force all the same. */
+START_TEST (fixed_needs_no_batch)
+{
+  const struct network_quant grid = {
+    .value_fakequant = "fixed",
+    .value_fakequant_options = "scale=0.1 zero_point=1",
+    .weight_fakequant = "fixed", .weight_fakequant_options = "scale=0.05",
+  };
+  const struct network_quant range = {
+    .value_observer = "fixed", .value_observer_options = "min=-1 max=3",
+    .weight_observer = "fixed", .weight_observer_options = "min=-1 max=1",
+    .per_channel = true,
+  };
+  struct qk_graph *p;
+
+  OK (network_prepare_as (g, _i ? &range : &grid, &p));
+  ck_assert_float_eq (qk_quantizer_qparams (p->value[0].qz)->scale,
+                      _i ? 4.0f / 255.0f : 0.1f);
+  ck_assert_float_eq (qk_quantizer_qparams (p->node[0].weight_qz)->scale,
+                      _i ? 2.0f / 255.0f : 0.05f);
+  qk_graph_free (p);
+  prove (_i ? &range : &grid, false);
+}
+END_TEST
+
+/* Evaluation of other pictures moves no range. */
+START_TEST (evaluation_moves_nothing)
+{
+  const struct network_quant how = { .value_observer = observers[_i].name,
+                                     .value_observer_options
+                                     = observers[_i].options,
+                                     .per_channel = true };
+  const struct qk_exec_options opt = { .batch = PICTURES, .threads = 1 };
+  struct qk_qparams before[64];
+  struct qk_quantizer *qz;
+  struct qk_graph *p;
+  struct qk_exec *ex;
+  const float *y;
+  int n;
+
+  OK (network_prepare_as (g, &how, &p));
+  train (p, true);
+  qk_graph_set_observing (p, false, false);
+  for (n = 0; (qz = qk_graph_quantizer (p, n)) != NULL; n++) {
+    ck_assert_int_lt (n, COUNT (before));
+    before[n] = *qk_quantizer_qparams (qz);
+    ck_assert (!qk_quantizer_observing (qz));
+  }
+  ck_assert_int_gt (n, 8);
+  for (int i = 0; i < PICTURES * 8 * 8 * 3; i++)
+    x[i] *= 100.0f;
+  OK (qk_exec_new (p, &opt, &ex));
+  OK (qk_exec_forward (ex, x, PICTURES, 0, &y));
+  for (n = 0; (qz = qk_graph_quantizer (p, n)) != NULL; n++) {
+    OK (qk_quantizer_refresh (qz)); /* from the observer's own state */
+    ck_assert_mem_eq (&before[n], qk_quantizer_qparams (qz),
+                      sizeof before[n]);
+  }
+  qk_exec_free (ex);
+  qk_graph_free (p);
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *s = suite_create ("quant_matrix");
+  TCase *t = tcase_create ("all");
+  SRunner *r;
+  int failed;
+
+  tcase_add_checked_fixture (t, setup, teardown);
+  tcase_set_timeout (t, 300);
+  tcase_add_loop_test (t, fakequants_train_and_convert, 0,
+                       COUNT (weight_fakequants) * COUNT (value_fakequants));
+  tcase_add_loop_test (t, observers_train_and_convert, 0, COUNT (observers));
+  tcase_add_loop_test (t, fixed_needs_no_batch, 0, 2);
+  tcase_add_loop_test (t, evaluation_moves_nothing, 0, COUNT (observers));
+  suite_add_tcase (s, t);
+  r = srunner_create (s);
+  srunner_run_all (r, CK_NORMAL);
+  failed = srunner_ntests_failed (r);
+  srunner_free (r);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Post-training methods, dynamic mode, presets, distillation and the ledger,
+# as the program runs them.
+. "${0%/*}/functions.sh"
+
+expect 0 train -q tiny.ini --output float
+cp float/weights.safetensors w.safetensors
+sed 's/^.model.*/&\nweights = w.safetensors/' tiny.ini > net.ini
+
+# value FILE.json KEY: of the last object that has it
+top1 () { grep -o '"top1":[0-9.e-]*' out | tail -n 1; }
+
+# methods: an int8 model that both backends run alike
+methods="-o ptq.methods=equalize,adaround,bias_correction -o ptq.adaround.iterations=30
+  -o ptq.adaround.samples=64 -o qconfig.weight.bits=3"
+# shellcheck disable=SC2086
+expect 0 ptq net.ini --output all $methods
+says "equalize: "
+says "adaround: 4 layers"
+says "bias correction: "
+for b in reference fbgemm; do
+  expect 0 eval -q all/model-ptq.safetensors --json --backend $b
+  top1 > $b
+done
+same reference fbgemm
+# twice the same
+cp all/model-ptq.safetensors first.safetensors
+# shellcheck disable=SC2086
+expect 0 ptq -q net.ini --output all $methods
+same first.safetensors all/model-ptq.safetensors
+expect 1 ptq net.ini -o ptq.methods=adarond
+says "did you mean 'adaround'"
+
+# dynamic: the linear layer alone; read back and run by any backend
+expect 0 ptq net.ini --output dynamic -o ptq.mode=dynamic
+says "dynamic: fc ("
+says "backend 'reference'"
+expect 0 inspect dynamic/model-ptq.safetensors
+prints " linear_dynamic "
+expect 0 eval -q net.ini --json
+top1 > float.top1
+expect 0 eval -q dynamic/model-ptq.safetensors --json --backend fbgemm
+[ -n "$(top1)" ] || failed "no accuracy"
+
+# weights or values alone: no int8 model of weights alone
+expect 0 ptq net.ini --output weights -o qconfig.preset=weight_only
+prints "PTQ fake-quantized"
+[ ! -e weights/model-ptq.safetensors ] || failed "a model of weights alone"
+expect 0 qat net.ini --output weights -o qconfig.preset=weight_only
+prints "best fake-quantized network"
+! grep -q "int8" out || failed "there is no int8 network"
+[ ! -e weights/model-int8.safetensors ] || failed "a model of weights alone"
+expect 1 verify weights/best.safetensors
+says "no int8 form"
+expect 0 qat -q net.ini --output values -o qconfig.preset=activation_only
+expect 0 verify -q values --backend reference,fbgemm
+[ "$(grep -c ': 0 differing bytes of [1-9]' out)" = 2 ] || failed "values alone differ"
+
+# the ledger, before anything is trained
+expect 0 inspect net.ini
+prints "100.0 % of MACs"
+expect 0 inspect net.ini -o 'qconfig fc.quantize=no' -o 'qconfig conv2.preset=weight_only'
+prints "float: fc (left in float by its qconfig; "
+prints "weights only: conv2 (only weights are quantized; "
+expect 0 inspect net.ini --json
+grep -q '"name":"conv1".*"as":"int8".*"share":' out || failed "ledger in JSON"
+expect 0 inspect net.ini -o qat.epochs=0 -o ptq.mode=dynamic
+prints "dynamic: fc ("
+expect 0 qat net.ini --output ledger -o 'qconfig fc.quantize=no'
+says "QAT: "
+says "float: fc (left in float by its qconfig; "
+grep -q '"event":"node".*"node":"fc".*"as":"float"' ledger/log.jsonl \
+  || grep -q '"node":"fc".*"as":"float"' ledger/log.jsonl || failed "no ledger in the log"
+expect 0 qat -v net.ini --output ledger
+says "QAT: fc (linear) int8"
+
+# logits on a grid: ties are counted and shown
+expect 0 qat net.ini --output ties -o qat.quantize_logits=yes -o qconfig.activation.bits=2
+prints " tie for the best class"
+
+# distillation: changes what is trained, repeats, resumes, verifies
+set -- -o qat.distill=0.5 -o qat.distill_temperature=3 -o qat.epochs=3
+expect 0 qat -q net.ini --output plain -o qat.epochs=3
+expect 0 qat -q net.ini --output whole "$@"
+tail -c 1000 plain/model-int8.safetensors > x
+tail -c 1000 whole/model-int8.safetensors > y
+cmp -s x y && failed "the teacher teaches nothing"
+expect 0 verify -q whole
+cp -r whole kept
+expect 0 qat -q net.ini --output whole "$@"
+same kept/model-int8.safetensors whole/model-int8.safetensors
+# back to the checkpoint before the last
+rm "$(ls whole/checkpoints/*.safetensors | tail -n 1)"
+rm whole/model-int8.safetensors
+expect 0 qat -q net.ini --output whole --resume "$@"
+same kept/best.safetensors whole/best.safetensors
+expect 1 qat net.ini -o qat.distill=0.5 -o qat.distill_loss=distilation
+says "did you mean 'distillation'"
+
+# distillation after float training: the teacher is the trained network
+expect 0 run -q tiny.ini --output run "$@"
+expect 0 verify -q run
+exit 0
