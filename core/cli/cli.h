@@ -32,6 +32,7 @@ struct qk_cli {
   } bench;
   long pictures;       /* --pictures */
   const char *json_file; /* --json FILE */
+  const char *html;    /* --html */
   char **override;        /* -o */
   int n_override;
   char **arg; /* what is left */

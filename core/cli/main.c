@@ -15,7 +15,7 @@
 /* Letters of the options: o override, r resume, O output, t threads, b
  * backend, m model, n batches, j json; those of bench: x train, T threads, B
  * backend, N batch, L layers, s seconds, R runs, S size, C classes, M mode, J
- * json; those of analyze: p pictures, J json. */
+ * json; those of analyze: p pictures, H html, J json. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
     "Without FILE.ini a narrow MobileNetV2 is trained on generated pictures.\n"
@@ -53,8 +53,8 @@ static const struct qk_command commands[] = {
   { "analyze", "FILE.ini | FOLDER", "where accuracy is lost, layer by layer",
     "FILE.ini: post-training quantization of its float weights.  FOLDER (or a\n"
     "checkpoint in it): the network that QAT of a run ended with.  Layers are\n"
-    "quantized one by one on a sample of pictures.",
-    "oOtbnpJ", qk_cmd_analyze },
+    "quantized one by one on a sample of pictures.  Writes report.html there.",
+    "oOtbnpHJ", qk_cmd_analyze },
   { "export", "FILE.ini FOLDER", "write the dataset as class folders of JPEGs",
     NULL, "ot", qk_cmd_export },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
@@ -82,6 +82,7 @@ static const struct option_row option_rows[] = {
   { 'm', "model", "FILE", "the int8 model to compare with" },
   { 'n', "batches", "N", "only so many batches" },
   { 'p', "pictures", "N", "size of the sample (64)" },
+  { 'H', "html", "FILE", "the report, if not report.html in the folder" },
   { 'j', "json", NULL, "results as JSON on standard output" },
   { 'x', "train", NULL, "time training steps instead" },
   { 'B', "backend", "NAME[,NAME]...", "int8 backends; also float" },
@@ -246,6 +247,7 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
   case 'R': cli->bench.runs = value; break;
   case 'J': cli->json_file = value; break;
   case 'n': return positive (cli, "batches", value, &cli->limit);
+  case 'H': cli->html = value; break;
   case 'p': return positive (cli, "pictures", value, &cli->pictures);
   }
   return 0;
