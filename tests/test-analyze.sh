@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # analyze: of a run and of post-training quantization; the numbers fit each
-# other and what the configuration did to the network.
+# other and what the configuration did to the network; the report needs nothing
+# but a browser, which draws it.
 . "${0%/*}/functions.sh"
 
 # json FILE EXPRESSION: python's view of its value x, with layers by name in l
@@ -89,6 +90,53 @@ json out 'l["conv1"]["activation"]["clip_rate"] > 0.02'
 # a node left in float has no quantizer
 expect 0 analyze -q tiny.ini -o model.weights=$w --json - -o qconfig\ conv2:quantize=no
 json out 'l.get ("conv2", {"weight": None})["weight"] is None'
+
+# the report
+if grep -q '^CHARTJS = .' "$builddir/Makefile"; then
+  [ -s run/report.html ] || failed "no report.html in the folder"
+  [ ! -e page.html ] && expect 0 analyze run --html page.html
+  says "report in 'page.html'"
+  # what it loads: nothing.  Addresses are those in Chart.js' own comments
+  ! grep -qE '(src|href)="?(http|//|[a-z]+/)|@import|url\(|fetch \(|import ' page.html \
+    || failed "the report loads something"
+  [ "$(grep -c '<script' page.html)" = 3 ] || failed "scripts of the report"
+  expect 1 analyze run --html nowhere/page.html
+  says "nowhere/page.html"
+else
+  expect 0 analyze run
+  says "libjs-chart.js"
+  [ ! -e run/report.html ] || failed "a report without Chart.js"
+  expect 1 analyze run --html page.html
+  says "libjs-chart.js"
+fi
+
+# dom FILE: what the browser makes of it, in dom
+dom () {
+  HOME=$PWD timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/chromium" \
+    --dump-dom "file://$PWD/$1" > dom 2> dom.err || return 1
+  grep -q '<html' dom
+}
+if [ -s page.html ] && type chromium > /dev/null 2>&1; then
+  if dom page.html; then
+    ! grep -o '<html[^>]*data-error="[^"]*"' dom || failed "an error in the page's script"
+    grep -q '<html[^>]*data-charts="8"' dom || failed "not all charts are drawn"
+    [ "$(grep -o '<canvas[^>]*width="[1-9]' dom | wc -l)" = 8 ] || failed "not all charts have a size"
+    for l in input conv1 conv2 conv3 fc; do
+      grep -q "<td class=\"text\">$l</td>" dom || failed "no row of $l in the page"
+    done
+    # names stay text, whatever they hold
+    sed 's#"name":"conv2"#"name":"\\u003c/script>\\u003cimg id=evil src=x>\&amp;"#' page.html > evil.html
+    cmp -s page.html evil.html && failed "conv2 is not in the page's data"
+    dom evil.html || failed "the browser gave up"
+    grep -q 'data-charts="8"' dom || failed "a strange name stops the page"
+    ! grep -q '<img' dom || failed "a name became HTML"
+    grep -qF '&lt;img id=evil' dom || failed "a strange name is not shown"
+  else
+    echo "chromium does not run here: charts not looked at"
+  fi
+else
+  echo "no chromium or no page: charts not looked at"
+fi
 
 # wrong usage
 expect 2 analyze

@@ -36,6 +36,7 @@ struct qk_cli {
   const char *goal;    /* --goal */
   long trials;         /* --trials */
   const char *json_file; /* --json FILE */
+  const char *html;    /* --html */
   char **override;        /* -o */
   int n_override;
   char **arg; /* what is left */

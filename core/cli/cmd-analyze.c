@@ -12,6 +12,7 @@
 #include "base/atomic-file.h"
 #include "cli/cli.h"
 #include "job/analyze.h"
+#include "report/html.h"
 #include "report/table.h"
 
 #define DEFAULT_PICTURES 64
@@ -229,6 +230,31 @@ print_analysis (struct qk_cli *cli, const struct qk_analysis *a)
 
 /* ---- the command ----------------------------------------------------------------*/
 
+/* The page, where asked or in the folder.  Without Chart.js it is only missed
+ * if it was asked for. */
+static int
+write_page (struct qk_cli *cli, const struct subject *s, const char *json)
+{
+  char *path = NULL;
+  int r;
+
+  if (cli->html == NULL && !qk_html_possible ()) {
+    qk_log (cli->ctx, QK_LOG_INFO, "no report.html: that needs Chart.js "
+            "(Debian: libjs-chart.js) when qatkit is built");
+    return 0;
+  }
+  if (cli->html == NULL
+      && ((r = qk_run_make_folder (s->folder)) < 0
+          || (r = join (s->folder, "report.html", &path)) < 0))
+    return r;
+  r = qk_html_write (json, path != NULL ? path : cli->html);
+  if (r == 0)
+    qk_log (cli->ctx, QK_LOG_INFO, "report in '%s'",
+            path != NULL ? path : cli->html);
+  free (path);
+  return r;
+}
+
 static int
 report (struct qk_cli *cli, struct subject *s, const struct qk_analysis *a)
 {
@@ -245,6 +271,8 @@ report (struct qk_cli *cli, struct subject *s, const struct qk_analysis *a)
     r = print_analysis (cli, a);
   if (r == 0 && cli->json_file != NULL && !instead)
     r = qk_atomic_write_data (cli->json_file, json, strlen (json));
+  if (r == 0)
+    r = write_page (cli, s, json);
   free (json);
   return r;
 }

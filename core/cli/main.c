@@ -15,7 +15,7 @@
 /* Letters of the options: o override, r resume, O output, t threads, b
  * backend, m model, n batches, j json, E onnx; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
- * M mode, J json; those of analyze: p pictures, J json; those of tune: g goal,
+ * M mode, J json; those of analyze: p pictures, H html, J json; those of tune: g goal,
  * i trials. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
@@ -55,8 +55,8 @@ static const struct qk_command commands[] = {
   { "analyze", "FILE.ini | FOLDER", "where accuracy is lost, layer by layer",
     "FILE.ini: post-training quantization of its float weights.  FOLDER (or a\n"
     "checkpoint in it): the network that QAT of a run ended with.  Layers are\n"
-    "quantized one by one on a sample of pictures.",
-    "oOtbnpJ", qk_cmd_analyze },
+    "quantized one by one on a sample of pictures.  Writes report.html there.",
+    "oOtbnpHJ", qk_cmd_analyze },
   { "tune", "FILE.ini", "settings that reach an accuracy goal",
     "Tries weights per channel and per tensor, observers and bits after\n"
     "training; if the goal needs it, training with quantization, then the\n"
@@ -103,6 +103,7 @@ static const struct option_row option_rows[] = {
   { 'g', "goal", "GOAL", "'top1 >= float - 0.5' (points), 'top5 >= 90' (%)" },
   { 'i', "trials", "N", "at most so many (40)" },
   { 'p', "pictures", "N", "size of the sample (64)" },
+  { 'H', "html", "FILE", "the report, if not report.html in the folder" },
   { 'j', "json", NULL, "results as JSON on standard output" },
   { 'x', "train", NULL, "time training steps instead" },
   { 'B', "backend", "NAME[,NAME]...", "int8 backends; also float" },
@@ -270,6 +271,7 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
   case 'n': return positive (cli, "batches", value, &cli->limit);
   case 'g': cli->goal = value; break;
   case 'i': return positive (cli, "trials", value, &cli->trials);
+  case 'H': cli->html = value; break;
   case 'p': return positive (cli, "pictures", value, &cli->pictures);
   }
   return 0;

@@ -194,6 +194,8 @@ whole (const struct qk_analysis *a, const char *log)
   set (o, "advice", advice);
   set (o, "networks", nets);
   set (o, "layers", layers);
+  set (o, "freeze_bn_after", json_integer (a->freeze_bn_after));
+  set (o, "freeze_observers_after", json_integer (a->freeze_observers_after));
   set (o, "log", log != NULL ? read_log (log) : json_array ());
   set (o, "config", text (a->config));
   return o;

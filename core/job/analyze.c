@@ -145,6 +145,9 @@ start (struct qk_analyzer *z)
   a->model = job->model_class->cls.name;
   a->dataset = job->dataset_class->cls.name;
   a->backend = job->backend_class->cls.name;
+  a->freeze_bn_after = qk_config_int (job->qat, "freeze_bn_after");
+  a->freeze_observers_after
+    = qk_config_int (job->qat, "freeze_observers_after");
   if ((a->subject = strdup (z->opt->subject)) == NULL)
     return qk_error (-ENOMEM, "analyze: out of memory");
   if ((r = qk_ini_text (job->ini, &a->config)) < 0

@@ -95,6 +95,7 @@ struct qk_analysis {
   char *subject;   /* the file or folder */
   const char *model, *dataset, *backend; /* borrowed from the job */
   char *config;    /* INI text */
+  int64_t freeze_bn_after, freeze_observers_after; /* epochs of QAT */
   int64_t sample;  /* pictures for everything but the accuracies */
   int classes;
   struct qk_analyze_network net[QK_NETS];

@@ -116,18 +116,44 @@ take_methods (struct qk_job *job)
   return r;
 }
 
+int
+qk_job_reporters (struct qk_job *job, int max,
+                  const struct qk_reporter_class **out)
+{
+  const char *where = qk_config_where (job->run, "reporter");
+  char *list = strdup (qk_config_string (job->run, "reporter"));
+  char *name, *save = NULL;
+  const struct qk_class *c;
+  int n = 0, r = 0;
+
+  if (list == NULL)
+    return qk_error (-ENOMEM, "job: out of memory");
+  for (name = strtok_r (list, ", ", &save); r == 0 && name != NULL;
+       name = strtok_r (NULL, ", ", &save)) {
+    if (n == max)
+      r = qk_error (-EINVAL, "%s: more than %d reporters", where, max);
+    else if ((r = qk_context_class (job->ctx, QK_KIND_REPORTER, name, &c)) < 0)
+      qk_error_prefix (r, "%s: ", where);
+    else
+      out[n++] = (const struct qk_reporter_class *) (const void *) c;
+  }
+  free (list);
+  return r < 0 ? r : n;
+}
+
 /* What is only needed later in a run must be there all the same. */
 static int
 check_later (struct qk_job *job)
 {
+  const struct qk_reporter_class *reporter[QK_MONITOR_MAX_REPORTERS];
   const struct qk_class *c;
   int r = named_class (job, QK_KIND_LAYER, job->train, "loss", &c);
 
   if (r == 0 && qk_config_float (job->qat, "distill") > 0)
     r = named_class (job, QK_KIND_LAYER, job->qat, "distill_loss", &c);
-  if (r == 0 && *qk_config_string (job->run, "reporter") != 0)
-    r = named_class (job, QK_KIND_REPORTER, job->run, "reporter", &c);
-  return r;
+  if (r == 0)
+    r = qk_job_reporters (job, QK_MONITOR_MAX_REPORTERS, reporter);
+  return r < 0 ? r : 0;
 }
 
 static int

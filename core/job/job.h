@@ -7,6 +7,7 @@
 #include <qatkit/model.h>
 #include <qatkit/optimizer.h>
 #include <qatkit/ptq.h>
+#include <qatkit/reporter.h>
 
 #include "comm/comm.h"
 #include "config/ini.h"
@@ -107,6 +108,11 @@ void qk_data_close (struct qk_data *d); /* accepts NULL */
 /* Executor options for this job. */
 void qk_job_exec_options (const struct qk_job *job, int64_t batch, bool train,
                           struct qk_exec_options *out);
+
+/* The reporters that [run] names, in its order, MAX of them at most; returns
+ * how many. */
+int qk_job_reporters (struct qk_job *job, int max,
+                      const struct qk_reporter_class **out);
 
 /* The option tables of the core's sections, for help and tests:
  * name of section I and its table; NULL past the end. */

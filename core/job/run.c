@@ -33,9 +33,8 @@ qk_run_path (const struct qk_run *run, const char *file)
 
 /* ---- making and freeing --------------------------------------------------- */
 
-/* Make a folder and those above it. */
-static int
-make_folder (const char *path)
+int
+qk_run_make_folder (const char *path)
 {
   char *p = strdup (path), *s;
   int r = 0;
@@ -71,7 +70,7 @@ open_folder (struct qk_run *run)
   if (*run->output == 0)
     return qk_error (-EINVAL, "%s: output is empty, expected a folder",
                      qk_config_where (run->job->run, "output"));
-  if ((r = make_folder (run->output)) < 0
+  if ((r = qk_run_make_folder (run->output)) < 0
       /* of a run that was killed */
       || (r = qk_atomic_remove_leftovers (run->job->ctx, run->output,
                                           ".safetensors")) < 0)
@@ -85,31 +84,39 @@ open_folder (struct qk_run *run)
   return r;
 }
 
-/* The reporter plugin of the configuration. */
 static int
-open_reporter (struct qk_run *run, bool resume)
+open_reporter (struct qk_run *run, const struct qk_reporter_class *cls,
+               const struct qk_reporter_request *req)
 {
-  const struct qk_reporter_request req = { run->output, resume };
-  const char *name = qk_config_string (run->job->run, "reporter");
+  const int i = run->m->n_reporters;
   struct qk_config *cfg = NULL;
-  const struct qk_class *c;
-  int r, i = run->m->n_reporters;
+  int r;
 
-  if (*name == 0 || i == QK_MONITOR_MAX_REPORTERS
-      || qk_comm_rank (run->m->comm) > 0)
-    return 0;
-  if ((r = qk_context_class (run->job->ctx, QK_KIND_REPORTER, name, &c)) < 0)
-    return qk_error_prefix (r, "%s: ",
-                            qk_config_where (run->job->run, "reporter"));
-  if ((r = qk_config_parse (c->options, "", name, &cfg)) < 0)
+  if ((r = qk_config_parse (cls->cls.options, "", cls->cls.name, &cfg)) < 0)
     return r;
-  run->m->reporter[i] = (const struct qk_reporter_class *) (const void *) c;
-  r = run->m->reporter[i]->create (cfg, &req, &run->m->reporter_self[i]);
+  run->m->reporter[i] = cls;
+  r = cls->create (cfg, req, &run->m->reporter_self[i]);
   qk_config_free (cfg);
-  if (r < 0)
-    return r;
-  run->m->n_reporters++;
-  return 0;
+  if (r == 0)
+    run->m->n_reporters++;
+  return r;
+}
+
+/* The reporter plugins of the configuration. */
+static int
+open_reporters (struct qk_run *run, bool resume)
+{
+  const struct qk_reporter_class *cls[QK_MONITOR_MAX_REPORTERS];
+  const struct qk_reporter_request req = { run->output, resume };
+  const int n = qk_job_reporters (
+    run->job, QK_MONITOR_MAX_REPORTERS - run->m->n_reporters, cls);
+  int i, r = 0;
+
+  if (n < 0 || qk_comm_rank (run->m->comm) > 0)
+    return n < 0 ? n : 0;
+  for (i = 0; r == 0 && i < n; i++)
+    r = open_reporter (run, cls[i], &req);
+  return r;
 }
 
 /* Both splits must mean the same by class number I. */
@@ -197,7 +204,7 @@ qk_run_new (struct qk_job *job, struct qk_monitor *m, bool resume,
   if (c != NULL && (r = qk_run_restore (run, c, true)) < 0)
     goto error;
   run->fresh = c == NULL;
-  if ((r = open_reporter (run, c != NULL)) < 0)
+  if ((r = open_reporters (run, c != NULL)) < 0)
     goto error;
   qk_checkpoint_close (c);
   *out = run;

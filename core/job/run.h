@@ -63,6 +63,9 @@ bool qk_run_writes (const struct qk_run *run);
  * for it and learn whether it worked. */
 int qk_run_written (struct qk_run *run, int r);
 
+/* Make a folder and those above it, where they are missing. */
+int qk_run_make_folder (const char *path);
+
 /* Path of a file in the run's folder; to be freed.  NULL: out of memory. */
 char *qk_run_path (const struct qk_run *run, const char *file);
 

@@ -27,7 +27,7 @@ const struct qk_option qk_table_run[] = {
     "Comm plugin that joins several processes to train together; auto = mpi "
     "when started by mpirun or the like, else single" },
   { "reporter", QK_OPT_STRING, "jsonl", 0, 0, NULL,
-    "Reporter plugin that records the run; empty = none" },
+    "Reporter plugins that record the run, NAME[,NAME]...; empty = none" },
   END
 };
 
