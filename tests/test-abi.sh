@@ -28,17 +28,17 @@ grep -vE '@@*QATKIT_(1|PRIVATE)$|^QATKIT_(1|PRIVATE)(@.*)?$|^_*(asan|odr|ubsan|t
   exported > others
 [ ! -s others ] || failed "exported without a version: $(cat others)"
 
-n=0
-for so in "$plugins"/*/*.so; do
-  n=$((n + 1))
-  nm -D --defined-only "$so" | sed 's/.* //' \
-    | grep -vE '^_*(asan|odr|ubsan|tsan|sancov|sanitizer|init$|fini$)' > names
-  [ "$(cat names)" = qk_plugin_v1 ] || failed "$so exports $(cat names)"
-  if nm -D --undefined-only "$so" | grep 'QATKIT_PRIVATE'; then
-    failed "$so needs what is private to the library"
-  fi
-done
-[ $n -ge 30 ] || failed "only $n plugins in $plugins"
+# FILE: ADDRESS TYPE NAME
+n=$(ls "$plugins"/*/*.so | wc -l)
+nm -D -A --defined-only "$plugins"/*/*.so > names || failed "nm"
+[ "$(grep -c ' qk_plugin_v1$' names)" = "$n" ] \
+  || failed "a plugin has no entry: $(grep ' qk_plugin_v1$' names)"
+grep -vE ' (qk_plugin_v1|_*(asan|odr|ubsan|tsan|sancov|sanitizer).*|_init|_fini)$' \
+  names > others
+[ ! -s others ] || failed "plugins export more than their entry: $(cat others)"
+nm -D -A --undefined-only "$plugins"/*/*.so | grep 'QATKIT_PRIVATE' > others
+[ ! -s others ] || failed "what is private to the library is used: $(cat others)"
+[ "$n" -ge 30 ] || failed "only $n plugins in $plugins"
 echo "$(wc -l < public) public names, $n plugins"
 
 # ---- since the last release --------------------------------------------------
