@@ -15,18 +15,18 @@ run () { # FOLDER [OPTION]…
 sed -i '/^channels/d; /^depth/d; s/^lr = 0.05/lr = 0.02/' tiny.ini
 run run -o "$every"
 mv run/model-int8.safetensors was.safetensors
-expect 0 convert run
+expect 0 convert run -o "$every"
 says "run/model-int8.safetensors written from run/best.safetensors"
 same was.safetensors run/model-int8.safetensors
 rm run/model-int8.safetensors
 expect 0 convert tiny.ini
 same was.safetensors run/model-int8.safetensors
 mv run/best.safetensors best
-expect 0 convert run
+expect 0 convert run -o "$every"
 says "written from run/checkpoints/"
 mv best run/best.safetensors
 cp was.safetensors run/model-int8.safetensors
-expect 0 verify run --quiet
+expect 0 verify run --quiet -o "$every"
 
 expect 1 convert no-such-folder
 says "cannot find 'no-such-folder'"

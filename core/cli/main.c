@@ -15,8 +15,8 @@
 /* Letters of the options: o override, r resume, O output, t threads, b
  * backend, m model, n batches, j json, E onnx; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
- * M mode, J json; those of analyze: p pictures, H html, J json; those of tune: g goal,
- * i trials. */
+ * M mode, J json; those of analyze: p pictures, H html, J json; those of tune:
+ * g goal, i trials. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
     "Without FILE.ini a narrow MobileNetV2 is trained on generated pictures.\n"
@@ -100,7 +100,7 @@ static const struct option_row option_rows[] = {
   { 'm', "model", "FILE", "the int8 model to compare with" },
   { 'E', "onnx", "OUT", "write the network to this ONNX file" },
   { 'n', "batches", "N", "only so many batches" },
-  { 'g', "goal", "GOAL", "'top1 >= float - 0.5' (points), 'top5 >= 90' (%)" },
+  { 'g', "goal", "GOAL", "such as 'top1 >= float - 0.5' (points)" },
   { 'i', "trials", "N", "at most so many (40)" },
   { 'p', "pictures", "N", "size of the sample (64)" },
   { 'H', "html", "FILE", "the report, if not report.html in the folder" },

@@ -97,7 +97,8 @@ prepare_input (struct qk_exec *ex)
   struct qk_op op;
   int r;
 
-  if (!v->on_grid || v->qz != NULL)
+  /* one that rounds in its own way would change all that follows */
+  if (!v->on_grid || v->qz != NULL || !b->caps.exact)
     return 0;
   memset (&op, 0, sizeof op);
   op.kind = QK_OP_QUANTIZE;

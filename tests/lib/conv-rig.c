@@ -346,7 +346,13 @@ rig_lowered (struct rig *b)
   struct qk_op op = { .name = "test", .n_in = 1, .in_q = { b->in.q },
                       .out_q = b->out.q };
 
+  const enum qk_dtype dtype = b->in.dtype;
+
+  /* geometry and integers are those of an input on a grid, also where the
+   * layer is tried with a float one */
+  b->in.dtype = QK_U8;
   rig_checked (b->cls->lower (b->self, &b->io, &op));
+  b->in.dtype = dtype;
   return op;
 }
 
