@@ -128,6 +128,7 @@ reference_geometry (struct reference *f)
   struct qk_tensor in = f->b->in, out = f->b->out;
   struct rig tmp = *f->b;
 
+  in.dtype = QK_U8;
   in.q = out.q = (struct qk_qparams){ 0.02f, 10, 0, 255 };
   tmp.io.in = &in;
   tmp.io.out = &out;

@@ -6,7 +6,11 @@
 . "${0%/*}/functions.sh"
 
 # ---- convert: the same bytes the run has written -----------------------------
-every="model.arch=$testplugins/tp_every_layer.so"
+# in a plugin folder: models and checkpoints choose no code outside of those
+mkdir -p own/models
+ln -s "$testplugins/tp_every_layer.so" own/models/
+export QATKIT_PLUGIN_PATH="${QATKIT_PLUGIN_PATH:+$QATKIT_PLUGIN_PATH:}$tmp/own"
+every=model.arch=tp_every_layer
 run () { # FOLDER [OPTION]…
   local folder=$1
   shift
@@ -15,18 +19,18 @@ run () { # FOLDER [OPTION]…
 sed -i '/^channels/d; /^depth/d; s/^lr = 0.05/lr = 0.02/' tiny.ini
 run run -o "$every"
 mv run/model-int8.safetensors was.safetensors
-expect 0 convert run -o "$every"
+expect 0 convert run
 says "run/model-int8.safetensors written from run/best.safetensors"
 same was.safetensors run/model-int8.safetensors
 rm run/model-int8.safetensors
-expect 0 convert tiny.ini
+expect 0 convert tiny.ini -o "$every"
 same was.safetensors run/model-int8.safetensors
 mv run/best.safetensors best
-expect 0 convert run -o "$every"
+expect 0 convert run
 says "written from run/checkpoints/"
 mv best run/best.safetensors
 cp was.safetensors run/model-int8.safetensors
-expect 0 verify run --quiet -o "$every"
+expect 0 verify run --quiet
 
 expect 1 convert no-such-folder
 says "cannot find 'no-such-folder'"

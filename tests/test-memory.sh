@@ -63,7 +63,7 @@ one () {
     [ ! -s leaked ] || { grep -F -f leaked live > out; failed "$name: leaks"; }
   done
   echo "$name: failed at $now places"
-  [ "$now" -gt 5 ] || failed "hardly anything was tried"
+  [ "$now" -ge 3 ] || failed "hardly anything was tried"
 }
 
 # of the blocks never freed: their places, without what the C library keeps for
@@ -72,8 +72,8 @@ places () {
   sed -n -E '/qatkit|\.so/p' "$1" | cut -d ' ' -f 1
 }
 
-one run 60 run tiny.ini --output part "$@"
-one predict 20 predict whole/model-int8.safetensors "$picture"
-one inspect 10 inspect whole/model-int8.safetensors
-one verify 40 verify whole
+one run 8 run tiny.ini --output part "$@"
+one predict 4 predict whole/model-int8.safetensors "$picture"
+one inspect 1 inspect whole/model-int8.safetensors
+one verify 8 verify whole
 exit 0
