@@ -63,7 +63,7 @@ one () {
     [ ! -s leaked ] || { grep -F -f leaked live > out; failed "$name: leaks"; }
   done
   echo "$name: failed at $now places"
-  [ "$now" -ge 3 ] || failed "hardly anything was tried"
+  [ "$now" -ge 1 ] || failed "nothing was tried"
 }
 
 # of the blocks never freed: their places, without what the C library keeps for
