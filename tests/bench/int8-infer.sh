@@ -7,7 +7,8 @@
 #                             [-s SECONDS] [-k FOLDER] [-j FILE] [-p PREFIX]
 #
 # QATKIT    the program ("./run qatkit"); BACKENDS, NETWORKS: comma separated
-# ROUNDS    turns of all contenders (5), SECONDS each (1); the best run counts
+# ROUNDS    turns of all contenders (5), SECONDS each (1); the best run counts;
+#           0: only make the networks
 # FOLDER    keep the networks there and use those already there; one that has
 #           NAME/model.safetensors, NAME/int8.onnx and NAME/float.onnx is not
 #           made anew
@@ -113,6 +114,8 @@ for n in ${networks//,/ }; do
     done
   done
 done
+
+[ "$rounds" -gt 0 ] || exit 0
 
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 levels=$(grep -owE 'avx2|avx_vnni|avx512f|avx512_vnni|asimd|asimddp|i8mm' \
