@@ -19,6 +19,7 @@ assert eval (sys.argv[2]), {k: x[k] for k in x if k != "layers"}
 END
 }
 
+sed -i 's/^threads = .*/threads = 1/' tiny.ini
 expect 0 run tiny.ini -q
 w=run/weights.safetensors
 

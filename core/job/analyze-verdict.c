@@ -107,6 +107,16 @@ find_limit (const struct qk_analysis *a)
   return louder (a);
 }
 
+/* Too much to be called nothing, too little to be sure. */
+static bool
+open_question (const struct qk_analysis *a)
+{
+  const double d = drop (a, QK_NET_BOTH);
+
+  return a->limit == QK_LIMIT_NOTHING && d >= 0.1
+         && d > drop_error (a, QK_NET_BOTH);
+}
+
 static const char *
 limit_text (enum qk_analyze_limit limit)
 {
@@ -136,9 +146,12 @@ write_verdict (struct qk_analysis *a)
                   from, to);
   else if (a->limit == QK_LIMIT_NOTHING)
     n = asprintf (&a->verdict,
-                  "Quantization costs no measurable accuracy: top-1 %.2f %% "
-                  "in float, %.2f %% quantized (standard error %.2f points).  "
-                  "Most of the noise left comes from %s.",
+                  "Quantization %s: top-1 %.2f %% in float, %.2f %% quantized "
+                  "(standard error %.2f points).  Most of the noise left "
+                  "comes from %s.",
+                  open_question (a) ? "may cost accuracy, but the loss is not "
+                                      "beyond chance on these pictures"
+                                    : "costs no measurable accuracy",
                   from, to, error, limit_text (louder (a)));
   else
     n = asprintf (&a->verdict,
@@ -306,28 +319,37 @@ advise_training (struct qk_analysis *a)
   return 0;
 }
 
+/* What makes the noise of the halves that matter smaller. */
+static int
+advise_noise (struct qk_analysis *a, enum qk_analyze_limit cause)
+{
+  int r = 0;
+
+  if (cause == QK_LIMIT_WEIGHTS || cause == QK_LIMIT_BOTH)
+    if ((r = advise_channels (a)) == 0)
+      r = advise_bits (a, true);
+  if (r == 0 && (cause == QK_LIMIT_ACTIVATIONS || cause == QK_LIMIT_BOTH)
+      && (r = advise_bits (a, false)) == 0)
+    r = advise_clipping (a);
+  return r < 0 ? r : advise_float (a);
+}
+
 int
 qk_analyze_verdict (struct qk_analysis *a)
 {
-  enum qk_analyze_limit cause;
   int r;
 
   a->limit = find_limit (a);
-  cause = a->limit == QK_LIMIT_NOTHING ? louder (a) : a->limit;
   if ((r = write_verdict (a)) < 0 || (r = advise_int8 (a)) < 0)
     return r;
-  if (a->limit == QK_LIMIT_NOTHING)
+  if (open_question (a)) {
+    r = advise (a, "Analyze more pictures to be sure.  If the loss is real:");
+    if (r == 0)
+      r = advise_noise (a, louder (a));
+  } else if (a->limit == QK_LIMIT_NOTHING)
     r = advise (a, "Nothing has to be done.");
-  else if (cause == QK_LIMIT_WEIGHTS || cause == QK_LIMIT_BOTH)
-    if ((r = advise_channels (a)) == 0)
-      r = advise_bits (a, true);
-  if (r == 0 && a->limit != QK_LIMIT_NOTHING
-      && (cause == QK_LIMIT_ACTIVATIONS || cause == QK_LIMIT_BOTH)
-      && (r = advise_bits (a, false)) == 0)
-    r = advise_clipping (a);
-  if (r == 0 && a->limit != QK_LIMIT_NOTHING
-      && a->limit != QK_LIMIT_TRAINING)
-    r = advise_float (a);
+  else if (a->limit != QK_LIMIT_TRAINING)
+    r = advise_noise (a, a->limit);
   if (r < 0 || (r = advise_training (a)) < 0)
     return r;
   return advise_drift (a);
