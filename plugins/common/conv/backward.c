@@ -25,6 +25,7 @@
 #include "conv/conv-priv.h"
 #include "gemm/convback.h"
 #include "gemm/gemm.h"
+#include "multiversion.h"
 
 /* Below this number of weights it does not pay to wake threads. */
 enum { PARALLEL_MIN = 32768 };
@@ -473,6 +474,23 @@ collect_dw (const struct conv_run *run, float *out)
   }
 }
 
+/* dw += d k where DW is given; returns sum (d w). */
+QK_MULTIVERSION static double
+channel_dw (const float *restrict d, const float *restrict w, int64_t n,
+            float k, float *restrict dw)
+{
+  double s = 0.0;
+
+#pragma omp simd reduction(+ : s)
+  for (int64_t j = 0; j < n; j++)
+    s += (double) d[j] * (double) w[j];
+  if (dw)
+    QK_SIMD
+    for (int64_t j = 0; j < n; j++)
+      dw[j] += d[j] * k;
+  return s;
+}
+
 /* dw += d(w k) k; returns in sc.min[] the part sum (d(w k) w) / sigma that
  * belongs to gamma. */
 static int
@@ -503,14 +521,10 @@ weight_gradient (struct conv_run *run)
 #pragma omp parallel for num_threads(run->threads) schedule(static)           \
   if (n > PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++) {
-    const float k = folded ? run->ch.k[i] : 1.0f;
-    double s = 0.0;
+    const double s
+      = channel_dw (d + i * depth, w + i * depth, depth,
+                    folded ? run->ch.k[i] : 1.0f, dw ? dw + i * depth : NULL);
 
-    for (int64_t j = i * depth; j < (i + 1) * depth; j++) {
-      s += (double) d[j] * (double) w[j];
-      if (dw)
-        dw[j] += d[j] * k;
-    }
     run->sc.min[i] = (float) (s / (double) run->ch.sigma[i]);
   }
   return 0;
