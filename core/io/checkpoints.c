@@ -175,8 +175,8 @@ qk_checkpoints_close (struct qk_checkpoints *s)
   free (s);
 }
 
-/* Remove the older ones; that one cannot be removed harms nobody, so it is
- * only logged. */
+/* Of those up to NEWEST keep as many as asked for; that one cannot be
+ * removed harms nobody, so it is only logged. */
 static void
 prune (struct qk_checkpoints *s, int64_t newest)
 {
@@ -246,9 +246,14 @@ qk_checkpoints_newest (struct qk_checkpoints *s, struct qk_checkpoint **out)
   return err;
 }
 
-/* Remove those with numbers > NUMBER and, if OLDER, those below it. */
-static int
-forget (struct qk_checkpoints *s, int64_t number, bool older)
+void
+qk_checkpoints_prune (struct qk_checkpoints *s)
+{
+  prune (s, QK_CHECKPOINT_MAX_NUMBER);
+}
+
+int
+qk_checkpoints_keep_only (struct qk_checkpoints *s, int64_t number)
 {
   int64_t *numbers = NULL;
   const int64_t n = list_numbers (s, &numbers);
@@ -256,20 +261,8 @@ forget (struct qk_checkpoints *s, int64_t number, bool older)
   int err = n < 0 ? (int) n : 0;
 
   for (i = 0; err == 0 && i < n; i++)
-    if (numbers[i] > number || (older && numbers[i] < number))
+    if (numbers[i] != number)
       err = remove_number (s, numbers[i]);
   free (numbers);
   return err;
-}
-
-int
-qk_checkpoints_forget_after (struct qk_checkpoints *s, int64_t number)
-{
-  return forget (s, number, false);
-}
-
-int
-qk_checkpoints_keep_only (struct qk_checkpoints *s, int64_t number)
-{
-  return forget (s, number, true);
 }

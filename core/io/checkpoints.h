@@ -71,9 +71,9 @@ int qk_checkpoints_write (struct qk_checkpoints *s, int64_t number,
 int qk_checkpoints_newest (struct qk_checkpoints *s,
                            struct qk_checkpoint **out);
 
-/* Remove all with numbers > NUMBER (-1: all), for a run that starts again
- * from there. */
-int qk_checkpoints_forget_after (struct qk_checkpoints *s, int64_t number);
+/* Remove those older than the newest KEEP, for a run that goes on: one that was
+ * killed after a write may have left one more. */
+void qk_checkpoints_prune (struct qk_checkpoints *s);
 
 /* Remove all but NUMBER, for a new run that has written its first one. */
 int qk_checkpoints_keep_only (struct qk_checkpoints *s, int64_t number);

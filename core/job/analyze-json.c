@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json-text.h"
 #include "job/analyze-priv.h"
 
 /* JSON knows neither infinity nor NaN. */
@@ -205,7 +206,7 @@ int
 qk_analysis_json (const struct qk_analysis *a, const char *log, char **out)
 {
   json_t *o = whole (a, log);
-  char *text = json_dumps (o, JSON_COMPACT | JSON_REAL_PRECISION (7));
+  char *text = qk_json_text (o, JSON_COMPACT | JSON_REAL_PRECISION (7));
   const int n = text == NULL ? -1 : asprintf (out, "%s\n", text);
 
   json_decref (o);

@@ -12,6 +12,7 @@
 #include <zlib.h>
 
 #include "base/atomic-file.h"
+#include "base/json-text.h"
 #include "job/journal.h"
 
 /* Larger ones were not written by us. */
@@ -222,7 +223,7 @@ qk_journal_add (struct qk_journal *j, const struct qk_trial *t)
                  (json_int_t) t->bytes, "weight_bits", t->weight_bits,
                  "float_layers", t->n_float);
   if (e != NULL)
-    line = json_dumps (e, JSON_COMPACT | JSON_REAL_PRECISION (17));
+    line = qk_json_text (e, JSON_COMPACT | JSON_REAL_PRECISION (17));
   if (line == NULL)
     r = qk_error (-ENOMEM, "%s: out of memory", j->path);
   if (r == 0

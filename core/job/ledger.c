@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "base/json-text.h"
 #include "job/ledger.h"
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
@@ -187,7 +188,7 @@ print_json (const struct qk_graph *g, FILE *out)
       n->weight_qz != NULL && qk_quantizer_channels (n->weight_qz) > 1,
       "macs", (json_int_t) n->traits.macs, "share", qk_ledger_share (g, i));
     char *text
-      = o != NULL ? json_dumps (o, JSON_COMPACT | JSON_REAL_PRECISION (9))
+      = o != NULL ? qk_json_text (o, JSON_COMPACT | JSON_REAL_PRECISION (9))
                   : NULL;
 
     json_decref (o);

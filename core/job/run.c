@@ -198,6 +198,8 @@ qk_run_new (struct qk_job *job, struct qk_monitor *m, bool resume,
     else if (r < 0 || (r = qk_run_check_config (run, c)) < 0
              || (r = qk_run_peek (run, c)) < 0)
       goto error;
+    if (qk_run_writes (run))
+      qk_checkpoints_prune (run->checkpoints);
   }
   if ((r = start_network (run, &run->g)) < 0)
     goto error;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json-text.h"
 #include "model/json-graph.h"
 
 /* No network of people's has more nodes, or values of more elements for one
@@ -164,7 +165,7 @@ qk_graph_to_json (const struct qk_graph *g, char **out)
   root = whole (root, failed);
   *out = root == NULL
            ? NULL
-           : json_dumps (root, JSON_COMPACT | JSON_REAL_PRECISION (17));
+           : qk_json_text (root, JSON_COMPACT | JSON_REAL_PRECISION (17));
   json_decref (root);
   return *out == NULL ? qk_error (-ENOMEM, "graph: out of memory") : 0;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/json-text.h"
 #include "graph/op-priv.h"
 #include "io/tensorfile.h"
 #include "model/json-graph.h"
@@ -144,7 +145,7 @@ classes_to_text (const struct qk_model_info *info, char **out)
         < 0)
       break;
   if (i == info->classes)
-    *out = json_dumps (names, JSON_COMPACT);
+    *out = qk_json_text (names, JSON_COMPACT);
   json_decref (names);
   return *out == NULL ? qk_error (-ENOMEM, "model: out of memory") : 0;
 }

@@ -201,7 +201,11 @@ make_header (const struct qk_format_entry **order, int64_t n,
   }
   for (i = 0; i < 8; i++)
     h[i] = (char) ((uint64_t) padded >> (8 * i) & 0xff);
-  json_dumpb (root, h + 8, padded, JSON_COMPACT);
+  if (json_dumpb (root, h + 8, padded, JSON_COMPACT) != len) {
+    err = qk_error (-ENOMEM, "safetensors: out of memory");
+    free (h);
+    goto done;
+  }
   memset (h + 8 + len, ' ', padded - len);
   *out = h;
   *size = 8 + padded;
