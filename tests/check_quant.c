@@ -187,9 +187,13 @@ START_TEST (test_observer_golden)
       ck_assert_msg (h == g->histogram[b], "%s %s, batch %d: histogram",
                      g->name, g->options, b);
     }
-    observer_state (qz, "observer.min_val", min, &count);
-    observer_state (qz, "observer.max_val", max, &count);
-    ck_assert_uint_eq (count, (size_t) g->channels);
+    if (strcmp (g->name, "fixed") == 0)
+      OK (qk_quantizer_range (qz, min, max));
+    else {
+      observer_state (qz, "observer.min_val", min, &count);
+      observer_state (qz, "observer.max_val", max, &count);
+      ck_assert_uint_eq (count, (size_t) g->channels);
+    }
     for (int c = 0; c < g->channels; c++) {
       const struct qk_qparams *q = &qk_quantizer_qparams (qz)[c];
       const int k = b * g->channels + c;
@@ -441,6 +445,36 @@ static const struct qk_fakequant_class doubled = {
   .transform = doubled_transform,
 };
 
+/* PyTorch's FixedQParamsFakeQuantize is the same call with a grid from its
+ * arguments: the plugin "fixed", told G's grid, gives the bytes Q for X. */
+static void
+check_fixed_plugin (const struct golden_fakequant *g,
+                    const struct qk_quant_info *info, const float *x, size_t n,
+                    const void *q)
+{
+  const struct qk_class *cls;
+  struct qk_config *cfg;
+  struct qk_quantizer *qz;
+  char text[80];
+  uint8_t got[256];
+
+  snprintf (text, sizeof text, "scale=%.9g zero_point=%d",
+            (double) g->scale[0], (int) g->zero_point[0]);
+  OK (qk_context_class (ctx, QK_KIND_FAKEQUANT, "fixed", &cls));
+  OK (qk_config_parse (cls->options, text, "test", &cfg));
+  OK (qk_quantizer_new (ctx, info, NULL, NULL,
+                        (const struct qk_fakequant_class *) cls, cfg, &qz));
+  ck_assert_float_eq (qk_quantizer_qparams (qz)->scale, g->scale[0]);
+  ck_assert_int_eq (qk_quantizer_qparams (qz)->zero_point, g->zero_point[0]);
+  if (g->weight)
+    OK (qk_quantizer_forward_i8 (qz, x, n, (int8_t *) got));
+  else
+    OK (qk_quantizer_forward_u8 (qz, x, n, got));
+  ck_assert_mem_eq (got, q, n);
+  qk_quantizer_free (qz);
+  qk_config_free (cfg);
+}
+
 START_TEST (test_fakequant_golden)
 {
   const struct golden_fakequant *g = &golden_fakequants[_i];
@@ -493,6 +527,8 @@ START_TEST (test_fakequant_golden)
   OK (qk_quantizer_backward (qz, x, dy, dy, n)); /* in place */
   ck_assert_mem_eq (dy, dx, n * sizeof (float));
   qk_quantizer_free (qz);
+  if (g->channels == 1)
+    check_fixed_plugin (g, &info, x, n, g->weight ? (void *) s : u);
 }
 END_TEST
 

@@ -404,6 +404,92 @@ static const int32_t golden_17_zp[3] = {
 static const uint32_t golden_17_hist[3] = {
   0x2ef63dc5u, 0x7b570dc5u, 0x092c5dc5u,
 };
+static const struct golden_batch golden_18_batch[] = {
+  { 600, 0.05f, 0.0f },
+  { 600, 0.08f, 0.01f },
+  { 600, 0.02f, 0.0f },
+};
+static const uint32_t golden_18_min[3] = {
+  0xbf333333u, 0xbf333333u, 0xbf333333u,
+};
+static const uint32_t golden_18_max[3] = {
+  0x40133333u, 0x40133333u, 0x40133333u,
+};
+static const uint32_t golden_18_scale[3] = {
+  0x3c40c0c1u, 0x3c40c0c1u, 0x3c40c0c1u,
+};
+static const int32_t golden_18_zp[3] = {
+  59, 59, 59,
+};
+static const struct golden_batch golden_19_batch[] = {
+  { 4096, 1.0f, 0.3f },
+  { 4096, 1.7f, 0.1f },
+  { 4096, 0.9f, -0.4f },
+  { 5000, 6.0f, 2.0f },
+};
+static const uint32_t golden_19_min[4] = {
+  0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u,
+};
+static const uint32_t golden_19_max[4] = {
+  0x40c00000u, 0x40c00000u, 0x40c00000u, 0x40c00000u,
+};
+static const uint32_t golden_19_scale[4] = {
+  0x3d418306u, 0x3d418306u, 0x3d418306u, 0x3d418306u,
+};
+static const int32_t golden_19_zp[4] = {
+  0, 0, 0, 0,
+};
+static const struct golden_batch golden_20_batch[] = {
+  { 600, 0.05f, 0.0f },
+  { 600, 0.08f, 0.01f },
+  { 600, 0.02f, 0.0f },
+};
+static const uint32_t golden_20_min[3] = {
+  0x3f000000u, 0x3f000000u, 0x3f000000u,
+};
+static const uint32_t golden_20_max[3] = {
+  0x40c00000u, 0x40c00000u, 0x40c00000u,
+};
+static const uint32_t golden_20_scale[3] = {
+  0x3ecccccdu, 0x3ecccccdu, 0x3ecccccdu,
+};
+static const int32_t golden_20_zp[3] = {
+  0, 0, 0,
+};
+static const struct golden_batch golden_21_batch[] = {
+  { 600, 0.05f, 0.0f },
+  { 600, 0.08f, 0.01f },
+  { 600, 0.02f, 0.0f },
+};
+static const uint32_t golden_21_min[3] = {
+  0xbf333333u, 0xbf333333u, 0xbf333333u,
+};
+static const uint32_t golden_21_max[3] = {
+  0x3e99999au, 0x3e99999au, 0x3e99999au,
+};
+static const uint32_t golden_21_scale[3] = {
+  0x3bb3e71au, 0x3bb3e71au, 0x3bb3e71au,
+};
+static const int32_t golden_21_zp[3] = {
+  0, 0, 0,
+};
+static const struct golden_batch golden_22_batch[] = {
+  { 600, 0.05f, 0.0f },
+  { 600, 0.08f, 0.01f },
+  { 600, 0.02f, 0.0f },
+};
+static const uint32_t golden_22_min[3] = {
+  0xbf333333u, 0xbf333333u, 0xbf333333u,
+};
+static const uint32_t golden_22_max[3] = {
+  0x3e99999au, 0x3e99999au, 0x3e99999au,
+};
+static const uint32_t golden_22_scale[3] = {
+  0x3dbf258cu, 0x3dbf258cu, 0x3dbf258cu,
+};
+static const int32_t golden_22_zp[3] = {
+  0, 0, 0,
+};
 
 static const struct golden_observer golden_observers[] = {
   { "minmax", "", 0, 0, 0, 255, 1, 4, golden_0_batch,
@@ -442,6 +528,16 @@ static const struct golden_observer golden_observers[] = {
     golden_16_min, golden_16_max, golden_16_scale, golden_16_zp, golden_16_hist },
   { "histogram", "", 0, 0, 0, 255, 1, 3, golden_17_batch,
     golden_17_min, golden_17_max, golden_17_scale, golden_17_zp, golden_17_hist },
+  { "fixed", "min=-0.7 max=2.3", 0, 0, 0, 255, 1, 3, golden_18_batch,
+    golden_18_min, golden_18_max, golden_18_scale, golden_18_zp, NULL },
+  { "fixed", "min=0 max=6", 0, 0, 0, 127, 1, 4, golden_19_batch,
+    golden_19_min, golden_19_max, golden_19_scale, golden_19_zp, NULL },
+  { "fixed", "min=0.5 max=6", 0, 0, 0, 15, 1, 3, golden_20_batch,
+    golden_20_min, golden_20_max, golden_20_scale, golden_20_zp, NULL },
+  { "fixed", "min=-0.7 max=0.3", 1, 1, -128, 127, 1, 3, golden_21_batch,
+    golden_21_min, golden_21_max, golden_21_scale, golden_21_zp, NULL },
+  { "fixed", "min=-0.7 max=0.3", 1, 1, -8, 7, 1, 3, golden_22_batch,
+    golden_22_min, golden_22_max, golden_22_scale, golden_22_zp, NULL },
 };
 
 /* y = fake_quantize (x), dx for dy: x = golden_fill (seed, fill, 0), its

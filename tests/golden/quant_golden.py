@@ -94,6 +94,18 @@ class FixedHistogram(obs.HistogramObserver):
         return x
 
 
+class FixedRange(obs.MinMaxObserver):
+    """The range it is told, whatever it sees: qparams as PyTorch makes them."""
+
+    def __init__(self, lo, hi, **kw):
+        super().__init__(**kw)
+        self.min_val.fill_(lo)
+        self.max_val.fill_(hi)
+
+    def forward(self, x):
+        return x
+
+
 # name of the plugin, its options, weight?, symmetric?, qmin, qmax, channels,
 # PyTorch's observer, batches of (elements, scale, offset)
 Q8 = dict(dtype=torch.quint8, qscheme=torch.per_tensor_affine)
@@ -130,7 +142,18 @@ CASES = [
 ] + [("histogram", "compat=torch1.13" if c else "", 0, 0, 0, q, 1,
       hist(c, reduce_range=q == 127, **Q8), b)
      for c in (1, 0) for q, b in
-     ((255, GROW), (127, WIDE), (255, SMALL), (255, FAR), (255, ONE))]
+     ((255, GROW), (127, WIDE), (255, SMALL), (255, FAR), (255, ONE))] + [
+    ("fixed", "min=-0.7 max=2.3", 0, 0, 0, 255, 1,
+     FixedRange(-0.7, 2.3, **Q8), SMALL),
+    ("fixed", "min=0 max=6", 0, 0, 0, 127, 1,
+     FixedRange(0, 6, reduce_range=True, **Q8), GROW),
+    ("fixed", "min=0.5 max=6", 0, 0, 0, 15, 1,
+     FixedRange(0.5, 6, quant_min=0, quant_max=15, **Q8), SMALL),
+    ("fixed", "min=-0.7 max=0.3", 1, 1, -128, 127, 1,
+     FixedRange(-0.7, 0.3, **S8), SMALL),
+    ("fixed", "min=-0.7 max=0.3", 1, 1, -8, 7, 1,
+     FixedRange(-0.7, 0.3, quant_min=-8, quant_max=7, **S8), SMALL),
+]
 
 print("""/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* quant_golden.h: written by quant_golden.py (PyTorch %s); do not edit. */
