@@ -786,6 +786,100 @@ START_TEST (test_state)
 }
 END_TEST
 
+/* An observer of the last batch that keeps no state. */
+struct forgetful {
+  bool seen;
+  float min, max;
+};
+
+static int
+forgetful_create (const struct qk_config *cfg,
+                  const struct qk_quant_info *info, void **self)
+{
+  (void) cfg;
+  (void) info;
+  *self = qk_alloc (sizeof (struct forgetful));
+  return *self != NULL ? 0 : -ENOMEM;
+}
+
+static int
+forgetful_update_range (void *self, const float *min, const float *max)
+{
+  *(struct forgetful *) self = (struct forgetful) { true, *min, *max };
+  return 0;
+}
+
+static int
+forgetful_range (void *self, float *min, float *max)
+{
+  const struct forgetful *f = self;
+
+  *min = f->min;
+  *max = f->max;
+  return f->seen ? 0 : -ENODATA;
+}
+
+static const struct qk_observer_class forgetful = {
+  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "forgetful",
+                   "Range of the last batch", NULL),
+  .create = forgetful_create,
+  .destroy = qk_free,
+  .update_range = forgetful_update_range,
+  .range = forgetful_range,
+};
+
+/* A checkpoint is the network that was trained, state or no state. */
+START_TEST (test_observer_without_state)
+{
+  struct qk_quant_info info = info_of (0, 0, 255, 1);
+  const float x[3] = { -1.0f, 0.0f, 3.0f }, y[3] = { 0.0f, 1.0f, 0.5f };
+  struct qk_state_list list = { NULL, 0 };
+  struct qk_state_source source = { qk_state_list_lookup, &list };
+  struct qk_quantizer *qz[2];
+  struct qk_state st;
+  float min, max;
+
+  for (int i = 0; i < 2; i++) {
+    OK (qk_quantizer_new (ctx, &info, &forgetful, NULL, NULL, NULL, &qz[i]));
+    qk_quantizer_set_observing (qz[i], true);
+  }
+  /* saved before anything was seen: nothing is known */
+  qk_state_start (&st, qk_state_list_save, &list, false);
+  OK (qk_quantizer_state (qz[0], &st));
+  qk_state_start (&st, qk_state_source_load, &source, true);
+  OK (qk_quantizer_state (qz[1], &st));
+  ck_assert (!qk_quantizer_has_range (qz[1]));
+  qk_state_list_clear (&list);
+
+  OK (qk_quantizer_observe (qz[0], x, 3));
+  qk_state_start (&st, qk_state_list_save, &list, false);
+  OK (qk_quantizer_state (qz[0], &st));
+  qk_state_start (&st, qk_state_source_load, &source, true);
+  OK (qk_quantizer_state (qz[1], &st));
+  OK (qk_quantizer_range (qz[1], &min, &max));
+  ck_assert_float_eq (min, -1.0f);
+  ck_assert_float_eq (max, 3.0f);
+  OK (qk_quantizer_refresh (qz[1])); /* it lasts */
+  ck_assert_mem_eq (qk_quantizer_qparams (qz[0]),
+                    qk_quantizer_qparams (qz[1]), sizeof (struct qk_qparams));
+
+  /* a damaged file */
+  for (size_t k = 0; k < list.n; k++)
+    if (strcmp (list.array[k].name, "observer.range") == 0)
+      ((float *) list.array[k].data)[1] = NAN;
+  FAILS (-EDOM, "'conv:out'", qk_quantizer_state (qz[1], &st));
+
+  /* until it sees for itself */
+  OK (qk_quantizer_observe (qz[1], y, 3));
+  OK (qk_quantizer_range (qz[1], &min, &max));
+  ck_assert_float_eq (min, 0.0f);
+  ck_assert_float_eq (max, 1.0f);
+  qk_state_list_clear (&list);
+  qk_quantizer_free (qz[0]);
+  qk_quantizer_free (qz[1]);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -812,6 +906,7 @@ main (void)
   tcase_add_loop_test (tc, test_lsq, 0, COUNT (golden_lsqs));
   tcase_add_test (tc, test_lsq_activation);
   tcase_add_loop_test (tc, test_state, 0, 5);
+  tcase_add_test (tc, test_observer_without_state);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);

@@ -16,14 +16,22 @@ build () {
   [ ! -s err ] || failed "building $1 says something"
 }
 
-# what the document shows is what one gets; its blocks of code by number
+# the plugins of the document, named in their first lines, and its commands
 document=$srcdir/docs/writing-plugins.md
-awk '/^```c$/ { n++; on = 1; next } /^```/ { on = 0 }
-     on { print > ("block" n ".c") }' "$document"
+awk '/^```c$/ { on = 1; file = ""; next } /^```/ { on = 0 }
+     on && !file { file = $2; sub (":", "", file) }
+     on { print > file }' "$document"
+for name in calm pow2; do
+  grep -qxF "    cc -shared -fPIC -o $name.so $name.c \$(pkg-config --cflags --libs qatkit)" \
+    "$document" || failed "no command for $name"
+  # shellcheck disable=SC2086
+  $CC -shared -fPIC -o $name.so $name.c -Wall -Wextra -Werror \
+    "-I$srcdir/core/include" "-L$builddir/.libs" -lqatkit \
+    || failed "$name.c of the document cannot be built"
+  [ "$(grep -c . $name.c)" -le 40 ] || failed "$name.c is no short example"
+done
 new_plugin observer averages averages || failed "new-plugin observer"
 new_plugin fakequant shifts shifts || failed "new-plugin fakequant"
-same averages/averages.c block1.c
-same shifts/shifts.c block2.c
 build averages
 build shifts
 
@@ -67,6 +75,12 @@ proof () {
   [ "$name" = default ] || unlike "$name" default
 }
 proof default
+proof calm -o qconfig.activation.observer=./calm.so
+proof pow2 -o qconfig.weight.fakequant=./pow2.so \
+  -o qconfig.activation.fakequant=./pow2.so
+proof short -o qconfig.activation.observer=./calm.so \
+  -o qconfig.weight.observer=./calm.so -o qconfig.weight.fakequant=./pow2.so
+unlike calm pow2
 observer=./averages/averages.so
 fakequant=./shifts/shifts.so
 proof averages -o "qconfig.activation.observer=$observer"
@@ -113,25 +127,40 @@ expect 1 qat tiny.ini --output bad -o qconfig.weight.fakequant=pact
 says "'pact'"
 says "weight"
 
-# one that fails to be created, one that makes no number
-mkdir fails nan
-sed 's/shifts/fails/g; s/^  f->symmetric = .*/  qk_free (f); return qk_error (-EINVAL, "out of luck");/' \
-  shifts/shifts.c > fails/fails.c
-sed 's/shifts/nan/g; s/^    out\[c\].scale = .*/    out[c].scale = NAN;/' \
-  shifts/shifts.c > nan/nan.c
-for name in fails nan; do
-  sed "s/shifts/$name/g" shifts/Makefile > $name/Makefile
-  build $name
+# those that fail to be created or make no grid are refused by name
+expression='exp2f (ceilf (log2f (out\[c\].scale)))'
+broken () { # NAME SED-SCRIPT FILE.c
+  sed -e "$2" -e "s/\"${3%.c}\"/\"$1\"/" "$3" > "$1.c"
+  # shellcheck disable=SC2086
+  $CC -shared -fPIC -o "$1.so" "$1.c" -include math.h \
+    "-I$srcdir/core/include" "-L$builddir/.libs" -lqatkit -lm \
+    || failed "$1 cannot be built"
+}
+broken fails 's/^  \*own = .*/  return qk_error (-EINVAL, "out of luck");/' pow2.c
+broken nan "s/$expression/NAN/" pow2.c
+broken infinite "s/$expression/INFINITY/" pow2.c
+broken negative "s/$expression/-0.5f/" pow2.c
+for name in fails nan infinite negative; do
   for which in weight activation; do
-    expect 1 qat tiny.ini --output bad \
-      -o "qconfig.$which.fakequant=./$name/$name.so"
+    expect 1 qat tiny.ini --output bad -o "qconfig.$which.fakequant=./$name.so"
     says "fakequant '$name' of '"
+    [ "$name" = fails ] || says "scale must be positive and finite"
   done
 done
-says "scale must be positive and finite"
+broken fails_too 's/^  o->channels = .*/  return qk_error (-EINVAL, "out of luck");/' calm.c
+broken nowhere 's/= o->end\[i\];/= NAN;/' calm.c
+broken endless 's/= o->end\[i\];/= i % 2 ? INFINITY : 0;/' calm.c
+broken backwards 's/= o->end\[i\];/= i % 2 ? -1 : 1;/' calm.c
+for name in fails_too nowhere endless backwards; do
+  for which in weight activation; do
+    expect 1 qat tiny.ini --output bad -o "qconfig.$which.observer=./$name.so"
+    says "observer '$name' of '"
+    [ "$name" = fails_too ] || says "is no finite range"
+  done
+done
 [ ! -e bad/model-int8.safetensors ] || failed "the run went on"
 expect 1 qat tiny.ini --output bad2 \
-  -o "qconfig.weight.fakequant=./fails/fails.so"
+  -o "qconfig.weight.fakequant=./fails.so"
 says "out of luck"
 [ ! -e bad2/model-int8.safetensors ] || failed "the run went on"
 exit 0

@@ -27,6 +27,11 @@ struct qk_quantizer {
   struct qk_qparams *next; /* being computed */
   float *min, *max;
 
+  /* The range of an observer that keeps no state, from a checkpoint: minima,
+   * then maxima; in force until the observer has seen something itself. */
+  float *kept;
+  int32_t has_kept;
+
   struct qk_fq_params value; /* grad pointers NULL: outside backward */
   struct qk_fq_param param[QK_FQ_MAX_PARAMS];
   float *grad[QK_FQ_MAX_PARAMS];
@@ -181,8 +186,11 @@ qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
   qz->next = qk_alloc (channels * sizeof *qz->next);
   qz->min = qk_alloc (channels * sizeof (float));
   qz->max = qk_alloc (channels * sizeof (float));
+  if (obs != NULL && obs->state == NULL)
+    qz->kept = qk_alloc (2 * channels * sizeof (float));
   if (qz->name == NULL || qz->grid == NULL || qz->next == NULL
-      || qz->min == NULL || qz->max == NULL) {
+      || qz->min == NULL || qz->max == NULL
+      || (obs != NULL && obs->state == NULL && qz->kept == NULL)) {
     r = qk_error (-ENOMEM, "'%s': no memory", info->name);
     goto error;
   }
@@ -223,6 +231,7 @@ qk_quantizer_free (struct qk_quantizer *qz)
     qk_free (qz->grad[i]);
   }
   qk_free (qz->transformed);
+  qk_free (qz->kept);
   qk_free (qz->max);
   qk_free (qz->min);
   qk_free (qz->next);
@@ -307,6 +316,24 @@ qk_quantizer_params (struct qk_quantizer *qz, struct qk_quantizer_param *out)
   return qz->value.n;
 }
 
+static int
+quantizer_range (struct qk_quantizer *qz, float *min, float *max)
+{
+  const size_t channels = (size_t) qz->info.channels;
+  const int r = qz->obs->range (qz->obs_self, min, max);
+
+  if (r == -ENODATA && qz->has_kept) {
+    memcpy (min, qz->kept, channels * sizeof *min);
+    memcpy (max, qz->kept + channels, channels * sizeof *max);
+    return 0;
+  }
+  for (size_t c = 0; r >= 0 && c < channels; c++)
+    if (!isfinite (min[c]) || !isfinite (max[c]) || min[c] > max[c])
+      return qk_error (-EDOM, "channel %zu: range %g..%g is no finite range",
+                       c, (double) min[c], (double) max[c]);
+  return r;
+}
+
 int
 qk_quantizer_range (struct qk_quantizer *qz, float *min, float *max)
 {
@@ -314,15 +341,14 @@ qk_quantizer_range (struct qk_quantizer *qz, float *min, float *max)
 
   if (qz->obs == NULL)
     return qk_error (-ENODATA, "'%s' has no observer", qz->info.name);
-  r = qz->obs->range (qz->obs_self, min, max);
+  r = quantizer_range (qz, min, max);
   return r < 0 ? quantizer_blame (qz, r, &qz->obs->cls) : 0;
 }
 
 bool
 qk_quantizer_has_range (struct qk_quantizer *qz)
 {
-  return qz->obs != NULL
-         && qz->obs->range (qz->obs_self, qz->min, qz->max) >= 0;
+  return qz->obs != NULL && quantizer_range (qz, qz->min, qz->max) >= 0;
 }
 
 /* ---- grids -------------------------------------------------------------*/
@@ -381,7 +407,8 @@ quantizer_default_grids (struct qk_quantizer *qz, bool seen)
     r = qk_calculate_qparams (qz->min[c], qz->max[c], qz->info.symmetric,
                               &qz->next[c]);
     if (r < 0)
-      return qk_error_prefix (r, "'%s', channel %lld: ", qz->info.name,
+      return qk_error_prefix (r, "observer '%s' of '%s', channel %lld: ",
+                              qk_quantizer_observer_name (qz), qz->info.name,
                               (long long) c);
   }
   return 0;
@@ -395,7 +422,7 @@ qk_quantizer_refresh (struct qk_quantizer *qz)
   int r;
 
   if (qz->obs != NULL) {
-    r = qz->obs->range (qz->obs_self, qz->min, qz->max);
+    r = quantizer_range (qz, qz->min, qz->max);
     if (r < 0 && r != -ENODATA)
       return quantizer_blame (qz, r, &qz->obs->cls);
     seen = r >= 0;
@@ -675,6 +702,32 @@ quantizer_state_fakequant (struct qk_quantizer *qz, struct qk_state *st)
   return qz->fq->state != NULL ? qz->fq->state (qz->fq_self, st) : 0;
 }
 
+/* What is kept of an observer without a state: the range, so that a
+ * checkpoint is the network that was trained. */
+static int
+quantizer_state_range (struct qk_quantizer *qz, struct qk_state *st)
+{
+  const size_t channels = (size_t) qz->info.channels;
+  int r;
+
+  if (!st->loading) {
+    r = quantizer_range (qz, qz->kept, qz->kept + channels);
+    if (r < 0 && r != -ENODATA)
+      return quantizer_blame (qz, r, &qz->obs->cls);
+    qz->has_kept = r >= 0;
+  }
+  if ((r = qk_state_add (st, "has_range", QK_I32, &qz->has_kept, 1)) < 0
+      || (r = qk_state_add (st, "range", QK_F32, qz->kept, 2 * channels)) < 0)
+    return r;
+  for (size_t i = 0; qz->has_kept && i < 2 * channels; i++)
+    if (!isfinite (qz->kept[i])) {
+      qz->has_kept = 0;
+      return qk_error (-EDOM, "'%s': a bound of the range is %g",
+                       qz->info.name, (double) qz->kept[i]);
+    }
+  return 0;
+}
+
 int
 qk_quantizer_state (struct qk_quantizer *qz, struct qk_state *st)
 {
@@ -683,10 +736,11 @@ qk_quantizer_state (struct qk_quantizer *qz, struct qk_state *st)
 
   if (r < 0)
     return r;
-  if (qz->obs != NULL && qz->obs->state != NULL) {
+  if (qz->obs != NULL) {
     if ((r = qk_state_push (st, "observer.", &mark)) < 0)
       return r;
-    r = qz->obs->state (qz->obs_self, st);
+    r = qz->obs->state != NULL ? qz->obs->state (qz->obs_self, st)
+                               : quantizer_state_range (qz, st);
     qk_state_pop (st, mark);
     if (r < 0)
       return r;

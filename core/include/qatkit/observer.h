@@ -49,7 +49,9 @@ struct qk_observer_class {
    * by the quantizer.  -ENODATA when nothing has been seen. */
   int (*range) (void *self, float *min, float *max);
 
-  /* (optional; default: no state)  See qk_state_add. */
+  /* What a resumed run goes on with; see qk_state_add.
+   * (optional; default: checkpoints keep the range, which is in force until
+   * the new instance has seen something) */
   int (*state) (void *self, struct qk_state *st);
 };
 
