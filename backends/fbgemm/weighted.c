@@ -21,6 +21,8 @@
 #define PANEL_BYTES 131072
 #define MOST_ROWS 264
 #define LEAST_ROWS 24 /* also the step: a multiple of 12, 8 and 6 */
+#define TILE_ROWS 6
+#define LEAST_PART_ROWS 12 /* of A for a thread; below, channels are divided */
 #define SMALL_WORK 65536 /* multiply-accumulates not worth a thread */
 
 /* Copies of a few bytes to a few kilobytes, inline. */
@@ -205,43 +207,66 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
   }
 }
 
-/* Work is cut into pieces of rows; where that gives too few, also into
- * pieces of channels. */
+/* Parts of the work of one run, a thread each. */
+struct parts {
+  int rows, blocks; /* how often the rows of A, the channels are divided */
+};
+
+/* Where one of N equal parts of COUNT begins, at a multiple of STEP. */
+static int64_t
+part_begin (int64_t count, int64_t step, int i, int n)
+{
+  return i == n ? count : count * i / n / step * step;
+}
+
+/* Each thread has the same part of a picture in every layer, whose bytes are
+ * in its core's cache then; with too few rows for that, a part of the
+ * channels. */
+static struct parts
+plan_parts (const struct fbgemm_kernel *k, int64_t m)
+{
+  const int64_t macs = m * k->g.k * k->product[0].steps * 4;
+  const int threads = macs < SMALL_WORK ? 1 : k->threads;
+  const int64_t most = m / LEAST_PART_ROWS;
+  const int rows = most < 1 ? 1 : most < threads ? (int) most : threads;
+
+  return (struct parts) { rows, threads / rows };
+}
+
+static void
+run_part (const struct fbgemm_kernel *k, int64_t m, struct parts parts,
+          int i, const uint8_t *in, void *out, uint8_t *panel)
+{
+  const int groups = k->op.kind == QK_OP_CONV2D ? k->op.groups : 1;
+  const int blocks = k->product[0].blocks;
+  const int row = i / parts.blocks, column = i % parts.blocks;
+  const int64_t end = part_begin (m, TILE_ROWS, row + 1, parts.rows);
+  struct piece w = {
+    .block0 = (int) part_begin (blocks, 1, column, parts.blocks),
+    .block1 = (int) part_begin (blocks, 1, column + 1, parts.blocks),
+  };
+
+  for (w.first = part_begin (m, TILE_ROWS, row, parts.rows); w.first < end;
+       w.first += w.rows) {
+    w.rows = end - w.first < k->rows ? end - w.first : k->rows;
+    for (w.group = 0; w.group < groups; w.group++)
+      multiply_piece (k, in, out, &w, panel);
+  }
+}
+
 static void
 run_weighted (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
               void *out, void *scratch)
 {
-  const int groups = k->op.kind == QK_OP_CONV2D ? k->op.groups : 1;
-  const int blocks = k->product[0].blocks;
   const int64_t m = n * k->g.p * k->g.q;
-  const int64_t parts = (m + k->rows - 1) / k->rows;
-  const int64_t macs = m * k->g.k * k->product[0].steps * 4;
-  const int threads = macs < SMALL_WORK ? 1 : k->threads;
-  int cuts = 1;
-  int64_t pieces;
+  const struct parts parts = plan_parts (k, m);
+  const int count = parts.rows * parts.blocks;
 
-  if (threads > 1 && parts * groups < 4 * threads)
-    cuts = blocks < threads ? blocks : threads;
-  pieces = parts * groups * cuts;
-
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (int64_t i = 0; i < pieces; i++) {
-    const int64_t part = i / cuts % parts;
-    const int cut = (int) (i % cuts);
-    const int64_t left = m - part * k->rows;
-    const struct piece w = {
-      .first = part * k->rows,
-      .rows = left < k->rows ? left : k->rows,
-      .group = (int) (i / cuts / parts),
-      .block0 = (int) ((int64_t) blocks * cut / cuts),
-      .block1 = (int) ((int64_t) blocks * (cut + 1) / cuts),
-    };
-
-    multiply_piece (k, in[0], out, &w,
-                    (uint8_t *) scratch
-                      + (size_t) omp_get_thread_num ()
-                          * (k->panel + k->tile));
-  }
+#pragma omp parallel for num_threads(count) schedule(static)
+  for (int i = 0; i < count; i++)
+    run_part (k, m, parts, i, in[0], out,
+              (uint8_t *) scratch
+                + (size_t) omp_get_thread_num () * (k->panel + k->tile));
 }
 
 /* Bytes of a row of A, and how many rows make a piece. */
