@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* arena.c: places buffers by liveness, largest first, each at the lowest
- * address free during its whole life. */
+ * address free during its whole life.
+ *
+ * Where two threads share each tensor, one its first half and the other the
+ * rest, an address should belong to the same thread in every buffer, or each
+ * write fetches a cache line from the other core.  With MIDDLES a buffer is
+ * therefore put around the middle of one placed before, if there is room. */
 #include "config.h"
 
 #include <stdint.h>
@@ -65,6 +70,52 @@ lower_first (const void *pa, const void *pb)
   return a->offset < b->offset ? -1 : a->offset > b->offset;
 }
 
+/* Whether B at offset AT is clear of the K buffers NEAR. */
+static bool
+is_free (const struct qk_buffer *b, size_t at, struct qk_buffer *const *near,
+         size_t k)
+{
+  for (size_t j = 0; j < k; j++)
+    if (at < near[j]->offset + near[j]->size && near[j]->offset < at + b->size)
+      return false;
+  return true;
+}
+
+/* The lowest offset for B that is clear of the K buffers NEAR, which are in
+ * the order of theirs. */
+static size_t
+lowest_free (const struct qk_buffer *b, struct qk_buffer *const *near,
+             size_t k)
+{
+  size_t at = 0;
+
+  for (size_t j = 0; j < k && at + b->size > near[j]->offset; j++)
+    if (near[j]->offset + near[j]->size > at)
+      at = near[j]->offset + near[j]->size;
+  return at;
+}
+
+/* Put B around the middle of one of the N buffers PLACED, if there is room
+ * that is free of the K buffers NEAR. */
+static bool
+find_middle (struct qk_buffer *b, struct qk_buffer *const *placed, size_t n,
+             struct qk_buffer *const *near, size_t k)
+{
+  for (size_t i = 0; i < n; i++) {
+    const size_t middle = placed[i]->offset + placed[i]->size / 2;
+    size_t at;
+
+    if (placed[i]->size < b->size || middle < b->size / 2)
+      continue;
+    at = (middle - b->size / 2) / ALIGN * ALIGN;
+    if (is_free (b, at, near, k)) {
+      b->offset = at;
+      return true;
+    }
+  }
+  return false;
+}
+
 int
 qk_arena_build (struct qk_arena *a, const char *what)
 {
@@ -83,18 +134,15 @@ qk_arena_build (struct qk_arena *a, const char *what)
   qsort (order, n, sizeof *order, larger_first);
   for (i = 0; i < n; i++) {
     struct qk_buffer *b = order[i];
-    size_t at = 0;
 
     for (j = 0, k = 0; j < i; j++)
       if (order[j]->first <= b->last && b->first <= order[j]->last)
         near[k++] = order[j];
     qsort (near, k, sizeof *near, lower_first);
-    for (j = 0; j < k && at + b->size > near[j]->offset; j++)
-      if (near[j]->offset + near[j]->size > at)
-        at = near[j]->offset + near[j]->size;
-    b->offset = at;
-    if (at + b->size > a->size)
-      a->size = at + b->size;
+    if (!a->middles || !find_middle (b, order, i, near, k))
+      b->offset = lowest_free (b, near, k);
+    if (b->offset + b->size > a->size)
+      a->size = b->offset + b->size;
   }
   a->base = qk_alloc (a->size + ALIGN);
   if (a->base == NULL)

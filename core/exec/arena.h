@@ -3,6 +3,7 @@
 #ifndef QK_ARENA_H
 #define QK_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A buffer of SIZE bytes used in the steps first..last of a schedule. */
@@ -15,6 +16,7 @@ struct qk_buffer {
 struct qk_arena {
   struct qk_buffer *buffer;
   int n;
+  bool middles; /* put buffers around common middles, see arena.c */
   size_t size; /* after planning */
   char *base;  /* after allocation; owned */
 };

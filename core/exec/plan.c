@@ -326,5 +326,7 @@ qk_plan (struct qk_exec *ex)
   if ((r = add_buffer (ex, &ex->workspace, workspace, 0, qk_time_end (ex)))
       < 0)
     return r;
+  ex->arena.middles
+    = ex->g->stage == QK_STAGE_INT8 && ex->kernel_threads > 1;
   return qk_arena_build (&ex->arena, "activations");
 }
