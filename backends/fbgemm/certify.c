@@ -16,13 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST 16 /* chain */
 #define MOST_LANES 128 /* of 64 channels */
 #define WINDOW QK_GEMM_WINDOW
 
-static const int chains[] = { 1, 2, 3, 4, 6, 8, LONGEST };
-
-#define CHAINS ((int) (sizeof chains / sizeof chains[0]))
+#define LONGEST QK_GEMM_CHAIN
 
 struct fbgemm_range
 fbgemm_input_range (const struct qk_op *op)
@@ -181,10 +178,9 @@ choose_chain (const int8_t *weight, int64_t steps, int lanes, int limit)
   int64_t best_cost = INT64_MAX;
   int best = 1;
 
-  for (int i = 0; i < CHAINS; i++) {
-    const int c = chains[i];
+  for (int c = 1; c <= LONGEST; c++) {
     const int64_t extras = guess_extras (weight, steps, lanes, c, limit);
-    const int64_t cost = 10 * steps + 15 * ((steps + c - 1) / c)
+    const int64_t cost = 10 * steps + 11 * ((steps + c - 1) / c)
                          + 28 * extras;
 
     if (cost < best_cost)

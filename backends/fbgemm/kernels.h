@@ -38,6 +38,7 @@ struct qk_output {
  * for none) by extra[e][n].  All sums are exact.  Rows of A with extra steps
  * must be readable for sixteen bytes. */
 #define QK_GEMM_WINDOW 16
+#define QK_GEMM_CHAIN 4 /* steps at most */
 
 struct qk_gemm_block {
   const int8_t *weight;

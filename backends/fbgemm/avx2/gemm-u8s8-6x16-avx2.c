@@ -10,4 +10,6 @@
 #define GEMM_ROWS_2 6
 #define GEMM_ROWS_3 0
 #define GEMM_ROWS_4 0
+#define CHAIN_ROWS_1 8
+#define CHAIN_ROWS_2 4
 #include "../tmpl/gemm-u8s8.h"

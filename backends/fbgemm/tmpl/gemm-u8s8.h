@@ -16,18 +16,10 @@ gemm_row (const uint8_t *const p[4], int64_t lda, const int i)
   return p[i / 3] + i % 3 * lda;
 }
 
-/* What a step does with its products. */
-enum gemm_step {
-  STEP_DOT,   /* adds them to acc in int32 */
-  STEP_START, /* sets sums in int16 */
-  STEP_SUM    /* adds to those */
-};
-
-/* One step of all rows. */
+/* One step of all rows, added in int32. */
 INLINE void
 gemm_step (const int rows, const int vectors, vi acc[][4],
-           const uint8_t *p[4], int64_t lda, const int8_t *w,
-           const enum gemm_step what)
+           const uint8_t *p[4], int64_t lda, const int8_t *w)
 {
   vi wv[4];
 
@@ -40,21 +32,7 @@ gemm_step (const int rows, const int vectors, vi acc[][4],
 
     UNROLL
     for (int v = 0; v < vectors; v++)
-      switch (what) {
-      case STEP_DOT:
-        acc[i][v] = v_dot (acc[i][v], x, wv[v]);
-        break;
-#ifdef DOT_CHAINS
-      case STEP_START:
-        acc[i][v] = v_here (v_pairs (x, wv[v]));
-        break;
-      case STEP_SUM:
-        acc[i][v] = v_here (v_add16 (acc[i][v], v_pairs (x, wv[v])));
-        break;
-#endif
-      default:
-        break;
-      }
+      acc[i][v] = v_dot (acc[i][v], x, wv[v]);
   }
   UNROLL
   for (int i = 0; i < rows; i += 3)
@@ -62,51 +40,57 @@ gemm_step (const int rows, const int vectors, vi acc[][4],
 }
 
 #ifdef DOT_CHAINS
-/* Sum CHAIN steps at a time in int16. */
+/* CHAIN steps of all rows, of which each row's are summed in int16 before the
+ * sum is added in int32. */
 INLINE void
-gemm_chains (const int rows, const int vectors, vi acc[][4],
-             const uint8_t *p[4], int64_t lda, int64_t steps,
-             const int8_t *w, const int64_t chain)
+gemm_chain (const int rows, const int vectors, vi acc[][4],
+            const uint8_t *p[4], int64_t lda, const int8_t *w,
+            const int chain)
 {
-  while (steps > 0) {
-    const int64_t run = steps < chain ? steps : chain;
-    vi sum[12][4];
+  UNROLL
+  for (int i = 0; i < rows; i++) {
+    vi sum[4];
 
-    gemm_step (rows, vectors, sum, p, lda, w, STEP_START);
-    w += vectors * BLOCK;
-    for (int64_t k = 1; k < run; k++, w += vectors * BLOCK)
-      gemm_step (rows, vectors, sum, p, lda, w, STEP_SUM);
     UNROLL
-    for (int i = 0; i < rows; i++) {
+    for (int k = 0; k < chain; k++) {
+      const vi x = v_spread4 (gemm_row (p, lda, i) + 4 * k);
+
       UNROLL
-      for (int v = 0; v < vectors; v++)
-        acc[i][v] = v_add_pairs (acc[i][v], sum[i][v]);
+      for (int v = 0; v < vectors; v++) {
+        const vi pairs = v_pairs (x, v_load (w + (k * vectors + v) * BLOCK));
+
+        sum[v] = v_here (k == 0 ? pairs : v_add16 (sum[v], pairs));
+      }
     }
-    steps -= run;
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+      acc[i][v] = v_add_pairs (acc[i][v], sum[v]);
   }
+  UNROLL
+  for (int i = 0; i < rows; i += 3)
+    p[i / 3] += 4 * chain;
 }
 #endif
 
-/* STEPS steps of the rows at A, CHAIN at a time (1: each by itself). */
+/* STEPS steps of the rows at A, CHAIN at a time. */
 INLINE void
 gemm_steps (const int rows, const int vectors, vi acc[][4], const uint8_t *a,
-            int64_t lda, int64_t steps, const int8_t *w, const bool chained,
-            const int64_t chain)
+            int64_t lda, int64_t steps, const int8_t *w, const int chain)
 {
   const uint8_t *p[4];
+  int64_t k = 0;
 
   UNROLL
   for (int i = 0; i < rows; i += 3)
     p[i / 3] = a + i * lda;
 #ifdef DOT_CHAINS
-  if (chained) {
-    gemm_chains (rows, vectors, acc, p, lda, steps, w, chain);
-    return;
-  }
+  if (chain > 1)
+    for (; k + chain <= steps; k += chain, w += chain * vectors * BLOCK)
+      gemm_chain (rows, vectors, acc, p, lda, w, chain);
 #endif
-  (void) chained, (void) chain;
-  for (int64_t k = 0; k < steps; k++, w += vectors * BLOCK)
-    gemm_step (rows, vectors, acc, p, lda, w, STEP_DOT);
+  (void) chain;
+  for (; k < steps; k++, w += vectors * BLOCK)
+    gemm_step (rows, vectors, acc, p, lda, w);
 }
 
 #ifdef DOT_CHAINS
@@ -198,7 +182,7 @@ gemm_store_u8 (const int rows, const int vectors, vi acc[][4],
 }
 
 INLINE void
-gemm_tile (const int rows, const int vectors, const bool chained,
+gemm_tile (const int rows, const int vectors, const int chain,
            const uint8_t *a, int64_t lda, int64_t steps,
            const struct qk_gemm_block *b, const struct qk_output *o,
            uint8_t *out)
@@ -213,8 +197,7 @@ gemm_tile (const int rows, const int vectors, const bool chained,
     for (int i = 0; i < rows; i++)
       acc[i][v] = bias;
   }
-  gemm_steps (rows, vectors, acc, a, lda, steps, b->weight, chained,
-              b->chain);
+  gemm_steps (rows, vectors, acc, a, lda, steps, b->weight, chain);
 #ifdef DOT_CHAINS
   if (b->extras > 0)
     gemm_extras (rows, vectors, acc, a, lda, b);
@@ -226,38 +209,42 @@ gemm_tile (const int rows, const int vectors, const bool chained,
 }
 
 /* All full tiles of ROWS that M has room for. */
-#define GEMM_TILES(rows, vectors, chained)                                    \
-  for (; (rows) <= GEMM_ROWS_##vectors && m >= (rows); m -= (rows)) {         \
-    gemm_tile (rows, vectors, chained, a, lda, steps, b, o, y);               \
+#define GEMM_TILES(rows, most, vectors, chain)                                \
+  for (; (rows) <= (most) && m >= (rows); m -= (rows)) {                      \
+    gemm_tile (rows, vectors, chain, a, lda, steps, b, o, y);                 \
     a += (rows) * lda;                                                        \
     y += (rows) * o->pitch;                                                   \
   }
 
 /* Functions of their own, so that the compiler hands out registers for one
  * kind of loop at a time. */
-#define GEMM_COLUMNS(name, vectors, chained)                                  \
-  static void name (const uint8_t *a, int64_t lda, int64_t m, int64_t steps,  \
-                    const struct qk_gemm_block *b, const struct qk_output *o, \
-                    uint8_t *y)                                               \
+#define GEMM_COLUMNS(vectors, chain, most)                                    \
+  static void gemm_##vectors##_##chain (                                      \
+    const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                  \
+    const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)     \
   {                                                                           \
-    GEMM_TILES (12, vectors, chained)                                         \
-    GEMM_TILES (8, vectors, chained)                                          \
-    GEMM_TILES (6, vectors, chained)                                          \
-    GEMM_TILES (4, vectors, chained)                                          \
-    GEMM_TILES (2, vectors, chained)                                          \
-    GEMM_TILES (1, vectors, chained)                                          \
+    GEMM_TILES (12, most, vectors, chain)                                     \
+    GEMM_TILES (8, most, vectors, chain)                                      \
+    GEMM_TILES (6, most, vectors, chain)                                      \
+    GEMM_TILES (4, most, vectors, chain)                                      \
+    GEMM_TILES (2, most, vectors, chain)                                      \
+    GEMM_TILES (1, most, vectors, chain)                                      \
   }
 
 #ifdef DOT_CHAINS
 #define GEMM_KINDS(vectors)                                                   \
-  GEMM_COLUMNS (gemm_##vectors, vectors, false)                               \
-  GEMM_COLUMNS (gemm_##vectors##_chained, vectors, true)
+  GEMM_COLUMNS (vectors, 1, GEMM_ROWS_##vectors)                              \
+  GEMM_COLUMNS (vectors, 2, CHAIN_ROWS_##vectors)                             \
+  GEMM_COLUMNS (vectors, 3, CHAIN_ROWS_##vectors)                             \
+  GEMM_COLUMNS (vectors, 4, CHAIN_ROWS_##vectors)
 #define GEMM_CALL(vectors)                                                    \
-  (b->chain > 1 ? gemm_##vectors##_chained : gemm_##vectors)                  \
-    (a, lda, m, steps, b, o, out)
+  (b->chain == 1   ? gemm_##vectors##_1                                       \
+   : b->chain == 2 ? gemm_##vectors##_2                                       \
+   : b->chain == 3 ? gemm_##vectors##_3                                       \
+                   : gemm_##vectors##_4) (a, lda, m, steps, b, o, out)
 #else
-#define GEMM_KINDS(vectors) GEMM_COLUMNS (gemm_##vectors, vectors, false)
-#define GEMM_CALL(vectors) gemm_##vectors (a, lda, m, steps, b, o, out)
+#define GEMM_KINDS(vectors) GEMM_COLUMNS (vectors, 1, GEMM_ROWS_##vectors)
+#define GEMM_CALL(vectors) gemm_##vectors##_1 (a, lda, m, steps, b, o, out)
 #endif
 
 GEMM_KINDS (1)
