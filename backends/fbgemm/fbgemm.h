@@ -35,6 +35,7 @@ struct fbgemm_kernel {
   /* conv2d and linear */
   struct fbgemm_product *product; /* groups of them, or NULL */
   bool direct;      /* A is the input itself */
+  int taps;         /* pieces of the input that make a row of A; 0: copied */
   bool short_rows;  /* of a window: at most 16 bytes */
   bool wide;        /* products may pass 2^31: requantize from f32 */
   int64_t rows;     /* of A in a piece of work */

@@ -15,6 +15,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->max_vectors = 4;
   k->saturates = false;
   k->gemm = qk_gemm_u8s8_1x16__c;
+  k->gemm_taps = qk_gemm_taps_u8s8_1x16__c;
   k->dwconv = qk_dwconv_u8s8__c;
   k->point = pointwise_portable;
 
@@ -25,6 +26,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->max_vectors = 2;
   k->saturates = true;
   k->gemm = qk_gemm_u8s8_6x16__avx2;
+  k->gemm_taps = NULL;
   k->dwconv = qk_dwconv_u8s8__avx2;
   k->point = POINTWISE (avx2);
 
@@ -33,6 +35,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   if (level == QK_CPU_AVXVNNI) {
     k->saturates = false;
     k->gemm = qk_gemm_u8s8_6x16__avxvnni;
+    k->gemm_taps = qk_gemm_taps_u8s8_6x16__avxvnni;
     k->dwconv = qk_dwconv_u8s8__avxvnni;
     return;
   }
@@ -40,6 +43,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->lanes = 16;
   k->max_vectors = 4;
   k->gemm = qk_gemm_u8s8_6x64__avx512;
+  k->gemm_taps = NULL;
   k->dwconv = qk_dwconv_u8s8__avx512;
   k->point = POINTWISE (avx512);
 
@@ -47,6 +51,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
     return;
   k->saturates = false;
   k->gemm = qk_gemm_u8s8_6x64__avx512vnni;
+  k->gemm_taps = qk_gemm_taps_u8s8_6x64__avx512vnni;
   k->dwconv = qk_dwconv_u8s8__avx512vnni;
 #endif
 }

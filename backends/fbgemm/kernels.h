@@ -60,6 +60,23 @@ struct qk_gemm_block {
              void *out)
 typedef QK_GEMM_U8S8 (qk_gemm_u8s8_fn);
 
+/* The same where a row of A is made of TAPS pieces of 4 * STEPS bytes that lie
+ * anywhere, as the pixels under a window do: row i has piece t at
+ * at[t * pitch + i].  Where all rows of a tile have SKIP there (NULL: never),
+ * the piece is known to be of zeros.  Not where sums are made in int16. */
+struct qk_gemm_taps {
+  const uint8_t *const *at;
+  int64_t pitch;
+  int taps;
+  const uint8_t *skip;
+};
+
+#define QK_GEMM_TAPS_U8S8(name)                                               \
+  void name (const struct qk_gemm_taps *t, int64_t m, int64_t steps,          \
+             const struct qk_gemm_block *b, const struct qk_output *o,        \
+             void *out)
+typedef QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_fn);
+
 /* ---- dwconv: depthwise convolution, one output row ---------------------
  * Weights of a block of 4 * lanes channels: taps of a column of the window
  * in groups of four rows, weight[s][group][i][lane][row % 4], where channel
@@ -100,6 +117,7 @@ struct qk_kernels {
   int max_vectors; /* a gemm block has 1 to so many */
   bool saturates;  /* pairs must be certified when packing */
   qk_gemm_u8s8_fn *gemm;
+  qk_gemm_taps_u8s8_fn *gemm_taps; /* or NULL */
   qk_dwconv_u8s8_fn *dwconv;
   struct pointwise_kernels point;
 };
@@ -112,6 +130,9 @@ QK_GEMM_U8S8 (qk_gemm_u8s8_6x16__avx2);
 QK_GEMM_U8S8 (qk_gemm_u8s8_6x16__avxvnni);
 QK_GEMM_U8S8 (qk_gemm_u8s8_6x64__avx512);
 QK_GEMM_U8S8 (qk_gemm_u8s8_6x64__avx512vnni);
+QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_1x16__c);
+QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_6x16__avxvnni);
+QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_6x64__avx512vnni);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__c);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx2);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avxvnni);

@@ -4,7 +4,9 @@
  * A row of the matrix A is what one output pixel sees: the window's bytes.
  * For 1x1 windows without stride or padding that is the input itself; else
  * pieces of some rows are copied to a panel in scratch memory, padding as
- * zero points, and multiplied while they are in the cache. */
+ * zero points, and multiplied while they are in the cache.  Where the channels
+ * fill whole steps, nothing is copied: a table says where the pixel under each
+ * tap of each row is. */
 #include "config.h"
 
 #include "fbgemm.h"
@@ -23,6 +25,9 @@
 #define LEAST_ROWS 24 /* also the step: a multiple of 12, 8 and 6 */
 #define TILE_ROWS 6
 #define LEAST_PART_ROWS 12 /* of A for a thread; below, channels are divided */
+#define HEAVY_BYTES 8192 /* of weights for a row of A */
+#define MOST_TAPS 49
+#define LEAST_TAP 16 /* bytes of a piece that are worth a loop */
 #define SMALL_WORK 65536 /* multiply-accumulates not worth a thread */
 
 /* Copies of a few bytes to a few kilobytes, inline. */
@@ -149,6 +154,61 @@ pack_panel (const struct fbgemm_kernel *k, const uint8_t *in, int64_t first,
   }
 }
 
+/* The first of the outputs, S apart, whose tap at T - PAD is not below 0. */
+static int64_t
+first_inside (int64_t t, int64_t pad, int64_t s)
+{
+  return t >= pad ? 0 : (pad - t + s - 1) / s;
+}
+
+/* COUNT outputs from column Q of a row on: the pixels of line X, or PAD where
+ * it is NULL, under the tap at COLUMN. */
+static void
+point_row (const struct fbgemm_kernel *k, const uint8_t *x, int64_t column,
+           int64_t q, int64_t count, const uint8_t **at)
+{
+  const struct qk_op *op = &k->op;
+  const int64_t w = k->g.w, c = k->g.c, s = op->stride_w;
+  int64_t from = first_inside (column, op->pad_left, s);
+  int64_t to = first_inside (column, op->pad_left + w, s);
+  int64_t i = 0;
+
+  from = x == NULL || from > q + count ? q + count : from < q ? q : from;
+  to = x == NULL || to > q + count ? q + count : to < from ? from : to;
+  for (; i < from - q; i++)
+    at[i] = k->pad;
+  for (; i < to - q; i++)
+    at[i] = x + ((q + i) * s + column - op->pad_left) * c;
+  for (; i < count; i++)
+    at[i] = k->pad;
+}
+
+/* The table for rows FIRST .. FIRST+COUNT-1 of A, channels from C0 on. */
+static void
+point_taps (const struct fbgemm_kernel *k, const uint8_t *in, int64_t first,
+            int64_t count, int64_t c0, const uint8_t **at)
+{
+  const struct qk_op *op = &k->op;
+  const struct int8op_geometry *g = &k->g;
+
+  for (int64_t i = 0, left; i < count; i += left) {
+    const int64_t line = (first + i) / g->q, q = (first + i) % g->q;
+    const uint8_t *x = in + line / g->p * g->h * g->w * g->c + c0;
+
+    left = g->q - q < count - i ? g->q - q : count - i;
+    for (int r = 0; r < op->kernel_h; r++) {
+      const int64_t row = line % g->p * op->stride_h - op->pad_top
+                          + (int64_t) r * op->dilation_h;
+      const uint8_t *from = row < 0 || row >= g->h ? NULL
+                                                   : x + row * g->w * g->c;
+
+      for (int s = 0; s < op->kernel_w; s++)
+        point_row (k, from, (int64_t) s * op->dilation_w, q, left,
+                   at + (r * op->kernel_w + s) * count + i);
+    }
+  }
+}
+
 /* One piece of work: ROWS rows of A from FIRST on by some blocks of
  * channels. */
 struct piece {
@@ -187,9 +247,16 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
   const struct qk_output o = { k->op.out_q.zero_point, k->op.lo, k->op.hi,
                                f32, k->g.k * size };
   const uint8_t *a = panel;
+  const struct qk_gemm_taps taps = {
+    (const uint8_t *const *) (const void *) panel, w->rows, k->taps,
+    k->op.in_q[0].zero_point == 0 ? k->pad : NULL
+  };
 
   if (k->direct)
     a = in + w->first * k->pitch;
+  else if (k->taps > 0)
+    point_taps (k, in, w->first, w->rows, w->group * (k->g.c / groups),
+                (const uint8_t **) (void *) panel);
   else
     pack_panel (k, in, w->first, w->rows, w->group * (k->g.c / groups),
                 panel);
@@ -199,7 +266,9 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
                  + (w->first * k->g.k + w->group * kg + (int64_t) j * most)
                      * size;
 
-    if (k->wide && !f32)
+    if (k->taps > 0)
+      k->kernels.gemm_taps (&taps, w->rows, p->steps / k->taps, b, &o, y);
+    else if (k->wide && !f32)
       multiply_wide (k, a, k->pitch, w, b, y,
                      (float *) (void *) (panel + k->panel));
     else
@@ -227,7 +296,10 @@ plan_parts (const struct fbgemm_kernel *k, int64_t m)
 {
   const int64_t macs = m * k->g.k * k->product[0].steps * 4;
   const int threads = macs < SMALL_WORK ? 1 : k->threads;
-  const int64_t most = m / LEAST_PART_ROWS;
+  /* large weights are better read by one thread than by each */
+  const bool heavy = (int64_t) k->product[0].blocks >= threads
+                     && k->g.k * k->product[0].steps * 4 > HEAVY_BYTES * m;
+  const int64_t most = heavy ? 1 : m / LEAST_PART_ROWS;
   const int rows = most < 1 ? 1 : most < threads ? (int) most : threads;
 
   return (struct parts) { rows, threads / rows };
@@ -267,6 +339,32 @@ run_weighted (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
     run_part (k, m, parts, i, in[0], out,
               (uint8_t *) scratch
                 + (size_t) omp_get_thread_num () * (k->panel + k->tile));
+}
+
+/* Whether rows of A can stay where they are: whole steps at each tap.  Without
+ * VNNI a tile has few registers for addresses, and copying is faster. */
+static bool
+has_taps (const struct fbgemm_kernel *k)
+{
+  const int64_t cg = k->g.c / k->op.groups;
+
+  return k->kernels.gemm_taps != NULL && !k->direct && !k->wide
+         && cg % 4 == 0 && cg >= LEAST_TAP && k->op.kernel_h <= MOST_TAPS
+         && k->op.kernel_h * k->op.kernel_w <= MOST_TAPS;
+}
+
+/* Rows of A by a table of pixels. */
+static int
+plan_taps (struct fbgemm_kernel *k)
+{
+  k->taps = k->op.kernel_h * k->op.kernel_w;
+  k->rows = MOST_ROWS;
+  k->panel = (size_t) (MOST_ROWS * k->taps) * sizeof (uint8_t *);
+  k->pad = qk_alloc ((size_t) k->g.c);
+  if (k->pad == NULL)
+    return qk_error (-ENOMEM, "fbgemm: out of memory");
+  memset (k->pad, k->op.in_q[0].zero_point, (size_t) k->g.c);
+  return 0;
 }
 
 /* Bytes of a row of A, and how many rows make a piece. */
@@ -319,7 +417,12 @@ fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
   k->wide = !fbgemm_fits_int32 (op, row_bytes);
   k->short_rows = op->groups == 1 && op->dilation_w == 1
                   && op->kernel_w * k->g.c <= 16;
-  if (!k->direct)
+  if (has_taps (k)) {
+    const int r = plan_taps (k);
+
+    if (r < 0)
+      return r;
+  } else if (!k->direct)
     k->panel = ((size_t) (k->rows * k->pitch) + 16 + 63) / 64 * 64;
   if (k->wide && op->out_q.scale != 0)
     k->tile = (size_t) k->rows * (size_t) k->kernels.lanes

@@ -9,17 +9,35 @@
  * packing has proved safe, before they are added to the accumulators. */
 #include "../kernels.h"
 
-/* Rows are addressed from every third, to spare address registers. */
+/* Where the rows of a tile are.  Rows LDA apart are addressed from every
+ * third, to spare address registers; others (LDA 0) each by themselves. */
+struct gemm_rows {
+  const uint8_t *p[12];
+  int64_t lda;
+};
+
 INLINE const uint8_t *
-gemm_row (const uint8_t *const p[4], int64_t lda, const int i)
+gemm_row (const struct gemm_rows *r, const bool apart, const int i)
 {
-  return p[i / 3] + i % 3 * lda;
+  return apart ? r->p[i] : r->p[i / 3] + i % 3 * r->lda;
+}
+
+INLINE void
+gemm_advance (const int rows, struct gemm_rows *r, const bool apart,
+              const int bytes)
+{
+  UNROLL
+  for (int i = 0; i < rows; i++)
+    if (apart)
+      r->p[i] += bytes;
+    else if (i % 3 == 0)
+      r->p[i / 3] += bytes;
 }
 
 /* One step of all rows, added in int32. */
 INLINE void
-gemm_step (const int rows, const int vectors, vi acc[][4],
-           const uint8_t *p[4], int64_t lda, const int8_t *w)
+gemm_step (const int rows, const int vectors, vi acc[][4], struct gemm_rows *r,
+           const bool apart, const int8_t *w)
 {
   vi wv[4];
 
@@ -28,15 +46,13 @@ gemm_step (const int rows, const int vectors, vi acc[][4],
     wv[v] = v_load (w + v * BLOCK);
   UNROLL
   for (int i = 0; i < rows; i++) {
-    const vi x = v_spread4 (gemm_row (p, lda, i));
+    const vi x = v_spread4 (gemm_row (r, apart, i));
 
     UNROLL
     for (int v = 0; v < vectors; v++)
       acc[i][v] = v_dot (acc[i][v], x, wv[v]);
   }
-  UNROLL
-  for (int i = 0; i < rows; i += 3)
-    p[i / 3] += 4;
+  gemm_advance (rows, r, apart, 4);
 }
 
 #ifdef DOT_CHAINS
@@ -44,7 +60,7 @@ gemm_step (const int rows, const int vectors, vi acc[][4],
  * sum is added in int32. */
 INLINE void
 gemm_chain (const int rows, const int vectors, vi acc[][4],
-            const uint8_t *p[4], int64_t lda, const int8_t *w,
+            struct gemm_rows *r, const bool apart, const int8_t *w,
             const int chain)
 {
   UNROLL
@@ -53,7 +69,7 @@ gemm_chain (const int rows, const int vectors, vi acc[][4],
 
     UNROLL
     for (int k = 0; k < chain; k++) {
-      const vi x = v_spread4 (gemm_row (p, lda, i) + 4 * k);
+      const vi x = v_spread4 (gemm_row (r, apart, i) + 4 * k);
 
       UNROLL
       for (int v = 0; v < vectors; v++) {
@@ -66,55 +82,46 @@ gemm_chain (const int rows, const int vectors, vi acc[][4],
     for (int v = 0; v < vectors; v++)
       acc[i][v] = v_add_pairs (acc[i][v], sum[v]);
   }
-  UNROLL
-  for (int i = 0; i < rows; i += 3)
-    p[i / 3] += 4 * chain;
+  gemm_advance (rows, r, apart, 4 * chain);
 }
 #endif
 
-/* STEPS steps of the rows at A, CHAIN at a time. */
+/* STEPS steps of the rows, CHAIN at a time. */
 INLINE void
-gemm_steps (const int rows, const int vectors, vi acc[][4], const uint8_t *a,
-            int64_t lda, int64_t steps, const int8_t *w, const int chain)
+gemm_steps (const int rows, const int vectors, vi acc[][4],
+            struct gemm_rows *r, const bool apart, int64_t steps,
+            const int8_t *w, const int chain)
 {
-  const uint8_t *p[4];
   int64_t k = 0;
 
-  UNROLL
-  for (int i = 0; i < rows; i += 3)
-    p[i / 3] = a + i * lda;
 #ifdef DOT_CHAINS
   if (chain > 1)
     for (; k + chain <= steps; k += chain, w += chain * vectors * BLOCK)
-      gemm_chain (rows, vectors, acc, p, lda, w, chain);
+      gemm_chain (rows, vectors, acc, r, apart, w, chain);
 #endif
-  (void) chain;
+  (void)chain;
   for (; k < steps; k++, w += vectors * BLOCK)
-    gemm_step (rows, vectors, acc, p, lda, w);
+    gemm_step (rows, vectors, acc, r, apart, w);
 }
 
 #ifdef DOT_CHAINS
+/* Extra step E on rows of which R says where its sixteen inputs are. */
 INLINE void
-gemm_extras (const int rows, const int vectors, vi acc[][4],
-             const uint8_t *a, int64_t lda, const struct qk_gemm_block *b)
+gemm_extra (const int rows, const int vectors, vi acc[][4],
+            const struct gemm_rows *r, const bool apart,
+            const struct qk_gemm_block *b, int e)
 {
-  const int8_t *w = b->extra;
-  const uint8_t *index = b->extra_index;
+  const int64_t at = (int64_t)e * vectors * BLOCK;
 
-  for (int e = 0; e < b->extras; e++) {
-    const uint8_t *p = a + b->extra_at[e];
+  UNROLL
+  for (int i = 0; i < rows; i++) {
+    const vi x = v_spread16 (gemm_row (r, apart, i));
 
     UNROLL
-    for (int i = 0; i < rows; i++) {
-      const vi x = v_spread16 (p + i * lda);
-
-      UNROLL
-      for (int v = 0; v < vectors; v++)
-        acc[i][v] = v_dot (acc[i][v], v_pick (x, v_load (index + v * BLOCK)),
-                           v_load (w + v * BLOCK));
-    }
-    w += vectors * BLOCK;
-    index += vectors * BLOCK;
+    for (int v = 0; v < vectors; v++)
+      acc[i][v] = v_dot (acc[i][v],
+                         v_pick (x, v_load (b->extra_index + at + v * BLOCK)),
+                         v_load (b->extra + at + v * BLOCK));
   }
 }
 #endif
@@ -128,10 +135,10 @@ gemm_store_f32 (const int rows, const int vectors, vi acc[][4],
   for (int i = 0; i < rows; i++) {
     UNROLL
     for (int v = 0; v < vectors; v++)
-      vf_store_part ((float *) (void *) (out + i * o->pitch) + v * LANES,
-                     vf_mul (v_float (acc[i][v]),
-                             vf_load (b->multiplier + v * LANES)),
-                     b->n - v * LANES);
+      vf_store_part (
+          (float *)(void *)(out + i * o->pitch) + v * LANES,
+          vf_mul (v_float (acc[i][v]), vf_load (b->multiplier + v * LANES)),
+          b->n - v * LANES);
   }
 }
 
@@ -163,8 +170,10 @@ gemm_store_u8 (const int rows, const int vectors, vi acc[][4],
     for (int j = 0; j < 4; j++) {
       const int row = i + j / vectors;
 
-      part[j] = acc[vectors < 3 && row < rows ? row : i]
-                   [vectors < 3 ? j % vectors : j < vectors ? j : 0];
+      part[j]
+          = acc[vectors < 3 && row < rows ? row : i][vectors < 3 ? j % vectors
+                                                     : j < vectors ? j
+                                                                   : 0];
     }
     r = v_narrow4_ordered (part[0], part[1], part[2], part[3], zp);
     r = v_min_u8 (v_max_u8 (r, lo), hi);
@@ -182,13 +191,9 @@ gemm_store_u8 (const int rows, const int vectors, vi acc[][4],
 }
 
 INLINE void
-gemm_tile (const int rows, const int vectors, const int chain,
-           const uint8_t *a, int64_t lda, int64_t steps,
-           const struct qk_gemm_block *b, const struct qk_output *o,
-           uint8_t *out)
+gemm_start (const int rows, const int vectors, vi acc[][4],
+            const struct qk_gemm_block *b)
 {
-  vi acc[12][4];
-
   UNROLL
   for (int v = 0; v < vectors; v++) {
     const vi bias = v_load (b->bias + v * LANES);
@@ -197,31 +202,64 @@ gemm_tile (const int rows, const int vectors, const int chain,
     for (int i = 0; i < rows; i++)
       acc[i][v] = bias;
   }
-  gemm_steps (rows, vectors, acc, a, lda, steps, b->weight, chain);
-#ifdef DOT_CHAINS
-  if (b->extras > 0)
-    gemm_extras (rows, vectors, acc, a, lda, b);
-#endif
+}
+
+INLINE void
+gemm_store (const int rows, const int vectors, vi acc[][4],
+            const struct qk_gemm_block *b, const struct qk_output *o,
+            uint8_t *out)
+{
   if (o->f32)
     gemm_store_f32 (rows, vectors, acc, b, o, out);
   else
     gemm_store_u8 (rows, vectors, acc, b, o, out);
 }
 
+INLINE void
+gemm_rows_at (const int rows, struct gemm_rows *r, const uint8_t *a,
+              int64_t lda)
+{
+  r->lda = lda;
+  UNROLL
+  for (int i = 0; i < rows; i += 3)
+    r->p[i / 3] = a + i * lda;
+}
+
+INLINE void
+gemm_tile (const int rows, const int vectors, const int chain,
+           const uint8_t *a, int64_t lda, int64_t steps,
+           const struct qk_gemm_block *b, const struct qk_output *o,
+           uint8_t *out)
+{
+  struct gemm_rows r;
+  vi acc[12][4];
+
+  gemm_start (rows, vectors, acc, b);
+  gemm_rows_at (rows, &r, a, lda);
+  gemm_steps (rows, vectors, acc, &r, false, steps, b->weight, chain);
+#ifdef DOT_CHAINS
+  for (int e = 0; e < b->extras; e++) {
+    gemm_rows_at (rows, &r, a + b->extra_at[e], lda);
+    gemm_extra (rows, vectors, acc, &r, false, b, e);
+  }
+#endif
+  gemm_store (rows, vectors, acc, b, o, out);
+}
+
 /* All full tiles of ROWS that M has room for. */
 #define GEMM_TILES(rows, most, vectors, chain)                                \
   for (; (rows) <= (most) && m >= (rows); m -= (rows)) {                      \
     gemm_tile (rows, vectors, chain, a, lda, steps, b, o, y);                 \
-    a += (rows) * lda;                                                        \
-    y += (rows) * o->pitch;                                                   \
+    a += (rows)*lda;                                                          \
+    y += (rows)*o->pitch;                                                     \
   }
 
 /* Functions of their own, so that the compiler hands out registers for one
  * kind of loop at a time. */
 #define GEMM_COLUMNS(vectors, chain, most)                                    \
   static void gemm_##vectors##_##chain (                                      \
-    const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                  \
-    const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)     \
+      const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                \
+      const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
   {                                                                           \
     GEMM_TILES (12, most, vectors, chain)                                     \
     GEMM_TILES (8, most, vectors, chain)                                      \
@@ -237,14 +275,14 @@ gemm_tile (const int rows, const int vectors, const int chain,
   GEMM_COLUMNS (vectors, 2, CHAIN_ROWS_##vectors)                             \
   GEMM_COLUMNS (vectors, 3, CHAIN_ROWS_##vectors)                             \
   GEMM_COLUMNS (vectors, 4, CHAIN_ROWS_##vectors)
-#define GEMM_CALL(vectors)                                                    \
-  (b->chain == 1   ? gemm_##vectors##_1                                       \
-   : b->chain == 2 ? gemm_##vectors##_2                                       \
-   : b->chain == 3 ? gemm_##vectors##_3                                       \
-                   : gemm_##vectors##_4) (a, lda, m, steps, b, o, out)
+#define GEMM_KIND(name, vectors)                                              \
+  (b->chain == 1   ? name##_##vectors##_1                                     \
+   : b->chain == 2 ? name##_##vectors##_2                                     \
+   : b->chain == 3 ? name##_##vectors##_3                                     \
+                   : name##_##vectors##_4)
 #else
 #define GEMM_KINDS(vectors) GEMM_COLUMNS (vectors, 1, GEMM_ROWS_##vectors)
-#define GEMM_CALL(vectors) gemm_##vectors##_1 (a, lda, m, steps, b, o, out)
+#define GEMM_KIND(name, vectors) name##_##vectors##_1
 #endif
 
 GEMM_KINDS (1)
@@ -254,22 +292,82 @@ GEMM_KINDS (3)
 GEMM_KINDS (4)
 #endif
 
-QK_GEMM_U8S8 (GEMM_NAME)
-{
-  switch (b->vectors) {
-  case 1:
-    GEMM_CALL (1);
-    break;
-  case 2:
-    GEMM_CALL (2);
-    break;
+/* Call NAME for the vectors and the chain of block B. */
 #if GEMM_ROWS_4
-  case 3:
-    GEMM_CALL (3);
-    break;
-  default:
-    GEMM_CALL (4);
-    break;
+#define GEMM_CALL(name, ...)                                                  \
+  (b->vectors == 1   ? GEMM_KIND (name, 1)                                    \
+   : b->vectors == 2 ? GEMM_KIND (name, 2)                                    \
+   : b->vectors == 3 ? GEMM_KIND (name, 3)                                    \
+                     : GEMM_KIND (name, 4)) (__VA_ARGS__)
+#else
+#define GEMM_CALL(name, ...)                                                  \
+  (b->vectors == 1 ? GEMM_KIND (name, 1) : GEMM_KIND (name, 2)) (__VA_ARGS__)
 #endif
+
+QK_GEMM_U8S8 (GEMM_NAME) { GEMM_CALL (gemm, a, lda, m, steps, b, o, out); }
+
+#ifdef GEMM_TAPS_NAME
+/* The rows' piece AT; whether it is worth looking at. */
+INLINE bool
+gemm_piece (const int rows, struct gemm_rows *r, const uint8_t *const *at,
+            const uint8_t *skip)
+{
+  bool any = false;
+
+  UNROLL
+  for (int i = 0; i < rows; i++) {
+    any |= at[i] != skip;
+    r->p[i] = at[i];
   }
+  return any;
 }
+
+INLINE void
+gemm_taps_tile (const int rows, const int vectors,
+                const struct qk_gemm_taps *t, int64_t first, int64_t steps,
+                const struct qk_gemm_block *b, const struct qk_output *o,
+                uint8_t *out)
+{
+  const uint8_t *const *at = t->at + first;
+  const int8_t *w = b->weight;
+  struct gemm_rows r = { .lda = 0 };
+  vi acc[12][4];
+
+  gemm_start (rows, vectors, acc, b);
+  for (int i = 0; i < t->taps;
+       i++, at += t->pitch, w += steps * vectors * BLOCK)
+    if (gemm_piece (rows, &r, at, t->skip))
+      gemm_steps (rows, vectors, acc, &r, true, steps, w, 1);
+  gemm_store (rows, vectors, acc, b, o, out);
+}
+
+#define GEMM_TAPS_TILES(rows, most, vectors)                                  \
+  for (; (rows) <= (most) && m - i >= (rows); i += (rows))                    \
+    gemm_taps_tile (rows, vectors, t, i, steps, b, o, y + i * o->pitch);
+
+#define GEMM_TAPS_COLUMNS(vectors, most)                                      \
+  static void gemm_taps_##vectors##_1 (                                       \
+      const struct qk_gemm_taps *t, int64_t m, int64_t steps,                 \
+      const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
+  {                                                                           \
+    int64_t i = 0;                                                            \
+                                                                              \
+    GEMM_TAPS_TILES (8, most, vectors)                                        \
+    GEMM_TAPS_TILES (6, most, vectors)                                        \
+    GEMM_TAPS_TILES (4, most, vectors)                                        \
+    GEMM_TAPS_TILES (2, most, vectors)                                        \
+    GEMM_TAPS_TILES (1, most, vectors)                                        \
+  }
+
+GEMM_TAPS_COLUMNS (1, GEMM_ROWS_1)
+GEMM_TAPS_COLUMNS (2, GEMM_ROWS_2)
+#if GEMM_ROWS_4
+GEMM_TAPS_COLUMNS (3, GEMM_ROWS_3)
+GEMM_TAPS_COLUMNS (4, GEMM_ROWS_4)
+#endif
+
+QK_GEMM_TAPS_U8S8 (GEMM_TAPS_NAME)
+{
+  GEMM_CALL (gemm_taps, t, m, steps, b, o, out);
+}
+#endif
