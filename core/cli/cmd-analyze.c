@@ -107,9 +107,11 @@ open_subject (struct qk_cli *cli, struct subject *s)
   if ((r = find_checkpoint (arg, s)) < 0
       || (r = qk_checkpoint_open (cli->ctx, s->checkpoint, &s->c)) < 0
       || (r = qk_cli_ini_text (cli, qk_checkpoint_text (s->c, "qatkit.config"),
-                               s->checkpoint, &ini)) < 0)
+                               s->checkpoint, &ini)) < 0
+      || (r = qk_job_new (cli->ctx, ini, &s->job)) < 0)
     return r;
-  return qk_job_new (cli->ctx, ini, &s->job);
+  s->job->max_params = qk_cli_max_params (s->checkpoint);
+  return 0;
 }
 
 static void

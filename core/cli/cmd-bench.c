@@ -257,8 +257,10 @@ rebuild_float (struct qk_cli *cli, struct qk_bench_subject *b,
   struct qk_graph *g;
   int r;
 
-  if ((r = qk_job_new (cli->ctx, ini, &b->job)) < 0
-      || (r = qk_job_build (b->job, &info, false, &g)) < 0)
+  if ((r = qk_job_new (cli->ctx, ini, &b->job)) < 0)
+    return r;
+  b->job->max_params = qk_cli_max_params (cli->arg[0]);
+  if ((r = qk_job_build (b->job, &info, false, &g)) < 0)
     return r;
   r = qk_pass_fuse (g, &b->float_g);
   qk_graph_free (g);

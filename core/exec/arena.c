@@ -117,7 +117,7 @@ find_middle (struct qk_buffer *b, struct qk_buffer *const *placed, size_t n,
 }
 
 int
-qk_arena_build (struct qk_arena *a, const char *what)
+qk_arena_build (struct qk_arena *a, size_t limit, const char *what)
 {
   const size_t n = (size_t) a->n;
   struct qk_buffer **order = calloc (n + 1, sizeof *order);
@@ -143,6 +143,12 @@ qk_arena_build (struct qk_arena *a, const char *what)
       b->offset = lowest_free (b, near, k);
     if (b->offset + b->size > a->size)
       a->size = b->offset + b->size;
+  }
+  if (a->size > limit) {
+    r = qk_error (-ENOMEM, "%s: %zu MB of buffers, a network out of a file "
+                  "may take %zu MB on this machine; a smaller batch needs "
+                  "less", what, a->size >> 20, limit >> 20);
+    goto end;
   }
   a->base = qk_alloc (a->size + ALIGN);
   if (a->base == NULL)

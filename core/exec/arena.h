@@ -29,8 +29,9 @@ int qk_arena_add (struct qk_arena *a, size_t size, int first, int last);
 void qk_arena_extend (struct qk_arena *a, int buffer, int step);
 
 /* Give every buffer its place, so that buffers living at the same time do
- * not overlap, and allocate the block.  WHAT names it in errors. */
-int qk_arena_build (struct qk_arena *a, const char *what);
+ * not overlap, and allocate the block of at most LIMIT bytes.  WHAT names it in
+ * errors. */
+int qk_arena_build (struct qk_arena *a, size_t limit, const char *what);
 
 void *qk_arena_at (const struct qk_arena *a, int buffer);
 

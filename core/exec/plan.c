@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "exec/exec-priv.h"
+#include "graph/limits.h"
 #include "quant/quantizer-priv.h"
 
 static size_t
@@ -328,5 +329,5 @@ qk_plan (struct qk_exec *ex)
     return r;
   ex->arena.middles
     = ex->g->stage == QK_STAGE_INT8 && ex->kernel_threads > 1;
-  return qk_arena_build (&ex->arena, "activations");
+  return qk_arena_build (&ex->arena, qk_limit_memory (g), "activations");
 }

@@ -84,9 +84,10 @@ struct qk_graph {
   int output;
   int error; /* the first error of the builder calls */
   /* Bytes that all parameters together may take, where somebody unknown
-   * wrote the model; 0: any number. */
+   * wrote the model, to whom limits.h applies; 0: any number. */
   int64_t max_params;
   int64_t param_bytes;
+  int64_t elements; /* of all values, counted where max_params is set */
 };
 
 int qk_graph_new (struct qk_context *ctx, uint64_t seed,
@@ -123,6 +124,11 @@ int qk_graph_find_node (const struct qk_graph *g, const char *name);
 
 /* Check that a build is complete: no error, an input, an output. */
 int qk_graph_finish (struct qk_graph *g);
+
+/* Kind and geometry of node N of a float graph into OP, which is zero before
+ * and remains so where its layer tells nothing. */
+int qk_graph_geometry (const struct qk_graph *g, const struct qk_node *n,
+                       struct qk_op *op);
 
 /* Multiply-accumulates of one picture. */
 int64_t qk_graph_macs (const struct qk_graph *g);

@@ -9,7 +9,7 @@
 
 #include <qatkit/rng.h>
 
-#include "graph/graph-priv.h"
+#include "graph/limits.h"
 #include "graph/op-priv.h"
 #include "quant/quantizer-priv.h"
 
@@ -327,6 +327,8 @@ complete_node (struct qk_graph *g, int index)
   if (out.ndim < 1 || out.ndim > QK_MAX_DIMS || qk_shape_count (&out) <= 0)
     return qk_error (-EINVAL, "node '%s': layer '%s' gives an empty shape",
                      n->name, n->layer_name);
+  if ((r = qk_limit_value (g, n->name, &out)) < 0)
+    return r;
   if (n->layer->params != NULL) {
     memset (spec, 0, sizeof spec);
     r = add_params (g, n, n->name, spec, n->layer->params (n->self, spec));
@@ -498,6 +500,7 @@ qk_graph_copy (const struct qk_graph *from, bool fuse, struct qk_graph **out)
     return qk_error (-ENOMEM, "graph: out of memory");
   if ((r = qk_graph_new (from->ctx, from->seed, &g)) < 0)
     goto error;
+  g->max_params = from->max_params;
   if ((r = qk_graph_add_value (g, &from->value[0].shape, -1)) < 0)
     goto error;
   for (i = 0; i < from->n_nodes; i++)
@@ -539,6 +542,37 @@ qk_graph_replace_clamp (const struct qk_graph *g, int node,
   r = qk_graph_copy (g, false, out);
   *a = old;
   return r;
+}
+
+int
+qk_graph_geometry (const struct qk_graph *g, const struct qk_node *n,
+                   struct qk_op *op)
+{
+  const struct qk_qparams any = { 1, 0, 0, 255 };
+  struct qk_tensor in[QK_OP_MAX_INPUTS], out;
+  struct qk_layer_io io;
+  int i, r;
+
+  if (n->layer->geometry == NULL)
+    return 0;
+  memset (in, 0, sizeof in);
+  memset (&out, 0, sizeof out);
+  memset (&io, 0, sizeof io);
+  for (i = 0; i < n->n_in; i++) {
+    in[i].dtype = QK_F32;
+    in[i].shape = g->value[n->in[i]].shape;
+    in[i].q = any;
+  }
+  out.dtype = QK_F32;
+  out.shape = g->value[n->out].shape;
+  out.q = any;
+  io.threads = 1;
+  io.n_in = n->n_in;
+  io.in = in;
+  io.out = &out;
+  if ((r = n->layer->geometry (n->self, &io, op)) < 0)
+    return qk_error_prefix (r, "node '%s': ", n->name);
+  return 0;
 }
 
 int64_t

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/limits.h"
 #include "io/weights.h"
 #include "job/job.h"
 
@@ -35,6 +36,29 @@ open_batches (struct qk_job *job, enum qk_data_use use, struct qk_data *d)
   return qk_batches_new (&opt, &d->batches);
 }
 
+/* What a configuration out of somebody's file may ask for. */
+static int
+check_limits (const struct qk_job *job, const struct qk_data *d, bool val)
+{
+  const char *key = val ? "eval_batch" : "batch";
+  const int64_t batch = qk_config_int (job->data, key);
+  const int64_t picture
+    = 4 * d->info.height * d->info.width * d->info.channels;
+
+  if (job->max_params == 0)
+    return 0;
+  if (picture > QK_LIMIT_BATCH / batch)
+    return qk_error (-EBADMSG, "%s = %lld pictures of %lld bytes, a file may "
+                     "ask for %lld bytes a batch",
+                     key, (long long) batch, (long long) picture,
+                     (long long) QK_LIMIT_BATCH);
+  if (d->info.count > QK_LIMIT_PICTURES)
+    return qk_error (-EBADMSG, "%lld pictures, a file may ask for %lld",
+                     (long long) d->info.count,
+                     (long long) QK_LIMIT_PICTURES);
+  return 0;
+}
+
 int
 qk_data_open (struct qk_job *job, enum qk_data_use use, struct qk_data **out)
 {
@@ -52,6 +76,8 @@ qk_data_open (struct qk_job *job, enum qk_data_use use, struct qk_data **out)
   d->cls = job->dataset_class;
   if ((r = d->cls->open (job->dataset_cfg, &req, &d->self)) < 0
       || (r = d->cls->info (d->self, &d->info)) < 0
+      || (r = check_limits (job, d, use == QK_DATA_EVAL
+                                    || use == QK_DATA_SAMPLE)) < 0
       || (r = open_batches (job, use, d)) < 0) {
     qk_data_close (d);
     return qk_error_prefix (r, "dataset '%s': ",
@@ -120,6 +146,8 @@ qk_job_build (struct qk_job *job, const struct qk_dataset_info *info,
     qk_error_prefix (r, "model '%s': ", job->model_class->cls.name);
     goto error;
   }
+  if ((r = qk_limit_work (g)) < 0)
+    goto error;
   n = qk_shape_count (&g->value[g->output].shape);
   if (n != info->classes) {
     r = qk_error (-EINVAL, "model '%s': the network has %lld outputs, the "

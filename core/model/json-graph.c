@@ -9,13 +9,11 @@
 #include <string.h>
 
 #include "base/json-text.h"
+#include "graph/limits.h"
 #include "model/json-graph.h"
 
-/* No network of people's has more nodes, or values of more elements for one
- * picture, alone and all together. */
+/* No network of people's has more nodes. */
 #define MAX_NODES 10000
-#define MAX_COUNT ((int64_t) 1 << 28)
-#define MAX_TOTAL ((int64_t) 1 << 29)
 
 /* The integer members of struct qk_op that are kept, by name. */
 struct op_int {
@@ -213,8 +211,9 @@ shape_from_json (const json_t *j, struct qk_shape *s)
     if (r < 0)
       return r;
     count *= s->dims[i];
-    if (count > MAX_COUNT)
-      return qk_error (-EBADMSG, "graph: a value of more than 2^28 elements");
+    if (count > QK_LIMIT_VALUE)
+      return qk_error (-EBADMSG, "graph: a value of more than %lld elements",
+                       (long long) QK_LIMIT_VALUE);
   }
   if (s->dims[0] != 1)
     return qk_error (-EBADMSG, "graph: a shape that is not of one picture");
@@ -288,7 +287,8 @@ lowered_node (struct qk_graph *g, struct qk_node *n, const json_t *o,
     n->op.in_q[i] = g->value[n->in[i]].q;
   if ((r = op_from_json (o, &n->op)) < 0)
     return r;
-  if ((r = shape_from_json (json_object_get (value, "shape"), &shape)) < 0)
+  if ((r = shape_from_json (json_object_get (value, "shape"), &shape)) < 0
+      || (r = qk_limit_value (g, n->name, &shape)) < 0)
     return r;
   return qk_graph_add_value (g, &shape, g->n_nodes - 1);
 }
@@ -325,22 +325,8 @@ float_node (struct qk_graph *g, const json_t *o, const char *name,
   return 0;
 }
 
-/* Room for one more value: what a layer infers may be any size. */
 static int
-count_value (const struct qk_value *v, const char *name, int64_t *total)
-{
-  const int64_t count = qk_shape_count (&v->shape);
-
-  if (count < 0 || count > MAX_COUNT || (*total += count) > MAX_TOTAL)
-    return qk_error (-EBADMSG, "graph: node '%s' makes %lld elements, more "
-                     "than this program takes from a file", name,
-                     (long long) count);
-  return 0;
-}
-
-static int
-node_from_json (struct qk_graph *g, const json_t *o, const json_t *values,
-                int64_t *total)
+node_from_json (struct qk_graph *g, const json_t *o, const json_t *values)
 {
   const json_t *j = json_object_get (o, "in"), *op, *value, *grid;
   const char *name, *layer, *options;
@@ -394,9 +380,6 @@ node_from_json (struct qk_graph *g, const json_t *o, const json_t *values,
   if (r < 0)
     return r;
   v = &g->value[g->n_values - 1];
-  r = count_value (v, name, total);
-  if (r < 0)
-    return r;
   if (grid != NULL) {
     if ((r = grid_from_json (grid, &v->q)) < 0)
       return r;
@@ -417,7 +400,7 @@ qk_graph_from_json (struct qk_context *ctx, const char *path,
   const json_t *values, *nodes, *grid;
   struct qk_graph *g = NULL;
   struct qk_shape shape;
-  int64_t output = 0, total = 0;
+  int64_t output = 0;
   size_t i;
   int r;
 
@@ -445,8 +428,7 @@ qk_graph_from_json (struct qk_context *ctx, const char *path,
     goto error;
   g->value[0].on_grid = grid != NULL;
   for (i = 0; i < json_array_size (nodes); i++)
-    if ((r = node_from_json (g, json_array_get (nodes, i), values, &total))
-        < 0)
+    if ((r = node_from_json (g, json_array_get (nodes, i), values)) < 0)
       goto error;
   r = get_int (json_object_get (root, "output"), 0, g->n_values - 1, "output",
                &output);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/json-text.h"
+#include "graph/limits.h"
 #include "graph/op-priv.h"
 #include "io/tensorfile.h"
 #include "model/json-graph.h"
@@ -286,7 +287,7 @@ read_arrays (const struct qk_tensorfile *f, struct qk_graph *g)
     if (r < 0)
       return r;
   }
-  return 0;
+  return qk_limit_work (g);
 }
 
 static int

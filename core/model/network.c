@@ -110,37 +110,6 @@ view_params (const struct qk_graph *from, const struct qk_node *n,
 }
 
 static int
-view_geometry (const struct qk_graph *g, const struct qk_node *n,
-               struct qk_op *op)
-{
-  const struct qk_qparams any = { 1, 0, 0, 255 };
-  struct qk_tensor in[QK_OP_MAX_INPUTS], out;
-  struct qk_layer_io io;
-  int i, r;
-
-  if (n->layer->geometry == NULL)
-    return 0;
-  memset (in, 0, sizeof in);
-  memset (&out, 0, sizeof out);
-  memset (&io, 0, sizeof io);
-  for (i = 0; i < n->n_in; i++) {
-    in[i].dtype = QK_F32;
-    in[i].shape = g->value[n->in[i]].shape;
-    in[i].q = any;
-  }
-  out.dtype = QK_F32;
-  out.shape = g->value[n->out].shape;
-  out.q = any;
-  io.threads = 1;
-  io.n_in = n->n_in;
-  io.in = in;
-  io.out = &out;
-  if ((r = n->layer->geometry (n->self, &io, op)) < 0)
-    return qk_error_prefix (r, "node '%s': ", n->name);
-  return 0;
-}
-
-static int
 view_node (const struct qk_graph *from, const struct qk_graph *g, int index,
            const struct qk_node *origin, struct qk_network_param *param,
            struct qk_network_node *v)
@@ -165,7 +134,7 @@ view_node (const struct qk_graph *from, const struct qk_graph *g, int index,
   v->param = param;
   if ((r = view_params (from, n, param, g)) < 0)
     return r;
-  return view_geometry (g, n, &v->op);
+  return qk_graph_geometry (g, n, &v->op);
 }
 
 static int

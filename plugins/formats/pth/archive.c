@@ -92,8 +92,9 @@ pth_read (zip_t *zip, uint64_t size, const char *path, struct pth_file **out)
     return qk_error (-ENOMEM, "%s: out of memory", path);
   }
   f->zip = zip;
-  /* tensors may share a storage, but not without end */
-  f->budget = 4 * size;
+  f->size = size;
+  /* a storage may be shared, but not read and copied without end */
+  f->budget = 8 * size;
   if ((f->path = strdup (path)) == NULL) {
     r = qk_error (-ENOMEM, "%s: out of memory", path);
     goto error;
@@ -128,6 +129,7 @@ pth_free (struct pth_file *f)
   for (i = 0; f->data != NULL && i < f->pickle.n; i++)
     qk_free (f->data[i]);
   free (f->data);
+  qk_free (f->storage);
   pickle_clear (&f->pickle);
   if (f->zip != NULL)
     zip_discard (f->zip);
@@ -158,14 +160,11 @@ gather (const struct pickle_tensor *t, const char *from, char *to,
   }
 }
 
+/* The storage of T as f->storage. */
 static int
-load (struct pth_file *f, int64_t i)
+load_storage (struct pth_file *f, const struct pickle_tensor *t)
 {
-  const struct pickle_tensor *t = &f->pickle.tensor[i];
-  const size_t size = qk_dtype_size (t->dtype);
-  void *storage = NULL;
   zip_int64_t index;
-  uint64_t n = 0;
   char *name;
   int r;
 
@@ -176,26 +175,43 @@ load (struct pth_file *f, int64_t i)
   if (index < 0)
     return qk_error (-EBADMSG, "%s: tensor \"" NAME "\": its numbers are not "
                      "in the archive", f->path, t->name);
-  r = read_entry (f, (zip_uint64_t) index, SIZE_MAX / 4, &storage, &n);
+  if (f->storage != NULL && f->storage_index == (zip_uint64_t) index)
+    return 0;
+  qk_free (f->storage);
+  f->storage = NULL;
+  r = read_entry (f, (zip_uint64_t) index,
+                  f->size < f->budget ? f->size : f->budget, &f->storage,
+                  &f->storage_size);
   if (r < 0)
     return r;
-  if (n / size < (uint64_t) t->numel)
-    r = qk_error (-EBADMSG, "%s: tensor \"" NAME "\": %llu bytes of numbers, "
-                  "expected %lld elements of %s", f->path, t->name,
-                  (unsigned long long) n, (long long) t->numel,
-                  qk_dtype_name (t->dtype));
-  else if ((uint64_t) t->count * size > f->budget)
-    r = qk_error (-EBADMSG, "%s: too many tensors share their numbers",
-                  f->path);
-  else if ((f->data[i] = qk_alloc ((size_t) t->count * size + 1)) == NULL)
-    r = qk_error (-ENOMEM, "%s: tensor \"" NAME "\": out of memory", f->path,
-                  t->name);
-  else {
-    gather (t, storage, f->data[i], size);
-    f->budget -= (uint64_t) t->count * size;
-  }
-  qk_free (storage);
-  return r;
+  f->storage_index = (zip_uint64_t) index;
+  f->budget -= f->storage_size;
+  return 0;
+}
+
+static int
+load (struct pth_file *f, int64_t i)
+{
+  const struct pickle_tensor *t = &f->pickle.tensor[i];
+  const size_t size = qk_dtype_size (t->dtype);
+  const int r = load_storage (f, t);
+
+  if (r < 0)
+    return r;
+  if (f->storage_size / size < (uint64_t) t->numel)
+    return qk_error (-EBADMSG, "%s: tensor \"" NAME "\": %llu bytes of "
+                     "numbers, expected %lld elements of %s", f->path,
+                     t->name, (unsigned long long) f->storage_size,
+                     (long long) t->numel, qk_dtype_name (t->dtype));
+  if ((uint64_t) t->count * size > f->budget)
+    return qk_error (-EBADMSG, "%s: too many tensors share their numbers",
+                     f->path);
+  if ((f->data[i] = qk_alloc ((size_t) t->count * size + 1)) == NULL)
+    return qk_error (-ENOMEM, "%s: tensor \"" NAME "\": out of memory",
+                     f->path, t->name);
+  gather (t, f->storage, f->data[i], size);
+  f->budget -= (uint64_t) t->count * size;
+  return 0;
 }
 
 /* With -ENOTSUP out->name is set nevertheless. */

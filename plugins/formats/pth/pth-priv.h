@@ -13,7 +13,11 @@ struct pth_file {
   char *prefix;       /* of all names in it: "archive/" */
   struct pickle pickle;
   void **data; /* of each tensor, qk_alloc; NULL until asked for */
-  uint64_t budget; /* bytes that may still be allocated for them */
+  void *storage; /* the one read last, qk_alloc; tensors often share one */
+  zip_uint64_t storage_index;
+  uint64_t storage_size;
+  uint64_t size;   /* of the file */
+  uint64_t budget; /* bytes that may still be read and copied */
 };
 
 /* Take over ZIP, also on failure, and read its pickle.  SIZE of the whole
