@@ -18,9 +18,10 @@ qk_limit_value (struct qk_graph *g, const char *name,
     return 0;
   if (count < 0 || count > QK_LIMIT_VALUE
       || (g->elements += count) > QK_LIMIT_VALUES)
-    return qk_error (-EBADMSG, "graph: node '%s' makes %lld elements, more "
-                     "than this program takes from a file", name,
-                     (long long) count);
+    return qk_error (-EBADMSG,
+                     "graph: node '%s' makes %lld elements, more "
+                     "than this program takes from a file",
+                     name, (long long)count);
   return 0;
 }
 
@@ -66,10 +67,12 @@ qk_limit_work (const struct qk_graph *g)
     /* both terms are below 2^62: see qk_limit_value, and qk_graph.max_params
      * for the weights */
     if (work > QK_LIMIT_WORK || (total += work) > QK_LIMIT_WORK)
-      return qk_error (-EBADMSG, "graph: with node '%s' a picture takes %.3g "
+      return qk_error (-EBADMSG,
+                       "graph: with node '%s' a picture takes %.3g "
                        "operations, more than the %.3g this program does for "
-                       "a file", n->name, (double) total + (double) work,
-                       (double) QK_LIMIT_WORK);
+                       "a file",
+                       n->name, (double)total + (double)work,
+                       (double)QK_LIMIT_WORK);
   }
   return 0;
 }
@@ -83,5 +86,5 @@ qk_limit_memory (const struct qk_graph *g)
    * everybody, qk_alloc refuses */
   if (g->max_params == 0 || pages <= 0 || page <= 0)
     return SIZE_MAX;
-  return (size_t) pages / 3 * (size_t) page;
+  return (size_t)pages / 3 * (size_t)page;
 }

@@ -409,7 +409,12 @@ qk_graph_from_json (struct qk_context *ctx, const char *path,
   values = json_object_get (root, "values");
   nodes = json_object_get (root, "nodes");
   r = -EBADMSG;
-  if (json_array_size (nodes) < 1 || json_array_size (nodes) > MAX_NODES
+  if (json_array_size (nodes) > MAX_NODES) {
+    qk_error (r, "graph: %zu nodes, at most %d are possible",
+              json_array_size (nodes), MAX_NODES);
+    goto error;
+  }
+  if (json_array_size (nodes) < 1
       || json_array_size (values) != json_array_size (nodes) + 1) {
     qk_error (r, "graph: %zu values and %zu nodes do not fit together",
               json_array_size (values), json_array_size (nodes));
