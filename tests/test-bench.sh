@@ -30,6 +30,8 @@ for r in rows:
     assert abs(rate / r["gmac_s"] - 1) < 1e-3, r
     if "of_peak" in r:
         assert 0 < r["of_peak"] < 1.2, r
+    if r["backend"] == "fbgemm" and r["cpu_level"] != "portable":
+        assert r["of_peak"] and r["core_peak_gmac_s"] > 1, r
     nodes = r["nodes"]
     assert nodes[0]["name"] == "input" and nodes[1]["class"] == "first"
     assert sum(n["macs"] for n in nodes) == b["macs"] * r["batch"]

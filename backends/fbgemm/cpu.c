@@ -50,7 +50,22 @@ qk_cpu_has (enum qk_cpu_level level)
     return 0;
   }
 }
+
+int
+qk_cpu_has_fma (void)
+{
+  uint32_t a, b, c, d;
+
+  return qk_cpu_has (QK_CPU_AVX2) && __get_cpuid (1, &a, &b, &c, &d)
+         && (c & bit_FMA);
+}
 #else
+int
+qk_cpu_has_fma (void)
+{
+  return 0;
+}
+
 int
 qk_cpu_has (enum qk_cpu_level level)
 {

@@ -19,6 +19,8 @@ const char *qk_cpu_level_name (enum qk_cpu_level level);
 
 /* Whether CPU and operating system run code of LEVEL. */
 int qk_cpu_has (enum qk_cpu_level level);
+/* Whether float products can be added as they are made; never of PORTABLE. */
+int qk_cpu_has_fma (void);
 
 /* *LEVEL: the highest this CPU has, not above $QATKIT_CPU if that is set.
  * -EINVAL if the variable names no level. */

@@ -208,6 +208,7 @@ static const struct qk_backend_class fbgemm = {
   .prepare = fbgemm_prepare,
   .release = fbgemm_release,
   .run = fbgemm_run,
+  .peak = fbgemm_peak,
   .shared = true,
   .facts = fbgemm_facts,
 };

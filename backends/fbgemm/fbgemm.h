@@ -93,6 +93,9 @@ int fbgemm_pack_dwconv (struct fbgemm_kernel *k);
  * channel; K weights a channel. */
 bool fbgemm_fits_int32 (const struct qk_op *op, int64_t k);
 
+/* The slot of the class. */
+int fbgemm_peak (void *self, enum qk_dtype dtype, double *macs_per_second);
+
 /* Choose and pack; set k->run.  Negative errno. */
 int fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch);
 int fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch);

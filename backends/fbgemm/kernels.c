@@ -17,6 +17,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->gemm = qk_gemm_u8s8_1x16__c;
   k->gemm_taps = qk_gemm_taps_u8s8_1x16__c;
   k->dwconv = qk_dwconv_u8s8__c;
+  k->peak = NULL;
   k->point = pointwise_portable;
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -28,6 +29,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->gemm = qk_gemm_u8s8_6x16__avx2;
   k->gemm_taps = NULL;
   k->dwconv = qk_dwconv_u8s8__avx2;
+  k->peak = qk_peak__avx2;
   k->point = POINTWISE (avx2);
 
   if (level < QK_CPU_AVXVNNI)
@@ -37,6 +39,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
     k->gemm = qk_gemm_u8s8_6x16__avxvnni;
     k->gemm_taps = qk_gemm_taps_u8s8_6x16__avxvnni;
     k->dwconv = qk_dwconv_u8s8__avxvnni;
+    k->peak = qk_peak__avxvnni;
     return;
   }
 
@@ -45,6 +48,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->gemm = qk_gemm_u8s8_6x64__avx512;
   k->gemm_taps = NULL;
   k->dwconv = qk_dwconv_u8s8__avx512;
+  k->peak = qk_peak__avx512;
   k->point = POINTWISE (avx512);
 
   if (level < QK_CPU_AVX512VNNI)
@@ -53,5 +57,6 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->gemm = qk_gemm_u8s8_6x64__avx512vnni;
   k->gemm_taps = qk_gemm_taps_u8s8_6x64__avx512vnni;
   k->dwconv = qk_dwconv_u8s8__avx512vnni;
+  k->peak = qk_peak__avx512vnni;
 #endif
 }

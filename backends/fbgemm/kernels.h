@@ -109,6 +109,12 @@ struct qk_dwconv_row {
              uint8_t *out)
 typedef QK_DWCONV_U8S8 (qk_dwconv_u8s8_fn);
 
+/* ---- peak --------------------------------------------------------------
+ * ROUNDS turns of a loop of products on registers, F32 or u8s8 in int32; how
+ * many multiply-accumulates that was. */
+#define QK_PEAK(name) int64_t name (int64_t rounds, bool f32)
+typedef QK_PEAK (qk_peak_fn);
+
 /* ---- dispatch ---------------------------------------------------------- */
 
 struct qk_kernels {
@@ -119,6 +125,7 @@ struct qk_kernels {
   qk_gemm_u8s8_fn *gemm;
   qk_gemm_taps_u8s8_fn *gemm_taps; /* or NULL */
   qk_dwconv_u8s8_fn *dwconv;
+  qk_peak_fn *peak; /* or NULL */
   struct pointwise_kernels point;
 };
 
@@ -138,6 +145,10 @@ QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx2);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avxvnni);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx512);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx512vnni);
+QK_PEAK (qk_peak__avx2);
+QK_PEAK (qk_peak__avxvnni);
+QK_PEAK (qk_peak__avx512);
+QK_PEAK (qk_peak__avx512vnni);
 POINTWISE_DECLARE (avx2);
 POINTWISE_DECLARE (avx512);
 
