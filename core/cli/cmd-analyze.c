@@ -181,7 +181,8 @@ print_layer (struct qk_table *t, const struct qk_analyze_layer *l)
     qk_table_cell (t, "-");
   decibels (t, l->has_weight, l->weight_sqnr);
   if (l->has_weight)
-    qk_table_cell (t, "%.4g", l->range_ratio);
+    qk_table_cell (t, l->range_ratio < 1000 ? "%.4g" : "%.0f",
+                   l->range_ratio);
   else
     qk_table_cell (t, "-");
   if (l->has_bn)
@@ -190,15 +191,15 @@ print_layer (struct qk_table *t, const struct qk_analyze_layer *l)
     qk_table_cell (t, "-");
   qk_table_cell (t, "%s", l->has_weight && !l->per_channel
                             && l->spare_bits >= 1
-                              ? "per_channel would help" : "");
+                              ? "per_channel" : "");
 }
 
 static int
 print_layers (struct qk_cli *cli, const struct qk_analysis *a)
 {
   static const char *const titles[]
-    = { "layer, worst first", "noise %", "alone dB", "without dB", "fake dB",
-        "int8 dB", "clip %", "weight dB", "ratio", "BN drift", "" };
+    = { "layer, worst first", "noise %", "alone", "without", "fake", "int8",
+        "clip %", "weight", "ratio", "drift", "try" };
   const int n = cli->verbose || a->n <= ROWS ? a->n : ROWS;
   struct qk_table *t;
   int i, r;
@@ -209,6 +210,7 @@ print_layers (struct qk_cli *cli, const struct qk_analysis *a)
     print_layer (t, &a->layer[i]);
   r = qk_table_print (t, stdout);
   qk_table_free (t);
+  printf ("alone, without, fake, int8 and weight in dB; see qatkit-analyze(1)\n");
   if (n < a->n)
     printf ("%d more: --verbose shows them\n", a->n - n);
   return r;

@@ -66,6 +66,29 @@ drop_error (const struct qk_analysis *a, enum qk_analyze_net net)
          / (double) n->metrics.n;
 }
 
+/* Whether QAT made weights that need their grid: rounded they are much better
+ * than unrounded, as with few bits.  Then "float" is no measure. */
+static bool
+settled (const struct qk_analysis *a)
+{
+  return a->qat
+         && -drop (a, QK_NET_BOTH) > 1 + 2 * drop_error (a, QK_NET_BOTH);
+}
+
+/* Points of top-1 from before QAT to after, less two standard errors of a
+ * difference of two samples; 0 when it is not known. */
+static double
+sure_loss_of_training (const struct qk_analysis *a)
+{
+  const struct qk_metrics *m = &a->net[QK_NET_ORIGINAL].metrics;
+  const double p = qk_metrics_top1 (m);
+  const double d = p - qk_metrics_top1 (&a->net[QK_NET_BOTH].metrics);
+
+  if (!a->net[QK_NET_ORIGINAL].valid)
+    return 0;
+  return 100 * (d - 2 * sqrt (2 * p * (1 - p) / (double) m->n));
+}
+
 static double
 noise (const struct qk_analysis *a, enum qk_analyze_net net)
 {
@@ -95,6 +118,9 @@ find_limit (const struct qk_analysis *a)
   const double before = a->net[QK_NET_ORIGINAL].valid
                           ? -drop (a, QK_NET_ORIGINAL) : 0;
 
+  if (settled (a))
+    return sure_loss_of_training (a) > 0 ? QK_LIMIT_TRAINING
+                                         : QK_LIMIT_NOTHING;
   if (before > 2 * drop_error (a, QK_NET_ORIGINAL) && before > d)
     return QK_LIMIT_TRAINING;
   if (d <= 2 * e || d < 0.1)
@@ -113,7 +139,7 @@ open_question (const struct qk_analysis *a)
 {
   const double d = drop (a, QK_NET_BOTH);
 
-  return a->limit == QK_LIMIT_NOTHING && d >= 0.1
+  return !settled (a) && a->limit == QK_LIMIT_NOTHING && d >= 0.1
          && d > drop_error (a, QK_NET_BOTH);
 }
 
@@ -127,6 +153,30 @@ limit_text (enum qk_analyze_limit limit)
   }
 }
 
+/* The verdict on weights that need their grid. */
+static int
+settled_text (const struct qk_analysis *a, char **out)
+{
+  const double before = 100 * qk_metrics_top1 (&a->net[QK_NET_ORIGINAL].metrics);
+  const double bare = 100 * qk_metrics_top1 (&a->net[QK_NET_FLOAT].metrics);
+  const double to = 100 * qk_metrics_top1 (&a->net[QK_NET_BOTH].metrics);
+
+  if (!a->net[QK_NET_ORIGINAL].valid)
+    return asprintf (out, "The weights have settled on their grid: top-1 is "
+                     "%.2f %% with it and %.2f %% without.  The float network "
+                     "that QAT began with is not known, so neither is what "
+                     "quantization costs.", to, bare);
+  return asprintf (out, "%s: the float network had %.2f %% top-1 before QAT, "
+                   "the quantized one has %.2f %%.  Its weights have settled "
+                   "on their grid (%.2f %% without it), so that the noise "
+                   "below tells how much each layer needs its grid, not what "
+                   "the grid costs.",
+                   a->limit == QK_LIMIT_TRAINING
+                     ? "Training has not won back what quantization costs"
+                     : "Quantization costs no measurable accuracy",
+                   before, to, bare);
+}
+
 static int
 write_verdict (struct qk_analysis *a)
 {
@@ -137,7 +187,9 @@ write_verdict (struct qk_analysis *a)
   const double db_v = a->net[QK_NET_ACTIVATIONS].sample.sqnr;
   int n;
 
-  if (a->limit == QK_LIMIT_TRAINING)
+  if (settled (a))
+    n = settled_text (a, &a->verdict);
+  else if (a->limit == QK_LIMIT_TRAINING)
     n = asprintf (&a->verdict,
                   "Training, not quantization, limits the accuracy: the float "
                   "network had %.2f %% top-1 before QAT and has %.2f %% with "
@@ -307,6 +359,10 @@ advise_int8 (struct qk_analysis *a)
 static int
 advise_training (struct qk_analysis *a)
 {
+  if (a->limit == QK_LIMIT_TRAINING && settled (a))
+    return advise (a, "Train longer, with a rate that ends near 0 (schedule "
+                   "cosine) and the float network as teacher (qat.distill), "
+                   "or with more bits.");
   if (a->limit == QK_LIMIT_TRAINING)
     return advise (a, "Train with a lower rate, or for fewer epochs, or on "
                    "more pictures.");
