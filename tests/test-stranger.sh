@@ -100,6 +100,13 @@ model("layer-window", layer("maxpool2d", "kernel=255 stride=1 padding=127",
 model("deep", "[" * 1000000)
 model("classes", graph(TINY, ("clamp", TINY, {})), classes=[""] * 1000001)
 
+# many values that are alive at once: each is added to the last one
+pyramid = graph([1, 1, 1, 4], *[("clamp", [1, 1, 1, 4], {})] * 4900,
+                *[("add", [1, 1, 1, 4], {})] * 4900)
+for i in range(4900):
+    pyramid["nodes"][4900 + i]["in"] = [4900 - i, 4900 + i]
+model("pyramid", pyramid)
+
 # sound networks with a configuration that is not
 OK = graph([1, 16, 16, 3], ("conv2d", [1, 16, 16, 2], {}),
            ("avgpool2d", [1, 2], {"kernel_h": 16, "kernel_w": 16}))
@@ -223,3 +230,6 @@ done
 
 expect 0 inspect sound.safetensors
 expect 0 bench sound.safetensors --runs 1
+
+# buffers that all live at once, and two threads to place them for
+expect 0 bench pyramid.safetensors --runs 1 --threads 2

@@ -17,6 +17,9 @@
 #include "exec/arena.h"
 
 #define ALIGN 64
+/* The search for common middles takes the third power of the number of
+ * buffers; networks of people have some hundred. */
+#define MAX_MIDDLES 1024
 
 int
 qk_arena_add (struct qk_arena *a, size_t size, int first, int last)
@@ -139,7 +142,7 @@ qk_arena_build (struct qk_arena *a, size_t limit, const char *what)
       if (order[j]->first <= b->last && b->first <= order[j]->last)
         near[k++] = order[j];
     qsort (near, k, sizeof *near, lower_first);
-    if (!a->middles || !find_middle (b, order, i, near, k))
+    if (!a->middles || a->n > MAX_MIDDLES || !find_middle (b, order, i, near, k))
       b->offset = lowest_free (b, near, k);
     if (b->offset + b->size > a->size)
       a->size = b->offset + b->size;
