@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* onednn.c: int8 operations by the oneDNN library, whose rounding is its own
- * and which saturates sums of pairs on x86 without VNNI. */
+ * and which saturates sums of pairs on x86 without VNNI: there it gets what
+ * has 7 bits only. */
 #include "config.h"
 
 #include "onednn.h"
@@ -165,6 +166,10 @@ onednn_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
 
   if (r < 0)
     return r;
+  if (op->weight != NULL && op->in_q[0].qmax > 127 && !has_vnni ())
+    return qk_error (-ENOTSUP, "onednn: node '%s': values of 0..%d could "
+                     "saturate on this machine, 0..127 cannot", op->name,
+                     op->in_q[0].qmax);
   k = qk_alloc (sizeof *k);
   if (k == NULL)
     return qk_error (-ENOMEM, "onednn: out of memory");

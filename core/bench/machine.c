@@ -44,6 +44,7 @@ qk_bench_bandwidth (int threads)
   double best = 0, t;
   int i;
 
+  (void) threads; /* without OpenMP there is one */
   if (from != NULL && to != NULL)
     for (int k = 0; k <= TRIES; k++) { /* the first touches the memory */
       t = qk_seconds ();
