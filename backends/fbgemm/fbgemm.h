@@ -32,6 +32,8 @@ struct fbgemm_kernel {
   void (*run) (const struct fbgemm_kernel *k, int64_t n,
                const void *const *in, void *out, void *scratch);
 
+  uint8_t *pad;     /* a pixel of zero points, for windows, or NULL */
+
   /* conv2d and linear */
   struct fbgemm_product *product; /* groups of them, or NULL */
   bool direct;      /* A is the input itself */
@@ -48,7 +50,6 @@ struct fbgemm_kernel {
   /* weight pairs, those that may leave int16, those multiplied in halves */
   int64_t dw_pairs, dw_unsafe, dw_halved;
   void *dw_arrays;
-  uint8_t *pad;     /* a pixel of zero points */
 
   /* pointwise */
   struct pointwise *point;
@@ -92,6 +93,17 @@ int fbgemm_pack_dwconv (struct fbgemm_kernel *k);
 /* Whether |(float) acc * multiplier| stays below 2^31 for every input and
  * channel; K weights a channel. */
 bool fbgemm_fits_int32 (const struct qk_op *op, int64_t k);
+
+/* Copy rows FIRST .. FIRST+COUNT-1 of A, channels from C0 on, to PANEL. */
+void fbgemm_pack_panel (const struct fbgemm_kernel *k, const uint8_t *in,
+                        int64_t first, int64_t count, int64_t c0,
+                        uint8_t *panel);
+
+/* Point AT[tap * COUNT + i] to the pixel under each tap of row FIRST + i, or
+ * to k->pad. */
+void fbgemm_point_taps (const struct fbgemm_kernel *k, const uint8_t *in,
+                        int64_t first, int64_t count, int64_t c0,
+                        const uint8_t **at);
 
 /* The slot of the class. */
 int fbgemm_peak (void *self, enum qk_dtype dtype, double *macs_per_second);

@@ -3,10 +3,7 @@
  *
  * A row of the matrix A is what one output pixel sees: the window's bytes.
  * For 1x1 windows without stride or padding that is the input itself; else
- * pieces of some rows are copied to a panel in scratch memory, padding as
- * zero points, and multiplied while they are in the cache.  Where the channels
- * fill whole steps, nothing is copied: a table says where the pixel under each
- * tap of each row is. */
+ * rows.c gathers some rows at a time. */
 #include "config.h"
 
 #include "fbgemm.h"
@@ -29,185 +26,6 @@
 #define MOST_TAPS 49
 #define LEAST_TAP 16 /* bytes of a piece that are worth a loop */
 #define SMALL_WORK 65536 /* multiply-accumulates not worth a thread */
-
-/* Copies of a few bytes to a few kilobytes, inline. */
-static inline void
-copy_bytes (uint8_t *to, const uint8_t *from, int64_t n)
-{
-  if (n >= 16) {
-    int64_t i = 0;
-
-    for (; i + 16 <= n; i += 16)
-      memcpy (to + i, from + i, 16);
-    memcpy (to + n - 16, from + n - 16, 16);
-  } else if (n >= 8) {
-    memcpy (to, from, 8);
-    memcpy (to + n - 8, from + n - 8, 8);
-  } else if (n >= 4) {
-    memcpy (to, from, 4);
-    memcpy (to + n - 4, from + n - 4, 4);
-  } else {
-    for (int64_t i = 0; i < n; i++)
-      to[i] = from[i];
-  }
-}
-
-/* One row of a window whose column 0 is COL0 and whose taps S0 to S1 - 1 are
- * inside; X is the picture's row.  TO receives kernel_w * cg bytes. */
-static inline void
-pack_taps (const struct fbgemm_kernel *k, const uint8_t *x, int64_t col0,
-           int s0, int s1, int64_t cg, uint8_t *to)
-{
-  const struct qk_op *op = &k->op;
-  const int z = op->in_q[0].zero_point;
-
-  if (s0 > 0)
-    memset (to, z, (size_t) (s0 * cg));
-  if (op->dilation_w == 1 && cg == k->g.c) {
-    copy_bytes (to + s0 * cg, x + (col0 + s0) * k->g.c, (s1 - s0) * cg);
-  } else {
-    for (int s = s0; s < s1; s++)
-      copy_bytes (to + s * cg,
-                  x + (col0 + (int64_t) s * op->dilation_w) * k->g.c, cg);
-  }
-  if (s1 < op->kernel_w)
-    memset (to + s1 * cg, z, (size_t) ((op->kernel_w - s1) * cg));
-}
-
-/* Where a row of A comes from. */
-struct pixel {
-  const uint8_t *x; /* its picture, from the group's first channel on */
-  int64_t row0, col0; /* of tap (0,0), may be outside */
-};
-
-/* A row of A; PLAIN: the taps of a window row are one piece of memory. */
-static inline void
-pack_row (const struct fbgemm_kernel *k, const struct pixel *from, int64_t cg,
-          const bool plain, uint8_t *to)
-{
-  const struct qk_op *op = &k->op;
-  const struct int8op_geometry *g = &k->g;
-  const int64_t width = op->kernel_w * cg, line = g->w * g->c;
-  const int64_t col0 = from->col0;
-  uint8_t *const end = to + k->product[0].steps * 4;
-  int64_t row = from->row0;
-  int s0 = 0, s1 = op->kernel_w;
-
-  if (!plain)
-    int8op_taps (col0, op->kernel_w, op->dilation_w, g->w, &s0, &s1);
-  for (int r = 0; r < op->kernel_h; r++, to += width, row += op->dilation_h)
-    if (row < 0 || row >= g->h || s0 == s1)
-      memset (to, op->in_q[0].zero_point, (size_t) width);
-    else if (plain)
-      copy_bytes (to, from->x + row * line + col0 * g->c, width);
-    else
-      pack_taps (k, from->x + row * line, col0, s0, s1, cg, to);
-  while (to < end)
-    *to++ = 0;
-}
-
-/* The same for windows whose rows are at most 16 bytes and start inside:
- * whole pieces of 16, of which the next overwrites what is too much.  Reads
- * up to 16 bytes from the last row of the window on, and the panel has that
- * much room behind it.  Weights beyond a row of A are 0. */
-static inline void
-pack_short_row (const struct fbgemm_kernel *k, const uint8_t *x, uint8_t *to)
-{
-  const int64_t width = k->op.kernel_w * k->g.c;
-  const int64_t line = k->g.w * k->g.c * k->op.dilation_h;
-
-  for (int r = 0; r < k->op.kernel_h; r++, to += width, x += line)
-    memcpy (to, x, 16);
-}
-
-/* Rows FIRST .. FIRST+COUNT-1 of A for the channels from C0 on. */
-static void
-pack_panel (const struct fbgemm_kernel *k, const uint8_t *in, int64_t first,
-            int64_t count, int64_t c0, uint8_t *panel)
-{
-  const struct qk_op *op = &k->op;
-  const struct int8op_geometry *g = &k->g;
-  const int64_t cg = g->c / op->groups;
-  const bool whole = op->dilation_w == 1 && op->groups == 1;
-  const int64_t reach = (int64_t) (op->kernel_h - 1) * op->dilation_h;
-  int64_t image = first / (g->p * g->q);
-  int64_t p = first / g->q % g->p, q = first % g->q;
-
-  for (int64_t i = 0; i < count; i++) {
-    const struct pixel from = { in + image * g->h * g->w * g->c + c0,
-                                p * op->stride_h - op->pad_top,
-                                q * op->stride_w - op->pad_left };
-
-    if (k->short_rows && from.row0 >= 0 && from.row0 + reach < g->h
-        && from.col0 >= 0 && from.col0 * g->c + 16 <= g->w * g->c)
-      pack_short_row (k, from.x + (from.row0 * g->w + from.col0) * g->c,
-                      panel + i * k->pitch);
-    else if (whole && from.col0 >= 0 && from.col0 + op->kernel_w <= g->w)
-      pack_row (k, &from, cg, true, panel + i * k->pitch);
-    else
-      pack_row (k, &from, cg, false, panel + i * k->pitch);
-    if (++q == g->q) {
-      q = 0;
-      if (++p == g->p)
-        p = 0, image++;
-    }
-  }
-}
-
-/* The first of the outputs, S apart, whose tap at T - PAD is not below 0. */
-static int64_t
-first_inside (int64_t t, int64_t pad, int64_t s)
-{
-  return t >= pad ? 0 : (pad - t + s - 1) / s;
-}
-
-/* COUNT outputs from column Q of a row on: the pixels of line X, or PAD where
- * it is NULL, under the tap at COLUMN. */
-static void
-point_row (const struct fbgemm_kernel *k, const uint8_t *x, int64_t column,
-           int64_t q, int64_t count, const uint8_t **at)
-{
-  const struct qk_op *op = &k->op;
-  const int64_t w = k->g.w, c = k->g.c, s = op->stride_w;
-  int64_t from = first_inside (column, op->pad_left, s);
-  int64_t to = first_inside (column, op->pad_left + w, s);
-  int64_t i = 0;
-
-  from = x == NULL || from > q + count ? q + count : from < q ? q : from;
-  to = x == NULL || to > q + count ? q + count : to < from ? from : to;
-  for (; i < from - q; i++)
-    at[i] = k->pad;
-  for (; i < to - q; i++)
-    at[i] = x + ((q + i) * s + column - op->pad_left) * c;
-  for (; i < count; i++)
-    at[i] = k->pad;
-}
-
-/* The table for rows FIRST .. FIRST+COUNT-1 of A, channels from C0 on. */
-static void
-point_taps (const struct fbgemm_kernel *k, const uint8_t *in, int64_t first,
-            int64_t count, int64_t c0, const uint8_t **at)
-{
-  const struct qk_op *op = &k->op;
-  const struct int8op_geometry *g = &k->g;
-
-  for (int64_t i = 0, left; i < count; i += left) {
-    const int64_t line = (first + i) / g->q, q = (first + i) % g->q;
-    const uint8_t *x = in + line / g->p * g->h * g->w * g->c + c0;
-
-    left = g->q - q < count - i ? g->q - q : count - i;
-    for (int r = 0; r < op->kernel_h; r++) {
-      const int64_t row = line % g->p * op->stride_h - op->pad_top
-                          + (int64_t) r * op->dilation_h;
-      const uint8_t *from = row < 0 || row >= g->h ? NULL
-                                                   : x + row * g->w * g->c;
-
-      for (int s = 0; s < op->kernel_w; s++)
-        point_row (k, from, (int64_t) s * op->dilation_w, q, left,
-                   at + (r * op->kernel_w + s) * count + i);
-    }
-  }
-}
 
 /* One piece of work: ROWS rows of A from FIRST on by some blocks of
  * channels. */
@@ -255,11 +73,12 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
   if (k->direct)
     a = in + w->first * k->pitch;
   else if (k->taps > 0)
-    point_taps (k, in, w->first, w->rows, w->group * (k->g.c / groups),
-                (const uint8_t **) (void *) panel);
+    fbgemm_point_taps (k, in, w->first, w->rows,
+                       w->group * (k->g.c / groups),
+                       (const uint8_t **) (void *) panel);
   else
-    pack_panel (k, in, w->first, w->rows, w->group * (k->g.c / groups),
-                panel);
+    fbgemm_pack_panel (k, in, w->first, w->rows,
+                       w->group * (k->g.c / groups), panel);
   for (int j = w->block0; j < w->block1; j++) {
     const struct qk_gemm_block *b = &p->block[j];
     uint8_t *y = (uint8_t *) out
