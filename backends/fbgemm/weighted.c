@@ -22,7 +22,6 @@
 #define LEAST_ROWS 24 /* also the step: a multiple of 12, 8 and 6 */
 #define TILE_ROWS 6
 #define LEAST_PART_ROWS 12 /* of A for a thread; below, channels are divided */
-#define HEAVY_BYTES 8192 /* of weights for a row of A */
 #define MOST_TAPS 49
 #define LEAST_TAP 16 /* bytes of a piece that are worth a loop */
 #define SMALL_WORK 65536 /* multiply-accumulates not worth a thread */
@@ -95,49 +94,20 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
   }
 }
 
-/* Parts of the work of one run, a thread each. */
-struct parts {
-  int rows, blocks; /* how often the rows of A, the channels are divided */
-};
-
-/* Where one of N equal parts of COUNT begins, at a multiple of STEP. */
-static int64_t
-part_begin (int64_t count, int64_t step, int i, int n)
-{
-  return i == n ? count : count * i / n / step * step;
-}
-
-/* Each thread has the same part of a picture in every layer, whose bytes are
- * in its core's cache then; with too few rows for that, a part of the
- * channels. */
-static struct parts
-plan_parts (const struct fbgemm_kernel *k, int64_t m)
-{
-  const int64_t macs = m * k->g.k * k->product[0].steps * 4;
-  const int threads = macs < SMALL_WORK ? 1 : k->threads;
-  /* large weights are better read by one thread than by each */
-  const bool heavy = (int64_t) k->product[0].blocks >= threads
-                     && k->g.k * k->product[0].steps * 4 > HEAVY_BYTES * m;
-  const int64_t most = heavy ? 1 : m / LEAST_PART_ROWS;
-  const int rows = most < 1 ? 1 : most < threads ? (int) most : threads;
-
-  return (struct parts) { rows, threads / rows };
-}
-
 static void
-run_part (const struct fbgemm_kernel *k, int64_t m, struct parts parts,
-          int i, const uint8_t *in, void *out, uint8_t *panel)
+run_part (const struct fbgemm_kernel *k, int64_t m,
+          struct int8op_parts parts, int i, const uint8_t *in, void *out, uint8_t *panel)
 {
   const int groups = k->op.kind == QK_OP_CONV2D ? k->op.groups : 1;
   const int blocks = k->product[0].blocks;
-  const int row = i / parts.blocks, column = i % parts.blocks;
-  const int64_t end = part_begin (m, TILE_ROWS, row + 1, parts.rows);
+  const int row = i / parts.channels, column = i % parts.channels;
+  const int64_t end = int8op_begin (m, TILE_ROWS, row + 1, parts.pixels);
   struct piece w = {
-    .block0 = (int) part_begin (blocks, 1, column, parts.blocks),
-    .block1 = (int) part_begin (blocks, 1, column + 1, parts.blocks),
+    .block0 = (int) int8op_begin (blocks, 1, column, parts.channels),
+    .block1 = (int) int8op_begin (blocks, 1, column + 1, parts.channels),
   };
 
-  for (w.first = part_begin (m, TILE_ROWS, row, parts.rows); w.first < end;
+  for (w.first = int8op_begin (m, TILE_ROWS, row, parts.pixels); w.first < end;
        w.first += w.rows) {
     w.rows = end - w.first < k->rows ? end - w.first : k->rows;
     for (w.group = 0; w.group < groups; w.group++)
@@ -150,8 +120,12 @@ run_weighted (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
               void *out, void *scratch)
 {
   const int64_t m = n * k->g.p * k->g.q;
-  const struct parts parts = plan_parts (k, m);
-  const int count = parts.rows * parts.blocks;
+  const int64_t weight = k->g.k * k->product[0].steps * 4;
+  const struct int8op_parts parts
+    = int8op_divide (m, k->product[0].blocks, weight,
+                     m * weight < SMALL_WORK ? 1 : k->threads,
+                     LEAST_PART_ROWS);
+  const int count = parts.pixels * parts.channels;
 
 #pragma omp parallel for num_threads(count) schedule(static)
   for (int i = 0; i < count; i++)

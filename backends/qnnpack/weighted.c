@@ -139,40 +139,44 @@ multiply_piece (const struct qnnpack_kernel *k, const uint8_t *in,
   }
 }
 
-/* Work is cut into pieces of rows; where that gives too few, also into
- * pieces of channels. */
+static void
+run_part (const struct qnnpack_kernel *k, int64_t m, struct int8op_parts parts,
+          int i, const uint8_t *in, uint8_t *out, uint8_t *scratch)
+{
+  const int row = i / parts.channels, column = i % parts.channels;
+  const int mr = k->kernels.mr;
+  const int64_t end = int8op_begin (m, mr, row + 1, parts.pixels);
+  struct piece w = {
+    .block0 = (int) int8op_begin (k->blocks, 1, column, parts.channels),
+    .block1 = (int) int8op_begin (k->blocks, 1, column + 1, parts.channels),
+  };
+
+  for (w.first = int8op_begin (m, mr, row, parts.pixels); w.first < end;
+       w.first += w.rows) {
+    w.rows = end - w.first < k->rows ? end - w.first : k->rows;
+    for (w.group = 0; w.group < k->op.groups; w.group++)
+      multiply_piece (k, in, out, &w, scratch);
+  }
+}
+
 static void
 run_weighted (const struct qnnpack_kernel *k, int64_t n,
               const void *const *in, void *out, void *scratch)
 {
   const int64_t m = n * k->g.p * k->g.q;
-  const int64_t parts = (m + k->rows - 1) / k->rows;
-  const int64_t macs = m * k->g.k * k->taps * k->kc;
-  const int threads = macs < SMALL_WORK ? 1 : k->threads;
-  const size_t own = k->pointers + k->bytes;
-  int cuts = 1;
-  int64_t pieces;
+  const int64_t weight = k->g.k * k->taps * k->kc;
+  const struct int8op_parts parts
+    = int8op_divide (m, k->blocks, weight,
+                     m * weight < SMALL_WORK ? 1 : k->threads,
+                     2 * k->kernels.mr);
+  const int count = parts.pixels * parts.channels;
 
-  if (threads > 1 && parts * k->op.groups < 4 * threads)
-    cuts = k->blocks < threads ? k->blocks : threads;
-  pieces = parts * k->op.groups * cuts;
-
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (int64_t i = 0; i < pieces; i++) {
-    const int64_t part = i / cuts % parts, left = m - part * k->rows;
-    const int cut = (int) (i % cuts);
-    const struct piece w = {
-      .first = part * k->rows,
-      .rows = left < k->rows ? left : k->rows,
-      .group = (int) (i / cuts / parts),
-      .block0 = (int) ((int64_t) k->blocks * cut / cuts),
-      .block1 = (int) ((int64_t) k->blocks * (cut + 1) / cuts),
-    };
-
-    multiply_piece (k, in[0], out, &w,
-                    (uint8_t *) scratch
-                      + (size_t) omp_get_thread_num () * own);
-  }
+#pragma omp parallel for num_threads(count) schedule(static)
+  for (int i = 0; i < count; i++)
+    run_part (k, m, parts, i, in[0], out,
+              (uint8_t *) scratch
+                + (size_t) omp_get_thread_num ()
+                    * (k->pointers + k->bytes));
 }
 
 int

@@ -291,3 +291,15 @@ int8op_check (const struct qk_op *op, const struct qk_shape *in,
     return 0;
   }
 }
+
+#define HEAVY_BYTES 8192 /* of weights for a row */
+
+struct int8op_parts
+int8op_divide (int64_t m, int blocks, int64_t weight, int threads, int least)
+{
+  const bool heavy = blocks >= threads && weight > HEAVY_BYTES * m;
+  const int64_t most = heavy || m < least ? 1 : m / least;
+  const int pixels = most < threads ? (int) most : threads;
+
+  return (struct int8op_parts) { pixels, threads / pixels };
+}

@@ -35,4 +35,25 @@ int8op_taps (int64_t start, int kernel, int dilation, int64_t size,
   *last = (int) l;
 }
 
+/* How a matrix product is divided among threads: PIXELS parts of its rows,
+ * each of CHANNELS parts of its channel blocks. */
+struct int8op_parts {
+  int pixels, channels;
+};
+
+/* M rows by BLOCKS blocks of channels on at most THREADS threads, at least
+ * LEAST rows each if rows are divided at all.  The same part of a picture goes
+ * to the same thread in every layer, so that its bytes are in that core's
+ * cache; but WEIGHT bytes that are large beside the rows are better read by
+ * one thread than by each. */
+struct int8op_parts int8op_divide (int64_t m, int blocks, int64_t weight,
+                                   int threads, int least);
+
+/* Where part I of N equal parts of COUNT begins, at a multiple of STEP. */
+static inline int64_t
+int8op_begin (int64_t count, int64_t step, int i, int n)
+{
+  return i == n ? count : count * i / n / step * step;
+}
+
 #endif /* INT8OP_H */
