@@ -24,7 +24,8 @@ grep -q '^weight.bits = 5$\|^weight.bits = 4$' run/tuned.ini || failed "the best
 
 # … and again, with the same accuracy
 best=$(sed -n '1s/; int8 top-1 \([0-9.]*\).*/\1/p' run/tuned.ini)
-expect 0 ptq run/tuned.ini
+expect 0 run run/tuned.ini
+! grep -q QAT out || failed "QAT was not needed and is repeated"
 grep 'PTQ int8' out | grep -qF " $best " || failed "tuned.ini does not give $best again"
 
 # stopped in the middle of a line and resumed: nothing is done twice
@@ -43,3 +44,8 @@ prints "qat, qconfig:weight.per_channel"
 grep -q 'qconfig [a-z0-9]*:quantize=no' out || failed "no layer was tried in float"
 grep -q '"float_layers":1' far/tune.jsonl || failed "the journal does not tell"
 [ -s far/tuned.ini ] || failed "no tuned.ini"
+
+# training reaches it: run trains again, to the same accuracy
+expect 0 run far/tuned.ini
+best=$(sed -n '1s/; int8 top-1 \([0-9.]*\).*/\1/p' far/tuned.ini)
+grep 'int8' out | grep -qF " $best " || failed "far/tuned.ini does not give $best again"

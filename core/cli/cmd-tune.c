@@ -87,8 +87,8 @@ print_tuning (struct qk_cli *cli, const struct qk_goal *goal,
           goal->top5 ? "top-5" : "top-1",
           qk_goal_threshold (goal, &t->float_metrics),
           best->reached ? " (* reached)" : ", not reached by any trial");
-  printf ("trial %d again: qatkit %s %s/tuned.ini\n", t->best + 1,
-          best->qat ? "qat" : "ptq", qk_config_string (job->run, "output"));
+  printf ("trial %d again: qatkit run %s/tuned.ini\n", t->best + 1,
+          qk_config_string (job->run, "output"));
   return 0;
 }
 

@@ -459,7 +459,8 @@ search (struct tuner *u)
 
 /* ---- the whole ---------------------------------------------------------------- */
 
-/* tuned.ini: what repeats the best trial. */
+/* tuned.ini: what repeats the best trial with "qatkit run": without QAT where
+ * that was not needed. */
 static int
 write_config (struct tuner *u)
 {
@@ -473,14 +474,15 @@ write_config (struct tuner *u)
     goto end;
   if ((r = trial_ini (u, best, &ini)) < 0
       || (r = qk_ini_set (ini, "run", "output", output, "tune")) < 0
+      || (!best->qat
+          && (r = qk_ini_set (ini, "qat", "epochs", "0", "tune")) < 0)
       || (r = qk_ini_text (ini, &text)) < 0)
     goto end;
   r = -ENOMEM;
   if (asprintf (&whole,
-                "; int8 top-1 %.2f %%, top-5 %.2f %% with: qatkit %s "
+                "; int8 top-1 %.2f %%, top-5 %.2f %% with: qatkit run "
                 "tuned.ini\n%s",
-                100 * best->top1, 100 * best->top5,
-                best->qat ? "qat" : "ptq", text) < 0)
+                100 * best->top1, 100 * best->top5, text) < 0)
     goto end;
   r = qk_atomic_write_data (path, whole, strlen (whole));
   u->t->config = whole;
