@@ -472,7 +472,7 @@ quantizer_block (const struct qk_quantizer *qz, size_t n)
 static bool
 quantizer_spread (const struct qk_quantizer *qz, size_t n)
 {
-  return qz->info.channels > 1 && n > 32768;
+  return qz->info.channels > 1 && n > 6144;
 }
 
 /* *X becomes t (*X), in scratch memory, where there is a transform. */

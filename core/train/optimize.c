@@ -4,10 +4,16 @@
 
 #include <stdlib.h>
 #include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
 #include "train/optimize.h"
+
+/* Arrays of fewer numbers are not worth more than one thread. */
+#define SHARED_MIN 4096
 
 static int
 add_trained (struct qk_optimize *o, const char *name, size_t count,
@@ -127,24 +133,60 @@ qk_optimize_lr (const struct qk_optimize *o, int64_t total, int64_t per_epoch)
                                          per_epoch));
 }
 
+/* The part of thread T of N in COUNT numbers begins here; whole cache
+ * lines. */
+static size_t
+part (size_t count, int t, int n)
+{
+  return t == n ? count : count * (size_t) t / (size_t) n & ~(size_t) 15;
+}
+
+/* What thread T of N moves: its part of each large array, the same that it
+ * computed the gradient of, and every Nth of the small ones. */
+static void
+move (struct qk_optimize *o, const struct qk_optimizer_step *facts, int t,
+      int n)
+{
+  struct qk_optimizer_step step = *facts;
+  float *slot[QK_OPTIMIZER_MAX_SLOTS] = { NULL };
+  int i, j;
+
+  for (i = 0; i < o->n; i++) {
+    const struct qk_trained *x = &o->trained[i];
+    size_t from = 0, to = x->count;
+
+    if (x->count >= SHARED_MIN) {
+      from = part (x->count, t, n);
+      to = part (x->count, t + 1, n);
+    } else if (i % n != t)
+      continue;
+    for (j = 0; j < o->n_slots; j++)
+      slot[j] = x->slot[j] + from;
+    step.decay = x->decay;
+    o->optimizer->step (o->optimizer_self, &step, x->value + from,
+                        x->grad + from, slot, to - from);
+    memset (x->grad + from, 0, (to - from) * sizeof (float));
+  }
+}
+
 int
 qk_optimize_step (struct qk_optimize *o, int64_t total, int64_t per_epoch)
 {
   struct qk_quantizer_param qp[QK_FQ_MAX_PARAMS];
   struct qk_optimizer_step step;
   struct qk_quantizer *qz;
-  int i, r;
+  int i, r, threads = 1;
 
+  memset (&step, 0, sizeof step);
   step.t = o->t;
   step.lr = qk_optimize_lr (o, total, per_epoch);
-  for (i = 0; i < o->n; i++) {
-    struct qk_trained *t = &o->trained[i];
-
-    step.decay = t->decay;
-    o->optimizer->step (o->optimizer_self, &step, t->value, t->grad, t->slot,
-                        t->count);
-    memset (t->grad, 0, t->count * sizeof (float));
-  }
+#ifdef _OPENMP
+  if (o->optimizer->elementwise)
+    threads = omp_get_max_threads ();
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+#endif
+  for (i = 0; i < threads; i++)
+    move (o, &step, i, threads);
   for (i = 0; (qz = qk_graph_quantizer (o->g, i)) != NULL; i++)
     if (qk_quantizer_params (qz, qp) > 0
         && (r = qk_quantizer_refresh (qz)) < 0)

@@ -29,6 +29,11 @@ struct qk_optimizer_class {
   /* Move the N numbers W along the gradient G. */
   void (*step) (void *self, const struct qk_optimizer_step *s, float *w,
                 const float *g, float *const *slot, size_t n);
+
+  /* Each number moves by its own gradient and slots alone, and step changes
+   * nothing else: then several threads call step at once with the same self,
+   * each for its part of a parameter.  (optional; default: one call) */
+  bool elementwise;
 };
 
 struct qk_schedule_class {

@@ -27,8 +27,8 @@
 #include "gemm/gemm.h"
 #include "multiversion.h"
 
-/* Below this number of weights it does not pay to wake threads. */
-enum { PARALLEL_MIN = 32768 };
+/* Weights at a time that are gathered from the threads. */
+enum { CHUNK = 512 };
 
 struct backward {
   struct conv_run run;
@@ -107,10 +107,11 @@ collect_sums (struct conv_run *run)
     struct conv_thread th;
 
     conv_thread_at (run, t, &th);
-    for (int64_t i = 0; i < run->cv->plan.period; i++) {
-      run->sc.sg[i % k] += th.sum[i];
-      run->sc.sgu[i % k] += th.sq[i];
-    }
+    for (int64_t at = 0; at < run->cv->plan.period; at += k)
+      for (int64_t i = 0; i < k; i++) {
+        run->sc.sg[i] += th.sum[at + i];
+        run->sc.sgu[i] += th.sq[at + i];
+      }
   }
 }
 
@@ -177,7 +178,7 @@ gradient_affine (struct conv_run *run)
 
 static void
 matrix_unit (const struct backward *bw, const struct conv_thread *th,
-             const struct conv_unit *u)
+             const float *wf, const struct conv_unit *u)
 {
   const struct conv_run *run = &bw->run;
   const struct qk_conv *cv = run->cv;
@@ -194,7 +195,7 @@ matrix_unit (const struct backward *bw, const struct conv_thread *th,
     return;
   for (int g = 0; g < cv->groups; g++)
     qk_sgemm (false, false, u->rows, depth, kg, d + g * kg, cv->k,
-              run->wf + g * kg * depth, depth, 0.0f,
+              wf + g * kg * depth, depth, 0.0f,
               direct ? bw->dx + u->row0 * cv->c : th->col + g * depth, ld);
   if (!direct)
     conv_block_scatter (run, u, th->col, bw->dx);
@@ -209,8 +210,10 @@ matrix_pass (const struct backward *bw, int t)
   int64_t u0 = run->units * t / run->threads;
   int64_t u1 = run->units * (t + 1) / run->threads;
   struct conv_thread th;
+  const float *wf;
 
   conv_thread_at (run, t, &th);
+  wf = conv_own_weight (run, &th);
   memset (th.dw, 0, (size_t) (cv->k * conv_depth (cv)) * sizeof *th.dw);
   if (run->kind == CONV_GENERAL) {
     /* windows overlap within a picture: one thread each */
@@ -228,7 +231,7 @@ matrix_pass (const struct backward *bw, int t)
     struct conv_unit u;
 
     conv_unit_at (run, i, &u);
-    matrix_unit (bw, &th, &u);
+    matrix_unit (bw, &th, wf, &u);
   }
 }
 
@@ -443,34 +446,96 @@ depthwise_pass (const struct backward *bw, int t)
   }
 }
 
+static void
+passes (const struct backward *bw)
+{
+  const struct conv_run *run = &bw->run;
+
+#pragma omp parallel for num_threads(run->threads) schedule(static, 1)
+  for (int t = 0; t < run->threads; t++)
+    if (run->kind == CONV_DEPTHWISE)
+      depthwise_pass (bw, t);
+    else
+      matrix_pass (bw, t);
+}
+
 /* ---- parameters ----------------------------------------------------------*/
 
-/* dw' in the weight's own layout, from the threads in their order; from OUT
- * itself after whole_pass. */
+/* Where dw' is after the passes: with each thread, or in one place. */
+struct weight_source {
+  const float *dw;
+  size_t step; /* bytes from one thread's to the next one's */
+  int n;
+  int64_t channel, element; /* distances in floats */
+};
+
 static void
-collect_dw (const struct conv_run *run, float *out)
+find_dw (const struct conv_run *run, const float *whole,
+         struct weight_source *s)
 {
   const struct qk_conv *cv = run->cv;
-  const int64_t depth = conv_depth (cv);
-  const bool dw = run->kind == CONV_DEPTHWISE, whole = cv->plan.whole;
+  const bool depthwise = run->kind == CONV_DEPTHWISE;
+  struct conv_thread th;
 
-#pragma omp parallel for num_threads(run->threads) schedule(static)           \
-  if (cv->k * depth > PARALLEL_MIN)
-  for (int64_t i = 0; i < cv->k; i++) {
-    const float scale = run->s_in / run->ch.sw[i];
+  conv_thread_at (run, 0, &th);
+  s->dw = cv->plan.whole ? whole : th.dw;
+  s->step = cv->plan.th_size;
+  s->n = cv->plan.whole ? 1 : run->threads;
+  s->channel = depthwise ? 1 : conv_depth (cv);
+  s->element = depthwise ? cv->k : 1;
+}
 
-    for (int t = 0; !whole && t < run->threads; t++) {
-      struct conv_thread th;
+QK_MULTIVERSION static void
+scaled (const float *x, int64_t n, float scale, float *out)
+{
+  QK_SIMD
+  for (int64_t j = 0; j < n; j++)
+    out[j] = x[j] * scale;
+}
 
-      conv_thread_at (run, t, &th);
-      for (int64_t j = 0; j < depth; j++) {
-        const float x = th.dw[dw ? j * cv->k + i : i * depth + j];
+QK_MULTIVERSION static void
+add_scaled (const float *restrict x, const float *restrict y, int64_t n,
+            float scale, float *restrict out)
+{
+  QK_SIMD
+  for (int64_t j = 0; j < n; j++)
+    out[j] = (x[j] + y[j]) * scale;
+}
 
-        out[i * depth + j] = t > 0 ? out[i * depth + j] + x : x;
-      }
+/* N elements from AT of channel I, the sum of the threads in their order,
+ * times SCALE.  OUT may be where they come from. */
+static void
+gather_dw (const struct weight_source *s, int64_t i, int64_t at, int64_t n,
+           float scale, float *out)
+{
+  const float *x = s->dw + i * s->channel + at * s->element;
+
+  if (s->element == 1 && s->n == 1)
+    scaled (x, n, scale, out);
+  else if (s->element == 1 && s->n == 2)
+    add_scaled (x, (const float *) (const void *) ((const char *) x + s->step),
+                n, scale, out);
+  else
+    for (int64_t j = 0; j < n; j++, x += s->element) {
+      float sum = *x;
+
+      for (int t = 1; t < s->n; t++)
+        sum += *(const float *) (const void *) ((const char *) x
+                                                + (size_t) t * s->step);
+      out[j] = sum * scale;
     }
-    for (int64_t j = i * depth; j < (i + 1) * depth; j++)
-      out[j] *= scale;
+}
+
+/* d = 0 where w k was clamped to the grid. */
+QK_MULTIVERSION static void
+mask_dw (const float *restrict w, int64_t n, float k, float inv, float lo,
+         float hi, float *restrict d)
+{
+  QK_SIMD
+  for (int64_t j = 0; j < n; j++) {
+    const float r = qk_rne (w[j] * k * inv);
+
+    d[j] = ((r >= lo) & (r <= hi)) ? d[j] : 0.0f;
   }
 }
 
@@ -491,42 +556,86 @@ channel_dw (const float *restrict d, const float *restrict w, int64_t n,
   return s;
 }
 
-/* dw += d(w k) k; returns in sc.min[] the part sum (d(w k) w) / sigma that
- * belongs to gamma. */
+/* All of weight_gradient for channel I, when the weight's gradient is the
+ * plain one; Q is its grid, NULL without. */
+static void
+channel_gradient (const struct conv_run *run, const struct weight_source *s,
+                  const struct qk_qparams *q, int64_t i)
+{
+  const int64_t depth = conv_depth (run->cv);
+  const float *w = (const float *) run->io->param[0].data + i * depth;
+  float *dw = run->io->dparam[0].data;
+  const float k = run->ch.k[i], scale = run->s_in / run->ch.sw[i];
+  double sum = 0.0;
+  float d[CHUNK];
+
+  for (int64_t j = 0; j < depth; j += CHUNK) {
+    const int64_t n = depth - j < CHUNK ? depth - j : CHUNK;
+
+    gather_dw (s, i, j, n, scale, d);
+    if (q)
+      mask_dw (w + j, n, k, 1.0f / q->scale,
+               (float) (q->qmin - q->zero_point),
+               (float) (q->qmax - q->zero_point), d);
+    sum += channel_dw (d, w + j, n, run->saved->folded ? k : 1.0f,
+                       dw ? dw + i * depth + j : NULL);
+  }
+  run->sc.min[i] = (float) (sum / (double) run->ch.sigma[i]);
+}
+
+/* The same through a fake-quantizer of its own kind, all channels. */
 static int
-weight_gradient (struct conv_run *run)
+quantizer_dw (const struct conv_run *run, const struct weight_source *s,
+              float *d)
 {
   const struct qk_conv *cv = run->cv;
   const struct qk_layer_io *io = run->io;
   const int64_t depth = conv_depth (cv), n = cv->k * depth;
   const float *w = io->param[0].data;
   float *wk = (float *) (void *) ((char *) io->workspace + cv->plan.ws_wk);
-  float *d = (float *) (void *) ((char *) io->workspace + cv->plan.ws_wt);
   float *dw = io->dparam[0].data;
-  const bool folded = run->saved->folded;
-
-  collect_dw (run, d);
-  if (io->weight_qz) {
-    int ret;
+  int ret;
 
 #pragma omp parallel for num_threads(run->threads) schedule(static)           \
-  if (n > PARALLEL_MIN)
-    for (int64_t i = 0; i < cv->k; i++)
-      for (int64_t j = 0; j < depth; j++)
-        wk[i * depth + j] = w[i * depth + j] * run->ch.k[i];
-    ret = qk_quantizer_backward (io->weight_qz, wk, d, d, (size_t) n);
-    if (ret < 0)
-      return ret;
-  }
-#pragma omp parallel for num_threads(run->threads) schedule(static)           \
-  if (n > PARALLEL_MIN)
+  if (n > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++) {
-    const double s
-      = channel_dw (d + i * depth, w + i * depth, depth,
-                    folded ? run->ch.k[i] : 1.0f, dw ? dw + i * depth : NULL);
-
-    run->sc.min[i] = (float) (s / (double) run->ch.sigma[i]);
+    gather_dw (s, i, 0, depth, run->s_in / run->ch.sw[i], d + i * depth);
+    scaled (w + i * depth, depth, run->ch.k[i], wk + i * depth);
   }
+  ret = qk_quantizer_backward (io->weight_qz, wk, d, d, (size_t) n);
+  if (ret < 0)
+    return ret;
+#pragma omp parallel for num_threads(run->threads) schedule(static)           \
+  if (n > CONV_PARALLEL_MIN)
+  for (int64_t i = 0; i < cv->k; i++) {
+    const double sum
+      = channel_dw (d + i * depth, w + i * depth, depth,
+                    run->saved->folded ? run->ch.k[i] : 1.0f,
+                    dw ? dw + i * depth : NULL);
+
+    run->sc.min[i] = (float) (sum / (double) run->ch.sigma[i]);
+  }
+  return 0;
+}
+
+/* dw += d(w k) k; leaves in sc.min[] the part sum (d(w k) w) / sigma that
+ * belongs to gamma.  D holds what whole_pass made, or is scratch. */
+static int
+weight_gradient (const struct conv_run *run, float *d)
+{
+  const struct qk_conv *cv = run->cv;
+  struct qk_quantizer *qz = run->io->weight_qz;
+  const struct qk_qparams *q = qz ? qk_quantizer_qparams (qz) : NULL;
+  struct weight_source s;
+
+  find_dw (run, d, &s);
+  if (qz && !qk_quantizer_is_ste (qz))
+    return quantizer_dw (run, &s, d);
+#pragma omp parallel for num_threads(run->threads) schedule(static)           \
+  if (cv->k * conv_depth (cv) > CONV_PARALLEL_MIN)
+  for (int64_t i = 0; i < cv->k; i++)
+    channel_gradient (run, &s,
+                      q && qk_quantizer_channels (qz) > 1 ? q + i : q, i);
   return 0;
 }
 
@@ -645,6 +754,7 @@ qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io)
 {
   struct backward bw = { 0 };
   struct conv_run *run = &bw.run;
+  float *dw;
   int ret;
 
   if (!cv->plan.train)
@@ -669,25 +779,15 @@ qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io)
       return ret;
   }
   gradient_affine (run);
-  if (cv->plan.whole) {
-    ret = whole_pass (&bw, (float *) (void *) ((char *) io->workspace
-                                               + cv->plan.ws_wt));
-    if (ret < 0)
-      return ret;
-  }
-#pragma omp parallel for num_threads(run->threads) schedule(static, 1)        \
+  dw = (float *) (void *) ((char *) io->workspace + cv->plan.ws_wt);
   if (!cv->plan.whole)
-  for (int t = 0; t < run->threads; t++)
-    if (cv->plan.whole)
-      continue;
-    else if (run->kind == CONV_DEPTHWISE)
-      depthwise_pass (&bw, t);
-    else
-      matrix_pass (&bw, t);
+    passes (&bw);
+  else if ((ret = whole_pass (&bw, dw)) < 0)
+    return ret;
   if (bw.sums_in_pass)
     collect_sums (run);
 
-  ret = weight_gradient (run);
+  ret = weight_gradient (run, dw);
   if (ret < 0)
     return ret;
   channel_gradients (run);

@@ -14,6 +14,9 @@
 #define CONV_EXACT_LIMIT 16777216.0
 enum { CONV_WIDE_CHUNK = 512 };
 
+/* Below this number of weights it does not pay to wake threads. */
+enum { CONV_PARALLEL_MIN = 6144 };
+
 /* Facts of a forward pass that backward needs; at the start of saved. */
 struct conv_saved {
   bool batch;    /* batch statistics were used */
@@ -47,6 +50,7 @@ struct conv_thread {
   double *sum, *sq;   /* PERIOD */
   float *min, *max;   /* PERIOD */
   float *dw, *dwi;    /* gradient of the weight; the same of one picture */
+  float *wf;          /* the weight, where it is not run->wf */
   float *ring, *dring; /* lines of padded input and its gradient */
   int64_t *tags;      /* which line is in which place, for both rings */
 };
@@ -70,7 +74,8 @@ struct conv_run {
   bool q8, again; /* see struct qk_conv_plan */
   bool exact; /* forward has the bytes of the int8 network */
   float z, s_in;
-  const float *wf;  /* (K, R S C/groups); depthwise: (R S, C) */
+  const float *wf;  /* (K, R S C/groups); depthwise: (R S, C); NULL: every
+                       thread makes its own, see conv_own_weight */
   int8_t *wq;       /* (K, R S C/groups), the weight's integers */
   void *pack;       /* the same for qk_igemm, group by group */
   const float *wt;  /* transposed, per group; NULL: not made */
@@ -125,6 +130,10 @@ int conv_fold (const struct qk_conv *cv, const struct qk_tensor *param,
  * FORWARD what the products of forward want instead. */
 void conv_place_weight (struct conv_run *run, const int8_t *w8,
                         bool forward);
+/* The weight for the products of one thread of backward.  Widening it again
+ * costs less than fetching what another core has just written. */
+const float *conv_own_weight (const struct conv_run *run,
+                              const struct conv_thread *th);
 
 /* blocks.c */
 /* acc of a unit, float or (wide) int32. */

@@ -22,6 +22,11 @@ enum { AGAIN_DEPTH = 192 };
  * block by block: each time all of it goes through the cache. */
 enum { WHOLE_WEIGHT = 131072 };
 
+/* A thread's part of the workspace is a multiple of this, so that it lies at
+ * the same place in nearly all layers: memory that another core wrote last is
+ * slow to write, most of all where cores share no cache. */
+enum { THREAD_STEP = 2 << 20 };
+
 /* Output pixels from which on Winograd's transforms pay. */
 enum { WINOGRAD_MIN = 512 };
 
@@ -306,7 +311,8 @@ choose_blocks (const struct qk_conv *cv, struct qk_conv_plan *pl)
 }
 
 static void
-plan_thread (const struct qk_conv *cv, struct qk_conv_plan *pl)
+plan_thread (const struct qk_conv *cv, bool quantized_weight,
+             struct qk_conv_plan *pl)
 {
   const bool dw = conv_kind (cv) == CONV_DEPTHWISE;
   const size_t out = (size_t) (pl->rows * cv->k) * sizeof (float);
@@ -329,11 +335,16 @@ plan_thread (const struct qk_conv *cv, struct qk_conv_plan *pl)
                               * (2 * sizeof (double) + 2 * sizeof (float)));
   pl->th_dw = take (total, pl->train && !pl->whole ? weight : 0);
   pl->th_dwi = take (total, pl->train && dw ? weight : 0);
+  pl->th_wf = take (total, quantized_weight && pl->train && !pl->whole && !dw
+                             ? weight
+                             : 0);
   pl->th_ring = take (total, ring);
   pl->th_dring = take (total, pl->train ? ring : 0);
   pl->th_tags = take (total, dw ? 2 * (size_t) conv_ring_span (cv)
                                     * sizeof (int64_t)
                                 : 0);
+  if (pl->threads > 1)
+    *total = (*total + THREAD_STEP - 1) / THREAD_STEP * THREAD_STEP;
 }
 
 static void
@@ -430,9 +441,12 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   choose_blocks (cv, pl);
   acc = (size_t) (batch * cv->p * cv->q * cv->k) * sizeof (float);
 
+  plan_thread (cv, s->quantized_weight, pl);
+  pl->ws_thread = take (&pl->ws_size, pl->th_size * (size_t) pl->threads);
   if (s->train)
     plan_saved (cv, s, acc, pl);
   else {
+    pl->ws_saved = pl->ws_size;
     take (&pl->ws_size, sizeof (struct conv_saved));
     pl->ws_wq = take (&pl->ws_size, weight / sizeof (float));
     pl->ws_acc = take (&pl->ws_size,
@@ -456,8 +470,6 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
                          * sizeof (float)
                      : 0);
   pl->ws_lib = take (&pl->ws_size, pl->ws_lib_size);
-  plan_thread (cv, pl);
-  pl->ws_thread = take (&pl->ws_size, pl->th_size * (size_t) pl->threads);
   s->saved = pl->sv_size;
   s->workspace = pl->ws_size;
   s->keep_in = s->train;
@@ -502,8 +514,8 @@ conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
                 struct conv_run *run)
 {
   const struct qk_conv_plan *pl = &cv->plan;
-  char *saved = pl->train ? io->saved : io->workspace;
   char *ws = io->workspace;
+  char *saved = pl->train ? io->saved : ws + pl->ws_saved;
   int64_t blocks;
   int ret = check_call (cv, io);
 
@@ -559,6 +571,7 @@ conv_thread_at (const struct conv_run *run, int t, struct conv_thread *th)
   th->max = th->min + pl->period;
   th->dw = (float *) (base + pl->th_dw);
   th->dwi = (float *) (base + pl->th_dwi);
+  th->wf = (float *) (base + pl->th_wf);
   th->ring = (float *) (base + pl->th_ring);
   th->dring = (float *) (base + pl->th_dring);
   th->tags = (int64_t *) (base + pl->th_tags);

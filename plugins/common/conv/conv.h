@@ -33,11 +33,11 @@ struct qk_conv_plan {
   /* bytes from the start of saved */
   size_t sv_chan, sv_wq, sv_pack, sv_acc, sv_size;
   /* bytes from the start of workspace */
-  size_t ws_chan, ws_wf, ws_wk, ws_wt, ws_wq, ws_pack, ws_acc, ws_y, ws_g,
-    ws_d, ws_x, ws_lib, ws_lib_size, ws_thread, ws_size;
+  size_t ws_saved, ws_chan, ws_wf, ws_wk, ws_wt, ws_wq, ws_pack, ws_acc, ws_y,
+    ws_g, ws_d, ws_x, ws_lib, ws_lib_size, ws_thread, ws_size;
   /* bytes from the start of a thread's part */
-  size_t th_col, th_blk, th_tmp, th_sum, th_dw, th_dwi, th_ring, th_dring,
-    th_tags, th_size;
+  size_t th_col, th_blk, th_tmp, th_sum, th_dw, th_dwi, th_wf, th_ring,
+    th_dring, th_tags, th_size;
 };
 
 struct qk_conv {

@@ -12,12 +12,10 @@
 #include <qatkit/layer.h>
 
 #include "conv/conv-priv.h"
+#include "multiversion.h"
 
 /* 2^31 less what rounding to float may add. */
 #define ACC_LIMIT 2147483392.0
-
-/* Below this number of weights it does not pay to wake threads. */
-enum { PARALLEL_MIN = 32768 };
 
 static const float *
 bn_param (const struct qk_conv *cv, const struct qk_tensor *param, int which)
@@ -48,55 +46,175 @@ folded_bias (const struct qk_conv *cv, const struct qk_tensor *param,
          + (b - bn_param (cv, param, QK_BN_MEAN)[i]) * k;
 }
 
+/* Sum of N < 2^24 weights, and of their absolute values. */
+QK_MULTIVERSION static void
+weight_sums (const int8_t *w, int64_t n, int32_t *sum, int32_t *size)
+{
+  int32_t s = 0, a = 0;
+
+#pragma omp simd reduction(+ : s, a)
+  for (int64_t i = 0; i < n; i++) {
+    const int32_t x = w[i];
+
+    s += x;
+    a += x < 0 ? -x : x;
+  }
+  *sum = s;
+  *size = a;
+}
+
 /* The largest |sum (a - z) w| over all inputs on the grid, which also bounds
  * every partial sum. */
 static double
 accumulator_bound (const int8_t *w, int64_t depth, const struct qk_qparams *q)
 {
   const double hi = q->qmax - q->zero_point, lo = q->zero_point - q->qmin;
-  int64_t pos = 0, neg = 0;
-  double a, b;
+  const int64_t piece = 1 << 20;
+  double pos = 0.0, neg = 0.0, a, b;
 
-  for (int64_t i = 0; i < depth; i++) {
-    pos += w[i] > 0 ? w[i] : 0;
-    neg -= w[i] < 0 ? w[i] : 0;
+  for (int64_t i = 0; i < depth; i += piece) {
+    int32_t sum, size;
+
+    weight_sums (w + i, depth - i < piece ? depth - i : piece, &sum, &size);
+    pos += ((double) size + (double) sum) / 2.0;
+    neg += ((double) size - (double) sum) / 2.0;
   }
-  a = (double) pos * hi + (double) neg * lo;
-  b = (double) pos * lo + (double) neg * hi;
+  a = pos * hi + neg * lo;
+  b = pos * lo + neg * hi;
   return a > b ? a : b;
 }
 
-/* The bias on the accumulator's grid; checks that neither int32 overflows. */
-static int
-fold_bias (const struct qk_conv *cv, const struct qk_qparams *in_q,
-           bool batch, struct conv_fold *f)
+/* Smallest and largest w k; NaN or infinite where one of them is. */
+QK_MULTIVERSION static void
+scaled_range (const float *w, int64_t n, float k, float *min, float *max)
 {
-  const int64_t depth = conv_depth (cv);
+  float lo = INFINITY, hi = -INFINITY;
+  int bad = 0;
+
+#pragma omp simd reduction(min : lo) reduction(max : hi) reduction(| : bad)
+  for (int64_t j = 0; j < n; j++) {
+    const float x = w[j] * k;
+
+    lo = x < lo ? x : lo;
+    hi = x > hi ? x : hi;
+    bad |= !(x - x == 0.0f);
+  }
+  /* -0 or 0 as the smallest would depend on the order */
+  *min = lo + 0.0f;
+  *max = hi + 0.0f;
+  for (int64_t j = 0; bad && j < n; j++)
+    if (isnan (w[j] * k))
+      *min = NAN;
+}
+
+QK_MULTIVERSION static void
+quantize_scaled (const float *restrict w, int64_t n, float k,
+                 const struct qk_qparams *q, int8_t *restrict wq)
+{
+  const float inv = 1.0f / q->scale;
+  const int32_t zp = q->zero_point, lo = q->qmin, hi = q->qmax;
+
+  QK_SIMD
+  for (int64_t j = 0; j < n; j++)
+    wq[j] = (int8_t) qk_quantize (w[j] * k, inv, zp, lo, hi);
+}
+
+/* The weight's quantizer sees w k: where its observer wants ranges only, w k
+ * is written nowhere. */
+static int
+observe_weight (const struct qk_conv *cv, const float *w,
+                struct qk_quantizer *qz, struct conv_fold *f)
+{
+  const int64_t depth = conv_depth (cv), n = cv->k * depth;
+  float *min = f->sw, *max = f->bias_real; /* not needed yet */
+  const bool share = f->threads > 1 && n > CONV_PARALLEL_MIN;
+
+  if (!qk_quantizer_observing (qz))
+    return 0;
+  if (!qk_quantizer_wants_range (qz))
+    return qk_quantizer_observe (qz, f->wk, (size_t) n);
+#pragma omp parallel for num_threads(f->threads) schedule(static) if (share)
+  for (int64_t i = 0; i < cv->k; i++)
+    scaled_range (w + i * depth, depth, f->k[i], &min[i], &max[i]);
+  for (int64_t i = 1; qk_quantizer_channels (qz) == 1 && i < cv->k; i++) {
+    /* what is not finite stays */
+    min[0] = min[i] >= min[0] ? min[0] : min[i];
+    max[0] = max[i] <= max[0] ? max[0] : max[i];
+  }
+  return qk_quantizer_observe_range (qz, min, max);
+}
+
+/* What fold_channel needs to know. */
+struct fold {
+  const struct qk_conv *cv;
+  const struct qk_tensor *param;
+  const struct qk_qparams *grid, *in_q;
+  int64_t grids;
+  bool batch;
+  bool quantize; /* wq is not yet there */
+};
+
+/* Scale, bias and integers of channel I; returns the bound of its
+ * accumulator. */
+static double
+fold_channel (const struct fold *o, int64_t i, struct conv_fold *f)
+{
+  const int64_t depth = conv_depth (o->cv);
+  const struct qk_qparams *grid = o->grid + (o->grids == 1 ? 0 : i);
+
+  f->sw[i] = grid->scale;
+  f->bias_real[i] = folded_bias (o->cv, o->param, i, f->k[i]);
+  if (o->quantize)
+    quantize_scaled ((const float *) o->param[0].data + i * depth, depth,
+                     f->k[i], grid, f->wq + i * depth);
+  if (!o->in_q)
+    return 0.0;
+  f->bias[i] = o->batch ? 0
+                        : qk_quantize_bias (f->bias_real[i], o->in_q->scale,
+                                            f->sw[i]);
+  return accumulator_bound (f->wq + i * depth, depth, o->in_q);
+}
+
+/* All channels; checks that neither bias nor accumulator overflows. */
+static int
+fold_channels (const struct fold *o, struct conv_fold *f)
+{
+  const struct qk_conv *cv = o->cv;
+  const bool share
+    = f->threads > 1 && cv->k * conv_depth (cv) > CONV_PARALLEL_MIN;
   int64_t bad = cv->k;
   int wide = 0;
   double bound;
 
 #pragma omp parallel for num_threads(f->threads) schedule(static)             \
-  reduction(min : bad) reduction(| : wide) private(bound)                     \
-  if (f->threads > 1 && cv->k * depth > PARALLEL_MIN)
+  reduction(min : bad) reduction(| : wide) private(bound) if (share)
   for (int64_t i = 0; i < cv->k; i++) {
-    bound = accumulator_bound (f->wq + i * depth, depth, in_q);
-    f->bias[i] = batch ? 0
-                       : qk_quantize_bias (f->bias_real[i], in_q->scale,
-                                           f->sw[i]);
+    bound = fold_channel (o, i, f);
     wide |= bound >= CONV_EXACT_LIMIT;
-    if (bound + fabs ((double) f->bias[i]) >= ACC_LIMIT && i < bad)
+    if (o->in_q && bound + fabs ((double) f->bias[i]) >= ACC_LIMIT && i < bad)
       bad = i;
   }
   f->wide = wide != 0;
   if (bad == cv->k)
     return 0;
-  bound = accumulator_bound (f->wq + bad * depth, depth, in_q)
-          + fabs ((double) f->bias[bad]);
+  bound = fold_channel (o, bad, f) + fabs ((double) f->bias[bad]);
   return qk_error (-ERANGE,
                    "%s: the sum of output channel %lld may reach %.0f, too "
                    "much for int32 (limit %.0f)",
                    cv->who, (long long) bad, bound, ACC_LIMIT);
+}
+
+/* w k for all channels. */
+static void
+scale_weight (const struct qk_conv *cv, const float *w, struct conv_fold *f)
+{
+  const int64_t depth = conv_depth (cv);
+
+#pragma omp parallel for num_threads(f->threads) schedule(static)             \
+  if (f->threads > 1 && cv->k * depth > CONV_PARALLEL_MIN)
+  for (int64_t i = 0; i < cv->k; i++)
+    for (int64_t j = 0; j < depth; j++)
+      f->wk[i * depth + j] = w[i * depth + j] * f->k[i];
 }
 
 int
@@ -104,39 +222,31 @@ conv_fold (const struct qk_conv *cv, const struct qk_tensor *param,
            struct qk_quantizer *weight_qz, const struct qk_qparams *in_q,
            bool observe, bool batch, struct conv_fold *f)
 {
-  const int64_t depth = conv_depth (cv), n = cv->k * depth;
-  const float *w = param[0].data;
-  const int64_t channels = qk_quantizer_channels (weight_qz);
-  const struct qk_qparams *grid;
+  const int64_t n = cv->k * conv_depth (cv);
+  const bool observing = observe && qk_quantizer_observing (weight_qz);
+  struct fold o = { .cv = cv, .param = param, .in_q = in_q, .batch = batch };
   int ret;
 
-  if (channels != 1 && channels != cv->k)
+  o.grids = qk_quantizer_channels (weight_qz);
+  if (o.grids != 1 && o.grids != cv->k)
     return qk_error (-EINVAL,
                      "%s: the weight's quantizer has %lld channels, expected "
                      "1 or %lld",
-                     cv->who, (long long) channels, (long long) cv->k);
+                     cv->who, (long long) o.grids, (long long) cv->k);
   conv_norm_factors (cv, param, f->k, f->sigma);
-#pragma omp parallel for num_threads(f->threads) schedule(static)             \
-  if (f->threads > 1 && n > PARALLEL_MIN)
-  for (int64_t i = 0; i < cv->k; i++)
-    for (int64_t j = 0; j < depth; j++)
-      f->wk[i * depth + j] = w[i * depth + j] * f->k[i];
-  if (observe) {
-    ret = qk_quantizer_observe (weight_qz, f->wk, (size_t) n);
-    if (ret < 0)
-      return ret;
-  }
-  ret = qk_quantizer_forward_i8 (weight_qz, f->wk, (size_t) n, f->wq);
-  if (ret < 0)
+  /* a fake-quantizer of its own kind may reshape w k first */
+  o.quantize = qk_quantizer_is_ste (weight_qz);
+  if (!o.quantize || (observing && !qk_quantizer_wants_range (weight_qz)))
+    scale_weight (cv, param[0].data, f);
+  if (observe
+      && (ret = observe_weight (cv, param[0].data, weight_qz, f)) < 0)
     return ret;
-
-  grid = qk_quantizer_qparams (weight_qz);
-  for (int64_t i = 0; i < cv->k; i++) {
-    f->sw[i] = grid[channels == 1 ? 0 : i].scale;
-    f->bias_real[i] = folded_bias (cv, param, i, f->k[i]);
-  }
-  f->wide = false;
-  return in_q ? fold_bias (cv, in_q, batch, f) : 0;
+  if (!o.quantize
+      && (ret = qk_quantizer_forward_i8 (weight_qz, f->wk, (size_t) n,
+                                         f->wq)) < 0)
+    return ret;
+  o.grid = qk_quantizer_qparams (weight_qz);
+  return fold_channels (&o, f);
 }
 
 void
@@ -165,7 +275,7 @@ lower_dynamic (struct qk_conv *cv, const struct qk_layer_io *io,
                struct qk_op *op)
 {
   const size_t k = (size_t) cv->k, n = k * (size_t) conv_depth (cv);
-  struct conv_fold f = { 0 };
+  struct conv_fold f = { .threads = 1 };
   float *m, *scratch;
   int ret = -ENOMEM;
 

@@ -163,10 +163,11 @@ set_grid (struct conv_run *run)
 
   run->saved->grid = *q;
   run->io->out->q = *q;
-  if (run->exact)
-    for (int64_t i = 0; i < run->cv->plan.period; i++)
-      run->sc.m[i] = qk_multiplier (run->s_in, run->ch.sw[i % run->cv->k],
-                                    q->scale);
+  if (!run->exact)
+    return;
+  for (int64_t i = 0; i < run->cv->k; i++)
+    run->sc.m[i] = qk_multiplier (run->s_in, run->ch.sw[i], q->scale);
+  conv_repeat (run->sc.m, run->cv->k, run->cv->plan.period);
 }
 
 /* Rows of acc as real numbers. */
@@ -325,14 +326,15 @@ collect (struct conv_run *run)
     struct conv_thread th;
 
     conv_thread_at (run, t, &th);
-    for (int64_t i = 0; i < run->cv->plan.period; i++) {
-      const int64_t j = i % k;
+    for (int64_t at = 0; at < run->cv->plan.period; at += k)
+      for (int64_t j = 0; j < k; j++) {
+        const int64_t i = at + j;
 
-      sc->sg[j] += th.sum[i];
-      sc->sgu[j] += th.sq[i];
-      sc->min[j] = th.min[i] < sc->min[j] ? th.min[i] : sc->min[j];
-      sc->max[j] = th.max[i] > sc->max[j] ? th.max[i] : sc->max[j];
-    }
+        sc->sg[j] += th.sum[i];
+        sc->sgu[j] += th.sq[i];
+        sc->min[j] = th.min[i] < sc->min[j] ? th.min[i] : sc->min[j];
+        sc->max[j] = th.max[i] > sc->max[j] ? th.max[i] : sc->max[j];
+      }
   }
 }
 

@@ -8,9 +8,7 @@
 
 #include "conv/conv-priv.h"
 #include "gemm/igemm.h"
-
-/* Below this number of weights it does not pay to wake threads. */
-enum { PARALLEL_MIN = 32768 };
+#include "multiversion.h"
 
 static void
 transpose (const float *x, int64_t rows, int64_t cols, float *y)
@@ -32,16 +30,32 @@ place_depthwise (const struct conv_run *run, const int8_t *w8, const float *w,
       wf[j * k + i] = w8 ? (float) w8[i * depth + j] : w[i * depth + j];
 }
 
+QK_MULTIVERSION static void
+widen_some (const int8_t *restrict w8, int64_t n, float *restrict wf)
+{
+  QK_SIMD
+  for (int64_t j = 0; j < n; j++)
+    wf[j] = (float) w8[j];
+}
+
 static void
 widen (const struct conv_run *run, const int8_t *w8, float *wf)
 {
   const int64_t k = run->cv->k, depth = conv_depth (run->cv);
 
 #pragma omp parallel for num_threads(run->threads) schedule(static)           \
-  if (k * depth > PARALLEL_MIN)
+  if (k * depth > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < k; i++)
-    for (int64_t j = i * depth; j < (i + 1) * depth; j++)
-      wf[j] = (float) w8[j];
+    widen_some (w8 + i * depth, depth, wf + i * depth);
+}
+
+const float *
+conv_own_weight (const struct conv_run *run, const struct conv_thread *th)
+{
+  if (run->wf)
+    return run->wf;
+  widen_some (run->wq, run->cv->k * conv_depth (run->cv), th->wf);
+  return th->wf;
 }
 
 /* For qk_igemm, in pieces of whole panels. */
@@ -54,7 +68,7 @@ pack (const struct conv_run *run, const int8_t *w8)
   const size_t size = conv_pack_size (cv);
 
 #pragma omp parallel for num_threads(run->threads) schedule(static)           \
-  if (cv->k * depth > PARALLEL_MIN)
+  if (cv->k * depth > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->groups * pieces; i++) {
     const int64_t g = i / pieces, j0 = i % pieces * 64;
 
@@ -77,6 +91,10 @@ conv_place_weight (struct conv_run *run, const int8_t *w8, bool forward)
 
   if (forward && run->q8) {
     pack (run, w8);
+    return;
+  }
+  if (w8 && run->kind != CONV_DEPTHWISE && !forward && !cv->plan.whole) {
+    run->wf = NULL;
     return;
   }
   run->wf = w8 || run->kind == CONV_DEPTHWISE ? wf : w;

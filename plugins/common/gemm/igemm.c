@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gemm/igemm.h"
+#include "multiversion.h"
 
 enum { VEC = 16, PANEL = 4 * VEC };
 
@@ -31,6 +32,17 @@ qk_igemm_size (int64_t n, int64_t k)
   return (size_t) (columns (n) * (qk_igemm_depth (k) + 4));
 }
 
+QK_MULTIVERSION static int32_t
+row_sum (const int8_t *w, int64_t k)
+{
+  int32_t sum = 0;
+
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < k; i++)
+    sum += w[i];
+  return sum;
+}
+
 void
 qk_igemm_pack (int64_t n, int64_t k, const int8_t *w, int64_t ldw, int32_t z,
                void *packed)
@@ -44,16 +56,14 @@ qk_igemm_pack (int64_t n, int64_t k, const int8_t *w, int64_t ldw, int32_t z,
     int32_t *start = (int32_t *) (void *) at;
     int8_t *out = (int8_t *) (at + width * 4);
 
-    for (int64_t j = 0; j < width && j0 + j < n; j++) {
-      const int8_t *row = w + (j0 + j) * ldw;
-      int32_t sum = 0;
-
-      for (int64_t i = 0; i < k; i++) {
-        sum += row[i];
-        out[(i / 4 * width + j) * 4 + i % 4] = row[i];
-      }
-      start[j] = -z * sum;
-    }
+    for (int64_t j = 0; j < width && j0 + j < n; j++)
+      start[j] = -z * row_sum (w + (j0 + j) * ldw, k);
+    for (int64_t i = 0; i + 4 <= k; i += 4)
+      for (int64_t j = 0; j < width && j0 + j < n; j++)
+        memcpy (out + i * width + j * 4, w + (j0 + j) * ldw + i, 4);
+    for (int64_t i = k & ~(int64_t) 3; i < k; i++)
+      for (int64_t j = 0; j < width && j0 + j < n; j++)
+        out[i / 4 * 4 * width + j * 4 + i % 4] = w[(j0 + j) * ldw + i];
     at += width * (4 + depth);
   }
 }

@@ -18,9 +18,6 @@
 #define ADAM_CLONES
 #endif
 
-/* Elements one thread takes at a time. */
-#define ADAM_BLOCK 16384
-
 struct adam {
   double beta1, beta2;
   float eps, weight_decay;
@@ -97,7 +94,6 @@ adam_step (void *self, const struct qk_optimizer_step *st, float *w,
 {
   const struct adam *a = self;
   const double t = (double) st->t + 1.0;
-  const size_t blocks = (n + ADAM_BLOCK - 1) / ADAM_BLOCK;
   struct adam_factors f;
 
   f.decay = st->decay ? a->weight_decay : 0.0f;
@@ -108,16 +104,7 @@ adam_step (void *self, const struct qk_optimizer_step *st, float *w,
   f.eps = a->eps;
   f.neg_step = (float) (-((double) st->lr / (1.0 - pow (a->beta1, t))));
   f.root_bias = (float) sqrt (1.0 - pow (a->beta2, t));
-#ifdef _OPENMP
-#pragma omp parallel for schedule(static) if (blocks > 4)
-#endif
-  for (size_t k = 0; k < blocks; k++) {
-    const size_t start = k * ADAM_BLOCK;
-    const size_t size = n - start < ADAM_BLOCK ? n - start : ADAM_BLOCK;
-
-    adam_block (&f, w + start, g + start, slot[0] + start, slot[1] + start,
-                size);
-  }
+  adam_block (&f, w, g, slot[0], slot[1], n);
 }
 
 static const struct qk_optimizer_class adam = {
@@ -128,6 +115,7 @@ static const struct qk_optimizer_class adam = {
   .destroy = adam_destroy,
   .slots = adam_slots,
   .step = adam_step,
+  .elementwise = true,
 };
 
 QK_PLUGIN ("adam", "1.0", "LGPL-2.1-or-later", &adam.cls);

@@ -19,9 +19,6 @@
 #define SGD_CLONES
 #endif
 
-/* Elements one thread takes at a time. */
-#define SGD_BLOCK 16384
-
 struct sgd {
   float momentum, one_minus_dampening, weight_decay;
   bool nesterov;
@@ -110,21 +107,11 @@ sgd_step (void *self, const struct qk_optimizer_step *st, float *w,
 {
   const struct sgd *s = self;
   const float decay = st->decay ? s->weight_decay : 0.0f;
-  const size_t blocks = (n + SGD_BLOCK - 1) / SGD_BLOCK;
 
-#ifdef _OPENMP
-#pragma omp parallel for schedule(static) if (blocks > 4)
-#endif
-  for (size_t k = 0; k < blocks; k++) {
-    const size_t start = k * SGD_BLOCK;
-    const size_t size = n - start < SGD_BLOCK ? n - start : SGD_BLOCK;
-
-    if (s->momentum != 0.0f)
-      sgd_block_momentum (s, w + start, g + start, slot[0] + start, size,
-                          st->lr, decay, st->t == 0);
-    else
-      sgd_block_plain (w + start, g + start, size, st->lr, decay);
-  }
+  if (s->momentum != 0.0f)
+    sgd_block_momentum (s, w, g, slot[0], n, st->lr, decay, st->t == 0);
+  else
+    sgd_block_plain (w, g, n, st->lr, decay);
 }
 
 static const struct qk_optimizer_class sgd = {
@@ -134,6 +121,7 @@ static const struct qk_optimizer_class sgd = {
   .destroy = sgd_destroy,
   .slots = sgd_slots,
   .step = sgd_step,
+  .elementwise = true,
 };
 
 QK_PLUGIN ("sgd", "1.0", "LGPL-2.1-or-later", &sgd.cls);
