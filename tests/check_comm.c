@@ -18,6 +18,7 @@
 #include "comm/comm.h"
 #include "io/tensorfile.h"
 #include "lib/network.h"
+#include "quant/quantizer-priv.h"
 #include "train/metrics.h"
 
 #define MOST 4
@@ -302,6 +303,8 @@ struct training {
   bool quantized;
   unsigned flags;
   int steps;
+  const char *fakequant, *fakequant_options; /* of values; NULL: affine */
+  const char *weight_fakequant;
 };
 
 static int
@@ -350,7 +353,13 @@ train (struct work *w, struct qk_comm *comm)
   if (r < 0 || (r = network_fill (g)) < 0)
     return r;
   if (t->quantized) {
-    r = network_prepare (g, 8, &w->g);
+    const struct network_quant how
+      = { .per_channel = true, .quantize_logits = true,
+          .value_fakequant = t->fakequant,
+          .value_fakequant_options = t->fakequant_options,
+          .weight_fakequant = t->weight_fakequant };
+
+    r = network_prepare_as (g, &how, &w->g);
     qk_graph_free (g);
     if (r < 0)
       return r;
@@ -401,6 +410,33 @@ distance (const struct qk_tensor *a, const struct qk_tensor *b, double floor)
   return sqrt (sum) / fmax (length (b), floor);
 }
 
+/* What the quantizers' learned numbers get. */
+static void
+compare_quantizers (const struct qk_graph *g, const struct qk_graph *h,
+                    double tolerance)
+{
+  struct qk_quantizer_param p[QK_FQ_MAX_PARAMS], q[QK_FQ_MAX_PARAMS];
+  struct qk_quantizer *a, *b;
+  double longest = 0;
+
+  for (int i = 0; (b = qk_graph_quantizer (h, i)) != NULL; i++)
+    for (int j = qk_quantizer_params (b, q) - 1; j >= 0; j--)
+      for (size_t k = 0; k < q[j].count; k++)
+        longest = fmax (longest, fabs ((double) q[j].grad[k]));
+  for (int i = 0; (b = qk_graph_quantizer (h, i)) != NULL; i++) {
+    a = qk_graph_quantizer (g, i);
+    qk_quantizer_params (a, p);
+    for (int j = qk_quantizer_params (b, q) - 1; j >= 0; j--)
+      for (size_t k = 0; k < q[j].count; k++)
+        ck_assert_msg (fabs ((double) p[j].grad[k] - (double) q[j].grad[k])
+                         <= tolerance * longest,
+                       "the gradient of %s '%s' is %g, alone %g, tolerance %g",
+                       qk_quantizer_info (b)->name, q[j].name,
+                       (double) p[j].grad[k], (double) q[j].grad[k],
+                       tolerance * longest);
+  }
+}
+
 static void
 compare (const struct work *got, const struct work *want, bool grads,
          double tolerance)
@@ -408,6 +444,8 @@ compare (const struct work *got, const struct work *want, bool grads,
   const struct qk_graph *g = got->g, *h = want->g;
   double longest = 0;
 
+  if (grads)
+    compare_quantizers (g, h, 10 * tolerance);
   for (int i = 0; i < g->n_params; i++)
     if (h->param[i].grad.data != NULL)
       longest = fmax (longest, length (&h->param[i].grad));
@@ -430,10 +468,16 @@ compare (const struct work *got, const struct work *want, bool grads,
 /* Sums in another order are all that may differ, in one step: from the second
  * on, clamps and grids make more of such a difference. */
 static const struct training trainings[] = {
-  { "width=0.25 dropout=0.5", false, QK_PASS_BATCH_STATS, 1 },
-  { "width=0.25", false, 0, 1 },
-  { "width=0.25", true, QK_PASS_BATCH_STATS, 1 },
-  { "width=0.25", true, 0, 1 },
+  { .options = "width=0.25 dropout=0.5", .flags = QK_PASS_BATCH_STATS,
+    .steps = 1 },
+  { .options = "width=0.25", .steps = 1 },
+  { .options = "width=0.25", .quantized = true, .flags = QK_PASS_BATCH_STATS,
+    .steps = 1 },
+  { .options = "width=0.25", .quantized = true, .steps = 1 },
+  { .options = "width=0.25", .quantized = true, .flags = QK_PASS_BATCH_STATS,
+    .steps = 1, .fakequant = "lsq", .weight_fakequant = "lsq" },
+  { .options = "width=0.25", .quantized = true, .flags = QK_PASS_BATCH_STATS,
+    .steps = 1, .fakequant = "pact", .fakequant_options = "decay=0.01" },
 };
 #define N_TRAININGS ((int) (sizeof trainings / sizeof *trainings))
 

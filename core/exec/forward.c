@@ -159,8 +159,13 @@ qk_exec_set_step (struct qk_exec *ex, uint64_t seed, uint64_t step)
 void
 qk_exec_set_part (struct qk_exec *ex, double share, int64_t first)
 {
+  struct qk_quantizer *qz;
+  int i;
+
   ex->share = share;
   ex->first = first;
+  for (i = 0; (qz = qk_graph_quantizer (ex->g, i)) != NULL; i++)
+    qk_quantizer_set_share (qz, share);
 }
 
 void

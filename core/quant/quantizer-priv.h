@@ -37,6 +37,9 @@ void qk_quantizer_set_observing (struct qk_quantizer *qz, bool on);
  * from now on, weights are the same everywhere anyway; NULL: alone. */
 void qk_quantizer_set_comm (struct qk_quantizer *qz, struct qk_comm *comm);
 
+/* With a comm: what backward sees from now on is SHARE of the whole batch. */
+void qk_quantizer_set_share (struct qk_quantizer *qz, double share);
+
 /* Whether anything was observed, so that the grid means something. */
 bool qk_quantizer_has_range (struct qk_quantizer *qz);
 

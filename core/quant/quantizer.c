@@ -17,6 +17,7 @@ struct qk_quantizer {
   bool warned;     /* of a grid without data */
   bool range_only; /* the observer is content with ranges */
   struct qk_comm *comm; /* values: observe together; NULL: alone */
+  double share;         /* of the whole batch, in this process */
 
   const struct qk_observer_class *obs; /* NULL: none */
   void *obs_self;
@@ -195,6 +196,7 @@ qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
     goto error;
   }
   strcpy (qz->name, info->name);
+  qz->share = 1.0;
   qz->info.name = qz->name;
   for (size_t c = 0; c < channels; c++) {
     qz->grid[c].scale = 1.0f;
@@ -282,6 +284,12 @@ void
 qk_quantizer_set_comm (struct qk_quantizer *qz, struct qk_comm *comm)
 {
   qz->comm = qz->info.weight || qk_comm_size (comm) == 1 ? NULL : comm;
+}
+
+void
+qk_quantizer_set_share (struct qk_quantizer *qz, double share)
+{
+  qz->share = share;
 }
 
 bool
@@ -673,6 +681,7 @@ qk_quantizer_backward (struct qk_quantizer *qz, const float *x,
     return -EINVAL;
   if (qz->fq != NULL && qz->fq->backward != NULL) {
     memcpy (p.grad, qz->grad, sizeof p.grad);
+    p.whole = qz->comm == NULL ? n : (size_t) llround ((double) n / qz->share);
     r = qz->fq->backward (qz->fq_self, &p, qz->grid, x, dy, dx, n);
     return r < 0 ? quantizer_blame (qz, r, &qz->fq->cls) : 0;
   }

@@ -26,6 +26,9 @@ struct qk_fq_params {
   int n;
   float *value[QK_FQ_MAX_PARAMS];
   float *grad[QK_FQ_MAX_PARAMS];
+  /* backward: the elements of the whole batch, of which a process that
+   * trains together with others sees a part; a weight's are all its own */
+  size_t whole;
 };
 
 /* Forward is always the affine grid of numeric.h (so that what is trained
@@ -65,7 +68,9 @@ struct qk_fakequant_class {
   int (*transform) (void *self, const float *x, size_t n, float *y);
 
   /* dx = gradient of the loss by x, from dy by the fake-quantized value;
-   * adds to p->grad.  dx may be dy.  Runs on the whole tensor at once.
+   * adds to p->grad.  dx may be dy.  Runs on the whole tensor at once; in
+   * several processes on each one's part, their gradients are added up, so
+   * that factors that depend on the number of elements want p->whole.
    * (optional; default: the clipped straight-through estimator,
    * dx = dy where qmin <= rne (x / scale) + zero_point <= qmax, else 0; layers
    * then fuse it into their own loops) */

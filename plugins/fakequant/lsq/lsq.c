@@ -6,9 +6,10 @@
  *         g dy (qmax - zp)  where r + zp > qmax
  *         g dy (r - v)      elsewhere,     g = 1 / sqrt (n qp)
  *   dx  = dy                where qmin <= r + zp <= qmax, else 0
- * n elements a channel, qp = max (qmax - zp, zp - qmin) (the paper's Q_P, as
- * zp is qmin or 0 there).  At first s = 2 mean |x| / sqrt (qp); the zero_point
- * of activations comes from the range of the first batch and stays. */
+ * n elements a channel in the whole batch, qp = max (qmax - zp, zp - qmin)
+ * (the paper's Q_P, as zp is qmin or 0 there).  At first
+ * s = 2 mean |x| / sqrt (qp); the zero_point of activations comes from the
+ * range of the first batch and stays. */
 #include "config.h"
 
 #include <math.h>
@@ -131,7 +132,8 @@ lsq_backward (void *self, const struct qk_fq_params *p,
 {
   const struct lsq *l = self;
   const size_t block = n / l->channels;
-  const double g = 1.0 / sqrt ((double) block * lsq_qp (l));
+  const size_t whole = p->whole / l->channels;
+  const double g = 1.0 / sqrt ((double) whole * lsq_qp (l));
 
   for (size_t c = 0; c < l->channels; c++) {
     const float inv = 1.0f / q[c].scale;

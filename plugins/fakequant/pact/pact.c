@@ -123,7 +123,9 @@ pact_backward (void *self, const struct qk_fq_params *params,
       sum -= (double) dy[i];
     dx[i] = r >= lo && r <= hi ? dy[i] : 0.0f;
   }
-  sum += (double) p->decay * (double) params->value[0][0];
+  /* once, when several processes add up their sums */
+  sum += (double) p->decay * (double) params->value[0][0] * (double) n
+         / (double) params->whole;
   params->grad[0][0] += (float) sum;
   return 0;
 }
