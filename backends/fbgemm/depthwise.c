@@ -52,7 +52,7 @@ depthwise_row (const struct fbgemm_kernel *k, const uint8_t *x, int64_t p,
     t.row[r] = inside ? x + row * g->w * g->c : k->pad;
     t.step[r] = inside ? g->c : 0;
   }
-  k->kernels.dwconv (&w, &o, y);
+  k->dwconv (&w, &o, y);
 }
 
 static void
@@ -78,6 +78,18 @@ run_depthwise (const struct fbgemm_kernel *k, int64_t n,
   }
 }
 
+/* Vectors of half the size where one block of them has all channels.  (More
+ * small blocks for fewer empty lanes cost more than they save.) */
+static void
+choose_width (struct fbgemm_kernel *k)
+{
+  const int lanes = k->kernels.lanes;
+  const bool narrow = k->kernels.dwconv_narrow != NULL && k->g.c <= 2 * lanes;
+
+  k->dwconv = narrow ? k->kernels.dwconv_narrow : k->kernels.dwconv;
+  k->dw_lanes = narrow ? lanes / 2 : lanes;
+}
+
 int
 fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch)
 {
@@ -86,6 +98,7 @@ fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch)
     return qk_error (-ENOMEM, "fbgemm: out of memory");
   memset (k->pad, k->op.in_q[0].zero_point, (size_t) k->g.c);
   *scratch = (size_t) k->threads * rows_bytes (k);
+  choose_width (k);
   k->run = run_depthwise;
   return fbgemm_pack_dwconv (k);
 }

@@ -45,6 +45,8 @@ struct fbgemm_kernel {
   size_t panel, tile; /* bytes of scratch a thread has for A and f32 */
 
   /* depthwise */
+  qk_dwconv_u8s8_fn *dwconv;
+  int dw_lanes;     /* of its vectors */
   struct qk_dwconv_block *dw;
   int dw_blocks;
   /* weight pairs, those that may leave int16, those multiplied in halves */

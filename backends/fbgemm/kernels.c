@@ -17,6 +17,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->gemm = qk_gemm_u8s8_1x16__c;
   k->gemm_taps = qk_gemm_taps_u8s8_1x16__c;
   k->dwconv = qk_dwconv_u8s8__c;
+  k->dwconv_narrow = NULL;
   k->peak = NULL;
   k->point = pointwise_portable;
 
@@ -57,6 +58,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->gemm = qk_gemm_u8s8_6x64__avx512vnni;
   k->gemm_taps = qk_gemm_taps_u8s8_6x64__avx512vnni;
   k->dwconv = qk_dwconv_u8s8__avx512vnni;
+  k->dwconv_narrow = qk_dwconv_u8s8_narrow__avx512vnni;
   k->peak = qk_peak__avx512vnni;
 #endif
 }

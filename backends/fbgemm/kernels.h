@@ -125,6 +125,7 @@ struct qk_kernels {
   qk_gemm_u8s8_fn *gemm;
   qk_gemm_taps_u8s8_fn *gemm_taps; /* or NULL */
   qk_dwconv_u8s8_fn *dwconv;
+  qk_dwconv_u8s8_fn *dwconv_narrow; /* with half of the lanes, or NULL */
   qk_peak_fn *peak; /* or NULL */
   struct pointwise_kernels point;
 };
@@ -145,6 +146,7 @@ QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx2);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avxvnni);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx512);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx512vnni);
+QK_DWCONV_U8S8 (qk_dwconv_u8s8_narrow__avx512vnni);
 QK_PEAK (qk_peak__avx2);
 QK_PEAK (qk_peak__avxvnni);
 QK_PEAK (qk_peak__avx512);

@@ -197,7 +197,7 @@ static int
 certify_dwconv (struct fbgemm_kernel *k, int8_t *w, int8_t *rest, int n)
 {
   const struct fbgemm_range r = fbgemm_input_range (&k->op);
-  const int groups = (k->op.kernel_h + 3) / 4, bytes = 16 * k->kernels.lanes;
+  const int groups = (k->op.kernel_h + 3) / 4, bytes = 16 * k->dw_lanes;
   const int steps = k->op.kernel_w * groups;
   int halved = 0;
 
@@ -220,7 +220,7 @@ int
 fbgemm_pack_dwconv (struct fbgemm_kernel *k)
 {
   const struct qk_op *op = &k->op;
-  const int lanes = k->kernels.lanes, width = 4 * lanes;
+  const int lanes = k->dw_lanes, width = 4 * lanes;
   const int groups = (op->kernel_h + 3) / 4;
   const int64_t taps = (int64_t) op->kernel_h * op->kernel_w;
   const int64_t steps = (int64_t) op->kernel_w * groups;

@@ -3,8 +3,10 @@
  * 2^32 and never saturating.
  *
  * Written in assembler because gcc 12 keeps a copy of every accumulator in
- * memory around its own builtin, which costs more than half of the speed. */
-#if LANES == 8
+ * memory around its own builtin, which costs more than half of the speed.
+ * For vectors of 256 bits AVX-VNNI and AVX-512 VNNI encode it differently;
+ * DOT_EVEX asks for the latter. */
+#if LANES == 8 && !defined DOT_EVEX
 #define VPDPBUSD "%{vex%} vpdpbusd %2, %1, %0"
 #else
 #define VPDPBUSD "vpdpbusd %2, %1, %0"
