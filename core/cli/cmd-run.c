@@ -226,6 +226,17 @@ print_rows (struct qk_cli *cli, const struct named_result *row, int n)
   return r;
 }
 
+/* A network from a file may be of PTQ or QAT: there is no run then. */
+static const char *
+row_name (const struct qk_run *run, int i)
+{
+  if (run->analysis && i == QK_ROW_PTQ)
+    return "PTQ fake-quantized";
+  return run->output == NULL && i == QK_ROW_INT8
+           ? "int8"
+           : qk_row_name ((enum qk_row) i);
+}
+
 static void
 print_notes (const struct qk_run *run)
 {
@@ -239,7 +250,7 @@ print_notes (const struct qk_run *run)
         && m->ties1 + m->ties5 > 0)
       printf ("%s: %lld pictures tie for the best class, %lld at the border "
               "of the top 5\n",
-              qk_row_name ((enum qk_row) i), (long long) m->ties1,
+              row_name (run, i), (long long) m->ties1,
               (long long) m->ties5);
   }
   bad = run->job->bad[0].n + run->job->bad[1].n;
@@ -261,9 +272,7 @@ qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run)
 
   for (i = 0; i < QK_ROWS; i++)
     if (run->result[i].valid && !(run->analysis && i == QK_ROW_INT8)) {
-      row[n].name = run->analysis && i == QK_ROW_PTQ
-                      ? "PTQ fake-quantized"
-                      : qk_row_name ((enum qk_row) i);
+      row[n].name = row_name (run, i);
       row[n++].result = &run->result[i];
     }
   if ((r = print_rows (cli, row, n)) == 0 && !cli->json)
