@@ -113,12 +113,16 @@ execute (struct qk_graph *g, struct bytes *b)
   qk_free (image);
 }
 
-static void
-demand_plugins (void)
+static struct qk_context *
+open_context (void)
 {
-  if (!strstr (qk_error_message (), "no format plugin")
-      && !strstr (qk_error_message (), "backend plugin"))
-    return;
+  struct qk_context *ctx = qk_context_new ();
+  const struct qk_class *c;
+
+  if (ctx && qk_context_class (ctx, QK_KIND_FORMAT, "safetensors", &c) == 0
+      && qk_context_class (ctx, QK_KIND_BACKEND, "reference", &c) == 0
+      && qk_context_class (ctx, QK_KIND_BACKEND, "fbgemm", &c) == 0)
+    return ctx;
   fprintf (stderr, "%s\n", qk_error_message ());
   abort (); /* nothing would be tested */
 }
@@ -139,7 +143,6 @@ try_graph (struct qk_context *ctx, const uint8_t *data, size_t size)
   if (qk_graph_from_json (ctx, "fuzz", text, 4 * MAX_COUNT, &g) == 0) {
     if (complete (g, &b))
       execute (g, &b);
-    demand_plugins ();
     qk_graph_free (g);
   }
   free (text);
@@ -157,8 +160,6 @@ try_file (struct qk_context *ctx, const uint8_t *data, size_t size)
   snprintf (path, sizeof path, "/proc/self/fd/%d", fd);
   if (qk_model_load (ctx, path, &m) == 0)
     qk_model_free (m);
-  else
-    demand_plugins ();
   close (fd);
 }
 
@@ -168,9 +169,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   static struct qk_context *ctx;
 
   if (!ctx)
-    ctx = qk_context_new ();
-  if (!ctx)
-    abort ();
+    ctx = open_context ();
   qk_context_set_log (ctx, NULL, NULL, QK_LOG_ERROR);
   if (size > 0 && data[0] == '{')
     try_graph (ctx, data, size);
