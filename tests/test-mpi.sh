@@ -39,18 +39,20 @@ done
 expect 0 verify several2
 
 # One process of two is killed: mpirun names it, the job ends, and continues.
+# The name is one of its own, as pkill looks through the whole machine.
+dies=dies$$
 options=(-o run.threads=1 -o data.train_count=2048 -o train.epochs=1 -o qat.epochs=2 -o qat.batches=0)
-several 2 run tiny.ini --output dies "${options[@]}" > out 2> err &
+several 2 run tiny.ini --output $dies "${options[@]}" > out 2> err &
 job=$!
 for _ in $(seq 1 600); do
-  grep -qs '"stage":"qat"' dies/log.jsonl && break
+  grep -qs '"stage":"qat"' $dies/log.jsonl && break
   kill -0 $job 2> /dev/null || break
   sleep 0.1
 done
-pkill -KILL -n -f 'run tiny.ini --output dies' || failed "ended before it could be killed"
+pkill -KILL -n -f "run tiny.ini --output $dies" || failed "ended before it could be killed"
 wait $job && failed "a job without one of its processes ends well"
 grep -qi 'rank\|process' err || failed "nobody says which process died"
-several 2 run tiny.ini --output dies "${options[@]}" --resume > out 2> err || failed "does not resume"
+several 2 run tiny.ini --output $dies "${options[@]}" --resume > out 2> err || failed "does not resume"
 
 # An error of one process ends all, with its name.
 rm -rf none
