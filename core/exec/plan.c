@@ -328,6 +328,7 @@ qk_plan (struct qk_exec *ex)
       < 0)
     return r;
   ex->arena.middles
-    = ex->g->stage == QK_STAGE_INT8 && ex->kernel_threads > 1;
+    = ex->opt.train ? ex->opt.threads > 1
+                    : ex->g->stage == QK_STAGE_INT8 && ex->kernel_threads > 1;
   return qk_arena_build (&ex->arena, qk_limit_memory (g), "activations");
 }
