@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Time a QAT training step of qatkit and of PyTorch, and a float step of both,
-# in turns within one run, and print the best of all and the ratios.
+# in turns within one run, and print the best of all and the ratios; also our
+# steps on one thread, for what more threads bring.
 #
 #   tests/bench/qat-step.sh [model=mobilenet_v2] [size=160] [batch=30]
 #     [classes=10] [threads=2] [steps=3] [rounds=4] [options="KEY=VALUE …"]
 #   tests/bench/qat-step.sh all [steps=2] [rounds=2]
 #
-# "all" is the table of four networks, each with one and with two threads:
-# MobileNetV2 at 224 (batch 32) and at 32 (batch 64), ResNet-18 at 224 (batch
-# 32), ResNet-50 at 224 (batch 16).
+# "all" is the table of four networks: MobileNetV2 at 224 (batch 32) and at 32
+# (batch 64), ResNet-18 at 224 (batch 32), ResNet-50 at 224 (batch 16).
 #
 # Run it in the build folder after "make".  Where python3-torch or
 # python3-torchvision is missing, only our side is timed.
@@ -33,11 +33,9 @@ for arg; do
 done
 if [ $all = yes ]; then
   while read -r m s b c; do
-    for t in 1 2; do
-      "$0" model="$m" size="$s" batch="$b" classes="$c" threads=$t \
-        steps="$steps" rounds="$rounds"
-      echo
-    done
+    "$0" model="$m" size="$s" batch="$b" classes="$c" threads="$threads" \
+      steps="$steps" rounds="$rounds"
+    echo
   done <<'CASES'
 mobilenet_v2 224 32 1000
 mobilenet_v2 32 64 10
@@ -56,9 +54,10 @@ fi
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-# ours MODE: one line of bench --train, in the form of torch_qat_step.py
+# ours MODE THREADS: one line of bench --train, in the form of
+# torch_qat_step.py
 ours () {
-  local o set=(-o model.input=large)
+  local threads=$2 o set=(-o model.input=large)
   for o in $options; do
     set+=(-o "model.$o")
   done
@@ -74,8 +73,10 @@ ours () {
         for (i = 1; i <= n; i++)
           printf "  %s_ms %.1f %.1f", part[i], v[part[i] "_ms"],
             v[part[i] "_median_ms"]
-        printf "  images_s %.1f  gmac_s %.1f  peak_mib %d\n", v["images_s"],
+        printf "  images_s %.1f  gmac_s %.1f  peak_mib %d", v["images_s"],
           v["gmac_s"], v["peak_bytes"] / 1048576
+        printf "  peak_gmac_s %.1f  gbyte_s %.2f  memory_gbyte_s %.2f\n",
+          v["peak_gmac_s"], v["gbyte_s"], v["memory_gbyte_s"]
       }'
 }
 
@@ -92,8 +93,10 @@ theirs () {
 torch=yes
 "$python" -c 'import torch, torchvision' 2>/dev/null || torch=no
 for ((i = 0; i < rounds; i++)); do
-  ours float >> "$tmp/ours-float"
-  ours qat >> "$tmp/ours-qat"
+  for mode in float qat; do
+    ours $mode "$threads" >> "$tmp/ours-$mode"
+    [ "$threads" = 1 ] || ours $mode 1 >> "$tmp/ours_1-$mode"
+  done
   [ $torch = yes ] || continue
   for mode in float qat; do
     theirs $mode >> "$tmp/torch-$mode"
@@ -118,29 +121,54 @@ awk '
     seen[FILENAME] = 1
     best("forward_ms", 1); best("backward_ms", 1); best("optimizer_ms", 1)
     best("step_ms", 1); best("images_s", 0); best("peak_mib", 0)
+    best("gmac_s", 0); best("peak_gmac_s", 0)
+    best("gbyte_s", 0); best("memory_gbyte_s", 0)
   }
-  function line(label, f) {
-    if (seen[f])
-      printf "%-26s %8.1f %8.1f %8.1f %8.1f %8.1f %6d\n", label,
-        v[f, "forward_ms"], v[f, "backward_ms"], v[f, "optimizer_ms"],
-        v[f, "step_ms"], v[f, "images_s"], v[f, "peak_mib"]
+  function share(part, whole) {
+    return part > 0 && whole > 0 ? sprintf("%.0f %%", 100 * part / whole) : "-"
+  }
+  # PyTorch tells no products and no traffic: the same network has the same
+  # products, what it moves is unknown
+  function line(label, f, like,   gmac) {
+    if (!seen[f])
+      return
+    gmac = v[like, "gmac_s"] * v[like, "step_ms"] / v[f, "step_ms"]
+    printf "%-24s %8.1f %8.1f %7.1f %8.1f %8.1f %6d %7.1f %7s %7s\n", label,
+      v[f, "forward_ms"], v[f, "backward_ms"], v[f, "optimizer_ms"],
+      v[f, "step_ms"], v[f, "images_s"], v[f, "peak_mib"], gmac,
+      share(gmac, v[like, "peak_gmac_s"]),
+      share(v[f, "gbyte_s"], v[f, "memory_gbyte_s"])
   }
   function torch_best(mode,   a, b) {
     a = v["torch-" mode, "step_ms"]; b = v["torch_cl-" mode, "step_ms"]
     return a + 0 < b + 0 ? a : b
   }
+  function torch_least(mode,   a, b) {
+    a = v["torch-" mode, "peak_mib"]; b = v["torch_cl-" mode, "peak_mib"]
+    return a + 0 < b + 0 ? a : b
+  }
   END {
-    printf "%-26s %8s %8s %8s %8s %8s %6s\n", "", "forward", "backward",
-      "optim.", "step", "images/s", "MiB"
-    line("qatkit float", "ours-float")
-    line("qatkit QAT", "ours-qat")
-    line("PyTorch float", "torch-float")
-    line("PyTorch float, ch. last", "torch_cl-float")
-    line("PyTorch QAT", "torch-qat")
-    line("PyTorch QAT, ch. last", "torch_cl-qat")
-    if (!seen["torch-qat"])
-      exit
+    printf "%-24s %8s %8s %7s %8s %8s %6s %7s %7s %7s\n", "", "forward",
+      "backward", "optim.", "step", "images/s", "MiB", "GMAC/s", "of peak",
+      "memory"
+    line("qatkit float", "ours-float", "ours-float")
+    line("qatkit QAT", "ours-qat", "ours-qat")
+    line("qatkit float, 1 thread", "ours_1-float", "ours_1-float")
+    line("qatkit QAT, 1 thread", "ours_1-qat", "ours_1-qat")
+    line("PyTorch float", "torch-float", "ours-float")
+    line("PyTorch float, ch. last", "torch_cl-float", "ours-float")
+    line("PyTorch QAT", "torch-qat", "ours-qat")
+    line("PyTorch QAT, ch. last", "torch_cl-qat", "ours-qat")
     q = v["ours-qat", "step_ms"]
-    printf "a QAT step takes %.2f of PyTorch'"'"'s QAT step,", q / torch_best("qat")
-    printf " %.2f of its float step\n", q / torch_best("float")
+    printf "a QAT step takes %.2f of our float step", q \
+      / v["ours-float", "step_ms"]
+    if (seen["ours_1-qat"])
+      printf ", and is %.2f times as fast as on one thread",
+        v["ours_1-qat", "step_ms"] / q
+    print ""
+    if (seen["torch-qat"])
+      printf "it is %.2f times as fast as PyTorch'"'"'s, in %.2f of the memory;" \
+        " %.2f times as fast as its float step\n", torch_best("qat") / q,
+        v["ours-qat", "peak_mib"] / torch_least("qat"),
+        torch_best("float") / q
   }' *
