@@ -515,18 +515,20 @@ quantizer_saw (const struct qk_quantizer *qz, bool nan)
                    nan ? "NaN" : "infinity");
 }
 
-/* The range of all processes' values from that of this one's. */
+/* The range of all processes' values from that of this one's, in one
+ * message; values have one channel. */
 static int
 quantizer_join_range (struct qk_quantizer *qz, float *min, float *max)
 {
-  const size_t n = (size_t) qz->info.channels;
+  float both[2] = { *min, -*max };
   int r;
 
   if (qz->comm == NULL)
     return 0;
-  r = qk_comm_reduce (qz->comm, QK_COMM_MIN, QK_COMM_F32, min, n);
-  return r < 0 ? r
-               : qk_comm_reduce (qz->comm, QK_COMM_MAX, QK_COMM_F32, max, n);
+  r = qk_comm_reduce (qz->comm, QK_COMM_MIN, QK_COMM_F32, both, 2);
+  *min = both[0];
+  *max = -both[1];
+  return r;
 }
 
 static int

@@ -115,18 +115,13 @@ collect_sums (struct conv_run *run)
   }
 }
 
-/* The sums over the whole batch from those over this process's part. */
+/* The sums over the whole batch from those over this process's part; sg and
+ * sgu lie one after the other. */
 static int
 join_sums (struct conv_run *run)
 {
-  struct qk_comm *comm = run->io->comm;
-  const size_t k = (size_t) run->cv->k;
-  int ret;
-
-  ret = qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, run->sc.sg, k);
-  return ret < 0 ? ret
-                 : qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64,
-                                   run->sc.sgu, k);
+  return qk_comm_reduce (run->io->comm, QK_COMM_SUM, QK_COMM_F64, run->sc.sg,
+                         2 * (size_t) run->cv->k);
 }
 
 /* sum (g xhat) under batch statistics. */

@@ -39,7 +39,7 @@ struct conv_scratch_channels {
   float *m;             /* PERIOD: multiplier, or s_in * s_w */
   float *a1, *a2, *a3;  /* PERIOD: see qk_rows_grad */
   float *real_bias;     /* K: bias with batch-norm folded in */
-  double *sg, *sgu;     /* K: sums over the batch */
+  double *sg, *sgu;     /* K: sums over the batch; one more after them */
   float *min, *max;     /* K */
 };
 

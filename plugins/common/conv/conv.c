@@ -234,7 +234,8 @@ static size_t
 scratch_channels_size (const struct qk_conv *cv, int64_t period)
 {
   return 5 * (size_t) period * sizeof (float)
-         + (size_t) cv->k * (3 * sizeof (float) + 2 * sizeof (double));
+         + (size_t) cv->k * (3 * sizeof (float) + 2 * sizeof (double))
+         + sizeof (double);
 }
 
 static void
@@ -267,7 +268,7 @@ scratch_channels_at (struct conv_run *run, void *base)
 
   sc->sg = d;
   sc->sgu = d + k;
-  f = (float *) (d + 2 * k);
+  f = (float *) (d + 2 * k + 1);
   sc->bias = (int32_t *) f;
   sc->m = f + period;
   sc->a1 = f + 2 * period;

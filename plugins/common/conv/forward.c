@@ -338,21 +338,20 @@ collect (struct conv_run *run)
   }
 }
 
-/* The moments of the whole batch from those of this process's part. */
+/* The moments of the whole batch from those of this process's part, in one
+ * message: sg, sgu and the number of rows lie one after the other. */
 static int
 join_moments (struct conv_run *run)
 {
-  struct qk_comm *comm = run->io->comm;
-  const size_t k = (size_t) run->cv->k;
+  double *rows = run->sc.sgu + run->cv->k;
+  const size_t n = 2 * (size_t) run->cv->k + 1;
   int ret;
 
-  run->saved->rows = (double) run->m;
-  if ((ret = qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, run->sc.sg, k))
-        < 0
-      || (ret = qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, run->sc.sgu,
-                                k)) < 0)
-    return ret;
-  return qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, &run->saved->rows, 1);
+  *rows = (double) run->m;
+  ret = qk_comm_reduce (run->io->comm, QK_COMM_SUM, QK_COMM_F64, run->sc.sg,
+                        n);
+  run->saved->rows = *rows;
+  return ret;
 }
 
 /* The real number of an accumulator, in the arithmetic of finish_real. */
