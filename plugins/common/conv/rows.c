@@ -315,11 +315,71 @@ depthwise_dw_dx (const float *restrict x, float *restrict dx,
   }
 }
 
+/* 16 channels at a time; compilers without such registers take smaller
+ * ones. */
+enum { VEC = 16 };
+typedef float vec __attribute__ ((vector_size (4 * VEC), aligned (4),
+                                  may_alias));
+
+static inline const vec *
+vec_at (const float *x)
+{
+  return (const vec *) (const void *) x;
+}
+
+/* 3x3, stride 1, channels J to J + VEC of one output line: weights and their
+ * gradient stay in registers, and so do the sums of the two columns of dx
+ * that the next window touches as well. */
+QK_MULTIVERSION static void
+depthwise_3x3_grad (const float *const *row, float *const *drow,
+                    const float *w, float *dw, int64_t c, int64_t q,
+                    const float *d, int64_t j)
+{
+  vec k[9], g[9], left[3], middle[3];
+
+  for (int t = 0; t < 9; t++) {
+    k[t] = *vec_at (w + t * c + j);
+    g[t] = *vec_at (dw + t * c + j);
+  }
+  for (int a = 0; a < 3; a++) {
+    left[a] = *vec_at (drow[a] + j);
+    middle[a] = *vec_at (drow[a] + c + j);
+  }
+  for (int64_t i = 0; i < q; i++) {
+    const int64_t at = i * c + j;
+    const vec y = *vec_at (d + at);
+
+#pragma GCC unroll 3
+    for (int a = 0; a < 3; a++) {
+      const float *x = row[a] + at;
+      float *dx = drow[a] + at;
+
+      g[3 * a] += y * *vec_at (x);
+      g[3 * a + 1] += y * *vec_at (x + c);
+      g[3 * a + 2] += y * *vec_at (x + 2 * c);
+      *(vec *) (void *) dx = left[a] + y * k[3 * a];
+      left[a] = middle[a] + y * k[3 * a + 1];
+      middle[a] = *vec_at (dx + 2 * c) + y * k[3 * a + 2];
+    }
+  }
+  for (int a = 0; a < 3; a++) {
+    *(vec *) (void *) (drow[a] + q * c + j) = left[a];
+    *(vec *) (void *) (drow[a] + (q + 1) * c + j) = middle[a];
+  }
+  for (int t = 0; t < 9; t++)
+    *(vec *) (void *) (dw + t * c + j) = g[t];
+}
+
 void
 qk_rows_depthwise_grad (const float *const *row, float *const *drow,
                         const float *w, float *dw, int r, int s, int64_t c,
                         int64_t q, int64_t step, int64_t dil, const float *d)
 {
+  if (drow && r == 3 && s == 3 && step == 1 && dil == 1 && c % VEC == 0) {
+    for (int64_t j = 0; j < c; j += VEC)
+      depthwise_3x3_grad (row, drow, w, dw, c, q, d, j);
+    return;
+  }
   for (int64_t i = 0; i < q; i++, d += c)
     for (int a = 0; a < r; a++)
       for (int b = 0; b < s; b++) {
