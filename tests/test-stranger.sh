@@ -208,8 +208,10 @@ expect 0 run --quiet tiny.ini -o train.epochs=0 -o ptq.enabled=yes \
   -o qat.epochs=0 -o run.output=ptq
 refuse "65500 x 65500 pixels are more than" \
   predict ptq/model-ptq.safetensors huge.jpg
-refuse "a compressed or too large entry" inspect storage.pth
-refuse "a compressed or too large entry" inspect bomb.pth
+if [ -e "$builddir/stage/formats/pth.so" ]; then
+  refuse "a compressed or too large entry" inspect storage.pth
+  refuse "a compressed or too large entry" inspect bomb.pth
+fi
 expect 0 inspect good.pth
 
 # Whatever the fuzzers start from: in order or refused, by every command.
