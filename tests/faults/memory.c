@@ -36,6 +36,7 @@ struct block {
 static const char *const strangers[]
   = { "libgomp",   "libomp",   "libopenblas", "libblas", "libdnnl",
       "libstdc++", "libgcc_s", "libmpi",      "libtbb",  "libopen-", NULL };
+static const char *const linker[] = { "ld-linux", NULL };
 /* Through these one looks for who called them. */
 static const char *const transparent[]
   = { "libc.so", "ld-linux", "faults.so", NULL };
@@ -83,6 +84,11 @@ find_place (struct place *place)
 
     if (_dl_find_object (place->pc[i], &o) != 0)
       break;
+    /* memory for thread-local data, without which the C library aborts */
+    if (!found && is_one_of (o.dlfo_link_map->l_name, linker)) {
+      place->hash = 0;
+      return;
+    }
     if (!found && !is_one_of (o.dlfo_link_map->l_name, transparent)) {
       found = true;
       if (is_one_of (o.dlfo_link_map->l_name, strangers)) {
