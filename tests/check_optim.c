@@ -12,6 +12,7 @@
 #include <qatkit/tensor.h>
 
 #include "golden/quant_golden.h"
+#include "lib/ok.h"
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 
@@ -29,12 +30,6 @@ teardown (void)
 {
   qk_context_free (ctx);
 }
-
-#define OK(call)                                                              \
-  do {                                                                        \
-    const int ok_ = (call);                                                   \
-    ck_assert_msg (ok_ >= 0, "%s: %d, %s", #call, ok_, qk_error_message ());  \
-  } while (0)
 
 static const struct qk_optimizer_class *
 optimizer (const char *name, const char *options, void **self)

@@ -17,6 +17,7 @@
 #include "model/modelfile.h"
 #include "ptq/ptq-priv.h"
 #include "quant/quantizer-priv.h"
+#include "lib/ok.h"
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 #define BATCH 16
@@ -26,12 +27,6 @@ static struct qk_context *ctx;
 static struct qk_graph *g;
 static struct qk_ptq p;
 static struct qk_monitor monitor;
-
-#define OK(call)                                                              \
-  do {                                                                        \
-    const int64_t ok_ = (call);                                               \
-    ck_assert_msg (ok_ >= 0, "%s: %s", #call, qk_error_message ());           \
-  } while (0)
 
 static void
 setup (void)

@@ -13,6 +13,7 @@
 #include "job/ledger.h"
 #include "lib/network.h"
 #include "quant/quantizer-priv.h"
+#include "lib/ok.h"
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 
@@ -25,12 +26,6 @@ static struct qk_context *ctx;
 static struct qk_graph *g;
 static struct qk_job *job;
 static struct qk_graph *p;
-
-#define OK(call)                                                              \
-  do {                                                                        \
-    const int64_t ok_ = (call);                                               \
-    ck_assert_msg (ok_ >= 0, "%s: %s", #call, qk_error_message ());           \
-  } while (0)
 
 static void
 setup (void)

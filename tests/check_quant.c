@@ -18,6 +18,7 @@
 #include "plugin/state-list.h"
 #include "quant/loops-priv.h"
 #include "quant/quantizer-priv.h"
+#include "lib/ok.h"
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 
@@ -46,12 +47,6 @@ teardown (void)
 {
   qk_context_free (ctx);
 }
-
-#define OK(call)                                                              \
-  do {                                                                        \
-    const int ok_ = (call);                                                   \
-    ck_assert_msg (ok_ >= 0, "%s: %d, %s", #call, ok_, qk_error_message ());  \
-  } while (0)
 
 #define FAILS(err, text, call)                                                \
   do {                                                                        \

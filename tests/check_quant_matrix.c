@@ -11,6 +11,7 @@
 
 #include "lib/network.h"
 #include "quant/quantizer-priv.h"
+#include "lib/ok.h"
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 #define PICTURES 4
@@ -49,12 +50,6 @@ static const char *const fixed_scale[]
 static struct qk_context *ctx;
 static struct qk_graph *g;
 static float *x;
-
-#define OK(call)                                                              \
-  do {                                                                        \
-    const int64_t ok_ = (call);                                               \
-    ck_assert_msg (ok_ >= 0, "%s: %s", #call, qk_error_message ());           \
-  } while (0)
 
 static void
 setup (void)

@@ -15,6 +15,7 @@
 #include "golden/quant_golden.h"
 #include "plugin/state-list.h"
 #include "quant/quantizer-priv.h"
+#include "lib/ok.h"
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 #define N 5000
@@ -34,12 +35,6 @@ teardown (void)
 {
   qk_context_free (ctx);
 }
-
-#define OK(call)                                                              \
-  do {                                                                        \
-    const int ok_ = (call);                                                   \
-    ck_assert_msg (ok_ >= 0, "%s: %d, %s", #call, ok_, qk_error_message ());  \
-  } while (0)
 
 #define FAILS(err, text, call)                                                \
   do {                                                                        \

@@ -96,7 +96,8 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
 
 static void
 run_part (const struct fbgemm_kernel *k, int64_t m,
-          struct int8op_parts parts, int i, const uint8_t *in, void *out, uint8_t *panel)
+          struct int8op_parts parts, int i, const uint8_t *in, void *out,
+          uint8_t *panel)
 {
   const int groups = k->op.kind == QK_OP_CONV2D ? k->op.groups : 1;
   const int blocks = k->product[0].blocks;

@@ -21,7 +21,7 @@ qk_limit_value (struct qk_graph *g, const char *name,
     return qk_error (-EBADMSG,
                      "graph: node '%s' makes %lld elements, more "
                      "than this program takes from a file",
-                     name, (long long)count);
+                     name, (long long) count);
   return 0;
 }
 
@@ -71,8 +71,8 @@ qk_limit_work (const struct qk_graph *g)
                        "graph: with node '%s' a picture takes %.3g "
                        "operations, more than the %.3g this program does for "
                        "a file",
-                       n->name, (double)total + (double)work,
-                       (double)QK_LIMIT_WORK);
+                       n->name, (double) total + (double) work,
+                       (double) QK_LIMIT_WORK);
   }
   return 0;
 }
@@ -86,5 +86,5 @@ qk_limit_memory (const struct qk_graph *g)
    * everybody, qk_alloc refuses */
   if (g->max_params == 0 || pages <= 0 || page <= 0)
     return SIZE_MAX;
-  return (size_t)pages / 3 * (size_t)page;
+  return (size_t) pages / 3 * (size_t) page;
 }

@@ -99,7 +99,7 @@ gemm_steps (const int rows, const int vectors, vi acc[][4],
     for (; k + chain <= steps; k += chain, w += chain * vectors * BLOCK)
       gemm_chain (rows, vectors, acc, r, apart, w, chain);
 #endif
-  (void)chain;
+  (void) chain;
   for (; k < steps; k++, w += vectors * BLOCK)
     gemm_step (rows, vectors, acc, r, apart, w);
 }
@@ -111,7 +111,7 @@ gemm_extra (const int rows, const int vectors, vi acc[][4],
             const struct gemm_rows *r, const bool apart,
             const struct qk_gemm_block *b, int e)
 {
-  const int64_t at = (int64_t)e * vectors * BLOCK;
+  const int64_t at = (int64_t) e * vectors * BLOCK;
 
   UNROLL
   for (int i = 0; i < rows; i++) {
@@ -136,7 +136,7 @@ gemm_store_f32 (const int rows, const int vectors, vi acc[][4],
     UNROLL
     for (int v = 0; v < vectors; v++)
       vf_store_part (
-          (float *)(void *)(out + i * o->pitch) + v * LANES,
+          (float *) (void *) (out + i * o->pitch) + v * LANES,
           vf_mul (v_float (acc[i][v]), vf_load (b->multiplier + v * LANES)),
           b->n - v * LANES);
   }

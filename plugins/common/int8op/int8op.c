@@ -300,6 +300,7 @@ int8op_divide (int64_t m, int blocks, int64_t weight, int threads, int least)
   const bool heavy = blocks >= threads && weight > HEAVY_BYTES * m;
   const int64_t most = heavy || m < least ? 1 : m / least;
   const int pixels = most < threads ? (int) most : threads;
+  const int channels = threads / pixels;
 
-  return (struct int8op_parts) { pixels, threads / pixels };
+  return (struct int8op_parts) { pixels, channels < blocks ? channels : blocks };
 }
