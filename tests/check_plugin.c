@@ -28,7 +28,8 @@ static const char *const plugins[]
   = { "tp_good",       "tp_wrong_abi",  "tp_later_abi",    "tp_null",
       "tp_not_plugin", "tp_wrong_kind", "tp_wrong_name",   "tp_missing_slot",
       "tp_blind",      "tp_bad_option", "tp_older",        "tp_newer",
-      "tp_tiny",       NULL };
+      "tp_tiny",       "tp_beyond",  "tp_liar",     "tp_small_self",
+      NULL };
 
 /* Where the plugin NAME was built. */
 static const char *
@@ -178,6 +179,9 @@ START_TEST (struct_sizes)
   ck_assert_int_eq (newer->range (NULL, &min, &max), 0);
   ck_assert_float_eq (min, -3);
   refused_file ("tp_tiny", -ENOEXEC, "struct_size 8");
+  refused_file ("tp_beyond", -ENOEXEC, "more than there is in the file");
+  refused_file ("tp_liar", -ENOEXEC, "has no function at byte");
+  refused_file ("tp_small_self", -ENOEXEC, "self_size 4, expected 0 or");
 }
 END_TEST
 

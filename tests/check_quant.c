@@ -823,6 +823,82 @@ static const struct qk_observer_class forgetful = {
   .range = forgetful_range,
 };
 
+/* An observer whose instances the library makes. */
+struct made {
+  const struct qk_quant_info *info;
+  int first;
+  char end[];
+};
+static int made_destroyed;
+
+static int
+made_create (const struct qk_config *cfg, const struct qk_quant_info *info,
+             void **self)
+{
+  struct made *m = *self;
+
+  (void) cfg;
+  ck_assert_int_eq (m->first, 0);
+  for (int64_t i = 0; i < 3 * m->info->channels; i++)
+    ck_assert_int_eq (m->end[i], 0);
+  memset (m->end, 1, 3 * (size_t) m->info->channels);
+  m->first = 1;
+  return info->bits == 2 ? qk_error (-EINVAL, "too few bits") : 0;
+}
+
+static void
+made_destroy (void *self)
+{
+  ck_assert_int_eq (((struct made *) self)->first, 1);
+  made_destroyed++;
+}
+
+static int
+made_range (void *self, float *min, float *max)
+{
+  const struct made *m = self;
+
+  for (int64_t c = 0; c < m->info->channels; c++) {
+    min[c] = -1.0f;
+    max[c] = 1.0f;
+  }
+  return 0;
+}
+
+START_TEST (test_library_makes_instance)
+{
+  struct qk_observer_class made = {
+    .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "made",
+                     "Made by the library", NULL),
+    .self_size = sizeof (struct made), .channel_size = 3,
+    .create = made_create, .destroy = made_destroy,
+    .update_range = forgetful_update_range, .range = made_range,
+  };
+  struct qk_quant_info info = info_of (1, -128, 127, 5);
+  struct qk_quantizer *qz;
+
+  OK (qk_quantizer_new (ctx, &info, &made, NULL, NULL, NULL, &qz));
+  info.channels = 0; /* the instance has the library's own */
+  ck_assert_float_eq (qk_quantizer_qparams (qz)[4].scale, 2.0f / 255.0f);
+  ck_assert_int_eq (made_destroyed, 0);
+  qk_quantizer_free (qz);
+  ck_assert_int_eq (made_destroyed, 1);
+
+  info = info_of (1, -2, 1, 5);
+  info.bits = 2;
+  FAILS (-EINVAL, "observer 'made' of 'conv.weight': too few bits",
+         qk_quantizer_new (ctx, &info, &made, NULL, NULL, NULL, &qz));
+  ck_assert_int_eq (made_destroyed, 2);
+  made.create = NULL;
+  made.destroy = NULL;
+  OK (qk_quantizer_new (ctx, &info, &made, NULL, NULL, NULL, &qz));
+  qk_quantizer_free (qz);
+  made.channel_size = SIZE_MAX / 4;
+  FAILS (-ENOEXEC, "impossible",
+         qk_quantizer_new (ctx, &info, &made, NULL, NULL, NULL, &qz));
+}
+END_TEST
+
 /* A checkpoint is the network that was trained, state or no state. */
 START_TEST (test_observer_without_state)
 {
@@ -902,6 +978,7 @@ main (void)
   tcase_add_test (tc, test_lsq_activation);
   tcase_add_loop_test (tc, test_state, 0, 5);
   tcase_add_test (tc, test_observer_without_state);
+  tcase_add_test (tc, test_library_makes_instance);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);

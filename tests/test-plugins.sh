@@ -84,6 +84,9 @@ job tp_wrong_name tp_wrong_name.so "'tp_original'" "expected 'tp_wrong_name'"
 job tp_not_plugin tp_not_plugin.so "qk_plugin_v1 is missing"
 job tp_null tp_null.so "returns nothing"
 job tp_tiny tp_tiny.so struct_size
+job tp_beyond tp_beyond.so "more than there is in the file"
+job tp_liar tp_liar.so "has no function"
+job tp_small_self tp_small_self.so "self_size 4"
 job tp_missing_slot tp_missing_slot.so range
 job tp_bad_option tp_bad_option.so bins
 job no_such no_such.so "No such file"

@@ -21,6 +21,9 @@ struct kind {
   struct slot required[8]; /* up to one without a name */
   struct slot one_of[2];   /* at least one of the two, if named */
   struct slot pair[2];     /* both or none, if named */
+  struct slot data[2];     /* members that are no functions */
+  size_t self_size; /* where a class says that the library makes instances,
+                     * so that create and destroy may be missing; 0: none */
 };
 
 #define SLOT(type, slot)                                                      \
@@ -34,7 +37,8 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
       .required = { SLOT (qk_layer_class, create),
                     SLOT (qk_layer_class, destroy),
                     SLOT (qk_layer_class, infer),
-                    SLOT (qk_layer_class, forward) } },
+                    SLOT (qk_layer_class, forward) },
+      .data = { SLOT (qk_layer_class, quantized) } },
   [QK_KIND_MODEL]
   = { "model", "models", sizeof (struct qk_model_class),
       .required = { SLOT (qk_model_class, build) } },
@@ -44,17 +48,24 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
                     SLOT (qk_observer_class, destroy),
                     SLOT (qk_observer_class, range) },
       .one_of = { SLOT (qk_observer_class, update),
-                  SLOT (qk_observer_class, update_range) } },
+                  SLOT (qk_observer_class, update_range) },
+      .data = { SLOT (qk_observer_class, self_size),
+                SLOT (qk_observer_class, channel_size) },
+      .self_size = offsetof (struct qk_observer_class, self_size) },
   [QK_KIND_FAKEQUANT]
   = { "fakequant", "fakequant", sizeof (struct qk_fakequant_class),
       .required = { SLOT (qk_fakequant_class, create),
-                    SLOT (qk_fakequant_class, destroy) } },
+                    SLOT (qk_fakequant_class, destroy) },
+      .data = { SLOT (qk_fakequant_class, self_size),
+                SLOT (qk_fakequant_class, channel_size) },
+      .self_size = offsetof (struct qk_fakequant_class, self_size) },
   [QK_KIND_OPTIMIZER]
   = { "optimizer", "optimizers", sizeof (struct qk_optimizer_class),
       .required = { SLOT (qk_optimizer_class, create),
                     SLOT (qk_optimizer_class, destroy),
                     SLOT (qk_optimizer_class, slots),
-                    SLOT (qk_optimizer_class, step) } },
+                    SLOT (qk_optimizer_class, step) },
+      .data = { SLOT (qk_optimizer_class, elementwise) } },
   [QK_KIND_SCHEDULE]
   = { "schedule", "schedules", sizeof (struct qk_schedule_class),
       .required = { SLOT (qk_schedule_class, create),
@@ -67,7 +78,8 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
                     SLOT (qk_format_class, close),
                     SLOT (qk_format_class, count),
                     SLOT (qk_format_class, entry),
-                    SLOT (qk_format_class, metadata) } },
+                    SLOT (qk_format_class, metadata) },
+      .data = { SLOT (qk_format_class, suffixes) } },
   [QK_KIND_REPORTER]
   = { "reporter", "reporters", sizeof (struct qk_reporter_class),
       .required = { SLOT (qk_reporter_class, create),
@@ -89,7 +101,8 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
                     SLOT (qk_backend_class, supports),
                     SLOT (qk_backend_class, prepare),
                     SLOT (qk_backend_class, release),
-                    SLOT (qk_backend_class, run) } },
+                    SLOT (qk_backend_class, run) },
+      .data = { SLOT (qk_backend_class, shared) } },
   [QK_KIND_COMM]
   = { "comm", "comm", sizeof (struct qk_comm_class),
       .required = { SLOT (qk_comm_class, create),
@@ -138,24 +151,71 @@ qk_kind_class_size (enum qk_kind kind)
   return k ? k->size : 0;
 }
 
-static bool
-filled (const struct qk_class *cls, const struct slot *slot)
+static void *
+pointer_at (const struct qk_class *cls, size_t offset)
 {
   void *p;
 
-  memcpy (&p, (const char *) cls + slot->offset, sizeof p);
-  return p != NULL;
+  memcpy (&p, (const char *) cls + offset, sizeof p);
+  return p;
+}
+
+static bool
+filled (const struct qk_class *cls, const struct slot *slot)
+{
+  return pointer_at (cls, slot->offset) != NULL;
+}
+
+/* Whether the library makes the instances; *ERR where it cannot. */
+static bool
+makes_itself (const struct kind *k, const struct qk_class *cls, int *err)
+{
+  size_t size = 0;
+
+  if (k->self_size > 0)
+    memcpy (&size, (const char *) cls + k->self_size, sizeof size);
+  if (size > 0 && size < sizeof (void *))
+    *err = qk_error (-ENOEXEC, "%s class has self_size %zu, expected 0 or at "
+                     "least %zu, for the pointer it begins with", k->name,
+                     size, sizeof (void *));
+  return size > 0;
+}
+
+/* A struct_size that is too large takes what lies behind for slots. */
+static int
+check_code (const struct kind *k, const struct qk_class *cls)
+{
+  for (size_t at = sizeof *cls; at < k->size; at += sizeof (void *)) {
+    const void *p = pointer_at (cls, at);
+
+    if (at == k->data[0].offset || at == k->data[1].offset || !p)
+      continue;
+    if (!qk_is_code (p))
+      return qk_error (-ENOEXEC, "%s class of struct_size %zu has no function "
+                       "at byte %zu, where one belongs", k->name,
+                       cls->struct_size, at);
+  }
+  return 0;
 }
 
 int
 qk_kind_check_class (const struct qk_class *cls)
 {
   const struct kind *k = find (cls->kind);
+  bool made;
+  int err = 0;
 
   if (!k)
     return qk_error (-ENOEXEC, "class of unknown kind %d", (int) cls->kind);
+  made = makes_itself (k, cls, &err);
+  if (err == 0)
+    err = check_code (k, cls);
+  if (err < 0)
+    return err;
   for (const struct slot *s = k->required; s->name; s++)
-    if (!filled (cls, s))
+    if (!filled (cls, s)
+        && !(made && (strcmp (s->name, "create") == 0
+                      || strcmp (s->name, "destroy") == 0)))
       return qk_error (-ENOEXEC, "%s class lacks required slot '%s'", k->name,
                        s->name);
   if (k->one_of[0].name && !filled (cls, &k->one_of[0])

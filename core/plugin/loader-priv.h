@@ -28,8 +28,14 @@ int qk_context_give_path (struct qk_context *ctx, const char *path);
 size_t qk_kind_class_size (enum qk_kind kind);
 
 /* Check that CLS, zero-filled to the size above, has every slot that its
- * kind requires.  -ENOEXEC with a sentence naming the slot. */
+ * kind requires, and functions where its kind has some.  -ENOEXEC with a
+ * sentence naming the slot. */
 int qk_kind_check_class (const struct qk_class *cls);
+
+/* Whether LENGTH bytes from START are data, or START is code, of the program
+ * or a library it has loaded. */
+bool qk_is_loaded (const void *start, size_t length);
+bool qk_is_code (const void *start);
 
 /* Every kind is in 1 .. QK_KIND_LAST. */
 #define QK_KIND_LAST QK_KIND_PTQ

@@ -147,6 +147,10 @@ pick_class (const struct qk_plugin *plugin, const struct wanted *w,
       return qk_error (-ENOEXEC, "plugin %s: class %zu has struct_size %zu, "
                        "expected at least %zu, and a name", w->path, i,
                        c->struct_size, sizeof *c);
+    if (!qk_is_loaded (c, c->struct_size))
+      return qk_error (-ENOEXEC, "plugin %s: class %zu has struct_size %zu, "
+                       "more than there is in the file", w->path, i,
+                       c->struct_size);
     if (strcmp (c->name, w->name) != 0)
       continue;
     if (c->kind == w->kind) {

@@ -76,17 +76,50 @@ quantizer_blame (const struct qk_quantizer *qz, int err,
                           cls->name, qz->info.name);
 }
 
+/* The zeroed instance of a class that leaves its making to the library, in
+ * *SELF; nothing where size is 0. */
+static int
+quantizer_new_self (const struct qk_quantizer *qz, size_t size,
+                    size_t channel_size, void **self)
+{
+  const size_t channels = (size_t) qz->info.channels;
+
+  if (size == 0)
+    return 0;
+  if (size < sizeof (void *) || channel_size > (SIZE_MAX - size) / channels)
+    return qk_error (-ENOEXEC, "an instance of %zu and %zu x %zu bytes is "
+                     "impossible", size, channels, channel_size);
+  *self = qk_alloc (size + channels * channel_size);
+  if (*self == NULL)
+    return qk_error (-ENOMEM, "no memory");
+  *(const struct qk_quant_info **) *self = &qz->info;
+  return 0;
+}
+
+/* What quantizer_new_self or a class's create has made. */
+static void
+quantizer_free_self (void *self, void (*destroy) (void *), size_t size)
+{
+  if (self != NULL && destroy != NULL)
+    destroy (self);
+  if (size > 0)
+    qk_free (self);
+}
+
 static int
 quantizer_new_observer (struct qk_quantizer *qz, const struct qk_config *cfg)
 {
   const struct qk_observer_class *obs = qz->obs;
   int r;
 
-  if (obs->create == NULL || obs->range == NULL
+  if ((obs->create == NULL && obs->self_size == 0) || obs->range == NULL
       || (obs->update == NULL && obs->update_range == NULL))
     return qk_error (-ENOEXEC, "observer '%s' lacks create, range or update",
                      obs->cls.name);
-  r = obs->create (cfg, &qz->info, &qz->obs_self);
+  r = quantizer_new_self (qz, obs->self_size, obs->channel_size,
+                          &qz->obs_self);
+  if (r >= 0 && obs->create != NULL)
+    r = obs->create (cfg, &qz->info, &qz->obs_self);
   if (r < 0)
     return quantizer_blame (qz, r, &obs->cls);
   qz->range_only = obs->update == NULL;
@@ -134,7 +167,7 @@ quantizer_new_fakequant (struct qk_quantizer *qz, const struct qk_config *cfg)
   const struct qk_fakequant_class *fq = qz->fq;
   int r;
 
-  if (fq->create == NULL)
+  if (fq->create == NULL && fq->self_size == 0)
     return qk_error (-ENOEXEC, "fake-quantizer '%s' lacks create",
                      fq->cls.name);
   if (fq->transform != NULL && !qz->info.weight)
@@ -142,7 +175,9 @@ quantizer_new_fakequant (struct qk_quantizer *qz, const struct qk_config *cfg)
                      "fake-quantizer '%s' reshapes numbers, which works for "
                      "weights only, not for '%s'",
                      fq->cls.name, qz->info.name);
-  r = fq->create (cfg, &qz->info, &qz->fq_self);
+  r = quantizer_new_self (qz, fq->self_size, fq->channel_size, &qz->fq_self);
+  if (r >= 0 && fq->create != NULL)
+    r = fq->create (cfg, &qz->info, &qz->fq_self);
   if (r < 0)
     return quantizer_blame (qz, r, &fq->cls);
   qz->initialized = fq->init == NULL;
@@ -224,10 +259,10 @@ qk_quantizer_free (struct qk_quantizer *qz)
 {
   if (qz == NULL)
     return;
-  if (qz->obs_self != NULL && qz->obs->destroy != NULL)
-    qz->obs->destroy (qz->obs_self);
-  if (qz->fq_self != NULL && qz->fq->destroy != NULL)
-    qz->fq->destroy (qz->fq_self);
+  if (qz->obs != NULL)
+    quantizer_free_self (qz->obs_self, qz->obs->destroy, qz->obs->self_size);
+  if (qz->fq != NULL)
+    quantizer_free_self (qz->fq_self, qz->fq->destroy, qz->fq->self_size);
   for (int i = 0; i < QK_FQ_MAX_PARAMS; i++) {
     qk_free (qz->value.value[i]);
     qk_free (qz->grad[i]);

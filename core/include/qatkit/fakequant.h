@@ -40,10 +40,11 @@ struct qk_fq_params {
 struct qk_fakequant_class {
   struct qk_class cls;
 
-  /* Make an instance; *self belongs to the library: destroy. */
+  /* Make an instance; *self belongs to the library: destroy.
+   * (optional with self_size, see there) */
   int (*create) (const struct qk_config *cfg,
                  const struct qk_quant_info *info, void **self);
-  /* Accepts NULL. */
+  /* Accepts NULL.  (optional with self_size) */
   void (*destroy) (void *self);
 
   /* Declare learnable parameters; returns how many (<= QK_FQ_MAX_PARAMS).
@@ -80,7 +81,21 @@ struct qk_fakequant_class {
 
   /* (optional; default: no state)  See qk_state_add. */
   int (*state) (void *self, struct qk_state *st);
+
+  /* An instance that the library makes and frees, as that of an observer:
+   * self_size bytes and channel_size more for each channel, beginning with a
+   * const struct qk_quant_info *.
+   * (optional; default: create makes it, destroy frees it) */
+  size_t self_size, channel_size;
 };
+
+/* A plugin that is one fake-quantizer, as QK_OBSERVER. */
+#define QK_FAKEQUANT(name_, version_, licence_, description_, options_, ...)  \
+  static const struct qk_fakequant_class name_##_class                        \
+    = { .cls = QK_CLASS (struct qk_fakequant_class, QK_KIND_FAKEQUANT,        \
+                         #name_, description_, options_),                     \
+        __VA_ARGS__ };                                                        \
+  QK_PLUGIN (#name_, version_, licence_, &name_##_class.cls)
 
 /* PyTorch's observer._calculate_qparams for one channel, all in float32,
  * eps = 2^-23, min and max first widened to include 0:

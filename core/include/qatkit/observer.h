@@ -28,10 +28,11 @@ struct qk_quant_info {
 struct qk_observer_class {
   struct qk_class cls;
 
-  /* Make an instance; *self belongs to the library: destroy. */
+  /* Make an instance; *self belongs to the library: destroy.
+   * (optional with self_size, see there) */
   int (*create) (const struct qk_config *cfg,
                  const struct qk_quant_info *info, void **self);
-  /* Accepts NULL. */
+  /* Accepts NULL.  (optional with self_size) */
   void (*destroy) (void *self);
 
   /* See the N elements of X (borrowed).
@@ -53,7 +54,27 @@ struct qk_observer_class {
    * (optional; default: checkpoints keep the range, which is in force until
    * the new instance has seen something) */
   int (*state) (void *self, struct qk_state *st);
+
+  /* Bytes of an instance that the library makes and frees: self_size, and
+   * channel_size more for each channel behind them.  It begins with a
+   *   const struct qk_quant_info *info;
+   * which the library sets and which lasts as long; all else is zero.
+   * create, where there is one, finds it in *self and fills in what the
+   * options say; destroy, called even after a create that failed, releases
+   * what create took, not the instance.
+   * (optional; default: create makes it, destroy frees it) */
+  size_t self_size, channel_size;
 };
+
+/* A plugin that is one observer, its class NAME_class and NAME in the INI:
+ *   QK_OBSERVER (calm, "1.0", "MIT", "Follows the batches slowly", NULL,
+ *                .self_size = sizeof (struct calm), .update_range = …, …); */
+#define QK_OBSERVER(name_, version_, licence_, description_, options_, ...)   \
+  static const struct qk_observer_class name_##_class                         \
+    = { .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, #name_,  \
+                         description_, options_),                             \
+        __VA_ARGS__ };                                                        \
+  QK_PLUGIN (#name_, version_, licence_, &name_##_class.cls)
 
 #ifdef __cplusplus
 }

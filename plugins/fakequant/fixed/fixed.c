@@ -6,7 +6,7 @@
 #include <qatkit/fakequant.h>
 
 struct fixed {
-  int64_t channels;
+  const struct qk_quant_info *info;
   float scale;
   int32_t zero_point;
 };
@@ -25,26 +25,15 @@ fixed_create (const struct qk_config *cfg, const struct qk_quant_info *info,
   const int64_t zero = qk_config_int (cfg, "zero_point");
   const int32_t low = info->symmetric ? 0 : info->qmin;
   const int32_t high = info->symmetric ? 0 : info->qmax;
-  struct fixed *f;
+  struct fixed *f = *self;
 
   if (zero < low || zero > high)
     return qk_error (-EINVAL, "%s: zero_point must be %d to %d, got %lld",
                      qk_config_where (cfg, "zero_point"), (int) low,
                      (int) high, (long long) zero);
-  f = qk_alloc (sizeof *f);
-  if (f == NULL)
-    return qk_error (-ENOMEM, "no memory");
-  f->channels = info->channels;
   f->scale = (float) qk_config_float (cfg, "scale");
   f->zero_point = (int32_t) zero;
-  *self = f;
   return 0;
-}
-
-static void
-fixed_destroy (void *self)
-{
-  qk_free (self);
 }
 
 static int
@@ -56,20 +45,14 @@ fixed_qparams (void *self, const struct qk_fq_params *p, const float *min,
   (void) p;
   (void) min;
   (void) max;
-  for (int64_t c = 0; c < f->channels; c++) {
+  for (int64_t c = 0; c < f->info->channels; c++) {
     out[c].scale = f->scale;
     out[c].zero_point = f->zero_point;
   }
   return 0;
 }
 
-static const struct qk_fakequant_class fixed = {
-  .cls = QK_CLASS (struct qk_fakequant_class, QK_KIND_FAKEQUANT, "fixed",
-                   "Grid given by the options, straight-through gradient",
-                   fixed_options),
-  .create = fixed_create,
-  .destroy = fixed_destroy,
-  .qparams = fixed_qparams,
-};
-
-QK_PLUGIN ("fixed", "1.0", "LGPL-2.1-or-later", &fixed.cls);
+QK_FAKEQUANT (fixed, "1.0", "LGPL-2.1-or-later",
+              "Grid given by the options, straight-through gradient",
+              fixed_options, .create = fixed_create, .qparams = fixed_qparams,
+              .self_size = sizeof (struct fixed));

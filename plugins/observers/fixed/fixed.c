@@ -5,7 +5,7 @@
 #include <qatkit/observer.h>
 
 struct fixed {
-  int64_t channels;
+  const struct qk_quant_info *info;
   float min, max;
 };
 
@@ -20,29 +20,16 @@ static int
 fixed_create (const struct qk_config *cfg, const struct qk_quant_info *info,
               void **self)
 {
-  struct fixed *f = qk_alloc (sizeof *f);
+  struct fixed *f = *self;
 
-  if (f == NULL)
-    return qk_error (-ENOMEM, "no memory");
-  f->channels = info->channels;
+  (void) info; /* f->info */
   f->min = (float) qk_config_float (cfg, "min");
   f->max = (float) qk_config_float (cfg, "max");
-  if (!(f->min < f->max)) {
-    const int e = qk_error (-EINVAL, "%s: max must be above min %g, got %g",
-                            qk_config_where (cfg, "max"), (double) f->min,
-                            (double) f->max);
-
-    qk_free (f);
-    return e;
-  }
-  *self = f;
+  if (!(f->min < f->max))
+    return qk_error (-EINVAL, "%s: max must be above min %g, got %g",
+                     qk_config_where (cfg, "max"), (double) f->min,
+                     (double) f->max);
   return 0;
-}
-
-static void
-fixed_destroy (void *self)
-{
-  qk_free (self);
 }
 
 static int
@@ -59,20 +46,14 @@ fixed_range (void *self, float *min, float *max)
 {
   const struct fixed *f = self;
 
-  for (int64_t c = 0; c < f->channels; c++) {
+  for (int64_t c = 0; c < f->info->channels; c++) {
     min[c] = f->min;
     max[c] = f->max;
   }
   return 0;
 }
 
-static const struct qk_observer_class fixed = {
-  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "fixed",
-                   "Range given by the options", fixed_options),
-  .create = fixed_create,
-  .destroy = fixed_destroy,
-  .update_range = fixed_update_range,
-  .range = fixed_range,
-};
-
-QK_PLUGIN ("fixed", "1.0", "LGPL-2.1-or-later", &fixed.cls);
+QK_OBSERVER (fixed, "1.0", "LGPL-2.1-or-later", "Range given by the options",
+             fixed_options, .create = fixed_create,
+             .update_range = fixed_update_range, .range = fixed_range,
+             .self_size = sizeof (struct fixed));

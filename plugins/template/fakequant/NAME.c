@@ -4,10 +4,10 @@
 
 #include <qatkit/fakequant.h>
 
-/* Everything an instance knows; there is one for each value or weight. */
+/* Everything an instance knows; the library makes one, zeroed, for each value
+ * or weight. */
 struct NAME {
-  int64_t channels; /* grids to make; 1 = per tensor */
-  bool symmetric;   /* weights: zero_point is 0 */
+  const struct qk_quant_info *info; /* what is quantized, set by the library */
   int largest;
 };
 
@@ -17,25 +17,16 @@ static const struct qk_option NAME_options[]
         "Largest exponent of a scale." },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
+/* Take the options; refuse what makes no sense with qk_error (-EINVAL, …). */
 static int
 NAME_create (const struct qk_config *cfg, const struct qk_quant_info *info,
              void **self)
 {
-  struct NAME *f = qk_alloc (sizeof *f);
+  struct NAME *f = *self;
 
-  if (f == NULL)
-    return qk_error (-ENOMEM, "no memory");
-  f->channels = info->channels;
-  f->symmetric = info->symmetric;
+  (void) info; /* f->info */
   f->largest = (int) qk_config_int (cfg, "largest");
-  *self = f;
   return 0;
-}
-
-static void
-NAME_destroy (void *self)
-{
-  qk_free (self);
 }
 
 /* The grids, from the observer's ranges; qmin and qmax are preset.  The
@@ -48,9 +39,10 @@ NAME_qparams (void *self, const struct qk_fq_params *p, const float *min,
   const struct NAME *f = self;
 
   (void) p;
-  for (int64_t c = 0; min != NULL && c < f->channels; c++) {
-    int exponent, e = qk_calculate_qparams (min[c], max[c], f->symmetric,
-                                            &out[c]);
+  for (int64_t c = 0; min != NULL && c < f->info->channels; c++) {
+    const int e = qk_calculate_qparams (min[c], max[c], f->info->symmetric,
+                                        &out[c]);
+    int exponent;
 
     if (e < 0)
       return e;
@@ -59,7 +51,7 @@ NAME_qparams (void *self, const struct qk_fq_params *p, const float *min,
     if (exponent > f->largest)
       exponent = f->largest;
     out[c].scale = ldexpf (1.0f, exponent);
-    if (!f->symmetric && min[c] < 0.0f) {
+    if (!f->info->symmetric && min[c] < 0.0f) {
       const float zero = (float) out[c].qmin - rintf (min[c] / out[c].scale);
 
       out[c].zero_point = (int32_t) fminf (zero, (float) out[c].qmax);
@@ -68,12 +60,7 @@ NAME_qparams (void *self, const struct qk_fq_params *p, const float *min,
   return 0;
 }
 
-static const struct qk_fakequant_class NAME_class = {
-  .cls = QK_CLASS (struct qk_fakequant_class, QK_KIND_FAKEQUANT, "NAME",
-                   "Scales that are powers of two", NAME_options),
-  .create = NAME_create,
-  .destroy = NAME_destroy,
-  .qparams = NAME_qparams,
-};
-
-QK_PLUGIN ("NAME", "1.0", "LGPL-2.1-or-later", &NAME_class.cls);
+QK_FAKEQUANT (NAME, "1.0", "LGPL-2.1-or-later",
+              "Scales that are powers of two", NAME_options,
+              .self_size = sizeof (struct NAME), .create = NAME_create,
+              .qparams = NAME_qparams);

@@ -2,12 +2,15 @@
 /* NAME.c: the mean of all batches' ranges, times a factor. */
 #include <qatkit/observer.h>
 
-/* Everything an instance knows; there is one for each value or weight. */
+/* Everything an instance knows; the library makes one, zeroed, for each value
+ * or weight. */
 struct NAME {
-  int64_t channels; /* ranges to find; 1 = per tensor */
-  int64_t batches;  /* seen so far */
+  const struct qk_quant_info *info; /* what is quantized, set by the library */
+  int64_t batches;                  /* seen so far */
   float factor;
-  double *sum;      /* of the minima, then of the maxima */
+  struct {
+    double min, max;
+  } sum[]; /* of the batches' ranges, for each of info->channels */
 };
 
 /* What the INI may say: weight.observer.factor = 0.8 */
@@ -16,31 +19,15 @@ static const struct qk_option NAME_options[]
         "The range found is multiplied by this." },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
-static void
-NAME_destroy (void *self)
-{
-  struct NAME *o = self;
-
-  if (o != NULL)
-    qk_free (o->sum);
-  qk_free (o);
-}
-
+/* Take the options; refuse what makes no sense with qk_error (-EINVAL, …). */
 static int
 NAME_create (const struct qk_config *cfg, const struct qk_quant_info *info,
              void **self)
 {
-  struct NAME *o = qk_alloc (sizeof *o); /* zeroed */
+  struct NAME *o = *self;
 
-  if (o != NULL)
-    o->sum = qk_alloc (2 * (size_t) info->channels * sizeof *o->sum);
-  if (o == NULL || o->sum == NULL) {
-    NAME_destroy (o);
-    return qk_error (-ENOMEM, "no memory");
-  }
-  o->channels = info->channels;
+  (void) info; /* o->info */
   o->factor = (float) qk_config_float (cfg, "factor");
-  *self = o;
   return 0;
 }
 
@@ -50,9 +37,9 @@ NAME_update_range (void *self, const float *min, const float *max)
 {
   struct NAME *o = self;
 
-  for (int64_t c = 0; c < o->channels; c++) {
-    o->sum[c] += (double) min[c];
-    o->sum[o->channels + c] += (double) max[c];
+  for (int64_t c = 0; c < o->info->channels; c++) {
+    o->sum[c].min += (double) min[c];
+    o->sum[c].max += (double) max[c];
   }
   o->batches++;
   return 0;
@@ -67,9 +54,9 @@ NAME_range (void *self, float *min, float *max)
 
   if (o->batches == 0)
     return -ENODATA;
-  for (int64_t c = 0; c < o->channels; c++) {
-    min[c] = (float) (o->sum[c] / n);
-    max[c] = (float) (o->sum[o->channels + c] / n);
+  for (int64_t c = 0; c < o->info->channels; c++) {
+    min[c] = (float) (o->sum[c].min / n);
+    max[c] = (float) (o->sum[c].max / n);
   }
   return 0;
 }
@@ -82,18 +69,12 @@ NAME_state (void *self, struct qk_state *st)
   const int e = qk_state_add (st, "batches", QK_I64, &o->batches, 1);
 
   return e < 0 ? e : qk_state_add (st, "sum", QK_F64, o->sum,
-                                   2 * (size_t) o->channels);
+                                   2 * (size_t) o->info->channels);
 }
 
-static const struct qk_observer_class NAME_class = {
-  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "NAME",
-                   "Mean of the batches' ranges, times a factor",
-                   NAME_options),
-  .create = NAME_create,
-  .destroy = NAME_destroy,
-  .update_range = NAME_update_range,
-  .range = NAME_range,
-  .state = NAME_state,
-};
-
-QK_PLUGIN ("NAME", "1.0", "LGPL-2.1-or-later", &NAME_class.cls);
+QK_OBSERVER (NAME, "1.0", "LGPL-2.1-or-later",
+             "Mean of the batches' ranges, times a factor", NAME_options,
+             .self_size = sizeof (struct NAME),
+             .channel_size = sizeof (((struct NAME *) 0)->sum[0]),
+             .create = NAME_create, .update_range = NAME_update_range,
+             .range = NAME_range, .state = NAME_state);
