@@ -118,6 +118,9 @@ START_TEST (test_qparams)
   OK (qk_calculate_qparams (-1.0f, 2.0f, true, &q));
   ck_assert_int_eq (q.zero_point, 128);
   ck_assert_float_eq (q.scale, 2.0f / 127.5f);
+  q.qmax = 127;
+  OK (qk_calculate_qparams (-1.0f, 2.0f, true, &q));
+  ck_assert_int_eq (q.zero_point, 63);
   q.qmin = -128;
   q.qmax = 127;
   OK (qk_calculate_qparams (-3.0f, 2.0f, true, &q));
@@ -159,10 +162,12 @@ START_TEST (test_observer_golden)
   const struct golden_observer *g = &golden_observers[_i];
   struct qk_quant_info info
       = info_of (g->weight, g->qmin, g->qmax, g->channels);
-  struct qk_quantizer *qz = quantizer (&info, g->name, g->options, "affine");
+  struct qk_quantizer *qz;
   float min[2048], max[8];
   size_t count;
 
+  info.symmetric = g->symmetric;
+  qz = quantizer (&info, g->name, g->options, "affine");
   qk_quantizer_set_observing (qz, true);
   for (int b = 0; b < g->batches; b++) {
     const size_t n = g->batch[b].n;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_quant_matrix.c: every fake-quantizer and observer at 2, 4 and 8 bits,
- * per tensor and per channel, trains a small network, converts, and computes
- * in int8 what was trained, byte for byte. */
+/* check_quant_matrix.c: every fake-quantizer at 2 to 8 bits, values affine and
+ * symmetric, weights per tensor and per channel, and every observer, trains a
+ * small network, converts, and computes in int8 what was trained, byte for
+ * byte. */
 #include "config.h"
 
 #include <check.h>
@@ -43,9 +44,10 @@ static const struct component observers[] = {
   { "kl", "" },
   { "fixed", "min=-1 max=3" },
 };
-static const int widths[] = { 2, 4, 8 };
+static const int widths[] = { 2, 3, 4, 5, 6, 7, 8 };
 static const char *const fixed_scale[]
-  = { "scale=0.15", "scale=0.06", "scale=0.004" };
+  = { "scale=0.15", "scale=0.1", "scale=0.06", "scale=0.03", "scale=0.016",
+      "scale=0.008", "scale=0.004" };
 
 static struct qk_context *ctx;
 static struct qk_graph *g;
@@ -150,13 +152,14 @@ START_TEST (fakequants_train_and_convert)
   const struct component *v = &value_fakequants[_i % COUNT (value_fakequants)];
 
   for (int b = 0; b < COUNT (widths); b++)
-    for (int channel = 0; channel < 2; channel++) {
+    for (int i = 0; i < 4; i++) {
       const struct network_quant how = {
         .value_fakequant = v->name, .value_fakequant_options = v->options,
         .weight_fakequant = w->name, .weight_fakequant_options
         = w->options != NULL ? w->options : fixed_scale[b],
         .value_bits = widths[b], .weight_bits = widths[b],
-        .per_channel = channel, .quantize_logits = b == 0,
+        .symmetric = i & 1, .per_channel = i & 2,
+        .quantize_logits = b == 0,
       };
 
       prove (&how, true);
@@ -168,8 +171,9 @@ START_TEST (observers_train_and_convert)
 {
   const struct component *o = &observers[_i];
 
-  for (int b = 0; b < COUNT (widths); b += 2)
-    for (int channel = 0; channel < 2; channel++) {
+  for (int b = 0; b < COUNT (widths); b += COUNT (widths) - 1)
+    for (int i = 0; i < 4; i++) {
+      const bool channel = i & 2;
       /* per tensor by their nature */
       const bool other = channel
                          && (strcmp (o->name, "kl") == 0
@@ -182,7 +186,7 @@ START_TEST (observers_train_and_convert)
           : strcmp (o->name, "fixed") == 0 ? "min=-0.4 max=0.4"
                                            : o->options,
         .value_bits = widths[b], .weight_bits = widths[b],
-        .per_channel = channel,
+        .symmetric = i & 1, .per_channel = channel,
       };
 
       prove (&how, true);

@@ -52,6 +52,41 @@ proof lsqw -o qconfig.weight.fakequant=lsq
 proof lsqa -o qconfig.activation.fakequant=lsq
 proof lsq -o qconfig.weight.fakequant=lsq -o qconfig.activation.fakequant=lsq \
   -o qconfig.weight.bits=4
+proof symmetric -o qconfig.activation.symmetric=yes -o qconfig.activation.bits=8
+expect 0 inspect symmetric/model-int8.safetensors --json
+grep -q '"zero_point":128' out || failed "no zero_point in the middle"
+proof symmetric4 -o qconfig.activation.symmetric=yes -o qconfig.activation.bits=4 \
+  -o qconfig.activation.fakequant=pact -o qconfig.weight.bits=5
+expect 1 qat $ini -o qconfig.weight.symmetric=no
+says "weight.symmetric is no, expected yes"
+expect 1 ptq $ini -o qconfig.activation.symmetric=yes -o ptq.mode=dynamic
+says "activation.symmetric is yes, expected no"
+
+# every layer in a way of its own, by patterns of the file
+cp $ini each.ini
+cat >> each.ini << 'END'
+[qconfig]
+activation.bits = 8
+weight.fakequant = lsq
+[qconfig conv1]
+activation.fakequant = pact
+weight.bits = 6
+[qconfig conv[23]]
+weight.fakequant = dorefa
+weight.bits = 3
+weight.per_channel = no
+[qconfig conv3]
+activation.symmetric = yes
+activation.observer = histogram
+activation.bits = 5
+[qconfig fc]
+weight.observer = mse
+weight.fakequant = affine
+weight.bits = 2
+END
+ini=each.ini
+proof each
+ini=net.ini
 QATKIT_CPU=avx2
 export QATKIT_CPU
 proof avx2 -o qconfig.activation.bits=8

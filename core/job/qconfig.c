@@ -79,6 +79,8 @@ take_setting (struct qk_job *job, const char *which, bool ptq,
   s->fakequant_cfg = cfg;
   snprintf (key, sizeof key, "%s.bits", which);
   s->bits = (int) qk_config_int (core, key);
+  snprintf (key, sizeof key, "%s.symmetric", which);
+  s->symmetric = qk_config_bool (core, key);
   return 0;
 }
 
@@ -99,6 +101,21 @@ take_mode (const struct qk_job *job, const struct qk_config *core, bool ptq,
     out->mode = QK_Q_VALUES;
   else
     out->mode = dynamic ? QK_Q_DYNAMIC : QK_Q_BOTH;
+}
+
+/* What the integer formulas, and those of dynamic layers, have not. */
+static int
+check_symmetric (const struct qk_config *core, const struct qk_qconfig *qc)
+{
+  if (!qc->weight.symmetric)
+    return qk_error (-EINVAL, "%s: weight.symmetric is no, expected yes: "
+                     "int8 weights have no zero_point here",
+                     qk_config_where (core, "weight.symmetric"));
+  if (qc->activation.symmetric && qc->mode == QK_Q_DYNAMIC)
+    return qk_error (-EINVAL, "%s: activation.symmetric is yes, expected no "
+                     "with [ptq] mode = dynamic",
+                     qk_config_where (core, "activation.symmetric"));
+  return 0;
 }
 
 struct lookup {
@@ -129,6 +146,8 @@ node_qconfig (void *cookie, const char *node, struct qk_qconfig *out)
                             &out->weight)) < 0)
     goto end;
   take_mode (job, core, l->ptq, out);
+  if ((r = check_symmetric (core, out)) < 0)
+    goto end;
   if (out->activation.bits == 0)
     out->activation.bits = job->caps.activation_bits;
   if (out->activation.bits < 2) {

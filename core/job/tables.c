@@ -142,11 +142,15 @@ const struct qk_option qk_table_qconfig[] = {
   { "activation.bits", QK_OPT_INT, "0", 0, 8, NULL,
     "Bits of a value, 2 to 8; 0 = what the backend prefers on this machine "
     "(7 where vpmaddubsw could saturate, else 8)" },
+  { "activation.symmetric", QK_OPT_BOOL, "no", 0, 0, NULL,
+    "Whether the grid of a value has its zero_point in the middle" },
   { "weight.observer", QK_OPT_STRING, "moving_average_minmax", 0, 0, NULL,
     "Observer plugin for weights (QAT)" },
   { "weight.fakequant", QK_OPT_STRING, "affine", 0, 0, NULL,
     "Fake-quantizer plugin for weights" },
   { "weight.bits", QK_OPT_INT, "8", 2, 8, NULL, "Bits of a weight" },
+  { "weight.symmetric", QK_OPT_BOOL, "yes", 0, 0, NULL,
+    "Always yes: the integer formulas have no zero_point of weights" },
   { "weight.per_channel", QK_OPT_CHOICE, "auto", 0, 0, auto_yes_no,
     "Whether each output channel has its own scale; auto = as the backend "
     "prefers" },

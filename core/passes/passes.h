@@ -17,6 +17,7 @@ struct qk_qsetting {
   const struct qk_fakequant_class *fakequant;
   const struct qk_config *fakequant_cfg;
   int bits;         /* 2 to 8 */
+  bool symmetric;   /* values; weights always are */
   bool per_channel; /* weights */
 };
 

@@ -30,7 +30,7 @@ new_quantizer (struct qk_graph *g, const char *name,
   memset (&info, 0, sizeof info);
   info.name = name;
   info.weight = weight;
-  info.symmetric = weight;
+  info.symmetric = weight || s->symmetric;
   info.bits = s->bits;
   info.qmin = weight ? -(1 << (s->bits - 1)) : 0;
   info.qmax = weight ? (1 << (s->bits - 1)) - 1 : (1 << s->bits) - 1;

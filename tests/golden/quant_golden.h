@@ -490,6 +490,118 @@ static const uint32_t golden_22_scale[3] = {
 static const int32_t golden_22_zp[3] = {
   0, 0, 0,
 };
+static const struct golden_batch golden_23_batch[] = {
+  { 4096, 1.0f, 0.3f },
+  { 4096, 1.7f, 0.1f },
+  { 4096, 0.9f, -0.4f },
+  { 5000, 6.0f, 2.0f },
+};
+static const uint32_t golden_23_min[4] = {
+  0xbfbb5f14u, 0xc039d57du, 0xc039d57du, 0xc10da508u,
+};
+static const uint32_t golden_23_max[4] = {
+  0x400c464cu, 0x40512f6fu, 0x40512f6fu, 0x414497ffu,
+};
+static const uint32_t golden_23_scale[4] = {
+  0x3c8cd31fu, 0x3cd20170u, 0x3cd20170u, 0x3dc55d5cu,
+};
+static const int32_t golden_23_zp[4] = {
+  128, 128, 128, 128,
+};
+static const struct golden_batch golden_24_batch[] = {
+  { 4096, 1.0f, 0.3f },
+  { 4096, 1.7f, 0.1f },
+  { 4096, 0.9f, -0.4f },
+  { 5000, 6.0f, 2.0f },
+};
+static const uint32_t golden_24_min[4] = {
+  0xbfc2c4cau, 0xc0378c16u, 0xc0378c16u, 0xc10d4abeu,
+};
+static const uint32_t golden_24_max[4] = {
+  0x4004ff39u, 0x404b8518u, 0x404b8518u, 0x415313dau,
+};
+static const uint32_t golden_24_scale[4] = {
+  0x3d060b50u, 0x3d4d1f57u, 0x3d4d1f57u, 0x3e54bd55u,
+};
+static const int32_t golden_24_zp[4] = {
+  63, 63, 63, 63,
+};
+static const struct golden_batch golden_25_batch[] = {
+  { 600, 0.05f, 0.0f },
+  { 600, 0.08f, 0.01f },
+  { 600, 0.02f, 0.0f },
+};
+static const uint32_t golden_25_min[3] = {
+  0xbda3b2d9u, 0xbe02a78eu, 0xbe02a78eu,
+};
+static const uint32_t golden_25_max[3] = {
+  0x3da80fc0u, 0x3e0d0f5fu, 0x3e0d0f5fu,
+};
+static const uint32_t golden_25_scale[3] = {
+  0x3d601500u, 0x3dbc147fu, 0x3dbc147fu,
+};
+static const int32_t golden_25_zp[3] = {
+  1, 1, 1,
+};
+static const struct golden_batch golden_26_batch[] = {
+  { 600, 0.05f, 0.0f },
+  { 600, 0.08f, 0.01f },
+  { 600, 0.02f, 0.0f },
+};
+static const uint32_t golden_26_min[3] = {
+  0xbd96e925u, 0xbd97bc57u, 0xbd96e26eu,
+};
+static const uint32_t golden_26_max[3] = {
+  0x3d97aaa7u, 0x3d9930f2u, 0x3d9851b9u,
+};
+static const uint32_t golden_26_scale[3] = {
+  0x3a1842eau, 0x3a19cabdu, 0x3a18eaa4u,
+};
+static const int32_t golden_26_zp[3] = {
+  128, 128, 128,
+};
+static const struct golden_batch golden_27_batch[] = {
+  { 4096, 1.0f, 0.3f },
+  { 4096, 1.7f, 0.1f },
+  { 4096, 0.9f, -0.4f },
+  { 5000, 6.0f, 2.0f },
+};
+static const uint32_t golden_27_min[4] = {
+  0xbfb9dc62u, 0xc0343724u, 0xc0343724u, 0xc10f00c5u,
+};
+static const uint32_t golden_27_max[4] = {
+  0x40034ac8u, 0x4047e972u, 0x4047e972u, 0x414d3316u,
+};
+static const uint32_t golden_27_scale[4] = {
+  0x3c83b273u, 0x3cc704d3u, 0x3cc3d9e2u, 0x3dc49dd1u,
+};
+static const int32_t golden_27_zp[4] = {
+  128, 128, 128, 128,
+};
+static const uint32_t golden_27_hist[4] = {
+  0x72a63dc5u, 0xe2593dc5u, 0x0eb14dc5u, 0xfef50005u,
+};
+static const struct golden_batch golden_28_batch[] = {
+  { 4096, 1.0f, 0.3f },
+  { 4096, 1.7f, 0.1f },
+  { 4096, 0.9f, -0.4f },
+  { 5000, 6.0f, 2.0f },
+};
+static const uint32_t golden_28_min[4] = {
+  0xbfb61b9cu, 0xc029bffbu, 0xc029bffbu, 0xc10c0dc7u,
+};
+static const uint32_t golden_28_max[4] = {
+  0x4005f255u, 0x4049263eu, 0x4049263eu, 0x4140739eu,
+};
+static const uint32_t golden_28_scale[4] = {
+  0x3c8427ddu, 0x3cbf9328u, 0x3cc5c1a9u, 0x3dc134d2u,
+};
+static const int32_t golden_28_zp[4] = {
+  128, 128, 128, 128,
+};
+static const uint32_t golden_28_hist[4] = {
+  0x14863dc5u, 0x53c10dc5u, 0xd384ddc5u, 0x17a42c6du,
+};
 
 static const struct golden_observer golden_observers[] = {
   { "minmax", "", 0, 0, 0, 255, 1, 4, golden_0_batch,
@@ -538,6 +650,18 @@ static const struct golden_observer golden_observers[] = {
     golden_21_min, golden_21_max, golden_21_scale, golden_21_zp, NULL },
   { "fixed", "min=-0.7 max=0.3", 1, 1, -8, 7, 1, 3, golden_22_batch,
     golden_22_min, golden_22_max, golden_22_scale, golden_22_zp, NULL },
+  { "minmax", "", 0, 1, 0, 255, 1, 4, golden_23_batch,
+    golden_23_min, golden_23_max, golden_23_scale, golden_23_zp, NULL },
+  { "minmax", "", 0, 1, 0, 127, 1, 4, golden_24_batch,
+    golden_24_min, golden_24_max, golden_24_scale, golden_24_zp, NULL },
+  { "minmax", "", 0, 1, 0, 3, 1, 3, golden_25_batch,
+    golden_25_min, golden_25_max, golden_25_scale, golden_25_zp, NULL },
+  { "moving_average_minmax", "", 0, 1, 0, 255, 1, 3, golden_26_batch,
+    golden_26_min, golden_26_max, golden_26_scale, golden_26_zp, NULL },
+  { "histogram", "", 0, 1, 0, 255, 1, 4, golden_27_batch,
+    golden_27_min, golden_27_max, golden_27_scale, golden_27_zp, golden_27_hist },
+  { "histogram", "compat=torch1.13", 0, 1, 0, 255, 1, 4, golden_28_batch,
+    golden_28_min, golden_28_max, golden_28_scale, golden_28_zp, golden_28_hist },
 };
 
 /* y = fake_quantize (x), dx for dy: x = golden_fill (seed, fill, 0), its

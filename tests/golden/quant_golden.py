@@ -110,6 +110,7 @@ class FixedRange(obs.MinMaxObserver):
 # PyTorch's observer, batches of (elements, scale, offset)
 Q8 = dict(dtype=torch.quint8, qscheme=torch.per_tensor_affine)
 S8 = dict(dtype=torch.qint8, qscheme=torch.per_tensor_symmetric)
+U8 = dict(dtype=torch.quint8, qscheme=torch.per_tensor_symmetric)
 C8 = dict(dtype=torch.qint8, qscheme=torch.per_channel_symmetric)
 GROW = [(4096, 1.0, 0.3), (4096, 1.7, 0.1), (4096, 0.9, -0.4), (5000, 6.0, 2)]
 SMALL = [(600, 0.05, 0.0), (600, 0.08, 0.01), (600, 0.02, 0.0)]
@@ -153,6 +154,16 @@ CASES = [
      FixedRange(-0.7, 0.3, **S8), SMALL),
     ("fixed", "min=-0.7 max=0.3", 1, 1, -8, 7, 1,
      FixedRange(-0.7, 0.3, quant_min=-8, quant_max=7, **S8), SMALL),
+    ("minmax", "", 0, 1, 0, 255, 1, obs.MinMaxObserver(**U8), GROW),
+    ("minmax", "", 0, 1, 0, 127, 1,
+     obs.MinMaxObserver(quant_min=0, quant_max=127, **U8), GROW),
+    ("minmax", "", 0, 1, 0, 3, 1,
+     obs.MinMaxObserver(quant_min=0, quant_max=3, **U8), SMALL),
+    ("moving_average_minmax", "", 0, 1, 0, 255, 1,
+     obs.MovingAverageMinMaxObserver(**U8), SMALL),
+    ("histogram", "", 0, 1, 0, 255, 1, FixedHistogram(**U8), GROW),
+    ("histogram", "compat=torch1.13", 0, 1, 0, 255, 1,
+     obs.HistogramObserver(**U8), GROW),
 ]
 
 print("""/* SPDX-License-Identifier: LGPL-2.1-or-later */

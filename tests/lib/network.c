@@ -225,6 +225,7 @@ network_prepare_as (const struct qk_graph *g, const struct network_quant *how,
                       how->weight_fakequant_options, &qc.weight);
   qc.activation.bits = how->value_bits ? how->value_bits : 8;
   qc.weight.bits = how->weight_bits ? how->weight_bits : 8;
+  qc.activation.symmetric = how->symmetric;
   qc.weight.per_channel = how->per_channel;
   if (r == 0 && (r = qk_pass_fuse (g, &p)) == 0)
     r = qk_pass_prepare (p, same_for_all, &qc, how->quantize_logits);

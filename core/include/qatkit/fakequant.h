@@ -102,7 +102,8 @@ struct qk_fakequant_class {
  *   affine:    scale = max ((max - min) / (qmax - qmin), eps)
  *              zero_point = clamp (qmin - rne (min / scale), qmin, qmax)
  *   symmetric: scale = max (max (-min, max) / ((qmax - qmin) / 2), eps)
- *              zero_point = 0 where qmin < 0, else (qmin + qmax + 1) / 2
+ *              zero_point = 0 where qmin < 0, 128 for 0..255, else
+ *              (qmin + qmax) / 2 rounded down
  * out->qmin and out->qmax are given by the caller.  -EDOM when a bound is not
  * finite, min > max, or the range is too wide for a float32 scale. */
 QK_PUBLIC int qk_calculate_qparams (float min, float max, bool symmetric,

@@ -15,7 +15,7 @@ extern "C" {
 struct qk_quant_info {
   const char *name;     /* "features.0.0:out", "features.0.0.weight" */
   bool weight;          /* a parameter (int8) rather than a value (uint8) */
-  bool symmetric;       /* zero_point 0 (weights) */
+  bool symmetric;       /* zero_point 0 (weights), or in the middle */
   int bits;             /* 2 to 8 */
   int32_t qmin, qmax;   /* the integers in use */
   int64_t channels;     /* ranges to find; 1 = per tensor */

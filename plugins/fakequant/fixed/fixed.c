@@ -23,8 +23,8 @@ fixed_create (const struct qk_config *cfg, const struct qk_quant_info *info,
               void **self)
 {
   const int64_t zero = qk_config_int (cfg, "zero_point");
-  const int32_t low = info->symmetric ? 0 : info->qmin;
-  const int32_t high = info->symmetric ? 0 : info->qmax;
+  const int32_t low = info->weight ? 0 : info->qmin;
+  const int32_t high = info->weight ? 0 : info->qmax;
   struct fixed *f = *self;
 
   if (zero < low || zero > high)

@@ -7,8 +7,9 @@
  *   dx     = dy where the value lies on the grid's range, else 0
  *   dalpha += dy where the value is above it;  + decay alpha once a batch
  * (the derivative of the paper's regulariser decay alpha^2 / 2).  Where the
- * first batch has values below 0 (the output of a layer without ReLU) the
- * grid covers -alpha..alpha, and dalpha gets -dy below it. */
+ * first batch has values below 0 (the output of a layer without ReLU), or the
+ * grid shall be symmetric, it covers -alpha..alpha, and dalpha gets -dy below
+ * it. */
 #include "config.h"
 
 #include <math.h>
@@ -44,6 +45,7 @@ pact_create (const struct qk_config *cfg, const struct qk_quant_info *info,
   p = qk_alloc (sizeof *p);
   if (p == NULL)
     return qk_error (-ENOMEM, "no memory");
+  p->is_signed = info->symmetric;
   p->qmin = info->qmin;
   p->qmax = info->qmax;
   p->alpha = (float) qk_config_float (cfg, "alpha");
