@@ -210,6 +210,25 @@ START_TEST (rng_streams)
 }
 END_TEST
 
+/* Many at once are the same as one by one. */
+START_TEST (rng_many)
+{
+  enum { N = 1000 };
+  struct qk_rng one, many;
+  float x[N + 1];
+
+  qk_rng_seed (&one, 4, 9);
+  many = one;
+  x[N] = -1.0f;
+  qk_rng_floats (&many, x, 0);
+  qk_rng_floats (&many, x, N);
+  for (int i = 0; i < N; i++)
+    ck_assert (x[i] == qk_rng_float (&one));
+  ck_assert (x[N] == -1.0f);
+  ck_assert_uint_eq (qk_rng_u64 (&many), qk_rng_u64 (&one));
+}
+END_TEST
+
 START_TEST (rng_distributions)
 {
   enum { N = 200000 };
@@ -442,6 +461,7 @@ main (void)
   tcase_add_test (plain, memory);
   tcase_add_test (plain, rng_reference);
   tcase_add_test (plain, rng_streams);
+  tcase_add_test (plain, rng_many);
   tcase_add_test (plain, rng_distributions);
   tcase_add_test (plain, near_names);
   suite_add_tcase (s, plain);

@@ -37,10 +37,9 @@ qk_rng_seed (struct qk_rng *rng, uint64_t seed, uint64_t stream)
     rng->s[i] = splitmix64 (&x);
 }
 
-uint64_t
-qk_rng_u64 (struct qk_rng *rng)
+static inline uint64_t
+next (uint64_t *s)
 {
-  uint64_t *s = rng->s;
   const uint64_t result = rotl (s[1] * 5, 7) * 9;
   const uint64_t t = s[1] << 17;
 
@@ -51,6 +50,12 @@ qk_rng_u64 (struct qk_rng *rng)
   s[2] ^= t;
   s[3] = rotl (s[3], 45);
   return result;
+}
+
+uint64_t
+qk_rng_u64 (struct qk_rng *rng)
+{
+  return next (rng->s);
 }
 
 uint64_t
@@ -68,10 +73,26 @@ qk_rng_below (struct qk_rng *rng, uint64_t n)
   return r % n;
 }
 
+static inline float
+next_float (uint64_t *s)
+{
+  return (float) (next (s) >> 40) * 0x1p-24f;
+}
+
 float
 qk_rng_float (struct qk_rng *rng)
 {
-  return (float) (qk_rng_u64 (rng) >> 40) * 0x1p-24f;
+  return next_float (rng->s);
+}
+
+void
+qk_rng_floats (struct qk_rng *rng, float *x, size_t n)
+{
+  struct qk_rng own = *rng; /* in registers: X cannot point into it */
+
+  for (size_t i = 0; i < n; i++)
+    x[i] = next_float (own.s);
+  *rng = own;
 }
 
 double

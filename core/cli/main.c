@@ -405,15 +405,16 @@ end:
 }
 
 /* libgomp's threads spin for long at the end of each loop, which on a busy
- * machine (or with threads that read pictures) makes everything many times
- * slower; spinning briefly costs 2 % on an idle one.  libgomp reads this
- * before main, so the program starts itself once more. */
+ * machine (or with threads that read pictures) makes everything slower; with
+ * fewer than some thousand turns they sleep between the loops of one step,
+ * which costs more.  libgomp reads this before main, so the program starts
+ * itself once more. */
 static void
 limit_spinning (char **argv)
 {
   if (getenv ("GOMP_SPINCOUNT") != NULL || getenv ("OMP_WAIT_POLICY") != NULL)
     return;
-  if (setenv ("GOMP_SPINCOUNT", "1000", 1) == 0)
+  if (setenv ("GOMP_SPINCOUNT", "10000", 1) == 0)
     execv ("/proc/self/exe", argv);
   /* without /proc it just goes on */
 }

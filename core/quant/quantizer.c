@@ -518,6 +518,34 @@ quantizer_spread (const struct qk_quantizer *qz, size_t n)
   return qz->info.channels > 1 && n > 6144;
 }
 
+/* What is done to each channel. */
+struct each {
+  struct qk_quantizer *qz;
+  const float *x, *dy;
+  size_t block; /* elements of a channel */
+  float *dx;
+  int8_t *q;
+};
+
+/* ACTION on all channels of N elements.  What is not spread enters no region: one of
+ * a single thread would make the regions within it nested ones, which start
+ * threads of their own each time. */
+static void
+quantizer_each (const struct each *e, size_t n,
+                void (*action) (const struct each *, size_t))
+{
+  const size_t channels = (size_t) e->qz->info.channels;
+
+  if (!quantizer_spread (e->qz, n)) {
+    for (size_t c = 0; c < channels; c++)
+      action (e, c);
+    return;
+  }
+#pragma omp parallel for schedule(static)
+  for (size_t c = 0; c < channels; c++)
+    action (e, c);
+}
+
 /* *X becomes t (*X), in scratch memory, where there is a transform. */
 static int
 quantizer_transform (struct qk_quantizer *qz, const float **x, size_t n)
@@ -566,22 +594,24 @@ quantizer_join_range (struct qk_quantizer *qz, float *min, float *max)
   return r;
 }
 
+static void
+channel_range (const struct each *e, size_t c)
+{
+  struct qk_quantizer *qz = e->qz;
+
+  qk_loop_range (e->x + c * e->block, e->block, &qz->min[c], &qz->max[c]);
+}
+
 static int
 quantizer_see (struct qk_quantizer *qz, const float *x, size_t n, size_t block)
 {
-  const int64_t channels = qz->info.channels;
-  int64_t bad = channels;
+  const struct each e = { .qz = qz, .x = x, .block = block };
   int r;
 
-#pragma omp parallel for schedule(static) reduction(min : bad)               \
-  if (quantizer_spread (qz, n))
-  for (int64_t c = 0; c < channels; c++)
-    if (qk_loop_range (x + (size_t) c * block, block, &qz->min[c], &qz->max[c])
-          < 0
-        && c < bad)
-      bad = c;
-  if (bad < channels)
-    return quantizer_saw (qz, isnan (qz->min[bad]));
+  quantizer_each (&e, n, channel_range);
+  for (int64_t c = 0; c < qz->info.channels; c++)
+    if (!isfinite (qz->min[c]) || !isfinite (qz->max[c]))
+      return quantizer_saw (qz, isnan (qz->min[c]));
   if (qz->obs == NULL)
     return 0;
   if (qz->range_only
@@ -686,6 +716,13 @@ qk_quantizer_forward_u8 (struct qk_quantizer *qz, const float *x, size_t n,
   return 0;
 }
 
+static void
+channel_i8 (const struct each *e, size_t c)
+{
+  qk_loop_quantize_i8 (e->x + c * e->block, e->block, &e->qz->grid[c],
+                       e->q + c * e->block);
+}
+
 int
 qk_quantizer_forward_i8 (struct qk_quantizer *qz, const float *x, size_t n,
                          int8_t *q)
@@ -700,10 +737,17 @@ qk_quantizer_forward_i8 (struct qk_quantizer *qz, const float *x, size_t n,
   r = quantizer_transform (qz, &x, n);
   if (r < 0)
     return r;
-#pragma omp parallel for schedule(static) if (quantizer_spread (qz, n))
-  for (size_t c = 0; c < (size_t) qz->info.channels; c++)
-    qk_loop_quantize_i8 (x + c * block, block, &qz->grid[c], q + c * block);
+  quantizer_each (&(struct each){ .qz = qz, .x = x, .block = block, .q = q },
+                  n, channel_i8);
   return 0;
+}
+
+static void
+channel_ste (const struct each *e, size_t c)
+{
+  const size_t at = c * e->block;
+
+  qk_loop_ste (e->x + at, e->dy + at, e->block, &e->qz->grid[c], e->dx + at);
 }
 
 int
@@ -725,10 +769,9 @@ qk_quantizer_backward (struct qk_quantizer *qz, const float *x,
   r = quantizer_transform (qz, &x, n);
   if (r < 0)
     return r;
-#pragma omp parallel for schedule(static) if (quantizer_spread (qz, n))
-  for (size_t c = 0; c < (size_t) qz->info.channels; c++)
-    qk_loop_ste (x + c * block, dy + c * block, block, &qz->grid[c],
-                 dx + c * block);
+  quantizer_each (
+    &(struct each){ .qz = qz, .x = x, .dy = dy, .block = block, .dx = dx }, n,
+    channel_ste);
   return 0;
 }
 

@@ -9,7 +9,7 @@
 #include "clamp.h"
 
 /* Fewer elements than this are not worth starting threads for. */
-#define PARALLEL_MIN 32768
+#define PARALLEL_MIN 4096
 
 struct clamp {
   const char *name;

@@ -96,25 +96,6 @@ clear_sums (const struct conv_run *run, int t)
           2 * (size_t) run->cv->plan.period * sizeof *th.sum);
 }
 
-static void
-collect_sums (struct conv_run *run)
-{
-  const int64_t k = run->cv->k;
-
-  memset (run->sc.sg, 0, (size_t) k * sizeof *run->sc.sg);
-  memset (run->sc.sgu, 0, (size_t) k * sizeof *run->sc.sgu);
-  for (int t = 0; t < run->threads; t++) {
-    struct conv_thread th;
-
-    conv_thread_at (run, t, &th);
-    for (int64_t at = 0; at < run->cv->plan.period; at += k)
-      for (int64_t i = 0; i < k; i++) {
-        run->sc.sg[i] += th.sum[at + i];
-        run->sc.sgu[i] += th.sq[at + i];
-      }
-  }
-}
-
 /* The sums over the whole batch from those over this process's part; sg and
  * sgu lie one after the other. */
 static int
@@ -134,6 +115,31 @@ sum_g_xhat (const struct conv_run *run, int64_t i)
          * (run->sc.sgu[i] - ch->mean[i] * run->sc.sg[i]);
 }
 
+/* a1, a2, a3 under batch statistics; FACTOR: sigma or gamma. */
+QK_MULTIVERSION static void
+batch_gradient_affine (const struct conv_run *run, const float *factor)
+{
+  const struct conv_channels *ch = &run->ch;
+  const struct conv_scratch_channels *sc = &run->sc;
+  const double m = run->saved->rows;
+  const double *c = ch->c, *invstd = ch->invstd, *mean = ch->mean;
+  const double *sg = sc->sg, *sgu = sc->sgu;
+  const float *sw = ch->sw;
+  const int64_t k = run->cv->k;
+  float *a1 = sc->a1, *a2 = sc->a2, *a3 = sc->a3;
+
+  QK_SIMD
+  for (int64_t i = 0; i < k; i++) {
+    const double xhat = c[i] * invstd[i]; /* xhat by acc */
+    const double slope = xhat * (sgu[i] - mean[i] * sg[i]) / m;
+    const double d = sw[i] * (invstd[i] * (double) factor[i]);
+
+    a1[i] = (float) d;
+    a2[i] = (float) (-d * slope * xhat);
+    a3[i] = (float) (-d * (sg[i] / m - slope * xhat * mean[i]));
+  }
+}
+
 /* d = a1 g + (a2 acc + a3) */
 static void
 gradient_affine (struct conv_run *run)
@@ -141,29 +147,17 @@ gradient_affine (struct conv_run *run)
   const struct qk_conv *cv = run->cv;
   const struct conv_channels *ch = &run->ch;
   struct conv_scratch_channels *sc = &run->sc;
-  const float *gamma
-    = cv->bn ? run->io->param[1 + cv->bias + QK_BN_GAMMA].data : NULL;
-  const double m = run->saved->rows;
+  const bool folded = run->saved->folded;
 
-  for (int64_t i = 0; i < cv->k; i++) {
-    const bool batch = run->saved->batch, folded = run->saved->folded;
-    double a1 = ch->sw[i], a2 = 0.0, a3 = 0.0;
-
-    if (batch) {
-      const double slope = sum_g_xhat (run, i) / m;
-      const double xhat = ch->c[i] * ch->invstd[i]; /* xhat by acc */
-
-      /* gamma / k is sigma, and never a division by 0 */
-      a1 *= ch->invstd[i]
-            * (folded ? (double) ch->sigma[i] : (double) gamma[i]);
-      a2 = -a1 * slope * xhat;
-      a3 = -a1 * (sc->sg[i] / m - slope * xhat * ch->mean[i]);
-    } else if (cv->bn && !folded)
-      a1 *= ch->k[i];
-    sc->a1[i] = (float) a1;
-    sc->a2[i] = (float) a2;
-    sc->a3[i] = (float) a3;
-  }
+  if (run->saved->batch) /* gamma / k is sigma, and never a division by 0 */
+    batch_gradient_affine (
+      run, folded ? ch->sigma
+                  : run->io->param[1 + cv->bias + QK_BN_GAMMA].data);
+  else
+    for (int64_t i = 0; i < cv->k; i++) {
+      sc->a1[i] = cv->bn && !folded ? ch->sw[i] * ch->k[i] : ch->sw[i];
+      sc->a2[i] = sc->a3[i] = 0.0f;
+    }
   conv_repeat (sc->a1, cv->k, cv->plan.period);
   conv_repeat (sc->a2, cv->k, cv->plan.period);
   conv_repeat (sc->a3, cv->k, cv->plan.period);
@@ -769,7 +763,7 @@ qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io)
 #pragma omp parallel for num_threads(run->threads) schedule(static, 1)
     for (int t = 0; t < run->threads; t++)
       sums_pass (&bw, t);
-    collect_sums (run);
+    conv_collect_sums (run);
     if ((ret = join_sums (run)) < 0)
       return ret;
   }
@@ -780,7 +774,7 @@ qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io)
   else if ((ret = whole_pass (&bw, dw)) < 0)
     return ret;
   if (bw.sums_in_pass)
-    collect_sums (run);
+    conv_collect_sums (run);
 
   ret = weight_gradient (run, dw);
   if (ret < 0)

@@ -15,7 +15,7 @@
 enum { CONV_WIDE_CHUNK = 512 };
 
 /* Below this number of weights it does not pay to wake threads. */
-enum { CONV_PARALLEL_MIN = 6144 };
+enum { CONV_PARALLEL_MIN = 2048 };
 
 /* Facts of a forward pass that backward needs; at the start of saved. */
 struct conv_saved {
@@ -103,6 +103,8 @@ void conv_thread_at (const struct conv_run *run, int t,
                      struct conv_thread *th);
 void conv_unit_at (const struct conv_run *run, int64_t i,
                    struct conv_unit *u);
+/* The threads' sums, in their order, into sc.sg and sc.sgu. */
+void conv_collect_sums (struct conv_run *run);
 void conv_repeat (float *x, int64_t k, int64_t period);
 
 /* fold.c */

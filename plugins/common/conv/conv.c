@@ -10,6 +10,7 @@
 #include "conv/conv-priv.h"
 #include "gemm/convback.h"
 #include "gemm/igemm.h"
+#include "multiversion.h"
 
 /* Floats of one block: half of a common second-level cache. */
 enum { BLOCK_FLOATS = 131072 };
@@ -597,6 +598,32 @@ conv_unit_at (const struct conv_run *run, int64_t i, struct conv_unit *u)
     u->p1 = u->p1 < cv->p ? u->p1 : cv->p;
     u->row0 = (u->img * cv->p + u->p0) * cv->q;
     u->rows = (u->p1 - u->p0) * cv->q;
+  }
+}
+
+QK_MULTIVERSION static void
+add_doubles (const double *restrict x, int64_t n, double *restrict sum)
+{
+  QK_SIMD
+  for (int64_t i = 0; i < n; i++)
+    sum[i] += x[i];
+}
+
+void
+conv_collect_sums (struct conv_run *run)
+{
+  const int64_t k = run->cv->k;
+
+  memset (run->sc.sg, 0, (size_t) k * sizeof *run->sc.sg);
+  memset (run->sc.sgu, 0, (size_t) k * sizeof *run->sc.sgu);
+  for (int t = 0; t < run->threads; t++) {
+    struct conv_thread th;
+
+    conv_thread_at (run, t, &th);
+    for (int64_t at = 0; at < run->cv->plan.period; at += k) {
+      add_doubles (th.sum + at, k, run->sc.sg);
+      add_doubles (th.sq + at, k, run->sc.sgu);
+    }
   }
 }
 

@@ -17,6 +17,10 @@
 #include <qatkit/layer.h>
 
 #include "conv/conv-priv.h"
+#include "multiversion.h"
+
+/* Channels at a time whose numbers are computed side by side. */
+enum { CHUNK = 64 };
 
 /* ---- weights ------------------------------------------------------------*/
 
@@ -97,48 +101,105 @@ stored_affine (struct conv_run *run)
   }
 }
 
+/* Channels that batch_channels works on, all at the first of them. */
+struct batch_channels {
+  const double *sg, *sgu;
+  const float *k, *sw, *gamma, *beta; /* K is NULL where it counts as 1 */
+  const float *bias;                  /* NULL: 0 */
+  float *rmean, *rvar;
+  struct conv_channels ch;
+  double m, momentum, eps, s_in;
+};
+
+/* N <= CHUNK of them; returns whether all numbers are finite. */
+QK_MULTIVERSION static bool
+batch_chunk (const struct batch_channels *b, int64_t at, int64_t n)
+{
+  const double m = b->m, momentum = b->momentum, eps = b->eps, s_in = b->s_in;
+  const double *sg = b->sg + at, *sgu = b->sgu + at;
+  const float *sw = b->sw + at, *gamma = b->gamma + at, *beta = b->beta + at;
+  float *rmean = b->rmean + at, *rvar = b->rvar + at;
+  float *a = b->ch.a + at, *shift = b->ch.b + at;
+  double *cc = b->ch.c + at, *mean = b->ch.mean + at;
+  double *invstd = b->ch.invstd + at;
+  double k[CHUNK], bias[CHUNK];
+  double check = 0.0; /* NaN once something is not finite */
+
+  for (int64_t i = 0; i < n; i++) {
+    k[i] = b->k ? (double) b->k[at + i] : 1.0;
+    bias[i] = b->bias ? (double) b->bias[at + i] : 0.0;
+  }
+#pragma omp simd reduction(+ : check)
+  for (int64_t i = 0; i < n; i++) {
+    /* gamma 0: the weight vanished from acc, y1 counts as 0 */
+    const double c = k[i] != 0.0 ? s_in * (double) sw[i] / k[i] : 0.0;
+    const double mu = sg[i] / m;
+    const double raw = sgu[i] / m - mu * mu;
+    const double var = raw < 0.0 ? 0.0 : raw * c * c;
+    const double inv = 1.0 / sqrt (var + eps);
+    const double newmean
+      = (1.0 - momentum) * (double) rmean[i] + momentum * (mu * c + bias[i]);
+    const double newvar = (1.0 - momentum) * (double) rvar[i]
+                          + momentum * (var * m / (m - 1.0));
+    const double zero = (mu + var + c) * 0.0; /* where all are finite */
+    /* what is not moves nothing either */
+    const double moves = zero == 0.0 ? c : 0.0;
+
+    check += zero;
+    cc[i] = c;
+    mean[i] = mu;
+    invstd[i] = inv;
+    a[i] = (float) ((double) gamma[i] * inv * c);
+    shift[i] = (float) ((double) beta[i] - (double) gamma[i] * inv * c * mu);
+    rmean[i] = (float) (moves != 0.0 ? newmean : (double) rmean[i]);
+    rvar[i] = (float) (moves != 0.0 ? newvar : (double) rvar[i]);
+  }
+  return check == 0.0;
+}
+
+/* The error for the first channel from I on that is not finite. */
+static int
+batch_blame (const struct qk_conv *cv, const struct conv_channels *ch,
+             int64_t i)
+{
+  /* an infinite variance has an invstd of 0 */
+  while (i + 1 < cv->k && isfinite (ch->c[i]) && isfinite (ch->mean[i])
+         && ch->invstd[i] > 0.0)
+    i++;
+  return qk_error (-EDOM, "%s: batch statistics of channel %lld are not "
+                   "finite", cv->who, (long long) i);
+}
+
 /* From the moments of acc in sc.sg, sc.sgu; moves the running statistics. */
 static int
 batch_affine (struct conv_run *run)
 {
   const struct qk_conv *cv = run->cv;
   const struct qk_tensor *bn = run->io->param + 1 + cv->bias;
-  const float *gamma = bn[QK_BN_GAMMA].data, *beta = bn[QK_BN_BETA].data;
-  float *rmean = bn[QK_BN_MEAN].data, *rvar = bn[QK_BN_VAR].data;
-  const float *bias = cv->bias ? run->io->param[1].data : NULL;
-  const double m = run->saved->rows, momentum = cv->momentum;
-  struct conv_channels *ch = &run->ch;
+  const struct batch_channels b = {
+    .sg = run->sc.sg,
+    .sgu = run->sc.sgu,
+    .k = run->saved->folded ? run->ch.k : NULL,
+    .sw = run->ch.sw,
+    .gamma = bn[QK_BN_GAMMA].data,
+    .beta = bn[QK_BN_BETA].data,
+    .bias = cv->bias ? run->io->param[1].data : NULL,
+    .rmean = bn[QK_BN_MEAN].data,
+    .rvar = bn[QK_BN_VAR].data,
+    .ch = run->ch,
+    .m = run->saved->rows,
+    .momentum = cv->momentum,
+    .eps = (double) cv->eps,
+    .s_in = (double) run->s_in,
+  };
 
-  if (m < 2)
+  if (b.m < 2)
     return qk_error (-EINVAL,
                      "%s: batch statistics need more than 1 value a channel",
                      cv->who);
-  for (int64_t i = 0; i < cv->k; i++) {
-    const double k = run->saved->folded ? ch->k[i] : 1.0;
-    /* gamma 0: the weight vanished from acc, y1 counts as 0 */
-    const double c
-      = k != 0.0 ? (double) run->s_in * (double) ch->sw[i] / k : 0.0;
-    const double mean = run->sc.sg[i] / m;
-    double var = run->sc.sgu[i] / m - mean * mean;
-
-    var = var < 0.0 ? 0.0 : var * c * c;
-    if (!isfinite (mean) || !isfinite (var) || !isfinite (c))
-      return qk_error (-EDOM, "%s: batch statistics of channel %lld are not "
-                       "finite", cv->who, (long long) i);
-    ch->c[i] = c;
-    ch->mean[i] = mean;
-    ch->invstd[i] = 1.0 / sqrt (var + (double) cv->eps);
-    ch->a[i] = (float) ((double) gamma[i] * ch->invstd[i] * c);
-    ch->b[i] = (float) ((double) beta[i]
-                        - (double) gamma[i] * ch->invstd[i] * c * mean);
-    if (c == 0.0)
-      continue;
-    rmean[i] = (float) ((1.0 - momentum) * (double) rmean[i]
-                        + momentum
-                            * (mean * c + (bias ? (double) bias[i] : 0.0)));
-    rvar[i] = (float) ((1.0 - momentum) * (double) rvar[i]
-                       + momentum * (var * m / (m - 1.0)));
-  }
+  for (int64_t i = 0; i < cv->k; i += CHUNK)
+    if (!batch_chunk (&b, i, cv->k - i < CHUNK ? cv->k - i : CHUNK))
+      return batch_blame (cv, &run->ch, i);
   return 0;
 }
 
@@ -310,15 +371,25 @@ second_pass (const struct conv_run *run, int t, float *y)
   }
 }
 
-/* The threads' numbers, in their order, into sc. */
+QK_MULTIVERSION static void
+join_ranges (const float *restrict lo, const float *restrict hi, int64_t n,
+             float *restrict min, float *restrict max)
+{
+  QK_SIMD
+  for (int64_t i = 0; i < n; i++) {
+    min[i] = lo[i] < min[i] ? lo[i] : min[i];
+    max[i] = hi[i] > max[i] ? hi[i] : max[i];
+  }
+}
+
+/* The threads' ranges into sc. */
 static void
-collect (struct conv_run *run)
+collect_ranges (struct conv_run *run)
 {
   const int64_t k = run->cv->k;
   struct conv_scratch_channels *sc = &run->sc;
 
   for (int64_t i = 0; i < k; i++) {
-    sc->sg[i] = sc->sgu[i] = 0.0;
     sc->min[i] = INFINITY;
     sc->max[i] = -INFINITY;
   }
@@ -327,14 +398,7 @@ collect (struct conv_run *run)
 
     conv_thread_at (run, t, &th);
     for (int64_t at = 0; at < run->cv->plan.period; at += k)
-      for (int64_t j = 0; j < k; j++) {
-        const int64_t i = at + j;
-
-        sc->sg[j] += th.sum[i];
-        sc->sgu[j] += th.sq[i];
-        sc->min[j] = th.min[i] < sc->min[j] ? th.min[i] : sc->min[j];
-        sc->max[j] = th.max[i] > sc->max[j] ? th.max[i] : sc->max[j];
-      }
+      join_ranges (th.min + at, th.max + at, k, sc->min, sc->max);
   }
 }
 
@@ -440,8 +504,10 @@ qk_conv_forward (struct qk_conv *cv, struct qk_layer_io *io)
   if (!two_pass)
     return 0;
 
-  collect (&run);
+  if (range)
+    collect_ranges (&run);
   if (run.saved->batch) {
+    conv_collect_sums (&run);
     if ((ret = join_moments (&run)) < 0 || (ret = batch_affine (&run)) < 0)
       return ret;
     spread_channels (&run);

@@ -9,7 +9,7 @@
 #include "pool.h"
 
 /* Fewer elements than this are not worth starting threads for. */
-#define PARALLEL_MIN 32768
+#define PARALLEL_MIN 4096
 
 int
 pool_read (const char *name, const struct qk_config *cfg,

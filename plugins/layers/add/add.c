@@ -19,7 +19,7 @@
 #include "multiversion.h"
 
 /* Fewer elements than this are not worth starting threads for. */
-#define PARALLEL_MIN 32768
+#define PARALLEL_MIN 4096
 
 struct add {
   bool clamped;

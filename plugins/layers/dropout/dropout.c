@@ -13,6 +13,11 @@
 
 #include <qatkit/layer.h>
 
+#include "multiversion.h"
+
+/* Random numbers at a time. */
+enum { PIECE = 512 };
+
 struct dropout {
   float p;
 };
@@ -53,37 +58,60 @@ dropout_describe (void *self, struct qk_layer_traits *out)
   out->role = QK_ROLE_SAME_GRID;
 }
 
-/* saved: one bit an element, 1 where it was kept */
+/* saved: a byte an element, 1 where it was kept */
 static int
 dropout_setup (void *self, struct qk_layer_setup *s)
 {
   (void) self;
   s->keep_in = s->keep_out = false;
   if (s->train)
-    s->saved = (size_t) (qk_shape_count (s->in) + 7) / 8;
+    s->saved = (size_t) qk_shape_count (s->in);
   return 0;
+}
+
+/* N numbers times K where they are kept, else 0. */
+QK_MULTIVERSION static void
+keep_f32 (const uint8_t *kept, const float *x, int64_t n, float k, float *y)
+{
+  QK_SIMD
+  for (int64_t i = 0; i < n; i++)
+    y[i] = kept[i] ? x[i] * k : 0.0f;
+}
+
+/* The same on a grid: ZERO is real 0. */
+QK_MULTIVERSION static void
+keep_u8 (const uint8_t *kept, const uint8_t *x, int64_t n, uint8_t zero,
+         uint8_t *y)
+{
+  QK_SIMD
+  for (int64_t i = 0; i < n; i++)
+    y[i] = kept[i] ? x[i] : zero;
+}
+
+/* Random numbers from P on are kept. */
+QK_MULTIVERSION static void
+choose (const float *restrict r, int64_t n, float p, uint8_t *restrict kept)
+{
+  QK_SIMD
+  for (int64_t i = 0; i < n; i++)
+    kept[i] = r[i] >= p;
 }
 
 /* SKIP numbers belong to other processes' pictures. */
 static void
 dropout_draw (const struct dropout *l, struct qk_rng *rng, int64_t skip,
-              uint8_t *mask, int64_t n)
+              uint8_t *kept, int64_t n)
 {
-  while (skip-- > 0)
-    qk_rng_float (rng);
-  for (int64_t i = 0; i < n; i += 8) {
-    unsigned bits = 0;
+  float r[PIECE];
 
-    for (int k = 0; k < 8 && i + k < n; k++)
-      bits |= (unsigned) (qk_rng_float (rng) >= l->p) << k;
-    mask[i / 8] = (uint8_t) bits;
+  for (int64_t i = 0; i < skip; i += PIECE)
+    qk_rng_floats (rng, r, (size_t) (skip - i < PIECE ? skip - i : PIECE));
+  for (int64_t i = 0; i < n; i += PIECE) {
+    const int64_t some = n - i < PIECE ? n - i : PIECE;
+
+    qk_rng_floats (rng, r, (size_t) some);
+    choose (r, some, l->p, kept + i);
   }
-}
-
-static bool
-kept (const uint8_t *mask, int64_t i)
-{
-  return (mask[i / 8] >> (i % 8) & 1) != 0;
 }
 
 static int
@@ -106,19 +134,10 @@ dropout_forward (void *self, struct qk_layer_io *io)
   dropout_draw (l, io->rng, n / in->shape.dims[0] * io->first_picture,
                 io->saved, n);
   if (in->dtype == QK_U8) {
-    const uint8_t *x = in->data, zero = (uint8_t) in->q.zero_point;
-    uint8_t *y = out->data;
-
     out->q.scale = in->q.scale / (1.0f - l->p);
-    for (int64_t i = 0; i < n; i++)
-      y[i] = kept (io->saved, i) ? x[i] : zero;
-  } else {
-    const float *x = in->data, k = 1.0f / (1.0f - l->p);
-    float *y = out->data;
-
-    for (int64_t i = 0; i < n; i++)
-      y[i] = kept (io->saved, i) ? x[i] * k : 0.0f;
-  }
+    keep_u8 (io->saved, in->data, n, (uint8_t) in->q.zero_point, out->data);
+  } else
+    keep_f32 (io->saved, in->data, n, 1.0f / (1.0f - l->p), out->data);
   return 0;
 }
 
@@ -136,8 +155,7 @@ dropout_backward (void *self, struct qk_layer_io *io)
     memcpy (dx, dy, (size_t) n * sizeof *dx);
     return 0;
   }
-  for (int64_t i = 0; i < n; i++)
-    dx[i] = kept (io->saved, i) ? dy[i] * k : 0.0f;
+  keep_f32 (io->saved, dy, n, k, dx);
   return 0;
 }
 
