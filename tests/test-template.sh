@@ -1,32 +1,38 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The templates of plugins, as docs/writing-plugins.md shows them: built
-# outside the tree with what pkg-config would say and no more, they train,
-# change the result, and convert; broken ones are refused with their name.
+# outside the tree with what pkg-config says and no more, they train, change the
+# result, and convert; broken ones are refused with their name.
 . "${0%/*}/functions.sh"
 CC=${CC:-cc}
-requires make "${CC%% *}"
+requires make pkg-config "${CC%% *}"
+
+# the flags of qatkit.pc, as if this build tree were installed
+flags=$(PKG_CONFIG_PATH=$builddir/core pkg-config --cflags --libs \
+  --define-variable="includedir=$srcdir/core/include" \
+  --define-variable="libdir=$builddir/.libs" qatkit) || failed "pkg-config"
 
 new_plugin () { sh "$srcdir/build-aux/new-plugin" "$@" > out 2> err; }
 # build FOLDER: its Makefile, with the flags of this build tree
 build () {
   env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$1" CC="$CC" CFLAGS="-O2 -Wall -Wextra -Werror" \
-    QATKIT="-I$srcdir/core/include -L$builddir/.libs -lqatkit" \
+    QATKIT="$flags" \
     > out 2> err || failed "$1 cannot be built"
   [ ! -s err ] || failed "building $1 says something"
 }
 
+# the plugin of README
+awk '/^```c$/ { on = 1; next } /^```/ { on = 0 } on' "$srcdir/README.md" > first.c
 # the plugins of the document, named in their first lines, and its commands
 document=$srcdir/docs/writing-plugins.md
 awk '/^```c$/ { on = 1; file = ""; next } /^```/ { on = 0 }
      on && !file { file = $2; sub (":", "", file) }
      on { print > file }' "$document"
-for name in calm pow2; do
+for name in calm pow2 first; do
   grep -qxF "    cc -shared -fPIC -o $name.so $name.c \$(pkg-config --cflags --libs qatkit)" \
-    "$document" || failed "no command for $name"
+    "$document" "$srcdir/README.md" || failed "no command for $name"
   # shellcheck disable=SC2086
-  $CC -shared -fPIC -o $name.so $name.c -Wall -Wextra -Werror \
-    "-I$srcdir/core/include" "-L$builddir/.libs" -lqatkit \
+  $CC -shared -fPIC -o $name.so $name.c -Wall -Wextra -Werror $flags \
     || failed "$name.c of the document cannot be built"
   [ "$(grep -c . $name.c)" -le 30 ] || failed "$name.c is no short example"
 done
@@ -80,7 +86,10 @@ proof pow2 -o qconfig.weight.fakequant=./pow2.so \
   -o qconfig.activation.fakequant=./pow2.so
 proof short -o qconfig.activation.observer=./calm.so \
   -o qconfig.weight.observer=./calm.so -o qconfig.weight.fakequant=./pow2.so
+proof first -o qconfig.activation.observer=./first.so \
+  -o qconfig.weight.observer=./first.so
 unlike calm pow2
+unlike calm first
 observer=./averages/averages.so
 fakequant=./shifts/shifts.so
 proof averages -o "qconfig.activation.observer=$observer"
@@ -132,8 +141,7 @@ expression='exp2f (ceilf (log2f (out\[c\].scale)))'
 broken () { # NAME SED-SCRIPT FILE.c
   sed -e "$2" -e "s/\(QK_[A-Z]* (\)${3%.c},/\1$1,/" "$3" > "$1.c"
   # shellcheck disable=SC2086
-  $CC -shared -fPIC -o "$1.so" "$1.c" -include math.h \
-    "-I$srcdir/core/include" "-L$builddir/.libs" -lqatkit -lm \
+  $CC -shared -fPIC -o "$1.so" "$1.c" -include math.h $flags \
     || failed "$1 cannot be built"
 }
 create='s/^QK_/static int bad_create (const struct qk_config *cfg, \
