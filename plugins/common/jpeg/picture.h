@@ -54,6 +54,15 @@ struct picture_taps {
   int32_t *count;  /* 1 .. stride */
   int32_t *weight; /* of 2^22; 0 beyond count */
   int64_t cap_n, cap_w;
+
+  /* The same for vectors: every output has as many pairs of weights, from
+   * input first[i] - back[i] on, none of them beyond the last input used.
+   * PART[2 (i * pairs + k)] holds the upper parts of pair K, w >> 12, as two
+   * 16-bit numbers, the next the lower ones, w & 4095.  PAIRS is 0 where there
+   * are fewer inputs than that. */
+  int pairs;
+  int32_t *back, *part;
+  int64_t cap_part;
 };
 
 /* Outputs first .. first+n-1 of a resize from IN to OUT pixels.  T starts
@@ -63,7 +72,7 @@ int picture_taps_set (struct picture_taps *t, int64_t in, int64_t out,
 void picture_taps_free (struct picture_taps *t);
 
 /* The two passes, for rows of 4-byte pixels.  horizontal writes T->n pixels
- * from the row SRC, which has 4 readable bytes beyond its end.  vertical
+ * from the row SRC.  vertical
  * writes N bytes, a multiple of 64 up to which all rows are readable, from
  * COUNT rows. */
 struct picture_kernels {

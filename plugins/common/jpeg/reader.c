@@ -17,6 +17,10 @@
 
 /* Rows asked of libjpeg at once: the most an iMCU row holds. */
 #define ROWS 16
+
+/* Rows do not start at a multiple of 16: libjpeg-turbo writes such rows past
+ * the caches, and they are read at once. */
+#define ROW_START 8
 /* A progressive file with more scans is refused: each one walks the whole
  * picture, so that a small file could keep a decoder busy for hours. */
 #define MAX_SCANS 500
@@ -410,7 +414,7 @@ struct job {
   const struct picture_norm *norm;
   uint8_t *rgb;
   float *image;
-  size_t row_bytes;  /* of a decoded row, slack for vector loads included */
+  size_t row_bytes;  /* of a decoded row, ROW_START included */
   size_t ring_bytes; /* of a row in the ring, a multiple of 64 */
   int ring_count;
   int64_t x_first, x_end; /* columns of the picture that are needed */
@@ -438,7 +442,8 @@ job_prepare (struct picture_reader *r, struct job *j)
     a->first[i] -= (int32_t) (j->x_first - v->x);
   j->y_first = v->y + d->first[0];
   j->y_end = v->y + d->first[d->n - 1] + d->count[d->n - 1];
-  j->row_bytes = ((size_t) decoded_width (r) * 4 + 16 + 63) & ~(size_t) 63;
+  j->row_bytes
+    = ((size_t) decoded_width (r) * 4 + ROW_START + 63) & ~(size_t) 63;
   j->ring_bytes = ((size_t) v->win_w * 4 + 63) & ~(size_t) 63;
   j->ring_count = d->stride;
   err = buffer_reserve (&r->rows, j->row_bytes * ROWS);
@@ -542,7 +547,7 @@ decode_rows (struct picture_reader *r, struct job *j)
   int i;
 
   for (i = 0; i < ROWS; i++)
-    rows[i] = r->rows.data + j->row_bytes * (size_t) i;
+    rows[i] = r->rows.data + j->row_bytes * (size_t) i + ROW_START;
   jpeg_start_decompress (c);
   narrow (r, j);
   while ((int64_t) c->output_scanline < end)

@@ -21,33 +21,90 @@
 
 #define PRECISION_BITS 22 /* 32 - 8 - 2: a sum of bytes fits an int32 */
 
+/* Room for N numbers at *P. */
+static int
+reserve (int32_t **p, int64_t n)
+{
+  int32_t *grown = realloc (*p, (size_t) n * sizeof *grown);
+
+  if (!grown)
+    return qk_error (-ENOMEM, "no memory to resize a picture");
+  *p = grown;
+  return 0;
+}
+
 static int
 taps_reserve (struct picture_taps *t, int64_t n, int stride)
 {
+  int err = 0;
+
   if (n > t->cap_n)
     {
-      int32_t *first = realloc (t->first, (size_t) n * sizeof *first);
-      int32_t *count;
-
-      if (!first)
-        return qk_error (-ENOMEM, "no memory to resize a picture");
-      t->first = first;
-      count = realloc (t->count, (size_t) n * sizeof *count);
-      if (!count)
-        return qk_error (-ENOMEM, "no memory to resize a picture");
-      t->count = count;
+      if ((err = reserve (&t->first, n)) < 0
+          || (err = reserve (&t->count, n)) < 0
+          || (err = reserve (&t->back, n)) < 0)
+        return err;
       t->cap_n = n;
     }
   if (n * stride > t->cap_w)
     {
-      /* 8 more: a vector load of weights may start at the last pair */
-      int32_t *weight
-        = realloc (t->weight, ((size_t) (n * stride) + 8) * sizeof *weight);
-
-      if (!weight)
-        return qk_error (-ENOMEM, "no memory to resize a picture");
-      t->weight = weight;
+      if ((err = reserve (&t->weight, n * stride)) < 0)
+        return err;
       t->cap_w = n * stride;
+    }
+  return 0;
+}
+
+/* Two numbers of 16 bits in one of 32. */
+static int32_t
+pair (int32_t a, int32_t b)
+{
+  return (int32_t) ((uint32_t) b << 16 | (uint32_t) a);
+}
+
+/* The weights in pairs, see picture_taps.  All are below 2^27. */
+static int
+taps_in_pairs (struct picture_taps *t)
+{
+  int64_t end = 0, i;
+  int most = 0, err;
+
+  for (i = 0; i < t->n; i++)
+    {
+      most = t->count[i] > most ? t->count[i] : most;
+      if (t->first[i] + t->count[i] > end)
+        end = t->first[i] + t->count[i];
+    }
+  t->pairs = (most + 1) / 2;
+  if (end - t->first[0] < 2 * t->pairs)
+    {
+      t->pairs = 0;
+      return 0;
+    }
+  if (2 * t->n * t->pairs > t->cap_part)
+    {
+      if ((err = reserve (&t->part, 2 * t->n * t->pairs)) < 0)
+        return err;
+      t->cap_part = 2 * t->n * t->pairs;
+    }
+  for (i = 0; i < t->n; i++)
+    {
+      const int64_t beyond = t->first[i] + 2 * t->pairs - end;
+      const int back = beyond > 0 ? (int) beyond : 0;
+      const int32_t *w = t->weight + i * t->stride;
+      int32_t *part = t->part + 2 * i * t->pairs;
+      int k;
+
+      t->back[i] = back;
+      for (k = 0; k < 2 * t->pairs; k += 2, part += 2)
+        {
+          const int a = k - back, b = a + 1;
+          const int32_t w0 = a >= 0 && a < t->count[i] ? w[a] : 0;
+          const int32_t w1 = b >= 0 && b < t->count[i] ? w[b] : 0;
+
+          part[0] = pair (w0 >> 12, w1 >> 12);
+          part[1] = pair (w0 & 4095, w1 & 4095);
+        }
     }
   return 0;
 }
@@ -107,7 +164,7 @@ picture_taps_set (struct picture_taps *t, int64_t in, int64_t out,
       t->first[i] = (int32_t) lo;
       t->count[i] = count;
     }
-  return 0;
+  return taps_in_pairs (t);
 }
 
 void
@@ -116,6 +173,8 @@ picture_taps_free (struct picture_taps *t)
   free (t->first);
   free (t->count);
   free (t->weight);
+  free (t->back);
+  free (t->part);
   memset (t, 0, sizeof *t);
 }
 
@@ -185,53 +244,83 @@ static const struct picture_kernels kernels_plain
 
 /* A weight w of up to 2^22 is split as w = (w >> 12) * 2^12 + (w & 4095):
  * both parts fit an int16, so that two multiply-adds of 16-bit pairs give
- * the exact sum.  Pixels come in pairs, and the last of an odd number of
- * weights has a 0 beside it. */
+ * the exact sum. */
 
+/* The sums of output I, shifted: r g b x. */
+__attribute__ ((target ("avx2"), always_inline)) static inline __m128i
+horizontal_sum (const uint8_t *src, const struct picture_taps *t, int64_t i,
+                int pairs)
+{
+  /* r0 r1 g0 g1 b0 b1 x0 x1, each as 16 bits */
+  const __m128i order = _mm_setr_epi8 (0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6,
+                                       -1, 3, -1, 7, -1);
+  const uint8_t *p = src + (int64_t) (t->first[i] - t->back[i]) * 4;
+  const int32_t *w = t->part + 2 * i * pairs;
+  __m128i hi = _mm_setzero_si128 ();
+  __m128i lo = _mm_set1_epi32 (1 << (PRECISION_BITS - 1));
+
+  for (int k = 0; k < pairs; k++)
+    {
+      const __m128i px = _mm_shuffle_epi8 (
+        _mm_loadl_epi64 ((const __m128i *) (p + 8 * k)), order);
+
+      hi = _mm_add_epi32 (hi,
+                          _mm_madd_epi16 (px, _mm_set1_epi32 (w[2 * k])));
+      lo = _mm_add_epi32 (
+        lo, _mm_madd_epi16 (px, _mm_set1_epi32 (w[2 * k + 1])));
+    }
+  return _mm_srai_epi32 (_mm_add_epi32 (_mm_slli_epi32 (hi, 12), lo),
+                         PRECISION_BITS);
+}
+
+__attribute__ ((target ("avx2"), always_inline)) static inline void
+horizontal_pairs (const uint8_t *src, uint8_t *dst,
+                  const struct picture_taps *t, int pairs)
+{
+  int64_t i;
+
+  for (i = 0; i + 4 <= t->n; i += 4)
+    {
+      const __m128i a = horizontal_sum (src, t, i, pairs);
+      const __m128i b = horizontal_sum (src, t, i + 1, pairs);
+      const __m128i c = horizontal_sum (src, t, i + 2, pairs);
+      const __m128i d = horizontal_sum (src, t, i + 3, pairs);
+
+      _mm_storeu_si128 ((__m128i *) (dst + 4 * i),
+                        _mm_packus_epi16 (_mm_packs_epi32 (a, b),
+                                          _mm_packs_epi32 (c, d)));
+    }
+  for (; i < t->n; i++)
+    {
+      const __m128i a = horizontal_sum (src, t, i, pairs);
+      const __m128i b = _mm_packs_epi32 (a, a);
+      const int32_t px = _mm_cvtsi128_si32 (_mm_packus_epi16 (b, b));
+
+      memcpy (dst + 4 * i, &px, 4);
+    }
+}
+
+/* The numbers of pairs of scales up to 3 are written out. */
 __attribute__ ((target ("avx2"))) static void
 horizontal_avx2 (const uint8_t *src, uint8_t *dst,
                  const struct picture_taps *t)
 {
-  /* r0 r1 g0 g1 b0 b1 x0 x1, each as 16 bits */
-  const __m128i pairs = _mm_setr_epi8 (0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6,
-                                       -1, 3, -1, 7, -1);
-  const __m128i round = _mm_set1_epi32 (1 << (PRECISION_BITS - 1));
-  const __m128i low = _mm_set1_epi32 (4095);
-  int64_t i;
-
-  for (i = 0; i < t->n; i++)
+  switch (t->pairs)
     {
-      const uint8_t *p = src + (int64_t) t->first[i] * 4;
-      const int32_t *w = t->weight + i * t->stride;
-      const int count = t->count[i];
-      __m128i hi = _mm_setzero_si128 (), lo = round, sum;
-      int k;
-
-      for (k = 0; k < count; k += 2)
-        {
-          const __m128i px = _mm_shuffle_epi8 (
-            _mm_loadl_epi64 ((const __m128i *) (p + 4 * k)), pairs);
-          const __m128i ww = _mm_loadl_epi64 ((const __m128i *) (w + k));
-          const __m128i wh = _mm_srli_epi32 (ww, 12);
-          const __m128i wl = _mm_and_si128 (ww, low);
-          /* [hi0 hi1 0 0 …] and [lo0 lo1 …] as one 32-bit pair each */
-          const __m128i h = _mm_shufflelo_epi16 (wh, _MM_SHUFFLE (2, 0, 2, 0));
-          const __m128i l = _mm_shufflelo_epi16 (wl, _MM_SHUFFLE (2, 0, 2, 0));
-
-          hi = _mm_add_epi32 (hi,
-                              _mm_madd_epi16 (px, _mm_shuffle_epi32 (h, 0)));
-          lo = _mm_add_epi32 (lo,
-                              _mm_madd_epi16 (px, _mm_shuffle_epi32 (l, 0)));
-        }
-      sum = _mm_add_epi32 (_mm_slli_epi32 (hi, 12), lo);
-      sum = _mm_srai_epi32 (sum, PRECISION_BITS);
-      sum = _mm_packs_epi32 (sum, sum);
-      sum = _mm_packus_epi16 (sum, sum);
-      {
-        const int32_t px = _mm_cvtsi128_si32 (sum);
-
-        memcpy (dst + 4 * i, &px, 4);
-      }
+    case 0:
+      horizontal_plain (src, dst, t);
+      break;
+    case 1:
+      horizontal_pairs (src, dst, t, 1);
+      break;
+    case 2:
+      horizontal_pairs (src, dst, t, 2);
+      break;
+    case 3:
+      horizontal_pairs (src, dst, t, 3);
+      break;
+    default:
+      horizontal_pairs (src, dst, t, t->pairs);
     }
 }
 
