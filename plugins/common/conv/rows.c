@@ -320,6 +320,7 @@ depthwise_dw_dx (const float *restrict x, float *restrict dx,
 enum { VEC = 16 };
 typedef float vec __attribute__ ((vector_size (4 * VEC), aligned (4),
                                   may_alias));
+typedef float reg __attribute__ ((vector_size (4 * VEC)));
 
 static inline const vec *
 vec_at (const float *x)
@@ -335,19 +336,21 @@ depthwise_3x3_grad (const float *const *row, float *const *drow,
                     const float *w, float *dw, int64_t c, int64_t q,
                     const float *d, int64_t j)
 {
-  vec k[9], g[9], left[3], middle[3];
+  reg k[9], g[9], left[3], middle[3];
 
+#pragma GCC unroll 9
   for (int t = 0; t < 9; t++) {
     k[t] = *vec_at (w + t * c + j);
     g[t] = *vec_at (dw + t * c + j);
   }
+#pragma GCC unroll 3
   for (int a = 0; a < 3; a++) {
     left[a] = *vec_at (drow[a] + j);
     middle[a] = *vec_at (drow[a] + c + j);
   }
   for (int64_t i = 0; i < q; i++) {
     const int64_t at = i * c + j;
-    const vec y = *vec_at (d + at);
+    const reg y = *vec_at (d + at);
 
 #pragma GCC unroll 3
     for (int a = 0; a < 3; a++) {
@@ -362,10 +365,12 @@ depthwise_3x3_grad (const float *const *row, float *const *drow,
       middle[a] = *vec_at (dx + 2 * c) + y * k[3 * a + 2];
     }
   }
+#pragma GCC unroll 3
   for (int a = 0; a < 3; a++) {
     *(vec *) (void *) (drow[a] + q * c + j) = left[a];
     *(vec *) (void *) (drow[a] + (q + 1) * c + j) = middle[a];
   }
+#pragma GCC unroll 9
   for (int t = 0; t < 9; t++)
     *(vec *) (void *) (dw + t * c + j) = g[t];
 }
