@@ -38,6 +38,8 @@ struct fbgemm_kernel {
   struct fbgemm_product *product; /* groups of them, or NULL */
   bool direct;      /* A is the input itself */
   int taps;         /* pieces of the input that make a row of A; 0: copied */
+  int lines;        /* lines of the input that do; 0: not in place */
+  int64_t line;     /* bytes of a panel's row that a line of the window has */
   bool short_rows;  /* of a window: at most 16 bytes */
   bool wide;        /* products may pass 2^31: requantize from f32 */
   int64_t rows;     /* of A in a piece of work */
@@ -100,6 +102,9 @@ bool fbgemm_fits_int32 (const struct qk_op *op, int64_t k);
 void fbgemm_pack_panel (const struct fbgemm_kernel *k, const uint8_t *in,
                         int64_t first, int64_t count, int64_t c0,
                         uint8_t *panel);
+
+/* The outputs of a row whose windows lie inside the picture, FROM to TO - 1. */
+void fbgemm_inside (const struct fbgemm_kernel *k, int64_t *from, int64_t *to);
 
 /* Point AT[tap * COUNT + i] to the pixel under each tap of row FIRST + i, or
  * to k->pad. */

@@ -16,6 +16,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->saturates = false;
   k->gemm = qk_gemm_u8s8_1x16__c;
   k->gemm_taps = qk_gemm_taps_u8s8_1x16__c;
+  k->gemm_lines = qk_gemm_lines_u8s8_1x16__c;
   k->dwconv = qk_dwconv_u8s8__c;
   k->dwconv_narrow = NULL;
   k->peak = NULL;
@@ -29,6 +30,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->saturates = true;
   k->gemm = qk_gemm_u8s8_6x16__avx2;
   k->gemm_taps = NULL;
+  k->gemm_lines = NULL;
   k->dwconv = qk_dwconv_u8s8__avx2;
   k->peak = qk_peak__avx2;
   k->point = POINTWISE (avx2);
@@ -39,6 +41,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
     k->saturates = false;
     k->gemm = qk_gemm_u8s8_6x16__avxvnni;
     k->gemm_taps = qk_gemm_taps_u8s8_6x16__avxvnni;
+    k->gemm_lines = qk_gemm_lines_u8s8_6x16__avxvnni;
     k->dwconv = qk_dwconv_u8s8__avxvnni;
     k->peak = qk_peak__avxvnni;
     return;
@@ -48,6 +51,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->max_vectors = 4;
   k->gemm = qk_gemm_u8s8_6x64__avx512;
   k->gemm_taps = NULL;
+  k->gemm_lines = NULL;
   k->dwconv = qk_dwconv_u8s8__avx512;
   k->peak = qk_peak__avx512;
   k->point = POINTWISE (avx512);
@@ -57,6 +61,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->saturates = false;
   k->gemm = qk_gemm_u8s8_6x64__avx512vnni;
   k->gemm_taps = qk_gemm_taps_u8s8_6x64__avx512vnni;
+  k->gemm_lines = qk_gemm_lines_u8s8_6x64__avx512vnni;
   k->dwconv = qk_dwconv_u8s8__avx512vnni;
   k->dwconv_narrow = qk_dwconv_u8s8_narrow__avx512vnni;
   k->peak = qk_peak__avx512vnni;

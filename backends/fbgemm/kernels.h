@@ -77,6 +77,21 @@ struct qk_gemm_taps {
              void *out)
 typedef QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_fn);
 
+/* The same where a row of A is LINES pieces that lie PITCH bytes apart, as the
+ * lines under a window of few channels do: row i has piece t at
+ * a + i * lda + t * pitch. */
+struct qk_gemm_lines {
+  const uint8_t *a;
+  int64_t lda, pitch;
+  int lines;
+};
+
+#define QK_GEMM_LINES_U8S8(name)                                              \
+  void name (const struct qk_gemm_lines *l, int64_t m, int64_t steps,         \
+             const struct qk_gemm_block *b, const struct qk_output *o,        \
+             void *out)
+typedef QK_GEMM_LINES_U8S8 (qk_gemm_lines_u8s8_fn);
+
 /* ---- dwconv: depthwise convolution, one output row ---------------------
  * Weights of a block of 4 * lanes channels: taps of a column of the window
  * in groups of four rows, weight[s][group][i][lane][row % 4], where channel
@@ -123,7 +138,8 @@ struct qk_kernels {
   int max_vectors; /* a gemm block has 1 to so many */
   bool saturates;  /* pairs must be certified when packing */
   qk_gemm_u8s8_fn *gemm;
-  qk_gemm_taps_u8s8_fn *gemm_taps; /* or NULL */
+  qk_gemm_taps_u8s8_fn *gemm_taps;   /* or NULL */
+  qk_gemm_lines_u8s8_fn *gemm_lines; /* or NULL */
   qk_dwconv_u8s8_fn *dwconv;
   qk_dwconv_u8s8_fn *dwconv_narrow; /* with half of the lanes, or NULL */
   qk_peak_fn *peak; /* or NULL */
@@ -141,6 +157,9 @@ QK_GEMM_U8S8 (qk_gemm_u8s8_6x64__avx512vnni);
 QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_1x16__c);
 QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_6x16__avxvnni);
 QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_6x64__avx512vnni);
+QK_GEMM_LINES_U8S8 (qk_gemm_lines_u8s8_1x16__c);
+QK_GEMM_LINES_U8S8 (qk_gemm_lines_u8s8_6x16__avxvnni);
+QK_GEMM_LINES_U8S8 (qk_gemm_lines_u8s8_6x64__avx512vnni);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__c);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx2);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avxvnni);

@@ -4,7 +4,8 @@
  * Either the bytes of some windows are copied to a panel, padding as zero
  * points, and multiplied while they are in the cache; or, where the channels
  * fill whole steps, a table says where the pixel under each tap of each row
- * is, and nothing is copied. */
+ * is, and nothing is copied.  Windows of few channels are read line by line
+ * where they lie inside the picture, see weighted.c. */
 #include "config.h"
 
 #include "fbgemm.h"
@@ -61,7 +62,8 @@ struct pixel {
   int64_t row0, col0; /* of tap (0,0), may be outside */
 };
 
-/* A row of A; PLAIN: the taps of a window row are one piece of memory. */
+/* A row of A, k->line bytes for each line of the window; PLAIN: its taps are
+ * one piece of memory. */
 static inline void
 pack_row (const struct fbgemm_kernel *k, const struct pixel *from, int64_t cg,
           const bool plain, uint8_t *to)
@@ -76,13 +78,16 @@ pack_row (const struct fbgemm_kernel *k, const struct pixel *from, int64_t cg,
 
   if (!plain)
     int8op_taps (col0, op->kernel_w, op->dilation_w, g->w, &s0, &s1);
-  for (int r = 0; r < op->kernel_h; r++, to += width, row += op->dilation_h)
+  for (int r = 0; r < op->kernel_h; r++, to += k->line, row += op->dilation_h) {
     if (row < 0 || row >= g->h || s0 == s1)
       memset (to, op->in_q[0].zero_point, (size_t) width);
     else if (plain)
       copy_bytes (to, from->x + row * line + col0 * g->c, width);
     else
       pack_taps (k, from->x + row * line, col0, s0, s1, cg, to);
+    for (int64_t j = width; j < k->line; j++)
+      to[j] = 0;
+  }
   while (to < end)
     *to++ = 0;
 }
@@ -139,6 +144,18 @@ static int64_t
 first_inside (int64_t t, int64_t pad, int64_t s)
 {
   return t >= pad ? 0 : (pad - t + s - 1) / s;
+}
+
+void
+fbgemm_inside (const struct fbgemm_kernel *k, int64_t *from, int64_t *to)
+{
+  const struct qk_op *op = &k->op;
+  const int64_t reach = (int64_t) (op->kernel_w - 1) * op->dilation_w;
+
+  *from = first_inside (0, op->pad_left, op->stride_w);
+  *to = first_inside (reach, op->pad_left + k->g.w, op->stride_w);
+  *from = *from < k->g.q ? *from : k->g.q;
+  *to = *to > k->g.q ? k->g.q : *to < *from ? *from : *to;
 }
 
 /* COUNT outputs from column Q of a row on: the pixels of line X, or PAD where

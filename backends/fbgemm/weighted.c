@@ -3,7 +3,11 @@
  *
  * A row of the matrix A is what one output pixel sees: the window's bytes.
  * For 1x1 windows without stride or padding that is the input itself; else
- * rows.c gathers some rows at a time. */
+ * rows.c gathers some rows at a time.
+ *
+ * Windows of few channels, like a network's first, are read in place line by
+ * line, with weights of 0 for the bytes that fill a line's last step; only
+ * those that reach beyond the picture are gathered. */
 #include "config.h"
 
 #include "fbgemm.h"
@@ -23,7 +27,7 @@
 #define TILE_ROWS 6
 #define LEAST_PART_ROWS 12 /* of A for a thread; below, channels are divided */
 #define MOST_TAPS 49
-#define LEAST_TAP 16 /* bytes of a piece that are worth a loop */
+#define LEAST_TAP 16 /* bytes of a piece that are worth a loop; fewer: lines */
 #define SMALL_WORK 65536 /* multiply-accumulates not worth a thread */
 
 /* One piece of work: ROWS rows of A from FIRST on by some blocks of
@@ -94,11 +98,89 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
   }
 }
 
+/* COUNT rows of A from FIRST on, in place or gathered, by all channels of the
+ * piece W. */
 static void
-run_part (const struct fbgemm_kernel *k, int64_t m,
+multiply_segment (const struct fbgemm_kernel *k, const struct qk_gemm_lines *l,
+                  const struct piece *w, int64_t first, int64_t count,
+                  void *out)
+{
+  const struct fbgemm_product *p = &k->product[0];
+  const int most = k->kernels.lanes * k->kernels.max_vectors;
+  const bool f32 = k->op.out_q.scale == 0;
+  const int64_t size = f32 ? 4 : 1;
+  const struct qk_output o = { k->op.out_q.zero_point, k->op.lo, k->op.hi,
+                               f32, k->g.k * size };
+
+  for (int j = w->block0; count > 0 && j < w->block1; j++)
+    k->kernels.gemm_lines (l, count, p->steps / k->lines, &p->block[j], &o,
+                           (uint8_t *) out
+                             + (first * k->g.k + (int64_t) j * most) * size);
+}
+
+/* The same, gathered. */
+static void
+gather_segment (const struct fbgemm_kernel *k, const uint8_t *in,
+                const struct piece *w, int64_t first, int64_t count, void *out,
+                uint8_t *panel)
+{
+  const struct qk_gemm_lines l = { panel, k->pitch, k->line, k->lines };
+
+  if (count > 0)
+    fbgemm_pack_panel (k, in, first, count, 0, panel);
+  multiply_segment (k, &l, w, first, count, out);
+}
+
+/* A piece line by line; the input has N pictures. */
+static void
+multiply_lines (const struct fbgemm_kernel *k, int64_t n, const uint8_t *in,
+                void *out, const struct piece *w, uint8_t *panel)
+{
+  const struct qk_op *op = &k->op;
+  const struct int8op_geometry *g = &k->g;
+  const int64_t pitch = g->w * g->c;
+  const int64_t reach = (int64_t) (op->kernel_h - 1) * op->dilation_h;
+  int64_t inside, beyond;
+
+  fbgemm_inside (k, &inside, &beyond);
+  for (int64_t i = w->first, left; i < w->first + w->rows; i += left) {
+    const int64_t line = i / g->q, q = i % g->q;
+    const int64_t row = line % g->p * op->stride_h - op->pad_top;
+    int64_t from = inside < q ? q : inside, to = beyond, at;
+
+    left = g->q - q < w->first + w->rows - i ? g->q - q
+                                             : w->first + w->rows - i;
+    from = from > q + left ? q + left : from;
+    to = to > q + left ? q + left : to;
+    if (row < 0 || row + reach >= g->h)
+      to = from;
+    /* where the first of them starts, and the last ones' bytes end */
+    at = (line / g->p * g->h + row) * pitch
+         + (from * op->stride_w - op->pad_left) * g->c;
+    while (to > from
+           && at + (to - 1 - from) * op->stride_w * g->c
+                  + reach * pitch + k->line
+                > n * g->h * pitch)
+      to--;
+    to = to < from ? from : to;
+    gather_segment (k, in, w, i, from - q, out, panel);
+    if (to > from)
+      multiply_segment (k,
+                        &(struct qk_gemm_lines){ in + at,
+                                                 op->stride_w * g->c,
+                                                 op->dilation_h * pitch,
+                                                 k->lines },
+                        w, i + from - q, to - from, out);
+    gather_segment (k, in, w, i + to - q, q + left - to, out, panel);
+  }
+}
+
+static void
+run_part (const struct fbgemm_kernel *k, int64_t n,
           struct int8op_parts parts, int i, const uint8_t *in, void *out,
           uint8_t *panel)
 {
+  const int64_t m = n * k->g.p * k->g.q;
   const int groups = k->op.kind == QK_OP_CONV2D ? k->op.groups : 1;
   const int blocks = k->product[0].blocks;
   const int row = i / parts.channels, column = i % parts.channels;
@@ -111,8 +193,11 @@ run_part (const struct fbgemm_kernel *k, int64_t m,
   for (w.first = int8op_begin (m, TILE_ROWS, row, parts.pixels); w.first < end;
        w.first += w.rows) {
     w.rows = end - w.first < k->rows ? end - w.first : k->rows;
-    for (w.group = 0; w.group < groups; w.group++)
-      multiply_piece (k, in, out, &w, panel);
+    if (k->lines > 0)
+      multiply_lines (k, n, in, out, &w, panel);
+    else
+      for (w.group = 0; w.group < groups; w.group++)
+        multiply_piece (k, in, out, &w, panel);
   }
 }
 
@@ -130,7 +215,7 @@ run_weighted (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
 
 #pragma omp parallel for num_threads(count) schedule(static)
   for (int i = 0; i < count; i++)
-    run_part (k, m, parts, i, in[0], out,
+    run_part (k, n, parts, i, in[0], out,
               (uint8_t *) scratch
                 + (size_t) omp_get_thread_num () * (k->panel + k->tile));
 }
@@ -161,6 +246,16 @@ plan_taps (struct fbgemm_kernel *k)
   return 0;
 }
 
+/* Whether windows inside the picture are read line by line.  Not where sums
+ * are made in int16, whose chains go over the whole row. */
+static bool
+has_lines (const struct fbgemm_kernel *k)
+{
+  return k->kernels.gemm_lines != NULL && !k->direct && !k->wide
+         && k->op.groups == 1 && k->op.dilation_w == 1 && k->g.c < LEAST_TAP
+         && k->op.kernel_h <= MOST_TAPS;
+}
+
 /* Bytes of a row of A, and how many rows make a piece. */
 static void
 plan_rows (struct fbgemm_kernel *k, int64_t row_bytes)
@@ -186,6 +281,26 @@ plan_rows (struct fbgemm_kernel *k, int64_t row_bytes)
   k->rows = room > LEAST_ROWS ? room / LEAST_ROWS * LEAST_ROWS : LEAST_ROWS;
 }
 
+/* Weights whose lines are filled up to whole steps with 0. */
+static int
+pack_lines (struct fbgemm_kernel *k)
+{
+  struct qk_op op = k->op;
+  const int64_t width = op.kernel_w * k->g.c, lines = k->g.k * k->lines;
+  int8_t *filled = qk_alloc ((size_t) (lines * k->line));
+  int r;
+
+  if (filled == NULL)
+    return qk_error (-ENOMEM, "fbgemm: out of memory");
+  for (int64_t i = 0; i < lines; i++)
+    memcpy (filled + i * k->line, op.weight + i * width, (size_t) width);
+  op.weight = filled;
+  r = fbgemm_pack (&k->kernels, &op, 0, k->g.k, k->lines * k->line,
+                   &k->product[0]);
+  qk_free (filled);
+  return r;
+}
+
 /* A linear layer is a convolution of one pixel. */
 static void
 as_conv2d (struct qk_op *op)
@@ -209,7 +324,13 @@ fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
   row_bytes = (int64_t) op->kernel_h * op->kernel_w * (k->g.c / op->groups);
   plan_rows (k, row_bytes);
   k->wide = !fbgemm_fits_int32 (op, row_bytes);
-  k->short_rows = op->groups == 1 && op->dilation_w == 1
+  k->line = op->kernel_w * (k->g.c / op->groups);
+  if (has_lines (k)) {
+    k->line = (k->line + 3) / 4 * 4;
+    k->lines = op->kernel_h;
+    plan_rows (k, k->lines * k->line);
+  }
+  k->short_rows = op->groups == 1 && op->dilation_w == 1 && k->lines == 0
                   && op->kernel_w * k->g.c <= 16;
   if (has_taps (k)) {
     const int r = plan_taps (k);
@@ -227,6 +348,8 @@ fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
   k->product = qk_alloc ((size_t) op->groups * sizeof *k->product);
   if (k->product == NULL)
     return qk_error (-ENOMEM, "fbgemm: out of memory");
+  if (k->lines > 0)
+    return pack_lines (k);
   for (int i = 0; i < op->groups; i++) {
     const int r = fbgemm_pack (&k->kernels, op, i * kg, kg, row_bytes,
                                &k->product[i]);

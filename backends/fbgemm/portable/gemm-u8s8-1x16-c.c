@@ -73,3 +73,19 @@ QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_1x16__c)
     store (acc, b, o, y);
   }
 }
+
+QK_GEMM_LINES_U8S8 (qk_gemm_lines_u8s8_1x16__c)
+{
+  const int nr = b->vectors * 4;
+  uint8_t *y = out;
+
+  for (int64_t i = 0; i < m; i++, y += o->pitch) {
+    uint32_t acc[NR];
+
+    start (acc, b);
+    for (int j = 0; j < l->lines; j++)
+      add_steps (acc, l->a + i * l->lda + j * l->pitch, steps,
+                 b->weight + j * steps * 4 * nr, nr);
+    store (acc, b, o, y);
+  }
+}

@@ -371,3 +371,56 @@ QK_GEMM_TAPS_U8S8 (GEMM_TAPS_NAME)
   GEMM_CALL (gemm_taps, t, m, steps, b, o, out);
 }
 #endif
+
+#ifdef GEMM_LINES_NAME
+INLINE void
+gemm_lines_tile (const int rows, const int vectors,
+                 const struct qk_gemm_lines *l, const uint8_t *a,
+                 int64_t steps, const struct qk_gemm_block *b,
+                 const struct qk_output *o, uint8_t *out)
+{
+  const int8_t *w = b->weight;
+  struct gemm_rows r;
+  vi acc[12][4];
+
+  gemm_start (rows, vectors, acc, b);
+  for (int i = 0; i < l->lines;
+       i++, a += l->pitch, w += steps * vectors * BLOCK) {
+    gemm_rows_at (rows, &r, a, l->lda);
+    gemm_steps (rows, vectors, acc, &r, false, steps, w, 1);
+  }
+  gemm_store (rows, vectors, acc, b, o, out);
+}
+
+#define GEMM_LINES_TILES(rows, most, vectors)                                 \
+  for (; (rows) <= (most) && m - i >= (rows); i += (rows))                    \
+    gemm_lines_tile (rows, vectors, l, l->a + i * l->lda, steps, b, o,        \
+                     y + i * o->pitch);
+
+#define GEMM_LINES_COLUMNS(vectors, most)                                     \
+  static void gemm_lines_##vectors##_1 (                                      \
+      const struct qk_gemm_lines *l, int64_t m, int64_t steps,                \
+      const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
+  {                                                                           \
+    int64_t i = 0;                                                            \
+                                                                              \
+    GEMM_LINES_TILES (12, most, vectors)                                      \
+    GEMM_LINES_TILES (8, most, vectors)                                       \
+    GEMM_LINES_TILES (6, most, vectors)                                       \
+    GEMM_LINES_TILES (4, most, vectors)                                       \
+    GEMM_LINES_TILES (2, most, vectors)                                       \
+    GEMM_LINES_TILES (1, most, vectors)                                       \
+  }
+
+GEMM_LINES_COLUMNS (1, GEMM_ROWS_1)
+GEMM_LINES_COLUMNS (2, GEMM_ROWS_2)
+#if GEMM_ROWS_4
+GEMM_LINES_COLUMNS (3, GEMM_ROWS_3)
+GEMM_LINES_COLUMNS (4, GEMM_ROWS_4)
+#endif
+
+QK_GEMM_LINES_U8S8 (GEMM_LINES_NAME)
+{
+  GEMM_CALL (gemm_lines, l, m, steps, b, o, out);
+}
+#endif
