@@ -89,6 +89,7 @@ fbgemm_release (void *self, void *kernel)
   qk_free (k->dw);
   qk_free (k->dw_arrays);
   qk_free (k->pad);
+  qk_free (k->row_kind);
   qk_free (k->point);
   qk_free (k);
 }

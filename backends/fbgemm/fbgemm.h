@@ -33,6 +33,11 @@ struct fbgemm_kernel {
                const void *const *in, void *out, void *scratch);
 
   uint8_t *pad;     /* a pixel of zero points, for windows, or NULL */
+  /* For each row and each column of outputs which taps are inside the picture:
+   * equal numbers, equal taps.  NULL: rows of A are not sorted by that. */
+  uint8_t *row_kind, *column_kind;
+  int row_kinds, column_kinds;
+  int whole_row, whole_column; /* the kind with all taps, or -1 */
 
   /* conv2d and linear */
   struct fbgemm_product *product; /* groups of them, or NULL */
@@ -106,11 +111,22 @@ void fbgemm_pack_panel (const struct fbgemm_kernel *k, const uint8_t *in,
 /* The outputs of a row whose windows lie inside the picture, FROM to TO - 1. */
 void fbgemm_inside (const struct fbgemm_kernel *k, int64_t *from, int64_t *to);
 
-/* Point AT[tap * COUNT + i] to the pixel under each tap of row FIRST + i, or
- * to k->pad. */
-void fbgemm_point_taps (const struct fbgemm_kernel *k, const uint8_t *in,
-                        int64_t first, int64_t count, int64_t c0,
-                        const uint8_t **at);
+/* Put rows FIRST .. FIRST+COUNT-1 of A into an order, row PLACE[i] at i, in
+ * groups of (nearly) the same taps inside the picture where k->row_kind says
+ * so, and point AT[tap * COUNT + i] to the pixel under each tap, or to k->pad.
+ * END: where each group ends.  Returns how many there are, at most
+ * FBGEMM_MOST_GROUPS. */
+int fbgemm_point_taps (const struct fbgemm_kernel *k, const uint8_t *in,
+                       int64_t first, int64_t count, int64_t c0,
+                       int32_t *place, const uint8_t **at, int32_t *end);
+
+/* Fill row_kind and column_kind if sorting is worth while.  -ENOMEM. */
+int fbgemm_sort_rows (struct fbgemm_kernel *k);
+
+enum {
+  FBGEMM_MOST_ROWS = 264, /* of A in a piece of work */
+  FBGEMM_MOST_GROUPS = 16
+};
 
 /* The slot of the class. */
 int fbgemm_peak (void *self, enum qk_dtype dtype, double *macs_per_second);

@@ -158,11 +158,119 @@ fbgemm_inside (const struct fbgemm_kernel *k, int64_t *from, int64_t *to)
   *to = *to > k->g.q ? k->g.q : *to < *from ? *from : *to;
 }
 
+/* ---- windows by a table -------------------------------------------------*/
+
+enum { MOST_KINDS = 8 }; /* of rows, and of columns */
+
+/* Number the N outputs of one direction by which of the TAPS taps, DILATION
+ * apart, lie inside SIZE pixels; WHOLE: those with all of them, or -1.
+ * Returns how many kinds there are, more than MOST_KINDS if too many. */
+static int
+number_kinds (int64_t n, int taps, int64_t stride, int64_t dilation,
+              int64_t pad, int64_t size, uint8_t *kind, int *whole)
+{
+  uint64_t seen[MOST_KINDS];
+  int kinds = 0;
+
+  *whole = -1;
+  for (int64_t i = 0; i < n; i++) {
+    uint64_t inside = 0;
+    int j = 0;
+
+    for (int t = 0; t < taps; t++) {
+      const int64_t at = i * stride - pad + t * dilation;
+
+      inside |= (uint64_t) (at >= 0 && at < size) << t;
+    }
+    while (j < kinds && seen[j] != inside)
+      j++;
+    if (j == MOST_KINDS)
+      return MOST_KINDS + 1;
+    if (j == kinds)
+      seen[kinds++] = inside;
+    if (inside == (UINT64_C (1) << taps) - 1)
+      *whole = j;
+    kind[i] = (uint8_t) j;
+  }
+  return kinds;
+}
+
+/* The group of outputs of row kind R and column kind C.  The middle is one;
+ * each corner goes with the edge that follows it around the picture, whose
+ * taps include its own. */
+static int
+group_of (const struct fbgemm_kernel *k, int r, int c)
+{
+  const bool row = r != k->whole_row, column = c != k->whole_column;
+
+  if (row && (!column || (r < k->whole_row) == (c < k->whole_column)))
+    return r;
+  return k->row_kinds + c;
+}
+
+int
+fbgemm_sort_rows (struct fbgemm_kernel *k)
+{
+  const struct qk_op *op = &k->op;
+  const struct int8op_geometry *g = &k->g;
+  const int64_t border = 2 * (g->p + g->q);
+
+  /* padding is left out where it is 0; the border shall be a tenth at least */
+  if (op->in_q[0].zero_point != 0 || border * 10 < g->p * g->q
+      || g->p * g->q < 2)
+    return 0;
+  k->row_kind = qk_alloc ((size_t) (g->p + g->q));
+  if (k->row_kind == NULL)
+    return qk_error (-ENOMEM, "fbgemm: out of memory");
+  k->column_kind = k->row_kind + g->p;
+  k->row_kinds = number_kinds (g->p, op->kernel_h, op->stride_h,
+                               op->dilation_h, op->pad_top, g->h, k->row_kind,
+                               &k->whole_row);
+  k->column_kinds
+      = number_kinds (g->q, op->kernel_w, op->stride_w, op->dilation_w,
+                      op->pad_left, g->w, k->column_kind, &k->whole_column);
+  if (k->row_kinds > MOST_KINDS || k->column_kinds > MOST_KINDS
+      || k->row_kinds * k->column_kinds == 1) {
+    qk_free (k->row_kind);
+    k->row_kind = k->column_kind = NULL;
+  }
+  return 0;
+}
+
+/* POS[i]: where row FIRST + i comes in the order; PLACE the reverse; END: where
+ * each group ends.  Returns how many there are. */
+static int
+sort_rows (const struct fbgemm_kernel *k, int64_t first, int64_t count,
+           int32_t *pos, int32_t *place, int32_t *end)
+{
+  const int groups = k->row_kinds + k->column_kinds;
+  int32_t start[FBGEMM_MOST_GROUPS + 1] = { 0 };
+  uint8_t group[FBGEMM_MOST_ROWS];
+  int64_t p = first / k->g.q % k->g.p, q = first % k->g.q;
+
+  for (int64_t i = 0; i < count; i++) {
+    group[i] = (uint8_t) group_of (k, k->row_kind[p], k->column_kind[q]);
+    start[group[i] + 1]++;
+    if (++q == k->g.q) {
+      q = 0;
+      p = p + 1 == k->g.p ? 0 : p + 1;
+    }
+  }
+  for (int j = 0; j < groups; j++)
+    start[j + 1] += start[j];
+  for (int64_t i = 0; i < count; i++) {
+    pos[i] = start[group[i]]++;
+    place[pos[i]] = (int32_t) i;
+  }
+  memcpy (end, start, (size_t) groups * sizeof *end);
+  return groups;
+}
+
 /* COUNT outputs from column Q of a row on: the pixels of line X, or PAD where
- * it is NULL, under the tap at COLUMN. */
+ * it is NULL, under the tap at COLUMN; output i to AT[POS[i]]. */
 static void
 point_row (const struct fbgemm_kernel *k, const uint8_t *x, int64_t column,
-           int64_t q, int64_t count, const uint8_t **at)
+           int64_t q, int64_t count, const int32_t *pos, const uint8_t **at)
 {
   const struct qk_op *op = &k->op;
   const int64_t w = k->g.w, c = k->g.c, s = op->stride_w;
@@ -173,21 +281,28 @@ point_row (const struct fbgemm_kernel *k, const uint8_t *x, int64_t column,
   from = x == NULL || from > q + count ? q + count : from < q ? q : from;
   to = x == NULL || to > q + count ? q + count : to < from ? from : to;
   for (; i < from - q; i++)
-    at[i] = k->pad;
+    at[pos[i]] = k->pad;
   for (; i < to - q; i++)
-    at[i] = x + ((q + i) * s + column - op->pad_left) * c;
+    at[pos[i]] = x + ((q + i) * s + column - op->pad_left) * c;
   for (; i < count; i++)
-    at[i] = k->pad;
+    at[pos[i]] = k->pad;
 }
 
-void
+int
 fbgemm_point_taps (const struct fbgemm_kernel *k, const uint8_t *in,
-                   int64_t first, int64_t count, int64_t c0,
-                   const uint8_t **at)
+                   int64_t first, int64_t count, int64_t c0, int32_t *place,
+                   const uint8_t **at, int32_t *end)
 {
   const struct qk_op *op = &k->op;
   const struct int8op_geometry *g = &k->g;
+  int32_t pos[FBGEMM_MOST_ROWS];
+  int groups = 1;
 
+  if (k->row_kind != NULL)
+    groups = sort_rows (k, first, count, pos, place, end);
+  else
+    for (end[0] = 0; end[0] < count; end[0]++)
+      pos[end[0]] = place[end[0]] = end[0];
   for (int64_t i = 0, left; i < count; i += left) {
     const int64_t line = (first + i) / g->q, q = (first + i) % g->q;
     const uint8_t *x = in + line / g->p * g->h * g->w * g->c + c0;
@@ -200,8 +315,9 @@ fbgemm_point_taps (const struct fbgemm_kernel *k, const uint8_t *in,
                                                    : x + row * g->w * g->c;
 
       for (int s = 0; s < op->kernel_w; s++)
-        point_row (k, from, (int64_t) s * op->dilation_w, q, left,
-                   at + (r * op->kernel_w + s) * count + i);
+        point_row (k, from, (int64_t) s * op->dilation_w, q, left, pos + i,
+                   at + (r * op->kernel_w + s) * count);
     }
   }
+  return groups;
 }

@@ -22,7 +22,6 @@
 
 #define DIRECT_BYTES 65536 /* of A that should stay in the cache */
 #define PANEL_BYTES 131072
-#define MOST_ROWS 264
 #define LEAST_ROWS 24 /* also the step: a multiple of 12, 8 and 6 */
 #define TILE_ROWS 6
 #define LEAST_PART_ROWS 12 /* of A for a thread; below, channels are divided */
@@ -68,17 +67,9 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
   const struct qk_output o = { k->op.out_q.zero_point, k->op.lo, k->op.hi,
                                f32, k->g.k * size };
   const uint8_t *a = panel;
-  const struct qk_gemm_taps taps = {
-    (const uint8_t *const *) (const void *) panel, w->rows, k->taps,
-    k->op.in_q[0].zero_point == 0 ? k->pad : NULL
-  };
 
   if (k->direct)
     a = in + w->first * k->pitch;
-  else if (k->taps > 0)
-    fbgemm_point_taps (k, in, w->first, w->rows,
-                       w->group * (k->g.c / groups),
-                       (const uint8_t **) (void *) panel);
   else
     fbgemm_pack_panel (k, in, w->first, w->rows,
                        w->group * (k->g.c / groups), panel);
@@ -88,13 +79,47 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
                  + (w->first * k->g.k + w->group * kg + (int64_t) j * most)
                      * size;
 
-    if (k->taps > 0)
-      k->kernels.gemm_taps (&taps, w->rows, p->steps / k->taps, b, &o, y);
-    else if (k->wide && !f32)
+    if (k->wide && !f32)
       multiply_wide (k, a, k->pitch, w, b, y,
                      (float *) (void *) (panel + k->panel));
     else
       k->kernels.gemm (a, k->pitch, w->rows, p->steps, b, &o, y);
+  }
+}
+
+/* A piece whose rows are pixels by a table. */
+static void
+multiply_taps (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
+               const struct piece *w, uint8_t *panel)
+{
+  const struct fbgemm_product *p = &k->product[w->group];
+  const int64_t kg = k->g.k / k->op.groups, cg = k->g.c / k->op.groups;
+  const int most = k->kernels.lanes * k->kernels.max_vectors;
+  const bool f32 = k->op.out_q.scale == 0;
+  const int64_t size = f32 ? 4 : 1;
+  const struct qk_output o = { k->op.out_q.zero_point, k->op.lo, k->op.hi,
+                               f32, k->g.k * size };
+  const uint8_t **at = (const uint8_t **) (void *) panel;
+  int32_t *place = (int32_t *) (void *) (at + FBGEMM_MOST_ROWS * k->taps);
+  int32_t end[FBGEMM_MOST_GROUPS];
+  const int groups = fbgemm_point_taps (k, in, w->first, w->rows,
+                                        w->group * cg, place, at, end);
+
+  for (int j = w->block0; j < w->block1; j++) {
+    uint8_t *y = (uint8_t *) out
+                 + (w->first * k->g.k + w->group * kg + (int64_t) j * most)
+                     * size;
+
+    for (int i = 0; i < groups; i++) {
+      const int32_t start = i == 0 ? 0 : end[i - 1];
+      const struct qk_gemm_taps taps = {
+        at + start, place + start, w->rows, k->taps,
+        k->op.in_q[0].zero_point == 0 ? k->pad : NULL
+      };
+
+      k->kernels.gemm_taps (&taps, end[i] - start, p->steps / k->taps,
+                            &p->block[j], &o, y);
+    }
   }
 }
 
@@ -197,7 +222,7 @@ run_part (const struct fbgemm_kernel *k, int64_t n,
       multiply_lines (k, n, in, out, &w, panel);
     else
       for (w.group = 0; w.group < groups; w.group++)
-        multiply_piece (k, in, out, &w, panel);
+        (k->taps > 0 ? multiply_taps : multiply_piece) (k, in, out, &w, panel);
   }
 }
 
@@ -237,13 +262,14 @@ static int
 plan_taps (struct fbgemm_kernel *k)
 {
   k->taps = k->op.kernel_h * k->op.kernel_w;
-  k->rows = MOST_ROWS;
-  k->panel = (size_t) (MOST_ROWS * k->taps) * sizeof (uint8_t *);
+  k->rows = FBGEMM_MOST_ROWS;
+  k->panel = FBGEMM_MOST_ROWS
+             * ((size_t) k->taps * sizeof (uint8_t *) + sizeof (int32_t));
   k->pad = qk_alloc ((size_t) k->g.c);
   if (k->pad == NULL)
     return qk_error (-ENOMEM, "fbgemm: out of memory");
   memset (k->pad, k->op.in_q[0].zero_point, (size_t) k->g.c);
-  return 0;
+  return fbgemm_sort_rows (k);
 }
 
 /* Whether windows inside the picture are read line by line.  Not where sums
@@ -277,7 +303,7 @@ plan_rows (struct fbgemm_kernel *k, int64_t row_bytes)
   if (!k->direct && k->pitch % 1024 == 0)
     k->pitch += 64; /* rows would compete for the same cache lines */
   room = (k->direct ? DIRECT_BYTES : PANEL_BYTES) / k->pitch;
-  room = room < MOST_ROWS ? room : MOST_ROWS;
+  room = room < FBGEMM_MOST_ROWS ? room : FBGEMM_MOST_ROWS;
   k->rows = room > LEAST_ROWS ? room / LEAST_ROWS * LEAST_ROWS : LEAST_ROWS;
 }
 

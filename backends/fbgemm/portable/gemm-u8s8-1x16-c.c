@@ -61,9 +61,9 @@ QK_GEMM_U8S8 (qk_gemm_u8s8_1x16__c)
 QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_1x16__c)
 {
   const int nr = b->vectors * 4;
-  uint8_t *y = out;
 
-  for (int64_t i = 0; i < m; i++, y += o->pitch) {
+  for (int64_t i = 0; i < m; i++) {
+    uint8_t *y = (uint8_t *) out + t->place[i] * o->pitch;
     uint32_t acc[NR];
 
     start (acc, b);

@@ -126,17 +126,25 @@ gemm_extra (const int rows, const int vectors, vi acc[][4],
 }
 #endif
 
+/* Where row I of a tile goes; PLACE NULL: one after the other. */
+INLINE uint8_t *
+gemm_place (const struct qk_output *o, const int32_t *place, const int i,
+            uint8_t *out)
+{
+  return out + (place != NULL ? place[i] : i) * o->pitch;
+}
+
 INLINE void
 gemm_store_f32 (const int rows, const int vectors, vi acc[][4],
                 const struct qk_gemm_block *b, const struct qk_output *o,
-                uint8_t *out)
+                const int32_t *place, uint8_t *out)
 {
   UNROLL
   for (int i = 0; i < rows; i++) {
     UNROLL
     for (int v = 0; v < vectors; v++)
       vf_store_part (
-          (float *) (void *) (out + i * o->pitch) + v * LANES,
+          (float *) (void *) gemm_place (o, place, i, out) + v * LANES,
           vf_mul (v_float (acc[i][v]), vf_load (b->multiplier + v * LANES)),
           b->n - v * LANES);
   }
@@ -147,7 +155,7 @@ gemm_store_f32 (const int rows, const int vectors, vi acc[][4],
 INLINE void
 gemm_store_u8 (const int rows, const int vectors, vi acc[][4],
                const struct qk_gemm_block *b, const struct qk_output *o,
-               uint8_t *out)
+               const int32_t *place, uint8_t *out)
 {
   const vi zp = v_set16 (o->zero_point);
   const vi lo = v_set8 (o->lo), hi = v_set8 (o->hi);
@@ -178,14 +186,14 @@ gemm_store_u8 (const int rows, const int vectors, vi acc[][4],
     r = v_narrow4_ordered (part[0], part[1], part[2], part[3], zp);
     r = v_min_u8 (v_max_u8 (r, lo), hi);
     if (together == 1)
-      v_store_part (out + i * o->pitch, r, n);
+      v_store_part (gemm_place (o, place, i, out), r, n);
     UNROLL
     for (int j = 0; j < together; j++)
       if (i + j < rows) {
         if (together == 2)
-          v_store_half (out + (i + j) * o->pitch, r, j, n);
+          v_store_half (gemm_place (o, place, i + j, out), r, j, n);
         if (together == 4)
-          v_store_quarter (out + (i + j) * o->pitch, r, j, n);
+          v_store_quarter (gemm_place (o, place, i + j, out), r, j, n);
       }
   }
 }
@@ -207,12 +215,12 @@ gemm_start (const int rows, const int vectors, vi acc[][4],
 INLINE void
 gemm_store (const int rows, const int vectors, vi acc[][4],
             const struct qk_gemm_block *b, const struct qk_output *o,
-            uint8_t *out)
+            const int32_t *place, uint8_t *out)
 {
   if (o->f32)
-    gemm_store_f32 (rows, vectors, acc, b, o, out);
+    gemm_store_f32 (rows, vectors, acc, b, o, place, out);
   else
-    gemm_store_u8 (rows, vectors, acc, b, o, out);
+    gemm_store_u8 (rows, vectors, acc, b, o, place, out);
 }
 
 INLINE void
@@ -243,7 +251,7 @@ gemm_tile (const int rows, const int vectors, const int chain,
     gemm_extra (rows, vectors, acc, &r, false, b, e);
   }
 #endif
-  gemm_store (rows, vectors, acc, b, o, out);
+  gemm_store (rows, vectors, acc, b, o, NULL, out);
 }
 
 /* All full tiles of ROWS that M has room for. */
@@ -338,12 +346,12 @@ gemm_taps_tile (const int rows, const int vectors,
        i++, at += t->pitch, w += steps * vectors * BLOCK)
     if (gemm_piece (rows, &r, at, t->skip))
       gemm_steps (rows, vectors, acc, &r, true, steps, w, 1);
-  gemm_store (rows, vectors, acc, b, o, out);
+  gemm_store (rows, vectors, acc, b, o, t->place + first, out);
 }
 
 #define GEMM_TAPS_TILES(rows, most, vectors)                                  \
   for (; (rows) <= (most) && m - i >= (rows); i += (rows))                    \
-    gemm_taps_tile (rows, vectors, t, i, steps, b, o, y + i * o->pitch);
+    gemm_taps_tile (rows, vectors, t, i, steps, b, o, y);
 
 #define GEMM_TAPS_COLUMNS(vectors, most)                                      \
   static void gemm_taps_##vectors##_1 (                                       \
@@ -389,7 +397,7 @@ gemm_lines_tile (const int rows, const int vectors,
     gemm_rows_at (rows, &r, a, l->lda);
     gemm_steps (rows, vectors, acc, &r, false, steps, w, 1);
   }
-  gemm_store (rows, vectors, acc, b, o, out);
+  gemm_store (rows, vectors, acc, b, o, NULL, out);
 }
 
 #define GEMM_LINES_TILES(rows, most, vectors)                                 \
