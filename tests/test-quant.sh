@@ -92,6 +92,25 @@ export QATKIT_CPU
 proof avx2 -o qconfig.activation.bits=8
 unset QATKIT_CPU
 
+# evaluation moves no observer: with more of it, the network is trained to the
+# same numbers (of weights alone, so that each epoch evaluates with quantizers)
+for n in 1 5; do
+  expect 0 qat -q $ini --output eval$n -o qconfig.preset=weight_only \
+    -o qat.freeze_bn_after=9 -o qat.freeze_observers_after=9 \
+    -o data.eval_batch=10 -o data.eval_batches=$n
+  last=$(ls eval$n/checkpoints/* | tail -1)
+  # all of the checkpoint but the accuracies, run.*: NAME FROM TO in the file
+  header_of "$last" | tr -d ' \n' \
+    | grep -o '"[^"]*":{"dtype"[^}]*}' | grep -v '^"run\.' \
+    | sed 's/^"\([^"]*\)".*\[\([0-9]*\),\([0-9]*\)\].*/\1 \2 \3/' > tensors
+  while read -r name from to; do
+    echo "$name $(tail -c +$((9 + $(header_size "$last") + from)) "$last" \
+                  | head -c $((to - from)) | cksum)"
+  done < tensors > eval$n.sums
+done
+grep -q 'observer' eval1.sums || failed "no observers in the last checkpoint"
+same eval1.sums eval5.sums
+
 # PTQ models compute the same on both backends
 expect 0 ptq -q $ini --output ptq
 expect 0 eval -q ptq/model-ptq.safetensors --json --backend reference
