@@ -64,6 +64,8 @@ expect 1 bench mobilenet_v2 "${small[@]}" --size 32 --classes 10 --runs 1 \
 says "no backend plugin 'fbgeem'"
 prints reference
 grep -q '"error":"no backend plugin' c.json || failed "c.json has no error"
+expect 1 bench mobilenet_v2 "${small[@]}" --size 32 --runs 1 --backend fbgeem
+[ ! -s "$tmp/out" ] || failed "a table without rows is printed"
 QATKIT_CPU=486 qatkit bench mobilenet_v2 "${small[@]}" --size 32 --runs 1 \
   --backend fbgemm,reference > out 2> err
 [ $? = 1 ] || failed "a backend that cannot run: status"

@@ -14,7 +14,8 @@ struct qk_bench_report {
   const struct qk_bench_subject *b;
   struct qk_table *t; /* NULL: JSON goes to stdout instead */
   FILE *json;         /* NULL: none */
-  int rows;
+  int rows;           /* of the JSON */
+  bool any;           /* the table has rows */
   bool failed;
   double float_peak; /* MAC/s of a core, 0 if unknown */
 };
@@ -387,6 +388,7 @@ qk_bench_report_row (struct qk_bench_report *p, const struct qk_bench_row *row)
     if (row->c->node != NULL)
       r = print_nodes (p, row);
     table_row (p, row);
+    p->any = true;
   }
   return r;
 }
@@ -397,7 +399,7 @@ qk_bench_report_end (struct qk_bench_report *p, bool *failed)
   int r = 0;
 
   *failed = p->failed;
-  if (p->t != NULL)
+  if (p->any)
     r = qk_table_print (p->t, stdout);
   if (p->json != NULL)
     fprintf (p->json, "\n]}\n");
