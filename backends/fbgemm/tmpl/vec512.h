@@ -131,6 +131,20 @@ v_widen4 (vi a, vi out[4])
   v_interleave4 (a, z, z, z, out);
 }
 
+/* A block of bytes as floats less Z, in the order of widen4: with 0x4b above
+ * it a byte is the float 2^23 + byte, and the difference is exact. */
+INLINE void
+v_real4 (vi a, int32_t z, vf out[4])
+{
+  const vf base = vf_set ((float) (8388608 + z));
+  vi w[4];
+
+  v_interleave4 (a, v_zero (), v_zero (), v_set8 (0x4b), w);
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    out[i] = _mm512_sub_ps (_mm512_castsi512_ps (w[i]), base);
+}
+
 INLINE vi
 v_narrow4 (vi a, vi b, vi c, vi d, vi zp)
 {

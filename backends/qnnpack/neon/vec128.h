@@ -121,6 +121,18 @@ v_widen4 (vi a, vi out[4])
   out[3] = vreinterpretq_s32_u32 (vmovl_high_u16 (hi));
 }
 
+/* A block of bytes as floats less Z, in the order of widen4. */
+INLINE void
+v_real4 (vi a, int32_t z, vf out[4])
+{
+  vi w[4];
+
+  v_widen4 (a, w);
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    out[i] = v_float (v_sub32 (w[i], v_set32 (z)));
+}
+
 INLINE vi
 v_widen_ordered (vi a, const int i)
 {

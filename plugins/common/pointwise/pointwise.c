@@ -225,12 +225,17 @@ static struct qk_grids
 grids_of (const struct qk_op *op, int i)
 {
   const int other = op->kind == QK_OP_ADD ? 1 : i;
+  const double most = 256.0 * ((double) op->in_q[i].scale
+                               + (double) op->in_q[other].scale);
 
   return (struct qk_grids) {
     .za = op->in_q[i].zero_point, .sa = op->in_q[i].scale,
     .zb = op->in_q[other].zero_point, .sb = op->in_q[other].scale,
     .inv = 1.0f / op->out_q.scale, .zp = op->out_q.zero_point,
     .lo = op->lo, .hi = op->hi,
+    /* in float as well, where a sum may become infinite */
+    .bounded = most < 1e38
+               && most * (double) (1.0f / op->out_q.scale) < 1073741824.0,
   };
 }
 

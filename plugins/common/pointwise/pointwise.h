@@ -18,6 +18,7 @@ struct qk_grids {
   float sa, sb;      /* their scales */
   float inv;         /* 1 / scale of the output */
   int32_t zp, lo, hi; /* of the output */
+  bool bounded;       /* |(|a| + |b|) inv| stays below 2^30 */
 };
 
 /* numeric.h: qk_add_quantized */

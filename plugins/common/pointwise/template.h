@@ -23,38 +23,49 @@ to_grid (vf x[4], const struct qk_grids *g, vi out[4])
 INLINE void
 real_of (vi q, int32_t z, float scale, vf out[4])
 {
-  vi w[4];
-
-  v_widen4 (q, w);
+  v_real4 (q, z, out);
   UNROLL
   for (int i = 0; i < 4; i++)
-    out[i] = vf_mul (v_float (v_sub32 (w[i], v_set32 (z))), vf_set (scale));
+    out[i] = vf_mul (out[i], vf_set (scale));
 }
 
+/* BOUNDED: rounding cannot overflow, so that bytes can be clamped. */
 INLINE void
-add_block (const uint8_t *a, const uint8_t *b, int64_t n,
+add_block (const uint8_t *a, const uint8_t *b, int64_t n, const bool bounded,
            const struct qk_grids *g, uint8_t *out)
 {
   vf x[4], y[4];
-  vi r[4];
+  vi r[4], q;
 
   real_of (v_load_part (a, n), g->za, g->sa, x);
   real_of (v_load_part (b, n), g->zb, g->sb, y);
   UNROLL
   for (int i = 0; i < 4; i++)
     x[i] = vf_mul (vf_add (x[i], y[i]), vf_set (g->inv));
-  to_grid (x, g, r);
-  v_store_part (out, v_narrow4 (r[0], r[1], r[2], r[3], v_set16 (g->zp)), n);
+  if (bounded)
+    UNROLL
+    for (int i = 0; i < 4; i++)
+      r[i] = v_round (x[i]);
+  else
+    to_grid (x, g, r);
+  q = v_narrow4 (r[0], r[1], r[2], r[3], v_set16 (g->zp));
+  if (bounded)
+    q = v_min_u8 (v_max_u8 (q, v_set8 (g->lo)), v_set8 (g->hi));
+  v_store_part (out, q, n);
 }
 
 QK_ADD_U8 (NAME (qk_add_u8))
 {
   int64_t i = 0;
 
-  for (; i + BLOCK <= n; i += BLOCK)
-    add_block (a + i, b + i, BLOCK, g, out + i);
+  if (g->bounded)
+    for (; i + BLOCK <= n; i += BLOCK)
+      add_block (a + i, b + i, BLOCK, true, g, out + i);
+  else
+    for (; i + BLOCK <= n; i += BLOCK)
+      add_block (a + i, b + i, BLOCK, false, g, out + i);
   if (i < n)
-    add_block (a + i, b + i, n - i, g, out + i);
+    add_block (a + i, b + i, n - i, false, g, out + i);
 }
 
 INLINE void
