@@ -62,8 +62,9 @@ typedef QK_GEMM_U8S8 (qk_gemm_u8s8_fn);
 
 /* The same where a row of A is made of TAPS pieces of 4 * STEPS bytes that lie
  * anywhere, as the pixels under a window do: row i has piece t at
- * at[t * pitch + i] and goes to row place[i] of OUT.  Where all rows of a tile have SKIP there (NULL: never),
- * the piece is known to be of zeros.  Not where sums are made in int16. */
+ * at[t * pitch + i] and goes to row place[i] of OUT.  Where all rows of a tile
+ * have SKIP there (NULL: never), the piece is known to be of zeros.  Not where
+ * sums are made in int16. */
 struct qk_gemm_taps {
   const uint8_t *const *at;
   const int32_t *place;

@@ -36,6 +36,30 @@ struct piece {
   int group, block0, block1;
 };
 
+/* What a product does with its sums. */
+static struct qk_output
+output_of (const struct fbgemm_kernel *k)
+{
+  const bool f32 = k->op.out_q.scale == 0;
+
+  return (struct qk_output){ k->op.out_q.zero_point, k->op.lo, k->op.hi, f32,
+                             k->g.k * (f32 ? 4 : 1) };
+}
+
+/* Where row ROW of block J of GROUP's channels goes. */
+static uint8_t *
+output_at (const struct fbgemm_kernel *k, void *out, int64_t row, int group,
+           int j)
+{
+  const int groups = k->op.kind == QK_OP_CONV2D ? k->op.groups : 1;
+  const int64_t channel
+    = group * (k->g.k / groups)
+      + (int64_t) j * k->kernels.lanes * k->kernels.max_vectors;
+
+  return (uint8_t *) out
+         + (row * k->g.k + channel) * (k->op.out_q.scale == 0 ? 4 : 1);
+}
+
 /* Product to float, then to the grid: (float) acc * M is exact there, and
  * multiplying it by 1 changes nothing. */
 static void
@@ -60,12 +84,7 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
 {
   const struct fbgemm_product *p = &k->product[w->group];
   const int groups = k->op.kind == QK_OP_CONV2D ? k->op.groups : 1;
-  const int64_t kg = k->g.k / groups;
-  const int most = k->kernels.lanes * k->kernels.max_vectors;
-  const bool f32 = k->op.out_q.scale == 0;
-  const int64_t size = f32 ? 4 : 1;
-  const struct qk_output o = { k->op.out_q.zero_point, k->op.lo, k->op.hi,
-                               f32, k->g.k * size };
+  const struct qk_output o = output_of (k);
   const uint8_t *a = panel;
 
   if (k->direct)
@@ -75,11 +94,9 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
                        w->group * (k->g.c / groups), panel);
   for (int j = w->block0; j < w->block1; j++) {
     const struct qk_gemm_block *b = &p->block[j];
-    uint8_t *y = (uint8_t *) out
-                 + (w->first * k->g.k + w->group * kg + (int64_t) j * most)
-                     * size;
+    uint8_t *y = output_at (k, out, w->first, w->group, j);
 
-    if (k->wide && !f32)
+    if (k->wide && !o.f32)
       multiply_wide (k, a, k->pitch, w, b, y,
                      (float *) (void *) (panel + k->panel));
     else
@@ -93,12 +110,8 @@ multiply_taps (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
                const struct piece *w, uint8_t *panel)
 {
   const struct fbgemm_product *p = &k->product[w->group];
-  const int64_t kg = k->g.k / k->op.groups, cg = k->g.c / k->op.groups;
-  const int most = k->kernels.lanes * k->kernels.max_vectors;
-  const bool f32 = k->op.out_q.scale == 0;
-  const int64_t size = f32 ? 4 : 1;
-  const struct qk_output o = { k->op.out_q.zero_point, k->op.lo, k->op.hi,
-                               f32, k->g.k * size };
+  const int64_t cg = k->g.c / k->op.groups;
+  const struct qk_output o = output_of (k);
   const uint8_t **at = (const uint8_t **) (void *) panel;
   int32_t *place = (int32_t *) (void *) (at + FBGEMM_MOST_ROWS * k->taps);
   int32_t end[FBGEMM_MOST_GROUPS];
@@ -106,9 +119,7 @@ multiply_taps (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
                                         w->group * cg, place, at, end);
 
   for (int j = w->block0; j < w->block1; j++) {
-    uint8_t *y = (uint8_t *) out
-                 + (w->first * k->g.k + w->group * kg + (int64_t) j * most)
-                     * size;
+    uint8_t *y = output_at (k, out, w->first, w->group, j);
 
     for (int i = 0; i < groups; i++) {
       const int32_t start = i == 0 ? 0 : end[i - 1];
@@ -131,19 +142,14 @@ multiply_segment (const struct fbgemm_kernel *k, const struct qk_gemm_lines *l,
                   void *out)
 {
   const struct fbgemm_product *p = &k->product[0];
-  const int most = k->kernels.lanes * k->kernels.max_vectors;
-  const bool f32 = k->op.out_q.scale == 0;
-  const int64_t size = f32 ? 4 : 1;
-  const struct qk_output o = { k->op.out_q.zero_point, k->op.lo, k->op.hi,
-                               f32, k->g.k * size };
+  const struct qk_output o = output_of (k);
 
-  for (int j = w->block0; count > 0 && j < w->block1; j++)
+  for (int j = w->block0; j < w->block1; j++)
     k->kernels.gemm_lines (l, count, p->steps / k->lines, &p->block[j], &o,
-                           (uint8_t *) out
-                             + (first * k->g.k + (int64_t) j * most) * size);
+                           output_at (k, out, first, 0, j));
 }
 
-/* The same, gathered. */
+/* The same, gathered; COUNT may be 0. */
 static void
 gather_segment (const struct fbgemm_kernel *k, const uint8_t *in,
                 const struct piece *w, int64_t first, int64_t count, void *out,
@@ -151,8 +157,9 @@ gather_segment (const struct fbgemm_kernel *k, const uint8_t *in,
 {
   const struct qk_gemm_lines l = { panel, k->pitch, k->line, k->lines };
 
-  if (count > 0)
-    fbgemm_pack_panel (k, in, first, count, 0, panel);
+  if (count == 0)
+    return;
+  fbgemm_pack_panel (k, in, first, count, 0, panel);
   multiply_segment (k, &l, w, first, count, out);
 }
 

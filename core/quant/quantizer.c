@@ -527,9 +527,9 @@ struct each {
   int8_t *q;
 };
 
-/* ACTION on all channels of N elements.  What is not spread enters no region: one of
- * a single thread would make the regions within it nested ones, which start
- * threads of their own each time. */
+/* ACTION on all channels of N elements.  What is not spread enters no region:
+ * one of a single thread would make the regions within it nested ones, which
+ * start threads of their own each time. */
 static void
 quantizer_each (const struct each *e, size_t n,
                 void (*action) (const struct each *, size_t))

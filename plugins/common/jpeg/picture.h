@@ -72,9 +72,8 @@ int picture_taps_set (struct picture_taps *t, int64_t in, int64_t out,
 void picture_taps_free (struct picture_taps *t);
 
 /* The two passes, for rows of 4-byte pixels.  horizontal writes T->n pixels
- * from the row SRC.  vertical
- * writes N bytes, a multiple of 64 up to which all rows are readable, from
- * COUNT rows. */
+ * from the row SRC.  vertical writes N bytes, a multiple of 64 up to which all
+ * rows are readable, from COUNT rows. */
 struct picture_kernels {
   const char *name;
   void (*horizontal) (const uint8_t *src, uint8_t *dst,

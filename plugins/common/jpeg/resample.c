@@ -62,7 +62,7 @@ pair (int32_t a, int32_t b)
   return (int32_t) ((uint32_t) b << 16 | (uint32_t) a);
 }
 
-/* The weights in pairs, see picture_taps.  All are below 2^27. */
+/* The weights in pairs, see picture_taps.  None is above 2^22. */
 static int
 taps_in_pairs (struct picture_taps *t)
 {
