@@ -3,6 +3,7 @@
 # The qnnpack backend's ARM kernels, cross-compiled together with the
 # reference backend and tests/check_kernels.c into one static program, and
 # run by qemu as an armv8.0, a dot-product and an i8mm CPU: the same bytes.
+# And that is the backend which "auto" means there.
 . "${0%/*}/functions.sh"
 cross=${CROSS_CC:-aarch64-linux-gnu-gcc}
 requires "$cross" qemu-aarch64
@@ -39,6 +40,18 @@ compile -- "$srcdir"/plugins/common/{pointwise,int8op,cpucap}/*.c \
   "$srcdir"/tests/check_kernels.c "$srcdir"/tests/kernels/{case,guard,run,linked}.c
 # shellcheck disable=SC2086
 "$cross" $flags -static ./*.o -o check -lm || failed "linking for ARM"
+
+# what the backend "auto" is there
+cat > auto.c << 'END'
+#include <stdio.h>
+#include "job/job.h"
+int main (void) { return puts (qk_job_backend ("auto")) < 0; }
+END
+# shellcheck disable=SC2086
+"$cross" $flags -static auto.c "$srcdir/core/job/tables.c" -o auto \
+  || failed "core/job/tables.c does not compile for ARM"
+qemu-aarch64 ./auto > out || failed "running ./auto"
+prints qnnpack
 
 # run CPU LEVEL…: the CPU has just these levels and their bytes are right
 run () {

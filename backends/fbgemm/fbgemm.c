@@ -23,7 +23,7 @@ fbgemm_probe (struct qk_backend_caps *caps)
 
   if (!IS_X86)
     return qk_error (-ENOTSUP, "fbgemm: this CPU is not an x86; use "
-                     "backend = qnnpack");
+                     "backend = auto");
   r = qk_cpu_best (&level);
   if (r < 0)
     return r;

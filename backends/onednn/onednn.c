@@ -64,7 +64,7 @@ onednn_probe (struct qk_backend_caps *caps)
 {
   if (dnnl_engine_get_count (dnnl_cpu) == 0)
     return qk_error (-ENOTSUP, "onednn: the library was built without a CPU "
-                     "engine; use backend = fbgemm on x86, qnnpack elsewhere");
+                     "engine; use backend = auto");
   *caps = (struct qk_backend_caps) { .per_channel = true,
                                      .activation_bits = has_vnni () ? 8 : 7,
                                      .exact = false,

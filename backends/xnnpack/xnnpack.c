@@ -65,7 +65,7 @@ xnnpack_probe (struct qk_backend_caps *caps)
 
   if (status != xnn_status_success)
     return qk_error (-ENOTSUP, "xnnpack: the library cannot run on this CPU "
-                     "(%s); use backend = fbgemm on x86, qnnpack elsewhere",
+                     "(%s); use backend = auto",
                      status_text (status));
   *caps = (struct qk_backend_caps) { .per_channel = true,
                                      .activation_bits = 8,

@@ -221,14 +221,14 @@ name_backends (struct qk_bench_settings *s, const struct qk_ini *ini)
 
   if (list == NULL)
     list = qk_ini_get (ini, "qat", "backend");
-  s->names = strdup (list != NULL ? list : "fbgemm");
+  s->names = strdup (list != NULL ? list : "auto");
   if (s->names == NULL)
     return qk_error (-ENOMEM, "bench: out of memory");
   for (name = strtok_r (s->names, ",", &save); name != NULL;
        name = strtok_r (NULL, ",", &save)) {
     if (s->n_names == QK_BENCH_LIST)
       return qk_error (-EINVAL, "bench: more than %d backends", QK_BENCH_LIST);
-    s->name[s->n_names++] = name;
+    s->name[s->n_names++] = qk_job_backend (name);
   }
   return s->n_names > 0 ? 0 : qk_error (-EINVAL, "bench: no backend named");
 }

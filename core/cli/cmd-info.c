@@ -144,16 +144,18 @@ inspect_json (const struct qk_model *m, const struct qk_exec *ex)
 static int
 inspect_file (struct qk_cli *cli, const struct qk_model *m)
 {
-  const struct qk_exec_options opt = { .batch = 1, .threads = 1,
-                                       .backend = cli->backend };
+  const char *backend
+    = cli->backend != NULL ? qk_job_backend (cli->backend) : NULL;
+  const struct qk_exec_options opt
+    = { .batch = 1, .threads = 1, .backend = backend };
   struct qk_exec *ex = NULL;
   int r = 0;
 
-  if (cli->backend != NULL)
+  if (backend != NULL)
     r = qk_exec_new (m->graph, &opt, &ex);
   if (r == 0)
     r = cli->json ? inspect_json (m, ex)
-                  : inspect_model (m, ex, cli->backend);
+                  : inspect_model (m, ex, backend);
   qk_exec_free (ex);
   return r;
 }

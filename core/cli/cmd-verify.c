@@ -160,7 +160,7 @@ qk_cmd_verify (struct qk_cli *cli)
     r = qk_error (-ENOMEM, "verify: out of memory");
   for (name = list ? strtok_r (list, ",", &save) : NULL;
        r >= 0 && name != NULL; name = strtok_r (NULL, ",", &save))
-    r = verify_backend (cli, &s, name, &equal);
+    r = verify_backend (cli, &s, qk_job_backend (name), &equal);
 end:
   r = r < 0 ? qk_cli_fail (cli, r) : equal ? QK_EXIT_OK : QK_EXIT_FAILURE;
   free (list);

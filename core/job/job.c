@@ -58,6 +58,20 @@ take_optimizer (struct qk_job *job, const char *section, const char *schedule,
   return 0;
 }
 
+/* Write into the configuration which backend "auto" is here, so that all that
+ * is made of it (checkpoints, models, tables) says for what a network was
+ * quantized, and another kind of machine does not take it for its own. */
+static int
+settle_backend (struct qk_ini *ini)
+{
+  const char *given = qk_ini_get (ini, "qat", "backend");
+  const char *name = qk_job_backend (given != NULL ? given : "auto");
+
+  if (name == given)
+    return 0;
+  return qk_ini_set (ini, "qat", "backend", name, "qat.backend = auto");
+}
+
 static int
 take_backend (struct qk_job *job)
 {
@@ -162,7 +176,8 @@ take_sections (struct qk_job *job)
   const struct qk_class *c;
   int r;
 
-  if ((r = qk_ini_take (job->ini, "run", qk_table_run, "", &job->run)) < 0
+  if ((r = settle_backend (job->ini)) < 0
+      || (r = qk_ini_take (job->ini, "run", qk_table_run, "", &job->run)) < 0
       || (r = qk_ini_take (job->ini, "train", qk_table_train, "",
                            &job->train)) < 0
       || (r = qk_ini_take (job->ini, "ptq", qk_table_ptq, "", &job->ptq)) < 0

@@ -57,6 +57,11 @@ struct qk_job {
   size_t n_kept;
 };
 
+/* The backend that NAME means: NAME itself, or for "auto" the one for this
+ * kind of CPU, as PyTorch chooses its engine.  For names that the user gave;
+ * a job has the real name from the start. */
+const char *qk_job_backend (const char *name);
+
 /* Check the configuration INI (which becomes the job's, also on failure) and
  * load the plugins it names.  Sections and keys nobody knows are an error
  * only when qk_job_check is called. */

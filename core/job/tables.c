@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "job/job.h"
 #include "job/tables.h"
@@ -92,8 +93,9 @@ const struct qk_option qk_table_ptq_observers[] = {
 };
 
 const struct qk_option qk_table_qat[] = {
-  { "backend", QK_OPT_STRING, "fbgemm", 0, 0, NULL,
-    "Backend plugin to quantize for and to evaluate on" },
+  { "backend", QK_OPT_STRING, "auto", 0, 0, NULL,
+    "Backend plugin to quantize for and to evaluate on; auto = fbgemm on x86, "
+    "qnnpack on ARM, else reference" },
   { "epochs", QK_OPT_INT, "8", 0, 1e6, NULL,
     "Epochs of quantization-aware training; 0 = none" },
   { "batches", QK_OPT_INT, "20", 0, 1e9, NULL,
@@ -156,6 +158,20 @@ const struct qk_option qk_table_qconfig[] = {
     "prefers" },
   END
 };
+
+const char *
+qk_job_backend (const char *name)
+{
+  if (strcmp (name, "auto") != 0)
+    return name;
+#if defined(__x86_64__) || defined(__i386__)
+  return "fbgemm";
+#elif defined(__aarch64__) || defined(__arm__)
+  return "qnnpack";
+#else
+  return "reference";
+#endif
+}
 
 const char *
 qk_job_section (int i, const struct qk_option **table)
