@@ -69,6 +69,12 @@ offer qatkit verify --backend ""
 offers reference
 offer qatkit verify --backend ref
 nothing_but reference
+offer qatkit verify --backend auto,ref
+nothing_but auto,reference
+offer qatkit bench --backend = reference,fl
+nothing_but reference,float
+offer qatkit run --output = fol
+nothing_but folder
 
 # keys: all those of the core's tables
 offer qatkit run -o ""
@@ -91,6 +97,8 @@ offer qatkit run -o optimizer.name =
 offers sgd adam
 offer qatkit run -o optimizer.name = s
 nothing_but sgd
+offer qatkit run -o ptq.methods = equalize,bias
+nothing_but equalize,bias_correction
 offer qatkit run -o qconfig.weight.observer = ""
 offers minmax histogram
 exit 0
