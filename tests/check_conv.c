@@ -210,6 +210,56 @@ START_TEST (repeatable)
 }
 END_TEST
 
+/* What of the forward is done ahead of it gives the same bytes, and is left
+ * to the forward where the weight's quantizer has ways of its own. */
+static void
+prepared_with (const struct rig_given *g, unsigned what, bool observing)
+{
+  const unsigned flags = QK_PASS_TRAIN | QK_PASS_BATCH_STATS;
+  struct rig a, b;
+  struct qk_layer_io ahead = { .flags = flags, .threads = 1 };
+
+  rig_open (&a, g, what, 2, true, true, 5);
+  rig_open (&b, g, what, 2, true, true, 5);
+  rig_observing (&a, observing, observing);
+  rig_observing (&b, observing, observing);
+  for (int step = 0; step < 2; step++) {
+    ahead.n_params = b.io.n_params;
+    ahead.param = b.io.param;
+    ahead.weight_qz = b.io.weight_qz;
+    ahead.prepared = b.io.prepared;
+    ck_assert_int_eq (b.cls->prepare (b.self, &ahead), !(what & TWICE));
+    rig_forward (&a, flags);
+    rig_forward (&b, what & TWICE ? flags : flags | QK_PASS_PREPARED);
+    ck_assert_mem_eq (a.out.data, b.out.data,
+                      (size_t) qk_shape_count (&a.out_shape));
+    rig_checked (a.cls->backward (a.self, &a.io));
+    rig_checked (b.cls->backward (b.self, &b.io));
+    ck_assert_mem_eq (a.din.data, b.din.data,
+                      4 * (size_t) qk_shape_count (&a.in_shape));
+    for (int i = 0; i < a.io.n_params; i++) {
+      ck_assert_mem_eq (a.dparam[i].data, b.dparam[i].data,
+                        4 * (size_t) qk_shape_count (&a.param[i].shape));
+      /* the next step has other weights */
+      for (int64_t j = 0; j < qk_shape_count (&a.param[i].shape); j++) {
+        ((float *) a.param[i].data)[j] *= 1.25f;
+        ((float *) b.param[i].data)[j] *= 1.25f;
+      }
+    }
+  }
+  rig_close (&a);
+  rig_close (&b);
+}
+
+START_TEST (prepared)
+{
+  prepared_with (&rig_givens[_i], BN | RELU, true);
+  prepared_with (&rig_givens[_i], PER_TENSOR, true);
+  prepared_with (&rig_givens[_i], BN, false);
+  prepared_with (&rig_givens[_i], BN | TWICE, true);
+}
+END_TEST
+
 /* A channel with gamma 0 gives beta and finite gradients, where PyTorch's
  * formula divides by 0. */
 START_TEST (gamma_zero)
@@ -290,6 +340,7 @@ main (void)
   tcase_add_loop_test (t, bytes_of_wide, 0, RIG_WIDE);
   tcase_add_loop_test (t, bytes_of_large, 0, RIG_LARGE);
   tcase_add_loop_test (t, repeatable, 0, RIG_GIVENS);
+  tcase_add_loop_test (t, prepared, 0, RIG_GIVENS);
   tcase_add_test (t, lower_formulas);
   tcase_add_test (t, gamma_zero);
   tcase_add_test (t, errors);

@@ -195,7 +195,7 @@ layer_open (struct layer *l, const struct golden *g, int threads)
     .weight_qz = quantizer (l->ctx, true, out.dims[3]),
     .out_qz = quantizer (l->ctx, false, 1), .saved = qk_alloc (s.saved),
     .workspace = qk_alloc (s.workspace), .dout = &l->dout, .din = &l->din,
-    .dparam = l->dparam
+    .dparam = l->dparam, .prepared = qk_alloc (s.prepared)
   };
 }
 
@@ -211,6 +211,7 @@ layer_close (struct layer *l)
   qk_free (l->dout.data);
   qk_free (l->din.data);
   qk_free (l->io.saved);
+  qk_free (l->io.prepared);
   qk_free (l->io.workspace);
   qk_quantizer_free (l->io.weight_qz);
   qk_quantizer_free (l->io.out_qz);

@@ -151,6 +151,7 @@ byte_product (int64_t m, int64_t n, int64_t k, bool extreme,
   const int32_t z = extreme ? 0 : 131;
   uint8_t *a = malloc ((size_t) (m * lda));
   int8_t *w = malloc ((size_t) (n * k));
+  double *sum = calloc ((size_t) n, sizeof *sum);
   int32_t *c = malloc ((size_t) (m * ldc) * sizeof *c);
   float *f = malloc ((size_t) (m * ldc) * sizeof *f);
   void *packed = aligned_alloc (64, (qk_igemm_size (n, k) + 63)
@@ -161,9 +162,12 @@ byte_product (int64_t m, int64_t n, int64_t k, bool extreme,
   for (int64_t i = 0; i < n * k; i++)
     w[i] = extreme ? (int8_t) (i / k % 2 ? 127 : -128)
                    : (int8_t) ((int) qk_rng_below (rng, 256) - 128);
+  for (int64_t i = 0; i < n * k; i++)
+    sum[i / k] += w[i];
   for (int64_t i = 0; i < m * ldc; i++)
     f[i] = (float) (c[i] = 77);
-  qk_igemm_pack (n, k, w, k, z, packed);
+  qk_igemm_pack (n, k, w, k, packed);
+  qk_igemm_zero_point (n, k, sum, z, packed);
   qk_igemm (m, n, k, a, lda, packed, false, c, ldc);
   qk_igemm (m, n, k, a, lda, packed, true, f, ldc);
   for (int64_t i = 0; i < m; i++)
@@ -178,6 +182,7 @@ byte_product (int64_t m, int64_t n, int64_t k, bool extreme,
   free (packed);
   free (f);
   free (c);
+  free (sum);
   free (w);
   free (a);
 }

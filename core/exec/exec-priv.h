@@ -11,9 +11,10 @@
 struct qk_exec_node {
   bool wrapped;
   bool keep_in, keep_out;
-  size_t saved_size, workspace_size;
+  bool is_prepared; /* in this step */
+  size_t saved_size, prepared_size, workspace_size;
   /* buffers, -1 where there is none */
-  int saved;
+  int saved, prepared;
   int wide_in[QK_OP_MAX_INPUTS];      /* wrapped: dequantized for forward */
   int wide_in_back[QK_OP_MAX_INPUTS]; /* … and once more for backward */
   int wide_out;                       /* wrapped: the f32 output */

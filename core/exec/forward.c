@@ -253,7 +253,7 @@ qk_call_fill (struct qk_exec *ex, int index, bool backward, struct qk_call *c)
     c->dparam[i] = ex->g->param[n->param[i]].grad;
   }
   qk_rng_seed (&c->rng, ex->seed * 1000003u + ex->step, (uint64_t) index);
-  c->io.flags = ex->flags;
+  c->io.flags = ex->flags | (en->is_prepared ? QK_PASS_PREPARED : 0);
   c->io.threads = ex->opt.threads;
   c->io.n_in = n->n_in;
   c->io.in = c->in;
@@ -263,6 +263,7 @@ qk_call_fill (struct qk_exec *ex, int index, bool backward, struct qk_call *c)
   c->io.weight_qz = n->weight_qz;
   c->io.out_qz = en->wrapped ? NULL : out->qz;
   c->io.saved = qk_arena_at (&ex->arena, en->saved);
+  c->io.prepared = qk_arena_at (&ex->arena, en->prepared);
   c->io.workspace = qk_arena_at (&ex->arena, ex->workspace);
   c->io.dout = &c->dout;
   c->io.din = c->din;
@@ -339,6 +340,49 @@ run_node (struct qk_exec *ex, int index)
   return ex->hook == NULL ? 0 : ex->hook (ex->cookie, index, t);
 }
 
+/* The slot prepare of layer INDEX. */
+static void
+prepare_layer (struct qk_exec *ex, int index)
+{
+  const struct qk_node *n = &ex->g->node[index];
+  struct qk_exec_node *en = &ex->node[index];
+  struct qk_tensor param[QK_LAYER_MAX_PARAMS];
+  struct qk_layer_io io = { .flags = ex->flags,
+                            .threads = 1,
+                            .n_params = n->n_params,
+                            .param = param,
+                            .weight_qz = n->weight_qz,
+                            .prepared = qk_arena_at (&ex->arena,
+                                                     en->prepared) };
+  int i;
+
+  if (n->layer->prepare == NULL)
+    return;
+  for (i = 0; i < n->n_params; i++)
+    param[i] = ex->g->param[n->param[i]].value;
+  en->is_prepared = n->layer->prepare (n->self, &io) == 1;
+}
+
+/* What needs no input, of all layers side by side: whole layers keep threads
+ * busy longer than parts of each layer's weight would, and meet only once.
+ * From the end, where weights are large. */
+static void
+prepare_layers (struct qk_exec *ex)
+{
+  const int last = ex->g->n_nodes - 1;
+  int i;
+
+  if (ex->opt.threads == 1) { /* a region of one would make those within it
+                                 nested ones */
+    for (i = last; i >= 0; i--)
+      prepare_layer (ex, i);
+    return;
+  }
+#pragma omp parallel for schedule(dynamic) num_threads(ex->opt.threads)
+  for (i = last; i >= 0; i--)
+    prepare_layer (ex, i);
+}
+
 int
 qk_forward_all (struct qk_exec *ex, const float *images,
                 const float **logits)
@@ -346,6 +390,8 @@ qk_forward_all (struct qk_exec *ex, const float *images,
   const struct qk_tensor *t = &ex->value[ex->g->output].t;
   int i, r;
 
+  if (ex->opt.train)
+    prepare_layers (ex);
   if ((r = take_images (ex, images)) < 0)
     return r;
   if (ex->hook != NULL

@@ -62,6 +62,7 @@ setup_node (struct qk_exec *ex, int index)
   en->keep_in = ex->opt.train && s.keep_in;
   en->keep_out = ex->opt.train && s.keep_out;
   en->saved_size = ex->opt.train ? s.saved : 0;
+  en->prepared_size = ex->opt.train ? s.prepared : 0;
   en->workspace_size = s.workspace;
   return 0;
 }
@@ -147,7 +148,8 @@ plan_node (struct qk_exec *ex, int index)
   const int now = qk_time_forward (index), back = qk_time_backward (ex, index);
   int i, r;
 
-  if ((r = add_buffer (ex, &en->saved, en->saved_size, now, back)) < 0)
+  if ((r = add_buffer (ex, &en->saved, en->saved_size, now, back)) < 0
+      || (r = add_buffer (ex, &en->prepared, en->prepared_size, 0, back)) < 0)
     return r;
   for (i = 0; i < n->n_in; i++) {
     const struct qk_value *in = &ex->g->value[n->in[i]];
@@ -285,7 +287,7 @@ no_buffers (struct qk_exec *ex)
   for (i = 0; i < ex->g->n_nodes; i++) {
     struct qk_exec_node *en = &ex->node[i];
 
-    en->saved = en->wide_out = en->mask = -1;
+    en->saved = en->prepared = en->wide_out = en->mask = -1;
     for (j = 0; j < QK_OP_MAX_INPUTS; j++)
       en->wide_in[j] = en->wide_in_back[j] = en->temp[j] = -1;
   }

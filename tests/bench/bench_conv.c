@@ -206,7 +206,8 @@ bench_layer (struct qk_context *ctx, const char *options, struct qk_shape in,
                              .out_qz = quantizer (ctx, false, 1),
                              .saved = qk_alloc (s.saved),
                              .workspace = qk_alloc (s.workspace),
-                             .dout = &dy, .din = &dx, .dparam = dparam };
+                             .dout = &dy, .din = &dx, .dparam = dparam,
+                             .prepared = qk_alloc (s.prepared) };
   line->macs = in.dims[0] * traits.macs;
   measure (cls, self, &io, 0, line);
   measure (cls, self, &io, 1, line);
@@ -223,6 +224,7 @@ bench_layer (struct qk_context *ctx, const char *options, struct qk_shape in,
   qk_free (dy.data);
   qk_free (dx.data);
   qk_free (io.saved);
+  qk_free (io.prepared);
   qk_free (io.workspace);
   qk_quantizer_free (io.weight_qz);
   qk_quantizer_free (io.out_qz);

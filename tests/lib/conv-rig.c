@@ -297,6 +297,7 @@ rig_open (struct rig *b, const struct rig_given *g, int what, int threads,
   b->io.out = &b->out;
   b->io.param = b->param;
   b->io.saved = qk_alloc (s.saved);
+  b->io.prepared = qk_alloc (s.prepared);
   b->io.workspace = qk_alloc (s.workspace);
   b->io.dout = &b->dout;
   b->io.din = &b->din;
@@ -316,6 +317,7 @@ rig_close (struct rig *b)
   qk_free (b->dout.data);
   qk_free (b->din.data);
   qk_free (b->io.saved);
+  qk_free (b->io.prepared);
   qk_free (b->io.workspace);
   qk_quantizer_free (b->io.weight_qz);
   qk_quantizer_free (b->io.out_qz);

@@ -252,6 +252,9 @@ set_up (const struct harness_spec *spec, struct harness *h,
   if (h->setup.saved > 0
       && (h->io.saved = guarded_alloc (h->setup.saved)) == NULL)
     return qk_error (-ENOMEM, "harness: out of memory");
+  if (h->setup.prepared > 0
+      && (h->io.prepared = guarded_alloc (h->setup.prepared)) == NULL)
+    return qk_error (-ENOMEM, "harness: out of memory");
   if (h->setup.workspace > 0
       && (h->io.workspace = guarded_alloc (h->setup.workspace)) == NULL)
     return qk_error (-ENOMEM, "harness: out of memory");
@@ -305,6 +308,7 @@ harness_free (struct harness *h)
   harness_tensor_free (&h->out);
   harness_tensor_free (&h->dout);
   guarded_free (h->io.saved);
+  guarded_free (h->io.prepared);
   guarded_free (h->io.workspace);
   if (h->cls != NULL)
     h->cls->destroy (h->self);
@@ -330,6 +334,8 @@ check_guards (const struct harness *h)
     err = guarded_check (h->dout.data, "the output's gradient");
   if (err == 0)
     err = guarded_check (h->io.saved, "saved");
+  if (err == 0)
+    err = guarded_check (h->io.prepared, "prepared");
   return err == 0 ? guarded_check (h->io.workspace, "the workspace") : err;
 }
 
@@ -348,6 +354,7 @@ harness_forward (struct harness *h)
 
   scribble (h->out.data, harness_bytes (&h->out));
   scribble (h->io.saved, h->setup.saved);
+  scribble (h->io.prepared, h->setup.prepared);
   scribble (h->io.workspace, h->setup.workspace);
   qk_rng_seed (&h->rng, h->seed, 0);
   err = h->cls->forward (h->self, &h->io);

@@ -74,8 +74,9 @@ enum { QK_BN_GAMMA, QK_BN_BETA, QK_BN_MEAN, QK_BN_VAR, QK_BN_PARAMS };
 
 enum qk_pass_flags {
   QK_PASS_TRAIN = 1,      /* dropout active; keep what backward needs */
-  QK_PASS_BATCH_STATS = 2 /* batch-norm uses and updates batch statistics;
-                             without it the running ones are used */
+  QK_PASS_BATCH_STATS = 2, /* batch-norm uses and updates batch statistics;
+                              without it the running ones are used */
+  QK_PASS_PREPARED = 4    /* the slot prepare did its work */
 };
 
 /* Everything a layer works on.  All borrowed for the call.  Batch size is
@@ -113,6 +114,9 @@ struct qk_layer_io {
    * by the library afterwards. */
   struct qk_comm *comm;
   int64_t first_picture;
+
+  void *prepared; /* prepare or forward writes, backward reads; size from
+                     setup, NULL where no backward follows */
 };
 
 /* Sizes a layer asks for, and the facts it may use to choose them. */
@@ -132,6 +136,7 @@ struct qk_layer_setup {
   bool keep_in, keep_out;
   /* the quantizer of out in forward and backward; NULL: none, or unknown */
   const struct qk_quantizer *out_qz;
+  size_t prepared; /* out: bytes kept from prepare to backward */
 };
 
 struct qk_layer_class {
@@ -208,6 +213,15 @@ struct qk_layer_class {
    * given and the layer has no place for one.  Both or none of the two. */
   int (*set_weight) (void *self, const struct qk_tensor *param,
                      const float *weight, const float *bias);
+
+  /* What of a training step's forward depends on nothing but parameters: of
+   * io, flags, threads, param, weight_qz and prepared are set, and only
+   * io->prepared and the state of weight_qz may change.  The library calls it
+   * for several layers at once, each in a thread of its own, before the first
+   * forward of the step.  1: done, forward finds QK_PASS_PREPARED; 0: left to
+   * forward, as is an error.
+   * (optional; default: left to forward) */
+  int (*prepare) (void *self, struct qk_layer_io *io);
 };
 
 #ifdef __cplusplus

@@ -124,7 +124,7 @@ batch_gradient_affine (const struct conv_run *run, const float *factor)
   const double m = run->saved->rows;
   const double *c = ch->c, *invstd = ch->invstd, *mean = ch->mean;
   const double *sg = sc->sg, *sgu = sc->sgu;
-  const float *sw = ch->sw;
+  const float *sw = run->weight.sw;
   const int64_t k = run->cv->k;
   float *a1 = sc->a1, *a2 = sc->a2, *a3 = sc->a3;
 
@@ -145,17 +145,17 @@ static void
 gradient_affine (struct conv_run *run)
 {
   const struct qk_conv *cv = run->cv;
-  const struct conv_channels *ch = &run->ch;
   struct conv_scratch_channels *sc = &run->sc;
+  const struct conv_weight *w = &run->weight;
   const bool folded = run->saved->folded;
 
   if (run->saved->batch) /* gamma / k is sigma, and never a division by 0 */
     batch_gradient_affine (
-      run, folded ? ch->sigma
+      run, folded ? w->sigma
                   : run->io->param[1 + cv->bias + QK_BN_GAMMA].data);
   else
     for (int64_t i = 0; i < cv->k; i++) {
-      sc->a1[i] = cv->bn && !folded ? ch->sw[i] * ch->k[i] : ch->sw[i];
+      sc->a1[i] = cv->bn && !folded ? w->sw[i] * w->k[i] : w->sw[i];
       sc->a2[i] = sc->a3[i] = 0.0f;
     }
   conv_repeat (sc->a1, cv->k, cv->plan.period);
@@ -554,7 +554,7 @@ channel_gradient (const struct conv_run *run, const struct weight_source *s,
   const int64_t depth = conv_depth (run->cv);
   const float *w = (const float *) run->io->param[0].data + i * depth;
   float *dw = run->io->dparam[0].data;
-  const float k = run->ch.k[i], scale = run->s_in / run->ch.sw[i];
+  const float k = run->weight.k[i], scale = run->s_in / run->weight.sw[i];
   double sum = 0.0;
   float d[CHUNK];
 
@@ -569,7 +569,7 @@ channel_gradient (const struct conv_run *run, const struct weight_source *s,
     sum += channel_dw (d, w + j, n, run->saved->folded ? k : 1.0f,
                        dw ? dw + i * depth + j : NULL);
   }
-  run->sc.min[i] = (float) (sum / (double) run->ch.sigma[i]);
+  run->sc.min[i] = (float) (sum / (double) run->weight.sigma[i]);
 }
 
 /* The same through a fake-quantizer of its own kind, all channels. */
@@ -588,8 +588,8 @@ quantizer_dw (const struct conv_run *run, const struct weight_source *s,
 #pragma omp parallel for num_threads(run->threads) schedule(static)           \
   if (n > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++) {
-    gather_dw (s, i, 0, depth, run->s_in / run->ch.sw[i], d + i * depth);
-    scaled (w + i * depth, depth, run->ch.k[i], wk + i * depth);
+    gather_dw (s, i, 0, depth, run->s_in / run->weight.sw[i], d + i * depth);
+    scaled (w + i * depth, depth, run->weight.k[i], wk + i * depth);
   }
   ret = qk_quantizer_backward (io->weight_qz, wk, d, d, (size_t) n);
   if (ret < 0)
@@ -599,10 +599,10 @@ quantizer_dw (const struct conv_run *run, const struct weight_source *s,
   for (int64_t i = 0; i < cv->k; i++) {
     const double sum
       = channel_dw (d + i * depth, w + i * depth, depth,
-                    run->saved->folded ? run->ch.k[i] : 1.0f,
+                    run->saved->folded ? run->weight.k[i] : 1.0f,
                     dw ? dw + i * depth : NULL);
 
-    run->sc.min[i] = (float) (sum / (double) run->ch.sigma[i]);
+    run->sc.min[i] = (float) (sum / (double) run->weight.sigma[i]);
   }
   return 0;
 }
@@ -670,12 +670,12 @@ channel_gradients (const struct conv_run *run)
     } else {
       const double mean = ((const float *) bn[QK_BN_MEAN].data)[i];
 
-      dgamma += (bias - mean) / (double) ch->sigma[i] * sg;
+      dgamma += (bias - mean) / (double) run->weight.sigma[i] * sg;
       if (!folded)
         dgamma
-          += (double) run->s_in * run->sc.sgu[i] / (double) ch->sigma[i];
+          += (double) run->s_in * run->sc.sgu[i] / (double) run->weight.sigma[i];
       if (cv->bias)
-        add_to (io->dparam + 1, i, sg * (double) ch->k[i]);
+        add_to (io->dparam + 1, i, sg * (double) run->weight.k[i]);
     }
     add_to (dbn + QK_BN_GAMMA, i, dgamma);
     add_to (dbn + QK_BN_BETA, i, sg);
@@ -751,7 +751,7 @@ qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io)
   ret = conv_run_begin (cv, io, run);
   if (ret < 0)
     return ret;
-  conv_place_weight (run, io->weight_qz ? run->wq : NULL, false);
+  conv_place_weight (run, io->weight_qz ? run->weight.wq : NULL, false);
   ret = begin (&bw);
   if (ret < 0)
     return ret;

@@ -334,7 +334,7 @@ byte_block (const struct conv_run *run, const struct conv_thread *th,
 
   for (int g = 0; g < cv->groups; g++)
     qk_igemm (u->rows, kg, depth, a + g * depth, ld,
-              (const char *) run->pack + (size_t) g * size, to_float,
+              (const char *) run->weight.pack + (size_t) g * size, to_float,
               acc + g * kg, cv->k);
 }
 

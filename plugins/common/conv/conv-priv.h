@@ -27,10 +27,18 @@ struct conv_saved {
   struct qk_qparams grid; /* of the output; scale 0: float */
 };
 
+/* What becomes of the weight, from parameters alone. */
+struct conv_weight {
+  float *k, *sigma, *sw; /* K: gamma / sigma; scale of the weight */
+  double *sum, *size;    /* K: of the integers and their absolute values */
+  int8_t *wq;            /* (K, R S C/groups), the integers */
+  void *pack; /* the same for qk_igemm, group by group; NULL: not wanted */
+  float *wf;  /* depthwise: (R S, C), the weight or its integers */
+};
+
 /* Per-channel numbers.  The first group is kept for backward. */
 struct conv_channels {
-  float *a, *b;          /* PERIOD: y = acc * a + b */
-  float *k, *sigma, *sw; /* K: gamma / sigma; scale of the weight */
+  float *a, *b;              /* PERIOD: y = acc * a + b */
   double *c, *mean, *invstd; /* K: y1 = acc * c, batch statistics */
 };
 
@@ -76,8 +84,7 @@ struct conv_run {
   float z, s_in;
   const float *wf;  /* (K, R S C/groups); depthwise: (R S, C); NULL: every
                        thread makes its own, see conv_own_weight */
-  int8_t *wq;       /* (K, R S C/groups), the weight's integers */
-  void *pack;       /* the same for qk_igemm, group by group */
+  struct conv_weight weight;
   const float *wt;  /* transposed, per group; NULL: not made */
   struct conv_saved *saved;
   struct conv_channels ch;
@@ -107,27 +114,40 @@ void conv_unit_at (const struct conv_run *run, int64_t i,
 void conv_collect_sums (struct conv_run *run);
 void conv_repeat (float *x, int64_t k, int64_t period);
 
+/* Bytes of a conv_weight's arrays, and where they lie. */
+size_t conv_weight_size (const struct qk_conv *cv, bool quantized,
+                         bool packed);
+void conv_weight_at (const struct qk_conv *cv, bool quantized, bool packed,
+                     void *base, struct conv_weight *w);
+
 /* fold.c */
-struct conv_fold {
-  /* filled by the caller with room for K (wk, wq: K * depth) */
-  float *k, *sigma, *sw, *bias_real;
-  int32_t *bias;
-  float *wk;
-  int8_t *wq;
-  int threads;
-  bool wide; /* out */
-};
 /* gamma / sqrt (var + eps) of the stored statistics; 1 without batch-norm. */
 void conv_norm_factors (const struct qk_conv *cv,
                         const struct qk_tensor *param, float *k,
                         float *sigma);
-/* The one place where weight and bias get their integers.  IN_Q NULL: float
- * input, no integer bias.  BATCH: the bias is not used. */
-int conv_fold (const struct qk_conv *cv, const struct qk_tensor *param,
-               struct qk_quantizer *weight_qz, const struct qk_qparams *in_q,
-               bool observe, bool batch, struct conv_fold *f);
+/* Whether that takes no more than one pass for the range and one for the
+ * integers: no WK, no threads of the quantizer's own. */
+bool conv_weight_simple (struct qk_quantizer *weight_qz);
+/* The one place where a weight gets its integers; OBSERVE: its quantizer sees
+ * it first.  WK: room for the weight in floats. */
+int conv_fold_weight (const struct qk_conv *cv, const struct qk_tensor *param,
+                      struct qk_quantizer *weight_qz, bool observe,
+                      int threads, float *wk, struct conv_weight *w);
+/* The one place where a bias gets its integers, for an input on IN_Q; NULL: a
+ * float one, REAL only.  BATCH: batch statistics swallow the bias.  Refuses sums
+ * that may leave int32; *WIDE: they may leave what float32 holds exactly. */
+int conv_fold_bias (const struct qk_conv *cv, const struct qk_tensor *param,
+                    const struct qk_qparams *in_q, bool batch,
+                    const struct conv_weight *w, float *real, int32_t *bias,
+                    bool *wide);
 
 /* weights.c */
+/* w->pack from the integers. */
+void conv_pack (const struct qk_conv *cv, int threads,
+                const struct conv_weight *w);
+/* w->wf from the integers, or from WEIGHT. */
+void conv_place_depthwise (const struct qk_conv *cv, const float *weight,
+                           const struct conv_weight *w);
 /* run->wf from the weight's integers or, NULL, the parameter itself; with
  * FORWARD what the products of forward want instead. */
 void conv_place_weight (struct conv_run *run, const int8_t *w8,

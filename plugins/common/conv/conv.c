@@ -224,11 +224,56 @@ take (size_t *total, size_t size)
   return at;
 }
 
+/* Where the arrays of a conv_weight lie behind its numbers. */
+static size_t
+weight_layout (const struct qk_conv *cv, bool quantized, bool packed,
+               size_t *wq, size_t *pack, size_t *wf)
+{
+  const size_t k = (size_t) cv->k, depth = (size_t) conv_depth (cv);
+  size_t total = 0;
+
+  take (&total, k * (2 * sizeof (double) + 3 * sizeof (float)));
+  *wq = take (&total, quantized ? k * depth : 0);
+  *pack = take (&total, packed ? (size_t) cv->groups * conv_pack_size (cv)
+                               : 0);
+  *wf = take (&total, conv_kind (cv) == CONV_DEPTHWISE
+                        ? k * depth * sizeof (float)
+                        : 0);
+  return total;
+}
+
+size_t
+conv_weight_size (const struct qk_conv *cv, bool quantized, bool packed)
+{
+  size_t wq, pack, wf;
+
+  return weight_layout (cv, quantized, packed, &wq, &pack, &wf);
+}
+
+void
+conv_weight_at (const struct qk_conv *cv, bool quantized, bool packed,
+                void *base, struct conv_weight *w)
+{
+  size_t wq, pack, wf;
+  double *d = base;
+  float *f = (float *) (d + 2 * cv->k);
+
+  weight_layout (cv, quantized, packed, &wq, &pack, &wf);
+  w->sum = d;
+  w->size = d + cv->k;
+  w->k = f;
+  w->sigma = f + cv->k;
+  w->sw = f + 2 * cv->k;
+  w->wq = quantized ? (int8_t *) base + wq : NULL;
+  w->pack = packed ? (char *) base + pack : NULL;
+  w->wf = (float *) (void *) ((char *) base + wf);
+}
+
 static size_t
 channels_size (const struct qk_conv *cv, int64_t period)
 {
   return 2 * (size_t) period * sizeof (float)
-         + 3 * (size_t) cv->k * (sizeof (float) + sizeof (double));
+         + 3 * (size_t) cv->k * sizeof (double);
 }
 
 static size_t
@@ -253,10 +298,6 @@ channels_at (const struct conv_run *run, void *base)
   f = (float *) (d + 3 * k);
   ch->a = f;
   ch->b = f + period;
-  f += 2 * period;
-  ch->k = f;
-  ch->sigma = f + k;
-  ch->sw = f + 2 * k;
 }
 
 static void
@@ -402,18 +443,10 @@ choose_ways (const struct qk_conv *cv, const struct qk_layer_setup *s,
 
 /* Memory kept from forward to backward. */
 static void
-plan_saved (const struct qk_conv *cv, const struct qk_layer_setup *s,
-            size_t acc, struct qk_conv_plan *pl)
+plan_saved (const struct qk_conv *cv, size_t acc, struct qk_conv_plan *pl)
 {
   take (&pl->sv_size, sizeof (struct conv_saved));
   pl->sv_chan = take (&pl->sv_size, channels_size (cv, pl->period));
-  pl->sv_wq = take (&pl->sv_size,
-                    s->quantized_weight
-                      ? (size_t) (cv->k * conv_depth (cv))
-                      : 0);
-  pl->sv_pack
-    = take (&pl->sv_size,
-            pl->again ? (size_t) cv->groups * conv_pack_size (cv) : 0);
   pl->sv_acc = take (&pl->sv_size, pl->again ? 0 : acc);
 }
 
@@ -425,7 +458,7 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   const size_t weight
     = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
   const bool known = s->out_qz && qk_quantizer_is_ste (s->out_qz);
-  size_t acc;
+  size_t acc, prepared;
 
   if (batch < 1
       || (double) batch * (double) (cv->p * cv->q) * (double) cv->k > 1e12)
@@ -435,6 +468,7 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   pl->threads = s->threads < 1 ? 1 : s->threads;
   pl->train = s->train;
   pl->u8_out = s->quantized_out;
+  pl->i8_weight = s->quantized_weight;
   pl->batch = batch;
   pl->period = cv->k >= 128 ? cv->k : cv->k * ((127 + cv->k) / cv->k);
   pl->own_y = s->quantized_out
@@ -442,15 +476,16 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   choose_ways (cv, s, pl);
   choose_blocks (cv, pl);
   acc = (size_t) (batch * cv->p * cv->q * cv->k) * sizeof (float);
+  prepared = conv_weight_size (cv, pl->i8_weight, pl->q8);
 
   plan_thread (cv, s->quantized_weight, pl);
   pl->ws_thread = take (&pl->ws_size, pl->th_size * (size_t) pl->threads);
   if (s->train)
-    plan_saved (cv, s, acc, pl);
+    plan_saved (cv, acc, pl);
   else {
     pl->ws_saved = pl->ws_size;
     take (&pl->ws_size, sizeof (struct conv_saved));
-    pl->ws_wq = take (&pl->ws_size, weight / sizeof (float));
+    pl->ws_weight = take (&pl->ws_size, prepared);
     pl->ws_acc = take (&pl->ws_size,
                        s->quantized_out && !pl->again ? acc : 0);
   }
@@ -459,9 +494,6 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   pl->ws_wf = take (&pl->ws_size, weight);
   pl->ws_wk = take (&pl->ws_size, weight);
   pl->ws_wt = take (&pl->ws_size, weight);
-  pl->ws_pack
-    = take (&pl->ws_size,
-            pl->q8 ? (size_t) cv->groups * conv_pack_size (cv) : 0);
   pl->ws_y = take (&pl->ws_size, pl->own_y ? acc : 0);
   pl->ws_g = take (&pl->ws_size,
                    s->train && s->quantized_out && !known ? acc : 0);
@@ -473,6 +505,7 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
                      : 0);
   pl->ws_lib = take (&pl->ws_size, pl->ws_lib_size);
   s->saved = pl->sv_size;
+  s->prepared = s->train ? prepared : 0;
   s->workspace = pl->ws_size;
   s->keep_in = s->train;
   s->keep_out = false;
@@ -539,8 +572,9 @@ conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
   run->saved = (struct conv_saved *) saved;
   run->q8 = pl->q8;
   run->again = pl->again;
-  run->wq = (int8_t *) (pl->train ? saved + pl->sv_wq : ws + pl->ws_wq);
-  run->pack = pl->train && pl->again ? saved + pl->sv_pack : ws + pl->ws_pack;
+  conv_weight_at (cv, pl->i8_weight, pl->q8,
+                  pl->train ? io->prepared : ws + pl->ws_weight,
+                  &run->weight);
   if (pl->train)
     run->acc = pl->again ? NULL : saved + pl->sv_acc;
   channels_at (run, pl->train ? saved + pl->sv_chan : ws + pl->ws_chan);

@@ -20,7 +20,7 @@
 /* Where things lie in the memory the library hands out; made by setup. */
 struct qk_conv_plan {
   int threads;
-  bool train, u8_out;
+  bool train, u8_out, i8_weight;
   bool q8;    /* forward multiplies bytes: see igemm.h */
   bool again; /* acc is not kept but computed again where it is read */
   bool whole; /* backward works on whole tensors instead of blocks */
@@ -31,10 +31,10 @@ struct qk_conv_plan {
   int64_t p_block;  /* output lines of one block; 0: blocks of rows */
   int64_t period;   /* length of the per-channel arrays, see rows.h */
   /* bytes from the start of saved */
-  size_t sv_chan, sv_wq, sv_pack, sv_acc, sv_size;
+  size_t sv_chan, sv_acc, sv_size;
   /* bytes from the start of workspace */
-  size_t ws_saved, ws_chan, ws_wf, ws_wk, ws_wt, ws_wq, ws_pack, ws_acc, ws_y,
-    ws_g, ws_d, ws_x, ws_lib, ws_lib_size, ws_thread, ws_size;
+  size_t ws_saved, ws_chan, ws_wf, ws_wk, ws_wt, ws_weight, ws_acc,
+    ws_y, ws_g, ws_d, ws_x, ws_lib, ws_lib_size, ws_thread, ws_size;
   /* bytes from the start of a thread's part */
   size_t th_col, th_blk, th_tmp, th_sum, th_dw, th_dwi, th_wf, th_ring,
     th_dring, th_tags, th_size;
@@ -74,6 +74,7 @@ int qk_conv_params (struct qk_conv *cv, struct qk_param_spec *out);
 void qk_conv_describe (struct qk_conv *cv, struct qk_layer_traits *out);
 int qk_conv_absorb (struct qk_conv *cv, const struct qk_layer_traits *next);
 int qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s);
+int qk_conv_prepare (struct qk_conv *cv, struct qk_layer_io *io);
 int qk_conv_forward (struct qk_conv *cv, struct qk_layer_io *io);
 int qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io);
 int qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,

@@ -63,24 +63,32 @@ weight_sums (const int8_t *w, int64_t n, int32_t *sum, int32_t *size)
   *size = a;
 }
 
+/* Both of channel I, which may have more weights than that. */
+static void
+channel_sums (const struct qk_conv *cv, int64_t i, struct conv_weight *w)
+{
+  const int64_t depth = conv_depth (cv), piece = 1 << 20;
+
+  w->sum[i] = w->size[i] = 0.0;
+  for (int64_t j = 0; j < depth; j += piece) {
+    int32_t sum, size;
+
+    weight_sums (w->wq + i * depth + j, depth - j < piece ? depth - j : piece,
+                 &sum, &size);
+    w->sum[i] += sum;
+    w->size[i] += size;
+  }
+}
+
 /* The largest |sum (a - z) w| over all inputs on the grid, which also bounds
  * every partial sum. */
 static double
-accumulator_bound (const int8_t *w, int64_t depth, const struct qk_qparams *q)
+accumulator_bound (double sum, double size, const struct qk_qparams *q)
 {
   const double hi = q->qmax - q->zero_point, lo = q->zero_point - q->qmin;
-  const int64_t piece = 1 << 20;
-  double pos = 0.0, neg = 0.0, a, b;
+  const double pos = (size + sum) / 2.0, neg = (size - sum) / 2.0;
+  const double a = pos * hi + neg * lo, b = pos * lo + neg * hi;
 
-  for (int64_t i = 0; i < depth; i += piece) {
-    int32_t sum, size;
-
-    weight_sums (w + i, depth - i < piece ? depth - i : piece, &sum, &size);
-    pos += ((double) size + (double) sum) / 2.0;
-    neg += ((double) size - (double) sum) / 2.0;
-  }
-  a = pos * hi + neg * lo;
-  b = pos * lo + neg * hi;
   return a > b ? a : b;
 }
 
@@ -122,20 +130,21 @@ quantize_scaled (const float *restrict w, int64_t n, float k,
 /* The weight's quantizer sees w k: where its observer wants ranges only, w k
  * is written nowhere. */
 static int
-observe_weight (const struct qk_conv *cv, const float *w,
-                struct qk_quantizer *qz, struct conv_fold *f)
+observe_weight (const struct qk_conv *cv, const float *weight,
+                struct qk_quantizer *qz, int threads, const float *wk,
+                struct conv_weight *w)
 {
   const int64_t depth = conv_depth (cv), n = cv->k * depth;
-  float *min = f->sw, *max = f->bias_real; /* not needed yet */
-  const bool share = f->threads > 1 && n > CONV_PARALLEL_MIN;
+  float *min = (float *) w->sum, *max = (float *) w->size; /* free as yet */
 
   if (!qk_quantizer_observing (qz))
     return 0;
   if (!qk_quantizer_wants_range (qz))
-    return qk_quantizer_observe (qz, f->wk, (size_t) n);
-#pragma omp parallel for num_threads(f->threads) schedule(static) if (share)
+    return qk_quantizer_observe (qz, wk, (size_t) n);
+#pragma omp parallel for num_threads(threads) schedule(static)                \
+  if (threads > 1 && n > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++)
-    scaled_range (w + i * depth, depth, f->k[i], &min[i], &max[i]);
+    scaled_range (weight + i * depth, depth, w->k[i], &min[i], &max[i]);
   for (int64_t i = 1; qk_quantizer_channels (qz) == 1 && i < cv->k; i++) {
     /* what is not finite stays */
     min[0] = min[i] >= min[0] ? min[0] : min[i];
@@ -144,109 +153,128 @@ observe_weight (const struct qk_conv *cv, const float *w,
   return qk_quantizer_observe_range (qz, min, max);
 }
 
-/* What fold_channel needs to know. */
-struct fold {
-  const struct qk_conv *cv;
-  const struct qk_tensor *param;
-  const struct qk_qparams *grid, *in_q;
-  int64_t grids;
-  bool batch;
-  bool quantize; /* wq is not yet there */
-};
-
-/* Scale, bias and integers of channel I; returns the bound of its
- * accumulator. */
-static double
-fold_channel (const struct fold *o, int64_t i, struct conv_fold *f)
-{
-  const int64_t depth = conv_depth (o->cv);
-  const struct qk_qparams *grid = o->grid + (o->grids == 1 ? 0 : i);
-
-  f->sw[i] = grid->scale;
-  f->bias_real[i] = folded_bias (o->cv, o->param, i, f->k[i]);
-  if (o->quantize)
-    quantize_scaled ((const float *) o->param[0].data + i * depth, depth,
-                     f->k[i], grid, f->wq + i * depth);
-  if (!o->in_q)
-    return 0.0;
-  f->bias[i] = o->batch ? 0
-                        : qk_quantize_bias (f->bias_real[i], o->in_q->scale,
-                                            f->sw[i]);
-  return accumulator_bound (f->wq + i * depth, depth, o->in_q);
-}
-
-/* All channels; checks that neither bias nor accumulator overflows. */
-static int
-fold_channels (const struct fold *o, struct conv_fold *f)
-{
-  const struct qk_conv *cv = o->cv;
-  const bool share
-    = f->threads > 1 && cv->k * conv_depth (cv) > CONV_PARALLEL_MIN;
-  int64_t bad = cv->k;
-  int wide = 0;
-  double bound;
-
-#pragma omp parallel for num_threads(f->threads) schedule(static)             \
-  reduction(min : bad) reduction(| : wide) private(bound) if (share)
-  for (int64_t i = 0; i < cv->k; i++) {
-    bound = fold_channel (o, i, f);
-    wide |= bound >= CONV_EXACT_LIMIT;
-    if (o->in_q && bound + fabs ((double) f->bias[i]) >= ACC_LIMIT && i < bad)
-      bad = i;
-  }
-  f->wide = wide != 0;
-  if (bad == cv->k)
-    return 0;
-  bound = fold_channel (o, bad, f) + fabs ((double) f->bias[bad]);
-  return qk_error (-ERANGE,
-                   "%s: the sum of output channel %lld may reach %.0f, too "
-                   "much for int32 (limit %.0f)",
-                   cv->who, (long long) bad, bound, ACC_LIMIT);
-}
-
 /* w k for all channels. */
 static void
-scale_weight (const struct qk_conv *cv, const float *w, struct conv_fold *f)
+scale_weight (const struct qk_conv *cv, const float *weight, int threads,
+              const float *k, float *wk)
 {
   const int64_t depth = conv_depth (cv);
 
-#pragma omp parallel for num_threads(f->threads) schedule(static)             \
-  if (f->threads > 1 && cv->k * depth > CONV_PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads) schedule(static)                \
+  if (threads > 1 && cv->k * depth > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++)
     for (int64_t j = 0; j < depth; j++)
-      f->wk[i * depth + j] = w[i * depth + j] * f->k[i];
+      wk[i * depth + j] = weight[i * depth + j] * k[i];
+}
+
+bool
+conv_weight_simple (struct qk_quantizer *qz)
+{
+  return qk_quantizer_is_ste (qz)
+         && (!qk_quantizer_observing (qz) || qk_quantizer_wants_range (qz));
 }
 
 int
-conv_fold (const struct qk_conv *cv, const struct qk_tensor *param,
-           struct qk_quantizer *weight_qz, const struct qk_qparams *in_q,
-           bool observe, bool batch, struct conv_fold *f)
+conv_fold_weight (const struct qk_conv *cv, const struct qk_tensor *param,
+                  struct qk_quantizer *qz, bool observe, int threads,
+                  float *wk, struct conv_weight *w)
 {
-  const int64_t n = cv->k * conv_depth (cv);
-  const bool observing = observe && qk_quantizer_observing (weight_qz);
-  struct fold o = { .cv = cv, .param = param, .in_q = in_q, .batch = batch };
+  const int64_t depth = conv_depth (cv), grids = qk_quantizer_channels (qz);
+  const float *weight = param[0].data;
+  /* a fake-quantizer of its own kind may reshape w k first */
+  const bool plain = qk_quantizer_is_ste (qz);
+  const struct qk_qparams *grid;
   int ret;
 
-  o.grids = qk_quantizer_channels (weight_qz);
-  if (o.grids != 1 && o.grids != cv->k)
+  if (grids != 1 && grids != cv->k)
     return qk_error (-EINVAL,
                      "%s: the weight's quantizer has %lld channels, expected "
                      "1 or %lld",
-                     cv->who, (long long) o.grids, (long long) cv->k);
-  conv_norm_factors (cv, param, f->k, f->sigma);
-  /* a fake-quantizer of its own kind may reshape w k first */
-  o.quantize = qk_quantizer_is_ste (weight_qz);
-  if (!o.quantize || (observing && !qk_quantizer_wants_range (weight_qz)))
-    scale_weight (cv, param[0].data, f);
+                     cv->who, (long long) grids, (long long) cv->k);
+  conv_norm_factors (cv, param, w->k, w->sigma);
+  if (!conv_weight_simple (qz))
+    scale_weight (cv, weight, threads, w->k, wk);
   if (observe
-      && (ret = observe_weight (cv, param[0].data, weight_qz, f)) < 0)
+      && (ret = observe_weight (cv, weight, qz, threads, wk, w)) < 0)
     return ret;
-  if (!o.quantize
-      && (ret = qk_quantizer_forward_i8 (weight_qz, f->wk, (size_t) n,
-                                         f->wq)) < 0)
+  if (!plain
+      && (ret = qk_quantizer_forward_i8 (qz, wk, (size_t) (cv->k * depth),
+                                         w->wq)) < 0)
     return ret;
-  o.grid = qk_quantizer_qparams (weight_qz);
-  return fold_channels (&o, f);
+  grid = qk_quantizer_qparams (qz);
+#pragma omp parallel for num_threads(threads) schedule(static)                \
+  if (threads > 1 && cv->k * depth > CONV_PARALLEL_MIN)
+  for (int64_t i = 0; i < cv->k; i++) {
+    const struct qk_qparams *q = grid + (grids == 1 ? 0 : i);
+
+    w->sw[i] = q->scale;
+    if (plain)
+      quantize_scaled (weight + i * depth, depth, w->k[i], q,
+                       w->wq + i * depth);
+    channel_sums (cv, i, w);
+  }
+  return 0;
+}
+
+/* Largest accumulator_bound of K channels. */
+QK_MULTIVERSION static double
+largest_bound (const double *sum, const double *size, int64_t k,
+               const struct qk_qparams *q)
+{
+  double most = 0.0;
+
+#pragma omp simd reduction(max : most)
+  for (int64_t i = 0; i < k; i++) {
+    const double bound = accumulator_bound (sum[i], size[i], q);
+
+    most = bound > most ? bound : most;
+  }
+  return most;
+}
+
+/* The first channel of which the sum may leave int32; -ERANGE. */
+static int
+blame_channel (const struct qk_conv *cv, const struct qk_qparams *in_q,
+               const struct conv_weight *w, const int32_t *bias)
+{
+  double most = 0.0;
+  int64_t i;
+
+  for (i = 0; i < cv->k && most < ACC_LIMIT; i++)
+    most = accumulator_bound (w->sum[i], w->size[i], in_q)
+           + fabs ((double) bias[i]);
+  return qk_error (-ERANGE,
+                   "%s: the sum of output channel %lld may reach %.0f, too "
+                   "much for int32 (limit %.0f)",
+                   cv->who, (long long) i - 1, most, ACC_LIMIT);
+}
+
+int
+conv_fold_bias (const struct qk_conv *cv, const struct qk_tensor *param,
+                const struct qk_qparams *in_q, bool batch,
+                const struct conv_weight *w, float *real, int32_t *bias,
+                bool *wide)
+{
+  double most;
+
+  memset (bias, 0, (size_t) cv->k * sizeof *bias);
+  for (int64_t i = 0; !batch && i < cv->k; i++) {
+    real[i] = folded_bias (cv, param, i, w->k[i]);
+    if (in_q)
+      bias[i] = qk_quantize_bias (real[i], in_q->scale, w->sw[i]);
+  }
+  *wide = false;
+  if (!in_q)
+    return 0;
+  most = largest_bound (w->sum, w->size, cv->k, in_q);
+  *wide = most >= CONV_EXACT_LIMIT;
+  for (int64_t i = 0; !batch && i < cv->k; i++) {
+    const double sum = accumulator_bound (w->sum[i], w->size[i], in_q)
+                       + fabs ((double) bias[i]);
+
+    most = sum > most ? sum : most;
+  }
+  return most < ACC_LIMIT ? 0 : blame_channel (cv, in_q, w, bias);
 }
 
 void
@@ -268,49 +296,88 @@ qk_conv_geometry (const struct qk_conv *cv, struct qk_op *op)
   op->out_channels = cv->k;
 }
 
+/* What the conversion of one layer makes; all but the first two of it goes
+ * over to the operation. */
+struct lowered {
+  void *numbers; /* behind w, but for w.wq */
+  float *wk;
+  struct conv_weight w;
+  float *real, *m;
+  int32_t *bias;
+};
+
+static void
+free_lowered (struct lowered *l, bool all)
+{
+  qk_free (l->numbers);
+  qk_free (l->wk);
+  if (!all)
+    return;
+  qk_free (l->w.wq);
+  qk_free (l->real);
+  qk_free (l->m);
+  qk_free (l->bias);
+}
+
+/* Fill L for an input on IN_Q, NULL: a float one; after an error it is
+ * empty. */
+static int
+lower_weight (struct qk_conv *cv, const struct qk_layer_io *io,
+              const struct qk_qparams *in_q, struct lowered *l)
+{
+  const size_t k = (size_t) cv->k, n = k * (size_t) conv_depth (cv);
+  int ret = -ENOMEM;
+  bool wide;
+
+  memset (l, 0, sizeof *l);
+  l->numbers = qk_alloc (conv_weight_size (cv, false, false));
+  l->wk = qk_alloc (n * sizeof *l->wk);
+  l->real = qk_alloc (k * sizeof *l->real);
+  l->m = qk_alloc (k * sizeof *l->m);
+  l->bias = qk_alloc (k * sizeof *l->bias);
+  if (l->numbers)
+    conv_weight_at (cv, false, false, l->numbers, &l->w);
+  l->w.wq = qk_alloc (n);
+  if (!l->numbers || !l->wk || !l->real || !l->m || !l->bias || !l->w.wq) {
+    qk_error (ret, "%s: out of memory", cv->who);
+    goto error;
+  }
+  ret = conv_fold_weight (cv, io->param, io->weight_qz, false, 1, l->wk,
+                          &l->w);
+  if (ret == 0)
+    ret = conv_fold_bias (cv, io->param, in_q, false, &l->w, l->real, l->bias,
+                          &wide);
+  if (ret == 0)
+    return 0;
+
+error:
+  free_lowered (l, true);
+  return ret;
+}
+
 /* Weight and bias of an operation whose input is put on a grid anew in each
  * call. */
 static int
 lower_dynamic (struct qk_conv *cv, const struct qk_layer_io *io,
                struct qk_op *op)
 {
-  const size_t k = (size_t) cv->k, n = k * (size_t) conv_depth (cv);
-  struct conv_fold f = { .threads = 1 };
-  float *m, *scratch;
-  int ret = -ENOMEM;
+  struct lowered l;
+  int ret;
 
   if (!cv->flat || !io->weight_qz || cv->clamp || io->out->q.scale > 0.0f)
     return qk_error (-ENOTSUP, "%s: no dynamic form", cv->who);
-  scratch = qk_alloc ((2 * k + n) * sizeof (float));
-  f.wq = qk_alloc (n);
-  f.bias_real = qk_alloc (k * sizeof (float));
-  m = qk_alloc (k * sizeof *m);
-  if (!scratch || !f.wq || !f.bias_real || !m) {
-    qk_error (ret, "%s: out of memory", cv->who);
-    goto error;
-  }
-  f.k = scratch;
-  f.sigma = scratch + k;
-  f.wk = scratch + 2 * k;
-  f.sw = m;
-  ret = conv_fold (cv, io->param, io->weight_qz, NULL, false, false, &f);
-  if (ret < 0)
-    goto error;
+  if ((ret = lower_weight (cv, io, NULL, &l)) < 0)
+    return ret;
+  memcpy (l.m, l.w.sw, (size_t) cv->k * sizeof *l.m);
   op->kind = QK_OP_LINEAR_DYNAMIC;
   op->in_channels = cv->c;
   op->out_channels = cv->k;
-  op->weight = f.wq;
-  op->real_bias = f.bias_real;
-  op->multiplier = m;
-  qk_free (scratch);
+  op->weight = l.w.wq;
+  op->real_bias = l.real;
+  op->multiplier = l.m;
+  qk_free (l.bias);
+  free_lowered (&l, false);
   return 0;
-
-error:
-  qk_free (scratch);
-  qk_free (f.wq);
-  qk_free (f.bias_real);
-  qk_free (m);
-  return ret;
 }
 
 int
@@ -379,11 +446,9 @@ int
 qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
                struct qk_op *op)
 {
-  const size_t k = (size_t) cv->k, n = k * (size_t) conv_depth (cv);
   const struct qk_qparams *in_q = &io->in[0].q, *out_q = &io->out->q;
-  struct conv_fold f = { .threads = 1 };
-  float *m = NULL;
-  int ret = -ENOMEM;
+  struct lowered l;
+  int ret;
 
   if (io->in[0].dtype == QK_F32)
     return lower_dynamic (cv, io, op);
@@ -393,42 +458,20 @@ qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
   if (cv->clamp && !(out_q->scale > 0.0f))
     return qk_error (-ENOTSUP, "%s: a clamp needs a quantized output",
                      cv->who);
-  f.k = qk_alloc (4 * k * sizeof (float));
-  f.wk = qk_alloc (n * sizeof (float));
-  f.wq = qk_alloc (n);
-  f.bias = qk_alloc (k * sizeof *f.bias);
-  m = qk_alloc (k * sizeof *m);
-  if (!f.k || !f.wk || !f.wq || !f.bias || !m) {
-    qk_error (ret, "%s: out of memory", cv->who);
-    goto error;
-  }
-  f.sigma = f.k + k;
-  f.sw = f.k + 2 * k;
-  f.bias_real = f.k + 3 * k;
-  ret = conv_fold (cv, io->param, io->weight_qz, in_q, false, false, &f);
-  if (ret < 0)
-    goto error;
-
+  if ((ret = lower_weight (cv, io, in_q, &l)) < 0)
+    return ret;
   qk_conv_geometry (cv, op);
   op->lo = op->hi = 0;
   if (out_q->scale > 0.0f)
     qk_clamp_bounds (out_q, cv->lo, cv->hi, &op->lo, &op->hi);
-  for (size_t i = 0; i < k; i++)
-    m[i] = out_q->scale > 0.0f
-             ? qk_multiplier (in_q->scale, f.sw[i], out_q->scale)
-             : in_q->scale * f.sw[i];
-  op->weight = f.wq;
-  op->bias = f.bias;
-  op->multiplier = m;
-  qk_free (f.k);
-  qk_free (f.wk);
+  for (int64_t i = 0; i < cv->k; i++)
+    l.m[i] = out_q->scale > 0.0f
+               ? qk_multiplier (in_q->scale, l.w.sw[i], out_q->scale)
+               : in_q->scale * l.w.sw[i];
+  op->weight = l.w.wq;
+  op->bias = l.bias;
+  op->multiplier = l.m;
+  qk_free (l.real);
+  free_lowered (&l, false);
   return 0;
-
-error:
-  qk_free (f.k);
-  qk_free (f.wk);
-  qk_free (f.wq);
-  qk_free (f.bias);
-  qk_free (m);
-  return ret;
 }

@@ -24,23 +24,43 @@ enum { CHUNK = 64 };
 
 /* ---- weights ------------------------------------------------------------*/
 
+/* Integers of the weight, also in the order its products want. */
 static int
-prepare_weight (struct conv_run *run)
+make_weight (const struct qk_conv *cv, const struct qk_layer_io *io,
+             int threads, float *wk, struct conv_weight *w)
+{
+  const int ret = conv_fold_weight (cv, io->param, io->weight_qz, true,
+                                    threads, wk, w);
+
+  if (ret < 0)
+    return ret;
+  if (w->pack)
+    conv_pack (cv, threads, w);
+  if (conv_kind (cv) == CONV_DEPTHWISE)
+    conv_place_depthwise (cv, NULL, w);
+  return 0;
+}
+
+int
+qk_conv_prepare (struct qk_conv *cv, struct qk_layer_io *io)
+{
+  struct conv_weight w;
+  int ret;
+
+  if (!io->weight_qz || !conv_weight_simple (io->weight_qz))
+    return 0;
+  conv_weight_at (cv, cv->plan.i8_weight, cv->plan.q8, io->prepared, &w);
+  ret = make_weight (cv, io, 1, NULL, &w);
+  return ret < 0 ? ret : 1;
+}
+
+static int
+begin_weight (struct conv_run *run)
 {
   const struct qk_layer_io *io = run->io;
   const struct qk_conv *cv = run->cv;
   struct conv_saved *sv = run->saved;
-  char *ws = io->workspace;
-  struct conv_fold f = {
-    .k = run->ch.k,
-    .sigma = run->ch.sigma,
-    .sw = run->ch.sw,
-    .bias_real = run->sc.real_bias,
-    .bias = run->sc.bias,
-    .wk = (float *) (ws + cv->plan.ws_wk),
-    .wq = run->wq,
-    .threads = run->threads,
-  };
+  float *wk = (float *) (void *) ((char *) io->workspace + cv->plan.ws_wk);
   int ret;
 
   memset (sv, 0, sizeof *sv);
@@ -50,21 +70,26 @@ prepare_weight (struct conv_run *run)
   sv->folded = cv->bn && io->weight_qz;
   run->exact = io->weight_qz && run->u8_in && !sv->batch;
   if (!io->weight_qz) {
-    conv_norm_factors (cv, io->param, run->ch.k, run->ch.sigma);
+    conv_norm_factors (cv, io->param, run->weight.k, run->weight.sigma);
     for (int64_t i = 0; i < cv->k; i++) {
-      run->ch.sw[i] = 1.0f;
+      run->weight.sw[i] = 1.0f;
       run->sc.real_bias[i]
         = cv->bias ? ((const float *) io->param[1].data)[i] : 0.0f;
     }
+    if (run->kind == CONV_DEPTHWISE)
+      conv_place_depthwise (cv, io->param[0].data, &run->weight);
     conv_place_weight (run, NULL, true);
     return 0;
   }
-  ret = conv_fold (cv, io->param, io->weight_qz,
-                   run->u8_in ? &io->in->q : NULL, true, sv->batch, &f);
+  if (!(io->flags & QK_PASS_PREPARED)
+      && (ret = make_weight (cv, io, run->threads, wk, &run->weight)) < 0)
+    return ret;
+  ret = conv_fold_bias (cv, io->param, run->u8_in ? &io->in->q : NULL,
+                        sv->batch, &run->weight, run->sc.real_bias,
+                        run->sc.bias, &sv->wide);
   if (ret < 0)
     return ret;
-  sv->wide = f.wide;
-  conv_place_weight (run, f.wq, true);
+  conv_place_weight (run, run->weight.wq, true);
   return 0;
 }
 
@@ -82,18 +107,18 @@ stored_affine (struct conv_run *run)
     const float bias = run->sc.real_bias[i];
 
     if (run->exact) {
-      ch->a[i] = run->s_in * ch->sw[i];
+      ch->a[i] = run->s_in * run->weight.sw[i];
       ch->b[i] = (float) run->sc.bias[i] * ch->a[i];
       run->sc.m[i] = ch->a[i];
     } else if (run->io->weight_qz) { /* bias has batch-norm in it */
-      ch->a[i] = run->s_in * ch->sw[i];
+      ch->a[i] = run->s_in * run->weight.sw[i];
       ch->b[i] = bias;
     } else if (cv->bn) {
       const float mean = ((const float *) bn[QK_BN_MEAN].data)[i];
 
-      ch->a[i] = run->s_in * ch->k[i];
+      ch->a[i] = run->s_in * run->weight.k[i];
       ch->b[i] = ((const float *) bn[QK_BN_BETA].data)[i]
-                 + (bias - mean) * ch->k[i];
+                 + (bias - mean) * run->weight.k[i];
     } else {
       ch->a[i] = run->s_in;
       ch->b[i] = bias;
@@ -179,8 +204,8 @@ batch_affine (struct conv_run *run)
   const struct batch_channels b = {
     .sg = run->sc.sg,
     .sgu = run->sc.sgu,
-    .k = run->saved->folded ? run->ch.k : NULL,
-    .sw = run->ch.sw,
+    .k = run->saved->folded ? run->weight.k : NULL,
+    .sw = run->weight.sw,
     .gamma = bn[QK_BN_GAMMA].data,
     .beta = bn[QK_BN_BETA].data,
     .bias = cv->bias ? run->io->param[1].data : NULL,
@@ -227,7 +252,7 @@ set_grid (struct conv_run *run)
   if (!run->exact)
     return;
   for (int64_t i = 0; i < run->cv->k; i++)
-    run->sc.m[i] = qk_multiplier (run->s_in, run->ch.sw[i], q->scale);
+    run->sc.m[i] = qk_multiplier (run->s_in, run->weight.sw[i], q->scale);
   conv_repeat (run->sc.m, run->cv->k, run->cv->plan.period);
 }
 
@@ -477,7 +502,7 @@ qk_conv_forward (struct qk_conv *cv, struct qk_layer_io *io)
   ret = conv_run_begin (cv, io, &run);
   if (ret < 0)
     return ret;
-  ret = prepare_weight (&run);
+  ret = begin_weight (&run);
   if (ret < 0)
     return ret;
   observe = run.u8_out && qk_quantizer_observing (io->out_qz);

@@ -19,15 +19,16 @@ transpose (const float *x, int64_t rows, int64_t cols, float *y)
         y[j * rows + i] = x[i * cols + j];
 }
 
-static void
-place_depthwise (const struct conv_run *run, const int8_t *w8, const float *w,
-                 float *wf)
+void
+conv_place_depthwise (const struct qk_conv *cv, const float *weight,
+                      const struct conv_weight *w)
 {
-  const int64_t k = run->cv->k, depth = conv_depth (run->cv);
+  const int64_t k = cv->k, depth = conv_depth (cv);
 
   for (int64_t i = 0; i < k; i++)
     for (int64_t j = 0; j < depth; j++)
-      wf[j * k + i] = w8 ? (float) w8[i * depth + j] : w[i * depth + j];
+      w->wf[j * k + i]
+        = weight ? weight[i * depth + j] : (float) w->wq[i * depth + j];
 }
 
 QK_MULTIVERSION static void
@@ -54,27 +55,26 @@ conv_own_weight (const struct conv_run *run, const struct conv_thread *th)
 {
   if (run->wf)
     return run->wf;
-  widen_some (run->wq, run->cv->k * conv_depth (run->cv), th->wf);
+  widen_some (run->weight.wq, run->cv->k * conv_depth (run->cv), th->wf);
   return th->wf;
 }
 
-/* For qk_igemm, in pieces of whole panels. */
-static void
-pack (const struct conv_run *run, const int8_t *w8)
+/* In pieces of whole panels. */
+void
+conv_pack (const struct qk_conv *cv, int threads, const struct conv_weight *w)
 {
-  const struct qk_conv *cv = run->cv;
   const int64_t kg = cv->k / cv->groups, depth = conv_depth (cv);
   const int64_t pieces = (kg + 63) / 64;
   const size_t size = conv_pack_size (cv);
 
-#pragma omp parallel for num_threads(run->threads) schedule(static)           \
-  if (cv->k * depth > CONV_PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads) schedule(static)                \
+  if (threads > 1 && cv->k * depth > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->groups * pieces; i++) {
     const int64_t g = i / pieces, j0 = i % pieces * 64;
 
     qk_igemm_pack (kg - j0 < 64 ? kg - j0 : 64, depth,
-                   w8 + (g * kg + j0) * depth, depth, (int32_t) run->z,
-                   (char *) run->pack + (size_t) g * size
+                   w->wq + (g * kg + j0) * depth, depth,
+                   (char *) w->pack + (size_t) g * size
                      + qk_igemm_size (j0, depth));
   }
 }
@@ -89,19 +89,23 @@ conv_place_weight (struct conv_run *run, const int8_t *w8, bool forward)
   float *wf = (float *) (void *) (ws + cv->plan.ws_wf);
   float *wt = (float *) (void *) (ws + cv->plan.ws_wt);
 
-  if (forward && run->q8) {
-    pack (run, w8);
+  if (run->kind == CONV_DEPTHWISE) {
+    run->wf = run->weight.wf;
     return;
   }
-  if (w8 && run->kind != CONV_DEPTHWISE && !forward && !cv->plan.whole) {
+  if (forward && run->q8) {
+    for (int64_t g = 0; g < cv->groups; g++)
+      qk_igemm_zero_point (kg, depth, run->weight.sum + g * kg,
+                           (int32_t) run->z,
+                           (char *) run->weight.pack
+                             + (size_t) g * conv_pack_size (cv));
+    return;
+  }
+  if (w8 && !forward && !cv->plan.whole) {
     run->wf = NULL;
     return;
   }
-  run->wf = w8 || run->kind == CONV_DEPTHWISE ? wf : w;
-  if (run->kind == CONV_DEPTHWISE) {
-    place_depthwise (run, w8, w, wf);
-    return;
-  }
+  run->wf = w8 ? wf : w;
   if (w8)
     widen (run, w8, wf);
   /* the product with the transposed weight is faster, transposing is not */

@@ -32,19 +32,8 @@ qk_igemm_size (int64_t n, int64_t k)
   return (size_t) (columns (n) * (qk_igemm_depth (k) + 4));
 }
 
-QK_MULTIVERSION static int32_t
-row_sum (const int8_t *w, int64_t k)
-{
-  int32_t sum = 0;
-
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < k; i++)
-    sum += w[i];
-  return sum;
-}
-
 void
-qk_igemm_pack (int64_t n, int64_t k, const int8_t *w, int64_t ldw, int32_t z,
+qk_igemm_pack (int64_t n, int64_t k, const int8_t *w, int64_t ldw,
                void *packed)
 {
   const int64_t depth = qk_igemm_depth (k);
@@ -53,11 +42,8 @@ qk_igemm_pack (int64_t n, int64_t k, const int8_t *w, int64_t ldw, int32_t z,
   memset (packed, 0, qk_igemm_size (n, k));
   for (int64_t j0 = 0; j0 < n; j0 += PANEL) {
     const int64_t width = columns (n - j0 < PANEL ? n - j0 : PANEL);
-    int32_t *start = (int32_t *) (void *) at;
     int8_t *out = (int8_t *) (at + width * 4);
 
-    for (int64_t j = 0; j < width && j0 + j < n; j++)
-      start[j] = -z * row_sum (w + (j0 + j) * ldw, k);
     for (int64_t i = 0; i + 4 <= k; i += 4)
       for (int64_t j = 0; j < width && j0 + j < n; j++)
         memcpy (out + i * width + j * 4, w + (j0 + j) * ldw + i, 4);
@@ -65,6 +51,22 @@ qk_igemm_pack (int64_t n, int64_t k, const int8_t *w, int64_t ldw, int32_t z,
       for (int64_t j = 0; j < width && j0 + j < n; j++)
         out[i / 4 * 4 * width + j * 4 + i % 4] = w[(j0 + j) * ldw + i];
     at += width * (4 + depth);
+  }
+}
+
+void
+qk_igemm_zero_point (int64_t n, int64_t k, const double *sum, int32_t z,
+                     void *packed)
+{
+  char *at = packed;
+
+  for (int64_t j0 = 0; j0 < n; j0 += PANEL) {
+    const int64_t some = n - j0 < PANEL ? n - j0 : PANEL;
+    int32_t *start = (int32_t *) (void *) at;
+
+    for (int64_t j = 0; j < some; j++)
+      start[j] = (int32_t) (-z * sum[j0 + j]);
+    at += columns (some) * (4 + qk_igemm_depth (k));
   }
 }
 

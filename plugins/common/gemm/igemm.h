@@ -19,11 +19,15 @@ int64_t qk_igemm_depth (int64_t k);
 /* Bytes of N rows of K weights once packed. */
 size_t qk_igemm_size (int64_t n, int64_t k);
 
-/* Bring W (n,k), rows LDW apart, into the order qk_igemm reads, together with
- * the sums that make up for the zero point Z of A.  PACKED is aligned to 64
- * bytes. */
+/* Bring W (n,k), rows LDW apart, into the order qk_igemm reads, for an A with
+ * zero point 0.  PACKED is aligned to 64 bytes. */
 void qk_igemm_pack (int64_t n, int64_t k, const int8_t *w, int64_t ldw,
-                    int32_t z, void *packed);
+                    void *packed);
+
+/* Let A have the zero point Z.  SUM (n) holds the sums of the rows of W, whole
+ * numbers; z times each of them fits int32. */
+void qk_igemm_zero_point (int64_t n, int64_t k, const double *sum, int32_t z,
+                          void *packed);
 
 /* C (m,n) = (A - z) W^T, A (m,k) with rows LDA bytes apart, rows of C LDC
  * elements apart.  The sum is taken modulo 2^32 without saturation; C gets it

@@ -115,6 +115,12 @@ conv2d_setup (void *self, struct qk_layer_setup *s)
 }
 
 static int
+conv2d_prepare (void *self, struct qk_layer_io *io)
+{
+  return qk_conv_prepare (self, io);
+}
+
+static int
 conv2d_forward (void *self, struct qk_layer_io *io)
 {
   return qk_conv_forward (self, io);
@@ -173,6 +179,7 @@ static const struct qk_layer_class conv2d = {
   .geometry = conv2d_geometry,
   .get_weight = conv2d_get_weight,
   .set_weight = conv2d_set_weight,
+  .prepare = conv2d_prepare,
 };
 
 QK_PLUGIN ("conv2d", "1.0", "LGPL-2.1-or-later", &conv2d.cls);

@@ -71,6 +71,12 @@ linear_setup (void *self, struct qk_layer_setup *s)
 }
 
 static int
+linear_prepare (void *self, struct qk_layer_io *io)
+{
+  return qk_conv_prepare (self, io);
+}
+
+static int
 linear_forward (void *self, struct qk_layer_io *io)
 {
   return qk_conv_forward (self, io);
@@ -129,6 +135,7 @@ static const struct qk_layer_class linear = {
   .geometry = linear_geometry,
   .get_weight = linear_get_weight,
   .set_weight = linear_set_weight,
+  .prepare = linear_prepare,
 };
 
 QK_PLUGIN ("linear", "1.0", "LGPL-2.1-or-later", &linear.cls);
