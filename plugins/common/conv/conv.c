@@ -23,6 +23,11 @@ enum { AGAIN_DEPTH = 192 };
  * block by block: each time all of it goes through the cache. */
 enum { WHOLE_WEIGHT = 131072 };
 
+/* Weights up to this size are prepared ahead of the step.  Larger ones keep
+ * all threads busy by themselves, and their order for the products would have
+ * to be kept for each layer. */
+enum { AHEAD_WEIGHT = 524288 };
+
 /* A thread's part of the workspace is a multiple of this, so that it lies at
  * the same place in nearly all layers: memory that another core wrote last is
  * slow to write, most of all where cores share no cache. */
@@ -443,10 +448,12 @@ choose_ways (const struct qk_conv *cv, const struct qk_layer_setup *s,
 
 /* Memory kept from forward to backward. */
 static void
-plan_saved (const struct qk_conv *cv, size_t acc, struct qk_conv_plan *pl)
+plan_saved (const struct qk_conv *cv, size_t weight, size_t acc,
+            struct qk_conv_plan *pl)
 {
   take (&pl->sv_size, sizeof (struct conv_saved));
   pl->sv_chan = take (&pl->sv_size, channels_size (cv, pl->period));
+  pl->sv_weight = take (&pl->sv_size, weight);
   pl->sv_acc = take (&pl->sv_size, pl->again ? 0 : acc);
 }
 
@@ -458,7 +465,7 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   const size_t weight
     = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
   const bool known = s->out_qz && qk_quantizer_is_ste (s->out_qz);
-  size_t acc, prepared;
+  size_t acc, numbers;
 
   if (batch < 1
       || (double) batch * (double) (cv->p * cv->q) * (double) cv->k > 1e12)
@@ -476,16 +483,19 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   choose_ways (cv, s, pl);
   choose_blocks (cv, pl);
   acc = (size_t) (batch * cv->p * cv->q * cv->k) * sizeof (float);
-  prepared = conv_weight_size (cv, pl->i8_weight, pl->q8);
+  pl->ahead = s->train && pl->i8_weight
+              && cv->k * conv_depth (cv) <= AHEAD_WEIGHT;
+  pl->own_pack = pl->q8 && (pl->ahead || pl->again);
+  numbers = conv_weight_size (cv, pl->i8_weight, pl->own_pack);
 
   plan_thread (cv, s->quantized_weight, pl);
   pl->ws_thread = take (&pl->ws_size, pl->th_size * (size_t) pl->threads);
   if (s->train)
-    plan_saved (cv, acc, pl);
+    plan_saved (cv, pl->ahead ? 0 : numbers, acc, pl);
   else {
     pl->ws_saved = pl->ws_size;
     take (&pl->ws_size, sizeof (struct conv_saved));
-    pl->ws_weight = take (&pl->ws_size, prepared);
+    pl->ws_weight = take (&pl->ws_size, numbers);
     pl->ws_acc = take (&pl->ws_size,
                        s->quantized_out && !pl->again ? acc : 0);
   }
@@ -494,6 +504,11 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   pl->ws_wf = take (&pl->ws_size, weight);
   pl->ws_wk = take (&pl->ws_size, weight);
   pl->ws_wt = take (&pl->ws_size, weight);
+  pl->ws_pack
+    = take (&pl->ws_size,
+            pl->q8 && !pl->own_pack
+              ? (size_t) cv->groups * conv_pack_size (cv)
+              : 0);
   pl->ws_y = take (&pl->ws_size, pl->own_y ? acc : 0);
   pl->ws_g = take (&pl->ws_size,
                    s->train && s->quantized_out && !known ? acc : 0);
@@ -505,7 +520,7 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
                      : 0);
   pl->ws_lib = take (&pl->ws_size, pl->ws_lib_size);
   s->saved = pl->sv_size;
-  s->prepared = s->train ? prepared : 0;
+  s->prepared = pl->ahead ? numbers : 0;
   s->workspace = pl->ws_size;
   s->keep_in = s->train;
   s->keep_out = false;
@@ -572,9 +587,13 @@ conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
   run->saved = (struct conv_saved *) saved;
   run->q8 = pl->q8;
   run->again = pl->again;
-  conv_weight_at (cv, pl->i8_weight, pl->q8,
-                  pl->train ? io->prepared : ws + pl->ws_weight,
+  conv_weight_at (cv, pl->i8_weight, pl->own_pack,
+                  pl->ahead   ? io->prepared
+                  : pl->train ? saved + pl->sv_weight
+                              : ws + pl->ws_weight,
                   &run->weight);
+  if (pl->q8 && !pl->own_pack)
+    run->weight.pack = ws + pl->ws_pack;
   if (pl->train)
     run->acc = pl->again ? NULL : saved + pl->sv_acc;
   channels_at (run, pl->train ? saved + pl->sv_chan : ws + pl->ws_chan);

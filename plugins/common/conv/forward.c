@@ -47,9 +47,9 @@ qk_conv_prepare (struct qk_conv *cv, struct qk_layer_io *io)
   struct conv_weight w;
   int ret;
 
-  if (!io->weight_qz || !conv_weight_simple (io->weight_qz))
+  if (!cv->plan.ahead || !conv_weight_simple (io->weight_qz))
     return 0;
-  conv_weight_at (cv, cv->plan.i8_weight, cv->plan.q8, io->prepared, &w);
+  conv_weight_at (cv, cv->plan.i8_weight, cv->plan.own_pack, io->prepared, &w);
   ret = make_weight (cv, io, 1, NULL, &w);
   return ret < 0 ? ret : 1;
 }
