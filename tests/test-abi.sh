@@ -64,13 +64,22 @@ ${CC:-cc} -std=gnu11 -g -O0 -w -shared -fPIC -I "$builddir" -I old/core/include 
   $(find old/core -name '*.c' ! -path '*/cli/*') -linih -ljansson -lz -lm \
   || failed "the library of $tag cannot be built"
 printf '[suppress_%s]\nsymbol_version_regexp = ^QATKIT_PRIVATE\n' function variable > private
+# classes may grow at their end; that is looked at below
+cat >> private <<'END'
+[suppress_type]
+type_kind = struct
+name_regexp = ^qk_[a-z0-9_]+_class$
+END
 abidiff --suppressions private --headers-dir1 old/core/include \
   --headers-dir2 "$srcdir/core/include" old/libqatkit.so "$lib" > changes
 status=$?
 cat changes
-# 4: changed, 8: in a way that breaks what was built before
+# 4: changed, also by what was added; 8: what was built before breaks
 [ $((status & 3)) = 0 ] || failed "abidiff failed with status $status"
 [ $((status & 8)) = 0 ] || failed "plugins built for $tag would break"
+[ $status = 0 ] \
+  || grep -q '^Functions changes summary: 0 Removed, 0 Changed' changes \
+  || failed "functions are not what plugins built for $tag call"
 
 # The library's functions do not lead to all that plugins share with it: one
 # function for each struct that is declared does.
