@@ -276,7 +276,8 @@ static void
 run_metrics (struct work *w, struct qk_comm *comm)
 {
   const int rank = qk_comm_rank (comm);
-  struct qk_metrics m = { 10 + rank, 5, 6, 1, rank, 0.5, 1.0 + rank };
+  struct qk_metrics m = { 10 + rank, 5, 6, 1, rank, 0.5,
+                          1.0 + rank, 5.0 - rank };
 
   ck_assert_int_eq (qk_metrics_join (&m, comm), 0);
   ck_assert_int_eq (m.n, 33);
@@ -284,7 +285,7 @@ run_metrics (struct work *w, struct qk_comm *comm)
   ck_assert_int_eq (m.top5, 18);
   ck_assert_int_eq (m.ties1, 3);
   ck_assert_int_eq (m.ties5, 3);
-  ck_assert (m.loss == 1.5 && m.seconds == 3.0);
+  ck_assert (m.loss == 1.5 && m.seconds == 3.0 && m.waited == 5.0);
   (void) w;
 }
 

@@ -36,6 +36,7 @@ for f in weights model-ptq model-int8 best; do
 done
 json run/log.jsonl '[e["event"] for e in x][0] == "run_start" and x[-1]["event"] == "run_end"'
 json run/timing.jsonl 'all (e["event"] == "timing" for e in x)'
+json run/timing.jsonl 'all (e["input_wait_seconds"] >= 0 for e in x if e["what"].startswith (("train ", "qat ")))'
 
 expect 0 run -q tiny.ini
 [ ! -s err ] || failed "-q writes to stderr"

@@ -446,7 +446,9 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
   if (r == 0)
     r = qk_monitor_event (run->m, "timing", "s:what", label, "f:seconds",
                           run->pos.metrics.seconds, "f:pictures_per_second",
-                          qk_metrics_speed (&run->pos.metrics), NULL);
+                          qk_metrics_speed (&run->pos.metrics),
+                          "f:input_wait_seconds", run->pos.metrics.waited,
+                          NULL);
   return r;
 }
 

@@ -36,6 +36,7 @@ metrics_from_array (const double *x, struct qk_metrics *m)
   m->ties5 = (int64_t) x[4];
   m->loss = x[5];
   m->seconds = x[6];
+  m->waited = 0;
 }
 
 /* Where the run stands. */

@@ -95,6 +95,7 @@ qk_metrics_join (struct qk_metrics *m, struct qk_comm *comm)
 {
   double sum[6] = { (double) m->n,     (double) m->top1,  (double) m->top5,
                     (double) m->ties1, (double) m->ties5, m->loss };
+  double most[2];
   int r;
 
   if (qk_comm_size (comm) == 1)
@@ -108,7 +109,12 @@ qk_metrics_join (struct qk_metrics *m, struct qk_comm *comm)
   m->ties1 = (int64_t) sum[3];
   m->ties5 = (int64_t) sum[4];
   m->loss = sum[5];
-  return qk_comm_reduce (comm, QK_COMM_MAX, QK_COMM_F64, &m->seconds, 1);
+  most[0] = m->seconds;
+  most[1] = m->waited;
+  r = qk_comm_reduce (comm, QK_COMM_MAX, QK_COMM_F64, most, 2);
+  m->seconds = most[0];
+  m->waited = most[1];
+  return r;
 }
 
 double

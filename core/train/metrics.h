@@ -14,6 +14,7 @@ struct qk_metrics {
   int64_t ties5;      /* … whose fifth and sixth logits are equal */
   double loss;        /* sum of the cross-entropies */
   double seconds;     /* in the network, without reading pictures */
+  double waited;      /* seconds for pictures that were not yet there */
 };
 
 /* Rank of class LABEL among the N logits, 0 = best.  Of equal logits the

@@ -230,6 +230,18 @@ check_same (struct qk_monitor *m, const struct qk_graph *g)
   return r;
 }
 
+/* qk_batches_next, with the time it took. */
+static int
+next_batch (struct qk_batches *b, struct qk_batch *batch,
+            struct qk_metrics *metrics)
+{
+  const double t = qk_seconds ();
+  const int r = qk_batches_next (b, batch);
+
+  metrics->waited += qk_seconds () - t;
+  return r;
+}
+
 /* One step on BATCH, this process's part of ALL pictures. */
 static int
 train_batch (struct qk_exec *ex, struct qk_optimize *o,
@@ -282,7 +294,7 @@ qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
   if (qk_comm_rank (m->comm) > 0) /* the first process counts what was before */
     memset (&pos->metrics, 0, sizeof pos->metrics);
   while (pos->batch < opt->batches) {
-    if ((r = qk_batches_next (b, &batch)) <= 0
+    if ((r = next_batch (b, &batch, &pos->metrics)) <= 0
         || (r = agree_on_step (m, batch.n, &all, &stop)) < 0)
       break;
     if (stop) {

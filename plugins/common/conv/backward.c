@@ -226,7 +226,7 @@ matrix_pass (const struct backward *bw, int t)
 
 /* ---- whole tensors -------------------------------------------------------*/
 
-/* Thread T's part of d. */
+/* Thread T's part of d, which may lie where acc is. */
 static void
 whole_d (const struct backward *bw, int t, float *d)
 {
@@ -239,10 +239,11 @@ whole_d (const struct backward *bw, int t, float *d)
   for (int64_t r = run->m * t / run->threads; r < r1; r += step) {
     const int64_t rows = r1 - r < step ? r1 - r : step;
 
-    rows_grad (bw, &th, r, rows,
-               cv->plan.blocked ? th.blk : d + r * cv->k);
+    rows_grad (bw, &th, r, rows, th.blk);
     if (cv->plan.blocked)
       qk_convback_block (th.blk, r, rows, cv->p * cv->q, cv->k, d);
+    else
+      memcpy (d + r * cv->k, th.blk, (size_t) (rows * cv->k) * sizeof *d);
   }
 }
 
@@ -311,7 +312,8 @@ whole_pass (const struct backward *bw, float *dw)
   const struct conv_run *run = &bw->run;
   const struct qk_conv *cv = run->cv;
   char *ws = run->io->workspace;
-  float *d = (float *) (void *) (ws + cv->plan.ws_d);
+  float *d = cv->plan.over_acc ? run->acc
+                               : (float *) (void *) (ws + cv->plan.ws_d);
   float *room = (float *) (void *) (ws + cv->plan.ws_x);
   const float *x
     = run->u8_in || cv->plan.blocked ? room : run->io->in->data;

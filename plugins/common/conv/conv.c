@@ -483,6 +483,7 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   choose_ways (cv, s, pl);
   choose_blocks (cv, pl);
   acc = (size_t) (batch * cv->p * cv->q * cv->k) * sizeof (float);
+  pl->over_acc = pl->whole && !pl->blocked && !pl->again;
   pl->ahead = s->train && pl->i8_weight
               && cv->k * conv_depth (cv) <= AHEAD_WEIGHT;
   pl->own_pack = pl->q8 && (pl->ahead || pl->again);
@@ -512,7 +513,7 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   pl->ws_y = take (&pl->ws_size, pl->own_y ? acc : 0);
   pl->ws_g = take (&pl->ws_size,
                    s->train && s->quantized_out && !known ? acc : 0);
-  pl->ws_d = take (&pl->ws_size, pl->whole ? acc : 0);
+  pl->ws_d = take (&pl->ws_size, pl->whole && !pl->over_acc ? acc : 0);
   pl->ws_x = take (&pl->ws_size,
                    pl->whole && (s->quantized_in || pl->blocked)
                      ? (size_t) (batch * cv->h * cv->w * cv->c)

@@ -27,6 +27,7 @@ struct qk_conv_plan {
   bool again; /* acc is not kept but computed again where it is read */
   bool whole; /* backward works on whole tensors instead of blocks */
   bool blocked; /* … in the order that Winograd's products want */
+  bool over_acc; /* whole: d takes the place of acc */
   bool own_y; /* there is room for all of y */
   int64_t batch;    /* largest, in pictures */
   int64_t rows;     /* most output rows (pixels) of one block */
