@@ -104,6 +104,14 @@ for so in "$builddir"/stage/*/*.so; do
   done
 done
 
+# they are the same wherever they are made
+QATKIT="env QATKIT_CPU=portable $QATKIT" "$srcdir/build-aux/plugin-man" \
+  "$builddir/stage" . > all.7 || failed "plugin-man"
+same all.7 "$generated"
+for page in "$pages"/*.7; do
+  same "${page##*/}" "$page"
+done
+
 # every kind has its paragraph for authors of plugins
 for kind in "$builddir"/stage/*; do
   kind=${kind##*/}
