@@ -101,7 +101,14 @@ struct conv_unit {
 /* conv.c */
 enum conv_kind conv_kind (const struct qk_conv *cv);
 int64_t conv_depth (const struct qk_conv *cv); /* R S C/groups */
+
+/* plan.c */
 size_t conv_pack_size (const struct qk_conv *cv); /* of a group's weights */
+/* Bytes of a conv_weight's arrays, and where they lie. */
+size_t conv_weight_size (const struct qk_conv *cv, bool quantized,
+                         bool packed);
+void conv_weight_at (const struct qk_conv *cv, bool quantized, bool packed,
+                     void *base, struct conv_weight *w);
 struct qk_convback;
 void conv_back_shape (const struct conv_run *run, struct qk_convback *cb);
 int conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
@@ -112,13 +119,8 @@ void conv_unit_at (const struct conv_run *run, int64_t i,
                    struct conv_unit *u);
 /* The threads' sums, in their order, into sc.sg and sc.sgu. */
 void conv_collect_sums (struct conv_run *run);
+/* Repeat the first K numbers of X to the length PERIOD. */
 void conv_repeat (float *x, int64_t k, int64_t period);
-
-/* Bytes of a conv_weight's arrays, and where they lie. */
-size_t conv_weight_size (const struct qk_conv *cv, bool quantized,
-                         bool packed);
-void conv_weight_at (const struct qk_conv *cv, bool quantized, bool packed,
-                     void *base, struct conv_weight *w);
 
 /* fold.c */
 /* gamma / sqrt (var + eps) of the stored statistics; 1 without batch-norm. */
@@ -142,9 +144,9 @@ int conv_fold_bias (const struct qk_conv *cv, const struct qk_tensor *param,
                     bool *wide);
 
 /* weights.c */
-/* w->pack from the integers. */
-void conv_pack (const struct qk_conv *cv, int threads,
-                const struct conv_weight *w);
+/* W for a quantized weight, observed first; WK as in conv_fold_weight. */
+int conv_make_weight (const struct qk_conv *cv, const struct qk_layer_io *io,
+                      int threads, float *wk, struct conv_weight *w);
 /* w->wf from the integers, or from WEIGHT. */
 void conv_place_depthwise (const struct qk_conv *cv, const float *weight,
                            const struct conv_weight *w);

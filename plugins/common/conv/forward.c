@@ -24,36 +24,6 @@ enum { CHUNK = 64 };
 
 /* ---- weights ------------------------------------------------------------*/
 
-/* Integers of the weight, also in the order its products want. */
-static int
-make_weight (const struct qk_conv *cv, const struct qk_layer_io *io,
-             int threads, float *wk, struct conv_weight *w)
-{
-  const int ret = conv_fold_weight (cv, io->param, io->weight_qz, true,
-                                    threads, wk, w);
-
-  if (ret < 0)
-    return ret;
-  if (w->pack)
-    conv_pack (cv, threads, w);
-  if (conv_kind (cv) == CONV_DEPTHWISE)
-    conv_place_depthwise (cv, NULL, w);
-  return 0;
-}
-
-int
-qk_conv_prepare (struct qk_conv *cv, struct qk_layer_io *io)
-{
-  struct conv_weight w;
-  int ret;
-
-  if (!cv->plan.ahead || !conv_weight_simple (io->weight_qz))
-    return 0;
-  conv_weight_at (cv, cv->plan.i8_weight, cv->plan.own_pack, io->prepared, &w);
-  ret = make_weight (cv, io, 1, NULL, &w);
-  return ret < 0 ? ret : 1;
-}
-
 static int
 begin_weight (struct conv_run *run)
 {
@@ -82,7 +52,7 @@ begin_weight (struct conv_run *run)
     return 0;
   }
   if (!(io->flags & QK_PASS_PREPARED)
-      && (ret = make_weight (cv, io, run->threads, wk, &run->weight)) < 0)
+      && (ret = conv_make_weight (cv, io, run->threads, wk, &run->weight)) < 0)
     return ret;
   ret = conv_fold_bias (cv, io->param, run->u8_in ? &io->in->q : NULL,
                         sv->batch, &run->weight, run->sc.real_bias,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* weights.c: the weight in the orders the products want. */
+/* weights.c: the weight as the products want it: integers, and their order. */
 #include "config.h"
 
 #include <string.h>
@@ -59,9 +59,9 @@ conv_own_weight (const struct conv_run *run, const struct conv_thread *th)
   return th->wf;
 }
 
-/* In pieces of whole panels. */
-void
-conv_pack (const struct qk_conv *cv, int threads, const struct conv_weight *w)
+/* w->pack from the integers, in pieces of whole panels. */
+static void
+pack (const struct qk_conv *cv, int threads, const struct conv_weight *w)
 {
   const int64_t kg = cv->k / cv->groups, depth = conv_depth (cv);
   const int64_t pieces = (kg + 63) / 64;
@@ -77,6 +77,35 @@ conv_pack (const struct qk_conv *cv, int threads, const struct conv_weight *w)
                    (char *) w->pack + (size_t) g * size
                      + qk_igemm_size (j0, depth));
   }
+}
+
+int
+conv_make_weight (const struct qk_conv *cv, const struct qk_layer_io *io,
+                  int threads, float *wk, struct conv_weight *w)
+{
+  const int ret = conv_fold_weight (cv, io->param, io->weight_qz, true,
+                                    threads, wk, w);
+
+  if (ret < 0)
+    return ret;
+  if (w->pack)
+    pack (cv, threads, w);
+  if (conv_kind (cv) == CONV_DEPTHWISE)
+    conv_place_depthwise (cv, NULL, w);
+  return 0;
+}
+
+int
+qk_conv_prepare (struct qk_conv *cv, struct qk_layer_io *io)
+{
+  struct conv_weight w;
+  int ret;
+
+  if (!cv->plan.ahead || !conv_weight_simple (io->weight_qz))
+    return 0;
+  conv_weight_at (cv, cv->plan.i8_weight, cv->plan.own_pack, io->prepared, &w);
+  ret = conv_make_weight (cv, io, 1, NULL, &w);
+  return ret < 0 ? ret : 1;
 }
 
 void
