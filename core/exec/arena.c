@@ -5,7 +5,8 @@
  * Where two threads share each tensor, one its first half and the other the
  * rest, an address should belong to the same thread in every buffer, or each
  * write fetches a cache line from the other core.  With MIDDLES a buffer is
- * therefore put around the middle of one placed before, if there is room. */
+ * therefore put where the least of it belonged to the other thread, of the
+ * places around the middle of one placed before and beside one. */
 #include "config.h"
 
 #include <stdint.h>
@@ -17,9 +18,10 @@
 #include "exec/arena.h"
 
 #define ALIGN 64
-/* The search for common middles takes the third power of the number of
- * buffers; networks of people have some hundred. */
-#define MAX_MIDDLES 1024
+/* The search takes the third power of the number of buffers of this size and
+ * more; networks of people have some hundred. */
+#define MIN_SHARED ((size_t) 64 << 10)
+#define MAX_SHARED 600
 
 int
 qk_arena_add (struct qk_arena *a, size_t size, int first, int last)
@@ -98,25 +100,125 @@ lowest_free (const struct qk_buffer *b, struct qk_buffer *const *near,
   return at;
 }
 
-/* Put B around the middle of one of the N buffers PLACED, if there is room
- * that is free of the K buffers NEAR. */
-static bool
-find_middle (struct qk_buffer *b, struct qk_buffer *const *placed, size_t n,
-             struct qk_buffer *const *near, size_t k)
+/* Where buffer B has its middle when it lies at AT. */
+static size_t
+middle (const struct qk_buffer *b, size_t at)
 {
-  for (size_t i = 0; i < n; i++) {
-    const size_t middle = placed[i]->offset + placed[i]->size / 2;
-    size_t at;
+  return at + b->size / 2;
+}
 
-    if (placed[i]->size < b->size || middle < b->size / 2)
-      continue;
-    at = (middle - b->size / 2) / ALIGN * ALIGN;
-    if (is_free (b, at, near, k)) {
-      b->offset = at;
-      return true;
-    }
+static size_t
+overlap (size_t first, size_t end, size_t from, size_t to)
+{
+  const size_t low = first > from ? first : from;
+  const size_t high = end < to ? end : to;
+
+  return high > low ? high - low : 0;
+}
+
+static bool
+meet (const struct qk_buffer *a, const struct qk_buffer *b)
+{
+  return a->first <= b->last && b->first <= a->last;
+}
+
+/* Bytes of B at AT that are the other thread's in one of the N buffers
+ * PLACED. */
+static size_t
+foreign (const struct qk_buffer *b, size_t at,
+         struct qk_buffer *const *placed, size_t n)
+{
+  const size_t m = middle (b, at), end = at + b->size;
+  size_t sum = 0;
+
+  for (size_t i = 0; i < n; i++) {
+    const struct qk_buffer *p = placed[i];
+    const size_t pm = middle (p, p->offset);
+
+    if (!meet (b, p))
+      sum += overlap (at, m, pm, p->offset + p->size)
+             + overlap (m, end, p->offset, pm);
   }
-  return false;
+  return sum;
+}
+
+/* The search for B's place: the best so far. */
+struct search {
+  struct qk_buffer *b;
+  struct qk_buffer *const *placed, *const *near;
+  size_t n, k;
+  size_t limit; /* up to here memory is taken anyway */
+  size_t beyond, foreign, at;
+};
+
+static void
+try_place (struct search *s, size_t at)
+{
+  const size_t end = at + s->b->size;
+  const size_t beyond = end > s->limit ? end - s->limit : 0;
+  size_t f;
+
+  if (beyond > s->beyond || !is_free (s->b, at, s->near, s->k))
+    return;
+  f = foreign (s->b, at, s->placed, s->n);
+  if (beyond == s->beyond
+      && (f > s->foreign || (f == s->foreign && at >= s->at)))
+    return;
+  s->beyond = beyond;
+  s->foreign = f;
+  s->at = at;
+}
+
+/* The place for B among the N buffers PLACED, with the K buffers NEAR living
+ * at the same time: taking no memory beyond LIMIT if possible, and of these
+ * the one with the least foreign bytes. */
+static size_t
+best_place (struct qk_buffer *b, struct qk_buffer *const *placed, size_t n,
+            struct qk_buffer *const *near, size_t k, size_t limit)
+{
+  struct search s = { .b = b, .placed = placed, .near = near, .n = n, .k = k,
+                      .limit = limit, .beyond = SIZE_MAX };
+
+  try_place (&s, lowest_free (b, near, k));
+  for (size_t i = 0; i < n; i++) {
+    const size_t m = middle (placed[i], placed[i]->offset);
+
+    if (m >= b->size / 2)
+      try_place (&s, (m - b->size / 2) / ALIGN * ALIGN);
+    try_place (&s, placed[i]->offset + placed[i]->size);
+    if (placed[i]->offset >= b->size)
+      try_place (&s, placed[i]->offset - b->size);
+  }
+  return s.at;
+}
+
+/* The most memory in use at any time. */
+static size_t
+peak (const struct qk_arena *a)
+{
+  size_t most = 0;
+
+  for (int i = 0; i < a->n; i++) {
+    const int now = a->buffer[i].first; /* a peak begins with a buffer */
+    size_t sum = 0;
+
+    for (int j = 0; j < a->n; j++)
+      if (a->buffer[j].first <= now && now <= a->buffer[j].last)
+        sum += a->buffer[j].size;
+    most = sum > most ? sum : most;
+  }
+  return most;
+}
+
+/* How many of the buffers in ORDER are worth the search for a place. */
+static size_t
+count_shared (const struct qk_arena *a, struct qk_buffer *const *order)
+{
+  size_t n = 0;
+
+  while (a->middles && n < (size_t) a->n && order[n]->size >= MIN_SHARED)
+    n++;
+  return n <= MAX_SHARED ? n : 0;
 }
 
 int
@@ -125,7 +227,7 @@ qk_arena_build (struct qk_arena *a, size_t limit, const char *what)
   const size_t n = (size_t) a->n;
   struct qk_buffer **order = calloc (n + 1, sizeof *order);
   struct qk_buffer **near = calloc (n + 1, sizeof *near);
-  size_t i, j, k;
+  size_t in_use, shared, i, j, k;
   int r = 0;
 
   if (order == NULL || near == NULL) {
@@ -135,17 +237,21 @@ qk_arena_build (struct qk_arena *a, size_t limit, const char *what)
   for (i = 0; i < n; i++)
     order[i] = &a->buffer[i];
   qsort (order, n, sizeof *order, larger_first);
+  shared = count_shared (a, order);
+  in_use = peak (a);
   for (i = 0; i < n; i++) {
     struct qk_buffer *b = order[i];
 
     for (j = 0, k = 0; j < i; j++)
-      if (order[j]->first <= b->last && b->first <= order[j]->last)
+      if (meet (b, order[j]))
         near[k++] = order[j];
     qsort (near, k, sizeof *near, lower_first);
-    if (!a->middles || a->n > MAX_MIDDLES || !find_middle (b, order, i, near, k))
-      b->offset = lowest_free (b, near, k);
+    b->offset = i < shared ? best_place (b, order, i, near, k, in_use)
+                           : lowest_free (b, near, k);
     if (b->offset + b->size > a->size)
       a->size = b->offset + b->size;
+    if (a->size > in_use)
+      in_use = a->size;
   }
   if (a->size > limit) {
     r = qk_error (-ENOMEM, "%s: %zu MB of buffers, a network out of a file "
