@@ -19,7 +19,7 @@
 #
 # PyTorch gets its best case: memory kept between steps instead of given back
 # to the system, modules fused, and channels last where that is faster.
-set -eu
+set -eu -o pipefail
 
 model=mobilenet_v2 size=160 batch=30 classes=10 threads=2 steps=3 rounds=4
 options= all=no
