@@ -245,7 +245,8 @@ START_TEST (damaged_newest)
 }
 END_TEST
 
-/* No bent byte, wherever it is, goes unnoticed. */
+/* No bent byte, wherever it is, goes unnoticed or looks like something other
+ * than damage, like the number of a newer version: the one before serves. */
 START_TEST (every_byte_counts)
 {
   struct qk_checkpoints *s = open_store (1);
@@ -260,10 +261,39 @@ START_TEST (every_byte_counts)
 
     flip (7, at);
     err = qk_checkpoint_open (ctx, name_of (7), &c);
-    ck_assert_msg (err < 0, "changed byte %ld was not noticed", at);
+    ck_assert_msg (err == -EBADMSG, "changed byte %ld: %d, %s", at, err,
+                   err < 0 ? qk_error_message () : "not noticed");
+    SAID (name_of (7));
     flip (7, at);
   }
   expect (s, 7);
+  qk_checkpoints_close (s);
+}
+END_TEST
+
+/* Nor does any length but the whole one. */
+START_TEST (every_length_counts)
+{
+  struct qk_checkpoints *s = open_store (1);
+  struct qk_checkpoint *c;
+  struct stat st;
+  off_t n;
+
+  OK (save (s, 7));
+  ck_assert_int_eq (stat (name_of (7), &st), 0);
+  ck_assert_int_eq (truncate (name_of (7), st.st_size + 1), 0);
+  for (n = st.st_size + 1; n >= 0; n -= n < 800 ? 1 : 97) {
+    int err;
+
+    if (n == st.st_size)
+      continue;
+    ck_assert_int_eq (truncate (name_of (7), n), 0);
+    err = qk_checkpoint_open (ctx, name_of (7), &c);
+    ck_assert_msg (err == -EBADMSG, "%ld of %ld bytes: %d, %s", (long) n,
+                   (long) st.st_size, err,
+                   err < 0 ? qk_error_message () : "not noticed");
+    SAID (name_of (7));
+  }
   qk_checkpoints_close (s);
 }
 END_TEST
@@ -308,8 +338,8 @@ START_TEST (versions)
 }
 END_TEST
 
-/* The newest was written by a program of the future: that is said, not
- * skipped in favour of something older. */
+/* The newest was written by a program of the future, whose checksums may be
+ * other ones: that is said, not skipped in favour of something older. */
 START_TEST (newer_major_is_not_skipped)
 {
   struct qk_checkpoints *s = open_store (3);
@@ -494,6 +524,7 @@ main (void)
   tcase_add_test (t, same_bytes);
   tcase_add_test (t, damaged_newest);
   tcase_add_test (t, every_byte_counts);
+  tcase_add_test (t, every_length_counts);
   tcase_add_test (t, versions);
   tcase_add_test (t, newer_major_is_not_skipped);
   tcase_add_test (t, wrong_contents);

@@ -40,8 +40,9 @@ parse_number (const char *text, int64_t min, int64_t max, int64_t *out)
 
 /* ---- reading ---------------------------------------------------------*/
 
+/* The major version the file says it has; -EBADMSG for no checkpoint. */
 static int
-check_version (const struct qk_tensorfile *f)
+read_major (const struct qk_tensorfile *f)
 {
   const char *text = qk_tensorfile_metadata (f, KEY_VERSION);
   int major = -1, minor = -1, end = -1;
@@ -52,13 +53,7 @@ check_version (const struct qk_tensorfile *f)
     return qk_error (-EBADMSG, "%s: not a checkpoint: %s is \"%.40s\"",
                      qk_tensorfile_path (f), KEY_VERSION,
                      text ? text : "missing");
-  if (major != QK_CHECKPOINT_MAJOR)
-    return qk_error (-ENOTSUP,
-                     "%s: checkpoint of version %d.%d, this program reads "
-                     "%d.x",
-                     qk_tensorfile_path (f), major, minor,
-                     QK_CHECKPOINT_MAJOR);
-  return 0;
+  return major;
 }
 
 /* Add every metadata pair named in the list of keys. */
@@ -126,6 +121,28 @@ check_sum (const struct qk_tensorfile *f)
   return 0;
 }
 
+/* A file of another major version has our checksum or, for all we know, none:
+ * only with one that is right is the version more than a bent byte. */
+static int
+check (const struct qk_tensorfile *f)
+{
+  const int major = read_major (f);
+  int err = major < 0 ? major : 0;
+
+  if (err == 0
+      && (major == QK_CHECKPOINT_MAJOR
+          || qk_tensorfile_metadata (f, KEY_CHECKSUM)))
+    err = check_sum (f);
+  if (err == 0 && major != QK_CHECKPOINT_MAJOR)
+    err = qk_error (-ENOTSUP,
+                    "%s: checkpoint of version %.40s, this program reads "
+                    "%d.x",
+                    qk_tensorfile_path (f),
+                    qk_tensorfile_metadata (f, KEY_VERSION),
+                    QK_CHECKPOINT_MAJOR);
+  return err;
+}
+
 int
 qk_checkpoint_open_number (struct qk_context *ctx, const char *path,
                            int64_t number, struct qk_checkpoint **out)
@@ -139,9 +156,7 @@ qk_checkpoint_open_number (struct qk_context *ctx, const char *path,
   c->number = number;
   err = qk_tensorfile_open (ctx, path, QK_FORMAT_DEFAULT, &c->file);
   if (err == 0)
-    err = check_version (c->file);
-  if (err == 0)
-    err = check_sum (c->file);
+    err = check (c->file);
   if (err < 0) {
     qk_checkpoint_close (c);
     return err;
