@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/conv-rig.h"
+#include "lib/effort.h"
 #include "quant/quantizer-priv.h"
 
 static void
@@ -66,7 +67,7 @@ check_bytes (const struct rig_given *g, int what, uint64_t seed)
   uint8_t *first = NULL;
   size_t n = 0;
 
-  for (int threads = 1; threads <= 3; threads++) {
+  for (int threads = 1; threads <= effort (3, 2); threads++) {
     rig_open (&b, g, what, threads, true, true, seed);
     n = (size_t) qk_shape_count (&b.out_shape);
     rig_observing (&b, true, true);
