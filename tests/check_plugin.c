@@ -300,6 +300,18 @@ START_TEST (world_writable)
 }
 END_TEST
 
+/* Opening a pipe would wait for somebody to write into it. */
+START_TEST (no_file)
+{
+  ck_assert_int_eq (mkfifo (so ("copy"), 0644), 0);
+  refused_file ("copy", -ENOEXEC, "expected a regular file");
+  ck_assert_int_eq (unlink (so ("copy")), 0);
+  ck_assert_int_eq (mkdir (so ("copy"), 0755), 0);
+  refused_file ("copy", -ENOEXEC, "expected a regular file");
+  ck_assert_int_eq (rmdir (so ("copy")), 0);
+}
+END_TEST
+
 START_TEST (environment)
 {
   char path[200];
@@ -437,6 +449,7 @@ main (void)
   tcase_add_test (tc, unknown_kind);
   tcase_add_test (tc, listing);
   tcase_add_test (tc, world_writable);
+  tcase_add_test (tc, no_file);
   tcase_add_test (tc, environment);
   tcase_add_test (tc, threads);
   suite_add_tcase (s, tc);

@@ -28,11 +28,12 @@ WINDOW = ["kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h",
 PADDING = ["pad_top", "pad_left", "pad_bottom", "pad_right"]
 
 
-def model(name, graph, tensors=(), config="", classes=("a", "b")):
+def model(name, graph, tensors=(), config="", classes=("a", "b"),
+          version="1.0"):
     if not isinstance(graph, str):
         graph = json.dumps(graph)
     header = {"__metadata__": {
-        "qatkit.model": "1.0", "qatkit.graph": graph,
+        "qatkit.model": version, "qatkit.graph": graph,
         "qatkit.classes": json.dumps(classes), "qatkit.config": config}}
     data = b""
     for tensor, dtype, shape, content in tensors:
@@ -120,6 +121,14 @@ for name, config in {
 }.items():
     model("config-" + name, OK, weights([2, 1, 1, 3]), config)
 model("sound", OK, weights([2, 1, 1, 3]), SHAPES)
+for version in "1.9", "2.0", "0.3", "1.0x", "4294967297.0":
+    model("version-" + version, OK, weights([2, 1, 1, 3]), SHAPES,
+          version=version)
+bent = json.loads(json.dumps(OK))
+bent["values"][0]["shape"] = [1, 1 << 40, 16, 3]
+model("bent", bent, weights([2, 1, 1, 3]), SHAPES)
+bent["values"][0]["shape"] = [1, 16, "16", 3]
+model("typed", bent, weights([2, 1, 1, 3]), SHAPES)
 
 # a picture that claims 65500 x 65500
 data = bytearray(open("pic.jpg", "rb").read())
@@ -176,6 +185,19 @@ every "makes 1069551616 elements, more than" layer-value
 every "with node 'n0' a picture takes 1.75e+13 operations" layer-window
 every "graph is not JSON" deep
 every "'qatkit.classes' is not a list" classes
+every "bent.safetensors: graph: 'shape' is not an integer in 1..16777216 but \
+1099511627776" bent
+every "'shape' is not an integer in 1..16777216 but text" typed
+
+# versions: a newer minor is read, what is no version is called that
+expect 0 inspect version-1.9.safetensors
+every "version-2.0.safetensors: model format 2.0, this program reads 1.x" \
+  version-2.0
+every "model format 0.3, this program reads 1.x" version-0.3
+for v in 1.0x 4294967297.0; do
+  every "'qatkit.model' in its metadata is $v, expected a version like 1." \
+    version-$v
+done
 
 refuse "1000000000 pictures, a file may ask for 16777216" \
   eval config-pictures.safetensors
@@ -229,6 +251,35 @@ for f in "$srcdir"/tests/fuzz/corpus/{model,safetensors,checkpoint,onnx}/*; do
     [ $status = 0 ] || [ -s err ] || failed "$c of $f: no word"
   done
 done
+
+# names that would steer the terminal
+python3 - ptq/model-ptq.safetensors colours.safetensors <<'END'
+import json
+import struct
+import sys
+
+data = open(sys.argv[1], "rb").read()
+size, = struct.unpack("<Q", data[:8])
+header = json.loads(data[8:8 + size])
+count = len(json.loads(header["__metadata__"]["qatkit.classes"]))
+header["__metadata__"]["qatkit.classes"] = json.dumps(
+    ["a\x1b[1mb\u009bc"] * count)
+text = json.dumps(header).encode()
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text
+                              + data[8 + size:])
+END
+expect 0 predict colours.safetensors pic.jpg
+prints 'a?[1mb?c'
+
+# a checkpoint with one bit bent, to look at
+newest=$(find run/checkpoints -name '*.safetensors' | sort | tail -n 1)
+expect 0 inspect "$newest"
+cp "$newest" bent.safetensors
+patch bent.safetensors $(($(wc -c < bent.safetensors) - 1)) '\x55'
+refuse "bent.safetensors: damaged: the checksum" inspect bent.safetensors
+head -c 9 "$newest" > bent.safetensors
+refuse "too short for a safetensors file: 9 bytes, expected at least 10" \
+  inspect bent.safetensors
 
 expect 0 inspect sound.safetensors
 expect 0 bench sound.safetensors --runs 1

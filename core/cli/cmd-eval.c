@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "report/table.h"
+#include "report/text.h"
 
 /* ---- eval -------------------------------------------------------------------- */
 
@@ -114,6 +115,7 @@ print_prediction (struct qk_cli *cli, const struct qk_model *m,
 {
   float *p = malloc ((size_t) n * sizeof *p);
   const int k = n < 5 ? n : 5;
+  char name[256];
   int best[5], i;
 
   if (p == NULL)
@@ -134,7 +136,7 @@ print_prediction (struct qk_cli *cli, const struct qk_model *m,
     printf ("%s\n", file);
     for (i = 0; i < k; i++)
       printf ("  %6.2f %%  %s\n", 100.0 * (double) p[best[i]],
-              class_name (m, best[i]));
+              qk_text_clean (class_name (m, best[i]), name, sizeof name));
   }
   free (p);
   return 0;

@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "exec/exec.h"
 #include "graph/op-priv.h"
+#include "io/checkpoints.h"
 #include "job/ledger.h"
 #include "model/modelfile.h"
 #include "report/table.h"
@@ -174,7 +175,8 @@ inspect_tensors (struct qk_cli *cli, const char *path)
 
   if ((r = qk_tensorfile_open (cli->ctx, path, NULL, &f)) < 0)
     return r;
-  if ((r = qk_table_new (titles, 3, &t)) < 0) {
+  if ((r = qk_checkpoint_check (f)) < 0
+      || (r = qk_table_new (titles, 3, &t)) < 0) {
     qk_tensorfile_close (f);
     return r;
   }

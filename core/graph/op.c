@@ -97,8 +97,9 @@ check_window (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL, "node '%s': window geometry is out of range",
                      op->name);
   if (in->ndim != 4 || (out->ndim != 4 && out->ndim != 2))
-    return qk_error (-EINVAL, "node '%s': %s needs (N,H,W,C)", op->name,
-                     qk_op_kind_name (op->kind));
+    return qk_error (-EINVAL, "node '%s': %s needs (N,H,W,C), got %d "
+                     "dimensions and gives %d", op->name,
+                     qk_op_kind_name (op->kind), in->ndim, out->ndim);
   h = window_out (in->dims[1], op->kernel_h, op->stride_h, op->pad_top,
                   op->pad_bottom, op->dilation_h);
   w = window_out (in->dims[2], op->kernel_w, op->stride_w, op->pad_left,

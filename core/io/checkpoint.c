@@ -48,11 +48,14 @@ read_major (const struct qk_tensorfile *f)
   int major = -1, minor = -1, end = -1;
 
   if (text && strlen (text) < 20)
-    sscanf (text, "%d.%d%n", &major, &minor, &end);
+    sscanf (text, "%5d.%5d%n", &major, &minor, &end);
   if (end < 0 || text[end] || major < 0 || minor < 0)
-    return qk_error (-EBADMSG, "%s: not a checkpoint: %s is \"%.40s\"",
+    return qk_error (-EBADMSG,
+                     "%s: not a checkpoint: %s is \"%.40s\", expected a version "
+                     "like %d.%d",
                      qk_tensorfile_path (f), KEY_VERSION,
-                     text ? text : "missing");
+                     text ? text : "missing", QK_CHECKPOINT_MAJOR,
+                     QK_CHECKPOINT_MINOR);
   return major;
 }
 
@@ -141,6 +144,12 @@ check (const struct qk_tensorfile *f)
                     qk_tensorfile_metadata (f, KEY_VERSION),
                     QK_CHECKPOINT_MAJOR);
   return err;
+}
+
+int
+qk_checkpoint_check (const struct qk_tensorfile *f)
+{
+  return qk_tensorfile_metadata (f, KEY_VERSION) ? check (f) : 0;
 }
 
 int

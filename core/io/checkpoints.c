@@ -19,6 +19,7 @@ struct qk_checkpoints {
   char *dir;
   int keep;
   const char *suffix; /* of the format, ".safetensors"; static */
+  int64_t named; /* damaged ones from this number on have been named */
 };
 
 /* ---- names -----------------------------------------------------------*/
@@ -145,6 +146,7 @@ qk_checkpoints_open (struct qk_context *ctx, const char *dir, int keep,
   }
   s->ctx = ctx;
   s->keep = keep;
+  s->named = INT64_MAX;
   err = qk_format_find (ctx, dir, QK_FORMAT_DEFAULT, &format);
   if (err < 0)
     goto error;
@@ -208,8 +210,10 @@ qk_checkpoints_write (struct qk_checkpoints *s, int64_t number,
   if (!path)
     return -ENOMEM;
   err = qk_checkpoint_write (s->ctx, path, entries, n, meta, n_meta);
-  if (err == 0)
+  if (err == 0) {
+    s->named = INT64_MAX;
     prune (s, number);
+  }
   free (path);
   return err;
 }
@@ -236,8 +240,10 @@ qk_checkpoints_newest (struct qk_checkpoints *s, struct qk_checkpoint **out)
     free (path);
     if (err != -EBADMSG && err != -EIO)
       break;
-    qk_log (s->ctx, QK_LOG_WARNING, "%s; trying the checkpoint before it",
-            qk_error_message ());
+    if (numbers[i] < s->named)
+      qk_log (s->ctx, QK_LOG_WARNING, "%s; trying the checkpoint before it",
+              qk_error_message ());
+    s->named = numbers[i] < s->named ? numbers[i] : s->named;
   }
   if (i == n && n > 0)
     err = qk_error (-EBADMSG, "%s: none of the %lld checkpoints is usable",

@@ -24,6 +24,10 @@ int qk_checkpoint_open (struct qk_context *ctx, const char *path,
                         struct qk_checkpoint **out);
 void qk_checkpoint_close (struct qk_checkpoint *c); /* accepts NULL */
 
+/* Verify F if it says it is a checkpoint: the errors of qk_checkpoint_open; 0
+ * for any other file. */
+int qk_checkpoint_check (const struct qk_tensorfile *f);
+
 /* All borrowed until close. */
 const char *qk_checkpoint_path (const struct qk_checkpoint *c);
 /* The number it was written with; -1 when opened by path. */
@@ -66,8 +70,9 @@ int qk_checkpoints_write (struct qk_checkpoints *s, int64_t number,
                           const struct qk_format_meta *meta, int n_meta);
 
 /* Open the one with the largest number that is sound; damaged ones are named
- * in the log.  -ENOENT: there is none at all; -EBADMSG: all are damaged;
- * -ENOTSUP: the newest sound one was written by a newer major version. */
+ * in the log, once each.  -ENOENT: there is none at all; -EBADMSG: all are
+ * damaged; -ENOTSUP: the newest sound one was written by a newer major
+ * version. */
 int qk_checkpoints_newest (struct qk_checkpoints *s,
                            struct qk_checkpoint **out);
 

@@ -170,6 +170,25 @@ qk_graph_to_json (const struct qk_graph *g, char **out)
 
 /* ---- reading ------------------------------------------------------------ */
 
+/* What stands where WHAT was expected. */
+static int
+not_an_integer (const json_t *j, int64_t min, int64_t max, const char *what)
+{
+  static const char *const types[]
+    = { [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list",
+        [JSON_STRING] = "text", [JSON_REAL] = "a fraction",
+        [JSON_TRUE] = "true", [JSON_FALSE] = "false", [JSON_NULL] = "null" };
+  char found[24];
+
+  snprintf (found, sizeof found, "%lld", (long long) json_integer_value (j));
+  return qk_error (-EBADMSG,
+                   "graph: '%s' is not an integer in %lld..%lld but %s", what,
+                   (long long) min, (long long) max,
+                   j == NULL              ? "missing"
+                   : json_is_integer (j) ? found
+                                         : types[json_typeof (j)]);
+}
+
 /* Integer KEY of an object (or element I of an array), min <= v <= max. */
 static int
 get_int (const json_t *j, int64_t min, int64_t max, const char *what,
@@ -177,9 +196,7 @@ get_int (const json_t *j, int64_t min, int64_t max, const char *what,
 {
   if (!json_is_integer (j) || json_integer_value (j) < min
       || json_integer_value (j) > max)
-    return qk_error (-EBADMSG,
-                     "graph: '%s' is not an integer in %lld..%lld", what,
-                     (long long) min, (long long) max);
+    return not_an_integer (j, min, max, what);
   *out = json_integer_value (j);
   return 0;
 }

@@ -195,12 +195,13 @@ check_version (const char *path, const char *version)
   int major = -1, minor = -1, end = -1;
 
   if (version != NULL && strlen (version) < 20)
-    sscanf (version, "%d.%d%n", &major, &minor, &end);
+    sscanf (version, "%5d.%5d%n", &major, &minor, &end);
   if (end < 0 || version[end] != 0 || major < 0 || minor < 0)
     return qk_error (-EBADMSG,
-                     "%s: not an int8 model of qatkit (no 'qatkit.model' in "
-                     "its metadata)",
-                     path);
+                     "%s: not an int8 model of qatkit: 'qatkit.model' in its "
+                     "metadata is %.40s, expected a version like %d.%d",
+                     path, version ? version : "missing", QK_MODEL_MAJOR,
+                     QK_MODEL_MINOR);
   if (major != QK_MODEL_MAJOR)
     return qk_error (-ENOTSUP, "%s: model format %s, this program reads %d.x",
                      path, version, QK_MODEL_MAJOR);

@@ -63,11 +63,15 @@ static int
 check_file (const char *path)
 {
   char *copy = strdup (path);
+  struct stat st;
   int err;
 
   if (!copy)
     return qk_error (-ENOMEM, "plugin %s: out of memory", path);
-  err = refuse_world_writable (path);
+  if (stat (path, &st) == 0 && !S_ISREG (st.st_mode)) /* a pipe would hang */
+    err = qk_error (-ENOEXEC, "plugin %s: expected a regular file", path);
+  else
+    err = refuse_world_writable (path);
   if (err == 0)
     err = refuse_world_writable (dirname (copy));
   free (copy);

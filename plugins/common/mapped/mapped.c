@@ -30,8 +30,9 @@ mapped_open (const char *path, size_t min, const char *what, void **bytes,
   } else if (!S_ISREG (st.st_mode)) {
     err = qk_error (-EINVAL, "%s: not a regular file", path);
   } else if ((uint64_t) st.st_size < min) {
-    err = qk_error (-EBADMSG, "%s: too short for %s: %lld bytes", path, what,
-                    (long long) st.st_size);
+    err = qk_error (-EBADMSG,
+                    "%s: too short for %s: %lld bytes, expected at least %zu",
+                    path, what, (long long) st.st_size, min);
   } else if ((uint64_t) st.st_size > SIZE_MAX / 2) {
     err = qk_error (-EFBIG, "%s: too large for this machine: %lld bytes",
                     path, (long long) st.st_size);

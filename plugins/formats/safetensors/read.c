@@ -167,7 +167,8 @@ parse_header (struct st_file *f, const unsigned char *bytes, size_t size)
 
   if (size < 10)
     return qk_error (-EBADMSG,
-                     "%s: too short for a safetensors file: %zu bytes",
+                     "%s: too short for a safetensors file: %zu bytes, "
+                     "expected at least 10",
                      f->path, size);
   len = load_le (bytes, 8);
   if (len > size - 8)
