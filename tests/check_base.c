@@ -19,6 +19,7 @@
 #include "qatkit/context.h"
 #include "qatkit/rng.h"
 #include "qatkit/tensor.h"
+#include "lib/ok.h"
 
 /* ---- errors ----------------------------------------------------------- */
 
@@ -204,7 +205,7 @@ START_TEST (rng_streams)
     }
   for (int i = 0; i < N * N; i++)
     for (int j = 0; j < i; j++)
-      ck_assert_uint_ne (first[i], first[j]);
+      HOLDS (first[i] != first[j], "streams %d and %d begin alike", i, j);
   qk_rng_seed (&rng, 3, 5);
   ck_assert_uint_eq (qk_rng_u64 (&rng), first[3 * N + 5]);
 }
@@ -241,7 +242,7 @@ START_TEST (rng_distributions)
     const float f = qk_rng_float (&rng);
     const double d = qk_rng_double (&rng), g = qk_rng_normal (&rng);
 
-    ck_assert (f >= 0 && f < 1 && d >= 0 && d < 1);
+    HOLDS (f >= 0 && f < 1 && d >= 0 && d < 1, "%g and %g", (double) f, d);
     sum += f + d;
     normal += g;
     square += g * g;

@@ -10,6 +10,7 @@
 
 #include "lib/conv-rig.h"
 #include "lib/effort.h"
+#include "lib/ok.h"
 #include "quant/quantizer-priv.h"
 
 static void
@@ -25,8 +26,8 @@ assert_int8_bytes (struct rig *b, const char *what)
                        op.out_q.zero_point, op.lo, op.hi);
     const int32_t got = ((uint8_t *) b->out.data)[i];
 
-    ck_assert_msg (want == got, "%s: element %lld: expected %d, got %d", what,
-                   (long long) i, want, got);
+    HOLDS (want == got, "%s: element %lld: expected %d, got %d", what,
+           (long long) i, want, got);
     used += distinct[got]++ == 0;
   }
   ck_assert_msg (used > 3, "%s: only %d different bytes: proves nothing",
@@ -50,8 +51,10 @@ START_TEST (floats_of_int8)
       const int32_t acc = rig_naive_sum (&b, &op, i);
       const int64_t k = i % op.out_channels;
 
-      ck_assert (((float *) b.out.data)[i]
-                 == (float) acc * op.multiplier[k]);
+      HOLDS (((float *) b.out.data)[i] == (float) acc * op.multiplier[k],
+             "element %lld is %g, expected %g", (long long) i,
+             (double) ((float *) b.out.data)[i],
+             (double) ((float) acc * op.multiplier[k]));
     }
     rig_op_free (&op);
     rig_close (&b);

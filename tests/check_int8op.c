@@ -12,6 +12,7 @@
 #include <qatkit/context.h>
 
 #include "kernels/case.h"
+#include "lib/ok.h"
 
 static struct qk_context *ctx;
 
@@ -211,7 +212,7 @@ padded_sum (const struct kernel_case *c, const int32_t *big, int64_t bh,
         const int64_t y = p * op->stride_h + (int64_t) r * op->dilation_h;
         const int64_t x = q * op->stride_w + (int64_t) s * op->dilation_w;
 
-        ck_assert (y < bh && x < bw);
+        HOLDS (y < bh && x < bw, "window outside of the padding");
         sum += (int64_t) *w++ * big[(y * bw + x) * ch + c0 + i];
       }
   return sum;
@@ -247,9 +248,9 @@ check_conv2d (const struct kernel_case *c)
           = r >= (float) op->hi ? (float) op->hi
             : r > (float) op->lo ? r : (float) op->lo;
 
-        ck_assert_msg ((float) y[at] == want, "pixel %lld,%lld channel %lld: "
-                       "%d, expected %g", (long long) p, (long long) q,
-                       (long long) k, y[at], (double) want);
+        HOLDS ((float) y[at] == want, "pixel %lld,%lld channel %lld: "
+               "%d, expected %g", (long long) p, (long long) q,
+               (long long) k, y[at], (double) want);
         at++;
       }
   free (big);

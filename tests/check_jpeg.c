@@ -23,6 +23,7 @@ struct golden_box {
   uint64_t bytes;
 };
 #include "golden/jpeg/expected.h"
+#include "lib/ok.h"
 
 #define N_CENTERS ((int) (sizeof golden_centers / sizeof *golden_centers))
 #define N_BOXES ((int) (sizeof golden_boxes / sizeof *golden_boxes))
@@ -166,12 +167,11 @@ START_TEST (test_parts)
         picture_open (reader, golden_path (names[_i]), &w, &h), 0);
       ck_assert_int_eq (picture_render (reader, &part, NULL, rgb, NULL), 0);
       for (y = 0; y < bh; y++)
-        ck_assert_msg (memcmp (rgb + y * bw * 3,
-                               whole + ((top + y) * w + x) * 3,
-                               (size_t) bw * 3)
-                         == 0,
-                       "%s: row %d of %dx%d at %d,%d differs", names[_i],
-                       (int) y, (int) bw, (int) bh, (int) x, (int) top);
+        HOLDS (memcmp (rgb + y * bw * 3, whole + ((top + y) * w + x) * 3,
+                       (size_t) bw * 3)
+                 == 0,
+               "%s: row %d of %dx%d at %d,%d differs", names[_i],
+               (int) y, (int) bw, (int) bh, (int) x, (int) top);
     }
   free (whole);
 }
@@ -218,11 +218,11 @@ START_TEST (test_kernels_agree)
       best->horizontal (src, b, &taps);
       /* the fourth byte of a pixel means nothing */
       for (k = 0; k < 4 * out; k++)
-        ck_assert_msg (k % 4 == 3 || a[k] == b[k],
-                       "%s horizontal %d to %d, byte %d: %d, plain %d",
-                       best->name, (int) in, (int) out, k, b[k], a[k]);
+        HOLDS (k % 4 == 3 || a[k] == b[k],
+               "%s horizontal %d to %d, byte %d: %d, plain %d",
+               best->name, (int) in, (int) out, k, b[k], a[k]);
       for (; k < 4 * 600 + 64; k++)
-        ck_assert_int_eq (b[k], 1);
+        HOLDS (b[k] == 1, "byte %d is %d, expected 1", k, b[k]);
       free (src);
     }
   picture_taps_free (&taps);
@@ -287,9 +287,13 @@ START_TEST (test_view_random)
         const int w = sizes[s][0], h = sizes[s][1];
 
         picture_view_random (w, h, 224, 0.08, true, &rng, &v);
-        ck_assert (v.x >= 0 && v.y >= 0 && v.w >= 1 && v.h >= 1);
-        ck_assert (v.x + v.w <= w && v.y + v.h <= h);
-        ck_assert (v.out_w == 224 && v.win_h == 224 && v.win_x == 0);
+        HOLDS (v.x >= 0 && v.y >= 0 && v.w >= 1 && v.h >= 1
+                 && v.x + v.w <= w && v.y + v.h <= h,
+               "%d x %d: part %d x %d at %d,%d", w, h, (int) v.w, (int) v.h,
+               (int) v.x, (int) v.y);
+        HOLDS (v.out_w == 224 && v.win_h == 224 && v.win_x == 0,
+               "window of height %d at %d, picture of width %d",
+               (int) v.win_h, (int) v.win_x, (int) v.out_w);
         flips += v.flip;
         total++;
         if (s == 0)
@@ -299,7 +303,7 @@ START_TEST (test_view_random)
 
             smallest = share < smallest ? share : smallest;
             largest = share > largest ? share : largest;
-            ck_assert (ratio > 0.73 && ratio < 1.37);
+            HOLDS (ratio > 0.73 && ratio < 1.37, "ratio %g", ratio);
           }
       }
   ck_assert_msg (smallest > 0.075 && smallest < 0.1, "%g", smallest);

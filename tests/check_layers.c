@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "lib/layer-cases.h"
+#include "lib/ok.h"
 
 #define STEP 0.03125f
 #define ABSOLUTE 1e-3
@@ -138,10 +139,10 @@ compare (const struct layer_case *c, struct harness *h, const char *what,
       continue;
     }
     tally->compared++;
-    ck_assert_msg (fabs ((double) gradient[i] - d) <= allowed,
-                   "%s: gradient by %s[%lld] is %.6g, differences give %.6g",
-                   case_name (c), what, (long long) i, (double) gradient[i],
-                   d);
+    HOLDS (fabs ((double) gradient[i] - d) <= allowed,
+           "%s: gradient by %s[%lld] is %.6g, differences give %.6g",
+           case_name (c), what, (long long) i, (double) gradient[i],
+           d);
   }
 }
 
@@ -289,10 +290,10 @@ START_TEST (threads_agree)
 
   ck_assert_uint_eq (n1, n3);
   for (size_t i = 0; i < n1; i++)
-    ck_assert_msg (fabs ((double) a[i] - (double) b[i])
-                     <= 1e-3 + 1e-4 * fabs ((double) a[i]),
-                   "%s: result %zu is %g with 1 thread, %g with 3",
-                   case_name (c), i, (double) a[i], (double) b[i]);
+    HOLDS (fabs ((double) a[i] - (double) b[i])
+             <= 1e-3 + 1e-4 * fabs ((double) a[i]),
+           "%s: result %zu is %g with 1 thread, %g with 3",
+           case_name (c), i, (double) a[i], (double) b[i]);
   free (a);
   free (b);
 }

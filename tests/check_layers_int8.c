@@ -15,6 +15,7 @@
 #include <qatkit/numeric.h>
 
 #include "lib/layer-cases.h"
+#include "lib/ok.h"
 
 /* scale, zero_point, qmin, qmax; 6 is 150.6 steps of the first and 100.4 of
  * the second, so that rounding goes either way. */
@@ -236,10 +237,10 @@ START_TEST (bytes_are_the_formulas)
     must (harness_forward (&h), c->layer);
     same_grid (c->layer, &h.out.q, &grids[g]);
     for (size_t i = 0; i < harness_bytes (&h.out); i++)
-      ck_assert_msg (((uint8_t *) h.out.data)[i] == want[i],
-                     "%s (%s), grid %d: byte %zu is %d, the formula gives %d",
-                     c->layer, c->options != NULL ? c->options : "", g, i,
-                     ((uint8_t *) h.out.data)[i], want[i]);
+      HOLDS (((uint8_t *) h.out.data)[i] == want[i],
+             "%s (%s), grid %d: byte %zu is %d, the formula gives %d",
+             c->layer, c->options != NULL ? c->options : "", g, i,
+             ((uint8_t *) h.out.data)[i], want[i]);
     free (want);
     harness_free (&h);
   }
@@ -322,9 +323,9 @@ START_TEST (relu6_at_its_bounds)
     must (harness_forward (&h), "relu6");
     must (harness_backward (&h), "relu6");
     for (int i = 0; i < 5; i++)
-      ck_assert_msg (((float *) h.din[0].data)[i] == want[k][i],
-                     "grid %d, byte %d: %g", k, x[k][i],
-                     (double) ((float *) h.din[0].data)[i]);
+      HOLDS (((float *) h.din[0].data)[i] == want[k][i],
+             "grid %d, byte %d: %g", k, x[k][i],
+             (double) ((float *) h.din[0].data)[i]);
     harness_free (&h);
   }
 }
@@ -357,8 +358,10 @@ START_TEST (dropout_statistics)
     /* a gradient tells what happened even to bytes equal to zero_point */
     const bool kept = dx[i] != 0.0f || dy[i] == 0.0f;
 
-    ck_assert_int_eq (y[i], kept ? x[i] : grids[1].zero_point);
-    ck_assert (dx[i] == (kept ? dy[i] * (1.0f / (1.0f - 0.3f)) : 0.0f));
+    HOLDS (y[i] == (kept ? x[i] : grids[1].zero_point), "byte %d is %d", (int) i,
+           y[i]);
+    HOLDS (dx[i] == (kept ? dy[i] * (1.0f / (1.0f - 0.3f)) : 0.0f),
+           "gradient %d is %g", (int) i, (double) dx[i]);
     dropped += !kept;
   }
   /* four standard deviations of a binomial number */
@@ -463,10 +466,10 @@ check_lowered (const struct layer_case *c, const struct qk_qparams *in_q,
   must (h.cls->lower (h.self, &io, &op), c->layer);
   run_reference (&op, in, h.in, &got);
   for (size_t i = 0; i < harness_bytes (&got); i++)
-    ck_assert_msg (((uint8_t *) got.data)[i] == ((uint8_t *) want.data)[i],
-                   "%s (%s): byte %zu is %d in training, %d in the int8 op",
-                   c->layer, c->options != NULL ? c->options : "", i,
-                   ((uint8_t *) want.data)[i], ((uint8_t *) got.data)[i]);
+    HOLDS (((uint8_t *) got.data)[i] == ((uint8_t *) want.data)[i],
+           "%s (%s): byte %zu is %d in training, %d in the int8 op",
+           c->layer, c->options != NULL ? c->options : "", i,
+           ((uint8_t *) want.data)[i], ((uint8_t *) got.data)[i]);
   harness_tensor_free (&want);
   harness_tensor_free (&got);
   harness_free (&h);

@@ -15,6 +15,7 @@
 #include "qatkit/dataset.h"
 
 #include "lib/effort.h"
+#include "lib/ok.h"
 
 #define SIZE 32
 #define FLOATS (SIZE * SIZE * 3)
@@ -154,7 +155,8 @@ START_TEST (test_balance_and_range)
       count[read_one (shapes, self, i, 0, image)]++;
       for (k = 0; k < FLOATS; k++)
         {
-          ck_assert (image[k] >= -2.0f && image[k] <= 2.0f);
+          HOLDS (image[k] >= -2.0f && image[k] <= 2.0f, "%g",
+                 (double) image[k]);
           sum += (double) image[k];
           squares += (double) image[k] * (double) image[k];
         }
