@@ -144,7 +144,7 @@ foreign (const struct qk_buffer *b, size_t at,
 
 /* The search for B's place: the best so far. */
 struct search {
-  struct qk_buffer *b;
+  const struct qk_buffer *b;
   struct qk_buffer *const *placed, *const *near;
   size_t n, k;
   size_t limit; /* up to here memory is taken anyway */
@@ -173,7 +173,7 @@ try_place (struct search *s, size_t at)
  * at the same time: taking no memory beyond LIMIT if possible, and of these
  * the one with the least foreign bytes. */
 static size_t
-best_place (struct qk_buffer *b, struct qk_buffer *const *placed, size_t n,
+best_place (const struct qk_buffer *b, struct qk_buffer *const *placed, size_t n,
             struct qk_buffer *const *near, size_t k, size_t limit)
 {
   struct search s = { .b = b, .placed = placed, .near = near, .n = n, .k = k,

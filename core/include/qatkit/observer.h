@@ -24,7 +24,8 @@ struct qk_quant_info {
 
 /* An observer sees x as channels blocks of n/channels contiguous elements.
  * It sees every training batch while observing is enabled, and nothing in
- * evaluation. */
+ * evaluation.  Instances work in threads of their own at the same time, one
+ * instance never in two: what they share must not change. */
 struct qk_observer_class {
   struct qk_class cls;
 

@@ -296,16 +296,18 @@ qk_conv_geometry (const struct qk_conv *cv, struct qk_op *op)
   op->out_channels = cv->k;
 }
 
-/* What the conversion of one layer makes; all but the first two of it goes
- * over to the operation. */
+/* What the conversion of one layer makes. */
 struct lowered {
+  /* scratch */
   void *numbers; /* behind w, but for w.wq */
   float *wk;
   struct conv_weight w;
+  /* for the operation to take, like w.wq: one of the two biases */
   float *real, *m;
   int32_t *bias;
 };
 
+/* ALL: also what an operation would have taken. */
 static void
 free_lowered (struct lowered *l, bool all)
 {
