@@ -21,6 +21,8 @@
 #endif
 
 #define DIRECT_BYTES 65536 /* of A that should stay in the cache */
+#define WEIGHT_BYTES 262144 /* that stay near; more come from far away, … */
+#define FAR_DIRECT_BYTES 262144 /* … and are worth more of A each time */
 #define PANEL_BYTES 131072
 #define LEAST_ROWS 24 /* also the step: a multiple of 12, 8 and 6 */
 #define TILE_ROWS 6
@@ -207,6 +209,12 @@ multiply_lines (const struct fbgemm_kernel *k, int64_t n, const uint8_t *in,
   }
 }
 
+static int64_t
+divide_up (int64_t a, int64_t b)
+{
+  return (a + b - 1) / b;
+}
+
 static void
 run_part (const struct fbgemm_kernel *k, int64_t n,
           struct int8op_parts parts, int i, const uint8_t *in, void *out,
@@ -222,9 +230,12 @@ run_part (const struct fbgemm_kernel *k, int64_t n,
     .block1 = (int) int8op_begin (blocks, 1, column + 1, parts.channels),
   };
 
-  for (w.first = int8op_begin (m, TILE_ROWS, row, parts.pixels); w.first < end;
-       w.first += w.rows) {
-    w.rows = end - w.first < k->rows ? end - w.first : k->rows;
+  /* in equal pieces: each has to fetch the weights */
+  w.first = int8op_begin (m, TILE_ROWS, row, parts.pixels);
+  for (int64_t left = divide_up (end - w.first, k->rows); left > 0;
+       left--, w.first += w.rows) {
+    w.rows = divide_up (end - w.first, left * TILE_ROWS) * TILE_ROWS;
+    w.rows = end - w.first < w.rows ? end - w.first : w.rows;
     if (k->lines > 0)
       multiply_lines (k, n, in, out, &w, panel);
     else
@@ -309,7 +320,10 @@ plan_rows (struct fbgemm_kernel *k, int64_t row_bytes)
     k->pitch = QK_GEMM_WINDOW;
   if (!k->direct && k->pitch % 1024 == 0)
     k->pitch += 64; /* rows would compete for the same cache lines */
-  room = (k->direct ? DIRECT_BYTES : PANEL_BYTES) / k->pitch;
+  room = !k->direct                          ? PANEL_BYTES
+         : k->g.k * row_bytes > WEIGHT_BYTES ? FAR_DIRECT_BYTES
+                                             : DIRECT_BYTES;
+  room /= k->pitch;
   room = room < FBGEMM_MOST_ROWS ? room : FBGEMM_MOST_ROWS;
   k->rows = room > LEAST_ROWS ? room / LEAST_ROWS * LEAST_ROWS : LEAST_ROWS;
 }

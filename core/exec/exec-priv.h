@@ -29,6 +29,7 @@ struct qk_exec_value {
   int data, grad; /* buffers, -1 where there is none */
   bool needs_grad;
   bool grad_written;  /* during backward */
+  bool whole;         /* has room for opt.batch pictures, not for a slice's */
   struct qk_tensor t; /* after forward */
 };
 
@@ -65,10 +66,12 @@ struct qk_exec {
   void *input_kernel; /* puts pictures on their grid; NULL: done here */
   size_t input_scratch;
 
-  /* INT8 in slices: opt.batch and the arena are a slice's, BATCH the largest
+  /* INT8 in groups: opt.batch and the arena are a group's, BATCH the largest
    * batch; every thread has a worker, a copy of this with a value array and
-   * arena memory of its own */
-  int64_t batch;
+   * arena memory of its own.  Nodes before TAIL take a group SLICE pictures at
+   * a time, AT of it came before; TAIL 0: all nodes take it as a whole. */
+  int64_t batch, slice, at;
+  int tail;
   int kernel_threads; /* of a backend's call */
   struct qk_exec *worker; /* NULL: the batch goes as a whole */
   int workers;
@@ -121,6 +124,13 @@ struct qk_call {
   struct qk_rng rng;
 };
 
+/* The most pictures that a node takes at a time. */
+static inline int64_t
+qk_node_batch (const struct qk_exec *ex, int node)
+{
+  return node < ex->tail ? ex->slice : ex->opt.batch;
+}
+
 /* plan.c */
 int qk_plan (struct qk_exec *ex);
 
@@ -138,9 +148,10 @@ int qk_int8_run (struct qk_exec *ex, int node);
 int qk_forward_all (struct qk_exec *ex, const float *images,
                     const float **logits);
 
-/* slices.c: how many pictures a slice has, 0 to run the batch as a whole.
- * SHARED: the backend's kernels serve several threads. */
-int64_t qk_slice_size (const struct qk_exec *ex, bool shared);
+/* slices.c: cut the batch into groups, and those into slices, if that is
+ * possible: set opt.batch, slice and tail.  SHARED: the backend's kernels
+ * serve several threads.  Whether it was. */
+bool qk_slices_plan (struct qk_exec *ex, bool shared);
 int qk_slices_new (struct qk_exec *ex);
 void qk_slices_free (struct qk_exec *ex);
 int qk_slices_forward (struct qk_exec *ex, const float *images,

@@ -11,7 +11,9 @@ struct qk_exec;
 /* Called with every node's output right after it was computed (and with the
  * network's input, node -1): f32, or u8 with its grid.  An int8 network
  * without keep_values may take a batch through in slices, one after the
- * other while there is a hook: OUT's first dimension tells of how many. */
+ * other while there is a hook, and of different sizes for different nodes:
+ * OUT's first dimension tells of how many.  A node sees the pictures of a
+ * batch in order. */
 typedef int (*qk_exec_hook) (void *cookie, int node,
                              const struct qk_tensor *out);
 

@@ -76,7 +76,7 @@ qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
     qk_error (r, "executor: out of memory");
     goto error;
   }
-  ex->batch = opt->batch;
+  ex->batch = ex->slice = opt->batch;
   if (g->stage == QK_STAGE_INT8 && (r = qk_int8_prepare (ex)) < 0)
     goto error;
   if (opt->train && (r = make_losses (ex)) < 0)
@@ -174,6 +174,20 @@ qk_exec_set_teacher (struct qk_exec *ex, const float *logits)
   ex->teacher_logits = logits;
 }
 
+/* Where the pictures of this slice are in value V. */
+static void *
+value_data (const struct qk_exec *ex, int v)
+{
+  const struct qk_value *value = &ex->g->value[v];
+  const int64_t before = ex->value[v].whole ? ex->at : 0;
+  char *data = qk_arena_at (&ex->arena, ex->value[v].data);
+
+  return data == NULL ? NULL
+                      : data
+                          + before * qk_shape_count (&value->shape)
+                              * (value->on_grid ? 1 : (int) sizeof (float));
+}
+
 /* The input of the network as its value is carried. */
 static int
 take_images (struct qk_exec *ex, const float *images)
@@ -191,7 +205,7 @@ take_images (struct qk_exec *ex, const float *images)
     return 0;
   }
   t->dtype = QK_U8;
-  t->data = qk_arena_at (&ex->arena, ex->value[0].data);
+  t->data = value_data (ex, 0);
   if (ex->input_kernel != NULL) {
     const void *in = images;
 
@@ -333,7 +347,7 @@ run_node (struct qk_exec *ex, int index)
   memset (t, 0, sizeof *t);
   t->dtype = ex->g->value[n->out].on_grid ? QK_U8 : QK_F32;
   t->shape = qk_batched (&ex->g->value[n->out].shape, ex->n);
-  t->data = qk_arena_at (&ex->arena, ex->value[n->out].data);
+  t->data = value_data (ex, n->out);
   r = n->lowered ? qk_int8_run (ex, index) : run_layer (ex, index);
   if (r < 0)
     return r;
@@ -383,23 +397,58 @@ prepare_layers (struct qk_exec *ex)
     prepare_layer (ex, i);
 }
 
+static int
+run_nodes (struct qk_exec *ex, int first, int last)
+{
+  int i, r;
+
+  for (i = first; i < last; i++)
+    if ((r = run_node (ex, i)) < 0)
+      return r;
+  return 0;
+}
+
+/* All N pictures of those values that slices have filled. */
+static void
+join_slices (struct qk_exec *ex, const float *images, int64_t n)
+{
+  int i;
+
+  ex->n = n;
+  ex->at = 0;
+  for (i = 0; i < ex->g->n_values; i++) {
+    const struct qk_value *v = &ex->g->value[i];
+    struct qk_tensor *t = &ex->value[i].t;
+
+    if (v->producer >= ex->tail || !ex->value[i].whole)
+      continue;
+    t->shape = qk_batched (&v->shape, n);
+    t->data = i == 0 && !v->on_grid ? (void *) images : value_data (ex, i);
+  }
+}
+
 int
 qk_forward_all (struct qk_exec *ex, const float *images,
                 const float **logits)
 {
   const struct qk_tensor *t = &ex->value[ex->g->output].t;
-  int i, r;
+  const int64_t pixels = qk_shape_count (&ex->g->value[0].shape), n = ex->n;
+  const int64_t slice = ex->tail == 0 ? n : ex->slice;
+  int r;
 
   if (ex->opt.train)
     prepare_layers (ex);
-  if ((r = take_images (ex, images)) < 0)
-    return r;
-  if (ex->hook != NULL
-      && (r = ex->hook (ex->cookie, -1, &ex->value[0].t)) < 0)
-    return r;
-  for (i = 0; i < ex->g->n_nodes; i++)
-    if ((r = run_node (ex, i)) < 0)
+  for (ex->at = 0; ex->at < n; ex->at += slice) {
+    ex->n = n - ex->at < slice ? n - ex->at : slice;
+    if ((r = take_images (ex, images + ex->at * pixels)) < 0
+        || (ex->hook != NULL
+            && (r = ex->hook (ex->cookie, -1, &ex->value[0].t)) < 0)
+        || (r = run_nodes (ex, 0, ex->tail)) < 0)
       return r;
+  }
+  join_slices (ex, images, n);
+  if ((r = run_nodes (ex, ex->tail, ex->g->n_nodes)) < 0)
+    return r;
   *logits = t->data;
   if (t->dtype == QK_U8) {
     float *wide = qk_arena_at (&ex->arena, ex->wide_logits);

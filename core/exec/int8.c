@@ -48,12 +48,13 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch)
   const struct qk_node *n = &ex->g->node[index];
   struct qk_exec_node *en = &ex->node[index];
   const struct qk_value *out = &ex->g->value[n->out];
+  const int64_t most = qk_node_batch (ex, index);
   struct qk_shape in_s[QK_OP_MAX_INPUTS];
-  const struct qk_shape out_s = qk_batched (&out->shape, ex->opt.batch);
+  const struct qk_shape out_s = qk_batched (&out->shape, most);
   int i, r;
 
   for (i = 0; i < n->n_in; i++)
-    in_s[i] = qk_batched (&ex->g->value[n->in[i]].shape, ex->opt.batch);
+    in_s[i] = qk_batched (&ex->g->value[n->in[i]].shape, most);
   en->backend = 0;
   r = ex->backend[0].cls->supports (ex->backend[0].self, &n->op, in_s, &out_s);
   if (r == -ENOTSUP) {
@@ -93,7 +94,7 @@ prepare_input (struct qk_exec *ex)
 {
   const struct qk_value *v = &ex->g->value[0];
   const struct qk_exec_backend *b = &ex->backend[0];
-  const struct qk_shape s = qk_batched (&v->shape, ex->opt.batch);
+  const struct qk_shape s = qk_batched (&v->shape, qk_node_batch (ex, 0));
   struct qk_op op;
   int r;
 
@@ -115,20 +116,6 @@ prepare_input (struct qk_exec *ex)
   return r < 0 ? qk_error_prefix (r, "input: ") : 0;
 }
 
-/* Cut the batch into slices where that is possible; who has the threads? */
-static void
-plan_slices (struct qk_exec *ex, const char *name)
-{
-  const int64_t slice
-    = qk_slice_size (ex, is_shared (ex, name) && is_shared (ex, REFERENCE));
-
-  ex->kernel_threads = ex->opt.threads;
-  if (slice == 0)
-    return;
-  ex->opt.batch = slice;
-  ex->kernel_threads = 1;
-}
-
 int
 qk_int8_prepare (struct qk_exec *ex)
 {
@@ -136,7 +123,11 @@ qk_int8_prepare (struct qk_exec *ex)
   int64_t macs = 0;
   int i, r;
 
-  plan_slices (ex, name);
+  /* who has the threads? */
+  ex->kernel_threads
+    = qk_slices_plan (ex, is_shared (ex, name) && is_shared (ex, REFERENCE))
+        ? 1
+        : ex->opt.threads;
   if ((r = open_backend (ex, name, ex->kernel_threads, &ex->backend[0])) < 0
       || (r = prepare_input (ex)) < 0)
     return r;

@@ -14,7 +14,8 @@ static size_t
 value_bytes (const struct qk_exec *ex, int v, bool wide)
 {
   const struct qk_value *val = &ex->g->value[v];
-  const int64_t n = qk_shape_count (&val->shape) * ex->opt.batch;
+  const int64_t n = qk_shape_count (&val->shape)
+                    * (ex->value[v].whole ? ex->opt.batch : ex->slice);
 
   return (size_t) n * (val->on_grid && !wide ? 1 : sizeof (float));
 }
@@ -44,8 +45,9 @@ setup_node (struct qk_exec *ex, int index)
   int i, r;
 
   for (i = 0; i < n->n_in; i++)
-    in[i] = qk_batched (&ex->g->value[n->in[i]].shape, ex->opt.batch);
-  out = qk_batched (&ex->g->value[n->out].shape, ex->opt.batch);
+    in[i] = qk_batched (&ex->g->value[n->in[i]].shape,
+                        qk_node_batch (ex, index));
+  out = qk_batched (&ex->g->value[n->out].shape, qk_node_batch (ex, index));
   memset (&s, 0, sizeof s);
   s.in = in;
   s.out = &out;
@@ -101,7 +103,26 @@ add_buffer (struct qk_exec *ex, int *where, size_t size, int first, int last)
   return 0;
 }
 
-/* Data of the values: from their producer to their last reader. */
+/* Which values hold opt.batch pictures: those that nodes from TAIL on make or
+ * read, and the output. */
+static void
+mark_whole (struct qk_exec *ex)
+{
+  const struct qk_graph *g = ex->g;
+  int i, j;
+
+  for (i = 0; i < g->n_values; i++)
+    ex->value[i].whole = ex->tail == 0;
+  ex->value[g->output].whole = true;
+  for (i = ex->tail; i < g->n_nodes; i++) {
+    ex->value[g->node[i].out].whole = true;
+    for (j = 0; j < g->node[i].n_in; j++)
+      ex->value[g->node[i].in[j]].whole = true;
+  }
+}
+
+/* Data of the values: from their producer to their last reader.  One that
+ * slices fill by and by must outlast what they all use in between. */
 static int
 plan_values (struct qk_exec *ex)
 {
@@ -109,7 +130,9 @@ plan_values (struct qk_exec *ex)
   int i, j, r;
 
   for (i = 0; i < g->n_values; i++) {
-    const int made = g->value[i].producer < 0 ? 0 : g->value[i].producer;
+    const bool early = g->value[i].producer < ex->tail && ex->value[i].whole;
+    const int made
+      = g->value[i].producer < 0 || early ? 0 : g->value[i].producer;
 
     if (i == 0 && !g->value[0].on_grid)
       continue; /* the caller's pictures are read in place */
@@ -301,6 +324,7 @@ qk_plan (struct qk_exec *ex)
   int i, r;
 
   no_buffers (ex);
+  mark_whole (ex);
   if (ex->opt.train && (r = check_trainable (ex)) < 0)
     return r;
   for (i = 0; i < g->n_nodes; i++) {

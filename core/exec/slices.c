@@ -2,9 +2,14 @@
 /* slices.c: batches of int8 pictures, a few pictures at a time.
  *
  * Activations of a whole batch go through memory between any two nodes;
- * those of few pictures stay in the cache.  Each thread takes slices of the
+ * those of few pictures stay in the cache.  Each thread takes groups of the
  * batch through the whole network by itself, with activation memory of its
- * own: one parallel region a batch instead of one a node. */
+ * own: one parallel region a batch instead of one a node.
+ *
+ * The first nodes of a network have large pictures and small weights, the last
+ * ones small pictures and large weights, which few pictures would have to
+ * fetch again and again.  So the first nodes take a group slice by slice, and
+ * the others, the tail, take it as a whole. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -19,50 +24,101 @@
 #include "exec/exec-priv.h"
 
 #define CACHE_BYTES (768 * 1024) /* of activations that should stay near */
+#define MOST_GROUP 16            /* pictures */
 
-/* Bytes a picture has in use at once, at the worst node. */
+/* Bytes that node INDEX reads and writes for a picture, besides weights. */
 static int64_t
-picture_bytes (const struct qk_graph *g)
+node_bytes (const struct qk_graph *g, int index)
 {
-  int64_t most = 1;
+  const struct qk_node *n = &g->node[index];
+  int64_t bytes = qk_shape_count (&g->value[n->out].shape);
 
-  for (int i = 0; i < g->n_nodes; i++) {
-    const struct qk_node *n = &g->node[i];
-    int64_t bytes = qk_shape_count (&g->value[n->out].shape);
-
-    for (int j = 0; j < n->n_in; j++)
-      bytes += qk_shape_count (&g->value[n->in[j]].shape);
-    most = bytes > most ? bytes : most;
-  }
-  return most;
+  for (int j = 0; j < n->n_in; j++)
+    bytes += qk_shape_count (&g->value[n->in[j]].shape);
+  return bytes;
 }
 
-int64_t
-qk_slice_size (const struct qk_exec *ex, bool shared)
+/* Bytes of a node's weights. */
+static int64_t
+weight_bytes (const struct qk_op *op)
+{
+  switch (op->kind) {
+  case QK_OP_CONV2D:
+    return op->out_channels * op->kernel_h * op->kernel_w * op->in_channels
+           / op->groups;
+  case QK_OP_LINEAR:
+  case QK_OP_LINEAR_DYNAMIC:
+    return op->out_channels * op->in_channels;
+  default:
+    return 0;
+  }
+}
+
+/* Where the tail begins: from there on weights outweigh the activations of a
+ * picture by most.  The number of nodes: nowhere. */
+static int
+find_tail (const struct qk_graph *g)
+{
+  int64_t excess = 0, most = 0;
+  int tail = g->n_nodes;
+
+  for (int i = g->n_nodes - 1; i > 0; i--) {
+    excess += weight_bytes (&g->node[i].op) - node_bytes (g, i);
+    if (excess > most) {
+      most = excess;
+      tail = i;
+    }
+  }
+  return tail;
+}
+
+/* How many pictures of EACH the nodes before TAIL can take at a time. */
+static int64_t
+slice_size (const struct qk_graph *g, int tail, int64_t each)
+{
+  int64_t most = 1, size;
+
+  for (int i = 0; i < tail; i++) {
+    const int64_t bytes = node_bytes (g, i);
+
+    most = bytes > most ? bytes : most;
+  }
+  size = CACHE_BYTES / most;
+  return size < 1 ? 1 : size > each ? each : size;
+}
+
+bool
+qk_slices_plan (struct qk_exec *ex, bool shared)
 {
   const int64_t batch = ex->opt.batch;
   const int64_t each = (batch + ex->opt.threads - 1) / ex->opt.threads;
-  int64_t size;
+  const int64_t rounds = (each + MOST_GROUP - 1) / MOST_GROUP;
+  int tail;
 
   if (batch < 2 || batch < ex->opt.threads || ex->opt.train
       || ex->opt.keep_values || ex->g->stage != QK_STAGE_INT8 || !shared)
-    return 0;
+    return false;
   for (int i = 0; i < ex->g->n_nodes; i++)
     if (!ex->g->node[i].lowered)
-      return 0; /* a layer's object serves one thread at a time */
-  size = CACHE_BYTES / picture_bytes (ex->g);
-  size = size < 1 ? 1 : size > each ? each : size;
-  return size;
+      return false; /* a layer's object serves one thread at a time */
+  tail = find_tail (ex->g);
+  ex->slice = slice_size (ex->g, tail, each);
+  ex->opt.batch = (each + rounds - 1) / rounds;
+  if (tail == ex->g->n_nodes || ex->slice >= ex->opt.batch)
+    ex->opt.batch = ex->slice;
+  else
+    ex->tail = tail;
+  return true;
 }
 
 int
 qk_slices_new (struct qk_exec *ex)
 {
-  const int64_t slices = (ex->batch + ex->opt.batch - 1) / ex->opt.batch;
+  const int64_t groups = (ex->batch + ex->opt.batch - 1) / ex->opt.batch;
   const size_t values = (size_t) ex->g->n_values + 1;
   const int64_t classes
     = qk_shape_count (&ex->g->value[ex->g->output].shape);
-  int count = ex->opt.threads < slices ? ex->opt.threads : (int) slices;
+  int count = ex->opt.threads < groups ? ex->opt.threads : (int) groups;
 
   ex->logits = qk_alloc ((size_t) (ex->batch * classes) * sizeof (float));
   ex->worker = calloc ((size_t) count, sizeof *ex->worker);
@@ -104,23 +160,23 @@ qk_exec_parallel (const struct qk_exec *ex)
   return ex->worker != NULL ? ex->workers : 1;
 }
 
-/* Pictures FIRST .. of the batch on W, as many as a slice has. */
+/* Pictures FIRST .. of the batch on W, at most MOST. */
 static int
-run_slice (const struct qk_exec *ex, struct qk_exec *w, const float *images,
-           int64_t first)
+run_group (const struct qk_exec *ex, struct qk_exec *w, const float *images,
+           int64_t first, int64_t most)
 {
   const int64_t pixels = qk_shape_count (&ex->g->value[0].shape);
   const int64_t classes
     = qk_shape_count (&ex->g->value[ex->g->output].shape);
-  const int64_t left = ex->n - first;
+  const int64_t n = ex->n - first < most ? ex->n - first : most;
   const float *logits;
   int r;
 
-  w->n = left < ex->opt.batch ? left : ex->opt.batch;
+  w->n = n;
   r = qk_forward_all (w, images + first * pixels, &logits);
   if (r >= 0)
     memcpy (ex->logits + first * classes, logits,
-            (size_t) (w->n * classes) * sizeof *logits);
+            (size_t) (n * classes) * sizeof *logits);
   return r;
 }
 
@@ -128,10 +184,12 @@ int
 qk_slices_forward (struct qk_exec *ex, const float *images,
                    const float **logits)
 {
-  const int64_t size = ex->opt.batch, slices = (ex->n + size - 1) / size;
+  const int64_t each = (ex->n + ex->workers - 1) / ex->workers;
+  const int64_t size = each < ex->opt.batch ? each : ex->opt.batch;
+  const int64_t groups = (ex->n + size - 1) / size;
   struct qk_tensor *t = &ex->value[ex->g->output].t;
   const qk_exec_hook hook = ex->hook;
-  int threads = slices < ex->workers ? (int) slices : ex->workers;
+  int threads = groups < ex->workers ? (int) groups : ex->workers;
   int result = 0;
 
   if (hook != NULL) { /* in order, and one at a time */
@@ -140,9 +198,9 @@ qk_slices_forward (struct qk_exec *ex, const float *images,
     threads = 1;
   }
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (int64_t i = 0; i < slices; i++) {
-    const int r = run_slice (ex, &ex->worker[omp_get_thread_num ()], images,
-                             i * size);
+  for (int64_t i = 0; i < groups; i++) {
+    const int r = run_group (ex, &ex->worker[omp_get_thread_num ()], images,
+                             i * size, size);
 
     if (r < 0) {
 #pragma omp atomic write

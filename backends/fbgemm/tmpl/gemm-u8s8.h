@@ -86,11 +86,13 @@ gemm_chain (const int rows, const int vectors, vi acc[][4],
 }
 #endif
 
-/* STEPS steps of the rows, CHAIN at a time. */
+/* STEPS steps of the rows, CHAIN at a time.  Weights AHEAD bytes on are asked
+ * for meanwhile, a vector a step; not for rows apart, whose weights come from
+ * the second-level cache in any case. */
 INLINE void
 gemm_steps (const int rows, const int vectors, vi acc[][4],
             struct gemm_rows *r, const bool apart, int64_t steps,
-            const int8_t *w, const int chain)
+            const int8_t *w, const int chain, int64_t ahead)
 {
   int64_t k = 0;
 
@@ -100,8 +102,11 @@ gemm_steps (const int rows, const int vectors, vi acc[][4],
       gemm_chain (rows, vectors, acc, r, apart, w, chain);
 #endif
   (void) chain;
-  for (; k < steps; k++, w += vectors * BLOCK)
+  for (; k < steps; k++, w += vectors * BLOCK) {
+    if (!apart)
+      v_prefetch (w + ahead);
     gemm_step (rows, vectors, acc, r, apart, w);
+  }
 }
 
 #ifdef DOT_CHAINS
@@ -237,14 +242,14 @@ INLINE void
 gemm_tile (const int rows, const int vectors, const int chain,
            const uint8_t *a, int64_t lda, int64_t steps,
            const struct qk_gemm_block *b, const struct qk_output *o,
-           uint8_t *out)
+           uint8_t *out, int64_t ahead)
 {
   struct gemm_rows r;
   vi acc[12][4];
 
   gemm_start (rows, vectors, acc, b);
   gemm_rows_at (rows, &r, a, lda);
-  gemm_steps (rows, vectors, acc, &r, false, steps, b->weight, chain);
+  gemm_steps (rows, vectors, acc, &r, false, steps, b->weight, chain, ahead);
 #ifdef DOT_CHAINS
   for (int e = 0; e < b->extras; e++) {
     gemm_rows_at (rows, &r, a + b->extra_at[e], lda);
@@ -254,10 +259,20 @@ gemm_tile (const int rows, const int vectors, const int chain,
   gemm_store (rows, vectors, acc, b, o, NULL, out);
 }
 
+/* Tile number TILE of a block asks for each VECTORS-th vector of the next
+ * block's weights, so that VECTORS tiles have asked for all: from far away
+ * they take longer than the products of the first tile that needs them. */
+INLINE int64_t
+gemm_ahead (const int vectors, int64_t steps, int64_t tile)
+{
+  return (steps * vectors + tile % vectors) * BLOCK;
+}
+
 /* All full tiles of ROWS that M has room for. */
 #define GEMM_TILES(rows, most, vectors, chain)                                \
   for (; (rows) <= (most) && m >= (rows); m -= (rows)) {                      \
-    gemm_tile (rows, vectors, chain, a, lda, steps, b, o, y);                 \
+    gemm_tile (rows, vectors, chain, a, lda, steps, b, o, y,                  \
+               gemm_ahead (vectors, steps, tile++));                          \
     a += (rows)*lda;                                                          \
     y += (rows)*o->pitch;                                                     \
   }
@@ -269,6 +284,8 @@ gemm_tile (const int rows, const int vectors, const int chain,
       const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                \
       const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
   {                                                                           \
+    int64_t tile = 0;                                                         \
+                                                                              \
     GEMM_TILES (12, most, vectors, chain)                                     \
     GEMM_TILES (8, most, vectors, chain)                                      \
     GEMM_TILES (6, most, vectors, chain)                                      \
@@ -345,7 +362,7 @@ gemm_taps_tile (const int rows, const int vectors,
   for (int i = 0; i < t->taps;
        i++, at += t->pitch, w += steps * vectors * BLOCK)
     if (gemm_piece (rows, &r, at, t->skip))
-      gemm_steps (rows, vectors, acc, &r, true, steps, w, 1);
+      gemm_steps (rows, vectors, acc, &r, true, steps, w, 1, 0);
   gemm_store (rows, vectors, acc, b, o, t->place + first, out);
 }
 
@@ -395,7 +412,7 @@ gemm_lines_tile (const int rows, const int vectors,
   for (int i = 0; i < l->lines;
        i++, a += l->pitch, w += steps * vectors * BLOCK) {
     gemm_rows_at (rows, &r, a, l->lda);
-    gemm_steps (rows, vectors, acc, &r, false, steps, w, 1);
+    gemm_steps (rows, vectors, acc, &r, false, steps, w, 1, 0);
   }
   gemm_store (rows, vectors, acc, b, o, NULL, out);
 }

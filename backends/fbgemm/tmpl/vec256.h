@@ -30,6 +30,7 @@ typedef __m256 vf;
 
 #define INLINE static inline __attribute__ ((always_inline, unused))
 
+INLINE void v_prefetch (const void *p) { _mm_prefetch (p, _MM_HINT_T0); }
 INLINE vi v_load (const void *p) { return _mm256_loadu_si256 (p); }
 INLINE void v_store (void *p, vi v) { _mm256_storeu_si256 (p, v); }
 INLINE vi v_zero (void) { return _mm256_setzero_si256 (); }

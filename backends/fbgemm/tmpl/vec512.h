@@ -26,6 +26,7 @@ typedef __m512 vf;
 
 #define INLINE static inline __attribute__ ((always_inline, unused))
 
+INLINE void v_prefetch (const void *p) { _mm_prefetch (p, _MM_HINT_T0); }
 INLINE vi v_load (const void *p) { return _mm512_loadu_si512 (p); }
 INLINE void v_store (void *p, vi v) { _mm512_storeu_si512 (p, v); }
 INLINE vi v_zero (void) { return _mm512_setzero_si512 (); }
