@@ -24,7 +24,7 @@
 #include "exec/exec-priv.h"
 
 #define CACHE_BYTES (768 * 1024) /* of activations that should stay near */
-#define MOST_GROUP 16            /* pictures */
+#define MOST_GROUP 8             /* pictures */
 
 /* Bytes that node INDEX reads and writes for a picture, besides weights. */
 static int64_t
@@ -54,8 +54,9 @@ weight_bytes (const struct qk_op *op)
   }
 }
 
-/* Where the tail begins: from there on weights outweigh the activations of a
- * picture by most.  The number of nodes: nowhere. */
+/* Where the tail begins: from there on the bytes of weights exceed a third of
+ * those of a picture's activations by most (a third, as measured: these are
+ * read ahead more easily).  The number of nodes: nowhere. */
 static int
 find_tail (const struct qk_graph *g)
 {
@@ -63,7 +64,7 @@ find_tail (const struct qk_graph *g)
   int tail = g->n_nodes;
 
   for (int i = g->n_nodes - 1; i > 0; i--) {
-    excess += weight_bytes (&g->node[i].op) - node_bytes (g, i);
+    excess += 3 * weight_bytes (&g->node[i].op) - node_bytes (g, i);
     if (excess > most) {
       most = excess;
       tail = i;
