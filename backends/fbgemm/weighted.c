@@ -271,6 +271,7 @@ has_taps (const struct fbgemm_kernel *k)
   const int64_t cg = k->g.c / k->op.groups;
 
   return k->kernels.gemm_taps != NULL && !k->direct && !k->wide
+         && k->op.out_q.scale != 0
          && cg % 4 == 0 && cg >= LEAST_TAP && k->op.kernel_h <= MOST_TAPS
          && k->op.kernel_h * k->op.kernel_w <= MOST_TAPS;
 }
@@ -296,6 +297,7 @@ static bool
 has_lines (const struct fbgemm_kernel *k)
 {
   return k->kernels.gemm_lines != NULL && !k->direct && !k->wide
+         && k->op.out_q.scale != 0
          && k->op.groups == 1 && k->op.dilation_w == 1 && k->g.c < LEAST_TAP
          && k->op.kernel_h <= MOST_TAPS;
 }

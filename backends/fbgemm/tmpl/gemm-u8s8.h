@@ -142,14 +142,14 @@ gemm_place (const struct qk_output *o, const int32_t *place, const int i,
 INLINE void
 gemm_store_f32 (const int rows, const int vectors, vi acc[][4],
                 const struct qk_gemm_block *b, const struct qk_output *o,
-                const int32_t *place, uint8_t *out)
+                uint8_t *out)
 {
   UNROLL
   for (int i = 0; i < rows; i++) {
     UNROLL
     for (int v = 0; v < vectors; v++)
       vf_store_part (
-          (float *) (void *) gemm_place (o, place, i, out) + v * LANES,
+          (float *) (void *) (out + i * o->pitch) + v * LANES,
           vf_mul (v_float (acc[i][v]), vf_load (b->multiplier + v * LANES)),
           b->n - v * LANES);
   }
@@ -218,17 +218,6 @@ gemm_start (const int rows, const int vectors, vi acc[][4],
 }
 
 INLINE void
-gemm_store (const int rows, const int vectors, vi acc[][4],
-            const struct qk_gemm_block *b, const struct qk_output *o,
-            const int32_t *place, uint8_t *out)
-{
-  if (o->f32)
-    gemm_store_f32 (rows, vectors, acc, b, o, place, out);
-  else
-    gemm_store_u8 (rows, vectors, acc, b, o, place, out);
-}
-
-INLINE void
 gemm_rows_at (const int rows, struct gemm_rows *r, const uint8_t *a,
               int64_t lda)
 {
@@ -240,7 +229,7 @@ gemm_rows_at (const int rows, struct gemm_rows *r, const uint8_t *a,
 
 INLINE void
 gemm_tile (const int rows, const int vectors, const int chain,
-           const uint8_t *a, int64_t lda, int64_t steps,
+           const bool f32, const uint8_t *a, int64_t lda, int64_t steps,
            const struct qk_gemm_block *b, const struct qk_output *o,
            uint8_t *out, int64_t ahead)
 {
@@ -256,7 +245,10 @@ gemm_tile (const int rows, const int vectors, const int chain,
     gemm_extra (rows, vectors, acc, &r, false, b, e);
   }
 #endif
-  gemm_store (rows, vectors, acc, b, o, NULL, out);
+  if (f32)
+    gemm_store_f32 (rows, vectors, acc, b, o, out);
+  else
+    gemm_store_u8 (rows, vectors, acc, b, o, NULL, out);
 }
 
 /* Tile number TILE of a block asks for each VECTORS-th vector of the next
@@ -269,44 +261,51 @@ gemm_ahead (const int vectors, int64_t steps, int64_t tile)
 }
 
 /* All full tiles of ROWS that M has room for. */
-#define GEMM_TILES(rows, most, vectors, chain)                                \
+#define GEMM_TILES(rows, most, vectors, chain, f32)                           \
   for (; (rows) <= (most) && m >= (rows); m -= (rows)) {                      \
-    gemm_tile (rows, vectors, chain, a, lda, steps, b, o, y,                  \
+    gemm_tile (rows, vectors, chain, f32, a, lda, steps, b, o, y,             \
                gemm_ahead (vectors, steps, tile++));                          \
     a += (rows)*lda;                                                          \
     y += (rows)*o->pitch;                                                     \
   }
 
 /* Functions of their own, so that the compiler hands out registers for one
- * kind of loop at a time. */
-#define GEMM_COLUMNS(vectors, chain, most)                                    \
-  static void gemm_##vectors##_##chain (                                      \
+ * kind of loop at a time; sums that wait for either way to store them would be
+ * spilled. */
+#define GEMM_COLUMNS(name, vectors, chain, most, f32)                         \
+  static void name##_##vectors##_##chain (                                    \
       const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                \
       const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
   {                                                                           \
     int64_t tile = 0;                                                         \
                                                                               \
-    GEMM_TILES (12, most, vectors, chain)                                     \
-    GEMM_TILES (8, most, vectors, chain)                                      \
-    GEMM_TILES (6, most, vectors, chain)                                      \
-    GEMM_TILES (4, most, vectors, chain)                                      \
-    GEMM_TILES (2, most, vectors, chain)                                      \
-    GEMM_TILES (1, most, vectors, chain)                                      \
+    GEMM_TILES (12, most, vectors, chain, f32)                                \
+    GEMM_TILES (8, most, vectors, chain, f32)                                 \
+    GEMM_TILES (6, most, vectors, chain, f32)                                 \
+    GEMM_TILES (4, most, vectors, chain, f32)                                 \
+    GEMM_TILES (2, most, vectors, chain, f32)                                 \
+    GEMM_TILES (1, most, vectors, chain, f32)                                 \
   }
+
+/* Floats are made by last layers and for exceptional numbers only: small
+ * tiles will do. */
+#define GEMM_BOTH(vectors, chain, most)                                       \
+  GEMM_COLUMNS (gemm, vectors, chain, most, false)                            \
+  GEMM_COLUMNS (gemm_f32, vectors, chain, 4, true)
 
 #ifdef DOT_CHAINS
 #define GEMM_KINDS(vectors)                                                   \
-  GEMM_COLUMNS (vectors, 1, GEMM_ROWS_##vectors)                              \
-  GEMM_COLUMNS (vectors, 2, CHAIN_ROWS_##vectors)                             \
-  GEMM_COLUMNS (vectors, 3, CHAIN_ROWS_##vectors)                             \
-  GEMM_COLUMNS (vectors, 4, CHAIN_ROWS_##vectors)
+  GEMM_BOTH (vectors, 1, GEMM_ROWS_##vectors)                                 \
+  GEMM_BOTH (vectors, 2, CHAIN_ROWS_##vectors)                                \
+  GEMM_BOTH (vectors, 3, CHAIN_ROWS_##vectors)                                \
+  GEMM_BOTH (vectors, 4, CHAIN_ROWS_##vectors)
 #define GEMM_KIND(name, vectors)                                              \
   (b->chain == 1   ? name##_##vectors##_1                                     \
    : b->chain == 2 ? name##_##vectors##_2                                     \
    : b->chain == 3 ? name##_##vectors##_3                                     \
                    : name##_##vectors##_4)
 #else
-#define GEMM_KINDS(vectors) GEMM_COLUMNS (vectors, 1, GEMM_ROWS_##vectors)
+#define GEMM_KINDS(vectors) GEMM_BOTH (vectors, 1, GEMM_ROWS_##vectors)
 #define GEMM_KIND(name, vectors) name##_##vectors##_1
 #endif
 
@@ -329,7 +328,13 @@ GEMM_KINDS (4)
   (b->vectors == 1 ? GEMM_KIND (name, 1) : GEMM_KIND (name, 2)) (__VA_ARGS__)
 #endif
 
-QK_GEMM_U8S8 (GEMM_NAME) { GEMM_CALL (gemm, a, lda, m, steps, b, o, out); }
+QK_GEMM_U8S8 (GEMM_NAME)
+{
+  if (o->f32)
+    GEMM_CALL (gemm_f32, a, lda, m, steps, b, o, out);
+  else
+    GEMM_CALL (gemm, a, lda, m, steps, b, o, out);
+}
 
 #ifdef GEMM_TAPS_NAME
 /* The rows' piece AT; whether it is worth looking at. */
@@ -363,7 +368,7 @@ gemm_taps_tile (const int rows, const int vectors,
        i++, at += t->pitch, w += steps * vectors * BLOCK)
     if (gemm_piece (rows, &r, at, t->skip))
       gemm_steps (rows, vectors, acc, &r, true, steps, w, 1, 0);
-  gemm_store (rows, vectors, acc, b, o, t->place + first, out);
+  gemm_store_u8 (rows, vectors, acc, b, o, t->place + first, out);
 }
 
 #define GEMM_TAPS_TILES(rows, most, vectors)                                  \
@@ -414,7 +419,7 @@ gemm_lines_tile (const int rows, const int vectors,
     gemm_rows_at (rows, &r, a, l->lda);
     gemm_steps (rows, vectors, acc, &r, false, steps, w, 1, 0);
   }
-  gemm_store (rows, vectors, acc, b, o, NULL, out);
+  gemm_store_u8 (rows, vectors, acc, b, o, NULL, out);
 }
 
 #define GEMM_LINES_TILES(rows, most, vectors)                                 \
