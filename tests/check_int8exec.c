@@ -14,7 +14,6 @@
 #include "lib/effort.h"
 #include "lib/network.h"
 
-
 #define CLASSES 10
 #define BATCH 7
 

@@ -165,6 +165,22 @@ fbgemm_run (void *self, void *kernel, int64_t n, const void *const *in,
   k->run (k, n, in, out, scratch);
 }
 
+static void
+fbgemm_run_both (void *self, void *first, void *second, int64_t n,
+                 const void *in, void *middle, const void *const *term,
+                 void *out, void *scratch)
+{
+  const struct fbgemm_kernel *k = first, *add = second;
+
+  (void) self;
+  if (k->joins)
+    fbgemm_run_joined (k, add->point, n, in, middle, term, out, scratch);
+  else {
+    k->run (k, n, &in, middle, scratch);
+    add->run (add, n, term, out, scratch);
+  }
+}
+
 /* How the weights fared where products are summed in int16. */
 static int
 fbgemm_facts (void *self, const void *kernel, char *text, size_t size)
@@ -212,6 +228,7 @@ static const struct qk_backend_class fbgemm = {
   .peak = fbgemm_peak,
   .shared = true,
   .facts = fbgemm_facts,
+  .run_joined = fbgemm_run_both,
 };
 
 QK_PLUGIN ("fbgemm", "1.0", "LGPL-2.1-or-later", &fbgemm.cls);

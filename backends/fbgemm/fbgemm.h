@@ -31,6 +31,7 @@ struct fbgemm_kernel {
   struct qk_kernels kernels;
   void (*run) (const struct fbgemm_kernel *k, int64_t n,
                const void *const *in, void *out, void *scratch);
+  bool joins; /* fbgemm_run_joined can */
 
   uint8_t *pad;     /* a pixel of zero points, for windows, or NULL */
   /* For each row and each column of outputs which taps are inside the picture:
@@ -130,6 +131,13 @@ enum {
 
 /* The slot of the class. */
 int fbgemm_peak (void *self, enum qk_dtype dtype, double *macs_per_second);
+
+/* Run K, of one group, and the addition ADD of its output, which is MIDDLE
+ * among TERM, piece by piece. */
+void fbgemm_run_joined (const struct fbgemm_kernel *k,
+                        const struct pointwise *add, int64_t n,
+                        const void *in, void *middle, const void *const *term,
+                        void *out, void *scratch);
 
 /* Choose and pack; set k->run.  Negative errno. */
 int fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch);

@@ -31,10 +31,10 @@
 #define LEAST_TAP 16 /* bytes of a piece that are worth a loop; fewer: lines */
 #define SMALL_WORK 65536 /* multiply-accumulates not worth a thread */
 
-/* One piece of work: ROWS rows of A from FIRST on by some blocks of
- * channels. */
+/* One piece of work: ROWS rows of A from FIRST on, which go to rows of the
+ * output from TO on, by some blocks of channels. */
 struct piece {
-  int64_t first, rows;
+  int64_t first, rows, to;
   int group, block0, block1;
 };
 
@@ -96,7 +96,7 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
                        w->group * (k->g.c / groups), panel);
   for (int j = w->block0; j < w->block1; j++) {
     const struct qk_gemm_block *b = &p->block[j];
-    uint8_t *y = output_at (k, out, w->first, w->group, j);
+    uint8_t *y = output_at (k, out, w->to, w->group, j);
 
     if (k->wide && !o.f32)
       multiply_wide (k, a, k->pitch, w, b, y,
@@ -121,7 +121,7 @@ multiply_taps (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
                                         w->group * cg, place, at, end);
 
   for (int j = w->block0; j < w->block1; j++) {
-    uint8_t *y = output_at (k, out, w->first, w->group, j);
+    uint8_t *y = output_at (k, out, w->to, w->group, j);
 
     for (int i = 0; i < groups; i++) {
       const int32_t start = i == 0 ? 0 : end[i - 1];
@@ -148,7 +148,7 @@ multiply_segment (const struct fbgemm_kernel *k, const struct qk_gemm_lines *l,
 
   for (int j = w->block0; j < w->block1; j++)
     k->kernels.gemm_lines (l, count, p->steps / k->lines, &p->block[j], &o,
-                           output_at (k, out, first, 0, j));
+                           output_at (k, out, first - w->first + w->to, 0, j));
 }
 
 /* The same, gathered; COUNT may be 0. */
@@ -215,15 +215,48 @@ divide_up (int64_t a, int64_t b)
   return (a + b - 1) / b;
 }
 
+/* An addition that follows: its terms, of which MIDDLE is the product's
+ * output. */
+struct joined {
+  const struct pointwise *add;
+  const uint8_t *term[2];
+  uint8_t *middle, *out;
+};
+
+/* Add the rows of the piece W, which lie at MIDDLE. */
+static void
+add_piece (const struct fbgemm_kernel *k, const struct joined *j,
+           const struct piece *w, const uint8_t *middle)
+{
+  const int64_t width = (int64_t) k->kernels.lanes * k->kernels.max_vectors;
+  const int64_t c0 = w->block0 * width;
+  const int64_t c1 = w->block1 * width < k->g.k ? w->block1 * width : k->g.k;
+  const bool whole = c1 - c0 == k->g.k;
+  const int64_t rows = whole ? 1 : w->rows;
+  const int64_t count = whole ? w->rows * k->g.k : c1 - c0;
+
+  for (int64_t i = 0; i < rows; i++) {
+    const int64_t at = (w->first + i) * k->g.k + c0;
+    const uint8_t *x[2];
+
+    for (int t = 0; t < 2; t++)
+      x[t] = j->term[t] == j->middle ? middle + i * k->g.k + c0
+                                     : j->term[t] + at;
+    k->kernels.point.add (x[0], x[1], count, &j->add->grids[0], j->out + at);
+  }
+}
+
+/* Part I of PARTS; JOINED may be NULL. */
 static void
 run_part (const struct fbgemm_kernel *k, int64_t n,
           struct int8op_parts parts, int i, const uint8_t *in, void *out,
-          uint8_t *panel)
+          const struct joined *joined, uint8_t *panel)
 {
   const int64_t m = n * k->g.p * k->g.q;
   const int groups = k->op.kind == QK_OP_CONV2D ? k->op.groups : 1;
   const int blocks = k->product[0].blocks;
   const int row = i / parts.channels, column = i % parts.channels;
+  const int64_t begin = int8op_begin (m, TILE_ROWS, row, parts.pixels);
   const int64_t end = int8op_begin (m, TILE_ROWS, row + 1, parts.pixels);
   struct piece w = {
     .block0 = (int) int8op_begin (blocks, 1, column, parts.channels),
@@ -231,22 +264,25 @@ run_part (const struct fbgemm_kernel *k, int64_t n,
   };
 
   /* in equal pieces: each has to fetch the weights */
-  w.first = int8op_begin (m, TILE_ROWS, row, parts.pixels);
+  w.first = begin;
   for (int64_t left = divide_up (end - w.first, k->rows); left > 0;
        left--, w.first += w.rows) {
     w.rows = divide_up (end - w.first, left * TILE_ROWS) * TILE_ROWS;
     w.rows = end - w.first < w.rows ? end - w.first : w.rows;
+    w.to = joined == NULL ? w.first : begin; /* all to where the first goes */
     if (k->lines > 0)
       multiply_lines (k, n, in, out, &w, panel);
     else
       for (w.group = 0; w.group < groups; w.group++)
         (k->taps > 0 ? multiply_taps : multiply_piece) (k, in, out, &w, panel);
+    if (joined != NULL)
+      add_piece (k, joined, &w, joined->middle + begin * k->g.k);
   }
 }
 
 static void
-run_weighted (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
-              void *out, void *scratch)
+run_parts (const struct fbgemm_kernel *k, int64_t n, const void *in, void *out,
+           const struct joined *joined, void *scratch)
 {
   const int64_t m = n * k->g.p * k->g.q;
   const int64_t weight = k->g.k * k->product[0].steps * 4;
@@ -258,9 +294,26 @@ run_weighted (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
 
 #pragma omp parallel for num_threads(count) schedule(static)
   for (int i = 0; i < count; i++)
-    run_part (k, n, parts, i, in[0], out,
+    run_part (k, n, parts, i, in, out, joined,
               (uint8_t *) scratch
                 + (size_t) omp_get_thread_num () * (k->panel + k->tile));
+}
+
+static void
+run_weighted (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+              void *out, void *scratch)
+{
+  run_parts (k, n, in[0], out, NULL, scratch);
+}
+
+void
+fbgemm_run_joined (const struct fbgemm_kernel *k, const struct pointwise *add,
+                   int64_t n, const void *in, void *middle,
+                   const void *const *term, void *out, void *scratch)
+{
+  const struct joined j = { add, { term[0], term[1] }, middle, out };
+
+  run_parts (k, n, in, middle, &j, scratch);
 }
 
 /* Whether rows of A can stay where they are: whole steps at each tap.  Without
@@ -393,6 +446,7 @@ fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
               * (size_t) k->kernels.max_vectors * 4;
   *scratch = (size_t) k->threads * (k->panel + k->tile);
   k->run = run_weighted;
+  k->joins = op->groups == 1 && op->out_q.scale != 0;
 
   k->product = qk_alloc ((size_t) op->groups * sizeof *k->product);
   if (k->product == NULL)

@@ -23,6 +23,7 @@ struct qk_exec_node {
   /* INT8 */
   int backend; /* index into exec->backend, -1: the layer itself */
   void *kernel;
+  bool joined; /* the next node, an addition, runs in the same call */
 };
 
 struct qk_exec_value {
@@ -143,6 +144,7 @@ void qk_call_fill (struct qk_exec *ex, int node, bool backward,
 int qk_int8_prepare (struct qk_exec *ex);
 void qk_int8_release (struct qk_exec *ex);
 int qk_int8_run (struct qk_exec *ex, int node);
+void qk_int8_run_joined (struct qk_exec *ex, int node); /* and the next */
 
 /* forward.c: ex->n pictures through all nodes. */
 int qk_forward_all (struct qk_exec *ex, const float *images,

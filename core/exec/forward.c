@@ -337,17 +337,27 @@ run_layer (struct qk_exec *ex, int index)
   return 0;
 }
 
+/* The output of a node, before it is filled. */
+static struct qk_tensor *
+start_output (struct qk_exec *ex, int index)
+{
+  const int v = ex->g->node[index].out;
+  struct qk_tensor *t = &ex->value[v].t;
+
+  memset (t, 0, sizeof *t);
+  t->dtype = ex->g->value[v].on_grid ? QK_U8 : QK_F32;
+  t->shape = qk_batched (&ex->g->value[v].shape, ex->n);
+  t->data = value_data (ex, v);
+  return t;
+}
+
 static int
 run_node (struct qk_exec *ex, int index)
 {
   const struct qk_node *n = &ex->g->node[index];
-  struct qk_tensor *t = &ex->value[n->out].t;
+  struct qk_tensor *t = start_output (ex, index);
   int r;
 
-  memset (t, 0, sizeof *t);
-  t->dtype = ex->g->value[n->out].on_grid ? QK_U8 : QK_F32;
-  t->shape = qk_batched (&ex->g->value[n->out].shape, ex->n);
-  t->data = value_data (ex, n->out);
   r = n->lowered ? qk_int8_run (ex, index) : run_layer (ex, index);
   if (r < 0)
     return r;
@@ -403,7 +413,11 @@ run_nodes (struct qk_exec *ex, int first, int last)
   int i, r;
 
   for (i = first; i < last; i++)
-    if ((r = run_node (ex, i)) < 0)
+    if (ex->node[i].joined && ex->hook == NULL) {
+      start_output (ex, i);
+      start_output (ex, i + 1);
+      qk_int8_run_joined (ex, i++);
+    } else if ((r = run_node (ex, i)) < 0)
       return r;
   return 0;
 }

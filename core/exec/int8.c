@@ -116,6 +116,25 @@ prepare_input (struct qk_exec *ex)
   return r < 0 ? qk_error_prefix (r, "input: ") : 0;
 }
 
+/* Whether node INDEX can go on to the next: an addition on the same backend
+ * that alone reads its output. */
+static bool
+can_join (const struct qk_exec *ex, int index)
+{
+  const struct qk_graph *g = ex->g;
+  const struct qk_node *n = &g->node[index], *next = n + 1;
+  const struct qk_exec_node *en = &ex->node[index];
+
+  return !ex->opt.keep_values && index + 1 < g->n_nodes
+         && index + 1 != ex->tail && en->kernel != NULL
+         && en[1].kernel != NULL && en->backend == en[1].backend
+         && ex->backend[en->backend].cls->run_joined != NULL
+         && (n->op.kind == QK_OP_CONV2D || n->op.kind == QK_OP_LINEAR)
+         && n->op.out_q.scale != 0 && next->op.kind == QK_OP_ADD
+         && (next->in[0] == n->out) != (next->in[1] == n->out)
+         && g->value[n->out].n_consumers == 1 && n->out != g->output;
+}
+
 int
 qk_int8_prepare (struct qk_exec *ex)
 {
@@ -148,6 +167,8 @@ qk_int8_prepare (struct qk_exec *ex)
       return r;
     ex->node[i].workspace_size = scratch;
   }
+  for (i = 0; i < ex->g->n_nodes; i++)
+    ex->node[i].joined = can_join (ex, i);
   return 0;
 }
 
@@ -183,6 +204,22 @@ qk_int8_run (struct qk_exec *ex, int index)
                ex->value[n->out].t.data, qk_arena_at (&ex->arena, ex->workspace));
   ex->value[n->out].t.q = ex->g->value[n->out].q;
   return 0;
+}
+
+void
+qk_int8_run_joined (struct qk_exec *ex, int index)
+{
+  const struct qk_node *n = &ex->g->node[index], *next = n + 1;
+  const struct qk_exec_node *en = &ex->node[index];
+  const struct qk_exec_backend *b = &ex->backend[en->backend];
+  const void *term[2] = { ex->value[next->in[0]].t.data,
+                          ex->value[next->in[1]].t.data };
+
+  b->cls->run_joined (b->self, en->kernel, en[1].kernel, ex->n,
+                      ex->value[n->in[0]].t.data, ex->value[n->out].t.data,
+                      term, ex->value[next->out].t.data,
+                      qk_arena_at (&ex->arena, ex->workspace));
+  ex->value[next->out].t.q = ex->g->value[next->out].q;
 }
 
 int

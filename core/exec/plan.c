@@ -149,7 +149,8 @@ plan_values (struct qk_exec *ex)
 
       if (b < 0)
         continue;
-      qk_arena_extend (&ex->arena, b, qk_time_forward (i));
+      qk_arena_extend (&ex->arena, b,
+                       qk_time_forward (ex->node[i].joined ? i + 1 : i));
       if (ex->node[i].keep_in)
         qk_arena_extend (&ex->arena, b, qk_time_backward (ex, i));
     }

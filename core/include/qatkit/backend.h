@@ -132,6 +132,16 @@ struct qk_backend_class {
    * "safe": share of the weight pairs whose products can be summed in int16
    * as they are; further keys are the backend's own. */
   int (*facts) (void *self, const void *kernel, char *text, size_t size);
+
+  /* Run FIRST, a conv2d or linear with u8 output, and then SECOND, an add that
+   * has FIRST's output among its two inputs TERM: the bytes of running one
+   * after the other, but piece by piece, while sums are in the cache.  IN is
+   * FIRST's input; MIDDLE, one of TERM, memory for FIRST's output, which
+   * nothing else reads: what is there afterwards does not matter.  SCRATCH is
+   * FIRST's.  (optional; default: they run one after the other) */
+  void (*run_joined) (void *self, void *first, void *second, int64_t n,
+                      const void *in, void *middle, const void *const *term,
+                      void *out, void *scratch);
 };
 
 #ifdef __cplusplus
