@@ -359,7 +359,8 @@ table_row (const struct qk_bench_report *p, const struct qk_bench_row *row)
   qk_table_cell (t, "%.2f", 1e-6 * (double) qk_exec_memory (c->ex));
   qk_table_cell (t, "%.1f", 1e3 * c->pack);
   if (fallbacks > 0)
-    qk_table_cell (t, "%d nodes, %.1f %% of MACs", fallbacks, 100 * share);
+    qk_table_cell (t, "%d node%s, %.1f %% of MACs", fallbacks,
+                   fallbacks == 1 ? "" : "s", 100 * share);
   else
     qk_table_cell (t, "-");
 }

@@ -166,10 +166,13 @@ qk_bench_ini (const struct qk_bench_settings *s, struct qk_ini **out)
   struct qk_cli *cli = s->cli;
   const char *name = cli->arg[0];
   const bool file = qk_bench_is_ini (name);
+  const struct qk_class *c;
   struct qk_ini *ini;
   char *text;
   int r;
 
+  if (!file && (r = qk_context_class (cli->ctx, QK_KIND_MODEL, name, &c)) < 0)
+    return qk_error_prefix (r, "there is no file '%s' and ", name);
   if (file)
     r = qk_cli_ini (cli, name, &ini);
   else if (asprintf (&text, "[model]\narch = \"%s\"\n", name) < 0)

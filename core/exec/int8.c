@@ -3,6 +3,7 @@
  * where the chosen backend cannot. */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "exec/exec-priv.h"
@@ -42,8 +43,39 @@ open_backend (struct qk_exec *ex, const char *name, int threads,
   return 0;
 }
 
+/* Nodes that the chosen backend cannot run although others could. */
+struct left_over {
+  int nodes;
+  double share;      /* of the multiply-accumulates */
+  char example[400]; /* the first of them and why */
+};
+
+/* Node N, with MACS of all ALL, is left to "reference"; the reason is the last
+ * error. */
+static void
+leave_node (struct qk_exec *ex, const struct qk_node *n, int64_t macs,
+            int64_t all, struct left_over *left)
+{
+  const double share = all > 0 ? (double) macs / (double) all : 0;
+  const bool dynamic = n->op.kind == QK_OP_LINEAR_DYNAMIC;
+
+  /* the others are summed up in one line */
+  qk_log (ex->g->ctx, dynamic ? QK_LOG_INFO : QK_LOG_DEBUG,
+          "node '%s' (%s) runs on backend 'reference': %s", n->name,
+          qk_op_kind_name (n->op.kind), qk_error_message ());
+  ex->n_fallbacks++;
+  ex->fallback_share += share;
+  if (dynamic)
+    return; /* no other backend has those: no surprise */
+  if (left->nodes++ == 0)
+    snprintf (left->example, sizeof left->example, "'%s' (%s): %s", n->name,
+              qk_op_kind_name (n->op.kind), qk_error_message ());
+  left->share += share;
+}
+
 static int
-prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch)
+prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch,
+              struct left_over *left)
 {
   const struct qk_node *n = &ex->g->node[index];
   struct qk_exec_node *en = &ex->node[index];
@@ -58,16 +90,7 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch)
   en->backend = 0;
   r = ex->backend[0].cls->supports (ex->backend[0].self, &n->op, in_s, &out_s);
   if (r == -ENOTSUP) {
-    /* no other backend has dynamic operations, so that is no surprise */
-    qk_log (ex->g->ctx,
-            n->op.kind == QK_OP_LINEAR_DYNAMIC ? QK_LOG_INFO
-                                               : QK_LOG_WARNING,
-            "node '%s' (%s) runs on backend 'reference': %s", n->name,
-            qk_op_kind_name (n->op.kind), qk_error_message ());
-    ex->n_fallbacks++;
-    if (macs > 0)
-      ex->fallback_share
-        += (double) qk_op_macs (&n->op, in_s, &out->shape) / (double) macs;
+    leave_node (ex, n, qk_op_macs (&n->op, in_s, &out->shape), macs, left);
     if (ex->backend[1].cls == NULL) {
       r = open_backend (ex, REFERENCE, ex->kernel_threads, &ex->backend[1]);
       if (r < 0)
@@ -139,6 +162,7 @@ int
 qk_int8_prepare (struct qk_exec *ex)
 {
   const char *name = ex->opt.backend == NULL ? REFERENCE : ex->opt.backend;
+  struct left_over left = { 0 };
   int64_t macs = 0;
   int i, r;
 
@@ -163,10 +187,16 @@ qk_int8_prepare (struct qk_exec *ex)
     ex->node[i].backend = -1;
     if (!ex->g->node[i].lowered)
       continue;
-    if ((r = prepare_node (ex, i, macs, &scratch)) < 0)
+    if ((r = prepare_node (ex, i, macs, &scratch, &left)) < 0)
       return r;
     ex->node[i].workspace_size = scratch;
   }
+  if (left.nodes > 0)
+    qk_log (ex->g->ctx, QK_LOG_WARNING,
+            "backend '%s' leaves %d node%s, %.1f %% of the "
+            "multiply-accumulates, to 'reference'%s %s", name, left.nodes,
+            left.nodes == 1 ? "" : "s", 100 * left.share,
+            left.nodes == 1 ? ":" : "; the first is", left.example);
   for (i = 0; i < ex->g->n_nodes; i++)
     ex->node[i].joined = can_join (ex, i);
   return 0;
