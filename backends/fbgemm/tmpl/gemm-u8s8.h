@@ -86,13 +86,34 @@ gemm_chain (const int rows, const int vectors, vi acc[][4],
 }
 #endif
 
-/* STEPS steps of the rows, CHAIN at a time.  Weights AHEAD bytes on are asked
- * for meanwhile, a vector a step; not for rows apart, whose weights come from
- * the second-level cache in any case. */
+/* Weights to ask for while others are at work: STRIDE bytes a step from NEXT
+ * on.  From far away they take longer than the products of the first tile that
+ * needs them. */
+struct gemm_ahead {
+  const int8_t *next;
+  int64_t stride;
+};
+
+/* The weights behind those of a block of STEPS steps, spread over TILES tiles:
+ * asked for at once, they would wait for each other.  With a tile or two every
+ * weight is as far away, and the CPU reads ahead by itself. */
+INLINE struct gemm_ahead
+gemm_ahead (const struct qk_gemm_block *b, int64_t steps, const int vectors,
+            int64_t tiles)
+{
+  const int64_t pitch = vectors * BLOCK;
+
+  if (tiles < 2)
+    return (struct gemm_ahead){ b->weight, 0 };
+  return (struct gemm_ahead){ b->weight + steps * pitch,
+                              tiles > vectors ? pitch / tiles : BLOCK };
+}
+
+/* STEPS steps of the rows, CHAIN at a time. */
 INLINE void
 gemm_steps (const int rows, const int vectors, vi acc[][4],
             struct gemm_rows *r, const bool apart, int64_t steps,
-            const int8_t *w, const int chain, int64_t ahead)
+            const int8_t *w, const int chain, struct gemm_ahead *ahead)
 {
   int64_t k = 0;
 
@@ -103,8 +124,8 @@ gemm_steps (const int rows, const int vectors, vi acc[][4],
 #endif
   (void) chain;
   for (; k < steps; k++, w += vectors * BLOCK) {
-    if (!apart)
-      v_prefetch (w + ahead);
+    v_prefetch (ahead->next);
+    ahead->next += ahead->stride;
     gemm_step (rows, vectors, acc, r, apart, w);
   }
 }
@@ -231,7 +252,7 @@ INLINE void
 gemm_tile (const int rows, const int vectors, const int chain,
            const bool f32, const uint8_t *a, int64_t lda, int64_t steps,
            const struct qk_gemm_block *b, const struct qk_output *o,
-           uint8_t *out, int64_t ahead)
+           uint8_t *out, struct gemm_ahead *ahead)
 {
   struct gemm_rows r;
   vi acc[12][4];
@@ -251,20 +272,10 @@ gemm_tile (const int rows, const int vectors, const int chain,
     gemm_store_u8 (rows, vectors, acc, b, o, NULL, out);
 }
 
-/* Tile number TILE of a block asks for each VECTORS-th vector of the next
- * block's weights, so that VECTORS tiles have asked for all: from far away
- * they take longer than the products of the first tile that needs them. */
-INLINE int64_t
-gemm_ahead (const int vectors, int64_t steps, int64_t tile)
-{
-  return (steps * vectors + tile % vectors) * BLOCK;
-}
-
 /* All full tiles of ROWS that M has room for. */
 #define GEMM_TILES(rows, most, vectors, chain, f32)                           \
   for (; (rows) <= (most) && m >= (rows); m -= (rows)) {                      \
-    gemm_tile (rows, vectors, chain, f32, a, lda, steps, b, o, y,             \
-               gemm_ahead (vectors, steps, tile++));                          \
+    gemm_tile (rows, vectors, chain, f32, a, lda, steps, b, o, y, &ahead);    \
     a += (rows)*lda;                                                          \
     y += (rows)*o->pitch;                                                     \
   }
@@ -277,7 +288,7 @@ gemm_ahead (const int vectors, int64_t steps, int64_t tile)
       const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                \
       const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
   {                                                                           \
-    int64_t tile = 0;                                                         \
+    struct gemm_ahead ahead = gemm_ahead (b, steps, vectors, m / (most));     \
                                                                               \
     GEMM_TILES (12, most, vectors, chain, f32)                                \
     GEMM_TILES (8, most, vectors, chain, f32)                                 \
@@ -356,7 +367,7 @@ INLINE void
 gemm_taps_tile (const int rows, const int vectors,
                 const struct qk_gemm_taps *t, int64_t first, int64_t steps,
                 const struct qk_gemm_block *b, const struct qk_output *o,
-                uint8_t *out)
+                uint8_t *out, struct gemm_ahead *ahead)
 {
   const uint8_t *const *at = t->at + first;
   const int8_t *w = b->weight;
@@ -367,19 +378,21 @@ gemm_taps_tile (const int rows, const int vectors,
   for (int i = 0; i < t->taps;
        i++, at += t->pitch, w += steps * vectors * BLOCK)
     if (gemm_piece (rows, &r, at, t->skip))
-      gemm_steps (rows, vectors, acc, &r, true, steps, w, 1, 0);
+      gemm_steps (rows, vectors, acc, &r, true, steps, w, 1, ahead);
   gemm_store_u8 (rows, vectors, acc, b, o, t->place + first, out);
 }
 
 #define GEMM_TAPS_TILES(rows, most, vectors)                                  \
   for (; (rows) <= (most) && m - i >= (rows); i += (rows))                    \
-    gemm_taps_tile (rows, vectors, t, i, steps, b, o, y);
+    gemm_taps_tile (rows, vectors, t, i, steps, b, o, y, &ahead);
 
 #define GEMM_TAPS_COLUMNS(vectors, most)                                      \
   static void gemm_taps_##vectors##_1 (                                       \
       const struct qk_gemm_taps *t, int64_t m, int64_t steps,                 \
       const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
   {                                                                           \
+    struct gemm_ahead ahead                                                   \
+        = gemm_ahead (b, t->taps * steps, vectors, m / (most));               \
     int64_t i = 0;                                                            \
                                                                               \
     GEMM_TAPS_TILES (8, most, vectors)                                        \
@@ -410,6 +423,7 @@ gemm_lines_tile (const int rows, const int vectors,
                  const struct qk_output *o, uint8_t *out)
 {
   const int8_t *w = b->weight;
+  struct gemm_ahead none = { w, 0 }; /* they are few */
   struct gemm_rows r;
   vi acc[12][4];
 
@@ -417,7 +431,7 @@ gemm_lines_tile (const int rows, const int vectors,
   for (int i = 0; i < l->lines;
        i++, a += l->pitch, w += steps * vectors * BLOCK) {
     gemm_rows_at (rows, &r, a, l->lda);
-    gemm_steps (rows, vectors, acc, &r, false, steps, w, 1, 0);
+    gemm_steps (rows, vectors, acc, &r, false, steps, w, 1, &none);
   }
   gemm_store_u8 (rows, vectors, acc, b, o, NULL, out);
 }
