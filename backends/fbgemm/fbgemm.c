@@ -78,11 +78,13 @@ fbgemm_supports (void *self, const struct qk_op *op,
 static void
 fbgemm_release (void *self, void *kernel)
 {
+  struct fbgemm *f = self;
   struct fbgemm_kernel *k = kernel;
 
-  (void) self;
   if (k == NULL)
     return;
+  if (f->last == k)
+    f->last = NULL;
   for (int i = 0; k->product != NULL && i < k->op.groups; i++)
     fbgemm_unpack (&k->product[i]);
   qk_free (k->product);
@@ -122,11 +124,27 @@ prepare_pointwise (struct fbgemm_kernel *k, const struct qk_shape *in)
                         &k->point);
 }
 
+/* Operations run in the order in which they are prepared: K's weights are the
+ * ones to be asked for during the last block of the product before. */
+static void
+follow_last (struct fbgemm *f, struct fbgemm_kernel *k)
+{
+  if (k->product == NULL)
+    return;
+  if (f->last != NULL) {
+    const struct fbgemm_product *p
+      = &f->last->product[f->last->op.groups - 1];
+
+    p->block[p->blocks - 1].next = k->product[0].block[0].weight;
+  }
+  f->last = k;
+}
+
 static int
 fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
                 const struct qk_shape *out, void **kernel, size_t *scratch)
 {
-  const struct fbgemm *f = self;
+  struct fbgemm *f = self;
   struct int8op_geometry g;
   struct fbgemm_kernel *k;
   int r = int8op_check (op, in, out, &g);
@@ -151,6 +169,7 @@ fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
     fbgemm_release (self, k);
     return r;
   }
+  follow_last (f, k);
   *kernel = k;
   return 0;
 }

@@ -6,9 +6,12 @@
 #include "int8op/int8op.h"
 #include "kernels.h"
 
+struct fbgemm_kernel;
+
 struct fbgemm {
   int threads;
   struct qk_kernels kernels;
+  struct fbgemm_kernel *last; /* with a product, prepared before; or NULL */
 };
 
 /* A matrix product with packed weights, the heart of convolution (one for

@@ -42,6 +42,8 @@ struct qk_output {
 
 struct qk_gemm_block {
   const int8_t *weight;
+  const int8_t *next;      /* weights that are likely to be needed after them,
+                              a hint: never read */
   const int32_t *bias;     /* NR; - z_in * sum_k w added, modulo 2^32 */
   const float *multiplier; /* NR */
   int n;                   /* channels in use, the rest are 0 */

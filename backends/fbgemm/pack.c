@@ -168,6 +168,9 @@ fbgemm_pack (const struct qk_kernels *kernels, const struct qk_op *op,
     b->bias = bias;
     b->multiplier = multiplier;
     b->chain = 1;
+    b->next = weight;
+    if (i > 0)
+      out->block[i - 1].next = weight;
   }
   return kernels->saturates ? certify (kernels, fbgemm_input_range (op), out)
                             : 0;

@@ -94,18 +94,17 @@ struct gemm_ahead {
   int64_t stride;
 };
 
-/* The weights behind those of a block of STEPS steps, spread over TILES tiles:
- * asked for at once, they would wait for each other.  With a tile or two every
- * weight is as far away, and the CPU reads ahead by itself. */
+/* As many bytes as block B has, spread over TILES tiles: asked for at once,
+ * they would wait for each other.  With a tile or two every weight is as far
+ * away, and the CPU reads ahead by itself. */
 INLINE struct gemm_ahead
-gemm_ahead (const struct qk_gemm_block *b, int64_t steps, const int vectors,
-            int64_t tiles)
+gemm_ahead (const struct qk_gemm_block *b, const int vectors, int64_t tiles)
 {
   const int64_t pitch = vectors * BLOCK;
 
   if (tiles < 2)
     return (struct gemm_ahead){ b->weight, 0 };
-  return (struct gemm_ahead){ b->weight + steps * pitch,
+  return (struct gemm_ahead){ b->next,
                               tiles > vectors ? pitch / tiles : BLOCK };
 }
 
@@ -288,7 +287,7 @@ gemm_tile (const int rows, const int vectors, const int chain,
       const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                \
       const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
   {                                                                           \
-    struct gemm_ahead ahead = gemm_ahead (b, steps, vectors, m / (most));     \
+    struct gemm_ahead ahead = gemm_ahead (b, vectors, m / (most));            \
                                                                               \
     GEMM_TILES (12, most, vectors, chain, f32)                                \
     GEMM_TILES (8, most, vectors, chain, f32)                                 \
@@ -391,8 +390,7 @@ gemm_taps_tile (const int rows, const int vectors,
       const struct qk_gemm_taps *t, int64_t m, int64_t steps,                 \
       const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
   {                                                                           \
-    struct gemm_ahead ahead                                                   \
-        = gemm_ahead (b, t->taps * steps, vectors, m / (most));               \
+    struct gemm_ahead ahead = gemm_ahead (b, vectors, m / (most));            \
     int64_t i = 0;                                                            \
                                                                               \
     GEMM_TAPS_TILES (8, most, vectors)                                        \
