@@ -118,8 +118,11 @@ gemm_steps (const int rows, const int vectors, vi acc[][4],
 
 #ifdef DOT_CHAINS
   if (chain > 1)
-    for (; k + chain <= steps; k += chain, w += chain * vectors * BLOCK)
+    for (; k + chain <= steps; k += chain, w += chain * vectors * BLOCK) {
+      v_prefetch (ahead->next);
+      ahead->next += chain * ahead->stride;
       gemm_chain (rows, vectors, acc, r, apart, w, chain);
+    }
 #endif
   (void) chain;
   for (; k < steps; k++, w += vectors * BLOCK) {
