@@ -79,8 +79,8 @@ int qk_exec_check_finite (struct qk_exec *ex);
 /* With keep_values: output of a node in the last forward call. */
 const struct qk_tensor *qk_exec_output (const struct qk_exec *ex, int node);
 
-/* How many slices of a batch run at the same time while there is no hook; 1
- * if batches go as a whole. */
+/* How many groups of a batch's pictures run at the same time while there is no
+ * hook; 1 if batches go as a whole. */
 int qk_exec_parallel (const struct qk_exec *ex);
 
 /* INT8: what the backend tells of a node after packing it (see facts in

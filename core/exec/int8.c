@@ -43,8 +43,9 @@ open_backend (struct qk_exec *ex, const char *name, int threads,
   return 0;
 }
 
-/* Nodes that the chosen backend cannot run although others could. */
-struct left_over {
+/* Nodes that the chosen backend cannot run although others could, for one line
+ * about all of them. */
+struct fallbacks {
   int nodes;
   double share;      /* of the multiply-accumulates */
   char example[400]; /* the first of them and why */
@@ -54,7 +55,7 @@ struct left_over {
  * error. */
 static void
 leave_node (struct qk_exec *ex, const struct qk_node *n, int64_t macs,
-            int64_t all, struct left_over *left)
+            int64_t all, struct fallbacks *told)
 {
   const double share = all > 0 ? (double) macs / (double) all : 0;
   const bool dynamic = n->op.kind == QK_OP_LINEAR_DYNAMIC;
@@ -67,15 +68,15 @@ leave_node (struct qk_exec *ex, const struct qk_node *n, int64_t macs,
   ex->fallback_share += share;
   if (dynamic)
     return; /* no other backend has those: no surprise */
-  if (left->nodes++ == 0)
-    snprintf (left->example, sizeof left->example, "'%s' (%s): %s", n->name,
+  if (told->nodes++ == 0)
+    snprintf (told->example, sizeof told->example, "'%s' (%s): %s", n->name,
               qk_op_kind_name (n->op.kind), qk_error_message ());
-  left->share += share;
+  told->share += share;
 }
 
 static int
 prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch,
-              struct left_over *left)
+              struct fallbacks *told)
 {
   const struct qk_node *n = &ex->g->node[index];
   struct qk_exec_node *en = &ex->node[index];
@@ -90,7 +91,7 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch,
   en->backend = 0;
   r = ex->backend[0].cls->supports (ex->backend[0].self, &n->op, in_s, &out_s);
   if (r == -ENOTSUP) {
-    leave_node (ex, n, qk_op_macs (&n->op, in_s, &out->shape), macs, left);
+    leave_node (ex, n, qk_op_macs (&n->op, in_s, &out->shape), macs, told);
     if (ex->backend[1].cls == NULL) {
       r = open_backend (ex, REFERENCE, ex->kernel_threads, &ex->backend[1]);
       if (r < 0)
@@ -162,7 +163,7 @@ int
 qk_int8_prepare (struct qk_exec *ex)
 {
   const char *name = ex->opt.backend == NULL ? REFERENCE : ex->opt.backend;
-  struct left_over left = { 0 };
+  struct fallbacks told = { 0 };
   int64_t macs = 0;
   int i, r;
 
@@ -187,16 +188,16 @@ qk_int8_prepare (struct qk_exec *ex)
     ex->node[i].backend = -1;
     if (!ex->g->node[i].lowered)
       continue;
-    if ((r = prepare_node (ex, i, macs, &scratch, &left)) < 0)
+    if ((r = prepare_node (ex, i, macs, &scratch, &told)) < 0)
       return r;
     ex->node[i].workspace_size = scratch;
   }
-  if (left.nodes > 0)
+  if (told.nodes > 0)
     qk_log (ex->g->ctx, QK_LOG_WARNING,
             "backend '%s' leaves %d node%s, %.1f %% of the "
-            "multiply-accumulates, to 'reference'%s %s", name, left.nodes,
-            left.nodes == 1 ? "" : "s", 100 * left.share,
-            left.nodes == 1 ? ":" : "; the first is", left.example);
+            "multiply-accumulates, to 'reference'%s %s", name, told.nodes,
+            told.nodes == 1 ? "" : "s", 100 * told.share,
+            told.nodes == 1 ? ":" : "; the first is", told.example);
   for (i = 0; i < ex->g->n_nodes; i++)
     ex->node[i].joined = can_join (ex, i);
   return 0;
@@ -231,7 +232,8 @@ qk_int8_run (struct qk_exec *ex, int index)
   for (i = 0; i < n->n_in; i++)
     in[i] = ex->value[n->in[i]].t.data;
   b->cls->run (b->self, ex->node[index].kernel, ex->n, in,
-               ex->value[n->out].t.data, qk_arena_at (&ex->arena, ex->workspace));
+               ex->value[n->out].t.data,
+               qk_arena_at (&ex->arena, ex->workspace));
   ex->value[n->out].t.q = ex->g->value[n->out].q;
   return 0;
 }

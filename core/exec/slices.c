@@ -55,8 +55,8 @@ weight_bytes (const struct qk_op *op)
 }
 
 /* Where the tail begins: from there on the bytes of weights exceed a third of
- * those of a picture's activations by most (a third, as measured: these are
- * read ahead more easily).  The number of nodes: nowhere. */
+ * those of a picture's activations by most; of a third, three fifths and all
+ * of them a third was fastest for ResNet-50.  The number of nodes: nowhere. */
 static int
 find_tail (const struct qk_graph *g)
 {
