@@ -88,6 +88,7 @@ fbgemm_release (void *self, void *kernel)
   for (int i = 0; k->product != NULL && i < k->op.groups; i++)
     fbgemm_unpack (&k->product[i]);
   qk_free (k->product);
+  fbgemm_release_winograd (k->winograd);
   qk_free (k->dw);
   qk_free (k->dw_arrays);
   qk_free (k->pad);
@@ -161,6 +162,8 @@ fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   *scratch = 0;
   if (is_depthwise (k))
     r = fbgemm_prepare_depthwise (k, scratch);
+  else if (fbgemm_suits_winograd (k))
+    r = fbgemm_prepare_winograd (k, scratch);
   else if (op->kind == QK_OP_CONV2D || op->kind == QK_OP_LINEAR)
     r = fbgemm_prepare_weighted (k, scratch);
   else
@@ -200,7 +203,8 @@ fbgemm_run_both (void *self, void *first, void *second, int64_t n,
   }
 }
 
-/* How the weights fared where products are summed in int16. */
+/* Whether windows are transformed, and how the weights fared where products
+ * are summed in int16. */
 static int
 fbgemm_facts (void *self, const void *kernel, char *text, size_t size)
 {
@@ -211,6 +215,8 @@ fbgemm_facts (void *self, const void *kernel, char *text, size_t size)
 
   (void) self;
   text[0] = '\0';
+  if (k->winograd != NULL)
+    snprintf (text, size, "winograd=4x4");
   if (!k->kernels.saturates || (k->product == NULL && k->dw == NULL))
     return 0;
   for (int i = 0; k->product != NULL && i < k->op.groups; i++) {

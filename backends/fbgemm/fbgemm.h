@@ -7,6 +7,7 @@
 #include "kernels.h"
 
 struct fbgemm_kernel;
+struct fbgemm_winograd;
 
 struct fbgemm {
   int threads;
@@ -55,6 +56,9 @@ struct fbgemm_kernel {
   int64_t pitch;    /* bytes of a row of A's panel */
   size_t panel, tile; /* bytes of scratch a thread has for A and f32 */
 
+  /* conv2d with windows of 3x3, see winograd.c */
+  struct fbgemm_winograd *winograd;
+
   /* depthwise */
   qk_dwconv_u8s8_fn *dwconv;
   int dw_lanes;     /* of its vectors */
@@ -100,6 +104,10 @@ int fbgemm_pack (const struct qk_kernels *kernels, const struct qk_op *op,
                  int64_t first, int64_t count, int64_t k,
                  struct fbgemm_product *out);
 void fbgemm_unpack (struct fbgemm_product *p);
+/* The bias of CHANNEL, whose K weights are W, less z_in * sum w; modulo
+ * 2^32. */
+int32_t fbgemm_folded_bias (const struct qk_op *op, int64_t channel,
+                            const int8_t *w, int64_t k);
 /* Pack depthwise weights into k->dw.  -ENOMEM. */
 int fbgemm_pack_dwconv (struct fbgemm_kernel *k);
 
@@ -145,5 +153,11 @@ void fbgemm_run_joined (const struct fbgemm_kernel *k,
 /* Choose and pack; set k->run.  Negative errno. */
 int fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch);
 int fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch);
+
+/* Whether fewer products by transforms of windows are exact here, and worth
+ * while. */
+bool fbgemm_suits_winograd (const struct fbgemm_kernel *k);
+int fbgemm_prepare_winograd (struct fbgemm_kernel *k, size_t *scratch);
+void fbgemm_release_winograd (struct fbgemm_winograd *w);
 
 #endif /* FBGEMM_H */

@@ -4,7 +4,12 @@
 
 #include "kernels.h"
 
-/* The table of ISA's kernels without weights. */
+/* Tables of ISA's kernels: for windows of 3x3; those without weights. */
+#define WINOGRAD(isa)                                                         \
+  ((struct qk_winograd_kernels){ qk_winograd_input_u8s8__##isa,               \
+                                 qk_winograd_product_u8s8__##isa,             \
+                                 qk_winograd_output_u8s8__##isa })
+
 #define POINTWISE(isa) ((struct pointwise_kernels) POINTWISE_KERNELS (isa))
 
 void
@@ -17,6 +22,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->gemm = qk_gemm_u8s8_1x16__c;
   k->gemm_taps = qk_gemm_taps_u8s8_1x16__c;
   k->gemm_lines = qk_gemm_lines_u8s8_1x16__c;
+  k->winograd = WINOGRAD (c);
   k->dwconv = qk_dwconv_u8s8__c;
   k->dwconv_narrow = NULL;
   k->peak = NULL;
@@ -31,6 +37,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->gemm = qk_gemm_u8s8_6x16__avx2;
   k->gemm_taps = NULL;
   k->gemm_lines = NULL;
+  k->winograd = WINOGRAD (avx2);
   k->dwconv = qk_dwconv_u8s8__avx2;
   k->peak = qk_peak__avx2;
   k->point = POINTWISE (avx2);
@@ -42,6 +49,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
     k->gemm = qk_gemm_u8s8_6x16__avxvnni;
     k->gemm_taps = qk_gemm_taps_u8s8_6x16__avxvnni;
     k->gemm_lines = qk_gemm_lines_u8s8_6x16__avxvnni;
+    k->winograd = WINOGRAD (avxvnni);
     k->dwconv = qk_dwconv_u8s8__avxvnni;
     k->peak = qk_peak__avxvnni;
     return;
@@ -52,6 +60,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->gemm = qk_gemm_u8s8_6x64__avx512;
   k->gemm_taps = NULL;
   k->gemm_lines = NULL;
+  k->winograd = WINOGRAD (avx512);
   k->dwconv = qk_dwconv_u8s8__avx512;
   k->peak = qk_peak__avx512;
   k->point = POINTWISE (avx512);
@@ -62,6 +71,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->gemm = qk_gemm_u8s8_6x64__avx512vnni;
   k->gemm_taps = qk_gemm_taps_u8s8_6x64__avx512vnni;
   k->gemm_lines = qk_gemm_lines_u8s8_6x64__avx512vnni;
+  k->winograd = WINOGRAD (avx512vnni);
   k->dwconv = qk_dwconv_u8s8__avx512vnni;
   k->dwconv_narrow = qk_dwconv_u8s8_narrow__avx512vnni;
   k->peak = qk_peak__avx512vnni;

@@ -96,6 +96,63 @@ struct qk_gemm_lines {
              void *out)
 typedef QK_GEMM_LINES_U8S8 (qk_gemm_lines_u8s8_fn);
 
+/* ---- winograd: windows of 3x3, 4x4 outputs at once ---------------------
+ * F(4x4, 3x3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural
+ * Networks", 2015: Y = A^T [(G g G^T) * (B^T d B)] A, with 36 products for 16
+ * outputs instead of 144.  In whole numbers, so that nothing is rounded: G
+ * and A^T here have the rational ones' denominators taken out,
+ *
+ *         4  0 -5  0  1  0          6  0  0
+ *         0 -4 -4  1  1  0         -4 -4 -4         1  1  1  1  1  0
+ *   B^T = 0  4 -4 -1  1  0   G =   -4  4 -4   A^T = 0  1 -1  2 -2  0
+ *         0 -2 -1  2  1  0          1  2  4         0  1  1  4  4  0
+ *         0  2 -1 -2  1  0          1 -2  4         0  1 -1  8 -8  2
+ *         0  4  0 -5  0  1          0  0 12
+ *
+ * which gives 24^2 Y.  B^T d B is at most 100 * 255, G g G^T 144 * 128: both
+ * fit int16.  Sums are made modulo 2^32, where 576 Y determines Y if that is
+ * known to lie in -2^25 … 2^25 - 1, as packing proves: divide by 9 with the
+ * inverse of 9, and by 64 with a shift. */
+#define QK_WINOGRAD_NINTH 954437177 /* times 9 is 1 modulo 2^32 */
+
+struct qk_winograd_block {
+  const int16_t *u;        /* G g G^T, u[36][steps][NR][2]; see product */
+  const int32_t *bias;     /* NR; - z_in * sum_k w added, modulo 2^32 */
+  const float *multiplier; /* NR */
+  int n;                   /* channels in use, the rest are 0 */
+  int vectors;
+};
+
+/* B^T d B of TILES tiles: AT[36] are the pixels of a tile, row by row, of
+ * CHANNELS bytes.  Number i of tile t goes to v + i * pitch + t * lda: whole
+ * vectors, with 0 beyond CHANNELS. */
+#define QK_WINOGRAD_INPUT(name)                                               \
+  void name (const uint8_t *const *at, int64_t tiles, int64_t channels,       \
+             int64_t lda, int64_t pitch, int16_t *v)
+typedef QK_WINOGRAD_INPUT (qk_winograd_input_fn);
+
+/* out[t][n] = sum_c v[t * lda + c] * u[c / 2][n][c % 2] modulo 2^32, for M
+ * tiles, 2 * STEPS channels of inputs and VECTORS * lanes of outputs. */
+#define QK_WINOGRAD_PRODUCT(name)                                             \
+  void name (const int16_t *v, int64_t lda, int64_t m, int64_t steps,         \
+             const int16_t *u, int vectors, int32_t *out)
+typedef QK_WINOGRAD_PRODUCT (qk_winograd_product_fn);
+
+/* A^T M A of TILES tiles to bytes: number i of tile t is at
+ * m[i * pitch + t * NR]; the pixels TO[16] of a tile receive channels CHANNEL
+ * to CHANNEL + b->n - 1. */
+#define QK_WINOGRAD_OUTPUT(name)                                              \
+  void name (const int32_t *m, int64_t pitch, int64_t tiles,                  \
+             const struct qk_winograd_block *b, const struct qk_output *o,    \
+             uint8_t *const *to, int64_t channel)
+typedef QK_WINOGRAD_OUTPUT (qk_winograd_output_fn);
+
+struct qk_winograd_kernels {
+  qk_winograd_input_fn *input;
+  qk_winograd_product_fn *product;
+  qk_winograd_output_fn *output;
+};
+
 /* ---- dwconv: depthwise convolution, one output row ---------------------
  * Weights of a block of 4 * lanes channels: taps of a column of the window
  * in groups of four rows, weight[s][group][i][lane][row % 4], where channel
@@ -144,6 +201,7 @@ struct qk_kernels {
   qk_gemm_u8s8_fn *gemm;
   qk_gemm_taps_u8s8_fn *gemm_taps;   /* or NULL */
   qk_gemm_lines_u8s8_fn *gemm_lines; /* or NULL */
+  struct qk_winograd_kernels winograd;
   qk_dwconv_u8s8_fn *dwconv;
   qk_dwconv_u8s8_fn *dwconv_narrow; /* with half of the lanes, or NULL */
   qk_peak_fn *peak; /* or NULL */
@@ -164,6 +222,15 @@ QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_6x64__avx512vnni);
 QK_GEMM_LINES_U8S8 (qk_gemm_lines_u8s8_1x16__c);
 QK_GEMM_LINES_U8S8 (qk_gemm_lines_u8s8_6x16__avxvnni);
 QK_GEMM_LINES_U8S8 (qk_gemm_lines_u8s8_6x64__avx512vnni);
+#define QK_WINOGRAD_DECLARE(isa)                                              \
+  QK_WINOGRAD_INPUT (qk_winograd_input_u8s8__##isa);                          \
+  QK_WINOGRAD_PRODUCT (qk_winograd_product_u8s8__##isa);                      \
+  QK_WINOGRAD_OUTPUT (qk_winograd_output_u8s8__##isa)
+QK_WINOGRAD_DECLARE (c);
+QK_WINOGRAD_DECLARE (avx2);
+QK_WINOGRAD_DECLARE (avxvnni);
+QK_WINOGRAD_DECLARE (avx512);
+QK_WINOGRAD_DECLARE (avx512vnni);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__c);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx2);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avxvnni);

@@ -35,10 +35,9 @@ fbgemm_fits_int32 (const struct qk_op *op, int64_t k)
   return true;
 }
 
-/* bias - z_in * sum w, modulo 2^32 */
-static int32_t
-folded_bias (const struct qk_op *op, int64_t channel, const int8_t *w,
-             int64_t k)
+int32_t
+fbgemm_folded_bias (const struct qk_op *op, int64_t channel, const int8_t *w,
+                    int64_t k)
 {
   int64_t sum = 0;
 
@@ -68,7 +67,7 @@ fill_block (const struct qk_op *op, int64_t first, int nr, int64_t k,
     for (int64_t i = 0; i + 4 <= k; i += 4, to += (int64_t) nr * 4)
       memcpy (to, w + i, 4);
     memcpy (to, w + k / 4 * 4, (size_t) (k % 4));
-    bias[j] = folded_bias (op, first + j, w, k);
+    bias[j] = fbgemm_folded_bias (op, first + j, w, k);
     multiplier[j] = op->multiplier[first + j];
   }
 }
@@ -256,7 +255,7 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
 
         w[(((s * groups + r / 4) * width) + place) * 4 + r % 4] = from[t];
       }
-      bias[place] = folded_bias (op, first + j, from, taps);
+      bias[place] = fbgemm_folded_bias (op, first + j, from, taps);
       multiplier[place] = op->multiplier[first + j];
     }
     if (k->kernels.saturates)

@@ -286,6 +286,15 @@ random_window (struct qk_rng *r, struct qk_op *op)
   }
 }
 
+/* The usual window, which backends have faster ways for. */
+static void
+usual_window (struct qk_op *op)
+{
+  op->kernel_h = op->kernel_w = 3;
+  op->stride_h = op->stride_w = op->dilation_h = op->dilation_w = 1;
+  op->pad_top = op->pad_left = op->pad_bottom = op->pad_right = 1;
+}
+
 static int
 pick_groups (struct qk_rng *r, int c)
 {
@@ -300,6 +309,7 @@ static int
 make_conv2d (struct kernel_case *c, struct qk_rng *r, int batch)
 {
   struct qk_op *op = &c->op;
+  const bool usual = one_in (r, 4);
   int h, w, p, q, in, out;
   int64_t macs;
 
@@ -309,10 +319,16 @@ make_conv2d (struct kernel_case *c, struct qk_rng *r, int batch)
     w = between (r, 1, one_in (r, 3) ? 40 : 9);
     in = channels (r);
     out = channels (r);
+    if (usual) {
+      usual_window (op);
+      h += 6;
+      in += 20;
+      out += 20;
+    }
     op->groups = 1;
-    if (one_in (r, 3))
+    if (!usual && one_in (r, 3))
       op->groups = out = in; /* depthwise */
-    else if (one_in (r, 5))
+    else if (!usual && one_in (r, 5))
       out = (op->groups = pick_groups (r, in)) * between (r, 1, 9);
     p = extent (h, op->kernel_h, op->stride_h, op->dilation_h,
                 op->pad_top + op->pad_bottom);

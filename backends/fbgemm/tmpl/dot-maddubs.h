@@ -6,7 +6,6 @@
 
 #if LANES == 8
 INLINE vi v_pairs (vi a, vi w) { return _mm256_maddubs_epi16 (a, w); }
-INLINE vi v_add16 (vi a, vi b) { return _mm256_add_epi16 (a, b); }
 
 INLINE vi
 v_add_pairs (vi acc, vi pairs)
@@ -15,7 +14,6 @@ v_add_pairs (vi acc, vi pairs)
 }
 #else
 INLINE vi v_pairs (vi a, vi w) { return _mm512_maddubs_epi16 (a, w); }
-INLINE vi v_add16 (vi a, vi b) { return _mm512_add_epi16 (a, b); }
 
 INLINE vi
 v_add_pairs (vi acc, vi pairs)

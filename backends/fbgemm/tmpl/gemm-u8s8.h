@@ -8,129 +8,7 @@
  * VNNI pairs of products are summed in int16 over several steps, as many as
  * packing has proved safe, before they are added to the accumulators. */
 #include "../kernels.h"
-
-/* Where the rows of a tile are.  Rows LDA apart are addressed from every
- * third, to spare address registers; others (LDA 0) each by themselves. */
-struct gemm_rows {
-  const uint8_t *p[12];
-  int64_t lda;
-};
-
-INLINE const uint8_t *
-gemm_row (const struct gemm_rows *r, const bool apart, const int i)
-{
-  return apart ? r->p[i] : r->p[i / 3] + i % 3 * r->lda;
-}
-
-INLINE void
-gemm_advance (const int rows, struct gemm_rows *r, const bool apart,
-              const int bytes)
-{
-  UNROLL
-  for (int i = 0; i < rows; i++)
-    if (apart)
-      r->p[i] += bytes;
-    else if (i % 3 == 0)
-      r->p[i / 3] += bytes;
-}
-
-/* One step of all rows, added in int32. */
-INLINE void
-gemm_step (const int rows, const int vectors, vi acc[][4], struct gemm_rows *r,
-           const bool apart, const int8_t *w)
-{
-  vi wv[4];
-
-  UNROLL
-  for (int v = 0; v < vectors; v++)
-    wv[v] = v_load (w + v * BLOCK);
-  UNROLL
-  for (int i = 0; i < rows; i++) {
-    const vi x = v_spread4 (gemm_row (r, apart, i));
-
-    UNROLL
-    for (int v = 0; v < vectors; v++)
-      acc[i][v] = v_dot (acc[i][v], x, wv[v]);
-  }
-  gemm_advance (rows, r, apart, 4);
-}
-
-#ifdef DOT_CHAINS
-/* CHAIN steps of all rows, of which each row's are summed in int16 before the
- * sum is added in int32. */
-INLINE void
-gemm_chain (const int rows, const int vectors, vi acc[][4],
-            struct gemm_rows *r, const bool apart, const int8_t *w,
-            const int chain)
-{
-  UNROLL
-  for (int i = 0; i < rows; i++) {
-    vi sum[4];
-
-    UNROLL
-    for (int k = 0; k < chain; k++) {
-      const vi x = v_spread4 (gemm_row (r, apart, i) + 4 * k);
-
-      UNROLL
-      for (int v = 0; v < vectors; v++) {
-        const vi pairs = v_pairs (x, v_load (w + (k * vectors + v) * BLOCK));
-
-        sum[v] = v_here (k == 0 ? pairs : v_add16 (sum[v], pairs));
-      }
-    }
-    UNROLL
-    for (int v = 0; v < vectors; v++)
-      acc[i][v] = v_add_pairs (acc[i][v], sum[v]);
-  }
-  gemm_advance (rows, r, apart, 4 * chain);
-}
-#endif
-
-/* Weights to ask for while others are at work: STRIDE bytes a step from NEXT
- * on.  From far away they take longer than the products of the first tile that
- * needs them. */
-struct gemm_ahead {
-  const int8_t *next;
-  int64_t stride;
-};
-
-/* As many bytes as block B has, spread over TILES tiles: asked for at once,
- * they would wait for each other.  With a tile or two every weight is as far
- * away, and the CPU reads ahead by itself. */
-INLINE struct gemm_ahead
-gemm_ahead (const struct qk_gemm_block *b, const int vectors, int64_t tiles)
-{
-  const int64_t pitch = vectors * BLOCK;
-
-  if (tiles < 2)
-    return (struct gemm_ahead){ b->weight, 0 };
-  return (struct gemm_ahead){ b->next,
-                              tiles > vectors ? pitch / tiles : BLOCK };
-}
-
-/* STEPS steps of the rows, CHAIN at a time. */
-INLINE void
-gemm_steps (const int rows, const int vectors, vi acc[][4],
-            struct gemm_rows *r, const bool apart, int64_t steps,
-            const int8_t *w, const int chain, struct gemm_ahead *ahead)
-{
-  int64_t k = 0;
-
-#ifdef DOT_CHAINS
-  if (chain > 1)
-    for (; k + chain <= steps; k += chain, w += chain * vectors * BLOCK) {
-      v_prefetch (ahead->next);
-      ahead->next += chain * ahead->stride;
-      gemm_chain (rows, vectors, acc, r, apart, w, chain);
-    }
-#endif
-  (void) chain;
-  for (; k < steps; k++, w += vectors * BLOCK) {
-    v_prefetch (ahead->next);
-    ahead->next += ahead->stride;
-    gemm_step (rows, vectors, acc, r, apart, w);
-  }
-}
+#include "gemm-tile.h"
 
 #ifdef DOT_CHAINS
 /* Extra step E on rows of which R says where its sixteen inputs are. */
@@ -290,7 +168,7 @@ gemm_tile (const int rows, const int vectors, const int chain,
       const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                \
       const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
   {                                                                           \
-    struct gemm_ahead ahead = gemm_ahead (b, vectors, m / (most));            \
+    struct gemm_ahead ahead = gemm_ahead (b->weight, b->next, vectors, m / (most));            \
                                                                               \
     GEMM_TILES (12, most, vectors, chain, f32)                                \
     GEMM_TILES (8, most, vectors, chain, f32)                                 \
@@ -393,7 +271,7 @@ gemm_taps_tile (const int rows, const int vectors,
       const struct qk_gemm_taps *t, int64_t m, int64_t steps,                 \
       const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
   {                                                                           \
-    struct gemm_ahead ahead = gemm_ahead (b, vectors, m / (most));            \
+    struct gemm_ahead ahead = gemm_ahead (b->weight, b->next, vectors, m / (most));            \
     int64_t i = 0;                                                            \
                                                                               \
     GEMM_TAPS_TILES (8, most, vectors)                                        \

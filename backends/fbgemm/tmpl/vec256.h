@@ -39,6 +39,12 @@ INLINE vi v_set16 (int x) { return _mm256_set1_epi16 ((short) x); }
 INLINE vi v_set32 (int x) { return _mm256_set1_epi32 (x); }
 INLINE vi v_add32 (vi a, vi b) { return _mm256_add_epi32 (a, b); }
 INLINE vi v_sub32 (vi a, vi b) { return _mm256_sub_epi32 (a, b); }
+INLINE vi v_add16 (vi a, vi b) { return _mm256_add_epi16 (a, b); }
+INLINE vi v_sub16 (vi a, vi b) { return _mm256_sub_epi16 (a, b); }
+INLINE vi v_shl16 (vi a, const int n) { return _mm256_slli_epi16 (a, n); }
+INLINE vi v_shl32 (vi a, const int n) { return _mm256_slli_epi32 (a, n); }
+INLINE vi v_sra32 (vi a, const int n) { return _mm256_srai_epi32 (a, n); }
+INLINE vi v_mul32 (vi a, vi b) { return _mm256_mullo_epi32 (a, b); }
 INLINE vi v_max_u8 (vi a, vi b) { return _mm256_max_epu8 (a, b); }
 INLINE vi v_min_u8 (vi a, vi b) { return _mm256_min_epu8 (a, b); }
 INLINE vf v_float (vi a) { return _mm256_cvtepi32_ps (a); }
@@ -183,6 +189,19 @@ v_widen_ordered (vi a, const int i)
                              : _mm256_extracti128_si256 (a, 1);
 
   return _mm256_cvtepu8_epi32 (i % 2 ? _mm_srli_si128 (half, 8) : half);
+}
+
+/* The first N bytes at P, 2 * LANES at most, as int16; the others are 0. */
+INLINE vi
+v_widen16 (const void *p, int64_t n)
+{
+  uint8_t bytes[2 * LANES] = { 0 };
+
+  if (n < 2 * LANES) {
+    memcpy (bytes, p, (size_t) n);
+    p = bytes;
+  }
+  return _mm256_cvtepu8_epi16 (_mm_loadu_si128 (p));
 }
 
 /* The first N bytes of half or quarter I (a constant) of V. */

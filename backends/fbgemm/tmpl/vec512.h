@@ -35,6 +35,12 @@ INLINE vi v_set16 (int x) { return _mm512_set1_epi16 ((short) x); }
 INLINE vi v_set32 (int x) { return _mm512_set1_epi32 (x); }
 INLINE vi v_add32 (vi a, vi b) { return _mm512_add_epi32 (a, b); }
 INLINE vi v_sub32 (vi a, vi b) { return _mm512_sub_epi32 (a, b); }
+INLINE vi v_add16 (vi a, vi b) { return _mm512_add_epi16 (a, b); }
+INLINE vi v_sub16 (vi a, vi b) { return _mm512_sub_epi16 (a, b); }
+INLINE vi v_shl16 (vi a, const int n) { return _mm512_slli_epi16 (a, n); }
+INLINE vi v_shl32 (vi a, const int n) { return _mm512_slli_epi32 (a, n); }
+INLINE vi v_sra32 (vi a, const int n) { return _mm512_srai_epi32 (a, n); }
+INLINE vi v_mul32 (vi a, vi b) { return _mm512_mullo_epi32 (a, b); }
 INLINE vi v_max_u8 (vi a, vi b) { return _mm512_max_epu8 (a, b); }
 INLINE vi v_min_u8 (vi a, vi b) { return _mm512_min_epu8 (a, b); }
 INLINE vf v_float (vi a) { return _mm512_cvtepi32_ps (a); }
@@ -177,6 +183,16 @@ v_widen_ordered (vi a, const int i)
   default:
     return _mm512_cvtepu8_epi32 (_mm512_extracti32x4_epi32 (a, 3));
   }
+}
+
+/* The first N bytes at P, 2 * LANES at most, as int16; the others are 0. */
+INLINE vi
+v_widen16 (const void *p, int64_t n)
+{
+  if (n >= 2 * LANES)
+    return _mm512_cvtepu8_epi16 (_mm256_loadu_si256 (p));
+  return _mm512_cvtepu8_epi16 (
+      _mm256_maskz_loadu_epi8 ((__mmask32) bytes_mask (n), p));
 }
 
 INLINE void

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* dot16.h: v_dot on numbers of 16 bits: acc + a0 w0 + a1 w1 a lane, modulo
+ * 2^32.  With DOT_VNNI by vpdpwssd, in assembler for the reason that dot-vnni.h
+ * gives. */
+#ifdef DOT_VNNI
+#if LANES == 8
+#define VPDPWSSD "%{vex%} vpdpwssd %2, %1, %0"
+#else
+#define VPDPWSSD "vpdpwssd %2, %1, %0"
+#endif
+
+INLINE vi
+v_dot (vi acc, vi a, vi w)
+{
+  __asm__ (VPDPWSSD : "+v"(acc) : "v"(a), "v"(w));
+  return acc;
+}
+#elif LANES == 8
+INLINE vi
+v_dot (vi acc, vi a, vi w)
+{
+  return v_add32 (acc, _mm256_madd_epi16 (a, w));
+}
+#else
+INLINE vi
+v_dot (vi acc, vi a, vi w)
+{
+  return v_add32 (acc, _mm512_madd_epi16 (a, w));
+}
+#endif

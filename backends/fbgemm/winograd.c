@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* winograd.c: convolutions with windows of 3x3 by fewer products, exactly.
+ *
+ * Tiles of 4x4 outputs see 6x6 inputs.  Both the tiles' inputs and the weights
+ * are transformed to 36 numbers a channel; for each of the 36 the product is a
+ * small matrix product of its own, over channels; the 36 sums of a tile are
+ * transformed to its 16 outputs.  kernels.h has the arithmetic, which is in
+ * whole numbers, and says why no bit is lost. */
+#include "config.h"
+
+#include "fbgemm.h"
+
+#include <string.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#else
+#define omp_get_thread_num() 0
+#endif
+
+#define SCRATCH_BYTES 1048576 /* of transformed numbers that stay near */
+#define LEAST_TILES 12       /* also the step, see gemm-tile.h */
+#define MOST_TILES 48
+#define TILE_ROWS 6
+#define TOGETHER 8 /* pictures that use weights read once */
+#define APART 64 /* bytes: arrays would compete for the same cache lines */
+#define MOST_SUM (1 << 25) /* of products: it tells them from their remainder */
+
+struct fbgemm_winograd {
+  int64_t across, down; /* tiles of a picture */
+  int64_t steps;        /* pairs of input channels */
+  int64_t lda, pitch;   /* numbers from a tile's inputs to the next's, … */
+  int64_t sums_pitch;   /* … and from one array of all tiles to the next */
+  int64_t tiles;        /* of a piece of work */
+  size_t input, sums, tables; /* bytes of a thread's scratch */
+  int blocks;
+  struct qk_winograd_block *block;
+  void *arrays;
+};
+
+static int64_t
+divide_up (int64_t a, int64_t b)
+{
+  return (a + b - 1) / b;
+}
+
+static int64_t
+round64 (int64_t size)
+{
+  return divide_up (size, 64) * 64;
+}
+
+/* Whether no sum of products of channel W, of COUNT weights, can reach
+ * MOST_SUM. */
+static bool
+is_known (const int8_t *w, int64_t count)
+{
+  int64_t above = 0, below = 0;
+
+  for (int64_t i = 0; i < count; i++)
+    if (w[i] > 0)
+      above += w[i];
+    else
+      below -= w[i];
+  return 255 * (above > below ? above : below) < MOST_SUM;
+}
+
+/* Whether fewer products outweigh transforms, tiles that reach beyond the
+ * picture and larger weights.  Costs are in products of four bytes or two
+ * numbers, what a lane does at once, for a pair of channels; they are fitted to
+ * measurements. */
+static bool
+is_worth (const struct fbgemm_kernel *k)
+{
+  const struct int8op_geometry *g = &k->g;
+  const double tiles = (double) divide_up (g->p, 4) * (double) divide_up (g->q, 4);
+  const double pictures = (double) (g->batch < TOGETHER ? g->batch : TOGETHER);
+  const double weights = 10.0 * k->kernels.lanes / pictures;
+  const double transforms = 80.0 / (double) g->k + 180.0 / (double) g->c;
+  /* without VNNI, steps that sum in int16 cost twice as much */
+  const double windows
+      = 9.0 / 4 * (k->kernels.saturates ? 2 : 1) * (double) (g->p * g->q);
+
+  return tiles * (20 + transforms) + weights < windows;
+}
+
+bool
+fbgemm_suits_winograd (const struct fbgemm_kernel *k)
+{
+  const struct qk_op *op = &k->op;
+
+  if (op->kind != QK_OP_CONV2D || op->groups != 1 || op->kernel_h != 3
+      || op->kernel_w != 3 || op->stride_h != 1 || op->stride_w != 1
+      || op->dilation_h != 1 || op->dilation_w != 1 || op->out_q.scale == 0
+      || !is_worth (k) || !fbgemm_fits_int32 (op, 9 * k->g.c))
+    return false;
+  for (int64_t i = 0; i < k->g.k; i++)
+    if (!is_known (op->weight + i * 9 * k->g.c, 9 * k->g.c))
+      return false;
+  return true;
+}
+
+/* ---- weights ------------------------------------------------------------*/
+
+enum { CHANNELS = 64 }; /* transformed together */
+
+/* G g, for three numbers of each channel. */
+static void
+transform3 (const int16_t *const g[3], int16_t *const u[6])
+{
+  for (int c = 0; c < CHANNELS; c++) {
+    const int x = g[0][c], y = g[1][c], z = g[2][c];
+
+    u[0][c] = (int16_t) (6 * x);
+    u[1][c] = (int16_t) (-4 * (x + y + z));
+    u[2][c] = (int16_t) (-4 * (x - y + z));
+    u[3][c] = (int16_t) (x + 2 * y + 4 * z);
+    u[4][c] = (int16_t) (x - 2 * y + 4 * z);
+    u[5][c] = (int16_t) (12 * z);
+  }
+}
+
+/* U = G g G^T of N channels, whose weights of tap t are at W + t * PITCH. */
+static void
+transform_weights (const int8_t *w, int64_t pitch, int64_t n,
+                   int16_t u[36][CHANNELS])
+{
+  int16_t g[9][CHANNELS] = { 0 }, t[6][3][CHANNELS];
+
+  for (int i = 0; i < 9; i++)
+    for (int64_t c = 0; c < n; c++)
+      g[i][c] = w[i * pitch + c];
+  for (int s = 0; s < 3; s++) {
+    const int16_t *const from[] = { g[s], g[3 + s], g[6 + s] };
+    int16_t *const to[]
+        = { t[0][s], t[1][s], t[2][s], t[3][s], t[4][s], t[5][s] };
+
+    transform3 (from, to);
+  }
+  for (int r = 0; r < 6; r++) {
+    const int16_t *const from[] = { t[r][0], t[r][1], t[r][2] };
+    int16_t *const to[] = { u[6 * r],     u[6 * r + 1], u[6 * r + 2],
+                            u[6 * r + 3], u[6 * r + 4], u[6 * r + 5] };
+
+    transform3 (from, to);
+  }
+}
+
+/* Channel J of a block of NR, with the weights W, to TO[36][steps][NR][2]. */
+static void
+pack_channel (const struct fbgemm_kernel *k, const int8_t *w, int j, int nr,
+              int16_t *to)
+{
+  const int64_t steps = k->winograd->steps;
+  int16_t u[36][CHANNELS];
+
+  for (int64_t c = 0; c < k->g.c; c += CHANNELS) {
+    const int64_t n = k->g.c - c < CHANNELS ? k->g.c - c : CHANNELS;
+
+    transform_weights (w + c, k->g.c, n, u);
+    for (int i = 0; i < 36; i++)
+      for (int64_t s = 0; s < divide_up (n, 2); s++)
+        memcpy (to + ((i * steps + c / 2 + s) * nr + j) * 2, &u[i][2 * s],
+                2 * sizeof u[i][0]);
+  }
+}
+
+static int
+pack (struct fbgemm_kernel *k)
+{
+  struct fbgemm_winograd *w = k->winograd;
+  const int lanes = k->kernels.lanes, most = lanes * k->kernels.max_vectors;
+  const int64_t width = divide_up (k->g.k, lanes) * lanes;
+  const int64_t bytes = 36 * w->steps * 2 * (int64_t) sizeof (int16_t);
+  uint8_t *at;
+
+  w->blocks = (int) divide_up (k->g.k, most);
+  w->block = qk_alloc ((size_t) w->blocks * sizeof *w->block);
+  w->arrays = qk_alloc ((size_t) (width * (bytes + 8) + 128 * w->blocks));
+  if (w->block == NULL || w->arrays == NULL)
+    return qk_error (-ENOMEM, "fbgemm: out of memory for packed weights");
+  at = w->arrays;
+  for (int i = 0; i < w->blocks; i++) {
+    const int64_t first = (int64_t) i * most;
+    const int n = (int) (k->g.k - first < most ? k->g.k - first : most);
+    const int vectors = (int) divide_up (n, lanes), nr = vectors * lanes;
+    int16_t *u = (int16_t *) (void *) at;
+    int32_t *bias = (int32_t *) (void *) (at + nr * bytes);
+    float *multiplier
+        = (float *) (void *) ((uint8_t *) bias + round64 (4 * nr));
+
+    at = (uint8_t *) multiplier + round64 (4 * nr);
+    for (int j = 0; j < n; j++) {
+      const int8_t *from = k->op.weight + (first + j) * 9 * k->g.c;
+
+      pack_channel (k, from, j, nr, u);
+      bias[j] = fbgemm_folded_bias (&k->op, first + j, from, 9 * k->g.c);
+      multiplier[j] = k->op.multiplier[first + j];
+    }
+    w->block[i] = (struct qk_winograd_block){ u, bias, multiplier, n, vectors };
+  }
+  return 0;
+}
+
+/* ---- running ------------------------------------------------------------*/
+
+/* TILES tiles from FIRST on, by the blocks BLOCK0 to BLOCK1 - 1. */
+struct piece {
+  int64_t first, tiles;
+  int block0, block1;
+};
+
+/* Where the pixels of the tile at row Y, column X are: SIDE x SIDE of them in
+ * a picture of H x W, C bytes each, and BEYOND outside.  BEYOND is not
+ * written; it is for either kind of pixel. */
+static void
+point_pixels (const uint8_t *picture, int64_t y, int64_t x, const int side,
+              int64_t h, int64_t w, int64_t c, const uint8_t *beyond,
+              const uint8_t **at)
+{
+  const uint8_t *corner = picture + (y * w + x) * c;
+
+  if (y >= 0 && x >= 0 && y + side <= h && x + side <= w) {
+    for (int i = 0; i < side; i++)
+      for (int j = 0; j < side; j++)
+        at[i * side + j] = corner + (i * w + j) * c;
+    return;
+  }
+  for (int i = 0; i < side; i++)
+    for (int j = 0; j < side; j++)
+      at[i * side + j]
+          = y + i >= 0 && y + i < h && x + j >= 0 && x + j < w
+                ? picture + ((y + i) * w + x + j) * c
+                : beyond;
+}
+
+/* Where the 36 inputs and 16 outputs of each tile are: the zero point beyond
+ * the picture, and NOWHERE for outputs there. */
+static void
+point_tiles (const struct fbgemm_kernel *k, const uint8_t *in,
+             const uint8_t *out, const struct piece *piece,
+             const uint8_t **at, const uint8_t **to, const uint8_t *nowhere)
+{
+  const struct fbgemm_winograd *w = k->winograd;
+  const struct int8op_geometry *g = &k->g;
+  int64_t x = piece->first % w->across * 4;
+  int64_t y = piece->first / w->across % w->down * 4;
+  int64_t image = piece->first / (w->across * w->down);
+
+  for (int64_t t = 0; t < piece->tiles; t++, at += 36, to += 16) {
+    point_pixels (in + image * g->h * g->w * g->c, y - k->op.pad_top,
+                  x - k->op.pad_left, 6, g->h, g->w, g->c, k->pad, at);
+    point_pixels (out + image * g->p * g->q * g->k, y, x, 4, g->p, g->q, g->k,
+                  nowhere, to);
+    x += 4;
+    if (x >= g->q)
+      x = 0, y += 4;
+    if (y >= g->p)
+      y = 0, image++;
+  }
+}
+
+static void
+run_piece (const struct fbgemm_kernel *k, const uint8_t *in, uint8_t *out,
+           const struct piece *p, uint8_t *scratch)
+{
+  const struct fbgemm_winograd *w = k->winograd;
+  const struct qk_winograd_kernels *f = &k->kernels.winograd;
+  const struct qk_output o
+      = { k->op.out_q.zero_point, k->op.lo, k->op.hi, false, k->g.k };
+  int16_t *v = (int16_t *) (void *) scratch;
+  int32_t *sums = (int32_t *) (void *) (scratch + w->input);
+  const uint8_t **at = (const uint8_t **) (void *) (scratch + w->input + w->sums);
+  const uint8_t **to = at + 36 * w->tiles;
+
+  point_tiles (k, in, out, p, at, to, (const uint8_t *) (to + 16 * w->tiles));
+  f->input (at, p->tiles, k->g.c, w->lda, w->pitch, v);
+  for (int j = p->block0; j < p->block1; j++) {
+    const struct qk_winograd_block *b = &w->block[j];
+    const int64_t each = w->steps * b->vectors * k->kernels.lanes * 2;
+
+    for (int i = 0; i < 36; i++)
+      f->product (v + i * w->pitch, w->lda, p->tiles, w->steps,
+                  b->u + i * each, b->vectors, sums + i * w->sums_pitch);
+    f->output (sums, w->sums_pitch, p->tiles, b, &o, (uint8_t *const *) to,
+               (int64_t) j * k->kernels.lanes * k->kernels.max_vectors);
+  }
+}
+
+static void
+run_winograd (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+              void *out, void *scratch)
+{
+  const struct fbgemm_winograd *w = k->winograd;
+  const int64_t tiles = n * w->across * w->down;
+  const struct int8op_parts parts
+      = int8op_divide (tiles, w->blocks, 72 * k->g.c * k->g.k, k->threads,
+                       LEAST_TILES / 2);
+  const int count = parts.pixels * parts.channels;
+
+#pragma omp parallel for num_threads(count) schedule(static)
+  for (int i = 0; i < count; i++) {
+    const int row = i / parts.channels, column = i % parts.channels;
+    const int64_t end = int8op_begin (tiles, 1, row + 1, parts.pixels);
+    struct piece p = {
+      .first = int8op_begin (tiles, 1, row, parts.pixels),
+      .block0 = (int) int8op_begin (w->blocks, 1, column, parts.channels),
+      .block1 = (int) int8op_begin (w->blocks, 1, column + 1, parts.channels),
+    };
+
+    /* in equal pieces: each has to fetch the weights */
+    for (int64_t left = divide_up (end - p.first, w->tiles); left > 0;
+         left--, p.first += p.tiles) {
+      p.tiles = divide_up (end - p.first, left * TILE_ROWS) * TILE_ROWS;
+      p.tiles = end - p.first < p.tiles ? end - p.first : p.tiles;
+      run_piece (k, in[0], out, &p,
+                 (uint8_t *) scratch
+                     + (size_t) omp_get_thread_num ()
+                           * (w->input + w->sums + w->tables));
+    }
+  }
+}
+
+/* ---- planning -----------------------------------------------------------*/
+
+static void
+plan (struct fbgemm_kernel *k)
+{
+  struct fbgemm_winograd *w = k->winograd;
+  const int64_t lanes = k->kernels.lanes;
+  const int64_t vectors = divide_up (k->g.k, lanes);
+  const int64_t nr
+      = lanes
+        * (vectors < k->kernels.max_vectors ? vectors : k->kernels.max_vectors);
+  int64_t room;
+
+  w->across = divide_up (k->g.q, 4);
+  w->down = divide_up (k->g.p, 4);
+  w->steps = divide_up (k->g.c, 2);
+  w->lda = divide_up (k->g.c, 2 * lanes) * 2 * lanes;
+  room = SCRATCH_BYTES / (36 * (w->lda * 2 + nr * 4));
+  room = room > MOST_TILES ? MOST_TILES : room / LEAST_TILES * LEAST_TILES;
+  w->tiles = room > LEAST_TILES ? room : LEAST_TILES;
+  w->pitch = w->tiles * w->lda + APART / 2;
+  w->sums_pitch = w->tiles * nr + APART / 4;
+  w->input = (size_t) round64 (36 * w->pitch * 2);
+  w->sums = (size_t) round64 (36 * w->sums_pitch * 4);
+  w->tables = (size_t) round64 (52 * w->tiles * (int64_t) sizeof (void *)
+                                + k->g.k);
+}
+
+int
+fbgemm_prepare_winograd (struct fbgemm_kernel *k, size_t *scratch)
+{
+  struct fbgemm_winograd *w;
+
+  k->winograd = qk_alloc (sizeof *k->winograd);
+  k->pad = qk_alloc ((size_t) k->g.c);
+  if (k->winograd == NULL || k->pad == NULL)
+    return qk_error (-ENOMEM, "fbgemm: out of memory");
+  memset (k->pad, k->op.in_q[0].zero_point, (size_t) k->g.c);
+  w = k->winograd;
+  plan (k);
+  *scratch = (size_t) k->threads * (w->input + w->sums + w->tables);
+  k->run = run_winograd;
+  return pack (k);
+}
+
+void
+fbgemm_release_winograd (struct fbgemm_winograd *w)
+{
+  if (w == NULL)
+    return;
+  qk_free (w->block);
+  qk_free (w->arrays);
+  qk_free (w);
+}
