@@ -5,9 +5,11 @@
  * A lane is one channel's half step: two weights.  Inputs are at least 0, so
  * its sum over a run of consecutive steps (a chain), and over any part of
  * it, lies between the largest input times the sum of the negative weights
- * and times that of the positive ones.  Longer chains are faster; where such
- * a sum is too large, what is too much of the largest weights moves to extra
- * steps.  In those every channel picks its own inputs among sixteen, so that
+ * and times that of the positive ones.  Where inputs have 7 bits, so that a
+ * step's pair always fits, sums are of distances from the middle input: at
+ * most that times the sum of the weights without their signs.  Longer chains
+ * are faster; where such a sum is too large, what is too much of the largest
+ * weights moves to extra steps.  In those every channel picks its own inputs among sixteen, so that
  * one extra step serves many of them. */
 #include "config.h"
 
@@ -55,7 +57,7 @@ fbgemm_unsafe_pairs (struct fbgemm_range r, const int8_t *w, int64_t count)
   return unsafe;
 }
 
-/* Sums of weights within the budget are safe whatever their signs. */
+/* Sums of weights of one sign within the budget are safe. */
 static int budget (struct fbgemm_range r);
 
 void
@@ -95,20 +97,43 @@ budget (struct fbgemm_range r)
   return r.hi > 0 ? INT16_MAX / r.hi : INT16_MAX;
 }
 
-/* Sums of the positive weights of a lane and of the negative ones. */
+/* What is allowed. */
+struct rule {
+  int pair;   /* sum of the weights of a sign that a pair may have */
+  int chain;  /* the same of a lane's chain; of all its weights, if … */
+  int middle; /* … sums are of distances from that input, not 0 */
+};
+
+/* Those that are safe for R; how many. */
+static int
+rules_of (struct fbgemm_range r, struct rule rule[2])
+{
+  const int pair = budget (r), middle = (r.hi + 1) / 2;
+
+  rule[0] = (struct rule){ pair, pair, 0 };
+  if (pair < 2 * 128 || middle == 0)
+    return 1;
+  rule[1] = (struct rule){ pair, INT16_MAX / middle, middle };
+  return 2;
+}
+
+/* Sums of the positive weights of a lane and of the negative ones; all of them
+ * in POS where signs do not matter. */
 struct sums {
   int16_t pos[MOST_LANES], neg[MOST_LANES];
 };
 
 static void
-add_sums (struct sums *s, const int8_t *restrict w, int lanes)
+add_sums (struct sums *s, const int8_t *restrict w, int lanes,
+          const struct rule *rule)
 {
   for (int l = 0; l < lanes; l++) {
     const int a = w[2 * l], b = w[2 * l + 1];
     const int pos = (a > 0 ? a : 0) + (b > 0 ? b : 0);
+    const int neg = pos - a - b;
 
-    s->pos[l] = (int16_t) (s->pos[l] + pos);
-    s->neg[l] = (int16_t) (s->neg[l] + pos - a - b);
+    s->pos[l] = (int16_t) (s->pos[l] + (rule->middle > 0 ? pos + neg : pos));
+    s->neg[l] = (int16_t) (s->neg[l] + (rule->middle > 0 ? 0 : neg));
   }
 }
 
@@ -144,8 +169,9 @@ guess_moved (int over)
 /* About how many extra steps chains of CHAIN steps need. */
 static int64_t
 guess_extras (const int8_t *weight, int64_t steps, int lanes, int chain,
-              int limit)
+              const struct rule *rule)
 {
+  const int limit = rule->chain;
   const int64_t runs = WINDOW / 4 > chain ? WINDOW / 4 / chain : 1;
   int64_t count = 0;
 
@@ -156,7 +182,7 @@ guess_extras (const int8_t *weight, int64_t steps, int lanes, int chain,
       struct sums sum = { { 0 }, { 0 } };
 
       for (int64_t i = t; i < t + chain && i < steps; i++)
-        add_sums (&sum, weight + i * lanes * 2, lanes);
+        add_sums (&sum, weight + i * lanes * 2, lanes, rule);
       if (most_over (&sum, lanes, limit) <= 0)
         continue;
       for (int l = 0; l < lanes; l++)
@@ -170,24 +196,28 @@ guess_extras (const int8_t *weight, int64_t steps, int lanes, int chain,
   return count;
 }
 
-/* The chain with the least work: a multiplication for each step, one and the
- * way to int32 for each run, and nearly three for an extra step. */
+/* The chain with the least work, which is *LEAST then: a multiplication for
+ * each step, one and the way to int32 for each run (and from its middle), and
+ * nearly three for an extra step. */
 static int
-choose_chain (const int8_t *weight, int64_t steps, int lanes, int limit)
+choose_chain (const int8_t *weight, int64_t steps, int lanes,
+              const struct rule *rule, int64_t *least)
 {
   int64_t best_cost = INT64_MAX;
   int best = 1;
 
   for (int c = 1; c <= LONGEST; c++) {
-    const int64_t extras = guess_extras (weight, steps, lanes, c, limit);
-    const int64_t cost = 10 * steps + 11 * ((steps + c - 1) / c)
-                         + 28 * extras;
+    const int64_t extras = guess_extras (weight, steps, lanes, c, rule);
+    const int run = c > 1 && rule->middle > 0 ? 12 : 11;
+    const int64_t cost
+        = 10 * steps + run * ((steps + c - 1) / c) + 28 * extras;
 
     if (cost < best_cost)
       best_cost = cost, best = c;
     else if (cost > best_cost + best_cost / 8)
       break; /* longer ones break more */
   }
+  *least = best_cost;
   return best;
 }
 
@@ -268,11 +298,11 @@ weight_at (int64_t from, int lanes, int l, int i)
   return ((from + i / 2) * lanes + l) * 2 + i % 2;
 }
 
-/* Move OVER of lane L's weights of sign SIGN out of the run FROM .. TO-1.
- * The largest goes first.  Returns how many weights it touched. */
+/* Move OVER of lane L's weights of sign SIGN (0: either) out of the run FROM ..
+ * TO-1.  The largest goes first.  Returns how many weights it touched. */
 static int64_t
 move_over (int8_t *weight, int lanes, int64_t steps, int64_t from, int64_t to,
-           int l, int sign, int over, int limit, struct extras *e)
+           int l, int sign, int over, int pair, struct extras *e)
 {
   const int count = (int) (to - from) * 2;
   int64_t moved = 0;
@@ -282,19 +312,22 @@ move_over (int8_t *weight, int lanes, int64_t steps, int64_t from, int64_t to,
     int64_t k;
 
     for (int i = 0; i < count; i++) {
-      const int w = sign * weight[weight_at (from, lanes, l, i)];
+      const int w = weight[weight_at (from, lanes, l, i)];
+      const int size = sign == 0 ? abs (w) : sign * w;
 
-      if (w > most)
-        most = w, best = i;
+      if (size > most)
+        most = size, best = i;
     }
     part = most < over ? most : over;
     part = part > 127 ? 127 : part;
+    if (weight[weight_at (from, lanes, l, best)] < 0)
+      part = -part;
     k = (from + best / 2) * 4 + l % 2 * 2 + best % 2;
-    if (place_extra (e, lanes / 2, steps, limit, l / 2, k, sign * part) < 0)
+    if (place_extra (e, lanes / 2, steps, pair, l / 2, k, part) < 0)
       return -ENOMEM;
     weight[weight_at (from, lanes, l, best)]
-      = (int8_t) (weight[weight_at (from, lanes, l, best)] - sign * part);
-    over -= part;
+      = (int8_t) (weight[weight_at (from, lanes, l, best)] - part);
+    over -= abs (part);
   }
   return moved;
 }
@@ -302,23 +335,25 @@ move_over (int8_t *weight, int lanes, int64_t steps, int64_t from, int64_t to,
 /* Mend the run FROM .. TO-1. */
 static int64_t
 mend_run (int8_t *weight, int lanes, int64_t steps, int64_t from, int64_t to,
-          int limit, struct extras *e)
+          const struct rule *rule, struct extras *e)
 {
+  const int limit = rule->chain;
   struct sums s = { { 0 }, { 0 } };
   int64_t total = 0;
 
   for (int64_t t = from; t < to; t++)
-    add_sums (&s, weight + t * lanes * 2, lanes);
+    add_sums (&s, weight + t * lanes * 2, lanes, rule);
   if (most_over (&s, lanes, limit) <= 0)
     return 0;
   while (e->first < e->count
          && e->at[e->first] < window_of (4 * from, steps))
     e->first++;
   for (int l = 0; l < lanes; l++) {
-    const int64_t pos = move_over (weight, lanes, steps, from, to, l, 1,
-                                   s.pos[l] - limit, limit, e);
+    const int64_t pos
+        = move_over (weight, lanes, steps, from, to, l,
+                     rule->middle > 0 ? 0 : 1, s.pos[l] - limit, rule->pair, e);
     const int64_t neg = move_over (weight, lanes, steps, from, to, l, -1,
-                                   s.neg[l] - limit, limit, e);
+                                   s.neg[l] - limit, rule->pair, e);
 
     if (pos < 0 || neg < 0)
       return -ENOMEM;
@@ -327,18 +362,49 @@ mend_run (int8_t *weight, int lanes, int64_t steps, int64_t from, int64_t to,
   return total;
 }
 
+/* The middles of a block's whole chains, each of CHAIN steps of LANES lanes, and
+ * what they take from the sums, added to BIAS. */
+static int16_t *
+middles (const int8_t *weight, int64_t steps, int lanes, int chain,
+         int64_t middle, int32_t *bias)
+{
+  const int64_t chains = steps / chain;
+  int16_t *out = calloc ((size_t) (chains > 0 ? chains : 1) * (size_t) lanes,
+                         sizeof *out);
+
+  for (int64_t i = 0; out != NULL && i < chains; i++)
+    for (int l = 0; l < lanes; l++) {
+      int64_t sum = 0;
+
+      for (int j = 0; j < 2 * chain; j++)
+        sum += weight[weight_at (i * chain, lanes, l, j)];
+      out[i * lanes + l] = (int16_t) (uint16_t) (uint64_t) (-middle * sum);
+      bias[l / 2] = (int32_t) ((uint32_t) bias[l / 2]
+                               + (uint32_t) (uint64_t) (middle * sum));
+    }
+  return out;
+}
+
 int64_t
 fbgemm_certify (struct fbgemm_range r, struct qk_gemm_block *b,
-                int8_t *weight, int64_t steps, int nr)
+                int8_t *weight, int32_t *bias, int64_t steps, int nr)
 {
-  const int lanes = 2 * nr, limit = budget (r);
+  const int lanes = 2 * nr;
+  struct rule rules[2], rule = { 0 };
+  const int count = rules_of (r, rules);
   struct extras e = { 0 };
-  int64_t moved = 0;
+  int64_t least = INT64_MAX, moved = 0;
 
-  b->chain = choose_chain (weight, steps, lanes, limit);
+  for (int i = 0; i < count; i++) {
+    int64_t cost;
+    const int chain = choose_chain (weight, steps, lanes, &rules[i], &cost);
+
+    if (cost < least)
+      least = cost, rule = rules[i], b->chain = chain;
+  }
   for (int64_t s = 0; s < steps && moved >= 0; s += b->chain) {
     const int64_t end = s + b->chain < steps ? s + b->chain : steps;
-    const int64_t m = mend_run (weight, lanes, steps, s, end, limit, &e);
+    const int64_t m = mend_run (weight, lanes, steps, s, end, &rule, &e);
 
     moved = m < 0 ? m : moved + m;
   }
@@ -346,5 +412,9 @@ fbgemm_certify (struct fbgemm_range r, struct qk_gemm_block *b,
   b->extra_at = e.at;
   b->extra = e.weight;
   b->extra_index = e.index;
+  if (moved >= 0 && b->chain > 1 && rule.middle > 0) {
+    b->middle = middles (weight, steps, lanes, b->chain, rule.middle, bias);
+    moved = b->middle == NULL ? -ENOMEM : moved;
+  }
   return moved < 0 ? qk_error (-ENOMEM, "fbgemm: out of memory") : moved;
 }

@@ -92,11 +92,12 @@ bool fbgemm_halve_pair (struct fbgemm_range r, int8_t *w, int8_t *rest);
 int64_t fbgemm_unsafe_pairs (struct fbgemm_range r, const int8_t *w,
                              int64_t count);
 
-/* Choose the chain of block B and move weights to its extra steps, so that
- * no sum leaves int16.  WEIGHT is b->weight, of STEPS steps of NR channels.
- * Returns how many weights were, or -ENOMEM. */
+/* Choose the chain of block B and its middles, and move weights to its extra
+ * steps, so that no sum leaves int16.  WEIGHT is b->weight, of STEPS steps of
+ * NR channels, and BIAS b->bias.  Returns how many weights were moved, or
+ * -ENOMEM. */
 int64_t fbgemm_certify (struct fbgemm_range r, struct qk_gemm_block *b,
-                        int8_t *weight, int64_t steps, int nr);
+                        int8_t *weight, int32_t *bias, int64_t steps, int nr);
 
 /* Pack the weights of COUNT channels, each K bytes at weight[n * K].
  * -ENOMEM. */

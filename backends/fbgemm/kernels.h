@@ -35,7 +35,12 @@ struct qk_output {
  * makes it so: what is too much of a weight is taken from WEIGHT and comes in
  * a list of extra steps instead.  Step e looks at the sixteen inputs from
  * extra_at[e] on; lane n multiplies those that extra_index[e][n] names (0x80
- * for none) by extra[e][n].  All sums are exact.  Rows of A with extra steps
+ * for none) by extra[e][n].  Where inputs have 7 bits, the sums of a chain may
+ * start from middle[chain][n][2]: what the weights would give for an input in
+ * the middle of its range, with the sign changed; then the sum is that of
+ * distances from there, half as far from 0, and only the whole chain's has to
+ * fit, for sums on the way are modulo 2^16.  BIAS makes up for it.  All sums
+ * are exact.  Rows of A with extra steps
  * must be readable for sixteen bytes. */
 #define QK_GEMM_WINDOW 16
 #define QK_GEMM_CHAIN 4 /* steps at most */
@@ -49,6 +54,7 @@ struct qk_gemm_block {
   int n;                   /* channels in use, the rest are 0 */
   int vectors;
   int chain;
+  const int16_t *middle; /* or NULL */
   int extras;
   const int32_t *extra_at;
   const int8_t *extra;

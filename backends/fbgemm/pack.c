@@ -121,8 +121,8 @@ certify (const struct qk_kernels *kernels, struct fbgemm_range r,
       = fbgemm_unsafe_pairs (r, b->weight,
                              p->steps * b->vectors * kernels->lanes * 2);
     const int64_t moved
-      = fbgemm_certify (r, b, (int8_t *) b->weight, p->steps,
-                        b->vectors * kernels->lanes);
+      = fbgemm_certify (r, b, (int8_t *) b->weight, (int32_t *) b->bias,
+                        p->steps, b->vectors * kernels->lanes);
 
     if (moved < 0)
       return (int) moved;
@@ -179,6 +179,7 @@ void
 fbgemm_unpack (struct fbgemm_product *p)
 {
   for (int i = 0; p->block != NULL && i < p->blocks; i++) {
+    free ((void *) p->block[i].middle);
     free ((void *) p->block[i].extra);
     free ((void *) p->block[i].extra_index);
     free ((void *) p->block[i].extra_at);

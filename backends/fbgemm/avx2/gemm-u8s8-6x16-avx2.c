@@ -12,4 +12,6 @@
 #define GEMM_ROWS_4 0
 #define CHAIN_ROWS_1 8
 #define CHAIN_ROWS_2 4
+#define ABOUT_ROWS_1 6
+#define ABOUT_ROWS_2 3
 #include "../tmpl/gemm-u8s8.h"

@@ -14,4 +14,8 @@
 #define CHAIN_ROWS_2 8
 #define CHAIN_ROWS_3 6
 #define CHAIN_ROWS_4 4
+#define ABOUT_ROWS_1 12
+#define ABOUT_ROWS_2 6
+#define ABOUT_ROWS_3 4
+#define ABOUT_ROWS_4 3
 #include "../tmpl/gemm-u8s8.h"

@@ -79,6 +79,44 @@ gemm_chain (const int rows, const int vectors, vi acc[][4],
   }
   gemm_advance (rows, r, apart, 4 * chain);
 }
+
+/* The same with sums that start from MIDDLE.  Few rows at a time, so that all
+ * of their sums and the weights they share are in registers. */
+INLINE void
+gemm_chain_about (const int rows, const int vectors, vi acc[][4],
+                  struct gemm_rows *r, const bool apart, const int8_t *w,
+                  const int chain, const int16_t *middle)
+{
+  vi sum[12][4];
+
+  UNROLL
+  for (int k = 0; k < chain; k++) {
+    vi wv[4], from[4];
+
+    UNROLL
+    for (int v = 0; v < vectors; v++) {
+      wv[v] = v_here (v_load (w + (k * vectors + v) * BLOCK));
+      if (k == 0)
+        from[v] = v_here (v_load (middle + v * 2 * LANES));
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+      const vi x = v_here (v_spread4 (gemm_row (r, apart, i) + 4 * k));
+
+      UNROLL
+      for (int v = 0; v < vectors; v++)
+        sum[i][v] = v_here (
+            v_add16 (k == 0 ? from[v] : sum[i][v], v_pairs (x, wv[v])));
+    }
+  }
+  UNROLL
+  for (int i = 0; i < rows; i++) {
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+      acc[i][v] = v_here (v_add_pairs (acc[i][v], sum[i][v]));
+  }
+  gemm_advance (rows, r, apart, 4 * chain);
+}
 #endif
 
 /* Weights to ask for while others are at work: STRIDE bytes a step from NEXT
@@ -103,23 +141,32 @@ gemm_ahead (const int8_t *w, const int8_t *next, const int vectors,
   return (struct gemm_ahead){ next, tiles > vectors ? pitch / tiles : BLOCK };
 }
 
-/* STEPS steps of the rows, CHAIN at a time. */
+/* STEPS steps of the rows, CHAIN at a time; 10 more: about a MIDDLE. */
 INLINE void
 gemm_steps (const int rows, const int vectors, vi acc[][4],
             struct gemm_rows *r, const bool apart, int64_t steps,
-            const int8_t *w, const int chain, struct gemm_ahead *ahead)
+            const int8_t *w, const int chain, const int16_t *middle,
+            struct gemm_ahead *ahead)
 {
   int64_t k = 0;
 
 #ifdef DOT_CHAINS
-  if (chain > 1)
-    for (; k + chain <= steps; k += chain, w += chain * vectors * BLOCK) {
+  const bool about = chain > 10;
+  const int run = chain % 10;
+
+  if (run > 1)
+    for (; k + run <= steps; k += run, w += run * vectors * BLOCK) {
       v_prefetch (ahead->next);
-      ahead->next += chain * ahead->stride;
-      gemm_chain (rows, vectors, acc, r, apart, w, chain);
+      ahead->next += run * ahead->stride;
+      if (about) {
+        gemm_chain_about (rows, vectors, acc, r, apart, w, run, middle);
+        middle += vectors * 2 * LANES;
+      } else
+        gemm_chain (rows, vectors, acc, r, apart, w, run);
     }
 #endif
   (void) chain;
+  (void) middle;
   for (; k < steps; k++, w += vectors * BLOCK) {
     v_prefetch (ahead->next);
     ahead->next += ahead->stride;

@@ -139,7 +139,8 @@ gemm_tile (const int rows, const int vectors, const int chain,
 
   gemm_start (rows, vectors, acc, b);
   gemm_rows_at (rows, &r, a, lda);
-  gemm_steps (rows, vectors, acc, &r, false, steps, b->weight, chain, ahead);
+  gemm_steps (rows, vectors, acc, &r, false, steps, b->weight, chain,
+              b->middle, ahead);
 #ifdef DOT_CHAINS
   for (int e = 0; e < b->extras; e++) {
     gemm_rows_at (rows, &r, a + b->extra_at[e], lda);
@@ -174,6 +175,7 @@ gemm_tile (const int rows, const int vectors, const int chain,
     GEMM_TILES (8, most, vectors, chain, f32)                                 \
     GEMM_TILES (6, most, vectors, chain, f32)                                 \
     GEMM_TILES (4, most, vectors, chain, f32)                                 \
+    GEMM_TILES (3, most, vectors, chain, f32)                                 \
     GEMM_TILES (2, most, vectors, chain, f32)                                 \
     GEMM_TILES (1, most, vectors, chain, f32)                                 \
   }
@@ -189,12 +191,19 @@ gemm_tile (const int rows, const int vectors, const int chain,
   GEMM_BOTH (vectors, 1, GEMM_ROWS_##vectors)                                 \
   GEMM_BOTH (vectors, 2, CHAIN_ROWS_##vectors)                                \
   GEMM_BOTH (vectors, 3, CHAIN_ROWS_##vectors)                                \
-  GEMM_BOTH (vectors, 4, CHAIN_ROWS_##vectors)
+  GEMM_BOTH (vectors, 4, CHAIN_ROWS_##vectors)                                \
+  GEMM_BOTH (vectors, 12, ABOUT_ROWS_##vectors)                               \
+  GEMM_BOTH (vectors, 13, ABOUT_ROWS_##vectors)                               \
+  GEMM_BOTH (vectors, 14, ABOUT_ROWS_##vectors)
 #define GEMM_KIND(name, vectors)                                              \
-  (b->chain == 1   ? name##_##vectors##_1                                     \
-   : b->chain == 2 ? name##_##vectors##_2                                     \
-   : b->chain == 3 ? name##_##vectors##_3                                     \
-                   : name##_##vectors##_4)
+  (b->chain == 1           ? name##_##vectors##_1                             \
+   : b->middle != NULL                                                        \
+     ? (b->chain == 2      ? name##_##vectors##_12                            \
+        : b->chain == 3    ? name##_##vectors##_13                            \
+                           : name##_##vectors##_14)                           \
+   : b->chain == 2         ? name##_##vectors##_2                             \
+   : b->chain == 3         ? name##_##vectors##_3                             \
+                           : name##_##vectors##_4)
 #else
 #define GEMM_KINDS(vectors) GEMM_BOTH (vectors, 1, GEMM_ROWS_##vectors)
 #define GEMM_KIND(name, vectors) name##_##vectors##_1
@@ -258,7 +267,7 @@ gemm_taps_tile (const int rows, const int vectors,
   for (int i = 0; i < t->taps;
        i++, at += t->pitch, w += steps * vectors * BLOCK)
     if (gemm_piece (rows, &r, at, t->skip))
-      gemm_steps (rows, vectors, acc, &r, true, steps, w, 1, ahead);
+      gemm_steps (rows, vectors, acc, &r, true, steps, w, 1, NULL, ahead);
   gemm_store_u8 (rows, vectors, acc, b, o, t->place + first, out);
 }
 
@@ -310,7 +319,7 @@ gemm_lines_tile (const int rows, const int vectors,
   for (int i = 0; i < l->lines;
        i++, a += l->pitch, w += steps * vectors * BLOCK) {
     gemm_rows_at (rows, &r, a, l->lda);
-    gemm_steps (rows, vectors, acc, &r, false, steps, w, 1, &none);
+    gemm_steps (rows, vectors, acc, &r, false, steps, w, 1, NULL, &none);
   }
   gemm_store_u8 (rows, vectors, acc, b, o, NULL, out);
 }

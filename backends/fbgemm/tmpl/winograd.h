@@ -71,7 +71,7 @@ winograd_tile (const int rows, const int vectors, const int16_t *v,
       r.p[i / 3] = (const uint8_t *) (v + i * lda);
   }
   gemm_steps (rows, vectors, acc, &r, false, steps, (const int8_t *) u, 1,
-              ahead);
+              NULL, ahead);
   UNROLL
   for (int i = 0; i < rows; i++) {
     UNROLL
