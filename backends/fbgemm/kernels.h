@@ -144,11 +144,15 @@ typedef QK_WINOGRAD_INPUT (qk_winograd_input_fn);
              const int16_t *u, int vectors, int32_t *out)
 typedef QK_WINOGRAD_PRODUCT (qk_winograd_product_fn);
 
-/* A^T M A of TILES tiles to bytes: number i of tile t is at
- * m[i * pitch + t * NR]; the pixels TO[16] of a tile receive channels CHANNEL
- * to CHANNEL + b->n - 1. */
+/* A^T M A of TILES tiles, at most QK_WINOGRAD_TILES, to bytes: number i of tile
+ * t is at m[i * QK_WINOGRAD_PITCH (max_vectors, lanes) + t * NR]; the pixels
+ * TO[16] of a tile receive channels CHANNEL to CHANNEL + b->n - 1. */
+#define QK_WINOGRAD_TILES 48
+/* A cache line more, or the 36 would compete for the same ones. */
+#define QK_WINOGRAD_PITCH(vectors, lanes)                                     \
+  (QK_WINOGRAD_TILES * (vectors) * (lanes) + 16)
 #define QK_WINOGRAD_OUTPUT(name)                                              \
-  void name (const int32_t *m, int64_t pitch, int64_t tiles,                  \
+  void name (const int32_t *m, int64_t tiles,                                 \
              const struct qk_winograd_block *b, const struct qk_output *o,    \
              uint8_t *const *to, int64_t channel)
 typedef QK_WINOGRAD_OUTPUT (qk_winograd_output_fn);

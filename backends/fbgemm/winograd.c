@@ -20,7 +20,6 @@
 
 #define SCRATCH_BYTES 1048576 /* of transformed numbers that stay near */
 #define LEAST_TILES 12       /* also the step, see gemm-tile.h */
-#define MOST_TILES 48
 #define TILE_ROWS 6
 #define TOGETHER 8 /* pictures that use weights read once */
 #define APART 64 /* bytes: arrays would compete for the same cache lines */
@@ -65,6 +64,37 @@ is_known (const int8_t *w, int64_t count)
   return 255 * (above > below ? above : below) < MOST_SUM;
 }
 
+/* The part of the three taps of N outputs that lies inside SIZE pixels. */
+static double
+part_inside (int64_t n, int64_t pad, int64_t size)
+{
+  int64_t inside = 0;
+
+  for (int64_t i = 0; i < n; i++) {
+    int first, last;
+
+    int8op_taps (i - pad, 3, 1, size, &first, &last);
+    inside += last - first;
+  }
+  return (double) inside / (double) (3 * n);
+}
+
+/* What the other way of making the products costs.  Without VNNI, steps that
+ * sum in int16 cost twice as much; with it, padding of 0 costs nothing. */
+static double
+cost_of_windows (const struct fbgemm_kernel *k)
+{
+  const struct int8op_geometry *g = &k->g;
+  const double all = 9.0 / 4 * (double) (g->p * g->q);
+
+  if (k->kernels.saturates)
+    return 2 * all;
+  if (k->op.in_q[0].zero_point != 0)
+    return all;
+  return all * part_inside (g->p, k->op.pad_top, g->h)
+         * part_inside (g->q, k->op.pad_left, g->w);
+}
+
 /* Whether fewer products outweigh transforms, tiles that reach beyond the
  * picture and larger weights.  Costs are in products of four bytes or two
  * numbers, what a lane does at once, for a pair of channels; they are fitted to
@@ -73,15 +103,13 @@ static bool
 is_worth (const struct fbgemm_kernel *k)
 {
   const struct int8op_geometry *g = &k->g;
-  const double tiles = (double) divide_up (g->p, 4) * (double) divide_up (g->q, 4);
+  const double tiles
+      = (double) (divide_up (g->p, 4) * divide_up (g->q, 4));
   const double pictures = (double) (g->batch < TOGETHER ? g->batch : TOGETHER);
   const double weights = 10.0 * k->kernels.lanes / pictures;
   const double transforms = 80.0 / (double) g->k + 180.0 / (double) g->c;
-  /* without VNNI, steps that sum in int16 cost twice as much */
-  const double windows
-      = 9.0 / 4 * (k->kernels.saturates ? 2 : 1) * (double) (g->p * g->q);
 
-  return tiles * (20 + transforms) + weights < windows;
+  return tiles * (20 + transforms) + weights < cost_of_windows (k);
 }
 
 bool
@@ -282,7 +310,7 @@ run_piece (const struct fbgemm_kernel *k, const uint8_t *in, uint8_t *out,
     for (int i = 0; i < 36; i++)
       f->product (v + i * w->pitch, w->lda, p->tiles, w->steps,
                   b->u + i * each, b->vectors, sums + i * w->sums_pitch);
-    f->output (sums, w->sums_pitch, p->tiles, b, &o, (uint8_t *const *) to,
+    f->output (sums, p->tiles, b, &o, (uint8_t *const *) to,
                (int64_t) j * k->kernels.lanes * k->kernels.max_vectors);
   }
 }
@@ -339,10 +367,11 @@ plan (struct fbgemm_kernel *k)
   w->steps = divide_up (k->g.c, 2);
   w->lda = divide_up (k->g.c, 2 * lanes) * 2 * lanes;
   room = SCRATCH_BYTES / (36 * (w->lda * 2 + nr * 4));
-  room = room > MOST_TILES ? MOST_TILES : room / LEAST_TILES * LEAST_TILES;
-  w->tiles = room > LEAST_TILES ? room : LEAST_TILES;
+  room = room / LEAST_TILES * LEAST_TILES;
+  room = room < LEAST_TILES ? LEAST_TILES : room;
+  w->tiles = room < QK_WINOGRAD_TILES ? room : QK_WINOGRAD_TILES;
   w->pitch = w->tiles * w->lda + APART / 2;
-  w->sums_pitch = w->tiles * nr + APART / 4;
+  w->sums_pitch = QK_WINOGRAD_PITCH (k->kernels.max_vectors, lanes);
   w->input = (size_t) round64 (36 * w->pitch * 2);
   w->sums = (size_t) round64 (36 * w->sums_pitch * 4);
   w->tables = (size_t) round64 (52 * w->tiles * (int64_t) sizeof (void *)

@@ -9,6 +9,7 @@
 #include <qatkit/numeric.h>
 
 #define LANES 4
+#define PITCH QK_WINOGRAD_PITCH (4, LANES)
 
 static const int bt[6][6] = {
   { 4, 0, -5, 0, 1, 0 },  { 0, -4, -4, 1, 1, 0 }, { 0, 4, -4, -1, 1, 0 },
@@ -97,7 +98,7 @@ QK_WINOGRAD_OUTPUT (qk_winograd_output_u8s8__c)
       uint32_t d[6][6], out[4][4];
 
       for (int i = 0; i < 36; i++)
-        d[i / 6][i % 6] = (uint32_t) m[i * pitch + n];
+        d[i / 6][i % 6] = (uint32_t) m[i * PITCH + n];
       transform_output (d, out);
       for (int i = 0; i < 16; i++) {
         const int32_t y

@@ -9,6 +9,10 @@
 #include "../kernels.h"
 #include "gemm-tile.h"
 
+/* Numbers from one of the 36 sums of all tiles to the next: known here, they
+ * become part of instructions. */
+#define WINOGRAD_PITCH QK_WINOGRAD_PITCH (WINOGRAD_ROWS_4 ? 4 : 2, LANES)
+
 /* B^T d, in int16: of sums of absolute values at most 10 times that of d. */
 INLINE void
 winograd_bt (const vi d[6], vi t[6])
@@ -170,7 +174,7 @@ winograd_store (const vi sum[4], vi bias, vf m, const struct winograd_end *e,
 
 /* LANES channels of a tile, of which N are in use. */
 INLINE void
-winograd_lanes (const int32_t *m, int64_t pitch, vi bias, vf multiplier,
+winograd_lanes (const int32_t *m, vi bias, vf multiplier,
                 const struct winograd_end *e, uint8_t *const *to, int64_t at,
                 int64_t n)
 {
@@ -182,7 +186,7 @@ winograd_lanes (const int32_t *m, int64_t pitch, vi bias, vf multiplier,
 
     UNROLL
     for (int y = 0; y < 6; y++)
-      d[y] = v_load (m + (y * 6 + x) * pitch);
+      d[y] = v_load (m + (y * 6 + x) * WINOGRAD_PITCH);
     winograd_at (d, column);
     UNROLL
     for (int y = 0; y < 4; y++)
@@ -211,10 +215,10 @@ QK_WINOGRAD_OUTPUT (WINOGRAD (output))
       const vf multiplier = vf_load (b->multiplier + j * LANES);
 
       if (n >= (j + 1) * LANES)
-        winograd_lanes (m, pitch, bias, multiplier, &e, to,
-                        channel + j * LANES, LANES);
+        winograd_lanes (m, bias, multiplier, &e, to, channel + j * LANES,
+                        LANES);
       else
-        winograd_lanes (m, pitch, bias, multiplier, &e, to,
-                        channel + j * LANES, n - j * LANES);
+        winograd_lanes (m, bias, multiplier, &e, to, channel + j * LANES,
+                        n - j * LANES);
     }
 }
