@@ -33,6 +33,7 @@ static const struct shape shapes[] = {
   { 65, 71, 18, 23, 1, 1, 1, 1, 3, RANDOM, true }, /* nothing fits */
   { 96, 80, 11, 30, 0, 2, 1, 0, 2, RANDOM, true }, /* padding of all kinds */
   { 40, 130, 13, 12, 2, 0, 0, 2, 5, RANDOM, true },
+  { 64, 96, 14, 13, 1, 1, 1, 1, 9, RANDOM, true }, /* smaller transforms */
   { 32, 64, 20, 4, 1, 1, 1, 1, 8, RANDOM, true },  /* a tile wide */
   { 48, 256, 12, 12, 0, 0, 0, 0, 9, TRAINED, true }, /* channels divided */
   { 115, 32, 16, 16, 0, 0, 0, 0, 1, HIGHEST, true }, /* 2^25 - 35957 */

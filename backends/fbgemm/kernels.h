@@ -118,7 +118,17 @@ typedef QK_GEMM_LINES_U8S8 (qk_gemm_lines_u8s8_fn);
  * which gives 24^2 Y.  B^T d B is at most 100 * 255, G g G^T 144 * 128: both
  * fit int16.  Sums are made modulo 2^32, where 576 Y determines Y if that is
  * known to lie in -2^25 … 2^25 - 1, as packing proves: divide by 9 with the
- * inverse of 9, and by 64 with a shift. */
+ * inverse of 9, and by 64 with a shift.
+ *
+ * Where no more than two rows or columns of outputs are left, a tile is LOW or
+ * NARROW: F(2, 3) in that direction, with numbers 0, 1, 2 and 5 of the same
+ * transformed weights and
+ *
+ *         4  0 -4  0
+ *   B^T = 0 -3 -3  0   A^T = 1  1  1  0
+ *         0  3 -3  0         0  1 -1  1
+ *         0 -2  0  2
+ */
 #define QK_WINOGRAD_NINTH 954437177 /* times 9 is 1 modulo 2^32 */
 
 struct qk_winograd_block {
@@ -129,12 +139,12 @@ struct qk_winograd_block {
   int vectors;
 };
 
-/* B^T d B of TILES tiles: AT[36] are the pixels of a tile, row by row, of
- * CHANNELS bytes.  Number i of tile t goes to v + i * pitch + t * lda: whole
+/* B^T d B of TILES tiles, all LOW or NARROW or not: AT[36] are the pixels of a
+ * tile, row by row, of CHANNELS bytes.  Number i of tile t goes to v + i * pitch + t * lda: whole
  * vectors, with 0 beyond CHANNELS. */
 #define QK_WINOGRAD_INPUT(name)                                               \
-  void name (const uint8_t *const *at, int64_t tiles, int64_t channels,       \
-             int64_t lda, int64_t pitch, int16_t *v)
+  void name (bool low, bool narrow, const uint8_t *const *at, int64_t tiles,  \
+             int64_t channels, int64_t lda, int64_t pitch, int16_t *v)
 typedef QK_WINOGRAD_INPUT (qk_winograd_input_fn);
 
 /* out[t][n] = sum_c v[t * lda + c] * u[c / 2][n][c % 2] modulo 2^32, for M
@@ -152,7 +162,7 @@ typedef QK_WINOGRAD_PRODUCT (qk_winograd_product_fn);
 #define QK_WINOGRAD_PITCH(vectors, lanes)                                     \
   (QK_WINOGRAD_TILES * (vectors) * (lanes) + 16)
 #define QK_WINOGRAD_OUTPUT(name)                                              \
-  void name (const int32_t *m, int64_t tiles,                                 \
+  void name (bool low, bool narrow, const int32_t *m, int64_t tiles,          \
              const struct qk_winograd_block *b, const struct qk_output *o,    \
              uint8_t *const *to, int64_t channel)
 typedef QK_WINOGRAD_OUTPUT (qk_winograd_output_fn);

@@ -4,7 +4,8 @@
  * Tiles of 4x4 outputs see 6x6 inputs.  Both the tiles' inputs and the weights
  * are transformed to 36 numbers a channel; for each of the 36 the product is a
  * small matrix product of its own, over channels; the 36 sums of a tile are
- * transformed to its 16 outputs.  kernels.h has the arithmetic, which is in
+ * transformed to its 16 outputs.  Where one or two rows or columns are left,
+ * their tiles have fewer numbers.  kernels.h has the arithmetic, which is in
  * whole numbers, and says why no bit is lost. */
 #include "config.h"
 
@@ -79,6 +80,22 @@ part_inside (int64_t n, int64_t pad, int64_t size)
   return (double) inside / (double) (3 * n);
 }
 
+/* Whether for LEFT rows or columns of outputs a smaller transform will do. */
+static bool
+is_short (int64_t left)
+{
+  return left == 1 || left == 2;
+}
+
+/* Tiles for N outputs in a direction; a short one is two thirds. */
+static double
+tiles_along (int64_t n)
+{
+  const double short_part = is_short (n % 4) ? 1.0 / 3 : 0;
+
+  return (double) divide_up (n, 4) - short_part;
+}
+
 /* What the other way of making the products costs.  Without VNNI, steps that
  * sum in int16 cost twice as much; with it, padding of 0 costs nothing. */
 static double
@@ -103,8 +120,7 @@ static bool
 is_worth (const struct fbgemm_kernel *k)
 {
   const struct int8op_geometry *g = &k->g;
-  const double tiles
-      = (double) (divide_up (g->p, 4) * divide_up (g->q, 4));
+  const double tiles = tiles_along (g->p) * tiles_along (g->q);
   const double pictures = (double) (g->batch < TOGETHER ? g->batch : TOGETHER);
   const double weights = 10.0 * k->kernels.lanes / pictures;
   const double transforms = 80.0 / (double) g->k + 180.0 / (double) g->c;
@@ -239,8 +255,7 @@ struct piece {
 };
 
 /* Where the pixels of the tile at row Y, column X are: SIDE x SIDE of them in
- * a picture of H x W, C bytes each, and BEYOND outside.  BEYOND is not
- * written; it is for either kind of pixel. */
+ * a picture of H x W, C bytes each, and BEYOND outside. */
 static void
 point_pixels (const uint8_t *picture, int64_t y, int64_t x, const int side,
               int64_t h, int64_t w, int64_t c, const uint8_t *beyond,
@@ -262,30 +277,89 @@ point_pixels (const uint8_t *picture, int64_t y, int64_t x, const int side,
                 : beyond;
 }
 
-/* Where the 36 inputs and 16 outputs of each tile are: the zero point beyond
- * the picture, and NOWHERE for outputs there. */
-static void
-point_tiles (const struct fbgemm_kernel *k, const uint8_t *in,
-             const uint8_t *out, const struct piece *piece,
-             const uint8_t **at, const uint8_t **to, const uint8_t *nowhere)
+/* Kinds of tiles, in an order in which those that have one of the 36 numbers
+ * come one after the other. */
+enum kind { LOW, WHOLE, NARROW, CORNER, KINDS };
+
+static enum kind
+kind_of (int64_t rows_left, int64_t columns_left)
+{
+  if (is_short (rows_left))
+    return is_short (columns_left) ? CORNER : LOW;
+  return is_short (columns_left) ? NARROW : WHOLE;
+}
+
+/* Where the 36 inputs and 16 outputs of those of the piece's tiles are that are
+ * of KIND; how many there are.  Beyond the picture there are zero points, and
+ * for outputs NOWHERE. */
+static int64_t
+point_kind (const struct fbgemm_kernel *k, const uint8_t *in,
+            const uint8_t *out, const struct piece *piece, enum kind kind,
+            const uint8_t **at, const uint8_t **to, const uint8_t *nowhere)
 {
   const struct fbgemm_winograd *w = k->winograd;
   const struct int8op_geometry *g = &k->g;
+  const uint8_t **const first = to;
   int64_t x = piece->first % w->across * 4;
   int64_t y = piece->first / w->across % w->down * 4;
   int64_t image = piece->first / (w->across * w->down);
 
-  for (int64_t t = 0; t < piece->tiles; t++, at += 36, to += 16) {
-    point_pixels (in + image * g->h * g->w * g->c, y - k->op.pad_top,
-                  x - k->op.pad_left, 6, g->h, g->w, g->c, k->pad, at);
-    point_pixels (out + image * g->p * g->q * g->k, y, x, 4, g->p, g->q, g->k,
-                  nowhere, to);
+  for (int64_t t = 0; t < piece->tiles; t++) {
+    if (kind_of (g->p - y, g->q - x) == kind) {
+      point_pixels (in + image * g->h * g->w * g->c, y - k->op.pad_top,
+                    x - k->op.pad_left, 6, g->h, g->w, g->c, k->pad, at);
+      point_pixels (out + image * g->p * g->q * g->k, y, x, 4, g->p, g->q,
+                    g->k, nowhere, to);
+      at += 36;
+      to += 16;
+    }
     x += 4;
     if (x >= g->q)
       x = 0, y += 4;
     if (y >= g->p)
       y = 0, image++;
   }
+  return (to - first) / 16;
+}
+
+/* The same for all kinds; START: where each begins. */
+static void
+point_tiles (const struct fbgemm_kernel *k, const uint8_t *in,
+             const uint8_t *out, const struct piece *piece,
+             const uint8_t **at, const uint8_t **to, const uint8_t *nowhere,
+             int64_t start[KINDS + 1])
+{
+  const bool low = is_short (k->g.p % 4), narrow = is_short (k->g.q % 4);
+  const bool has[KINDS] = { low, true, narrow, low && narrow };
+
+  start[0] = 0;
+  for (int i = 0; i < KINDS; i++) {
+    const int64_t n = start[i];
+
+    start[i + 1]
+        = n
+          + (has[i] ? point_kind (k, in, out, piece, (enum kind) i,
+                                  at + 36 * n, to + 16 * n, nowhere)
+                    : 0);
+  }
+}
+
+/* The products of number I of all tiles that have it, by block B. */
+static void
+multiply (const struct fbgemm_kernel *k, const int64_t start[KINDS + 1], int i,
+          const struct qk_winograd_block *b, const int16_t *v, int32_t *sums)
+{
+  const struct fbgemm_winograd *w = k->winograd;
+  const bool high = i / 6 == 3 || i / 6 == 4, wide = i % 6 == 3 || i % 6 == 4;
+  const int64_t first = start[high ? WHOLE : LOW];
+  const int64_t end = start[wide ? NARROW : high ? CORNER : KINDS];
+  const int64_t nr = (int64_t) b->vectors * k->kernels.lanes;
+
+  if (end > first)
+    k->kernels.winograd.product (
+        v + i * w->pitch + first * w->lda, w->lda, end - first, w->steps,
+        b->u + i * w->steps * nr * 2, b->vectors,
+        sums + i * w->sums_pitch + first * nr);
 }
 
 static void
@@ -298,20 +372,28 @@ run_piece (const struct fbgemm_kernel *k, const uint8_t *in, uint8_t *out,
       = { k->op.out_q.zero_point, k->op.lo, k->op.hi, false, k->g.k };
   int16_t *v = (int16_t *) (void *) scratch;
   int32_t *sums = (int32_t *) (void *) (scratch + w->input);
-  const uint8_t **at = (const uint8_t **) (void *) (scratch + w->input + w->sums);
+  const uint8_t **at
+      = (const uint8_t **) (void *) (scratch + w->input + w->sums);
   const uint8_t **to = at + 36 * w->tiles;
+  int64_t start[KINDS + 1];
 
-  point_tiles (k, in, out, p, at, to, (const uint8_t *) (to + 16 * w->tiles));
-  f->input (at, p->tiles, k->g.c, w->lda, w->pitch, v);
+  point_tiles (k, in, out, p, at, to, (const uint8_t *) (to + 16 * w->tiles),
+               start);
+  for (int i = 0; i < KINDS; i++)
+    f->input (i == LOW || i == CORNER, i == NARROW || i == CORNER,
+              at + 36 * start[i], start[i + 1] - start[i], k->g.c, w->lda,
+              w->pitch, v + start[i] * w->lda);
   for (int j = p->block0; j < p->block1; j++) {
     const struct qk_winograd_block *b = &w->block[j];
-    const int64_t each = w->steps * b->vectors * k->kernels.lanes * 2;
+    const int64_t nr = (int64_t) b->vectors * k->kernels.lanes;
 
     for (int i = 0; i < 36; i++)
-      f->product (v + i * w->pitch, w->lda, p->tiles, w->steps,
-                  b->u + i * each, b->vectors, sums + i * w->sums_pitch);
-    f->output (sums, p->tiles, b, &o, (uint8_t *const *) to,
-               (int64_t) j * k->kernels.lanes * k->kernels.max_vectors);
+      multiply (k, start, i, b, v, sums);
+    for (int i = 0; i < KINDS; i++)
+      f->output (i == LOW || i == CORNER, i == NARROW || i == CORNER,
+                 sums + start[i] * nr, start[i + 1] - start[i], b, &o,
+                 (uint8_t *const *) to + 16 * start[i],
+                 (int64_t) j * k->kernels.lanes * k->kernels.max_vectors);
   }
 }
 

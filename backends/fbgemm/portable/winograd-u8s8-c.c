@@ -11,34 +11,46 @@
 #define LANES 4
 #define PITCH QK_WINOGRAD_PITCH (4, LANES)
 
-static const int bt[6][6] = {
-  { 4, 0, -5, 0, 1, 0 },  { 0, -4, -4, 1, 1, 0 }, { 0, 4, -4, -1, 1, 0 },
-  { 0, -2, -1, 2, 1, 0 }, { 0, 2, -1, -2, 1, 0 }, { 0, 4, 0, -5, 0, 1 },
+/* B^T, whole and SHORT. */
+static const int bt[2][6][6] = {
+  { { 4, 0, -5, 0, 1, 0 },
+    { 0, -4, -4, 1, 1, 0 },
+    { 0, 4, -4, -1, 1, 0 },
+    { 0, -2, -1, 2, 1, 0 },
+    { 0, 2, -1, -2, 1, 0 },
+    { 0, 4, 0, -5, 0, 1 } },
+  { { 4, 0, -4, 0 },
+    { 0, -3, -3, 0 },
+    { 0, 3, -3, 0 },
+    { 0 },
+    { 0 },
+    { 0, -2, 0, 2 } },
 };
 
-/* 32 bits, without a sign: sums are modulo 2^32. */
-static const uint32_t at_[4][6] = {
-  { 1, 1, 1, 1, 1, 0 },
-  { 0, 1, -1u, 2, -2u, 0 },
-  { 0, 1, 1, 4, 4, 0 },
-  { 0, 1, -1u, 8, -8u, 2 },
+/* A^T, likewise; without a sign, for sums are modulo 2^32. */
+static const uint32_t back[2][4][6] = {
+  { { 1, 1, 1, 1, 1, 0 },
+    { 0, 1, -1u, 2, -2u, 0 },
+    { 0, 1, 1, 4, 4, 0 },
+    { 0, 1, -1u, 8, -8u, 2 } },
+  { { 1, 1, 1, 0, 0, 0 }, { 0, 1, -1u, 0, 0, 1 } },
 };
 
 /* All numbers of a tile's channel. */
 static void
-transform_input (const int d[6][6], int out[6][6])
+transform_input (bool low, bool narrow, const int d[6][6], int out[6][6])
 {
   int t[6][6] = { 0 };
 
   for (int i = 0; i < 6; i++)
     for (int j = 0; j < 6; j++)
       for (int k = 0; k < 6; k++)
-        t[i][j] += bt[i][k] * d[k][j];
+        t[i][j] += bt[low][i][k] * d[k][j];
   memset (out, 0, sizeof t);
   for (int i = 0; i < 6; i++)
     for (int j = 0; j < 6; j++)
       for (int k = 0; k < 6; k++)
-        out[i][j] += t[i][k] * bt[j][k];
+        out[i][j] += t[i][k] * bt[narrow][j][k];
 }
 
 QK_WINOGRAD_INPUT (qk_winograd_input_u8s8__c)
@@ -51,7 +63,7 @@ QK_WINOGRAD_INPUT (qk_winograd_input_u8s8__c)
 
       for (int i = 0; i < 36; i++)
         d[i / 6][i % 6] = c < channels ? at[i][c] : 0;
-      transform_input (d, out);
+      transform_input (low, narrow, d, out);
       for (int i = 0; i < 36; i++)
         v[i * pitch + c] = (int16_t) out[i / 6][i % 6];
     }
@@ -76,19 +88,20 @@ QK_WINOGRAD_PRODUCT (qk_winograd_product_u8s8__c)
 
 /* 576 times the sums of a tile's channel. */
 static void
-transform_output (const uint32_t m[6][6], uint32_t out[4][4])
+transform_output (bool low, bool narrow, const uint32_t m[6][6],
+                  uint32_t out[4][4])
 {
   uint32_t t[4][6] = { 0 };
 
   for (int i = 0; i < 4; i++)
     for (int j = 0; j < 6; j++)
       for (int k = 0; k < 6; k++)
-        t[i][j] += at_[i][k] * m[k][j];
+        t[i][j] += back[low][i][k] * m[k][j];
   memset (out, 0, 16 * sizeof (uint32_t));
   for (int i = 0; i < 4; i++)
     for (int j = 0; j < 4; j++)
       for (int k = 0; k < 6; k++)
-        out[i][j] += t[i][k] * at_[j][k];
+        out[i][j] += t[i][k] * back[narrow][j][k];
 }
 
 QK_WINOGRAD_OUTPUT (qk_winograd_output_u8s8__c)
@@ -99,11 +112,13 @@ QK_WINOGRAD_OUTPUT (qk_winograd_output_u8s8__c)
 
       for (int i = 0; i < 36; i++)
         d[i / 6][i % 6] = (uint32_t) m[i * PITCH + n];
-      transform_output (d, out);
-      for (int i = 0; i < 16; i++) {
+      transform_output (low, narrow, d, out);
+      for (int i = 0; i < (low ? 8 : 16); i++) {
         const int32_t y
             = (int32_t) (out[i / 4][i % 4] * QK_WINOGRAD_NINTH) >> 6;
 
+        if (narrow && i % 4 > 1)
+          continue;
         to[i][channel + n] = (uint8_t) qk_requantize (
             (int32_t) ((uint32_t) y + (uint32_t) b->bias[n]),
             b->multiplier[n], o->zero_point, o->lo, o->hi);

@@ -30,7 +30,40 @@ winograd_bt (const vi d[6], vi t[6])
   t[5] = v_sub16 (v_sub16 (d[5], d[3]), v_shl16 (e, 2));
 }
 
-QK_WINOGRAD_INPUT (WINOGRAD (input))
+/* The same for two outputs: numbers 0, 1, 2 and 5, of the first four of D. */
+INLINE void
+winograd_bt_short (const vi d[6], vi t[6])
+{
+  const vi a = v_sub16 (d[0], d[2]), b = v_add16 (d[1], d[2]);
+  const vi c = v_sub16 (d[1], d[2]), e = v_sub16 (d[3], d[1]);
+
+  t[0] = v_shl16 (a, 2);
+  t[1] = v_sub16 (b, v_shl16 (b, 2));
+  t[2] = v_sub16 (v_shl16 (c, 2), c);
+  t[3] = t[4] = v_zero ();
+  t[5] = v_add16 (e, e);
+}
+
+/* Whether number I of six is there, in a direction that is SHORT. */
+INLINE bool
+winograd_has (const bool is_short, const int i)
+{
+  return !is_short || (i != 3 && i != 4);
+}
+
+INLINE void
+winograd_transform (const bool is_short, const vi d[6], vi t[6])
+{
+  if (is_short)
+    winograd_bt_short (d, t);
+  else
+    winograd_bt (d, t);
+}
+
+INLINE void
+winograd_input (const bool low, const bool narrow, const uint8_t *const *at,
+                int64_t tiles, int64_t channels, int64_t lda, int64_t pitch,
+                int16_t *v)
 {
   for (int64_t i = 0; i < tiles; i++, at += 36, v += lda)
     for (int64_t c = 0; c < channels; c += 2 * LANES) {
@@ -40,22 +73,40 @@ QK_WINOGRAD_INPUT (WINOGRAD (input))
       for (int x = 0; x < 6; x++) {
         vi column[6];
 
+        if (narrow && x > 3)
+          break;
         UNROLL
         for (int y = 0; y < 6; y++)
-          d[y] = v_widen16 (at[y * 6 + x] + c, channels - c);
-        winograd_bt (d, column);
+          d[y] = low && y > 3 ? v_zero ()
+                              : v_widen16 (at[y * 6 + x] + c, channels - c);
+        winograd_transform (low, d, column);
         UNROLL
         for (int y = 0; y < 6; y++)
           t[y][x] = column[y];
       }
       UNROLL
       for (int y = 0; y < 6; y++) {
-        winograd_bt (t[y], d);
+        if (!winograd_has (low, y))
+          continue;
+        winograd_transform (narrow, t[y], d);
         UNROLL
         for (int x = 0; x < 6; x++)
-          v_store (v + (y * 6 + x) * pitch + c, d[x]);
+          if (winograd_has (narrow, x))
+            v_store (v + (y * 6 + x) * pitch + c, d[x]);
       }
     }
+}
+
+QK_WINOGRAD_INPUT (WINOGRAD (input))
+{
+  if (low && narrow)
+    winograd_input (true, true, at, tiles, channels, lda, pitch, v);
+  else if (low)
+    winograd_input (true, false, at, tiles, channels, lda, pitch, v);
+  else if (narrow)
+    winograd_input (false, true, at, tiles, channels, lda, pitch, v);
+  else
+    winograd_input (false, false, at, tiles, channels, lda, pitch, v);
 }
 
 INLINE void
@@ -147,36 +198,56 @@ winograd_at (const vi m[6], vi y[4])
   y[3] = v_add32 (v_add32 (d1, v_shl32 (d2, 3)), v_add32 (m[5], m[5]));
 }
 
+/* The same of numbers 0, 1, 2 and 5, for two outputs. */
+INLINE void
+winograd_at_short (const vi m[6], vi y[4])
+{
+  y[0] = v_add32 (m[0], v_add32 (m[1], m[2]));
+  y[1] = v_add32 (m[5], v_sub32 (m[1], m[2]));
+  y[2] = y[3] = v_zero ();
+}
+
+INLINE void
+winograd_untransform (const bool is_short, const vi m[6], vi y[4])
+{
+  if (is_short)
+    winograd_at_short (m, y);
+  else
+    winograd_at (m, y);
+}
+
 /* What all outputs share, in registers: bytes written could be anything. */
 struct winograd_end {
   vi ninth, zp, lo, hi;
 };
 
-/* The sums of four pixels, 576 times too large, to N bytes each at TO. */
+/* The sums of four pixels, 576 times too large, to N bytes each at the first
+ * COUNT of TO. */
 INLINE void
-winograd_store (const vi sum[4], vi bias, vf m, const struct winograd_end *e,
-                uint8_t *const *to, int64_t at, int64_t n)
+winograd_store (const int count, const vi sum[4], vi bias, vf m,
+                const struct winograd_end *e, uint8_t *const *to, int64_t at,
+                int64_t n)
 {
   vi r[4], bytes;
 
   UNROLL
   for (int x = 0; x < 4; x++) {
-    const vi y = v_sra32 (v_mul32 (sum[x], e->ninth), 6);
+    const vi y = v_sra32 (v_mul32 (sum[x < count ? x : 0], e->ninth), 6);
 
     r[x] = v_round (vf_mul (v_float (v_add32 (y, bias)), m));
   }
   bytes = v_narrow4_ordered (r[0], r[1], r[2], r[3], e->zp);
   bytes = v_min_u8 (v_max_u8 (bytes, e->lo), e->hi);
   UNROLL
-  for (int x = 0; x < 4; x++)
+  for (int x = 0; x < count; x++)
     v_store_quarter (to[x] + at, bytes, x, n);
 }
 
 /* LANES channels of a tile, of which N are in use. */
 INLINE void
-winograd_lanes (const int32_t *m, vi bias, vf multiplier,
-                const struct winograd_end *e, uint8_t *const *to, int64_t at,
-                int64_t n)
+winograd_lanes (const bool low, const bool narrow, const int32_t *m, vi bias,
+                vf multiplier, const struct winograd_end *e,
+                uint8_t *const *to, int64_t at, int64_t n)
 {
   vi t[4][6];
 
@@ -186,8 +257,10 @@ winograd_lanes (const int32_t *m, vi bias, vf multiplier,
 
     UNROLL
     for (int y = 0; y < 6; y++)
-      d[y] = v_load (m + (y * 6 + x) * WINOGRAD_PITCH);
-    winograd_at (d, column);
+      d[y] = winograd_has (low, y) && winograd_has (narrow, x)
+                 ? v_load (m + (y * 6 + x) * WINOGRAD_PITCH)
+                 : v_zero ();
+    winograd_untransform (low, d, column);
     UNROLL
     for (int y = 0; y < 4; y++)
       t[y][x] = column[y];
@@ -196,12 +269,19 @@ winograd_lanes (const int32_t *m, vi bias, vf multiplier,
   for (int y = 0; y < 4; y++) {
     vi sum[4];
 
-    winograd_at (t[y], sum);
-    winograd_store (sum, bias, multiplier, e, to + 4 * y, at, n);
+    if (low && y > 1)
+      break;
+    winograd_untransform (narrow, t[y], sum);
+    winograd_store (narrow ? 2 : 4, sum, bias, multiplier, e, to + 4 * y, at,
+                    n);
   }
 }
 
-QK_WINOGRAD_OUTPUT (WINOGRAD (output))
+INLINE void
+winograd_output (const bool low, const bool narrow, const int32_t *m,
+                 int64_t tiles, const struct qk_winograd_block *b,
+                 const struct qk_output *o, uint8_t *const *to,
+                 int64_t channel)
 {
   const struct winograd_end e
       = { v_set32 (QK_WINOGRAD_NINTH), v_set16 (o->zero_point),
@@ -215,10 +295,22 @@ QK_WINOGRAD_OUTPUT (WINOGRAD (output))
       const vf multiplier = vf_load (b->multiplier + j * LANES);
 
       if (n >= (j + 1) * LANES)
-        winograd_lanes (m, bias, multiplier, &e, to, channel + j * LANES,
-                        LANES);
+        winograd_lanes (low, narrow, m, bias, multiplier, &e, to,
+                        channel + j * LANES, LANES);
       else
-        winograd_lanes (m, bias, multiplier, &e, to, channel + j * LANES,
-                        n - j * LANES);
+        winograd_lanes (low, narrow, m, bias, multiplier, &e, to,
+                        channel + j * LANES, n - j * LANES);
     }
+}
+
+QK_WINOGRAD_OUTPUT (WINOGRAD (output))
+{
+  if (low && narrow)
+    winograd_output (true, true, m, tiles, b, o, to, channel);
+  else if (low)
+    winograd_output (true, false, m, tiles, b, o, to, channel);
+  else if (narrow)
+    winograd_output (false, true, m, tiles, b, o, to, channel);
+  else
+    winograd_output (false, false, m, tiles, b, o, to, channel);
 }
