@@ -174,24 +174,36 @@ dwconv_3x3 (const struct qk_dwconv_row *row, const struct qk_dwconv_block *b,
   }
 }
 
+/* Whole blocks and narrower ones, with halves and without. */
+INLINE void
+dwconv_small (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
+              const struct qk_output *o, uint8_t *out, const int stride)
+{
+  const bool full = b->n == BLOCK, halves = b->weight2 != NULL;
+
+  if (full && !halves)
+    dwconv_3x3 (w, b, b->first, o, out, stride, true, false);
+  else if (full)
+    dwconv_3x3 (w, b, b->first, o, out, stride, true, true);
+  else if (!halves)
+    dwconv_3x3 (w, b, b->first, o, out, stride, false, false);
+  else
+    dwconv_3x3 (w, b, b->first, o, out, stride, false, true);
+}
+
 QK_DWCONV_U8S8 (DWCONV_NAME)
 {
   const bool small = w->kernel_h == 3 && w->kernel_w == 3 && w->dilation == 1;
 
   for (int i = 0; i < w->blocks; i++) {
     const struct qk_dwconv_block *b = &w->block[i];
-    const int64_t c = b->first;
-    const bool plain = small && b->n == BLOCK && b->weight2 == NULL;
+    uint8_t *to = out + b->first;
 
-    if (plain && w->stride == 1)
-      dwconv_3x3 (w, b, c, o, out + c, 1, true, false);
-    else if (plain && w->stride == 2)
-      dwconv_3x3 (w, b, c, o, out + c, 2, true, false);
-    else if (small && w->stride == 1 && b->weight2 == NULL)
-      dwconv_3x3 (w, b, c, o, out + c, 1, false, false);
-    else if (small && w->stride == 1)
-      dwconv_3x3 (w, b, c, o, out + c, 1, false, true);
+    if (small && w->stride == 1)
+      dwconv_small (w, b, o, to, 1);
+    else if (small && w->stride == 2)
+      dwconv_small (w, b, o, to, 2);
     else
-      dwconv_any (w, b, c, o, out + c);
+      dwconv_any (w, b, b->first, o, to);
   }
 }
