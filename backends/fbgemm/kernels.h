@@ -140,8 +140,8 @@ struct qk_winograd_block {
 };
 
 /* B^T d B of TILES tiles, all LOW or NARROW or not: AT[36] are the pixels of a
- * tile, row by row, of CHANNELS bytes.  Number i of tile t goes to v + i * pitch + t * lda: whole
- * vectors, with 0 beyond CHANNELS. */
+ * tile, row by row, of CHANNELS bytes.  Number i of tile t goes to
+ * v + i * pitch + t * lda: whole vectors, with 0 beyond CHANNELS. */
 #define QK_WINOGRAD_INPUT(name)                                               \
   void name (bool low, bool narrow, const uint8_t *const *at, int64_t tiles,  \
              int64_t channels, int64_t lda, int64_t pitch, int16_t *v)
@@ -154,13 +154,15 @@ typedef QK_WINOGRAD_INPUT (qk_winograd_input_fn);
              const int16_t *u, int vectors, int32_t *out)
 typedef QK_WINOGRAD_PRODUCT (qk_winograd_product_fn);
 
-/* A^T M A of TILES tiles, at most QK_WINOGRAD_TILES, to bytes: number i of tile
- * t is at m[i * QK_WINOGRAD_PITCH (max_vectors, lanes) + t * NR]; the pixels
- * TO[16] of a tile receive channels CHANNEL to CHANNEL + b->n - 1. */
-#define QK_WINOGRAD_TILES 48
-/* A cache line more, or the 36 would compete for the same ones. */
-#define QK_WINOGRAD_PITCH(vectors, lanes)                                     \
-  (QK_WINOGRAD_TILES * (vectors) * (lanes) + 16)
+#define QK_WINOGRAD_TILES 48 /* at most, whose sums are made together */
+/* Numbers from one of their 36 sums to the next; a cache line more, or these
+ * would compete for the same ones. */
+#define QK_WINOGRAD_PITCH(max_vectors, lanes)                                 \
+  (QK_WINOGRAD_TILES * (max_vectors) * (lanes) + 16)
+
+/* A^T M A of TILES tiles to bytes: number i of tile t is at
+ * m[i * QK_WINOGRAD_PITCH (max_vectors, lanes) + t * NR]; the pixels TO[16] of a
+ * tile receive channels CHANNEL to CHANNEL + b->n - 1. */
 #define QK_WINOGRAD_OUTPUT(name)                                              \
   void name (bool low, bool narrow, const int32_t *m, int64_t tiles,          \
              const struct qk_winograd_block *b, const struct qk_output *o,    \
