@@ -60,12 +60,17 @@ try_prepare (const char *text, const struct qk_backend_caps *caps, bool ptq)
     = "[data]\ndataset = shapes\n[qat]\nbackend = reference\n";
   char all[1024];
   struct qk_ini *ini;
+  bool settled;
 
   forget ();
   snprintf (all, sizeof all, "%s%s", base, text);
   OK (qk_ini_parse (all, strlen (all), "test.ini", &ini));
+  settled = qk_ini_get (ini, "qconfig", "activation.bits") == NULL;
   OK (qk_job_new (ctx, ini, &job));
+  /* as on another machine: its bits are not yet written down */
   job->caps = *caps;
+  if (settled)
+    OK (qk_ini_set (ini, "qconfig", "activation.bits", "0", "test.ini"));
   return qk_job_prepare (job, g, ptq, &p);
 }
 
@@ -268,6 +273,27 @@ START_TEST (methods)
 }
 END_TEST
 
+/* What differs from machine to machine is written into the configuration that
+ * checkpoints and models carry. */
+START_TEST (bits_are_settled)
+{
+  static const char *const given[] = { "", "[qconfig]\nactivation.bits = 0\n",
+                                       "[qconfig]\nactivation.bits = 5\n" };
+  static const char *const settled[] = { "8", "8", "5" };
+
+  char all[256];
+  struct qk_ini *ini;
+
+  snprintf (all, sizeof all,
+            "[data]\ndataset = shapes\n[qat]\nbackend = reference\n%s",
+            given[_i]);
+  OK (qk_ini_parse (all, strlen (all), "test.ini", &ini));
+  OK (qk_job_new (ctx, ini, &job));
+  ck_assert_str_eq (qk_ini_get (ini, "qconfig", "activation.bits"),
+                    settled[_i]);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -283,6 +309,7 @@ main (void)
   tcase_add_test (t, ledger);
   tcase_add_test (t, strict);
   tcase_add_test (t, methods);
+  tcase_add_loop_test (t, bits_are_settled, 0, 3);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_NORMAL);

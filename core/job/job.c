@@ -72,6 +72,21 @@ settle_backend (struct qk_ini *ini)
   return qk_ini_set (ini, "qat", "backend", name, "qat.backend = auto");
 }
 
+/* The same for the bits of activations, which differ from CPU to CPU. */
+static int
+settle_bits (struct qk_job *job)
+{
+  const char *given = qk_ini_get (job->ini, "qconfig", "activation.bits");
+  char bits[16];
+
+  if ((given != NULL && strcmp (given, "0") != 0)
+      || job->caps.activation_bits == 0)
+    return 0;
+  snprintf (bits, sizeof bits, "%d", job->caps.activation_bits);
+  return qk_ini_set (job->ini, "qconfig", "activation.bits", bits,
+                     "qconfig.activation.bits = 0");
+}
+
 static int
 take_backend (struct qk_job *job)
 {
@@ -85,7 +100,7 @@ take_backend (struct qk_job *job)
   if ((r = job->backend_class->probe (&job->caps)) < 0)
     return qk_error_prefix (r, "%s: backend '%s': ",
                             qk_config_where (job->qat, "backend"), c->name);
-  return 0;
+  return settle_bits (job);
 }
 
 /* One of the names in [ptq] methods. */
