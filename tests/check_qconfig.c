@@ -278,9 +278,9 @@ END_TEST
 START_TEST (bits_are_settled)
 {
   static const char *const given[] = { "", "[qconfig]\nactivation.bits = 0\n",
-                                       "[qconfig]\nactivation.bits = 5\n" };
+                                       "[qconfig]\nactivation.bits = 5\n"
+                                       "[qconfig fc]\nactivation.bits = 0\n" };
   static const char *const settled[] = { "8", "8", "5" };
-
   char all[256];
   struct qk_ini *ini;
 
@@ -291,6 +291,8 @@ START_TEST (bits_are_settled)
   OK (qk_job_new (ctx, ini, &job));
   ck_assert_str_eq (qk_ini_get (ini, "qconfig", "activation.bits"),
                     settled[_i]);
+  if (_i == 2)
+    ck_assert_str_eq (qk_ini_get (ini, "qconfig fc", "activation.bits"), "8");
 }
 END_TEST
 

@@ -9,8 +9,8 @@
  * step's pair always fits, sums are of distances from the middle input: at
  * most that times the sum of the weights without their signs.  Longer chains
  * are faster; where such a sum is too large, what is too much of the largest
- * weights moves to extra steps.  In those every channel picks its own inputs among sixteen, so that
- * one extra step serves many of them. */
+ * weights moves to extra steps.  In those every channel picks its own inputs
+ * among sixteen, so that one extra step serves many of them. */
 #include "config.h"
 
 #include "fbgemm.h"

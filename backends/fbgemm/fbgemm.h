@@ -9,6 +9,18 @@
 struct fbgemm_kernel;
 struct fbgemm_winograd;
 
+static inline int64_t
+divide_up (int64_t a, int64_t b)
+{
+  return (a + b - 1) / b;
+}
+
+static inline int64_t
+round64 (int64_t size)
+{
+  return divide_up (size, 64) * 64;
+}
+
 struct fbgemm {
   int threads;
   struct qk_kernels kernels;

@@ -72,12 +72,6 @@ fill_block (const struct qk_op *op, int64_t first, int nr, int64_t k,
   }
 }
 
-static int64_t
-round64 (int64_t size)
-{
-  return (size + 63) / 64 * 64;
-}
-
 /* The next SIZE bytes of an array, at *P, which moves on to a multiple of
  * 64. */
 static void *

@@ -209,12 +209,6 @@ multiply_lines (const struct fbgemm_kernel *k, int64_t n, const uint8_t *in,
   }
 }
 
-static int64_t
-divide_up (int64_t a, int64_t b)
-{
-  return (a + b - 1) / b;
-}
-
 /* An addition that follows: its terms, of which MIDDLE is the product's
  * output. */
 struct joined {

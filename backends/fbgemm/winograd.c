@@ -20,8 +20,8 @@
 #endif
 
 #define SCRATCH_BYTES 1048576 /* of transformed numbers that stay near */
-#define LEAST_TILES 12       /* also the step, see gemm-tile.h */
-#define TILE_ROWS 6
+#define TILE_ROWS 6    /* tiles that products take at once, … */
+#define LEAST_TILES 12 /* … or twice as many with one vector; also the step */
 #define TOGETHER 8 /* pictures that use weights read once */
 #define APART 64 /* bytes: arrays would compete for the same cache lines */
 

@@ -9,26 +9,14 @@
 struct fbgemm_winograd {
   int64_t across, down; /* tiles of a picture */
   int64_t steps;        /* pairs of input channels */
-  int64_t lda, pitch;   /* numbers from a tile's inputs to the next's, … */
-  int64_t sums_pitch;   /* … and from one array of all tiles to the next */
+  int64_t lda;          /* numbers from a tile's inputs to the next's */
+  int64_t pitch, sums_pitch; /* from one of the 36 to the next */
   int64_t tiles;        /* of a piece of work */
   size_t input, sums, tables; /* bytes of a thread's scratch */
   int blocks;
   struct qk_winograd_block *block;
   void *arrays;
 };
-
-static inline int64_t
-divide_up (int64_t a, int64_t b)
-{
-  return (a + b - 1) / b;
-}
-
-static inline int64_t
-round64 (int64_t size)
-{
-  return divide_up (size, 64) * 64;
-}
 
 /* Whether all sums of products with C input channels are small enough to be told
  * from their remainder modulo 2^32, see kernels.h. */

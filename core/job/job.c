@@ -72,19 +72,36 @@ settle_backend (struct qk_ini *ini)
   return qk_ini_set (ini, "qat", "backend", name, "qat.backend = auto");
 }
 
+/* Whether SECTION is [qconfig], or that of some nodes. */
+static bool
+is_qconfig (const char *section)
+{
+  return strncmp (section, "qconfig", 7) == 0
+         && (section[7] == '\0' || section[7] == ' ');
+}
+
 /* The same for the bits of activations, which differ from CPU to CPU. */
 static int
 settle_bits (struct qk_job *job)
 {
-  const char *given = qk_ini_get (job->ini, "qconfig", "activation.bits");
+  static const char key[] = "activation.bits";
+  const char *given = qk_ini_get (job->ini, "qconfig", key);
   char bits[16];
+  int r = 0;
 
-  if ((given != NULL && strcmp (given, "0") != 0)
-      || job->caps.activation_bits == 0)
+  if (job->caps.activation_bits == 0)
     return 0;
   snprintf (bits, sizeof bits, "%d", job->caps.activation_bits);
-  return qk_ini_set (job->ini, "qconfig", "activation.bits", bits,
-                     "qconfig.activation.bits = 0");
+  if (given == NULL)
+    r = qk_ini_set (job->ini, "qconfig", key, bits, "activation.bits = 0");
+  for (size_t i = 0; r == 0 && i < qk_ini_sections (job->ini); i++) {
+    const char *section = qk_ini_section (job->ini, i);
+
+    given = is_qconfig (section) ? qk_ini_get (job->ini, section, key) : NULL;
+    if (given != NULL && strcmp (given, "0") == 0)
+      r = qk_ini_set (job->ini, section, key, bits, "activation.bits = 0");
+  }
+  return r;
 }
 
 static int

@@ -6,21 +6,15 @@
 
 #if LANES == 8
 INLINE vi v_pairs (vi a, vi w) { return _mm256_maddubs_epi16 (a, w); }
-
-INLINE vi
-v_add_pairs (vi acc, vi pairs)
-{
-  return v_add32 (acc, _mm256_madd_epi16 (pairs, _mm256_set1_epi16 (1)));
-}
 #else
 INLINE vi v_pairs (vi a, vi w) { return _mm512_maddubs_epi16 (a, w); }
+#endif
 
 INLINE vi
 v_add_pairs (vi acc, vi pairs)
 {
-  return v_add32 (acc, _mm512_madd_epi16 (pairs, _mm512_set1_epi16 (1)));
+  return v_add32 (acc, v_madd16 (pairs, v_set16 (1)));
 }
-#endif
 
 /* X, computed here and not with others later: gcc would start many products
  * at once and run out of registers. */

@@ -15,16 +15,10 @@ v_dot (vi acc, vi a, vi w)
   __asm__ (VPDPWSSD : "+v"(acc) : "v"(a), "v"(w));
   return acc;
 }
-#elif LANES == 8
-INLINE vi
-v_dot (vi acc, vi a, vi w)
-{
-  return v_add32 (acc, _mm256_madd_epi16 (a, w));
-}
 #else
 INLINE vi
 v_dot (vi acc, vi a, vi w)
 {
-  return v_add32 (acc, _mm512_madd_epi16 (a, w));
+  return v_add32 (acc, v_madd16 (a, w));
 }
 #endif

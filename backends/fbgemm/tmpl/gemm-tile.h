@@ -141,7 +141,10 @@ gemm_ahead (const int8_t *w, const int8_t *next, const int vectors,
   return (struct gemm_ahead){ next, tiles > vectors ? pitch / tiles : BLOCK };
 }
 
-/* STEPS steps of the rows, CHAIN at a time; 10 more: about a MIDDLE. */
+/* Added to a chain: its sums start from a middle. */
+#define GEMM_ABOUT 10
+
+/* STEPS steps of the rows, CHAIN at a time. */
 INLINE void
 gemm_steps (const int rows, const int vectors, vi acc[][4],
             struct gemm_rows *r, const bool apart, int64_t steps,
@@ -151,8 +154,8 @@ gemm_steps (const int rows, const int vectors, vi acc[][4],
   int64_t k = 0;
 
 #ifdef DOT_CHAINS
-  const bool about = chain > 10;
-  const int run = chain % 10;
+  const bool about = chain > GEMM_ABOUT;
+  const int run = chain % GEMM_ABOUT;
 
   if (run > 1)
     for (; k + run <= steps; k += run, w += run * vectors * BLOCK) {

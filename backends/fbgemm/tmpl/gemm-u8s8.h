@@ -186,6 +186,7 @@ gemm_tile (const int rows, const int vectors, const int chain,
   GEMM_COLUMNS (gemm, vectors, chain, most, false)                            \
   GEMM_COLUMNS (gemm_f32, vectors, chain, 4, true)
 
+/* 12 to 14: chains of 2 to 4 and GEMM_ABOUT. */
 #ifdef DOT_CHAINS
 #define GEMM_KINDS(vectors)                                                   \
   GEMM_BOTH (vectors, 1, GEMM_ROWS_##vectors)                                 \

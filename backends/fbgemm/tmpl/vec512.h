@@ -37,6 +37,7 @@ INLINE vi v_add32 (vi a, vi b) { return _mm512_add_epi32 (a, b); }
 INLINE vi v_sub32 (vi a, vi b) { return _mm512_sub_epi32 (a, b); }
 INLINE vi v_add16 (vi a, vi b) { return _mm512_add_epi16 (a, b); }
 INLINE vi v_sub16 (vi a, vi b) { return _mm512_sub_epi16 (a, b); }
+INLINE vi v_madd16 (vi a, vi b) { return _mm512_madd_epi16 (a, b); }
 INLINE vi v_shl16 (vi a, const int n) { return _mm512_slli_epi16 (a, n); }
 INLINE vi v_shl32 (vi a, const int n) { return _mm512_slli_epi32 (a, n); }
 INLINE vi v_sra32 (vi a, const int n) { return _mm512_srai_epi32 (a, n); }

@@ -44,6 +44,14 @@ winograd_bt_short (const vi d[6], vi t[6])
   t[5] = v_add16 (e, e);
 }
 
+/* Call NAME for tiles that are LOW or NARROW or not, which it then knows when it
+ * is compiled. */
+#define WINOGRAD_KIND(name, ...)                                              \
+  (low ? narrow ? name (true, true, __VA_ARGS__)                              \
+               : name (true, false, __VA_ARGS__)                              \
+       : narrow ? name (false, true, __VA_ARGS__)                             \
+                : name (false, false, __VA_ARGS__))
+
 /* Whether number I of six is there, in a direction that is SHORT. */
 INLINE bool
 winograd_has (const bool is_short, const int i)
@@ -99,14 +107,7 @@ winograd_input (const bool low, const bool narrow, const uint8_t *const *at,
 
 QK_WINOGRAD_INPUT (WINOGRAD (input))
 {
-  if (low && narrow)
-    winograd_input (true, true, at, tiles, channels, lda, pitch, v);
-  else if (low)
-    winograd_input (true, false, at, tiles, channels, lda, pitch, v);
-  else if (narrow)
-    winograd_input (false, true, at, tiles, channels, lda, pitch, v);
-  else
-    winograd_input (false, false, at, tiles, channels, lda, pitch, v);
+  WINOGRAD_KIND (winograd_input, at, tiles, channels, lda, pitch, v);
 }
 
 INLINE void
@@ -305,12 +306,5 @@ winograd_output (const bool low, const bool narrow, const int32_t *m,
 
 QK_WINOGRAD_OUTPUT (WINOGRAD (output))
 {
-  if (low && narrow)
-    winograd_output (true, true, m, tiles, b, o, to, channel);
-  else if (low)
-    winograd_output (true, false, m, tiles, b, o, to, channel);
-  else if (narrow)
-    winograd_output (false, true, m, tiles, b, o, to, channel);
-  else
-    winograd_output (false, false, m, tiles, b, o, to, channel);
+  WINOGRAD_KIND (winograd_output, m, tiles, b, o, to, channel);
 }
