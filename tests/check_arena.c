@@ -23,14 +23,14 @@ add_network (struct qk_arena *a, struct qk_rng *rng)
 {
   ck_assert_int_ge (qk_arena_add (a, 3000 * KIB, 0, 2 * NODES), 0);
   for (int i = 0; i < NODES; i++) {
-    const size_t size = (size_t) (4000 / (i / 6 + 1)) * KIB
-                        * (qk_rng_below (rng, 3) + 1);
+    const size_t size
+      = (size_t) (4000 / (i / 6 + 1)) * KIB * (qk_rng_below (rng, 3) + 1);
 
     ck_assert_int_ge (qk_arena_add (a, size / 4, i, 2 * NODES - i), 0);
-    ck_assert_int_ge (qk_arena_add (a, size, 2 * NODES - i - 1,
-                                    2 * NODES - i), 0);
-    ck_assert_int_ge (qk_arena_add (a, qk_rng_below (rng, 9000) + 1, 0,
-                                    2 * NODES - i), 0);
+    ck_assert_int_ge (qk_arena_add (a, size, 2 * NODES - i - 1, 2 * NODES - i),
+                      0);
+    ck_assert_int_ge (
+      qk_arena_add (a, qk_rng_below (rng, 9000) + 1, 0, 2 * NODES - i), 0);
   }
 }
 
@@ -79,8 +79,7 @@ changes (const struct qk_arena *a)
 
       if (!together (x, y))
         sum += (double) common (x->offset, x->offset + x->size / 2,
-                                y->offset + y->size / 2,
-                                y->offset + y->size);
+                                y->offset + y->size / 2, y->offset + y->size);
     }
   return sum;
 }
@@ -151,8 +150,7 @@ START_TEST (too_much)
 
   ck_assert_int_eq (qk_arena_add (&a, SIZE_MAX / 2, 0, 3), -ENOMEM);
   ck_assert_int_eq (qk_arena_add (&a, (size_t) 5 << 20, 0, 3), 0);
-  ck_assert_int_eq (qk_arena_build (&a, (size_t) 2 << 20, "tensors"),
-                    -ENOMEM);
+  ck_assert_int_eq (qk_arena_build (&a, (size_t) 2 << 20, "tensors"), -ENOMEM);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "tensors: 5 MB"));
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "may take 2 MB"));
   qk_arena_clear (&a);

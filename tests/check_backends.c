@@ -49,8 +49,7 @@ static bool
 is_usual (const struct kernel_case *c)
 {
   const struct qk_op *op = &c->op;
-  const bool weighted
-    = op->kind == QK_OP_CONV2D || op->kind == QK_OP_LINEAR;
+  const bool weighted = op->kind == QK_OP_CONV2D || op->kind == QK_OP_LINEAR;
 
   for (int i = 0; i < op->n_in && op->kind != QK_OP_QUANTIZE; i++)
     if (!within (op->in_q[i].scale, 1e-3, 1))
@@ -76,8 +75,8 @@ is_f32 (const struct kernel_case *c)
 
 /* How far GOT is from WANT, in what is allowed: 1 is the limit. */
 static double
-distance (const struct kernel_case *c, const uint8_t *want,
-          const uint8_t *got, size_t i)
+distance (const struct kernel_case *c, const uint8_t *want, const uint8_t *got,
+          size_t i)
 {
   float x, y;
 
@@ -108,14 +107,15 @@ compare (struct subject *u, const struct kernel_case *c,
   if (differing == 0 || (!u->exact && worst <= 1))
     return;
   printf ("FAIL: %s: %ld of %zu numbers differ, by up to %.9g times what is "
-          "allowed\n", u->cls->cls.name, differing, n, worst);
+          "allowed\n",
+          u->cls->cls.name, differing, n, worst);
   case_print (c);
   u->failures++;
 }
 
 static void
-check_case (struct subject *u, const struct subject *reference,
-            uint64_t index, enum qk_op_kind kind)
+check_case (struct subject *u, const struct subject *reference, uint64_t index,
+            enum qk_op_kind kind)
 {
   struct kernel_case c;
   struct guard want, got;
@@ -196,16 +196,16 @@ check_backend (struct qk_context *ctx, const struct subject *reference,
     if (only != NULL && strcmp (only, qk_op_kind_name ((enum qk_op_kind) k)))
       continue;
     for (uint64_t i = 0; i < cases && u.failures < MOST_FAILURES; i++)
-      check_case (&u, reference, (uint64_t) k << 40 | i,
-                  (enum qk_op_kind) k);
+      check_case (&u, reference, (uint64_t) k << 40 | i, (enum qk_op_kind) k);
     if (!u.exact)
       printf ("  %s %s: %ld compared, %ld numbers differ\n", name,
               qk_op_kind_name ((enum qk_op_kind) k), u.compared - before,
               u.differing - differing);
   }
   printf ("%s (%s): %ld compared, %ld not supported, %ld of %ld numbers "
-          "differ, %d failures\n", name, u.exact ? "exact" : "its own way",
-          u.compared, u.unsupported, u.differing, u.numbers, u.failures);
+          "differ, %d failures\n",
+          name, u.exact ? "exact" : "its own way", u.compared, u.unsupported,
+          u.differing, u.numbers, u.failures);
   u.cls->destroy (u.self);
   return u.failures + (u.compared == 0);
 }

@@ -29,7 +29,8 @@ START_TEST (error_sentence)
                     -EINVAL);
   ck_assert_str_eq (qk_error_message (), "stride must be > 0, got -1");
   ck_assert_int_eq (qk_error_prefix (-ENOENT, "%s:%d: ", "a.ini", 3), -ENOENT);
-  ck_assert_str_eq (qk_error_message (), "a.ini:3: stride must be > 0, got -1");
+  ck_assert_str_eq (qk_error_message (),
+                    "a.ini:3: stride must be > 0, got -1");
   /* the old sentence may be an argument of the new one */
   qk_error (-EINVAL, "<%s>", qk_error_message ());
   ck_assert_str_eq (qk_error_message (),
@@ -179,12 +180,16 @@ END_TEST
 START_TEST (rng_reference)
 {
   /* First outputs of the reference implementation from state 1, 2, 3, 4. */
-  static const uint64_t expected[]
-    = { UINT64_C (11520), UINT64_C (0), UINT64_C (1509978240),
-        UINT64_C (1215971899390074240), UINT64_C (1216172134540287360),
-        UINT64_C (607988272756665600), UINT64_C (16172922978634559625),
-        UINT64_C (8476171486693032832), UINT64_C (10595114339597558777),
-        UINT64_C (2904607092377533576) };
+  static const uint64_t expected[] = { UINT64_C (11520),
+                                       UINT64_C (0),
+                                       UINT64_C (1509978240),
+                                       UINT64_C (1215971899390074240),
+                                       UINT64_C (1216172134540287360),
+                                       UINT64_C (607988272756665600),
+                                       UINT64_C (16172922978634559625),
+                                       UINT64_C (8476171486693032832),
+                                       UINT64_C (10595114339597558777),
+                                       UINT64_C (2904607092377533576) };
   struct qk_rng rng = { { 1, 2, 3, 4 } };
 
   for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
@@ -264,8 +269,9 @@ static const char *
 nearest (const char *name)
 {
   static const char *const known[]
-    = { "epochs", "batches", "lr", "histogram", "minmax",
-        "moving_average_minmax", "relu", "relu6", NULL };
+    = { "epochs",    "batches", "lr",
+        "histogram", "minmax",  "moving_average_minmax",
+        "relu",      "relu6",   NULL };
   struct qk_nearest near;
 
   qk_nearest_init (&near, name);

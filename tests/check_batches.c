@@ -20,10 +20,10 @@
 /* ---- a dataset made for this test ------------------------------------*/
 
 struct fake {
-  int bad_every;       /* pictures with index % bad_every == 1 are bad */
-  int64_t broken;      /* this one gives -EIO; -1: none */
+  int bad_every;  /* pictures with index % bad_every == 1 are bad */
+  int64_t broken; /* this one gives -EIO; -1: none */
   bool wrong_label;
-  bool no_worker;      /* worker_new fails */
+  bool no_worker; /* worker_new fails */
   pthread_mutex_t mutex;
   int workers, reads;
 };
@@ -73,11 +73,11 @@ fake_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   f->reads++;
   pthread_mutex_unlock (&f->mutex);
   if (index % 5 == 0) /* threads overtake each other */
-    {
-      const struct timespec nap = { 0, 300000 };
+  {
+    const struct timespec nap = { 0, 300000 };
 
-      nanosleep (&nap, NULL);
-    }
+    nanosleep (&nap, NULL);
+  }
   if (index == f->broken)
     return qk_error (-EIO, "fake: picture %d is on a broken disk",
                      (int) index);
@@ -175,18 +175,17 @@ collect (struct qk_batches *b, struct record *r, int most)
   struct qk_batch batch;
   int got = 1;
 
-  while (most-- > 0 && (got = qk_batches_next (b, &batch)) == 1)
-    {
-      ck_assert_int_le (r->n + batch.n, COUNT);
-      memcpy (r->indices + r->n, batch.indices,
-              (size_t) batch.n * sizeof *batch.indices);
-      memcpy (r->labels + r->n, batch.labels,
-              (size_t) batch.n * sizeof *batch.labels);
-      memcpy (r->images + r->n, batch.images,
-              (size_t) batch.n * sizeof r->images[0]);
-      r->n += batch.n;
-      r->sizes[r->batches++] = batch.n;
-    }
+  while (most-- > 0 && (got = qk_batches_next (b, &batch)) == 1) {
+    ck_assert_int_le (r->n + batch.n, COUNT);
+    memcpy (r->indices + r->n, batch.indices,
+            (size_t) batch.n * sizeof *batch.indices);
+    memcpy (r->labels + r->n, batch.labels,
+            (size_t) batch.n * sizeof *batch.labels);
+    memcpy (r->images + r->n, batch.images,
+            (size_t) batch.n * sizeof r->images[0]);
+    r->n += batch.n;
+    r->sizes[r->batches++] = batch.n;
+  }
   ck_assert_msg (got >= 0, "%s", qk_error_message ());
 }
 
@@ -214,13 +213,12 @@ START_TEST (test_complete)
   for (i = 0; i < 10; i++)
     ck_assert_int_eq (r->sizes[i], 10);
   ck_assert_int_eq (r->sizes[10], 3);
-  for (i = 0; i < COUNT; i++)
-    {
-      ck_assert (!seen[r->indices[i]]);
-      seen[r->indices[i]] = true;
-      ck_assert_int_eq (r->labels[i], r->indices[i] % 3);
-      ck_assert ((int64_t) r->images[i][0] == r->indices[i]);
-    }
+  for (i = 0; i < COUNT; i++) {
+    ck_assert (!seen[r->indices[i]]);
+    seen[r->indices[i]] = true;
+    ck_assert_int_eq (r->labels[i], r->indices[i] % 3);
+    ck_assert ((int64_t) r->images[i][0] == r->indices[i]);
+  }
 }
 END_TEST
 
@@ -295,21 +293,20 @@ START_TEST (test_restart)
   struct qk_batches *b = make (&o);
   int epoch;
 
-  for (epoch = 0; epoch < 40; epoch++)
-    {
-      struct qk_batches_options once = o;
-      const int most = epoch % 12;
-      struct qk_batches *other = make (&once);
+  for (epoch = 0; epoch < 40; epoch++) {
+    struct qk_batches_options once = o;
+    const int most = epoch % 12;
+    struct qk_batches *other = make (&once);
 
-      memset (&first_record, 0, sizeof first_record);
-      memset (&second_record, 0, sizeof second_record);
-      ck_assert_int_eq (qk_batches_start (b, epoch, 0), 0);
-      collect (b, &first_record, most);
-      ck_assert_int_eq (qk_batches_start (other, epoch, 0), 0);
-      collect (other, &second_record, most);
-      ck_assert_mem_eq (&first_record, &second_record, sizeof first_record);
-      qk_batches_free (other);
-    }
+    memset (&first_record, 0, sizeof first_record);
+    memset (&second_record, 0, sizeof second_record);
+    ck_assert_int_eq (qk_batches_start (b, epoch, 0), 0);
+    collect (b, &first_record, most);
+    ck_assert_int_eq (qk_batches_start (other, epoch, 0), 0);
+    collect (other, &second_record, most);
+    ck_assert_mem_eq (&first_record, &second_record, sizeof first_record);
+    qk_batches_free (other);
+  }
   qk_batches_free (b);
 }
 END_TEST
@@ -331,13 +328,11 @@ START_TEST (test_bad_left_out)
   ck_assert_int_eq (qk_batches_bad (b), 6);
   ck_assert_int_eq (warnings, 6);
   ck_assert_ptr_nonnull (strstr (last_warning, "is no picture"));
-  for (i = 0; i < first_record.n; i++)
-    {
-      ck_assert (first_record.indices[i] % 20 != 1);
-      ck_assert_int_eq (first_record.labels[i], first_record.indices[i] % 3);
-      ck_assert ((int64_t) first_record.images[i][0]
-                 == first_record.indices[i]);
-    }
+  for (i = 0; i < first_record.n; i++) {
+    ck_assert (first_record.indices[i] % 20 != 1);
+    ck_assert_int_eq (first_record.labels[i], first_record.indices[i] % 3);
+    ck_assert ((int64_t) first_record.images[i][0] == first_record.indices[i]);
+  }
   /* named and counted once */
   memset (&first_record, 0, sizeof first_record);
   ck_assert_int_eq (qk_batches_start (b, 1, 0), 0);
@@ -466,15 +461,14 @@ START_TEST (test_ahead)
   b = make (&o);
   ck_assert_int_eq (qk_batches_start (b, 0, 0), 0);
   ck_assert_int_eq (qk_batches_next (b, &batch), 1);
-  for (i = 0; i < 2000 && reads < 20; i++)
-    {
-      const struct timespec nap = { 0, 1000000 };
+  for (i = 0; i < 2000 && reads < 20; i++) {
+    const struct timespec nap = { 0, 1000000 };
 
-      nanosleep (&nap, NULL);
-      pthread_mutex_lock (&fake.mutex);
-      reads = fake.reads;
-      pthread_mutex_unlock (&fake.mutex);
-    }
+    nanosleep (&nap, NULL);
+    pthread_mutex_lock (&fake.mutex);
+    reads = fake.reads;
+    pthread_mutex_unlock (&fake.mutex);
+  }
   ck_assert_int_eq (reads, 20);
   usleep (20000);
   pthread_mutex_lock (&fake.mutex);
@@ -499,45 +493,38 @@ check_parts (int parts, bool together)
   run (&o, 2, &first_record);
   o.parts = parts;
   o.together = together;
-  for (p = 0; p < parts; p++)
-    {
-      o.part = p;
-      o.threads = 1 + p;
-      b[p] = make (&o);
-      ck_assert_int_eq (qk_batches_count (b[p]), count);
-      ck_assert_int_eq (qk_batches_start (b[p], 2, 0), 0);
-    }
-  for (i = 0; i < count; i++)
-    {
-      const int64_t start = at;
+  for (p = 0; p < parts; p++) {
+    o.part = p;
+    o.threads = 1 + p;
+    b[p] = make (&o);
+    ck_assert_int_eq (qk_batches_count (b[p]), count);
+    ck_assert_int_eq (qk_batches_start (b[p], 2, 0), 0);
+  }
+  for (i = 0; i < count; i++) {
+    const int64_t start = at;
 
-      for (p = 0; p < parts; p++)
-        {
-          if (first_record.sizes[i] * (p + 1) / parts
-              == first_record.sizes[i] * p / parts)
-            continue; /* an empty part is passed over */
-          ck_assert_int_eq (qk_batches_next (b[p], &batch), 1);
-          ck_assert_int_eq (batch.index, i);
-          ck_assert_int_eq (batch.first, at - start);
-          ck_assert_mem_eq (batch.indices, first_record.indices + at,
-                            (size_t) batch.n * sizeof *batch.indices);
-          ck_assert_mem_eq (batch.images, first_record.images[at],
-                            (size_t) batch.n * sizeof first_record.images[0]);
-          at += batch.n;
-        }
-      ck_assert_int_eq (at - start, first_record.sizes[i]);
+    for (p = 0; p < parts; p++) {
+      if (first_record.sizes[i] * (p + 1) / parts
+          == first_record.sizes[i] * p / parts)
+        continue; /* an empty part is passed over */
+      ck_assert_int_eq (qk_batches_next (b[p], &batch), 1);
+      ck_assert_int_eq (batch.index, i);
+      ck_assert_int_eq (batch.first, at - start);
+      ck_assert_mem_eq (batch.indices, first_record.indices + at,
+                        (size_t) batch.n * sizeof *batch.indices);
+      ck_assert_mem_eq (batch.images, first_record.images[at],
+                        (size_t) batch.n * sizeof first_record.images[0]);
+      at += batch.n;
     }
-  for (p = 0; p < parts; p++)
-    {
-      ck_assert_int_eq (qk_batches_next (b[p], &batch), 0);
-      qk_batches_free (b[p]);
-    }
+    ck_assert_int_eq (at - start, first_record.sizes[i]);
+  }
+  for (p = 0; p < parts; p++) {
+    ck_assert_int_eq (qk_batches_next (b[p], &batch), 0);
+    qk_batches_free (b[p]);
+  }
 }
 
-START_TEST (test_parts)
-{
-  check_parts (2 + _i % 3, _i >= 3);
-}
+START_TEST (test_parts) { check_parts (2 + _i % 3, _i >= 3); }
 END_TEST
 
 /* Who goes together needs a picture for each. */

@@ -191,8 +191,8 @@ START_TEST (keeps_the_newest)
   ck_assert_int_eq (save (s, -1), -EINVAL);
   qk_checkpoints_close (s);
   ck_assert_int_eq (qk_checkpoints_open (ctx, dir, 0, &s), -EINVAL);
-  ck_assert_int_lt (
-    qk_checkpoints_open (ctx, "/nonexistent/folder", 1, &s), 0);
+  ck_assert_int_lt (qk_checkpoints_open (ctx, "/nonexistent/folder", 1, &s),
+                    0);
   SAID ("/nonexistent/folder");
 }
 END_TEST
@@ -306,10 +306,9 @@ START_TEST (versions)
   static const struct {
     const char *version;
     int err;
-  } cases[] = { { "1.0", 0 },          { "1.7", 0 },
-                { "2.0", -ENOTSUP },   { "1", -EBADMSG },
-                { "1.x", -EBADMSG },   { "", -EBADMSG },
-                { "-1.0", -EBADMSG },  { "1.0 ", -EBADMSG } };
+  } cases[] = { { "1.0", 0 },         { "1.7", 0 },        { "2.0", -ENOTSUP },
+                { "1", -EBADMSG },    { "1.x", -EBADMSG }, { "", -EBADMSG },
+                { "-1.0", -EBADMSG }, { "1.0 ", -EBADMSG } };
   float v = 1;
   const struct qk_format_entry e
     = { "w", { QK_F32, { 1, { 1 } }, &v, { 0, 0, 0, 0 } } };
@@ -326,7 +325,7 @@ START_TEST (versions)
 
     OK (qk_checksum_entries (&e, 1, meta, 2, &crc));
     snprintf (sum, sizeof sum, "%08x", crc);
-    meta[2] = (struct qk_format_meta) { "checkpoint.crc32", sum };
+    meta[2] = (struct qk_format_meta){ "checkpoint.crc32", sum };
     OK (qk_tensorfile_write (ctx, name_of (1), NULL, &e, 1, meta, 3));
     err = qk_checkpoint_open (ctx, name_of (1), &c);
     ck_assert_msg (err == cases[i].err, "version \"%s\": %d, %s",
@@ -369,8 +368,7 @@ START_TEST (wrong_contents)
 
   OK (save (s, 3));
   OK (qk_checkpoints_newest (s, &c));
-  ck_assert_int_eq (qk_checkpoint_read (c, "w", QK_F32, w, SIZE - 1),
-                    -EINVAL);
+  ck_assert_int_eq (qk_checkpoint_read (c, "w", QK_F32, w, SIZE - 1), -EINVAL);
   SAID ("1000 elements of f32");
   ck_assert_int_eq (qk_checkpoint_read (c, "w", QK_I32, w, SIZE), -EINVAL);
   ck_assert_int_eq (qk_checkpoint_read (c, "v", QK_F32, w, 1), -ENOENT);
@@ -457,7 +455,7 @@ START_TEST (full_disk)
   for (i = 0; i < 4; i++) {
     int first, second;
 
-    small.rlim_cur = (rlim_t[]) { 0, 100, 1000, 4000 }[i];
+    small.rlim_cur = (rlim_t[]){ 0, 100, 1000, 4000 }[i];
     ck_assert_int_eq (setrlimit (RLIMIT_FSIZE, &small), 0);
     first = save (s, 2);
     second = save (s, 1); /* would replace the good one */

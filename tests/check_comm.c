@@ -45,8 +45,7 @@ struct member {
 static _Thread_local struct member next_member;
 
 static int
-threads_create (const struct qk_config *cfg, void **self, int *rank,
-                int *size)
+threads_create (const struct qk_config *cfg, void **self, int *rank, int *size)
 {
   struct member *m = malloc (sizeof *m);
 
@@ -77,9 +76,12 @@ static double
 join (enum qk_comm_op op, double a, double b)
 {
   switch (op) {
-  case QK_COMM_MIN: return b < a ? b : a;
-  case QK_COMM_MAX: return b > a ? b : a;
-  default: return a + b;
+  case QK_COMM_MIN:
+    return b < a ? b : a;
+  case QK_COMM_MAX:
+    return b > a ? b : a;
+  default:
+    return a + b;
   }
 }
 
@@ -185,7 +187,7 @@ together (int size, struct work *w,
   pthread_barrier_init (&all.barrier, NULL, (unsigned) size);
   memset (w, 0, (size_t) size * sizeof *w);
   for (i = 0; i < size; i++) {
-    w[i].member = (struct member) { &all, i };
+    w[i].member = (struct member){ &all, i };
     w[i].run = run;
     w[i].given = given;
     ck_assert_int_eq (pthread_create (&thread[i], NULL, member_main, &w[i]),
@@ -211,11 +213,9 @@ run_operations (struct work *w, struct qk_comm *comm)
   int k;
 
   memcpy (f, own, sizeof f);
-  ck_assert_int_eq (
-    qk_comm_reduce (comm, QK_COMM_MAX, QK_COMM_F32, f, 3), 0);
+  ck_assert_int_eq (qk_comm_reduce (comm, QK_COMM_MAX, QK_COMM_F32, f, 3), 0);
   ck_assert (f[0] == (float) (n - 1) && f[1] == 0.0f && f[2] == 1.0f);
-  ck_assert_int_eq (
-    qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, &d, 1), 0);
+  ck_assert_int_eq (qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, &d, 1), 0);
   ck_assert (d == n * (n + 1) / 2.0);
 
   /* each has one value more than the one before */
@@ -264,8 +264,7 @@ START_TEST (test_alone)
 
   ck_assert_int_eq (qk_comm_size (NULL), 1);
   ck_assert_int_eq (qk_comm_rank (NULL), 0);
-  ck_assert_int_eq (
-    qk_comm_reduce (NULL, QK_COMM_SUM, QK_COMM_F32, &x, 1), 0);
+  ck_assert_int_eq (qk_comm_reduce (NULL, QK_COMM_SUM, QK_COMM_F32, &x, 1), 0);
   ck_assert_int_eq (qk_comm_sum_begin (NULL, &x, 1), 0);
   ck_assert_int_eq (qk_comm_sum_end (NULL), 0);
   ck_assert_int_eq (qk_comm_check_same (NULL, "x", &x, 4), 0);
@@ -277,8 +276,8 @@ static void
 run_metrics (struct work *w, struct qk_comm *comm)
 {
   const int rank = qk_comm_rank (comm);
-  struct qk_metrics m = { 10 + rank, 5, 6, 1, rank, 0.5,
-                          1.0 + rank, 5.0 - rank };
+  struct qk_metrics m
+    = { 10 + rank, 5, 6, 1, rank, 0.5, 1.0 + rank, 5.0 - rank };
 
   ck_assert_int_eq (qk_metrics_join (&m, comm), 0);
   ck_assert_int_eq (m.n, 33);
@@ -340,7 +339,9 @@ static int
 train (struct work *w, struct qk_comm *comm)
 {
   const struct training *t = w->given;
-  struct qk_exec_options opt = { .batch = BATCH, .threads = 1, .train = true,
+  struct qk_exec_options opt = { .batch = BATCH,
+                                 .threads = 1,
+                                 .train = true,
                                  .loss = "softmax_cross_entropy",
                                  .comm = comm };
   struct qk_context *ctx = qk_context_new ();
@@ -356,7 +357,8 @@ train (struct work *w, struct qk_comm *comm)
     return r;
   if (t->quantized) {
     const struct network_quant how
-      = { .per_channel = true, .quantize_logits = true,
+      = { .per_channel = true,
+          .quantize_logits = true,
           .value_fakequant = t->fakequant,
           .value_fakequant_options = t->fakequant_options,
           .weight_fakequant = t->weight_fakequant };
@@ -457,29 +459,44 @@ compare (const struct work *got, const struct work *want, bool grads,
     const struct qk_param *p = &g->param[i], *q = &h->param[i];
     double d = distance (&p->value, &q->value, 1e-3);
 
-    ck_assert_msg (d <= tolerance, "%s is off by %.2g of its length, "
-                   "tolerance %g", p->name, d, tolerance);
+    ck_assert_msg (d <= tolerance,
+                   "%s is off by %.2g of its length, "
+                   "tolerance %g",
+                   p->name, d, tolerance);
     if (!grads || !(p->spec.flags & QK_PARAM_TRAINED))
       continue;
     d = distance (&p->grad, &q->grad, 1e-3 * longest);
-    ck_assert_msg (d <= 10 * tolerance, "the gradient of %s is off by %.2g "
-                   "of its length, tolerance %g", p->name, d, 10 * tolerance);
+    ck_assert_msg (d <= 10 * tolerance,
+                   "the gradient of %s is off by %.2g "
+                   "of its length, tolerance %g",
+                   p->name, d, 10 * tolerance);
   }
 }
 
 /* Sums in another order are all that may differ, in one step: from the second
  * on, clamps and grids make more of such a difference. */
 static const struct training trainings[] = {
-  { .options = "width=0.25 dropout=0.5", .flags = QK_PASS_BATCH_STATS,
+  { .options = "width=0.25 dropout=0.5",
+    .flags = QK_PASS_BATCH_STATS,
     .steps = 1 },
   { .options = "width=0.25", .steps = 1 },
-  { .options = "width=0.25", .quantized = true, .flags = QK_PASS_BATCH_STATS,
+  { .options = "width=0.25",
+    .quantized = true,
+    .flags = QK_PASS_BATCH_STATS,
     .steps = 1 },
   { .options = "width=0.25", .quantized = true, .steps = 1 },
-  { .options = "width=0.25", .quantized = true, .flags = QK_PASS_BATCH_STATS,
-    .steps = 1, .fakequant = "lsq", .weight_fakequant = "lsq" },
-  { .options = "width=0.25", .quantized = true, .flags = QK_PASS_BATCH_STATS,
-    .steps = 1, .fakequant = "pact", .fakequant_options = "decay=0.01" },
+  { .options = "width=0.25",
+    .quantized = true,
+    .flags = QK_PASS_BATCH_STATS,
+    .steps = 1,
+    .fakequant = "lsq",
+    .weight_fakequant = "lsq" },
+  { .options = "width=0.25",
+    .quantized = true,
+    .flags = QK_PASS_BATCH_STATS,
+    .steps = 1,
+    .fakequant = "pact",
+    .fakequant_options = "decay=0.01" },
 };
 #define N_TRAININGS ((int) (sizeof trainings / sizeof *trainings))
 

@@ -20,18 +20,17 @@ assert_int8_bytes (struct rig *b, const char *what)
   int64_t distinct[256] = { 0 }, used = 0;
 
   for (int64_t i = 0; i < qk_shape_count (&b->out_shape); i++) {
-    const int32_t want
-      = qk_requantize (rig_naive_sum (b, &op, i),
-                       op.multiplier[i % op.out_channels],
-                       op.out_q.zero_point, op.lo, op.hi);
+    const int32_t want = qk_requantize (rig_naive_sum (b, &op, i),
+                                        op.multiplier[i % op.out_channels],
+                                        op.out_q.zero_point, op.lo, op.hi);
     const int32_t got = ((uint8_t *) b->out.data)[i];
 
     HOLDS (want == got, "%s: element %lld: expected %d, got %d", what,
            (long long) i, want, got);
     used += distinct[got]++ == 0;
   }
-  ck_assert_msg (used > 3, "%s: only %d different bytes: proves nothing",
-                 what, (int) used);
+  ck_assert_msg (used > 3, "%s: only %d different bytes: proves nothing", what,
+                 (int) used);
   rig_op_free (&op);
 }
 
@@ -135,10 +134,7 @@ START_TEST (bytes_of_wide)
 }
 END_TEST
 
-START_TEST (bytes_of_large)
-{
-  check_bytes (&rig_large[_i], BN | RELU6, 1);
-}
+START_TEST (bytes_of_large) { check_bytes (&rig_large[_i], BN | RELU6, 1); }
 END_TEST
 
 /* The integers of lower are those of the formulas. */
@@ -174,9 +170,9 @@ START_TEST (lower_formulas)
     const float f = gamma[k] / sqrtf (var[k] + 1e-3f);
 
     for (int64_t i = 0; i < per; i++)
-      ck_assert_int_eq (op.weight[k * per + i],
-                        qk_quantize (w[k * per + i] * f, 1.0f / g[k].scale, 0,
-                                     -128, 127));
+      ck_assert_int_eq (
+        op.weight[k * per + i],
+        qk_quantize (w[k * per + i] * f, 1.0f / g[k].scale, 0, -128, 127));
     ck_assert_int_eq (op.bias[k],
                       qk_quantize_bias (beta[k] + (bias[k] - mean[k]) * f,
                                         b.in.q.scale, g[k].scale));
@@ -280,9 +276,9 @@ START_TEST (gamma_zero)
   for (int64_t i = 1; i < qk_shape_count (&b.out_shape); i += 4) {
     const float beta = ((float *) b.param[1 + QK_BN_BETA].data)[1];
 
-    ck_assert_int_eq (((uint8_t *) b.out.data)[i],
-                      qk_quantize (beta, 1.0f / b.out.q.scale,
-                                   b.out.q.zero_point, 0, 255));
+    ck_assert_int_eq (
+      ((uint8_t *) b.out.data)[i],
+      qk_quantize (beta, 1.0f / b.out.q.scale, b.out.q.zero_point, 0, 255));
   }
   for (int i = 0; i < b.io.n_params; i++)
     for (int64_t j = 0; j < qk_shape_count (&b.dparam[i].shape); j++)
@@ -318,8 +314,8 @@ START_TEST (errors)
 
     rig_checked (qk_context_class (ctx, QK_KIND_LAYER, bad[i].g.layer, &cls));
     layer = (const struct qk_layer_class *) cls;
-    rig_checked (qk_config_parse (cls->options, bad[i].g.options, "test",
-                                  &cfg));
+    rig_checked (
+      qk_config_parse (cls->options, bad[i].g.options, "test", &cfg));
     rig_checked (layer->create (cfg, &self));
     qk_config_free (cfg);
     ck_assert_int_lt (layer->infer (self, &bad[i].g.in, 1, &out), 0);

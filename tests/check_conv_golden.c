@@ -30,19 +30,24 @@ struct golden {
 };
 
 #define GOLDEN(name)                                                          \
-  .seed = sizeof #name - 1, .q = golden_##name##_q,                           \
-  .zp = golden_##name##_zp, .scale = golden_##name##_scale,                   \
-  .dx = golden_##name##_dx, .dw = golden_##name##_dw,                         \
-  .dgamma = golden_##name##_dgamma, .dbeta = golden_##name##_dbeta,           \
-  .mean = golden_##name##_mean, .var = golden_##name##_var
+  .seed = sizeof #name - 1, .q = golden_##name##_q, .zp = golden_##name##_zp, \
+  .scale = golden_##name##_scale, .dx = golden_##name##_dx,                   \
+  .dw = golden_##name##_dw, .dgamma = golden_##name##_dgamma,                 \
+  .dbeta = golden_##name##_dbeta, .mean = golden_##name##_mean,               \
+  .var = golden_##name##_var
 
 static const struct golden goldens[] = {
   { .options = "out=4 kernel=3 padding=1 bias=no",
-    .in = { 4, { 2, 5, 4, 3 } }, GOLDEN (conv3x3) },
-  { .options = "out=5 kernel=1 bias=no", .relu = true,
-    .in = { 4, { 2, 4, 4, 6 } }, GOLDEN (pointwise) },
+    .in = { 4, { 2, 5, 4, 3 } },
+    GOLDEN (conv3x3) },
+  { .options = "out=5 kernel=1 bias=no",
+    .relu = true,
+    .in = { 4, { 2, 4, 4, 6 } },
+    GOLDEN (pointwise) },
   { .options = "out=4 kernel=3 stride=2 padding=1 groups=4 bias=no",
-    .relu = true, .in = { 4, { 2, 6, 5, 4 } }, GOLDEN (depthwise) },
+    .relu = true,
+    .in = { 4, { 2, 6, 5, 4 } },
+    GOLDEN (depthwise) },
 };
 
 static void
@@ -78,20 +83,22 @@ tensor (enum qk_dtype dtype, struct qk_shape shape)
 static struct qk_quantizer *
 quantizer (struct qk_context *ctx, bool weight, int64_t channels)
 {
-  const struct qk_quant_info info
-    = { .name = weight ? "weight" : "out", .weight = weight,
-        .symmetric = weight, .bits = 8, .qmin = weight ? -128 : 0,
-        .qmax = weight ? 127 : 127, .channels = channels };
+  const struct qk_quant_info info = { .name = weight ? "weight" : "out",
+                                      .weight = weight,
+                                      .symmetric = weight,
+                                      .bits = 8,
+                                      .qmin = weight ? -128 : 0,
+                                      .qmax = weight ? 127 : 127,
+                                      .channels = channels };
   const struct qk_class *obs;
   struct qk_config *cfg;
   struct qk_quantizer *qz;
 
-  checked (qk_context_class (ctx, QK_KIND_OBSERVER, "moving_average_minmax",
-                             &obs));
+  checked (
+    qk_context_class (ctx, QK_KIND_OBSERVER, "moving_average_minmax", &obs));
   checked (qk_config_parse (obs->options, "", "test", &cfg));
-  checked (qk_quantizer_new (ctx, &info,
-                             (const struct qk_observer_class *) obs, cfg,
-                             NULL, NULL, &qz));
+  checked (qk_quantizer_new (
+    ctx, &info, (const struct qk_observer_class *) obs, cfg, NULL, NULL, &qz));
   qk_config_free (cfg);
   return qz;
 }
@@ -156,12 +163,16 @@ layer_open (struct layer *l, const struct golden *g, int threads)
   struct qk_config *cfg;
   struct qk_shape out, channel = { .ndim = 1 };
   struct qk_param_spec spec[8];
-  struct qk_layer_traits next = { .role = QK_ROLE_BATCHNORM, .eps = 1e-5f,
-                                  .momentum = 0.1f };
-  struct qk_layer_setup s
-    = { .in = &g->in, .out = &out, .n_in = 1, .threads = threads,
-        .train = true, .quantized_in = true, .quantized_out = true,
-        .quantized_weight = true };
+  struct qk_layer_traits next
+    = { .role = QK_ROLE_BATCHNORM, .eps = 1e-5f, .momentum = 0.1f };
+  struct qk_layer_setup s = { .in = &g->in,
+                              .out = &out,
+                              .n_in = 1,
+                              .threads = threads,
+                              .train = true,
+                              .quantized_in = true,
+                              .quantized_out = true,
+                              .quantized_weight = true };
 
   memset (l, 0, sizeof *l);
   l->ctx = qk_context_new ();
@@ -184,19 +195,26 @@ layer_open (struct layer *l, const struct golden *g, int threads)
     l->dparam[i] = tensor (QK_F32, i ? channel : spec[0].shape);
   }
   l->in = tensor (QK_U8, g->in);
-  l->in.q = (struct qk_qparams){ GOLDEN_X_SCALE, GOLDEN_X_ZERO, 0,
-                                 GOLDEN_X_MAX };
+  l->in.q
+    = (struct qk_qparams){ GOLDEN_X_SCALE, GOLDEN_X_ZERO, 0, GOLDEN_X_MAX };
   l->out = tensor (QK_U8, out);
   l->dout = tensor (QK_F32, out);
   l->din = tensor (QK_F32, g->in);
-  l->io = (struct qk_layer_io){
-    .threads = threads, .n_in = 1, .in = &l->in, .out = &l->out,
-    .n_params = 1 + QK_BN_PARAMS, .param = l->param,
-    .weight_qz = quantizer (l->ctx, true, out.dims[3]),
-    .out_qz = quantizer (l->ctx, false, 1), .saved = qk_alloc (s.saved),
-    .workspace = qk_alloc (s.workspace), .dout = &l->dout, .din = &l->din,
-    .dparam = l->dparam, .prepared = qk_alloc (s.prepared)
-  };
+  l->io
+    = (struct qk_layer_io){ .threads = threads,
+                            .n_in = 1,
+                            .in = &l->in,
+                            .out = &l->out,
+                            .n_params = 1 + QK_BN_PARAMS,
+                            .param = l->param,
+                            .weight_qz = quantizer (l->ctx, true, out.dims[3]),
+                            .out_qz = quantizer (l->ctx, false, 1),
+                            .saved = qk_alloc (s.saved),
+                            .workspace = qk_alloc (s.workspace),
+                            .dout = &l->dout,
+                            .din = &l->din,
+                            .dparam = l->dparam,
+                            .prepared = qk_alloc (s.prepared) };
 }
 
 static void

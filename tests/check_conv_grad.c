@@ -76,9 +76,9 @@ reference_conv (struct reference *f)
     double y = 0.0;
 
     FOR_WINDOW (&f->op, z, n, p, q, k, xi, wi)
-      if (xi >= 0)
-        y += f->x[xi]
-             * (f->w_base[wi] + f->w_mask[wi] * f->param[0][wi] * scale);
+    if (xi >= 0)
+      y += f->x[xi]
+           * (f->w_base[wi] + f->w_mask[wi] * f->param[0][wi] * scale);
     f->y[i] = y / scale + (f->b->bias ? f->param[1][k] : 0.0);
   }
 }
@@ -102,9 +102,9 @@ reference_norm (struct reference *f)
       var = f->rvar[c];
     }
     for (int64_t i = c; i < n; i += k)
-      f->y[i] = f->param[bn + QK_BN_GAMMA][c] * (f->y[i] - mean)
-                  / sqrt (var + 1e-3f)
-                + f->param[bn + QK_BN_BETA][c];
+      f->y[i]
+        = f->param[bn + QK_BN_GAMMA][c] * (f->y[i] - mean) / sqrt (var + 1e-3f)
+          + f->param[bn + QK_BN_BETA][c];
   }
 }
 
@@ -135,9 +135,8 @@ reference_geometry (struct reference *f)
   tmp.io.in = &in;
   tmp.io.out = &out;
   if (!tmp.io.weight_qz)
-    tmp.io.weight_qz
-      = rig_quantizer (f->b, true,
-                       f->b->out_shape.dims[f->b->out_shape.ndim - 1]);
+    tmp.io.weight_qz = rig_quantizer (
+      f->b, true, f->b->out_shape.dims[f->b->out_shape.ndim - 1]);
   tmp.in.q = in.q;
   tmp.out.q = out.q;
   rig_checked (tmp.cls->lower (tmp.self, &tmp.io, &f->op));
@@ -163,13 +162,12 @@ reference_open (struct reference *f, struct rig *b, bool batch)
   f->x = doubles (NULL, qk_shape_count (&b->in_shape));
   for (int64_t i = 0; i < qk_shape_count (&b->in_shape); i++)
     f->x[i] = b->in.dtype == QK_U8
-                ? (double) ((((uint8_t *) b->in.data)[i]
-                             - b->in.q.zero_point))
+                ? (double) ((((uint8_t *) b->in.data)[i] - b->in.q.zero_point))
                     * (double) b->in.q.scale
                 : (double) ((float *) b->in.data)[i];
   for (int i = 0; i < b->io.n_params; i++)
-    f->param[i] = doubles (b->param[i].data,
-                           qk_shape_count (&b->param[i].shape));
+    f->param[i]
+      = doubles (b->param[i].data, qk_shape_count (&b->param[i].shape));
   f->w_base = doubles (NULL, nw);
   f->w_mask = doubles (NULL, nw);
   f->y = doubles (NULL, qk_shape_count (&b->out_shape));
@@ -223,8 +221,8 @@ reference_grids (struct reference *f)
 }
 
 static void
-assert_gradient (struct reference *f, double *at, int64_t n,
-                 const float *got, double factor, const char *what)
+assert_gradient (struct reference *f, double *at, int64_t n, const float *got,
+                 double factor, const char *what)
 {
   const double h = 1e-4;
   const int64_t step = n / effort (40, 3) + 1; /* a sample of large tensors */
@@ -276,13 +274,12 @@ assert_outputs (struct reference *f)
           : (b->io.weight_qz && b->in.dtype == QK_U8 ? 2e-4 : 1e-5)
               * (1.0 + fabs (y));
     const double got
-      = b->out.dtype == QK_U8
-          ? (double) qk_dequantize (((uint8_t *) b->out.data)[i],
-                                    b->out.q.scale, b->out.q.zero_point)
-          : (double) ((float *) b->out.data)[i];
+      = b->out.dtype == QK_U8 ? (double) qk_dequantize (
+          ((uint8_t *) b->out.data)[i], b->out.q.scale, b->out.q.zero_point)
+                              : (double) ((float *) b->out.data)[i];
 
-    HOLDS (fabs (got - y) < tolerance,
-           "output %lld: expected %g, got %g", (long long) i, y, got);
+    HOLDS (fabs (got - y) < tolerance, "output %lld: expected %g, got %g",
+           (long long) i, y, got);
   }
 }
 
@@ -341,7 +338,10 @@ check_gradients (const struct rig_given *g, int what, bool quantized,
       continue;
     assert_gradient (&f, f.param[i], qk_shape_count (&b.param[i].shape),
                      b.dparam[i].data,
-                     !(what & TWICE) ? 1 : i == 0 ? 4 : 2, "parameter");
+                     !(what & TWICE) ? 1
+                     : i == 0        ? 4
+                                     : 2,
+                     "parameter");
   }
   reference_close (&f);
   rig_close (&b);
@@ -379,8 +379,11 @@ END_TEST
 /* Only some of input, weight and output are quantized. */
 START_TEST (gradients_mixed)
 {
-  static const int mixes[] = { FLOAT_IN, FLOAT_WEIGHT, FLOAT_OUT,
-                               FLOAT_IN | FLOAT_OUT, FLOAT_WEIGHT | FLOAT_OUT,
+  static const int mixes[] = { FLOAT_IN,
+                               FLOAT_WEIGHT,
+                               FLOAT_OUT,
+                               FLOAT_IN | FLOAT_OUT,
+                               FLOAT_WEIGHT | FLOAT_OUT,
                                FLOAT_IN | FLOAT_WEIGHT };
   const struct rig_given *g = &rig_givens[_i];
 

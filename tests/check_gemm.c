@@ -48,8 +48,8 @@ naive (const struct matrix *a, bool ta, const struct matrix *b, bool tb,
 enum which { LIBRARY, PLAIN, THREADED };
 
 static void
-check_one (enum which which, bool ta, bool tb, int64_t m, int64_t n,
-           int64_t k, float beta, int integers, struct qk_rng *rng)
+check_one (enum which which, bool ta, bool tb, int64_t m, int64_t n, int64_t k,
+           float beta, int integers, struct qk_rng *rng)
 {
   struct matrix a = matrix (ta ? k : m, ta ? m : k, integers, rng);
   struct matrix b = matrix (tb ? n : k, tb ? k : n, integers, rng);
@@ -73,14 +73,13 @@ check_one (enum which which, bool ta, bool tb, int64_t m, int64_t n,
     for (int64_t j = 0; j < c.ld; j++) {
       const double old = (double) before[i * c.ld + j];
       const double got = (double) c.x[i * c.ld + j];
-      const double want = j >= n ? old
-                                 : naive (&a, ta, &b, tb, i, j, k)
-                                     + (double) beta * old;
+      const double want
+        = j >= n ? old : naive (&a, ta, &b, tb, i, j, k) + (double) beta * old;
 
       HOLDS (fabs (got - want) <= tolerance,
-             "%d%d (%d,%d,%d) beta %g at (%d,%d): expected %.9g, got %.9g",
-             ta, tb, (int) m, (int) n, (int) k, (double) beta,
-             (int) i, (int) j, want, got);
+             "%d%d (%d,%d,%d) beta %g at (%d,%d): expected %.9g, got %.9g", ta,
+             tb, (int) m, (int) n, (int) k, (double) beta, (int) i, (int) j,
+             want, got);
     }
   free (before);
   free (a.x);
@@ -91,9 +90,9 @@ check_one (enum which which, bool ta, bool tb, int64_t m, int64_t n,
 START_TEST (products)
 {
   static const int64_t sizes[][3] = {
-    { 1, 1, 1 }, { 3, 5, 7 }, { 4, 32, 16 }, { 17, 33, 65 }, { 64, 10, 300 },
-    { 5, 130, 511 }, { 100, 24, 96 }, { 0, 4, 4 }, { 4, 0, 4 }, { 6, 9, 0 },
-    { 2, 3, 1000 },
+    { 1, 1, 1 },     { 3, 5, 7 },     { 4, 32, 16 },   { 17, 33, 65 },
+    { 64, 10, 300 }, { 5, 130, 511 }, { 100, 24, 96 }, { 0, 4, 4 },
+    { 4, 0, 4 },     { 6, 9, 0 },     { 2, 3, 1000 },
   };
   struct qk_rng rng;
 
@@ -154,8 +153,8 @@ byte_product (int64_t m, int64_t n, int64_t k, bool extreme,
   double *sum = calloc ((size_t) n, sizeof *sum);
   int32_t *c = malloc ((size_t) (m * ldc) * sizeof *c);
   float *f = malloc ((size_t) (m * ldc) * sizeof *f);
-  void *packed = aligned_alloc (64, (qk_igemm_size (n, k) + 63)
-                                      & ~(size_t) 63);
+  void *packed
+    = aligned_alloc (64, (qk_igemm_size (n, k) + 63) & ~(size_t) 63);
 
   for (int64_t i = 0; i < m * lda; i++)
     a[i] = extreme ? 255 : (uint8_t) qk_rng_below (rng, 256);
@@ -224,8 +223,8 @@ naive_dw (const struct qk_convback *cb, const float *d, const float *x,
 
     if (h >= 0 && h < cb->h && w >= 0 && w < cb->w)
       sum += (double) d[i * cb->k + k]
-             * (double) x[((i / cb->q / cb->p * cb->h + h) * cb->w + w) * cb->c
-                          + c];
+             * (double)
+               x[((i / cb->q / cb->p * cb->h + h) * cb->w + w) * cb->c + c];
   }
   return sum;
 }
@@ -238,11 +237,12 @@ naive_dx (const struct qk_convback *cb, const float *d, const float *w,
 
   for (int64_t r = 0; r < 3; r++)
     for (int64_t s = 0; s < 3; s++) {
-      const int64_t p = pixel / cb->w % cb->h - r + 1, q = pixel % cb->w - s + 1;
+      const int64_t p = pixel / cb->w % cb->h - r + 1,
+                    q = pixel % cb->w - s + 1;
       const int64_t at = (pixel / cb->w / cb->h * cb->p + p) * cb->q + q;
 
-      for (int64_t k = 0; k < cb->k && p >= 0 && p < cb->p && q >= 0
-                          && q < cb->q; k++)
+      for (int64_t k = 0;
+           k < cb->k && p >= 0 && p < cb->p && q >= 0 && q < cb->q; k++)
         sum += (double) d[at * cb->k + k]
                * (double) w[((k * 3 + r) * 3 + s) * cb->c + c];
     }
@@ -252,11 +252,25 @@ naive_dx (const struct qk_convback *cb, const float *d, const float *w,
 /* 3x3 windows of stride 1, both orders, against the definition. */
 START_TEST (convolution_gradients)
 {
-  struct qk_convback cb
-    = { .blocked = _i == 1, .n = 3, .h = 9, .w = 11, .c = 32, .p = 9, .q = 11,
-        .k = 48, .r = 3, .s = 3, .groups = 1, .stride_h = 1, .stride_w = 1,
-        .dil_h = 1, .dil_w = 1, .pad_top = 1, .pad_left = 1, .pad_bottom = 1,
-        .pad_right = 1 };
+  struct qk_convback cb = { .blocked = _i == 1,
+                            .n = 3,
+                            .h = 9,
+                            .w = 11,
+                            .c = 32,
+                            .p = 9,
+                            .q = 11,
+                            .k = 48,
+                            .r = 3,
+                            .s = 3,
+                            .groups = 1,
+                            .stride_h = 1,
+                            .stride_w = 1,
+                            .dil_h = 1,
+                            .dil_w = 1,
+                            .pad_top = 1,
+                            .pad_left = 1,
+                            .pad_bottom = 1,
+                            .pad_right = 1 };
   const int64_t hw = cb.h * cb.w, m = cb.n * hw;
   struct qk_rng rng;
   float *d, *x, *w, *dd, *dx, *dw, *back;
@@ -289,8 +303,8 @@ START_TEST (convolution_gradients)
                                        i % cb.c),
                              1e-4);
   for (int64_t i = 0; i < m * cb.c; i += 7)
-    ck_assert_double_eq_tol (back[i],
-                             naive_dx (&cb, d, w, i / cb.c, i % cb.c), 1e-4);
+    ck_assert_double_eq_tol (back[i], naive_dx (&cb, d, w, i / cb.c, i % cb.c),
+                             1e-4);
   free (back);
   free (dw);
   free (dx);

@@ -69,8 +69,8 @@ copy (const char *golden, const char *name, size_t keep)
   FILE *f;
   size_t size;
 
-  snprintf (path, sizeof path, "%s/tests/golden/jpeg/%s.jpg",
-            src ? src : ".", golden);
+  snprintf (path, sizeof path, "%s/tests/golden/jpeg/%s.jpg", src ? src : ".",
+            golden);
   f = fopen (path, "rb");
   ck_assert_msg (f != NULL, "%s is missing", path);
   size = fread (data, 1, sizeof data, f);
@@ -89,9 +89,9 @@ setup (void)
   ck_assert_ptr_nonnull (ctx);
   qk_context_set_log (ctx, on_log, NULL, QK_LOG_INFO);
   warnings = 0;
-  ck_assert_msg (
-    qk_context_class (ctx, QK_KIND_DATASET, "imagefolder", &cls) == 0, "%s",
-    qk_error_message ());
+  ck_assert_msg (qk_context_class (ctx, QK_KIND_DATASET, "imagefolder", &cls)
+                   == 0,
+                 "%s", qk_error_message ());
   ds = (const struct qk_dataset_class *) cls;
 
   folder ("train");
@@ -125,8 +125,7 @@ teardown (void)
 
 /* Open a split of the folder with OPTIONS; the error or 0. */
 static int
-open_split (const char *split, bool augment, const char *options,
-            void **self)
+open_split (const char *split, bool augment, const char *options, void **self)
 {
   const struct qk_dataset_request req = { ctx, split, augment, 1 };
   char text[1024];
@@ -177,8 +176,8 @@ START_TEST (test_order)
 {
   /* classes by bytes: B, a, b; within a: files, then sub, then sub-x */
   static const char *const files[]
-    = { "train/B/z.Jpg",       "train/a/q.jpeg",        "train/a/sub/a.jpg",
-        "train/a/sub/c.jpg",   "train/a/sub-x/a.jpg",   "train/b/10.JPEG",
+    = { "train/B/z.Jpg",     "train/a/q.jpeg",      "train/a/sub/a.jpg",
+        "train/a/sub/c.jpg", "train/a/sub-x/a.jpg", "train/b/10.JPEG",
         "train/b/2.jpg" };
   static const int32_t labels[] = { 0, 1, 1, 1, 1, 2, 2 };
   static float image[FLOATS], expected[FLOATS];
@@ -197,17 +196,15 @@ START_TEST (test_order)
   ck_assert_int_eq (info.width, CROP);
   ck_assert_int_eq (info.channels, 3);
   ck_assert_int_eq (ds->worker_new (self, &worker), 0);
-  for (i = 0; i < 7; i++)
-    {
-      ck_assert_msg (read_one (self, i, 0, image, &label) == 0, "%s",
-                     qk_error_message ());
-      ck_assert_int_eq (label, labels[i]);
-      ck_assert_msg (ds->read_file (self, worker, at (files[i]), expected)
-                       == 0,
-                     "%s", qk_error_message ());
-      ck_assert_msg (memcmp (image, expected, sizeof image) == 0,
-                     "picture %d is not %s", i, files[i]);
-    }
+  for (i = 0; i < 7; i++) {
+    ck_assert_msg (read_one (self, i, 0, image, &label) == 0, "%s",
+                   qk_error_message ());
+    ck_assert_int_eq (label, labels[i]);
+    ck_assert_msg (ds->read_file (self, worker, at (files[i]), expected) == 0,
+                   "%s", qk_error_message ());
+    ck_assert_msg (memcmp (image, expected, sizeof image) == 0,
+                   "picture %d is not %s", i, files[i]);
+  }
   ck_assert_int_eq (read_one (self, 7, 0, image, &label), -EINVAL);
   ds->worker_free (worker);
   ds->close (self);
@@ -256,8 +253,7 @@ END_TEST
 /* ---- faults ----------------------------------------------------------*/
 
 static void
-refuse (const char *split, const char *options, int expected,
-        const char *word)
+refuse (const char *split, const char *options, int expected, const char *word)
 {
   void *self;
   const int err = open_split (split, false, options, &self);
@@ -279,12 +275,11 @@ START_TEST (test_refused)
   folder ("train/empty");
   put ("train/empty/picture.png", "x", 1);
   refuse ("train", "", -ENODATA, "train/empty has no");
-  if (geteuid () != 0)
-    {
-      ck_assert_int_eq (chmod (at ("train/empty"), 0), 0);
-      refuse ("train", "", -EACCES, "train/empty");
-      ck_assert_int_eq (chmod (at ("train/empty"), 0777), 0);
-    }
+  if (geteuid () != 0) {
+    ck_assert_int_eq (chmod (at ("train/empty"), 0), 0);
+    refuse ("train", "", -EACCES, "train/empty");
+    ck_assert_int_eq (chmod (at ("train/empty"), 0777), 0);
+  }
 }
 END_TEST
 
@@ -313,8 +308,8 @@ START_TEST (test_no_split)
   ck_assert_int_eq (info.count, 0);
   ck_assert_int_eq (info.classes, 3);
   ck_assert_int_eq (ds->worker_new (self, &worker), 0);
-  ck_assert_int_eq (
-    ds->read_file (self, worker, at ("train/b/2.jpg"), image), 0);
+  ck_assert_int_eq (ds->read_file (self, worker, at ("train/b/2.jpg"), image),
+                    0);
   ck_assert_int_eq (ds->read_file (self, worker, at ("none.jpg"), image),
                     -ENOENT);
   ck_assert_int_eq (
@@ -337,14 +332,13 @@ START_TEST (test_augment)
   int32_t label;
   int i, differ = 0;
 
-  for (i = 0; i < 7; i++)
-    {
-      ck_assert_int_eq (read_one (self, i, 5, a, &label), 0);
-      ck_assert_int_eq (read_one (self, i, 5, b, &label), 0);
-      ck_assert_int_eq (read_one (self, i, 6, c, &label), 0);
-      ck_assert_mem_eq (a, b, sizeof a);
-      differ += memcmp (a, c, sizeof a) != 0;
-    }
+  for (i = 0; i < 7; i++) {
+    ck_assert_int_eq (read_one (self, i, 5, a, &label), 0);
+    ck_assert_int_eq (read_one (self, i, 5, b, &label), 0);
+    ck_assert_int_eq (read_one (self, i, 6, c, &label), 0);
+    ck_assert_mem_eq (a, b, sizeof a);
+    differ += memcmp (a, c, sizeof a) != 0;
+  }
   /* the three narrow pictures have few boxes to choose from */
   ck_assert_int_ge (differ, 4);
   ds->close (self);
@@ -367,30 +361,28 @@ START_TEST (test_loader)
   copy ("rgb420", "train/b/cut.jpg", 1500);
   put ("train/b/empty.jpg", "", 0);
   put ("train/b/text.jpg", "text", 4);
-  for (k = 0; k < 2; k++)
-    {
-      struct qk_batches *b;
-      struct qk_batch batch;
-      int got;
+  for (k = 0; k < 2; k++) {
+    struct qk_batches *b;
+    struct qk_batch batch;
+    int got;
 
-      o.self = open_train (true);
-      o.threads = k ? 5 : 1;
-      ck_assert_int_eq (qk_batches_new (&o, &b), 0);
-      ck_assert_int_eq (qk_batches_start (b, 4, 0), 0);
-      while ((got = qk_batches_next (b, &batch)) == 1)
-        {
-          memcpy (images[k][n[k]], batch.images,
-                  (size_t) batch.n * sizeof images[k][0]);
-          memcpy (indices[k] + n[k], batch.indices,
-                  (size_t) batch.n * sizeof *batch.indices);
-          n[k] += batch.n;
-        }
-      ck_assert_msg (got == 0, "%s", qk_error_message ());
-      ck_assert_int_eq (qk_batches_bad (b), 3);
-      ck_assert_int_eq (n[k], 7);
-      qk_batches_free (b);
-      ds->close (o.self);
+    o.self = open_train (true);
+    o.threads = k ? 5 : 1;
+    ck_assert_int_eq (qk_batches_new (&o, &b), 0);
+    ck_assert_int_eq (qk_batches_start (b, 4, 0), 0);
+    while ((got = qk_batches_next (b, &batch)) == 1) {
+      memcpy (images[k][n[k]], batch.images,
+              (size_t) batch.n * sizeof images[k][0]);
+      memcpy (indices[k] + n[k], batch.indices,
+              (size_t) batch.n * sizeof *batch.indices);
+      n[k] += batch.n;
     }
+    ck_assert_msg (got == 0, "%s", qk_error_message ());
+    ck_assert_int_eq (qk_batches_bad (b), 3);
+    ck_assert_int_eq (n[k], 7);
+    qk_batches_free (b);
+    ds->close (o.self);
+  }
   ck_assert_int_eq (warnings, 6);
   ck_assert_mem_eq (indices[0], indices[1], sizeof indices[0]);
   ck_assert_mem_eq (images[0], images[1], sizeof images[0]);

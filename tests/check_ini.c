@@ -10,28 +10,24 @@
 
 #include "config/ini.h"
 
-static const struct qk_option qat[] = {
-  { "epochs", QK_OPT_INT, "8", 1, 1000, NULL, "Number of epochs." },
-  { "backend", QK_OPT_STRING, "fbgemm", 0, 0, NULL, "Backend." },
-  { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option qat[]
+  = { { "epochs", QK_OPT_INT, "8", 1, 1000, NULL, "Number of epochs." },
+      { "backend", QK_OPT_STRING, "fbgemm", 0, 0, NULL, "Backend." },
+      { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
-static const struct qk_option quantizer[] = {
-  { "weight.bits", QK_OPT_INT, "8", 2, 8, NULL, "Bits." },
-  { "activation.observer", QK_OPT_STRING, "minmax", 0, 0, NULL, "Name." },
-  { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option quantizer[]
+  = { { "weight.bits", QK_OPT_INT, "8", 2, 8, NULL, "Bits." },
+      { "activation.observer", QK_OPT_STRING, "minmax", 0, 0, NULL, "Name." },
+      { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
-static const struct qk_option observer[] = {
-  { "bins", QK_OPT_INT, "2048", 2, 65536, NULL, "Number of bins." },
-  { "decay", QK_OPT_FLOAT, "0.9", 0, 1, NULL, "Decay." },
-  { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option observer[]
+  = { { "bins", QK_OPT_INT, "2048", 2, 65536, NULL, "Number of bins." },
+      { "decay", QK_OPT_FLOAT, "0.9", 0, 1, NULL, "Decay." },
+      { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
-static const struct qk_option dataset[] = {
-  { "root", QK_OPT_PATH, NULL, 0, 0, NULL, "Folder of the pictures." },
-  { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option dataset[]
+  = { { "root", QK_OPT_PATH, NULL, 0, 0, NULL, "Folder of the pictures." },
+      { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
 static struct qk_ini *
 parse (const char *text)
@@ -157,16 +153,16 @@ START_TEST (bad_lines)
            "f.ini:5: [a] k: given twice, first at f.ini:2");
   refused ("k = 1\n", "f.ini:1: key 'k' stands before the first [section]");
   refused ("[a]\nepochs 8\n", "f.ini:2: expected 'key = value' or "
-           "'[section]', got 'epochs 8'");
+                              "'[section]', got 'epochs 8'");
   refused ("[a]\nepochs : 8\n", "f.ini:2: expected 'key = value' or "
-           "'[section]', got 'epochs : 8'");
+                                "'[section]', got 'epochs : 8'");
   refused ("\n[a\nk = 1\n", "f.ini:2: expected '[section]', got '[a'");
   refused ("[]\n", "f.ini:1: section name is empty");
   refused ("[a;b]\n", "f.ini:1: section name [a;b] has a character that "
-           "cannot be in it");
+                      "cannot be in it");
   refused ("[a]\n= 1\n", "f.ini:2: key is empty");
   refused ("[a]\nb c = 1\n", "f.ini:2: key 'b c' has a character that cannot "
-           "be in it");
+                             "be in it");
   refused ("[a]\nb = \"c\n", "f.ini:2: b: closing quote is missing");
   refused ("[a]\nb = \"c\" d\n",
            "f.ini:2: b: unexpected 'd' after the closing quote");
@@ -258,15 +254,19 @@ START_TEST (overrides)
   ck_assert_int_eq (qk_ini_override (ini, "model.weights="), 0);
   ck_assert_str_eq (qk_ini_get (ini, "model", "weights"), "");
   ck_assert_int_eq (qk_ini_set (ini, "train", "threads", "2", "--threads"), 0);
-  override_refused (ini, "epochs=2", "-o epochs=2: expected "
+  override_refused (ini, "epochs=2",
+                    "-o epochs=2: expected "
                     "section.key=value or 'section:key=value'");
-  override_refused (ini, "qat.epochs", "-o qat.epochs: expected "
+  override_refused (ini, "qat.epochs",
+                    "-o qat.epochs: expected "
                     "section.key=value or 'section:key=value'");
   override_refused (ini, "qat.=2", "-o qat.=2: key is empty");
   override_refused (ini, ".epochs=2", "-o .epochs=2: section name is empty");
-  override_refused (ini, "qat.a b=2", "-o qat.a b=2: key 'a b' has a "
+  override_refused (ini, "qat.a b=2",
+                    "-o qat.a b=2: key 'a b' has a "
                     "character that cannot be in it");
-  override_refused (ini, "qat.a=x\ny", "-o qat.a=x\ny: [qat] a: value has a "
+  override_refused (ini, "qat.a=x\ny",
+                    "-o qat.a=x\ny: [qat] a: value has a "
                     "line break or another control character");
   qk_ini_free (ini);
 }
@@ -338,14 +338,18 @@ START_TEST (bad_values)
 {
   struct qk_ini *ini = parse ("[qat]\nepochs = many\no.bins = 1\n");
 
-  take_refused (ini, "qat", qat, "", "f.ini:2: [qat] epochs: expected an "
+  take_refused (ini, "qat", qat, "",
+                "f.ini:2: [qat] epochs: expected an "
                 "integer in 1..1000, got 'many'");
-  take_refused (ini, "qat", observer, "o.", "f.ini:3: [qat] o.bins: expected "
+  take_refused (ini, "qat", observer, "o.",
+                "f.ini:3: [qat] o.bins: expected "
                 "an integer in 2..65536, got '1'");
-  take_refused (ini, "data", dataset, "", "f.ini: [data] root is required but "
+  take_refused (ini, "data", dataset, "",
+                "f.ini: [data] root is required but "
                 "missing: Folder of the pictures.");
   ck_assert_int_eq (qk_ini_override (ini, "qat.epochs=0"), 0);
-  take_refused (ini, "qat", qat, "", "-o: [qat] epochs: expected an integer "
+  take_refused (ini, "qat", qat, "",
+                "-o: [qat] epochs: expected an integer "
                 "in 1..1000, got '0'");
   qk_ini_free (ini);
 }
@@ -365,15 +369,16 @@ START_TEST (layers)
   ck_assert_int_eq (n, 2);
   ck_assert_str_eq (sections[0], "qconfig");
   ck_assert_str_eq (sections[1], "qconfig features.*");
-  ck_assert_int_eq (qk_ini_take_merged (ini, sections, (size_t) n, quantizer,
-                                        "", &cfg), 0);
+  ck_assert_int_eq (
+    qk_ini_take_merged (ini, sections, (size_t) n, quantizer, "", &cfg), 0);
   ck_assert_int_eq (qk_config_int (cfg, "weight.bits"), 4);
   ck_assert_str_eq (qk_config_where (cfg, "weight.bits"), "f.ini:2");
   ck_assert_str_eq (qk_config_string (cfg, "activation.observer"),
                     "histogram");
   qk_config_free (cfg);
   ck_assert_int_eq (qk_ini_take_merged (ini, sections, (size_t) n, observer,
-                                        "activation.observer.", &cfg), 0);
+                                        "activation.observer.", &cfg),
+                    0);
   ck_assert_int_eq (qk_config_int (cfg, "bins"), 64);
   qk_config_free (cfg);
   free (sections);
@@ -382,15 +387,18 @@ START_TEST (layers)
   ck_assert_int_eq (n, 1);
   free (sections);
   ck_assert_int_eq (qk_ini_check_unused (ini), -EINVAL);
-  ck_assert_str_eq (qk_error_message (), "f.ini:7: section [qconfig "
+  ck_assert_str_eq (qk_error_message (),
+                    "f.ini:7: section [qconfig "
                     "features.17.*]: the pattern 'features.17.*' matches "
                     "nothing");
 
   n = qk_ini_match (ini, "qconfig", "features.17.0", &sections);
   ck_assert_int_eq (n, 3);
-  ck_assert_int_eq (qk_ini_take_merged (ini, sections, (size_t) n, quantizer,
-                                        "", &cfg), -EINVAL);
-  ck_assert_str_eq (qk_error_message (), "f.ini:8: [qconfig features.17.*] "
+  ck_assert_int_eq (
+    qk_ini_take_merged (ini, sections, (size_t) n, quantizer, "", &cfg),
+    -EINVAL);
+  ck_assert_str_eq (qk_error_message (),
+                    "f.ini:8: [qconfig features.17.*] "
                     "weight.bits: expected an integer in 2..8, got '99'");
   free (sections);
   qk_ini_free (ini);

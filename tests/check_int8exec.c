@@ -54,9 +54,9 @@ static struct qk_exec *
 executor (struct qk_graph *g, const char *backend, int64_t batch, int threads,
           bool keep)
 {
-  const struct qk_exec_options opt = { .batch = batch, .threads = threads,
-                                       .keep_values = keep,
-                                       .backend = backend };
+  const struct qk_exec_options opt = {
+    .batch = batch, .threads = threads, .keep_values = keep, .backend = backend
+  };
   struct qk_exec *ex;
 
   checked (qk_exec_new (g, &opt, &ex));
@@ -123,8 +123,7 @@ START_TEST (slices)
   for (int threads = 1; threads <= 3; threads++)
     for (int64_t n = 1; n <= BATCH; n += effort (3, 6))
       compare (g, "fbgemm", threads, n, x, want,
-               side == 96 && n == BATCH && threads == 1
-                 && effort (1, 0));
+               side == 96 && n == BATCH && threads == 1 && effort (1, 0));
   compare (g, "reference", 2, BATCH, x, want, false);
   qk_exec_free (ex);
   qk_free (x);
@@ -164,8 +163,8 @@ is_level (struct qk_context *ctx, const char *level)
   struct qk_backend_caps caps;
 
   checked (qk_context_class (ctx, QK_KIND_BACKEND, "fbgemm", &c));
-  checked (((const struct qk_backend_class *) (const void *) c)
-             ->probe (&caps));
+  checked (
+    ((const struct qk_backend_class *) (const void *) c)->probe (&caps));
   return strcmp (caps.cpu_level, level) == 0;
 }
 

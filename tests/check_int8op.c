@@ -52,25 +52,28 @@ run (const struct qk_op *op, const struct qk_shape *in,
 static struct qk_qparams
 grid (float scale, int zero_point)
 {
-  return (struct qk_qparams) { scale, zero_point, 0, 255 };
+  return (struct qk_qparams){ scale, zero_point, 0, 255 };
 }
 
 static struct qk_op
 simple (enum qk_op_kind kind, float in_scale, int in_zero, float out_scale,
         int out_zero)
 {
-  return (struct qk_op) {
-    .kind = kind, .name = "op", .n_in = 1,
+  return (struct qk_op){
+    .kind = kind,
+    .name = "op",
+    .n_in = 1,
     .in_q = { grid (in_scale, in_zero), grid (in_scale, in_zero) },
-    .out_q = grid (out_scale, out_zero), .hi = 255,
+    .out_q = grid (out_scale, out_zero),
+    .hi = 255,
   };
 }
 
 /* Ties go to the even number; ends are clamped; NaN gives the lower end. */
 START_TEST (quantize_by_hand)
 {
-  const float x[] = { 0.25f, 0.75f, 1.25f, -0.25f, -0.75f, 1e30f, -INFINITY,
-                      NAN, 0 };
+  const float x[]
+    = { 0.25f, 0.75f, 1.25f, -0.25f, -0.75f, 1e30f, -INFINITY, NAN, 0 };
   const uint8_t want[] = { 10, 12, 12, 10, 8, 200, 5, 5, 10 };
   const struct qk_shape s = { 2, { 1, 9 } };
   const void *in[] = { x };
@@ -236,7 +239,8 @@ check_conv2d (const struct kernel_case *c)
   in.dims[0] = out.dims[0] = 1;
   for (int64_t i = 0; i < h * w * ch; i++)
     big[((i / ch / w + op->pad_top) * bw + i / ch % w + op->pad_left) * ch
-        + i % ch] = c->data[0].data[i] - op->in_q[0].zero_point;
+        + i % ch]
+      = c->data[0].data[i] - op->in_q[0].zero_point;
   run (op, &in, &out, data, y);
   for (int64_t p = 0; p < out.dims[1]; p++)
     for (int64_t q = 0; q < out.dims[2]; q++)
@@ -244,13 +248,15 @@ check_conv2d (const struct kernel_case *c)
         const int64_t acc = padded_sum (c, big, bh, bw, p, q, k);
         const float r = rintf ((float) acc * op->multiplier[k])
                         + (float) op->out_q.zero_point;
-        const float want
-          = r >= (float) op->hi ? (float) op->hi
-            : r > (float) op->lo ? r : (float) op->lo;
+        const float want = r >= (float) op->hi  ? (float) op->hi
+                           : r > (float) op->lo ? r
+                                                : (float) op->lo;
 
-        HOLDS ((float) y[at] == want, "pixel %lld,%lld channel %lld: "
-               "%d, expected %g", (long long) p, (long long) q,
-               (long long) k, y[at], (double) want);
+        HOLDS ((float) y[at] == want,
+               "pixel %lld,%lld channel %lld: "
+               "%d, expected %g",
+               (long long) p, (long long) q, (long long) k, y[at],
+               (double) want);
         at++;
       }
   free (big);
@@ -287,7 +293,7 @@ good_conv2d (struct qk_shape *in, struct qk_shape *out)
   op.in_channels = op.out_channels = 4;
   op.weight = some_weights;
   op.multiplier = some_multipliers;
-  *in = *out = (struct qk_shape) { 4, { 1, 5, 5, 4 } };
+  *in = *out = (struct qk_shape){ 4, { 1, 5, 5, 4 } };
   return op;
 }
 
@@ -363,8 +369,8 @@ START_TEST (refusals)
   REFUSED (op.n_in = 2, "features.0: 2 inputs, expected 1 to 1");
   REFUSED (op.kind = (enum qk_op_kind) 77,
            "features.0: unknown kind of operation, 77");
-  REFUSED ((op.kind = QK_OP_MAXPOOL2D, op.out_q = op.in_q[0],
-            op.pad_top = 7, out.dims[1] = 11),
+  REFUSED ((op.kind = QK_OP_MAXPOOL2D, op.out_q = op.in_q[0], op.pad_top = 7,
+            out.dims[1] = 11),
            "features.0: pooling window 0 lies outside the picture (height 5, "
            "padding 7 and 1)");
   REFUSED (op.kind = QK_OP_AVGPOOL2D,
@@ -379,8 +385,11 @@ START_TEST (levels)
   static const struct {
     const char *cap;
     int bits;
-  } known[] = { { "portable", 8 }, { "avx2", 7 }, { "avxvnni", 8 },
-                { "avx512", 7 }, { "avx512vnni", 8 } };
+  } known[] = { { "portable", 8 },
+                { "avx2", 7 },
+                { "avxvnni", 8 },
+                { "avx512", 7 },
+                { "avx512vnni", 8 } };
   const struct qk_backend_class *b = backend ("fbgemm");
   struct qk_backend_caps caps;
 

@@ -22,15 +22,15 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-  { 64, 256, 7, 1, 1, 1, 3 },   /* the input itself, several pieces */
-  { 24, 37, 5, 1, 1, 1, 2 },    /* a last block that is not full */
-  { 16, 48, 21, 3, 1, 1, 2 },   /* windows by a table, or copied */
-  { 3, 32, 23, 3, 2, 1, 2 },    /* windows line by line */
-  { 512, 512, 2, 1, 1, 1, 1 },  /* channels divided among threads */
-  { 128, 192, 3, 3, 1, 1, 1 },  /* the same for windows */
-  { 32, 64, 8, 3, 1, 4, 1 },    /* groups: one after the other */
-  { 32, 32, 9, 3, 1, 32, 2 },   /* depthwise: likewise */
-  { 200, 96, 0, 1, 1, 1, 5 },   /* linear */
+  { 64, 256, 7, 1, 1, 1, 3 },  /* the input itself, several pieces */
+  { 24, 37, 5, 1, 1, 1, 2 },   /* a last block that is not full */
+  { 16, 48, 21, 3, 1, 1, 2 },  /* windows by a table, or copied */
+  { 3, 32, 23, 3, 2, 1, 2 },   /* windows line by line */
+  { 512, 512, 2, 1, 1, 1, 1 }, /* channels divided among threads */
+  { 128, 192, 3, 3, 1, 1, 1 }, /* the same for windows */
+  { 32, 64, 8, 3, 1, 4, 1 },   /* groups: one after the other */
+  { 32, 32, 9, 3, 1, 32, 2 },  /* depthwise: likewise */
+  { 200, 96, 0, 1, 1, 1, 5 },  /* linear */
 };
 
 struct pair {
@@ -75,8 +75,8 @@ static void
 make (struct pair *p, const struct shape *s, uint64_t seed)
 {
   const int pad = s->window / 2;
-  const int q = s->side == 0 ? 1 : (s->side + 2 * pad - s->window) / s->stride
-                                     + 1;
+  const int q
+    = s->side == 0 ? 1 : (s->side + 2 * pad - s->window) / s->stride + 1;
   const struct qk_qparams in = { 0.02f, 7, 0, 255 };
   const struct qk_qparams middle = { 0.03f, 121, 0, 255 };
   const struct qk_qparams other = { 0.025f, 90, 0, 255 };
@@ -87,16 +87,34 @@ make (struct pair *p, const struct shape *s, uint64_t seed)
   memset (p, 0, sizeof *p);
   p->n = s->pictures;
   p->product = (struct qk_op){
-    .kind = s->side == 0 ? QK_OP_LINEAR : QK_OP_CONV2D, .name = "product",
-    .n_in = 1, .in_q = { in }, .out_q = middle, .lo = 0, .hi = 255,
-    .kernel_h = s->window, .kernel_w = s->window, .stride_h = s->stride,
-    .stride_w = s->stride, .pad_top = pad, .pad_left = pad, .pad_bottom = pad,
-    .pad_right = pad, .dilation_h = 1, .dilation_w = 1, .groups = s->groups,
-    .in_channels = s->c, .out_channels = s->k,
+    .kind = s->side == 0 ? QK_OP_LINEAR : QK_OP_CONV2D,
+    .name = "product",
+    .n_in = 1,
+    .in_q = { in },
+    .out_q = middle,
+    .lo = 0,
+    .hi = 255,
+    .kernel_h = s->window,
+    .kernel_w = s->window,
+    .stride_h = s->stride,
+    .stride_w = s->stride,
+    .pad_top = pad,
+    .pad_left = pad,
+    .pad_bottom = pad,
+    .pad_right = pad,
+    .dilation_h = 1,
+    .dilation_w = 1,
+    .groups = s->groups,
+    .in_channels = s->c,
+    .out_channels = s->k,
   };
   /* the product is either term */
-  p->add = (struct qk_op){ .kind = QK_OP_ADD, .name = "add", .n_in = 2,
-                           .out_q = out, .lo = 3, .hi = 250 };
+  p->add = (struct qk_op){ .kind = QK_OP_ADD,
+                           .name = "add",
+                           .n_in = 2,
+                           .out_q = out,
+                           .lo = 3,
+                           .hi = 250 };
   p->add.in_q[seed % 2] = middle;
   p->add.in_q[1 - seed % 2] = other;
   if (s->side == 0) {
@@ -134,10 +152,10 @@ run (const struct qk_backend_class *cls, int threads, const struct pair *p,
   const void *x = p->x.data, *term[2];
 
   ck_assert_int_eq (cls->create (NULL, threads, &self), 0);
-  ck_assert_int_eq (cls->prepare (self, &p->product, &p->in, &p->out, &first,
-                                  &room[0]), 0);
-  ck_assert_int_eq (cls->prepare (self, &p->add, both, &p->out, &second,
-                                  &room[1]), 0);
+  ck_assert_int_eq (
+    cls->prepare (self, &p->product, &p->in, &p->out, &first, &room[0]), 0);
+  ck_assert_int_eq (
+    cls->prepare (self, &p->add, both, &p->out, &second, &room[1]), 0);
   if (room[1] > room[0])
     room[0] = room[1];
   ck_assert_int_eq (guard_new (out, size, true), 0);
@@ -219,8 +237,7 @@ main (void)
   int failed;
 
   tcase_set_timeout (t, 120);
-  tcase_add_loop_test (t, joined, 0,
-                       (int) (sizeof shapes / sizeof shapes[0]));
+  tcase_add_loop_test (t, joined, 0, (int) (sizeof shapes / sizeof shapes[0]));
   suite_add_tcase (s, t);
   runner = srunner_create (s);
   srunner_run_all (runner, CK_NORMAL);

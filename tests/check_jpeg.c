@@ -116,8 +116,8 @@ START_TEST (test_box)
 {
   const struct golden_box *g = &golden_boxes[_i];
   const struct picture_view view
-    = { g->x,    g->y, g->w, g->h,    g->size,      g->size,
-        0,       0,    g->size, g->size, g->flip != 0 };
+    = { g->x, g->y, g->w,    g->h,    g->size,     g->size,
+        0,    0,    g->size, g->size, g->flip != 0 };
   int64_t w, h;
 
   ck_assert_int_eq (picture_open (reader, golden_path (g->name), &w, &h), 0);
@@ -134,45 +134,41 @@ END_TEST
 START_TEST (test_parts)
 {
   static const char *const names[]
-    = { "rgb420", "rgb422", "rgb444", "gray", "cmyk", "ycck", "progressive",
-        "large" };
+    = { "rgb420", "rgb422", "rgb444",      "gray",
+        "cmyk",   "ycck",   "progressive", "large" };
   struct qk_rng rng;
   uint8_t *whole;
   int64_t w, h, y;
   int i;
 
   qk_rng_seed (&rng, 5, (uint64_t) _i);
-  ck_assert_int_eq (picture_open (reader, golden_path (names[_i]), &w, &h),
-                    0);
+  ck_assert_int_eq (picture_open (reader, golden_path (names[_i]), &w, &h), 0);
   whole = malloc ((size_t) (w * h) * 3);
   {
     const struct picture_view all = { 0, 0, w, h, w, h, 0, 0, w, h, false };
 
     ck_assert_int_eq (picture_render (reader, &all, NULL, whole, NULL), 0);
   }
-  for (i = 0; i < 200; i++)
-    {
-      const int64_t most_w = w < LARGEST ? w : LARGEST;
-      const int64_t most_h = h < LARGEST ? h : LARGEST;
-      const int64_t bw = 1 + (int64_t) qk_rng_below (&rng, (uint64_t) most_w);
-      const int64_t bh = 1 + (int64_t) qk_rng_below (&rng, (uint64_t) most_h);
-      const int64_t x
-        = (int64_t) qk_rng_below (&rng, (uint64_t) (w - bw + 1));
-      const int64_t top
-        = (int64_t) qk_rng_below (&rng, (uint64_t) (h - bh + 1));
-      const struct picture_view part
-        = { x, top, bw, bh, bw, bh, 0, 0, bw, bh, false };
+  for (i = 0; i < 200; i++) {
+    const int64_t most_w = w < LARGEST ? w : LARGEST;
+    const int64_t most_h = h < LARGEST ? h : LARGEST;
+    const int64_t bw = 1 + (int64_t) qk_rng_below (&rng, (uint64_t) most_w);
+    const int64_t bh = 1 + (int64_t) qk_rng_below (&rng, (uint64_t) most_h);
+    const int64_t x = (int64_t) qk_rng_below (&rng, (uint64_t) (w - bw + 1));
+    const int64_t top = (int64_t) qk_rng_below (&rng, (uint64_t) (h - bh + 1));
+    const struct picture_view part
+      = { x, top, bw, bh, bw, bh, 0, 0, bw, bh, false };
 
-      ck_assert_int_eq (
-        picture_open (reader, golden_path (names[_i]), &w, &h), 0);
-      ck_assert_int_eq (picture_render (reader, &part, NULL, rgb, NULL), 0);
-      for (y = 0; y < bh; y++)
-        HOLDS (memcmp (rgb + y * bw * 3, whole + ((top + y) * w + x) * 3,
-                       (size_t) bw * 3)
-                 == 0,
-               "%s: row %d of %dx%d at %d,%d differs", names[_i],
-               (int) y, (int) bw, (int) bh, (int) x, (int) top);
-    }
+    ck_assert_int_eq (picture_open (reader, golden_path (names[_i]), &w, &h),
+                      0);
+    ck_assert_int_eq (picture_render (reader, &part, NULL, rgb, NULL), 0);
+    for (y = 0; y < bh; y++)
+      HOLDS (memcmp (rgb + y * bw * 3, whole + ((top + y) * w + x) * 3,
+                     (size_t) bw * 3)
+               == 0,
+             "%s: row %d of %dx%d at %d,%d differs", names[_i], (int) y,
+             (int) bw, (int) bh, (int) x, (int) top);
+  }
   free (whole);
 }
 END_TEST
@@ -189,42 +185,41 @@ START_TEST (test_kernels_agree)
   int i, k;
 
   qk_rng_seed (&rng, 7, 0);
-  for (i = 0; i < 600; i++)
-    {
-      const int64_t in
-        = 1 + (int64_t) qk_rng_below (&rng, i % 3 == 0 ? 20 : 2000);
-      const int64_t whole = 1 + (int64_t) qk_rng_below (&rng, 500);
-      const int64_t first
-        = i % 2 ? 0 : (int64_t) qk_rng_below (&rng, (uint64_t) whole);
-      const int64_t out
-        = i % 2 ? whole
-                : 1 + (int64_t) qk_rng_below (&rng, (uint64_t) (whole - first));
-      const bool white = i % 5 == 0;
-      int64_t at, n;
-      uint8_t *src;
+  for (i = 0; i < 600; i++) {
+    const int64_t in
+      = 1 + (int64_t) qk_rng_below (&rng, i % 3 == 0 ? 20 : 2000);
+    const int64_t whole = 1 + (int64_t) qk_rng_below (&rng, 500);
+    const int64_t first
+      = i % 2 ? 0 : (int64_t) qk_rng_below (&rng, (uint64_t) whole);
+    const int64_t out
+      = i % 2 ? whole
+              : 1 + (int64_t) qk_rng_below (&rng, (uint64_t) (whole - first));
+    const bool white = i % 5 == 0;
+    int64_t at, n;
+    uint8_t *src;
 
-      ck_assert_int_eq (picture_taps_set (&taps, in, whole, first, out), 0);
-      /* nothing before or beyond the inputs used may be read */
-      at = taps.first[0];
-      n = taps.first[out - 1] + taps.count[out - 1] - at;
-      for (k = 0; k < out; k++)
-        taps.first[k] -= (int32_t) at;
-      src = malloc ((size_t) (4 * n));
-      for (k = 0; k < 4 * n; k++)
-        src[k] = white ? 255 : (uint8_t) qk_rng_u64 (&rng);
-      memset (a, 1, 4 * 600 + 64);
-      memset (b, 1, 4 * 600 + 64);
-      plain->horizontal (src, a, &taps);
-      best->horizontal (src, b, &taps);
-      /* the fourth byte of a pixel means nothing */
-      for (k = 0; k < 4 * out; k++)
-        HOLDS (k % 4 == 3 || a[k] == b[k],
-               "%s horizontal %d to %d, byte %d: %d, plain %d",
-               best->name, (int) in, (int) out, k, b[k], a[k]);
-      for (; k < 4 * 600 + 64; k++)
-        HOLDS (b[k] == 1, "byte %d is %d, expected 1", k, b[k]);
-      free (src);
-    }
+    ck_assert_int_eq (picture_taps_set (&taps, in, whole, first, out), 0);
+    /* nothing before or beyond the inputs used may be read */
+    at = taps.first[0];
+    n = taps.first[out - 1] + taps.count[out - 1] - at;
+    for (k = 0; k < out; k++)
+      taps.first[k] -= (int32_t) at;
+    src = malloc ((size_t) (4 * n));
+    for (k = 0; k < 4 * n; k++)
+      src[k] = white ? 255 : (uint8_t) qk_rng_u64 (&rng);
+    memset (a, 1, 4 * 600 + 64);
+    memset (b, 1, 4 * 600 + 64);
+    plain->horizontal (src, a, &taps);
+    best->horizontal (src, b, &taps);
+    /* the fourth byte of a pixel means nothing */
+    for (k = 0; k < 4 * out; k++)
+      HOLDS (k % 4 == 3 || a[k] == b[k],
+             "%s horizontal %d to %d, byte %d: %d, plain %d", best->name,
+             (int) in, (int) out, k, b[k], a[k]);
+    for (; k < 4 * 600 + 64; k++)
+      HOLDS (b[k] == 1, "byte %d is %d, expected 1", k, b[k]);
+    free (src);
+  }
   picture_taps_free (&taps);
   free (a);
   free (b);
@@ -248,20 +243,17 @@ START_TEST (test_kernels_vertical)
     src[k] = k % 7 ? (uint8_t) qk_rng_u64 (&rng) : 255;
   ck_assert_int_eq (picture_taps_set (&taps, 997, 30, 0, 30), 0);
   ck_assert_int_le (taps.stride, 100);
-  for (i = 0; i < taps.n; i++)
-    {
-      const int64_t n = 64 * (1 + i % 5);
+  for (i = 0; i < taps.n; i++) {
+    const int64_t n = 64 * (1 + i % 5);
 
-      for (k = 0; k < taps.count[i]; k++)
-        rows[k] = src + 320 * ((k + i) % 100);
-      memset (a, 1, 320 + 64);
-      memset (b, 1, 320 + 64);
-      plain->vertical (rows, taps.weight + i * taps.stride, taps.count[i], a,
-                       n);
-      best->vertical (rows, taps.weight + i * taps.stride, taps.count[i], b,
-                      n);
-      ck_assert_mem_eq (a, b, 320 + 64);
-    }
+    for (k = 0; k < taps.count[i]; k++)
+      rows[k] = src + 320 * ((k + i) % 100);
+    memset (a, 1, 320 + 64);
+    memset (b, 1, 320 + 64);
+    plain->vertical (rows, taps.weight + i * taps.stride, taps.count[i], a, n);
+    best->vertical (rows, taps.weight + i * taps.stride, taps.count[i], b, n);
+    ck_assert_mem_eq (a, b, 320 + 64);
+  }
   picture_taps_free (&taps);
   free (src);
   free (a);
@@ -281,31 +273,29 @@ START_TEST (test_view_random)
 
   qk_rng_seed (&rng, 3, 3);
   for (s = 0; s < 6; s++)
-    for (i = 0; i < 2000; i++)
-      {
-        struct picture_view v;
-        const int w = sizes[s][0], h = sizes[s][1];
+    for (i = 0; i < 2000; i++) {
+      struct picture_view v;
+      const int w = sizes[s][0], h = sizes[s][1];
 
-        picture_view_random (w, h, 224, 0.08, true, &rng, &v);
-        HOLDS (v.x >= 0 && v.y >= 0 && v.w >= 1 && v.h >= 1
-                 && v.x + v.w <= w && v.y + v.h <= h,
-               "%d x %d: part %d x %d at %d,%d", w, h, (int) v.w, (int) v.h,
-               (int) v.x, (int) v.y);
-        HOLDS (v.out_w == 224 && v.win_h == 224 && v.win_x == 0,
-               "window of height %d at %d, picture of width %d",
-               (int) v.win_h, (int) v.win_x, (int) v.out_w);
-        flips += v.flip;
-        total++;
-        if (s == 0)
-          {
-            const double share = (double) (v.w * v.h) / (w * h);
-            const double ratio = (double) v.w / (double) v.h;
+      picture_view_random (w, h, 224, 0.08, true, &rng, &v);
+      HOLDS (v.x >= 0 && v.y >= 0 && v.w >= 1 && v.h >= 1 && v.x + v.w <= w
+               && v.y + v.h <= h,
+             "%d x %d: part %d x %d at %d,%d", w, h, (int) v.w, (int) v.h,
+             (int) v.x, (int) v.y);
+      HOLDS (v.out_w == 224 && v.win_h == 224 && v.win_x == 0,
+             "window of height %d at %d, picture of width %d", (int) v.win_h,
+             (int) v.win_x, (int) v.out_w);
+      flips += v.flip;
+      total++;
+      if (s == 0) {
+        const double share = (double) (v.w * v.h) / (w * h);
+        const double ratio = (double) v.w / (double) v.h;
 
-            smallest = share < smallest ? share : smallest;
-            largest = share > largest ? share : largest;
-            HOLDS (ratio > 0.73 && ratio < 1.37, "ratio %g", ratio);
-          }
+        smallest = share < smallest ? share : smallest;
+        largest = share > largest ? share : largest;
+        HOLDS (ratio > 0.73 && ratio < 1.37, "ratio %g", ratio);
       }
+    }
   ck_assert_msg (smallest > 0.075 && smallest < 0.1, "%g", smallest);
   ck_assert_msg (largest > 0.9 && largest <= 1.0, "%g", largest);
   ck_assert (abs (flips * 2 - total) < total / 20);
@@ -352,17 +342,16 @@ START_TEST (test_truncated)
   uint8_t *data = load (names[_i], &size);
 
   ck_assert_int_eq (render_memory (data, size), 0);
-  for (keep = 0; keep < size - 8; keep += keep < size - 200 ? 13 : 1)
-    {
-      /* a copy of its own size: reading beyond it is noticed */
-      uint8_t *part = malloc (keep ? keep : 1);
+  for (keep = 0; keep < size - 8; keep += keep < size - 200 ? 13 : 1) {
+    /* a copy of its own size: reading beyond it is noticed */
+    uint8_t *part = malloc (keep ? keep : 1);
 
-      memcpy (part, data, keep);
-      ck_assert_int_eq (render_memory (part, keep), -EBADMSG);
-      ck_assert_msg (strstr (qk_error_message (), "some.jpg") != NULL, "%s",
-                     qk_error_message ());
-      free (part);
-    }
+    memcpy (part, data, keep);
+    ck_assert_int_eq (render_memory (part, keep), -EBADMSG);
+    ck_assert_msg (strstr (qk_error_message (), "some.jpg") != NULL, "%s",
+                   qk_error_message ());
+    free (part);
+  }
   ck_assert_int_eq (render_memory (data, size), 0);
   free (data);
 }
@@ -379,16 +368,15 @@ START_TEST (test_noise)
   int i, k, bad = 0;
 
   qk_rng_seed (&rng, 11, (uint64_t) _i);
-  for (i = 0; i < 400; i++)
-    {
-      memcpy (copy, data, size);
-      for (k = 0; k < 1 + i % 10; k++)
-        copy[qk_rng_below (&rng, i % 2 ? size : 700)]
-          = (uint8_t) qk_rng_u64 (&rng);
-      /* a size in the header may have become huge: not what is tested */
-      if (render_memory (copy, size) == -EBADMSG)
-        bad++;
-    }
+  for (i = 0; i < 400; i++) {
+    memcpy (copy, data, size);
+    for (k = 0; k < 1 + i % 10; k++)
+      copy[qk_rng_below (&rng, i % 2 ? size : 700)]
+        = (uint8_t) qk_rng_u64 (&rng);
+    /* a size in the header may have become huge: not what is tested */
+    if (render_memory (copy, size) == -EBADMSG)
+      bad++;
+  }
   ck_assert_int_gt (bad, 20);
   ck_assert_int_eq (render_memory (data, size), 0);
   free (data);
@@ -493,14 +481,13 @@ waves (int w, int h, size_t *size)
 
   ck_assert_ptr_nonnull (pixels);
   for (y = 0; y < h; y++)
-    for (x = 0; x < w; x++)
-      {
-        uint8_t *p = pixels + 3 * ((size_t) y * (size_t) w + (size_t) x);
+    for (x = 0; x < w; x++) {
+      uint8_t *p = pixels + 3 * ((size_t) y * (size_t) w + (size_t) x);
 
-        p[0] = (uint8_t) (128 + 100 * sin (x * 0.02) * cos (y * 0.03));
-        p[1] = (uint8_t) (255 * x / w);
-        p[2] = (uint8_t) (255 * y / h);
-      }
+      p[0] = (uint8_t) (128 + 100 * sin (x * 0.02) * cos (y * 0.03));
+      p[1] = (uint8_t) (255 * x / w);
+      p[2] = (uint8_t) (255 * y / h);
+    }
   ck_assert_int_eq (picture_write (path, pixels, w, h, 95), 0);
   free (pixels);
   f = fopen (path, "rb");
@@ -534,29 +521,29 @@ START_TEST (test_reduce)
   size_t size, i, n = (size_t) (cases[_i].out * cases[_i].out) * 3;
   uint8_t *data = waves (cases[_i].w, cases[_i].h, &size), *whole;
   const int *box = cases[_i].box, out = cases[_i].out;
-  const struct picture_view view = { box[0], box[1], box[2], box[3], out, out,
-                                     0,      0,      out,    out,    false };
+  const struct picture_view view
+    = { box[0], box[1], box[2], box[3], out, out, 0, 0, out, out, false };
   struct picture_view reduced = view;
   double sum = 0;
   int64_t w, h;
 
   whole = malloc (n);
   ck_assert_ptr_nonnull (whole);
-  ck_assert_int_eq (
-    picture_open_memory (reader, data, size, "waves", &w, &h), 0);
+  ck_assert_int_eq (picture_open_memory (reader, data, size, "waves", &w, &h),
+                    0);
   ck_assert_int_eq (picture_render (reader, &view, NULL, whole, NULL), 0);
-  ck_assert_int_eq (
-    picture_open_memory (reader, data, size, "waves", &w, &h), 0);
+  ck_assert_int_eq (picture_open_memory (reader, data, size, "waves", &w, &h),
+                    0);
   ck_assert_int_eq (picture_reduce (reader, &reduced), cases[_i].divisor);
-  ck_assert_msg (picture_render (reader, &reduced, NULL, rgb, NULL) == 0,
-                 "%s", qk_error_message ());
+  ck_assert_msg (picture_render (reader, &reduced, NULL, rgb, NULL) == 0, "%s",
+                 qk_error_message ());
   for (i = 0; i < n; i++)
     sum += abs (rgb[i] - whole[i]);
   ck_assert_msg (sum / (double) n < 4, "bytes differ by %g on average",
                  sum / (double) n);
   /* the next picture is decoded whole again */
-  ck_assert_int_eq (
-    picture_open_memory (reader, data, size, "waves", &w, &h), 0);
+  ck_assert_int_eq (picture_open_memory (reader, data, size, "waves", &w, &h),
+                    0);
   ck_assert_int_eq (picture_render (reader, &view, NULL, rgb, NULL), 0);
   ck_assert_mem_eq (rgb, whole, n);
   free (whole);

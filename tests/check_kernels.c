@@ -22,9 +22,9 @@
 static const char *const backend_names[] = { "fbgemm", "qnnpack" };
 
 /* Ascending; a backend says in its caps which one it reached. */
-static const char *const levels[] = { "portable", "avx2", "avxvnni",
-                                      "avx512", "avx512vnni", "neon",
-                                      "dotprod", "i8mm" };
+static const char *const levels[]
+  = { "portable",   "avx2", "avxvnni", "avx512",
+      "avx512vnni", "neon", "dotprod", "i8mm" };
 static const int thread_counts[] = { 1, 2 };
 
 #define COUNT(a) (sizeof (a) / sizeof (a)[0])
@@ -89,8 +89,9 @@ add_subjects (struct state *s, const struct qk_backend_class *cls)
     for (size_t t = 0; t < COUNT (thread_counts); t++) {
       struct subject *u = &s->subject[s->subjects++];
 
-      *u = (struct subject) { .cls = cls, .level = levels[l],
-                              .threads = thread_counts[t] };
+      *u = (struct subject){ .cls = cls,
+                             .level = levels[l],
+                             .threads = thread_counts[t] };
       if (cls->create (NULL, u->threads, &u->self) < 0) {
         printf ("FAIL: %s: %s\n", cls->cls.name, qk_error_message ());
         exit (1);
@@ -111,9 +112,8 @@ fail (struct state *s, const struct subject *u, const struct kernel_case *c,
 }
 
 static void
-compare (struct state *s, const struct subject *u,
-         const struct kernel_case *c, uint64_t index,
-         const struct guard *want, const struct guard *got)
+compare (struct state *s, const struct subject *u, const struct kernel_case *c,
+         uint64_t index, const struct guard *want, const struct guard *got)
 {
   char text[160];
   size_t different = 0, first = 0;
@@ -123,16 +123,16 @@ compare (struct state *s, const struct subject *u,
       different++, first = i;
   if (different == 0)
     return;
-  snprintf (text, sizeof text, "%zu of %zu bytes differ, byte %zu is %d, "
-            "expected %d", different, want->size, first, got->data[first],
-            want->data[first]);
+  snprintf (text, sizeof text,
+            "%zu of %zu bytes differ, byte %zu is %d, "
+            "expected %d",
+            different, want->size, first, got->data[first], want->data[first]);
   fail (s, u, c, index, text);
 }
 
 static void
-check_subject (struct state *s, struct subject *u,
-               const struct kernel_case *c, uint64_t index,
-               const struct guard *want)
+check_subject (struct state *s, struct subject *u, const struct kernel_case *c,
+               uint64_t index, const struct guard *want)
 {
   struct guard got;
   bool intact = true;
@@ -165,8 +165,8 @@ check_case (struct state *s, uint64_t seed, uint64_t index,
   bool intact;
 
   if (case_new (&c, seed, index, kind) < 0
-      || case_run (s->reference, s->reference_self, &c, &want, false,
-                   &intact) != 0) {
+      || case_run (s->reference, s->reference_self, &c, &want, false, &intact)
+           != 0) {
     printf ("FAIL: reference, case %llu: %s\n", (unsigned long long) index,
             qk_error_message ());
     case_print (&c);
@@ -199,8 +199,7 @@ backend (struct qk_context *ctx, const char *name)
   const int r = qk_context_class (ctx, QK_KIND_BACKEND, name, &cls);
 
   if (r < 0) {
-    printf ("%s: %s\n", r == -ENOENT ? "skip" : "FAIL",
-            qk_error_message ());
+    printf ("%s: %s\n", r == -ENOENT ? "skip" : "FAIL", qk_error_message ());
     if (r != -ENOENT)
       exit (1);
     return NULL;

@@ -141,8 +141,7 @@ compare (const struct layer_case *c, struct harness *h, const char *what,
     tally->compared++;
     HOLDS (fabs ((double) gradient[i] - d) <= allowed,
            "%s: gradient by %s[%lld] is %.6g, differences give %.6g",
-           case_name (c), what, (long long) i, (double) gradient[i],
-           d);
+           case_name (c), what, (long long) i, (double) gradient[i], d);
   }
 }
 
@@ -157,8 +156,8 @@ check_gradients (const struct layer_case *c)
 
   make (c, 0, 1, &h);
   for (int i = 0; i < h.n_params; i++)
-    for (int64_t k = 0; h.dparam[i].data != NULL
-                        && k < qk_shape_count (&h.dparam[i].shape);
+    for (int64_t k = 0;
+         h.dparam[i].data != NULL && k < qk_shape_count (&h.dparam[i].shape);
          k++)
       ((float *) h.dparam[i].data)[k] = 0.25f;
   objective (c, &h);
@@ -185,10 +184,7 @@ check_gradients (const struct layer_case *c)
   harness_free (&h);
 }
 
-START_TEST (gradients)
-{
-  check_gradients (&layer_cases[_i]);
-}
+START_TEST (gradients) { check_gradients (&layer_cases[_i]); }
 END_TEST
 
 /* Every installed layer that can be trained is in the table. */
@@ -292,8 +288,8 @@ START_TEST (threads_agree)
   for (size_t i = 0; i < n1; i++)
     HOLDS (fabs ((double) a[i] - (double) b[i])
              <= 1e-3 + 1e-4 * fabs ((double) a[i]),
-           "%s: result %zu is %g with 1 thread, %g with 3",
-           case_name (c), i, (double) a[i], (double) b[i]);
+           "%s: result %zu is %g with 1 thread, %g with 3", case_name (c), i,
+           (double) a[i], (double) b[i]);
   free (a);
   free (b);
 }
@@ -339,11 +335,9 @@ static void
 expect_error (const char *layer, const char *options, struct qk_shape in,
               const char *sentence)
 {
-  const struct harness_spec s = { .layer = layer,
-                                  .options = options,
-                                  .threads = 1,
-                                  .n_in = 1,
-                                  .in = { in } };
+  const struct harness_spec s = {
+    .layer = layer, .options = options, .threads = 1, .n_in = 1, .in = { in }
+  };
   struct harness h;
   const int err = harness_new (ctx, &s, &h);
 
@@ -379,7 +373,10 @@ open_layer (const char *layer, unsigned flags, int n_in, struct qk_shape a,
             struct qk_shape b, struct harness *h)
 {
   const struct harness_spec s
-    = { .layer = layer, .flags = flags, .threads = 1, .n_in = n_in,
+    = { .layer = layer,
+        .flags = flags,
+        .threads = 1,
+        .n_in = n_in,
         .in = { a, b },
         .dtype = { QK_F32, b.ndim == 1 ? QK_I32 : QK_F32 } };
 

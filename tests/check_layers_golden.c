@@ -64,8 +64,8 @@ near (const char *what, const struct qk_tensor *t, const float *golden,
     const double g = (double) golden[i];
 
     ck_assert_msg (fabs ((double) x[i] - g) <= tol * fmax (1.0, fabs (g)),
-                   "%s[%zu] is %.9g, PyTorch has %.9g", what, i,
-                   (double) x[i], g);
+                   "%s[%zu] is %.9g, PyTorch has %.9g", what, i, (double) x[i],
+                   g);
   }
 }
 
@@ -147,10 +147,9 @@ START_TEST (batchnorm_is_numerically_safe)
   for (int64_t i = 0; i < 2 * n; i++)
     ck_assert (fabsf (y[i] - (i / 2 % 2 == 0 ? -1.0f : 1.0f)) < 1e-4f);
   for (int c = 0; c < 2; c++)
-    ck_assert (
-      fabs ((double) ((float *) h.param[3].data)[c]
-            - (0.9 + 0.1 * (double) n / (double) (n - 1)))
-      < 1e-6);
+    ck_assert (fabs ((double) ((float *) h.param[3].data)[c]
+                     - (0.9 + 0.1 * (double) n / (double) (n - 1)))
+               < 1e-6);
   harness_free (&h);
 }
 END_TEST
@@ -209,10 +208,9 @@ START_TEST (pooling_is_pytorchs)
               sizeof pool_max_dilated_dy, pool_max_dilated_dx);
   check_pool ("avgpool2d", "kernel=3 stride=2 padding=1", pool_avg_y,
               pool_avg_dy, sizeof pool_avg_dy, pool_avg_dx);
-  check_pool ("avgpool2d",
-              "kernel=3 stride=2 padding=1 count_include_pad=no",
-              pool_avg_inside_y, pool_avg_inside_dy,
-              sizeof pool_avg_inside_dy, pool_avg_inside_dx);
+  check_pool ("avgpool2d", "kernel=3 stride=2 padding=1 count_include_pad=no",
+              pool_avg_inside_y, pool_avg_inside_dy, sizeof pool_avg_inside_dy,
+              pool_avg_inside_dx);
   check_pool ("global_avgpool", NULL, pool_global_y, pool_global_dy,
               sizeof pool_global_dy, pool_global_dx);
 }

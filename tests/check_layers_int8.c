@@ -78,8 +78,8 @@ gather (const struct qk_tensor *x, const struct window *w, int64_t n,
       const int64_t z = q * w->stride - w->padding + s * w->dilation;
 
       if (y >= 0 && y < d[1] && z >= 0 && z < d[2])
-        out[count++] = ((uint8_t *) x->data)[((n * d[1] + y) * d[2] + z) * d[3]
-                                             + ch];
+        out[count++]
+          = ((uint8_t *) x->data)[((n * d[1] + y) * d[2] + z) * d[3] + ch];
     }
   return count;
 }
@@ -119,10 +119,10 @@ pool_formula (const struct qk_tensor *x, const struct window *w, bool max,
     const int count
       = gather (x, w, pixel / q / p, pixel / q % p, pixel % q, ch, v);
 
-    y[i] = max ? largest (v, count)
-               : mean (v, count,
-                       w->count_pad ? w->kernel_h * w->kernel_w : count,
-                       &x->q);
+    y[i] = max
+             ? largest (v, count)
+             : mean (v, count,
+                     w->count_pad ? w->kernel_h * w->kernel_w : count, &x->q);
   }
 }
 
@@ -145,13 +145,13 @@ formula (const struct layer_case *c, const struct qk_tensor *x,
          const struct qk_shape *out, uint8_t *y)
 {
   const int kernel = option (c, "kernel=", 1);
-  struct window w = { kernel,
-                      kernel,
-                      option (c, "stride=", kernel),
-                      option (c, "padding=", 0),
-                      option (c, "dilation=", 1),
-                      c->options == NULL
-                        || strstr (c->options, "include_pad=no") == NULL };
+  struct window w
+    = { kernel,
+        kernel,
+        option (c, "stride=", kernel),
+        option (c, "padding=", 0),
+        option (c, "dilation=", 1),
+        c->options == NULL || strstr (c->options, "include_pad=no") == NULL };
 
   if (strcmp (c->layer, "relu") == 0)
     clamp_formula (x, INFINITY, y);
@@ -259,10 +259,9 @@ START_TEST (threads_give_the_same_bytes)
   open_u8 (c, &grids[0], n, 0, 3, &three);
   must (harness_forward (&one), c->layer);
   must (harness_forward (&three), c->layer);
-  ck_assert_msg (memcmp (one.out.data, three.out.data,
-                         harness_bytes (&one.out))
-                   == 0,
-                 "%s: 1 and 3 threads give other bytes", c->layer);
+  ck_assert_msg (
+    memcmp (one.out.data, three.out.data, harness_bytes (&one.out)) == 0,
+    "%s: 1 and 3 threads give other bytes", c->layer);
   harness_free (&one);
   harness_free (&three);
 }
@@ -285,18 +284,16 @@ START_TEST (gradients_on_bytes)
   open_u8 (c, &grids[0], 0, flags, 1, &u8);
   must (harness_new (ctx, &s, &f32), c->layer);
   for (int64_t i = 0; i < qk_shape_count (&u8.in[0].shape); i++)
-    ((float *) f32.in[0].data)[i]
-      = qk_dequantize (((uint8_t *) u8.in[0].data)[i], grids[0].scale,
-                       grids[0].zero_point);
+    ((float *) f32.in[0].data)[i] = qk_dequantize (
+      ((uint8_t *) u8.in[0].data)[i], grids[0].scale, grids[0].zero_point);
   memcpy (f32.dout.data, u8.dout.data, harness_bytes (&u8.dout));
   must (harness_forward (&u8), c->layer);
   must (harness_forward (&f32), c->layer);
   must (harness_backward (&u8), c->layer);
   must (harness_backward (&f32), c->layer);
-  ck_assert_msg (memcmp (u8.din[0].data, f32.din[0].data,
-                         harness_bytes (&f32.din[0]))
-                   == 0,
-                 "%s: the gradient with a u8 input is another", c->layer);
+  ck_assert_msg (
+    memcmp (u8.din[0].data, f32.din[0].data, harness_bytes (&f32.din[0])) == 0,
+    "%s: the gradient with a u8 input is another", c->layer);
   harness_free (&u8);
   harness_free (&f32);
 }
@@ -309,8 +306,8 @@ START_TEST (relu6_at_its_bounds)
   const struct layer_case c
     = { .layer = "relu6", .n_in = 1, .in = { { 2, { 1, 5 } } } };
   const struct qk_qparams below = { 0.02f, 10, 0, 255 };
-  const uint8_t x[2][5] = { { 117, 118, 216, 217, 218 },
-                            { 10, 11, 100, 254, 255 } };
+  const uint8_t x[2][5]
+    = { { 117, 118, 216, 217, 218 }, { 10, 11, 100, 254, 255 } };
   const float want[2][5] = { { 0, 1, 1, 0, 0 }, { 0, 1, 1, 1, 1 } };
 
   for (int k = 0; k < 2; k++) {
@@ -358,8 +355,8 @@ START_TEST (dropout_statistics)
     /* a gradient tells what happened even to bytes equal to zero_point */
     const bool kept = dx[i] != 0.0f || dy[i] == 0.0f;
 
-    HOLDS (y[i] == (kept ? x[i] : grids[1].zero_point), "byte %d is %d", (int) i,
-           y[i]);
+    HOLDS (y[i] == (kept ? x[i] : grids[1].zero_point), "byte %d is %d",
+           (int) i, y[i]);
     HOLDS (dx[i] == (kept ? dy[i] * (1.0f / (1.0f - 0.3f)) : 0.0f),
            "gradient %d is %g", (int) i, (double) dx[i]);
     dropped += !kept;
@@ -433,9 +430,8 @@ layer_bytes (const struct layer_case *c, struct harness *h,
                          h->in[k].q.zero_point);
   must (harness_forward (&f), c->layer);
   for (int64_t i = 0; i < qk_shape_count (&f.out.shape); i++)
-    ((uint8_t *) out->data)[i]
-      = (uint8_t) qk_quantize (((float *) f.out.data)[i], inv, q->zero_point,
-                               q->qmin, q->qmax);
+    ((uint8_t *) out->data)[i] = (uint8_t) qk_quantize (
+      ((float *) f.out.data)[i], inv, q->zero_point, q->qmin, q->qmax);
   harness_free (&f);
 }
 
@@ -467,9 +463,9 @@ check_lowered (const struct layer_case *c, const struct qk_qparams *in_q,
   run_reference (&op, in, h.in, &got);
   for (size_t i = 0; i < harness_bytes (&got); i++)
     HOLDS (((uint8_t *) got.data)[i] == ((uint8_t *) want.data)[i],
-           "%s (%s): byte %zu is %d in training, %d in the int8 op",
-           c->layer, c->options != NULL ? c->options : "", i,
-           ((uint8_t *) want.data)[i], ((uint8_t *) got.data)[i]);
+           "%s (%s): byte %zu is %d in training, %d in the int8 op", c->layer,
+           c->options != NULL ? c->options : "", i, ((uint8_t *) want.data)[i],
+           ((uint8_t *) got.data)[i]);
   harness_tensor_free (&want);
   harness_tensor_free (&got);
   harness_free (&h);
@@ -515,9 +511,9 @@ END_TEST
 
 START_TEST (averages_stay_exact)
 {
-  const struct layer_case big
-    = { .layer = "global_avgpool", .n_in = 1,
-        .in = { { 4, { 1, 300, 300, 1 } } } };
+  const struct layer_case big = { .layer = "global_avgpool",
+                                  .n_in = 1,
+                                  .in = { { 4, { 1, 300, 300, 1 } } } };
   struct harness_spec s = layer_case_spec (&big, 0, 1);
   struct harness h;
 

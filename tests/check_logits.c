@@ -49,8 +49,7 @@ write_all (struct qk_exec *ex, const struct qk_data *d, FILE *pictures,
     if ((r = write_nchw (pictures, b.images, b.n, info)) < 0
         || (r = qk_exec_forward (ex, b.images, b.n, 0, &y)) < 0)
       return r;
-    if (fwrite (y, classes * sizeof *y, (size_t) b.n, logits)
-        != (size_t) b.n)
+    if (fwrite (y, classes * sizeof *y, (size_t) b.n, logits) != (size_t) b.n)
       return qk_error (-EIO, "cannot write");
     for (i = 0; i < b.n; i++) {
       qk_top_k (y + i * (int64_t) classes, (int) classes, 1, &best);
@@ -79,8 +78,7 @@ run (struct qk_cli *cli, const char *pictures, const char *logits)
     r = qk_error (-errno, "cannot write: %s", strerror (errno));
   else if ((r = qk_cli_open (cli, cli->arg[0], &job, &m)) == 0
            && (r = qk_data_open (job, QK_DATA_EVAL, &d)) == 0
-           && (m != NULL
-               || (r = qk_cli_float (job, &d->info, &g)) == 0)) {
+           && (m != NULL || (r = qk_cli_float (job, &d->info, &g)) == 0)) {
     qk_job_exec_options (job, d->batch, false, &opt);
     if ((r = qk_exec_new (m != NULL ? m->graph : g, &opt, &ex)) == 0)
       r = write_all (ex, d, p, l);

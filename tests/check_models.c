@@ -234,9 +234,9 @@ START_TEST (every_model_builds)
     const struct qk_model_request none = { 32, 32, 3, 0 };
     const struct qk_model_request gray = { 28, 28, 1, 10 };
     /* most of the time goes into random weights */
-    const char *width
-      = effort (1, 0) || strncmp (names[n], "resnet", 6) != 0 ? ""
-                                                              : "channels=8";
+    const char *width = effort (1, 0) || strncmp (names[n], "resnet", 6) != 0
+                          ? ""
+                          : "channels=8";
     struct qk_graph *g = must_build (names[n], width, 32, 7);
     char three[64];
 

@@ -63,7 +63,8 @@ threads (void)
 static struct qk_exec *
 executor (struct qk_graph *g, int64_t batch, bool train)
 {
-  const struct qk_exec_options opt = { .batch = batch, .threads = threads (),
+  const struct qk_exec_options opt = { .batch = batch,
+                                       .threads = threads (),
                                        .train = train,
                                        .loss = "softmax_cross_entropy" };
   struct qk_exec *ex;
@@ -166,8 +167,10 @@ assert_digests (const char *what, const struct qk_graph *g, bool grad,
     e = digest_error (&d[i], p, grad ? p->grad.data : p->value.data,
                       qk_shape_count (&p->value.shape));
     e /= fmax ((double) d[i].norm, 1e-3 * longest);
-    ck_assert_msg (e <= tolerance, "%s of %s are off by %g of their length, "
-                   "tolerance %g", what, d[i].name, e, tolerance);
+    ck_assert_msg (e <= tolerance,
+                   "%s of %s are off by %g of their length, "
+                   "tolerance %g",
+                   what, d[i].name, e, tolerance);
     worst = fmax (worst, e);
   }
   if (getenv ("CHECK_NETWORK_SHOW") != NULL)
@@ -217,8 +220,8 @@ check_step (struct qk_graph *g)
 
   for (int i = 0; i < n; i++)
     labels[i] = i * 3 % 10;
-  checked (qk_exec_forward (ex, x, n,
-                            QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
+  checked (
+    qk_exec_forward (ex, x, n, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
   checked (qk_exec_backward (ex, labels, &loss));
   assert_close ("loss", &loss, golden_narrow_loss, 1, 5e-6);
   assert_digests ("gradients", g, true, golden_narrow_grads,
@@ -234,8 +237,8 @@ START_TEST (training_step_of_mobilenet)
   struct qk_graph *g = mobilenet ("width=0.25 input=large dropout=0", 64);
   struct qk_graph *fused;
 
-  ck_assert_int_eq (g->n_params, COUNT (golden_narrow_grads)
-                                   + COUNT (golden_narrow_stats));
+  ck_assert_int_eq (g->n_params,
+                    COUNT (golden_narrow_grads) + COUNT (golden_narrow_stats));
   checked (qk_pass_fuse (g, &fused));
   check_step (g);
   check_step (fused);
@@ -343,8 +346,8 @@ steps_apart (const float *got, const float *want, int n, float scale)
     const double d
       = fabs ((double) got[i] - (double) want[i]) / (double) scale;
 
-    ck_assert_msg (d < 1.5, "logit %d is %g, PyTorch has %g, %g steps away",
-                   i, (double) got[i], (double) want[i], d);
+    ck_assert_msg (d < 1.5, "logit %d is %g, PyTorch has %g, %g steps away", i,
+                   (double) got[i], (double) want[i], d);
     apart += d > 0.5;
   }
   return apart;
@@ -369,8 +372,8 @@ START_TEST (qat_steps_of_a_small_network)
   checked (network_sgd (p, "lr=0.05 momentum=0.9", &sgd));
   qk_graph_set_observing (p, true, true);
   for (int step = 0; step < COUNT (golden_small_losses); step++) {
-    checked (qk_exec_forward (ex, x, 8, QK_PASS_TRAIN | QK_PASS_BATCH_STATS,
-                              &y));
+    checked (
+      qk_exec_forward (ex, x, 8, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
     assert_grids (p, step);
     apart += steps_apart (y, golden_small_logits + 40 * step, 40,
                           golden_small_scales[8 * step + 7]);

@@ -51,7 +51,7 @@ START_TEST (test_optimizer_golden)
   const struct golden_optimizer *g = &golden_optimizers[_i];
   void *self;
   const struct qk_optimizer_class *opt
-      = optimizer (g->name, g->options, &self);
+    = optimizer (g->name, g->options, &self);
   const size_t n = GOLDEN_OPTIM_N;
   float w[GOLDEN_OPTIM_N], grad[GOLDEN_OPTIM_N];
   float slots[QK_OPTIMIZER_MAX_SLOTS][GOLDEN_OPTIM_N] = { { 0 } };
@@ -84,7 +84,7 @@ START_TEST (test_no_decay)
   const size_t n = 100003;
   void *with, *without;
   const struct qk_optimizer_class *opt
-      = optimizer (names[_i], "weight_decay=0.1", &with);
+    = optimizer (names[_i], "weight_decay=0.1", &with);
   float *buf = calloc (n * 8, sizeof *buf), *g = buf + 6 * n;
 
   optimizer (names[_i], "", &without);
@@ -124,8 +124,7 @@ START_TEST (test_bad_options)
     OK (qk_context_class (ctx, QK_KIND_OPTIMIZER, bad[i].name, &cls));
     OK (qk_config_parse (cls->options, bad[i].options, "test", &cfg));
     ck_assert_int_eq (
-        ((const struct qk_optimizer_class *) cls)->create (cfg, &self),
-        -EINVAL);
+      ((const struct qk_optimizer_class *) cls)->create (cfg, &self), -EINVAL);
     ck_assert_ptr_nonnull (strstr (qk_error_message (), bad[i].text));
     qk_config_free (cfg);
   }
@@ -175,10 +174,10 @@ START_TEST (test_schedules)
   const double half = 0.5 * sqrt (0.5);
   const int64_t c[] = { 0, 10, 20, 30, 39 };
   const double cosine[]
-      = { 1, 0.5 + half, 0.5, 0.5 - half, 0.5 + 0.5 * cos (M_PI * 39 / 40) };
+    = { 1, 0.5 + half, 0.5, 0.5 - half, 0.5 + 0.5 * cos (M_PI * 39 / 40) };
   const int64_t w[] = { 0, 4, 9, 10, 25, 39 };
   const double warm[]
-      = { 0.1, 0.5, 1, 1, 0.6, 0.2 + 0.4 * (1 + cos (M_PI * 29 / 30)) };
+    = { 0.1, 0.5, 1, 1, 0.6, 0.2 + 0.4 * (1 + cos (M_PI * 29 / 30)) };
   const int64_t all[] = { 0, 19, 39 };
   const double rise[] = { 1.0 / 60, 20.0 / 60, 40.0 / 60 };
 

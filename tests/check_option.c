@@ -13,23 +13,21 @@
 
 static const char *const modes[] = { "constant", "linear", "cosine", NULL };
 
-static const struct qk_option table[] = {
-  { "bins", QK_OPT_INT, "2048", 2, 65536, NULL, "Number of bins." },
-  { "seed", QK_OPT_INT, "-1", 0, 0, NULL, "Any integer." },
-  { "lr", QK_OPT_FLOAT, "0.1", 0, 10, NULL, "Learning rate." },
-  { "gain", QK_OPT_FLOAT, "1", 0, DBL_MAX, NULL, "Gain." },
-  { "nesterov", QK_OPT_BOOL, "no", 0, 0, NULL, "Nesterov's momentum." },
-  { "note", QK_OPT_STRING, "", 0, 0, NULL, "Any text." },
-  { "mode", QK_OPT_CHOICE, "linear", 0, 0, modes, "Interpolation." },
-  { "root", QK_OPT_PATH, "", 0, 0, NULL, "Folder." },
-  { "steps", QK_OPT_FLOATS, "1, 2.5", 0, 100, NULL, "Steps." },
-  { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option table[]
+  = { { "bins", QK_OPT_INT, "2048", 2, 65536, NULL, "Number of bins." },
+      { "seed", QK_OPT_INT, "-1", 0, 0, NULL, "Any integer." },
+      { "lr", QK_OPT_FLOAT, "0.1", 0, 10, NULL, "Learning rate." },
+      { "gain", QK_OPT_FLOAT, "1", 0, DBL_MAX, NULL, "Gain." },
+      { "nesterov", QK_OPT_BOOL, "no", 0, 0, NULL, "Nesterov's momentum." },
+      { "note", QK_OPT_STRING, "", 0, 0, NULL, "Any text." },
+      { "mode", QK_OPT_CHOICE, "linear", 0, 0, modes, "Interpolation." },
+      { "root", QK_OPT_PATH, "", 0, 0, NULL, "Folder." },
+      { "steps", QK_OPT_FLOATS, "1, 2.5", 0, 100, NULL, "Steps." },
+      { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
-static const struct qk_option required[] = {
-  { "classes", QK_OPT_INT, NULL, 1, 1000, NULL, "Number of classes." },
-  { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option required[]
+  = { { "classes", QK_OPT_INT, NULL, 1, 1000, NULL, "Number of classes." },
+      { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
 static struct qk_config *
 parse (const char *text)
@@ -150,11 +148,9 @@ END_TEST
 
 START_TEST (bad_keys)
 {
-  refused (table, "bin=5",
-           "here: bin: unknown option (did you mean 'bins'?)");
+  refused (table, "bin=5", "here: bin: unknown option (did you mean 'bins'?)");
   refused (table, "xyzzy=5", "here: xyzzy: unknown option");
-  refused (table, "bins=5 bins=6",
-           "here: bins: given twice, first at here");
+  refused (table, "bins=5 bins=6", "here: bins: given twice, first at here");
   refused (table, "bins", "here: expected key=value, got 'bins'");
   refused (table, "bins =5", "here: expected key=value, got 'bins'");
   refused (table, "=5", "here: expected key=value, got '=5'");
@@ -170,8 +166,8 @@ END_TEST
 START_TEST (bad_numbers)
 {
   static const char *const ints[]
-    = { "", "1", "65537", "5x", "1e3", "0x10", "99999999999999999999", "--5",
-        "2.0", "-" };
+    = { "",    "1",   "65537", "5x", "1e3", "0x10", "99999999999999999999",
+        "--5", "2.0", "-" };
   static const char *const floats[]
     = { "", "-0.1", "10.5", "inf", "nan", "0x1p3", "1e999", "1,5", "1e", "." };
   static const char *const lists[]
@@ -195,7 +191,8 @@ START_TEST (bad_numbers)
     snprintf (text, sizeof text, "steps=%s", lists[i]);
     snprintf (expected, sizeof expected,
               "here: steps: expected comma separated numbers, each in 0..100, "
-              "got '%s'", lists[i]);
+              "got '%s'",
+              lists[i]);
     refused (table, text, expected);
   }
   refused (table, "gain=-1", "here: gain: expected a number >= 0, got '-1'");
@@ -255,7 +252,7 @@ START_TEST (bad_tables)
   t[0].def = "6";
   ck_assert_int_eq (qk_option_check_table (t), -EINVAL);
   ck_assert_str_eq (qk_error_message (), "default of option a: expected an "
-                    "integer in 0..5, got '6'");
+                                         "integer in 0..5, got '6'");
   t[0].def = "1";
   t[0].type = (enum qk_option_type) 99;
   ck_assert_int_eq (qk_option_check_table (t), -EINVAL);

@@ -24,12 +24,23 @@
 static char root[64];
 static struct qk_context *ctx;
 
-static const char *const plugins[]
-  = { "tp_good",       "tp_wrong_abi",  "tp_later_abi",    "tp_null",
-      "tp_not_plugin", "tp_wrong_kind", "tp_wrong_name",   "tp_missing_slot",
-      "tp_blind",      "tp_bad_option", "tp_older",        "tp_newer",
-      "tp_tiny",       "tp_beyond",  "tp_liar",     "tp_small_self",
-      NULL };
+static const char *const plugins[] = { "tp_good",
+                                       "tp_wrong_abi",
+                                       "tp_later_abi",
+                                       "tp_null",
+                                       "tp_not_plugin",
+                                       "tp_wrong_kind",
+                                       "tp_wrong_name",
+                                       "tp_missing_slot",
+                                       "tp_blind",
+                                       "tp_bad_option",
+                                       "tp_older",
+                                       "tp_newer",
+                                       "tp_tiny",
+                                       "tp_beyond",
+                                       "tp_liar",
+                                       "tp_small_self",
+                                       NULL };
 
 /* Where the plugin NAME was built. */
 static const char *
@@ -142,8 +153,8 @@ START_TEST (good)
   ck_assert_str_eq (path, so ("tp_good"));
   ck_assert_ptr_null (qk_context_plugin_of (ctx, NULL, &path));
   ck_assert_ptr_null (path);
-  ck_assert_int_eq (qk_config_parse (cls->cls.options, "start=9", "test",
-                                     &cfg), 0);
+  ck_assert_int_eq (
+    qk_config_parse (cls->cls.options, "start=9", "test", &cfg), 0);
   ck_assert_int_eq (cls->create (cfg, NULL, &self), 0);
   ck_assert_int_eq (cls->range (self, &min, &max), 0);
   ck_assert_float_eq (max, 9);
@@ -213,7 +224,8 @@ END_TEST
 
 START_TEST (unknown_name)
 {
-  refused ("tp_god", -ENOENT, "no observer plugin 'tp_god' (did you mean "
+  refused ("tp_god", -ENOENT,
+           "no observer plugin 'tp_god' (did you mean "
            "'tp_good'?); searched ");
   refused ("tp_god", -ENOENT, root);
   refused ("tp_god", -ENOENT, QK_PLUGINDIR "/observers");
@@ -232,7 +244,8 @@ START_TEST (unknown_kind)
                     -EINVAL);
   ck_assert_int_eq (qk_context_class (ctx, (enum qk_kind) 0, "x", &cls),
                     -EINVAL);
-  ck_assert_int_eq (qk_context_list (ctx, (enum qk_kind) -1, &names), -EINVAL);
+  ck_assert_int_eq (qk_context_list (ctx, (enum qk_kind) - 1, &names),
+                    -EINVAL);
   ck_assert_int_eq (qk_context_class (ctx, QK_KIND_LAYER, "tp_good", &cls),
                     -ENOENT);
   ck_assert_ptr_null (qk_kind_name ((enum qk_kind) 0));
@@ -273,7 +286,8 @@ END_TEST
 static void
 copy_good (void)
 {
-  FILE *from = fopen (built ("tp_good"), "rb"), *to = fopen (so ("copy"), "wb");
+  FILE *from = fopen (built ("tp_good"), "rb"),
+       *to = fopen (so ("copy"), "wb");
   int c;
 
   ck_assert (from && to);
@@ -321,11 +335,12 @@ START_TEST (environment)
   snprintf (path, sizeof path, ":/none:%s:", root);
   ck_assert_int_eq (setenv ("QATKIT_PLUGIN_PATH", path, 1), 0);
   c = qk_context_new ();
-  ck_assert_int_eq (qk_context_class (c, QK_KIND_OBSERVER, "tp_good", &cls), 0);
+  ck_assert_int_eq (qk_context_class (c, QK_KIND_OBSERVER, "tp_good", &cls),
+                    0);
   ck_assert_int_eq (qk_context_class (c, QK_KIND_OBSERVER, "no", &cls),
                     -ENOENT);
-  snprintf (path, sizeof path, "searched /none/observers %s/observers "
-            QK_PLUGINDIR, root);
+  snprintf (path, sizeof path,
+            "searched /none/observers %s/observers " QK_PLUGINDIR, root);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), path));
   qk_context_free (c);
 }
@@ -339,8 +354,8 @@ load_many (void *arg)
   for (int i = 0; i < 200; i++) {
     const struct qk_class *cls;
 
-    if (qk_context_class (ctx, QK_KIND_OBSERVER, i % 2 ? "tp_good"
-                                                       : "tp_newer", &cls)
+    if (qk_context_class (ctx, QK_KIND_OBSERVER,
+                          i % 2 ? "tp_good" : "tp_newer", &cls)
         != 0)
       return NULL;
     if (i % 2)
@@ -422,7 +437,8 @@ START_TEST (state_mismatch)
   ck_assert_int_eq (visit (&a, qk_state_list_save, &list, false), 0);
   a.count = 3;
   ck_assert_int_eq (visit (&a, qk_state_source_load, &source, true), -EBADMSG);
-  ck_assert_str_eq (qk_error_message (), "state array 'layer.scale': expected "
+  ck_assert_str_eq (qk_error_message (),
+                    "state array 'layer.scale': expected "
                     "3 elements of type f32, found 2 of type f32");
   a.count = 2;
   a.type = QK_I32;

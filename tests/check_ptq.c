@@ -202,8 +202,7 @@ START_TEST (weights_come_back)
     OK (qk_ptq_set_weight (&p, i, w, b));
     OK (qk_ptq_get_weight (&p, i, v, c));
     ck_assert_mem_eq (w, v,
-                      sizeof *w
-                        * (size_t) (info.channels * info.per_channel));
+                      sizeof *w * (size_t) (info.channels * info.per_channel));
     ck_assert_mem_eq (b, c, sizeof *b * (size_t) info.channels);
     w[0] -= 0.25f;
     b[1] += 0.5f;
@@ -292,8 +291,8 @@ END_TEST
 START_TEST (bias_correction_corrects_means)
 {
   static float real[BATCHES * BATCH * 5], y[BATCHES * BATCH * 5];
-  const struct network_quant how = { .value_bits = 5, .weight_bits = 3,
-                                     .per_channel = _i };
+  const struct network_quant how
+    = { .value_bits = 5, .weight_bits = 3, .per_channel = _i };
   double off[2] = { 0, 0 };
 
   begin ();
@@ -386,8 +385,8 @@ END_TEST
 START_TEST (weights_alone)
 {
   static float y[BATCHES * BATCH * 5], want[BATCHES * BATCH * 5];
-  const struct network_quant how = { .mode = QK_Q_WEIGHTS, .weight_bits = 4,
-                                     .per_channel = true };
+  const struct network_quant how
+    = { .mode = QK_Q_WEIGHTS, .weight_bits = 4, .per_channel = true };
   struct qk_graph *int8 = NULL;
   float w[16 * 144], b[16];
   int8_t q[16 * 144];
@@ -413,8 +412,8 @@ START_TEST (weights_alone)
     OK (qk_quantizer_forward_i8 (
       qz, w, (size_t) (info.channels * info.per_channel), q));
     for (int j = 0; j < info.channels * info.per_channel; j++)
-      w[j] = (float) q[j]
-             * qk_quantizer_qparams (qz)[j / info.per_channel].scale;
+      w[j]
+        = (float) q[j] * qk_quantizer_qparams (qz)[j / info.per_channel].scale;
     {
       struct qk_graph *const quantized = p.quantized;
 
@@ -443,9 +442,8 @@ START_TEST (values_alone)
     const struct qk_node *n = &p.quantized->node[i];
 
     ck_assert_ptr_null (n->weight_qz);
-    ck_assert_int_eq (n->as, n->traits.role == QK_ROLE_WEIGHTED
-                               ? QK_AS_VALUES
-                               : QK_AS_INT8);
+    ck_assert_int_eq (n->as, n->traits.role == QK_ROLE_WEIGHTED ? QK_AS_VALUES
+                                                                : QK_AS_INT8);
     ck_assert_int_eq (p.quantized->value[n->out].on_grid,
                       n->out != p.quantized->output);
   }
@@ -522,8 +520,8 @@ check_dynamic (struct qk_graph *int8, const char *backend)
   OK (qk_exec_new (int8, &opt, &ex));
   for (uint32_t c = 0; c < DYNAMIC_CASES; c++) {
     for (uint32_t i = 0; i < DYNAMIC_N * DYNAMIC_C; i++)
-      x[i] = dynamic_number (3 + c, i) * dynamic_case[c][0]
-             + dynamic_case[c][1];
+      x[i]
+        = dynamic_number (3 + c, i) * dynamic_case[c][0] + dynamic_case[c][1];
     OK (qk_exec_forward (ex, x, DYNAMIC_N, 0, &y));
     ck_assert_mem_eq (y, dynamic_bits + c * DYNAMIC_N * DYNAMIC_K,
                       DYNAMIC_N * DYNAMIC_K * sizeof *y);
@@ -533,8 +531,8 @@ check_dynamic (struct qk_graph *int8, const char *backend)
 
 START_TEST (dynamic_as_pytorch)
 {
-  const struct network_quant how = { .mode = QK_Q_DYNAMIC,
-                                     .weight_observer = "minmax" };
+  const struct network_quant how
+    = { .mode = QK_Q_DYNAMIC, .weight_observer = "minmax" };
   const char *const names[] = { "a", "b", "c", "d", "e", "f", "g" };
   const struct qk_model_info info = { DYNAMIC_K, names, "" };
   struct qk_graph *n = linear_network (), *prepared, *int8;

@@ -175,7 +175,8 @@ START_TEST (dynamic_mode)
   ck_assert_int_eq (node ("fc")->as, QK_AS_INT8);
   /* asked otherwise */
   prepare ("[ptq]\nmode = dynamic\n[qconfig]\nweight.per_channel = yes\n"
-           "activation.bits = 8\n", &fbgemm, true);
+           "activation.bits = 8\n",
+           &fbgemm, true);
   assert_quantizer (node ("fc")->weight_qz, "minmax", -128, 127, 5);
   ck_assert_int_eq (node ("fc")->dynamic_bits, 8);
   prepare ("[ptq]\nmode = dynamic\n[qconfig fc]\nquantize = no\n", &fbgemm,
@@ -200,7 +201,8 @@ START_TEST (ledger)
   ck_assert_double_eq_tol (sum, 1.0, 1e-12);
 
   prepare ("[qconfig fc]\nquantize = no\n[qconfig e*]\npreset = weight_only\n"
-           "[qconfig d*]\npreset = activation_only\n", &fbgemm, false);
+           "[qconfig d*]\npreset = activation_only\n",
+           &fbgemm, false);
   text = qk_ledger_sentence (p);
   ck_assert_ptr_nonnull (strstr (text, "5 nodes int8, "));
   ck_assert_ptr_nonnull (
@@ -254,10 +256,12 @@ try_job (const char *text)
 
 START_TEST (methods)
 {
-  ck_assert_int_eq (try_job ("[data]\ndataset = shapes\n[qat]\n"
-                             "backend = reference\n[ptq]\nmethods = equalize, "
-                             "bias_correction adaround\nequalize.relu6 = skip\n"
-                             "adaround.iterations = 7\n"), 0);
+  ck_assert_int_eq (
+    try_job ("[data]\ndataset = shapes\n[qat]\n"
+             "backend = reference\n[ptq]\nmethods = equalize, "
+             "bias_correction adaround\nequalize.relu6 = skip\n"
+             "adaround.iterations = 7\n"),
+    0);
   ck_assert_int_eq (job->n_methods, 3);
   ck_assert_str_eq (job->method[0].cls->cls.name, "equalize");
   ck_assert_str_eq (job->method[2].cls->cls.name, "adaround");

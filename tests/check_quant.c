@@ -161,7 +161,7 @@ START_TEST (test_observer_golden)
 {
   const struct golden_observer *g = &golden_observers[_i];
   struct qk_quant_info info
-      = info_of (g->weight, g->qmin, g->qmax, g->channels);
+    = info_of (g->weight, g->qmin, g->qmax, g->channels);
   struct qk_quantizer *qz;
   float min[2048], max[8];
   size_t count;
@@ -202,11 +202,11 @@ START_TEST (test_observer_golden)
                      "%s %s, batch %d, channel %d: range %a..%a", g->name,
                      g->options, b, c, (double) min[c], (double) max[c]);
       ck_assert_msg (
-          bits (q->scale) == g->scale[k] && q->zero_point == g->zero_point[k],
-          "%s %s, batch %d, channel %d: scale %a (%08x, not %08x), "
-          "zero_point %d (not %d)",
-          g->name, g->options, b, c, (double) q->scale, bits (q->scale),
-          g->scale[k], (int) q->zero_point, (int) g->zero_point[k]);
+        bits (q->scale) == g->scale[k] && q->zero_point == g->zero_point[k],
+        "%s %s, batch %d, channel %d: scale %a (%08x, not %08x), "
+        "zero_point %d (not %d)",
+        g->name, g->options, b, c, (double) q->scale, bits (q->scale),
+        g->scale[k], (int) q->zero_point, (int) g->zero_point[k]);
     }
   }
   qk_quantizer_free (qz);
@@ -288,7 +288,7 @@ END_TEST
 START_TEST (test_nan)
 {
   const char *const names[]
-      = { "minmax", "moving_average_minmax", "histogram" };
+    = { "minmax", "moving_average_minmax", "histogram" };
   struct qk_quant_info info = info_of (0, 0, 255, 1);
   struct qk_quantizer *qz = quantizer (&info, names[_i], "", "affine");
   float x[100], min, max;
@@ -370,8 +370,8 @@ START_TEST (test_histogram_threads)
   const size_t n = 300001;
   struct qk_quant_info info = info_of (0, 0, 255, 1);
   /* valgrind is run with one thread, for it takes libgomp's for leaks */
-  const int many = getenv ("OMP_NUM_THREADS") == NULL
-                   ? 3 : omp_get_max_threads ();
+  const int many
+    = getenv ("OMP_NUM_THREADS") == NULL ? 3 : omp_get_max_threads ();
   float *x = malloc (n * sizeof *x), h[2][2048];
   size_t count;
 
@@ -479,7 +479,7 @@ START_TEST (test_fakequant_golden)
 {
   const struct golden_fakequant *g = &golden_fakequants[_i];
   struct qk_quant_info info
-      = info_of (g->weight, g->qmin, g->qmax, g->channels);
+    = info_of (g->weight, g->qmin, g->qmax, g->channels);
   const size_t n = (size_t) (g->channels * g->per_channel);
   float x[256], dy[256], dx[256];
   uint8_t u[256];
@@ -496,7 +496,7 @@ START_TEST (test_fakequant_golden)
     fixed_grid[c].qmax = g->qmax;
     for (int i = 0; i < g->ties; i++)
       x[c * g->per_channel + i]
-          = (float) (i - g->ties / 2) * (g->scale[c] * 0.5f);
+        = (float) (i - g->ties / 2) * (g->scale[c] * 0.5f);
   }
   OK (qk_quantizer_new (ctx, &info, NULL, NULL, &fixed, NULL, &qz));
   OK (qk_quantizer_refresh (qz));
@@ -512,17 +512,17 @@ START_TEST (test_fakequant_golden)
     const int k = g->weight ? s[i] : u[i];
     const float y = qk_dequantize (k, q->scale, q->zero_point);
     const float mask
-        = qk_ste_mask (x[i], inv, q->zero_point, q->qmin, q->qmax);
+      = qk_ste_mask (x[i], inv, q->zero_point, q->qmin, q->qmax);
 
     /* + 0: PyTorch's 0 has the sign of x */
     ck_assert_msg (bits (y + 0.0f) == g->y[i]
-                       || (y == 0.0f && g->y[i] == 0x80000000u),
+                     || (y == 0.0f && g->y[i] == 0x80000000u),
                    "y[%zu]: %a is not %08x", i, (double) y, g->y[i]);
     ck_assert_msg (bits (dx[i] + 0.0f) == g->dx[i], "dx[%zu]: %a is not %08x",
                    i, (double) dx[i], g->dx[i]);
     ck_assert_float_eq (dx[i], mask != 0.0f ? dy[i] : 0.0f);
     ck_assert_int_eq (
-        k, qk_quantize (x[i], inv, q->zero_point, q->qmin, q->qmax));
+      k, qk_quantize (x[i], inv, q->zero_point, q->qmin, q->qmax));
   }
   OK (qk_quantizer_backward (qz, x, dy, dy, n)); /* in place */
   ck_assert_mem_eq (dy, dx, n * sizeof (float));
@@ -602,7 +602,7 @@ START_TEST (test_bad_grids)
   FAILS (-EDOM, bad[_i].text,
          qk_quantizer_new (ctx, &info, NULL, NULL, &fixed, NULL, &qz));
   /* … and later */
-  fixed_grid[0] = (struct qk_qparams) { 1.0f, 0, info.qmin, info.qmax };
+  fixed_grid[0] = (struct qk_qparams){ 1.0f, 0, info.qmin, info.qmax };
   OK (qk_quantizer_new (ctx, &info, NULL, NULL, &fixed, NULL, &qz));
   fixed_grid[0] = bad[_i].q;
   FAILS (-EDOM, bad[_i].text, qk_quantizer_refresh (qz));
@@ -747,8 +747,8 @@ START_TEST (test_state)
     { 1, 4, "minmax", "lsq" },
   };
   struct qk_quant_info info
-      = info_of (kinds[_i].weight, kinds[_i].weight ? -128 : 0,
-                 kinds[_i].weight ? 127 : 255, kinds[_i].channels);
+    = info_of (kinds[_i].weight, kinds[_i].weight ? -128 : 0,
+               kinds[_i].weight ? 127 : 255, kinds[_i].channels);
   const size_t size = (size_t) info.channels * sizeof (struct qk_qparams);
   struct qk_quantizer *a = quantizer (&info, kinds[_i].obs, "", kinds[_i].fq);
   struct qk_quantizer *b = quantizer (&info, kinds[_i].obs, "", kinds[_i].fq);
@@ -805,7 +805,7 @@ forgetful_create (const struct qk_config *cfg,
 static int
 forgetful_update_range (void *self, const float *min, const float *max)
 {
-  *(struct forgetful *) self = (struct forgetful) { true, *min, *max };
+  *(struct forgetful *) self = (struct forgetful){ true, *min, *max };
   return 0;
 }
 
@@ -875,9 +875,12 @@ START_TEST (test_library_makes_instance)
   struct qk_observer_class made = {
     .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "made",
                      "Made by the library", NULL),
-    .self_size = sizeof (struct made), .channel_size = 3,
-    .create = made_create, .destroy = made_destroy,
-    .update_range = forgetful_update_range, .range = made_range,
+    .self_size = sizeof (struct made),
+    .channel_size = 3,
+    .create = made_create,
+    .destroy = made_destroy,
+    .update_range = forgetful_update_range,
+    .range = made_range,
   };
   struct qk_quant_info info = info_of (1, -128, 127, 5);
   struct qk_quantizer *qz;
@@ -936,8 +939,8 @@ START_TEST (test_observer_without_state)
   ck_assert_float_eq (min, -1.0f);
   ck_assert_float_eq (max, 3.0f);
   OK (qk_quantizer_refresh (qz[1])); /* it lasts */
-  ck_assert_mem_eq (qk_quantizer_qparams (qz[0]),
-                    qk_quantizer_qparams (qz[1]), sizeof (struct qk_qparams));
+  ck_assert_mem_eq (qk_quantizer_qparams (qz[0]), qk_quantizer_qparams (qz[1]),
+                    sizeof (struct qk_qparams));
 
   /* a damaged file */
   for (size_t k = 0; k < list.n; k++)

@@ -23,10 +23,8 @@ struct component {
 };
 
 static const struct component weight_fakequants[] = {
-  { "affine", "" },
-  { "lsq", "" },
-  { "dorefa", "" },
-  { "dorefa", "normalize=unit" },
+  { "affine", "" },  { "lsq", "" },
+  { "dorefa", "" },  { "dorefa", "normalize=unit" },
   { "fixed", NULL }, /* see fixed_scale */
 };
 static const struct component value_fakequants[] = {
@@ -47,8 +45,8 @@ static const struct component observers[] = {
 };
 static const int widths[] = { 2, 3, 4, 5, 6, 7, 8 };
 static const char *const fixed_scale[]
-  = { "scale=0.15", "scale=0.1", "scale=0.06", "scale=0.03", "scale=0.016",
-      "scale=0.008", "scale=0.004" };
+  = { "scale=0.15",  "scale=0.1",   "scale=0.06", "scale=0.03",
+      "scale=0.016", "scale=0.008", "scale=0.004" };
 
 static struct qk_context *ctx;
 static struct qk_graph *g;
@@ -75,9 +73,10 @@ teardown (void)
 static void
 train (struct qk_graph *p, bool observe)
 {
-  const struct qk_exec_options opt
-    = { .batch = PICTURES, .threads = 1, .train = true,
-        .loss = "softmax_cross_entropy" };
+  const struct qk_exec_options opt = { .batch = PICTURES,
+                                       .threads = 1,
+                                       .train = true,
+                                       .loss = "softmax_cross_entropy" };
   const int32_t labels[PICTURES] = { 0, 3, 1, 4 };
   struct qk_optimize *sgd;
   struct qk_exec *ex;
@@ -116,8 +115,8 @@ alive (struct qk_graph *p)
   for (int i = 0; i < p->n_nodes; i++) {
     const struct qk_tensor *t = qk_exec_output (ex, i);
     const unsigned char *b = t->data;
-    const size_t size = (size_t) qk_shape_count (&t->shape)
-                        * qk_dtype_size (t->dtype);
+    const size_t size
+      = (size_t) qk_shape_count (&t->shape) * qk_dtype_size (t->dtype);
 
     for (size_t j = 1; j < size; j++)
       if (b[j] != b[0]) {
@@ -155,11 +154,15 @@ START_TEST (fakequants_train_and_convert)
   for (int b = 0; b < COUNT (widths); b += effort (1, COUNT (widths) - 1))
     for (int i = 0; i < 4; i++) {
       const struct network_quant how = {
-        .value_fakequant = v->name, .value_fakequant_options = v->options,
-        .weight_fakequant = w->name, .weight_fakequant_options
+        .value_fakequant = v->name,
+        .value_fakequant_options = v->options,
+        .weight_fakequant = w->name,
+        .weight_fakequant_options
         = w->options != NULL ? w->options : fixed_scale[b],
-        .value_bits = widths[b], .weight_bits = widths[b],
-        .symmetric = i & 1, .per_channel = i & 2,
+        .value_bits = widths[b],
+        .weight_bits = widths[b],
+        .symmetric = i & 1,
+        .per_channel = i & 2,
         .quantize_logits = b == 0,
       };
 
@@ -180,14 +183,17 @@ START_TEST (observers_train_and_convert)
                          && (strcmp (o->name, "kl") == 0
                              || strcmp (o->name, "histogram") == 0);
       const struct network_quant how = {
-        .value_observer = o->name, .value_observer_options = o->options,
+        .value_observer = o->name,
+        .value_observer_options = o->options,
         .weight_observer = other ? "mse" : o->name,
-        .weight_observer_options
-        = other                            ? ""
-          : strcmp (o->name, "fixed") == 0 ? "min=-0.4 max=0.4"
-                                           : o->options,
-        .value_bits = widths[b], .weight_bits = widths[b],
-        .symmetric = i & 1, .per_channel = channel,
+        .weight_observer_options = other ? ""
+                                   : strcmp (o->name, "fixed") == 0
+                                     ? "min=-0.4 max=0.4"
+                                     : o->options,
+        .value_bits = widths[b],
+        .weight_bits = widths[b],
+        .symmetric = i & 1,
+        .per_channel = channel,
       };
 
       prove (&how, true);
@@ -201,11 +207,14 @@ START_TEST (fixed_needs_no_batch)
   const struct network_quant grid = {
     .value_fakequant = "fixed",
     .value_fakequant_options = "scale=0.1 zero_point=1",
-    .weight_fakequant = "fixed", .weight_fakequant_options = "scale=0.05",
+    .weight_fakequant = "fixed",
+    .weight_fakequant_options = "scale=0.05",
   };
   const struct network_quant range = {
-    .value_observer = "fixed", .value_observer_options = "min=-1 max=3",
-    .weight_observer = "fixed", .weight_observer_options = "min=-1 max=1",
+    .value_observer = "fixed",
+    .value_observer_options = "min=-1 max=3",
+    .weight_observer = "fixed",
+    .weight_observer_options = "min=-1 max=1",
     .per_channel = true,
   };
   struct qk_graph *p;
@@ -223,10 +232,10 @@ END_TEST
 /* Evaluation of other pictures moves no range. */
 START_TEST (evaluation_moves_nothing)
 {
-  const struct network_quant how = { .value_observer = observers[_i].name,
-                                     .value_observer_options
-                                     = observers[_i].options,
-                                     .per_channel = true };
+  const struct network_quant how
+    = { .value_observer = observers[_i].name,
+        .value_observer_options = observers[_i].options,
+        .per_channel = true };
   const struct qk_exec_options opt = { .batch = PICTURES, .threads = 1 };
   struct qk_qparams before[64];
   struct qk_quantizer *qz;
@@ -250,8 +259,7 @@ START_TEST (evaluation_moves_nothing)
   OK (qk_exec_forward (ex, x, PICTURES, 0, &y));
   for (n = 0; (qz = qk_graph_quantizer (p, n)) != NULL; n++) {
     OK (qk_quantizer_refresh (qz)); /* from the observer's own state */
-    ck_assert_mem_eq (&before[n], qk_quantizer_qparams (qz),
-                      sizeof before[n]);
+    ck_assert_mem_eq (&before[n], qk_quantizer_qparams (qz), sizeof before[n]);
   }
   qk_exec_free (ex);
   qk_graph_free (p);

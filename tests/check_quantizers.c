@@ -46,14 +46,14 @@ teardown (void)
 static struct qk_quant_info
 info_of (bool weight, int bits, int64_t channels)
 {
-  struct qk_quant_info info = { .name = weight ? "conv.weight" : "conv:out",
-                                .weight = weight,
-                                .symmetric = weight,
-                                .bits = bits,
-                                .qmin = weight ? -(1 << (bits - 1)) : 0,
-                                .qmax = weight ? (1 << (bits - 1)) - 1
-                                               : (1 << bits) - 1,
-                                .channels = channels };
+  struct qk_quant_info info
+    = { .name = weight ? "conv.weight" : "conv:out",
+        .weight = weight,
+        .symmetric = weight,
+        .bits = bits,
+        .qmin = weight ? -(1 << (bits - 1)) : 0,
+        .qmax = weight ? (1 << (bits - 1)) - 1 : (1 << bits) - 1,
+        .channels = channels };
 
   return info;
 }
@@ -133,8 +133,7 @@ START_TEST (test_percentile)
   ck_assert_float_le (min, sorted[(int) ((1 - share[_i]) * N) + 1] + 0.004f);
   ck_assert_float_ge (min, sorted[0]);
   if (share[_i] < 0.999)
-    ck_assert_float_ge (min,
-                        sorted[(int) ((1 - share[_i]) * N) - 1] - 0.004f);
+    ck_assert_float_ge (min, sorted[(int) ((1 - share[_i]) * N) - 1] - 0.004f);
   qk_quantizer_free (a);
   qk_quantizer_free (b);
 }
@@ -205,10 +204,9 @@ error_of (const float *v, int n, const struct qk_quant_info *info, float lo,
 
   OK (qk_calculate_qparams (lo, hi, info->symmetric, &q));
   for (int i = 0; i < n; i++) {
-    const int k = qk_quantize (v[i], 1.0f / q.scale, q.zero_point, q.qmin,
-                               q.qmax);
-    const double d
-      = (double) v[i] - (double) q.scale * (k - q.zero_point);
+    const int k
+      = qk_quantize (v[i], 1.0f / q.scale, q.zero_point, q.qmin, q.qmax);
+    const double d = (double) v[i] - (double) q.scale * (k - q.zero_point);
 
     sum += d * d;
   }
@@ -239,8 +237,7 @@ START_TEST (test_mse_weight)
 {
   const int bits = _i;
   struct qk_quant_info info = info_of (true, bits, 5);
-  struct qk_quantizer *qz
-    = quantizer (&info, "mse", "steps=50", "affine", "");
+  struct qk_quantizer *qz = quantizer (&info, "mse", "steps=50", "affine", "");
   float min[5], max[5];
 
   golden_fill (x, N, 3, 1.0f, 0.0f);
@@ -255,8 +252,7 @@ START_TEST (test_mse_weight)
     const double best = least_error (x + 1000 * c, 1000, &info, 50);
 
     ck_assert_double_eq_tol (
-      error_of (x + 1000 * c, 1000, &info, min[c], max[c]), best,
-      1e-4 * best);
+      error_of (x + 1000 * c, 1000, &info, min[c], max[c]), best, 1e-4 * best);
     if (bits <= 4)
       ck_assert_float_lt (max[c], 0.9f);
   }
@@ -292,8 +288,8 @@ static double
 divergence (const double *h, int bins, int first, int last, int levels)
 {
   const int n = last - first + 1;
-  double *p = calloc ((size_t) n, sizeof *p), *q = calloc ((size_t) n,
-                                                           sizeof *q);
+  double *p = calloc ((size_t) n, sizeof *p),
+         *q = calloc ((size_t) n, sizeof *q);
   double all = 0.0, inside = 0.0, sum = 0.0;
 
   for (int i = 0; i < bins; i++) {
@@ -506,16 +502,14 @@ END_TEST
 START_TEST (test_pact_alpha)
 {
   struct qk_quant_info info = info_of (false, 8, 1);
-  struct qk_quantizer *qz
-    = quantizer (&info, "minmax", "", "pact", "alpha=6");
+  struct qk_quantizer *qz = quantizer (&info, "minmax", "", "pact", "alpha=6");
   const float v[2] = { 0.0f, 100.0f };
 
   OK (qk_quantizer_observe (qz, v, 2));
   ck_assert_float_eq (qk_quantizer_qparams (qz)->scale, 6.0f / 255.0f);
   qk_quantizer_free (qz);
   info = info_of (true, 8, 1);
-  FAILS (-EINVAL, "not weights",
-         make (&info, "minmax", "", "pact", "", &qz));
+  FAILS (-EINVAL, "not weights", make (&info, "minmax", "", "pact", "", &qz));
 }
 END_TEST
 
@@ -526,8 +520,8 @@ START_TEST (test_dorefa)
   const bool unit = _i & 1;
   const int bits = _i < 2 ? 8 : 3;
   struct qk_quant_info info = info_of (true, bits, 2);
-  struct qk_quantizer *qz = quantizer (&info, "minmax", "", "dorefa",
-                                       unit ? "normalize=unit" : "");
+  struct qk_quantizer *qz
+    = quantizer (&info, "minmax", "", "dorefa", unit ? "normalize=unit" : "");
   const int block = N / 2;
   int8_t s[N];
 
@@ -549,8 +543,7 @@ START_TEST (test_dorefa)
     for (int i = c * block; i < (c + 1) * block; i++) {
       const double w = (double) x[i], h = 1e-5;
       const double t = factor * tanh (w);
-      const double slope
-        = factor * (tanh (w + h) - tanh (w - h)) / (2.0 * h);
+      const double slope = factor * (tanh (w + h) - tanh (w - h)) / (2.0 * h);
 
       /* half a step, and float's rounding */
       ck_assert_double_le (fabs (s[i] * (double) q->scale - t),

@@ -32,7 +32,7 @@ START_TEST (widths)
   ck_assert_int_eq (qk_text_width ("abc"), 3);
   ck_assert_int_eq (qk_text_width ("gr\303\266\303\237e"), 5);
   ck_assert_int_eq (qk_text_width ("\346\227\245\346\234\254"), 4);
-  ck_assert_int_eq (qk_text_width ("e\314\201"), 1);       /* e + accent */
+  ck_assert_int_eq (qk_text_width ("e\314\201"), 1);        /* e + accent */
   ck_assert_int_eq (qk_text_width ("\360\237\220\242"), 2); /* turtle */
   ck_assert_int_eq (qk_text_width ("\377\033x\303"), 4);
   ck_assert_int_eq (qk_text_width ("\300\200"), 2); /* overlong */
@@ -48,8 +48,7 @@ START_TEST (cleaning)
 {
   char buf[16];
 
-  ck_assert_str_eq (qk_text_clean ("a\033[2Jb\n", buf, sizeof buf),
-                    "a?[2Jb?");
+  ck_assert_str_eq (qk_text_clean ("a\033[2Jb\n", buf, sizeof buf), "a?[2Jb?");
   ck_assert_str_eq (qk_text_clean ("\377\303\244\302\233", buf, sizeof buf),
                     "?\303\244?");
   ck_assert_str_eq (qk_text_clean ("ab\303\244", buf, 4), "ab");
@@ -66,8 +65,7 @@ START_TEST (numbers)
   ck_assert_str_eq (qk_json_number (-INFINITY, 9, buf, sizeof buf), "null");
   ck_assert_str_eq (qk_json_number (1e300, 17, buf, sizeof buf),
                     "1.0000000000000001e+300");
-  ck_assert (strtof (qk_json_number (0.1f, 9, buf, sizeof buf), NULL)
-             == 0.1f);
+  ck_assert (strtof (qk_json_number (0.1f, 9, buf, sizeof buf), NULL) == 0.1f);
   if (setlocale (LC_NUMERIC, "de_DE.UTF-8")) {
     ck_assert_str_eq (qk_json_number (0.5, 9, buf, sizeof buf), "0.5");
     setlocale (LC_NUMERIC, "C");
@@ -166,7 +164,7 @@ fake_clock (void *cookie)
 
 /* Run a job of ten seconds, 1000 updates; returns what it showed. */
 static char *
-run_job (enum qk_progress_mode mode, FILE *(*open_out) (char **, size_t *))
+run_job (enum qk_progress_mode mode, FILE *(*open_out) (char **, size_t *) )
 {
   char *text = NULL;
   size_t size;
@@ -206,10 +204,9 @@ START_TEST (progress_lines)
   char *text = run_job (QK_PROGRESS_LINES, open_memstream);
 
   ck_assert_str_eq (
-    text,
-    "epoch 1/8?: 400/1000, 40 images/s, loss 0.2500, ETA 0:15\n"
-    "epoch 1/8?: 800/1000, 40 images/s, loss 0.2500, ETA 0:05\n"
-    "epoch 1/8?: 1000/1000, 40 images/s, loss 0.2500, in 0:25\n");
+    text, "epoch 1/8?: 400/1000, 40 images/s, loss 0.2500, ETA 0:15\n"
+          "epoch 1/8?: 800/1000, 40 images/s, loss 0.2500, ETA 0:05\n"
+          "epoch 1/8?: 1000/1000, 40 images/s, loss 0.2500, in 0:25\n");
   free (text);
   /* a memory stream is no terminal */
   text = run_job (QK_PROGRESS_AUTO, open_memstream);
@@ -381,7 +378,8 @@ static const struct qk_event small = { "run_end", 0, NULL, false };
 static const struct qk_event timing = { "timing", 1, fields, true };
 
 static const char line_text[]
-  = "{\"event\":\"epoch\",\"epoch\":3,\"loss\":0.1,\"exact\":0.3333333333333333,\"bad\":null,"
+  = "{\"event\":\"epoch\",\"epoch\":3,\"loss\":0.1,\"exact\":0."
+    "3333333333333333,\"bad\":null,"
     "\"worse\":null,\"note\":\"a \\\"b\\\"\\n\303\244\\u001B\","
     "\"none\":null}\n";
 

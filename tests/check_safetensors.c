@@ -85,8 +85,8 @@ refused (int err, const char *word)
                  qk_error_message ());
   ck_assert_msg (strstr (qk_error_message (), path) != NULL,
                  "no file name in: %s", qk_error_message ());
-  ck_assert_msg (strstr (qk_error_message (), word) != NULL,
-                 "no '%s' in: %s", word, qk_error_message ());
+  ck_assert_msg (strstr (qk_error_message (), word) != NULL, "no '%s' in: %s",
+                 word, qk_error_message ());
 }
 
 static void
@@ -180,14 +180,8 @@ check_direct (void *self)
 static void
 check_converted (void *self)
 {
-  static const float f16[] = { 1,
-                               -2,
-                               65504,
-                               0x1p-14f,
-                               0x1p-24f,
-                               1023 * 0x1p-24f,
-                               -0.0f,
-                               INFINITY };
+  static const float f16[]
+    = { 1, -2, 65504, 0x1p-14f, 0x1p-24f, 1023 * 0x1p-24f, -0.0f, INFINITY };
   static const uint32_t bf16[] = { 0x3f800000, 0xc0490000, 0x00010000 };
   struct qk_format_entry e, again;
   uint32_t bits;
@@ -318,9 +312,8 @@ START_TEST (round_trip)
     if (bytes > 0)
       ck_assert_mem_eq (e.tensor.data, all[k].tensor.data, bytes);
     /* each on a multiple of its element size */
-    ck_assert_uint_eq ((uintptr_t) e.tensor.data
-                         % qk_dtype_size (e.tensor.dtype),
-                       0);
+    ck_assert_uint_eq (
+      (uintptr_t) e.tensor.data % qk_dtype_size (e.tensor.dtype), 0);
   }
   ck_assert_str_eq (fmt->metadata (self, "b"), pairs[0].value);
   ck_assert_str_eq (fmt->metadata (self, "a"), "");
@@ -398,8 +391,7 @@ END_TEST
 /* ---- lies ------------------------------------------------------------*/
 
 #define T(dtype, shape, offsets)                                              \
-  "{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets    \
-  "}"
+  "{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 
 START_TEST (lies_length)
 {
@@ -444,10 +436,12 @@ START_TEST (lies_json)
   lie ("{\"a\":" T ("U8", "[1]", "[0,1]"), 1, "JSON");
   lie ("{\"\\u0000\":" T ("U8", "[1]", "[0,1]") "}", 1, "JSON");
   lie ("{\"\377\":" T ("U8", "[1]", "[0,1]") "}", 1, "JSON");
-  lie ("{\"a\":" T ("U8", "[1]", "[0,1]") ",\"a\":"
-       T ("U8", "[1]", "[1,2]") "}", 2, "JSON");
+  lie (
+    "{\"a\":" T ("U8", "[1]", "[0,1]") ",\"a\":" T ("U8", "[1]", "[1,2]") "}",
+    2, "JSON");
   lie ("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"shape\":[1],"
-       "\"data_offsets\":[0,1]}}", 1, "JSON");
+       "\"data_offsets\":[0,1]}}",
+       1, "JSON");
   lie ("{\"a\":" T ("U8", "[1]", "[0,99999999999999999999]") "}", 1, "JSON");
   lie ("{\"a\\u001b\":" T ("U8", "[1]", "[0,1]") "}", 1, "control");
 }
@@ -495,7 +489,8 @@ START_TEST (lies_description)
   lie ("{\"a\":{}}", 0, "exactly");
   lie ("{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1, "exactly");
   lie ("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],"
-       "\"more\":1}}", 1, "exactly");
+       "\"more\":1}}",
+       1, "exactly");
   lie ("{\"a\":{\"dtype\":8,\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
        "dtype");
   lie ("{\"a\":" T ("F4", "[1]", "[0,1]") "}", 1, "unknown dtype \"F4\"");
@@ -532,15 +527,20 @@ START_TEST (lies_offsets)
   lie ("{\"a\":" T ("U8", "[4]", "[-4,0]") "}", 4, "-4..0");
   lie ("{\"a\":" T ("U8", "[4]", "[4,0]") "}", 4, "4..0");
   lie ("{\"a\":" T ("U8", "[4]", "[0,4]") "}", 3, "beyond");
-  lie ("{\"a\":" T ("U8", "[4]", "[9223372036854775803,"
-                                 "9223372036854775807]") "}", 4, "beyond");
-  lie ("{\"a\":" T ("U8", "[4]", "[0,4]") ",\"b\":"
-       T ("U8", "[4]", "[2,6]") "}", 6, "overlap");
-  lie ("{\"b\":" T ("U8", "[4]", "[0,4]") ",\"a\":"
-       T ("U8", "[4]", "[0,4]") "}", 4, "overlap");
+  lie ("{\"a\":" T ("U8", "[4]",
+                    "[9223372036854775803,"
+                    "9223372036854775807]") "}",
+       4, "beyond");
+  lie (
+    "{\"a\":" T ("U8", "[4]", "[0,4]") ",\"b\":" T ("U8", "[4]", "[2,6]") "}",
+    6, "overlap");
+  lie (
+    "{\"b\":" T ("U8", "[4]", "[0,4]") ",\"a\":" T ("U8", "[4]", "[0,4]") "}",
+    4, "overlap");
   lie ("{\"a\":" T ("U8", "[4]", "[1,5]") "}", 5, "belong to no tensor");
-  lie ("{\"a\":" T ("U8", "[1]", "[0,1]") ",\"b\":"
-       T ("U8", "[1]", "[2,3]") "}", 3, "1..2");
+  lie (
+    "{\"a\":" T ("U8", "[1]", "[0,1]") ",\"b\":" T ("U8", "[1]", "[2,3]") "}",
+    3, "1..2");
   lie ("{\"a\":" T ("U8", "[4]", "[0,4]") "}", 5, "there are 5");
   lie ("{}", 1, "there are 1");
 }

@@ -56,18 +56,16 @@ teardown (void)
 }
 
 static void *
-open_with (const struct qk_dataset_class *ds, const char *split,
-           bool augment, uint64_t seed, const char *options)
+open_with (const struct qk_dataset_class *ds, const char *split, bool augment,
+           uint64_t seed, const char *options)
 {
   const struct qk_dataset_request req = { ctx, split, augment, seed };
   struct qk_config *cfg;
   void *self = NULL;
 
-  ck_assert_msg (
-    qk_config_parse (ds->cls.options, options, "test", &cfg) == 0, "%s",
-    qk_error_message ());
-  ck_assert_msg (ds->open (cfg, &req, &self) == 0, "%s",
-                 qk_error_message ());
+  ck_assert_msg (qk_config_parse (ds->cls.options, options, "test", &cfg) == 0,
+                 "%s", qk_error_message ());
+  ck_assert_msg (ds->open (cfg, &req, &self) == 0, "%s", qk_error_message ());
   qk_config_free (cfg);
   return self;
 }
@@ -102,8 +100,8 @@ START_TEST (test_info)
   ck_assert_int_eq (info.height, 32);
   ck_assert_int_eq (info.channels, 3);
   for (i = 1; i < 10; i++)
-    ck_assert_int_lt (
-      strcmp (info.class_names[i - 1], info.class_names[i]), 0);
+    ck_assert_int_lt (strcmp (info.class_names[i - 1], info.class_names[i]),
+                      0);
   ck_assert_int_eq (shapes->info (val, &info), 0);
   ck_assert_int_eq (info.count, 77);
   ck_assert_int_eq (info.width, 48);
@@ -124,16 +122,15 @@ START_TEST (test_repeats)
   void *val = open_with (shapes, "val", false, 1, "");
   int i;
 
-  for (i = 0; i < 40; i++)
-    {
-      ck_assert_int_eq (read_one (shapes, one, i, 0, a), i % 10);
-      ck_assert_int_eq (read_one (shapes, again, i, 7, b), i % 10);
-      ck_assert_mem_eq (a, b, sizeof a);
-      read_one (shapes, other, i, 0, b);
-      ck_assert (memcmp (a, b, sizeof a));
-      read_one (shapes, val, i, 0, b);
-      ck_assert (memcmp (a, b, sizeof a));
-    }
+  for (i = 0; i < 40; i++) {
+    ck_assert_int_eq (read_one (shapes, one, i, 0, a), i % 10);
+    ck_assert_int_eq (read_one (shapes, again, i, 7, b), i % 10);
+    ck_assert_mem_eq (a, b, sizeof a);
+    read_one (shapes, other, i, 0, b);
+    ck_assert (memcmp (a, b, sizeof a));
+    read_one (shapes, val, i, 0, b);
+    ck_assert (memcmp (a, b, sizeof a));
+  }
   shapes->close (one);
   shapes->close (again);
   shapes->close (other);
@@ -150,17 +147,14 @@ START_TEST (test_balance_and_range)
   const int n = effort (1000, 100);
   int i, k;
 
-  for (i = 0; i < n; i++)
-    {
-      count[read_one (shapes, self, i, 0, image)]++;
-      for (k = 0; k < FLOATS; k++)
-        {
-          HOLDS (image[k] >= -2.0f && image[k] <= 2.0f, "%g",
-                 (double) image[k]);
-          sum += (double) image[k];
-          squares += (double) image[k] * (double) image[k];
-        }
+  for (i = 0; i < n; i++) {
+    count[read_one (shapes, self, i, 0, image)]++;
+    for (k = 0; k < FLOATS; k++) {
+      HOLDS (image[k] >= -2.0f && image[k] <= 2.0f, "%g", (double) image[k]);
+      sum += (double) image[k];
+      squares += (double) image[k] * (double) image[k];
     }
+  }
   for (i = 0; i < 10; i++)
     ck_assert_int_eq (count[i], n / 10);
   sum /= (double) n * FLOATS;
@@ -181,28 +175,26 @@ START_TEST (test_flips)
   int seed, kind, y, x, c;
 
   read_one (shapes, still, 6, 0, plain);
-  for (seed = 0; seed < 40; seed++)
-    {
-      bool fits[4] = { true, true, true, true };
+  for (seed = 0; seed < 40; seed++) {
+    bool fits[4] = { true, true, true, true };
 
-      read_one (shapes, self, 6, (uint64_t) seed, image);
-      for (y = 0; y < SIZE; y++)
-        for (x = 0; x < SIZE; x++)
-          for (c = 0; c < 3; c++)
-            for (kind = 0; kind < 4; kind++)
-              {
-                const int fy = kind & 2 ? SIZE - 1 - y : y;
-                const int fx = kind & 1 ? SIZE - 1 - x : x;
+    read_one (shapes, self, 6, (uint64_t) seed, image);
+    for (y = 0; y < SIZE; y++)
+      for (x = 0; x < SIZE; x++)
+        for (c = 0; c < 3; c++)
+          for (kind = 0; kind < 4; kind++) {
+            const int fy = kind & 2 ? SIZE - 1 - y : y;
+            const int fx = kind & 1 ? SIZE - 1 - x : x;
 
-                if (image[(y * SIZE + x) * 3 + c]
-                    != plain[(fy * SIZE + fx) * 3 + c])
-                  fits[kind] = false;
-              }
-      for (kind = 0; kind < 4 && !fits[kind]; kind++)
-        ;
-      ck_assert_int_lt (kind, 4);
-      seen[kind]++;
-    }
+            if (image[(y * SIZE + x) * 3 + c]
+                != plain[(fy * SIZE + fx) * 3 + c])
+              fits[kind] = false;
+          }
+    for (kind = 0; kind < 4 && !fits[kind]; kind++)
+      ;
+    ck_assert_int_lt (kind, 4);
+    seen[kind]++;
+  }
   for (kind = 0; kind < 4; kind++)
     ck_assert_int_gt (seen[kind], 0);
   shapes->close (still);
@@ -220,45 +212,42 @@ START_TEST (test_export)
   snprintf (options, sizeof options,
             "root=%s resize=32 crop=32 mean=0.5,0.5,0.5 std=0.25,0.25,0.25",
             top);
-  for (s = 0; s < 2; s++)
-    {
-      void *self = open_with (shapes, splits[s], false, 1,
-                              "train_count=40 val_count=20");
-      struct qk_dataset_info mine, theirs;
-      void *read, *worker = NULL;
+  for (s = 0; s < 2; s++) {
+    void *self
+      = open_with (shapes, splits[s], false, 1, "train_count=40 val_count=20");
+    struct qk_dataset_info mine, theirs;
+    void *read, *worker = NULL;
 
-      ck_assert_msg (shapes->export_jpeg (self, top) == 0, "%s",
+    ck_assert_msg (shapes->export_jpeg (self, top) == 0, "%s",
+                   qk_error_message ());
+    read = open_with (folder, splits[s], false, 1, options);
+    ck_assert_int_eq (shapes->info (self, &mine), 0);
+    ck_assert_int_eq (folder->info (read, &theirs), 0);
+    ck_assert_int_eq (mine.count, theirs.count);
+    ck_assert_int_eq (mine.classes, theirs.classes);
+    ck_assert_int_eq (shapes->worker_new (self, &worker), 0);
+    for (i = 0; i < mine.count; i++) {
+      const int64_t per_class = mine.count / 10;
+      const int64_t there = i % 10 * per_class + i / 10;
+      const int32_t label = read_one (shapes, self, i, 0, image);
+      double error = 0;
+
+      ck_assert_str_eq (mine.class_names[label], theirs.class_names[label]);
+      ck_assert_int_eq (read_one (folder, read, there, 0, back), label);
+      for (k = 0; k < FLOATS; k++)
+        error += fabs ((double) (image[k] - back[k])) / FLOATS;
+      /* quality 95 on noisy pictures: a few levels of 255 */
+      ck_assert_msg (error < 6.0 / 255.0 / 0.25, "%d: %g", i, error);
+      snprintf (path, sizeof path, "%s/%s/%s/%09d.jpg", top, splits[s],
+                mine.class_names[label], i);
+      ck_assert_msg (shapes->read_file (self, worker, path, file) == 0, "%s",
                      qk_error_message ());
-      read = open_with (folder, splits[s], false, 1, options);
-      ck_assert_int_eq (shapes->info (self, &mine), 0);
-      ck_assert_int_eq (folder->info (read, &theirs), 0);
-      ck_assert_int_eq (mine.count, theirs.count);
-      ck_assert_int_eq (mine.classes, theirs.classes);
-      ck_assert_int_eq (shapes->worker_new (self, &worker), 0);
-      for (i = 0; i < mine.count; i++)
-        {
-          const int64_t per_class = mine.count / 10;
-          const int64_t there = i % 10 * per_class + i / 10;
-          const int32_t label = read_one (shapes, self, i, 0, image);
-          double error = 0;
-
-          ck_assert_str_eq (mine.class_names[label],
-                            theirs.class_names[label]);
-          ck_assert_int_eq (read_one (folder, read, there, 0, back), label);
-          for (k = 0; k < FLOATS; k++)
-            error += fabs ((double) (image[k] - back[k])) / FLOATS;
-          /* quality 95 on noisy pictures: a few levels of 255 */
-          ck_assert_msg (error < 6.0 / 255.0 / 0.25, "%d: %g", i, error);
-          snprintf (path, sizeof path, "%s/%s/%s/%09d.jpg", top, splits[s],
-                    mine.class_names[label], i);
-          ck_assert_msg (shapes->read_file (self, worker, path, file) == 0,
-                         "%s", qk_error_message ());
-          ck_assert_mem_eq (file, back, sizeof file);
-        }
-      shapes->worker_free (worker);
-      shapes->close (self);
-      folder->close (read);
+      ck_assert_mem_eq (file, back, sizeof file);
     }
+    shapes->worker_free (worker);
+    shapes->close (self);
+    folder->close (read);
+  }
 }
 END_TEST
 

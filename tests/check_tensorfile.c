@@ -109,25 +109,24 @@ START_TEST (find_and_read)
   ck_assert_mem_eq (u8, u8_out, sizeof u8);
 
   t = tensor (QK_F32, out, 1, 3, 0, 0, 0);
-  ck_assert_int_eq (
-    qk_tensorfile_read (f, qk_tensorfile_find (f, "a"), &t, 0), -EINVAL);
+  ck_assert_int_eq (qk_tensorfile_read (f, qk_tensorfile_find (f, "a"), &t, 0),
+                    -EINVAL);
   SAID ("\"a\"");
   SAID ("u8");
   t = tensor (QK_F32, out, 2, 3, 2, 0, 0);
-  ck_assert_int_eq (
-    qk_tensorfile_read (f, qk_tensorfile_find (f, "z"), &t, 0), -EINVAL);
+  ck_assert_int_eq (qk_tensorfile_read (f, qk_tensorfile_find (f, "z"), &t, 0),
+                    -EINVAL);
   SAID (path);
   SAID ("(2,3)");
   SAID ("(3,2)");
-  ck_assert_int_eq (qk_tensorfile_read (f, qk_tensorfile_find (f, "z"), &t,
-                                        QK_LAYOUT_OIHW),
-                    -EINVAL);
+  ck_assert_int_eq (
+    qk_tensorfile_read (f, qk_tensorfile_find (f, "z"), &t, QK_LAYOUT_OIHW),
+    -EINVAL);
   SAID ("4 dimensions");
   qk_tensorfile_close (f);
 
-  ck_assert_int_eq (qk_tensorfile_open (ctx, "/nonexistent/x.safetensors",
-                                        NULL, &f),
-                    -ENOENT);
+  ck_assert_int_eq (
+    qk_tensorfile_open (ctx, "/nonexistent/x.safetensors", NULL, &f), -ENOENT);
   SAID ("/nonexistent/x.safetensors");
 }
 END_TEST
@@ -192,9 +191,9 @@ make_net (void)
   conv_t = tensor (QK_F32, conv, 4, 2, 3, 3, 4);
   bias_t = tensor (QK_F32, bias, 1, 2, 0, 0, 0);
   fc_t = tensor (QK_F32, fc, 2, 5, 2, 0, 0);
-  net[0] = (struct qk_weight) { "conv.weight", &conv_t, QK_LAYOUT_OIHW };
-  net[1] = (struct qk_weight) { "conv.bias", &bias_t, QK_LAYOUT_SAME };
-  net[2] = (struct qk_weight) { "fc.weight", &fc_t, QK_LAYOUT_SAME };
+  net[0] = (struct qk_weight){ "conv.weight", &conv_t, QK_LAYOUT_OIHW };
+  net[1] = (struct qk_weight){ "conv.bias", &bias_t, QK_LAYOUT_SAME };
+  net[2] = (struct qk_weight){ "fc.weight", &fc_t, QK_LAYOUT_SAME };
 }
 
 START_TEST (weights_round_trip)
@@ -260,7 +259,8 @@ START_TEST (weights_prefix)
   struct qk_format_entry entries[]
     = { { "module.conv.weight", tensor (QK_F32, c, 4, 2, 4, 3, 3) },
         { "module.conv.bias", tensor (QK_F32, b, 1, 2, 0, 0, 0) },
-        { "module.bn.num_batches_tracked", tensor (QK_I64, &n, 0, 0, 0, 0, 0) },
+        { "module.bn.num_batches_tracked",
+          tensor (QK_I64, &n, 0, 0, 0, 0, 0) },
         { "module.fc.weight", tensor (QK_F32, w, 2, 5, 2, 0, 0) } };
 
   make_net ();

@@ -91,7 +91,7 @@ static int
 build (struct shared *all, struct qk_graph **out)
 {
   const struct network_quant how
-      = { .per_channel = true, .quantize_logits = true };
+    = { .per_channel = true, .quantize_logits = true };
   struct qk_graph *g;
   int r = network_build (all->ctx, "mobilenet_v2", "width=0.25", SIDE, CLASSES,
                          &g);
@@ -149,7 +149,7 @@ static int
 infer (struct work *w)
 {
   const struct qk_exec_options opt
-      = { .batch = BATCH, .threads = 2, .backend = "fbgemm" };
+    = { .batch = BATCH, .threads = 2, .backend = "fbgemm" };
   struct qk_batches *batches = NULL;
   struct qk_exec *ex = NULL;
   struct qk_batch batch;

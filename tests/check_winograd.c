@@ -33,11 +33,11 @@ static const struct shape shapes[] = {
   { 65, 71, 18, 23, 1, 1, 1, 1, 3, RANDOM, true }, /* nothing fits */
   { 96, 80, 11, 30, 0, 2, 1, 0, 2, RANDOM, true }, /* padding of all kinds */
   { 40, 130, 13, 12, 2, 0, 0, 2, 5, RANDOM, true },
-  { 64, 96, 14, 13, 1, 1, 1, 1, 9, RANDOM, true }, /* smaller transforms */
-  { 32, 64, 20, 4, 1, 1, 1, 1, 8, RANDOM, true },  /* a tile wide */
-  { 48, 256, 12, 12, 0, 0, 0, 0, 9, TRAINED, true }, /* channels divided */
-  { 115, 32, 16, 16, 0, 0, 0, 0, 1, HIGHEST, true }, /* 2^25 - 35957 */
-  { 114, 32, 16, 16, 0, 0, 0, 0, 1, LOWEST, true },  /* 65792 - 2^25 */
+  { 64, 96, 14, 13, 1, 1, 1, 1, 9, RANDOM, true },    /* smaller transforms */
+  { 32, 64, 20, 4, 1, 1, 1, 1, 8, RANDOM, true },     /* a tile wide */
+  { 48, 256, 12, 12, 0, 0, 0, 0, 9, TRAINED, true },  /* channels divided */
+  { 115, 32, 16, 16, 0, 0, 0, 0, 1, HIGHEST, true },  /* 2^25 - 35957 */
+  { 114, 32, 16, 16, 0, 0, 0, 0, 1, LOWEST, true },   /* 65792 - 2^25 */
   { 116, 32, 16, 16, 0, 0, 0, 0, 1, HIGHEST, false }, /* beyond 2^25 */
   { 115, 32, 16, 16, 0, 0, 0, 0, 1, LOWEST, false },
 };
@@ -84,22 +84,38 @@ make (struct kernel_case *c, const struct shape *s, uint64_t seed)
       c->bias[i] -= (int32_t) (each * 127 * 255);
     if (s->fill == LOWEST)
       c->bias[i] += (int32_t) (each * 128 * 255);
-    c->multiplier[i] = extreme ? 0.03f * (1 + qk_rng_float (&r))
-                               : 0.02f / (float) s->c * (1 + qk_rng_float (&r));
+    c->multiplier[i] = extreme
+                         ? 0.03f * (1 + qk_rng_float (&r))
+                         : 0.02f / (float) s->c * (1 + qk_rng_float (&r));
   }
-  ck_assert_int_eq (guard_new (&c->data[0],
-                               (size_t) qk_shape_count (&c->in[0]), true), 0);
+  ck_assert_int_eq (
+    guard_new (&c->data[0], (size_t) qk_shape_count (&c->in[0]), true), 0);
   for (size_t i = 0; i < c->data[0].size; i++)
     c->data[0].data[i] = extreme ? 255 : (uint8_t) qk_rng_below (&r, 256);
   c->op = (struct qk_op){
-    .kind = QK_OP_CONV2D, .name = "conv", .n_in = 1,
+    .kind = QK_OP_CONV2D,
+    .name = "conv",
+    .n_in = 1,
     .in_q = { { 0.02f, extreme ? 0 : 7, 0, 255 } },
-    .out_q = { 0.03f, 121, 0, 255 }, .lo = 2, .hi = 251,
-    .kernel_h = 3, .kernel_w = 3, .stride_h = 1, .stride_w = 1,
-    .dilation_h = 1, .dilation_w = 1, .pad_top = s->top, .pad_left = s->left,
-    .pad_bottom = s->bottom, .pad_right = s->right, .groups = 1,
-    .in_channels = s->c, .out_channels = s->k, .weight = c->weight,
-    .bias = c->bias, .multiplier = c->multiplier,
+    .out_q = { 0.03f, 121, 0, 255 },
+    .lo = 2,
+    .hi = 251,
+    .kernel_h = 3,
+    .kernel_w = 3,
+    .stride_h = 1,
+    .stride_w = 1,
+    .dilation_h = 1,
+    .dilation_w = 1,
+    .pad_top = s->top,
+    .pad_left = s->left,
+    .pad_bottom = s->bottom,
+    .pad_right = s->right,
+    .groups = 1,
+    .in_channels = s->c,
+    .out_channels = s->k,
+    .weight = c->weight,
+    .bias = c->bias,
+    .multiplier = c->multiplier,
   };
 }
 
@@ -121,8 +137,8 @@ is_transformed (const struct qk_backend_class *cls, void *self,
   void *kernel;
   size_t room;
 
-  ck_assert_int_eq (cls->prepare (self, &c->op, c->in, &c->out, &kernel,
-                                  &room), 0);
+  ck_assert_int_eq (
+    cls->prepare (self, &c->op, c->in, &c->out, &kernel, &room), 0);
   ck_assert_int_eq (cls->facts (self, kernel, text, sizeof text), 0);
   cls->release (self, kernel);
   return strstr (text, "winograd=") != NULL;
@@ -151,8 +167,8 @@ compare (const struct qk_backend_class *cls, int threads,
 
 START_TEST (same_bytes)
 {
-  static const char *const levels[] = { "portable", "avx2", "avxvnni",
-                                        "avx512", "avx512vnni" };
+  static const char *const levels[]
+    = { "portable", "avx2", "avxvnni", "avx512", "avx512vnni" };
   struct qk_context *ctx = qk_context_new ();
   const struct qk_backend_class *reference = backend (ctx, "reference");
   const struct qk_backend_class *cls = backend (ctx, "fbgemm");
@@ -170,7 +186,8 @@ START_TEST (same_bytes)
   for (size_t l = 0; l < sizeof levels / sizeof levels[0]; l++) {
     setenv ("QATKIT_CPU", levels[l], 1);
     for (int t = 1; t <= MOST_THREADS && cls->probe (&caps) == 0
-                    && strcmp (caps.cpu_level, levels[l]) == 0; t++)
+                    && strcmp (caps.cpu_level, levels[l]) == 0;
+         t++)
       compare (cls, t, &c, s, &want, levels[l]);
   }
   guard_free (&want);
@@ -192,7 +209,7 @@ main (void)
 
   if (qk_context_class (ctx, QK_KIND_BACKEND, "fbgemm", &c) < 0
       || ((const struct qk_backend_class *) (const void *) c)->probe (&caps)
-             < 0) {
+           < 0) {
     printf ("skip: %s\n", qk_error_message ());
     return 77;
   }

@@ -210,7 +210,7 @@ choose_chain (const int8_t *weight, int64_t steps, int lanes,
     const int64_t extras = guess_extras (weight, steps, lanes, c, rule);
     const int run = c > 1 && rule->middle > 0 ? 12 : 11;
     const int64_t cost
-        = 10 * steps + run * ((steps + c - 1) / c) + 28 * extras;
+      = 10 * steps + run * ((steps + c - 1) / c) + 28 * extras;
 
     if (cost < best_cost)
       best_cost = cost, best = c;
@@ -345,13 +345,12 @@ mend_run (int8_t *weight, int lanes, int64_t steps, int64_t from, int64_t to,
     add_sums (&s, weight + t * lanes * 2, lanes, rule);
   if (most_over (&s, lanes, limit) <= 0)
     return 0;
-  while (e->first < e->count
-         && e->at[e->first] < window_of (4 * from, steps))
+  while (e->first < e->count && e->at[e->first] < window_of (4 * from, steps))
     e->first++;
   for (int l = 0; l < lanes; l++) {
     const int64_t pos
-        = move_over (weight, lanes, steps, from, to, l,
-                     rule->middle > 0 ? 0 : 1, s.pos[l] - limit, rule->pair, e);
+      = move_over (weight, lanes, steps, from, to, l, rule->middle > 0 ? 0 : 1,
+                   s.pos[l] - limit, rule->pair, e);
     const int64_t neg = move_over (weight, lanes, steps, from, to, l, -1,
                                    s.neg[l] - limit, rule->pair, e);
 
@@ -386,8 +385,8 @@ middles (const int8_t *weight, int64_t steps, int lanes, int chain,
 }
 
 int64_t
-fbgemm_certify (struct fbgemm_range r, struct qk_gemm_block *b,
-                int8_t *weight, int32_t *bias, int64_t steps, int nr)
+fbgemm_certify (struct fbgemm_range r, struct qk_gemm_block *b, int8_t *weight,
+                int32_t *bias, int64_t steps, int nr)
 {
   const int lanes = 2 * nr;
   struct rule rules[2], rule = { 0 };

@@ -19,7 +19,7 @@ saved_state (void)
 
   if (!__get_cpuid (1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
     return 0;
-  __asm__ volatile ("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+  __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
   return a;
 }
 

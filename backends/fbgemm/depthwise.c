@@ -25,7 +25,8 @@ static size_t
 rows_bytes (const struct fbgemm_kernel *k)
 {
   return ((size_t) k->op.kernel_h * (sizeof (uint8_t *) + sizeof (int64_t))
-          + 63) / 64 * 64;
+          + 63)
+         / 64 * 64;
 }
 
 static void
@@ -34,19 +35,27 @@ depthwise_row (const struct fbgemm_kernel *k, const uint8_t *x, int64_t p,
 {
   const struct qk_op *op = &k->op;
   const struct int8op_geometry *g = &k->g;
-  const struct qk_output o = { op->out_q.zero_point, op->lo, op->hi, false,
-                               g->c };
+  const struct qk_output o
+    = { op->out_q.zero_point, op->lo, op->hi, false, g->c };
   const struct qk_dwconv_row w = {
-    .row = t.row, .step = t.step, .pad = k->pad,
-    .kernel_h = op->kernel_h, .kernel_w = op->kernel_w,
-    .stride = op->stride_w, .dilation = op->dilation_w,
-    .pad_left = op->pad_left, .width = g->w, .channels = g->c, .q = g->q,
-    .block = k->dw, .blocks = k->dw_blocks,
+    .row = t.row,
+    .step = t.step,
+    .pad = k->pad,
+    .kernel_h = op->kernel_h,
+    .kernel_w = op->kernel_w,
+    .stride = op->stride_w,
+    .dilation = op->dilation_w,
+    .pad_left = op->pad_left,
+    .width = g->w,
+    .channels = g->c,
+    .q = g->q,
+    .block = k->dw,
+    .blocks = k->dw_blocks,
   };
 
   for (int r = 0; r < op->kernel_h; r++) {
-    const int64_t row = p * op->stride_h - op->pad_top
-                        + (int64_t) r * op->dilation_h;
+    const int64_t row
+      = p * op->stride_h - op->pad_top + (int64_t) r * op->dilation_h;
     const bool inside = row >= 0 && row < g->h;
 
     t.row[r] = inside ? x + row * g->w * g->c : k->pad;
@@ -56,8 +65,8 @@ depthwise_row (const struct fbgemm_kernel *k, const uint8_t *x, int64_t p,
 }
 
 static void
-run_depthwise (const struct fbgemm_kernel *k, int64_t n,
-               const void *const *in, void *out, void *scratch)
+run_depthwise (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+               void *out, void *scratch)
 {
   const struct int8op_geometry *g = &k->g;
   const int64_t rows = n * g->p;
@@ -66,8 +75,8 @@ run_depthwise (const struct fbgemm_kernel *k, int64_t n,
 
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t i = 0; i < rows; i++) {
-    uint8_t *own = (uint8_t *) scratch
-                   + (size_t) omp_get_thread_num () * rows_bytes (k);
+    uint8_t *own
+      = (uint8_t *) scratch + (size_t) omp_get_thread_num () * rows_bytes (k);
     const struct rows t = {
       (void *) own,
       (void *) (own + (size_t) k->op.kernel_h * sizeof (uint8_t *)),

@@ -23,12 +23,12 @@ fbgemm_probe (struct qk_backend_caps *caps)
 
   if (!IS_X86)
     return qk_error (-ENOTSUP, "fbgemm: this CPU is not an x86; use "
-                     "backend = auto");
+                               "backend = auto");
   r = qk_cpu_best (&level);
   if (r < 0)
     return r;
   qk_kernels_init (&kernels, level);
-  *caps = (struct qk_backend_caps) {
+  *caps = (struct qk_backend_caps){
     .per_channel = true,
     .activation_bits = kernels.saturates ? 7 : 8,
     .exact = true,
@@ -66,8 +66,8 @@ fbgemm_destroy (void *self)
 }
 
 static int
-fbgemm_supports (void *self, const struct qk_op *op,
-                 const struct qk_shape *in, const struct qk_shape *out)
+fbgemm_supports (void *self, const struct qk_op *op, const struct qk_shape *in,
+                 const struct qk_shape *out)
 {
   struct int8op_geometry g;
 
@@ -104,14 +104,14 @@ is_depthwise (const struct fbgemm_kernel *k)
 {
   const struct qk_op *op = &k->op;
 
-  return op->kind == QK_OP_CONV2D && op->groups == k->g.c
-         && k->g.k == k->g.c && k->g.c > 1
+  return op->kind == QK_OP_CONV2D && op->groups == k->g.c && k->g.k == k->g.c
+         && k->g.c > 1
          && fbgemm_fits_int32 (op, (int64_t) op->kernel_h * op->kernel_w);
 }
 
 static void
-run_pointwise (const struct fbgemm_kernel *k, int64_t n,
-               const void *const *in, void *out, void *scratch)
+run_pointwise (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+               void *out, void *scratch)
 {
   (void) scratch;
   pointwise_run (k->point, n, in, out);
@@ -133,8 +133,7 @@ follow_last (struct fbgemm *f, struct fbgemm_kernel *k)
   if (k->product == NULL)
     return;
   if (f->last != NULL) {
-    const struct fbgemm_product *p
-      = &f->last->product[f->last->op.groups - 1];
+    const struct fbgemm_product *p = &f->last->product[f->last->op.groups - 1];
 
     p->block[p->blocks - 1].next = k->product[0].block[0].weight;
   }
@@ -242,7 +241,8 @@ fbgemm_facts (void *self, const void *kernel, char *text, size_t size)
 static const struct qk_backend_class fbgemm = {
   .cls = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "fbgemm",
                    "Fast int8 arithmetic on x86: AVX2, AVX-VNNI, AVX-512, "
-                   "AVX-512 VNNI", NULL),
+                   "AVX-512 VNNI",
+                   NULL),
   .probe = fbgemm_probe,
   .create = fbgemm_create,
   .destroy = fbgemm_destroy,

@@ -30,13 +30,13 @@ struct fbgemm {
 /* A matrix product with packed weights, the heart of convolution (one for
  * every group) and linear layers. */
 struct fbgemm_product {
-  int64_t steps;    /* rows of A are 4 * steps bytes */
+  int64_t steps; /* rows of A are 4 * steps bytes */
   int blocks;
   struct qk_gemm_block *block;
   /* Where products are summed in int16: weight pairs, those that may leave it
    * by themselves, weights moved to extra steps, chains and extra steps. */
   int64_t pairs, unsafe, moved, runs, extras;
-  void *arrays;     /* weights, biases, multipliers */
+  void *arrays; /* weights, biases, multipliers */
 };
 
 /* One prepared operation. */
@@ -45,11 +45,11 @@ struct fbgemm_kernel {
   struct int8op_geometry g;
   int threads;
   struct qk_kernels kernels;
-  void (*run) (const struct fbgemm_kernel *k, int64_t n,
-               const void *const *in, void *out, void *scratch);
+  void (*run) (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+               void *out, void *scratch);
   bool joins; /* fbgemm_run_joined can */
 
-  uint8_t *pad;     /* a pixel of zero points, for windows, or NULL */
+  uint8_t *pad; /* a pixel of zero points, for windows, or NULL */
   /* For each row and each column of outputs which taps are inside the picture:
    * equal numbers, equal taps.  NULL: rows of A are not sorted by that. */
   uint8_t *row_kind, *column_kind;
@@ -58,14 +58,14 @@ struct fbgemm_kernel {
 
   /* conv2d and linear */
   struct fbgemm_product *product; /* groups of them, or NULL */
-  bool direct;      /* A is the input itself */
-  int taps;         /* pieces of the input that make a row of A; 0: copied */
-  int lines;        /* lines of the input that do; 0: not in place */
-  int64_t line;     /* bytes of a panel's row that a line of the window has */
-  bool short_rows;  /* of a window: at most 16 bytes */
-  bool wide;        /* products may pass 2^31: requantize from f32 */
-  int64_t rows;     /* of A in a piece of work */
-  int64_t pitch;    /* bytes of a row of A's panel */
+  bool direct;                    /* A is the input itself */
+  int taps;        /* pieces of the input that make a row of A; 0: copied */
+  int lines;       /* lines of the input that do; 0: not in place */
+  int64_t line;    /* bytes of a panel's row that a line of the window has */
+  bool short_rows; /* of a window: at most 16 bytes */
+  bool wide;       /* products may pass 2^31: requantize from f32 */
+  int64_t rows;    /* of A in a piece of work */
+  int64_t pitch;   /* bytes of a row of A's panel */
   size_t panel, tile; /* bytes of scratch a thread has for A and f32 */
 
   /* conv2d with windows of 3x3, see winograd.c */
@@ -73,7 +73,7 @@ struct fbgemm_kernel {
 
   /* depthwise */
   qk_dwconv_u8s8_fn *dwconv;
-  int dw_lanes;     /* of its vectors */
+  int dw_lanes; /* of its vectors */
   struct qk_dwconv_block *dw;
   int dw_blocks;
   /* weight pairs, those that may leave int16, those multiplied in halves */
@@ -159,9 +159,9 @@ int fbgemm_peak (void *self, enum qk_dtype dtype, double *macs_per_second);
 /* Run K, of one group, and the addition ADD of its output, which is MIDDLE
  * among TERM, piece by piece. */
 void fbgemm_run_joined (const struct fbgemm_kernel *k,
-                        const struct pointwise *add, int64_t n,
-                        const void *in, void *middle, const void *const *term,
-                        void *out, void *scratch);
+                        const struct pointwise *add, int64_t n, const void *in,
+                        void *middle, const void *const *term, void *out,
+                        void *scratch);
 
 /* Choose and pack; set k->run.  Negative errno. */
 int fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch);

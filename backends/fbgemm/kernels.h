@@ -226,7 +226,7 @@ struct qk_kernels {
   struct qk_winograd_kernels winograd;
   qk_dwconv_u8s8_fn *dwconv;
   qk_dwconv_u8s8_fn *dwconv_narrow; /* with half of the lanes, or NULL */
-  qk_peak_fn *peak; /* or NULL */
+  qk_peak_fn *peak;                 /* or NULL */
   struct pointwise_kernels point;
 };
 

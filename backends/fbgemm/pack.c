@@ -111,9 +111,8 @@ certify (const struct qk_kernels *kernels, struct fbgemm_range r,
 {
   for (int i = 0; i < p->blocks; i++) {
     struct qk_gemm_block *b = &p->block[i];
-    const int64_t unsafe
-      = fbgemm_unsafe_pairs (r, b->weight,
-                             p->steps * b->vectors * kernels->lanes * 2);
+    const int64_t unsafe = fbgemm_unsafe_pairs (
+      r, b->weight, p->steps * b->vectors * kernels->lanes * 2);
     const int64_t moved
       = fbgemm_certify (r, b, (int8_t *) b->weight, (int32_t *) b->bias,
                         p->steps, b->vectors * kernels->lanes);
@@ -255,8 +254,9 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
     }
     if (k->kernels.saturates)
       halved = certify_dwconv (k, w, rest, n);
-    *b = (struct qk_dwconv_block) { w, halved > 0 ? rest : NULL, bias,
-                                    multiplier, first, n };
+    *b = (struct qk_dwconv_block){ w,     halved > 0 ? rest : NULL,
+                                   bias,  multiplier,
+                                   first, n };
   }
   return 0;
 }

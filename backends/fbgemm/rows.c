@@ -58,7 +58,7 @@ pack_taps (const struct fbgemm_kernel *k, const uint8_t *x, int64_t col0,
 
 /* Where a row of A comes from. */
 struct pixel {
-  const uint8_t *x; /* its picture, from the group's first channel on */
+  const uint8_t *x;   /* its picture, from the group's first channel on */
   int64_t row0, col0; /* of tap (0,0), may be outside */
 };
 
@@ -78,7 +78,8 @@ pack_row (const struct fbgemm_kernel *k, const struct pixel *from, int64_t cg,
 
   if (!plain)
     int8op_taps (col0, op->kernel_w, op->dilation_w, g->w, &s0, &s1);
-  for (int r = 0; r < op->kernel_h; r++, to += k->line, row += op->dilation_h) {
+  for (int r = 0; r < op->kernel_h;
+       r++, to += k->line, row += op->dilation_h) {
     if (row < 0 || row >= g->h || s0 == s1)
       memset (to, op->in_q[0].zero_point, (size_t) width);
     else if (plain)
@@ -119,9 +120,9 @@ fbgemm_pack_panel (const struct fbgemm_kernel *k, const uint8_t *in,
   int64_t p = first / g->q % g->p, q = first % g->q;
 
   for (int64_t i = 0; i < count; i++) {
-    const struct pixel from = { in + image * g->h * g->w * g->c + c0,
-                                p * op->stride_h - op->pad_top,
-                                q * op->stride_w - op->pad_left };
+    const struct pixel from
+      = { in + image * g->h * g->w * g->c + c0, p * op->stride_h - op->pad_top,
+          q * op->stride_w - op->pad_left };
 
     if (k->short_rows && from.row0 >= 0 && from.row0 + reach < g->h
         && from.col0 >= 0 && from.col0 * g->c + 16 <= g->w * g->c)
@@ -223,12 +224,12 @@ fbgemm_sort_rows (struct fbgemm_kernel *k)
   if (k->row_kind == NULL)
     return qk_error (-ENOMEM, "fbgemm: out of memory");
   k->column_kind = k->row_kind + g->p;
-  k->row_kinds = number_kinds (g->p, op->kernel_h, op->stride_h,
-                               op->dilation_h, op->pad_top, g->h, k->row_kind,
-                               &k->whole_row);
+  k->row_kinds
+    = number_kinds (g->p, op->kernel_h, op->stride_h, op->dilation_h,
+                    op->pad_top, g->h, k->row_kind, &k->whole_row);
   k->column_kinds
-      = number_kinds (g->q, op->kernel_w, op->stride_w, op->dilation_w,
-                      op->pad_left, g->w, k->column_kind, &k->whole_column);
+    = number_kinds (g->q, op->kernel_w, op->stride_w, op->dilation_w,
+                    op->pad_left, g->w, k->column_kind, &k->whole_column);
   if (k->row_kinds > MOST_KINDS || k->column_kinds > MOST_KINDS
       || k->row_kinds * k->column_kinds == 1) {
     qk_free (k->row_kind);
@@ -311,8 +312,8 @@ fbgemm_point_taps (const struct fbgemm_kernel *k, const uint8_t *in,
     for (int r = 0; r < op->kernel_h; r++) {
       const int64_t row = line % g->p * op->stride_h - op->pad_top
                           + (int64_t) r * op->dilation_h;
-      const uint8_t *from = row < 0 || row >= g->h ? NULL
-                                                   : x + row * g->w * g->c;
+      const uint8_t *from
+        = row < 0 || row >= g->h ? NULL : x + row * g->w * g->c;
 
       for (int s = 0; s < op->kernel_w; s++)
         point_row (k, from, (int64_t) s * op->dilation_w, q, left, pos + i,

@@ -20,7 +20,7 @@
 #define omp_get_thread_num() 0
 #endif
 
-#define DIRECT_BYTES 65536 /* of A that should stay in the cache */
+#define DIRECT_BYTES 65536  /* of A that should stay in the cache */
 #define WEIGHT_BYTES 262144 /* that stay near; more come from far away, … */
 #define FAR_DIRECT_BYTES 262144 /* … and are worth more of A each time */
 #define PANEL_BYTES 131072
@@ -72,8 +72,9 @@ multiply_wide (const struct fbgemm_kernel *k, const uint8_t *a, int64_t lda,
   const struct fbgemm_product *p = &k->product[w->group];
   const int64_t pitch = (int64_t) k->kernels.lanes * k->kernels.max_vectors;
   const struct qk_output o = { .f32 = true, .pitch = pitch * 4 };
-  const struct qk_grids g = { .inv = 1.0f, .zp = k->op.out_q.zero_point,
-                              .lo = k->op.lo, .hi = k->op.hi };
+  const struct qk_grids g = {
+    .inv = 1.0f, .zp = k->op.out_q.zero_point, .lo = k->op.lo, .hi = k->op.hi
+  };
 
   k->kernels.gemm (a, lda, w->rows, p->steps, b, &o, tile);
   for (int64_t i = 0; i < w->rows; i++)
@@ -92,8 +93,8 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
   if (k->direct)
     a = in + w->first * k->pitch;
   else
-    fbgemm_pack_panel (k, in, w->first, w->rows,
-                       w->group * (k->g.c / groups), panel);
+    fbgemm_pack_panel (k, in, w->first, w->rows, w->group * (k->g.c / groups),
+                       panel);
   for (int j = w->block0; j < w->block1; j++) {
     const struct qk_gemm_block *b = &p->block[j];
     uint8_t *y = output_at (k, out, w->to, w->group, j);
@@ -125,10 +126,9 @@ multiply_taps (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
 
     for (int i = 0; i < groups; i++) {
       const int32_t start = i == 0 ? 0 : end[i - 1];
-      const struct qk_gemm_taps taps = {
-        at + start, place + start, w->rows, k->taps,
-        k->op.in_q[0].zero_point == 0 ? k->pad : NULL
-      };
+      const struct qk_gemm_taps taps
+        = { at + start, place + start, w->rows, k->taps,
+            k->op.in_q[0].zero_point == 0 ? k->pad : NULL };
 
       k->kernels.gemm_taps (&taps, end[i] - start, p->steps / k->taps,
                             &p->block[j], &o, y);
@@ -182,8 +182,8 @@ multiply_lines (const struct fbgemm_kernel *k, int64_t n, const uint8_t *in,
     const int64_t row = line % g->p * op->stride_h - op->pad_top;
     int64_t from = inside < q ? q : inside, to = beyond, at;
 
-    left = g->q - q < w->first + w->rows - i ? g->q - q
-                                             : w->first + w->rows - i;
+    left
+      = g->q - q < w->first + w->rows - i ? g->q - q : w->first + w->rows - i;
     from = from > q + left ? q + left : from;
     to = to > q + left ? q + left : to;
     if (row < 0 || row + reach >= g->h)
@@ -192,16 +192,15 @@ multiply_lines (const struct fbgemm_kernel *k, int64_t n, const uint8_t *in,
     at = (line / g->p * g->h + row) * pitch
          + (from * op->stride_w - op->pad_left) * g->c;
     while (to > from
-           && at + (to - 1 - from) * op->stride_w * g->c
-                  + reach * pitch + k->line
+           && at + (to - 1 - from) * op->stride_w * g->c + reach * pitch
+                  + k->line
                 > n * g->h * pitch)
       to--;
     to = to < from ? from : to;
     gather_segment (k, in, w, i, from - q, out, panel);
     if (to > from)
       multiply_segment (k,
-                        &(struct qk_gemm_lines){ in + at,
-                                                 op->stride_w * g->c,
+                        &(struct qk_gemm_lines){ in + at, op->stride_w * g->c,
                                                  op->dilation_h * pitch,
                                                  k->lines },
                         w, i + from - q, to - from, out);
@@ -234,17 +233,17 @@ add_piece (const struct fbgemm_kernel *k, const struct joined *j,
     const uint8_t *x[2];
 
     for (int t = 0; t < 2; t++)
-      x[t] = j->term[t] == j->middle ? middle + i * k->g.k + c0
-                                     : j->term[t] + at;
+      x[t]
+        = j->term[t] == j->middle ? middle + i * k->g.k + c0 : j->term[t] + at;
     k->kernels.point.add (x[0], x[1], count, &j->add->grids[0], j->out + at);
   }
 }
 
 /* Part I of PARTS; JOINED may be NULL. */
 static void
-run_part (const struct fbgemm_kernel *k, int64_t n,
-          struct int8op_parts parts, int i, const uint8_t *in, void *out,
-          const struct joined *joined, uint8_t *panel)
+run_part (const struct fbgemm_kernel *k, int64_t n, struct int8op_parts parts,
+          int i, const uint8_t *in, void *out, const struct joined *joined,
+          uint8_t *panel)
 {
   const int64_t m = n * k->g.p * k->g.q;
   const int groups = k->op.kind == QK_OP_CONV2D ? k->op.groups : 1;
@@ -280,10 +279,9 @@ run_parts (const struct fbgemm_kernel *k, int64_t n, const void *in, void *out,
 {
   const int64_t m = n * k->g.p * k->g.q;
   const int64_t weight = k->g.k * k->product[0].steps * 4;
-  const struct int8op_parts parts
-    = int8op_divide (m, k->product[0].blocks, weight,
-                     m * weight < SMALL_WORK ? 1 : k->threads,
-                     LEAST_PART_ROWS);
+  const struct int8op_parts parts = int8op_divide (
+    m, k->product[0].blocks, weight, m * weight < SMALL_WORK ? 1 : k->threads,
+    LEAST_PART_ROWS);
   const int count = parts.pixels * parts.channels;
 
 #pragma omp parallel for num_threads(count) schedule(static)
@@ -318,8 +316,8 @@ has_taps (const struct fbgemm_kernel *k)
   const int64_t cg = k->g.c / k->op.groups;
 
   return k->kernels.gemm_taps != NULL && !k->direct && !k->wide
-         && k->op.out_q.scale != 0
-         && cg % 4 == 0 && cg >= LEAST_TAP && k->op.kernel_h <= MOST_TAPS
+         && k->op.out_q.scale != 0 && cg % 4 == 0 && cg >= LEAST_TAP
+         && k->op.kernel_h <= MOST_TAPS
          && k->op.kernel_h * k->op.kernel_w <= MOST_TAPS;
 }
 
@@ -344,8 +342,8 @@ static bool
 has_lines (const struct fbgemm_kernel *k)
 {
   return k->kernels.gemm_lines != NULL && !k->direct && !k->wide
-         && k->op.out_q.scale != 0
-         && k->op.groups == 1 && k->op.dilation_w == 1 && k->g.c < LEAST_TAP
+         && k->op.out_q.scale != 0 && k->op.groups == 1
+         && k->op.dilation_w == 1 && k->g.c < LEAST_TAP
          && k->op.kernel_h <= MOST_TAPS;
 }
 
@@ -448,8 +446,8 @@ fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
   if (k->lines > 0)
     return pack_lines (k);
   for (int i = 0; i < op->groups; i++) {
-    const int r = fbgemm_pack (&k->kernels, op, i * kg, kg, row_bytes,
-                               &k->product[i]);
+    const int r
+      = fbgemm_pack (&k->kernels, op, i * kg, kg, row_bytes, &k->product[i]);
     if (r < 0)
       return r;
   }

@@ -64,7 +64,7 @@ transform_weights (const int8_t *w, int64_t pitch, int64_t n,
   for (int s = 0; s < 3; s++) {
     const int16_t *const from[] = { g[s], g[3 + s], g[6 + s] };
     int16_t *const to[]
-        = { t[0][s], t[1][s], t[2][s], t[3][s], t[4][s], t[5][s] };
+      = { t[0][s], t[1][s], t[2][s], t[3][s], t[4][s], t[5][s] };
 
     transform3 (from, to);
   }
@@ -118,7 +118,7 @@ fbgemm_pack_winograd (struct fbgemm_kernel *k)
     int16_t *u = (int16_t *) (void *) at;
     int32_t *bias = (int32_t *) (void *) (at + nr * bytes);
     float *multiplier
-        = (float *) (void *) ((uint8_t *) bias + round64 (4 * nr));
+      = (float *) (void *) ((uint8_t *) bias + round64 (4 * nr));
 
     at = (uint8_t *) multiplier + round64 (4 * nr);
     for (int j = 0; j < n; j++) {
@@ -128,7 +128,8 @@ fbgemm_pack_winograd (struct fbgemm_kernel *k)
       bias[j] = fbgemm_folded_bias (&k->op, first + j, from, 9 * k->g.c);
       multiplier[j] = k->op.multiplier[first + j];
     }
-    w->block[i] = (struct qk_winograd_block){ u, bias, multiplier, n, vectors };
+    w->block[i]
+      = (struct qk_winograd_block){ u, bias, multiplier, n, vectors };
   }
   return 0;
 }

@@ -20,9 +20,9 @@
 #endif
 
 #define SCRATCH_BYTES 1048576 /* of transformed numbers that stay near */
-#define TILE_ROWS 6    /* tiles that products take at once, … */
+#define TILE_ROWS 6           /* tiles that products take at once, … */
 #define LEAST_TILES 12 /* … or twice as many with one vector; also the step */
-#define TOGETHER 8 /* pictures that use weights read once */
+#define TOGETHER 8     /* pictures that use weights read once */
 #define APART 64 /* bytes: arrays would compete for the same cache lines */
 
 /* The part of the three taps of N outputs that lies inside SIZE pixels. */
@@ -127,10 +127,9 @@ point_pixels (const uint8_t *picture, int64_t y, int64_t x, const int side,
   }
   for (int i = 0; i < side; i++)
     for (int j = 0; j < side; j++)
-      at[i * side + j]
-          = y + i >= 0 && y + i < h && x + j >= 0 && x + j < w
-                ? picture + ((y + i) * w + x + j) * c
-                : beyond;
+      at[i * side + j] = y + i >= 0 && y + i < h && x + j >= 0 && x + j < w
+                           ? picture + ((y + i) * w + x + j) * c
+                           : beyond;
 }
 
 /* Kinds of tiles, in an order in which those that have one of the 36 numbers
@@ -181,8 +180,8 @@ point_kind (const struct fbgemm_kernel *k, const uint8_t *in,
 /* The same for all kinds; START: where each begins. */
 static void
 point_tiles (const struct fbgemm_kernel *k, const uint8_t *in,
-             const uint8_t *out, const struct piece *piece,
-             const uint8_t **at, const uint8_t **to, const uint8_t *nowhere,
+             const uint8_t *out, const struct piece *piece, const uint8_t **at,
+             const uint8_t **to, const uint8_t *nowhere,
              int64_t start[KINDS + 1])
 {
   const bool low = is_short (k->g.p % 4), narrow = is_short (k->g.q % 4);
@@ -192,11 +191,10 @@ point_tiles (const struct fbgemm_kernel *k, const uint8_t *in,
   for (int i = 0; i < KINDS; i++) {
     const int64_t n = start[i];
 
-    start[i + 1]
-        = n
-          + (has[i] ? point_kind (k, in, out, piece, (enum kind) i,
-                                  at + 36 * n, to + 16 * n, nowhere)
-                    : 0);
+    start[i + 1] = n
+                   + (has[i] ? point_kind (k, in, out, piece, (enum kind) i,
+                                           at + 36 * n, to + 16 * n, nowhere)
+                             : 0);
   }
 }
 
@@ -212,10 +210,10 @@ multiply (const struct fbgemm_kernel *k, const int64_t start[KINDS + 1], int i,
   const int64_t nr = (int64_t) b->vectors * k->kernels.lanes;
 
   if (end > first)
-    k->kernels.winograd.product (
-        v + i * w->pitch + first * w->lda, w->lda, end - first, w->steps,
-        b->u + i * w->steps * nr * 2, b->vectors,
-        sums + i * w->sums_pitch + first * nr);
+    k->kernels.winograd.product (v + i * w->pitch + first * w->lda, w->lda,
+                                 end - first, w->steps,
+                                 b->u + i * w->steps * nr * 2, b->vectors,
+                                 sums + i * w->sums_pitch + first * nr);
 }
 
 static void
@@ -225,11 +223,11 @@ run_piece (const struct fbgemm_kernel *k, const uint8_t *in, uint8_t *out,
   const struct fbgemm_winograd *w = k->winograd;
   const struct qk_winograd_kernels *f = &k->kernels.winograd;
   const struct qk_output o
-      = { k->op.out_q.zero_point, k->op.lo, k->op.hi, false, k->g.k };
+    = { k->op.out_q.zero_point, k->op.lo, k->op.hi, false, k->g.k };
   int16_t *v = (int16_t *) (void *) scratch;
   int32_t *sums = (int32_t *) (void *) (scratch + w->input);
   const uint8_t **at
-      = (const uint8_t **) (void *) (scratch + w->input + w->sums);
+    = (const uint8_t **) (void *) (scratch + w->input + w->sums);
   const uint8_t **to = at + 36 * w->tiles;
   int64_t start[KINDS + 1];
 
@@ -259,9 +257,8 @@ run_winograd (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
 {
   const struct fbgemm_winograd *w = k->winograd;
   const int64_t tiles = n * w->across * w->down;
-  const struct int8op_parts parts
-      = int8op_divide (tiles, w->blocks, 72 * k->g.c * k->g.k, k->threads,
-                       LEAST_TILES / 2);
+  const struct int8op_parts parts = int8op_divide (
+    tiles, w->blocks, 72 * k->g.c * k->g.k, k->threads, LEAST_TILES / 2);
   const int count = parts.pixels * parts.channels;
 
 #pragma omp parallel for num_threads(count) schedule(static)
@@ -281,8 +278,8 @@ run_winograd (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
       p.tiles = end - p.first < p.tiles ? end - p.first : p.tiles;
       run_piece (k, in[0], out, &p,
                  (uint8_t *) scratch
-                     + (size_t) omp_get_thread_num ()
-                           * (w->input + w->sums + w->tables));
+                   + (size_t) omp_get_thread_num ()
+                       * (w->input + w->sums + w->tables));
     }
   }
 }
@@ -296,8 +293,8 @@ plan (struct fbgemm_kernel *k)
   const int64_t lanes = k->kernels.lanes;
   const int64_t vectors = divide_up (k->g.k, lanes);
   const int64_t nr
-      = lanes
-        * (vectors < k->kernels.max_vectors ? vectors : k->kernels.max_vectors);
+    = lanes
+      * (vectors < k->kernels.max_vectors ? vectors : k->kernels.max_vectors);
   int64_t room;
 
   w->across = divide_up (k->g.q, 4);
@@ -312,8 +309,8 @@ plan (struct fbgemm_kernel *k)
   w->sums_pitch = QK_WINOGRAD_PITCH (k->kernels.max_vectors, lanes);
   w->input = (size_t) round64 (36 * w->pitch * 2);
   w->sums = (size_t) round64 (36 * w->sums_pitch * 4);
-  w->tables = (size_t) round64 (52 * w->tiles * (int64_t) sizeof (void *)
-                                + k->g.k);
+  w->tables
+    = (size_t) round64 (52 * w->tiles * (int64_t) sizeof (void *) + k->g.k);
 }
 
 int

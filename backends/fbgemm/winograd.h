@@ -7,11 +7,11 @@
 #include "fbgemm.h"
 
 struct fbgemm_winograd {
-  int64_t across, down; /* tiles of a picture */
-  int64_t steps;        /* pairs of input channels */
-  int64_t lda;          /* numbers from a tile's inputs to the next's */
-  int64_t pitch, sums_pitch; /* from one of the 36 to the next */
-  int64_t tiles;        /* of a piece of work */
+  int64_t across, down;       /* tiles of a picture */
+  int64_t steps;              /* pairs of input channels */
+  int64_t lda;                /* numbers from a tile's inputs to the next's */
+  int64_t pitch, sums_pitch;  /* from one of the 36 to the next */
+  int64_t tiles;              /* of a piece of work */
   size_t input, sums, tables; /* bytes of a thread's scratch */
   int blocks;
   struct qk_winograd_block *block;

@@ -28,11 +28,15 @@ onednn_fail (const struct qk_op *op, dnnl_status_t status)
   case dnnl_out_of_memory:
     return qk_error (-ENOMEM, "onednn: %s: out of memory", kind);
   case dnnl_unimplemented:
-    return qk_error (-ENOTSUP, "onednn: %s: not implemented for these shapes "
-                     "and types", kind);
+    return qk_error (-ENOTSUP,
+                     "onednn: %s: not implemented for these shapes "
+                     "and types",
+                     kind);
   case dnnl_invalid_arguments:
-    return qk_error (-ENOTSUP, "onednn: %s: shapes or parameters it does not "
-                     "accept", kind);
+    return qk_error (-ENOTSUP,
+                     "onednn: %s: shapes or parameters it does not "
+                     "accept",
+                     kind);
   default:
     return qk_error (-ENOTSUP, "onednn: %s: status %d", kind, (int) status);
   }
@@ -179,16 +183,15 @@ static void
 fill_bias (const struct onednn_kernel *k, bool fold, int32_t *bias)
 {
   const struct qk_op *op = &k->op;
-  const int64_t per = (int64_t) op->kernel_h * op->kernel_w
-                      * (k->g.c / op->groups);
+  const int64_t per
+    = (int64_t) op->kernel_h * op->kernel_w * (k->g.c / op->groups);
 
   for (int64_t n = 0; n < k->g.k; n++) {
     int64_t sum = 0;
 
     for (int64_t i = 0; fold && i < per; i++)
       sum += op->weight[n * per + i];
-    sum = (op->bias != NULL ? op->bias[n] : 0)
-          - sum * op->in_q[0].zero_point;
+    sum = (op->bias != NULL ? op->bias[n] : 0) - sum * op->in_q[0].zero_point;
     bias[n] = (int32_t) (uint32_t) (uint64_t) sum;
   }
 }
@@ -202,12 +205,12 @@ weight_desc (const struct onednn_kernel *k, bool any, dnnl_memory_desc_t *md)
   const dnnl_dims_t dims = { k->g.k, k->g.c, op->kernel_h, op->kernel_w };
   const dnnl_dims_t grouped
     = { g, k->g.k / g, k->g.c / g, op->kernel_h, op->kernel_w };
-  const dnnl_format_tag_t tag
-    = any ? dnnl_format_tag_any : g > 1 ? dnnl_gohwi : dnnl_ohwi;
+  const dnnl_format_tag_t tag = any     ? dnnl_format_tag_any
+                                : g > 1 ? dnnl_gohwi
+                                        : dnnl_ohwi;
 
-  TRY (op, dnnl_memory_desc_init_by_tag (md, g > 1 ? 5 : 4,
-                                         g > 1 ? grouped : dims, dnnl_s8,
-                                         tag));
+  TRY (op, dnnl_memory_desc_init_by_tag (
+             md, g > 1 ? 5 : 4, g > 1 ? grouped : dims, dnnl_s8, tag));
   return 0;
 }
 
@@ -269,14 +272,15 @@ build_conv2d (struct onednn_kernel *k, dnnl_engine_t engine,
 
   if ((r = image (op, &src, g->batch, g->c, g->h, g->w, dnnl_u8)) < 0
       || (r = image (op, &dst, g->batch, g->k, g->p, g->q,
-                     op->out_q.scale == 0 ? dnnl_f32 : dnnl_u8)) < 0
+                     op->out_q.scale == 0 ? dnnl_f32 : dnnl_u8))
+           < 0
       || (r = weight_desc (k, true, &weight)) < 0)
     return r;
-  TRY (op, dnnl_memory_desc_init_by_tag (&bias, 1, channels, dnnl_s32,
-                                         dnnl_a));
+  TRY (op,
+       dnnl_memory_desc_init_by_tag (&bias, 1, channels, dnnl_s32, dnnl_a));
   TRY (op, dnnl_dilated_convolution_forward_desc_init (
-         &od, dnnl_forward_inference, dnnl_convolution_direct, &src, &weight,
-         &bias, &dst, strides, dilates, before, after));
+             &od, dnnl_forward_inference, dnnl_convolution_direct, &src,
+             &weight, &bias, &dst, strides, dilates, before, after));
   TRY (op, describe (k, engine, &od, padded, &pd));
 
   packed = dnnl_primitive_desc_query_md (pd, dnnl_query_weights_md, 0);
@@ -311,8 +315,8 @@ build_add (struct onednn_kernel *k, dnnl_engine_t engine)
   if ((r = flat (k, &dst, dnnl_u8)) < 0)
     return r;
   src[0] = src[1] = dst;
-  TRY (&k->op, dnnl_binary_desc_init (&od, dnnl_binary_add, &src[0], &src[1],
-                                      &dst));
+  TRY (&k->op,
+       dnnl_binary_desc_init (&od, dnnl_binary_add, &src[0], &src[1], &dst));
   TRY (&k->op, describe (k, engine, &od, false, &pd));
   return finish (k, engine, pd, src, 2, &dst);
 }
@@ -330,8 +334,8 @@ build_pool (struct onednn_kernel *k, dnnl_engine_t engine)
   const dnnl_dims_t after
     = { (g->p - 1) * op->stride_h + op->kernel_h - g->h - op->pad_top,
         (g->q - 1) * op->stride_w + op->kernel_w - g->w - op->pad_left };
-  const bool padded = (before[0] | before[1]) != 0 || after[0] > 0
-                      || after[1] > 0;
+  const bool padded
+    = (before[0] | before[1]) != 0 || after[0] > 0 || after[1] > 0;
   dnnl_memory_desc_t src, dst;
   dnnl_pooling_desc_t od;
   dnnl_primitive_desc_t pd;
@@ -347,10 +351,10 @@ build_pool (struct onednn_kernel *k, dnnl_engine_t engine)
       || (r = image (op, &dst, g->batch, g->c, g->p, g->q, dnnl_u8)) < 0)
     return r;
   TRY (op, dnnl_pooling_forward_desc_init (
-         &od, dnnl_forward_inference,
-         op->kind == QK_OP_MAXPOOL2D ? dnnl_pooling_max
-                                     : dnnl_pooling_avg_exclude_padding,
-         &src, &dst, strides, window, before, after));
+             &od, dnnl_forward_inference,
+             op->kind == QK_OP_MAXPOOL2D ? dnnl_pooling_max
+                                         : dnnl_pooling_avg_exclude_padding,
+             &src, &dst, strides, window, before, after));
   TRY (op, describe (k, engine, &od, false, &pd));
   return finish (k, engine, pd, &src, 1, &dst);
 }

@@ -64,11 +64,11 @@ onednn_probe (struct qk_backend_caps *caps)
 {
   if (dnnl_engine_get_count (dnnl_cpu) == 0)
     return qk_error (-ENOTSUP, "onednn: the library was built without a CPU "
-                     "engine; use backend = auto");
-  *caps = (struct qk_backend_caps) { .per_channel = true,
-                                     .activation_bits = has_vnni () ? 8 : 7,
-                                     .exact = false,
-                                     .cpu_level = isa_name () };
+                               "engine; use backend = auto");
+  *caps = (struct qk_backend_caps){ .per_channel = true,
+                                    .activation_bits = has_vnni () ? 8 : 7,
+                                    .exact = false,
+                                    .cpu_level = isa_name () };
   return 0;
 }
 
@@ -101,8 +101,7 @@ onednn_create (const struct qk_config *cfg, int threads, void **self)
   d->threads = threads > 0 ? threads : 1;
   s = dnnl_engine_create (&d->engine, dnnl_cpu, 0);
   if (s == dnnl_success)
-    s = dnnl_stream_create (&d->stream, d->engine,
-                            dnnl_stream_default_flags);
+    s = dnnl_stream_create (&d->stream, d->engine, dnnl_stream_default_flags);
   if (s != dnnl_success) {
     onednn_destroy (d);
     return qk_error (-ENOMEM, "onednn: cannot create an engine (status %d)",
@@ -167,9 +166,10 @@ onednn_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   if (r < 0)
     return r;
   if (op->weight != NULL && op->in_q[0].qmax > 127 && !has_vnni ())
-    return qk_error (-ENOTSUP, "onednn: node '%s': values of 0..%d could "
-                     "saturate on this machine, 0..127 cannot", op->name,
-                     op->in_q[0].qmax);
+    return qk_error (-ENOTSUP,
+                     "onednn: node '%s': values of 0..%d could "
+                     "saturate on this machine, 0..127 cannot",
+                     op->name, op->in_q[0].qmax);
   k = qk_alloc (sizeof *k);
   if (k == NULL)
     return qk_error (-ENOMEM, "onednn: out of memory");
@@ -177,12 +177,13 @@ onednn_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   k->g = g;
   if (op->kind == QK_OP_LINEAR)
     as_conv2d (&k->op);
-  k->in_bytes = (size_t) (g.h * g.w * g.c)
-                * (op->kind == QK_OP_QUANTIZE ? 4 : 1);
+  k->in_bytes
+    = (size_t) (g.h * g.w * g.c) * (op->kind == QK_OP_QUANTIZE ? 4 : 1);
   k->out_bytes = (size_t) (g.p * g.q * g.k)
                  * (op->kind == QK_OP_DEQUANTIZE
-                      || (op->kind == QK_OP_LINEAR && op->out_q.scale == 0)
-                      ? 4 : 1);
+                        || (op->kind == QK_OP_LINEAR && op->out_q.scale == 0)
+                      ? 4
+                      : 1);
   /* oneDNN plans for as many threads as OpenMP would use here */
   omp_set_num_threads (d->threads);
   r = onednn_build (k, d->engine, d->stream);
@@ -201,8 +202,8 @@ onednn_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
 
 /* By trying: oneDNN's limits are its own. */
 static int
-onednn_supports (void *self, const struct qk_op *op,
-                 const struct qk_shape *in, const struct qk_shape *out)
+onednn_supports (void *self, const struct qk_op *op, const struct qk_shape *in,
+                 const struct qk_shape *out)
 {
   void *kernel;
   size_t scratch;
@@ -228,7 +229,9 @@ execute (const struct onednn *d, const struct onednn_kernel *k)
 
   omp_set_num_threads (d->threads);
   dnnl_primitive_execute (k->primitive, d->stream,
-                          k->weight != NULL ? 5 : k->src[1] != NULL ? 4 : 3,
+                          k->weight != NULL   ? 5
+                          : k->src[1] != NULL ? 4
+                                              : 3,
                           args);
   dnnl_stream_wait (d->stream);
   omp_set_num_threads (before);
@@ -275,9 +278,9 @@ onednn_run (void *self, void *kernel, int64_t n, const void *const *in,
 }
 
 static const struct qk_backend_class onednn = {
-  .cls = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "onednn",
-                   "oneDNN's int8 primitives; their rounding is their own",
-                   NULL),
+  .cls
+  = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "onednn",
+              "oneDNN's int8 primitives; their rounding is their own", NULL),
   .probe = onednn_probe,
   .create = onednn_create,
   .destroy = onednn_destroy,

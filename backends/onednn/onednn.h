@@ -15,7 +15,7 @@ struct onednn_kernel {
 
   dnnl_primitive_t primitive; /* for the largest batch; NULL for reshape */
   dnnl_memory_t src[2], dst, weight, bias, scratchpad;
-  void *arrays;               /* packed weights and bias */
+  void *arrays; /* packed weights and bias */
   size_t scratchpad_bytes;
 };
 

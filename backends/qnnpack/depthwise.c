@@ -13,7 +13,7 @@
 #endif
 
 #define MOST_POINTERS (1 << 20) /* of a thread */
-#define SMALL_WORK 32768 /* multiply-accumulates not worth a thread */
+#define SMALL_WORK 32768        /* multiply-accumulates not worth a thread */
 
 /* Columns that the windows of an output row reach over. */
 static int64_t
@@ -39,8 +39,8 @@ point_at_columns (const struct qnnpack_kernel *k, const uint8_t *x, int64_t p,
   const int64_t count = columns (k);
 
   for (int r = 0; r < op->kernel_h; r++) {
-    const int64_t row = p * op->stride_h - op->pad_top
-                        + (int64_t) r * op->dilation_h;
+    const int64_t row
+      = p * op->stride_h - op->pad_top + (int64_t) r * op->dilation_h;
     const bool inside = row >= 0 && row < g->h;
 
     for (int64_t i = 0, col = -op->pad_left; i < count; i++, col++)
@@ -56,8 +56,8 @@ run_depthwise (const struct qnnpack_kernel *k, int64_t n,
 {
   const struct qk_op *op = &k->op;
   const struct int8op_geometry *g = &k->g;
-  const struct q8_output o = { op->out_q.zero_point, op->lo, op->hi, false,
-                               g->c };
+  const struct q8_output o
+    = { op->out_q.zero_point, op->lo, op->hi, false, g->c };
   const int64_t rows = n * g->p;
   const int64_t macs = rows * g->q * g->c * op->kernel_h * op->kernel_w;
   const int threads = macs < SMALL_WORK ? 1 : k->threads;
@@ -69,13 +69,17 @@ run_depthwise (const struct qnnpack_kernel *k, int64_t n,
                   + (size_t) omp_get_thread_num () * k->pointers);
     const struct q8_dwconv_row w = {
       .column = pointers,
-      .kernel_h = op->kernel_h, .kernel_w = op->kernel_w,
-      .stride = op->stride_w, .dilation = op->dilation_w, .q = g->q,
-      .block = k->dw, .blocks = k->blocks,
+      .kernel_h = op->kernel_h,
+      .kernel_w = op->kernel_w,
+      .stride = op->stride_w,
+      .dilation = op->dilation_w,
+      .q = g->q,
+      .block = k->dw,
+      .blocks = k->blocks,
     };
 
-    point_at_columns (k, (const uint8_t *) in[0]
-                           + i / g->p * g->h * g->w * g->c,
+    point_at_columns (k,
+                      (const uint8_t *) in[0] + i / g->p * g->h * g->w * g->c,
                       i % g->p, pointers);
     k->kernels.dwconv (&w, &o, (uint8_t *) out + i * g->q * g->c);
   }
@@ -84,8 +88,9 @@ run_depthwise (const struct qnnpack_kernel *k, int64_t n,
 int
 qnnpack_prepare_depthwise (struct qnnpack_kernel *k, size_t *scratch)
 {
-  k->pointers = ((size_t) (columns (k) * k->op.kernel_h) * sizeof (uint8_t *)
-                 + 63) / 64 * 64;
+  k->pointers
+    = ((size_t) (columns (k) * k->op.kernel_h) * sizeof (uint8_t *) + 63) / 64
+      * 64;
   *scratch = (size_t) k->threads * k->pointers;
   k->run = run_depthwise;
   return qnnpack_pack_dwconv (k);

@@ -7,7 +7,7 @@
 void
 q8_kernels_init (struct q8_kernels *k, enum q8_cpu_level level)
 {
-  *k = (struct q8_kernels) { .level = level, .mr = 4, .kr = 1 };
+  *k = (struct q8_kernels){ .level = level, .mr = 4, .kr = 1 };
   k->gemm = qk_gemm_u8s8_4x16__c;
   k->dwconv = qk_dwconv_u8s8__c;
   k->point = pointwise_portable;

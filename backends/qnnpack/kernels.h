@@ -31,9 +31,9 @@ struct q8_output {
  * weight[t][k / KR][n][k % KR]. */
 struct q8_gemm_block {
   const int8_t *weight;
-  const int32_t *bias;     /* - z_in * sum w added, modulo 2^32 */
+  const int32_t *bias; /* - z_in * sum w added, modulo 2^32 */
   const float *multiplier;
-  int n;                   /* channels in use, the rest are 0 */
+  int n; /* channels in use, the rest are 0 */
 };
 
 /* A holds MR pointers for each of TAPS taps, to KC bytes each; those of rows
@@ -49,7 +49,7 @@ typedef QK_GEMM_U8S8 (qk_gemm_u8s8_fn);
  * full one too: it overlaps the one before. */
 struct q8_dwconv_block {
   const int16_t *weight;
-  const int32_t *bias;     /* as above */
+  const int32_t *bias; /* as above */
   const float *multiplier;
   int64_t first; /* channel */
   int n;         /* channels in use, the rest are 0 */

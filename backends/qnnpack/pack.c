@@ -55,8 +55,7 @@ qnnpack_pack (struct qnnpack_kernel *k)
   const struct qk_op *op = &k->op;
   const int64_t kg = k->g.k / op->groups;
   const int64_t steps = (k->kc + k->kernels.kr - 1) / k->kernels.kr;
-  const size_t bytes
-    = (size_t) (k->taps * steps * Q8_NR * k->kernels.kr);
+  const size_t bytes = (size_t) (k->taps * steps * Q8_NR * k->kernels.kr);
   const size_t each = round64 (bytes) + 2 * round64 (Q8_NR * 4);
   size_t count;
   uint8_t *at;
@@ -83,7 +82,7 @@ qnnpack_pack (struct qnnpack_kernel *k)
                              k->taps * k->kc, k->kernels.offset);
       multiplier[j] = op->multiplier[first + j];
     }
-    k->block[i] = (struct q8_gemm_block) { weight, bias, multiplier, n };
+    k->block[i] = (struct q8_gemm_block){ weight, bias, multiplier, n };
   }
   return 0;
 }
@@ -105,8 +104,7 @@ qnnpack_pack_dwconv (struct qnnpack_kernel *k)
   at = k->arrays;
   for (int i = 0; i < k->blocks; i++) {
     const int n = k->g.c < Q8_NR ? (int) k->g.c : Q8_NR;
-    const int64_t first
-      = i < k->blocks - 1 ? (int64_t) i * Q8_NR : k->g.c - n;
+    const int64_t first = i < k->blocks - 1 ? (int64_t) i * Q8_NR : k->g.c - n;
     int16_t *weight = carve (&at, bytes);
     int32_t *bias = carve (&at, Q8_NR * 4);
     float *multiplier = carve (&at, Q8_NR * 4);
@@ -116,13 +114,11 @@ qnnpack_pack_dwconv (struct qnnpack_kernel *k)
 
       for (int r = 0; r < op->kernel_h; r++)
         for (int s = 0; s < op->kernel_w; s++)
-          weight[(s * op->kernel_h + r) * Q8_NR + j]
-            = w[r * op->kernel_w + s];
+          weight[(s * op->kernel_h + r) * Q8_NR + j] = w[r * op->kernel_w + s];
       bias[j] = folded_bias (op, first + j, w, taps, 0);
       multiplier[j] = op->multiplier[first + j];
     }
-    k->dw[i]
-      = (struct q8_dwconv_block) { weight, bias, multiplier, first, n };
+    k->dw[i] = (struct q8_dwconv_block){ weight, bias, multiplier, first, n };
   }
   return 0;
 }

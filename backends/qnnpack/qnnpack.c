@@ -17,11 +17,10 @@ qnnpack_probe (struct qk_backend_caps *caps)
 
   if (r < 0)
     return r;
-  *caps = (struct qk_backend_caps) { .per_channel = false,
-                                     .activation_bits = 8,
-                                     .exact = true,
-                                     .cpu_level
-                                     = q8_cpu_level_name (level) };
+  *caps = (struct qk_backend_caps){ .per_channel = false,
+                                    .activation_bits = 8,
+                                    .exact = true,
+                                    .cpu_level = q8_cpu_level_name (level) };
   return 0;
 }
 
@@ -129,9 +128,8 @@ prepare_kind (struct qnnpack_kernel *k, const struct qk_shape *in,
 }
 
 static int
-qnnpack_prepare (void *self, const struct qk_op *op,
-                 const struct qk_shape *in, const struct qk_shape *out,
-                 void **kernel, size_t *scratch)
+qnnpack_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
+                 const struct qk_shape *out, void **kernel, size_t *scratch)
 {
   const struct qnnpack *b = self;
   struct int8op_geometry g;
@@ -170,7 +168,8 @@ qnnpack_run (void *self, void *kernel, int64_t n, const void *const *in,
 static const struct qk_backend_class qnnpack = {
   .cls = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "qnnpack",
                    "Fast int8 arithmetic on 64-bit ARM: NEON, dot product, "
-                   "i8mm; portable C elsewhere", NULL),
+                   "i8mm; portable C elsewhere",
+                   NULL),
   .probe = qnnpack_probe,
   .create = qnnpack_create,
   .destroy = qnnpack_destroy,

@@ -20,16 +20,16 @@ struct qnnpack_kernel {
   void (*run) (const struct qnnpack_kernel *k, int64_t n,
                const void *const *in, void *out, void *scratch);
 
-  uint8_t *pad;   /* a pixel of zero points */
-  void *arrays;   /* packed weights, biases, multipliers */
+  uint8_t *pad; /* a pixel of zero points */
+  void *arrays; /* packed weights, biases, multipliers */
 
   /* conv2d and linear: for every group, BLOCKS blocks */
   struct q8_gemm_block *block;
   int blocks;
-  bool panel;     /* windows are copied, else pointed to */
-  int taps;       /* pointers a row has */
-  int64_t kc;     /* bytes at each */
-  int64_t rows;   /* output pixels in a piece of work */
+  bool panel;             /* windows are copied, else pointed to */
+  int taps;               /* pointers a row has */
+  int64_t kc;             /* bytes at each */
+  int64_t rows;           /* output pixels in a piece of work */
   size_t pointers, bytes; /* scratch a thread has for both */
 
   struct q8_dwconv_block *dw; /* depthwise: BLOCKS of them */

@@ -19,8 +19,8 @@
 
 #define PIECE_BYTES 24576 /* of activations, of a first cache of 32 KB */
 #define MOST_ROWS 96
-#define FEW_CHANNELS 16   /* a tap with fewer is copied */
-#define SMALL_WORK 65536  /* multiply-accumulates not worth a thread */
+#define FEW_CHANNELS 16  /* a tap with fewer is copied */
+#define SMALL_WORK 65536 /* multiply-accumulates not worth a thread */
 
 /* An output pixel's window: its picture and where tap (0,0) lies. */
 struct pixel {
@@ -35,7 +35,7 @@ pixel_at (const struct qnnpack_kernel *k, const uint8_t *in, int64_t index,
   const struct int8op_geometry *g = &k->g;
   const int64_t image = index / (g->p * g->q);
 
-  return (struct pixel) {
+  return (struct pixel){
     .x = in + image * g->h * g->w * g->c + channel,
     .row0 = index / g->q % g->p * k->op.stride_h - k->op.pad_top,
     .col0 = index % g->q * k->op.stride_w - k->op.pad_left,
@@ -66,8 +66,7 @@ point_at_taps (const struct qnnpack_kernel *k, const struct pixel *p,
 
 /* The same window as one piece of memory. */
 static void
-copy_taps (const struct qnnpack_kernel *k, const struct pixel *p,
-           uint8_t *to)
+copy_taps (const struct qnnpack_kernel *k, const struct pixel *p, uint8_t *to)
 {
   const int64_t cg = k->g.c / k->op.groups;
 
@@ -90,8 +89,7 @@ struct piece {
  * last one. */
 static void
 point_at_rows (const struct qnnpack_kernel *k, const uint8_t *in,
-               const struct piece *w, const uint8_t **pointers,
-               uint8_t *panel)
+               const struct piece *w, const uint8_t **pointers, uint8_t *panel)
 {
   const int mr = k->kernels.mr;
   const int64_t tile = (int64_t) mr * k->taps;
@@ -120,8 +118,8 @@ multiply_piece (const struct qnnpack_kernel *k, const uint8_t *in,
   const int mr = k->kernels.mr;
   const bool f32 = op->out_q.scale == 0;
   const int64_t size = f32 ? 4 : 1, kg = k->g.k / op->groups;
-  const struct q8_output o = { op->out_q.zero_point, op->lo, op->hi, f32,
-                               k->g.k * size };
+  const struct q8_output o
+    = { op->out_q.zero_point, op->lo, op->hi, f32, k->g.k * size };
   const uint8_t **pointers = (void *) scratch;
 
   point_at_rows (k, in, w, pointers, scratch + k->pointers);
@@ -133,8 +131,7 @@ multiply_piece (const struct qnnpack_kernel *k, const uint8_t *in,
       const int64_t left = w->rows - i;
 
       k->kernels.gemm (pointers + i * k->taps, k->taps, k->kc,
-                       left < mr ? (int) left : mr, b, &o,
-                       y + i * o.pitch);
+                       left < mr ? (int) left : mr, b, &o, y + i * o.pitch);
     }
   }
 }
@@ -160,23 +157,21 @@ run_part (const struct qnnpack_kernel *k, int64_t m, struct int8op_parts parts,
 }
 
 static void
-run_weighted (const struct qnnpack_kernel *k, int64_t n,
-              const void *const *in, void *out, void *scratch)
+run_weighted (const struct qnnpack_kernel *k, int64_t n, const void *const *in,
+              void *out, void *scratch)
 {
   const int64_t m = n * k->g.p * k->g.q;
   const int64_t weight = k->g.k * k->taps * k->kc;
-  const struct int8op_parts parts
-    = int8op_divide (m, k->blocks, weight,
-                     m * weight < SMALL_WORK ? 1 : k->threads,
-                     2 * k->kernels.mr);
+  const struct int8op_parts parts = int8op_divide (
+    m, k->blocks, weight, m * weight < SMALL_WORK ? 1 : k->threads,
+    2 * k->kernels.mr);
   const int count = parts.pixels * parts.channels;
 
 #pragma omp parallel for num_threads(count) schedule(static)
   for (int i = 0; i < count; i++)
     run_part (k, m, parts, i, in[0], out,
               (uint8_t *) scratch
-                + (size_t) omp_get_thread_num ()
-                    * (k->pointers + k->bytes));
+                + (size_t) omp_get_thread_num () * (k->pointers + k->bytes));
 }
 
 int
@@ -193,8 +188,8 @@ qnnpack_prepare_weighted (struct qnnpack_kernel *k, size_t *scratch)
   k->rows = k->rows < MOST_ROWS ? k->rows / mr * mr : MOST_ROWS / mr * mr;
   if (k->rows < mr)
     k->rows = mr;
-  k->pointers = ((size_t) (k->rows * k->taps) * sizeof (uint8_t *) + 63)
-                / 64 * 64;
+  k->pointers
+    = ((size_t) (k->rows * k->taps) * sizeof (uint8_t *) + 63) / 64 * 64;
   k->bytes = k->panel ? ((size_t) (k->rows * k->kc) + 63) / 64 * 64 : 0;
   *scratch = (size_t) k->threads * (k->pointers + k->bytes);
   k->run = run_weighted;

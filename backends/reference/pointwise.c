@@ -21,9 +21,9 @@ reference_add (const struct reference_kernel *kn, int64_t n,
 
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < count; i++)
-    y[i] = (uint8_t) qk_add_quantized (a[i], &op->in_q[0], b[i],
-                                       &op->in_q[1], inv,
-                                       op->out_q.zero_point, op->lo, op->hi);
+    y[i]
+      = (uint8_t) qk_add_quantized (a[i], &op->in_q[0], b[i], &op->in_q[1],
+                                    inv, op->out_q.zero_point, op->lo, op->hi);
 }
 
 /* COUNT numbers from the grid of Q to the output's */

@@ -8,10 +8,10 @@
 static int
 reference_probe (struct qk_backend_caps *caps)
 {
-  *caps = (struct qk_backend_caps) { .per_channel = true,
-                                     .activation_bits = 8,
-                                     .exact = true,
-                                     .cpu_level = "portable" };
+  *caps = (struct qk_backend_caps){ .per_channel = true,
+                                    .activation_bits = 8,
+                                    .exact = true,
+                                    .cpu_level = "portable" };
   return 0;
 }
 
@@ -43,21 +43,29 @@ static int
 check_dynamic (const struct qk_op *op, const struct qk_shape *in,
                const struct qk_shape *out, struct int8op_geometry *g)
 {
-  if (op->n_in != 1 || in->ndim != 2 || out->ndim != 2
-      || in->dims[0] < 1 || in->dims[0] != out->dims[0]
-      || in->dims[1] != op->in_channels || out->dims[1] != op->out_channels
-      || op->in_channels < 1 || op->in_channels > 1 << 24
-      || op->out_channels < 1 || op->out_channels > 1 << 24)
-    return qk_error (-EINVAL, "%s: the shapes do not fit %lld to %lld "
-                     "channels", op->name, (long long) op->in_channels,
+  if (op->n_in != 1 || in->ndim != 2 || out->ndim != 2 || in->dims[0] < 1
+      || in->dims[0] != out->dims[0] || in->dims[1] != op->in_channels
+      || out->dims[1] != op->out_channels || op->in_channels < 1
+      || op->in_channels > 1 << 24 || op->out_channels < 1
+      || op->out_channels > 1 << 24)
+    return qk_error (-EINVAL,
+                     "%s: the shapes do not fit %lld to %lld "
+                     "channels",
+                     op->name, (long long) op->in_channels,
                      (long long) op->out_channels);
   if (op->lo != 0 || op->hi < 1 || op->hi > 255 || op->weight == NULL
       || op->multiplier == NULL || op->real_bias == NULL)
-    return qk_error (-EINVAL, "%s: no weight, multiplier or bias, or values "
-                     "of %d to %d", op->name, (int) op->lo, (int) op->hi);
-  *g = (struct int8op_geometry) { .batch = out->dims[0], .h = 1, .w = 1,
-                                  .p = 1, .q = 1, .c = op->in_channels,
-                                  .k = op->out_channels };
+    return qk_error (-EINVAL,
+                     "%s: no weight, multiplier or bias, or values "
+                     "of %d to %d",
+                     op->name, (int) op->lo, (int) op->hi);
+  *g = (struct int8op_geometry){ .batch = out->dims[0],
+                                 .h = 1,
+                                 .w = 1,
+                                 .p = 1,
+                                 .q = 1,
+                                 .c = op->in_channels,
+                                 .k = op->out_channels };
   return 0;
 }
 
@@ -159,9 +167,9 @@ reference_run (void *self, void *kernel, int64_t n, const void *const *in,
 }
 
 static const struct qk_backend_class reference = {
-  .cls = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "reference",
-                   "The definition of the int8 arithmetic, in portable C",
-                   NULL),
+  .cls
+  = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "reference",
+              "The definition of the int8 arithmetic, in portable C", NULL),
   .probe = reference_probe,
   .create = reference_create,
   .destroy = reference_destroy,

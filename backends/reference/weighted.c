@@ -35,8 +35,8 @@ with_bias (const struct qk_op *op, int64_t sum, int64_t k)
 static uint8_t
 to_u8 (const struct qk_op *op, int32_t acc, int64_t k)
 {
-  return (uint8_t) qk_requantize (acc, op->multiplier[k],
-                                  op->out_q.zero_point, op->lo, op->hi);
+  return (uint8_t) qk_requantize (acc, op->multiplier[k], op->out_q.zero_point,
+                                  op->lo, op->hi);
 }
 
 /* One output pixel: x is the picture (H,W,C), y the pixel's K channels.
@@ -104,9 +104,8 @@ reference_linear (const struct reference_kernel *kn, int64_t n,
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < count; i++) {
     const int64_t k = i % g->k;
-    const int32_t acc
-      = with_bias (op, dot (x + i / g->k * g->c, z, op->weight + k * g->c,
-                            g->c), k);
+    const int32_t acc = with_bias (
+      op, dot (x + i / g->k * g->c, z, op->weight + k * g->c, g->c), k);
 
     if (op->out_q.scale == 0)
       ((float *) out)[i] = (float) acc * op->multiplier[k];

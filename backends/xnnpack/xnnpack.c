@@ -27,8 +27,8 @@ struct xnnpack {
 struct xnnpack_kernel {
   struct qk_op op;
   struct int8op_geometry g;
-  int flip;        /* 0x80 where activations are signed, else 0 */
-  size_t in_bytes; /* of a picture */
+  int flip;                /* 0x80 where activations are signed, else 0 */
+  size_t in_bytes;         /* of a picture */
   xnn_operator_t operator; /* NULL for reshape */
 };
 
@@ -64,13 +64,14 @@ xnnpack_probe (struct qk_backend_caps *caps)
   const enum xnn_status status = xnn_initialize (NULL);
 
   if (status != xnn_status_success)
-    return qk_error (-ENOTSUP, "xnnpack: the library cannot run on this CPU "
+    return qk_error (-ENOTSUP,
+                     "xnnpack: the library cannot run on this CPU "
                      "(%s); use backend = auto",
                      status_text (status));
-  *caps = (struct qk_backend_caps) { .per_channel = true,
-                                     .activation_bits = 8,
-                                     .exact = false,
-                                     .cpu_level = "chosen by XNNPACK" };
+  *caps = (struct qk_backend_caps){ .per_channel = true,
+                                    .activation_bits = 8,
+                                    .exact = false,
+                                    .cpu_level = "chosen by XNNPACK" };
   return 0;
 }
 
@@ -124,11 +125,10 @@ create_conv2d (struct xnnpack_kernel *k)
   return xnn_create_convolution2d_nhwc_qc8 (
     (uint32_t) op->pad_top, (uint32_t) op->pad_right,
     (uint32_t) op->pad_bottom, (uint32_t) op->pad_left,
-    (uint32_t) op->kernel_h, (uint32_t) op->kernel_w,
-    (uint32_t) op->stride_h, (uint32_t) op->stride_w,
-    (uint32_t) op->dilation_h, (uint32_t) op->dilation_w,
-    (uint32_t) op->groups, c / groups, m / groups, c, m,
-    (int8_t) (op->in_q[0].zero_point - 128), 1.0f, op->multiplier,
+    (uint32_t) op->kernel_h, (uint32_t) op->kernel_w, (uint32_t) op->stride_h,
+    (uint32_t) op->stride_w, (uint32_t) op->dilation_h,
+    (uint32_t) op->dilation_w, (uint32_t) op->groups, c / groups, m / groups,
+    c, m, (int8_t) (op->in_q[0].zero_point - 128), 1.0f, op->multiplier,
     op->weight, op->bias, (int8_t) (op->out_q.zero_point - 128), 1.0f,
     (int8_t) (op->lo - 128), (int8_t) (op->hi - 128), 0, &k->operator);
 }
@@ -148,8 +148,8 @@ create_add (struct xnnpack_kernel *k)
 static bool
 is_global (const struct xnnpack_kernel *k)
 {
-  return k->op.kernel_h == k->g.h && k->op.kernel_w == k->g.w
-         && k->g.p == 1 && k->g.q == 1;
+  return k->op.kernel_h == k->g.h && k->op.kernel_w == k->g.w && k->g.p == 1
+         && k->g.q == 1;
 }
 
 /* XNNPACK has neither ceil mode nor counts of padding. */
@@ -176,10 +176,10 @@ create_maxpool (struct xnnpack_kernel *k)
   return xnn_create_max_pooling2d_nhwc_u8 (
     (uint32_t) op->pad_top, (uint32_t) op->pad_right,
     (uint32_t) op->pad_bottom, (uint32_t) op->pad_left,
-    (uint32_t) op->kernel_h, (uint32_t) op->kernel_w,
-    (uint32_t) op->stride_h, (uint32_t) op->stride_w,
-    (uint32_t) op->dilation_h, (uint32_t) op->dilation_w, c, c, c,
-    (uint8_t) op->lo, (uint8_t) op->hi, 0, &k->operator);
+    (uint32_t) op->kernel_h, (uint32_t) op->kernel_w, (uint32_t) op->stride_h,
+    (uint32_t) op->stride_w, (uint32_t) op->dilation_h,
+    (uint32_t) op->dilation_w, c, c, c, (uint8_t) op->lo, (uint8_t) op->hi, 0,
+    &k->operator);
 }
 
 static enum xnn_status
@@ -226,8 +226,8 @@ create_operator (struct xnnpack_kernel *k)
 
 /* Give the operator its buffers for N pictures. */
 static enum xnn_status
-setup (const struct xnnpack_kernel *k, int64_t n, const void *a,
-       const void *b, void *out, pthreadpool_t pool)
+setup (const struct xnnpack_kernel *k, int64_t n, const void *a, const void *b,
+       void *out, pthreadpool_t pool)
 {
   const size_t count = (size_t) n, h = (size_t) k->g.h, w = (size_t) k->g.w;
   const size_t all = count * (size_t) k->g.k;
@@ -244,10 +244,11 @@ setup (const struct xnnpack_kernel *k, int64_t n, const void *a,
     return xnn_setup_max_pooling2d_nhwc_u8 (k->operator, count, h, w, a, out,
                                             pool);
   default:
-    return is_global (k) ? xnn_setup_global_average_pooling_nwc_qu8 (
-             k->operator, count, h * w, a, out, pool)
-                         : xnn_setup_average_pooling2d_nhwc_qu8 (
-                             k->operator, count, h, w, a, out, pool);
+    return is_global (k)
+             ? xnn_setup_global_average_pooling_nwc_qu8 (k->operator, count,
+                                                         h * w, a, out, pool)
+             : xnn_setup_average_pooling2d_nhwc_qu8 (k->operator, count, h, w,
+                                                     a, out, pool);
   }
 }
 
@@ -272,7 +273,7 @@ xnnpack_release (void *self, void *kernel)
   (void) self;
   if (k == NULL)
     return;
-  if (k->operator != NULL)
+  if (k->operator!= NULL)
     xnn_delete_operator (k->operator);
   qk_free (k);
 }
@@ -284,9 +285,8 @@ copy_bytes (const struct xnnpack_kernel *k, int64_t n)
 }
 
 static int
-xnnpack_prepare (void *self, const struct qk_op *op,
-                 const struct qk_shape *in, const struct qk_shape *out,
-                 void **kernel, size_t *scratch)
+xnnpack_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
+                 const struct qk_shape *out, void **kernel, size_t *scratch)
 {
   static const uint8_t somewhere[64];
   const struct xnnpack *x = self;
@@ -307,9 +307,9 @@ xnnpack_prepare (void *self, const struct qk_op *op,
     as_conv2d (&k->op);
   status = create_operator (k);
   /* for the largest batch, so that run has nothing to allocate */
-  if (status == xnn_status_success && k->operator != NULL)
-    status = setup (k, g.batch, somewhere, somewhere, (void *) somewhere,
-                    x->pool);
+  if (status == xnn_status_success && k->operator!= NULL)
+    status
+      = setup (k, g.batch, somewhere, somewhere, (void *) somewhere, x->pool);
   if (status != xnn_status_success) {
     r = fail (op, status);
     xnnpack_release (self, k);
@@ -368,7 +368,7 @@ xnnpack_run (void *self, void *kernel, int64_t n, const void *const *in,
   const size_t out_bytes = (size_t) (n * k->g.p * k->g.q * k->g.k);
   uint8_t *own[2] = { scratch, scratch };
 
-  if (k->operator == NULL) {
+  if (k->operator== NULL) {
     if (in[0] != out)
       memcpy (out, in[0], (size_t) (n * k->g.k));
     return;
@@ -384,9 +384,9 @@ xnnpack_run (void *self, void *kernel, int64_t n, const void *const *in,
 }
 
 static const struct qk_backend_class xnnpack = {
-  .cls = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "xnnpack",
-                   "XNNPACK's int8 operators; their rounding is their own",
-                   NULL),
+  .cls
+  = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "xnnpack",
+              "XNNPACK's int8 operators; their rounding is their own", NULL),
   .probe = xnnpack_probe,
   .create = xnnpack_create,
   .destroy = xnnpack_destroy,

@@ -20,7 +20,7 @@ struct pending {
   const char *path; /* as the caller names it */
   char *target;     /* path with symbolic links resolved */
   char *folder;
-  char *temporary;  /* NULL: not created yet */
+  char *temporary; /* NULL: not created yet */
   int fd;
   bool exists;
   mode_t mode; /* of the existing file */
@@ -61,8 +61,8 @@ resolve (struct pending *p)
   if (!slash)
     p->folder = strdup (".");
   else
-    p->folder = strndup (p->target, slash == p->target
-                                      ? 1 : (size_t) (slash - p->target));
+    p->folder = strndup (
+      p->target, slash == p->target ? 1 : (size_t) (slash - p->target));
   return p->folder ? 0 : fail (p, ENOMEM, "cannot write");
 }
 

@@ -90,8 +90,8 @@ qk_shape_print (const struct qk_shape *shape, char *buf, size_t size)
   size_t used = 1;
 
   for (int i = 0; i < shape->ndim && i < QK_MAX_DIMS; i++)
-    used += (size_t) snprintf (text + used, sizeof text - used,
-                               "%s%" PRId64, i ? "," : "", shape->dims[i]);
+    used += (size_t) snprintf (text + used, sizeof text - used, "%s%" PRId64,
+                               i ? "," : "", shape->dims[i]);
   snprintf (buf, size, "%s)", text);
   return buf;
 }

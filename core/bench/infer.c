@@ -105,8 +105,7 @@ run_by_node (struct qk_bench_case *c, const float *images, int64_t batch,
   r = qk_exec_forward (c->ex, images, batch, 0, &logits);
   qk_exec_set_hook (c->ex, NULL, NULL);
   for (i = 0; r == 0 && i <= c->g->n_nodes; i++)
-    r = qk_timing_add (&c->node[i],
-                       w.node[i] / qk_exec_parallel (c->ex));
+    r = qk_timing_add (&c->node[i], w.node[i] / qk_exec_parallel (c->ex));
   free (w.node);
   return r;
 }

@@ -9,8 +9,8 @@
 
 /* Let batch-norm statistics follow random weights, as training would. */
 static int
-settle (struct qk_job *job, struct qk_graph *g, struct qk_data *d,
-        int batches, struct qk_monitor *m)
+settle (struct qk_job *job, struct qk_graph *g, struct qk_data *d, int batches,
+        struct qk_monitor *m)
 {
   struct qk_exec_options opt;
   struct qk_batch batch;

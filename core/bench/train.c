@@ -91,8 +91,8 @@ traffic (const struct qk_graph *g, int64_t batch)
     }
   }
   for (i = 0; i < g->n_params; i++)
-    params += sizeof (float) * (double) qk_shape_count (
-                                 &g->param[i].value.shape);
+    params
+      += sizeof (float) * (double) qk_shape_count (&g->param[i].value.shape);
   return sum * (double) batch + 3 * params;
 }
 
@@ -101,8 +101,11 @@ open_trainer (struct qk_job *job, const struct qk_data *d, int threads,
               struct qk_bench_trainer *t)
 {
   const struct qk_optimize_options oo = {
-    job->qat_opt.optimizer, job->qat_opt.optimizer_cfg, job->qat_opt.schedule,
-    job->qat_opt.schedule_cfg, qk_config_bool (job->qat_opt.core, "decay_all"),
+    job->qat_opt.optimizer,
+    job->qat_opt.optimizer_cfg,
+    job->qat_opt.schedule,
+    job->qat_opt.schedule_cfg,
+    qk_config_bool (job->qat_opt.core, "decay_all"),
   };
   struct qk_exec_options opt;
   struct qk_graph *g;
@@ -177,9 +180,8 @@ enough (const struct qk_bench_trainer *t,
 {
   const struct qk_timing *s = &t->part[QK_BENCH_STEP];
 
-  return opt->runs > 0
-           ? (int64_t) s->n >= opt->runs
-           : s->n >= LEAST_STEPS && s->total >= opt->seconds;
+  return opt->runs > 0 ? (int64_t) s->n >= opt->runs
+                       : s->n >= LEAST_STEPS && s->total >= opt->seconds;
 }
 
 static int
@@ -206,9 +208,8 @@ turns (struct qk_bench_trainer *t, int n, const struct qk_batch *data,
 
 int
 qk_bench_train (struct qk_job *job, const struct qk_data *d,
-                const struct qk_batch *data, struct qk_bench_trainer *t,
-                int n, const struct qk_bench_train_options *opt,
-                struct qk_monitor *m)
+                const struct qk_batch *data, struct qk_bench_trainer *t, int n,
+                const struct qk_bench_train_options *opt, struct qk_monitor *m)
 {
   int i, r = 0;
 

@@ -31,8 +31,9 @@ qk_bench_json_open (struct qk_cli *cli, FILE **out)
   if (path == NULL)
     return 0;
   *out = strcmp (path, "-") == 0 ? stdout : fopen (path, "w");
-  return *out != NULL ? 0 : qk_error (-errno, "cannot write '%s': %s", path,
-                                      strerror (errno));
+  return *out != NULL ? 0
+                      : qk_error (-errno, "cannot write '%s': %s", path,
+                                  strerror (errno));
 }
 
 int
@@ -90,7 +91,7 @@ qk_bench_report_new (const struct qk_bench_settings *s,
                      struct qk_bench_report **out)
 {
   static const char *const titles[]
-    = { "backend", "level", "threads", "batch", "best ms", "median ms",
+    = { "backend",  "level",  "threads", "batch",     "best ms", "median ms",
         "images/s", "GMAC/s", "of peak", "memory MB", "pack ms", "fallback" };
   struct qk_bench_report *p = calloc (1, sizeof *p);
   int r;
@@ -127,14 +128,16 @@ node_line (const struct qk_bench_report *p, const struct qk_bench_row *row,
   const struct qk_graph *g = row->c->g;
   const struct qk_node *n = node >= 0 ? &g->node[node] : NULL;
   struct qk_timing *t = &row->c->node[node + 1];
-  struct line l = { .node = node, .best = qk_timing_best (t),
+  struct line l = { .node = node,
+                    .best = qk_timing_best (t),
                     .median = qk_timing_median (t) };
 
   /* float and int8 graphs have the same nodes */
   l.group = qk_bench_group (p->b->int8, node);
   l.name = n != NULL ? n->name : "input";
-  l.op = n == NULL ? "quantize"
-                   : n->lowered ? qk_op_kind_name (n->op.kind) : n->layer_name;
+  l.op = n == NULL    ? "quantize"
+         : n->lowered ? qk_op_kind_name (n->op.kind)
+                      : n->layer_name;
   l.backend = n != NULL ? qk_exec_node_backend (row->c->ex, node) : NULL;
   if (l.backend == NULL)
     l.backend = QK_BENCH_FLOAT;
@@ -151,8 +154,7 @@ gmac_s (double macs, double seconds)
 static double
 row_peak (const struct qk_bench_report *p, const struct qk_bench_row *row)
 {
-  return row->threads
-         * (row->c->name == NULL ? p->float_peak : row->c->peak);
+  return row->threads * (row->c->name == NULL ? p->float_peak : row->c->peak);
 }
 
 /* GMAC/s and share of the peak, or dashes. */
@@ -181,16 +183,16 @@ add_node (struct qk_table *t, const struct qk_bench_report *p,
   qk_table_cell (t, "%s", l->name);
   qk_table_cell (t, "%s", l->op);
   qk_table_cell (t, "%s", qk_bench_group_name (l->group));
-  qk_table_cell (t, "%s",
-                 qk_shape_print (
-                   &g->value[l->node < 0 ? 0 : g->node[l->node].out].shape,
-                   shape, sizeof shape));
+  qk_table_cell (
+    t, "%s",
+    qk_shape_print (&g->value[l->node < 0 ? 0 : g->node[l->node].out].shape,
+                    shape, sizeof shape));
   qk_table_cell (t, "%.3f", 1e-6 * l->macs);
   qk_table_cell (t, "%.4f", 1e3 * l->best);
   qk_table_cell (t, "%.1f %%", 100 * l->best / total);
   rate_cells (t, l->macs, l->best, row_peak (p, row));
-  qk_table_cell (t, "%s", strcmp (l->backend, row->name) == 0 ? ""
-                                                              : l->backend);
+  qk_table_cell (t, "%s",
+                 strcmp (l->backend, row->name) == 0 ? "" : l->backend);
 }
 
 /* Sums by group. */
@@ -247,8 +249,8 @@ static int
 print_nodes (const struct qk_bench_report *p, const struct qk_bench_row *row)
 {
   static const char *const titles[]
-    = { "node", "op", "class", "output", "MMAC", "best ms", "time", "GMAC/s",
-        "of peak", "" };
+    = { "node",    "op",   "class",  "output",  "MMAC",
+        "best ms", "time", "GMAC/s", "of peak", "" };
   struct group sum[QK_GROUPS];
   const double total = sum_groups (p, row, sum);
   struct qk_table *t;
@@ -288,19 +290,22 @@ json_nodes (const struct qk_bench_report *p, const struct qk_bench_row *row)
     fprintf (p->json, ",\"op\":\"%s\",\"class\":\"%s\",\"backend\":", l.op,
              qk_bench_group_name (l.group));
     qk_cli_json_text (p->json, l.backend);
-    fprintf (p->json, ",\"macs\":%.0f,\"best_ms\":%.6g,\"median_ms\":%.6g,"
-             "\"share\":%.4g,\"gmac_s\":%.5g}", l.macs, 1e3 * l.best,
-             1e3 * l.median, l.best / total, gmac_s (l.macs, l.best));
+    fprintf (p->json,
+             ",\"macs\":%.0f,\"best_ms\":%.6g,\"median_ms\":%.6g,"
+             "\"share\":%.4g,\"gmac_s\":%.5g}",
+             l.macs, 1e3 * l.best, 1e3 * l.median, l.best / total,
+             gmac_s (l.macs, l.best));
   }
   fprintf (p->json, "],\"classes\":[");
   for (int i = 0; i < QK_GROUPS; i++) {
     if (sum[i].nodes == 0)
       continue;
-    fprintf (p->json, "%s\n  {\"class\":\"%s\",\"nodes\":%d,\"macs\":%.0f,"
+    fprintf (p->json,
+             "%s\n  {\"class\":\"%s\",\"nodes\":%d,\"macs\":%.0f,"
              "\"best_ms\":%.6g,\"share\":%.4g,\"gmac_s\":%.5g}",
              first ? "" : ",", qk_bench_group_name ((enum qk_bench_group) i),
-             sum[i].nodes, sum[i].macs, 1e3 * sum[i].best,
-             sum[i].best / total, gmac_s (sum[i].macs, sum[i].best));
+             sum[i].nodes, sum[i].macs, 1e3 * sum[i].best, sum[i].best / total,
+             gmac_s (sum[i].macs, sum[i].best));
     first = false;
   }
   fprintf (p->json, "]");
@@ -322,14 +327,16 @@ json_row (const struct qk_bench_report *p, const struct qk_bench_row *row)
   if (caps != NULL)
     fprintf (p->json, ",\"cpu_level\":\"%s\",\"exact\":%s", caps->cpu_level,
              caps->exact ? "true" : "false");
-  fprintf (p->json, ",\"runs\":%zu,\"best_ms\":%.6g,\"median_ms\":%.6g,"
-           "\"images_s\":%.6g,\"gmac_s\":%.5g", c->whole.n, 1e3 * best,
-           1e3 * qk_timing_median (&c->whole), (double) row->batch / best,
-           gmac_s (macs, best));
+  fprintf (p->json,
+           ",\"runs\":%zu,\"best_ms\":%.6g,\"median_ms\":%.6g,"
+           "\"images_s\":%.6g,\"gmac_s\":%.5g",
+           c->whole.n, 1e3 * best, 1e3 * qk_timing_median (&c->whole),
+           (double) row->batch / best, gmac_s (macs, best));
   if (peak > 0)
     fprintf (p->json, ",\"core_peak_gmac_s\":%.4g,\"of_peak\":%.4g",
              1e-9 * peak / row->threads, macs / best / peak);
-  fprintf (p->json, ",\"activation_bytes\":%zu,\"pack_ms\":%.4g,"
+  fprintf (p->json,
+           ",\"activation_bytes\":%zu,\"pack_ms\":%.4g,"
            "\"fallback_nodes\":%d,\"fallback_share\":%.4g",
            qk_exec_memory (c->ex), 1e3 * c->pack, fallbacks, share);
   if (c->node != NULL)
@@ -347,8 +354,8 @@ table_row (const struct qk_bench_report *p, const struct qk_bench_row *row)
   const int fallbacks = qk_exec_fallbacks (c->ex, &share);
 
   qk_table_cell (t, "%s", row->name);
-  qk_table_cell (t, "%s", caps != NULL && caps->cpu_level != NULL
-                            ? caps->cpu_level : "-");
+  qk_table_cell (
+    t, "%s", caps != NULL && caps->cpu_level != NULL ? caps->cpu_level : "-");
   qk_table_cell (t, "%d", row->threads);
   qk_table_cell (t, "%ld", row->batch);
   qk_table_cell (t, "%.3f", 1e3 * best);

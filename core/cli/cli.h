@@ -32,12 +32,12 @@ struct qk_cli {
     const char *backends, *threads, *batches; /* lists */
     const char *seconds, *runs, *size, *classes, *mode;
   } bench;
-  long pictures;       /* --pictures */
-  const char *goal;    /* --goal */
-  long trials;         /* --trials */
+  long pictures;         /* --pictures */
+  const char *goal;      /* --goal */
+  long trials;           /* --trials */
   const char *json_file; /* --json FILE */
-  const char *html;    /* --html */
-  char **override;        /* -o */
+  const char *html;      /* --html */
+  char **override;       /* -o */
   int n_override;
   char **arg; /* what is left */
   int n_args;
@@ -47,7 +47,7 @@ struct qk_command {
   const char *name;
   const char *arguments;
   const char *summary;
-  const char *help; /* further lines */
+  const char *help;    /* further lines */
   const char *options; /* letters of the options it takes, see main.c */
   int (*run) (struct qk_cli *cli);
 };
@@ -83,8 +83,7 @@ int qk_cli_float (struct qk_job *job, const struct qk_dataset_info *info,
                   struct qk_graph **out);
 
 /* Check the keys that -o gave to the configuration of a model. */
-int qk_cli_check_keys (struct qk_job *job,
-                       const struct qk_dataset_info *info);
+int qk_cli_check_keys (struct qk_job *job, const struct qk_dataset_info *info);
 
 /* The prepared network of checkpoint C: fills job, eval, g and m of RUN,
  * which is zeroed before; to be freed, also after a failure, with

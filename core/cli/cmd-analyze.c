@@ -72,14 +72,15 @@ find_checkpoint (const char *arg, struct subject *s)
     if ((r = join (arg, "best.safetensors", &s->checkpoint)) < 0)
       return r;
     if (stat (s->checkpoint, &st) < 0)
-      return qk_error (-errno, "'%s' is not there: '%s' is not the folder of "
+      return qk_error (-errno,
+                       "'%s' is not there: '%s' is not the folder of "
                        "a run that did QAT; to analyze post-training "
                        "quantization, name the configuration",
                        s->checkpoint, arg);
   } else {
     s->checkpoint = strdup (arg);
-    s->folder = slash == NULL ? strdup (".")
-                              : strndup (arg, (size_t) (slash - arg));
+    s->folder
+      = slash == NULL ? strdup (".") : strndup (arg, (size_t) (slash - arg));
   }
   if (s->checkpoint == NULL || s->folder == NULL)
     return qk_error (-ENOMEM, "analyze: out of memory");
@@ -107,7 +108,8 @@ open_subject (struct qk_cli *cli, struct subject *s)
   if ((r = find_checkpoint (arg, s)) < 0
       || (r = qk_checkpoint_open (cli->ctx, s->checkpoint, &s->c)) < 0
       || (r = qk_cli_ini_text (cli, qk_checkpoint_text (s->c, "qatkit.config"),
-                               s->checkpoint, &ini)) < 0
+                               s->checkpoint, &ini))
+           < 0
       || (r = qk_job_new (cli->ctx, ini, &s->job)) < 0)
     return r;
   s->job->max_params = qk_cli_max_params (s->checkpoint);
@@ -141,8 +143,8 @@ decibels (struct qk_table *t, bool there, double db)
 static int
 print_networks (const struct qk_analysis *a)
 {
-  static const char *const titles[] = { "network", "top-1 %", "top-5 %",
-                                        "loss", "lost", "won", "logits dB" };
+  static const char *const titles[]
+    = { "network", "top-1 %", "top-5 %", "loss", "lost", "won", "logits dB" };
   struct qk_table *t;
   int i, r;
 
@@ -181,25 +183,33 @@ print_layer (struct qk_table *t, const struct qk_analyze_layer *l)
     qk_table_cell (t, "-");
   decibels (t, l->has_weight, l->weight_sqnr);
   if (l->has_weight)
-    qk_table_cell (t, l->range_ratio < 1000 ? "%.4g" : "%.0f",
-                   l->range_ratio);
+    qk_table_cell (t, l->range_ratio < 1000 ? "%.4g" : "%.0f", l->range_ratio);
   else
     qk_table_cell (t, "-");
   if (l->has_bn)
     qk_table_cell (t, "%.3f", l->bn_mean);
   else
     qk_table_cell (t, "-");
-  qk_table_cell (t, "%s", l->has_weight && !l->per_channel
-                            && l->spare_bits >= 1
-                              ? "per_channel" : "");
+  qk_table_cell (t, "%s",
+                 l->has_weight && !l->per_channel && l->spare_bits >= 1
+                   ? "per_channel"
+                   : "");
 }
 
 static int
 print_layers (struct qk_cli *cli, const struct qk_analysis *a)
 {
-  static const char *const titles[]
-    = { "layer, worst first", "noise %", "alone", "without", "fake", "int8",
-        "clip %", "weight", "ratio", "drift", "try" };
+  static const char *const titles[] = { "layer, worst first",
+                                        "noise %",
+                                        "alone",
+                                        "without",
+                                        "fake",
+                                        "int8",
+                                        "clip %",
+                                        "weight",
+                                        "ratio",
+                                        "drift",
+                                        "try" };
   const int n = cli->verbose || a->n <= ROWS ? a->n : ROWS;
   struct qk_table *t;
   int i, r;
@@ -210,7 +220,8 @@ print_layers (struct qk_cli *cli, const struct qk_analysis *a)
     print_layer (t, &a->layer[i]);
   r = qk_table_print (t, stdout);
   qk_table_free (t);
-  printf ("alone, without, fake, int8 and weight in dB; see qatkit-analyze(1)\n");
+  printf (
+    "alone, without, fake, int8 and weight in dB; see qatkit-analyze(1)\n");
   if (n < a->n)
     printf ("%d more: --verbose shows them\n", a->n - n);
   return r;
@@ -243,7 +254,8 @@ write_page (struct qk_cli *cli, const struct subject *s, const char *json)
   int r;
 
   if (cli->html == NULL && !qk_html_possible ()) {
-    qk_log (cli->ctx, QK_LOG_INFO, "no report.html: that needs Chart.js "
+    qk_log (cli->ctx, QK_LOG_INFO,
+            "no report.html: that needs Chart.js "
             "(Debian: libjs-chart.js) when qatkit is built");
     return 0;
   }
@@ -262,8 +274,8 @@ write_page (struct qk_cli *cli, const struct subject *s, const char *json)
 static int
 report (struct qk_cli *cli, struct subject *s, const struct qk_analysis *a)
 {
-  const bool instead = cli->json_file != NULL
-                       && strcmp (cli->json_file, "-") == 0;
+  const bool instead
+    = cli->json_file != NULL && strcmp (cli->json_file, "-") == 0;
   char *json;
   int r;
 
@@ -290,8 +302,10 @@ qk_cmd_analyze (struct qk_cli *cli)
   int r;
 
   if (cli->n_args != 1)
-    return qk_cli_usage (cli, "one configuration, folder or checkpoint "
-                         "expected, got %d", cli->n_args);
+    return qk_cli_usage (cli,
+                         "one configuration, folder or checkpoint "
+                         "expected, got %d",
+                         cli->n_args);
   memset (&s, 0, sizeof s);
   memset (&opt, 0, sizeof opt);
   if ((r = open_subject (cli, &s)) == 0) {

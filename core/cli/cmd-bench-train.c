@@ -91,9 +91,9 @@ static int
 print_table (struct bench *b)
 {
   static const char *const titles[]
-    = { "step", "threads", "forward", "backward", "optim.", "best ms",
-        "median ms", "images/s", "GMAC/s", "of peak", "GB/s", "of memory",
-        "peak MiB", "scaling" };
+    = { "step",    "threads",   "forward",  "backward", "optim.",
+        "best ms", "median ms", "images/s", "GMAC/s",   "of peak",
+        "GB/s",    "of memory", "peak MiB", "scaling" };
   struct qk_table *t;
   int i, j, r;
 
@@ -109,8 +109,8 @@ print_table (struct bench *b)
 
     if (p->n == 2)
       printf ("%d threads: a QAT step takes %.2f of a float step\n",
-              p->threads, best (&p->t[1], QK_BENCH_STEP)
-                            / best (&p->t[0], QK_BENCH_STEP));
+              p->threads,
+              best (&p->t[1], QK_BENCH_STEP) / best (&p->t[0], QK_BENCH_STEP));
   }
   return r;
 }
@@ -127,7 +127,8 @@ json_step (FILE *f, const struct bench *b, struct pair *p, int i)
     fprintf (f, ",\"%s_ms\":%.6g,\"%s_median_ms\":%.6g", part_name[k],
              1e3 * best (x, k), part_name[k],
              1e3 * qk_timing_median (&x->part[k]));
-  fprintf (f, ",\"images_s\":%.6g,\"gmac_s\":%.5g,\"gbyte_s\":%.4g,"
+  fprintf (f,
+           ",\"images_s\":%.6g,\"gmac_s\":%.5g,\"gbyte_s\":%.4g,"
            "\"activation_bytes\":%zu,\"scaling\":%.4g",
            (double) b->batch / s, 1e-9 * x->macs / s, 1e-9 * x->traffic / s,
            x->activations, scaling (b, p, i));
@@ -140,8 +141,7 @@ json_step (FILE *f, const struct bench *b, struct pair *p, int i)
     fprintf (f, ",\"memory_gbyte_s\":%.4g,\"of_memory\":%.4g",
              1e-9 * p->bandwidth, x->traffic / s / p->bandwidth);
   if (i == 1)
-    fprintf (f, ",\"of_float_step\":%.4g",
-             s / best (&p->t[0], QK_BENCH_STEP));
+    fprintf (f, ",\"of_float_step\":%.4g", s / best (&p->t[0], QK_BENCH_STEP));
   fprintf (f, "}");
 }
 
@@ -152,10 +152,12 @@ print_json (FILE *f, struct bench *b, const struct qk_data *d)
 
   fprintf (f, "{\"model\":");
   qk_cli_json_text (f, b->cli->arg[0]);
-  fprintf (f, ",\"input\":[%lld,%lld,%lld],\"classes\":%d,\"batch\":%lld,"
-           "\"steps\":[", (long long) d->info.height,
-           (long long) d->info.width, (long long) d->info.channels,
-           d->info.classes, (long long) b->batch);
+  fprintf (f,
+           ",\"input\":[%lld,%lld,%lld],\"classes\":%d,\"batch\":%lld,"
+           "\"steps\":[",
+           (long long) d->info.height, (long long) d->info.width,
+           (long long) d->info.channels, d->info.classes,
+           (long long) b->batch);
   for (int i = 0; i < b->n; i++)
     for (int j = 0; j < b->pair[i].n; j++) {
       fprintf (f, "%s", first ? "" : ",");
@@ -172,9 +174,8 @@ measure (const struct qk_bench_settings *s, struct qk_job *job,
          const struct qk_data *d, struct bench *b)
 {
   const char *mode = s->cli->bench.mode;
-  const double peak
-    = qk_bench_float_peak (s->cli->ctx,
-                           qk_config_string (job->qat, "backend"));
+  const double peak = qk_bench_float_peak (
+    s->cli->ctx, qk_config_string (job->qat, "backend"));
   struct qk_batch data;
   int i, r;
 
@@ -231,13 +232,14 @@ check (const struct qk_bench_settings *s)
     return qk_cli_usage (cli, "--%s does not go with --train",
                          cli->bench.layers ? "layers" : "backend");
   if (s->batch.n > 1)
-    return qk_cli_usage (cli, "--train takes one --batch, got %d",
-                         s->batch.n);
+    return qk_cli_usage (cli, "--train takes one --batch, got %d", s->batch.n);
   if (mode != NULL && strcmp (mode, "float") != 0 && strcmp (mode, "qat") != 0)
     return qk_cli_usage (cli, "--mode is '%s', expected float or qat", mode);
   if (!qk_bench_is_ini (cli->arg[0]) && qk_bench_is_file (cli->arg[0]))
-    return qk_cli_usage (cli, "--train takes a configuration or a model "
-                         "plugin, got '%s'", cli->arg[0]);
+    return qk_cli_usage (cli,
+                         "--train takes a configuration or a model "
+                         "plugin, got '%s'",
+                         cli->arg[0]);
   return 0;
 }
 
@@ -255,7 +257,7 @@ qk_bench_train_command (struct qk_bench_settings *s)
   if ((r = qk_bench_json_open (s->cli, &json)) == 0
       && (r = open_job (s, &job, &d)) == 0) {
     if (s->threads.n == 0)
-      s->threads = (struct qk_bench_list) { 1, { job->threads } };
+      s->threads = (struct qk_bench_list){ 1, { job->threads } };
     r = measure (s, job, d, &b);
   }
   if (r >= 0 && json != NULL)

@@ -57,9 +57,10 @@ take_list (struct qk_cli *cli, const char *option, const char *text, long max,
     if (*end != ',')
       break;
   }
-  return qk_cli_usage (cli, "--%s is '%s', expected up to %d numbers of 1 to "
-                       "%ld with commas between", option, text, QK_BENCH_LIST,
-                       max);
+  return qk_cli_usage (cli,
+                       "--%s is '%s', expected up to %d numbers of 1 to "
+                       "%ld with commas between",
+                       option, text, QK_BENCH_LIST, max);
 }
 
 static int
@@ -73,8 +74,10 @@ take_seconds (struct qk_cli *cli, double *out)
   *out = strtod (text, &end);
   if (end != text && *end == 0 && *out > 0 && *out <= 86400)
     return 0;
-  return qk_cli_usage (cli, "--seconds is '%s', expected more than 0 and at "
-                       "most 86400", text);
+  return qk_cli_usage (cli,
+                       "--seconds is '%s', expected more than 0 and at "
+                       "most 86400",
+                       text);
 }
 
 static int
@@ -88,12 +91,14 @@ take_options (struct qk_cli *cli, struct qk_bench_settings *s)
   s->classes = 1000;
   if ((r = take_number (cli, "size", cli->bench.size, 4096, &s->size)) != 0
       || (r = take_number (cli, "classes", cli->bench.classes, 100000,
-                           &s->classes)) != 0
+                           &s->classes))
+           != 0
       || (r = take_number (cli, "runs", cli->bench.runs, 1000000, &s->runs))
            != 0
       || (r = take_seconds (cli, &s->seconds)) != 0
-      || (r = take_list (cli, "threads", cli->bench.threads, 1024,
-                         &s->threads)) != 0
+      || (r
+          = take_list (cli, "threads", cli->bench.threads, 1024, &s->threads))
+           != 0
       || (r = take_list (cli, "batch", cli->bench.batches, 65536, &s->batch))
            != 0)
     return r;
@@ -103,7 +108,7 @@ take_options (struct qk_cli *cli, struct qk_bench_settings *s)
   if (cli->bench.classes != NULL && cli->bench.size == NULL
       && qk_bench_is_file (cli->arg[0]))
     return qk_cli_usage (cli, "--classes is for random pictures, give --size "
-                         "too");
+                              "too");
   return 0;
 }
 
@@ -254,9 +259,10 @@ rebuild_float (struct qk_cli *cli, struct qk_bench_subject *b,
                struct qk_ini *ini)
 {
   const struct qk_shape *in = &b->int8->value[0].shape;
-  const struct qk_dataset_info info
-    = { .height = in->dims[1], .width = in->dims[2], .channels = in->dims[3],
-        .classes = b->model->classes };
+  const struct qk_dataset_info info = { .height = in->dims[1],
+                                        .width = in->dims[2],
+                                        .channels = in->dims[3],
+                                        .classes = b->model->classes };
   struct qk_graph *g;
   int r;
 
@@ -279,8 +285,10 @@ open_model (struct qk_bench_settings *s, struct qk_bench_subject *b)
   int r;
 
   if (s->size > 0)
-    return qk_error (-EINVAL, "%s: a model has its size, --size is for "
-                     "configurations and model plugins", cli->arg[0]);
+    return qk_error (-EINVAL,
+                     "%s: a model has its size, --size is for "
+                     "configurations and model plugins",
+                     cli->arg[0]);
   if ((r = qk_model_load (cli->ctx, cli->arg[0], &b->model)) < 0)
     return r;
   b->load = qk_seconds () - start;
@@ -352,7 +360,7 @@ open_cases (const struct qk_bench_settings *s,
     const bool in_float = strcmp (s->name[i], QK_BENCH_FLOAT) == 0;
 
     memset (&c[n], 0, sizeof c[n]);
-    row[i] = (struct qk_bench_row) { s->name[i], threads, batch, NULL, NULL };
+    row[i] = (struct qk_bench_row){ s->name[i], threads, batch, NULL, NULL };
     c[n].name = in_float ? NULL : s->name[i];
     c[n].g = in_float ? b->float_g : b->int8;
     if ((r = qk_bench_open (&c[n], threads, batch)) == 0) {
@@ -422,9 +430,9 @@ bench_infer (struct qk_bench_settings *s)
   int r;
 
   if (s->threads.n == 0)
-    s->threads = (struct qk_bench_list) { 1, { 1 } };
+    s->threads = (struct qk_bench_list){ 1, { 1 } };
   if (s->batch.n == 0)
-    s->batch = (struct qk_bench_list) { 1, { 1 } };
+    s->batch = (struct qk_bench_list){ 1, { 1 } };
   if ((r = open_subject (s, &b)) == 0
       && (r = qk_bench_report_new (s, &b, &report)) == 0
       && (r = measure_all (s, &b, report)) >= 0)

@@ -31,8 +31,10 @@ find_folder (struct qk_cli *cli, char **out)
   if (stat (folder, &st) < 0)
     r = qk_error (-errno, "cannot find '%s': %s", folder, strerror (errno));
   else if (!S_ISDIR (st.st_mode))
-    r = qk_error (-ENOTDIR, "'%s' is neither a folder nor a configuration "
-                  "(.ini)", folder);
+    r = qk_error (-ENOTDIR,
+                  "'%s' is neither a folder nor a configuration "
+                  "(.ini)",
+                  folder);
   else if ((*out = strdup (folder)) == NULL)
     r = qk_error (-ENOMEM, "convert: out of memory");
 end:

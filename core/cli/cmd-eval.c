@@ -158,8 +158,10 @@ qk_cmd_predict (struct qk_cli *cli)
     return qk_cli_usage (cli, "a model and at least one picture expected");
   memset (&rd, 0, sizeof rd);
   if (qk_cli_ends_with (cli->arg[0], ".ini"))
-    return qk_cli_usage (cli, "'%s' is a configuration, expected an int8 "
-                         "model", cli->arg[0]);
+    return qk_cli_usage (cli,
+                         "'%s' is a configuration, expected an int8 "
+                         "model",
+                         cli->arg[0]);
   if ((r = qk_cli_open (cli, cli->arg[0], &job, &model)) < 0
       || (r = open_reader (job, &rd)) < 0)
     goto end;
@@ -169,10 +171,12 @@ qk_cmd_predict (struct qk_cli *cli)
   qk_job_exec_options (job, 1, false, &opt);
   if ((r = qk_exec_new (model->graph, &opt, &ex)) < 0
       || (r = qk_exec_check_data (ex, rd.info.height, rd.info.width,
-                                  rd.info.channels, model->classes)) < 0)
+                                  rd.info.channels, model->classes))
+           < 0)
     goto end;
-  image = qk_alloc (sizeof (float) * (size_t) (rd.info.height * rd.info.width
-                                               * rd.info.channels));
+  image = qk_alloc (
+    sizeof (float)
+    * (size_t) (rd.info.height * rd.info.width * rd.info.channels));
   if (image == NULL) {
     r = qk_error (-ENOMEM, "predict: out of memory");
     goto end;

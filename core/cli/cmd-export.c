@@ -47,7 +47,8 @@ export_float (struct qk_cli *cli, const char *file)
       || (r = qk_ini_text (job->ini, &config)) < 0)
     goto end;
   if (*qk_config_string (job->model, "weights") == 0)
-    qk_log (cli->ctx, QK_LOG_WARNING, "no weights are given ([model] "
+    qk_log (cli->ctx, QK_LOG_WARNING,
+            "no weights are given ([model] "
             "weights): the network is as it was before any training");
   info.classes = d->info.classes;
   info.class_names = d->info.class_names;
@@ -68,8 +69,10 @@ export_onnx (struct qk_cli *cli)
   int r;
 
   if (cli->n_args != 1)
-    return qk_cli_usage (cli, "one model or configuration expected with "
-                         "--onnx, got %d", cli->n_args);
+    return qk_cli_usage (cli,
+                         "one model or configuration expected with "
+                         "--onnx, got %d",
+                         cli->n_args);
   file = cli->arg[0];
   r = qk_cli_ends_with (file, ".ini") ? export_float (cli, file)
                                       : export_model (cli, file);
@@ -92,10 +95,12 @@ export_pictures (struct qk_cli *cli)
     return qk_cli_usage (cli, "a model is exported with --onnx FILE");
   if (cli->n_args != 2)
     return qk_cli_usage (cli, "a configuration and a folder expected, or "
-                         "--onnx FILE");
+                              "--onnx FILE");
   if (qk_cli_ends_with (cli->arg[1], ".onnx"))
-    return qk_cli_usage (cli, "'%s' is no folder; a network is exported with "
-                         "--onnx %s", cli->arg[1], cli->arg[1]);
+    return qk_cli_usage (cli,
+                         "'%s' is no folder; a network is exported with "
+                         "--onnx %s",
+                         cli->arg[1], cli->arg[1]);
   if ((r = qk_cli_ini (cli, cli->arg[0], &ini)) < 0
       || (r = qk_job_new (cli->ctx, ini, &job)) < 0)
     return qk_cli_fail (cli, r);
@@ -111,9 +116,10 @@ export_pictures (struct qk_cli *cli)
     n += d[i]->info.count;
   }
   if (r >= 0)
-    qk_log (job->ctx, QK_LOG_INFO, "%lld pictures in %d classes written to "
-            "'%s/train' and '%s/val'", (long long) n, d[0]->info.classes,
-            cli->arg[1], cli->arg[1]);
+    qk_log (job->ctx, QK_LOG_INFO,
+            "%lld pictures in %d classes written to "
+            "'%s/train' and '%s/val'",
+            (long long) n, d[0]->info.classes, cli->arg[1], cli->arg[1]);
   r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   for (i = 0; i < 2; i++)
     qk_data_close (d[i]);

@@ -51,8 +51,8 @@ static int
 inspect_model (const struct qk_model *m, const struct qk_exec *ex,
                const char *backend)
 {
-  const char *const titles[] = { "node", "op", "output", "weights", "MMAC",
-                                 "scale", "zero point", backend };
+  const char *const titles[] = { "node", "op",    "output",     "weights",
+                                 "MMAC", "scale", "zero point", backend };
   const struct qk_graph *g = m->graph;
   struct qk_table *t;
   char shape[80];
@@ -75,8 +75,8 @@ inspect_model (const struct qk_model *m, const struct qk_exec *ex,
     const int64_t weights = n->lowered ? qk_op_weight_count (&n->op) : 0;
 
     qk_table_cell (t, "%s", n->name);
-    qk_table_cell (t, "%s", n->lowered ? qk_op_kind_name (n->op.kind)
-                                       : n->layer_name);
+    qk_table_cell (t, "%s",
+                   n->lowered ? qk_op_kind_name (n->op.kind) : n->layer_name);
     qk_table_cell (t, "%s", qk_shape_print (&v->shape, shape, sizeof shape));
     if (weights > 0)
       qk_table_cell (t, "%lld", (long long) weights);
@@ -155,8 +155,7 @@ inspect_file (struct qk_cli *cli, const struct qk_model *m)
   if (backend != NULL)
     r = qk_exec_new (m->graph, &opt, &ex);
   if (r == 0)
-    r = cli->json ? inspect_json (m, ex)
-                  : inspect_model (m, ex, backend);
+    r = cli->json ? inspect_json (m, ex) : inspect_model (m, ex, backend);
   qk_exec_free (ex);
   return r;
 }
@@ -223,7 +222,8 @@ inspect_config (struct qk_cli *cli, const char *path)
       || (r = qk_job_build (job, &data->info, false, &g)) < 0
       || (r = qk_job_check (job, g)) < 0
       || (r = qk_job_prepare (job, g, qk_config_int (job->qat, "epochs") == 0,
-                              &prepared)) < 0)
+                              &prepared))
+           < 0)
     goto end;
   r = qk_ledger_print (prepared, cli->json, stdout);
 end:
@@ -274,9 +274,9 @@ static const char *
 type_name (enum qk_option_type type)
 {
   static const char *const names[] = {
-    [QK_OPT_INT] = "integer", [QK_OPT_FLOAT] = "number",
-    [QK_OPT_BOOL] = "yes/no", [QK_OPT_STRING] = "text",
-    [QK_OPT_CHOICE] = "one of", [QK_OPT_PATH] = "path",
+    [QK_OPT_INT] = "integer",    [QK_OPT_FLOAT] = "number",
+    [QK_OPT_BOOL] = "yes/no",    [QK_OPT_STRING] = "text",
+    [QK_OPT_CHOICE] = "one of",  [QK_OPT_PATH] = "path",
     [QK_OPT_FLOATS] = "numbers",
   };
 
@@ -291,8 +291,8 @@ print_options (const struct qk_option *o, bool json)
 
   for (; o != NULL && o->name != NULL; o++) {
     if (json) {
-      printf ("%s{\"name\":\"%s\",\"type\":\"%s\",\"help\":",
-              first ? "" : ",", o->name, type_name (o->type));
+      printf ("%s{\"name\":\"%s\",\"type\":\"%s\",\"help\":", first ? "" : ",",
+              o->name, type_name (o->type));
       qk_cli_json_string (o->help ? o->help : "");
       if (o->def != NULL) {
         printf (",\"default\":");
@@ -303,7 +303,9 @@ print_options (const struct qk_option *o, bool json)
       continue;
     }
     printf ("  %s = %s\n      %s", o->name,
-            o->def == NULL ? "(required)" : *o->def ? o->def : "\"\"",
+            o->def == NULL ? "(required)"
+            : *o->def      ? o->def
+                           : "\"\"",
             type_name (o->type));
     for (c = o->type == QK_OPT_CHOICE ? o->choices : NULL;
          c != NULL && *c != NULL; c++)
@@ -390,8 +392,10 @@ not_installed (struct qk_cli *cli, const char *name)
   qk_nearest_hint (&near, hint);
   for (kind = QK_KIND_LAYER; kind <= QK_KIND_PTQ; kind++)
     qk_names_free (list[kind]);
-  return qk_error (-ENOENT, "no plugin '%s' is installed%s; "
-                   "'qatkit plugins' lists all", name, hint);
+  return qk_error (-ENOENT,
+                   "no plugin '%s' is installed%s; "
+                   "'qatkit plugins' lists all",
+                   name, hint);
 }
 
 /* "kind/name" or a name that may exist in several kinds. */

@@ -44,8 +44,10 @@ check_args (struct qk_cli *cli, int min)
   if (cli->n_args < min)
     return qk_cli_usage (cli, "no configuration file given");
   if (cli->n_args > 1)
-    return qk_cli_usage (cli, "one configuration file expected, '%s' is left "
-                         "over", cli->arg[1]);
+    return qk_cli_usage (cli,
+                         "one configuration file expected, '%s' is left "
+                         "over",
+                         cli->arg[1]);
   return QK_EXIT_OK;
 }
 
@@ -114,17 +116,33 @@ struct variant {
   const char *set[5][3]; /* section, key, value */
 };
 
-#define PER_TENSOR { "qconfig", "weight.per_channel", "no" }
-#define PER_CHANNEL { "qconfig", "weight.per_channel", "yes" }
-#define STATIC { "ptq", "mode", "static" }
-#define MINMAX { "ptq", "activation.observer", "minmax" }
-#define METHODS(list) { "ptq", "methods", list }
+#define PER_TENSOR                                                            \
+  {                                                                           \
+    "qconfig", "weight.per_channel", "no"                                     \
+  }
+#define PER_CHANNEL                                                           \
+  {                                                                           \
+    "qconfig", "weight.per_channel", "yes"                                    \
+  }
+#define STATIC                                                                \
+  {                                                                           \
+    "ptq", "mode", "static"                                                   \
+  }
+#define MINMAX                                                                \
+  {                                                                           \
+    "ptq", "activation.observer", "minmax"                                    \
+  }
+#define METHODS(list)                                                         \
+  {                                                                           \
+    "ptq", "methods", list                                                    \
+  }
 
 static const struct variant variants[] = {
   { "PTQ dynamic", { { "ptq", "mode", "dynamic" }, METHODS ("") } },
   { "PTQ per tensor, minmax", { STATIC, PER_TENSOR, METHODS (""), MINMAX } },
   { "PTQ per tensor", { STATIC, PER_TENSOR, METHODS ("") } },
-  { "PTQ per tensor + equalize", { STATIC, PER_TENSOR, METHODS ("equalize") } },
+  { "PTQ per tensor + equalize",
+    { STATIC, PER_TENSOR, METHODS ("equalize") } },
   { "PTQ per tensor + equalize + bias correction",
     { STATIC, PER_TENSOR, METHODS ("equalize bias_correction") } },
   { "PTQ per channel, minmax", { STATIC, PER_CHANNEL, METHODS (""), MINMAX } },
@@ -137,8 +155,7 @@ static const struct variant variants[] = {
 #define N_VARIANTS (sizeof variants / sizeof *variants)
 
 static int
-variant_job (struct qk_cli *cli, const struct variant *v,
-             struct qk_job **out)
+variant_job (struct qk_cli *cli, const struct variant *v, struct qk_job **out)
 {
   struct qk_ini *ini;
   int i, r;
@@ -147,7 +164,8 @@ variant_job (struct qk_cli *cli, const struct variant *v,
     return r;
   for (i = 0; i < 5 && v->set[i][0] != NULL; i++)
     if ((r = qk_ini_set (ini, v->set[i][0], v->set[i][1], v->set[i][2],
-                         "compare")) < 0) {
+                         "compare"))
+        < 0) {
       qk_ini_free (ini);
       return r;
     }
@@ -250,8 +268,7 @@ print_notes (const struct qk_run *run)
         && m->ties1 + m->ties5 > 0)
       printf ("%s: %lld pictures tie for the best class, %lld at the border "
               "of the top 5\n",
-              row_name (run, i), (long long) m->ties1,
-              (long long) m->ties5);
+              row_name (run, i), (long long) m->ties1, (long long) m->ties5);
   }
   bad = run->job->bad[0].n + run->job->bad[1].n;
   if (bad > 0)
@@ -259,7 +276,8 @@ print_notes (const struct qk_run *run)
             (long long) bad, bad == 1 ? "" : "s", bad == 1 ? "was" : "were");
   if (run->best_epoch >= 0)
     printf ("QAT: best %s network after epoch %lld\n",
-            run->analysis ? "fake-quantized" : "int8", (long long) run->best_epoch + 1);
+            run->analysis ? "fake-quantized" : "int8",
+            (long long) run->best_epoch + 1);
   if (run->output != NULL)
     printf ("files in %s\n", run->output);
 }

@@ -95,8 +95,8 @@ print_tuning (struct qk_cli *cli, const struct qk_goal *goal,
 int
 qk_cmd_tune (struct qk_cli *cli)
 {
-  struct qk_tune_options opt = { .m = &cli->monitor, .resume = cli->resume,
-                                 .pictures = SAMPLE };
+  struct qk_tune_options opt
+    = { .m = &cli->monitor, .resume = cli->resume, .pictures = SAMPLE };
   struct qk_tuning *t = NULL;
   struct qk_ini *ini;
   int r, status;
@@ -111,8 +111,9 @@ qk_cmd_tune (struct qk_cli *cli)
     return qk_cli_fail (cli, r);
   if ((r = qk_tune (&opt, &t)) == 0)
     r = print_tuning (cli, &opt.goal, opt.job, t);
-  status = r < 0 ? qk_cli_fail (cli, r)
-                 : t->trial[t->best].reached ? QK_EXIT_OK : QK_EXIT_FAILURE;
+  status = r < 0                       ? qk_cli_fail (cli, r)
+           : t->trial[t->best].reached ? QK_EXIT_OK
+                                       : QK_EXIT_FAILURE;
   qk_tuning_free (t);
   qk_job_free (opt.job);
   return status;

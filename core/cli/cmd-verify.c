@@ -74,9 +74,9 @@ print_json (const char *backend, const struct qk_verify *v)
   printf ("{\"backend\":");
   qk_cli_json_string (backend);
   printf (",\"exact\":%s,\"fallbacks\":%d,\"pictures\":%lld,\"bytes\":%lld,"
-          "\"differing\":%lld,\"nodes\":[", v->exact ? "true" : "false",
-          v->fallbacks, (long long) v->pictures, (long long) v->bytes,
-          (long long) v->differing);
+          "\"differing\":%lld,\"nodes\":[",
+          v->exact ? "true" : "false", v->fallbacks, (long long) v->pictures,
+          (long long) v->bytes, (long long) v->differing);
   for (i = 0; i < v->n; i++) {
     printf ("%s{\"name\":", i ? "," : "");
     qk_cli_json_string (v->node[i].name);

@@ -32,8 +32,10 @@ find_config (const char *name, char **out)
     const int e = -errno;
 
     if (name != NULL && strchr (name, '/') == NULL)
-      qk_error (e, "cannot read configuration '%s', neither here nor in '%s': "
-                "%s", name, folder, strerror (-e));
+      qk_error (e,
+                "cannot read configuration '%s', neither here nor in '%s': "
+                "%s",
+                name, folder, strerror (-e));
     else
       qk_error (e, "cannot read configuration '%s': %s", path, strerror (-e));
     free (path);

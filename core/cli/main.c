@@ -43,7 +43,8 @@ static const struct qk_command commands[] = {
     "is 1 then.",
     "otbj", qk_cmd_predict },
   { "verify", "FOLDER | CHECKPOINT", "proof: int8 computes what was trained",
-    "FOLDER is the output of a run: its best.safetensors is compared with its\n"
+    "FOLDER is the output of a run: its best.safetensors is compared with "
+    "its\n"
     "model-int8.safetensors.  The network of a CHECKPOINT alone is converted\n"
     "first, or compared with --model.  Exit status 1 if any byte differs.",
     "otbmnj", qk_cmd_verify },
@@ -53,8 +54,10 @@ static const struct qk_command commands[] = {
     "--train shall time.  Exit status 1 if a backend cannot run here.",
     "oxTBNLsRSCMJ", qk_cmd_bench },
   { "analyze", "FILE.ini | FOLDER", "where accuracy is lost, layer by layer",
-    "FILE.ini: post-training quantization of its float weights.  FOLDER (or a\n"
-    "checkpoint in it): the network that QAT of a run ended with.  Layers are\n"
+    "FILE.ini: post-training quantization of its float weights.  FOLDER (or "
+    "a\n"
+    "checkpoint in it): the network that QAT of a run ended with.  Layers "
+    "are\n"
     "quantized one by one on a sample of pictures.  Writes report.html there.",
     "oOtbnpHJ", qk_cmd_analyze },
   { "tune", "FILE.ini", "settings that reach an accuracy goal",
@@ -132,7 +135,8 @@ on_signal (int sig)
 static void
 print_log (void *cookie, enum qk_log_level level, const char *message)
 {
-  static const char *const prefix[] = { "error: ", "warning: ", "", "debug: " };
+  static const char *const prefix[]
+    = { "error: ", "warning: ", "", "debug: " };
   struct qk_cli *cli = cookie;
 
   if (cli->quiet && level >= QK_LOG_INFO)
@@ -149,8 +153,8 @@ print_usage (FILE *out)
   fprintf (out, "usage: qatkit COMMAND [OPTION]... ARGUMENT...\n"
                 "Quantization-aware training with plugins.\n\n");
   for (i = 0; i < N_COMMANDS; i++)
-    fprintf (out, "  %-8s %-20s %s\n", commands[i].name,
-             commands[i].arguments, commands[i].summary);
+    fprintf (out, "  %-8s %-20s %s\n", commands[i].name, commands[i].arguments,
+             commands[i].summary);
   fprintf (out, "\nqatkit COMMAND --help tells more; qatkit --version the "
                 "version.\n");
 }
@@ -220,8 +224,7 @@ qk_cli_usage (struct qk_cli *cli, const char *fmt, ...)
 }
 
 static int
-positive (struct qk_cli *cli, const char *option, const char *value,
-          long *out)
+positive (struct qk_cli *cli, const char *option, const char *value, long *out)
 {
   char *end;
 
@@ -249,30 +252,75 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
   if (strchr (c->options, letter) == NULL)
     return -1;
   switch (letter) {
-  case 'o': cli->override[cli->n_override++] = value; break;
-  case 'r': cli->resume = true; break;
-  case 'O': cli->output = value; break;
-  case 't': cli->threads = value; break;
-  case 'b': cli->backend = value; break;
-  case 'm': cli->model = value; break;
-  case 'E': cli->onnx = value; break;
-  case 'j': cli->json = true; break;
-  case 'x': cli->bench.train = true; break;
-  case 'L': cli->bench.layers = true; break;
-  case 'B': cli->bench.backends = value; break;
-  case 'T': cli->bench.threads = value; break;
-  case 'N': cli->bench.batches = value; break;
-  case 'S': cli->bench.size = value; break;
-  case 'C': cli->bench.classes = value; break;
-  case 'M': cli->bench.mode = value; break;
-  case 's': cli->bench.seconds = value; break;
-  case 'R': cli->bench.runs = value; break;
-  case 'J': cli->json_file = value; break;
-  case 'n': return positive (cli, "batches", value, &cli->limit);
-  case 'g': cli->goal = value; break;
-  case 'i': return positive (cli, "trials", value, &cli->trials);
-  case 'H': cli->html = value; break;
-  case 'p': return positive (cli, "pictures", value, &cli->pictures);
+  case 'o':
+    cli->override[cli->n_override++] = value;
+    break;
+  case 'r':
+    cli->resume = true;
+    break;
+  case 'O':
+    cli->output = value;
+    break;
+  case 't':
+    cli->threads = value;
+    break;
+  case 'b':
+    cli->backend = value;
+    break;
+  case 'm':
+    cli->model = value;
+    break;
+  case 'E':
+    cli->onnx = value;
+    break;
+  case 'j':
+    cli->json = true;
+    break;
+  case 'x':
+    cli->bench.train = true;
+    break;
+  case 'L':
+    cli->bench.layers = true;
+    break;
+  case 'B':
+    cli->bench.backends = value;
+    break;
+  case 'T':
+    cli->bench.threads = value;
+    break;
+  case 'N':
+    cli->bench.batches = value;
+    break;
+  case 'S':
+    cli->bench.size = value;
+    break;
+  case 'C':
+    cli->bench.classes = value;
+    break;
+  case 'M':
+    cli->bench.mode = value;
+    break;
+  case 's':
+    cli->bench.seconds = value;
+    break;
+  case 'R':
+    cli->bench.runs = value;
+    break;
+  case 'J':
+    cli->json_file = value;
+    break;
+  case 'n':
+    return positive (cli, "batches", value, &cli->limit);
+  case 'g':
+    cli->goal = value;
+    break;
+  case 'i':
+    return positive (cli, "trials", value, &cli->trials);
+  case 'H':
+    cli->html = value;
+    break;
+  case 'p':
+    return positive (cli, "pictures", value, &cli->pictures);
   }
   return 0;
 }
@@ -324,8 +372,8 @@ list_options (const struct qk_command *c, struct option *out)
       for (j = 0; j < n && strcmp (out[j].name, o->name) != 0; j++)
         ;
       if (j == n)
-        out[n++] = (struct option) { o->name, o->argument != NULL, NULL,
-                                     o->letter };
+        out[n++]
+          = (struct option){ o->name, o->argument != NULL, NULL, o->letter };
     }
   return n;
 }
@@ -337,10 +385,10 @@ parse (struct qk_cli *cli, const struct qk_command *c, int argc, char **argv)
   size_t i = list_options (c, longs);
   int letter, r;
 
-  longs[i++] = (struct option) { "quiet", 0, NULL, 'q' };
-  longs[i++] = (struct option) { "verbose", 0, NULL, 'v' };
-  longs[i++] = (struct option) { "help", 0, NULL, 'h' };
-  longs[i] = (struct option) { NULL, 0, NULL, 0 };
+  longs[i++] = (struct option){ "quiet", 0, NULL, 'q' };
+  longs[i++] = (struct option){ "verbose", 0, NULL, 'v' };
+  longs[i++] = (struct option){ "help", 0, NULL, 'h' };
+  longs[i] = (struct option){ NULL, 0, NULL, 0 };
   optind = 1;
   opterr = 0;
   while ((letter = getopt_long (argc, argv, ":o:qvh", longs, NULL)) != -1) {

@@ -77,8 +77,10 @@ check_stage (struct qk_run *run, const struct qk_checkpoint *c)
   if ((r = qk_run_peek (run, c)) < 0)
     return r;
   if (run->stage == QK_RUN_FLOAT)
-    return qk_error (-EINVAL, "%s: holds a float network, from before "
-                     "quantization-aware training", qk_checkpoint_path (c));
+    return qk_error (-EINVAL,
+                     "%s: holds a float network, from before "
+                     "quantization-aware training",
+                     qk_checkpoint_path (c));
   return 0;
 }
 

@@ -39,8 +39,8 @@ struct qk_comm {
 static int
 blame (const struct qk_comm *c, int err)
 {
-  return qk_error_prefix (err, "comm '%s', process %d of %d: ",
-                          c->cls->cls.name, c->rank, c->size);
+  return qk_error_prefix (
+    err, "comm '%s', process %d of %d: ", c->cls->cls.name, c->rank, c->size);
 }
 
 int
@@ -58,8 +58,10 @@ qk_comm_open (const struct qk_comm_class *cls, const struct qk_config *cfg,
     return qk_error_prefix (r, "comm '%s': ", cls->cls.name);
   }
   if (c->size < 1 || c->rank < 0 || c->rank >= c->size) {
-    r = qk_error (-ENOEXEC, "comm '%s' says this is process %d of %d, "
-                  "expected 0 to one less", cls->cls.name, c->rank, c->size);
+    r = qk_error (-ENOEXEC,
+                  "comm '%s' says this is process %d of %d, "
+                  "expected 0 to one less",
+                  cls->cls.name, c->rank, c->size);
     qk_comm_close (c);
     return r;
   }
@@ -162,10 +164,10 @@ qk_comm_gather (struct qk_comm *c, const float *x, size_t n, float **all,
 static int
 start (struct qk_comm *c, float *data, size_t count)
 {
-  const int r = c->cls->start != NULL
-                  ? c->cls->start (c->self, data, count)
-                  : c->cls->reduce (c->self, QK_COMM_SUM, QK_COMM_F32, data,
-                                    count);
+  const int r
+    = c->cls->start != NULL
+        ? c->cls->start (c->self, data, count)
+        : c->cls->reduce (c->self, QK_COMM_SUM, QK_COMM_F32, data, count);
 
   return r < 0 ? blame (c, r) : 0;
 }
@@ -223,7 +225,7 @@ qk_comm_sum_begin (struct qk_comm *c, float *data, size_t count)
     b->piece = p;
     b->room = room;
   }
-  b->piece[b->n++] = (struct piece) { data, count };
+  b->piece[b->n++] = (struct piece){ data, count };
   memcpy (b->sum + b->used, data, count * sizeof *data);
   b->used += count;
   return 0;
@@ -269,9 +271,10 @@ qk_comm_check_same (struct qk_comm *c, const char *what, const void *data,
   if (r < 0)
     return r;
   if (crc[0] != -crc[1])
-    return qk_error (-EPROTO, "process %d of %d: %s differs between the "
-                     "processes, expected the same bytes", c->rank, c->size,
-                     what);
+    return qk_error (-EPROTO,
+                     "process %d of %d: %s differs between the "
+                     "processes, expected the same bytes",
+                     c->rank, c->size, what);
   return 0;
 }
 

@@ -28,16 +28,16 @@ struct reader {
   size_t line;            /* number of the line at hand */
   char *buffer;           /* the line at hand, cut into key and value */
   char *key, *value;
-  char *unquoted;         /* room for a value in quotes */
-  char *section;          /* name of the section at hand; NULL: none yet */
+  char *unquoted; /* room for a value in quotes */
+  char *section;  /* name of the section at hand; NULL: none yet */
   int err;
 };
 
 static int
 fail (struct reader *r, int err)
 {
-  r->err = qk_error_prefix (err == -EINVAL ? -EBADMSG : err, "%s:%zu: ",
-                            r->ini->path, r->line);
+  r->err = qk_error_prefix (err == -EINVAL ? -EBADMSG : err,
+                            "%s:%zu: ", r->ini->path, r->line);
   return r->err;
 }
 
@@ -47,8 +47,7 @@ place (const struct reader *r)
 {
   char *where;
 
-  return asprintf (&where, "%s:%zu", r->ini->path, r->line) < 0 ? NULL
-                                                                 : where;
+  return asprintf (&where, "%s:%zu", r->ini->path, r->line) < 0 ? NULL : where;
 }
 
 /* Cut an inline comment off: ';' after a space.  BEFORE is the character in
@@ -124,16 +123,17 @@ lex_key (struct reader *r, char *s)
   int err;
 
   if (!equals)
-    return qk_error (-EINVAL, "expected 'key = value' or '[section]', got "
-                     "'%.60s'", s);
+    return qk_error (-EINVAL,
+                     "expected 'key = value' or '[section]', got "
+                     "'%.60s'",
+                     s);
   *equals = '\0';
   r->key = s;
   err = qk_ini_tidy_key (s);
   if (err < 0)
     return err;
   if (!r->section)
-    return qk_error (-EINVAL, "key '%s' stands before the first [section]",
-                     s);
+    return qk_error (-EINVAL, "key '%s' stands before the first [section]", s);
   err = lex_value (r, equals + 1 + strspn (equals + 1, " \t"));
   if (err == 0 && qk_ini_has_control (r->value))
     err = qk_error (-EINVAL, "%s: value has a control character", s);

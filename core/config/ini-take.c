@@ -146,8 +146,8 @@ qk_ini_take_merged (struct qk_ini *ini, const char *const *sections, size_t n,
     err = -ENOMEM;
   for (size_t i = 0; i < n && err == 0; i++) {
     shown[i] = brackets (sections[i]);
-    err = shown[i] ? add_known_table (ini, sections[i], table, prefix)
-                   : -ENOMEM;
+    err
+      = shown[i] ? add_known_table (ini, sections[i], table, prefix) : -ENOMEM;
   }
   if (err < 0)
     qk_error (err, "%s: out of memory", ini->path);

@@ -97,8 +97,10 @@ qk_ini_tidy_section (char *name)
   if (!name[0])
     return qk_error (-EINVAL, "section name is empty");
   if (strchr (name, ';') || qk_ini_has_control (name))
-    return qk_error (-EINVAL, "section name [%s] has a character that cannot "
-                     "be in it", name);
+    return qk_error (-EINVAL,
+                     "section name [%s] has a character that cannot "
+                     "be in it",
+                     name);
   return 0;
 }
 
@@ -232,8 +234,10 @@ set_tidied (struct qk_ini *ini, char *section, char *key, const char *value,
   if (err == 0)
     err = qk_ini_tidy_key (key);
   if (err == 0 && qk_ini_has_control (value))
-    err = qk_error (-EINVAL, "[%s] %s: value has a line break or another "
-                    "control character", section, key);
+    err = qk_error (-EINVAL,
+                    "[%s] %s: value has a line break or another "
+                    "control character",
+                    section, key);
   if (err == 0)
     err = qk_ini_add_section (ini, section, where, &s);
   if (err < 0)
@@ -279,7 +283,7 @@ qk_ini_override (struct qk_ini *ini, const char *assignment)
   }
   if (!split)
     err = qk_error (-EINVAL, "expected section.key=value or "
-                    "'section:key=value'");
+                             "'section:key=value'");
   else {
     *split = '\0';
     err = set_tidied (ini, text, split + 1, qk_ini_trim (equals + 1), "-o");

@@ -98,8 +98,8 @@ int qk_ini_take_merged (struct qk_ini *ini, const char *const *sections,
  * such section), then each "BASE PATTERN" whose pattern matches, in order.
  * Returns how many (at least 1); *OUT is to be freed (the array only).  For
  * qk_ini_take_merged. */
-int qk_ini_match (const struct qk_ini *ini, const char *base,
-                  const char *name, const char ***out);
+int qk_ini_match (const struct qk_ini *ini, const char *base, const char *name,
+                  const char ***out);
 
 /* Keys of a table that are in order here but of no use to this command: they
  * become known and used without being checked. */

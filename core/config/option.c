@@ -316,8 +316,7 @@ unknown_key (const struct qk_option *table, const char *key)
   qk_nearest_init (&near, key);
   for (const struct qk_option *row = table; row && row->name; row++)
     qk_nearest_offer (&near, row->name);
-  return qk_error (-EINVAL, "unknown option%s",
-                   qk_nearest_hint (&near, hint));
+  return qk_error (-EINVAL, "unknown option%s", qk_nearest_hint (&near, hint));
 }
 
 static int
@@ -488,8 +487,10 @@ split_item (const char **s, char *pool, struct qk_config_item *item)
     if (qk_unquote (&c, v) < 0)
       return qk_error (-EINVAL, "%s: closing quote is missing", pool);
     if (*c && *c == *skip_space (c))
-      return qk_error (-EINVAL, "%s: expected a space after the closing "
-                       "quote, got '%.20s'", pool, c);
+      return qk_error (-EINVAL,
+                       "%s: expected a space after the closing "
+                       "quote, got '%.20s'",
+                       pool, c);
   } else {
     value = strcspn (c, " \t\r\n");
     memcpy (v, c, value);
@@ -583,9 +584,8 @@ qk_config_bool (const struct qk_config *cfg, const char *name)
 const char *
 qk_config_string (const struct qk_config *cfg, const char *name)
 {
-  const struct value *v
-    = find (cfg, name, 1u << QK_OPT_STRING | 1u << QK_OPT_CHOICE
-                         | 1u << QK_OPT_PATH);
+  const struct value *v = find (
+    cfg, name, 1u << QK_OPT_STRING | 1u << QK_OPT_CHOICE | 1u << QK_OPT_PATH);
 
   return v ? v->text : "";
 }

@@ -57,7 +57,7 @@ struct qk_batches {
 
   bool active; /* an epoch is being read */
   bool quit;
-  int busy;         /* workers reading a picture */
+  int busy; /* workers reading a picture */
   int64_t epoch;
   int64_t taken;    /* pictures of the epoch that workers have taken */
   int64_t next;     /* batch to deliver next */
@@ -89,14 +89,13 @@ shuffle (struct qk_batches *b)
   seed_order (&rng, b);
   for (i = 0; i < b->info.count; i++)
     b->order[i] = i;
-  for (i = b->info.count - 1; i > 0; i--)
-    {
-      const int64_t j = (int64_t) qk_rng_below (&rng, (uint64_t) i + 1);
-      const int64_t t = b->order[i];
+  for (i = b->info.count - 1; i > 0; i--) {
+    const int64_t j = (int64_t) qk_rng_below (&rng, (uint64_t) i + 1);
+    const int64_t t = b->order[i];
 
-      b->order[i] = b->order[j];
-      b->order[j] = t;
-    }
+    b->order[i] = b->order[j];
+    b->order[j] = t;
+  }
 }
 
 /* ---- slots -----------------------------------------------------------*/
@@ -140,12 +139,11 @@ slot_clear (struct slot *s, int64_t n)
 {
   int64_t i;
 
-  for (i = 0; s->samples && i < n; i++)
-    {
-      free (s->samples[i].message);
-      s->samples[i].message = NULL;
-      s->samples[i].err = 0;
-    }
+  for (i = 0; s->samples && i < n; i++) {
+    free (s->samples[i].message);
+    s->samples[i].message = NULL;
+    s->samples[i].err = 0;
+  }
 }
 
 static void
@@ -190,10 +188,9 @@ read_sample (struct worker *w, struct slot *s, int64_t at, int64_t index,
   err = d->read (b->opt.self, w->state, index, &rng,
                  s->images + at * b->picture, &label);
   if (err == 0 && (label < 0 || label >= b->info.classes))
-    err = qk_error (-EINVAL,
-                    "dataset %s: picture %lld has class %d of %d classes",
-                    d->cls.name, (long long) index, (int) label,
-                    b->info.classes);
+    err = qk_error (
+      -EINVAL, "dataset %s: picture %lld has class %d of %d classes",
+      d->cls.name, (long long) index, (int) label, b->info.classes);
   s->labels[at] = label;
   s->indices[at] = index;
   sample->err = err < 0 ? err : 0;
@@ -208,15 +205,14 @@ own_place (const struct qk_batches *b, int64_t place)
 {
   int64_t batch, start, first, end;
 
-  for (batch = place / b->opt.batch; batch < b->count; batch++)
-    {
-      start = batch * b->opt.batch;
-      part_of (b, batch_size (b, batch), &first, &end);
-      if (place < start + first)
-        place = start + first;
-      if (place < start + end)
-        return place;
-    }
+  for (batch = place / b->opt.batch; batch < b->count; batch++) {
+    start = batch * b->opt.batch;
+    part_of (b, batch_size (b, batch), &first, &end);
+    if (place < start + first)
+      place = start + first;
+    if (place < start + end)
+      return place;
+  }
   return b->info.count;
 }
 
@@ -235,30 +231,29 @@ worker_main (void *arg)
   struct qk_batches *b = w->owner;
 
   pthread_mutex_lock (&b->mutex);
-  for (;;)
-    {
-      int64_t place, index, epoch, first, end;
-      struct slot *s;
+  for (;;) {
+    int64_t place, index, epoch, first, end;
+    struct slot *s;
 
-      while (!b->quit && !can_take (b))
-        pthread_cond_wait (&b->work, &b->mutex);
-      if (b->quit)
-        break;
-      place = b->taken;
-      b->taken = own_place (b, place + 1);
-      index = b->order ? b->order[place] : place;
-      epoch = b->epoch;
-      s = slot_of (b, place / b->opt.batch);
-      part_of (b, batch_size (b, place / b->opt.batch), &first, &end);
-      b->busy++;
-      pthread_mutex_unlock (&b->mutex);
-      read_sample (w, s, place % b->opt.batch - first, index, epoch);
-      pthread_mutex_lock (&b->mutex);
-      b->busy--;
-      s->missing--;
-      if (s->missing == 0 || b->busy == 0)
-        pthread_cond_broadcast (&b->ready);
-    }
+    while (!b->quit && !can_take (b))
+      pthread_cond_wait (&b->work, &b->mutex);
+    if (b->quit)
+      break;
+    place = b->taken;
+    b->taken = own_place (b, place + 1);
+    index = b->order ? b->order[place] : place;
+    epoch = b->epoch;
+    s = slot_of (b, place / b->opt.batch);
+    part_of (b, batch_size (b, place / b->opt.batch), &first, &end);
+    b->busy++;
+    pthread_mutex_unlock (&b->mutex);
+    read_sample (w, s, place % b->opt.batch - first, index, epoch);
+    pthread_mutex_lock (&b->mutex);
+    b->busy--;
+    s->missing--;
+    if (s->missing == 0 || b->busy == 0)
+      pthread_cond_broadcast (&b->ready);
+  }
   pthread_mutex_unlock (&b->mutex);
   return NULL;
 }
@@ -290,16 +285,15 @@ start_workers (struct qk_batches *b)
   b->workers = calloc ((size_t) b->opt.threads, sizeof *b->workers);
   if (!b->workers)
     return qk_error (-ENOMEM, "no memory for %d threads", b->opt.threads);
-  for (i = 0; i < b->opt.threads; i++)
-    {
-      b->workers[i].owner = b;
-      err = d->worker_new ? d->worker_new (b->opt.self, &b->workers[i].state)
-                          : 0;
-      if (err == 0)
-        err = start_thread (&b->workers[i]);
-      if (err)
-        return err;
-    }
+  for (i = 0; i < b->opt.threads; i++) {
+    b->workers[i].owner = b;
+    err
+      = d->worker_new ? d->worker_new (b->opt.self, &b->workers[i].state) : 0;
+    if (err == 0)
+      err = start_thread (&b->workers[i]);
+    if (err)
+      return err;
+  }
   return 0;
 }
 
@@ -323,8 +317,8 @@ check_options (const struct qk_batches_options *o,
   const char *name = o->dataset->cls.name;
 
   if (o->batch < 1 || o->batch > 1 << 20)
-    return qk_error (-EINVAL, "batch size must be 1 to %d, got %lld",
-                     1 << 20, (long long) o->batch);
+    return qk_error (-EINVAL, "batch size must be 1 to %d, got %lld", 1 << 20,
+                     (long long) o->batch);
   if (o->threads < 1 || o->threads > MAX_THREADS)
     return qk_error (-EINVAL,
                      "threads that read pictures must be 1 to %d, got %d",
@@ -333,15 +327,14 @@ check_options (const struct qk_batches_options *o,
     return qk_error (-EINVAL, "batches read ahead must be 0 to %d, got %d",
                      MAX_DEPTH, o->depth);
   if (!(o->max_bad >= 0.0 && o->max_bad <= 1.0))
-    return qk_error (-EINVAL,
-                     "share of bad pictures must be 0 to 1, got %g",
+    return qk_error (-EINVAL, "share of bad pictures must be 0 to 1, got %g",
                      o->max_bad);
   if (info->count < 1 || info->count >= INT64_C (1) << 40)
     return qk_error (-EINVAL, "dataset %s has %lld pictures", name,
                      (long long) info->count);
   if (info->classes < 1 || info->height < 1 || info->width < 1
-      || info->channels < 1 || info->height > 1 << 16
-      || info->width > 1 << 16 || info->channels > 1 << 10)
+      || info->channels < 1 || info->height > 1 << 16 || info->width > 1 << 16
+      || info->channels > 1 << 10)
     return qk_error (-EINVAL,
                      "dataset %s: senseless pictures of %lld x %lld x %lld, "
                      "%d classes",
@@ -361,7 +354,8 @@ make_buffers (struct qk_batches *b)
   if (b->opt.depth == 0)
     b->opt.depth = 3;
   if (b->opt.together && b->opt.batch < b->opt.parts)
-    return qk_error (-EINVAL, "a batch of %lld pictures cannot be shared by "
+    return qk_error (-EINVAL,
+                     "a batch of %lld pictures cannot be shared by "
                      "%d processes, expected at least one for each",
                      (long long) b->opt.batch, b->opt.parts);
   batch = b->opt.batch;
@@ -379,12 +373,11 @@ make_buffers (struct qk_batches *b)
   if (!b->bad->bits || !b->slots || (b->opt.shuffle && !b->order))
     return qk_error (-ENOMEM, "no memory for a dataset of %lld pictures",
                      (long long) b->info.count);
-  for (i = 0; i < b->opt.depth; i++)
-    {
-      err = slot_init (&b->slots[i], b->room, b->picture);
-      if (err)
-        return err;
-    }
+  for (i = 0; i < b->opt.depth; i++) {
+    err = slot_init (&b->slots[i], b->room, b->picture);
+    if (err)
+      return err;
+  }
   return 0;
 }
 
@@ -410,11 +403,10 @@ qk_batches_new (const struct qk_batches_options *options,
     err = make_buffers (b);
   if (err == 0)
     err = start_workers (b);
-  if (err)
-    {
-      qk_batches_free (b);
-      return err;
-    }
+  if (err) {
+    qk_batches_free (b);
+    return err;
+  }
   *out = b;
   return 0;
 }
@@ -430,13 +422,12 @@ qk_batches_free (struct qk_batches *b)
   b->quit = true;
   pthread_cond_broadcast (&b->work);
   pthread_mutex_unlock (&b->mutex);
-  for (i = 0; b->workers && i < b->opt.threads; i++)
-    {
-      if (b->workers[i].running)
-        pthread_join (b->workers[i].thread, NULL);
-      if (b->opt.dataset->worker_free)
-        b->opt.dataset->worker_free (b->workers[i].state);
-    }
+  for (i = 0; b->workers && i < b->opt.threads; i++) {
+    if (b->workers[i].running)
+      pthread_join (b->workers[i].thread, NULL);
+    if (b->opt.dataset->worker_free)
+      b->opt.dataset->worker_free (b->workers[i].state);
+  }
   for (i = 0; b->slots && i < b->opt.depth; i++)
     slot_free (&b->slots[i], b->room);
   free (b->slots);
@@ -455,11 +446,10 @@ qk_batches_start (struct qk_batches *b, int64_t epoch, int64_t first)
   int64_t i;
 
   if (epoch < 0 || epoch >= 1 << 23)
-    return qk_error (-EINVAL, "epoch must be 0 to %d, got %lld",
-                     (1 << 23) - 1, (long long) epoch);
+    return qk_error (-EINVAL, "epoch must be 0 to %d, got %lld", (1 << 23) - 1,
+                     (long long) epoch);
   if (first < 0 || first > b->count)
-    return qk_error (-EINVAL,
-                     "cannot start at batch %lld of an epoch of %lld",
+    return qk_error (-EINVAL, "cannot start at batch %lld of an epoch of %lld",
                      (long long) first, (long long) b->count);
   stop_epoch (b);
   pthread_mutex_lock (&b->mutex);
@@ -468,12 +458,11 @@ qk_batches_start (struct qk_batches *b, int64_t epoch, int64_t first)
     shuffle (b);
   b->next = b->released = first;
   b->taken = own_place (b, first * b->opt.batch);
-  for (i = 0; i < b->opt.depth; i++)
-    {
-      slot_clear (&b->slots[i], b->room);
-      if (first + i < b->count)
-        slot_of (b, first + i)->missing = part_size (b, first + i);
-    }
+  for (i = 0; i < b->opt.depth; i++) {
+    slot_clear (&b->slots[i], b->room);
+    if (first + i < b->count)
+      slot_of (b, first + i)->missing = part_size (b, first + i);
+  }
   b->active = true;
   pthread_cond_broadcast (&b->work);
   pthread_mutex_unlock (&b->mutex);
@@ -528,31 +517,28 @@ compact (struct qk_batches *b, struct slot *s, int64_t size, int64_t *n)
 {
   int64_t i, good = 0;
 
-  for (i = 0; i < size; i++)
-    {
-      const struct sample *sample = &s->samples[i];
+  for (i = 0; i < size; i++) {
+    const struct sample *sample = &s->samples[i];
 
-      if (sample->err)
-        {
-          const char *message
-            = sample->message ? sample->message : "no memory for the reason";
-          const int err = sample->err == -EBADMSG
-                            ? note_bad (b, s->indices[i], message)
-                            : qk_error (sample->err, "%s", message);
+    if (sample->err) {
+      const char *message
+        = sample->message ? sample->message : "no memory for the reason";
+      const int err = sample->err == -EBADMSG
+                        ? note_bad (b, s->indices[i], message)
+                        : qk_error (sample->err, "%s", message);
 
-          if (err)
-            return err;
-          continue;
-        }
-      if (good < i)
-        {
-          memcpy (s->images + good * b->picture, s->images + i * b->picture,
-                  (size_t) b->picture * sizeof *s->images);
-          s->labels[good] = s->labels[i];
-          s->indices[good] = s->indices[i];
-        }
-      good++;
+      if (err)
+        return err;
+      continue;
     }
+    if (good < i) {
+      memcpy (s->images + good * b->picture, s->images + i * b->picture,
+              (size_t) b->picture * sizeof *s->images);
+      s->labels[good] = s->labels[i];
+      s->indices[good] = s->indices[i];
+    }
+    good++;
+  }
   *n = good;
   return 0;
 }
@@ -565,17 +551,15 @@ await_batch (struct qk_batches *b)
   struct slot *s = NULL;
 
   pthread_mutex_lock (&b->mutex);
-  if (b->active)
-    {
-      release_last (b);
-      if (b->next < b->count)
-        {
-          s = slot_of (b, b->next);
-          while (s->missing > 0)
-            pthread_cond_wait (&b->ready, &b->mutex);
-          b->next++;
-        }
+  if (b->active) {
+    release_last (b);
+    if (b->next < b->count) {
+      s = slot_of (b, b->next);
+      while (s->missing > 0)
+        pthread_cond_wait (&b->ready, &b->mutex);
+      b->next++;
     }
+  }
   pthread_mutex_unlock (&b->mutex);
   return s;
 }
@@ -585,29 +569,29 @@ qk_batches_next (struct qk_batches *b, struct qk_batch *out)
 {
   struct slot *s;
 
-  while ((s = await_batch (b)))
-    {
-      const int64_t batch = b->next - 1;
-      const int err = compact (b, s, part_size (b, batch), &out->n);
-      int64_t end;
+  while ((s = await_batch (b))) {
+    const int64_t batch = b->next - 1;
+    const int err = compact (b, s, part_size (b, batch), &out->n);
+    int64_t end;
 
-      if (err)
-        {
-          stop_epoch (b);
-          return err;
-        }
-      if (out->n == 0 && b->opt.together)
-        return qk_error (-EBADMSG, "no picture of this process's part of "
-                         "batch %lld can be decoded", (long long) batch);
-      if (out->n == 0)
-        continue; /* nothing but bad pictures */
-      out->index = batch;
-      part_of (b, batch_size (b, batch), &out->first, &end);
-      out->images = s->images;
-      out->labels = s->labels;
-      out->indices = s->indices;
-      return 1;
+    if (err) {
+      stop_epoch (b);
+      return err;
     }
+    if (out->n == 0 && b->opt.together)
+      return qk_error (-EBADMSG,
+                       "no picture of this process's part of "
+                       "batch %lld can be decoded",
+                       (long long) batch);
+    if (out->n == 0)
+      continue; /* nothing but bad pictures */
+    out->index = batch;
+    part_of (b, batch_size (b, batch), &out->first, &end);
+    out->images = s->images;
+    out->labels = s->labels;
+    out->indices = s->indices;
+    return 1;
+  }
   return 0;
 }
 

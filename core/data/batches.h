@@ -19,16 +19,16 @@ struct qk_batches_options {
   struct qk_context *ctx;                 /* for the log */
   const struct qk_dataset_class *dataset; /* borrowed, as is self, */
   void *self;                             /* until qk_batches_free */
-  int64_t batch; /* pictures of a full batch */
-  int threads;   /* that read; at least 1 */
-  int depth;     /* batches being read or ready ahead of the one delivered,
+  int64_t batch;                          /* pictures of a full batch */
+  int threads;                            /* that read; at least 1 */
+  int depth; /* batches being read or ready ahead of the one delivered,
                     at least 1; 0 = 3 */
   uint64_t seed;
   int part, parts; /* deliver the PART-th of PARTS pieces of every batch, in
                       the order of the pictures; 0, 0: whole batches */
-  bool together;  /* every part must have a picture of every batch */
-  bool shuffle;   /* a new order each epoch; else 0, 1, 2, … */
-  double max_bad; /* share of the dataset that may be undecodable, 0..1 */
+  bool together;   /* every part must have a picture of every batch */
+  bool shuffle;    /* a new order each epoch; else 0, 1, 2, … */
+  double max_bad;  /* share of the dataset that may be undecodable, 0..1 */
   struct qk_bad_pictures *bad; /* borrowed; shared by those that read the same
                                   pictures, not at the same time; NULL: own */
 };

@@ -125,8 +125,8 @@ meet (const struct qk_buffer *a, const struct qk_buffer *b)
 /* Bytes of B at AT that are the other thread's in one of the N buffers
  * PLACED. */
 static size_t
-foreign (const struct qk_buffer *b, size_t at,
-         struct qk_buffer *const *placed, size_t n)
+foreign (const struct qk_buffer *b, size_t at, struct qk_buffer *const *placed,
+         size_t n)
 {
   const size_t m = middle (b, at), end = at + b->size;
   size_t sum = 0;
@@ -173,11 +173,16 @@ try_place (struct search *s, size_t at)
  * at the same time: taking no memory beyond LIMIT if possible, and of these
  * the one with the least foreign bytes. */
 static size_t
-best_place (const struct qk_buffer *b, struct qk_buffer *const *placed, size_t n,
-            struct qk_buffer *const *near, size_t k, size_t limit)
+best_place (const struct qk_buffer *b, struct qk_buffer *const *placed,
+            size_t n, struct qk_buffer *const *near, size_t k, size_t limit)
 {
-  struct search s = { .b = b, .placed = placed, .near = near, .n = n, .k = k,
-                      .limit = limit, .beyond = SIZE_MAX };
+  struct search s = { .b = b,
+                      .placed = placed,
+                      .near = near,
+                      .n = n,
+                      .k = k,
+                      .limit = limit,
+                      .beyond = SIZE_MAX };
 
   try_place (&s, lowest_free (b, near, k));
   for (size_t i = 0; i < n; i++) {
@@ -254,9 +259,11 @@ qk_arena_build (struct qk_arena *a, size_t limit, const char *what)
       in_use = a->size;
   }
   if (a->size > limit) {
-    r = qk_error (-ENOMEM, "%s: %zu MB of buffers, a network out of a file "
+    r = qk_error (-ENOMEM,
+                  "%s: %zu MB of buffers, a network out of a file "
                   "may take %zu MB on this machine; a smaller batch needs "
-                  "less", what, a->size >> 20, limit >> 20);
+                  "less",
+                  what, a->size >> 20, limit >> 20);
     goto end;
   }
   a->base = qk_alloc (a->size + ALIGN);

@@ -17,8 +17,8 @@ struct qk_arena {
   struct qk_buffer *buffer;
   int n;
   bool middles; /* put buffers around common middles, see arena.c */
-  size_t size; /* after planning */
-  char *base;  /* after allocation; owned */
+  size_t size;  /* after planning */
+  char *base;   /* after allocation; owned */
 };
 
 /* Ask for a buffer; returns its number, or a negative errno value.  A SIZE

@@ -134,8 +134,8 @@ name_bad_layer (struct qk_exec *ex, const char *what)
   if (bad >= 0)
     return qk_error (-EDOM,
                      "%s not finite; the first layer to give NaN or "
-                     "infinity is '%s' (%s)", what,
-                     ex->g->node[bad].name, ex->g->node[bad].layer_name);
+                     "infinity is '%s' (%s)",
+                     what, ex->g->node[bad].name, ex->g->node[bad].layer_name);
   return qk_error (-EDOM, "%s not finite, though every layer is", what);
 }
 
@@ -283,8 +283,7 @@ qk_exec_backward (struct qk_exec *ex, const int32_t *labels, float *loss)
     return r;
   for (i = 0; i < ex->g->n_values; i++)
     ex->value[i].grad_written = false;
-  r = loss_gradient (ex, labels, loss,
-                     qk_arena_at (&ex->arena, logits->grad));
+  r = loss_gradient (ex, labels, loss, qk_arena_at (&ex->arena, logits->grad));
   if (r < 0)
     return r;
   logits->grad_written = true;

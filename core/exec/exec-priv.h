@@ -48,8 +48,8 @@ struct qk_exec {
   struct qk_exec_value *value;
   int workspace, loss_saved, wide_logits; /* buffers */
   int teacher_saved, teacher_grad;        /* buffers */
-  int64_t n;           /* pictures of the last call */
-  const float *images; /* of the last call, borrowed */
+  int64_t n;                              /* pictures of the last call */
+  const float *images;                    /* of the last call, borrowed */
   unsigned flags;
   uint64_t seed, step;
   double share; /* of the whole batch, when several processes train */
@@ -73,7 +73,7 @@ struct qk_exec {
    * a time, AT of it came before; TAIL 0: all nodes take it as a whole. */
   int64_t batch, slice, at;
   int tail;
-  int kernel_threads; /* of a backend's call */
+  int kernel_threads;     /* of a backend's call */
   struct qk_exec *worker; /* NULL: the batch goes as a whole */
   int workers;
   float *logits;

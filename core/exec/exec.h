@@ -20,8 +20,9 @@ typedef int (*qk_exec_hook) (void *cookie, int node,
 struct qk_exec_options {
   int64_t batch; /* the largest number of pictures of a call */
   int threads;
-  bool train;       /* backward will be called */
-  bool keep_values; /* every node's output stays readable until the next call */
+  bool train; /* backward will be called */
+  bool
+    keep_values; /* every node's output stays readable until the next call */
   /* train: the layer that computes the loss, and its options */
   const char *loss, *loss_options;
   struct qk_comm *comm; /* train: the processes that share the batch, NULL:

@@ -127,8 +127,10 @@ qk_exec_check_data (const struct qk_exec *ex, int64_t height, int64_t width,
   char a[80], b[80];
 
   if (!qk_shape_equal (in, &data))
-    return qk_error (-EINVAL, "the dataset's pictures are %s, the network "
-                     "takes %s", qk_shape_print (&data, a, sizeof a),
+    return qk_error (-EINVAL,
+                     "the dataset's pictures are %s, the network "
+                     "takes %s",
+                     qk_shape_print (&data, a, sizeof a),
                      qk_shape_print (in, b, sizeof b));
   if (qk_shape_count (out) != classes)
     return qk_error (-EINVAL, "the dataset has %d classes, the network %lld",
@@ -210,9 +212,8 @@ take_images (struct qk_exec *ex, const float *images)
     const void *in = images;
 
     t->q = v->q;
-    ex->backend[0].cls->run (ex->backend[0].self, ex->input_kernel, ex->n,
-                             &in, t->data,
-                             qk_arena_at (&ex->arena, ex->workspace));
+    ex->backend[0].cls->run (ex->backend[0].self, ex->input_kernel, ex->n, &in,
+                             t->data, qk_arena_at (&ex->arena, ex->workspace));
     return 0;
   }
   if (v->qz != NULL) {
@@ -228,8 +229,8 @@ take_images (struct qk_exec *ex, const float *images)
     t->q = v->q;
 #pragma omp parallel for schedule(static) num_threads(ex->opt.threads)
     for (i = 0; i < count; i++)
-      q[i] = (uint8_t) qk_quantize (images[i], inv, v->q.zero_point,
-                                    v->q.qmin, v->q.qmax);
+      q[i] = (uint8_t) qk_quantize (images[i], inv, v->q.zero_point, v->q.qmin,
+                                    v->q.qmax);
     return 0;
   }
 }
@@ -371,13 +372,13 @@ prepare_layer (struct qk_exec *ex, int index)
   const struct qk_node *n = &ex->g->node[index];
   struct qk_exec_node *en = &ex->node[index];
   struct qk_tensor param[QK_LAYER_MAX_PARAMS];
-  struct qk_layer_io io = { .flags = ex->flags,
-                            .threads = 1,
-                            .n_params = n->n_params,
-                            .param = param,
-                            .weight_qz = n->weight_qz,
-                            .prepared = qk_arena_at (&ex->arena,
-                                                     en->prepared) };
+  struct qk_layer_io io
+    = { .flags = ex->flags,
+        .threads = 1,
+        .n_params = n->n_params,
+        .param = param,
+        .weight_qz = n->weight_qz,
+        .prepared = qk_arena_at (&ex->arena, en->prepared) };
   int i;
 
   if (n->layer->prepare == NULL)
@@ -442,8 +443,7 @@ join_slices (struct qk_exec *ex, const float *images, int64_t n)
 }
 
 int
-qk_forward_all (struct qk_exec *ex, const float *images,
-                const float **logits)
+qk_forward_all (struct qk_exec *ex, const float *images, const float **logits)
 {
   const struct qk_tensor *t = &ex->value[ex->g->output].t;
   const int64_t pixels = qk_shape_count (&ex->g->value[0].shape), n = ex->n;

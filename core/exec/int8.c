@@ -104,9 +104,8 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch,
   if (r < 0)
     return qk_error_prefix (r, "node '%s': ", n->name);
   *scratch = 0;
-  r = ex->backend[en->backend].cls->prepare (ex->backend[en->backend].self,
-                                             &n->op, in_s, &out_s,
-                                             &en->kernel, scratch);
+  r = ex->backend[en->backend].cls->prepare (
+    ex->backend[en->backend].self, &n->op, in_s, &out_s, &en->kernel, scratch);
   if (r < 0)
     return qk_error_prefix (r, "node '%s': ", n->name);
   return 0;
@@ -150,8 +149,8 @@ can_join (const struct qk_exec *ex, int index)
   const struct qk_exec_node *en = &ex->node[index];
 
   return !ex->opt.keep_values && index + 1 < g->n_nodes
-         && index + 1 != ex->tail && en->kernel != NULL
-         && en[1].kernel != NULL && en->backend == en[1].backend
+         && index + 1 != ex->tail && en->kernel != NULL && en[1].kernel != NULL
+         && en->backend == en[1].backend
          && ex->backend[en->backend].cls->run_joined != NULL
          && (n->op.kind == QK_OP_CONV2D || n->op.kind == QK_OP_LINEAR)
          && n->op.out_q.scale != 0 && next->op.kind == QK_OP_ADD
@@ -195,8 +194,8 @@ qk_int8_prepare (struct qk_exec *ex)
   if (told.nodes > 0)
     qk_log (ex->g->ctx, QK_LOG_WARNING,
             "backend '%s' leaves %d node%s, %.1f %% of the "
-            "multiply-accumulates, to 'reference'%s %s", name, told.nodes,
-            told.nodes == 1 ? "" : "s", 100 * told.share,
+            "multiply-accumulates, to 'reference'%s %s",
+            name, told.nodes, told.nodes == 1 ? "" : "s", 100 * told.share,
             told.nodes == 1 ? ":" : "; the first is", told.example);
   for (i = 0; i < ex->g->n_nodes; i++)
     ex->node[i].joined = can_join (ex, i);
@@ -244,8 +243,8 @@ qk_int8_run_joined (struct qk_exec *ex, int index)
   const struct qk_node *n = &ex->g->node[index], *next = n + 1;
   const struct qk_exec_node *en = &ex->node[index];
   const struct qk_exec_backend *b = &ex->backend[en->backend];
-  const void *term[2] = { ex->value[next->in[0]].t.data,
-                          ex->value[next->in[1]].t.data };
+  const void *term[2]
+    = { ex->value[next->in[0]].t.data, ex->value[next->in[1]].t.data };
 
   b->cls->run_joined (b->self, en->kernel, en[1].kernel, ex->n,
                       ex->value[n->in[0]].t.data, ex->value[n->out].t.data,

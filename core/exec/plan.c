@@ -45,8 +45,8 @@ setup_node (struct qk_exec *ex, int index)
   int i, r;
 
   for (i = 0; i < n->n_in; i++)
-    in[i] = qk_batched (&ex->g->value[n->in[i]].shape,
-                        qk_node_batch (ex, index));
+    in[i]
+      = qk_batched (&ex->g->value[n->in[i]].shape, qk_node_batch (ex, index));
   out = qk_batched (&ex->g->value[n->out].shape, qk_node_batch (ex, index));
   memset (&s, 0, sizeof s);
   s.in = in;
@@ -180,22 +180,26 @@ plan_node (struct qk_exec *ex, int index)
 
     if (ex->opt.train && in->n_consumers > 1 && ex->value[n->in[i]].needs_grad
         && (r = add_buffer (ex, &en->temp[i], value_bytes (ex, n->in[i], true),
-                            back, back)) < 0)
+                            back, back))
+             < 0)
       return r;
     if (!en->wrapped || !in->on_grid)
       continue;
     if ((r = add_buffer (ex, &en->wide_in[i], value_bytes (ex, n->in[i], true),
-                         now, now)) < 0)
+                         now, now))
+        < 0)
       return r;
     if (en->keep_in
         && (r = add_buffer (ex, &en->wide_in_back[i],
-                            value_bytes (ex, n->in[i], true), back, back)) < 0)
+                            value_bytes (ex, n->in[i], true), back, back))
+             < 0)
       return r;
   }
   if (!en->wrapped || !out->on_grid)
     return 0;
   if ((r = add_buffer (ex, &en->wide_out, value_bytes (ex, n->out, true), now,
-                       now)) < 0)
+                       now))
+      < 0)
     return r;
   if (!ex->opt.train || out->qz == NULL)
     return 0;
@@ -217,13 +221,14 @@ plan_gradients (struct qk_exec *ex)
 
   for (i = 0; i < g->n_values; i++) {
     const int producer = g->value[i].producer;
-    const int end = producer < 0 ? qk_time_end (ex)
-                                 : qk_time_backward (ex, producer);
+    const int end
+      = producer < 0 ? qk_time_end (ex) : qk_time_backward (ex, producer);
 
     if (!ex->value[i].needs_grad)
       continue;
     if ((r = add_buffer (ex, &ex->value[i].grad, value_bytes (ex, i, true),
-                         end, end)) < 0)
+                         end, end))
+        < 0)
       return r;
   }
   for (i = 0; i < g->n_nodes; i++)
@@ -349,7 +354,8 @@ qk_plan (struct qk_exec *ex)
   if (g->value[g->output].on_grid
       && (r = add_buffer (ex, &ex->wide_logits,
                           value_bytes (ex, g->output, true), 0,
-                          qk_time_end (ex))) < 0)
+                          qk_time_end (ex)))
+           < 0)
     return r;
   if ((r = add_buffer (ex, &ex->workspace, workspace, 0, qk_time_end (ex)))
       < 0)

@@ -117,8 +117,7 @@ qk_slices_new (struct qk_exec *ex)
 {
   const int64_t groups = (ex->batch + ex->opt.batch - 1) / ex->opt.batch;
   const size_t values = (size_t) ex->g->n_values + 1;
-  const int64_t classes
-    = qk_shape_count (&ex->g->value[ex->g->output].shape);
+  const int64_t classes = qk_shape_count (&ex->g->value[ex->g->output].shape);
   int count = ex->opt.threads < groups ? ex->opt.threads : (int) groups;
 
   ex->logits = qk_alloc ((size_t) (ex->batch * classes) * sizeof (float));
@@ -167,8 +166,7 @@ run_group (const struct qk_exec *ex, struct qk_exec *w, const float *images,
            int64_t first, int64_t most)
 {
   const int64_t pixels = qk_shape_count (&ex->g->value[0].shape);
-  const int64_t classes
-    = qk_shape_count (&ex->g->value[ex->g->output].shape);
+  const int64_t classes = qk_shape_count (&ex->g->value[ex->g->output].shape);
   const int64_t n = ex->n - first < most ? ex->n - first : most;
   const float *logits;
   int r;

@@ -20,8 +20,8 @@ qk_widen (const struct qk_tensor *in, float *out, int threads)
 
   for (i = 0; i < 256; i++)
     table[i] = qk_dequantize ((int32_t) i, in->q.scale, in->q.zero_point);
-#pragma omp parallel for schedule(static) num_threads(threads)                \
-  if (n >= PARALLEL_MIN)
+#pragma omp parallel for schedule(static)                                     \
+  num_threads(threads) if (n >= PARALLEL_MIN)
   for (i = 0; i < n; i++)
     out[i] = table[q[i]];
 }
@@ -33,8 +33,8 @@ qk_ste_bytes (const struct qk_qparams *q, const float *x, size_t n,
   const float inv = 1.0f / q->scale;
   size_t i;
 
-#pragma omp parallel for schedule(static) num_threads(threads)                \
-  if (n >= PARALLEL_MIN)
+#pragma omp parallel for schedule(static)                                     \
+  num_threads(threads) if (n >= PARALLEL_MIN)
   for (i = 0; i < n; i++)
     mask[i] = qk_ste_mask (x[i], inv, q->zero_point, q->qmin, q->qmax) != 0;
 }
@@ -45,8 +45,8 @@ qk_apply_mask (const uint8_t *mask, const float *dy, float *dx, size_t n,
 {
   size_t i;
 
-#pragma omp parallel for schedule(static) num_threads(threads)                \
-  if (n >= PARALLEL_MIN)
+#pragma omp parallel for schedule(static)                                     \
+  num_threads(threads) if (n >= PARALLEL_MIN)
   for (i = 0; i < n; i++)
     dx[i] = mask[i] ? dy[i] : 0.0f;
 }
@@ -56,8 +56,8 @@ qk_add_into (float *sum, const float *x, size_t n, int threads)
 {
   size_t i;
 
-#pragma omp parallel for schedule(static) num_threads(threads)                \
-  if (n >= PARALLEL_MIN)
+#pragma omp parallel for schedule(static)                                     \
+  num_threads(threads) if (n >= PARALLEL_MIN)
   for (i = 0; i < n; i++)
     sum[i] += x[i];
 }

@@ -107,15 +107,13 @@ int qk_graph_replace_clamp (const struct qk_graph *g, int node,
 
 /* A deep copy of a graph without quantizers: nodes, absorbed layers and
  * parameter values.  With FUSE every node takes over what it can. */
-int qk_graph_copy (const struct qk_graph *g, bool fuse,
-                   struct qk_graph **out);
+int qk_graph_copy (const struct qk_graph *g, bool fuse, struct qk_graph **out);
 
 /* A bare value and node, for readers of int8 models. */
 int qk_graph_add_value (struct qk_graph *g, const struct qk_shape *shape,
                         int producer);
-int qk_graph_add_node (struct qk_graph *g, const char *name,
-                       const char *layer, const char *options, const int *in,
-                       int n_in);
+int qk_graph_add_node (struct qk_graph *g, const char *name, const char *layer,
+                       const char *options, const int *in, int n_in);
 
 struct qk_param *qk_graph_find_param (const struct qk_graph *g,
                                       const char *name);

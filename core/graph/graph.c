@@ -166,12 +166,18 @@ param_init (struct qk_param *p, uint64_t seed)
   qk_rng_seed (&rng, seed, name_stream (p->name));
   for (i = 0; i < n; i++)
     switch (p->spec.init) {
-    case QK_INIT_ZERO: x[i] = 0.0f; break;
-    case QK_INIT_ONE: x[i] = 1.0f; break;
+    case QK_INIT_ZERO:
+      x[i] = 0.0f;
+      break;
+    case QK_INIT_ONE:
+      x[i] = 1.0f;
+      break;
     case QK_INIT_KAIMING_NORMAL:
       x[i] = (float) (qk_rng_normal (&rng) * sqrt (2.0 / v));
       break;
-    case QK_INIT_NORMAL: x[i] = (float) (qk_rng_normal (&rng) * v); break;
+    case QK_INIT_NORMAL:
+      x[i] = (float) (qk_rng_normal (&rng) * v);
+      break;
     case QK_INIT_UNIFORM:
       x[i] = (float) ((qk_rng_double (&rng) * 2 - 1) * v);
       break;
@@ -188,7 +194,8 @@ count_bytes (struct qk_graph *g, const struct qk_param *p)
       || __builtin_add_overflow (g->param_bytes, bytes, &g->param_bytes))
     return qk_error (-EINVAL, "parameter '%s': its size is absurd", p->name);
   if (g->max_params > 0 && g->param_bytes > g->max_params)
-    return qk_error (-EBADMSG, "parameter '%s': with it the network needs "
+    return qk_error (-EBADMSG,
+                     "parameter '%s': with it the network needs "
                      "%lld bytes, its file cannot have more than %lld",
                      p->name, (long long) g->param_bytes,
                      (long long) g->max_params);
@@ -225,8 +232,8 @@ add_params (struct qk_graph *g, struct qk_node *n, const char *name,
     p->value.shape = spec[i].shape;
     if ((r = count_bytes (g, p)) < 0)
       return r;
-    p->value.data = qk_alloc (sizeof (float)
-                              * (size_t) qk_shape_count (&spec[i].shape));
+    p->value.data
+      = qk_alloc (sizeof (float) * (size_t) qk_shape_count (&spec[i].shape));
     if (p->value.data == NULL)
       return qk_error (-ENOMEM, "graph: no memory for parameter '%s'",
                        p->name);
@@ -524,9 +531,8 @@ error:
 }
 
 int
-qk_graph_replace_clamp (const struct qk_graph *g, int node,
-                        const char *layer, const char *options,
-                        struct qk_graph **out)
+qk_graph_replace_clamp (const struct qk_graph *g, int node, const char *layer,
+                        const char *options, struct qk_graph **out)
 {
   struct qk_node *n = &g->node[node];
   struct qk_absorbed *a, old;

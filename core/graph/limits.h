@@ -13,14 +13,14 @@
 /* No network of people's has values of more elements for one picture, alone
  * and all together, or does more work for it: multiplications, and numbers
  * looked at by pooling.  ResNet-152 at 1024x1024 has 2^31 and 2^38. */
-#define QK_LIMIT_VALUE ((int64_t)1 << 28)
-#define QK_LIMIT_VALUES ((int64_t)1 << 32)
-#define QK_LIMIT_WORK ((int64_t)1 << 40)
+#define QK_LIMIT_VALUE ((int64_t) 1 << 28)
+#define QK_LIMIT_VALUES ((int64_t) 1 << 32)
+#define QK_LIMIT_WORK ((int64_t) 1 << 40)
 
 /* Bytes of a batch of pictures, and pictures of a dataset, that a
  * configuration out of somebody's file may ask for. */
-#define QK_LIMIT_BATCH ((int64_t)1 << 30)
-#define QK_LIMIT_PICTURES ((int64_t)1 << 24)
+#define QK_LIMIT_BATCH ((int64_t) 1 << 30)
+#define QK_LIMIT_PICTURES ((int64_t) 1 << 24)
 
 /* Count a value of SHAPE that node NAME makes.  -EBADMSG if it is too
  * large. */

@@ -13,11 +13,16 @@ const char *
 qk_op_kind_name (enum qk_op_kind kind)
 {
   static const char *const names[] = {
-    [QK_OP_CONV2D] = "conv2d",         [QK_OP_LINEAR] = "linear",
-    [QK_OP_ADD] = "add",               [QK_OP_CONCAT] = "concat",
-    [QK_OP_MAXPOOL2D] = "maxpool2d",   [QK_OP_AVGPOOL2D] = "avgpool2d",
-    [QK_OP_CLAMP] = "clamp",           [QK_OP_RESHAPE] = "reshape",
-    [QK_OP_QUANTIZE] = "quantize",     [QK_OP_DEQUANTIZE] = "dequantize",
+    [QK_OP_CONV2D] = "conv2d",
+    [QK_OP_LINEAR] = "linear",
+    [QK_OP_ADD] = "add",
+    [QK_OP_CONCAT] = "concat",
+    [QK_OP_MAXPOOL2D] = "maxpool2d",
+    [QK_OP_AVGPOOL2D] = "avgpool2d",
+    [QK_OP_CLAMP] = "clamp",
+    [QK_OP_RESHAPE] = "reshape",
+    [QK_OP_QUANTIZE] = "quantize",
+    [QK_OP_DEQUANTIZE] = "dequantize",
     [QK_OP_REQUANTIZE] = "requantize",
     [QK_OP_LINEAR_DYNAMIC] = "linear_dynamic",
   };
@@ -57,11 +62,11 @@ check_grid (const struct qk_op *op, const char *what,
   if (!isfinite (q->scale) || q->scale <= 0 || q->qmin < 0 || q->qmax > 255
       || q->qmin >= q->qmax || q->zero_point < q->qmin
       || q->zero_point > q->qmax)
-    return qk_error (-EINVAL,
-                     "node '%s': %s grid scale %g, zero_point %d, range %d..%d "
-                     "is not one of uint8",
-                     op->name, what, (double) q->scale, q->zero_point, q->qmin,
-                     q->qmax);
+    return qk_error (
+      -EINVAL,
+      "node '%s': %s grid scale %g, zero_point %d, range %d..%d "
+      "is not one of uint8",
+      op->name, what, (double) q->scale, q->zero_point, q->qmin, q->qmax);
   return 0;
 }
 
@@ -97,9 +102,11 @@ check_window (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL, "node '%s': window geometry is out of range",
                      op->name);
   if (in->ndim != 4 || (out->ndim != 4 && out->ndim != 2))
-    return qk_error (-EINVAL, "node '%s': %s needs (N,H,W,C), got %d "
-                     "dimensions and gives %d", op->name,
-                     qk_op_kind_name (op->kind), in->ndim, out->ndim);
+    return qk_error (-EINVAL,
+                     "node '%s': %s needs (N,H,W,C), got %d "
+                     "dimensions and gives %d",
+                     op->name, qk_op_kind_name (op->kind), in->ndim,
+                     out->ndim);
   h = window_out (in->dims[1], op->kernel_h, op->stride_h, op->pad_top,
                   op->pad_bottom, op->dilation_h);
   w = window_out (in->dims[2], op->kernel_w, op->stride_w, op->pad_left,
@@ -109,10 +116,9 @@ check_window (const struct qk_op *op, const struct qk_shape *in,
     ow = out->dims[2];
   }
   if (h != oh || w != ow)
-    return qk_error (-EINVAL,
-                     "node '%s': output is %lld x %lld, expected %lld x %lld",
-                     op->name, (long long) oh, (long long) ow, (long long) h,
-                     (long long) w);
+    return qk_error (
+      -EINVAL, "node '%s': output is %lld x %lld, expected %lld x %lld",
+      op->name, (long long) oh, (long long) ow, (long long) h, (long long) w);
   return 0;
 }
 
@@ -249,8 +255,7 @@ qk_op_check (const struct qk_op *op, const struct qk_shape *in,
 {
   const bool window = op->kind == QK_OP_CONV2D || op->kind == QK_OP_MAXPOOL2D
                       || op->kind == QK_OP_AVGPOOL2D;
-  const bool weighted
-    = op->kind == QK_OP_CONV2D || op->kind == QK_OP_LINEAR;
+  const bool weighted = op->kind == QK_OP_CONV2D || op->kind == QK_OP_LINEAR;
   const int want = op->kind == QK_OP_ADD ? 2 : 1;
   int i, r;
 

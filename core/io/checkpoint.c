@@ -50,12 +50,12 @@ read_major (const struct qk_tensorfile *f)
   if (text && strlen (text) < 20)
     sscanf (text, "%5d.%5d%n", &major, &minor, &end);
   if (end < 0 || text[end] || major < 0 || minor < 0)
-    return qk_error (-EBADMSG,
-                     "%s: not a checkpoint: %s is \"%.40s\", expected a version "
-                     "like %d.%d",
-                     qk_tensorfile_path (f), KEY_VERSION,
-                     text ? text : "missing", QK_CHECKPOINT_MAJOR,
-                     QK_CHECKPOINT_MINOR);
+    return qk_error (
+      -EBADMSG,
+      "%s: not a checkpoint: %s is \"%.40s\", expected a version "
+      "like %d.%d",
+      qk_tensorfile_path (f), KEY_VERSION, text ? text : "missing",
+      QK_CHECKPOINT_MAJOR, QK_CHECKPOINT_MINOR);
   return major;
 }
 
@@ -215,8 +215,8 @@ qk_checkpoint_text (const struct qk_checkpoint *c, const char *key)
 }
 
 int
-qk_checkpoint_int (const struct qk_checkpoint *c, const char *key,
-                   int64_t min, int64_t max, int64_t *out)
+qk_checkpoint_int (const struct qk_checkpoint *c, const char *key, int64_t min,
+                   int64_t max, int64_t *out)
 {
   const char *text = qk_checkpoint_text (c, key);
 
@@ -313,15 +313,15 @@ qk_checkpoint_write (struct qk_context *ctx, const char *path,
   }
   snprintf (version, sizeof version, "%d.%d", QK_CHECKPOINT_MAJOR,
             QK_CHECKPOINT_MINOR);
-  all[0] = (struct qk_format_meta) { KEY_KEYS, keys };
-  all[1] = (struct qk_format_meta) { KEY_VERSION, version };
+  all[0] = (struct qk_format_meta){ KEY_KEYS, keys };
+  all[1] = (struct qk_format_meta){ KEY_VERSION, version };
   if (n_meta > 0)
     memcpy (all + 2, meta, (size_t) n_meta * sizeof *all);
   err = qk_checksum_entries (entries, n, all, n_meta + 2, &crc);
   if (err < 0)
     goto done;
   snprintf (sum, sizeof sum, "%08" PRIx32, crc);
-  all[n_meta + 2] = (struct qk_format_meta) { KEY_CHECKSUM, sum };
+  all[n_meta + 2] = (struct qk_format_meta){ KEY_CHECKSUM, sum };
   err = qk_tensorfile_write (ctx, path, QK_FORMAT_DEFAULT, entries, n, all,
                              n_meta + 3);
 done:

@@ -19,7 +19,7 @@ struct qk_checkpoints {
   char *dir;
   int keep;
   const char *suffix; /* of the format, ".safetensors"; static */
-  int64_t named; /* damaged ones from this number on have been named */
+  int64_t named;      /* damaged ones from this number on have been named */
 };
 
 /* ---- names -----------------------------------------------------------*/
@@ -136,8 +136,9 @@ qk_checkpoints_open (struct qk_context *ctx, const char *dir, int keep,
   int err;
 
   if (keep < 1)
-    return qk_error (-EINVAL, "%s: at least 1 checkpoint must be kept, not "
-                              "%d",
+    return qk_error (-EINVAL,
+                     "%s: at least 1 checkpoint must be kept, not "
+                     "%d",
                      dir, keep);
   s = calloc (1, sizeof *s);
   if (!s || !(s->dir = strdup (dir))) {
@@ -150,8 +151,8 @@ qk_checkpoints_open (struct qk_context *ctx, const char *dir, int keep,
   err = qk_format_find (ctx, dir, QK_FORMAT_DEFAULT, &format);
   if (err < 0)
     goto error;
-  s->suffix = format->suffixes && format->suffixes[0] ? format->suffixes[0]
-                                                      : "";
+  s->suffix
+    = format->suffixes && format->suffixes[0] ? format->suffixes[0] : "";
   if (mkdir (dir, 0777) < 0 && errno != EEXIST) {
     err = -errno;
     qk_error (err, "%s: cannot make folder: %s", dir, strerror (-err));
@@ -204,8 +205,8 @@ qk_checkpoints_write (struct qk_checkpoints *s, int64_t number,
   int err;
 
   if (number < 0 || number > QK_CHECKPOINT_MAX_NUMBER)
-    return qk_error (-EINVAL, "%s: no checkpoint can have number %lld",
-                     s->dir, (long long) number);
+    return qk_error (-EINVAL, "%s: no checkpoint can have number %lld", s->dir,
+                     (long long) number);
   path = path_of (s, number);
   if (!path)
     return -ENOMEM;

@@ -59,8 +59,7 @@ qk_checksum_entry (uint32_t crc, const struct qk_format_entry *e)
   crc = add_numbers (crc, t->shape.dims, (size_t) t->shape.ndim,
                      sizeof t->shape.dims[0]);
   if (count > 0)
-    crc = add_numbers (crc, t->data, (size_t) count,
-                       qk_dtype_size (t->dtype));
+    crc = add_numbers (crc, t->data, (size_t) count, qk_dtype_size (t->dtype));
   return crc;
 }
 

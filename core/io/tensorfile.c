@@ -117,8 +117,9 @@ qk_format_find (struct qk_context *ctx, const char *path, const char *name,
     return qk_error (-ENOMEM, "%s: out of memory", path);
   }
   if (err == -ENOENT)
-    qk_error (-ENOENT, "%s: no format is known for the ending \"%s\"; there "
-                       "are:%s",
+    qk_error (-ENOENT,
+              "%s: no format is known for the ending \"%s\"; there "
+              "are:%s",
               path, ending, size > 0 ? known : " none");
   free (known);
   return err;
@@ -163,8 +164,8 @@ make_index (struct qk_tensorfile *f)
   qsort (f->index, (size_t) f->n, sizeof *f->index, compare_names);
   for (i = 1; i < f->n; i++)
     if (strcmp (f->index[i - 1].name, f->index[i].name) == 0)
-      return qk_error (-EBADMSG, "%s: two tensors are called \"%s\"",
-                       f->path, f->index[i].name);
+      return qk_error (-EBADMSG, "%s: two tensors are called \"%s\"", f->path,
+                       f->index[i].name);
   return 0;
 }
 
@@ -240,8 +241,8 @@ int64_t
 qk_tensorfile_find (const struct qk_tensorfile *f, const char *name)
 {
   const struct named key = { name, 0 };
-  const struct named *found = bsearch (&key, f->index, (size_t) f->n,
-                                       sizeof *f->index, compare_names);
+  const struct named *found
+    = bsearch (&key, f->index, (size_t) f->n, sizeof *f->index, compare_names);
 
   return found ? found->number : -ENOENT;
 }
@@ -321,8 +322,8 @@ qk_tensorfile_read (const struct qk_tensorfile *f, int64_t i,
 /* ---- layouts ---------------------------------------------------------*/
 
 int
-qk_layout_file_shape (enum qk_param_layout layout,
-                      const struct qk_shape *ours, struct qk_shape *theirs)
+qk_layout_file_shape (enum qk_param_layout layout, const struct qk_shape *ours,
+                      struct qk_shape *theirs)
 {
   *theirs = *ours;
   if (layout == QK_LAYOUT_SAME)
@@ -330,9 +331,8 @@ qk_layout_file_shape (enum qk_param_layout layout,
   if (layout != QK_LAYOUT_OIHW)
     return qk_error (-EINVAL, "unknown parameter layout %d", (int) layout);
   if (ours->ndim != 4)
-    return qk_error (-EINVAL,
-                     "the layout (K,C,R,S) needs 4 dimensions, not %d",
-                     ours->ndim);
+    return qk_error (
+      -EINVAL, "the layout (K,C,R,S) needs 4 dimensions, not %d", ours->ndim);
   theirs->dims[1] = ours->dims[3];
   theirs->dims[2] = ours->dims[1];
   theirs->dims[3] = ours->dims[2];
@@ -404,9 +404,8 @@ write_content (int fd, void *arg)
 
 int
 qk_tensorfile_write (struct qk_context *ctx, const char *path,
-                     const char *format,
-                     const struct qk_format_entry *entries, int64_t n,
-                     const struct qk_format_meta *meta, int n_meta)
+                     const char *format, const struct qk_format_entry *entries,
+                     int64_t n, const struct qk_format_meta *meta, int n_meta)
 {
   struct content c = { NULL, entries, n, meta, n_meta };
   int err = qk_format_find (ctx, path, format, &c.cls);

@@ -14,8 +14,8 @@ struct qk_tensorfile;
 
 /* The format plugin called NAME; with NAME NULL the one that claims the
  * ending of PATH, or the default when PATH has no ending. */
-int qk_format_find (struct qk_context *ctx, const char *path,
-                    const char *name, const struct qk_format_class **out);
+int qk_format_find (struct qk_context *ctx, const char *path, const char *name,
+                    const struct qk_format_class **out);
 
 /* Open PATH; FORMAT as for qk_format_find.  *out is to be freed with
  * qk_tensorfile_close.  -EBADMSG: the file is damaged. */

@@ -76,8 +76,7 @@ fits (const struct qk_tensorfile *f, int64_t i, const struct qk_weight *w,
   if (e.tensor.dtype != w->tensor->dtype
       && !(e.tensor.dtype == QK_F64 && w->tensor->dtype == QK_F32)) {
     fprintf (out, "\n  wrong type: %s is %s, expected %s", w->name,
-             qk_dtype_name (e.tensor.dtype),
-             qk_dtype_name (w->tensor->dtype));
+             qk_dtype_name (e.tensor.dtype), qk_dtype_name (w->tensor->dtype));
     return false;
   }
   return true;
@@ -159,8 +158,8 @@ qk_weights_read (const struct qk_tensorfile *f, const struct qk_weight *w,
 }
 
 int
-qk_weights_load (struct qk_context *ctx, const char *path,
-                 const char *format, const struct qk_weight *w, size_t n)
+qk_weights_load (struct qk_context *ctx, const char *path, const char *format,
+                 const struct qk_weight *w, size_t n)
 {
   struct qk_tensorfile *f;
   int err = qk_tensorfile_open (ctx, path, format, &f);
@@ -198,8 +197,8 @@ to_entry (const struct qk_weight *w, struct qk_format_entry *e, void **copy)
 }
 
 int
-qk_weights_save (struct qk_context *ctx, const char *path,
-                 const char *format, const struct qk_weight *w, size_t n,
+qk_weights_save (struct qk_context *ctx, const char *path, const char *format,
+                 const struct qk_weight *w, size_t n,
                  const struct qk_format_meta *meta, int n_meta)
 {
   struct qk_format_entry *entries;

@@ -19,8 +19,8 @@ const char *
 qk_analyze_net_name (enum qk_analyze_net net)
 {
   static const char *const names[QK_NETS]
-    = { "float, before QAT", "float", "weights only", "activations only",
-        "fake-quantized", "int8" };
+    = { "float, before QAT", "float",          "weights only",
+        "activations only",  "fake-quantized", "int8" };
 
   return names[net];
 }
@@ -47,7 +47,8 @@ check_label (const struct qk_analyzer *z, int64_t picture, int32_t label)
     return 0;
   return qk_error (-EINVAL,
                    "picture %lld of the dataset has label %d, expected 0 to "
-                   "%d", (long long) picture, (int) label, z->a->classes - 1);
+                   "%d",
+                   (long long) picture, (int) label, z->a->classes - 1);
 }
 
 /* ---- all pictures ----------------------------------------------------------*/
@@ -88,9 +89,9 @@ run_all (struct qk_analyzer *z, struct qk_exec *ex, enum qk_analyze_net net)
 
   if ((r = qk_batches_start (z->data->batches, 0, 0)) < 0)
     return r;
-  qk_progress_begin (z->opt->m->progress, qk_analyze_net_name (net),
-                     limit > 0 && limit * z->data->batch < all
-                       ? limit * z->data->batch : all);
+  qk_progress_begin (
+    z->opt->m->progress, qk_analyze_net_name (net),
+    limit > 0 && limit * z->data->batch < all ? limit * z->data->batch : all);
   for (i = 0; limit == 0 || i < limit; i++) {
     double t;
 
@@ -210,8 +211,7 @@ run_sample (struct qk_analyzer *z, struct qk_graph *g, float *logits)
     if ((r = qk_exec_forward (ex, s->images + i * s->size, n, 0, &x)) < 0
         || (r = qk_exec_check_finite (ex)) < 0)
       break;
-    memcpy (logits + i * classes, x,
-            (size_t) (n * classes) * sizeof *logits);
+    memcpy (logits + i * classes, x, (size_t) (n * classes) * sizeof *logits);
     if (qk_monitor_stopped (z->opt->m))
       r = qk_error (-EINTR, "stopped");
   }

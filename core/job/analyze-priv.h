@@ -8,7 +8,7 @@
 /* Which quantizers of a prepared graph are at work.  The graph's own marks
  * are kept and come back with qk_switch_clear. */
 struct qk_switch {
-  struct qk_graph *g; /* borrowed */
+  struct qk_graph *g;                    /* borrowed */
   struct qk_quantizer **value, **weight; /* by value, by node */
   bool *on_grid;                         /* by value */
 };
@@ -39,7 +39,7 @@ struct qk_analyzer {
   struct qk_graph *float_g;    /* the parameters of run.g, not quantized */
   struct qk_graph *original_g; /* QAT: what it began with, may be NULL */
   struct qk_graph *int8_g;
-  struct qk_switch sw;         /* of run.g */
+  struct qk_switch sw; /* of run.g */
   struct qk_sample sample;
   float *float_logits, *logits; /* of the sample */
   int8_t *correct;              /* FLOAT's answers by picture: -1 not seen */

@@ -64,7 +64,8 @@ qk_switch_set (struct qk_switch *s, unsigned parts, int node, bool all_but)
   int i;
 
   v->qz = (parts & QK_SWITCH_VALUES) && wanted (-1, node, all_but)
-            ? s->value[0] : NULL;
+            ? s->value[0]
+            : NULL;
   v->on_grid = v->qz != NULL;
   for (i = 0; i < g->n_nodes; i++) {
     struct qk_node *n = &g->node[i];

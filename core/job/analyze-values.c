@@ -66,8 +66,7 @@ add_grid (const struct qk_tensor *x, const struct qk_qparams *q,
 
   for (int64_t i = 0; i < n; i++) {
     const float y = f[i] * inv;
-    const int32_t k
-      = qk_quantize (f[i], inv, q->zero_point, q->qmin, q->qmax);
+    const int32_t k = qk_quantize (f[i], inv, q->zero_point, q->qmin, q->qmax);
     const double d
       = (double) qk_dequantize (k, q->scale, q->zero_point) - f[i];
 
@@ -147,7 +146,8 @@ pass (struct values *v, bool second)
 
     for (k = 0; k < (second ? 1 : KINDS); k++)
       if ((r = qk_exec_forward (v->ex[k], s->images + i * s->size, n, 0,
-                                &logits)) < 0)
+                                &logits))
+          < 0)
         goto end;
     add_batch (v, second);
     qk_progress_update (z->opt->m->progress, i + n, NAN);

@@ -10,7 +10,7 @@
 
 #include "job/analyze-priv.h"
 
-#define WIDE_SPREAD 1.0  /* bits lost by the middle channel worth a change */
+#define WIDE_SPREAD 1.0 /* bits lost by the middle channel worth a change */
 #define MUCH_CLIPPED 0.01
 #define FAR_DRIFT 0.5    /* standard deviations */
 #define LARGE_SHARE 0.25 /* of the noise, by one layer */
@@ -18,18 +18,16 @@
 const char *
 qk_analyze_limit_name (enum qk_analyze_limit limit)
 {
-  static const char *const names[]
-    = { "nothing", "weights", "activations", "weights and activations",
-        "training" };
+  static const char *const names[] = { "nothing", "weights", "activations",
+                                       "weights and activations", "training" };
 
   return names[limit];
 }
 
 static int QK_PRINTF (2, 3)
-advise (struct qk_analysis *a, const char *fmt, ...)
+  advise (struct qk_analysis *a, const char *fmt, ...)
 {
-  char **more
-    = realloc (a->advice, (size_t) (a->n_advice + 1) * sizeof *more);
+  char **more = realloc (a->advice, (size_t) (a->n_advice + 1) * sizeof *more);
   va_list args;
   int n;
 
@@ -51,8 +49,9 @@ advise (struct qk_analysis *a, const char *fmt, ...)
 static double
 drop (const struct qk_analysis *a, enum qk_analyze_net net)
 {
-  return 100 * (qk_metrics_top1 (&a->net[QK_NET_FLOAT].metrics)
-                - qk_metrics_top1 (&a->net[net].metrics));
+  return 100
+         * (qk_metrics_top1 (&a->net[QK_NET_FLOAT].metrics)
+            - qk_metrics_top1 (&a->net[net].metrics));
 }
 
 /* Its standard error: the two answer the same pictures, so only those count
@@ -62,8 +61,7 @@ drop_error (const struct qk_analysis *a, enum qk_analyze_net net)
 {
   const struct qk_analyze_network *n = &a->net[net];
 
-  return 100 * sqrt ((double) (n->lost + n->won) + 1)
-         / (double) n->metrics.n;
+  return 100 * sqrt ((double) (n->lost + n->won) + 1) / (double) n->metrics.n;
 }
 
 /* Whether QAT made weights that need their grid: rounded they are much better
@@ -101,7 +99,8 @@ noise (const struct qk_analysis *a, enum qk_analyze_net net)
 static enum qk_analyze_limit
 louder (const struct qk_analysis *a)
 {
-  const double w = noise (a, QK_NET_WEIGHTS), v = noise (a, QK_NET_ACTIVATIONS);
+  const double w = noise (a, QK_NET_WEIGHTS),
+               v = noise (a, QK_NET_ACTIVATIONS);
 
   if (w > 2 * v)
     return QK_LIMIT_WEIGHTS;
@@ -115,8 +114,8 @@ find_limit (const struct qk_analysis *a)
   const double w = drop (a, QK_NET_WEIGHTS), v = drop (a, QK_NET_ACTIVATIONS);
   const double ew = drop_error (a, QK_NET_WEIGHTS);
   const double ev = drop_error (a, QK_NET_ACTIVATIONS);
-  const double before = a->net[QK_NET_ORIGINAL].valid
-                          ? -drop (a, QK_NET_ORIGINAL) : 0;
+  const double before
+    = a->net[QK_NET_ORIGINAL].valid ? -drop (a, QK_NET_ORIGINAL) : 0;
 
   if (settled (a))
     return sure_loss_of_training (a) > 0 ? QK_LIMIT_TRAINING
@@ -147,9 +146,12 @@ static const char *
 limit_text (enum qk_analyze_limit limit)
 {
   switch (limit) {
-  case QK_LIMIT_WEIGHTS: return "the weights";
-  case QK_LIMIT_ACTIVATIONS: return "the activations";
-  default: return "weights and activations alike";
+  case QK_LIMIT_WEIGHTS:
+    return "the weights";
+  case QK_LIMIT_ACTIVATIONS:
+    return "the activations";
+  default:
+    return "weights and activations alike";
   }
 }
 
@@ -157,16 +159,20 @@ limit_text (enum qk_analyze_limit limit)
 static int
 settled_text (const struct qk_analysis *a, char **out)
 {
-  const double before = 100 * qk_metrics_top1 (&a->net[QK_NET_ORIGINAL].metrics);
+  const double before
+    = 100 * qk_metrics_top1 (&a->net[QK_NET_ORIGINAL].metrics);
   const double bare = 100 * qk_metrics_top1 (&a->net[QK_NET_FLOAT].metrics);
   const double to = 100 * qk_metrics_top1 (&a->net[QK_NET_BOTH].metrics);
 
   if (!a->net[QK_NET_ORIGINAL].valid)
-    return asprintf (out, "The weights have settled on their grid: top-1 is "
+    return asprintf (out,
+                     "The weights have settled on their grid: top-1 is "
                      "%.2f %% with it and %.2f %% without.  The float network "
                      "that QAT began with is not known, so neither is what "
-                     "quantization costs.", to, bare);
-  return asprintf (out, "%s: the float network had %.2f %% top-1 before QAT, "
+                     "quantization costs.",
+                     to, bare);
+  return asprintf (out,
+                   "%s: the float network had %.2f %% top-1 before QAT, "
                    "the quantized one has %.2f %%.  Its weights have settled "
                    "on their grid (%.2f %% without it), so that the noise "
                    "below tells how much each layer needs its grid, not what "
@@ -211,9 +217,9 @@ write_verdict (struct qk_analysis *a)
                   "%.2f %% quantized, standard error %.2f), and %s %s the "
                   "cause: weights alone lose %.2f points (%.1f dB), "
                   "activations alone %.2f (%.1f dB).",
-                  from - to, from, to, error, limit_text (a->limit),
-                  "are", drop (a, QK_NET_WEIGHTS),
-                  db_w, drop (a, QK_NET_ACTIVATIONS), db_v);
+                  from - to, from, to, error, limit_text (a->limit), "are",
+                  drop (a, QK_NET_WEIGHTS), db_w, drop (a, QK_NET_ACTIVATIONS),
+                  db_v);
   if (n < 0) {
     a->verdict = NULL;
     return qk_error (-ENOMEM, "analyze: out of memory");
@@ -247,7 +253,8 @@ advise_channels (struct qk_analysis *a)
                  "Set weight.per_channel = yes in [qconfig]: in %d of %d "
                  "layers with one scale for the whole weight, the middle "
                  "channel uses less than half of the grid (in %s it loses "
-                 "%.1f bits).", n, all, worst->name, worst->spare_bits);
+                 "%.1f bits).",
+                 n, all, worst->name, worst->spare_bits);
 }
 
 static int
@@ -271,13 +278,15 @@ advise_bits (struct qk_analysis *a, bool weights)
   if (low == 0)
     return 0;
   if (n == low || n > 8)
-    return advise (a, "Raise %s.bits in [qconfig]: %d layers have less than "
-                   "8 bits.", weights ? "weight" : "activation", low);
+    return advise (a,
+                   "Raise %s.bits in [qconfig]: %d layers have less than "
+                   "8 bits.",
+                   weights ? "weight" : "activation", low);
   return advise (a,
                  "Raise %s.bits to 8 in the first %d layers below that have "
                  "less (each in a section [qconfig NAME]): they make %.0f %% "
-                 "of the noise.", weights ? "weight" : "activation", n,
-                 100 * share);
+                 "of the noise.",
+                 weights ? "weight" : "activation", n, 100 * share);
 }
 
 static int
@@ -301,8 +310,9 @@ advise_clipping (struct qk_analysis *a)
   return advise (a,
                  "%d range%s clip%s more than %.0f %% of the values (%s: "
                  "%.1f %%): calibrate with more pictures, or use the observer "
-                 "minmax there.", n, n == 1 ? "" : "s", n == 1 ? "s" : "",
-                 100 * MUCH_CLIPPED, worst->name, 100 * worst->clip);
+                 "minmax there.",
+                 n, n == 1 ? "" : "s", n == 1 ? "s" : "", 100 * MUCH_CLIPPED,
+                 worst->name, 100 * worst->clip);
 }
 
 static int
@@ -320,7 +330,8 @@ advise_float (struct qk_analysis *a)
                  "Leave %s in float ([qconfig %s] quantize = no): it alone "
                  "makes %.0f %% of the noise, for %.1f %% of the "
                  "multiplications; without it the logits have %.1f dB instead "
-                 "of %.1f.", l->name, l->name, 100 * l->share,
+                 "of %.1f.",
+                 l->name, l->name, 100 * l->share,
                  macs > 0 ? 100 * (double) l->macs / (double) macs : 0,
                  l->rest.sqnr, a->net[QK_NET_BOTH].sample.sqnr);
 }
@@ -352,7 +363,8 @@ advise_int8 (struct qk_analysis *a)
 
   if (f->metrics.top1 == q->metrics.top1 && f->metrics.top5 == q->metrics.top5)
     return 0;
-  return advise (a, "The int8 network answers otherwise than the "
+  return advise (a,
+                 "The int8 network answers otherwise than the "
                  "fake-quantized one, which must not be: see qatkit verify.");
 }
 
@@ -360,18 +372,19 @@ static int
 advise_training (struct qk_analysis *a)
 {
   if (a->limit == QK_LIMIT_TRAINING && settled (a))
-    return advise (a, "Train longer, with a rate that ends near 0 (schedule "
+    return advise (a,
+                   "Train longer, with a rate that ends near 0 (schedule "
                    "cosine) and the float network as teacher (qat.distill), "
                    "or with more bits.");
   if (a->limit == QK_LIMIT_TRAINING)
     return advise (a, "Train with a lower rate, or for fewer epochs, or on "
-                   "more pictures.");
+                      "more pictures.");
   if (!a->qat && a->limit != QK_LIMIT_NOTHING)
     return advise (a, "Train with quantization (qatkit qat): it mostly wins "
-                   "back what post-training quantization loses.");
+                      "back what post-training quantization loses.");
   if (a->qat && a->limit != QK_LIMIT_NOTHING)
     return advise (a, "Train longer, or with a learned step size "
-                   "(weight.fakequant = lsq).");
+                      "(weight.fakequant = lsq).");
   return 0;
 }
 

@@ -257,8 +257,8 @@ read_tap (struct qk_analyzer *z, struct qk_quantizer *tap,
     for (i = 0; r == 0 && i < list.n; i++)
       if (strcmp (list.array[i].name, "observer.x") == 0)
         r = one_weight (n->weight_qz, list.array[i].data,
-                        (int64_t) list.array[i].count,
-                        p->value.shape.dims[0], l);
+                        (int64_t) list.array[i].count, p->value.shape.dims[0],
+                        l);
     break;
   }
   qk_state_list_clear (&list);
@@ -303,8 +303,8 @@ find_buffers (const struct qk_graph *g, const struct qk_node *n,
 }
 
 static void
-drift (const struct qk_param *const now[2], const struct qk_param *const was[2],
-       struct qk_analyze_layer *l)
+drift (const struct qk_param *const now[2],
+       const struct qk_param *const was[2], struct qk_analyze_layer *l)
 {
   const int64_t n = qk_shape_count (&now[0]->value.shape);
   const float *mean = now[0]->value.data, *var = now[1]->value.data;

@@ -36,7 +36,8 @@ open_original (struct qk_analyzer *z)
   if (path == NULL)
     path = qk_config_string (job->model, "weights");
   if (*path == 0) {
-    qk_log (job->ctx, QK_LOG_INFO, "the float weights that QAT began with are "
+    qk_log (job->ctx, QK_LOG_INFO,
+            "the float weights that QAT began with are "
             "not known: no batch-norm drift");
     return 0;
   }
@@ -60,9 +61,11 @@ open_networks (struct qk_analyzer *z)
   int r;
 
   if (!qat && *qk_config_string (job->model, "weights") == 0)
-    return qk_error (-EINVAL, "%s: [model] weights is not given, so there is "
+    return qk_error (-EINVAL,
+                     "%s: [model] weights is not given, so there is "
                      "no network to analyze; name the folder of a finished "
-                     "run instead", z->opt->subject);
+                     "run instead",
+                     z->opt->subject);
   if ((r = qk_job_build (job, &z->data->info, !qat, &g)) < 0)
     return r;
   if ((r = qk_job_check (job, g)) == 0)
@@ -97,10 +100,8 @@ describe_layer (const struct qk_graph *g, int node, struct qk_analyze_layer *l)
     l->has_value = true;
     l->value_bits = qk_quantizer_info (v->qz)->bits;
     l->grid = *qk_quantizer_qparams (v->qz);
-    l->grid_min = (double) l->grid.scale
-                  * (l->grid.qmin - l->grid.zero_point);
-    l->grid_max = (double) l->grid.scale
-                  * (l->grid.qmax - l->grid.zero_point);
+    l->grid_min = (double) l->grid.scale * (l->grid.qmin - l->grid.zero_point);
+    l->grid_max = (double) l->grid.scale * (l->grid.qmax - l->grid.zero_point);
   }
   if (n != NULL && n->weight_qz != NULL) {
     l->has_weight = true;
@@ -165,10 +166,8 @@ measure (struct qk_analyzer *z)
   if ((r = start (z)) < 0 || (r = open_networks (z)) < 0
       || (r = list_layers (z)) < 0
       || (r = qk_switch_init (&z->sw, z->run.g)) < 0
-      || (r = qk_analyze_sample (z)) < 0
-      || (r = qk_analyze_networks (z)) < 0
-      || (r = qk_analyze_values (z)) < 0
-      || (r = qk_analyze_weights (z)) < 0
+      || (r = qk_analyze_sample (z)) < 0 || (r = qk_analyze_networks (z)) < 0
+      || (r = qk_analyze_values (z)) < 0 || (r = qk_analyze_weights (z)) < 0
       || (r = qk_analyze_batchnorm (z)) < 0
       || (r = qk_analyze_sensitivity (z)) < 0)
     return r;
@@ -228,4 +227,3 @@ qk_analysis_free (struct qk_analysis *a)
   free (a->config);
   free (a);
 }
-

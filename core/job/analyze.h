@@ -41,8 +41,8 @@ struct qk_analyze_network {
 
 /* One node (or the network's input) that has a quantizer. */
 struct qk_analyze_layer {
-  int node;                /* -1: the input */
-  char *name, *kind;       /* kind: the layer plugin */
+  int node;          /* -1: the input */
+  char *name, *kind; /* kind: the layer plugin */
   bool int8;
   int64_t macs;
 
@@ -51,9 +51,9 @@ struct qk_analyze_layer {
   int value_bits;
   struct qk_qparams grid;
   double sqnr_fake, sqnr_int8;
-  double sqnr_own;      /* of the grid alone, put on the float values */
-  double clip;          /* fraction of the float values outside the grid */
-  double min, max;      /* of the float values */
+  double sqnr_own; /* of the grid alone, put on the float values */
+  double clip;     /* fraction of the float values outside the grid */
+  double min, max; /* of the float values */
   double grid_min, grid_max;
   int64_t bins[QK_ANALYZE_BINS]; /* from min to max */
 
@@ -61,14 +61,14 @@ struct qk_analyze_layer {
   bool has_weight, per_channel;
   int weight_bits;
   int64_t channels;
-  double weight_sqnr;  /* dB */
-  double range_ratio;  /* widest channel by the narrowest that is not 0 */
-  double spare_bits;   /* by how many bits a range common to all channels is
+  double weight_sqnr; /* dB */
+  double range_ratio; /* widest channel by the narrowest that is not 0 */
+  double spare_bits;  /* by how many bits a range common to all channels is
                           too wide for the middle one */
-  int shown;           /* channels below, widest first */
+  int shown;          /* channels below, widest first */
   float channel_min[QK_ANALYZE_SHOWN], channel_max[QK_ANALYZE_SHOWN];
   float channel_grid[QK_ANALYZE_SHOWN]; /* largest number on its grid */
-  double quartile[5];  /* of the channels' largest |w|: min … max */
+  double quartile[5]; /* of the channels' largest |w|: min … max */
 
   /* its batch-norm, against ORIGINAL */
   bool has_bn;
@@ -91,12 +91,12 @@ enum qk_analyze_limit {
 const char *qk_analyze_limit_name (enum qk_analyze_limit limit);
 
 struct qk_analysis {
-  bool qat;        /* of a checkpoint, else of post-training quantization */
-  char *subject;   /* the file or folder */
-  const char *model, *dataset, *backend; /* borrowed from the job */
-  char *config;    /* INI text */
+  bool qat;      /* of a checkpoint, else of post-training quantization */
+  char *subject; /* the file or folder */
+  const char *model, *dataset, *backend;           /* borrowed from the job */
+  char *config;                                    /* INI text */
   int64_t freeze_bn_after, freeze_observers_after; /* epochs of QAT */
-  int64_t sample;  /* pictures for everything but the accuracies */
+  int64_t sample; /* pictures for everything but the accuracies */
   int classes;
   struct qk_analyze_network net[QK_NETS];
   int n;

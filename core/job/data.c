@@ -17,8 +17,7 @@ open_batches (struct qk_job *job, enum qk_data_use use, struct qk_data *d)
   struct qk_batches_options opt;
 
   memset (&opt, 0, sizeof opt);
-  d->batch = qk_config_int (job->data,
-                            val ? "eval_batch" : "batch");
+  d->batch = qk_config_int (job->data, val ? "eval_batch" : "batch");
   opt.ctx = job->ctx;
   opt.dataset = d->cls;
   opt.self = d->self;
@@ -48,14 +47,14 @@ check_limits (const struct qk_job *job, const struct qk_data *d, bool val)
   if (job->max_params == 0)
     return 0;
   if (picture > QK_LIMIT_BATCH / batch)
-    return qk_error (-EBADMSG, "%s = %lld pictures of %lld bytes, a file may "
+    return qk_error (-EBADMSG,
+                     "%s = %lld pictures of %lld bytes, a file may "
                      "ask for %lld bytes a batch",
                      key, (long long) batch, (long long) picture,
                      (long long) QK_LIMIT_BATCH);
   if (d->info.count > QK_LIMIT_PICTURES)
     return qk_error (-EBADMSG, "%lld pictures, a file may ask for %lld",
-                     (long long) d->info.count,
-                     (long long) QK_LIMIT_PICTURES);
+                     (long long) d->info.count, (long long) QK_LIMIT_PICTURES);
   return 0;
 }
 
@@ -76,12 +75,12 @@ qk_data_open (struct qk_job *job, enum qk_data_use use, struct qk_data **out)
   d->cls = job->dataset_class;
   if ((r = d->cls->open (job->dataset_cfg, &req, &d->self)) < 0
       || (r = d->cls->info (d->self, &d->info)) < 0
-      || (r = check_limits (job, d, use == QK_DATA_EVAL
-                                    || use == QK_DATA_SAMPLE)) < 0
+      || (r = check_limits (job, d,
+                            use == QK_DATA_EVAL || use == QK_DATA_SAMPLE))
+           < 0
       || (r = open_batches (job, use, d)) < 0) {
     qk_data_close (d);
-    return qk_error_prefix (r, "dataset '%s': ",
-                            job->dataset_class->cls.name);
+    return qk_error_prefix (r, "dataset '%s': ", job->dataset_class->cls.name);
   }
   *out = d;
   return 0;
@@ -150,9 +149,10 @@ qk_job_build (struct qk_job *job, const struct qk_dataset_info *info,
     goto error;
   n = qk_shape_count (&g->value[g->output].shape);
   if (n != info->classes) {
-    r = qk_error (-EINVAL, "model '%s': the network has %lld outputs, the "
-                  "dataset %d classes", job->model_class->cls.name,
-                  (long long) n, info->classes);
+    r = qk_error (-EINVAL,
+                  "model '%s': the network has %lld outputs, the "
+                  "dataset %d classes",
+                  job->model_class->cls.name, (long long) n, info->classes);
     goto error;
   }
   if (with_weights && *weights != 0

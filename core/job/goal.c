@@ -58,9 +58,11 @@ qk_goal_parse (const char *text, struct qk_goal *out)
     s++;
   if (good && *s == 0)
     return 0;
-  return qk_error (-EINVAL, "goal '%s' is not understood, expected something "
+  return qk_error (-EINVAL,
+                   "goal '%s' is not understood, expected something "
                    "like 'top1 >= float - 0.5' (percent points) or "
-                   "'top5 >= 90' (percent)", text);
+                   "'top5 >= 90' (percent)",
+                   text);
 }
 
 double

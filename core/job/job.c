@@ -16,8 +16,8 @@ named_class (struct qk_job *job, enum qk_kind kind,
              const struct qk_config *cfg, const char *key,
              const struct qk_class **out)
 {
-  const int r = qk_context_class (job->ctx, kind, qk_config_string (cfg, key),
-                                  out);
+  const int r
+    = qk_context_class (job->ctx, kind, qk_config_string (cfg, key), out);
 
   return r < 0 ? qk_error_prefix (r, "%s: ", qk_config_where (cfg, key)) : 0;
 }
@@ -115,8 +115,8 @@ take_backend (struct qk_job *job)
   job->backend_class = (const struct qk_backend_class *) (const void *) c;
   memset (&job->caps, 0, sizeof job->caps);
   if ((r = job->backend_class->probe (&job->caps)) < 0)
-    return qk_error_prefix (r, "%s: backend '%s': ",
-                            qk_config_where (job->qat, "backend"), c->name);
+    return qk_error_prefix (
+      r, "%s: backend '%s': ", qk_config_where (job->qat, "backend"), c->name);
   return settle_bits (job);
 }
 
@@ -210,8 +210,8 @@ take_sections (struct qk_job *job)
 
   if ((r = settle_backend (job->ini)) < 0
       || (r = qk_ini_take (job->ini, "run", qk_table_run, "", &job->run)) < 0
-      || (r = qk_ini_take (job->ini, "train", qk_table_train, "",
-                           &job->train)) < 0
+      || (r = qk_ini_take (job->ini, "train", qk_table_train, "", &job->train))
+           < 0
       || (r = qk_ini_take (job->ini, "ptq", qk_table_ptq, "", &job->ptq)) < 0
       || (r = qk_ini_take (job->ini, "qat", qk_table_qat, "", &job->qat)) < 0
       || (r = check_later (job)) < 0 || (r = take_methods (job)) < 0)

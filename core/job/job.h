@@ -49,7 +49,7 @@ struct qk_job {
   struct qk_comm *comm; /* NULL until qk_job_join; owned */
   int threads;
   uint64_t seed;
-  int64_t max_params; /* see struct qk_graph; 0: any number */
+  int64_t max_params;            /* see struct qk_graph; 0: any number */
   struct qk_bad_pictures bad[2]; /* of the splits train and val */
 
   /* configurations made for single nodes, kept for qk_job_free */

@@ -42,8 +42,10 @@ read_lines (int fd, const char *path, char **out, size_t *n)
   if (fstat (fd, &st) < 0)
     return qk_error (-errno, "%s: %s", path, strerror (errno));
   if (st.st_size > MAX_SIZE)
-    return qk_error (-EBADMSG, "%s: %lld bytes, a journal of trials has at "
-                     "most %d", path, (long long) st.st_size, MAX_SIZE);
+    return qk_error (-EBADMSG,
+                     "%s: %lld bytes, a journal of trials has at "
+                     "most %d",
+                     path, (long long) st.st_size, MAX_SIZE);
   if ((text = malloc ((size_t) st.st_size + 1)) == NULL)
     return qk_error (-ENOMEM, "%s: out of memory", path);
   *n = 0;
@@ -72,7 +74,8 @@ check_head (const char *path, const char *line, uint32_t want)
   if (!json_is_integer (crc))
     r = qk_error (-EBADMSG, "%s: not a journal of trials", path);
   else if ((uint32_t) json_integer_value (crc) != want)
-    r = qk_error (-EINVAL, "%s was made with another configuration (CRC %08x, "
+    r = qk_error (-EINVAL,
+                  "%s was made with another configuration (CRC %08x, "
                   "now %08x); go on without --resume or with the old one",
                   path, (unsigned) json_integer_value (crc), (unsigned) want);
   json_decref (head);
@@ -117,8 +120,7 @@ load (struct qk_journal *j, uint32_t want)
   if (r == 0 && n > 0)
     r = remember (j, text, want);
   if (r == 0
-      && (ftruncate (j->fd, (off_t) n) < 0
-          || lseek (j->fd, 0, SEEK_END) < 0))
+      && (ftruncate (j->fd, (off_t) n) < 0 || lseek (j->fd, 0, SEEK_END) < 0))
     r = qk_error (-errno, "%s: %s", j->path, strerror (errno));
   free (text);
   return r < 0 ? r : (int) (n > 0);
@@ -136,8 +138,8 @@ qk_journal_open (const char *path, const char *config, bool resume,
     return qk_error (-ENOMEM, "journal: out of memory");
   j->path = strdup (path);
   j->trials = json_array ();
-  j->fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | (resume ? 0 : O_TRUNC),
-                0666);
+  j->fd
+    = open (path, O_RDWR | O_CREAT | O_CLOEXEC | (resume ? 0 : O_TRUNC), 0666);
   if (j->fd < 0)
     r = qk_error (-errno, "%s: %s", path, strerror (errno));
   else if (j->path == NULL || j->trials == NULL)
@@ -197,8 +199,7 @@ qk_journal_find (const struct qk_journal *j, struct qk_trial *t)
   for (i = 0; i < json_array_size (j->trials); i++) {
     const json_t *e = json_array_get (j->trials, i);
 
-    if (!same_settings (e, t)
-        || !json_is_number (json_object_get (e, "top1"))
+    if (!same_settings (e, t) || !json_is_number (json_object_get (e, "top1"))
         || !json_is_number (json_object_get (e, "top5")))
       continue;
     t->top1 = json_number_value (json_object_get (e, "top1"));

@@ -150,13 +150,12 @@ qk_ledger_report (const struct qk_graph *g, const char *what,
             n->name, n->layer_name, qk_node_as_name (n->as),
             100.0 * qk_ledger_share (g, i), *reason_of (n) ? ": " : "",
             reason_of (n));
-    r = qk_monitor_event (m, "node", "s:stage", what, "s:node", n->name,
-                          "s:layer", n->layer_name, "s:as",
-                          qk_node_as_name (n->as), "s:reason", reason_of (n),
-                          "i:macs", n->traits.macs, "f:share",
-                          qk_ledger_share (g, i), "i:weight_bits",
-                          (int64_t) weight_bits (n), "i:value_bits",
-                          (int64_t) value_bits (g, n), NULL);
+    r = qk_monitor_event (
+      m, "node", "s:stage", what, "s:node", n->name, "s:layer", n->layer_name,
+      "s:as", qk_node_as_name (n->as), "s:reason", reason_of (n), "i:macs",
+      n->traits.macs, "f:share", qk_ledger_share (g, i), "i:weight_bits",
+      (int64_t) weight_bits (n), "i:value_bits", (int64_t) value_bits (g, n),
+      NULL);
   }
   return r;
 }
@@ -185,11 +184,11 @@ print_json (const struct qk_graph *g, FILE *out)
       n->layer_name, "as", qk_node_as_name (n->as), "reason", reason_of (n),
       "weight_bits", weight_bits (n), "value_bits", value_bits (g, n),
       "per_channel",
-      n->weight_qz != NULL && qk_quantizer_channels (n->weight_qz) > 1,
-      "macs", (json_int_t) n->traits.macs, "share", qk_ledger_share (g, i));
-    char *text
-      = o != NULL ? qk_json_text (o, JSON_COMPACT | JSON_REAL_PRECISION (9))
-                  : NULL;
+      n->weight_qz != NULL && qk_quantizer_channels (n->weight_qz) > 1, "macs",
+      (json_int_t) n->traits.macs, "share", qk_ledger_share (g, i));
+    char *text = o != NULL
+                   ? qk_json_text (o, JSON_COMPACT | JSON_REAL_PRECISION (9))
+                   : NULL;
 
     json_decref (o);
     if (text == NULL)
@@ -204,9 +203,9 @@ print_json (const struct qk_graph *g, FILE *out)
 int
 qk_ledger_print (const struct qk_graph *g, bool json, FILE *out)
 {
-  static const char *const titles[] = { "node", "layer", "as", "weight bits",
-                                        "value bits", "MMAC", "share %",
-                                        "reason" };
+  static const char *const titles[]
+    = { "node",       "layer", "as",      "weight bits",
+        "value bits", "MMAC",  "share %", "reason" };
   struct qk_table *t;
   char *text;
   int i, r;

@@ -57,8 +57,7 @@ qk_run_calibrate (struct qk_run *run, const struct qk_graph *g,
                      qk_config_where (run->job->ptq, "methods"),
                      qk_comm_size (run->m->comm));
   if (run->calibrate == NULL
-      && (r = qk_data_open (run->job, QK_DATA_CALIBRATE, &run->calibrate))
-           < 0)
+      && (r = qk_data_open (run->job, QK_DATA_CALIBRATE, &run->calibrate)) < 0)
     return r;
   memset (&p, 0, sizeof p);
   p.batches = run->calibrate->batches;

@@ -15,8 +15,7 @@
 static int
 keep (struct qk_job *job, struct qk_config *cfg)
 {
-  struct qk_config **k
-    = realloc (job->kept, (job->n_kept + 1) * sizeof *k);
+  struct qk_config **k = realloc (job->kept, (job->n_kept + 1) * sizeof *k);
 
   if (k == NULL) {
     qk_config_free (cfg);
@@ -30,9 +29,9 @@ keep (struct qk_job *job, struct qk_config *cfg)
 /* The plugin that option KEY of CORE names, with its own options KEY.* from
  * the N sections. */
 static int
-take_plugin (struct qk_job *job, const struct qk_config *core,
-             const char *key, enum qk_kind kind, const char *const *sections,
-             size_t n, const struct qk_class **cls, struct qk_config **cfg)
+take_plugin (struct qk_job *job, const struct qk_config *core, const char *key,
+             enum qk_kind kind, const char *const *sections, size_t n,
+             const struct qk_class **cls, struct qk_config **cfg)
 {
   char prefix[64];
   int r;
@@ -93,8 +92,8 @@ take_mode (const struct qk_job *job, const struct qk_config *core, bool ptq,
   const bool dynamic
     = ptq && strcmp (qk_config_string (job->ptq, "mode"), "dynamic") == 0;
 
-  out->quantize = qk_config_bool (core, "quantize")
-                  && strcmp (preset, "float") != 0;
+  out->quantize
+    = qk_config_bool (core, "quantize") && strcmp (preset, "float") != 0;
   if (strcmp (preset, "weight_only") == 0)
     out->mode = QK_Q_WEIGHTS;
   else if (strcmp (preset, "activation_only") == 0)
@@ -108,11 +107,13 @@ static int
 check_symmetric (const struct qk_config *core, const struct qk_qconfig *qc)
 {
   if (!qc->weight.symmetric)
-    return qk_error (-EINVAL, "%s: weight.symmetric is no, expected yes: "
+    return qk_error (-EINVAL,
+                     "%s: weight.symmetric is no, expected yes: "
                      "int8 weights have no zero_point here",
                      qk_config_where (core, "weight.symmetric"));
   if (qc->activation.symmetric && qc->mode == QK_Q_DYNAMIC)
-    return qk_error (-EINVAL, "%s: activation.symmetric is yes, expected no "
+    return qk_error (-EINVAL,
+                     "%s: activation.symmetric is yes, expected no "
                      "with [ptq] mode = dynamic",
                      qk_config_where (core, "activation.symmetric"));
   return 0;
@@ -141,9 +142,11 @@ node_qconfig (void *cookie, const char *node, struct qk_qconfig *out)
   if (r < 0 || (r = keep (job, core)) < 0)
     goto end;
   if ((r = take_setting (job, "activation", l->ptq, core, sections, (size_t) n,
-                         &out->activation)) < 0
+                         &out->activation))
+        < 0
       || (r = take_setting (job, "weight", l->ptq, core, sections, (size_t) n,
-                            &out->weight)) < 0)
+                            &out->weight))
+           < 0)
     goto end;
   take_mode (job, core, l->ptq, out);
   if ((r = check_symmetric (core, out)) < 0)

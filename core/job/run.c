@@ -73,7 +73,8 @@ open_folder (struct qk_run *run)
   if ((r = qk_run_make_folder (run->output)) < 0
       /* of a run that was killed */
       || (r = qk_atomic_remove_leftovers (run->job->ctx, run->output,
-                                          ".safetensors")) < 0)
+                                          ".safetensors"))
+           < 0)
     return r;
   if ((dir = qk_run_path (run, "checkpoints")) == NULL)
     return qk_error (-ENOMEM, "run: out of memory");
@@ -132,13 +133,16 @@ open_splits (struct qk_run *run)
   t = &run->train->info;
   v = &run->eval->info;
   if (t->classes != v->classes)
-    return qk_error (-EINVAL, "the training pictures have %d classes, those "
-                     "for evaluation %d", t->classes, v->classes);
+    return qk_error (-EINVAL,
+                     "the training pictures have %d classes, those "
+                     "for evaluation %d",
+                     t->classes, v->classes);
   for (i = 0; i < t->classes; i++)
     if (strcmp (t->class_names[i], v->class_names[i]) != 0)
-      return qk_error (-EINVAL, "class %d is '%s' of the training pictures, "
-                       "but '%s' of those for evaluation", i,
-                       t->class_names[i], v->class_names[i]);
+      return qk_error (-EINVAL,
+                       "class %d is '%s' of the training pictures, "
+                       "but '%s' of those for evaluation",
+                       i, t->class_names[i], v->class_names[i]);
   return 0;
 }
 
@@ -146,8 +150,7 @@ open_splits (struct qk_run *run)
 static int
 keep_teacher (struct qk_run *run, const struct qk_graph *g)
 {
-  if (qk_config_float (run->job->qat, "distill") <= 0
-      || run->teacher != NULL)
+  if (qk_config_float (run->job->qat, "distill") <= 0 || run->teacher != NULL)
     return 0;
   return qk_pass_fuse (g, &run->teacher);
 }
@@ -193,8 +196,7 @@ qk_run_new (struct qk_job *job, struct qk_monitor *m, bool resume,
   if (resume) {
     r = qk_checkpoints_newest (run->checkpoints, &c);
     if (r == -ENOENT)
-      qk_log (job->ctx, QK_LOG_INFO, "no checkpoint yet in '%s'",
-              run->output);
+      qk_log (job->ctx, QK_LOG_INFO, "no checkpoint yet in '%s'", run->output);
     else if (r < 0 || (r = qk_run_check_config (run, c)) < 0
              || (r = qk_run_peek (run, c)) < 0)
       goto error;
@@ -259,21 +261,20 @@ qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
   if ((r = qk_exec_new (g, &opt, &ex)) < 0)
     return r;
   r = qk_stage_evaluate (ex, run->eval->batches,
-                         qk_config_int (run->job->data, "eval_batches"),
-                         label, run->m, &out->metrics);
+                         qk_config_int (run->job->data, "eval_batches"), label,
+                         run->m, &out->metrics);
   qk_exec_free (ex);
   if (r < 0)
     return r;
   out->valid = true;
   out->bytes = qk_graph_bytes (g);
-  r = qk_monitor_event (run->m, "eval", "s:network", label, "i:epoch",
-                        run->stage == QK_RUN_QAT ? run->pos.epoch : -1,
-                        "i:pictures", out->metrics.n, "f:top1",
-                        qk_metrics_top1 (&out->metrics), "f:top5",
-                        qk_metrics_top5 (&out->metrics), "f:loss",
-                        qk_metrics_loss (&out->metrics), "i:ties1",
-                        out->metrics.ties1, "i:ties5", out->metrics.ties5,
-                        "i:bytes", out->bytes, NULL);
+  r = qk_monitor_event (
+    run->m, "eval", "s:network", label, "i:epoch",
+    run->stage == QK_RUN_QAT ? run->pos.epoch : -1, "i:pictures",
+    out->metrics.n, "f:top1", qk_metrics_top1 (&out->metrics), "f:top5",
+    qk_metrics_top5 (&out->metrics), "f:loss", qk_metrics_loss (&out->metrics),
+    "i:ties1", out->metrics.ties1, "i:ties5", out->metrics.ties5, "i:bytes",
+    out->bytes, NULL);
   if (r < 0)
     return r;
   return qk_monitor_event (run->m, "timing", "s:what", label, "f:seconds",
@@ -301,13 +302,12 @@ int
 qk_run_written (struct qk_run *run, int r)
 {
   double failed = r < 0;
-  const int err = qk_comm_reduce (run->m->comm, QK_COMM_MAX, QK_COMM_F64,
-                                  &failed, 1);
+  const int err
+    = qk_comm_reduce (run->m->comm, QK_COMM_MAX, QK_COMM_F64, &failed, 1);
 
   if (r < 0 || err < 0)
     return r < 0 ? r : err;
-  return failed > 0 ? qk_error (-EIO, "the first process could not write")
-                    : 0;
+  return failed > 0 ? qk_error (-EIO, "the first process could not write") : 0;
 }
 
 /* ---- stages ------------------------------------------------------------------ */
@@ -360,8 +360,10 @@ static int
 open_optimizer (struct qk_run *run, const struct stage *s)
 {
   const struct qk_optimize_options oo = {
-    s->optimizer->optimizer, s->optimizer->optimizer_cfg,
-    s->optimizer->schedule, s->optimizer->schedule_cfg,
+    s->optimizer->optimizer,
+    s->optimizer->optimizer_cfg,
+    s->optimizer->schedule,
+    s->optimizer->schedule_cfg,
     qk_config_bool (s->optimizer->core, "decay_all"),
   };
 
@@ -437,18 +439,17 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
     return stopped (run);
   if (r < 0)
     return qk_error_prefix (r, "%s: ", label);
-  r = qk_monitor_event (
-    run->m, "epoch", "s:stage", s->name, "i:epoch", epoch, "f:loss",
-    qk_metrics_loss (&run->pos.metrics), "f:top1",
-    qk_metrics_top1 (&run->pos.metrics), "f:lr", (double) lr, "i:pictures",
-    run->pos.metrics.n, "i:bad_pictures", qk_batches_bad (run->train->batches),
-    NULL);
+  r = qk_monitor_event (run->m, "epoch", "s:stage", s->name, "i:epoch", epoch,
+                        "f:loss", qk_metrics_loss (&run->pos.metrics),
+                        "f:top1", qk_metrics_top1 (&run->pos.metrics), "f:lr",
+                        (double) lr, "i:pictures", run->pos.metrics.n,
+                        "i:bad_pictures", qk_batches_bad (run->train->batches),
+                        NULL);
   if (r == 0)
-    r = qk_monitor_event (run->m, "timing", "s:what", label, "f:seconds",
-                          run->pos.metrics.seconds, "f:pictures_per_second",
-                          qk_metrics_speed (&run->pos.metrics),
-                          "f:input_wait_seconds", run->pos.metrics.waited,
-                          NULL);
+    r = qk_monitor_event (
+      run->m, "timing", "s:what", label, "f:seconds", run->pos.metrics.seconds,
+      "f:pictures_per_second", qk_metrics_speed (&run->pos.metrics),
+      "f:input_wait_seconds", run->pos.metrics.waited, NULL);
   return r;
 }
 
@@ -459,8 +460,7 @@ train_stage (struct qk_run *run, const struct stage *s)
   int64_t batches;
   int r;
 
-  if ((r = open_executor (run, &ex)) < 0
-      || (r = open_optimizer (run, s)) < 0
+  if ((r = open_executor (run, &ex)) < 0 || (r = open_optimizer (run, s)) < 0
       || (r = open_teacher (run, &teacher)) < 0
       || (r = resume_optimizer (run)) < 0)
     goto end;
@@ -537,9 +537,12 @@ static int
 float_stage (struct qk_run *run)
 {
   const struct stage s = {
-    "train", qk_config_int (run->job->train, "epochs"),
-    qk_config_int (run->job->train, "batches"), &run->job->train_opt,
-    float_begin, float_end,
+    "train",
+    qk_config_int (run->job->train, "epochs"),
+    qk_config_int (run->job->train, "batches"),
+    &run->job->train_opt,
+    float_begin,
+    float_end,
   };
   int r;
 
@@ -588,8 +591,7 @@ qat_end (struct qk_run *run)
     *best = now;
     run->best_epoch = epoch;
     if (analysis
-        || (r = qk_run_save_model (run, int8, "model-int8.safetensors"))
-             == 0)
+        || (r = qk_run_save_model (run, int8, "model-int8.safetensors")) == 0)
       r = qk_run_save_state (run, "best.safetensors");
   }
   qk_graph_free (int8);
@@ -619,9 +621,12 @@ static int
 qat_stage (struct qk_run *run)
 {
   const struct stage s = {
-    "qat", qk_config_int (run->job->qat, "epochs"),
-    qk_config_int (run->job->qat, "batches"), &run->job->qat_opt,
-    qat_begin, qat_end,
+    "qat",
+    qk_config_int (run->job->qat, "epochs"),
+    qk_config_int (run->job->qat, "batches"),
+    &run->job->qat_opt,
+    qat_begin,
+    qat_end,
   };
   int r;
 
@@ -654,15 +659,14 @@ ptq_stage (struct qk_run *run)
   struct qk_graph *int8;
   int r;
 
-  if ((r = report_ptq (run)) < 0
-      || (r = qk_run_ptq (run, run->g, &int8)) < 0)
+  if ((r = report_ptq (run)) < 0 || (r = qk_run_ptq (run, run->g, &int8)) < 0)
     return qk_error_prefix (r, "PTQ: ");
-  r = qk_run_evaluate (run, int8,
-                       run->analysis ? "PTQ fake-quantized"
-                                     : qk_row_name (QK_ROW_PTQ),
-                       &run->result[QK_ROW_PTQ]);
+  r = qk_run_evaluate (
+    run, int8, run->analysis ? "PTQ fake-quantized" : qk_row_name (QK_ROW_PTQ),
+    &run->result[QK_ROW_PTQ]);
   if (r == 0 && run->analysis)
-    qk_log (run->job->ctx, QK_LOG_INFO, "PTQ: evaluated fake-quantized; no "
+    qk_log (run->job->ctx, QK_LOG_INFO,
+            "PTQ: evaluated fake-quantized; no "
             "model is written, as weights alone have no int8 form");
   else if (r == 0)
     r = qk_run_save_model (run, int8, "model-ptq.safetensors");
@@ -697,19 +701,19 @@ do_parts (struct qk_run *run, unsigned parts)
   const int64_t epochs = qk_config_int (run->job->qat, "epochs");
   int r;
 
-  r = qk_monitor_event (run->m, "run_start", "s:model",
-                        run->job->model_class->cls.name, "s:dataset",
-                        run->job->dataset_class->cls.name, "s:backend",
-                        run->job->backend_class->cls.name, "s:cpu_level",
-                        run->job->caps.cpu_level, "i:seed",
-                        (int64_t) run->job->seed, "i:threads",
-                        (int64_t) run->job->threads, NULL);
+  r = qk_monitor_event (
+    run->m, "run_start", "s:model", run->job->model_class->cls.name,
+    "s:dataset", run->job->dataset_class->cls.name, "s:backend",
+    run->job->backend_class->cls.name, "s:cpu_level", run->job->caps.cpu_level,
+    "i:seed", (int64_t) run->job->seed, "i:threads",
+    (int64_t) run->job->threads, NULL);
   if (r < 0)
     return r;
   if (run->stage == QK_RUN_FLOAT) {
     if (((parts & QK_PART_TRAIN) && (r = float_stage (run)) < 0)
         || (r = qk_run_evaluate (run, run->g, qk_row_name (QK_ROW_FLOAT),
-                                 &run->result[QK_ROW_FLOAT])) < 0)
+                                 &run->result[QK_ROW_FLOAT]))
+             < 0)
       return r;
     if ((parts & QK_PART_PTQ) && (r = ptq_stage (run)) < 0)
       return r;
@@ -734,6 +738,6 @@ qk_run_go (struct qk_run *run, unsigned parts)
     return r;
   if (run->fresh)
     return qk_error (r, "stopped before there was anything to keep");
-  return qk_error (r, "stopped; --resume continues from the checkpoint in '%s'",
-                   run->output);
+  return qk_error (
+    r, "stopped; --resume continues from the checkpoint in '%s'", run->output);
 }

@@ -28,10 +28,10 @@ enum qk_run_parts {
 };
 
 struct qk_run {
-  struct qk_job *job;    /* borrowed */
-  struct qk_monitor *m;  /* borrowed */
-  char *output;          /* folder; owned, as is all below */
-  char *config;          /* INI text */
+  struct qk_job *job;   /* borrowed */
+  struct qk_monitor *m; /* borrowed */
+  char *output;         /* folder; owned, as is all below */
+  char *config;         /* INI text */
   struct qk_checkpoints *checkpoints;
   struct qk_data *train, *calibrate, *eval;
   struct qk_graph *g;       /* the network as it is: float, then prepared */
@@ -43,8 +43,8 @@ struct qk_run {
   struct qk_result result[QK_ROWS];
   int64_t best_epoch; /* of QAT, by int8 top-1; -1: none yet */
   int64_t steps;      /* all training steps made */
-  bool analysis; /* the network last made has no int8 form */
-  bool fresh; /* the folder may hold checkpoints of an earlier run */
+  bool analysis;      /* the network last made has no int8 form */
+  bool fresh;         /* the folder may hold checkpoints of an earlier run */
 };
 
 /* Prepare a run: folder, data, network, all checks.  RESUME: continue from
@@ -72,8 +72,8 @@ char *qk_run_path (const struct qk_run *run, const char *file);
 /* ---- pieces, also for other commands -------------------------------------- */
 
 /* Evaluate G (float, prepared or int8) on the job's validation pictures. */
-int qk_run_evaluate (struct qk_run *run, struct qk_graph *g,
-                     const char *label, struct qk_result *out);
+int qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
+                     struct qk_result *out);
 
 /* The float graph G, prepared and calibrated as [ptq] says, its methods
  * included. */

@@ -57,10 +57,12 @@ visit_position (struct qk_run *run, struct qk_state *st)
     metrics_to_array (&run->result[i].metrics, x + 2);
   }
   if ((r = qk_state_add (st, "run.where", QK_I64, where, 5)) < 0
-      || (r = qk_state_add (st, "run.metrics", QK_F64, metrics,
-                            METRIC_NUMBERS)) < 0
+      || (r
+          = qk_state_add (st, "run.metrics", QK_F64, metrics, METRIC_NUMBERS))
+           < 0
       || (r = qk_state_add (st, "run.results", QK_F64, results,
-                            sizeof results / sizeof *results)) < 0)
+                            sizeof results / sizeof *results))
+           < 0)
     return r;
   if (!st->loading)
     return 0;
@@ -133,8 +135,8 @@ visit_optimizer (struct qk_run *run, struct qk_state *st)
     return r;
   for (i = 0; i < o->n; i++)
     for (j = 0; j < o->n_slots; j++) {
-      snprintf (name, sizeof name, "optimizer.%d.%s.%d", i,
-                o->trained[i].name, j);
+      snprintf (name, sizeof name, "optimizer.%d.%s.%d", i, o->trained[i].name,
+                j);
       r = qk_state_add (st, name, QK_F32, o->trained[i].slot[j],
                         o->trained[i].count);
       if (r < 0)
@@ -172,8 +174,7 @@ save (struct qk_run *run, const char *path)
   int r;
 
   qk_state_start (&st, qk_state_list_save, &list, false);
-  if ((r = visit_position (run, &st)) < 0
-      || (r = visit_network (run, &st)) < 0
+  if ((r = visit_position (run, &st)) < 0 || (r = visit_network (run, &st)) < 0
       || (r = visit_optimizer (run, &st)) < 0)
     goto end;
   if ((e = list_entries (&list)) == NULL)
@@ -250,9 +251,9 @@ static bool
 changes_nothing (const char *section, const char *key)
 {
   static const char *const keys[][2] = {
-    { "run", "output" }, { "run", "threads" }, { "run", "comm" }, { "run", "keep" },
-    { "run", "reporter" }, { "data", "workers" }, { "data", "eval_batch" },
-    { "data", "root" },
+    { "run", "output" },      { "run", "threads" },  { "run", "comm" },
+    { "run", "keep" },        { "run", "reporter" }, { "data", "workers" },
+    { "data", "eval_batch" }, { "data", "root" },
   };
   size_t i;
 
@@ -305,8 +306,9 @@ qk_run_check_config (const struct qk_run *run, const struct qk_checkpoint *c)
     r = qk_error (-EINVAL,
                   "%s: was made with another configuration: [%s] %s was %s%s, "
                   "now %s%s; give the same file and options, or another "
-                  "--output", path, section, key, was ? "= " : "",
-                  was ? was : "not set", is ? "= " : "", is ? is : "not set");
+                  "--output",
+                  path, section, key, was ? "= " : "", was ? was : "not set",
+                  is ? "= " : "", is ? is : "not set");
   }
   qk_ini_free (ini);
   return r;

@@ -8,7 +8,10 @@
 #include "job/job.h"
 #include "job/tables.h"
 
-#define END { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
+#define END                                                                   \
+  {                                                                           \
+    NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL                                  \
+  }
 
 static const char *const auto_yes_no[] = { "auto", "yes", "no", NULL };
 static const char *const modes[] = { "static", "dynamic", NULL };
@@ -22,8 +25,7 @@ const struct qk_option qk_table_run[] = {
     "Threads that compute; 0 = one for each processor" },
   { "output", QK_OPT_PATH, "run-out", 0, 0, NULL,
     "Folder for checkpoints, models and the log; made if needed" },
-  { "keep", QK_OPT_INT, "2", 1, 1000, NULL,
-    "Checkpoints to keep" },
+  { "keep", QK_OPT_INT, "2", 1, 1000, NULL, "Checkpoints to keep" },
   { "comm", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Comm plugin that joins several processes to train together; auto = mpi "
     "when started by mpirun or the like, else single" },
@@ -32,65 +34,60 @@ const struct qk_option qk_table_run[] = {
   END
 };
 
-const struct qk_option qk_table_model[] = {
-  { "arch", QK_OPT_STRING, "mobilenet_v2", 0, 0, NULL,
-    "Model plugin that builds the network" },
-  { "weights", QK_OPT_PATH, "", 0, 0, NULL,
-    "File with the float weights; empty = start from random numbers" },
-  { "format", QK_OPT_STRING, "", 0, 0, NULL,
-    "Format plugin that reads weights; empty = by the file's ending" },
-  END
-};
+const struct qk_option qk_table_model[]
+  = { { "arch", QK_OPT_STRING, "mobilenet_v2", 0, 0, NULL,
+        "Model plugin that builds the network" },
+      { "weights", QK_OPT_PATH, "", 0, 0, NULL,
+        "File with the float weights; empty = start from random numbers" },
+      { "format", QK_OPT_STRING, "", 0, 0, NULL,
+        "Format plugin that reads weights; empty = by the file's ending" },
+      END };
 
-const struct qk_option qk_table_data[] = {
-  { "dataset", QK_OPT_STRING, "shapes", 0, 0, NULL,
-    "Dataset plugin that delivers the pictures" },
-  { "batch", QK_OPT_INT, "32", 1, 65536, NULL,
-    "Pictures of a training batch" },
-  { "eval_batch", QK_OPT_INT, "50", 1, 65536, NULL,
-    "Pictures of an evaluation batch" },
-  { "workers", QK_OPT_INT, "0", 0, 1024, NULL,
-    "Threads that read pictures ahead; 0 = as many as compute" },
-  { "eval_batches", QK_OPT_INT, "0", 0, 1e9, NULL,
-    "Evaluate on so many batches only; 0 = on all" },
-  { "max_bad", QK_OPT_FLOAT, "0.01", 0, 1, NULL,
-    "Share of undecodable pictures that is tolerated" },
-  END
-};
+const struct qk_option qk_table_data[]
+  = { { "dataset", QK_OPT_STRING, "shapes", 0, 0, NULL,
+        "Dataset plugin that delivers the pictures" },
+      { "batch", QK_OPT_INT, "32", 1, 65536, NULL,
+        "Pictures of a training batch" },
+      { "eval_batch", QK_OPT_INT, "50", 1, 65536, NULL,
+        "Pictures of an evaluation batch" },
+      { "workers", QK_OPT_INT, "0", 0, 1024, NULL,
+        "Threads that read pictures ahead; 0 = as many as compute" },
+      { "eval_batches", QK_OPT_INT, "0", 0, 1e9, NULL,
+        "Evaluate on so many batches only; 0 = on all" },
+      { "max_bad", QK_OPT_FLOAT, "0.01", 0, 1, NULL,
+        "Share of undecodable pictures that is tolerated" },
+      END };
 
-const struct qk_option qk_table_train[] = {
-  { "epochs", QK_OPT_INT, "0", 0, 1e6, NULL,
-    "Epochs of float training before quantization; 0 = none" },
-  { "batches", QK_OPT_INT, "0", 0, 1e9, NULL,
-    "Batches of an epoch; 0 = all pictures" },
-  { "loss", QK_OPT_STRING, "softmax_cross_entropy", 0, 0, NULL,
-    "Layer plugin that computes the loss, here and in QAT" },
-  { "label_smoothing", QK_OPT_FLOAT, "0", 0, 0.999, NULL,
-    "Share of the target spread over all classes" },
-  END
-};
+const struct qk_option qk_table_train[]
+  = { { "epochs", QK_OPT_INT, "0", 0, 1e6, NULL,
+        "Epochs of float training before quantization; 0 = none" },
+      { "batches", QK_OPT_INT, "0", 0, 1e9, NULL,
+        "Batches of an epoch; 0 = all pictures" },
+      { "loss", QK_OPT_STRING, "softmax_cross_entropy", 0, 0, NULL,
+        "Layer plugin that computes the loss, here and in QAT" },
+      { "label_smoothing", QK_OPT_FLOAT, "0", 0, 0.999, NULL,
+        "Share of the target spread over all classes" },
+      END };
 
-const struct qk_option qk_table_ptq[] = {
-  { "enabled", QK_OPT_BOOL, "yes", 0, 0, NULL,
-    "Whether 'run' also tries post-training quantization" },
-  { "batches", QK_OPT_INT, "10", 1, 1e9, NULL,
-    "Training batches that calibrate the observers" },
-  { "mode", QK_OPT_CHOICE, "static", 0, 0, modes,
-    "static: calibrated ranges; dynamic: linear layers find the range of "
-    "their input in each call, all others stay float" },
-  { "methods", QK_OPT_STRING, "", 0, 0, NULL,
-    "Plugins that change weights to lose less, in this order, as in "
-    "\"equalize, bias_correction\"; their options are NAME.OPTION" },
-  END
-};
+const struct qk_option qk_table_ptq[]
+  = { { "enabled", QK_OPT_BOOL, "yes", 0, 0, NULL,
+        "Whether 'run' also tries post-training quantization" },
+      { "batches", QK_OPT_INT, "10", 1, 1e9, NULL,
+        "Training batches that calibrate the observers" },
+      { "mode", QK_OPT_CHOICE, "static", 0, 0, modes,
+        "static: calibrated ranges; dynamic: linear layers find the range of "
+        "their input in each call, all others stay float" },
+      { "methods", QK_OPT_STRING, "", 0, 0, NULL,
+        "Plugins that change weights to lose less, in this order, as in "
+        "\"equalize, bias_correction\"; their options are NAME.OPTION" },
+      END };
 
-const struct qk_option qk_table_ptq_observers[] = {
-  { "activation.observer", QK_OPT_STRING, "histogram", 0, 0, NULL,
-    "Observer plugin for values in post-training quantization" },
-  { "weight.observer", QK_OPT_STRING, "minmax", 0, 0, NULL,
-    "Observer plugin for weights in post-training quantization" },
-  END
-};
+const struct qk_option qk_table_ptq_observers[]
+  = { { "activation.observer", QK_OPT_STRING, "histogram", 0, 0, NULL,
+        "Observer plugin for values in post-training quantization" },
+      { "weight.observer", QK_OPT_STRING, "minmax", 0, 0, NULL,
+        "Observer plugin for weights in post-training quantization" },
+      END };
 
 const struct qk_option qk_table_qat[] = {
   { "backend", QK_OPT_STRING, "auto", 0, 0, NULL,
@@ -118,18 +115,16 @@ const struct qk_option qk_table_qat[] = {
   END
 };
 
-const struct qk_option qk_table_optimizer[] = {
-  { "name", QK_OPT_STRING, "sgd", 0, 0, NULL, "Optimizer plugin" },
-  { "decay_all", QK_OPT_BOOL, "yes", 0, 0, NULL,
-    "Whether weight decay also acts on biases and batch-norm" },
-  END
-};
+const struct qk_option qk_table_optimizer[]
+  = { { "name", QK_OPT_STRING, "sgd", 0, 0, NULL, "Optimizer plugin" },
+      { "decay_all", QK_OPT_BOOL, "yes", 0, 0, NULL,
+        "Whether weight decay also acts on biases and batch-norm" },
+      END };
 
-const struct qk_option qk_table_schedule[] = {
-  { "name", QK_OPT_STRING, "constant", 0, 0, NULL,
-    "Schedule plugin of the learning rate" },
-  END
-};
+const struct qk_option qk_table_schedule[]
+  = { { "name", QK_OPT_STRING, "constant", 0, 0, NULL,
+        "Schedule plugin of the learning rate" },
+      END };
 
 const struct qk_option qk_table_qconfig[] = {
   { "quantize", QK_OPT_BOOL, "yes", 0, 0, NULL,

@@ -16,11 +16,11 @@
 
 struct tuner {
   const struct qk_tune_options *opt;
-  struct qk_run *run;      /* float network and data of the configuration */
+  struct qk_run *run;       /* float network and data of the configuration */
   struct qk_graph *float_g; /* the float network, as trained or loaded */
   struct qk_journal *journal;
-  char *text;              /* of the configuration, as INI */
-  char *weights;           /* the float weights, if this run trained them */
+  char *text;    /* of the configuration, as INI */
+  char *weights; /* the float weights, if this run trained them */
   struct qk_tuning *t;
   char *fallback[MOST_FLOAT]; /* layers, most sensitive first */
   int n_fallback;
@@ -67,8 +67,8 @@ add_setting (struct qk_trial *t, const char *text)
 /* A trial with the settings of FROM (may be NULL) and one more, as printf
  * makes it from FMT (NULL: none). */
 static int QK_PRINTF (3, 4)
-make_trial (struct qk_trial *t, const struct qk_trial *from, const char *fmt,
-            ...)
+  make_trial (struct qk_trial *t, const struct qk_trial *from, const char *fmt,
+              ...)
 {
   char *text = NULL;
   va_list args;
@@ -270,8 +270,8 @@ try (struct tuner *u, struct qk_trial *t, bool *reached)
     return r;
   }
   free (text);
-  t->reached = *reached = qk_goal_reached (
-    &u->opt->goal, &all->float_metrics, t->top1, t->top5);
+  t->reached = *reached
+    = qk_goal_reached (&u->opt->goal, &all->float_metrics, t->top1, t->top5);
   all->trial[all->n] = *t;
   if (all->n == 0 || better (&u->opt->goal, t, &all->trial[all->best]))
     all->best = all->n;
@@ -298,7 +298,8 @@ try_observers (struct tuner *u)
     base.weight_bits = u->t->trial[0].weight_bits;
     for (j = 0; r == 0 && j < sizeof observers / sizeof *observers; j++)
       if ((r = make_trial (&t, &base, "ptq:activation.observer=%s",
-                           observers[j])) == 0)
+                           observers[j]))
+          == 0)
         r = try (u, &t, &reached);
     clear_trial (&base);
     if (r < 0)
@@ -336,7 +337,9 @@ static int
 rank_layers (struct tuner *u)
 {
   struct qk_analyze_options opt = {
-    .m = u->opt->m, .subject = "tune", .pictures = u->opt->pictures,
+    .m = u->opt->m,
+    .subject = "tune",
+    .pictures = u->opt->pictures,
     .batches = 1,
   };
   struct qk_analysis *a = NULL;
@@ -482,7 +485,8 @@ write_config (struct tuner *u)
   if (asprintf (&whole,
                 "; int8 top-1 %.2f %%, top-5 %.2f %% with: qatkit run "
                 "tuned.ini\n%s",
-                100 * best->top1, 100 * best->top5, text) < 0)
+                100 * best->top1, 100 * best->top5, text)
+      < 0)
     goto end;
   r = qk_atomic_write_data (path, whole, strlen (whole));
   u->t->config = whole;
@@ -506,8 +510,9 @@ begin (struct tuner *u)
   if ((r = qk_run_new (u->opt->job, u->opt->m, u->opt->resume, &u->run)) < 0
       || (r = qk_run_go (u->run, QK_PART_TRAIN)) < 0
       || (r = qk_graph_copy (u->run->g, false, &u->float_g)) < 0
-      || (r = qk_data_open (u->opt->job, QK_DATA_CALIBRATE,
-                            &u->run->calibrate)) < 0
+      || (r
+          = qk_data_open (u->opt->job, QK_DATA_CALIBRATE, &u->run->calibrate))
+           < 0
       || (r = qk_ini_text (u->opt->job->ini, &u->text)) < 0)
     return r;
   u->t->float_metrics = u->run->result[QK_ROW_FLOAT].metrics;

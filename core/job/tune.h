@@ -13,9 +13,9 @@
 struct qk_trial {
   char *set[QK_TRIAL_SETTINGS]; /* "qconfig:weight.bits=4"; owned */
   int n_set;
-  bool qat;        /* trained with these settings, not only calibrated */
-  int weight_bits; /* of the layers that are quantized */
-  int n_float;     /* layers left in float to keep accuracy */
+  bool qat;          /* trained with these settings, not only calibrated */
+  int weight_bits;   /* of the layers that are quantized */
+  int n_float;       /* layers left in float to keep accuracy */
   double top1, top5; /* of the int8 network, 0..1 */
   int64_t bytes;
   bool done, reached;
@@ -31,7 +31,7 @@ struct qk_tuning {
 };
 
 struct qk_tune_options {
-  struct qk_job *job;   /* what is given */
+  struct qk_job *job; /* what is given */
   struct qk_monitor *m;
   struct qk_goal goal;
   int max_trials;

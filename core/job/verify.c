@@ -15,8 +15,7 @@ check_same_nodes (const struct qk_graph *a, const struct qk_graph *b)
   int i;
 
   if (a->n_nodes != b->n_nodes)
-    return qk_error (-EINVAL,
-                     "the checkpoint has %d nodes, the int8 model %d",
+    return qk_error (-EINVAL, "the checkpoint has %d nodes, the int8 model %d",
                      a->n_nodes, b->n_nodes);
   for (i = 0; i < a->n_nodes; i++) {
     const struct qk_node *x = &a->node[i], *y = &b->node[i];
@@ -55,8 +54,8 @@ compare (struct qk_verify *v, const struct qk_exec *fake,
   for (i = 0; i < v->n; i++) {
     const struct qk_tensor *a = qk_exec_output (fake, i - 1);
     const struct qk_tensor *b = qk_exec_output (int8, i - 1);
-    const int64_t bytes = qk_shape_count (&a->shape)
-                          * (int64_t) qk_dtype_size (a->dtype);
+    const int64_t bytes
+      = qk_shape_count (&a->shape) * (int64_t) qk_dtype_size (a->dtype);
     const int64_t d = count_differing (a, b, bytes);
 
     v->node[i].bytes += bytes;
@@ -168,10 +167,11 @@ qk_verify_run (struct qk_job *job, struct qk_graph *prepared,
       || (r = qk_exec_new (int8, &opt, &int8_ex)) < 0)
     goto end;
   if ((r = qk_exec_check_data (fake_ex, data->info.height, data->info.width,
-                               data->info.channels, data->info.classes)) < 0
-      || (r = qk_exec_check_data (int8_ex, data->info.height,
-                                  data->info.width, data->info.channels,
-                                  data->info.classes)) < 0)
+                               data->info.channels, data->info.classes))
+        < 0
+      || (r = qk_exec_check_data (int8_ex, data->info.height, data->info.width,
+                                  data->info.channels, data->info.classes))
+           < 0)
     goto end;
   v->fallbacks = qk_exec_fallbacks (int8_ex, NULL);
   if ((r = take_promise (int8->ctx, backend, &v->exact)) < 0)

@@ -18,7 +18,7 @@ struct qk_verify {
   int n; /* nodes, the input included */
   struct qk_verify_node *node;
   int64_t pictures, bytes, differing;
-  int64_t top1; /* of both networks, when nothing differs */
+  int64_t top1;  /* of both networks, when nothing differs */
   int fallbacks; /* nodes the backend left to "reference" */
   bool exact;    /* the backend promises that nothing differs */
 };

@@ -20,12 +20,15 @@ struct op_int {
   const char *name;
   size_t offset;
 };
-#define OP_INT(member) { #member, offsetof (struct qk_op, member) }
+#define OP_INT(member)                                                        \
+  {                                                                           \
+#member, offsetof(struct qk_op, member)                                   \
+  }
 static const struct op_int op_ints[] = {
-  OP_INT (lo),         OP_INT (hi),         OP_INT (kernel_h),
-  OP_INT (kernel_w),   OP_INT (stride_h),   OP_INT (stride_w),
-  OP_INT (pad_top),    OP_INT (pad_left),   OP_INT (pad_bottom),
-  OP_INT (pad_right),  OP_INT (dilation_h), OP_INT (dilation_w),
+  OP_INT (lo),        OP_INT (hi),         OP_INT (kernel_h),
+  OP_INT (kernel_w),  OP_INT (stride_h),   OP_INT (stride_w),
+  OP_INT (pad_top),   OP_INT (pad_left),   OP_INT (pad_bottom),
+  OP_INT (pad_right), OP_INT (dilation_h), OP_INT (dilation_w),
   OP_INT (groups),
 };
 #define N_OP_INTS (sizeof op_ints / sizeof *op_ints)
@@ -78,7 +81,8 @@ value_to_json (const struct qk_value *v)
   if (v->on_grid)
     set (o, "grid",
          json_pack ("[f,i,i,i]", (double) v->q.scale, v->q.zero_point,
-                    v->q.qmin, v->q.qmax), &failed);
+                    v->q.qmin, v->q.qmax),
+         &failed);
   return whole (o, failed);
 }
 
@@ -121,8 +125,9 @@ absorbed_to_json (const struct qk_node *n)
   int i;
 
   for (i = 0; i < n->n_absorbed; i++)
-    append (a, json_pack ("[s,s,s]", n->absorbed[i].name,
-                          n->absorbed[i].layer, n->absorbed[i].options),
+    append (a,
+            json_pack ("[s,s,s]", n->absorbed[i].name, n->absorbed[i].layer,
+                       n->absorbed[i].options),
             &failed);
   return whole (a, failed);
 }
@@ -176,15 +181,16 @@ not_an_integer (const json_t *j, int64_t min, int64_t max, const char *what)
 {
   static const char *const types[]
     = { [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list",
-        [JSON_STRING] = "text", [JSON_REAL] = "a fraction",
-        [JSON_TRUE] = "true", [JSON_FALSE] = "false", [JSON_NULL] = "null" };
+        [JSON_STRING] = "text",      [JSON_REAL] = "a fraction",
+        [JSON_TRUE] = "true",        [JSON_FALSE] = "false",
+        [JSON_NULL] = "null" };
   char found[24];
 
   snprintf (found, sizeof found, "%lld", (long long) json_integer_value (j));
   return qk_error (-EBADMSG,
                    "graph: '%s' is not an integer in %lld..%lld but %s", what,
                    (long long) min, (long long) max,
-                   j == NULL              ? "missing"
+                   j == NULL             ? "missing"
                    : json_is_integer (j) ? found
                                          : types[json_typeof (j)]);
 }
@@ -220,8 +226,10 @@ shape_from_json (const json_t *j, struct qk_shape *s)
 
   memset (s, 0, sizeof *s);
   if (n < 1 || n > QK_MAX_DIMS)
-    return qk_error (-EBADMSG, "graph: a shape of %zu dimensions, expected 1 "
-                     "to %d", n, QK_MAX_DIMS);
+    return qk_error (-EBADMSG,
+                     "graph: a shape of %zu dimensions, expected 1 "
+                     "to %d",
+                     n, QK_MAX_DIMS);
   s->ndim = (int) n;
   for (i = 0; i < n; i++) {
     r = get_int (json_array_get (j, i), 1, 1 << 24, "shape", &s->dims[i]);
@@ -245,7 +253,7 @@ grid_from_json (const json_t *j, struct qk_qparams *q)
 
   if (json_array_size (j) != 4 || !json_is_number (json_array_get (j, 0)))
     return qk_error (-EBADMSG, "graph: a grid that is not [scale, zero_point, "
-                     "qmin, qmax]");
+                               "qmin, qmax]");
   if ((r = get_int (json_array_get (j, 1), 0, 255, "zero_point", &zp)) < 0
       || (r = get_int (json_array_get (j, 2), 0, 255, "qmin", &qmin)) < 0
       || (r = get_int (json_array_get (j, 3), 0, 255, "qmax", &qmax)) < 0)
@@ -284,7 +292,8 @@ op_from_json (const json_t *o, struct qk_op *op)
   }
   op->count_pad = json_is_true (json_object_get (o, "count_pad"));
   if ((r = get_int (json_object_get (o, "in_channels"), 0, 1 << 24,
-                    "in_channels", &op->in_channels)) < 0)
+                    "in_channels", &op->in_channels))
+      < 0)
     return r;
   return get_int (json_object_get (o, "out_channels"), 0, 1 << 24,
                   "out_channels", &op->out_channels);
@@ -331,8 +340,10 @@ float_node (struct qk_graph *g, const json_t *o, const char *name,
 
     for (j = 0; j < 3; j++)
       if ((t[j] = json_string_value (json_array_get (e, j))) == NULL)
-        return qk_error (-EBADMSG, "graph: node '%s': 'absorbed' is not a "
-                         "list of three texts", name);
+        return qk_error (-EBADMSG,
+                         "graph: node '%s': 'absorbed' is not a "
+                         "list of three texts",
+                         name);
     if (strchr (t[1], '/') != NULL)
       return qk_error (-EBADMSG, "graph: layer '%s' is a path", t[1]);
     r = qk_graph_absorb (g, g->n_nodes - 1, t[0], t[1], t[2]);
@@ -375,8 +386,7 @@ node_from_json (struct qk_graph *g, const json_t *o, const json_t *values)
   if (op == NULL)
     r = float_node (g, o, name, layer, options, in, (int) n_in);
   else {
-    const char *kind
-      = json_string_value (json_object_get (op, "kind"));
+    const char *kind = json_string_value (json_object_get (op, "kind"));
     const bool dynamic
       = kind != NULL
         && strcmp (kind, qk_op_kind_name (QK_OP_LINEAR_DYNAMIC)) == 0;
@@ -408,9 +418,8 @@ node_from_json (struct qk_graph *g, const json_t *o, const json_t *values)
 }
 
 int
-qk_graph_from_json (struct qk_context *ctx, const char *path,
-                    const char *text, int64_t max_params,
-                    struct qk_graph **out)
+qk_graph_from_json (struct qk_context *ctx, const char *path, const char *text,
+                    int64_t max_params, struct qk_graph **out)
 {
   json_error_t error;
   json_t *root = json_loads (text, 0, &error);

@@ -165,8 +165,7 @@ qk_model_save (const struct qk_graph *g, const struct qk_model_info *info,
   if (g->stage != QK_STAGE_INT8)
     return qk_error (-EINVAL, "%s: only int8 graphs are saved", path);
   if ((r = classes_to_text (info, &classes)) < 0
-      || (r = qk_graph_to_json (g, &graph)) < 0
-      || (r = collect (g, &a)) < 0) {
+      || (r = qk_graph_to_json (g, &graph)) < 0 || (r = collect (g, &a)) < 0) {
     qk_error_prefix (r, "%s: ", path);
     goto end;
   }
@@ -216,8 +215,7 @@ read_op (const struct qk_tensorfile *f, struct qk_node *n)
   struct qk_tensor t[3];
   const char *suffix[3] = { "weight", "bias", "multiplier" };
   const bool dynamic = n->op.kind == QK_OP_LINEAR_DYNAMIC;
-  const enum qk_dtype dtype[3]
-    = { QK_I8, dynamic ? QK_F32 : QK_I32, QK_F32 };
+  const enum qk_dtype dtype[3] = { QK_I8, dynamic ? QK_F32 : QK_I32, QK_F32 };
   const void **where[3] = { (const void **) &n->op.weight,
                             dynamic ? (const void **) &n->op.real_bias
                                     : (const void **) &n->op.bias,
@@ -317,8 +315,7 @@ read_classes (struct qk_model *m, const char *path, const char *text)
 }
 
 int
-qk_model_load (struct qk_context *ctx, const char *path,
-               struct qk_model **out)
+qk_model_load (struct qk_context *ctx, const char *path, struct qk_model **out)
 {
   struct qk_model *m = calloc (1, sizeof *m);
   struct qk_tensorfile *f = NULL;
@@ -342,8 +339,9 @@ qk_model_load (struct qk_context *ctx, const char *path,
     r = qk_error (-EBADMSG, "%s: no 'qatkit.graph' in its metadata", path);
     goto error;
   }
-  if ((r = qk_graph_from_json (ctx, path, text, (int64_t) st.st_size,
-                               &m->graph)) < 0)
+  if ((r
+       = qk_graph_from_json (ctx, path, text, (int64_t) st.st_size, &m->graph))
+      < 0)
     goto error;
   if ((r = read_arrays (f, m->graph)) < 0) {
     qk_error_prefix (r, "%s: ", path);

@@ -42,8 +42,7 @@ add_float (const struct qk_node *n, const int *in, struct qk_graph *g)
 {
   int r, i;
 
-  r = qk_graph_node (g, n->name, n->layer_name, in, n->n_in, "%s",
-                     n->options);
+  r = qk_graph_node (g, n->name, n->layer_name, in, n->n_in, "%s", n->options);
   for (i = 0; i < n->n_absorbed; i++)
     r = qk_graph_node (g, n->absorbed[i].name, n->absorbed[i].layer, &r, 1,
                        "%s", n->absorbed[i].options);
@@ -178,8 +177,7 @@ int
 qk_network_new (const struct qk_graph *g, const struct qk_model_info *info,
                 struct qk_network_view **out)
 {
-  const size_t most
-    = (size_t) g->n_nodes * (1 + QK_NODE_MAX_ABSORBED) + 2;
+  const size_t most = (size_t) g->n_nodes * (1 + QK_NODE_MAX_ABSORBED) + 2;
   const struct qk_node **origin = calloc (most, sizeof *origin);
   const struct qk_value **value = calloc (most, sizeof *value);
   struct qk_network_view *v = calloc (1, sizeof *v);
@@ -189,7 +187,7 @@ qk_network_new (const struct qk_graph *g, const struct qk_model_info *info,
     r = qk_error (-ENOMEM, "network: out of memory");
   else if (g->stage == QK_STAGE_PREPARED)
     r = qk_error (-EINVAL, "network: a prepared graph has to be converted "
-                  "first");
+                           "first");
   else if ((r = qk_graph_new (g->ctx, 0, &v->g)) == 0
            && (r = take_apart (g, v->g, origin, value)) == 0)
     r = view_fill (v, g, origin, value);

@@ -11,8 +11,7 @@ struct qk_network_view;
 
 /* The view of a FLOAT or INT8 graph.  G and INFO are borrowed and must
  * outlive it.  *OUT is to be freed with qk_network_free. */
-int qk_network_new (const struct qk_graph *g,
-                    const struct qk_model_info *info,
+int qk_network_new (const struct qk_graph *g, const struct qk_model_info *info,
                     struct qk_network_view **out);
 void qk_network_free (struct qk_network_view *v); /* accepts NULL */
 

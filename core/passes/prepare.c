@@ -195,7 +195,8 @@ qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
     return r;
   if (wanted_on_grid (g, 0)
       && (r = new_quantizer (g, "input", &qc.activation, false, 1, 0,
-                             &g->value[0].qz)) < 0)
+                             &g->value[0].qz))
+           < 0)
     return r;
   g->value[0].on_grid = g->value[0].qz != NULL;
   for (i = 0; i < g->n_nodes; i++) {

@@ -28,25 +28,23 @@ struct kind {
 
 #define SLOT(type, slot)                                                      \
   {                                                                           \
-    #slot, offsetof (struct type, slot)                                       \
+#slot, offsetof(struct type, slot)                                        \
   }
 
 static const struct kind kinds[QK_KIND_LAST + 1] = {
   [QK_KIND_LAYER]
   = { "layer", "layers", sizeof (struct qk_layer_class),
-      .required = { SLOT (qk_layer_class, create),
-                    SLOT (qk_layer_class, destroy),
-                    SLOT (qk_layer_class, infer),
-                    SLOT (qk_layer_class, forward) },
+      .required
+      = { SLOT (qk_layer_class, create), SLOT (qk_layer_class, destroy),
+          SLOT (qk_layer_class, infer), SLOT (qk_layer_class, forward) },
       .data = { SLOT (qk_layer_class, quantized) } },
-  [QK_KIND_MODEL]
-  = { "model", "models", sizeof (struct qk_model_class),
-      .required = { SLOT (qk_model_class, build) } },
+  [QK_KIND_MODEL] = { "model", "models", sizeof (struct qk_model_class),
+                      .required = { SLOT (qk_model_class, build) } },
   [QK_KIND_OBSERVER]
   = { "observer", "observers", sizeof (struct qk_observer_class),
-      .required = { SLOT (qk_observer_class, create),
-                    SLOT (qk_observer_class, destroy),
-                    SLOT (qk_observer_class, range) },
+      .required
+      = { SLOT (qk_observer_class, create), SLOT (qk_observer_class, destroy),
+          SLOT (qk_observer_class, range) },
       .one_of = { SLOT (qk_observer_class, update),
                   SLOT (qk_observer_class, update_range) },
       .data = { SLOT (qk_observer_class, self_size),
@@ -61,62 +59,54 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
       .self_size = offsetof (struct qk_fakequant_class, self_size) },
   [QK_KIND_OPTIMIZER]
   = { "optimizer", "optimizers", sizeof (struct qk_optimizer_class),
-      .required = { SLOT (qk_optimizer_class, create),
-                    SLOT (qk_optimizer_class, destroy),
-                    SLOT (qk_optimizer_class, slots),
-                    SLOT (qk_optimizer_class, step) },
+      .required
+      = { SLOT (qk_optimizer_class, create),
+          SLOT (qk_optimizer_class, destroy), SLOT (qk_optimizer_class, slots),
+          SLOT (qk_optimizer_class, step) },
       .data = { SLOT (qk_optimizer_class, elementwise) } },
   [QK_KIND_SCHEDULE]
   = { "schedule", "schedules", sizeof (struct qk_schedule_class),
-      .required = { SLOT (qk_schedule_class, create),
-                    SLOT (qk_schedule_class, destroy),
-                    SLOT (qk_schedule_class, factor) } },
+      .required
+      = { SLOT (qk_schedule_class, create), SLOT (qk_schedule_class, destroy),
+          SLOT (qk_schedule_class, factor) } },
   [QK_KIND_FORMAT]
   = { "format", "formats", sizeof (struct qk_format_class),
-      .required = { SLOT (qk_format_class, suffixes),
-                    SLOT (qk_format_class, open),
-                    SLOT (qk_format_class, close),
-                    SLOT (qk_format_class, count),
-                    SLOT (qk_format_class, entry),
-                    SLOT (qk_format_class, metadata) },
+      .required
+      = { SLOT (qk_format_class, suffixes), SLOT (qk_format_class, open),
+          SLOT (qk_format_class, close), SLOT (qk_format_class, count),
+          SLOT (qk_format_class, entry), SLOT (qk_format_class, metadata) },
       .data = { SLOT (qk_format_class, suffixes) } },
   [QK_KIND_REPORTER]
   = { "reporter", "reporters", sizeof (struct qk_reporter_class),
-      .required = { SLOT (qk_reporter_class, create),
-                    SLOT (qk_reporter_class, destroy),
-                    SLOT (qk_reporter_class, event) } },
+      .required
+      = { SLOT (qk_reporter_class, create), SLOT (qk_reporter_class, destroy),
+          SLOT (qk_reporter_class, event) } },
   [QK_KIND_DATASET]
   = { "dataset", "datasets", sizeof (struct qk_dataset_class),
-      .required = { SLOT (qk_dataset_class, open),
-                    SLOT (qk_dataset_class, close),
-                    SLOT (qk_dataset_class, info),
-                    SLOT (qk_dataset_class, read) },
+      .required
+      = { SLOT (qk_dataset_class, open), SLOT (qk_dataset_class, close),
+          SLOT (qk_dataset_class, info), SLOT (qk_dataset_class, read) },
       .pair = { SLOT (qk_dataset_class, worker_new),
                 SLOT (qk_dataset_class, worker_free) } },
   [QK_KIND_BACKEND]
   = { "backend", "backends", sizeof (struct qk_backend_class),
-      .required = { SLOT (qk_backend_class, probe),
-                    SLOT (qk_backend_class, create),
-                    SLOT (qk_backend_class, destroy),
-                    SLOT (qk_backend_class, supports),
-                    SLOT (qk_backend_class, prepare),
-                    SLOT (qk_backend_class, release),
-                    SLOT (qk_backend_class, run) },
+      .required
+      = { SLOT (qk_backend_class, probe), SLOT (qk_backend_class, create),
+          SLOT (qk_backend_class, destroy), SLOT (qk_backend_class, supports),
+          SLOT (qk_backend_class, prepare), SLOT (qk_backend_class, release),
+          SLOT (qk_backend_class, run) },
       .data = { SLOT (qk_backend_class, shared) } },
   [QK_KIND_COMM]
   = { "comm", "comm", sizeof (struct qk_comm_class),
-      .required = { SLOT (qk_comm_class, create),
-                    SLOT (qk_comm_class, destroy),
-                    SLOT (qk_comm_class, reduce),
-                    SLOT (qk_comm_class, gather) },
-      .pair = { SLOT (qk_comm_class, start),
-                SLOT (qk_comm_class, wait) } },
+      .required
+      = { SLOT (qk_comm_class, create), SLOT (qk_comm_class, destroy),
+          SLOT (qk_comm_class, reduce), SLOT (qk_comm_class, gather) },
+      .pair = { SLOT (qk_comm_class, start), SLOT (qk_comm_class, wait) } },
   [QK_KIND_PTQ]
   = { "ptq", "ptq", sizeof (struct qk_ptq_class),
-      .required = { SLOT (qk_ptq_class, create),
-                    SLOT (qk_ptq_class, destroy) },
-      .one_of = { SLOT (qk_ptq_class, before),
-                  SLOT (qk_ptq_class, after) } },
+      .required
+      = { SLOT (qk_ptq_class, create), SLOT (qk_ptq_class, destroy) },
+      .one_of = { SLOT (qk_ptq_class, before), SLOT (qk_ptq_class, after) } },
 };
 
 static const struct kind *
@@ -175,9 +165,10 @@ makes_itself (const struct kind *k, const struct qk_class *cls, int *err)
   if (k->self_size > 0)
     memcpy (&size, (const char *) cls + k->self_size, sizeof size);
   if (size > 0 && size < sizeof (void *))
-    *err = qk_error (-ENOEXEC, "%s class has self_size %zu, expected 0 or at "
-                     "least %zu, for the pointer it begins with", k->name,
-                     size, sizeof (void *));
+    *err = qk_error (-ENOEXEC,
+                     "%s class has self_size %zu, expected 0 or at "
+                     "least %zu, for the pointer it begins with",
+                     k->name, size, sizeof (void *));
   return size > 0;
 }
 
@@ -191,9 +182,10 @@ check_code (const struct kind *k, const struct qk_class *cls)
     if (at == k->data[0].offset || at == k->data[1].offset || !p)
       continue;
     if (!qk_is_code (p))
-      return qk_error (-ENOEXEC, "%s class of struct_size %zu has no function "
-                       "at byte %zu, where one belongs", k->name,
-                       cls->struct_size, at);
+      return qk_error (-ENOEXEC,
+                       "%s class of struct_size %zu has no function "
+                       "at byte %zu, where one belongs",
+                       k->name, cls->struct_size, at);
   }
   return 0;
 }
@@ -214,19 +206,22 @@ qk_kind_check_class (const struct qk_class *cls)
     return err;
   for (const struct slot *s = k->required; s->name; s++)
     if (!filled (cls, s)
-        && !(made && (strcmp (s->name, "create") == 0
-                      || strcmp (s->name, "destroy") == 0)))
+        && !(made
+             && (strcmp (s->name, "create") == 0
+                 || strcmp (s->name, "destroy") == 0)))
       return qk_error (-ENOEXEC, "%s class lacks required slot '%s'", k->name,
                        s->name);
   if (k->one_of[0].name && !filled (cls, &k->one_of[0])
       && !filled (cls, &k->one_of[1]))
-    return qk_error (-ENOEXEC, "%s class lacks both slots '%s' and '%s', one "
-                     "is required", k->name, k->one_of[0].name,
-                     k->one_of[1].name);
+    return qk_error (-ENOEXEC,
+                     "%s class lacks both slots '%s' and '%s', one "
+                     "is required",
+                     k->name, k->one_of[0].name, k->one_of[1].name);
   if (k->pair[0].name
       && filled (cls, &k->pair[0]) != filled (cls, &k->pair[1]))
-    return qk_error (-ENOEXEC, "%s class has one of the slots '%s' and '%s', "
-                     "both or none are required", k->name, k->pair[0].name,
-                     k->pair[1].name);
+    return qk_error (-ENOEXEC,
+                     "%s class has one of the slots '%s' and '%s', "
+                     "both or none are required",
+                     k->name, k->pair[0].name, k->pair[1].name);
   return 0;
 }

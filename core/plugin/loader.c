@@ -53,7 +53,8 @@ refuse_world_writable (const char *path)
   if (stat (path, &st) < 0)
     return qk_error (-errno, "plugin %s: %s", path, strerror (errno));
   if (st.st_mode & S_IWOTH)
-    return qk_error (-EPERM, "plugin %s '%s' can be written by everyone: "
+    return qk_error (-EPERM,
+                     "plugin %s '%s' can be written by everyone: "
                      "refused; 'chmod o-w' makes it usable",
                      S_ISDIR (st.st_mode) ? "folder" : "file", path);
   return 0;
@@ -97,8 +98,10 @@ foreign_abi (void *handle)
 static int
 wrong_abi (const char *path, int found)
 {
-  return qk_error (-ENOEXEC, "plugin %s: built for plugin ABI %d, this "
-                   "library has plugin ABI %d", path, found, QK_ABI_MAJOR);
+  return qk_error (-ENOEXEC,
+                   "plugin %s: built for plugin ABI %d, this "
+                   "library has plugin ABI %d",
+                   path, found, QK_ABI_MAJOR);
 }
 
 /* Load the file and get what it offers into OUT, zero-filled.  The handle is
@@ -119,14 +122,17 @@ open_plugin (const char *path, struct qk_plugin *out)
     abi = foreign_abi (handle);
     if (abi >= 0)
       return wrong_abi (path, abi);
-    return qk_error (-ENOEXEC, "plugin %s: not a plugin of qatkit (ABI %d): "
-                     "symbol %s is missing", path, QK_ABI_MAJOR,
-                     QK_ENTRY_NAME);
+    return qk_error (-ENOEXEC,
+                     "plugin %s: not a plugin of qatkit (ABI %d): "
+                     "symbol %s is missing",
+                     path, QK_ABI_MAJOR, QK_ENTRY_NAME);
   }
   p = entry ();
   if (!p || p->struct_size < offsetof (struct qk_plugin, name))
-    return qk_error (-ENOEXEC, "plugin %s: its entry %s returns nothing "
-                     "usable", path, QK_ENTRY_NAME);
+    return qk_error (-ENOEXEC,
+                     "plugin %s: its entry %s returns nothing "
+                     "usable",
+                     path, QK_ENTRY_NAME);
   if (p->abi_major != QK_ABI_MAJOR)
     return wrong_abi (path, p->abi_major);
   memset (out, 0, sizeof *out);
@@ -148,13 +154,15 @@ pick_class (const struct qk_plugin *plugin, const struct wanted *w,
     const struct qk_class *c = plugin->classes[i];
 
     if (c->struct_size < sizeof *c || !c->name)
-      return qk_error (-ENOEXEC, "plugin %s: class %zu has struct_size %zu, "
-                       "expected at least %zu, and a name", w->path, i,
-                       c->struct_size, sizeof *c);
+      return qk_error (-ENOEXEC,
+                       "plugin %s: class %zu has struct_size %zu, "
+                       "expected at least %zu, and a name",
+                       w->path, i, c->struct_size, sizeof *c);
     if (!qk_is_loaded (c, c->struct_size))
-      return qk_error (-ENOEXEC, "plugin %s: class %zu has struct_size %zu, "
-                       "more than there is in the file", w->path, i,
-                       c->struct_size);
+      return qk_error (-ENOEXEC,
+                       "plugin %s: class %zu has struct_size %zu, "
+                       "more than there is in the file",
+                       w->path, i, c->struct_size);
     if (strcmp (c->name, w->name) != 0)
       continue;
     if (c->kind == w->kind) {
@@ -336,8 +344,8 @@ not_found (struct qk_context *ctx, enum qk_kind kind, const char *name)
   if (list_names (ctx, kind, &names) == 0)
     for (char **known = names; *known; known++)
       qk_nearest_offer (&near, *known);
-  err = qk_error (-ENOENT, "no %s plugin '%s'%s; searched", qk_kind_name (kind),
-                  name, qk_nearest_hint (&near, hint));
+  err = qk_error (-ENOENT, "no %s plugin '%s'%s; searched",
+                  qk_kind_name (kind), name, qk_nearest_hint (&near, hint));
   for (char **dir = ctx->dirs; *dir; dir++)
     err = qk_error (err, "%s %s/%s", qk_error_message (), *dir,
                     qk_kind_folder (kind));
@@ -387,8 +395,10 @@ load_by_path (enum qk_kind kind, const char *path, struct qk_loaded **out)
     return qk_error (-errno, "%s plugin %s: %s", qk_kind_name (kind), path,
                      strerror (errno));
   if (len < 4 || strcmp (base + len - 3, ".so") != 0)
-    return qk_error (-ENOEXEC, "%s plugin %s: expected a file name that ends "
-                     "in .so", qk_kind_name (kind), path);
+    return qk_error (-ENOEXEC,
+                     "%s plugin %s: expected a file name that ends "
+                     "in .so",
+                     qk_kind_name (kind), path);
   name = strndup (base, len - 3);
   if (!name)
     return qk_error (-ENOMEM, "plugin %s: out of memory", path);
@@ -410,17 +420,18 @@ is_plain_name (const char *name)
 
 /* Whether a plugin may be loaded by this path, with the lock held. */
 static int
-check_given (const struct qk_context *ctx, enum qk_kind kind,
-             const char *path)
+check_given (const struct qk_context *ctx, enum qk_kind kind, const char *path)
 {
   for (char **given = ctx->given; given && *given; given++)
     if (strcmp (*given, path) == 0)
       return 0;
   if (!ctx->only_given)
     return 0;
-  return qk_error (-EPERM, "%s plugin %s: the path comes out of a model or "
+  return qk_error (-EPERM,
+                   "%s plugin %s: the path comes out of a model or "
                    "checkpoint, which must not choose what code is run; give "
-                   "it with -o if you trust it", qk_kind_name (kind), path);
+                   "it with -o if you trust it",
+                   qk_kind_name (kind), path);
 }
 
 /* A class in use already, with the lock held: by path, or by plain name if
@@ -447,10 +458,12 @@ qk_context_class (struct qk_context *ctx, enum qk_kind kind, const char *name,
 
   *out = NULL;
   if (!qk_kind_name (kind))
-    return qk_error (-EINVAL, "plugin '%s': unknown kind %d", name, (int) kind);
+    return qk_error (-EINVAL, "plugin '%s': unknown kind %d", name,
+                     (int) kind);
   is_path = strchr (name, '/') != NULL;
   if (!is_path && !is_plain_name (name))
-    return qk_error (-EINVAL, "%s plugin '%s': expected a name of letters, "
+    return qk_error (-EINVAL,
+                     "%s plugin '%s': expected a name of letters, "
                      "digits, '_', '-', or the path of a .so",
                      qk_kind_name (kind), name);
   pthread_mutex_lock (&ctx->plugin_lock);

@@ -86,9 +86,10 @@ qk_state_source_load (void *cookie, const char *name, enum qk_dtype dtype,
   if (err < 0)
     return err;
   if (found.dtype != dtype || found.count != count)
-    return qk_error (-EBADMSG, "state array '%s': expected %zu elements of "
-                     "type %s, found %zu of type %s", name, count,
-                     qk_dtype_name (dtype), found.count,
+    return qk_error (-EBADMSG,
+                     "state array '%s': expected %zu elements of "
+                     "type %s, found %zu of type %s",
+                     name, count, qk_dtype_name (dtype), found.count,
                      qk_dtype_name (found.dtype));
   if (count > 0)
     memcpy (data, found.data, count * qk_dtype_size (dtype));

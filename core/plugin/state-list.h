@@ -34,15 +34,14 @@ struct qk_state_source {
   /* Find NAME: 0 with dtype, data and count of *FOUND set (borrowed until
    * the next call, data need not be aligned), -ENOENT if there is none, or
    * another error with a sentence. */
-  int (*lookup) (void *cookie, const char *name,
-                 struct qk_state_array *found);
+  int (*lookup) (void *cookie, const char *name, struct qk_state_array *found);
   void *cookie;
 };
 
 /* A qk_state_fn for loading; COOKIE is a struct qk_state_source.  An array
  * that is missing or of another type or size is an error naming it. */
-int qk_state_source_load (void *cookie, const char *name,
-                          enum qk_dtype dtype, void *data, size_t count);
+int qk_state_source_load (void *cookie, const char *name, enum qk_dtype dtype,
+                          void *data, size_t count);
 
 /* A lookup that finds the arrays of a struct qk_state_list, its COOKIE. */
 int qk_state_list_lookup (void *cookie, const char *name,

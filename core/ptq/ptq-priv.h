@@ -19,8 +19,8 @@ struct qk_ptq {
   struct qk_monitor *m; /* borrowed */
 
   struct qk_exec *real_ex, *quantized_ex; /* owned; made when needed */
-  struct qk_op op; /* of qk_ptq_op; arrays owned */
-  float **images;  /* owned: batches kept, n_images of n_pictures each */
+  struct qk_op op;                        /* of qk_ptq_op; arrays owned */
+  float **images; /* owned: batches kept, n_images of n_pictures each */
   int64_t *n_pictures;
   int64_t n_images;
   const char *shown; /* what the progress bar shows */

@@ -178,7 +178,7 @@ qk_ptq_replace_clamp (struct qk_ptq *p, int node, const char *layer,
 
   if (p->quantized != NULL || node_at (p, node) == NULL)
     return qk_error (-EINVAL, "a clamp can be replaced before calibration "
-                     "only");
+                              "only");
   if ((r = qk_graph_replace_clamp (p->real, node, layer, options, &g)) < 0)
     return r;
   qk_graph_free (p->real);
@@ -222,8 +222,7 @@ keep_images (struct qk_ptq *p, int64_t wanted)
   if ((r = qk_batches_start (p->batches, 0, p->n_images)) < 0)
     return r;
   while (p->n_images < wanted && (r = qk_batches_next (p->batches, &b)) > 0) {
-    const size_t size
-      = sizeof (float) * (size_t) (b.n * qk_shape_count (s));
+    const size_t size = sizeof (float) * (size_t) (b.n * qk_shape_count (s));
     float **images
       = realloc (p->images, (size_t) (p->n_images + 1) * sizeof *images);
     int64_t *n;
@@ -233,8 +232,8 @@ keep_images (struct qk_ptq *p, int64_t wanted)
     n = realloc (p->n_pictures, (size_t) (p->n_images + 1) * sizeof *n);
     if (n != NULL)
       p->n_pictures = n;
-    if (images == NULL || n == NULL || (images[p->n_images] = qk_alloc (size))
-                                         == NULL)
+    if (images == NULL || n == NULL
+        || (images[p->n_images] = qk_alloc (size)) == NULL)
       return qk_error (-ENOMEM, "no memory for the calibration pictures");
     memcpy (images[p->n_images], b.images, size);
     n[p->n_images++] = b.n;
@@ -249,8 +248,7 @@ open_executors (struct qk_ptq *p)
     = { .batch = p->batch, .threads = p->threads };
   int r;
 
-  if (p->real_ex == NULL
-      && (r = qk_exec_new (p->real, &opt, &p->real_ex)) < 0)
+  if (p->real_ex == NULL && (r = qk_exec_new (p->real, &opt, &p->real_ex)) < 0)
     return r;
   if (p->quantized_ex == NULL
       && (r = qk_exec_new (p->quantized, &opt, &p->quantized_ex)) < 0)
@@ -285,8 +283,7 @@ take_value (void *cookie, int node, const struct qk_tensor *t)
 }
 
 static int
-run_up_to (struct qk_exec *ex, struct tap *tap, const float *images,
-           int64_t n)
+run_up_to (struct qk_exec *ex, struct tap *tap, const float *images, int64_t n)
 {
   const float *logits;
   int r;

@@ -41,7 +41,7 @@ qk_calculate_qparams (float min, float max, bool symmetric,
     zp = zp < (float) qmax ? zp : (float) qmax;
     out->zero_point = (int32_t) zp;
   } else
-    out->zero_point = qmin < 0                    ? 0
+    out->zero_point = qmin < 0                   ? 0
                       : qmin == 0 && qmax == 255 ? 128
                                                  : (qmin + qmax) / 2;
   out->scale = scale;

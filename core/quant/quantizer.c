@@ -14,8 +14,8 @@ struct qk_quantizer {
   struct qk_quant_info info; /* info.name points to name */
   char *name;
   bool observing;
-  bool warned;     /* of a grid without data */
-  bool range_only; /* the observer is content with ranges */
+  bool warned;          /* of a grid without data */
+  bool range_only;      /* the observer is content with ranges */
   struct qk_comm *comm; /* values: observe together; NULL: alone */
   double share;         /* of the whole batch, in this process */
 
@@ -87,8 +87,10 @@ quantizer_new_self (const struct qk_quantizer *qz, size_t size,
   if (size == 0)
     return 0;
   if (size < sizeof (void *) || channel_size > (SIZE_MAX - size) / channels)
-    return qk_error (-ENOEXEC, "an instance of %zu and %zu x %zu bytes is "
-                     "impossible", size, channels, channel_size);
+    return qk_error (-ENOEXEC,
+                     "an instance of %zu and %zu x %zu bytes is "
+                     "impossible",
+                     size, channels, channel_size);
   *self = qk_alloc (size + channels * channel_size);
   if (*self == NULL)
     return qk_error (-ENOMEM, "no memory");
@@ -190,8 +192,8 @@ quantizer_new_fakequant (struct qk_quantizer *qz, const struct qk_config *cfg)
 static int
 quantizer_first_grid (struct qk_quantizer *qz)
 {
-  const bool own = qz->fq != NULL && qz->fq->qparams != NULL
-                   && qz->fq->init == NULL;
+  const bool own
+    = qz->fq != NULL && qz->fq->qparams != NULL && qz->fq->init == NULL;
 
   return own || qk_quantizer_has_range (qz) ? qk_quantizer_refresh (qz) : 0;
 }
@@ -556,9 +558,8 @@ quantizer_transform (struct qk_quantizer *qz, const float **x, size_t n)
     return 0;
   if (qz->transformed_size < n) {
     qk_free (qz->transformed);
-    qz->transformed = n <= SIZE_MAX / sizeof (float)
-                          ? qk_alloc (n * sizeof (float))
-                          : NULL;
+    qz->transformed
+      = n <= SIZE_MAX / sizeof (float) ? qk_alloc (n * sizeof (float)) : NULL;
     qz->transformed_size = qz->transformed != NULL ? n : 0;
     if (qz->transformed == NULL)
       return qk_error (-ENOMEM, "'%s': no memory", qz->info.name);
@@ -614,8 +615,7 @@ quantizer_see (struct qk_quantizer *qz, const float *x, size_t n, size_t block)
       return quantizer_saw (qz, isnan (qz->min[c]));
   if (qz->obs == NULL)
     return 0;
-  if (qz->range_only
-      && (r = quantizer_join_range (qz, qz->min, qz->max)) < 0)
+  if (qz->range_only && (r = quantizer_join_range (qz, qz->min, qz->max)) < 0)
     return r;
   if (qz->obs->update != NULL)
     r = qz->obs->update (qz->obs_self, x, n);

@@ -60,8 +60,10 @@ int
 qk_html_write (const char *json, const char *path)
 {
   if (!qk_html_possible ())
-    return qk_error (-ENOTSUP, "cannot write '%s': the HTML report needs "
+    return qk_error (-ENOTSUP,
+                     "cannot write '%s': the HTML report needs "
                      "Chart.js (Debian: libjs-chart.js) when qatkit is "
-                     "built", path);
+                     "built",
+                     path);
   return qk_atomic_write (path, fill_page, (void *) json);
 }

@@ -26,7 +26,7 @@ struct qk_progress {
   void *cookie;
 
   bool running;
-  bool drawn;         /* a bar stands on the terminal's line */
+  bool drawn; /* a bar stands on the terminal's line */
   char label[LABEL_SIZE];
   int64_t done, total;
   double loss;

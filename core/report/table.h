@@ -17,8 +17,7 @@ void qk_table_free (struct qk_table *t); /* accepts NULL */
 /* Append the next cell, row by row.  After a failure the table stays as it
  * was; qk_table_print reports it again, so that the result of each cell need
  * not be looked at. */
-int qk_table_cell (struct qk_table *t, const char *fmt, ...)
-  QK_PRINTF (2, 3);
+int qk_table_cell (struct qk_table *t, const char *fmt, ...) QK_PRINTF (2, 3);
 /* A line between the rows before and after. */
 int qk_table_rule (struct qk_table *t);
 

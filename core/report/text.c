@@ -71,7 +71,8 @@ next (const char *s, int *width, bool *shown)
   uint32_t c = 0;
   const size_t n = decode ((const unsigned char *) s, &c);
 
-  *shown = n > 0 && c >= 0x20 && !(c >= 0x7f && c <= 0x9f)
+  *shown = n > 0 && c >= 0x20
+           && !(c >= 0x7f && c <= 0x9f)
            /* marks that reverse the direction of what follows */
            && !(c >= 0x202a && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069);
   *width = 1;
@@ -152,7 +153,10 @@ qk_json_number (double v, int digits, char *buf, size_t size)
     return buf;
   }
   snprintf (text, sizeof text, "%.*g",
-            digits < 1 ? 1 : digits > 17 ? 17 : digits, v);
+            digits < 1    ? 1
+            : digits > 17 ? 17
+                          : digits,
+            v);
   /* whatever the locale puts between the digits is a decimal point */
   for (i = 0; text[i]; i++) {
     if (strchr ("0123456789+-eE", text[i]))

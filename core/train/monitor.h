@@ -21,8 +21,9 @@ struct qk_monitor {
   struct qk_comm *comm; /* the processes that run together; borrowed, may be
                            NULL: then this one is alone */
   const volatile sig_atomic_t *stop; /* set: end with -EINTR; may be NULL */
-  int64_t stop_after; /* steps after which to act as if stop were set; 0: never */
-  int64_t steps;      /* training steps made */
+  int64_t
+    stop_after;  /* steps after which to act as if stop were set; 0: never */
+  int64_t steps; /* training steps made */
 };
 
 /* Whether the user wants this process to stop now. */

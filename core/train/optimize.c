@@ -64,7 +64,8 @@ collect (struct qk_optimize *o, bool decay_all)
     n = qk_quantizer_params (qz, qp);
     for (j = 0; j < n; j++)
       if ((r = add_trained (o, qk_quantizer_info (qz)->name, qp[j].count,
-                            qp[j].value, qp[j].grad, false)) < 0)
+                            qp[j].value, qp[j].grad, false))
+          < 0)
         return r;
   }
   return 0;
@@ -128,9 +129,9 @@ qk_optimize_lr (const struct qk_optimize *o, int64_t total, int64_t per_epoch)
 {
   const int64_t t = o->t < total ? o->t : total - 1;
 
-  return (float) (o->lr
-                  * o->schedule->factor (o->schedule_self, t, total,
-                                         per_epoch));
+  return (
+    float) (o->lr
+            * o->schedule->factor (o->schedule_self, t, total, per_epoch));
 }
 
 /* The part of thread T of N in COUNT numbers begins here; whole cache

@@ -27,7 +27,7 @@ struct qk_optimize {
   int n_slots;
   int n;
   struct qk_trained *trained; /* owned */
-  int64_t t; /* steps made */
+  int64_t t;                  /* steps made */
 };
 
 struct qk_optimize_options {
@@ -50,7 +50,6 @@ float qk_optimize_lr (const struct qk_optimize *o, int64_t total,
 
 /* One step along the gradients, which are then cleared; quantizers with
  * parameters renew their grids. */
-int qk_optimize_step (struct qk_optimize *o, int64_t total,
-                      int64_t per_epoch);
+int qk_optimize_step (struct qk_optimize *o, int64_t total, int64_t per_epoch);
 
 #endif /* QK_OPTIMIZE_H */

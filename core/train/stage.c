@@ -23,7 +23,7 @@ check_seen (int r, int64_t seen)
     return r;
   return seen > 0 ? 0
                   : qk_error (-ENODATA, "no picture of the dataset can be "
-                              "decoded");
+                                        "decoded");
 }
 
 /* The dataset must fit the network. */
@@ -32,8 +32,7 @@ check_data (const struct qk_exec *ex, const struct qk_batches *b)
 {
   const struct qk_dataset_info *i = qk_batches_info (b);
 
-  return qk_exec_check_data (ex, i->height, i->width, i->channels,
-                             i->classes);
+  return qk_exec_check_data (ex, i->height, i->width, i->channels, i->classes);
 }
 
 /* A label is an index from here on. */
@@ -65,8 +64,7 @@ static int
 agree_to_stop (const struct qk_monitor *m, bool *stop)
 {
   double any = qk_monitor_stopped (m) ? 1 : 0;
-  const int r
-    = qk_comm_reduce (m->comm, QK_COMM_MAX, QK_COMM_F64, &any, 1);
+  const int r = qk_comm_reduce (m->comm, QK_COMM_MAX, QK_COMM_F64, &any, 1);
 
   *stop = any > 0;
   return r;
@@ -110,8 +108,7 @@ qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b, int64_t limit,
     }
   }
   qk_progress_end (m->progress);
-  if (r >= 0 && !alone
-      && (r = qk_metrics_join (out, m->comm)) == 0
+  if (r >= 0 && !alone && (r = qk_metrics_join (out, m->comm)) == 0
       && (r = agree_to_stop (m, &stop)) == 0 && stop)
     r = qk_error (-EINTR, "stopped");
   return check_seen (r, out->n);
@@ -122,8 +119,7 @@ static int
 collect_value (void *cookie, int node, const struct qk_tensor *t)
 {
   struct qk_graph *g = cookie;
-  struct qk_quantizer *qz
-    = g->value[node < 0 ? 0 : g->node[node].out].qz;
+  struct qk_quantizer *qz = g->value[node < 0 ? 0 : g->node[node].out].qz;
 
   if (qz == NULL)
     return 0;
@@ -136,8 +132,8 @@ collect_value (void *cookie, int node, const struct qk_tensor *t)
 static int
 calibrate_weights (struct qk_graph *g)
 {
-  float *image = qk_alloc (sizeof (float)
-                           * (size_t) qk_shape_count (&g->value[0].shape));
+  float *image
+    = qk_alloc (sizeof (float) * (size_t) qk_shape_count (&g->value[0].shape));
   struct qk_exec_options opt;
   struct qk_exec *ex;
   const float *logits;
@@ -203,12 +199,10 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
 /* What the processes have to tell each other before a step: how many pictures
  * they have together, and whether any wants to stop. */
 static int
-agree_on_step (const struct qk_monitor *m, int64_t n, int64_t *all,
-               bool *stop)
+agree_on_step (const struct qk_monitor *m, int64_t n, int64_t *all, bool *stop)
 {
   double sum[2] = { (double) n, qk_monitor_stopped (m) ? 1 : 0 };
-  const int r
-    = qk_comm_reduce (m->comm, QK_COMM_SUM, QK_COMM_F64, sum, 2);
+  const int r = qk_comm_reduce (m->comm, QK_COMM_SUM, QK_COMM_F64, sum, 2);
 
   *all = (int64_t) sum[0];
   *stop = sum[1] > 0;
@@ -222,11 +216,9 @@ check_same (struct qk_monitor *m, const struct qk_graph *g)
   int i, r = 0;
 
   for (i = 0; r == 0 && i < g->n_params; i++)
-    r = qk_comm_check_same (m->comm, g->param[i].name,
-                            g->param[i].value.data,
-                            sizeof (float)
-                              * (size_t) qk_shape_count (
-                                &g->param[i].value.shape));
+    r = qk_comm_check_same (
+      m->comm, g->param[i].name, g->param[i].value.data,
+      sizeof (float) * (size_t) qk_shape_count (&g->param[i].value.shape));
   return r;
 }
 
@@ -291,7 +283,8 @@ qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
   if (first < opt->batches
       && (r = qk_batches_start (b, pos->epoch, first)) < 0)
     return r;
-  if (qk_comm_rank (m->comm) > 0) /* the first process counts what was before */
+  if (qk_comm_rank (m->comm)
+      > 0) /* the first process counts what was before */
     memset (&pos->metrics, 0, sizeof pos->metrics);
   while (pos->batch < opt->batches) {
     if ((r = next_batch (b, &batch, &pos->metrics)) <= 0

@@ -13,8 +13,8 @@
  * LIMIT batches if that is not 0.  LABEL names it in the progress.  Several
  * processes (M->comm) each do their part, all learn the whole, and a wish to
  * stop is heard at the end. */
-int qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b,
-                       int64_t limit, const char *label, struct qk_monitor *m,
+int qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b, int64_t limit,
+                       const char *label, struct qk_monitor *m,
                        struct qk_metrics *out);
 
 /* Post-training calibration: FLOAT_EX runs the fused float graph over LIMIT
@@ -26,16 +26,16 @@ int qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
 
 /* Where training stands; enough, with the parameters, to go on. */
 struct qk_position {
-  int64_t epoch, batch;        /* the next to be done */
-  struct qk_metrics metrics;   /* of the epoch so far */
+  int64_t epoch, batch;      /* the next to be done */
+  struct qk_metrics metrics; /* of the epoch so far */
 };
 
 struct qk_train_options {
   const char *label; /* "qat 3/8" */
   uint64_t seed;
-  unsigned flags;      /* enum qk_pass_flags besides TRAIN */
-  int64_t batches;     /* of this epoch */
-  int64_t epochs;      /* of the whole stage, for the schedule */
+  unsigned flags;          /* enum qk_pass_flags besides TRAIN */
+  int64_t batches;         /* of this epoch */
+  int64_t epochs;          /* of the whole stage, for the schedule */
   struct qk_exec *teacher; /* the network to imitate; NULL: none */
 };
 

@@ -16,32 +16,31 @@
 #include "jpeg/picture.h"
 #include "scan.h"
 
-static const struct qk_option options[] = {
-  { "root", QK_OPT_PATH, "", 0, 0, NULL,
-    "folder that holds the folders train and val" },
-  { "train", QK_OPT_PATH, "train", 0, 0, NULL,
-    "folder of the training pictures, within root unless absolute" },
-  { "val", QK_OPT_PATH, "val", 0, 0, NULL,
-    "folder of the evaluation pictures, within root unless absolute" },
-  { "resize", QK_OPT_INT, "256", 1, 8192, NULL,
-    "shorter side after resizing for evaluation, pixels" },
-  { "crop", QK_OPT_INT, "224", 1, 8192, NULL,
-    "height and width of what is delivered, pixels" },
-  { "mean", QK_OPT_FLOATS, "0.485,0.456,0.406", -10, 10, NULL,
-    "subtracted from red, green and blue (0 to 1)" },
-  { "std", QK_OPT_FLOATS, "0.229,0.224,0.225", 1e-6, 100, NULL,
-    "red, green and blue are then divided by" },
-  { "min_scale", QK_OPT_FLOAT, "0.08", 1e-6, 1, NULL,
-    "smallest share of a picture's area that a training crop takes" },
-  { "flip", QK_OPT_BOOL, "yes", 0, 0, NULL,
-    "mirror half of the training pictures" },
-  { "fast_decode", QK_OPT_BOOL, "no", 0, 0, NULL,
-    "decode large training pictures at a half, quarter or eighth of their "
-    "size: much faster, not PIL's bytes" },
-  { "limit", QK_OPT_INT, "0", 0, 1e12, NULL,
-    "use only so many pictures of each class; 0 = all" },
-  { NULL, 0, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option options[]
+  = { { "root", QK_OPT_PATH, "", 0, 0, NULL,
+        "folder that holds the folders train and val" },
+      { "train", QK_OPT_PATH, "train", 0, 0, NULL,
+        "folder of the training pictures, within root unless absolute" },
+      { "val", QK_OPT_PATH, "val", 0, 0, NULL,
+        "folder of the evaluation pictures, within root unless absolute" },
+      { "resize", QK_OPT_INT, "256", 1, 8192, NULL,
+        "shorter side after resizing for evaluation, pixels" },
+      { "crop", QK_OPT_INT, "224", 1, 8192, NULL,
+        "height and width of what is delivered, pixels" },
+      { "mean", QK_OPT_FLOATS, "0.485,0.456,0.406", -10, 10, NULL,
+        "subtracted from red, green and blue (0 to 1)" },
+      { "std", QK_OPT_FLOATS, "0.229,0.224,0.225", 1e-6, 100, NULL,
+        "red, green and blue are then divided by" },
+      { "min_scale", QK_OPT_FLOAT, "0.08", 1e-6, 1, NULL,
+        "smallest share of a picture's area that a training crop takes" },
+      { "flip", QK_OPT_BOOL, "yes", 0, 0, NULL,
+        "mirror half of the training pictures" },
+      { "fast_decode", QK_OPT_BOOL, "no", 0, 0, NULL,
+        "decode large training pictures at a half, quarter or eighth of their "
+        "size: much faster, not PIL's bytes" },
+      { "limit", QK_OPT_INT, "0", 0, 1e12, NULL,
+        "use only so many pictures of each class; 0 = all" },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 struct imagefolder {
   struct scan scan;
@@ -57,9 +56,8 @@ read_three (const struct qk_config *cfg, const char *name, float out[3])
   const int n = qk_config_floats (cfg, name, out, 3);
 
   if (n != 3)
-    return qk_error (-EINVAL,
-                     "imagefolder: %s (%s) must be 3 numbers, got %d", name,
-                     qk_config_where (cfg, name), n);
+    return qk_error (-EINVAL, "imagefolder: %s (%s) must be 3 numbers, got %d",
+                     name, qk_config_where (cfg, name), n);
   return 0;
 }
 
@@ -99,17 +97,17 @@ split_folder (const struct qk_config *cfg, const char *split)
 
   if (sub[0] == '/' || (!*root && qk_config_given (cfg, split)))
     root = "";
-  else if (!*root)
-    {
-      qk_error (-EINVAL, "imagefolder: neither root nor %s is given: where "
-                         "are the pictures?", split);
-      return NULL;
-    }
-  if (asprintf (&path, "%s%s%s", root, *root && *sub ? "/" : "", sub) < 0)
-    {
-      qk_error (-ENOMEM, "imagefolder: no memory");
-      return NULL;
-    }
+  else if (!*root) {
+    qk_error (-EINVAL,
+              "imagefolder: neither root nor %s is given: where "
+              "are the pictures?",
+              split);
+    return NULL;
+  }
+  if (asprintf (&path, "%s%s%s", root, *root && *sub ? "/" : "", sub) < 0) {
+    qk_error (-ENOMEM, "imagefolder: no memory");
+    return NULL;
+  }
   return path;
 }
 
@@ -121,23 +119,21 @@ scan_for_names (struct imagefolder *f, const struct qk_config *cfg,
   static const char *const splits[] = { "val", "train" };
   int i;
 
-  for (i = 0; i < 2; i++)
-    {
-      char *path;
-      int err;
+  for (i = 0; i < 2; i++) {
+    char *path;
+    int err;
 
-      if (!*qk_config_string (cfg, "root")
-          && !qk_config_given (cfg, splits[i]))
-        continue;
-      path = split_folder (cfg, splits[i]);
-      if (!path)
-        return -EINVAL;
-      err = scan_folder (&f->scan, ctx, path, false, 0);
-      free (path);
-      if (err == 0 || err == -ENOMEM)
-        return err;
-      scan_free (&f->scan);
-    }
+    if (!*qk_config_string (cfg, "root") && !qk_config_given (cfg, splits[i]))
+      continue;
+    path = split_folder (cfg, splits[i]);
+    if (!path)
+      return -EINVAL;
+    err = scan_folder (&f->scan, ctx, path, false, 0);
+    free (path);
+    if (err == 0 || err == -ENOMEM)
+      return err;
+    scan_free (&f->scan);
+  }
   return 0;
 }
 
@@ -170,15 +166,14 @@ imagefolder_open (const struct qk_config *cfg,
   else if (strcmp (req->split, "train") && strcmp (req->split, "val"))
     err = qk_error (-EINVAL, "imagefolder: no split '%s', only train and val",
                     req->split);
-  else
-    {
-      char *path = split_folder (cfg, req->split);
+  else {
+    char *path = split_folder (cfg, req->split);
 
-      err = path ? scan_folder (&f->scan, req->ctx, path, true,
-                                qk_config_int (cfg, "limit"))
-                 : -EINVAL;
-      free (path);
-    }
+    err = path ? scan_folder (&f->scan, req->ctx, path, true,
+                              qk_config_int (cfg, "limit"))
+               : -EINVAL;
+    free (path);
+  }
   if (err)
     goto error;
   *self = f;
@@ -221,8 +216,8 @@ imagefolder_worker_free (void *worker)
 }
 
 static int
-imagefolder_read (void *self, void *worker, int64_t index,
-                  struct qk_rng *rng, float *image, int32_t *label)
+imagefolder_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
+                  float *image, int32_t *label)
 {
   const struct imagefolder *f = self;
   const struct scan_item *item;

@@ -37,8 +37,7 @@ no_memory (void)
 static int
 cannot_read (const char *path, int err)
 {
-  return qk_error (-err, "folder %s cannot be read: %s", path,
-                   strerror (err));
+  return qk_error (-err, "folder %s cannot be read: %s", path, strerror (err));
 }
 
 /* "DIR/NAME", or "NAME" where DIR is ""; to be freed; NULL without memory */
@@ -63,17 +62,16 @@ is_picture (const char *name)
 static int
 add_item (struct scan *s, char *path, int32_t label)
 {
-  if (s->count == s->capacity)
-    {
-      const int64_t capacity = s->capacity ? 2 * s->capacity : 1024;
-      struct scan_item *items
-        = realloc (s->items, (size_t) capacity * sizeof *items);
+  if (s->count == s->capacity) {
+    const int64_t capacity = s->capacity ? 2 * s->capacity : 1024;
+    struct scan_item *items
+      = realloc (s->items, (size_t) capacity * sizeof *items);
 
-      if (!items)
-        return no_memory ();
-      s->items = items;
-      s->capacity = capacity;
-    }
+    if (!items)
+      return no_memory ();
+    s->items = items;
+    s->capacity = capacity;
+  }
   s->items[s->count].path = path;
   s->items[s->count].label = label;
   s->count++;
@@ -91,16 +89,15 @@ visit (struct scan *s, struct qk_context *ctx, const char *top,
   struct stat st;
   int err;
 
-  if (stat (full, &st))
-    {
-      err = errno;
-      if ((err == ENOENT || err == ELOOP) && is_picture (full))
-        qk_log (ctx, QK_LOG_WARNING, "%s: %s; ignored", full,
-                err == ELOOP ? "link in a circle" : "link to nothing");
-      if (err == ENOENT || err == ELOOP)
-        return 0;
-      return qk_error (-err, "%s: %s", full, strerror (err));
-    }
+  if (stat (full, &st)) {
+    err = errno;
+    if ((err == ENOENT || err == ELOOP) && is_picture (full))
+      qk_log (ctx, QK_LOG_WARNING, "%s: %s; ignored", full,
+              err == ELOOP ? "link in a circle" : "link to nothing");
+    if (err == ENOENT || err == ELOOP)
+      return 0;
+    return qk_error (-err, "%s: %s", full, strerror (err));
+  }
   if (S_ISDIR (st.st_mode))
     return walk (s, ctx, top, *rel, at, label);
   if (!S_ISREG (st.st_mode) || !is_picture (full))
@@ -116,32 +113,31 @@ walk_entries (struct scan *s, struct qk_context *ctx, const char *top,
               const char *below, const char *dir, DIR *d,
               const struct place *at, int32_t label)
 {
-  for (;;)
-    {
-      const struct dirent *e;
-      char *full, *rel;
-      int err;
+  for (;;) {
+    const struct dirent *e;
+    char *full, *rel;
+    int err;
 
-      errno = 0;
-      e = readdir (d);
-      if (!e)
-        return errno ? cannot_read (dir, errno) : 0;
-      if (e->d_name[0] == '.')
-        continue;
-      /* most entries need no stat to be passed over */
-      if (e->d_type == DT_REG && !is_picture (e->d_name))
-        continue;
-      full = join (dir, e->d_name);
-      rel = join (below, e->d_name);
-      if (!full || !rel)
-        err = no_memory ();
-      else
-        err = visit (s, ctx, top, full, &rel, at, label);
-      free (full);
-      free (rel);
-      if (err)
-        return err;
-    }
+    errno = 0;
+    e = readdir (d);
+    if (!e)
+      return errno ? cannot_read (dir, errno) : 0;
+    if (e->d_name[0] == '.')
+      continue;
+    /* most entries need no stat to be passed over */
+    if (e->d_type == DT_REG && !is_picture (e->d_name))
+      continue;
+    full = join (dir, e->d_name);
+    rel = join (below, e->d_name);
+    if (!full || !rel)
+      err = no_memory ();
+    else
+      err = visit (s, ctx, top, full, &rel, at, label);
+    free (full);
+    free (rel);
+    if (err)
+      return err;
+  }
 }
 
 /* The pictures in TOP/BELOW and deeper, in any order. */
@@ -160,22 +156,21 @@ walk (struct scan *s, struct qk_context *ctx, const char *top,
     return no_memory ();
   if (!d || fstat (dirfd (d), &st))
     err = cannot_read (dir, errno);
-  else
-    {
-      at.dev = st.st_dev;
-      at.ino = st.st_ino;
-      for (p = up; p; p = p->up)
-        if (p->dev == at.dev && p->ino == at.ino)
-          break;
-      if (p)
-        qk_log (ctx, QK_LOG_WARNING,
-                "%s: link to a folder above itself; ignored", dir);
-      else if (at.depth > MAX_DEPTH)
-        err = qk_error (-ELOOP, "folder %s: more than %d folders deep", dir,
-                        MAX_DEPTH);
-      else
-        err = walk_entries (s, ctx, top, below, dir, d, &at, label);
-    }
+  else {
+    at.dev = st.st_dev;
+    at.ino = st.st_ino;
+    for (p = up; p; p = p->up)
+      if (p->dev == at.dev && p->ino == at.ino)
+        break;
+    if (p)
+      qk_log (ctx, QK_LOG_WARNING,
+              "%s: link to a folder above itself; ignored", dir);
+    else if (at.depth > MAX_DEPTH)
+      err = qk_error (-ELOOP, "folder %s: more than %d folders deep", dir,
+                      MAX_DEPTH);
+    else
+      err = walk_entries (s, ctx, top, below, dir, d, &at, label);
+  }
   if (d)
     closedir (d);
   free (dir);
@@ -247,33 +242,31 @@ is_folder (const char *root, const char *name)
 static int
 scan_names (struct scan *s, DIR *d)
 {
-  for (;;)
-    {
-      const struct dirent *e;
-      char **names;
-      int yes;
+  for (;;) {
+    const struct dirent *e;
+    char **names;
+    int yes;
 
-      errno = 0;
-      e = readdir (d);
-      if (!e)
-        return errno ? cannot_read (s->root, errno) : 0;
-      if (e->d_name[0] == '.')
-        continue;
-      yes = is_folder (s->root, e->d_name);
-      if (yes < 0)
-        return yes;
-      if (!yes)
-        continue;
-      names = realloc (s->names,
-                       ((size_t) s->classes + 1) * sizeof *names);
-      if (!names)
-        return no_memory ();
-      s->names = names;
-      names[s->classes] = strdup (e->d_name);
-      if (!names[s->classes])
-        return no_memory ();
-      s->classes++;
-    }
+    errno = 0;
+    e = readdir (d);
+    if (!e)
+      return errno ? cannot_read (s->root, errno) : 0;
+    if (e->d_name[0] == '.')
+      continue;
+    yes = is_folder (s->root, e->d_name);
+    if (yes < 0)
+      return yes;
+    if (!yes)
+      continue;
+    names = realloc (s->names, ((size_t) s->classes + 1) * sizeof *names);
+    if (!names)
+      return no_memory ();
+    s->names = names;
+    names[s->classes] = strdup (e->d_name);
+    if (!names[s->classes])
+      return no_memory ();
+    s->classes++;
+  }
 }
 
 int
@@ -299,12 +292,11 @@ scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
                      "per class is expected)",
                      root);
   qsort (s->names, (size_t) s->classes, sizeof *s->names, compare_names);
-  for (i = 0; with_pictures && i < s->classes; i++)
-    {
-      err = scan_class (s, ctx, i, limit);
-      if (err)
-        return err;
-    }
+  for (i = 0; with_pictures && i < s->classes; i++) {
+    err = scan_class (s, ctx, i, limit);
+    if (err)
+      return err;
+  }
   return 0;
 }
 

@@ -16,13 +16,12 @@
 #define MAX_CLASSES 100000
 #define NAME_SIZE 16
 
-static const struct qk_option options[] = {
-  { "size", QK_OPT_INT, "224", 1, 4096, NULL, "height and width, pixels" },
-  { "channels", QK_OPT_INT, "3", 1, 1024, NULL, "numbers of a pixel" },
-  { "classes", QK_OPT_INT, "1000", 2, MAX_CLASSES, NULL, "classes" },
-  { "count", QK_OPT_INT, "1000", 1, 1e9, NULL, "pictures of each split" },
-  { NULL, 0, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option options[]
+  = { { "size", QK_OPT_INT, "224", 1, 4096, NULL, "height and width, pixels" },
+      { "channels", QK_OPT_INT, "3", 1, 1024, NULL, "numbers of a pixel" },
+      { "classes", QK_OPT_INT, "1000", 2, MAX_CLASSES, NULL, "classes" },
+      { "count", QK_OPT_INT, "1000", 1, 1e9, NULL, "pictures of each split" },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 struct random_set {
   int64_t count, size, channels;
@@ -46,8 +45,8 @@ random_close (void *self)
 }
 
 static int
-random_open (const struct qk_config *cfg,
-             const struct qk_dataset_request *req, void **self)
+random_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
+             void **self)
 {
   struct random_set *s = calloc (1, sizeof *s);
 

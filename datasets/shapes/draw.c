@@ -15,8 +15,8 @@
 #define GRID 3 /* points per pixel and direction, for smooth edges */
 
 const char *const draw_names[DRAW_CLASSES]
-  = { "bars", "checker", "crescent", "cross",  "disc",
-      "ring", "spiral",  "square",   "star",   "triangle" };
+  = { "bars", "checker", "crescent", "cross", "disc",
+      "ring", "spiral",  "square",   "star",  "triangle" };
 
 static double
 uniform (struct qk_rng *rng, double lo, double hi)
@@ -142,12 +142,11 @@ contrasting_colour (struct qk_rng *rng, const double a[3], const double b[3],
 {
   int i;
 
-  for (i = 0; i < 12; i++)
-    {
-      random_colour (rng, c);
-      if (distance (a, c) >= contrast && distance (b, c) >= contrast)
-        return;
-    }
+  for (i = 0; i < 12; i++) {
+    random_colour (rng, c);
+    if (distance (a, c) >= contrast && distance (b, c) >= contrast)
+      return;
+  }
 }
 
 static void
@@ -171,17 +170,14 @@ paint_background (struct qk_rng *rng, int size, const double a[3],
   int x, y, i;
 
   for (y = 0; y < size; y++)
-    for (x = 0; x < size; x++, canvas += 3)
-      {
-        const double t
-          = 0.5
-            + 0.5
-                * sin (kx * x + ky * y + phase
-                       + bend * sin (ky * x - kx * y));
+    for (x = 0; x < size; x++, canvas += 3) {
+      const double t
+        = 0.5
+          + 0.5 * sin (kx * x + ky * y + phase + bend * sin (ky * x - kx * y));
 
-        for (i = 0; i < 3; i++)
-          canvas[i] = (float) (a[i] + t * (b[i] - a[i]));
-      }
+      for (i = 0; i < 3; i++)
+        canvas[i] = (float) (a[i] + t * (b[i] - a[i]));
+    }
 }
 
 /* A straight stroke, WIDTH pixels wide. */
@@ -198,19 +194,17 @@ paint_line (struct qk_rng *rng, int size, double width, double strength,
 
   random_colour (rng, c);
   for (y = 0; y < size; y++)
-    for (x = 0; x < size; x++, canvas += 3)
-      {
-        const double px = x + 0.5 - ax, py = y + 0.5 - ay;
-        const double along = px * dx + py * dy;
-        const double off = fabs (px * dy - py * dx);
+    for (x = 0; x < size; x++, canvas += 3) {
+      const double px = x + 0.5 - ax, py = y + 0.5 - ay;
+      const double along = px * dx + py * dy;
+      const double off = fabs (px * dy - py * dx);
 
-        if (along > 0 && along < length && off < width / 2 + 0.5)
-          {
-            const double cover = width / 2 + 0.5 - off;
+      if (along > 0 && along < length && off < width / 2 + 0.5) {
+        const double cover = width / 2 + 0.5 - off;
 
-            blend (canvas, c, strength * (cover < 1 ? cover : 1));
-          }
+        blend (canvas, c, strength * (cover < 1 ? cover : 1));
       }
+    }
 }
 
 /* An ellipse. */
@@ -226,13 +220,12 @@ paint_blob (struct qk_rng *rng, int size, double radius, double strength,
 
   random_colour (rng, c);
   for (y = 0; y < size; y++)
-    for (x = 0; x < size; x++, canvas += 3)
-      {
-        const double u = (x + 0.5 - cx) / rx, v = (y + 0.5 - cy) / ry;
+    for (x = 0; x < size; x++, canvas += 3) {
+      const double u = (x + 0.5 - cx) / rx, v = (y + 0.5 - cy) / ry;
 
-        if (u * u + v * v < 1)
-          blend (canvas, c, strength);
-      }
+      if (u * u + v * v < 1)
+        blend (canvas, c, strength);
+    }
 }
 
 /* Figure coordinates are (u, v) = m (x - cx, y - cy). */
@@ -245,8 +238,7 @@ static void
 random_placement (struct qk_rng *rng, int size, double difficulty,
                   struct placement *p)
 {
-  const double radius
-    = uniform (rng, 0.36 - 0.14 * difficulty, 0.44) * size;
+  const double radius = uniform (rng, 0.36 - 0.14 * difficulty, 0.44) * size;
   const double reach = 0.5 * size - 0.85 * radius;
   const double angle = uniform (rng, 0, TAU);
   const double stretch = exp (uniform (rng, -0.22, 0.22));
@@ -266,15 +258,14 @@ coverage (const struct placement *p, int label, int x, int y)
 {
   int i, hits = 0;
 
-  for (i = 0; i < GRID * GRID; i++)
-    {
-      const double dx = x + (i % GRID + 0.5) / GRID - p->cx;
-      const double dy = y + (i / GRID + 0.5) / GRID - p->cy;
-      const double u = p->m[0] * dx + p->m[1] * dy;
-      const double v = p->m[2] * dx + p->m[3] * dy;
+  for (i = 0; i < GRID * GRID; i++) {
+    const double dx = x + (i % GRID + 0.5) / GRID - p->cx;
+    const double dy = y + (i / GRID + 0.5) / GRID - p->cy;
+    const double u = p->m[0] * dx + p->m[1] * dy;
+    const double v = p->m[2] * dx + p->m[3] * dy;
 
-      hits += u * u + v * v < 2 && inside[label](u, v);
-    }
+    hits += u * u + v * v < 2 && inside[label](u, v);
+  }
   return (double) hits / (GRID * GRID);
 }
 
@@ -285,13 +276,12 @@ paint_figure (const struct placement *p, int label, int size,
   int x, y;
 
   for (y = 0; y < size; y++)
-    for (x = 0; x < size; x++, canvas += 3)
-      {
-        const double share = coverage (p, label, x, y);
+    for (x = 0; x < size; x++, canvas += 3) {
+      const double share = coverage (p, label, x, y);
 
-        if (share > 0)
-          blend (canvas, c, share * strength);
-      }
+      if (share > 0)
+        blend (canvas, c, share * strength);
+    }
 }
 
 /* The sum of four 16-bit numbers, near enough to a normal distribution;
@@ -316,11 +306,9 @@ clutter (struct qk_rng *rng, int size, double difficulty, double strength,
   int i;
 
   for (i = 0; i < lines; i++)
-    paint_line (rng, size, uniform (rng, 0.02, 0.08) * size, strength,
-                canvas);
+    paint_line (rng, size, uniform (rng, 0.02, 0.08) * size, strength, canvas);
   for (i = 0; i < blobs; i++)
-    paint_blob (rng, size, uniform (rng, 0.04, 0.14) * size, strength,
-                canvas);
+    paint_blob (rng, size, uniform (rng, 0.04, 0.14) * size, strength, canvas);
 }
 
 void
@@ -341,13 +329,12 @@ draw_picture (struct qk_rng *rng, int label, int size, double difficulty,
   clutter (rng, size, difficulty, 0.8, canvas);
   contrasting_colour (rng, a, b, 130 - 90 * difficulty, c);
   random_placement (rng, size, difficulty, &place);
-  paint_figure (&place, label, size, c,
-                uniform (rng, 1 - 0.4 * difficulty, 1), canvas);
+  paint_figure (&place, label, size, c, uniform (rng, 1 - 0.4 * difficulty, 1),
+                canvas);
   clutter (rng, size, difficulty, 1.0, canvas);
-  for (i = 0; i < size * size * 3; i++)
-    {
-      const double v = (double) canvas[i] + sigma * noise (rng) + 0.5;
+  for (i = 0; i < size * size * 3; i++) {
+    const double v = (double) canvas[i] + sigma * noise (rng) + 0.5;
 
-      rgb[i] = (uint8_t) (v < 0 ? 0 : v > 255 ? 255 : v);
-    }
+    rgb[i] = (uint8_t) (v < 0 ? 0 : v > 255 ? 255 : v);
+  }
 }

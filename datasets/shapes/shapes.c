@@ -18,23 +18,22 @@
 
 #define JPEG_QUALITY 95
 
-static const struct qk_option options[] = {
-  { "size", QK_OPT_INT, "32", 16, DRAW_MAX_SIZE, NULL,
-    "height and width, pixels" },
-  { "train_count", QK_OPT_INT, "6000", 1, 1e9, NULL,
-    "pictures of the training split" },
-  { "val_count", QK_OPT_INT, "1000", 1, 1e9, NULL,
-    "pictures of the evaluation split" },
-  { "difficulty", QK_OPT_FLOAT, "0.35", 0, 1, NULL,
-    "0 = clear figures, 1 = faint, noisy and half hidden ones" },
-  { "mean", QK_OPT_FLOATS, "0.5,0.5,0.5", -10, 10, NULL,
-    "subtracted from red, green and blue (0 to 1)" },
-  { "std", QK_OPT_FLOATS, "0.25,0.25,0.25", 1e-6, 100, NULL,
-    "red, green and blue are then divided by" },
-  { "flip", QK_OPT_BOOL, "yes", 0, 0, NULL,
-    "mirror training pictures at random, both ways" },
-  { NULL, 0, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option options[]
+  = { { "size", QK_OPT_INT, "32", 16, DRAW_MAX_SIZE, NULL,
+        "height and width, pixels" },
+      { "train_count", QK_OPT_INT, "6000", 1, 1e9, NULL,
+        "pictures of the training split" },
+      { "val_count", QK_OPT_INT, "1000", 1, 1e9, NULL,
+        "pictures of the evaluation split" },
+      { "difficulty", QK_OPT_FLOAT, "0.35", 0, 1, NULL,
+        "0 = clear figures, 1 = faint, noisy and half hidden ones" },
+      { "mean", QK_OPT_FLOATS, "0.5,0.5,0.5", -10, 10, NULL,
+        "subtracted from red, green and blue (0 to 1)" },
+      { "std", QK_OPT_FLOATS, "0.25,0.25,0.25", 1e-6, 100, NULL,
+        "red, green and blue are then divided by" },
+      { "flip", QK_OPT_BOOL, "yes", 0, 0, NULL,
+        "mirror training pictures at random, both ways" },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 enum split { SPLIT_NONE = 0, SPLIT_TRAIN = 1, SPLIT_VAL = 2 };
 
@@ -67,10 +66,9 @@ configure (struct shapes *s, const struct qk_config *cfg)
     s->count = qk_config_int (cfg, "val_count");
   if (qk_config_floats (cfg, "mean", mean, 3) != 3
       || qk_config_floats (cfg, "std", std, 3) != 3)
-    return qk_error (-EINVAL,
-                     "shapes: mean (%s) and std (%s) must be 3 numbers each",
-                     qk_config_where (cfg, "mean"),
-                     qk_config_where (cfg, "std"));
+    return qk_error (
+      -EINVAL, "shapes: mean (%s) and std (%s) must be 3 numbers each",
+      qk_config_where (cfg, "mean"), qk_config_where (cfg, "std"));
   return picture_norm_set (&s->norm, mean, std, "shapes");
 }
 
@@ -81,8 +79,8 @@ shapes_close (void *self)
 }
 
 static int
-shapes_open (const struct qk_config *cfg,
-             const struct qk_dataset_request *req, void **self)
+shapes_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
+             void **self)
 {
   struct shapes *s = calloc (1, sizeof *s);
   int err = 0;
@@ -102,11 +100,10 @@ shapes_open (const struct qk_config *cfg,
                     req->split);
   if (err == 0)
     err = configure (s, cfg);
-  if (err)
-    {
-      shapes_close (s);
-      return err;
-    }
+  if (err) {
+    shapes_close (s);
+    return err;
+  }
   *self = s;
   return 0;
 }
@@ -144,16 +141,14 @@ shapes_worker_new (void *self, void **worker)
   const size_t n = (size_t) s->size * (size_t) s->size * 3;
   struct shapes_worker *w = calloc (1, sizeof *w);
 
-  if (w)
-    {
-      w->canvas = malloc (n * sizeof *w->canvas);
-      w->rgb = malloc (n);
-    }
-  if (!w || !w->canvas || !w->rgb)
-    {
-      shapes_worker_free (w);
-      return qk_error (-ENOMEM, "shapes: no memory");
-    }
+  if (w) {
+    w->canvas = malloc (n * sizeof *w->canvas);
+    w->rgb = malloc (n);
+  }
+  if (!w || !w->canvas || !w->rgb) {
+    shapes_worker_free (w);
+    return qk_error (-ENOMEM, "shapes: no memory");
+  }
   *worker = w;
   return 0;
 }
@@ -165,8 +160,7 @@ draw (const struct shapes *s, struct shapes_worker *w, int64_t index)
   const int label = (int) (index % DRAW_CLASSES);
   struct qk_rng rng;
 
-  qk_rng_seed (&rng, s->seed,
-               ((uint64_t) s->split << 40) + (uint64_t) index);
+  qk_rng_seed (&rng, s->seed, ((uint64_t) s->split << 40) + (uint64_t) index);
   draw_picture (&rng, label, s->size, s->difficulty, w->canvas, w->rgb);
   return label;
 }
@@ -185,13 +179,12 @@ shapes_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
     return qk_error (-EINVAL, "shapes: no picture %lld, there are %lld",
                      (long long) index, (long long) s->count);
   *label = draw (s, w, index);
-  if (s->flip)
-    {
-      const uint64_t bits = qk_rng_below (rng, 4);
+  if (s->flip) {
+    const uint64_t bits = qk_rng_below (rng, 4);
 
-      mirror = bits & 1;
-      upside_down = bits & 2;
-    }
+    mirror = bits & 1;
+    upside_down = bits & 2;
+  }
   for (y = 0; y < n; y++)
     picture_norm_row (&s->norm, w->rgb + y * n * 3, 3, n, mirror,
                       image + (upside_down ? n - 1 - y : y) * n * 3);
@@ -225,8 +218,7 @@ make_folder (const char *path)
   if (mkdir (path, 0777) == 0 || errno == EEXIST)
     return 0;
   err = errno;
-  return qk_error (-err, "folder %s cannot be made: %s", path,
-                   strerror (err));
+  return qk_error (-err, "folder %s cannot be made: %s", path, strerror (err));
 }
 
 /* DIR/SPLIT and a folder for each class in it. */
@@ -238,21 +230,18 @@ make_folders (const char *dir, const char *split)
 
   if (err)
     return err;
-  for (i = -1; i < DRAW_CLASSES; i++)
-    {
-      const int n
-        = i < 0 ? snprintf (path, sizeof path, "%s/%s", dir, split)
-                : snprintf (path, sizeof path, "%s/%s/%s", dir, split,
-                            draw_names[i]);
+  for (i = -1; i < DRAW_CLASSES; i++) {
+    const int n = i < 0 ? snprintf (path, sizeof path, "%s/%s", dir, split)
+                        : snprintf (path, sizeof path, "%s/%s/%s", dir, split,
+                                    draw_names[i]);
 
-      /* room for the file names as well */
-      if (n < 0 || (size_t) n >= sizeof path - 32)
-        return qk_error (-ENAMETOOLONG, "shapes: folder name too long: %s",
-                         dir);
-      err = make_folder (path);
-      if (err)
-        return err;
-    }
+    /* room for the file names as well */
+    if (n < 0 || (size_t) n >= sizeof path - 32)
+      return qk_error (-ENAMETOOLONG, "shapes: folder name too long: %s", dir);
+    err = make_folder (path);
+    if (err)
+      return err;
+  }
   return 0;
 }
 
@@ -272,15 +261,14 @@ shapes_export_jpeg (void *self, const char *dir)
   if (err == 0)
     err = shapes_worker_new (self, &worker);
   w = worker;
-  for (i = 0; err == 0 && i < s->count; i++)
-    {
-      const int label = draw (s, w, i);
-      char path[4096];
+  for (i = 0; err == 0 && i < s->count; i++) {
+    const int label = draw (s, w, i);
+    char path[4096];
 
-      snprintf (path, sizeof path, "%s/%s/%s/%09lld.jpg", dir, split,
-                draw_names[label], (long long) i);
-      err = picture_write (path, w->rgb, s->size, s->size, JPEG_QUALITY);
-    }
+    snprintf (path, sizeof path, "%s/%s/%s/%09lld.jpg", dir, split,
+              draw_names[label], (long long) i);
+    err = picture_write (path, w->rgb, s->size, s->size, JPEG_QUALITY);
+  }
   shapes_worker_free (worker);
   return err;
 }

@@ -64,10 +64,12 @@ last_range (void *self, float *min, float *max)
 }
 
 static const struct qk_observer_class last = {
-  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "last",
-                   "bench", NULL),
-  .create = last_create, .destroy = last_destroy,
-  .update_range = last_update_range, .range = last_range,
+  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "last", "bench",
+                   NULL),
+  .create = last_create,
+  .destroy = last_destroy,
+  .update_range = last_update_range,
+  .range = last_range,
 };
 
 struct total {
@@ -96,10 +98,13 @@ die_if (int ret)
 static struct qk_quantizer *
 quantizer (struct qk_context *ctx, bool weight, int64_t channels)
 {
-  const struct qk_quant_info info
-    = { .name = "x", .weight = weight, .symmetric = weight, .bits = 8,
-        .qmin = weight ? -128 : 0, .qmax = weight ? 127 : 127,
-        .channels = channels };
+  const struct qk_quant_info info = { .name = "x",
+                                      .weight = weight,
+                                      .symmetric = weight,
+                                      .bits = 8,
+                                      .qmin = weight ? -128 : 0,
+                                      .qmax = weight ? 127 : 127,
+                                      .channels = channels };
   struct qk_quantizer *qz;
 
   die_if (qk_quantizer_new (ctx, &info, &last, NULL, NULL, NULL, &qz));
@@ -146,8 +151,8 @@ bench_layer (struct qk_context *ctx, const char *options, struct qk_shape in,
   const struct qk_layer_class *cls;
   struct qk_config *cfg;
   struct qk_param_spec spec[8];
-  struct qk_layer_traits next = { .role = QK_ROLE_BATCHNORM, .eps = 1e-5f,
-                                  .momentum = 0.1f };
+  struct qk_layer_traits next
+    = { .role = QK_ROLE_BATCHNORM, .eps = 1e-5f, .momentum = 0.1f };
   struct qk_layer_traits traits = { 0 };
   struct qk_layer_setup s = { 0 };
   struct qk_tensor x = { 0 }, y = { 0 }, dy = { 0 }, dx = { 0 };
@@ -174,39 +179,50 @@ bench_layer (struct qk_context *ctx, const char *options, struct qk_shape in,
   for (int i = 0; i < n; i++) {
     const size_t size = 4 * (size_t) qk_shape_count (&spec[i].shape);
 
-    param[i] = (struct qk_tensor){ QK_F32, spec[i].shape, qk_alloc (size),
-                                   { 0, 0, 0, 0 } };
+    param[i] = (struct qk_tensor){
+      QK_F32, spec[i].shape, qk_alloc (size), { 0, 0, 0, 0 }
+    };
     dparam[i] = param[i];
     dparam[i].data = qk_alloc (size);
     random_floats (&param[i], i ? 0.5f : -0.3f, i ? 1.5f : 0.3f);
   }
-  s = (struct qk_layer_setup){ .in = &in, .out = out, .n_in = 1,
-                               .threads = threads, .train = true,
-                               .quantized_in = true, .quantized_out = true,
+  s = (struct qk_layer_setup){ .in = &in,
+                               .out = out,
+                               .n_in = 1,
+                               .threads = threads,
+                               .train = true,
+                               .quantized_in = true,
+                               .quantized_out = true,
                                .quantized_weight = true };
   die_if (cls->setup (self, &s));
-  x = (struct qk_tensor){ QK_U8, in,
-                          qk_alloc ((size_t) qk_shape_count (&in)),
-                          { 0.02f, 3, 0, 127 } };
+  x = (struct qk_tensor){
+    QK_U8, in, qk_alloc ((size_t) qk_shape_count (&in)), { 0.02f, 3, 0, 127 }
+  };
   for (int64_t i = 0; i < qk_shape_count (&in); i++)
     ((uint8_t *) x.data)[i] = (uint8_t) (i * 7 % 128);
-  y = (struct qk_tensor){ QK_U8, *out,
-                          qk_alloc ((size_t) qk_shape_count (out)),
-                          { 0, 0, 0, 0 } };
-  dy = (struct qk_tensor){ QK_F32, *out,
-                           qk_alloc (4 * (size_t) qk_shape_count (out)),
-                           { 0, 0, 0, 0 } };
+  y = (struct qk_tensor){
+    QK_U8, *out, qk_alloc ((size_t) qk_shape_count (out)), { 0, 0, 0, 0 }
+  };
+  dy = (struct qk_tensor){
+    QK_F32, *out, qk_alloc (4 * (size_t) qk_shape_count (out)), { 0, 0, 0, 0 }
+  };
   random_floats (&dy, -1.0f, 1.0f);
   dx = (struct qk_tensor){ .dtype = QK_F32, .shape = in };
   if (!first)
     dx.data = qk_alloc (4 * (size_t) qk_shape_count (&in));
-  io = (struct qk_layer_io){ .threads = threads, .n_in = 1, .in = &x,
-                             .out = &y, .n_params = n, .param = param,
+  io = (struct qk_layer_io){ .threads = threads,
+                             .n_in = 1,
+                             .in = &x,
+                             .out = &y,
+                             .n_params = n,
+                             .param = param,
                              .weight_qz = quantizer (ctx, true, out->dims[3]),
                              .out_qz = quantizer (ctx, false, 1),
                              .saved = qk_alloc (s.saved),
                              .workspace = qk_alloc (s.workspace),
-                             .dout = &dy, .din = &dx, .dparam = dparam,
+                             .dout = &dy,
+                             .din = &dx,
+                             .dparam = dparam,
                              .prepared = qk_alloc (s.prepared) };
   line->macs = in.dims[0] * traits.macs;
   measure (cls, self, &io, 0, line);
@@ -250,16 +266,16 @@ step (struct run *r, int out, int kernel, int stride, int groups, bool clamp)
             kernel, stride, kernel / 2, groups);
   bench_layer (r->ctx, options, r->at, clamp, r->sum.macs == 0, r->threads,
                &next, &t);
-  printf ("%-20s -> %4d k%d s%d %-4s", qk_shape_print (&r->at, shape,
-                                                       sizeof shape),
-          out, kernel, stride, groups > 1 ? "dw" : "");
+  printf ("%-20s -> %4d k%d s%d %-4s",
+          qk_shape_print (&r->at, shape, sizeof shape), out, kernel, stride,
+          groups > 1 ? "dw" : "");
   for (int i = 0; i < 3; i++) {
     printf ("  %7.2f (%7.2f)", 1e3 * t.wall[i], 1e3 * t.cpu[i]);
     r->sum.wall[i] += t.wall[i];
     r->sum.cpu[i] += t.cpu[i];
   }
-  printf ("  %6.1f GMAC/s\n", 3e-9 * (double) t.macs
-                                / (t.wall[0] + t.wall[1]));
+  printf ("  %6.1f GMAC/s\n",
+          3e-9 * (double) t.macs / (t.wall[0] + t.wall[1]));
   r->sum.macs += t.macs;
   r->at = next;
 }
@@ -267,10 +283,9 @@ step (struct run *r, int out, int kernel, int stride, int groups, bool clamp)
 int
 main (int argc, char **argv)
 {
-  static const int rows[][4] = { { 1, 16, 1, 1 }, { 6, 24, 2, 2 },
-                                 { 6, 32, 3, 2 }, { 6, 64, 4, 2 },
-                                 { 6, 96, 3, 1 }, { 6, 160, 3, 2 },
-                                 { 6, 320, 1, 1 } };
+  static const int rows[][4]
+    = { { 1, 16, 1, 1 }, { 6, 24, 2, 2 },  { 6, 32, 3, 2 }, { 6, 64, 4, 2 },
+        { 6, 96, 3, 1 }, { 6, 160, 3, 2 }, { 6, 320, 1, 1 } };
   const int n = argc > 1 ? atoi (argv[1]) : 30;
   const int size = argc > 2 ? atoi (argv[2]) : 160;
   struct run r = { .threads = argc > 3 ? atoi (argv[3]) : 2,
@@ -293,8 +308,7 @@ main (int argc, char **argv)
   for (int i = 0; i < 3; i++)
     printf ("  %.1f (%.1f)", 1e3 * r.sum.wall[i], 1e3 * r.sum.cpu[i]);
   printf ("; forward + backward %.1f ms, %.1f GMAC\n",
-          1e3 * (r.sum.wall[0] + r.sum.wall[1]),
-          3e-9 * (double) r.sum.macs);
+          1e3 * (r.sum.wall[0] + r.sum.wall[1]), 3e-9 * (double) r.sum.macs);
   qk_context_free (r.ctx);
   return 0;
 }

@@ -119,7 +119,8 @@ main (int argc, char **argv)
   for (i = 0; i < sizeof kinds / sizeof *kinds; i++)
     if (measure (ctx, (const struct qk_dataset_class *) (const void *) c,
                  &kinds[i], options,
-                 atoi (argument (argc, argv, "rounds", "3"))) < 0)
+                 atoi (argument (argc, argv, "rounds", "3")))
+        < 0)
       goto error;
   qk_context_free (ctx);
   return 0;

@@ -124,9 +124,8 @@ static void
 time_network (struct qk_graph *g, const struct bench *b, double loaded)
 {
   static double ms[MAX_RUNS];
-  const struct qk_exec_options opt = { .batch = b->batch,
-                                       .threads = b->threads,
-                                       .backend = b->backend };
+  const struct qk_exec_options opt
+    = { .batch = b->batch, .threads = b->threads, .backend = b->backend };
   const int side = (int) g->value[0].shape.dims[1];
   float *x = network_pictures (b->batch, side);
   double start = now_ms ();
@@ -137,9 +136,10 @@ time_network (struct qk_graph *g, const struct bench *b, double loaded)
     die_if (qk_error (-ENOMEM, "out of memory"));
   die_if (qk_exec_new (g, &opt, &ex));
   printf ("%s %dx%d, %s, batch %d, %d threads: load %.1f ms, pack %.1f ms, "
-          "%.2f MB of activations", b->file != NULL ? b->file : b->model,
-          side, side, b->backend, b->batch, b->threads, loaded,
-          now_ms () - start, (double) qk_exec_memory (ex) / 1e6);
+          "%.2f MB of activations",
+          b->file != NULL ? b->file : b->model, side, side, b->backend,
+          b->batch, b->threads, loaded, now_ms () - start,
+          (double) qk_exec_memory (ex) / 1e6);
   for (int i = -2; i < b->runs; i++) {
     start = now_ms ();
     die_if (qk_exec_forward (ex, x, b->batch, 0, &logits));
@@ -197,7 +197,8 @@ parse (int argc, char **argv, struct bench *b)
     else if (IS ("nodes"))
       b->nodes = number (eq + 1, 0, 1);
     else {
-      fprintf (stderr, "bench_int8: '%s' is none of file= model= size= "
+      fprintf (stderr,
+               "bench_int8: '%s' is none of file= model= size= "
                "classes= bits= backend= batch= threads= runs= nodes=\n",
                argv[i]);
       exit (2);
@@ -209,9 +210,14 @@ parse (int argc, char **argv, struct bench *b)
 int
 main (int argc, char **argv)
 {
-  struct bench b = { .model = "mobilenet_v2", .backend = "fbgemm",
-                     .size = 224, .classes = 1000, .bits = 8, .batch = 1,
-                     .threads = 1, .runs = 50 };
+  struct bench b = { .model = "mobilenet_v2",
+                     .backend = "fbgemm",
+                     .size = 224,
+                     .classes = 1000,
+                     .bits = 8,
+                     .batch = 1,
+                     .threads = 1,
+                     .runs = 50 };
   struct qk_context *ctx = qk_context_new ();
   struct qk_model *m = NULL;
   struct qk_graph *g;

@@ -29,11 +29,19 @@ struct layer {
 };
 
 /* Expand, depthwise and project of one inverted residual. */
-#define BOTTLENECK(c, t, k, size, s, n)                                       \
-  { QK_OP_CONV2D, POINTWISE, c, (c) * (t), size, 1, 1, 1, n },                \
-  { QK_OP_CONV2D, DEPTHWISE, (c) * (t), (c) * (t), size, 3, s, (c) * (t),     \
-    n },                                                                      \
-  { QK_OP_CONV2D, POINTWISE, (c) * (t), k, (size) / (s), 1, 1, 1, n }
+#define BOTTLENECK(c, t, k, size, s, n)                                        \
+  { QK_OP_CONV2D, POINTWISE, c, (c) * (t), size, 1, 1, 1, n }, { QK_OP_CONV2D, \
+                                                                 DEPTHWISE,    \
+                                                                 (c) * (t),    \
+                                                                 (c) * (t),    \
+                                                                 size,         \
+                                                                 3,            \
+                                                                 s,            \
+                                                                 (c) * (t),    \
+                                                                 n },          \
+  {                                                                            \
+    QK_OP_CONV2D, POINTWISE, (c) * (t), k, (size) / (s), 1, 1, 1, n            \
+  }
 
 static const struct layer mobilenet_v2[] = {
   { QK_OP_CONV2D, FIRST, 3, 32, 224, 3, 2, 1, 1 },
@@ -61,14 +69,16 @@ static const struct layer mobilenet_v2[] = {
 };
 
 /* A stage of ResNet-50: the first block's input has C0 channels and SIZE0. */
-#define STAGE(c0, size0, c, size, n)                                          \
-  { QK_OP_CONV2D, POINTWISE, c0, c, size0, 1, 1, 1, 1 },                      \
-  { QK_OP_CONV2D, SPATIAL, c, c, size0, 3, (size0) / (size), 1, 1 },          \
-  { QK_OP_CONV2D, POINTWISE, c0, 4 * (c), size0, 1, (size0) / (size), 1, 1 }, \
-  { QK_OP_CONV2D, POINTWISE, 4 * (c), c, size, 1, 1, 1, (n) - 1 },            \
-  { QK_OP_CONV2D, SPATIAL, c, c, size, 3, 1, 1, (n) - 1 },                    \
-  { QK_OP_CONV2D, POINTWISE, c, 4 * (c), size, 1, 1, 1, n },                  \
-  { QK_OP_ADD, ADD, 4 * (c), 4 * (c), size, 1, 1, 1, n }
+#define STAGE(c0, size0, c, size, n)                                            \
+  { QK_OP_CONV2D, POINTWISE, c0, c, size0, 1, 1, 1, 1 },                        \
+    { QK_OP_CONV2D, SPATIAL, c, c, size0, 3, (size0) / (size), 1, 1 },          \
+    { QK_OP_CONV2D, POINTWISE, c0, 4 * (c), size0, 1, (size0) / (size), 1, 1 }, \
+    { QK_OP_CONV2D, POINTWISE, 4 * (c), c, size, 1, 1, 1, (n) -1 },             \
+    { QK_OP_CONV2D, SPATIAL, c, c, size, 3, 1, 1, (n) -1 },                     \
+    { QK_OP_CONV2D, POINTWISE, c, 4 * (c), size, 1, 1, 1, n },                  \
+  {                                                                             \
+    QK_OP_ADD, ADD, 4 * (c), 4 * (c), size, 1, 1, 1, n                          \
+  }
 
 static const struct layer resnet50[] = {
   { QK_OP_CONV2D, FIRST, 3, 64, 224, 7, 2, 1, 1 },
@@ -165,19 +175,31 @@ make (struct bench *b, const struct layer *l, int batch, int bits)
   const struct qk_qparams grid = { 0.05f, 10, 0, (1 << bits) - 1 };
 
   memset (b, 0, sizeof *b);
-  b->op = (struct qk_op) {
-    .kind = l->kind, .name = class_name[l->cls],
+  b->op = (struct qk_op){
+    .kind = l->kind,
+    .name = class_name[l->cls],
     .n_in = l->kind == QK_OP_ADD ? 2 : 1,
-    .in_q = { grid, grid }, .out_q = grid, .lo = 0, .hi = grid.qmax,
-    .kernel_h = l->window, .kernel_w = l->window,
-    .stride_h = l->stride, .stride_w = l->stride,
-    .pad_top = pad, .pad_left = pad, .pad_bottom = pad, .pad_right = pad,
-    .dilation_h = 1, .dilation_w = 1, .groups = l->groups,
-    .in_channels = l->c, .out_channels = l->k,
+    .in_q = { grid, grid },
+    .out_q = grid,
+    .lo = 0,
+    .hi = grid.qmax,
+    .kernel_h = l->window,
+    .kernel_w = l->window,
+    .stride_h = l->stride,
+    .stride_w = l->stride,
+    .pad_top = pad,
+    .pad_left = pad,
+    .pad_bottom = pad,
+    .pad_right = pad,
+    .dilation_h = 1,
+    .dilation_w = 1,
+    .groups = l->groups,
+    .in_channels = l->c,
+    .out_channels = l->k,
   };
   b->in[0] = b->in[1]
-    = (struct qk_shape) { 4, { batch, l->size, l->size, l->c } };
-  b->out = (struct qk_shape) { 4, { batch, q, q, l->k } };
+    = (struct qk_shape){ 4, { batch, l->size, l->size, l->c } };
+  b->out = (struct qk_shape){ 4, { batch, q, q, l->k } };
   fill (b, bits);
 }
 
@@ -245,16 +267,15 @@ time_network (const struct qk_backend_class *cls, const char *name,
     all_macs += m;
     if (getenv ("QATKIT_LAYERS") != NULL)
       printf ("    %d x %-12s %4d -> %4d at %3d, %dx%d stride %d: %8.3f ms "
-              "%6.1f GMAC/s\n", l->times, class_name[l->cls], l->c, l->k,
-              l->size, l->window, l->window, l->stride, s * 1e3,
-              m / s * 1e-9);
+              "%6.1f GMAC/s\n",
+              l->times, class_name[l->cls], l->c, l->k, l->size, l->window,
+              l->window, l->stride, s * 1e3, m / s * 1e-9);
     clear (&b);
   }
   cls->destroy (self);
   printf ("%s at %s, %d bits, batch %d, %d threads: %.3f ms, %.1f GMAC/s\n",
           name, caps.cpu_level, caps.activation_bits, batch, threads,
-          all_seconds * 1e3,
-          all_macs / all_seconds * 1e-9);
+          all_seconds * 1e3, all_macs / all_seconds * 1e-9);
   for (int c = 0; c < CLASSES; c++)
     if (seconds[c] > 0)
       printf ("  %-12s %8.3f ms %6.1f GMAC/s\n", class_name[c],

@@ -34,8 +34,8 @@ struct block {
 
 /* What these allocate for themselves, they cannot live without. */
 static const char *const strangers[]
-  = { "libgomp",   "libomp",   "libopenblas", "libblas", "libdnnl",
-      "libstdc++", "libgcc_s", "libmpi",      "libtbb",  "libopen-", NULL };
+  = { "libgomp",  "libomp", "libopenblas", "libblas",  "libdnnl", "libstdc++",
+      "libgcc_s", "libmpi", "libtbb",      "libopen-", NULL };
 static const char *const linker[] = { "ld-linux", NULL };
 /* Through these one looks for who called them. */
 static const char *const transparent[]
@@ -143,8 +143,8 @@ describe (const struct place *place, const char *what, int fd)
   for (i = 0; i < place->n && used < sizeof line - 200; i++) {
     Dl_info info;
 
-    if (!dladdr (place->pc[i], &info) || is_one_of (info.dli_fname,
-                                                    transparent))
+    if (!dladdr (place->pc[i], &info)
+        || is_one_of (info.dli_fname, transparent))
       continue;
     used += (size_t) snprintf (
       line + used, sizeof line - used, " %.40s+0x%lx(%.60s)",
@@ -289,8 +289,7 @@ aligned_alloc (size_t align, size_t size)
 {
   struct place place;
 
-  return fails (&place) ? NULL
-                        : born (__libc_memalign (align, size), &place);
+  return fails (&place) ? NULL : born (__libc_memalign (align, size), &place);
 }
 
 void

@@ -9,16 +9,15 @@
 #include "replay.h"
 
 static const char *const colours[] = { "red", "green", NULL };
-static const struct qk_option table[] = {
-  { "epochs", QK_OPT_INT, "8", 1, 100, NULL, "Epochs" },
-  { "lr", QK_OPT_FLOAT, "0.1", 0, 1, NULL, "Learning rate" },
-  { "bias", QK_OPT_BOOL, "yes", 0, 0, NULL, "Whether there is a bias" },
-  { "note", QK_OPT_STRING, "", 0, 0, NULL, "Any text" },
-  { "colour", QK_OPT_CHOICE, "red", 0, 0, colours, "A colour" },
-  { "root", QK_OPT_PATH, "", 0, 0, NULL, "A folder" },
-  { "mean", QK_OPT_FLOATS, "0,0,0", -1, 1, NULL, "Three means" },
-  { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option table[]
+  = { { "epochs", QK_OPT_INT, "8", 1, 100, NULL, "Epochs" },
+      { "lr", QK_OPT_FLOAT, "0.1", 0, 1, NULL, "Learning rate" },
+      { "bias", QK_OPT_BOOL, "yes", 0, 0, NULL, "Whether there is a bias" },
+      { "note", QK_OPT_STRING, "", 0, 0, NULL, "Any text" },
+      { "colour", QK_OPT_CHOICE, "red", 0, 0, colours, "A colour" },
+      { "root", QK_OPT_PATH, "", 0, 0, NULL, "A folder" },
+      { "mean", QK_OPT_FLOATS, "0,0,0", -1, 1, NULL, "Three means" },
+      { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
 static void
 demand (int ok, const char *what)
@@ -85,8 +84,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
   struct qk_ini *ini = NULL;
   char assignment[64];
-  const size_t n = size < sizeof assignment - 1 ? size
-                                                : sizeof assignment - 1;
+  const size_t n = size < sizeof assignment - 1 ? size : sizeof assignment - 1;
 
   if (qk_ini_parse ((const char *) data, size, "input", &ini) < 0) {
     demand (strncmp (qk_error_message (), "input", 5) == 0,

@@ -21,18 +21,17 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   if (!reader && picture_reader_new (&reader))
     abort ();
   qk_rng_seed (&rng, 1, size);
-  for (i = 0; i < 3; i++)
-    {
-      if (picture_open_memory (reader, data, size, "fuzz", &w, &h))
-        continue;
-      if (w * h > 1 << 22)
-        return 0; /* slow, and no more to be seen than in small ones */
-      if (i == 0)
-        picture_view_center (w, h, SIDE + 5, SIDE, &view);
-      else
-        picture_view_random (w, h, SIDE, 0.05, true, &rng, &view);
-      picture_render (reader, &view, NULL, rgb, NULL);
-    }
+  for (i = 0; i < 3; i++) {
+    if (picture_open_memory (reader, data, size, "fuzz", &w, &h))
+      continue;
+    if (w * h > 1 << 22)
+      return 0; /* slow, and no more to be seen than in small ones */
+    if (i == 0)
+      picture_view_center (w, h, SIDE + 5, SIDE, &view);
+    else
+      picture_view_random (w, h, SIDE, 0.05, true, &rng, &view);
+    picture_render (reader, &view, NULL, rgb, NULL);
+  }
   return 0;
 }
 

@@ -28,7 +28,7 @@ one_in (struct qk_rng *r, int n)
 static int
 channels (struct qk_rng *r)
 {
-  static const int usual[] = { 1,  2,  3,  4,  8,  12, 16, 24,  32, 48,
+  static const int usual[] = { 1,  2,  3,  4,  8,  12,  16,  24,  32, 48,
                                60, 64, 72, 80, 96, 112, 128, 144, 160 };
   const int pick = usual[qk_rng_below (r, sizeof usual / sizeof usual[0])];
 
@@ -126,8 +126,8 @@ fill_u8 (struct qk_rng *r, uint8_t *x, size_t n, const struct qk_qparams *q)
 static void
 fill_f32 (struct qk_rng *r, float *x, size_t n, float scale)
 {
-  static const float special[] = { INFINITY, -INFINITY, NAN, -0.0f, 1e-42f,
-                                   3e38f, -3e38f, 0.0f };
+  static const float special[]
+    = { INFINITY, -INFINITY, NAN, -0.0f, 1e-42f, 3e38f, -3e38f, 0.0f };
   const bool ties = one_in (r, 3), wild = one_in (r, 4);
 
   for (size_t i = 0; i < n; i++) {
@@ -171,11 +171,10 @@ fill_weights (struct qk_rng *r, int8_t *w, size_t n)
                                       : between (r, -128, -90));
       break;
     case 8: /* small, with a rare pair that saturates by itself */
-      w[i] = (int8_t) (i % 2 != 0 && w[i - 1] == 127
+      w[i] = (int8_t) (i % 2 != 0 && w[i - 1] == 127 ? 127
+                       : i % 2 == 0 && one_in (r, 100)
                          ? 127
-                         : i % 2 == 0 && one_in (r, 100)
-                             ? 127
-                             : fmax (-126, fmin (126, qk_rng_normal (r) * 8)));
+                         : fmax (-126, fmin (126, qk_rng_normal (r) * 8)));
       break;
     default:
       w[i] = (int8_t) between (r, -128, 127);
@@ -185,8 +184,8 @@ fill_weights (struct qk_rng *r, int8_t *w, size_t n)
 static void
 fill_multipliers (struct qk_rng *r, float *m, size_t channels_, double spread)
 {
-  static const float special[] = { 1e30f, INFINITY, NAN, 0.0f, -0.01f, 1e-42f,
-                                   3e38f, 65536.0f };
+  static const float special[]
+    = { 1e30f, INFINITY, NAN, 0.0f, -0.01f, 1e-42f, 3e38f, 65536.0f };
   const int how = between (r, 0, 9);
 
   for (size_t i = 0; i < channels_; i++) {
@@ -241,7 +240,7 @@ fill_weighted (struct kernel_case *c, struct qk_rng *r, size_t k, size_t per)
 static struct qk_shape
 shape4 (int64_t n, int64_t h, int64_t w, int64_t c)
 {
-  return (struct qk_shape) { 4, { n, h, w, c } };
+  return (struct qk_shape){ 4, { n, h, w, c } };
 }
 
 static struct qk_shape
@@ -341,9 +340,9 @@ make_conv2d (struct kernel_case *c, struct qk_rng *r, int batch)
   op->out_channels = out;
   c->in[0] = shape4 (batch, h, w, in);
   c->out = shape4 (batch, p, q, out);
-  return fill_weighted (c, r, (size_t) out,
-                        (size_t) (op->kernel_h * op->kernel_w
-                                  * (in / op->groups)));
+  return fill_weighted (
+    c, r, (size_t) out,
+    (size_t) (op->kernel_h * op->kernel_w * (in / op->groups)));
 }
 
 static int
@@ -354,8 +353,8 @@ make_linear (struct kernel_case *c, struct qk_rng *r, int batch)
 
   c->op.in_channels = in;
   c->op.out_channels = out;
-  c->in[0] = (struct qk_shape) { 2, { batch, in } };
-  c->out = (struct qk_shape) { 2, { batch, out } };
+  c->in[0] = (struct qk_shape){ 2, { batch, in } };
+  c->out = (struct qk_shape){ 2, { batch, out } };
   if (one_in (r, 2))
     memset (&c->op.out_q, 0, sizeof c->op.out_q);
   return fill_weighted (c, r, (size_t) out, (size_t) in);
@@ -416,7 +415,7 @@ make_pool (struct kernel_case *c, struct qk_rng *r, int batch)
   c->in[0] = shape4 (batch, h, w, ch);
   c->out = shape4 (batch, p, q, ch);
   if (p == 1 && q == 1 && one_in (r, 2))
-    c->out = (struct qk_shape) { 2, { batch, ch } };
+    c->out = (struct qk_shape){ 2, { batch, ch } };
 }
 
 static void
@@ -440,8 +439,8 @@ make_elementwise (struct kernel_case *c, struct qk_rng *r, int batch)
   for (int i = 0; i < c->op.n_in; i++)
     c->in[i] = c->out;
   if (c->op.kind == QK_OP_RESHAPE)
-    c->out = (struct qk_shape) { 2, { batch, qk_shape_count (&c->in[0])
-                                               / batch } };
+    c->out
+      = (struct qk_shape){ 2, { batch, qk_shape_count (&c->in[0]) / batch } };
 }
 
 /* ---- the whole --------------------------------------------------------- */
@@ -450,8 +449,8 @@ static int
 fill_inputs (struct kernel_case *c, struct qk_rng *r)
 {
   for (int i = 0; i < c->op.n_in; i++) {
-    const size_t per = (size_t) (qk_shape_count (&c->in[i])
-                                 / c->in[i].dims[0]);
+    const size_t per
+      = (size_t) (qk_shape_count (&c->in[i]) / c->in[i].dims[0]);
     const size_t count = (size_t) c->n * per;
 
     if (c->op.kind == QK_OP_QUANTIZE) {
@@ -486,8 +485,8 @@ case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
   for (int i = 0; i < QK_OP_MAX_INPUTS; i++)
     op->in_q[i] = random_grid (&r);
   op->out_q = random_grid (&r);
-  if (kind == QK_OP_MAXPOOL2D || kind == QK_OP_AVGPOOL2D
-      || kind == QK_OP_CLAMP || (kind == QK_OP_CONCAT && one_in (&r, 2)))
+  if (kind == QK_OP_MAXPOOL2D || kind == QK_OP_AVGPOOL2D || kind == QK_OP_CLAMP
+      || (kind == QK_OP_CONCAT && one_in (&r, 2)))
     op->out_q = op->in_q[0];
   random_bounds (&r, op);
   if (kind == QK_OP_CONV2D)
@@ -537,7 +536,8 @@ case_print (const struct kernel_case *c)
           (int) op->hi);
   if (op->kernel_h > 0)
     printf (", window %dx%d stride %d,%d pad %d,%d,%d,%d dilation %d groups "
-            "%d", op->kernel_h, op->kernel_w, op->stride_h, op->stride_w,
+            "%d",
+            op->kernel_h, op->kernel_w, op->stride_h, op->stride_w,
             op->pad_top, op->pad_left, op->pad_bottom, op->pad_right,
             op->dilation_h, op->groups);
   printf ("\n");

@@ -47,7 +47,6 @@ size_t case_out_bytes (const struct kernel_case *c, int64_t n);
 /* One line that describes the case. */
 void case_print (const struct kernel_case *c);
 
-
 /* Prepare and run a case on SELF, an instance of CLS; *OUT receives the bytes
  * and belongs to the caller, *SCRATCH_INTACT whether nothing was written
  * beside scratch memory.  0, 1 if the operation is not supported, negative

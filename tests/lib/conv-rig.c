@@ -85,16 +85,20 @@ seen_range (void *self, float *min, float *max)
 static const struct qk_observer_class by_range = {
   .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "by_range",
                    "test", NULL),
-  .create = seen_create, .destroy = seen_destroy,
-  .update_range = seen_update_range, .range = seen_range,
+  .create = seen_create,
+  .destroy = seen_destroy,
+  .update_range = seen_update_range,
+  .range = seen_range,
 };
 
 /* Needs the whole tensor. */
 static const struct qk_observer_class by_tensor = {
   .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "by_tensor",
                    "test", NULL),
-  .create = seen_create, .destroy = seen_destroy,
-  .update = seen_update, .range = seen_range,
+  .create = seen_create,
+  .destroy = seen_destroy,
+  .update = seen_update,
+  .range = seen_range,
 };
 
 /* A fake-quantizer with a gradient of its own: twice the usual one. */
@@ -121,15 +125,15 @@ twice_backward (void *self, const struct qk_fq_params *p,
                 const struct qk_qparams *q, const float *x, const float *dy,
                 float *dx, size_t n)
 {
-  const size_t per = n / (size_t) *(int64_t *) self;
+  const size_t per = n / (size_t) * (int64_t *) self;
 
   (void) p;
   for (size_t i = 0; i < n; i++) {
     const struct qk_qparams *g = q + i / per;
 
-    dx[i] = 2.0f * dy[i]
-            * qk_ste_mask (x[i], 1.0f / g->scale, g->zero_point, g->qmin,
-                           g->qmax);
+    dx[i]
+      = 2.0f * dy[i]
+        * qk_ste_mask (x[i], 1.0f / g->scale, g->zero_point, g->qmin, g->qmax);
   }
   return 0;
 }
@@ -137,7 +141,8 @@ twice_backward (void *self, const struct qk_fq_params *p,
 static const struct qk_fakequant_class twice = {
   .cls = QK_CLASS (struct qk_fakequant_class, QK_KIND_FAKEQUANT, "twice",
                    "test", NULL),
-  .create = twice_create, .destroy = twice_destroy,
+  .create = twice_create,
+  .destroy = twice_destroy,
   .backward = twice_backward,
 };
 
@@ -177,25 +182,26 @@ rig_fill (struct rig *b, struct qk_tensor *t, float lo, float hi)
 struct qk_quantizer *
 rig_quantizer (struct rig *b, bool weight, int64_t channels)
 {
-  const struct qk_quant_info info
-    = { .name = weight ? "weight" : "out", .weight = weight,
-        .symmetric = weight, .bits = 8, .qmin = weight ? -128 : 0,
-        .qmax = weight ? 127 : 255, .channels = channels };
+  const struct qk_quant_info info = { .name = weight ? "weight" : "out",
+                                      .weight = weight,
+                                      .symmetric = weight,
+                                      .bits = 8,
+                                      .qmin = weight ? -128 : 0,
+                                      .qmax = weight ? 127 : 255,
+                                      .channels = channels };
   struct qk_quantizer *qz;
 
-  rig_checked (qk_quantizer_new (b->ctx, &info,
-                             b->what & BY_TENSOR && !weight ? &by_tensor
-                                                            : &by_range,
-                             NULL, b->what & TWICE ? &twice : NULL, NULL,
-                             &qz));
+  rig_checked (qk_quantizer_new (
+    b->ctx, &info, b->what & BY_TENSOR && !weight ? &by_tensor : &by_range,
+    NULL, b->what & TWICE ? &twice : NULL, NULL, &qz));
   return qz;
 }
 
 static void
 rig_absorb (struct rig *b)
 {
-  struct qk_layer_traits t = { .role = QK_ROLE_BATCHNORM, .eps = 1e-3f,
-                               .momentum = 0.1f };
+  struct qk_layer_traits t
+    = { .role = QK_ROLE_BATCHNORM, .eps = 1e-3f, .momentum = 0.1f };
 
   if (b->what & BN)
     ck_assert_int_eq (b->cls->absorb (b->self, &t), 0);
@@ -240,7 +246,7 @@ rig_make_params (struct rig *b)
 /* QUANTIZED: weight and output have quantizers, the input a grid. */
 void
 rig_open (struct rig *b, const struct rig_given *g, int what, int threads,
-            bool train, bool quantized, uint64_t seed)
+          bool train, bool quantized, uint64_t seed)
 {
   const bool u8_in = quantized && !(what & FLOAT_IN);
   const bool u8_out = quantized && !(what & FLOAT_OUT);
@@ -346,8 +352,8 @@ rig_forward (struct rig *b, unsigned flags)
 struct qk_op
 rig_lowered (struct rig *b)
 {
-  struct qk_op op = { .name = "test", .n_in = 1, .in_q = { b->in.q },
-                      .out_q = b->out.q };
+  struct qk_op op
+    = { .name = "test", .n_in = 1, .in_q = { b->in.q }, .out_q = b->out.q };
 
   const enum qk_dtype dtype = b->in.dtype;
 
@@ -376,8 +382,8 @@ rig_sizes_of (const struct rig *b, const struct qk_op *op)
   if (b->in_shape.ndim == 2)
     z = (struct rig_sizes){ i[0], 1, 1, i[1], 1, 1, o[1], i[1] };
   else
-    z = (struct rig_sizes){ i[0], i[1], i[2],
-                        i[3], o[1], o[2], o[3], i[3] / op->groups };
+    z = (struct rig_sizes){ i[0], i[1], i[2], i[3],
+                            o[1], o[2], o[3], i[3] / op->groups };
   return z;
 }
 
@@ -390,9 +396,9 @@ rig_naive_sum (const struct rig *b, const struct qk_op *op, int64_t i)
   int64_t acc = op->bias[k];
 
   FOR_WINDOW (op, z, n, p, q, k, xi, wi)
-    if (xi >= 0)
-      acc += (((const uint8_t *) b->in.data)[xi] - op->in_q[0].zero_point)
-             * op->weight[wi];
+  if (xi >= 0)
+    acc += (((const uint8_t *) b->in.data)[xi] - op->in_q[0].zero_point)
+           * op->weight[wi];
   HOLDS (llabs (acc) < 2147483648LL, "accumulator overflows");
   return (int32_t) acc;
 }

@@ -11,10 +11,19 @@ struct rig_given {
   struct qk_shape in;
 };
 
-enum { BN = 1, RELU = 2, RELU6 = 4, PER_TENSOR = 8, BY_TENSOR = 16,
-       TWICE = 32, LARGE = 64,
-       /* of a quantized layer: what is not */
-       FLOAT_IN = 128, FLOAT_WEIGHT = 256, FLOAT_OUT = 512 };
+enum {
+  BN = 1,
+  RELU = 2,
+  RELU6 = 4,
+  PER_TENSOR = 8,
+  BY_TENSOR = 16,
+  TWICE = 32,
+  LARGE = 64,
+  /* of a quantized layer: what is not */
+  FLOAT_IN = 128,
+  FLOAT_WEIGHT = 256,
+  FLOAT_OUT = 512
+};
 
 struct rig {
   struct qk_context *ctx;
@@ -39,29 +48,29 @@ struct rig_sizes {
 #define FOR_WINDOW(op, z, n_, p_, q_, k_, xi, wi)                             \
   for (int r_ = 0; r_ < (op)->kernel_h; r_++)                                 \
     for (int s_ = 0; s_ < (op)->kernel_w; s_++)                               \
-      for (int64_t c_ = 0,                                                    \
-                   ih_ = p_ * (op)->stride_h - (op)->pad_top                  \
-                         + r_ * (op)->dilation_h,                             \
-                   iw_ = q_ * (op)->stride_w - (op)->pad_left                 \
-                         + s_ * (op)->dilation_w,                             \
-                   xi, wi;                                                    \
+      for (int64_t c_                                                         \
+           = 0,                                                               \
+           ih_ = p_ * (op)->stride_h - (op)->pad_top + r_ * (op)->dilation_h, \
+           iw_                                                                \
+           = q_ * (op)->stride_w - (op)->pad_left + s_ * (op)->dilation_w,    \
+           xi, wi;                                                            \
            c_ < (z).cg                                                        \
            && (xi = ih_ < 0 || ih_ >= (z).h || iw_ < 0 || iw_ >= (z).w        \
                       ? -1                                                    \
                       : ((n_ * (z).h + ih_) * (z).w + iw_) * (z).c            \
                           + k_ / ((z).k / (op)->groups) * (z).cg + c_,        \
-               wi = ((k_ * (op)->kernel_h + r_) * (op)->kernel_w + s_)        \
-                      * (z).cg                                                \
-                    + c_,                                                     \
-               true);                                                         \
+              wi                                                              \
+               = ((k_ * (op)->kernel_h + r_) * (op)->kernel_w + s_) * (z).cg  \
+                 + c_,                                                        \
+              true);                                                          \
            c_++)
 
 /* The call's result must be >= 0. */
 void rig_checked (int ret);
 /* QUANTIZED: weight and output have quantizers, the input a grid, except
  * for what WHAT says. */
-void rig_open (struct rig *b, const struct rig_given *g, int what,
-               int threads, bool train, bool quantized, uint64_t seed);
+void rig_open (struct rig *b, const struct rig_given *g, int what, int threads,
+               bool train, bool quantized, uint64_t seed);
 void rig_close (struct rig *b);
 /* Bytes or floats between LO and HI. */
 void rig_fill (struct rig *b, struct qk_tensor *t, float lo, float hi);
@@ -74,8 +83,7 @@ struct qk_op rig_lowered (struct rig *b);
 void rig_op_free (struct qk_op *op);
 struct rig_sizes rig_sizes_of (const struct rig *b, const struct qk_op *op);
 /* The accumulator of output element I, bias included. */
-int32_t rig_naive_sum (const struct rig *b, const struct qk_op *op,
-                       int64_t i);
+int32_t rig_naive_sum (const struct rig *b, const struct qk_op *op, int64_t i);
 
 /* Small ones of all kinds; sums beyond 2^24, which float32 cannot hold;
  * several blocks a thread and enough rows for the transposed weight. */

@@ -105,8 +105,8 @@ make_layer (struct qk_context *ctx, const char *name, const char *options,
 
   if (err < 0)
     return err;
-  err = qk_config_parse (c->options, options != NULL ? options : "", name,
-                         &cfg);
+  err
+    = qk_config_parse (c->options, options != NULL ? options : "", name, &cfg);
   if (err < 0)
     return err;
   *out = (const struct qk_layer_class *) (const void *) c;
@@ -142,8 +142,8 @@ absorb (struct qk_context *ctx, struct harness *h, const char *name,
     h->n_params += cls->params (self, h->spec + h->n_params);
   describe (cls, self, &traits);
   if (err == 0)
-    err = h->cls->absorb == NULL ? -ENOTSUP
-                                 : h->cls->absorb (h->self, &traits);
+    err
+      = h->cls->absorb == NULL ? -ENOTSUP : h->cls->absorb (h->self, &traits);
   cls->destroy (self);
   return err;
 }
@@ -167,8 +167,9 @@ make_params (struct harness *h, struct qk_rng *rng)
 {
   for (int i = 0; i < h->n_params; i++) {
     const struct qk_param_spec *s = &h->spec[i];
-    const float hi = s->init == QK_INIT_ONE ? 1.0f
-                     : s->init == QK_INIT_ZERO ? 0.0f : 0.3f;
+    const float hi = s->init == QK_INIT_ONE    ? 1.0f
+                     : s->init == QK_INIT_ZERO ? 0.0f
+                                               : 0.3f;
     const float lo = s->init == QK_INIT_ONE ? 1.0f : -hi;
 
     if (harness_tensor (&h->param[i], QK_F32, &s->shape) < 0)

@@ -20,7 +20,7 @@ struct harness_spec {
   int n_in;
   struct qk_shape in[QK_OP_MAX_INPUTS];
   enum qk_dtype dtype[QK_OP_MAX_INPUTS]; /* QK_NONE means f32 */
-  struct qk_qparams q; /* of the u8 inputs */
+  struct qk_qparams q;                   /* of the u8 inputs */
 };
 
 struct harness {

@@ -46,9 +46,8 @@ network_between (const char *name, int64_t count, float lo, float hi,
 }
 
 int
-network_build (struct qk_context *ctx, const char *model,
-               const char *options, int side, int classes,
-               struct qk_graph **out)
+network_build (struct qk_context *ctx, const char *model, const char *options,
+               int side, int classes, struct qk_graph **out)
 {
   const struct qk_model_request req = { side, side, 3, classes };
   const struct qk_class *c;
@@ -242,9 +241,8 @@ network_prepare_as (const struct qk_graph *g, const struct network_quant *how,
 int
 network_prepare (const struct qk_graph *g, int bits, struct qk_graph **out)
 {
-  const struct network_quant how = { .value_bits = bits,
-                                     .per_channel = true,
-                                     .quantize_logits = true };
+  const struct network_quant how
+    = { .value_bits = bits, .per_channel = true, .quantize_logits = true };
 
   return network_prepare_as (g, &how, out);
 }
@@ -271,8 +269,8 @@ network_differing (struct qk_graph *a, struct qk_graph *b, const float *x,
   for (int i = -1; r == 0 && i < a->n_nodes; i++) {
     const struct qk_tensor *s = qk_exec_output (ex[0], i);
     const struct qk_tensor *t = qk_exec_output (ex[1], i);
-    const size_t size = (size_t) qk_shape_count (&s->shape)
-                        * qk_dtype_size (s->dtype);
+    const size_t size
+      = (size_t) qk_shape_count (&s->shape) * qk_dtype_size (s->dtype);
 
     if (s->dtype != t->dtype || !qk_shape_equal (&s->shape, &t->shape))
       r = qk_error (-EINVAL, "node %d differs in shape or type", i);
@@ -325,8 +323,7 @@ network_small (struct qk_context *ctx, struct qk_graph **out)
 }
 
 int
-network_sgd (struct qk_graph *g, const char *options,
-             struct qk_optimize **out)
+network_sgd (struct qk_graph *g, const char *options, struct qk_optimize **out)
 {
   struct qk_config *sgd = NULL, *constant = NULL;
   struct qk_optimize_options opt = { .decay_all = true };

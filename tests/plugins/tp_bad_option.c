@@ -2,10 +2,9 @@
 /* tp_bad_option.c: the default of an option is outside its own range. */
 #include "tp.h"
 
-static const struct qk_option options[] = {
-  { "bins", QK_OPT_INT, "0", 1, 100, NULL, "Number of bins." },
-  { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option options[]
+  = { { "bins", QK_OPT_INT, "0", 1, 100, NULL, "Number of bins." },
+      { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
 static const struct qk_observer_class observer
   = TP_OBSERVER ("tp_bad_option", options);

@@ -49,10 +49,9 @@ good_range (void *self, float *min, float *max)
   return 0;
 }
 
-static const struct qk_option options[] = {
-  { "start", QK_OPT_INT, "7", 1, 100, NULL, "First maximum." },
-  { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option options[]
+  = { { "start", QK_OPT_INT, "7", 1, 100, NULL, "First maximum." },
+      { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
 static const struct qk_observer_class good = {
   .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "tp_good",

@@ -27,8 +27,8 @@ wrong_factor (void *self, int64_t step, int64_t total, int64_t per_epoch)
 }
 
 static const struct qk_schedule_class schedule = {
-  .cls = QK_CLASS (struct qk_schedule_class, QK_KIND_SCHEDULE,
-                   "tp_wrong_kind", "For tests", NULL),
+  .cls = QK_CLASS (struct qk_schedule_class, QK_KIND_SCHEDULE, "tp_wrong_kind",
+                   "For tests", NULL),
   .create = wrong_create,
   .destroy = wrong_destroy,
   .factor = wrong_factor,

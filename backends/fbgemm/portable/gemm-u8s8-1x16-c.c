@@ -13,8 +13,8 @@ static void
 step (uint32_t *acc, const uint8_t *a, const int8_t *w, int n)
 {
   for (int i = 0; i < n; i++, w += 4)
-    acc[i] += (uint32_t) (a[0] * w[0] + a[1] * w[1] + a[2] * w[2]
-                          + a[3] * w[3]);
+    acc[i]
+      += (uint32_t) (a[0] * w[0] + a[1] * w[1] + a[2] * w[2] + a[3] * w[3]);
 }
 
 static void
@@ -38,8 +38,7 @@ store (const uint32_t *acc, const struct qk_gemm_block *b,
 {
   for (int j = 0; j < b->n; j++)
     if (o->f32)
-      ((float *) (void *) y)[j]
-        = (float) (int32_t) acc[j] * b->multiplier[j];
+      ((float *) (void *) y)[j] = (float) (int32_t) acc[j] * b->multiplier[j];
     else
       y[j] = (uint8_t) qk_requantize ((int32_t) acc[j], b->multiplier[j],
                                       o->zero_point, o->lo, o->hi);

@@ -79,8 +79,7 @@ QK_WINOGRAD_PRODUCT (qk_winograd_product_u8s8__c)
       for (int n = 0; n < nr; n++) {
         const int16_t *w = u + (s * nr + n) * 2;
 
-        out[n] = (int32_t) ((uint32_t) out[n]
-                            + (uint32_t) (v[2 * s] * w[0])
+        out[n] = (int32_t) ((uint32_t) out[n] + (uint32_t) (v[2 * s] * w[0])
                             + (uint32_t) (v[2 * s + 1] * w[1]));
       }
   }
@@ -115,13 +114,13 @@ QK_WINOGRAD_OUTPUT (qk_winograd_output_u8s8__c)
       transform_output (low, narrow, d, out);
       for (int i = 0; i < (low ? 8 : 16); i++) {
         const int32_t y
-            = (int32_t) (out[i / 4][i % 4] * QK_WINOGRAD_NINTH) >> 6;
+          = (int32_t) (out[i / 4][i % 4] * QK_WINOGRAD_NINTH) >> 6;
 
         if (narrow && i % 4 > 1)
           continue;
         to[i][channel + n] = (uint8_t) qk_requantize (
-            (int32_t) ((uint32_t) y + (uint32_t) b->bias[n]),
-            b->multiplier[n], o->zero_point, o->lo, o->hi);
+          (int32_t) ((uint32_t) y + (uint32_t) b->bias[n]), b->multiplier[n],
+          o->zero_point, o->lo, o->hi);
       }
     }
 }

@@ -5,9 +5,17 @@
 #define DOT_CHAINS 1
 
 #if LANES == 8
-INLINE vi v_pairs (vi a, vi w) { return _mm256_maddubs_epi16 (a, w); }
+INLINE vi
+v_pairs (vi a, vi w)
+{
+  return _mm256_maddubs_epi16 (a, w);
+}
 #else
-INLINE vi v_pairs (vi a, vi w) { return _mm512_maddubs_epi16 (a, w); }
+INLINE vi
+v_pairs (vi a, vi w)
+{
+  return _mm512_maddubs_epi16 (a, w);
+}
 #endif
 
 INLINE vi
@@ -21,7 +29,7 @@ v_add_pairs (vi acc, vi pairs)
 INLINE vi
 v_here (vi x)
 {
-  __asm__ volatile ("" : "+v"(x));
+  __asm__ volatile("" : "+v"(x));
   return x;
 }
 

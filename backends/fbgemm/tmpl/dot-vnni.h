@@ -15,6 +15,6 @@
 INLINE vi
 v_dot (vi acc, vi a, vi w)
 {
-  __asm__ (VPDPBUSD : "+v"(acc) : "v"(a), "v"(w));
+  __asm__(VPDPBUSD : "+v"(acc) : "v"(a), "v"(w));
   return acc;
 }

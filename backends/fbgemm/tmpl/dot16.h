@@ -12,7 +12,7 @@
 INLINE vi
 v_dot (vi acc, vi a, vi w)
 {
-  __asm__ (VPDPWSSD : "+v"(acc) : "v"(a), "v"(w));
+  __asm__(VPDPWSSD : "+v"(acc) : "v"(a), "v"(w));
   return acc;
 }
 #else

@@ -9,8 +9,8 @@
 
 /* Rows 4 * GROUP .. of column X, channels C .. C+N-1. */
 INLINE void
-dwconv_column (const struct qk_dwconv_row *w, int64_t x, int group,
-               int64_t c, int64_t n, vi out[4])
+dwconv_column (const struct qk_dwconv_row *w, int64_t x, int group, int64_t c,
+               int64_t n, vi out[4])
 {
   const bool inside = x >= 0 && x < w->width;
   const int rows = w->kernel_h - 4 * group;
@@ -22,8 +22,8 @@ dwconv_column (const struct qk_dwconv_row *w, int64_t x, int group,
 
     r[i] = v_zero ();
     if (i < rows)
-      r[i] = v_load_part ((inside ? w->row[row] + x * w->step[row] : w->pad)
-                            + c, n);
+      r[i] = v_load_part (
+        (inside ? w->row[row] + x * w->step[row] : w->pad) + c, n);
   }
   if (rows == 3)
     r[3] = r[1];
@@ -52,8 +52,8 @@ dwconv_pack (vi acc[4], const struct qk_dwconv_block *b, vi zp)
 {
   UNROLL
   for (int i = 0; i < 4; i++)
-    acc[i] = v_round (vf_mul (v_float (acc[i]),
-                              vf_load (b->multiplier + i * LANES)));
+    acc[i] = v_round (
+      vf_mul (v_float (acc[i]), vf_load (b->multiplier + i * LANES)));
   return v_narrow4 (acc[0], acc[1], acc[2], acc[3], zp);
 }
 
@@ -100,8 +100,7 @@ struct dwconv3 {
 
 /* Column X of a window of three rows; N is BLOCK where FULL. */
 INLINE void
-dwconv_column3 (const struct dwconv3 *w, int64_t x, const bool full,
-                vi out[4])
+dwconv_column3 (const struct dwconv3 *w, int64_t x, const bool full, vi out[4])
 {
   const bool inside = x >= 0 && x < w->width;
   const uint8_t *p0 = inside ? w->p0 + x * w->s0 : w->pad;
@@ -130,10 +129,9 @@ dwconv_3x3 (const struct qk_dwconv_row *row, const struct qk_dwconv_block *b,
             int64_t c, const struct qk_output *o, uint8_t *out,
             const int stride, const bool full, const bool halves)
 {
-  const struct dwconv3 w = {
-    row->row[0] + c, row->row[1] + c, row->row[2] + c, row->pad + c,
-    row->step[0], row->step[1], row->step[2], row->width, b->n
-  };
+  const struct dwconv3 w = { row->row[0] + c, row->row[1] + c, row->row[2] + c,
+                             row->pad + c,    row->step[0],    row->step[1],
+                             row->step[2],    row->width,      b->n };
   const int64_t columns = row->q, pitch = o->pitch;
   const vi zp = v_set16 (o->zero_point);
   const vi lo = v_set8 (o->lo), hi = v_set8 (o->hi);

@@ -106,7 +106,7 @@ gemm_chain_about (const int rows, const int vectors, vi acc[][4],
       UNROLL
       for (int v = 0; v < vectors; v++)
         sum[i][v] = v_here (
-            v_add16 (k == 0 ? from[v] : sum[i][v], v_pairs (x, wv[v])));
+          v_add16 (k == 0 ? from[v] : sum[i][v], v_pairs (x, wv[v])));
     }
   }
   UNROLL

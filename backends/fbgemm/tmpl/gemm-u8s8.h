@@ -50,9 +50,9 @@ gemm_store_f32 (const int rows, const int vectors, vi acc[][4],
     UNROLL
     for (int v = 0; v < vectors; v++)
       vf_store_part (
-          (float *) (void *) (out + i * o->pitch) + v * LANES,
-          vf_mul (v_float (acc[i][v]), vf_load (b->multiplier + v * LANES)),
-          b->n - v * LANES);
+        (float *) (void *) (out + i * o->pitch) + v * LANES,
+        vf_mul (v_float (acc[i][v]), vf_load (b->multiplier + v * LANES)),
+        b->n - v * LANES);
   }
 }
 
@@ -85,9 +85,9 @@ gemm_store_u8 (const int rows, const int vectors, vi acc[][4],
       const int row = i + j / vectors;
 
       part[j]
-          = acc[vectors < 3 && row < rows ? row : i][vectors < 3 ? j % vectors
-                                                     : j < vectors ? j
-                                                                   : 0];
+        = acc[vectors < 3 && row < rows ? row : i][vectors < 3   ? j % vectors
+                                                   : j < vectors ? j
+                                                                 : 0];
     }
     r = v_narrow4_ordered (part[0], part[1], part[2], part[3], zp);
     r = v_min_u8 (v_max_u8 (r, lo), hi);
@@ -129,8 +129,8 @@ gemm_rows_at (const int rows, struct gemm_rows *r, const uint8_t *a,
 }
 
 INLINE void
-gemm_tile (const int rows, const int vectors, const int chain,
-           const bool f32, const uint8_t *a, int64_t lda, int64_t steps,
+gemm_tile (const int rows, const int vectors, const int chain, const bool f32,
+           const uint8_t *a, int64_t lda, int64_t steps,
            const struct qk_gemm_block *b, const struct qk_output *o,
            uint8_t *out, struct gemm_ahead *ahead)
 {
@@ -157,8 +157,8 @@ gemm_tile (const int rows, const int vectors, const int chain,
 #define GEMM_TILES(rows, most, vectors, chain, f32)                           \
   for (; (rows) <= (most) && m >= (rows); m -= (rows)) {                      \
     gemm_tile (rows, vectors, chain, f32, a, lda, steps, b, o, y, &ahead);    \
-    a += (rows)*lda;                                                          \
-    y += (rows)*o->pitch;                                                     \
+    a += (rows) *lda;                                                         \
+    y += (rows) *o->pitch;                                                    \
   }
 
 /* Functions of their own, so that the compiler hands out registers for one
@@ -166,10 +166,11 @@ gemm_tile (const int rows, const int vectors, const int chain,
  * spilled. */
 #define GEMM_COLUMNS(name, vectors, chain, most, f32)                         \
   static void name##_##vectors##_##chain (                                    \
-      const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                \
-      const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
+    const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                  \
+    const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)     \
   {                                                                           \
-    struct gemm_ahead ahead = gemm_ahead (b->weight, b->next, vectors, m / (most));            \
+    struct gemm_ahead ahead                                                   \
+      = gemm_ahead (b->weight, b->next, vectors, m / (most));                 \
                                                                               \
     GEMM_TILES (12, most, vectors, chain, f32)                                \
     GEMM_TILES (8, most, vectors, chain, f32)                                 \
@@ -197,14 +198,13 @@ gemm_tile (const int rows, const int vectors, const int chain,
   GEMM_BOTH (vectors, 13, ABOUT_ROWS_##vectors)                               \
   GEMM_BOTH (vectors, 14, ABOUT_ROWS_##vectors)
 #define GEMM_KIND(name, vectors)                                              \
-  (b->chain == 1           ? name##_##vectors##_1                             \
-   : b->middle != NULL                                                        \
-     ? (b->chain == 2      ? name##_##vectors##_12                            \
-        : b->chain == 3    ? name##_##vectors##_13                            \
-                           : name##_##vectors##_14)                           \
-   : b->chain == 2         ? name##_##vectors##_2                             \
-   : b->chain == 3         ? name##_##vectors##_3                             \
-                           : name##_##vectors##_4)
+  (b->chain == 1       ? name##_##vectors##_1                                 \
+   : b->middle != NULL ? (b->chain == 2   ? name##_##vectors##_12             \
+                          : b->chain == 3 ? name##_##vectors##_13             \
+                                          : name##_##vectors##_14)            \
+   : b->chain == 2     ? name##_##vectors##_2                                 \
+   : b->chain == 3     ? name##_##vectors##_3                                 \
+                       : name##_##vectors##_4)
 #else
 #define GEMM_KINDS(vectors) GEMM_BOTH (vectors, 1, GEMM_ROWS_##vectors)
 #define GEMM_KIND(name, vectors) name##_##vectors##_1
@@ -278,10 +278,11 @@ gemm_taps_tile (const int rows, const int vectors,
 
 #define GEMM_TAPS_COLUMNS(vectors, most)                                      \
   static void gemm_taps_##vectors##_1 (                                       \
-      const struct qk_gemm_taps *t, int64_t m, int64_t steps,                 \
-      const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
+    const struct qk_gemm_taps *t, int64_t m, int64_t steps,                   \
+    const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)     \
   {                                                                           \
-    struct gemm_ahead ahead = gemm_ahead (b->weight, b->next, vectors, m / (most));            \
+    struct gemm_ahead ahead                                                   \
+      = gemm_ahead (b->weight, b->next, vectors, m / (most));                 \
     int64_t i = 0;                                                            \
                                                                               \
     GEMM_TAPS_TILES (8, most, vectors)                                        \
@@ -332,8 +333,8 @@ gemm_lines_tile (const int rows, const int vectors,
 
 #define GEMM_LINES_COLUMNS(vectors, most)                                     \
   static void gemm_lines_##vectors##_1 (                                      \
-      const struct qk_gemm_lines *l, int64_t m, int64_t steps,                \
-      const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)   \
+    const struct qk_gemm_lines *l, int64_t m, int64_t steps,                  \
+    const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)     \
   {                                                                           \
     int64_t i = 0;                                                            \
                                                                               \

@@ -12,7 +12,7 @@
 INLINE vi
 peak_unknown (vi x)
 {
-  __asm__ volatile ("" : "+v"(x));
+  __asm__ volatile("" : "+v"(x));
   return x;
 }
 
@@ -72,7 +72,7 @@ peak_f32 (int64_t rounds)
   for (int64_t n = 0; n < rounds; n++) {
     UNROLL
     for (int i = 0; i < PEAK_SUMS; i++)
-      __asm__ volatile ("vfmadd231ps %1, %1, %0" : "+v"(acc[i]) : "v"(x));
+      __asm__ volatile("vfmadd231ps %1, %1, %0" : "+v"(acc[i]) : "v"(x));
   }
   return rounds * PEAK_SUMS * LANES;
 }

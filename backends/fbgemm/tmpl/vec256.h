@@ -30,34 +30,142 @@ typedef __m256 vf;
 
 #define INLINE static inline __attribute__ ((always_inline, unused))
 
-INLINE void v_prefetch (const void *p) { _mm_prefetch (p, _MM_HINT_T0); }
-INLINE vi v_load (const void *p) { return _mm256_loadu_si256 (p); }
-INLINE void v_store (void *p, vi v) { _mm256_storeu_si256 (p, v); }
-INLINE vi v_zero (void) { return _mm256_setzero_si256 (); }
-INLINE vi v_set8 (int x) { return _mm256_set1_epi8 ((char) x); }
-INLINE vi v_set16 (int x) { return _mm256_set1_epi16 ((short) x); }
-INLINE vi v_set32 (int x) { return _mm256_set1_epi32 (x); }
-INLINE vi v_add32 (vi a, vi b) { return _mm256_add_epi32 (a, b); }
-INLINE vi v_sub32 (vi a, vi b) { return _mm256_sub_epi32 (a, b); }
-INLINE vi v_add16 (vi a, vi b) { return _mm256_add_epi16 (a, b); }
-INLINE vi v_sub16 (vi a, vi b) { return _mm256_sub_epi16 (a, b); }
-INLINE vi v_madd16 (vi a, vi b) { return _mm256_madd_epi16 (a, b); }
-INLINE vi v_shl16 (vi a, const int n) { return _mm256_slli_epi16 (a, n); }
-INLINE vi v_shl32 (vi a, const int n) { return _mm256_slli_epi32 (a, n); }
-INLINE vi v_sra32 (vi a, const int n) { return _mm256_srai_epi32 (a, n); }
-INLINE vi v_mul32 (vi a, vi b) { return _mm256_mullo_epi32 (a, b); }
-INLINE vi v_max_u8 (vi a, vi b) { return _mm256_max_epu8 (a, b); }
-INLINE vi v_min_u8 (vi a, vi b) { return _mm256_min_epu8 (a, b); }
-INLINE vf v_float (vi a) { return _mm256_cvtepi32_ps (a); }
-INLINE vi v_round (vf a) { return _mm256_cvtps_epi32 (a); }
-INLINE vf vf_load (const float *p) { return _mm256_loadu_ps (p); }
-INLINE vf vf_set (float x) { return _mm256_set1_ps (x); }
-INLINE vf vf_add (vf a, vf b) { return _mm256_add_ps (a, b); }
-INLINE vf vf_mul (vf a, vf b) { return _mm256_mul_ps (a, b); }
-INLINE vf vf_div (vf a, vf b) { return _mm256_div_ps (a, b); }
+INLINE void
+v_prefetch (const void *p)
+{
+  _mm_prefetch (p, _MM_HINT_T0);
+}
+INLINE vi
+v_load (const void *p)
+{
+  return _mm256_loadu_si256 (p);
+}
+INLINE void
+v_store (void *p, vi v)
+{
+  _mm256_storeu_si256 (p, v);
+}
+INLINE vi
+v_zero (void)
+{
+  return _mm256_setzero_si256 ();
+}
+INLINE vi
+v_set8 (int x)
+{
+  return _mm256_set1_epi8 ((char) x);
+}
+INLINE vi
+v_set16 (int x)
+{
+  return _mm256_set1_epi16 ((short) x);
+}
+INLINE vi
+v_set32 (int x)
+{
+  return _mm256_set1_epi32 (x);
+}
+INLINE vi
+v_add32 (vi a, vi b)
+{
+  return _mm256_add_epi32 (a, b);
+}
+INLINE vi
+v_sub32 (vi a, vi b)
+{
+  return _mm256_sub_epi32 (a, b);
+}
+INLINE vi
+v_add16 (vi a, vi b)
+{
+  return _mm256_add_epi16 (a, b);
+}
+INLINE vi
+v_sub16 (vi a, vi b)
+{
+  return _mm256_sub_epi16 (a, b);
+}
+INLINE vi
+v_madd16 (vi a, vi b)
+{
+  return _mm256_madd_epi16 (a, b);
+}
+INLINE vi
+v_shl16 (vi a, const int n)
+{
+  return _mm256_slli_epi16 (a, n);
+}
+INLINE vi
+v_shl32 (vi a, const int n)
+{
+  return _mm256_slli_epi32 (a, n);
+}
+INLINE vi
+v_sra32 (vi a, const int n)
+{
+  return _mm256_srai_epi32 (a, n);
+}
+INLINE vi
+v_mul32 (vi a, vi b)
+{
+  return _mm256_mullo_epi32 (a, b);
+}
+INLINE vi
+v_max_u8 (vi a, vi b)
+{
+  return _mm256_max_epu8 (a, b);
+}
+INLINE vi
+v_min_u8 (vi a, vi b)
+{
+  return _mm256_min_epu8 (a, b);
+}
+INLINE vf
+v_float (vi a)
+{
+  return _mm256_cvtepi32_ps (a);
+}
+INLINE vi
+v_round (vf a)
+{
+  return _mm256_cvtps_epi32 (a);
+}
+INLINE vf
+vf_load (const float *p)
+{
+  return _mm256_loadu_ps (p);
+}
+INLINE vf
+vf_set (float x)
+{
+  return _mm256_set1_ps (x);
+}
+INLINE vf
+vf_add (vf a, vf b)
+{
+  return _mm256_add_ps (a, b);
+}
+INLINE vf
+vf_mul (vf a, vf b)
+{
+  return _mm256_mul_ps (a, b);
+}
+INLINE vf
+vf_div (vf a, vf b)
+{
+  return _mm256_div_ps (a, b);
+}
 /* The second operand where one is NaN, as numeric.h's comparisons. */
-INLINE vf vf_max (vf a, vf b) { return _mm256_max_ps (a, b); }
-INLINE vf vf_min (vf a, vf b) { return _mm256_min_ps (a, b); }
+INLINE vf
+vf_max (vf a, vf b)
+{
+  return _mm256_max_ps (a, b);
+}
+INLINE vf
+vf_min (vf a, vf b)
+{
+  return _mm256_min_ps (a, b);
+}
 
 /* Four bytes at P in every lane. */
 INLINE vi
@@ -186,8 +294,8 @@ v_narrow4_ordered (vi a, vi b, vi c, vi d, vi zp)
 INLINE vi
 v_widen_ordered (vi a, const int i)
 {
-  const __m128i half = i < 2 ? _mm256_castsi256_si128 (a)
-                             : _mm256_extracti128_si256 (a, 1);
+  const __m128i half
+    = i < 2 ? _mm256_castsi256_si128 (a) : _mm256_extracti128_si256 (a, 1);
 
   return _mm256_cvtepu8_epi32 (i % 2 ? _mm_srli_si128 (half, 8) : half);
 }
@@ -209,8 +317,8 @@ v_widen16 (const void *p, int64_t n)
 INLINE void
 v_store_half (void *p, vi v, const int i, int64_t n)
 {
-  const __m128i h = i ? _mm256_extracti128_si256 (v, 1)
-                      : _mm256_castsi256_si128 (v);
+  const __m128i h
+    = i ? _mm256_extracti128_si256 (v, 1) : _mm256_castsi256_si128 (v);
 
   if (n >= 16)
     _mm_storeu_si128 (p, h);
@@ -221,8 +329,8 @@ v_store_half (void *p, vi v, const int i, int64_t n)
 INLINE void
 v_store_quarter (void *p, vi v, const int i, int64_t n)
 {
-  __m128i h = i < 2 ? _mm256_castsi256_si128 (v)
-                    : _mm256_extracti128_si256 (v, 1);
+  __m128i h
+    = i < 2 ? _mm256_castsi256_si128 (v) : _mm256_extracti128_si256 (v, 1);
 
   if (i % 2)
     h = _mm_srli_si128 (h, 8);

@@ -26,33 +26,141 @@ typedef __m512 vf;
 
 #define INLINE static inline __attribute__ ((always_inline, unused))
 
-INLINE void v_prefetch (const void *p) { _mm_prefetch (p, _MM_HINT_T0); }
-INLINE vi v_load (const void *p) { return _mm512_loadu_si512 (p); }
-INLINE void v_store (void *p, vi v) { _mm512_storeu_si512 (p, v); }
-INLINE vi v_zero (void) { return _mm512_setzero_si512 (); }
-INLINE vi v_set8 (int x) { return _mm512_set1_epi8 ((char) x); }
-INLINE vi v_set16 (int x) { return _mm512_set1_epi16 ((short) x); }
-INLINE vi v_set32 (int x) { return _mm512_set1_epi32 (x); }
-INLINE vi v_add32 (vi a, vi b) { return _mm512_add_epi32 (a, b); }
-INLINE vi v_sub32 (vi a, vi b) { return _mm512_sub_epi32 (a, b); }
-INLINE vi v_add16 (vi a, vi b) { return _mm512_add_epi16 (a, b); }
-INLINE vi v_sub16 (vi a, vi b) { return _mm512_sub_epi16 (a, b); }
-INLINE vi v_madd16 (vi a, vi b) { return _mm512_madd_epi16 (a, b); }
-INLINE vi v_shl16 (vi a, const int n) { return _mm512_slli_epi16 (a, n); }
-INLINE vi v_shl32 (vi a, const int n) { return _mm512_slli_epi32 (a, n); }
-INLINE vi v_sra32 (vi a, const int n) { return _mm512_srai_epi32 (a, n); }
-INLINE vi v_mul32 (vi a, vi b) { return _mm512_mullo_epi32 (a, b); }
-INLINE vi v_max_u8 (vi a, vi b) { return _mm512_max_epu8 (a, b); }
-INLINE vi v_min_u8 (vi a, vi b) { return _mm512_min_epu8 (a, b); }
-INLINE vf v_float (vi a) { return _mm512_cvtepi32_ps (a); }
-INLINE vi v_round (vf a) { return _mm512_cvtps_epi32 (a); }
-INLINE vf vf_load (const float *p) { return _mm512_loadu_ps (p); }
-INLINE vf vf_set (float x) { return _mm512_set1_ps (x); }
-INLINE vf vf_add (vf a, vf b) { return _mm512_add_ps (a, b); }
-INLINE vf vf_mul (vf a, vf b) { return _mm512_mul_ps (a, b); }
-INLINE vf vf_div (vf a, vf b) { return _mm512_div_ps (a, b); }
-INLINE vf vf_max (vf a, vf b) { return _mm512_max_ps (a, b); }
-INLINE vf vf_min (vf a, vf b) { return _mm512_min_ps (a, b); }
+INLINE void
+v_prefetch (const void *p)
+{
+  _mm_prefetch (p, _MM_HINT_T0);
+}
+INLINE vi
+v_load (const void *p)
+{
+  return _mm512_loadu_si512 (p);
+}
+INLINE void
+v_store (void *p, vi v)
+{
+  _mm512_storeu_si512 (p, v);
+}
+INLINE vi
+v_zero (void)
+{
+  return _mm512_setzero_si512 ();
+}
+INLINE vi
+v_set8 (int x)
+{
+  return _mm512_set1_epi8 ((char) x);
+}
+INLINE vi
+v_set16 (int x)
+{
+  return _mm512_set1_epi16 ((short) x);
+}
+INLINE vi
+v_set32 (int x)
+{
+  return _mm512_set1_epi32 (x);
+}
+INLINE vi
+v_add32 (vi a, vi b)
+{
+  return _mm512_add_epi32 (a, b);
+}
+INLINE vi
+v_sub32 (vi a, vi b)
+{
+  return _mm512_sub_epi32 (a, b);
+}
+INLINE vi
+v_add16 (vi a, vi b)
+{
+  return _mm512_add_epi16 (a, b);
+}
+INLINE vi
+v_sub16 (vi a, vi b)
+{
+  return _mm512_sub_epi16 (a, b);
+}
+INLINE vi
+v_madd16 (vi a, vi b)
+{
+  return _mm512_madd_epi16 (a, b);
+}
+INLINE vi
+v_shl16 (vi a, const int n)
+{
+  return _mm512_slli_epi16 (a, n);
+}
+INLINE vi
+v_shl32 (vi a, const int n)
+{
+  return _mm512_slli_epi32 (a, n);
+}
+INLINE vi
+v_sra32 (vi a, const int n)
+{
+  return _mm512_srai_epi32 (a, n);
+}
+INLINE vi
+v_mul32 (vi a, vi b)
+{
+  return _mm512_mullo_epi32 (a, b);
+}
+INLINE vi
+v_max_u8 (vi a, vi b)
+{
+  return _mm512_max_epu8 (a, b);
+}
+INLINE vi
+v_min_u8 (vi a, vi b)
+{
+  return _mm512_min_epu8 (a, b);
+}
+INLINE vf
+v_float (vi a)
+{
+  return _mm512_cvtepi32_ps (a);
+}
+INLINE vi
+v_round (vf a)
+{
+  return _mm512_cvtps_epi32 (a);
+}
+INLINE vf
+vf_load (const float *p)
+{
+  return _mm512_loadu_ps (p);
+}
+INLINE vf
+vf_set (float x)
+{
+  return _mm512_set1_ps (x);
+}
+INLINE vf
+vf_add (vf a, vf b)
+{
+  return _mm512_add_ps (a, b);
+}
+INLINE vf
+vf_mul (vf a, vf b)
+{
+  return _mm512_mul_ps (a, b);
+}
+INLINE vf
+vf_div (vf a, vf b)
+{
+  return _mm512_div_ps (a, b);
+}
+INLINE vf
+vf_max (vf a, vf b)
+{
+  return _mm512_max_ps (a, b);
+}
+INLINE vf
+vf_min (vf a, vf b)
+{
+  return _mm512_min_ps (a, b);
+}
 
 INLINE vi
 v_spread4 (const void *p)
@@ -165,8 +273,8 @@ v_narrow4 (vi a, vi b, vi c, vi d, vi zp)
 INLINE vi
 v_narrow4_ordered (vi a, vi b, vi c, vi d, vi zp)
 {
-  const vi order = _mm512_setr_epi32 (0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14,
-                                      3, 7, 11, 15);
+  const vi order
+    = _mm512_setr_epi32 (0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 
   return _mm512_permutexvar_epi32 (order, v_narrow4 (a, b, c, d, zp));
 }
@@ -193,14 +301,14 @@ v_widen16 (const void *p, int64_t n)
   if (n >= 2 * LANES)
     return _mm512_cvtepu8_epi16 (_mm256_loadu_si256 (p));
   return _mm512_cvtepu8_epi16 (
-      _mm256_maskz_loadu_epi8 ((__mmask32) bytes_mask (n), p));
+    _mm256_maskz_loadu_epi8 ((__mmask32) bytes_mask (n), p));
 }
 
 INLINE void
 v_store_half (void *p, vi v, const int i, int64_t n)
 {
-  const __m256i h = i ? _mm512_extracti64x4_epi64 (v, 1)
-                      : _mm512_castsi512_si256 (v);
+  const __m256i h
+    = i ? _mm512_extracti64x4_epi64 (v, 1) : _mm512_castsi512_si256 (v);
 
   if (n >= 32)
     _mm256_storeu_si256 (p, h);
@@ -211,7 +319,7 @@ v_store_half (void *p, vi v, const int i, int64_t n)
 INLINE void
 v_store_quarter (void *p, vi v, const int i, int64_t n)
 {
-  const __m128i h = i == 0 ? _mm512_castsi512_si128 (v)
+  const __m128i h = i == 0   ? _mm512_castsi512_si128 (v)
                     : i == 1 ? _mm512_extracti32x4_epi32 (v, 1)
                     : i == 2 ? _mm512_extracti32x4_epi32 (v, 2)
                              : _mm512_extracti32x4_epi32 (v, 3);

@@ -47,10 +47,10 @@ winograd_bt_short (const vi d[6], vi t[6])
 /* Call NAME for tiles that are LOW or NARROW or not, which it then knows when it
  * is compiled. */
 #define WINOGRAD_KIND(name, ...)                                              \
-  (low ? narrow ? name (true, true, __VA_ARGS__)                              \
-               : name (true, false, __VA_ARGS__)                              \
-       : narrow ? name (false, true, __VA_ARGS__)                             \
-                : name (false, false, __VA_ARGS__))
+  (low      ? narrow ? name (true, true, __VA_ARGS__)                         \
+                     : name (true, false, __VA_ARGS__)                        \
+        : narrow ? name (false, true, __VA_ARGS__)                            \
+            : name (false, false, __VA_ARGS__))
 
 /* Whether number I of six is there, in a direction that is SHORT. */
 INLINE bool
@@ -139,8 +139,8 @@ winograd_tile (const int rows, const int vectors, const int16_t *v,
 #define WINOGRAD_TILES(rows, most, vectors)                                   \
   for (; (rows) <= (most) && m >= (rows); m -= (rows)) {                      \
     winograd_tile (rows, vectors, v, lda, steps, u, out, &ahead);             \
-    v += (rows)*lda;                                                          \
-    out += (rows) * (vectors)*LANES;                                          \
+    v += (rows) *lda;                                                         \
+    out += (rows) * (vectors) *LANES;                                         \
   }
 
 /* Functions of their own, as in gemm-u8s8.h. */
@@ -151,7 +151,7 @@ winograd_tile (const int rows, const int vectors, const int16_t *v,
   {                                                                           \
     const int8_t *const w = (const int8_t *) u;                               \
     struct gemm_ahead ahead                                                   \
-        = gemm_ahead (w, w + steps * (vectors)*BLOCK, vectors, m / (most));   \
+      = gemm_ahead (w, w + steps * (vectors) *BLOCK, vectors, m / (most));    \
                                                                               \
     WINOGRAD_TILES (12, most, vectors)                                        \
     WINOGRAD_TILES (8, most, vectors)                                         \
@@ -259,8 +259,8 @@ winograd_lanes (const bool low, const bool narrow, const int32_t *m, vi bias,
     UNROLL
     for (int y = 0; y < 6; y++)
       d[y] = winograd_has (low, y) && winograd_has (narrow, x)
-                 ? v_load (m + (y * 6 + x) * WINOGRAD_PITCH)
-                 : v_zero ();
+               ? v_load (m + (y * 6 + x) * WINOGRAD_PITCH)
+               : v_zero ();
     winograd_untransform (low, d, column);
     UNROLL
     for (int y = 0; y < 4; y++)
@@ -285,8 +285,8 @@ winograd_output (const bool low, const bool narrow, const int32_t *m,
                  int64_t channel)
 {
   const struct winograd_end e
-      = { v_set32 (QK_WINOGRAD_NINTH), v_set16 (o->zero_point),
-          v_set8 (o->lo), v_set8 (o->hi) };
+    = { v_set32 (QK_WINOGRAD_NINTH), v_set16 (o->zero_point), v_set8 (o->lo),
+        v_set8 (o->hi) };
   const int vectors = b->vectors;
   const int64_t n = b->n;
 

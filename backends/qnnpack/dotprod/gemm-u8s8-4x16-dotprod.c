@@ -19,10 +19,10 @@
 
 #define STEP(lane)                                                            \
   do {                                                                        \
-    const int8x16_t w0 = vld1q_s8 (weight + (lane) * 64);                     \
-    const int8x16_t w1 = vld1q_s8 (weight + (lane) * 64 + 16);                \
-    const int8x16_t w2 = vld1q_s8 (weight + (lane) * 64 + 32);                \
-    const int8x16_t w3 = vld1q_s8 (weight + (lane) * 64 + 48);                \
+    const int8x16_t w0 = vld1q_s8 (weight + (lane) *64);                      \
+    const int8x16_t w1 = vld1q_s8 (weight + (lane) *64 + 16);                 \
+    const int8x16_t w2 = vld1q_s8 (weight + (lane) *64 + 32);                 \
+    const int8x16_t w3 = vld1q_s8 (weight + (lane) *64 + 48);                 \
                                                                               \
     ROW (0, lane);                                                            \
     ROW (1, lane);                                                            \
@@ -39,8 +39,8 @@ sixteen (vi acc[MR][4], const uint8_t *const p[MR], int64_t k,
 
   UNROLL
   for (int i = 0; i < MR; i++)
-    x[i] = vreinterpretq_s8_u8 (veorq_u8 (vld1q_u8 (p[i] + k),
-                                          vdupq_n_u8 (0x80)));
+    x[i] = vreinterpretq_s8_u8 (
+      veorq_u8 (vld1q_u8 (p[i] + k), vdupq_n_u8 (0x80)));
   STEP (0);
   STEP (1);
   STEP (2);
@@ -56,9 +56,8 @@ tail (vi acc[MR][4], const uint8_t *const p[MR], int64_t k, int64_t count,
 
   UNROLL
   for (int i = 0; i < MR; i++)
-    x[i] = vreinterpretq_s8_u8 (veorq_u8 (v_bytes (v_load_part (p[i] + k,
-                                                                count)),
-                                          vdupq_n_u8 (0x80)));
+    x[i] = vreinterpretq_s8_u8 (
+      veorq_u8 (v_bytes (v_load_part (p[i] + k, count)), vdupq_n_u8 (0x80)));
   STEP (0);
   if (count > 4)
     STEP (1);

@@ -50,8 +50,8 @@ sixteen (vi acc[PAIRS][8], const uint8_t *const p[MR], int64_t k,
 
 /* COUNT bytes of every row, 0 < COUNT <= 8. */
 INLINE void
-eight (vi acc[PAIRS][8], const uint8_t *const p[MR], int64_t k,
-       int64_t count, const int8_t *weight)
+eight (vi acc[PAIRS][8], const uint8_t *const p[MR], int64_t k, int64_t count,
+       const int8_t *weight)
 {
   uint8x16_t x[PAIRS];
 
@@ -78,8 +78,8 @@ store_row (vi acc[8], const int odd, const struct q8_gemm_block *b,
     const int64x2_t x = vreinterpretq_s64_s32 (acc[2 * v]);
     const int64x2_t y = vreinterpretq_s64_s32 (acc[2 * v + 1]);
 
-    row[v] = vreinterpretq_s32_s64 (odd ? vzip2q_s64 (x, y)
-                                        : vzip1q_s64 (x, y));
+    row[v]
+      = vreinterpretq_s32_s64 (odd ? vzip2q_s64 (x, y) : vzip1q_s64 (x, y));
   }
   v_store_row (row, b, o, out);
 }

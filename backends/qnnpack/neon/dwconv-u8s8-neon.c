@@ -7,8 +7,8 @@
 
 /* Channels FIRST .. FIRST+N-1 at P by the weights of a tap. */
 INLINE void
-add_tap (vi acc[4], const uint8_t *p, int64_t n, const bool full,
-         int16x8_t w0, int16x8_t w1)
+add_tap (vi acc[4], const uint8_t *p, int64_t n, const bool full, int16x8_t w0,
+         int16x8_t w1)
 {
   const uint8x16_t a = full ? vld1q_u8 (p) : v_bytes (v_load_part (p, n));
   const int16x8_t lo = vreinterpretq_s16_u16 (vmovl_u8 (vget_low_u8 (a)));
@@ -33,8 +33,7 @@ any_window (const struct q8_dwconv_row *w, const struct q8_dwconv_block *b,
             const struct q8_output *o, uint8_t *out, const bool full)
 {
   for (int64_t q = 0; q < w->q; q++, out += o->pitch) {
-    const uint8_t *const *column
-      = w->column + q * w->stride * w->kernel_h;
+    const uint8_t *const *column = w->column + q * w->stride * w->kernel_h;
     const int16_t *weight = b->weight;
     vi acc[4];
 

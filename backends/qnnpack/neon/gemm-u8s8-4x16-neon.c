@@ -16,7 +16,7 @@
 
 #define STEP(lane)                                                            \
   do {                                                                        \
-    const int8x16_t w = vld1q_s8 (weight + (lane) * Q8_NR);                   \
+    const int8x16_t w = vld1q_s8 (weight + (lane) *Q8_NR);                    \
     const int16x8_t lo = vmovl_s8 (vget_low_s8 (w)), hi = vmovl_high_s8 (w);  \
     const int16x4_t w0 = vget_low_s16 (lo), w1 = vget_high_s16 (lo);          \
     const int16x4_t w2 = vget_low_s16 (hi), w3 = vget_high_s16 (hi);          \

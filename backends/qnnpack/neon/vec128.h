@@ -29,9 +29,21 @@ typedef float32x4_t vf;
 
 #define INLINE static inline __attribute__ ((always_inline, unused))
 
-INLINE uint8x16_t v_bytes (vi v) { return vreinterpretq_u8_s32 (v); }
-INLINE vi v_of_bytes (uint8x16_t v) { return vreinterpretq_s32_u8 (v); }
-INLINE vi v_zero (void) { return vdupq_n_s32 (0); }
+INLINE uint8x16_t
+v_bytes (vi v)
+{
+  return vreinterpretq_u8_s32 (v);
+}
+INLINE vi
+v_of_bytes (uint8x16_t v)
+{
+  return vreinterpretq_s32_u8 (v);
+}
+INLINE vi
+v_zero (void)
+{
+  return vdupq_n_s32 (0);
+}
 INLINE vi
 v_set8 (int x)
 {
@@ -42,9 +54,21 @@ v_set16 (int x)
 {
   return vreinterpretq_s32_s16 (vdupq_n_s16 ((int16_t) x));
 }
-INLINE vi v_set32 (int x) { return vdupq_n_s32 (x); }
-INLINE vi v_add32 (vi a, vi b) { return vaddq_s32 (a, b); }
-INLINE vi v_sub32 (vi a, vi b) { return vsubq_s32 (a, b); }
+INLINE vi
+v_set32 (int x)
+{
+  return vdupq_n_s32 (x);
+}
+INLINE vi
+v_add32 (vi a, vi b)
+{
+  return vaddq_s32 (a, b);
+}
+INLINE vi
+v_sub32 (vi a, vi b)
+{
+  return vsubq_s32 (a, b);
+}
 INLINE vi
 v_max_u8 (vi a, vi b)
 {
@@ -55,17 +79,53 @@ v_min_u8 (vi a, vi b)
 {
   return v_of_bytes (vminq_u8 (v_bytes (a), v_bytes (b)));
 }
-INLINE vf v_float (vi a) { return vcvtq_f32_s32 (a); }
+INLINE vf
+v_float (vi a)
+{
+  return vcvtq_f32_s32 (a);
+}
 /* Half to even, whatever the rounding mode. */
-INLINE vi v_round (vf a) { return vcvtnq_s32_f32 (a); }
-INLINE vf vf_load (const float *p) { return vld1q_f32 (p); }
-INLINE vf vf_set (float x) { return vdupq_n_f32 (x); }
-INLINE vf vf_add (vf a, vf b) { return vaddq_f32 (a, b); }
-INLINE vf vf_mul (vf a, vf b) { return vmulq_f32 (a, b); }
-INLINE vf vf_div (vf a, vf b) { return vdivq_f32 (a, b); }
+INLINE vi
+v_round (vf a)
+{
+  return vcvtnq_s32_f32 (a);
+}
+INLINE vf
+vf_load (const float *p)
+{
+  return vld1q_f32 (p);
+}
+INLINE vf
+vf_set (float x)
+{
+  return vdupq_n_f32 (x);
+}
+INLINE vf
+vf_add (vf a, vf b)
+{
+  return vaddq_f32 (a, b);
+}
+INLINE vf
+vf_mul (vf a, vf b)
+{
+  return vmulq_f32 (a, b);
+}
+INLINE vf
+vf_div (vf a, vf b)
+{
+  return vdivq_f32 (a, b);
+}
 /* The number where the other is NaN, as numeric.h's comparisons. */
-INLINE vf vf_max (vf a, vf b) { return vmaxnmq_f32 (a, b); }
-INLINE vf vf_min (vf a, vf b) { return vminnmq_f32 (a, b); }
+INLINE vf
+vf_max (vf a, vf b)
+{
+  return vmaxnmq_f32 (a, b);
+}
+INLINE vf
+vf_min (vf a, vf b)
+{
+  return vminnmq_f32 (a, b);
+}
 
 /* The first N bytes of a block, 0 < N; the others are 0. */
 INLINE vi
@@ -147,10 +207,8 @@ INLINE vi
 v_narrow4 (vi a, vi b, vi c, vi d, vi zp)
 {
   const int16x8_t z = vreinterpretq_s16_s32 (zp);
-  const int16x8_t ab
-    = vqaddq_s16 (vqmovn_high_s32 (vqmovn_s32 (a), b), z);
-  const int16x8_t cd
-    = vqaddq_s16 (vqmovn_high_s32 (vqmovn_s32 (c), d), z);
+  const int16x8_t ab = vqaddq_s16 (vqmovn_high_s32 (vqmovn_s32 (a), b), z);
+  const int16x8_t cd = vqaddq_s16 (vqmovn_high_s32 (vqmovn_s32 (c), d), z);
 
   return v_of_bytes (vqmovun_high_s16 (vqmovun_s16 (ab), cd));
 }
@@ -192,10 +250,10 @@ v_store_row (vi acc[4], const struct q8_gemm_block *b,
   }
   UNROLL
   for (int v = 0; v < 4; v++)
-    vf_store_part ((float *) (void *) out + v * LANES,
-                   vf_mul (v_float (acc[v]),
-                           vf_load (b->multiplier + v * LANES)),
-                   b->n - v * LANES);
+    vf_store_part (
+      (float *) (void *) out + v * LANES,
+      vf_mul (v_float (acc[v]), vf_load (b->multiplier + v * LANES)),
+      b->n - v * LANES);
 }
 
 /* N bytes at P, 0 < N < 8, the others 0. */

@@ -11,15 +11,15 @@ extern "C" {
 #endif
 
 enum qk_op_kind {
-  QK_OP_CONV2D = 1,     /* x u8 (N,H,W,C) -> u8 (N,P,Q,K) */
-  QK_OP_LINEAR = 2,     /* x u8 (N,C) -> u8 (N,K), or f32 (N,K) */
-  QK_OP_ADD = 3,        /* a, b u8 of one shape -> u8 */
-  QK_OP_CONCAT = 4,     /* u8 (N,…,C_i) -> u8 (N,…,sum C_i), last axis */
-  QK_OP_MAXPOOL2D = 5,  /* u8 -> u8, same grid */
-  QK_OP_AVGPOOL2D = 6,  /* u8 -> u8, same grid; qk_mean_quantized */
-  QK_OP_CLAMP = 7,      /* u8 -> u8, same grid; to lo..hi */
-  QK_OP_RESHAPE = 8,    /* same bytes, other shape */
-  QK_OP_QUANTIZE = 9,   /* f32 -> u8; qk_quantize */
+  QK_OP_CONV2D = 1,      /* x u8 (N,H,W,C) -> u8 (N,P,Q,K) */
+  QK_OP_LINEAR = 2,      /* x u8 (N,C) -> u8 (N,K), or f32 (N,K) */
+  QK_OP_ADD = 3,         /* a, b u8 of one shape -> u8 */
+  QK_OP_CONCAT = 4,      /* u8 (N,…,C_i) -> u8 (N,…,sum C_i), last axis */
+  QK_OP_MAXPOOL2D = 5,   /* u8 -> u8, same grid */
+  QK_OP_AVGPOOL2D = 6,   /* u8 -> u8, same grid; qk_mean_quantized */
+  QK_OP_CLAMP = 7,       /* u8 -> u8, same grid; to lo..hi */
+  QK_OP_RESHAPE = 8,     /* same bytes, other shape */
+  QK_OP_QUANTIZE = 9,    /* f32 -> u8; qk_quantize */
   QK_OP_DEQUANTIZE = 10, /* u8 -> f32; qk_dequantize */
   QK_OP_REQUANTIZE = 11, /* u8 -> u8 on another grid; qk_regrid */
   QK_OP_LINEAR_DYNAMIC = 12 /* x f32 (N,C) -> f32 (N,K), see real_bias */
@@ -74,9 +74,9 @@ QK_PUBLIC int64_t qk_op_macs (const struct qk_op *op,
 
 /* What a backend is like on this machine; decides the default qconfig. */
 struct qk_backend_caps {
-  bool per_channel;     /* weights per output channel by default */
-  int activation_bits;  /* 7 or 8: what runs fast here */
-  bool exact;           /* gives the bytes of numeric.h */
+  bool per_channel;      /* weights per output channel by default */
+  int activation_bits;   /* 7 or 8: what runs fast here */
+  bool exact;            /* gives the bytes of numeric.h */
   const char *cpu_level; /* static text: "avx2", "avx512vnni", "portable" */
 };
 

@@ -38,8 +38,7 @@ QK_PUBLIC int qk_error (int err, const char *fmt, ...) QK_PRINTF (2, 3);
 
 /* Put a prefix ("where: ") before the sentence recorded last; returns ERR.
  * For callers that know the file, node or section the fault belongs to. */
-QK_PUBLIC int qk_error_prefix (int err, const char *fmt, ...)
-  QK_PRINTF (2, 3);
+QK_PUBLIC int qk_error_prefix (int err, const char *fmt, ...) QK_PRINTF (2, 3);
 
 /* The sentence recorded last in this thread; "" if none.  Borrowed, valid
  * until the next qk_error in this thread. */

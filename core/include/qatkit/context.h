@@ -29,8 +29,7 @@ QK_PUBLIC int qk_context_add_plugin_dir (struct qk_context *ctx,
  * nearest known name); -ENOEXEC: not a plugin, or another ABI (the message
  * gives file, both ABI numbers and dlerror). */
 QK_PUBLIC int qk_context_class (struct qk_context *ctx, enum qk_kind kind,
-                                const char *name,
-                                const struct qk_class **out);
+                                const char *name, const struct qk_class **out);
 
 /* The plugin that offered CLS; *path is borrowed from the context. */
 QK_PUBLIC const struct qk_plugin *

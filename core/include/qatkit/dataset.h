@@ -21,7 +21,7 @@ struct qk_dataset_request {
 struct qk_dataset_info {
   int64_t count; /* pictures */
   int classes;
-  const char *const *class_names; /* classes of them; owned by the dataset */
+  const char *const *class_names;  /* classes of them; owned by the dataset */
   int64_t height, width, channels; /* of what read delivers */
 };
 
@@ -50,8 +50,7 @@ struct qk_dataset_class {
 
   /* A picture file of the user's, prepared as for evaluation.
    * (optional; default: predict does not work with this dataset) */
-  int (*read_file) (void *self, void *worker, const char *path,
-                    float *image);
+  int (*read_file) (void *self, void *worker, const char *path, float *image);
 
   /* Write all pictures of the split as JPEG files in class folders,
    * DIR/SPLIT/CLASS/NUMBER.jpg; DIR is made if its parent exists.

@@ -42,8 +42,8 @@ struct qk_fakequant_class {
 
   /* Make an instance; *self belongs to the library: destroy.
    * (optional with self_size, see there) */
-  int (*create) (const struct qk_config *cfg,
-                 const struct qk_quant_info *info, void **self);
+  int (*create) (const struct qk_config *cfg, const struct qk_quant_info *info,
+                 void **self);
   /* Accepts NULL.  (optional with self_size) */
   void (*destroy) (void *self);
 
@@ -76,8 +76,8 @@ struct qk_fakequant_class {
    * dx = dy where qmin <= rne (x / scale) + zero_point <= qmax, else 0; layers
    * then fuse it into their own loops) */
   int (*backward) (void *self, const struct qk_fq_params *p,
-                   const struct qk_qparams *q, const float *x,
-                   const float *dy, float *dx, size_t n);
+                   const struct qk_qparams *q, const float *x, const float *dy,
+                   float *dx, size_t n);
 
   /* (optional; default: no state)  See qk_state_add. */
   int (*state) (void *self, struct qk_state *st);

@@ -60,10 +60,10 @@ enum qk_role {
 
 struct qk_layer_traits {
   enum qk_role role;
-  float lo, hi;         /* CLAMP; +-INFINITY = no bound */
-  float eps, momentum;  /* BATCHNORM */
-  int64_t macs;         /* multiply-accumulates for one picture */
-  bool dynamic;         /* lower also makes a QK_OP_LINEAR_DYNAMIC */
+  float lo, hi;        /* CLAMP; +-INFINITY = no bound */
+  float eps, momentum; /* BATCHNORM */
+  int64_t macs;        /* multiply-accumulates for one picture */
+  bool dynamic;        /* lower also makes a QK_OP_LINEAR_DYNAMIC */
 };
 
 /* Batch-norm parameters in the order BATCHNORM layers declare them and a
@@ -73,10 +73,10 @@ enum { QK_BN_GAMMA, QK_BN_BETA, QK_BN_MEAN, QK_BN_VAR, QK_BN_PARAMS };
 /* ---- one call --------------------------------------------------------*/
 
 enum qk_pass_flags {
-  QK_PASS_TRAIN = 1,      /* dropout active; keep what backward needs */
+  QK_PASS_TRAIN = 1,       /* dropout active; keep what backward needs */
   QK_PASS_BATCH_STATS = 2, /* batch-norm uses and updates batch statistics;
                               without it the running ones are used */
-  QK_PASS_PREPARED = 4    /* the slot prepare did its work */
+  QK_PASS_PREPARED = 4     /* the slot prepare did its work */
 };
 
 /* Everything a layer works on.  All borrowed for the call.  Batch size is
@@ -97,8 +97,8 @@ struct qk_layer_io {
   struct qk_quantizer *weight_qz; /* NULL: weights stay float */
   struct qk_quantizer *out_qz;    /* NULL: out is f32 or on in[0]'s grid */
 
-  void *saved;      /* forward writes, backward reads; size from setup */
-  void *workspace;  /* scratch for one call; size from setup */
+  void *saved;     /* forward writes, backward reads; size from setup */
+  void *workspace; /* scratch for one call; size from setup */
 
   /* backward only */
   const struct qk_tensor *dout;   /* f32, gradient by out */
@@ -125,8 +125,8 @@ struct qk_layer_setup {
   const struct qk_shape *out;
   int n_in;
   int threads;
-  bool train;        /* backward will follow */
-  bool quantized_in; /* in[] are u8 */
+  bool train;         /* backward will follow */
+  bool quantized_in;  /* in[] are u8 */
   bool quantized_out; /* out is u8 with out_qz */
   bool quantized_weight;
   size_t saved;     /* out: bytes kept from forward to backward */
@@ -199,8 +199,7 @@ struct qk_layer_class {
    * of it.  A layer without a weight can give its lower here.
    * (optional; default: cannot be exported in float; layers of
    * QK_ROLE_BATCHNORM and QK_ROLE_CLAMP need it not) */
-  int (*geometry) (void *self, const struct qk_layer_io *io,
-                   struct qk_op *op);
+  int (*geometry) (void *self, const struct qk_layer_io *io, struct qk_op *op);
 
   /* Layers of QK_ROLE_WEIGHTED: the weight (laid out as the parameter with
    * QK_PARAM_WEIGHT) and bias (one a channel of its first axis) that the

@@ -94,8 +94,8 @@ qk_dequantize_acc (int32_t acc, float s_in, float s_w)
  * the quantized bounds, within qmin and qmax.  Infinite bounds stand for "no
  * bound". */
 static inline void
-qk_clamp_bounds (const struct qk_qparams *q, float clo, float chi,
-                 int32_t *lo, int32_t *hi)
+qk_clamp_bounds (const struct qk_qparams *q, float clo, float chi, int32_t *lo,
+                 int32_t *hi)
 {
   const float inv = 1.0f / q->scale;
 

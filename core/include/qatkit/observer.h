@@ -13,13 +13,13 @@ extern "C" {
 /* What is quantized, told to an observer and a fake-quantizer at create.
  * Borrowed for the call. */
 struct qk_quant_info {
-  const char *name;     /* "features.0.0:out", "features.0.0.weight" */
-  bool weight;          /* a parameter (int8) rather than a value (uint8) */
-  bool symmetric;       /* zero_point 0 (weights), or in the middle */
-  int bits;             /* 2 to 8 */
-  int32_t qmin, qmax;   /* the integers in use */
-  int64_t channels;     /* ranges to find; 1 = per tensor */
-  int64_t per_channel;  /* elements of one channel; 0 when not known */
+  const char *name;    /* "features.0.0:out", "features.0.0.weight" */
+  bool weight;         /* a parameter (int8) rather than a value (uint8) */
+  bool symmetric;      /* zero_point 0 (weights), or in the middle */
+  int bits;            /* 2 to 8 */
+  int32_t qmin, qmax;  /* the integers in use */
+  int64_t channels;    /* ranges to find; 1 = per tensor */
+  int64_t per_channel; /* elements of one channel; 0 when not known */
 };
 
 /* An observer sees x as channels blocks of n/channels contiguous elements.
@@ -31,8 +31,8 @@ struct qk_observer_class {
 
   /* Make an instance; *self belongs to the library: destroy.
    * (optional with self_size, see there) */
-  int (*create) (const struct qk_config *cfg,
-                 const struct qk_quant_info *info, void **self);
+  int (*create) (const struct qk_config *cfg, const struct qk_quant_info *info,
+                 void **self);
   /* Accepts NULL.  (optional with self_size) */
   void (*destroy) (void *self);
 

@@ -49,8 +49,7 @@ QK_PUBLIC const char *qk_config_string (const struct qk_config *cfg,
 QK_PUBLIC int qk_config_floats (const struct qk_config *cfg, const char *name,
                                 float *out, int max);
 /* Whether the user gave the option (rather than the default standing). */
-QK_PUBLIC bool qk_config_given (const struct qk_config *cfg,
-                                const char *name);
+QK_PUBLIC bool qk_config_given (const struct qk_config *cfg, const char *name);
 /* Where the value was given, "file.ini:12", "-o", "default". Borrowed. */
 QK_PUBLIC const char *qk_config_where (const struct qk_config *cfg,
                                        const char *name);
@@ -60,9 +59,8 @@ QK_PUBLIC const char *qk_config_where (const struct qk_config *cfg,
  * belongs to the caller: qk_config_free.  Errors: -EINVAL for an unknown
  * key (the nearest known one is named), a bad or out-of-range value, a
  * missing required option. */
-QK_PUBLIC int qk_config_parse (const struct qk_option *table,
-                               const char *text, const char *where,
-                               struct qk_config **out);
+QK_PUBLIC int qk_config_parse (const struct qk_option *table, const char *text,
+                               const char *where, struct qk_config **out);
 QK_PUBLIC void qk_config_free (struct qk_config *cfg);
 
 #ifdef __cplusplus

@@ -39,12 +39,12 @@ QK_PUBLIC int qk_quantizer_observe_range (struct qk_quantizer *qz,
                                           const float *min, const float *max);
 
 /* Activations: X on the grid, one byte an element (per tensor). */
-QK_PUBLIC int qk_quantizer_forward_u8 (struct qk_quantizer *qz,
-                                       const float *x, size_t n, uint8_t *q);
+QK_PUBLIC int qk_quantizer_forward_u8 (struct qk_quantizer *qz, const float *x,
+                                       size_t n, uint8_t *q);
 
 /* Weights: transform, then the grid of each channel; Q gets the integers. */
-QK_PUBLIC int qk_quantizer_forward_i8 (struct qk_quantizer *qz,
-                                       const float *x, size_t n, int8_t *q);
+QK_PUBLIC int qk_quantizer_forward_i8 (struct qk_quantizer *qz, const float *x,
+                                       size_t n, int8_t *q);
 
 /* Whether backward is the plain clipped straight-through estimator, so that
  * a layer may apply qk_ste_mask in its own loops instead of calling

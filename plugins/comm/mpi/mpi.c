@@ -56,7 +56,7 @@ mpi_create (const struct qk_config *cfg, void **self, int *rank, int *size)
   MPI_Initialized (&done);
   if (done)
     return qk_error (-EBUSY, "MPI was initialised before, expected once in a "
-                     "process");
+                             "process");
   if ((m = calloc (1, sizeof *m)) == NULL)
     return qk_error (-ENOMEM, "out of memory");
   r = MPI_Init_thread (NULL, NULL, MPI_THREAD_FUNNELED, &level);
@@ -71,9 +71,10 @@ mpi_create (const struct qk_config *cfg, void **self, int *rank, int *size)
     return r;
   }
   if (level < MPI_THREAD_FUNNELED)
-    r = qk_error (-ENOTSUP, "this MPI offers thread level %d, expected at "
-                  "least %d (MPI_THREAD_FUNNELED)", level,
-                  MPI_THREAD_FUNNELED);
+    r = qk_error (-ENOTSUP,
+                  "this MPI offers thread level %d, expected at "
+                  "least %d (MPI_THREAD_FUNNELED)",
+                  level, MPI_THREAD_FUNNELED);
   if (r == 0) {
     MPI_Comm_set_errhandler (m->comm, MPI_ERRORS_RETURN);
     MPI_Comm_rank (m->comm, rank);
@@ -90,17 +91,19 @@ static int
 check_count (size_t count)
 {
   return count <= INT_MAX ? 0
-                          : qk_error (-E2BIG, "%zu elements in one message, "
-                                      "expected at most %d", count, INT_MAX);
+                          : qk_error (-E2BIG,
+                                      "%zu elements in one message, "
+                                      "expected at most %d",
+                                      count, INT_MAX);
 }
 
 static int
-mpi_reduce (void *self, enum qk_comm_op op, enum qk_comm_type type,
-            void *data, size_t count)
+mpi_reduce (void *self, enum qk_comm_op op, enum qk_comm_type type, void *data,
+            size_t count)
 {
-  static const MPI_Op ops[]
-    = { [QK_COMM_SUM] = MPI_SUM, [QK_COMM_MIN] = MPI_MIN,
-        [QK_COMM_MAX] = MPI_MAX };
+  static const MPI_Op ops[] = {
+    [QK_COMM_SUM] = MPI_SUM, [QK_COMM_MIN] = MPI_MIN, [QK_COMM_MAX] = MPI_MAX
+  };
   struct mpi *m = self;
   const int r = check_count (count);
 
@@ -135,8 +138,8 @@ mpi_start (void *self, float *data, size_t count)
   if (r < 0)
     return r;
   m->n++;
-  return failed ("MPI_Testall", MPI_Testall (m->n, m->request, &flag,
-                                             MPI_STATUSES_IGNORE));
+  return failed ("MPI_Testall",
+                 MPI_Testall (m->n, m->request, &flag, MPI_STATUSES_IGNORE));
 }
 
 static int

@@ -71,8 +71,8 @@ forward_f32 (const float *x, float *y, int64_t n, float lo, float hi,
              int threads)
 {
   (void) threads;
-#pragma omp parallel for simd num_threads(threads) schedule(static)           \
-  if (n >= PARALLEL_MIN)
+#pragma omp parallel for simd num_threads(threads)                            \
+  schedule(static) if (n >= PARALLEL_MIN)
   for (int64_t i = 0; i < n; i++) {
     const float v = x[i] < lo ? lo : x[i];
 
@@ -85,8 +85,8 @@ forward_u8 (const uint8_t *x, uint8_t *y, int64_t n, uint8_t lo, uint8_t hi,
             int threads)
 {
   (void) threads;
-#pragma omp parallel for simd num_threads(threads) schedule(static)           \
-  if (n >= PARALLEL_MIN)
+#pragma omp parallel for simd num_threads(threads)                            \
+  schedule(static) if (n >= PARALLEL_MIN)
   for (int64_t i = 0; i < n; i++) {
     const uint8_t v = x[i] < lo ? lo : x[i];
 
@@ -149,8 +149,8 @@ clamp_backward (void *self, struct qk_layer_io *io)
   if (io->out->dtype == QK_F32) {
     const float *y = io->out->data, lo = l->lo, hi = l->hi;
 
-#pragma omp parallel for simd num_threads(threads) schedule(static)           \
-  if (n >= PARALLEL_MIN)
+#pragma omp parallel for simd num_threads(threads)                            \
+  schedule(static) if (n >= PARALLEL_MIN)
     for (int64_t i = 0; i < n; i++)
       dx[i] = y[i] > lo && y[i] < hi ? dy[i] : 0.0f;
   } else {
@@ -158,8 +158,8 @@ clamp_backward (void *self, struct qk_layer_io *io)
     int32_t lo, hi;
 
     passing_integers (l, &io->out->q, &lo, &hi);
-#pragma omp parallel for simd num_threads(threads) schedule(static)           \
-  if (n >= PARALLEL_MIN)
+#pragma omp parallel for simd num_threads(threads)                            \
+  schedule(static) if (n >= PARALLEL_MIN)
     for (int64_t i = 0; i < n; i++)
       dx[i] = y[i] >= lo && y[i] <= hi ? dy[i] : 0.0f;
   }

@@ -34,8 +34,8 @@ struct backward {
   struct conv_run run;
   struct qk_conv_mask mask;
   const float *dout;
-  float *dx;          /* NULL: not wanted */
-  bool sums_in_pass;  /* sums are taken together with d */
+  float *dx;         /* NULL: not wanted */
+  bool sums_in_pass; /* sums are taken together with d */
 };
 
 /* ---- the gradient by acc -------------------------------------------------*/
@@ -92,8 +92,7 @@ clear_sums (const struct conv_run *run, int t)
   struct conv_thread th;
 
   conv_thread_at (run, t, &th);
-  memset (th.sum, 0,
-          2 * (size_t) run->cv->plan.period * sizeof *th.sum);
+  memset (th.sum, 0, 2 * (size_t) run->cv->plan.period * sizeof *th.sum);
 }
 
 /* The sums over the whole batch from those over this process's part; sg and
@@ -151,8 +150,8 @@ gradient_affine (struct conv_run *run)
 
   if (run->saved->batch) /* gamma / k is sigma, and never a division by 0 */
     batch_gradient_affine (
-      run, folded ? w->sigma
-                  : run->io->param[1 + cv->bias + QK_BN_GAMMA].data);
+      run,
+      folded ? w->sigma : run->io->param[1 + cv->bias + QK_BN_GAMMA].data);
   else
     for (int64_t i = 0; i < cv->k; i++) {
       sc->a1[i] = cv->bn && !folded ? w->sw[i] * w->k[i] : w->sw[i];
@@ -312,11 +311,10 @@ whole_pass (const struct backward *bw, float *dw)
   const struct conv_run *run = &bw->run;
   const struct qk_conv *cv = run->cv;
   char *ws = run->io->workspace;
-  float *d = cv->plan.over_acc ? run->acc
-                               : (float *) (void *) (ws + cv->plan.ws_d);
+  float *d
+    = cv->plan.over_acc ? run->acc : (float *) (void *) (ws + cv->plan.ws_d);
   float *room = (float *) (void *) (ws + cv->plan.ws_x);
-  const float *x
-    = run->u8_in || cv->plan.blocked ? room : run->io->in->data;
+  const float *x = run->u8_in || cv->plan.blocked ? room : run->io->in->data;
 
 #pragma omp parallel for num_threads(run->threads) schedule(static, 1)
   for (int t = 0; t < run->threads; t++) {
@@ -325,8 +323,8 @@ whole_pass (const struct backward *bw, float *dw)
   }
   if (run->kind != CONV_DIRECT)
     return whole_library (bw, d, x, room, dw);
-  qk_sgemm_threaded (run->threads, true, false, cv->k, cv->c, run->m, d,
-                     cv->k, x, cv->c, 0.0f, dw, cv->c);
+  qk_sgemm_threaded (run->threads, true, false, cv->k, cv->c, run->m, d, cv->k,
+                     x, cv->c, 0.0f, dw, cv->c);
   if (bw->dx)
     qk_sgemm_threaded (run->threads, false, false, run->m, cv->c, cv->k, d,
                        cv->k, run->wf, cv->c, 0.0f, bw->dx, cv->c);
@@ -360,8 +358,8 @@ flush_lines (const struct backward *bw, const struct conv_thread *th,
 /* Where output line P adds its gradients; a line outside the picture goes to
  * the extra line of the ring. */
 static void
-ring_lines (const struct backward *bw, const struct conv_thread *th,
-            int64_t p, float **drow)
+ring_lines (const struct backward *bw, const struct conv_thread *th, int64_t p,
+            float **drow)
 {
   const struct qk_conv *cv = bw->run.cv;
   const int span = conv_ring_span (cv);
@@ -404,8 +402,7 @@ depthwise_picture (const struct backward *bw, const struct conv_thread *th,
     for (int64_t p = u.p0; p < u.p1; p++, d += cv->q * cv->k) {
       conv_ring_fill (run, th, img, p, row);
       if (bw->dx) {
-        next = flush_lines (bw, th, img, next,
-                            p * cv->stride_h - cv->pad_top);
+        next = flush_lines (bw, th, img, next, p * cv->stride_h - cv->pad_top);
         ring_lines (bw, th, p, drow);
       }
       qk_rows_depthwise_grad (row, bw->dx ? drow : NULL, run->wf, th->dwi,
@@ -542,8 +539,8 @@ channel_dw (const float *restrict d, const float *restrict w, int64_t n,
     s += (double) d[j] * (double) w[j];
   if (dw)
     QK_SIMD
-    for (int64_t j = 0; j < n; j++)
-      dw[j] += d[j] * k;
+  for (int64_t j = 0; j < n; j++)
+    dw[j] += d[j] * k;
   return s;
 }
 
@@ -565,8 +562,7 @@ channel_gradient (const struct conv_run *run, const struct weight_source *s,
 
     gather_dw (s, i, j, n, scale, d);
     if (q)
-      mask_dw (w + j, n, k, 1.0f / q->scale,
-               (float) (q->qmin - q->zero_point),
+      mask_dw (w + j, n, k, 1.0f / q->scale, (float) (q->qmin - q->zero_point),
                (float) (q->qmax - q->zero_point), d);
     sum += channel_dw (d, w + j, n, run->saved->folded ? k : 1.0f,
                        dw ? dw + i * depth + j : NULL);
@@ -587,8 +583,8 @@ quantizer_dw (const struct conv_run *run, const struct weight_source *s,
   float *dw = io->dparam[0].data;
   int ret;
 
-#pragma omp parallel for num_threads(run->threads) schedule(static)           \
-  if (n > CONV_PARALLEL_MIN)
+#pragma omp parallel for num_threads(run->threads)                            \
+  schedule(static) if (n > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++) {
     gather_dw (s, i, 0, depth, run->s_in / run->weight.sw[i], d + i * depth);
     scaled (w + i * depth, depth, run->weight.k[i], wk + i * depth);
@@ -596,8 +592,8 @@ quantizer_dw (const struct conv_run *run, const struct weight_source *s,
   ret = qk_quantizer_backward (io->weight_qz, wk, d, d, (size_t) n);
   if (ret < 0)
     return ret;
-#pragma omp parallel for num_threads(run->threads) schedule(static)           \
-  if (n > CONV_PARALLEL_MIN)
+#pragma omp parallel for num_threads(run->threads)                            \
+  schedule(static) if (n > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++) {
     const double sum
       = channel_dw (d + i * depth, w + i * depth, depth,
@@ -622,11 +618,11 @@ weight_gradient (const struct conv_run *run, float *d)
   find_dw (run, d, &s);
   if (qz && !qk_quantizer_is_ste (qz))
     return quantizer_dw (run, &s, d);
-#pragma omp parallel for num_threads(run->threads) schedule(static)           \
-  if (cv->k * conv_depth (cv) > CONV_PARALLEL_MIN)
+#pragma omp parallel for num_threads(run->threads)                            \
+  schedule(static) if (cv->k * conv_depth(cv) > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++)
-    channel_gradient (run, &s,
-                      q && qk_quantizer_channels (qz) > 1 ? q + i : q, i);
+    channel_gradient (run, &s, q && qk_quantizer_channels (qz) > 1 ? q + i : q,
+                      i);
   return 0;
 }
 
@@ -674,8 +670,8 @@ channel_gradients (const struct conv_run *run)
 
       dgamma += (bias - mean) / (double) run->weight.sigma[i] * sg;
       if (!folded)
-        dgamma
-          += (double) run->s_in * run->sc.sgu[i] / (double) run->weight.sigma[i];
+        dgamma += (double) run->s_in * run->sc.sgu[i]
+                  / (double) run->weight.sigma[i];
       if (cv->bias)
         add_to (io->dparam + 1, i, sg * (double) run->weight.k[i]);
     }
@@ -703,9 +699,9 @@ quantizer_gradient (struct backward *bw)
   for (int64_t r = 0; r < run->m; r += step) {
     const int64_t rows = run->m - r < step ? run->m - r : step;
 
-    qk_rows_affine (conv_acc_rows (run, &th, r, rows, th.tmp), (size_t) (rows * k),
-                    (size_t) cv->plan.period, run->ch.a, run->ch.b, cv->lo,
-                    cv->hi, y + r * k);
+    qk_rows_affine (conv_acc_rows (run, &th, r, rows, th.tmp),
+                    (size_t) (rows * k), (size_t) cv->plan.period, run->ch.a,
+                    run->ch.b, cv->lo, cv->hi, y + r * k);
   }
   ret = qk_quantizer_backward (run->io->out_qz, y, bw->dout, g,
                                (size_t) (run->m * k));
@@ -723,9 +719,12 @@ begin (struct backward *bw)
 
   bw->dout = io->dout->data;
   bw->dx = io->din->data;
-  bw->mask = (struct qk_conv_mask){ .a = run->ch.a, .b = run->ch.b,
-                                    .rlo = -1.0f, .rhi = 1.0f,
-                                    .ylo = cv->lo, .yhi = cv->hi };
+  bw->mask = (struct qk_conv_mask){ .a = run->ch.a,
+                                    .b = run->ch.b,
+                                    .rlo = -1.0f,
+                                    .rhi = 1.0f,
+                                    .ylo = cv->lo,
+                                    .yhi = cv->hi };
   if (!run->u8_out)
     return 0;
   if (!qk_quantizer_is_ste (io->out_qz)) {

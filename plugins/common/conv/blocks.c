@@ -19,18 +19,17 @@
 
 /* Where an output pixel looks, fixed for one window line. */
 struct line {
-  const uint8_t *x8;  /* first column of the input line, or */
+  const uint8_t *x8; /* first column of the input line, or */
   const float *x32;
-  int64_t w, c, cg;   /* columns, channels, channels of a group */
-  int64_t depth;      /* R S C/groups: from one group to the next in col */
+  int64_t w, c, cg; /* columns, channels, channels of a group */
+  int64_t depth;    /* R S C/groups: from one group to the next in col */
   int groups, s, dil;
   float z;
 };
 
 /* COUNT floats of the input line from element AT. */
 static inline void
-copy_run (const struct line *l, int64_t at, int64_t count,
-          float *restrict out)
+copy_run (const struct line *l, int64_t at, int64_t count, float *restrict out)
 {
   if (l->x8) {
     const uint8_t *restrict x = l->x8 + at;
@@ -86,9 +85,14 @@ im2col (const struct conv_run *run, const struct conv_unit *u, float *col)
   const struct qk_conv *cv = run->cv;
   const int64_t row = cv->r * cv->s * cv->c, size = cv->w * cv->c;
   const void *x = run->io->in->data;
-  struct line l = { .w = cv->w, .c = cv->c, .cg = cv->c / cv->groups,
-                    .depth = conv_depth (cv), .groups = cv->groups,
-                    .s = cv->s, .dil = cv->dil_w, .z = run->z };
+  struct line l = { .w = cv->w,
+                    .c = cv->c,
+                    .cg = cv->c / cv->groups,
+                    .depth = conv_depth (cv),
+                    .groups = cv->groups,
+                    .s = cv->s,
+                    .dil = cv->dil_w,
+                    .z = run->z };
 
   for (int64_t p = u->p0; p < u->p1; p++, col += cv->q * row)
     for (int a = 0; a < cv->r; a++) {
@@ -128,15 +132,20 @@ byte_window (const struct line *l, int64_t iw, uint8_t *col)
 }
 
 static void
-byte_im2col (const struct conv_run *run, const struct conv_unit *u,
-             int64_t ld, uint8_t *col)
+byte_im2col (const struct conv_run *run, const struct conv_unit *u, int64_t ld,
+             uint8_t *col)
 {
   const struct qk_conv *cv = run->cv;
   const int64_t size = cv->w * cv->c;
   const uint8_t *x = run->io->in->data;
-  struct line l = { .w = cv->w, .c = cv->c, .cg = cv->c / cv->groups,
-                    .depth = conv_depth (cv), .groups = cv->groups,
-                    .s = cv->s, .dil = cv->dil_w, .z = run->z };
+  struct line l = { .w = cv->w,
+                    .c = cv->c,
+                    .cg = cv->c / cv->groups,
+                    .depth = conv_depth (cv),
+                    .groups = cv->groups,
+                    .s = cv->s,
+                    .dil = cv->dil_w,
+                    .z = run->z };
 
   for (int64_t p = u->p0; p < u->p1; p++, col += cv->q * ld)
     for (int a = 0; a < cv->r; a++) {
@@ -265,8 +274,8 @@ conv_block_input (const struct conv_run *run, const struct conv_thread *th,
 
 /* out = columns k0 .. k1 of the input's rows times the weight, all groups. */
 static void
-multiply (const struct conv_run *run, const float *a, int64_t ld,
-          int64_t rows, int64_t k0, int64_t k1, float *out)
+multiply (const struct conv_run *run, const float *a, int64_t ld, int64_t rows,
+          int64_t k0, int64_t k1, float *out)
 {
   const struct qk_conv *cv = run->cv;
   const int64_t depth = conv_depth (cv), kg = cv->k / cv->groups;
@@ -294,8 +303,8 @@ depthwise_block (const struct conv_run *run, const struct conv_thread *th,
 
   for (int64_t p = u->p0; p < u->p1; p++, acc += cv->q * cv->c) {
     conv_ring_fill (run, th, u->img, p, row);
-    qk_rows_depthwise (row, run->wf, cv->r, cv->s, cv->c, cv->q,
-                       cv->stride_w, cv->dil_w, acc);
+    qk_rows_depthwise (row, run->wf, cv->r, cv->s, cv->c, cv->q, cv->stride_w,
+                       cv->dil_w, acc);
   }
 }
 

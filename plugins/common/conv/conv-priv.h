@@ -19,10 +19,10 @@ enum { CONV_PARALLEL_MIN = 2048 };
 
 /* Facts of a forward pass that backward needs; at the start of saved. */
 struct conv_saved {
-  bool batch;    /* batch statistics were used */
-  bool folded;   /* the weight was multiplied by k = gamma / sigma */
-  bool wide;     /* acc is int32 instead of float */
-  float s_in, z; /* grid of the input; 1, 0 for a float one */
+  bool batch;             /* batch statistics were used */
+  bool folded;            /* the weight was multiplied by k = gamma / sigma */
+  bool wide;              /* acc is int32 instead of float */
+  float s_in, z;          /* grid of the input; 1, 0 for a float one */
   double rows;            /* of the whole batch, in all processes */
   struct qk_qparams grid; /* of the output; scale 0: float */
 };
@@ -43,29 +43,29 @@ struct conv_channels {
 };
 
 struct conv_scratch_channels {
-  int32_t *bias;        /* PERIOD: on the accumulator's grid */
-  float *m;             /* PERIOD: multiplier, or s_in * s_w */
-  float *a1, *a2, *a3;  /* PERIOD: see qk_rows_grad */
-  float *real_bias;     /* K: bias with batch-norm folded in */
-  double *sg, *sgu;     /* K: sums over the batch; one more after them */
-  float *min, *max;     /* K */
+  int32_t *bias;       /* PERIOD: on the accumulator's grid */
+  float *m;            /* PERIOD: multiplier, or s_in * s_w */
+  float *a1, *a2, *a3; /* PERIOD: see qk_rows_grad */
+  float *real_bias;    /* K: bias with batch-norm folded in */
+  double *sg, *sgu;    /* K: sums over the batch; one more after them */
+  float *min, *max;    /* K */
 };
 
 /* What one thread works in. */
 struct conv_thread {
-  float *col;         /* rows of input, expanded; or bytes */
-  float *blk, *tmp;   /* rows of output */
-  double *sum, *sq;   /* PERIOD */
-  float *min, *max;   /* PERIOD */
-  float *dw, *dwi;    /* gradient of the weight; the same of one picture */
-  float *wf;          /* the weight, where it is not run->wf */
+  float *col;          /* rows of input, expanded; or bytes */
+  float *blk, *tmp;    /* rows of output */
+  double *sum, *sq;    /* PERIOD */
+  float *min, *max;    /* PERIOD */
+  float *dw, *dwi;     /* gradient of the weight; the same of one picture */
+  float *wf;           /* the weight, where it is not run->wf */
   float *ring, *dring; /* lines of padded input and its gradient */
-  int64_t *tags;      /* which line is in which place, for both rings */
+  int64_t *tags;       /* which line is in which place, for both rings */
 };
 
 enum conv_kind {
-  CONV_DIRECT,   /* 1x1, stride 1: the input is the matrix */
-  CONV_GENERAL,  /* blocks of lines through im2col */
+  CONV_DIRECT,  /* 1x1, stride 1: the input is the matrix */
+  CONV_GENERAL, /* blocks of lines through im2col */
   CONV_DEPTHWISE
 };
 
@@ -80,12 +80,12 @@ struct conv_run {
   int64_t units;
   bool u8_in, u8_out;
   bool q8, again; /* see struct qk_conv_plan */
-  bool exact; /* forward has the bytes of the int8 network */
+  bool exact;     /* forward has the bytes of the int8 network */
   float z, s_in;
-  const float *wf;  /* (K, R S C/groups); depthwise: (R S, C); NULL: every
+  const float *wf; /* (K, R S C/groups); depthwise: (R S, C); NULL: every
                        thread makes its own, see conv_own_weight */
   struct conv_weight weight;
-  const float *wt;  /* transposed, per group; NULL: not made */
+  const float *wt; /* transposed, per group; NULL: not made */
   struct conv_saved *saved;
   struct conv_channels ch;
   struct conv_scratch_channels sc;
@@ -115,8 +115,7 @@ int conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
                     struct conv_run *run);
 void conv_thread_at (const struct conv_run *run, int t,
                      struct conv_thread *th);
-void conv_unit_at (const struct conv_run *run, int64_t i,
-                   struct conv_unit *u);
+void conv_unit_at (const struct conv_run *run, int64_t i, struct conv_unit *u);
 /* The threads' sums, in their order, into sc.sg and sc.sgu. */
 void conv_collect_sums (struct conv_run *run);
 /* Repeat the first K numbers of X to the length PERIOD. */
@@ -125,8 +124,7 @@ void conv_repeat (float *x, int64_t k, int64_t period);
 /* fold.c */
 /* gamma / sqrt (var + eps) of the stored statistics; 1 without batch-norm. */
 void conv_norm_factors (const struct qk_conv *cv,
-                        const struct qk_tensor *param, float *k,
-                        float *sigma);
+                        const struct qk_tensor *param, float *k, float *sigma);
 /* Whether that takes no more than one pass for the range and one for the
  * integers: no WK, no threads of the quantizer's own. */
 bool conv_weight_simple (struct qk_quantizer *weight_qz);
@@ -152,8 +150,7 @@ void conv_place_depthwise (const struct qk_conv *cv, const float *weight,
                            const struct conv_weight *w);
 /* run->wf from the weight's integers or, NULL, the parameter itself; with
  * FORWARD what the products of forward want instead. */
-void conv_place_weight (struct conv_run *run, const int8_t *w8,
-                        bool forward);
+void conv_place_weight (struct conv_run *run, const int8_t *w8, bool forward);
 /* The weight for the products of one thread of backward.  Widening it again
  * costs less than fetching what another core has just written. */
 const float *conv_own_weight (const struct conv_run *run,
@@ -173,9 +170,8 @@ const float *conv_block_input (const struct conv_run *run,
                                const struct conv_thread *th,
                                const struct conv_unit *u, int64_t *ld);
 /* Add rows of gradients to the picture they were taken from. */
-void conv_block_scatter (const struct conv_run *run,
-                         const struct conv_unit *u, const float *dcol,
-                         float *dx);
+void conv_block_scatter (const struct conv_run *run, const struct conv_unit *u,
+                         const float *dcol, float *dx);
 /* Bring the lines below output line P of picture IMG into the ring. */
 void conv_ring_fill (const struct conv_run *run, const struct conv_thread *th,
                      int64_t img, int64_t p, const float **row);

@@ -21,23 +21,23 @@
 struct qk_conv_plan {
   int threads;
   bool train, u8_out, i8_weight;
-  bool q8;    /* forward multiplies bytes: see igemm.h */
-  bool ahead; /* prepare works on the weight */
-  bool own_pack; /* the order for q8 is kept from there to backward */
-  bool again; /* acc is not kept but computed again where it is read */
-  bool whole; /* backward works on whole tensors instead of blocks */
-  bool blocked; /* … in the order that Winograd's products want */
-  bool over_acc; /* whole: d takes the place of acc */
-  bool own_y; /* there is room for all of y */
-  int64_t batch;    /* largest, in pictures */
-  int64_t rows;     /* most output rows (pixels) of one block */
-  int64_t p_block;  /* output lines of one block; 0: blocks of rows */
-  int64_t period;   /* length of the per-channel arrays, see rows.h */
+  bool q8;         /* forward multiplies bytes: see igemm.h */
+  bool ahead;      /* prepare works on the weight */
+  bool own_pack;   /* the order for q8 is kept from there to backward */
+  bool again;      /* acc is not kept but computed again where it is read */
+  bool whole;      /* backward works on whole tensors instead of blocks */
+  bool blocked;    /* … in the order that Winograd's products want */
+  bool over_acc;   /* whole: d takes the place of acc */
+  bool own_y;      /* there is room for all of y */
+  int64_t batch;   /* largest, in pictures */
+  int64_t rows;    /* most output rows (pixels) of one block */
+  int64_t p_block; /* output lines of one block; 0: blocks of rows */
+  int64_t period;  /* length of the per-channel arrays, see rows.h */
   /* bytes from the start of saved */
   size_t sv_chan, sv_weight, sv_acc, sv_size;
   /* bytes from the start of workspace */
-  size_t ws_saved, ws_chan, ws_wf, ws_wk, ws_wt, ws_weight, ws_pack,
-    ws_acc, ws_y, ws_g, ws_d, ws_x, ws_lib, ws_lib_size, ws_thread, ws_size;
+  size_t ws_saved, ws_chan, ws_wf, ws_wk, ws_wt, ws_weight, ws_pack, ws_acc,
+    ws_y, ws_g, ws_d, ws_x, ws_lib, ws_lib_size, ws_thread, ws_size;
   /* bytes from the start of a thread's part */
   size_t th_col, th_blk, th_tmp, th_sum, th_dw, th_dwi, th_wf, th_ring,
     th_dring, th_tags, th_size;

@@ -28,8 +28,8 @@ conv_norm_factors (const struct qk_conv *cv, const struct qk_tensor *param,
                    float *k, float *sigma)
 {
   for (int64_t i = 0; i < cv->k; i++) {
-    sigma[i] = cv->bn ? sqrtf (bn_param (cv, param, QK_BN_VAR)[i] + cv->eps)
-                      : 1.0f;
+    sigma[i]
+      = cv->bn ? sqrtf (bn_param (cv, param, QK_BN_VAR)[i] + cv->eps) : 1.0f;
     k[i] = cv->bn ? bn_param (cv, param, QK_BN_GAMMA)[i] / sigma[i] : 1.0f;
   }
 }
@@ -141,8 +141,8 @@ observe_weight (const struct qk_conv *cv, const float *weight,
     return 0;
   if (!qk_quantizer_wants_range (qz))
     return qk_quantizer_observe (qz, wk, (size_t) n);
-#pragma omp parallel for num_threads(threads) schedule(static)                \
-  if (threads > 1 && n > CONV_PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads)                                 \
+  schedule(static) if (threads > 1 && n > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++)
     scaled_range (weight + i * depth, depth, w->k[i], &min[i], &max[i]);
   for (int64_t i = 1; qk_quantizer_channels (qz) == 1 && i < cv->k; i++) {
@@ -160,8 +160,8 @@ scale_weight (const struct qk_conv *cv, const float *weight, int threads,
 {
   const int64_t depth = conv_depth (cv);
 
-#pragma omp parallel for num_threads(threads) schedule(static)                \
-  if (threads > 1 && cv->k * depth > CONV_PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads)                                 \
+  schedule(static) if (threads > 1 && cv->k * depth > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++)
     for (int64_t j = 0; j < depth; j++)
       wk[i * depth + j] = weight[i * depth + j] * k[i];
@@ -194,16 +194,16 @@ conv_fold_weight (const struct qk_conv *cv, const struct qk_tensor *param,
   conv_norm_factors (cv, param, w->k, w->sigma);
   if (!conv_weight_simple (qz))
     scale_weight (cv, weight, threads, w->k, wk);
-  if (observe
-      && (ret = observe_weight (cv, weight, qz, threads, wk, w)) < 0)
+  if (observe && (ret = observe_weight (cv, weight, qz, threads, wk, w)) < 0)
     return ret;
   if (!plain
-      && (ret = qk_quantizer_forward_i8 (qz, wk, (size_t) (cv->k * depth),
-                                         w->wq)) < 0)
+      && (ret
+          = qk_quantizer_forward_i8 (qz, wk, (size_t) (cv->k * depth), w->wq))
+           < 0)
     return ret;
   grid = qk_quantizer_qparams (qz);
-#pragma omp parallel for num_threads(threads) schedule(static)                \
-  if (threads > 1 && cv->k * depth > CONV_PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads)                                 \
+  schedule(static) if (threads > 1 && cv->k * depth > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->k; i++) {
     const struct qk_qparams *q = grid + (grids == 1 ? 0 : i);
 
@@ -344,8 +344,8 @@ lower_weight (struct qk_conv *cv, const struct qk_layer_io *io,
     qk_error (ret, "%s: out of memory", cv->who);
     goto error;
   }
-  ret = conv_fold_weight (cv, io->param, io->weight_qz, false, 1, l->wk,
-                          &l->w);
+  ret
+    = conv_fold_weight (cv, io->param, io->weight_qz, false, 1, l->wk, &l->w);
   if (ret == 0)
     ret = conv_fold_bias (cv, io->param, in_q, false, &l->w, l->real, l->bias,
                           &wide);
@@ -393,8 +393,7 @@ qk_conv_get_weight (struct qk_conv *cv, const struct qk_tensor *param,
     float k = 1.0f;
 
     if (cv->bn) {
-      const float sigma
-        = sqrtf (bn_param (cv, param, QK_BN_VAR)[i] + cv->eps);
+      const float sigma = sqrtf (bn_param (cv, param, QK_BN_VAR)[i] + cv->eps);
 
       k = bn_param (cv, param, QK_BN_GAMMA)[i] / sigma;
     }

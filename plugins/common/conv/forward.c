@@ -134,8 +134,8 @@ batch_chunk (const struct batch_channels *b, int64_t at, int64_t n)
     const double inv = 1.0 / sqrt (var + eps);
     const double newmean
       = (1.0 - momentum) * (double) rmean[i] + momentum * (mu * c + bias[i]);
-    const double newvar = (1.0 - momentum) * (double) rvar[i]
-                          + momentum * (var * m / (m - 1.0));
+    const double newvar
+      = (1.0 - momentum) * (double) rvar[i] + momentum * (var * m / (m - 1.0));
     const double zero = (mu + var + c) * 0.0; /* where all are finite */
     /* what is not moves nothing either */
     const double moves = zero == 0.0 ? c : 0.0;
@@ -161,8 +161,10 @@ batch_blame (const struct qk_conv *cv, const struct conv_channels *ch,
   while (i + 1 < cv->k && isfinite (ch->c[i]) && isfinite (ch->mean[i])
          && ch->invstd[i] > 0.0)
     i++;
-  return qk_error (-EDOM, "%s: batch statistics of channel %lld are not "
-                   "finite", cv->who, (long long) i);
+  return qk_error (-EDOM,
+                   "%s: batch statistics of channel %lld are not "
+                   "finite",
+                   cv->who, (long long) i);
 }
 
 /* From the moments of acc in sc.sg, sc.sgu; moves the running statistics. */
@@ -292,11 +294,7 @@ finish (const struct conv_run *run, const void *acc, int64_t row0,
 
 /* ---- the passes ----------------------------------------------------------*/
 
-enum stats {
-  NO_STATS,
-  MOMENTS = 1,
-  RANGE = 2
-};
+enum stats { NO_STATS, MOMENTS = 1, RANGE = 2 };
 
 /* First pass of thread T: accumulators, and what STATS asks for; finished at
  * once when ONE_PASS. */
@@ -407,8 +405,8 @@ join_moments (struct conv_run *run)
   int ret;
 
   *rows = (double) run->m;
-  ret = qk_comm_reduce (run->io->comm, QK_COMM_SUM, QK_COMM_F64, run->sc.sg,
-                        n);
+  ret
+    = qk_comm_reduce (run->io->comm, QK_COMM_SUM, QK_COMM_F64, run->sc.sg, n);
   run->saved->rows = *rows;
   return ret;
 }
@@ -449,8 +447,8 @@ observe_range (struct conv_run *run)
 static int
 observe_all (struct conv_run *run)
 {
-  float *y = (float *) (void *) ((char *) run->io->workspace
-                                 + run->cv->plan.ws_y);
+  float *y
+    = (float *) (void *) ((char *) run->io->workspace + run->cv->plan.ws_y);
 
   if (!run->cv->plan.own_y)
     return qk_error (-EINVAL, "%s: set up for an observer of ranges",
@@ -481,7 +479,7 @@ qk_conv_forward (struct qk_conv *cv, struct qk_layer_io *io)
   stats |= run.saved->batch ? MOMENTS : NO_STATS;
   stats |= range ? RANGE : NO_STATS;
   if (!cv->plan.train && two_pass)
-    run.acc = !run.u8_out  ? io->out->data
+    run.acc = !run.u8_out ? io->out->data
               : run.again ? NULL
                           : (char *) io->workspace + cv->plan.ws_acc;
   else if (!cv->plan.train && !run.u8_out)

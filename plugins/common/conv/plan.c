@@ -81,11 +81,10 @@ weight_layout (const struct qk_conv *cv, bool quantized, bool packed,
 
   take (&total, k * (2 * sizeof (double) + 3 * sizeof (float)));
   *wq = take (&total, quantized ? k * depth : 0);
-  *pack = take (&total, packed ? (size_t) cv->groups * conv_pack_size (cv)
-                               : 0);
-  *wf = take (&total, conv_kind (cv) == CONV_DEPTHWISE
-                        ? k * depth * sizeof (float)
-                        : 0);
+  *pack
+    = take (&total, packed ? (size_t) cv->groups * conv_pack_size (cv) : 0);
+  *wf = take (
+    &total, conv_kind (cv) == CONV_DEPTHWISE ? k * depth * sizeof (float) : 0);
   return total;
 }
 
@@ -206,8 +205,7 @@ plan_thread (const struct qk_conv *cv, bool quantized_weight,
 {
   const bool dw = conv_kind (cv) == CONV_DEPTHWISE;
   const size_t out = (size_t) (pl->rows * cv->k) * sizeof (float);
-  const size_t weight
-    = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
+  const size_t weight = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
   const size_t line = (size_t) (conv_ring_width (cv) * cv->c) * sizeof (float);
   const size_t ring = dw ? (size_t) (conv_ring_span (cv) + 1) * line : 0;
   const int64_t depth = cv->r * cv->s * cv->c;
@@ -216,23 +214,21 @@ plan_thread (const struct qk_conv *cv, bool quantized_weight,
   size_t *total = &pl->th_size;
 
   *total = 0;
-  pl->th_col = take (total, dw                                       ? 0
+  pl->th_col = take (total, dw                                   ? 0
                             : expands (cv, pl) && floats > bytes ? floats
-                                                                     : bytes);
+                                                                 : bytes);
   pl->th_blk = take (total, out);
   pl->th_tmp = take (total, out);
   pl->th_sum = take (total, (size_t) pl->period
                               * (2 * sizeof (double) + 2 * sizeof (float)));
   pl->th_dw = take (total, pl->train && !pl->whole ? weight : 0);
   pl->th_dwi = take (total, pl->train && dw ? weight : 0);
-  pl->th_wf = take (total, quantized_weight && pl->train && !pl->whole && !dw
-                             ? weight
-                             : 0);
+  pl->th_wf = take (
+    total, quantized_weight && pl->train && !pl->whole && !dw ? weight : 0);
   pl->th_ring = take (total, ring);
   pl->th_dring = take (total, pl->train ? ring : 0);
-  pl->th_tags = take (total, dw ? 2 * (size_t) conv_ring_span (cv)
-                                    * sizeof (int64_t)
-                                : 0);
+  pl->th_tags = take (
+    total, dw ? 2 * (size_t) conv_ring_span (cv) * sizeof (int64_t) : 0);
   if (pl->threads > 1)
     *total = (*total + THREAD_STEP - 1) / THREAD_STEP * THREAD_STEP;
 }
@@ -242,13 +238,24 @@ convback_shape (const struct qk_conv *cv, int64_t n, struct qk_convback *cb)
 {
   *cb = (struct qk_convback){
     .blocked = cv->plan.blocked,
-    .n = n, .h = cv->h, .w = cv->w, .c = cv->c,
-    .p = cv->p, .q = cv->q, .k = cv->k,
-    .r = cv->r, .s = cv->s, .groups = cv->groups,
-    .stride_h = cv->stride_h, .stride_w = cv->stride_w,
-    .dil_h = cv->dil_h, .dil_w = cv->dil_w,
-    .pad_top = cv->pad_top, .pad_left = cv->pad_left,
-    .pad_bottom = cv->pad_bottom, .pad_right = cv->pad_right,
+    .n = n,
+    .h = cv->h,
+    .w = cv->w,
+    .c = cv->c,
+    .p = cv->p,
+    .q = cv->q,
+    .k = cv->k,
+    .r = cv->r,
+    .s = cv->s,
+    .groups = cv->groups,
+    .stride_h = cv->stride_h,
+    .stride_w = cv->stride_w,
+    .dil_h = cv->dil_h,
+    .dil_w = cv->dil_w,
+    .pad_top = cv->pad_top,
+    .pad_left = cv->pad_left,
+    .pad_bottom = cv->pad_bottom,
+    .pad_right = cv->pad_right,
   };
 }
 
@@ -268,8 +275,7 @@ choose_ways (const struct qk_conv *cv, const struct qk_layer_setup *s,
 
   pl->q8 = s->quantized_in && s->quantized_weight && kind != CONV_DEPTHWISE
            && qk_igemm_usable ();
-  pl->again = pl->q8 && kind == CONV_DIRECT
-              && conv_depth (cv) <= AGAIN_DEPTH;
+  pl->again = pl->q8 && kind == CONV_DIRECT && conv_depth (cv) <= AGAIN_DEPTH;
   if (!s->train || kind == CONV_DEPTHWISE)
     return;
   if (kind == CONV_DIRECT) {
@@ -304,15 +310,14 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
 {
   struct qk_conv_plan *pl = &cv->plan;
   const int64_t batch = s->in[0].dims[0];
-  const size_t weight
-    = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
+  const size_t weight = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
   const bool known = s->out_qz && qk_quantizer_is_ste (s->out_qz);
   size_t acc, numbers;
 
   if (batch < 1
       || (double) batch * (double) (cv->p * cv->q) * (double) cv->k > 1e12)
-    return qk_error (-EOVERFLOW, "%s: cannot work on a batch of %lld",
-                     cv->who, (long long) batch);
+    return qk_error (-EOVERFLOW, "%s: cannot work on a batch of %lld", cv->who,
+                     (long long) batch);
   memset (pl, 0, sizeof *pl);
   pl->threads = s->threads < 1 ? 1 : s->threads;
   pl->train = s->train;
@@ -320,14 +325,14 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   pl->i8_weight = s->quantized_weight;
   pl->batch = batch;
   pl->period = cv->k >= 128 ? cv->k : cv->k * ((127 + cv->k) / cv->k);
-  pl->own_y = s->quantized_out
-              && !(known && qk_quantizer_wants_range (s->out_qz));
+  pl->own_y
+    = s->quantized_out && !(known && qk_quantizer_wants_range (s->out_qz));
   choose_ways (cv, s, pl);
   choose_blocks (cv, pl);
   acc = (size_t) (batch * cv->p * cv->q * cv->k) * sizeof (float);
   pl->over_acc = pl->whole && !pl->blocked && !pl->again;
-  pl->ahead = s->train && pl->i8_weight
-              && cv->k * conv_depth (cv) <= AHEAD_WEIGHT;
+  pl->ahead
+    = s->train && pl->i8_weight && cv->k * conv_depth (cv) <= AHEAD_WEIGHT;
   pl->own_pack = pl->q8 && (pl->ahead || pl->again);
   numbers = conv_weight_size (cv, pl->i8_weight, pl->own_pack);
 
@@ -339,28 +344,24 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
     pl->ws_saved = pl->ws_size;
     take (&pl->ws_size, sizeof (struct conv_saved));
     pl->ws_weight = take (&pl->ws_size, numbers);
-    pl->ws_acc = take (&pl->ws_size,
-                       s->quantized_out && !pl->again ? acc : 0);
+    pl->ws_acc = take (&pl->ws_size, s->quantized_out && !pl->again ? acc : 0);
   }
   pl->ws_chan = take (&pl->ws_size, channels_size (cv, pl->period));
   take (&pl->ws_size, scratch_channels_size (cv, pl->period));
   pl->ws_wf = take (&pl->ws_size, weight);
   pl->ws_wk = take (&pl->ws_size, weight);
   pl->ws_wt = take (&pl->ws_size, weight);
-  pl->ws_pack
-    = take (&pl->ws_size,
-            pl->q8 && !pl->own_pack
-              ? (size_t) cv->groups * conv_pack_size (cv)
-              : 0);
+  pl->ws_pack = take (
+    &pl->ws_size,
+    pl->q8 && !pl->own_pack ? (size_t) cv->groups * conv_pack_size (cv) : 0);
   pl->ws_y = take (&pl->ws_size, pl->own_y ? acc : 0);
-  pl->ws_g = take (&pl->ws_size,
-                   s->train && s->quantized_out && !known ? acc : 0);
+  pl->ws_g
+    = take (&pl->ws_size, s->train && s->quantized_out && !known ? acc : 0);
   pl->ws_d = take (&pl->ws_size, pl->whole && !pl->over_acc ? acc : 0);
-  pl->ws_x = take (&pl->ws_size,
-                   pl->whole && (s->quantized_in || pl->blocked)
-                     ? (size_t) (batch * cv->h * cv->w * cv->c)
-                         * sizeof (float)
-                     : 0);
+  pl->ws_x = take (&pl->ws_size, pl->whole && (s->quantized_in || pl->blocked)
+                                   ? (size_t) (batch * cv->h * cv->w * cv->c)
+                                       * sizeof (float)
+                                   : 0);
   pl->ws_lib = take (&pl->ws_size, pl->ws_lib_size);
   s->saved = pl->sv_size;
   s->prepared = pl->ahead ? numbers : 0;
@@ -379,8 +380,10 @@ check_call (const struct qk_conv *cv, const struct qk_layer_io *io)
   const int params = 1 + cv->bias + (cv->bn ? QK_BN_PARAMS : 0);
 
   if (io->n_in != 1 || io->n_params != params)
-    return qk_error (-EINVAL, "%s: expected 1 input and %d parameters, got "
-                     "%d and %d", cv->who, params, io->n_in, io->n_params);
+    return qk_error (-EINVAL,
+                     "%s: expected 1 input and %d parameters, got "
+                     "%d and %d",
+                     cv->who, params, io->n_in, io->n_params);
   if (in->shape.dims[0] < 1 || in->shape.dims[0] > cv->plan.batch)
     return qk_error (-EINVAL, "%s: batch of %lld, set up for 1 to %lld",
                      cv->who, (long long) in->shape.dims[0],
@@ -440,9 +443,9 @@ conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
   if (pl->train)
     run->acc = pl->again ? NULL : saved + pl->sv_acc;
   channels_at (run, pl->train ? saved + pl->sv_chan : ws + pl->ws_chan);
-  scratch_channels_at (run, ws + pl->ws_chan
-                              + ((channels_size (cv, pl->period) + 63)
-                                 & ~(size_t) 63));
+  scratch_channels_at (
+    run,
+    ws + pl->ws_chan + ((channels_size (cv, pl->period) + 63) & ~(size_t) 63));
   /* equal shares for the threads */
   blocks = (run->m + pl->rows - 1) / pl->rows;
   blocks = (blocks + run->threads - 1) / run->threads * run->threads;
@@ -457,8 +460,8 @@ void
 conv_thread_at (const struct conv_run *run, int t, struct conv_thread *th)
 {
   const struct qk_conv_plan *pl = &run->cv->plan;
-  char *base = (char *) run->io->workspace + pl->ws_thread
-               + (size_t) t * pl->th_size;
+  char *base
+    = (char *) run->io->workspace + pl->ws_thread + (size_t) t * pl->th_size;
 
   th->col = (float *) (base + pl->th_col);
   th->blk = (float *) (base + pl->th_blk);
@@ -483,8 +486,8 @@ conv_unit_at (const struct conv_run *run, int64_t i, struct conv_unit *u)
   memset (u, 0, sizeof *u);
   if (run->kind == CONV_DIRECT) {
     u->row0 = i * run->row_block;
-    u->rows = run->m - u->row0 < run->row_block ? run->m - u->row0
-                                                : run->row_block;
+    u->rows
+      = run->m - u->row0 < run->row_block ? run->m - u->row0 : run->row_block;
   } else {
     const int64_t per = (cv->p + cv->plan.p_block - 1) / cv->plan.p_block;
 

@@ -10,8 +10,7 @@
 
 /* A block is seen as pieces of PERIOD elements, the last may be shorter. */
 #define FOR_PIECES(i, len, n, period)                                         \
-  for (size_t i = 0, len;                                                     \
-       (len = (n) - i < (period) ? (n) - i : (period)) > 0;                   \
+  for (size_t i = 0, len; (len = (n) -i < (period) ? (n) -i : (period)) > 0;  \
        i += len)
 
 QK_MULTIVERSION void
@@ -27,7 +26,8 @@ QK_MULTIVERSION void
 qk_rows_moments (const float *restrict x, size_t n, size_t period,
                  double *restrict sum, double *restrict sq)
 {
-  FOR_PIECES (i, len, n, period) {
+  FOR_PIECES (i, len, n, period)
+  {
     const float *restrict v = x + i;
 
     QK_SIMD
@@ -44,7 +44,8 @@ QK_MULTIVERSION void
 qk_rows_minmax (const float *restrict x, size_t n, size_t period,
                 float *restrict min, float *restrict max)
 {
-  FOR_PIECES (i, len, n, period) {
+  FOR_PIECES (i, len, n, period)
+  {
     const float *restrict v = x + i;
 
     QK_SIMD
@@ -69,14 +70,14 @@ qk_rows_affine (const float *acc, size_t n, size_t period,
                 float hi, float *y)
 {
   FOR_PIECES (i, len, n, period)
-    QK_SIMD
-    for (size_t j = 0; j < len; j++) {
-      float v = acc[i + j] * a[j] + b[j];
+  QK_SIMD
+  for (size_t j = 0; j < len; j++) {
+    float v = acc[i + j] * a[j] + b[j];
 
-      /* a NaN stays one: the loss must see it */
-      v = v < lo ? lo : v;
-      y[i + j] = v > hi ? hi : v;
-    }
+    /* a NaN stays one: the loss must see it */
+    v = v < lo ? lo : v;
+    y[i + j] = v > hi ? hi : v;
+  }
 }
 
 QK_MULTIVERSION void
@@ -88,7 +89,8 @@ qk_rows_affine_u8 (const float *restrict acc, size_t n, size_t period,
   const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
   const int32_t zp = g->zp;
 
-  FOR_PIECES (i, len, n, period) {
+  FOR_PIECES (i, len, n, period)
+  {
     const float *restrict v = acc + i;
     uint8_t *restrict o = q + i;
 
@@ -109,7 +111,8 @@ qk_rows_requantize (const float *restrict acc, size_t n, size_t period,
   const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
   const int32_t zp = g->zp;
 
-  FOR_PIECES (i, len, n, period) {
+  FOR_PIECES (i, len, n, period)
+  {
     const float *restrict v = acc + i;
     uint8_t *restrict o = q + i;
 
@@ -130,7 +133,8 @@ qk_rows_requantize_i32 (const int32_t *restrict acc, size_t n, size_t period,
   const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
   const int32_t zp = g->zp;
 
-  FOR_PIECES (i, len, n, period) {
+  FOR_PIECES (i, len, n, period)
+  {
     const int32_t *restrict v = acc + i;
     uint8_t *restrict o = q + i;
 
@@ -149,10 +153,10 @@ qk_rows_dequantize (const float *acc, size_t n, size_t period,
                     float lo, float hi, float *y)
 {
   FOR_PIECES (i, len, n, period)
-    QK_SIMD
-    for (size_t j = 0; j < len; j++)
-      y[i + j] = clampf ((float) ((int32_t) acc[i + j] + bias[j]) * s[j], lo,
-                         hi);
+  QK_SIMD
+  for (size_t j = 0; j < len; j++)
+    y[i + j]
+      = clampf ((float) ((int32_t) acc[i + j] + bias[j]) * s[j], lo, hi);
 }
 
 QK_MULTIVERSION void
@@ -161,9 +165,9 @@ qk_rows_dequantize_i32 (const int32_t *acc, size_t n, size_t period,
                         float lo, float hi, float *y)
 {
   FOR_PIECES (i, len, n, period)
-    QK_SIMD
-    for (size_t j = 0; j < len; j++)
-      y[i + j] = clampf ((float) (acc[i + j] + bias[j]) * s[j], lo, hi);
+  QK_SIMD
+  for (size_t j = 0; j < len; j++)
+    y[i + j] = clampf ((float) (acc[i + j] + bias[j]) * s[j], lo, hi);
 }
 
 QK_MULTIVERSION void
@@ -204,7 +208,8 @@ qk_rows_grad_sums (const float *restrict dout, const float *restrict acc,
   const float inv = mask->inv, rlo = mask->rlo, rhi = mask->rhi;
   const float ylo = mask->ylo, yhi = mask->yhi;
 
-  FOR_PIECES (i, len, n, period) {
+  FOR_PIECES (i, len, n, period)
+  {
     const float *restrict u = acc + i, *restrict dy = dout + i;
 
     QK_SIMD
@@ -228,7 +233,8 @@ qk_rows_grad (const float *restrict dout, const float *restrict acc, size_t n,
   const float inv = mask->inv, rlo = mask->rlo, rhi = mask->rhi;
   const float ylo = mask->ylo, yhi = mask->yhi;
 
-  FOR_PIECES (i, len, n, period) {
+  FOR_PIECES (i, len, n, period)
+  {
     const float *restrict u = acc + i, *restrict dy = dout + i;
     float *restrict o = d + i;
 
@@ -257,11 +263,10 @@ depthwise_3x3 (const float *const *row, const float *restrict w, int64_t c,
 
     QK_SIMD
     for (int64_t j = 0; j < c; j++)
-      out[j] = x0[j] * w[j] + x0[j + d1] * w[j + c]
-               + x0[j + d2] * w[j + 2 * c] + x1[j] * w[j + 3 * c]
-               + x1[j + d1] * w[j + 4 * c] + x1[j + d2] * w[j + 5 * c]
-               + x2[j] * w[j + 6 * c] + x2[j + d1] * w[j + 7 * c]
-               + x2[j + d2] * w[j + 8 * c];
+      out[j] = x0[j] * w[j] + x0[j + d1] * w[j + c] + x0[j + d2] * w[j + 2 * c]
+               + x1[j] * w[j + 3 * c] + x1[j + d1] * w[j + 4 * c]
+               + x1[j + d2] * w[j + 5 * c] + x2[j] * w[j + 6 * c]
+               + x2[j + d1] * w[j + 7 * c] + x2[j + d2] * w[j + 8 * c];
   }
 }
 
@@ -285,8 +290,7 @@ depthwise_any (const float *const *row, const float *restrict w, int r, int s,
 
 void
 qk_rows_depthwise (const float *const *row, const float *w, int r, int s,
-                   int64_t c, int64_t q, int64_t step, int64_t dil,
-                   float *out)
+                   int64_t c, int64_t q, int64_t step, int64_t dil, float *out)
 {
   if (r == 3 && s == 3)
     depthwise_3x3 (row, w, c, q, step, dil, out);
@@ -318,8 +322,8 @@ depthwise_dw_dx (const float *restrict x, float *restrict dx,
 /* 16 channels at a time; compilers without such registers take smaller
  * ones. */
 enum { VEC = 16 };
-typedef float vec __attribute__ ((vector_size (4 * VEC), aligned (4),
-                                  may_alias));
+typedef float vec
+  __attribute__ ((vector_size (4 * VEC), aligned (4), may_alias));
 typedef float reg __attribute__ ((vector_size (4 * VEC)));
 
 static inline const vec *

@@ -38,9 +38,8 @@ void qk_rows_minmax (const float *x, size_t n, size_t period, float *min,
                      float *max);
 
 /* y = min (max (acc * a + b, lo), hi); y may be acc. */
-void qk_rows_affine (const float *acc, size_t n, size_t period,
-                     const float *a, const float *b, float lo, float hi,
-                     float *y);
+void qk_rows_affine (const float *acc, size_t n, size_t period, const float *a,
+                     const float *b, float lo, float hi, float *y);
 
 /* The same, then on the grid. */
 void qk_rows_affine_u8 (const float *acc, size_t n, size_t period,

@@ -44,8 +44,8 @@ widen (const struct conv_run *run, const int8_t *w8, float *wf)
 {
   const int64_t k = run->cv->k, depth = conv_depth (run->cv);
 
-#pragma omp parallel for num_threads(run->threads) schedule(static)           \
-  if (k * depth > CONV_PARALLEL_MIN)
+#pragma omp parallel for num_threads(run->threads)                            \
+  schedule(static) if (k * depth > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < k; i++)
     widen_some (w8 + i * depth, depth, wf + i * depth);
 }
@@ -67,15 +67,14 @@ pack (const struct qk_conv *cv, int threads, const struct conv_weight *w)
   const int64_t pieces = (kg + 63) / 64;
   const size_t size = conv_pack_size (cv);
 
-#pragma omp parallel for num_threads(threads) schedule(static)                \
-  if (threads > 1 && cv->k * depth > CONV_PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads)                                 \
+  schedule(static) if (threads > 1 && cv->k * depth > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->groups * pieces; i++) {
     const int64_t g = i / pieces, j0 = i % pieces * 64;
 
-    qk_igemm_pack (kg - j0 < 64 ? kg - j0 : 64, depth,
-                   w->wq + (g * kg + j0) * depth, depth,
-                   (char *) w->pack + (size_t) g * size
-                     + qk_igemm_size (j0, depth));
+    qk_igemm_pack (
+      kg - j0 < 64 ? kg - j0 : 64, depth, w->wq + (g * kg + j0) * depth, depth,
+      (char *) w->pack + (size_t) g * size + qk_igemm_size (j0, depth));
   }
 }
 
@@ -83,8 +82,8 @@ int
 conv_make_weight (const struct qk_conv *cv, const struct qk_layer_io *io,
                   int threads, float *wk, struct conv_weight *w)
 {
-  const int ret = conv_fold_weight (cv, io->param, io->weight_qz, true,
-                                    threads, wk, w);
+  const int ret
+    = conv_fold_weight (cv, io->param, io->weight_qz, true, threads, wk, w);
 
   if (ret < 0)
     return ret;
@@ -124,10 +123,9 @@ conv_place_weight (struct conv_run *run, const int8_t *w8, bool forward)
   }
   if (forward && run->q8) {
     for (int64_t g = 0; g < cv->groups; g++)
-      qk_igemm_zero_point (kg, depth, run->weight.sum + g * kg,
-                           (int32_t) run->z,
-                           (char *) run->weight.pack
-                             + (size_t) g * conv_pack_size (cv));
+      qk_igemm_zero_point (
+        kg, depth, run->weight.sum + g * kg, (int32_t) run->z,
+        (char *) run->weight.pack + (size_t) g * conv_pack_size (cv));
     return;
   }
   if (w8 && !forward && !cv->plan.whole) {

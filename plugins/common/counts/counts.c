@@ -151,8 +151,8 @@ counts_check (const struct counts *c)
 {
   int64_t sum = 0;
   bool sound = c->exponent >= COUNTS_LEAST && c->exponent <= COUNTS_MOST
-               && c->zeros >= 0 && c->zeros <= INT64_MAX / 2
-               && c->nonzero >= 0 && c->nonzero <= INT64_MAX / 2;
+               && c->zeros >= 0 && c->zeros <= INT64_MAX / 2 && c->nonzero >= 0
+               && c->nonzero <= INT64_MAX / 2;
 
   for (int i = 0; i < c->bins && sound; i++) {
     sound = c->count[i] >= 0 && c->count[i] <= c->nonzero - sum;

@@ -13,8 +13,8 @@ struct counts {
   int bins;         /* a multiple of 4 */
   int32_t exponent; /* of the width */
   int64_t zeros;
-  int64_t nonzero;  /* sum of count */
-  int64_t *count;   /* bins */
+  int64_t nonzero; /* sum of count */
+  int64_t *count;  /* bins */
 };
 
 /* -EINVAL unless BINS is a multiple of 4.  Free with counts_clear; on failure

@@ -10,9 +10,8 @@
 #include <qatkit/base.h>
 
 /* All levels of all backends, so that one setting does for x86 and ARM. */
-static const char *const all[]
-  = { "portable", "avx2", "avxvnni", "avx512", "avx512vnni", "neon",
-      "dotprod", "i8mm" };
+static const char *const all[] = { "portable",   "avx2", "avxvnni", "avx512",
+                                   "avx512vnni", "neon", "dotprod", "i8mm" };
 
 int
 cpucap (const char *const *names, int count)
@@ -27,7 +26,9 @@ cpucap (const char *const *names, int count)
   for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
     if (strcmp (cap, all[i]) == 0)
       return count - 1;
-  return qk_error (-EINVAL, "QATKIT_CPU is \"%s\", expected portable, avx2, "
+  return qk_error (-EINVAL,
+                   "QATKIT_CPU is \"%s\", expected portable, avx2, "
                    "avxvnni, avx512 or avx512vnni (x86), neon, dotprod or "
-                   "i8mm (ARM)", cap);
+                   "i8mm (ARM)",
+                   cap);
 }

@@ -32,8 +32,8 @@ qk_convback_block (const float *x, int64_t row0, int64_t rows, int64_t hw,
 }
 
 QK_MULTIVERSION void
-qk_convback_block_u8 (const uint8_t *x, int64_t row0, int64_t rows,
-                      int64_t hw, int64_t c, float z, float *blocked)
+qk_convback_block_u8 (const uint8_t *x, int64_t row0, int64_t rows, int64_t hw,
+                      int64_t c, float z, float *blocked)
 {
   for (int64_t r = row0; r < row0 + rows; r++, x += c)
     for (int64_t b = 0; b < c / BLOCK; b++) {
@@ -104,9 +104,9 @@ describe (const struct qk_convback *cb, struct back *b)
                                           grouped ? gw : w, dnnl_f32,
                                           dnnl_format_tag_any)
               == dnnl_success
-         && dnnl_memory_desc_init_by_strides (
-              &b->w_ours, grouped ? 5 : 4, grouped ? gw : w, dnnl_f32,
-              grouped ? strides : strides + 1)
+         && dnnl_memory_desc_init_by_strides (&b->w_ours, grouped ? 5 : 4,
+                                              grouped ? gw : w, dnnl_f32,
+                                              grouped ? strides : strides + 1)
               == dnnl_success;
 }
 
@@ -132,20 +132,19 @@ back_open (const struct qk_convback *cb, bool weights, struct back *b)
            != dnnl_success
       || !describe (cb, b)
       || dnnl_dilated_convolution_forward_desc_init (
-           &fwd, dnnl_forward_training, alg, &b->x,
-           &b->w_any, NULL, &b->d, strides, dilates, before, after)
+           &fwd, dnnl_forward_training, alg, &b->x, &b->w_any, NULL, &b->d,
+           strides, dilates, before, after)
            != dnnl_success
       || dnnl_primitive_desc_create (&b->hint, &fwd, NULL, b->engine, NULL)
            != dnnl_success)
     return false;
   if (weights)
     st = dnnl_dilated_convolution_backward_weights_desc_init (
-      &bwd, alg, &b->x, &b->w_any, NULL, &b->d, strides,
-      dilates, before, after);
+      &bwd, alg, &b->x, &b->w_any, NULL, &b->d, strides, dilates, before,
+      after);
   else
     st = dnnl_dilated_convolution_backward_data_desc_init (
-      &bwd, alg, &b->x, &b->w_any, &b->d, strides,
-      dilates, before, after);
+      &bwd, alg, &b->x, &b->w_any, &b->d, strides, dilates, before, after);
   return st == dnnl_success
          && dnnl_primitive_desc_create (&b->pd, &bwd, b->attr, b->engine,
                                         b->hint)
@@ -162,8 +161,7 @@ is_fast (const struct qk_convback *cb, bool weights)
   ok = ok
        && dnnl_primitive_desc_query (b.pd, dnnl_query_impl_info_str, 0, &name)
             == dnnl_success
-       && strncmp (name, cb->blocked ? "jit_wino" : "jit",
-                   cb->blocked ? 8 : 3)
+       && strncmp (name, cb->blocked ? "jit_wino" : "jit", cb->blocked ? 8 : 3)
             == 0;
   back_close (&b);
   return ok;
@@ -345,9 +343,8 @@ qk_convback_data (const struct qk_convback *cb, int threads, const float *d,
 }
 
 bool
-qk_convback_weights (const struct qk_convback *cb, int threads,
-                     const float *d, const float *x, float *dw, void *scratch,
-                     size_t size)
+qk_convback_weights (const struct qk_convback *cb, int threads, const float *d,
+                     const float *x, float *dw, void *scratch, size_t size)
 {
   return gradient (cb, threads, true, d, x, dw, scratch, size);
 }
@@ -378,9 +375,8 @@ qk_convback_data (const struct qk_convback *cb, int threads, const float *d,
 }
 
 bool
-qk_convback_weights (const struct qk_convback *cb, int threads,
-                     const float *d, const float *x, float *dw, void *scratch,
-                     size_t size)
+qk_convback_weights (const struct qk_convback *cb, int threads, const float *d,
+                     const float *x, float *dw, void *scratch, size_t size)
 {
   (void) cb, (void) threads, (void) d, (void) x, (void) dw, (void) scratch;
   (void) size;

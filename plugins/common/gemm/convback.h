@@ -40,8 +40,8 @@ bool qk_convback_weights (const struct qk_convback *cb, int threads,
 
 /* Rows ROW0 .. ROW0 + ROWS of (N HW,C), starting at X, to their places in the
  * blocked order; and back. */
-void qk_convback_block (const float *x, int64_t row0, int64_t rows,
-                        int64_t hw, int64_t c, float *blocked);
+void qk_convback_block (const float *x, int64_t row0, int64_t rows, int64_t hw,
+                        int64_t c, float *blocked);
 /* The same of (float) x - z. */
 void qk_convback_block_u8 (const uint8_t *x, int64_t row0, int64_t rows,
                            int64_t hw, int64_t c, float z, float *blocked);

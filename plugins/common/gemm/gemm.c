@@ -62,12 +62,12 @@ tile (int64_t kc, const float *restrict a, const float *restrict b,
   memset (s3, 0, sizeof s3);
   for (int64_t k = 0; k < kc; k++, a += MR, b += NR)
     QK_SIMD
-    for (int j = 0; j < NR; j++) {
-      s0[j] += a[0] * b[j];
-      s1[j] += a[1] * b[j];
-      s2[j] += a[2] * b[j];
-      s3[j] += a[3] * b[j];
-    }
+  for (int j = 0; j < NR; j++) {
+    s0[j] += a[0] * b[j];
+    s1[j] += a[1] * b[j];
+    s2[j] += a[2] * b[j];
+    s3[j] += a[3] * b[j];
+  }
   memcpy (sum, s0, sizeof s0);
   memcpy (sum + NR, s1, sizeof s1);
   memcpy (sum + 2 * NR, s2, sizeof s2);
@@ -146,8 +146,8 @@ library_sgemm (bool ta, bool tb, int64_t m, int64_t n, int64_t k,
   if (openblas_set_num_threads)
     openblas_set_num_threads (1);
   cblas_sgemm (CblasRowMajor, ta ? CblasTrans : CblasNoTrans,
-               tb ? CblasTrans : CblasNoTrans, (int) m, (int) n, (int) k,
-               1.0f, a, (int) lda, b, (int) ldb, beta, c, (int) ldc);
+               tb ? CblasTrans : CblasNoTrans, (int) m, (int) n, (int) k, 1.0f,
+               a, (int) lda, b, (int) ldb, beta, c, (int) ldc);
   return true;
 }
 

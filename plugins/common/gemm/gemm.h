@@ -21,9 +21,8 @@ void qk_sgemm (bool ta, bool tb, int64_t m, int64_t n, int64_t k,
 
 /* The same with the rows of C divided among up to THREADS threads. */
 void qk_sgemm_threaded (int threads, bool ta, bool tb, int64_t m, int64_t n,
-                        int64_t k, const float *a, int64_t lda,
-                        const float *b, int64_t ldb, float beta, float *c,
-                        int64_t ldc);
+                        int64_t k, const float *a, int64_t lda, const float *b,
+                        int64_t ldb, float beta, float *c, int64_t ldc);
 
 /* The portable product alone, for tests and comparisons. */
 void qk_sgemm_plain (bool ta, bool tb, int64_t m, int64_t n, int64_t k,

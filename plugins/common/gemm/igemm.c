@@ -74,8 +74,7 @@ qk_igemm_zero_point (int64_t n, int64_t k, const double *sum, int32_t z,
 
 #include <immintrin.h>
 
-#define LEVEL                                                                 \
-  __attribute__ ((target ("avx512f,avx512bw,avx512vl,avx512vnni")))
+#define LEVEL __attribute__ ((target ("avx512f,avx512bw,avx512vl,avx512vnni")))
 
 bool
 qk_igemm_usable (void)

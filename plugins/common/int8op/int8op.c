@@ -20,8 +20,10 @@ check_shape (const char *name, const char *what, const struct qk_shape *s)
                      name, what, s->ndim, QK_MAX_DIMS);
   for (int i = 0; i < s->ndim; i++) {
     if (s->dims[i] < 1 || s->dims[i] > MAX_DIM)
-      return qk_error (-EINVAL, "%s: dimension %d of %s is %lld, expected 1 "
-                       "to %lld", name, i, what, (long long) s->dims[i],
+      return qk_error (-EINVAL,
+                       "%s: dimension %d of %s is %lld, expected 1 "
+                       "to %lld",
+                       name, i, what, (long long) s->dims[i],
                        (long long) MAX_DIM);
     count *= s->dims[i]; /* at most 2^70 before the test below stops it */
     if (count > MAX_COUNT)
@@ -35,14 +37,20 @@ static int
 check_grid (const char *name, const char *what, const struct qk_qparams *q)
 {
   if (!(q->scale > 0) || !isfinite (q->scale))
-    return qk_error (-EINVAL, "%s: scale of %s is %g, expected a positive "
-                     "finite number", name, what, (double) q->scale);
+    return qk_error (-EINVAL,
+                     "%s: scale of %s is %g, expected a positive "
+                     "finite number",
+                     name, what, (double) q->scale);
   if (q->zero_point < 0 || q->zero_point > 255)
-    return qk_error (-EINVAL, "%s: zero point of %s is %d, expected 0 to "
-                     "255", name, what, (int) q->zero_point);
+    return qk_error (-EINVAL,
+                     "%s: zero point of %s is %d, expected 0 to "
+                     "255",
+                     name, what, (int) q->zero_point);
   if (q->qmin < 0 || q->qmin > q->qmax || q->qmax > 255)
-    return qk_error (-EINVAL, "%s: range of %s is %d to %d, expected within "
-                     "0 to 255", name, what, (int) q->qmin, (int) q->qmax);
+    return qk_error (-EINVAL,
+                     "%s: range of %s is %d to %d, expected within "
+                     "0 to 255",
+                     name, what, (int) q->qmin, (int) q->qmax);
   return 0;
 }
 
@@ -68,8 +76,7 @@ check_window (const char *name, const struct qk_op *op)
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
     if (rows[i].value < rows[i].min || rows[i].value > rows[i].max)
       return qk_error (-EINVAL, "%s: %s is %d, expected %d to %d", name,
-                       rows[i].what, rows[i].value, rows[i].min,
-                       rows[i].max);
+                       rows[i].what, rows[i].value, rows[i].min, rows[i].max);
   return 0;
 }
 
@@ -94,9 +101,11 @@ check_extent (const char *name, const char *axis, bool pool, int64_t size,
 
     int8op_taps (i * stride - before, kernel, dilation, size, &first, &last);
     if (first == last)
-      return qk_error (-EINVAL, "%s: pooling window %lld lies outside the "
-                       "picture (%s %lld, padding %d and %d)", name,
-                       (long long) i, axis, (long long) size, before, after);
+      return qk_error (-EINVAL,
+                       "%s: pooling window %lld lies outside the "
+                       "picture (%s %lld, padding %d and %d)",
+                       name, (long long) i, axis, (long long) size, before,
+                       after);
   }
   return 0;
 }
@@ -110,7 +119,8 @@ check_spatial (const char *name, const struct qk_op *op,
   int r;
 
   if (in->ndim != 4 || (out->ndim != 4 && out->ndim != 2))
-    return qk_error (-EINVAL, "%s: input and output have %d and %d "
+    return qk_error (-EINVAL,
+                     "%s: input and output have %d and %d "
                      "dimensions, expected 4 (or 2 for one output pixel)",
                      name, in->ndim, out->ndim);
   r = check_window (name, op);
@@ -121,13 +131,11 @@ check_spatial (const char *name, const struct qk_op *op,
   g->q = out->ndim == 4 ? out->dims[2] : 1;
   g->k = out->dims[out->ndim - 1];
   r = check_extent (name, "height", pool, g->h, g->p, op->kernel_h,
-                    op->stride_h, op->pad_top, op->pad_bottom,
-                    op->dilation_h);
+                    op->stride_h, op->pad_top, op->pad_bottom, op->dilation_h);
   if (r < 0)
     return r;
   r = check_extent (name, "width", pool, g->w, g->q, op->kernel_w,
-                    op->stride_w, op->pad_left, op->pad_right,
-                    op->dilation_w);
+                    op->stride_w, op->pad_left, op->pad_right, op->dilation_w);
   if (r < 0)
     return r;
   if (pool && g->k != g->c)
@@ -143,15 +151,17 @@ check_weighted (const char *name, const struct qk_op *op,
   const int groups = op->kind == QK_OP_CONV2D ? op->groups : 1;
 
   if (op->in_channels != g->c || op->out_channels != g->k)
-    return qk_error (-EINVAL, "%s: weight is for %lld to %lld channels, the "
-                     "tensors have %lld and %lld", name,
-                     (long long) op->in_channels,
+    return qk_error (-EINVAL,
+                     "%s: weight is for %lld to %lld channels, the "
+                     "tensors have %lld and %lld",
+                     name, (long long) op->in_channels,
                      (long long) op->out_channels, (long long) g->c,
                      (long long) g->k);
   if (groups < 1 || g->c % groups != 0 || g->k % groups != 0)
-    return qk_error (-EINVAL, "%s: %d groups do not divide %lld and %lld "
-                     "channels", name, groups, (long long) g->c,
-                     (long long) g->k);
+    return qk_error (-EINVAL,
+                     "%s: %d groups do not divide %lld and %lld "
+                     "channels",
+                     name, groups, (long long) g->c, (long long) g->k);
   if (op->kind == QK_OP_CONV2D
       && (int64_t) op->kernel_h * op->kernel_w * (g->c / groups) > MAX_DIM)
     return qk_error (-EINVAL, "%s: a window of %d x %d x %lld is too large",
@@ -188,9 +198,10 @@ check_joined (const char *name, const struct qk_op *op,
     sum += in[i].dims[last];
   }
   if (op->kind == QK_OP_CONCAT && sum != out->dims[last])
-    return qk_error (-EINVAL, "%s: inputs have %lld channels together, the "
-                     "output %lld", name, (long long) sum,
-                     (long long) out->dims[last]);
+    return qk_error (-EINVAL,
+                     "%s: inputs have %lld channels together, the "
+                     "output %lld",
+                     name, (long long) sum, (long long) out->dims[last]);
   return 0;
 }
 
@@ -199,7 +210,8 @@ check_inputs (const char *name, const struct qk_op *op,
               const struct qk_shape *in, const struct qk_shape *out)
 {
   const int most = op->kind == QK_OP_CONCAT ? QK_OP_MAX_INPUTS
-                   : op->kind == QK_OP_ADD ? 2 : 1;
+                   : op->kind == QK_OP_ADD  ? 2
+                                            : 1;
   const int least = op->kind == QK_OP_ADD ? 2 : 1;
   int r;
 
@@ -211,8 +223,10 @@ check_inputs (const char *name, const struct qk_op *op,
     if (r < 0)
       return r;
     if (in[i].dims[0] != out->dims[0])
-      return qk_error (-EINVAL, "%s: input %d is a batch of %lld, output of "
-                       "%lld", name, i, (long long) in[i].dims[0],
+      return qk_error (-EINVAL,
+                       "%s: input %d is a batch of %lld, output of "
+                       "%lld",
+                       name, i, (long long) in[i].dims[0],
                        (long long) out->dims[0]);
     if (op->kind == QK_OP_QUANTIZE || op->kind == QK_OP_RESHAPE)
       continue;
@@ -231,16 +245,19 @@ check_output (const char *name, const struct qk_op *op)
   if (op->kind == QK_OP_LINEAR && op->out_q.scale == 0)
     return 0;
   if (op->lo < 0 || op->lo > op->hi || op->hi > 255)
-    return qk_error (-EINVAL, "%s: output bounds are %d to %d, expected "
-                     "within 0 to 255", name, (int) op->lo, (int) op->hi);
+    return qk_error (-EINVAL,
+                     "%s: output bounds are %d to %d, expected "
+                     "within 0 to 255",
+                     name, (int) op->lo, (int) op->hi);
   if (op->kind == QK_OP_MAXPOOL2D || op->kind == QK_OP_AVGPOOL2D
       || op->kind == QK_OP_CLAMP) {
     const struct qk_qparams *a = &op->in_q[0], *b = &op->out_q;
 
     if (a->scale != b->scale || a->zero_point != b->zero_point)
-      return qk_error (-EINVAL, "%s: the output's scale and zero point are %g "
-                       "and %d, expected the input's, %g and %d", name,
-                       (double) b->scale, (int) b->zero_point,
+      return qk_error (-EINVAL,
+                       "%s: the output's scale and zero point are %g "
+                       "and %d, expected the input's, %g and %d",
+                       name, (double) b->scale, (int) b->zero_point,
                        (double) a->scale, (int) a->zero_point);
   }
   return check_grid (name, "the output", &op->out_q);
@@ -267,8 +284,9 @@ int8op_check (const struct qk_op *op, const struct qk_shape *in,
   if (r < 0)
     return r;
 
-  *g = (struct int8op_geometry) { .batch = out->dims[0], .h = 1, .w = 1,
-                                  .p = 1, .q = 1 };
+  *g = (struct int8op_geometry){
+    .batch = out->dims[0], .h = 1, .w = 1, .p = 1, .q = 1
+  };
   g->c = qk_shape_count (&in[0]) / g->batch;
   g->k = qk_shape_count (out) / g->batch;
 
@@ -302,5 +320,6 @@ int8op_divide (int64_t m, int blocks, int64_t weight, int threads, int least)
   const int pixels = most < threads ? (int) most : threads;
   const int channels = threads / pixels;
 
-  return (struct int8op_parts) { pixels, channels < blocks ? channels : blocks };
+  return (struct int8op_parts){ pixels,
+                                channels < blocks ? channels : blocks };
 }

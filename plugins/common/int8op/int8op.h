@@ -23,8 +23,8 @@ int int8op_check (const struct qk_op *op, const struct qk_shape *in,
 /* Of KERNEL window positions spaced DILATION from START on, those in
  * 0 .. SIZE-1: indices *first .. *last-1. */
 static inline void
-int8op_taps (int64_t start, int kernel, int dilation, int64_t size,
-             int *first, int *last)
+int8op_taps (int64_t start, int kernel, int dilation, int64_t size, int *first,
+             int *last)
 {
   int64_t f = start < 0 ? (-start + dilation - 1) / dilation : 0;
   int64_t l = start < size ? (size - start + dilation - 1) / dilation : 0;

@@ -13,16 +13,15 @@ picture_norm_set (struct picture_norm *norm, const float mean[3],
 {
   int c, v;
 
-  for (c = 0; c < 3; c++)
-    {
-      if (!isfinite (mean[c]) || !isfinite (std[c]) || !(std[c] > 0.0f))
-        return qk_error (-EINVAL,
-                         "%s: mean must be finite and std > 0, got mean %g "
-                         "and std %g",
-                         who, (double) mean[c], (double) std[c]);
-      for (v = 0; v < 256; v++)
-        norm->value[c][v] = ((float) v / 255.0f - mean[c]) / std[c];
-    }
+  for (c = 0; c < 3; c++) {
+    if (!isfinite (mean[c]) || !isfinite (std[c]) || !(std[c] > 0.0f))
+      return qk_error (-EINVAL,
+                       "%s: mean must be finite and std > 0, got mean %g "
+                       "and std %g",
+                       who, (double) mean[c], (double) std[c]);
+    for (v = 0; v < 256; v++)
+      norm->value[c][v] = ((float) v / 255.0f - mean[c]) / std[c];
+  }
   return 0;
 }
 
@@ -35,10 +34,9 @@ picture_norm_row (const struct picture_norm *norm, const uint8_t *src,
 
   if (flip)
     dst += 3 * (n - 1);
-  for (i = 0; i < n; i++, src += step, dst += by)
-    {
-      dst[0] = norm->value[0][src[0]];
-      dst[1] = norm->value[1][src[1]];
-      dst[2] = norm->value[2][src[2]];
-    }
+  for (i = 0; i < n; i++, src += step, dst += by) {
+    dst[0] = norm->value[0][src[0]];
+    dst[1] = norm->value[1][src[1]];
+    dst[2] = norm->value[2][src[2]];
+  }
 }

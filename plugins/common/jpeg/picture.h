@@ -39,8 +39,8 @@ void picture_view_center (int64_t w, int64_t h, int64_t resize, int64_t crop,
 
 /* torchvision's RandomResizedCrop (CROP, (MIN_SCALE, 1), (3/4, 4/3)), then
  * a mirror image half of the time if FLIP. */
-void picture_view_random (int64_t w, int64_t h, int64_t crop,
-                          double min_scale, bool flip, struct qk_rng *rng,
+void picture_view_random (int64_t w, int64_t h, int64_t crop, double min_scale,
+                          bool flip, struct qk_rng *rng,
                           struct picture_view *v);
 
 /* ---- one direction of the resize -------------------------------------*/

@@ -88,12 +88,11 @@ buffer_reserve (struct buffer *b, size_t size)
 static void
 buffer_trim (struct buffer *b)
 {
-  if (b->size > KEEP)
-    {
-      free (b->data);
-      b->data = NULL;
-      b->size = 0;
-    }
+  if (b->size > KEEP) {
+    free (b->data);
+    b->data = NULL;
+    b->size = 0;
+  }
 }
 
 /* ---- libjpeg's errors ------------------------------------------------*/
@@ -119,11 +118,10 @@ on_message (j_common_ptr c, int level)
   /* other warnings (stray bytes, odd codes) leave a usable picture */
   if ((c->err->msg_code == JWRN_JPEG_EOF
        || c->err->msg_code == JWRN_HIT_MARKER)
-      && !r->truncated)
-    {
-      r->truncated = true;
-      c->err->format_message (c, r->what);
-    }
+      && !r->truncated) {
+    r->truncated = true;
+    c->err->format_message (c, r->what);
+  }
 }
 
 static void
@@ -137,12 +135,11 @@ on_progress (j_common_ptr c)
 {
   struct picture_reader *r = c->client_data;
 
-  if (r->cinfo.input_scan_number > MAX_SCANS)
-    {
-      snprintf (r->what, sizeof r->what, "more than %d scans", MAX_SCANS);
-      r->failure = -EBADMSG;
-      longjmp (r->escape, 1);
-    }
+  if (r->cinfo.input_scan_number > MAX_SCANS) {
+    snprintf (r->what, sizeof r->what, "more than %d scans", MAX_SCANS);
+    r->failure = -EBADMSG;
+    longjmp (r->escape, 1);
+  }
 }
 
 int
@@ -158,11 +155,10 @@ picture_reader_new (struct picture_reader **out)
   r->err.emit_message = on_message;
   r->err.output_message = on_output;
   r->cinfo.client_data = r;
-  if (setjmp (r->escape))
-    {
-      free (r);
-      return qk_error (-ENOMEM, "no memory for a JPEG decoder");
-    }
+  if (setjmp (r->escape)) {
+    free (r);
+    return qk_error (-ENOMEM, "no memory for a JPEG decoder");
+  }
   jpeg_create_decompress (&r->cinfo);
   r->created = true;
   r->progress.progress_monitor = on_progress;
@@ -199,21 +195,19 @@ read_all (struct picture_reader *r, int fd, const char *path, size_t size)
 
   if (err)
     return qk_error_prefix (err, "%s: ", path);
-  while (got < size)
-    {
-      const ssize_t n = read (fd, r->file.data + got, size - got);
+  while (got < size) {
+    const ssize_t n = read (fd, r->file.data + got, size - got);
 
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n < 0)
-        {
-          err = errno;
-          return qk_error (-err, "%s: %s", path, strerror (err));
-        }
-      if (n == 0)
-        break; /* it became shorter: libjpeg will notice */
-      got += (size_t) n;
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0) {
+      err = errno;
+      return qk_error (-err, "%s: %s", path, strerror (err));
     }
+    if (n == 0)
+      break; /* it became shorter: libjpeg will notice */
+    got += (size_t) n;
+  }
   r->size = got;
   return 0;
 }
@@ -226,24 +220,21 @@ load (struct picture_reader *r, const char *path)
   /* O_NONBLOCK: opening a FIFO must not hang */
   const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-  if (fd < 0)
-    {
-      err = errno;
-      return qk_error (-err, "%s: %s", path, strerror (err));
-    }
-  if (fstat (fd, &st))
-    {
-      err = errno;
-      err = qk_error (-err, "%s: %s", path, strerror (err));
-    }
-  else if (!S_ISREG (st.st_mode))
+  if (fd < 0) {
+    err = errno;
+    return qk_error (-err, "%s: %s", path, strerror (err));
+  }
+  if (fstat (fd, &st)) {
+    err = errno;
+    err = qk_error (-err, "%s: %s", path, strerror (err));
+  } else if (!S_ISREG (st.st_mode))
     err = qk_error (-EBADMSG, "%s: not a regular file", path);
   else if (st.st_size == 0)
     err = qk_error (-EBADMSG, "%s: empty file", path);
   else if (st.st_size > PICTURE_MAX_FILE)
-    err = qk_error (-EBADMSG, "%s: file of %lld bytes, at most %lld accepted",
-                    path, (long long) st.st_size,
-                    (long long) PICTURE_MAX_FILE);
+    err
+      = qk_error (-EBADMSG, "%s: file of %lld bytes, at most %lld accepted",
+                  path, (long long) st.st_size, (long long) PICTURE_MAX_FILE);
   else
     err = read_all (r, fd, path, (size_t) st.st_size);
   close (fd);
@@ -286,14 +277,12 @@ read_header (struct picture_reader *r)
   jpeg_mem_src (c, r->data, r->size);
   jpeg_read_header (c, TRUE);
   if (c->image_width > PICTURE_MAX_SIDE || c->image_height > PICTURE_MAX_SIDE
-      || (int64_t) c->image_width * c->image_height > PICTURE_MAX_PIXELS)
-    {
-      snprintf (r->what, sizeof r->what,
-                "%u x %u pixels are more than the %lld accepted",
-                c->image_width, c->image_height,
-                (long long) PICTURE_MAX_PIXELS);
-      return damaged (r);
-    }
+      || (int64_t) c->image_width * c->image_height > PICTURE_MAX_PIXELS) {
+    snprintf (r->what, sizeof r->what,
+              "%u x %u pixels are more than the %lld accepted", c->image_width,
+              c->image_height, (long long) PICTURE_MAX_PIXELS);
+    return damaged (r);
+  }
   if (c->num_components == 4)
     c->out_color_space = JCS_CMYK; /* from CMYK and YCCK */
   else
@@ -351,14 +340,13 @@ cmyk_to_rgbx (uint8_t *row, size_t n)
 {
   size_t i;
 
-  for (i = 0; i < n; i++, row += 4)
-    {
-      const unsigned k = row[3];
+  for (i = 0; i < n; i++, row += 4) {
+    const unsigned k = row[3];
 
-      row[0] = (uint8_t) (k - mul_255 (255u - row[0], k));
-      row[1] = (uint8_t) (k - mul_255 (255u - row[1], k));
-      row[2] = (uint8_t) (k - mul_255 (255u - row[2], k));
-    }
+    row[0] = (uint8_t) (k - mul_255 (255u - row[0], k));
+    row[1] = (uint8_t) (k - mul_255 (255u - row[1], k));
+    row[2] = (uint8_t) (k - mul_255 (255u - row[2], k));
+  }
 }
 
 /* Size of the picture as it will be decoded. */
@@ -448,21 +436,19 @@ job_prepare (struct picture_reader *r, struct job *j)
   j->ring_count = d->stride;
   err = buffer_reserve (&r->rows, j->row_bytes * ROWS);
   if (err == 0)
-    err = buffer_reserve (&r->ring,
-                          j->ring_bytes * (size_t) j->ring_count);
+    err = buffer_reserve (&r->ring, j->ring_bytes * (size_t) j->ring_count);
   if (err == 0)
     err = buffer_reserve (&r->line, j->ring_bytes);
   if (err)
     return err;
-  if (j->ring_count > r->ring_rows_size)
-    {
-      free (r->ring_rows);
-      r->ring_rows_size = 0;
-      r->ring_rows = calloc ((size_t) j->ring_count, sizeof *r->ring_rows);
-      if (!r->ring_rows)
-        return qk_error (-ENOMEM, "no memory for a picture");
-      r->ring_rows_size = j->ring_count;
-    }
+  if (j->ring_count > r->ring_rows_size) {
+    free (r->ring_rows);
+    r->ring_rows_size = 0;
+    r->ring_rows = calloc ((size_t) j->ring_count, sizeof *r->ring_rows);
+    if (!r->ring_rows)
+      return qk_error (-ENOMEM, "no memory for a picture");
+    r->ring_rows_size = j->ring_count;
+  }
   return 0;
 }
 
@@ -483,12 +469,11 @@ deliver (const struct job *j, const uint8_t *line)
     picture_norm_row (j->norm, line, 4, v->win_w, v->flip,
                       j->image + j->done * v->win_w * 3);
   if (j->rgb)
-    for (i = 0; i < v->win_w; i++)
-      {
-        const int64_t to = v->flip ? v->win_w - 1 - i : i;
+    for (i = 0; i < v->win_w; i++) {
+      const int64_t to = v->flip ? v->win_w - 1 - i : i;
 
-        memcpy (j->rgb + (j->done * v->win_w + to) * 3, line + 4 * i, 3);
-      }
+      memcpy (j->rgb + (j->done * v->win_w + to) * 3, line + 4 * i, 3);
+    }
 }
 
 /* Row Y of the picture, decoded. */
@@ -502,16 +487,15 @@ consume_row (struct picture_reader *r, struct job *j, int64_t y,
 
   r->kernels->horizontal (row + (j->x_first - j->x_start) * 4,
                           ring_row (r, j, at), &r->across);
-  while (j->done < d->n && d->first[j->done] + d->count[j->done] - 1 <= at)
-    {
-      for (k = 0; k < d->count[j->done]; k++)
-        r->ring_rows[k] = ring_row (r, j, d->first[j->done] + k);
-      r->kernels->vertical (r->ring_rows, d->weight + j->done * d->stride,
-                            d->count[j->done], r->line.data,
-                            (int64_t) j->ring_bytes);
-      deliver (j, r->line.data);
-      j->done++;
-    }
+  while (j->done < d->n && d->first[j->done] + d->count[j->done] - 1 <= at) {
+    for (k = 0; k < d->count[j->done]; k++)
+      r->ring_rows[k] = ring_row (r, j, d->first[j->done] + k);
+    r->kernels->vertical (r->ring_rows, d->weight + j->done * d->stride,
+                          d->count[j->done], r->line.data,
+                          (int64_t) j->ring_bytes);
+    deliver (j, r->line.data);
+    j->done++;
+  }
 }
 
 /* Leave out the columns and rows before and after what is needed, where
@@ -521,17 +505,15 @@ narrow (struct picture_reader *r, struct job *j)
 {
   struct jpeg_decompress_struct *c = &r->cinfo;
   const int64_t width = c->output_width;
-  const int64_t end
-    = j->x_end + MARGIN < width ? j->x_end + MARGIN : width;
+  const int64_t end = j->x_end + MARGIN < width ? j->x_end + MARGIN : width;
   const int64_t start = j->x_first > MARGIN ? j->x_first - MARGIN : 0;
 
-  if (start >= 16 || width - end >= 16)
-    {
-      JDIMENSION x = (JDIMENSION) start, n = (JDIMENSION) (end - start);
+  if (start >= 16 || width - end >= 16) {
+    JDIMENSION x = (JDIMENSION) start, n = (JDIMENSION) (end - start);
 
-      jpeg_crop_scanline (c, &x, &n);
-      j->x_start = x;
-    }
+    jpeg_crop_scanline (c, &x, &n);
+    j->x_start = x;
+  }
   if (j->y_first > 0)
     jpeg_skip_scanlines (c, (JDIMENSION) j->y_first);
 }
@@ -550,18 +532,16 @@ decode_rows (struct picture_reader *r, struct job *j)
     rows[i] = r->rows.data + j->row_bytes * (size_t) i + ROW_START;
   jpeg_start_decompress (c);
   narrow (r, j);
-  while ((int64_t) c->output_scanline < end)
-    {
-      const int64_t y = c->output_scanline;
-      const int got = (int) jpeg_read_scanlines (c, rows, ROWS);
+  while ((int64_t) c->output_scanline < end) {
+    const int64_t y = c->output_scanline;
+    const int got = (int) jpeg_read_scanlines (c, rows, ROWS);
 
-      for (i = 0; i < got && y + i < j->y_end; i++)
-        {
-          if (c->out_color_space == JCS_CMYK)
-            cmyk_to_rgbx (rows[i], c->output_width);
-          consume_row (r, j, y + i, rows[i]);
-        }
+    for (i = 0; i < got && y + i < j->y_end; i++) {
+      if (c->out_color_space == JCS_CMYK)
+        cmyk_to_rgbx (rows[i], c->output_width);
+      consume_row (r, j, y + i, rows[i]);
     }
+  }
   jpeg_abort_decompress (c);
 }
 
@@ -588,9 +568,9 @@ picture_render (struct picture_reader *r, const struct picture_view *view,
   r->opened = false;
   if (view->x < 0 || view->y < 0 || view->w < 1 || view->h < 1
       || view->x + view->w > decoded_width (r)
-      || view->y + view->h > decoded_height (r)
-      || view->win_x < 0 || view->win_y < 0 || view->win_w < 1
-      || view->win_h < 1 || view->win_x + view->win_w > view->out_w
+      || view->y + view->h > decoded_height (r) || view->win_x < 0
+      || view->win_y < 0 || view->win_w < 1 || view->win_h < 1
+      || view->win_x + view->win_w > view->out_w
       || view->win_y + view->win_h > view->out_h)
     return qk_error (-EINVAL, "%s: view outside the picture", r->name);
   j.view = view;

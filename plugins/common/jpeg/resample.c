@@ -38,20 +38,18 @@ taps_reserve (struct picture_taps *t, int64_t n, int stride)
 {
   int err = 0;
 
-  if (n > t->cap_n)
-    {
-      if ((err = reserve (&t->first, n)) < 0
-          || (err = reserve (&t->count, n)) < 0
-          || (err = reserve (&t->back, n)) < 0)
-        return err;
-      t->cap_n = n;
-    }
-  if (n * stride > t->cap_w)
-    {
-      if ((err = reserve (&t->weight, n * stride)) < 0)
-        return err;
-      t->cap_w = n * stride;
-    }
+  if (n > t->cap_n) {
+    if ((err = reserve (&t->first, n)) < 0
+        || (err = reserve (&t->count, n)) < 0
+        || (err = reserve (&t->back, n)) < 0)
+      return err;
+    t->cap_n = n;
+  }
+  if (n * stride > t->cap_w) {
+    if ((err = reserve (&t->weight, n * stride)) < 0)
+      return err;
+    t->cap_w = n * stride;
+  }
   return 0;
 }
 
@@ -69,43 +67,38 @@ taps_in_pairs (struct picture_taps *t)
   int64_t end = 0, i;
   int most = 0, err;
 
-  for (i = 0; i < t->n; i++)
-    {
-      most = t->count[i] > most ? t->count[i] : most;
-      if (t->first[i] + t->count[i] > end)
-        end = t->first[i] + t->count[i];
-    }
+  for (i = 0; i < t->n; i++) {
+    most = t->count[i] > most ? t->count[i] : most;
+    if (t->first[i] + t->count[i] > end)
+      end = t->first[i] + t->count[i];
+  }
   t->pairs = (most + 1) / 2;
-  if (end - t->first[0] < 2 * t->pairs)
-    {
-      t->pairs = 0;
-      return 0;
-    }
-  if (2 * t->n * t->pairs > t->cap_part)
-    {
-      if ((err = reserve (&t->part, 2 * t->n * t->pairs)) < 0)
-        return err;
-      t->cap_part = 2 * t->n * t->pairs;
-    }
-  for (i = 0; i < t->n; i++)
-    {
-      const int64_t beyond = t->first[i] + 2 * t->pairs - end;
-      const int back = beyond > 0 ? (int) beyond : 0;
-      const int32_t *w = t->weight + i * t->stride;
-      int32_t *part = t->part + 2 * i * t->pairs;
-      int k;
+  if (end - t->first[0] < 2 * t->pairs) {
+    t->pairs = 0;
+    return 0;
+  }
+  if (2 * t->n * t->pairs > t->cap_part) {
+    if ((err = reserve (&t->part, 2 * t->n * t->pairs)) < 0)
+      return err;
+    t->cap_part = 2 * t->n * t->pairs;
+  }
+  for (i = 0; i < t->n; i++) {
+    const int64_t beyond = t->first[i] + 2 * t->pairs - end;
+    const int back = beyond > 0 ? (int) beyond : 0;
+    const int32_t *w = t->weight + i * t->stride;
+    int32_t *part = t->part + 2 * i * t->pairs;
+    int k;
 
-      t->back[i] = back;
-      for (k = 0; k < 2 * t->pairs; k += 2, part += 2)
-        {
-          const int a = k - back, b = a + 1;
-          const int32_t w0 = a >= 0 && a < t->count[i] ? w[a] : 0;
-          const int32_t w1 = b >= 0 && b < t->count[i] ? w[b] : 0;
+    t->back[i] = back;
+    for (k = 0; k < 2 * t->pairs; k += 2, part += 2) {
+      const int a = k - back, b = a + 1;
+      const int32_t w0 = a >= 0 && a < t->count[i] ? w[a] : 0;
+      const int32_t w1 = b >= 0 && b < t->count[i] ? w[b] : 0;
 
-          part[0] = pair (w0 >> 12, w1 >> 12);
-          part[1] = pair (w0 & 4095, w1 & 4095);
-        }
+      part[0] = pair (w0 >> 12, w1 >> 12);
+      part[1] = pair (w0 & 4095, w1 & 4095);
     }
+  }
   return 0;
 }
 
@@ -133,37 +126,34 @@ picture_taps_set (struct picture_taps *t, int64_t in, int64_t out,
     return err;
   t->n = n;
   t->stride = stride;
-  for (i = 0; i < n; i++)
-    {
-      const double centre = ((double) (first + i) + 0.5) * scale;
-      int64_t lo = (int64_t) (centre - support + 0.5);
-      int64_t hi = (int64_t) (centre + support + 0.5);
-      int32_t *weight = t->weight + i * stride;
-      double sum = 0.0;
-      int k, count;
+  for (i = 0; i < n; i++) {
+    const double centre = ((double) (first + i) + 0.5) * scale;
+    int64_t lo = (int64_t) (centre - support + 0.5);
+    int64_t hi = (int64_t) (centre + support + 0.5);
+    int32_t *weight = t->weight + i * stride;
+    double sum = 0.0;
+    int k, count;
 
-      lo = lo < 0 ? 0 : lo;
-      hi = hi > in ? in : hi;
-      count = (int) (hi - lo);
-      for (k = 0; k < count; k++)
-        sum += triangle (((double) (k + lo) - centre + 0.5) * inverse);
-      for (k = 0; k < count; k++)
-        {
-          double w
-            = triangle (((double) (k + lo) - centre + 0.5) * inverse);
+    lo = lo < 0 ? 0 : lo;
+    hi = hi > in ? in : hi;
+    count = (int) (hi - lo);
+    for (k = 0; k < count; k++)
+      sum += triangle (((double) (k + lo) - centre + 0.5) * inverse);
+    for (k = 0; k < count; k++) {
+      double w = triangle (((double) (k + lo) - centre + 0.5) * inverse);
 
-          if (sum != 0.0)
-            w /= sum;
-          weight[k] = (int32_t) (0.5 + w * (1 << PRECISION_BITS));
-        }
-      for (; k < stride; k++)
-        weight[k] = 0;
-      /* the triangle's ends may round to nothing: fewer pixels to add */
-      while (count > 1 && weight[count - 1] == 0)
-        count--;
-      t->first[i] = (int32_t) lo;
-      t->count[i] = count;
+      if (sum != 0.0)
+        w /= sum;
+      weight[k] = (int32_t) (0.5 + w * (1 << PRECISION_BITS));
     }
+    for (; k < stride; k++)
+      weight[k] = 0;
+    /* the triangle's ends may round to nothing: fewer pixels to add */
+    while (count > 1 && weight[count - 1] == 0)
+      count--;
+    t->first[i] = (int32_t) lo;
+    t->count[i] = count;
+  }
   return taps_in_pairs (t);
 }
 
@@ -191,24 +181,22 @@ horizontal_plain (const uint8_t *src, uint8_t *dst,
 {
   int64_t i;
 
-  for (i = 0; i < t->n; i++)
-    {
-      const uint8_t *p = src + (int64_t) t->first[i] * 4;
-      const int32_t *w = t->weight + i * t->stride;
-      int32_t r = 1 << (PRECISION_BITS - 1), g = r, b = r;
-      int k;
+  for (i = 0; i < t->n; i++) {
+    const uint8_t *p = src + (int64_t) t->first[i] * 4;
+    const int32_t *w = t->weight + i * t->stride;
+    int32_t r = 1 << (PRECISION_BITS - 1), g = r, b = r;
+    int k;
 
-      for (k = 0; k < t->count[i]; k++)
-        {
-          r += p[4 * k] * w[k];
-          g += p[4 * k + 1] * w[k];
-          b += p[4 * k + 2] * w[k];
-        }
-      dst[4 * i] = to_byte (r);
-      dst[4 * i + 1] = to_byte (g);
-      dst[4 * i + 2] = to_byte (b);
-      dst[4 * i + 3] = 0;
+    for (k = 0; k < t->count[i]; k++) {
+      r += p[4 * k] * w[k];
+      g += p[4 * k + 1] * w[k];
+      b += p[4 * k + 2] * w[k];
     }
+    dst[4 * i] = to_byte (r);
+    dst[4 * i + 1] = to_byte (g);
+    dst[4 * i + 2] = to_byte (b);
+    dst[4 * i + 3] = 0;
+  }
 }
 
 static void
@@ -217,24 +205,22 @@ vertical_plain (const uint8_t *const *rows, const int32_t *weight, int count,
 {
   int64_t x;
 
-  for (x = 0; x < n; x += 64)
-    {
-      int32_t sum[64];
-      int i, k;
+  for (x = 0; x < n; x += 64) {
+    int32_t sum[64];
+    int i, k;
+
+    for (i = 0; i < 64; i++)
+      sum[i] = 1 << (PRECISION_BITS - 1);
+    for (k = 0; k < count; k++) {
+      const uint8_t *p = rows[k] + x;
+      const int32_t w = weight[k];
 
       for (i = 0; i < 64; i++)
-        sum[i] = 1 << (PRECISION_BITS - 1);
-      for (k = 0; k < count; k++)
-        {
-          const uint8_t *p = rows[k] + x;
-          const int32_t w = weight[k];
-
-          for (i = 0; i < 64; i++)
-            sum[i] += p[i] * w;
-        }
-      for (i = 0; i < 64; i++)
-        dst[x + i] = to_byte (sum[i]);
+        sum[i] += p[i] * w;
     }
+    for (i = 0; i < 64; i++)
+      dst[x + i] = to_byte (sum[i]);
+  }
 }
 
 static const struct picture_kernels kernels_plain
@@ -252,23 +238,21 @@ horizontal_sum (const uint8_t *src, const struct picture_taps *t, int64_t i,
                 int pairs)
 {
   /* r0 r1 g0 g1 b0 b1 x0 x1, each as 16 bits */
-  const __m128i order = _mm_setr_epi8 (0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6,
-                                       -1, 3, -1, 7, -1);
+  const __m128i order
+    = _mm_setr_epi8 (0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1);
   const uint8_t *p = src + (int64_t) (t->first[i] - t->back[i]) * 4;
   const int32_t *w = t->part + 2 * i * pairs;
   __m128i hi = _mm_setzero_si128 ();
   __m128i lo = _mm_set1_epi32 (1 << (PRECISION_BITS - 1));
 
-  for (int k = 0; k < pairs; k++)
-    {
-      const __m128i px = _mm_shuffle_epi8 (
-        _mm_loadl_epi64 ((const __m128i *) (p + 8 * k)), order);
+  for (int k = 0; k < pairs; k++) {
+    const __m128i px = _mm_shuffle_epi8 (
+      _mm_loadl_epi64 ((const __m128i *) (p + 8 * k)), order);
 
-      hi = _mm_add_epi32 (hi,
-                          _mm_madd_epi16 (px, _mm_set1_epi32 (w[2 * k])));
-      lo = _mm_add_epi32 (
-        lo, _mm_madd_epi16 (px, _mm_set1_epi32 (w[2 * k + 1])));
-    }
+    hi = _mm_add_epi32 (hi, _mm_madd_epi16 (px, _mm_set1_epi32 (w[2 * k])));
+    lo
+      = _mm_add_epi32 (lo, _mm_madd_epi16 (px, _mm_set1_epi32 (w[2 * k + 1])));
+  }
   return _mm_srai_epi32 (_mm_add_epi32 (_mm_slli_epi32 (hi, 12), lo),
                          PRECISION_BITS);
 }
@@ -279,25 +263,23 @@ horizontal_pairs (const uint8_t *src, uint8_t *dst,
 {
   int64_t i;
 
-  for (i = 0; i + 4 <= t->n; i += 4)
-    {
-      const __m128i a = horizontal_sum (src, t, i, pairs);
-      const __m128i b = horizontal_sum (src, t, i + 1, pairs);
-      const __m128i c = horizontal_sum (src, t, i + 2, pairs);
-      const __m128i d = horizontal_sum (src, t, i + 3, pairs);
+  for (i = 0; i + 4 <= t->n; i += 4) {
+    const __m128i a = horizontal_sum (src, t, i, pairs);
+    const __m128i b = horizontal_sum (src, t, i + 1, pairs);
+    const __m128i c = horizontal_sum (src, t, i + 2, pairs);
+    const __m128i d = horizontal_sum (src, t, i + 3, pairs);
 
-      _mm_storeu_si128 ((__m128i *) (dst + 4 * i),
-                        _mm_packus_epi16 (_mm_packs_epi32 (a, b),
-                                          _mm_packs_epi32 (c, d)));
-    }
-  for (; i < t->n; i++)
-    {
-      const __m128i a = horizontal_sum (src, t, i, pairs);
-      const __m128i b = _mm_packs_epi32 (a, a);
-      const int32_t px = _mm_cvtsi128_si32 (_mm_packus_epi16 (b, b));
+    _mm_storeu_si128 (
+      (__m128i *) (dst + 4 * i),
+      _mm_packus_epi16 (_mm_packs_epi32 (a, b), _mm_packs_epi32 (c, d)));
+  }
+  for (; i < t->n; i++) {
+    const __m128i a = horizontal_sum (src, t, i, pairs);
+    const __m128i b = _mm_packs_epi32 (a, a);
+    const int32_t px = _mm_cvtsi128_si32 (_mm_packus_epi16 (b, b));
 
-      memcpy (dst + 4 * i, &px, 4);
-    }
+    memcpy (dst + 4 * i, &px, 4);
+  }
 }
 
 /* The numbers of pairs of scales up to 3 are written out. */
@@ -305,23 +287,22 @@ __attribute__ ((target ("avx2"))) static void
 horizontal_avx2 (const uint8_t *src, uint8_t *dst,
                  const struct picture_taps *t)
 {
-  switch (t->pairs)
-    {
-    case 0:
-      horizontal_plain (src, dst, t);
-      break;
-    case 1:
-      horizontal_pairs (src, dst, t, 1);
-      break;
-    case 2:
-      horizontal_pairs (src, dst, t, 2);
-      break;
-    case 3:
-      horizontal_pairs (src, dst, t, 3);
-      break;
-    default:
-      horizontal_pairs (src, dst, t, t->pairs);
-    }
+  switch (t->pairs) {
+  case 0:
+    horizontal_plain (src, dst, t);
+    break;
+  case 1:
+    horizontal_pairs (src, dst, t, 1);
+    break;
+  case 2:
+    horizontal_pairs (src, dst, t, 2);
+    break;
+  case 3:
+    horizontal_pairs (src, dst, t, 3);
+    break;
+  default:
+    horizontal_pairs (src, dst, t, t->pairs);
+  }
 }
 
 /* 32 bytes of the sum of rows, in unpacked order. */
@@ -334,46 +315,38 @@ vertical_32 (const uint8_t *const *rows, int64_t x, const int32_t *weight,
   __m256i hi[4], lo[4];
   int j, k;
 
-  for (j = 0; j < 4; j++)
-    {
-      hi[j] = zero;
-      lo[j] = round;
-    }
-  for (k = 0; k < count; k += 2)
-    {
-      const bool two = k + 1 < count;
-      const int32_t w0 = weight[k], w1 = two ? weight[k + 1] : 0;
-      const __m256i a
-        = _mm256_loadu_si256 ((const __m256i *) (rows[k] + x));
-      const __m256i b
-        = two ? _mm256_loadu_si256 ((const __m256i *) (rows[k + 1] + x))
-              : zero;
-      const __m256i wh = _mm256_set1_epi32 ((w1 >> 12) << 16 | w0 >> 12);
-      const __m256i wl
-        = _mm256_set1_epi32 ((w1 & 4095) << 16 | (w0 & 4095));
-      const __m256i ab0 = _mm256_unpacklo_epi8 (a, b);
-      const __m256i ab1 = _mm256_unpackhi_epi8 (a, b);
-      __m256i px[4];
+  for (j = 0; j < 4; j++) {
+    hi[j] = zero;
+    lo[j] = round;
+  }
+  for (k = 0; k < count; k += 2) {
+    const bool two = k + 1 < count;
+    const int32_t w0 = weight[k], w1 = two ? weight[k + 1] : 0;
+    const __m256i a = _mm256_loadu_si256 ((const __m256i *) (rows[k] + x));
+    const __m256i b
+      = two ? _mm256_loadu_si256 ((const __m256i *) (rows[k + 1] + x)) : zero;
+    const __m256i wh = _mm256_set1_epi32 ((w1 >> 12) << 16 | w0 >> 12);
+    const __m256i wl = _mm256_set1_epi32 ((w1 & 4095) << 16 | (w0 & 4095));
+    const __m256i ab0 = _mm256_unpacklo_epi8 (a, b);
+    const __m256i ab1 = _mm256_unpackhi_epi8 (a, b);
+    __m256i px[4];
 
-      px[0] = _mm256_unpacklo_epi8 (ab0, zero);
-      px[1] = _mm256_unpackhi_epi8 (ab0, zero);
-      px[2] = _mm256_unpacklo_epi8 (ab1, zero);
-      px[3] = _mm256_unpackhi_epi8 (ab1, zero);
-      for (j = 0; j < 4; j++)
-        {
-          hi[j] = _mm256_add_epi32 (hi[j], _mm256_madd_epi16 (px[j], wh));
-          lo[j] = _mm256_add_epi32 (lo[j], _mm256_madd_epi16 (px[j], wl));
-        }
+    px[0] = _mm256_unpacklo_epi8 (ab0, zero);
+    px[1] = _mm256_unpackhi_epi8 (ab0, zero);
+    px[2] = _mm256_unpacklo_epi8 (ab1, zero);
+    px[3] = _mm256_unpackhi_epi8 (ab1, zero);
+    for (j = 0; j < 4; j++) {
+      hi[j] = _mm256_add_epi32 (hi[j], _mm256_madd_epi16 (px[j], wh));
+      lo[j] = _mm256_add_epi32 (lo[j], _mm256_madd_epi16 (px[j], wl));
     }
+  }
   for (j = 0; j < 4; j++)
     lo[j] = _mm256_srai_epi32 (
-      _mm256_add_epi32 (_mm256_slli_epi32 (hi[j], 12), lo[j]),
-      PRECISION_BITS);
+      _mm256_add_epi32 (_mm256_slli_epi32 (hi[j], 12), lo[j]), PRECISION_BITS);
   /* pack undoes unpack within each 128-bit half */
-  _mm256_storeu_si256 ((__m256i *) dst,
-                       _mm256_packus_epi16 (_mm256_packs_epi32 (lo[0], lo[1]),
-                                            _mm256_packs_epi32 (lo[2],
-                                                                lo[3])));
+  _mm256_storeu_si256 (
+    (__m256i *) dst, _mm256_packus_epi16 (_mm256_packs_epi32 (lo[0], lo[1]),
+                                          _mm256_packs_epi32 (lo[2], lo[3])));
 }
 
 __attribute__ ((target ("avx2"))) static void

@@ -12,8 +12,8 @@ picture_view_center (int64_t w, int64_t h, int64_t resize, int64_t crop,
 {
   const int64_t shorter = w <= h ? w : h, longer = w <= h ? h : w;
   /* Python: int (resize * long / short) */
-  const int64_t other = (int64_t) ((double) (resize * longer)
-                                   / (double) shorter);
+  const int64_t other
+    = (int64_t) ((double) (resize * longer) / (double) shorter);
 
   v->x = v->y = 0;
   v->w = w;
@@ -58,22 +58,20 @@ random_box (int64_t w, int64_t h, double min_scale, struct qk_rng *rng,
   const double log_lo = log (3.0 / 4.0), log_hi = log (4.0 / 3.0);
   int i;
 
-  for (i = 0; i < 10; i++)
-    {
-      const double target
-        = area * (min_scale + (1.0 - min_scale) * qk_rng_double (rng));
-      const double aspect
-        = exp (log_lo + (log_hi - log_lo) * qk_rng_double (rng));
+  for (i = 0; i < 10; i++) {
+    const double target
+      = area * (min_scale + (1.0 - min_scale) * qk_rng_double (rng));
+    const double aspect
+      = exp (log_lo + (log_hi - log_lo) * qk_rng_double (rng));
 
-      v->w = (int64_t) rint (sqrt (target * aspect));
-      v->h = (int64_t) rint (sqrt (target / aspect));
-      if (v->w > 0 && v->w <= w && v->h > 0 && v->h <= h)
-        {
-          v->y = (int64_t) qk_rng_below (rng, (uint64_t) (h - v->h + 1));
-          v->x = (int64_t) qk_rng_below (rng, (uint64_t) (w - v->w + 1));
-          return;
-        }
+    v->w = (int64_t) rint (sqrt (target * aspect));
+    v->h = (int64_t) rint (sqrt (target / aspect));
+    if (v->w > 0 && v->w <= w && v->h > 0 && v->h <= h) {
+      v->y = (int64_t) qk_rng_below (rng, (uint64_t) (h - v->h + 1));
+      v->x = (int64_t) qk_rng_below (rng, (uint64_t) (w - v->w + 1));
+      return;
     }
+  }
   central_box (w, h, v);
 }
 

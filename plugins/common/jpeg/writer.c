@@ -54,14 +54,13 @@ encode_rows (struct writer *w, const uint8_t *rgb, int width, int height,
   /* small coloured shapes suffer from halved chroma */
   c->comp_info[0].h_samp_factor = c->comp_info[0].v_samp_factor = 1;
   jpeg_start_compress (c, TRUE);
-  while (c->next_scanline < c->image_height)
-    {
-      const size_t at = (size_t) c->next_scanline * 3 * (size_t) width;
-      /* libjpeg's interface lacks the const */
-      JSAMPROW row = (JSAMPROW) (uintptr_t) (rgb + at);
+  while (c->next_scanline < c->image_height) {
+    const size_t at = (size_t) c->next_scanline * 3 * (size_t) width;
+    /* libjpeg's interface lacks the const */
+    JSAMPROW row = (JSAMPROW) (uintptr_t) (rgb + at);
 
-      jpeg_write_scanlines (c, &row, 1);
-    }
+    jpeg_write_scanlines (c, &row, 1);
+  }
   jpeg_finish_compress (c);
 }
 
@@ -82,8 +81,7 @@ encode (struct writer *w, const char *path, const uint8_t *rgb, int width,
 }
 
 int
-picture_write (const char *path, const uint8_t *rgb, int w, int h,
-               int quality)
+picture_write (const char *path, const uint8_t *rgb, int w, int h, int quality)
 {
   struct writer writer;
   struct stat st;
@@ -91,23 +89,19 @@ picture_write (const char *path, const uint8_t *rgb, int w, int h,
 
   memset (&writer, 0, sizeof writer);
   writer.file = fopen (path, "wbe");
-  if (!writer.file)
-    {
-      err = errno;
-      return qk_error (-err, "%s: cannot be created: %s", path,
-                       strerror (err));
-    }
+  if (!writer.file) {
+    err = errno;
+    return qk_error (-err, "%s: cannot be created: %s", path, strerror (err));
+  }
   /* what is removed after an error is a file, not a device */
   if (fstat (fileno (writer.file), &st))
     st.st_mode = 0;
   err = encode (&writer, path, rgb, w, h, quality);
   jpeg_destroy_compress (&writer.cinfo);
-  if (fclose (writer.file) && !err)
-    {
-      err = errno ? errno : EIO;
-      err = qk_error (-err, "%s: cannot be written: %s", path,
-                      strerror (err));
-    }
+  if (fclose (writer.file) && !err) {
+    err = errno ? errno : EIO;
+    err = qk_error (-err, "%s: cannot be written: %s", path, strerror (err));
+  }
   if (err && S_ISREG (st.st_mode))
     unlink (path);
   return err;

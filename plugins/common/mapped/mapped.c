@@ -34,8 +34,8 @@ mapped_open (const char *path, size_t min, const char *what, void **bytes,
                     "%s: too short for %s: %lld bytes, expected at least %zu",
                     path, what, (long long) st.st_size, min);
   } else if ((uint64_t) st.st_size > SIZE_MAX / 2) {
-    err = qk_error (-EFBIG, "%s: too large for this machine: %lld bytes",
-                    path, (long long) st.st_size);
+    err = qk_error (-EFBIG, "%s: too large for this machine: %lld bytes", path,
+                    (long long) st.st_size);
   } else {
     map = mmap (NULL, (size_t) st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (map == MAP_FAILED) {

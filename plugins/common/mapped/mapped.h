@@ -9,7 +9,7 @@
  * a file of the kind WHAT ("a safetensors file").  *BYTES (*SIZE of them) is
  * to be unmapped by the caller.  It must not be shortened in place while
  * open; files are replaced by renaming. */
-int mapped_open (const char *path, size_t min, const char *what,
-                 void **bytes, size_t *size);
+int mapped_open (const char *path, size_t min, const char *what, void **bytes,
+                 size_t *size);
 
 #endif /* QATKIT_COMMON_MAPPED_H */

@@ -29,10 +29,10 @@ sizes_of (const struct qk_op *op, const struct qk_tensor *x)
   z.w = x->shape.dims[2];
   z.r = op->kernel_h;
   z.s = op->kernel_w;
-  z.p = outputs (z.h, op->kernel_h, op->stride_h, op->pad_top,
-                 op->pad_bottom, op->dilation_h);
-  z.q = outputs (z.w, op->kernel_w, op->stride_w, op->pad_left,
-                 op->pad_right, op->dilation_w);
+  z.p = outputs (z.h, op->kernel_h, op->stride_h, op->pad_top, op->pad_bottom,
+                 op->dilation_h);
+  z.q = outputs (z.w, op->kernel_w, op->stride_w, op->pad_left, op->pad_right,
+                 op->dilation_w);
   z.groups = op->groups;
   z.per_group = z.c / z.groups;
   return z;
@@ -102,8 +102,8 @@ patches_sum (const struct qk_op *op, const struct qk_tensor *x, double *sum)
     for (int64_t s = 0; s < z.s; s++)
       for (int64_t i = 0; i < n * z.p * z.q; i++) {
         const int64_t pos = i % (z.p * z.q);
-        const float *in = pixel (op, &z, x, i / (z.p * z.q), pos / z.q,
-                                 pos % z.q, r, s);
+        const float *in
+          = pixel (op, &z, x, i / (z.p * z.q), pos / z.q, pos % z.q, r, s);
 
         for (int64_t c = 0; in != NULL && c < z.c; c++)
           sum[((c / z.per_group * z.r + r) * z.s + s) * z.per_group

@@ -11,9 +11,8 @@
 #define CHUNK 16384 /* elements a thread takes at once */
 
 /* Elementwise operations run a chunk of elements [FIRST, FIRST + COUNT). */
-typedef void (*chunk_fn) (const struct pointwise *k,
-                          const void *const *in, void *out, int64_t first,
-                          int64_t count);
+typedef void (*chunk_fn) (const struct pointwise *k, const void *const *in,
+                          void *out, int64_t first, int64_t count);
 
 static void
 run_chunks (const struct pointwise *k, int64_t n, const void *const *in,
@@ -51,8 +50,8 @@ static void
 clamp_chunk (const struct pointwise *k, const void *const *in, void *out,
              int64_t first, int64_t count)
 {
-  k->kernels.clamp ((const uint8_t *) in[0] + first, count, k->op.lo,
-                    k->op.hi, (uint8_t *) out + first);
+  k->kernels.clamp ((const uint8_t *) in[0] + first, count, k->op.lo, k->op.hi,
+                    (uint8_t *) out + first);
 }
 
 static void
@@ -63,8 +62,8 @@ run_clamp (const struct pointwise *k, int64_t n, const void *const *in,
 }
 
 static void
-quantize_chunk (const struct pointwise *k, const void *const *in,
-                void *out, int64_t first, int64_t count)
+quantize_chunk (const struct pointwise *k, const void *const *in, void *out,
+                int64_t first, int64_t count)
 {
   k->kernels.quantize ((const float *) in[0] + first, count, &k->grids[0],
                        (uint8_t *) out + first);
@@ -78,38 +77,38 @@ run_quantize (const struct pointwise *k, int64_t n, const void *const *in,
 }
 
 static void
-dequantize_chunk (const struct pointwise *k, const void *const *in,
-                  void *out, int64_t first, int64_t count)
+dequantize_chunk (const struct pointwise *k, const void *const *in, void *out,
+                  int64_t first, int64_t count)
 {
-  k->kernels.dequantize ((const uint8_t *) in[0] + first, count,
-                         &k->grids[0], (float *) out + first);
+  k->kernels.dequantize ((const uint8_t *) in[0] + first, count, &k->grids[0],
+                         (float *) out + first);
 }
 
 static void
-run_dequantize (const struct pointwise *k, int64_t n,
-                const void *const *in, void *out)
+run_dequantize (const struct pointwise *k, int64_t n, const void *const *in,
+                void *out)
 {
   run_chunks (k, n, in, out, dequantize_chunk);
 }
 
 static void
-requantize_chunk (const struct pointwise *k, const void *const *in,
-                  void *out, int64_t first, int64_t count)
+requantize_chunk (const struct pointwise *k, const void *const *in, void *out,
+                  int64_t first, int64_t count)
 {
   k->kernels.regrid ((const uint8_t *) in[0] + first, count, &k->grids[0],
                      (uint8_t *) out + first);
 }
 
 static void
-run_requantize (const struct pointwise *k, int64_t n,
-                const void *const *in, void *out)
+run_requantize (const struct pointwise *k, int64_t n, const void *const *in,
+                void *out)
 {
   run_chunks (k, n, in, out, requantize_chunk);
 }
 
 static void
-reshape_chunk (const struct pointwise *k, const void *const *in,
-               void *out, int64_t first, int64_t count)
+reshape_chunk (const struct pointwise *k, const void *const *in, void *out,
+               int64_t first, int64_t count)
 {
   (void) k;
   memcpy ((uint8_t *) out + first, (const uint8_t *) in[0] + first,
@@ -156,19 +155,18 @@ run_concat (const struct pointwise *k, int64_t n, const void *const *in,
 /* What numeric.h's mean divides by: with count_pad positions in the padding
  * count too, but not those beyond it, which ceil mode makes. */
 static int32_t
-padded_taps (int64_t start, int kernel, int dilation, int before,
-             int64_t size, int after)
+padded_taps (int64_t start, int kernel, int dilation, int before, int64_t size,
+             int after)
 {
   int first, last;
 
-  int8op_taps (start + before, kernel, dilation, before + size + after,
-               &first, &last);
+  int8op_taps (start + before, kernel, dilation, before + size + after, &first,
+               &last);
   return last - first;
 }
 
 static struct qk_window
-pool_window (const struct pointwise *k, const uint8_t *x, int64_t p,
-             int64_t q)
+pool_window (const struct pointwise *k, const uint8_t *x, int64_t p, int64_t q)
 {
   const struct qk_op *op = &k->op;
   const struct int8op_geometry *g = &k->g;
@@ -179,8 +177,10 @@ pool_window (const struct pointwise *k, const uint8_t *x, int64_t p,
 
   int8op_taps (row0, op->kernel_h, op->dilation_h, g->h, &r0, &r1);
   int8op_taps (col0, op->kernel_w, op->dilation_w, g->w, &s0, &s1);
-  w.x = x + ((row0 + (int64_t) r0 * op->dilation_h) * g->w + col0
-             + (int64_t) s0 * op->dilation_w) * g->c;
+  w.x = x
+        + ((row0 + (int64_t) r0 * op->dilation_h) * g->w + col0
+           + (int64_t) s0 * op->dilation_w)
+            * g->c;
   w.rows = r1 - r0;
   w.cols = s1 - s0;
   w.row_pitch = op->dilation_h * g->w * g->c;
@@ -189,8 +189,8 @@ pool_window (const struct pointwise *k, const uint8_t *x, int64_t p,
   if (op->count_pad)
     w.count = padded_taps (row0, op->kernel_h, op->dilation_h, op->pad_top,
                            g->h, op->pad_bottom)
-              * padded_taps (col0, op->kernel_w, op->dilation_w,
-                             op->pad_left, g->w, op->pad_right);
+              * padded_taps (col0, op->kernel_w, op->dilation_w, op->pad_left,
+                             g->w, op->pad_right);
   return w;
 }
 
@@ -215,8 +215,7 @@ run_pool (const struct pointwise *k, int64_t n, const void *const *in,
     if (op->kind == QK_OP_MAXPOOL2D)
       k->kernels.maxpool (&w, g->c, op->lo, op->hi, y);
     else
-      k->kernels.avgpool (&w, g->c, op->in_q[0].zero_point, op->lo, op->hi,
-                          y);
+      k->kernels.avgpool (&w, g->c, op->in_q[0].zero_point, op->lo, op->hi, y);
   }
 }
 
@@ -225,17 +224,21 @@ static struct qk_grids
 grids_of (const struct qk_op *op, int i)
 {
   const int other = op->kind == QK_OP_ADD ? 1 : i;
-  const double most = 256.0 * ((double) op->in_q[i].scale
-                               + (double) op->in_q[other].scale);
+  const double most
+    = 256.0 * ((double) op->in_q[i].scale + (double) op->in_q[other].scale);
 
-  return (struct qk_grids) {
-    .za = op->in_q[i].zero_point, .sa = op->in_q[i].scale,
-    .zb = op->in_q[other].zero_point, .sb = op->in_q[other].scale,
-    .inv = 1.0f / op->out_q.scale, .zp = op->out_q.zero_point,
-    .lo = op->lo, .hi = op->hi,
+  return (struct qk_grids){
+    .za = op->in_q[i].zero_point,
+    .sa = op->in_q[i].scale,
+    .zb = op->in_q[other].zero_point,
+    .sb = op->in_q[other].scale,
+    .inv = 1.0f / op->out_q.scale,
+    .zp = op->out_q.zero_point,
+    .lo = op->lo,
+    .hi = op->hi,
     /* in float as well, where a sum may become infinite */
-    .bounded = most < 1e38
-               && most * (double) (1.0f / op->out_q.scale) < 1073741824.0,
+    .bounded
+    = most < 1e38 && most * (double) (1.0f / op->out_q.scale) < 1073741824.0,
   };
 }
 

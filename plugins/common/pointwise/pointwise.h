@@ -14,9 +14,9 @@
 
 /* Grids as floats and integers, ready to use. */
 struct qk_grids {
-  int32_t za, zb;    /* zero points of the inputs */
-  float sa, sb;      /* their scales */
-  float inv;         /* 1 / scale of the output */
+  int32_t za, zb;     /* zero points of the inputs */
+  float sa, sb;       /* their scales */
+  float inv;          /* 1 / scale of the output */
   int32_t zp, lo, hi; /* of the output */
   bool bounded;       /* |(|a| + |b|) inv| stays below 2^30 */
 };
@@ -31,12 +31,10 @@ struct qk_grids {
              uint8_t *out)
 /* numeric.h: qk_quantize */
 #define QK_QUANTIZE_F32(name)                                                 \
-  void name (const float *a, int64_t n, const struct qk_grids *g,             \
-             uint8_t *out)
+  void name (const float *a, int64_t n, const struct qk_grids *g, uint8_t *out)
 /* numeric.h: qk_dequantize */
 #define QK_DEQUANTIZE_U8(name)                                                \
-  void name (const uint8_t *a, int64_t n, const struct qk_grids *g,           \
-             float *out)
+  void name (const uint8_t *a, int64_t n, const struct qk_grids *g, float *out)
 #define QK_CLAMP_U8(name)                                                     \
   void name (const uint8_t *a, int64_t n, int lo, int hi, uint8_t *out)
 typedef QK_ADD_U8 (qk_add_u8_fn);
@@ -74,7 +72,7 @@ struct pointwise_kernels {
 };
 
 /* Declarations and a table of the kernels of a level. */
-#define POINTWISE_DECLARE(isa)                                             \
+#define POINTWISE_DECLARE(isa)                                                \
   QK_ADD_U8 (qk_add_u8__##isa);                                               \
   QK_REGRID_U8 (qk_regrid_u8__##isa);                                         \
   QK_QUANTIZE_F32 (qk_quantize_f32__##isa);                                   \
@@ -106,7 +104,7 @@ struct pointwise {
   int threads;
   struct pointwise_kernels kernels;
   struct qk_grids grids[QK_OP_MAX_INPUTS]; /* of input i and the output */
-  bool identity[QK_OP_MAX_INPUTS]; /* concat: the two are the same */
+  bool identity[QK_OP_MAX_INPUTS];         /* concat: the two are the same */
   pointwise_fn *run;
 };
 

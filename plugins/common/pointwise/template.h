@@ -44,10 +44,9 @@ add_block (const uint8_t *a, const uint8_t *b, int64_t n, const bool bounded,
     x[i] = vf_mul (vf_add (x[i], y[i]), vf_set (g->inv));
   if (bounded)
     UNROLL
-    for (int i = 0; i < 4; i++)
-      r[i] = v_round (x[i]);
-  else
-    to_grid (x, g, r);
+  for (int i = 0; i < 4; i++)
+    r[i] = v_round (x[i]);
+  else to_grid (x, g, r);
   q = v_narrow4 (r[0], r[1], r[2], r[3], v_set16 (g->zp));
   if (bounded)
     q = v_min_u8 (v_max_u8 (q, v_set8 (g->lo)), v_set8 (g->hi));
@@ -108,8 +107,8 @@ quantize_block (const float *a, int64_t n, const struct qk_grids *g,
     x[i] = vf_mul (x[i], vf_set (g->inv));
   }
   to_grid (x, g, r);
-  v_store_part (out, v_narrow4_ordered (r[0], r[1], r[2], r[3],
-                                        v_set16 (g->zp)), n);
+  v_store_part (
+    out, v_narrow4_ordered (r[0], r[1], r[2], r[3], v_set16 (g->zp)), n);
 }
 
 QK_QUANTIZE_F32 (NAME (qk_quantize_f32))
@@ -131,11 +130,11 @@ dequantize_block (const uint8_t *a, int64_t n, const struct qk_grids *g,
   UNROLL
   for (int i = 0; i < 4; i++)
     if (n > i * LANES)
-      vf_store_part (out + i * LANES,
-                     vf_mul (v_float (v_sub32 (v_widen_ordered (q, i),
-                                               v_set32 (g->za))),
-                             vf_set (g->sa)),
-                     n - i * LANES);
+      vf_store_part (
+        out + i * LANES,
+        vf_mul (v_float (v_sub32 (v_widen_ordered (q, i), v_set32 (g->za))),
+                vf_set (g->sa)),
+        n - i * LANES);
 }
 
 QK_DEQUANTIZE_U8 (NAME (qk_dequantize_u8))
@@ -205,7 +204,8 @@ QK_AVGPOOL_U8 (NAME (qk_avgpool_u8))
     for (int i = 0; i < 4; i++)
       mean[i] = vf_div (v_float (v_sub32 (sum[i], all_z)), count);
     to_grid (mean, &g, part);
-    v_store_part (out + c, v_narrow4 (part[0], part[1], part[2], part[3],
-                                      v_set16 (zp)), n);
+    v_store_part (out + c,
+                  v_narrow4 (part[0], part[1], part[2], part[3], v_set16 (zp)),
+                  n);
   }
 }

@@ -142,8 +142,8 @@ tile_of (const struct pool_window *w, const struct plane *d, int64_t i)
   pool_clip (y, w->kernel_h, 1, d->h, &t.r0, &t.r1);
   pool_clip (x, w->kernel_w, 1, d->w, &t.s0, &t.s1);
   t.first = (i / d->q / d->p * d->h + y) * d->w + x;
-  t.count = w->count_pad ? w->kernel_h * w->kernel_w
-                         : (t.r1 - t.r0) * (t.s1 - t.s0);
+  t.count
+    = w->count_pad ? w->kernel_h * w->kernel_w : (t.r1 - t.r0) * (t.s1 - t.s0);
   return t;
 }
 
@@ -169,8 +169,8 @@ average_f32 (const float *x, float *y, const struct plane *d, struct tile t)
 #define LANES 64
 
 static void
-average_u8 (const uint8_t *x, uint8_t *y, const struct plane *d,
-            struct tile t, const struct qk_qparams *q)
+average_u8 (const uint8_t *x, uint8_t *y, const struct plane *d, struct tile t,
+            const struct qk_qparams *q)
 {
   const int32_t zp = q->zero_point;
   const int32_t base = zp * (t.r1 - t.r0) * (t.s1 - t.s0);
@@ -208,8 +208,8 @@ pool_average_forward (const char *name, const struct pool_window *w,
     return qk_error (-ENOTSUP, "%s: cannot go from %s to %s", name,
                      qk_dtype_name (in->dtype), qk_dtype_name (out->dtype));
   out->q = in->q;
-#pragma omp parallel for num_threads(threads) schedule(static)                \
-  if (qk_shape_count (&in->shape) >= PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads)                                 \
+  schedule(static) if (qk_shape_count(&in->shape) >= PARALLEL_MIN)
   for (int64_t i = 0; i < n; i++) {
     const struct tile t = tile_of (w, &d, i);
 
@@ -235,8 +235,8 @@ pool_average_backward (const struct pool_window *w, struct qk_layer_io *io)
   (void) threads;
   if (dx == NULL)
     return;
-#pragma omp parallel for num_threads(threads) schedule(static)                \
-  if (qk_shape_count (in) >= PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads)                                 \
+  schedule(static) if (qk_shape_count(in) >= PARALLEL_MIN)
   for (int64_t n = 0; n < in->dims[0]; n++) {
     memset (dx + n * size, 0, (size_t) size * sizeof *dx);
     for (int64_t i = n * windows; i < (n + 1) * windows; i++) {

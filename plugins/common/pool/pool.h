@@ -17,14 +17,23 @@ struct pool_window {
 
 /* Rows of an option table; stride 0 means the kernel's size. */
 #define POOL_OPTIONS                                                          \
-  { .name = "kernel", .type = QK_OPT_INT, .def = NULL, .min = 1,              \
-    .max = POOL_MAX_KERNEL, .help = "Side of the square window in pixels." }, \
-  { .name = "stride", .type = QK_OPT_INT, .def = "0", .min = 0,               \
+  { .name = "kernel",                                                         \
+    .type = QK_OPT_INT,                                                       \
+    .def = NULL,                                                              \
+    .min = 1,                                                                 \
     .max = POOL_MAX_KERNEL,                                                   \
-    .help = "Pixels between windows; 0 takes the kernel's size." },           \
-  { .name = "padding", .type = QK_OPT_INT, .def = "0", .min = 0,              \
+    .help = "Side of the square window in pixels." },                         \
+    { .name = "stride",                                                       \
+      .type = QK_OPT_INT,                                                     \
+      .def = "0",                                                             \
+      .min = 0,                                                               \
+      .max = POOL_MAX_KERNEL,                                                 \
+      .help = "Pixels between windows; 0 takes the kernel's size." },         \
+  {                                                                           \
+    .name = "padding", .type = QK_OPT_INT, .def = "0", .min = 0,              \
     .max = POOL_MAX_KERNEL / 2,                                               \
-    .help = "Pixels added on each side, at most half of the kernel." }
+    .help = "Pixels added on each side, at most half of the kernel."          \
+  }
 
 /* Read POOL_OPTIONS (dilation 1, count_pad false).  NAME is the layer's, for
  * messages.  -EINVAL when the padding exceeds half of the kernel. */

@@ -102,8 +102,8 @@ range_find (const float *x, size_t n, float *min, float *max)
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static) if (blocks > 4) reduction(min       \
                                                                     : lo)     \
-    reduction(max                                                             \
-              : hi)
+  reduction(max                                                               \
+            : hi)
 #endif
   for (size_t b = 0; b < blocks; b++) {
     const size_t start = b * RANGE_BLOCK;

@@ -127,13 +127,22 @@ resnet_build (const struct resnet_variant *variant,
 static const char *const inputs_choices[] = { "auto", "small", "large", NULL };
 
 const struct qk_option resnet_options[] = {
-  { .name = "classes", .type = QK_OPT_INT, .def = "0", .min = 0,
-    .max = 1000000, .help = "Number of classes; 0 takes the data's." },
-  { .name = "channels", .type = QK_OPT_INT, .def = "64", .min = 1,
+  { .name = "classes",
+    .type = QK_OPT_INT,
+    .def = "0",
+    .min = 0,
+    .max = 1000000,
+    .help = "Number of classes; 0 takes the data's." },
+  { .name = "channels",
+    .type = QK_OPT_INT,
+    .def = "64",
+    .min = 1,
     .max = 1024,
     .help = "Channels of the first layers; each of layer2 to layer4 doubles "
             "them." },
-  { .name = "input", .type = QK_OPT_CHOICE, .def = "auto",
+  { .name = "input",
+    .type = QK_OPT_CHOICE,
+    .def = "auto",
     .choices = inputs_choices,
     .help = "large: as published, 7x7 stride 2 and max-pooling first; small: "
             "3x3 stride 1 first, no pooling; auto: small for pictures of at "

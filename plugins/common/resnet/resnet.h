@@ -7,9 +7,9 @@
 #include <qatkit/model.h>
 
 struct resnet_variant {
-  const char *name;  /* "resnet18", for messages */
-  bool bottleneck;   /* blocks of 1x1, 3x3, 1x1 instead of 3x3, 3x3 */
-  int blocks[4];     /* in layer1 .. layer4 */
+  const char *name; /* "resnet18", for messages */
+  bool bottleneck;  /* blocks of 1x1, 3x3, 1x1 instead of 3x3, 3x3 */
+  int blocks[4];    /* in layer1 .. layer4 */
 };
 
 /* The options every residual network has; ends with the NULL row. */

@@ -130,8 +130,7 @@ dorefa_backward (void *self, const struct qk_fq_params *p,
 
     for (size_t i = start; i < start + block; i++) {
       const float t = tanhf (x[i]), r = qk_rne (factor * t * inv);
-      const bool inside
-        = r >= (float) q[c].qmin && r <= (float) q[c].qmax;
+      const bool inside = r >= (float) q[c].qmin && r <= (float) q[c].qmax;
 
       dx[i] = inside ? dy[i] * (factor * (1.0f - t * t)) : 0.0f;
     }

@@ -199,11 +199,16 @@ static Onnx__TensorProto__DataType
 data_type (enum qk_dtype dtype)
 {
   switch (dtype) {
-  case QK_F32: return ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
-  case QK_U8: return ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
-  case QK_I8: return ONNX__TENSOR_PROTO__DATA_TYPE__INT8;
-  case QK_I32: return ONNX__TENSOR_PROTO__DATA_TYPE__INT32;
-  default: return ONNX__TENSOR_PROTO__DATA_TYPE__UNDEFINED;
+  case QK_F32:
+    return ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+  case QK_U8:
+    return ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
+  case QK_I8:
+    return ONNX__TENSOR_PROTO__DATA_TYPE__INT8;
+  case QK_I32:
+    return ONNX__TENSOR_PROTO__DATA_TYPE__INT32;
+  default:
+    return ONNX__TENSOR_PROTO__DATA_TYPE__UNDEFINED;
   }
 }
 

@@ -27,10 +27,9 @@ char *onnx_name (struct onnx_build *b, const char *fmt, ...) QK_PRINTF (2, 3);
 
 /* Append a node with one output, called NAME.OP and OUT. */
 Onnx__NodeProto *onnx_node (struct onnx_build *b, const char *op,
-                            const char *out, int n_in,
-                            const char *const *in);
-void onnx_attr_int (struct onnx_build *b, Onnx__NodeProto *n,
-                    const char *name, int64_t v);
+                            const char *out, int n_in, const char *const *in);
+void onnx_attr_int (struct onnx_build *b, Onnx__NodeProto *n, const char *name,
+                    int64_t v);
 void onnx_attr_ints (struct onnx_build *b, Onnx__NodeProto *n,
                      const char *name, const int64_t *v, int count);
 void onnx_attr_float (struct onnx_build *b, Onnx__NodeProto *n,
@@ -38,8 +37,8 @@ void onnx_attr_float (struct onnx_build *b, Onnx__NodeProto *n,
 
 /* Append a constant; copies DATA (NULL: zeros).  Returns its name. */
 const char *onnx_constant (struct onnx_build *b, const char *name,
-                           enum qk_dtype dtype, int ndim,
-                           const int64_t *dims, const void *data);
+                           enum qk_dtype dtype, int ndim, const int64_t *dims,
+                           const void *data);
 const char *onnx_scalar (struct onnx_build *b, const char *name,
                          enum qk_dtype dtype, const void *data);
 

@@ -81,14 +81,20 @@ next (struct range *r, struct field *f)
   f->number = key >> 3;
   f->wire = (unsigned) (key & 7);
   switch (f->wire) {
-  case VARINT: return varint (r, &f->value);
-  case FIXED64: n = 8; break;
-  case FIXED32: n = 4; break;
+  case VARINT:
+    return varint (r, &f->value);
+  case FIXED64:
+    n = 8;
+    break;
+  case FIXED32:
+    n = 4;
+    break;
   case BYTES:
     if (!varint (r, &n))
       return false;
     break;
-  default: return false;
+  default:
+    return false;
   }
   if (n > (uint64_t) (r->end - r->p))
     return false;
@@ -113,13 +119,21 @@ static enum qk_dtype
 dtype_of (uint64_t type)
 {
   switch (type) {
-  case 1: return QK_F32;
-  case 2: case 9: return QK_U8;
-  case 3: return QK_I8;
-  case 6: return QK_I32;
-  case 7: return QK_I64;
-  case 11: return QK_F64;
-  default: return QK_NONE;
+  case 1:
+    return QK_F32;
+  case 2:
+  case 9:
+    return QK_U8;
+  case 3:
+    return QK_I8;
+  case 6:
+    return QK_I32;
+  case 7:
+    return QK_I64;
+  case 11:
+    return QK_F64;
+  default:
+    return QK_NONE;
   }
 }
 
@@ -178,7 +192,9 @@ take_field (struct raw_tensor *t, struct field *f, const char *path)
       return damaged (path, "name of a tensor");
     t->name = f->data;
     return 0;
-  case TENSOR_SEGMENT: t->has_segment = true; return 0;
+  case TENSOR_SEGMENT:
+    t->has_segment = true;
+    return 0;
   case TENSOR_FLOAT_DATA:
   case TENSOR_INT32_DATA:
   case TENSOR_INT64_DATA:
@@ -191,12 +207,15 @@ take_field (struct raw_tensor *t, struct field *f, const char *path)
     t->data = f->data;
     t->data_field = f->number;
     return 0;
-  case TENSOR_EXTERNAL_DATA: t->external = true; return 0;
+  case TENSOR_EXTERNAL_DATA:
+    t->external = true;
+    return 0;
   case TENSOR_DATA_LOCATION:
     if (f->wire == VARINT && f->value == 1)
       t->external = true;
     return 0;
-  default: return 0;
+  default:
+    return 0;
   }
 }
 
@@ -221,11 +240,10 @@ static int
 check_size (const struct raw_tensor *t, const struct onnx_tensor *o,
             const char *path)
 {
-  const bool right = t->data_field == TENSOR_RAW_DATA || !t->has_data
-                     || (t->data_field == TENSOR_FLOAT_DATA
-                         && o->dtype == QK_F32)
-                     || (t->data_field == TENSOR_DOUBLE_DATA
-                         && o->dtype == QK_F64);
+  const bool right
+    = t->data_field == TENSOR_RAW_DATA || !t->has_data
+      || (t->data_field == TENSOR_FLOAT_DATA && o->dtype == QK_F32)
+      || (t->data_field == TENSOR_DOUBLE_DATA && o->dtype == QK_F64);
   uint64_t bytes = qk_dtype_size (o->dtype);
   int i;
 
@@ -253,15 +271,16 @@ copy_name (const struct raw_tensor *t, const char *path, char **out)
   size_t i;
 
   if (n == 0 || n > ONNX_MAX_NAME)
-    return qk_error (-EBADMSG, "%s: a tensor's name has %zu bytes, expected "
-                     "1 to %d", path, n, ONNX_MAX_NAME);
+    return qk_error (-EBADMSG,
+                     "%s: a tensor's name has %zu bytes, expected "
+                     "1 to %d",
+                     path, n, ONNX_MAX_NAME);
   for (i = 0; i < n; i++)
     if (t->name.p[i] < 0x20 || t->name.p[i] == 0x7f
         || (t->name.p[i] == 0xc2 && i + 1 < n && t->name.p[i + 1] >= 0x80
             && t->name.p[i + 1] <= 0x9f))
-      return qk_error (-EBADMSG,
-                       "%s: a tensor's name contains a control character",
-                       path);
+      return qk_error (
+        -EBADMSG, "%s: a tensor's name contains a control character", path);
   if ((*out = strndup ((const char *) t->name.p, n)) == NULL)
     return qk_error (-ENOMEM, "%s: out of memory", path);
   return 0;
@@ -419,8 +438,10 @@ onnx_entry (void *self, int64_t i, struct qk_format_entry *out)
     return qk_error (-ENOTSUP, "%s: tensor \"" NAME "\" %s", f->path, t->name,
                      t->trouble);
   if (qk_dtype_size (t->dtype) > 1 && *(const unsigned char *) &one != 1)
-    return qk_error (-ENOTSUP, "%s: ONNX files cannot be read on a machine "
-                     "of this byte order", f->path);
+    return qk_error (-ENOTSUP,
+                     "%s: ONNX files cannot be read on a machine "
+                     "of this byte order",
+                     f->path);
   out->tensor.dtype = t->dtype;
   out->tensor.shape = t->shape;
   /* borrowed and only to be read; struct qk_tensor knows no const */

@@ -125,8 +125,8 @@ put_grid (struct writer *w, const char *raw, const char *prefix,
   const char *in[3];
 
   in[0] = raw;
-  in[1] = onnx_scalar (b, onnx_name (b, "%s/scale", prefix), QK_F32,
-                       &q->scale);
+  in[1]
+    = onnx_scalar (b, onnx_name (b, "%s/scale", prefix), QK_F32, &q->scale);
   in[2] = onnx_scalar (b, onnx_name (b, "%s/zero_point", prefix), QK_U8, &zp);
   raw = onnx_name (b, "%s/quantized", prefix);
   onnx_node (b, "QuantizeLinear", raw, 3, in);
@@ -157,9 +157,8 @@ static void
 finish_clamped (struct writer *w, const struct qk_network_node *n,
                 const char *raw, int lo, int hi)
 {
-  w->name[n->out]
-    = put_grid (w, raw, n->name, &value_of (w, n->out)->q, lo, hi,
-                final_name (w, n, "dequantized"));
+  w->name[n->out] = put_grid (w, raw, n->name, &value_of (w, n->out)->q, lo,
+                              hi, final_name (w, n, "dequantized"));
 }
 
 static bool
@@ -230,10 +229,10 @@ put_dequantized (struct writer *w, const char *constant, const char *name,
   const char *out = onnx_name (b, "%s/dequantized", name);
   Onnx__NodeProto *n;
 
-  in[1] = onnx_constant (b, onnx_name (b, "%s/scale", name), QK_F32, 1, &k,
-                         scale);
-  in[2] = onnx_constant (b, onnx_name (b, "%s/zero_point", name), dtype, 1,
-                         &k, NULL);
+  in[1]
+    = onnx_constant (b, onnx_name (b, "%s/scale", name), QK_F32, 1, &k, scale);
+  in[2] = onnx_constant (b, onnx_name (b, "%s/zero_point", name), dtype, 1, &k,
+                         NULL);
   n = onnx_node (b, "DequantizeLinear", out, 3, in);
   onnx_attr_int (b, n, "axis", 0);
   return out;
@@ -247,9 +246,9 @@ put_int8_weights (struct writer *w, const struct qk_network_node *n,
   const struct qk_op *op = &n->op;
   const bool conv = op->kind == QK_OP_CONV2D;
   const int64_t k = op->out_channels;
-  const int64_t dims[4] = { k, conv ? op->kernel_h : op->in_channels,
-                            op->kernel_w,
-                            conv ? op->in_channels / op->groups : 0 };
+  const int64_t dims[4]
+    = { k, conv ? op->kernel_h : op->in_channels, op->kernel_w,
+        conv ? op->in_channels / op->groups : 0 };
   float *s = onnx_alloc (&w->b, (size_t) k * sizeof *s);
   float *sb = onnx_alloc (&w->b, (size_t) k * sizeof *sb);
   const char *weight = onnx_name (&w->b, "%s.weight", n->name);
@@ -387,8 +386,8 @@ put_pool (struct writer *w, const struct qk_network_node *n)
   const struct qk_shape *in = &value_of (w, n->in[0])->shape;
   const bool flat = value_of (w, n->out)->shape.ndim == 2;
   const bool max = n->op.kind == QK_OP_MAXPOOL2D;
-  const char *raw = flat ? onnx_name (&w->b, "%s/pool", n->name)
-                         : raw_name (w, n);
+  const char *raw
+    = flat ? onnx_name (&w->b, "%s/pool", n->name) : raw_name (w, n);
   Onnx__NodeProto *o;
 
   if (!max && is_global (&n->op, in))
@@ -497,17 +496,22 @@ put_node (struct writer *w, const struct qk_network_node *n)
     return put_clamp (w, n);
   switch (n->op.kind) {
   case QK_OP_CONV2D:
-  case QK_OP_LINEAR: return put_weighted (w, n);
+  case QK_OP_LINEAR:
+    return put_weighted (w, n);
   case QK_OP_ADD:
-  case QK_OP_CONCAT: return put_joined (w, n);
+  case QK_OP_CONCAT:
+    return put_joined (w, n);
   case QK_OP_MAXPOOL2D:
-  case QK_OP_AVGPOOL2D: return put_pool (w, n);
-  case QK_OP_RESHAPE: return put_reshape (w, n);
+  case QK_OP_AVGPOOL2D:
+    return put_pool (w, n);
+  case QK_OP_RESHAPE:
+    return put_reshape (w, n);
   case QK_OP_CLAMP:
   case QK_OP_REQUANTIZE:
     finish_clamped (w, n, w->name[n->in[0]], n->op.lo, n->op.hi);
     return 0;
-  default: return unknown (n);
+  default:
+    return unknown (n);
   }
 }
 
@@ -568,8 +572,8 @@ class_list (const struct qk_network *net)
 int
 onnx_write_network (int fd, const struct qk_network *net)
 {
-  struct qk_format_meta meta[2] = { { "qatkit.config", net->config },
-                                    { "qatkit.classes", NULL } };
+  struct qk_format_meta meta[2]
+    = { { "qatkit.config", net->config }, { "qatkit.classes", NULL } };
   char *classes = class_list (net);
   struct writer w;
   int r;

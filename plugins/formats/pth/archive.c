@@ -20,8 +20,10 @@
 static int
 damaged (const char *path, const char *what)
 {
-  return qk_error (-EBADMSG, "%s: not a PyTorch file of weights, or damaged: "
-                   "%s", path, what);
+  return qk_error (-EBADMSG,
+                   "%s: not a PyTorch file of weights, or damaged: "
+                   "%s",
+                   path, what);
 }
 
 /* The whole entry INDEX, which is not compressed and has at most MAX bytes;
@@ -35,8 +37,8 @@ read_entry (struct pth_file *f, zip_uint64_t index, uint64_t max, void **out,
   zip_int64_t n;
 
   zip_stat_init (&st);
-  if (zip_stat_index (f->zip, index, 0, &st) < 0
-      || !(st.valid & ZIP_STAT_SIZE) || !(st.valid & ZIP_STAT_COMP_METHOD))
+  if (zip_stat_index (f->zip, index, 0, &st) < 0 || !(st.valid & ZIP_STAT_SIZE)
+      || !(st.valid & ZIP_STAT_COMP_METHOD))
     return damaged (f->path, "an entry of the archive");
   if (st.comp_method != ZIP_CM_STORE || st.size > max)
     return damaged (f->path, "a compressed or too large entry");
@@ -63,8 +65,7 @@ read_entry (struct pth_file *f, zip_uint64_t index, uint64_t max, void **out,
 static int
 find_pickle (struct pth_file *f, zip_uint64_t *index)
 {
-  const zip_int64_t i
-    = zip_name_locate (f->zip, PICKLE_NAME, ZIP_FL_NODIR);
+  const zip_int64_t i = zip_name_locate (f->zip, PICKLE_NAME, ZIP_FL_NODIR);
   const char *name, *base;
 
   if (i < 0 || (name = zip_get_name (f->zip, (zip_uint64_t) i, 0)) == NULL)
@@ -72,9 +73,8 @@ find_pickle (struct pth_file *f, zip_uint64_t *index)
   base = strrchr (name, '/');
   f->prefix = strndup (name, base == NULL ? 0 : (size_t) (base - name) + 1);
   *index = (zip_uint64_t) i;
-  return f->prefix == NULL
-           ? qk_error (-ENOMEM, "%s: out of memory", f->path)
-           : 0;
+  return f->prefix == NULL ? qk_error (-ENOMEM, "%s: out of memory", f->path)
+                           : 0;
 }
 
 int
@@ -142,8 +142,7 @@ pth_free (struct pth_file *f)
 
 /* The elements of T, row-major, from those of its storage. */
 static void
-gather (const struct pickle_tensor *t, const char *from, char *to,
-        size_t size)
+gather (const struct pickle_tensor *t, const char *from, char *to, size_t size)
 {
   int64_t at[PICKLE_MAX_DIMS] = { 0 }, pos = t->offset, i;
   int d;
@@ -173,8 +172,10 @@ load_storage (struct pth_file *f, const struct pickle_tensor *t)
   index = zip_name_locate (f->zip, name, 0);
   free (name);
   if (index < 0)
-    return qk_error (-EBADMSG, "%s: tensor \"" NAME "\": its numbers are not "
-                     "in the archive", f->path, t->name);
+    return qk_error (-EBADMSG,
+                     "%s: tensor \"" NAME "\": its numbers are not "
+                     "in the archive",
+                     f->path, t->name);
   if (f->storage != NULL && f->storage_index == (zip_uint64_t) index)
     return 0;
   qk_free (f->storage);
@@ -199,9 +200,10 @@ load (struct pth_file *f, int64_t i)
   if (r < 0)
     return r;
   if (f->storage_size / size < (uint64_t) t->numel)
-    return qk_error (-EBADMSG, "%s: tensor \"" NAME "\": %llu bytes of "
-                     "numbers, expected %lld elements of %s", f->path,
-                     t->name, (unsigned long long) f->storage_size,
+    return qk_error (-EBADMSG,
+                     "%s: tensor \"" NAME "\": %llu bytes of "
+                     "numbers, expected %lld elements of %s",
+                     f->path, t->name, (unsigned long long) f->storage_size,
                      (long long) t->numel, qk_dtype_name (t->dtype));
   if ((uint64_t) t->count * size > f->budget)
     return qk_error (-EBADMSG, "%s: too many tensors share their numbers",
@@ -235,8 +237,10 @@ pth_entry (void *self, int64_t i, struct qk_format_entry *out)
                      t->dtype == QK_NONE ? "a type nothing here computes with"
                                          : "more than 4 dimensions");
   if (qk_dtype_size (t->dtype) > 1 && *(const unsigned char *) &one != 1)
-    return qk_error (-ENOTSUP, "%s: files of PyTorch cannot be read on a "
-                     "machine of this byte order", f->path);
+    return qk_error (-ENOTSUP,
+                     "%s: files of PyTorch cannot be read on a "
+                     "machine of this byte order",
+                     f->path);
   if (f->data[i] == NULL && (r = load (f, i)) < 0)
     return r;
   out->tensor.dtype = t->dtype;

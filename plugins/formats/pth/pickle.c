@@ -17,7 +17,7 @@ enum kind {
   TUPLE,
   DICT,
   CALLABLE,
-  DTYPE,   /* a storage class */
+  DTYPE, /* a storage class */
   STORAGE,
   TENSOR
 };
@@ -27,11 +27,11 @@ enum callable { ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER };
 /* An object; lists refer to others by number. */
 struct object {
   enum kind kind;
-  int64_t value;      /* INT, BOOL, CALLABLE, DTYPE; TENSOR: its index */
-  const char *text;   /* TEXT, STORAGE (its key): in the pickle */
-  uint32_t length;    /* TEXT; TUPLE: elements; STORAGE: of the key */
-  uint32_t first;     /* TUPLE: of its elements; DICT: first pair; 0: none */
-  uint32_t last;      /* DICT: last pair */
+  int64_t value;       /* INT, BOOL, CALLABLE, DTYPE; TENSOR: its index */
+  const char *text;    /* TEXT, STORAGE (its key): in the pickle */
+  uint32_t length;     /* TEXT; TUPLE: elements; STORAGE: of the key */
+  uint32_t first;      /* TUPLE: of its elements; DICT: first pair; 0: none */
+  uint32_t last;       /* DICT: last pair */
   enum qk_dtype dtype; /* STORAGE */
 };
 
@@ -56,8 +56,10 @@ struct machine {
 static int
 damaged (const struct machine *m, const char *what)
 {
-  return qk_error (-EBADMSG, "%s: not a PyTorch file of weights, or damaged: "
-                   "%s", m->path, what);
+  return qk_error (-EBADMSG,
+                   "%s: not a PyTorch file of weights, or damaged: "
+                   "%s",
+                   m->path, what);
 }
 
 /* Append one zeroed element; its number, or an error. */
@@ -149,7 +151,9 @@ above_mark (struct machine *m, size_t *n)
 {
   for (*n = 0; *n < m->stack.n; ++*n)
     if (AT (m->object, struct object,
-            AT (m->stack, uint32_t, m->stack.n - 1 - *n)).kind == MARK)
+            AT (m->stack, uint32_t, m->stack.n - 1 - *n))
+          .kind
+        == MARK)
       return 0;
   return damaged (m, "no mark on its stack");
 }
@@ -258,8 +262,8 @@ shown (const char *text, size_t n, char *buf, size_t size)
   size_t i;
 
   for (i = 0; i < n && i + 1 < size; i++)
-    buf[i] = text[i] < 0x20 || text[i] == 0x7f || (text[i] & 0x80) ? '?'
-                                                                   : text[i];
+    buf[i]
+      = text[i] < 0x20 || text[i] == 0x7f || (text[i] & 0x80) ? '?' : text[i];
   buf[i] = 0;
   return buf;
 }
@@ -275,7 +279,8 @@ push_global (struct machine *m, const char *module, size_t module_n,
     if (is_text (module, module_n, names[i].module)
         && is_text (name, name_n, names[i].name))
       return push_value (m, names[i].kind, names[i].value);
-  return qk_error (-EBADMSG, "%s: wants Python's '%s.%s', which a file of "
+  return qk_error (-EBADMSG,
+                   "%s: wants Python's '%s.%s', which a file of "
                    "weights does not need and this program does not run",
                    m->path, shown (module, module_n, a, sizeof a),
                    shown (name, name_n, b, sizeof b));
@@ -285,8 +290,7 @@ push_global (struct machine *m, const char *module, size_t module_n,
 static int
 take_line (struct machine *m, const char **text, size_t *n)
 {
-  const unsigned char *end
-    = memchr (m->p, '\n', (size_t) (m->end - m->p));
+  const unsigned char *end = memchr (m->p, '\n', (size_t) (m->end - m->p));
 
   if (end == NULL)
     return damaged (m, "cut short");
@@ -334,8 +338,7 @@ element (const struct machine *m, const struct object *tuple, uint32_t i,
 
   if (tuple->kind != TUPLE || i >= tuple->length)
     return NULL;
-  o = &AT (m->object, struct object,
-           AT (m->item, uint32_t, tuple->first + i));
+  o = &AT (m->object, struct object, AT (m->item, uint32_t, tuple->first + i));
   return o->kind == kind ? o : NULL;
 }
 
@@ -360,8 +363,13 @@ do_storage (struct machine *m)
       || key->length > PICKLE_MAX_NAME)
     return damaged (m, "a storage");
   {
-    const struct object copy = { STORAGE, n->value, key->text, key->length,
-                                 0, 0, (enum qk_dtype) cls->value };
+    const struct object copy = { STORAGE,
+                                 n->value,
+                                 key->text,
+                                 key->length,
+                                 0,
+                                 0,
+                                 (enum qk_dtype) cls->value };
 
     if ((r = push (m, STORAGE, &o)) == 0)
       *o = copy;
@@ -407,9 +415,8 @@ fill_tensor (struct machine *m, const struct object *args,
   if (t->count > 0 && (last >= t->numel || t->count > t->numel))
     return damaged (m, "a tensor reaches beyond its storage");
   t->storage = strndup (s->text, s->length);
-  return t->storage == NULL
-           ? qk_error (-ENOMEM, "%s: out of memory", m->path)
-           : 0;
+  return t->storage == NULL ? qk_error (-ENOMEM, "%s: out of memory", m->path)
+                            : 0;
 }
 
 /* CALLABLE, arguments -> result */
@@ -608,42 +615,77 @@ static int
 step (struct machine *m, unsigned char op)
 {
   switch (op) {
-  case 0x80: return skip (m, 1);          /* PROTO */
-  case 0x95: return skip (m, 8);          /* FRAME */
-  case '(': return push_value (m, MARK, 0);
-  case ')': return make_tuple (m, 0, false);
-  case 't': return do_mark_tuple (m);
-  case 0x85: return make_tuple (m, 1, false);
-  case 0x86: return make_tuple (m, 2, false);
-  case 0x87: return make_tuple (m, 3, false);
-  case '}': return push_value (m, DICT, 0);
-  case ']': return push_value (m, NOTHING, 0);
-  case 'a': return drop (m);
-  case 'e': return do_appends (m);
-  case 's': return do_set_item (m);
-  case 'u': return set_items (m);
-  case 'X': return do_text (m, 4);
-  case 0x8c: return do_text (m, 1);
-  case 'K': return do_int (m, 1, false);
-  case 'M': return do_int (m, 2, false);
-  case 'J': return do_int (m, 4, true);
-  case 0x8a: return do_long (m);
-  case 0x88: return push_value (m, BOOL, 1);
-  case 0x89: return push_value (m, BOOL, 0);
-  case 'N': return push_value (m, NOTHING, 0);
-  case 'G': return skip (m, 8) < 0 ? -EBADMSG : push_value (m, NOTHING, 0);
-  case 'q': return do_put (m, 1);
-  case 'r': return do_put (m, 4);
-  case 0x94: return put_memo (m, (int64_t) m->memo.n);
-  case 'h': return do_get (m, 1);
-  case 'j': return do_get (m, 4);
-  case 'c': return do_global (m);
-  case 0x93: return do_stack_global (m);
-  case 'Q': return do_storage (m);
-  case 'R': return do_reduce (m);
-  case 'b': return do_build (m);
+  case 0x80:
+    return skip (m, 1); /* PROTO */
+  case 0x95:
+    return skip (m, 8); /* FRAME */
+  case '(':
+    return push_value (m, MARK, 0);
+  case ')':
+    return make_tuple (m, 0, false);
+  case 't':
+    return do_mark_tuple (m);
+  case 0x85:
+    return make_tuple (m, 1, false);
+  case 0x86:
+    return make_tuple (m, 2, false);
+  case 0x87:
+    return make_tuple (m, 3, false);
+  case '}':
+    return push_value (m, DICT, 0);
+  case ']':
+    return push_value (m, NOTHING, 0);
+  case 'a':
+    return drop (m);
+  case 'e':
+    return do_appends (m);
+  case 's':
+    return do_set_item (m);
+  case 'u':
+    return set_items (m);
+  case 'X':
+    return do_text (m, 4);
+  case 0x8c:
+    return do_text (m, 1);
+  case 'K':
+    return do_int (m, 1, false);
+  case 'M':
+    return do_int (m, 2, false);
+  case 'J':
+    return do_int (m, 4, true);
+  case 0x8a:
+    return do_long (m);
+  case 0x88:
+    return push_value (m, BOOL, 1);
+  case 0x89:
+    return push_value (m, BOOL, 0);
+  case 'N':
+    return push_value (m, NOTHING, 0);
+  case 'G':
+    return skip (m, 8) < 0 ? -EBADMSG : push_value (m, NOTHING, 0);
+  case 'q':
+    return do_put (m, 1);
+  case 'r':
+    return do_put (m, 4);
+  case 0x94:
+    return put_memo (m, (int64_t) m->memo.n);
+  case 'h':
+    return do_get (m, 1);
+  case 'j':
+    return do_get (m, 4);
+  case 'c':
+    return do_global (m);
+  case 0x93:
+    return do_stack_global (m);
+  case 'Q':
+    return do_storage (m);
+  case 'R':
+    return do_reduce (m);
+  case 'b':
+    return do_build (m);
   default:
-    return qk_error (-EBADMSG, "%s: pickle instruction 0x%02x, which a file "
+    return qk_error (-EBADMSG,
+                     "%s: pickle instruction 0x%02x, which a file "
                      "of weights does not need and this program does not run",
                      m->path, op);
   }
@@ -689,8 +731,7 @@ copy_name (const struct machine *m, const struct object *key, char **out)
 {
   uint32_t i;
 
-  if (key->kind != TEXT || key->length == 0
-      || key->length > PICKLE_MAX_NAME)
+  if (key->kind != TEXT || key->length == 0 || key->length > PICKLE_MAX_NAME)
     return damaged (m, "the name of a tensor");
   for (i = 0; i < key->length; i++) {
     const unsigned char c = (unsigned char) key->text[i];

@@ -16,11 +16,11 @@
 #define PICKLE_MAX_DIMS 8
 
 struct pickle_tensor {
-  char *name;         /* owned */
-  char *storage;      /* owned; the key of its storage: "0" */
+  char *name;          /* owned */
+  char *storage;       /* owned; the key of its storage: "0" */
   enum qk_dtype dtype; /* QK_NONE: one nothing here computes with */
-  int64_t numel;      /* elements of the storage */
-  int64_t offset;     /* of the first element */
+  int64_t numel;       /* elements of the storage */
+  int64_t offset;      /* of the first element */
   int ndim;
   int64_t dims[PICKLE_MAX_DIMS], stride[PICKLE_MAX_DIMS];
   int64_t count; /* elements of the tensor */

@@ -9,10 +9,10 @@
 
 struct pth_file {
   char *path;
-  zip_t *zip;         /* owned */
-  char *prefix;       /* of all names in it: "archive/" */
+  zip_t *zip;   /* owned */
+  char *prefix; /* of all names in it: "archive/" */
   struct pickle pickle;
-  void **data; /* of each tensor, qk_alloc; NULL until asked for */
+  void **data;   /* of each tensor, qk_alloc; NULL until asked for */
   void *storage; /* the one read last, qk_alloc; tensors often share one */
   zip_uint64_t storage_index;
   uint64_t storage_size;

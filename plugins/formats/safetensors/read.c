@@ -126,15 +126,13 @@ check_nesting (const char *s, size_t n, const char *path)
       in_string = true;
     } else if (s[i] == '{' || s[i] == '[') {
       if (in_list || (s[i] == '{' && ++depth > 2))
-        return qk_error (-EBADMSG,
-                         "%s: header nested too deeply at byte %zu", path,
-                         i);
+        return qk_error (-EBADMSG, "%s: header nested too deeply at byte %zu",
+                         path, i);
       in_list = s[i] == '[';
       commas = 0;
       if (s[i] == '{' && ++objects > ST_MAX_TENSORS + 2)
-        return qk_error (-EBADMSG,
-                         "%s: header describes more than %d tensors", path,
-                         ST_MAX_TENSORS);
+        return qk_error (-EBADMSG, "%s: header describes more than %d tensors",
+                         path, ST_MAX_TENSORS);
     } else if (s[i] == '}') {
       depth--;
     } else if (s[i] == ']') {
@@ -177,10 +175,9 @@ parse_header (struct st_file *f, const unsigned char *bytes, size_t size)
                      "follow",
                      f->path, (unsigned long long) len, size - 8);
   if (len > ST_MAX_HEADER)
-    return qk_error (-EBADMSG,
-                     "%s: header length %llu is more than the %llu allowed",
-                     f->path, (unsigned long long) len,
-                     (unsigned long long) ST_MAX_HEADER);
+    return qk_error (
+      -EBADMSG, "%s: header length %llu is more than the %llu allowed",
+      f->path, (unsigned long long) len, (unsigned long long) ST_MAX_HEADER);
   bytes += 8;
   if (len < 2 || bytes[0] != '{')
     return qk_error (-EBADMSG,
@@ -193,8 +190,8 @@ parse_header (struct st_file *f, const unsigned char *bytes, size_t size)
   err = check_nesting ((const char *) bytes, len, f->path);
   if (err < 0)
     return err;
-  f->root = json_loadb ((const char *) bytes, len, JSON_REJECT_DUPLICATES,
-                        &jerr);
+  f->root
+    = json_loadb ((const char *) bytes, len, JSON_REJECT_DUPLICATES, &jerr);
   if (!f->root) {
     if (json_error_code (&jerr) == json_error_out_of_memory)
       return qk_error (-ENOMEM, "%s: out of memory", f->path);
@@ -217,11 +214,11 @@ check_metadata (const struct st_file *f, json_t *meta)
 
   if (!json_is_object (meta))
     return qk_error (-EBADMSG, "%s: __metadata__ is not an object", f->path);
-  json_object_foreach (meta, key, value) {
+  json_object_foreach (meta, key, value)
+  {
     if (!st_printable (key))
-      return qk_error (-EBADMSG,
-                       "%s: a metadata key contains a control character",
-                       f->path);
+      return qk_error (
+        -EBADMSG, "%s: a metadata key contains a control character", f->path);
     if (!json_is_string (value))
       return qk_error (-EBADMSG, "%s: metadata \"" NAME "\" is not a string",
                        f->path, key);
@@ -235,9 +232,8 @@ read_shape (const struct st_file *f, struct st_tensor *t, json_t *shape)
   size_t i, n = json_array_size (shape);
 
   if (!json_is_array (shape))
-    return qk_error (-EBADMSG,
-                     "%s: tensor \"" NAME "\": shape is not a list", f->path,
-                     t->name);
+    return qk_error (-EBADMSG, "%s: tensor \"" NAME "\": shape is not a list",
+                     f->path, t->name);
   if (n > ST_MAX_DIMS)
     return qk_error (-EBADMSG,
                      "%s: tensor \"" NAME "\": %zu dimensions, at most %d "
@@ -311,9 +307,8 @@ read_tensor (const struct st_file *f, struct st_tensor *t, const char *name,
   int err;
 
   if (!st_printable (name))
-    return qk_error (-EBADMSG,
-                     "%s: a tensor's name contains a control character",
-                     f->path);
+    return qk_error (
+      -EBADMSG, "%s: a tensor's name contains a control character", f->path);
   t->name = name;
   if (!json_is_object (desc))
     return qk_error (-EBADMSG,
@@ -368,8 +363,7 @@ check_cover (const struct st_file *f)
       return qk_error (-EBADMSG,
                        "%s: tensors \"" NAME "\" (%llu..%llu) and \"" NAME
                        "\" (%llu..%llu) overlap",
-                       f->path, t[-1].name,
-                       (unsigned long long) t[-1].begin,
+                       f->path, t[-1].name, (unsigned long long) t[-1].begin,
                        (unsigned long long) t[-1].end, t->name,
                        (unsigned long long) t->begin,
                        (unsigned long long) t->end);
@@ -400,7 +394,8 @@ read_header (struct st_file *f)
   f->tensor = calloc (json_object_size (f->root) + 1, sizeof *f->tensor);
   if (!f->tensor)
     return qk_error (-ENOMEM, "%s: out of memory", f->path);
-  json_object_foreach (f->root, key, value) {
+  json_object_foreach (f->root, key, value)
+  {
     if (strcmp (key, "__metadata__") == 0)
       err = check_metadata (f, value);
     else
@@ -500,9 +495,8 @@ convert (const struct st_file *f, struct st_tensor *t)
   else
     for (i = 0; i < t->count; i++) {
       const uint16_t h = (uint16_t) load_le (s + 2 * i, 2);
-      const uint32_t bits = t->dtype->conversion == ST_HALF
-                              ? half_bits (h)
-                              : (uint32_t) h << 16;
+      const uint32_t bits
+        = t->dtype->conversion == ST_HALF ? half_bits (h) : (uint32_t) h << 16;
 
       memcpy (d + 4 * i, &bits, 4);
     }

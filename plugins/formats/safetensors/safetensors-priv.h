@@ -18,10 +18,10 @@
 
 /* How the data of an entry become a tensor. */
 enum st_conversion {
-  ST_DIRECT,      /* the bytes are the numbers */
-  ST_HALF,        /* IEEE binary16 to float */
-  ST_BFLOAT,      /* upper half of a float, to float */
-  ST_UNSUPPORTED  /* known, but nothing here computes with it */
+  ST_DIRECT,     /* the bytes are the numbers */
+  ST_HALF,       /* IEEE binary16 to float */
+  ST_BFLOAT,     /* upper half of a float, to float */
+  ST_UNSUPPORTED /* known, but nothing here computes with it */
 };
 
 struct st_dtype {

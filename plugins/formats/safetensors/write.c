@@ -48,8 +48,7 @@ check_entry (const struct qk_format_entry *e)
                      "written",
                      e->name, qk_dtype_name (e->tensor.dtype));
   if (shape->ndim < 0 || shape->ndim > QK_MAX_DIMS)
-    return qk_error (-EINVAL,
-                     "safetensors: tensor \"%.200s\": %d dimensions",
+    return qk_error (-EINVAL, "safetensors: tensor \"%.200s\": %d dimensions",
                      e->name, shape->ndim);
   for (i = 0; i < shape->ndim; i++)
     if (shape->dims[i] < 0
@@ -98,8 +97,7 @@ describe (const struct qk_format_entry *e, int64_t at)
   int i;
 
   for (i = 0; shape && i < e->tensor.shape.ndim; i++)
-    if (json_array_append_new (shape,
-                               json_integer (e->tensor.shape.dims[i]))
+    if (json_array_append_new (shape, json_integer (e->tensor.shape.dims[i]))
         < 0) {
       json_decref (shape);
       shape = NULL;
@@ -124,18 +122,19 @@ add_metadata (json_t *root, const struct qk_format_meta *meta, int n_meta)
     return qk_error (-ENOMEM, "safetensors: out of memory");
   for (i = 0; i < n_meta; i++) {
     if (!meta[i].key || !st_printable (meta[i].key) || !meta[i].value)
-      return qk_error (-EINVAL, "safetensors: metadata %d has no proper key "
-                                "or no value",
+      return qk_error (-EINVAL,
+                       "safetensors: metadata %d has no proper key "
+                       "or no value",
                        i);
     if (json_object_get (object, meta[i].key))
-      return qk_error (-EINVAL, "safetensors: metadata key \"%.200s\" given "
-                                "twice",
+      return qk_error (-EINVAL,
+                       "safetensors: metadata key \"%.200s\" given "
+                       "twice",
                        meta[i].key);
     value = json_string (meta[i].value);
     if (!value || json_object_set_new (object, meta[i].key, value) < 0)
-      return qk_error (-EINVAL,
-                       "safetensors: metadata \"%.200s\" is not UTF-8",
-                       meta[i].key);
+      return qk_error (
+        -EINVAL, "safetensors: metadata \"%.200s\" is not UTF-8", meta[i].key);
   }
   return 0;
 }
@@ -150,9 +149,8 @@ add_tensors (json_t *root, const struct qk_format_entry **order, int64_t n)
     json_t *desc;
 
     if (json_object_get (root, e->name))
-      return qk_error (-EINVAL,
-                       "safetensors: two tensors are called \"%.200s\"",
-                       e->name);
+      return qk_error (
+        -EINVAL, "safetensors: two tensors are called \"%.200s\"", e->name);
     desc = describe (e, at);
     if (!desc)
       return qk_error (-ENOMEM, "safetensors: out of memory");

@@ -106,8 +106,8 @@ add_setup (void *self, struct qk_layer_setup *s)
   const bool known = s->out_qz && qk_quantizer_is_ste (s->out_qz);
 
   l->threads = s->threads > 1 ? s->threads : 1;
-  l->sums = s->quantized_out
-            && !(known && qk_quantizer_wants_range (s->out_qz));
+  l->sums
+    = s->quantized_out && !(known && qk_quantizer_wants_range (s->out_qz));
   s->keep_in = s->keep_out = false;
   if (s->train && (l->clamped || s->quantized_out))
     s->saved = kept_bytes (n);
@@ -155,8 +155,8 @@ clamp_block (float *restrict y, int64_t n, float lo, float hi,
 {
   if (inside != NULL)
     QK_SIMD
-    for (int64_t i = 0; i < n; i++)
-      inside[i] = (y[i] > lo) & (y[i] < hi);
+  for (int64_t i = 0; i < n; i++)
+    inside[i] = (y[i] > lo) & (y[i] < hi);
   QK_SIMD
   for (int64_t i = 0; i < n; i++) {
     const float v = y[i] < lo ? lo : y[i];
@@ -193,11 +193,11 @@ grid_block (const float *restrict y, int64_t n, const struct qk_qparams *q,
 
   if (inside != NULL)
     QK_SIMD
-    for (int64_t i = 0; i < n; i++) {
-      const float r = qk_rne (y[i] * inv);
+  for (int64_t i = 0; i < n; i++) {
+    const float r = qk_rne (y[i] * inv);
 
-      inside[i] &= (r >= flo) & (r <= fhi);
-    }
+    inside[i] &= (r >= flo) & (r <= fhi);
+  }
   QK_SIMD
   for (int64_t i = 0; i < n; i++)
     out[i] = (uint8_t) qk_quantize (y[i], inv, zp, lo, hi);
@@ -225,8 +225,8 @@ pass_real (const struct add *l, const struct qk_layer_io *io, int threads,
 {
   const int64_t n = qk_shape_count (&io->out->shape);
 
-#pragma omp parallel for num_threads(threads) schedule(static, 1)             \
-  if (n >= PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads)                                 \
+  schedule(static, 1) if (n >= PARALLEL_MIN)
   for (int t = 0; t < threads; t++) {
     const int64_t end = n * (t + 1) / threads;
     struct range r = { INFINITY, -INFINITY, false };
@@ -253,8 +253,8 @@ pass_grid (const struct add *l, const struct qk_layer_io *io, int threads,
   const int64_t n = qk_shape_count (&io->out->shape);
   uint8_t *out = io->out->data;
 
-#pragma omp parallel for num_threads(threads) schedule(static, 1)             \
-  if (n >= PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads)                                 \
+  schedule(static, 1) if (n >= PARALLEL_MIN)
   for (int t = 0; t < threads; t++) {
     const int64_t end = n * (t + 1) / threads;
     float buf[BLOCK];
@@ -340,12 +340,10 @@ gate_block (const float *dy, const uint8_t *restrict inside, int64_t n,
 {
   if (db == NULL)
     QK_SIMD
-    for (int64_t i = 0; i < n; i++)
-      da[i] = inside[i] ? dy[i] : 0.0f;
-  else
-    QK_SIMD
-    for (int64_t i = 0; i < n; i++)
-      da[i] = db[i] = inside[i] ? dy[i] : 0.0f;
+  for (int64_t i = 0; i < n; i++)
+    da[i] = inside[i] ? dy[i] : 0.0f;
+  else QK_SIMD for (int64_t i = 0; i < n; i++) da[i] = db[i]
+    = inside[i] ? dy[i] : 0.0f;
 }
 
 /* dy, where INSIDE lets it pass, to both inputs. */
@@ -360,14 +358,13 @@ pass_gradient (const float *dy, const uint8_t *inside, int64_t n, int threads,
   if (da == NULL)
     return;
   (void) threads;
-#pragma omp parallel for num_threads(threads) schedule(static)                \
-  if (n >= PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads)                                 \
+  schedule(static) if (n >= PARALLEL_MIN)
   for (int64_t i = 0; i < n; i += BLOCK) {
     const int64_t len = n - i < BLOCK ? n - i : BLOCK;
 
     if (inside != NULL)
-      gate_block (dy + i, inside + i, len, da + i,
-                  db != NULL ? db + i : NULL);
+      gate_block (dy + i, inside + i, len, da + i, db != NULL ? db + i : NULL);
     else {
       memcpy (da + i, dy + i, (size_t) len * sizeof *da);
       if (db != NULL)
@@ -390,13 +387,12 @@ add_backward (void *self, struct qk_layer_io *io)
     float *g = (float *) (void *) ((char *) io->workspace
                                    + kept_bytes ((size_t) l->threads
                                                  * sizeof (struct range)));
-    const float *y = (const float *) (const void *) (inside
-                                                     + kept_bytes ((size_t) n));
+    const float *y
+      = (const float *) (const void *) (inside + kept_bytes ((size_t) n));
     int r;
 
     if (!l->sums)
-      return qk_error (-EINVAL,
-                       "add: set up for a straight-through gradient");
+      return qk_error (-EINVAL, "add: set up for a straight-through gradient");
     r = qk_quantizer_backward (io->out_qz, y, dy, g, (size_t) n);
     if (r < 0)
       return r;

@@ -95,12 +95,13 @@ avgpool2d_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
   return pool_average_check ("avgpool2d", op->kernel_h, op->kernel_w);
 }
 
-static const struct qk_option options[] = {
-  POOL_OPTIONS,
-  { .name = "count_include_pad", .type = QK_OPT_BOOL, .def = "yes",
-    .help = "Whether the padding counts, as zeros, in the average." },
-  { .name = NULL }
-};
+static const struct qk_option options[]
+  = { POOL_OPTIONS,
+      { .name = "count_include_pad",
+        .type = QK_OPT_BOOL,
+        .def = "yes",
+        .help = "Whether the padding counts, as zeros, in the average." },
+      { .name = NULL } };
 
 static const struct qk_layer_class avgpool2d = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "avgpool2d",
@@ -117,5 +118,4 @@ static const struct qk_layer_class avgpool2d = {
   .geometry = avgpool2d_lower,
 };
 
-QK_PLUGIN ("avgpool2d", PACKAGE_VERSION, "LGPL-2.1-or-later",
-           &avgpool2d.cls);
+QK_PLUGIN ("avgpool2d", PACKAGE_VERSION, "LGPL-2.1-or-later", &avgpool2d.cls);

@@ -152,8 +152,8 @@ batchnorm2d_setup (void *self, struct qk_layer_setup *s)
   s->workspace = constants_bytes (l->channels)
                  + (size_t) l->slices * slice_bytes (l->channels);
   if (s->train)
-    s->saved = sizeof (struct saved)
-               + (size_t) l->channels * 2 * sizeof (float);
+    s->saved
+      = sizeof (struct saved) + (size_t) l->channels * 2 * sizeof (float);
   return 0;
 }
 
@@ -269,10 +269,9 @@ batch_stats (const struct batchnorm *l, const struct qk_layer_io *io,
                  l->channels, slice_at (io->workspace, l->channels, i));
   }
   for (int i = 1; i < n; i++)
-    merge_slice (all, slice_start (rows, n, i),
-                 slice_at (io->workspace, l->channels, i),
-                 slice_start (rows, n, i + 1) - slice_start (rows, n, i),
-                 l->channels);
+    merge_slice (
+      all, slice_start (rows, n, i), slice_at (io->workspace, l->channels, i),
+      slice_start (rows, n, i + 1) - slice_start (rows, n, i), l->channels);
   return all;
 }
 
@@ -295,9 +294,11 @@ join_stats (struct qk_layer_io *io, struct slice s, int64_t channels,
     s.a[c] *= mine;
   }
   if ((err = qk_comm_reduce (io->comm, QK_COMM_SUM, QK_COMM_F64, s.a,
-                             (size_t) channels)) < 0
+                             (size_t) channels))
+        < 0
       || (err = qk_comm_reduce (io->comm, QK_COMM_SUM, QK_COMM_F64, s.b,
-                                (size_t) channels)) < 0)
+                                (size_t) channels))
+           < 0)
     return err;
   for (int64_t c = 0; c < channels; c++) {
     s.a[c] /= *rows;
@@ -331,8 +332,8 @@ use_batch_stats (const struct batchnorm *l, struct qk_layer_io *io,
     mean[c] = (float) s.a[c];
     inv_std[c] = (float) (1.0 / sqrt (var + (double) l->eps));
     running_mean[c] = (1.0f - m) * running_mean[c] + m * mean[c];
-    running_var[c] = (1.0f - m) * running_var[c]
-                     + m * (float) (s.b[c] / (rows - 1));
+    running_var[c]
+      = (1.0f - m) * running_var[c] + m * (float) (s.b[c] / (rows - 1));
   }
   return 0;
 }
@@ -365,8 +366,7 @@ normalise (const float *x, float *y, int64_t rows, int64_t channels,
 {
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < channels; c++)
-      y[r * channels + c]
-        = (x[r * channels + c] - mean[c]) * k[c] + bias[c];
+      y[r * channels + c] = (x[r * channels + c] - mean[c]) * k[c] + bias[c];
 }
 
 static int
@@ -540,11 +540,14 @@ batchnorm2d_backward (void *self, struct qk_layer_io *io)
   }
   if (saved->batch_stats
       && ((err = qk_comm_reduce (io->comm, QK_COMM_SUM, QK_COMM_F64, s.a,
-                                 (size_t) channels)) < 0
+                                 (size_t) channels))
+            < 0
           || (err = qk_comm_reduce (io->comm, QK_COMM_SUM, QK_COMM_F64, s.b,
-                                    (size_t) channels)) < 0
-          || (err = qk_comm_reduce (io->comm, QK_COMM_SUM, QK_COMM_F64, &all,
-                                    1)) < 0))
+                                    (size_t) channels))
+               < 0
+          || (err
+              = qk_comm_reduce (io->comm, QK_COMM_SUM, QK_COMM_F64, &all, 1))
+               < 0))
     return err;
   for (int64_t c = 0; c < channels; c++) {
     const double inv = (double) inv_std[c];
@@ -558,20 +561,25 @@ batchnorm2d_backward (void *self, struct qk_layer_io *io)
   return 0;
 }
 
-static const struct qk_option options[] = {
-  { .name = "eps", .type = QK_OPT_FLOAT, .def = "1e-5", .min = 1e-12,
-    .max = 1,
-    .help = "Added to the variance before the square root is taken." },
-  { .name = "momentum", .type = QK_OPT_FLOAT, .def = "0.1", .min = 0,
-    .max = 1,
-    .help = "Share of the batch in the new running mean and variance." },
-  { .name = NULL }
-};
+static const struct qk_option options[]
+  = { { .name = "eps",
+        .type = QK_OPT_FLOAT,
+        .def = "1e-5",
+        .min = 1e-12,
+        .max = 1,
+        .help = "Added to the variance before the square root is taken." },
+      { .name = "momentum",
+        .type = QK_OPT_FLOAT,
+        .def = "0.1",
+        .min = 0,
+        .max = 1,
+        .help = "Share of the batch in the new running mean and variance." },
+      { .name = NULL } };
 
 static const struct qk_layer_class batchnorm2d = {
-  .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "batchnorm2d",
-                   "Batch normalisation over all axes but the channels",
-                   options),
+  .cls
+  = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "batchnorm2d",
+              "Batch normalisation over all axes but the channels", options),
   .create = batchnorm2d_create,
   .destroy = batchnorm2d_destroy,
   .infer = batchnorm2d_infer,

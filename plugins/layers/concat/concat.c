@@ -81,8 +81,8 @@ concat_copy (float *part, int64_t n, float *whole, int64_t width,
              int64_t first, int64_t rows, bool gather, int threads)
 {
   (void) threads;
-#pragma omp parallel for num_threads(threads) schedule(static)                \
-  if (rows * n >= 32768)
+#pragma omp parallel for num_threads(threads)                                 \
+  schedule(static) if (rows * n >= 32768)
   for (int64_t r = 0; r < rows; r++) {
     float *a = part + r * n, *b = whole + r * width + first;
 

@@ -8,41 +8,40 @@
 
 #include "conv/conv.h"
 
-static const struct qk_option options[] = {
-  { "out", QK_OPT_INT, NULL, 1, 1 << 20, NULL, "Output channels" },
-  { "kernel", QK_OPT_INT, "1", 1, 255, NULL,
-    "Height and width of the window, in pixels" },
-  { "kernel_h", QK_OPT_INT, "1", 1, 255, NULL,
-    "Height of the window, in place of kernel" },
-  { "kernel_w", QK_OPT_INT, "1", 1, 255, NULL,
-    "Width of the window, in place of kernel" },
-  { "stride", QK_OPT_INT, "1", 1, 255, NULL,
-    "Step of the window down and across, in pixels" },
-  { "stride_h", QK_OPT_INT, "1", 1, 255, NULL,
-    "Step down, in place of stride" },
-  { "stride_w", QK_OPT_INT, "1", 1, 255, NULL,
-    "Step across, in place of stride" },
-  { "padding", QK_OPT_INT, "0", 0, 255, NULL,
-    "Zeros on each side of the picture, in pixels" },
-  { "pad_top", QK_OPT_INT, "0", 0, 255, NULL,
-    "Zeros above, in place of padding" },
-  { "pad_left", QK_OPT_INT, "0", 0, 255, NULL,
-    "Zeros on the left, in place of padding" },
-  { "pad_bottom", QK_OPT_INT, "0", 0, 255, NULL,
-    "Zeros below, in place of padding" },
-  { "pad_right", QK_OPT_INT, "0", 0, 255, NULL,
-    "Zeros on the right, in place of padding" },
-  { "dilation", QK_OPT_INT, "1", 1, 255, NULL,
-    "Distance of neighbouring window elements, in pixels" },
-  { "dilation_h", QK_OPT_INT, "1", 1, 255, NULL,
-    "Distance down, in place of dilation" },
-  { "dilation_w", QK_OPT_INT, "1", 1, 255, NULL,
-    "Distance across, in place of dilation" },
-  { "groups", QK_OPT_INT, "1", 1, 1 << 20, NULL,
-    "Groups of channels that are convolved on their own" },
-  { "bias", QK_OPT_BOOL, "yes", 0, 0, NULL, "Add a trained bias" },
-  { NULL, 0, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option options[]
+  = { { "out", QK_OPT_INT, NULL, 1, 1 << 20, NULL, "Output channels" },
+      { "kernel", QK_OPT_INT, "1", 1, 255, NULL,
+        "Height and width of the window, in pixels" },
+      { "kernel_h", QK_OPT_INT, "1", 1, 255, NULL,
+        "Height of the window, in place of kernel" },
+      { "kernel_w", QK_OPT_INT, "1", 1, 255, NULL,
+        "Width of the window, in place of kernel" },
+      { "stride", QK_OPT_INT, "1", 1, 255, NULL,
+        "Step of the window down and across, in pixels" },
+      { "stride_h", QK_OPT_INT, "1", 1, 255, NULL,
+        "Step down, in place of stride" },
+      { "stride_w", QK_OPT_INT, "1", 1, 255, NULL,
+        "Step across, in place of stride" },
+      { "padding", QK_OPT_INT, "0", 0, 255, NULL,
+        "Zeros on each side of the picture, in pixels" },
+      { "pad_top", QK_OPT_INT, "0", 0, 255, NULL,
+        "Zeros above, in place of padding" },
+      { "pad_left", QK_OPT_INT, "0", 0, 255, NULL,
+        "Zeros on the left, in place of padding" },
+      { "pad_bottom", QK_OPT_INT, "0", 0, 255, NULL,
+        "Zeros below, in place of padding" },
+      { "pad_right", QK_OPT_INT, "0", 0, 255, NULL,
+        "Zeros on the right, in place of padding" },
+      { "dilation", QK_OPT_INT, "1", 1, 255, NULL,
+        "Distance of neighbouring window elements, in pixels" },
+      { "dilation_h", QK_OPT_INT, "1", 1, 255, NULL,
+        "Distance down, in place of dilation" },
+      { "dilation_w", QK_OPT_INT, "1", 1, 255, NULL,
+        "Distance across, in place of dilation" },
+      { "groups", QK_OPT_INT, "1", 1, 1 << 20, NULL,
+        "Groups of channels that are convolved on their own" },
+      { "bias", QK_OPT_BOOL, "yes", 0, 0, NULL, "Add a trained bias" },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 /* The value of NAME if the user gave it, else that of COMMON. */
 static int
@@ -139,8 +138,7 @@ conv2d_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
 }
 
 static int
-conv2d_geometry (void *self, const struct qk_layer_io *io,
-                 struct qk_op *op)
+conv2d_geometry (void *self, const struct qk_layer_io *io, struct qk_op *op)
 {
   (void) io;
   qk_conv_geometry (self, op);

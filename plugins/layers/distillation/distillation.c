@@ -44,12 +44,15 @@ distillation_infer (void *self, const struct qk_shape *in, int n_in,
 
   (void) self;
   if (n_in != 2)
-    return qk_error (-EINVAL, "distillation: takes the logits of two "
-                     "networks, got %d inputs", n_in);
-  if (in[0].ndim != 2 || in[0].dims[1] < 1
-      || !qk_shape_equal (&in[0], &in[1]))
-    return qk_error (-EINVAL, "distillation: both logits must be (N,C), got "
-                     "%s and %s", qk_shape_print (&in[0], a, sizeof a),
+    return qk_error (-EINVAL,
+                     "distillation: takes the logits of two "
+                     "networks, got %d inputs",
+                     n_in);
+  if (in[0].ndim != 2 || in[0].dims[1] < 1 || !qk_shape_equal (&in[0], &in[1]))
+    return qk_error (-EINVAL,
+                     "distillation: both logits must be (N,C), got "
+                     "%s and %s",
+                     qk_shape_print (&in[0], a, sizeof a),
                      qk_shape_print (&in[1], b, sizeof b));
   *out = (struct qk_shape){ 1, { 1 } };
   return 0;
@@ -107,8 +110,10 @@ distillation_forward (void *self, struct qk_layer_io *io)
       kl += exp (a) * (a - ((double) z[c] / temperature - lz));
     }
     if (!isfinite (lz) || !isfinite (lt) || !isfinite (kl))
-      return qk_error (-EDOM, "distillation: logits of picture %lld are not "
-                       "finite", (long long) i);
+      return qk_error (-EDOM,
+                       "distillation: logits of picture %lld are not "
+                       "finite",
+                       (long long) i);
     loss += kl;
     if (saved != NULL) {
       saved[3 * i] = lz;
@@ -145,16 +150,18 @@ distillation_backward (void *self, struct qk_layer_io *io)
   return 0;
 }
 
-static const struct qk_option options[] = {
-  { .name = "temperature", .type = QK_OPT_FLOAT, .def = "4", .min = 0.01,
-    .max = 1000, .help = "What both logits are divided by." },
-  { .name = NULL }
-};
+static const struct qk_option options[]
+  = { { .name = "temperature",
+        .type = QK_OPT_FLOAT,
+        .def = "4",
+        .min = 0.01,
+        .max = 1000,
+        .help = "What both logits are divided by." },
+      { .name = NULL } };
 
 static const struct qk_layer_class distillation = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "distillation",
-                   "Divergence of softmax (logits) from a teacher's",
-                   options),
+                   "Divergence of softmax (logits) from a teacher's", options),
   .create = distillation_create,
   .destroy = distillation_destroy,
   .infer = distillation_infer,

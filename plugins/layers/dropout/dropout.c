@@ -122,8 +122,7 @@ dropout_forward (void *self, struct qk_layer_io *io)
   struct qk_tensor *out = io->out;
   const int64_t n = qk_shape_count (&in->shape);
 
-  if (in->dtype != out->dtype
-      || (in->dtype != QK_U8 && in->dtype != QK_F32))
+  if (in->dtype != out->dtype || (in->dtype != QK_U8 && in->dtype != QK_F32))
     return qk_error (-ENOTSUP, "dropout: cannot go from %s to %s",
                      qk_dtype_name (in->dtype), qk_dtype_name (out->dtype));
   out->q = in->q;
@@ -170,11 +169,14 @@ dropout_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
   return 0;
 }
 
-static const struct qk_option options[] = {
-  { .name = "p", .type = QK_OPT_FLOAT, .def = "0.5", .min = 0, .max = 0.99,
-    .help = "Probability that a number is dropped in training." },
-  { .name = NULL }
-};
+static const struct qk_option options[]
+  = { { .name = "p",
+        .type = QK_OPT_FLOAT,
+        .def = "0.5",
+        .min = 0,
+        .max = 0.99,
+        .help = "Probability that a number is dropped in training." },
+      { .name = NULL } };
 
 static const struct qk_layer_class dropout = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "dropout",

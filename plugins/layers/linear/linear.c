@@ -9,13 +9,12 @@
 
 #include "conv/conv.h"
 
-static const struct qk_option options[] = {
-  { "out", QK_OPT_INT, NULL, 1, 1 << 24, NULL, "Output features" },
-  { "bias", QK_OPT_BOOL, "yes", 0, 0, NULL, "Add a trained bias" },
-  { "init_std", QK_OPT_FLOAT, "0.01", 0, 10, NULL,
-    "Standard deviation of the weight before training" },
-  { NULL, 0, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option options[]
+  = { { "out", QK_OPT_INT, NULL, 1, 1 << 24, NULL, "Output features" },
+      { "bias", QK_OPT_BOOL, "yes", 0, 0, NULL, "Add a trained bias" },
+      { "init_std", QK_OPT_FLOAT, "0.01", 0, 10, NULL,
+        "Standard deviation of the weight before training" },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static int
 linear_create (const struct qk_config *cfg, void **self)
@@ -95,8 +94,7 @@ linear_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
 }
 
 static int
-linear_geometry (void *self, const struct qk_layer_io *io,
-                 struct qk_op *op)
+linear_geometry (void *self, const struct qk_layer_io *io, struct qk_op *op)
 {
   (void) io;
   qk_conv_geometry (self, op);
@@ -119,8 +117,7 @@ linear_set_weight (void *self, const struct qk_tensor *param,
 
 static const struct qk_layer_class linear = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "linear",
-                   "Fully connected layer, y = x W^T + b",
-                   options),
+                   "Fully connected layer, y = x W^T + b", options),
   .create = linear_create,
   .destroy = linear_destroy,
   .infer = linear_infer,

@@ -118,10 +118,9 @@ maxpool2d_tile (const struct pool_window *w, const struct qk_shape *in,
         win[c] = wins ? (uint16_t) tap : win[c];                              \
       }                                                                       \
   }                                                                           \
-  static void pixel_##suffix (const struct pool_window *w,                    \
-                              const struct maxpool_tile *t, const type *x,    \
-                              type *y, uint16_t *win, int64_t width,          \
-                              int64_t channels)                               \
+  static void pixel_##suffix (                                                \
+    const struct pool_window *w, const struct maxpool_tile *t, const type *x, \
+    type *y, uint16_t *win, int64_t width, int64_t channels)                  \
   {                                                                           \
     for (int r = t->r0; r < t->r1; r++)                                       \
       for (int s = t->s0; s < t->s1; s++) {                                   \
@@ -157,8 +156,8 @@ maxpool2d_forward (void *self, struct qk_layer_io *io)
     return qk_error (-ENOTSUP, "maxpool2d: cannot go from %s to %s",
                      qk_dtype_name (in->dtype), qk_dtype_name (out->dtype));
   out->q = in->q;
-#pragma omp parallel for num_threads(threads) schedule(static)                \
-  if (qk_shape_count (&in->shape) >= PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads)                                 \
+  schedule(static) if (qk_shape_count(&in->shape) >= PARALLEL_MIN)
   for (int64_t i = 0; i < n; i++) {
     const struct maxpool_tile t
       = maxpool2d_tile (w, &in->shape, &out->shape, i);
@@ -192,8 +191,8 @@ maxpool2d_backward (void *self, struct qk_layer_io *io)
   (void) threads;
   if (dx == NULL)
     return 0;
-#pragma omp parallel for num_threads(threads) schedule(static)                \
-  if (qk_shape_count (in) >= PARALLEL_MIN)
+#pragma omp parallel for num_threads(threads)                                 \
+  schedule(static) if (qk_shape_count(in) >= PARALLEL_MIN)
   for (int64_t n = 0; n < in->dims[0]; n++) {
     memset (dx + n * size, 0, (size_t) size * sizeof *dx);
     for (int64_t i = n * windows; i < (n + 1) * windows; i++) {
@@ -221,12 +220,15 @@ maxpool2d_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
   return 0;
 }
 
-static const struct qk_option options[] = {
-  POOL_OPTIONS,
-  { .name = "dilation", .type = QK_OPT_INT, .def = "1", .min = 1, .max = 255,
-    .help = "Pixels from one element of the window to the next." },
-  { .name = NULL }
-};
+static const struct qk_option options[]
+  = { POOL_OPTIONS,
+      { .name = "dilation",
+        .type = QK_OPT_INT,
+        .def = "1",
+        .min = 1,
+        .max = 255,
+        .help = "Pixels from one element of the window to the next." },
+      { .name = NULL } };
 
 static const struct qk_layer_class maxpool2d = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "maxpool2d",
@@ -243,5 +245,4 @@ static const struct qk_layer_class maxpool2d = {
   .geometry = maxpool2d_lower,
 };
 
-QK_PLUGIN ("maxpool2d", PACKAGE_VERSION, "LGPL-2.1-or-later",
-           &maxpool2d.cls);
+QK_PLUGIN ("maxpool2d", PACKAGE_VERSION, "LGPL-2.1-or-later", &maxpool2d.cls);

@@ -154,18 +154,19 @@ softmax_cross_entropy_backward (void *self, struct qk_layer_io *io)
   return 0;
 }
 
-static const struct qk_option options[] = {
-  { .name = "label_smoothing", .type = QK_OPT_FLOAT, .def = "0", .min = 0,
-    .max = 1,
-    .help = "Share of the target spread evenly over all classes." },
-  { .name = NULL }
-};
+static const struct qk_option options[]
+  = { { .name = "label_smoothing",
+        .type = QK_OPT_FLOAT,
+        .def = "0",
+        .min = 0,
+        .max = 1,
+        .help = "Share of the target spread evenly over all classes." },
+      { .name = NULL } };
 
 static const struct qk_layer_class softmax_cross_entropy = {
-  .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER,
-                   "softmax_cross_entropy",
-                   "Mean cross-entropy of softmax (logits) and labels",
-                   options),
+  .cls
+  = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "softmax_cross_entropy",
+              "Mean cross-entropy of softmax (logits) and labels", options),
   .create = softmax_cross_entropy_create,
   .destroy = softmax_cross_entropy_destroy,
   .infer = softmax_cross_entropy_infer,

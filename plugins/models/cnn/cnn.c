@@ -56,17 +56,27 @@ cnn_build (const struct qk_config *cfg, const struct qk_model_request *req,
   return qk_graph_output (g, v);
 }
 
-static const struct qk_option options[] = {
-  { .name = "channels", .type = QK_OPT_INT, .def = "16", .min = 1,
-    .max = 1024,
-    .help = "Channels of the first convolution; every second one doubles "
-            "them, up to 4096." },
-  { .name = "depth", .type = QK_OPT_INT, .def = "4", .min = 1, .max = 64,
-    .help = "Number of 3x3 convolutions." },
-  { .name = "classes", .type = QK_OPT_INT, .def = "0", .min = 0,
-    .max = 1000000, .help = "Number of classes; 0 takes the data's." },
-  { .name = NULL }
-};
+static const struct qk_option options[]
+  = { { .name = "channels",
+        .type = QK_OPT_INT,
+        .def = "16",
+        .min = 1,
+        .max = 1024,
+        .help = "Channels of the first convolution; every second one doubles "
+                "them, up to 4096." },
+      { .name = "depth",
+        .type = QK_OPT_INT,
+        .def = "4",
+        .min = 1,
+        .max = 64,
+        .help = "Number of 3x3 convolutions." },
+      { .name = "classes",
+        .type = QK_OPT_INT,
+        .def = "0",
+        .min = 0,
+        .max = 1000000,
+        .help = "Number of classes; 0 takes the data's." },
+      { .name = NULL } };
 
 static const struct qk_model_class cnn = {
   .cls = QK_CLASS (struct qk_model_class, QK_KIND_MODEL, "cnn",

@@ -17,9 +17,9 @@
 /* Expansion, channels, how often, stride of the first. */
 static const struct {
   int expand, channels, repeat, stride;
-} stages[] = { { 1, 16, 1, 1 },  { 6, 24, 2, 2 },  { 6, 32, 3, 2 },
-               { 6, 64, 4, 2 },  { 6, 96, 3, 1 },  { 6, 160, 3, 2 },
-               { 6, 320, 1, 1 } };
+} stages[]
+  = { { 1, 16, 1, 1 }, { 6, 24, 2, 2 },  { 6, 32, 3, 2 }, { 6, 64, 4, 2 },
+      { 6, 96, 3, 1 }, { 6, 160, 3, 2 }, { 6, 320, 1, 1 } };
 
 #define N_STAGES ((int) (sizeof stages / sizeof stages[0]))
 
@@ -121,8 +121,7 @@ mobilenet_v2_build (const struct qk_config *cfg,
         ? req->height <= SMALL_INPUT && req->width <= SMALL_INPUT
         : strcmp (input, "small") == 0;
   int channels = make_divisible (32 * width, round);
-  const int last
-    = make_divisible (1280 * (width > 1.0 ? width : 1.0), round);
+  const int last = make_divisible (1280 * (width > 1.0 ? width : 1.0), round);
   int v;
 
   if (classes < 1)
@@ -143,24 +142,41 @@ mobilenet_v2_build (const struct qk_config *cfg,
 
 static const char *const inputs[] = { "auto", "small", "large", NULL };
 
-static const struct qk_option options[] = {
-  { .name = "width", .type = QK_OPT_FLOAT, .def = "1.0", .min = 0.05,
-    .max = 8, .help = "Factor on the number of channels of every layer." },
-  { .name = "dropout", .type = QK_OPT_FLOAT, .def = "0.2", .min = 0,
-    .max = 0.99,
-    .help = "Probability that an input of the classifier is dropped in "
-            "training." },
-  { .name = "classes", .type = QK_OPT_INT, .def = "0", .min = 0,
-    .max = 1000000, .help = "Number of classes; 0 takes the data's." },
-  { .name = "round_nearest", .type = QK_OPT_INT, .def = "8", .min = 1,
-    .max = 256, .help = "Channels are rounded to multiples of this number." },
-  { .name = "input", .type = QK_OPT_CHOICE, .def = "auto",
-    .choices = inputs,
-    .help = "large: as published, 1/32 of the picture's side at the end; "
-            "small: the first convolution and features.2 keep the size, 1/8 "
-            "at the end; auto: small for pictures of at most 64 x 64." },
-  { .name = NULL }
-};
+static const struct qk_option options[]
+  = { { .name = "width",
+        .type = QK_OPT_FLOAT,
+        .def = "1.0",
+        .min = 0.05,
+        .max = 8,
+        .help = "Factor on the number of channels of every layer." },
+      { .name = "dropout",
+        .type = QK_OPT_FLOAT,
+        .def = "0.2",
+        .min = 0,
+        .max = 0.99,
+        .help = "Probability that an input of the classifier is dropped in "
+                "training." },
+      { .name = "classes",
+        .type = QK_OPT_INT,
+        .def = "0",
+        .min = 0,
+        .max = 1000000,
+        .help = "Number of classes; 0 takes the data's." },
+      { .name = "round_nearest",
+        .type = QK_OPT_INT,
+        .def = "8",
+        .min = 1,
+        .max = 256,
+        .help = "Channels are rounded to multiples of this number." },
+      { .name = "input",
+        .type = QK_OPT_CHOICE,
+        .def = "auto",
+        .choices = inputs,
+        .help
+        = "large: as published, 1/32 of the picture's side at the end; "
+          "small: the first convolution and features.2 keep the size, 1/8 "
+          "at the end; auto: small for pictures of at most 64 x 64." },
+      { .name = NULL } };
 
 static const struct qk_model_class mobilenet_v2 = {
   .cls = QK_CLASS (struct qk_model_class, QK_KIND_MODEL, "mobilenet_v2",

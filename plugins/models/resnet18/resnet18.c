@@ -15,9 +15,9 @@ resnet18_build (const struct qk_config *cfg,
 }
 
 static const struct qk_model_class resnet18 = {
-  .cls = QK_CLASS (struct qk_model_class, QK_KIND_MODEL, "resnet18",
-                   "ResNet-18: residual network with basic blocks",
-                   resnet_options),
+  .cls
+  = QK_CLASS (struct qk_model_class, QK_KIND_MODEL, "resnet18",
+              "ResNet-18: residual network with basic blocks", resnet_options),
   .build = resnet18_build,
 };
 

@@ -15,9 +15,9 @@ resnet34_build (const struct qk_config *cfg,
 }
 
 static const struct qk_model_class resnet34 = {
-  .cls = QK_CLASS (struct qk_model_class, QK_KIND_MODEL, "resnet34",
-                   "ResNet-34: residual network with basic blocks",
-                   resnet_options),
+  .cls
+  = QK_CLASS (struct qk_model_class, QK_KIND_MODEL, "resnet34",
+              "ResNet-34: residual network with basic blocks", resnet_options),
   .build = resnet34_build,
 };
 

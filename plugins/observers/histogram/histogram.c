@@ -46,12 +46,12 @@ struct histogram {
 static const char *const histogram_compat[] = { "none", "torch1.13", NULL };
 
 static const struct qk_option histogram_options[]
-    = { { "bins", QK_OPT_INT, "2048", 16, 65536, NULL, "Number of bins." },
-        { "upsample", QK_OPT_INT, "128", 1, 1024, NULL,
-          "Parts an old bin is split into when the range grows." },
-        { "compat", QK_OPT_CHOICE, "none", 0, 0, histogram_compat,
-          "Repeat the counting mistakes of a PyTorch version." },
-        { NULL, 0, NULL, 0, 0, NULL, NULL } };
+  = { { "bins", QK_OPT_INT, "2048", 16, 65536, NULL, "Number of bins." },
+      { "upsample", QK_OPT_INT, "128", 1, 1024, NULL,
+        "Parts an old bin is split into when the range grows." },
+      { "compat", QK_OPT_CHOICE, "none", 0, 0, histogram_compat,
+        "Repeat the counting mistakes of a PyTorch version." },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static void
 histogram_destroy (void *self)
@@ -178,7 +178,7 @@ histogram_count_chunk (struct histogram *h, const float *x, size_t n, float lo,
   for (int p = 0; p < parts; p++) {
     const size_t from = n / (size_t) parts * (size_t) p;
     const size_t to
-        = p + 1 < parts ? n / (size_t) parts * (size_t) (p + 1) : n;
+      = p + 1 < parts ? n / (size_t) parts * (size_t) (p + 1) : n;
 
     histogram_count_part (x + from, to - from, lo, hi, h->bins,
                           table + (size_t) p * one);
@@ -295,7 +295,7 @@ static void
 histogram_combine_tiny (struct histogram *h, const struct histogram_grid *g)
 {
   const float at
-      = (h->range.min[0] - g->min) * (float) h->bins / (g->max - g->min);
+    = (h->range.min[0] - g->min) * (float) h->bins / (g->max - g->min);
   const int b = at < (float) (h->bins - 1) ? (int) at : h->bins - 1;
   double sum = 0.0;
 
@@ -365,7 +365,7 @@ histogram_state (void *self, struct qk_state *st)
 {
   struct histogram *h = self;
   const int e
-      = qk_state_add (st, "histogram", QK_F32, h->count, (size_t) h->bins);
+    = qk_state_add (st, "histogram", QK_F32, h->count, (size_t) h->bins);
 
   return e < 0 ? e : range_state (&h->range, st);
 }

@@ -108,8 +108,8 @@ histogram_search (const float *hist, int bins, float min, float max,
     }
     if (next_start == start && next_end == end)
       continue;
-    err = search_error (hist, bins, width, levels, next_start, next_end,
-                        error);
+    err
+      = search_error (hist, bins, width, levels, next_start, next_end, error);
     if (err > best)
       break;
     best = err;

@@ -15,9 +15,9 @@ struct moving_average {
 };
 
 static const struct qk_option moving_average_options[]
-    = { { "averaging_constant", QK_OPT_FLOAT, "0.01", 0.0, 1.0, NULL,
-          "Weight of a new batch; 1 forgets all earlier ones." },
-        { NULL, 0, NULL, 0, 0, NULL, NULL } };
+  = { { "averaging_constant", QK_OPT_FLOAT, "0.01", 0.0, 1.0, NULL,
+        "Weight of a new batch; 1 forgets all earlier ones." },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static int
 moving_average_create (const struct qk_config *cfg,
@@ -57,9 +57,9 @@ moving_average_update_range (void *self, const float *min, const float *max)
 
   for (size_t c = 0; c < r->channels; c++) {
     r->min[c]
-        = first ? min[c] : r->min[c] + m->constant * (min[c] - r->min[c]);
+      = first ? min[c] : r->min[c] + m->constant * (min[c] - r->min[c]);
     r->max[c]
-        = first ? max[c] : r->max[c] + m->constant * (max[c] - r->max[c]);
+      = first ? max[c] : r->max[c] + m->constant * (max[c] - r->max[c]);
   }
   return 0;
 }
@@ -82,9 +82,9 @@ moving_average_state (void *self, struct qk_state *st)
 
 static const struct qk_observer_class moving_average = {
   .cls = QK_CLASS (
-      struct qk_observer_class, QK_KIND_OBSERVER, "moving_average_minmax",
-      "Moving average of the smallest and largest value of each batch",
-      moving_average_options),
+    struct qk_observer_class, QK_KIND_OBSERVER, "moving_average_minmax",
+    "Moving average of the smallest and largest value of each batch",
+    moving_average_options),
   .create = moving_average_create,
   .destroy = moving_average_destroy,
   .update_range = moving_average_update_range,

@@ -197,8 +197,8 @@ mse_range (void *self, float *min, float *max)
     return e;
   for (int i = 0; i < c->bins; i++)
     if (c->count[i] > 0) {
-      m->middle[n] = (float) ((counts_edge (c, i) + counts_edge (c, i + 1))
-                              / 2.0);
+      m->middle[n]
+        = (float) ((counts_edge (c, i) + counts_edge (c, i + 1)) / 2.0);
       m->often[n++] = (float) c->count[i];
     }
   return n > 0 ? mse_search (m, m->middle, m->often, n, min, max) : 0;
@@ -214,9 +214,9 @@ mse_state (void *self, struct qk_state *st)
 }
 
 static const struct qk_observer_class mse = {
-  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "mse",
-                   "Part of the range with the least squared error",
-                   mse_options),
+  .cls
+  = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "mse",
+              "Part of the range with the least squared error", mse_options),
   .create = mse_create,
   .destroy = mse_destroy,
   .update = mse_update,

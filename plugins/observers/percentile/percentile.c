@@ -18,7 +18,7 @@
 #include "range/range.h"
 
 struct percentile {
-  struct range range; /* of everything seen; of weights: what is kept */
+  struct range range;   /* of everything seen; of weights: what is kept */
   struct counts counts; /* of values */
   float *sorted;        /* weights: scratch of sorted_size floats */
   size_t sorted_size;
@@ -153,13 +153,12 @@ percentile_place (double wanted, size_t n)
 
 /* A channel of N weights. */
 static void
-percentile_weights (struct percentile *p, const float *w, size_t n,
-                    float *min, float *max)
+percentile_weights (struct percentile *p, const float *w, size_t n, float *min,
+                    float *max)
 {
   memcpy (p->sorted, w, n * sizeof *w);
-  *min = percentile_select (p->sorted, n,
-                            percentile_place ((1.0 - p->share) * (double) n,
-                                              n));
+  *min = percentile_select (
+    p->sorted, n, percentile_place ((1.0 - p->share) * (double) n, n));
   *max = percentile_select (p->sorted, n,
                             percentile_place (p->share * (double) n, n));
 }

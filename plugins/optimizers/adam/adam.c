@@ -24,16 +24,16 @@ struct adam {
 };
 
 static const struct qk_option adam_options[]
-    = { { "lr", QK_OPT_FLOAT, "0.001", 0.0, 1e6, NULL, "Learning rate." },
-        { "beta1", QK_OPT_FLOAT, "0.9", 0.0, 0.999999, NULL,
-          "Part of the mean gradient that is kept at each step." },
-        { "beta2", QK_OPT_FLOAT, "0.999", 0.0, 0.999999, NULL,
-          "Part of the mean squared gradient that is kept at each step." },
-        { "eps", QK_OPT_FLOAT, "1e-8", 1e-30, 1.0, NULL,
-          "Added to the divisor, against division by 0." },
-        { "weight_decay", QK_OPT_FLOAT, "0", 0.0, 1e6, NULL,
-          "Part of the weight added to its gradient." },
-        { NULL, 0, NULL, 0, 0, NULL, NULL } };
+  = { { "lr", QK_OPT_FLOAT, "0.001", 0.0, 1e6, NULL, "Learning rate." },
+      { "beta1", QK_OPT_FLOAT, "0.9", 0.0, 0.999999, NULL,
+        "Part of the mean gradient that is kept at each step." },
+      { "beta2", QK_OPT_FLOAT, "0.999", 0.0, 0.999999, NULL,
+        "Part of the mean squared gradient that is kept at each step." },
+      { "eps", QK_OPT_FLOAT, "1e-8", 1e-30, 1.0, NULL,
+        "Added to the divisor, against division by 0." },
+      { "weight_decay", QK_OPT_FLOAT, "0", 0.0, 1e6, NULL,
+        "Part of the weight added to its gradient." },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static int
 adam_create (const struct qk_config *cfg, void **self)

@@ -25,16 +25,16 @@ struct sgd {
 };
 
 static const struct qk_option sgd_options[]
-    = { { "lr", QK_OPT_FLOAT, "0.01", 0.0, 1e6, NULL, "Learning rate." },
-        { "momentum", QK_OPT_FLOAT, "0", 0.0, 1.0, NULL,
-          "Part of the last step's direction that is kept." },
-        { "dampening", QK_OPT_FLOAT, "0", 0.0, 1.0, NULL,
-          "Part of the gradient that does not enter the momentum." },
-        { "nesterov", QK_OPT_BOOL, "no", 0, 0, NULL,
-          "Look ahead along the momentum; needs momentum and no dampening." },
-        { "weight_decay", QK_OPT_FLOAT, "0", 0.0, 1e6, NULL,
-          "Part of the weight added to its gradient." },
-        { NULL, 0, NULL, 0, 0, NULL, NULL } };
+  = { { "lr", QK_OPT_FLOAT, "0.01", 0.0, 1e6, NULL, "Learning rate." },
+      { "momentum", QK_OPT_FLOAT, "0", 0.0, 1.0, NULL,
+        "Part of the last step's direction that is kept." },
+      { "dampening", QK_OPT_FLOAT, "0", 0.0, 1.0, NULL,
+        "Part of the gradient that does not enter the momentum." },
+      { "nesterov", QK_OPT_BOOL, "no", 0, 0, NULL,
+        "Look ahead along the momentum; needs momentum and no dampening." },
+      { "weight_decay", QK_OPT_FLOAT, "0", 0.0, 1e6, NULL,
+        "Part of the weight added to its gradient." },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static int
 sgd_create (const struct qk_config *cfg, void **self)

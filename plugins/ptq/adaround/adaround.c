@@ -84,8 +84,8 @@ take_samples (void *cookie, const struct qk_tensor *real,
   const int64_t pictures = real->shape.dims[0];
 
   for (int64_t i = 0; i < s->per_batch && s->n < s->wanted; i++, s->n++) {
-    const int64_t at = (int64_t) qk_rng_below (
-      &s->rng, (uint64_t) (pictures * positions));
+    const int64_t at
+      = (int64_t) qk_rng_below (&s->rng, (uint64_t) (pictures * positions));
 
     patches_copy (s->op, real, at / positions, at % positions,
                   s->real + s->n * s->size);
@@ -192,9 +192,13 @@ do_node (const struct adaround_options *opt, struct qk_ptq *p, int node,
          const struct qk_ptq_node *info, struct totals *total)
 {
   struct adaround_task t = {
-    .channels = info->channels, .depth = info->per_channel,
-    .groups = info->groups, .lo = info->lo, .hi = info->hi,
-    .threads = qk_ptq_threads (p), .seed = qk_ptq_seed (p),
+    .channels = info->channels,
+    .depth = info->per_channel,
+    .groups = info->groups,
+    .lo = info->lo,
+    .hi = info->hi,
+    .threads = qk_ptq_threads (p),
+    .seed = qk_ptq_seed (p),
   };
   struct sampling s = { .wanted = opt->samples };
   const int64_t batches = opt->batches > 0 ? opt->batches : 1;
@@ -210,8 +214,8 @@ do_node (const struct adaround_options *opt, struct qk_ptq *p, int node,
   s.real = qk_alloc (2 * (size_t) (s.wanted * s.size) * sizeof (float));
   m = qk_alloc ((k * (size_t) (t.depth + 2 + s.wanted)) * sizeof *m);
   if (s.real == NULL || m == NULL) {
-    r = qk_error (-ENOMEM, "node '%s': no memory for %lld samples",
-                  info->name, (long long) s.wanted);
+    r = qk_error (-ENOMEM, "node '%s': no memory for %lld samples", info->name,
+                  (long long) s.wanted);
     goto end;
   }
   s.quantized = s.real + s.wanted * s.size;
@@ -246,7 +250,8 @@ adaround_after (void *self, struct qk_ptq *p)
   qk_ptq_progress (p, "adaround", n, n);
   if (r < 0)
     return r;
-  qk_ptq_note (p, "adaround: %d layers, %.1f %% of their weights not rounded "
+  qk_ptq_note (p,
+               "adaround: %d layers, %.1f %% of their weights not rounded "
                "to the nearest, squared error of a layer's outputs on "
                "average %.3g times what it was",
                total.layers,
@@ -255,8 +260,10 @@ adaround_after (void *self, struct qk_ptq *p)
                  : 0.0,
                total.layers > 0 ? total.ratio / total.layers : 1.0);
   if (total.skipped > 0)
-    qk_ptq_note (p, "adaround: %d layers left alone, their fake-quantizer "
-                 "reshapes weights", total.skipped);
+    qk_ptq_note (p,
+                 "adaround: %d layers left alone, their fake-quantizer "
+                 "reshapes weights",
+                 total.skipped);
   return 0;
 }
 

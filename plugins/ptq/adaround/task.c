@@ -19,10 +19,10 @@
 /* What descent works on; arrays of weights elements. */
 struct descent {
   int64_t weights;
-  float *v, *m1, *m2; /* variables, and Adam's moments of their gradients */
-  float *base;        /* floor (w / s) */
-  float *soft;        /* weights as rounded now */
-  float *grad;        /* by soft */
+  float *v, *m1, *m2;    /* variables, and Adam's moments of their gradients */
+  float *base;           /* floor (w / s) */
+  float *soft;           /* weights as rounded now */
+  float *grad;           /* by soft */
   float *x, *y, *target; /* rows of samples, their outputs, those wanted */
   void *memory;
 };
@@ -56,12 +56,12 @@ small_product (const struct adaround_task *t, const float *x, int64_t rows,
 }
 
 void
-adaround_product (const struct adaround_task *t, const float *x,
-                  int64_t rows, const float *w, bool clamp, float *y)
+adaround_product (const struct adaround_task *t, const float *x, int64_t rows,
+                  const float *w, bool clamp, float *y)
 {
   if (t->groups == 1)
-    qk_sgemm_threaded (t->threads, false, true, rows, t->channels, t->depth,
-                       x, t->depth, w, t->depth, 0.0f, y, t->channels);
+    qk_sgemm_threaded (t->threads, false, true, rows, t->channels, t->depth, x,
+                       t->depth, w, t->depth, 0.0f, y, t->channels);
   else
     small_product (t, x, rows, w, y);
   for (int64_t i = 0; i < rows * t->channels; i++) {
@@ -153,9 +153,9 @@ soften (const struct adaround_task *t, struct descent *d)
 #pragma omp parallel for num_threads(t->threads) schedule(static)
 #endif
   for (int64_t i = 0; i < d->weights; i++)
-    d->soft[i] = t->scale[i / t->depth]
-                 * clamped (d->base[i] + up (sigmoid (d->v[i])), t->qmin,
-                            t->qmax);
+    d->soft[i]
+      = t->scale[i / t->depth]
+        * clamped (d->base[i] + up (sigmoid (d->v[i])), t->qmin, t->qmax);
 }
 
 /* Some samples, by chance. */
@@ -178,8 +178,7 @@ gather (const struct adaround_task *t, struct descent *d, int64_t rows,
 
 /* dy of the mean over rows of the summed squared errors, in place of y. */
 static void
-error_gradient (const struct adaround_task *t, struct descent *d,
-                int64_t rows)
+error_gradient (const struct adaround_task *t, struct descent *d, int64_t rows)
 {
   const float f = 2.0f / (float) rows;
 
@@ -188,9 +187,7 @@ error_gradient (const struct adaround_task *t, struct descent *d,
 
     /* up to the clamp's edges the gradient passes, as ReLU's does not at 0;
      * where both sides are clamped alike there is no error */
-    d->y[i] = y > t->lo && y < t->hi
-                ? f * (y - d->target[i])
-                : 0.0f;
+    d->y[i] = y > t->lo && y < t->hi ? f * (y - d->target[i]) : 0.0f;
   }
 }
 
@@ -201,9 +198,8 @@ step (const struct adaround_task *t, const struct adaround_options *opt,
       struct descent *d, int iteration, float strength, float beta)
 {
   const double b1 = 0.9, b2 = 0.999;
-  const float rate
-    = (float) (opt->rate * sqrt (1.0 - pow (b2, iteration + 1))
-               / (1.0 - pow (b1, iteration + 1)));
+  const float rate = (float) (opt->rate * sqrt (1.0 - pow (b2, iteration + 1))
+                              / (1.0 - pow (b1, iteration + 1)));
 
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(t->threads) schedule(static)
@@ -255,8 +251,8 @@ error_of (const struct adaround_task *t, struct descent *d, int64_t rows,
 static float
 nearest (const struct adaround_task *t, int64_t i)
 {
-  return clamped (qk_rne (t->w[i] * (1.0f / t->scale[i / t->depth])),
-                  t->qmin, t->qmax);
+  return clamped (qk_rne (t->w[i] * (1.0f / t->scale[i / t->depth])), t->qmin,
+                  t->qmax);
 }
 
 static void

@@ -123,8 +123,7 @@ correct_node (const struct correction *c, struct qk_ptq *p, int node,
     return r;
   l.size = patches_size (l.op);
   l.real = qk_alloc (2 * (size_t) l.size * sizeof *l.real);
-  l.weight = qk_alloc (2 * (weights + (size_t) l.channels)
-                       * sizeof *l.weight);
+  l.weight = qk_alloc (2 * (weights + (size_t) l.channels) * sizeof *l.weight);
   if (l.real == NULL || l.weight == NULL) {
     r = qk_error (-ENOMEM, "node '%s': no memory", info->name);
     goto end;

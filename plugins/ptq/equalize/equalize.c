@@ -75,8 +75,8 @@ partner (const struct layer *l, int n, int i)
 }
 
 static int
-find_pairs (const struct equalize *e, struct qk_ptq *p, struct layer *l,
-            int n, int *skipped)
+find_pairs (const struct equalize *e, struct qk_ptq *p, struct layer *l, int n,
+            int *skipped)
 {
   int r;
 
@@ -206,8 +206,7 @@ equalize_before (void *self, struct qk_ptq *p)
 
   if (l == NULL)
     return qk_error (-ENOMEM, "no memory");
-  if ((r = find_pairs (e, p, l, n, &skipped)) < 0
-      || (r = load (p, l, n)) < 0)
+  if ((r = find_pairs (e, p, l, n, &skipped)) < 0 || (r = load (p, l, n)) < 0)
     goto end;
   for (sweep = 0; sweep < e->sweeps && moved > 1e-4; sweep++) {
     moved = 0.0;
@@ -219,9 +218,10 @@ equalize_before (void *self, struct qk_ptq *p)
   }
   r = store (p, l, n);
   if (r == 0)
-    qk_ptq_note (p, "equalize: %d pairs of layers in %d sweeps; %d left alone "
-                 "because a clamp stands between them", pairs, sweep,
-                 skipped);
+    qk_ptq_note (p,
+                 "equalize: %d pairs of layers in %d sweeps; %d left alone "
+                 "because a clamp stands between them",
+                 pairs, sweep, skipped);
 end:
   for (int i = 0; i < n; i++)
     qk_free (l[i].weight);

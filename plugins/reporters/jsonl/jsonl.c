@@ -22,13 +22,12 @@
 
 #include <qatkit/reporter.h>
 
-static const struct qk_option options[] = {
-  { "file", QK_OPT_STRING, "log.jsonl", 0, 0, NULL,
-    "Name of the file in the folder of the run" },
-  { "timing", QK_OPT_STRING, "timing.jsonl", 0, 0, NULL,
-    "Name of the file for what tells of the clock" },
-  { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option options[]
+  = { { "file", QK_OPT_STRING, "log.jsonl", 0, 0, NULL,
+        "Name of the file in the folder of the run" },
+      { "timing", QK_OPT_STRING, "timing.jsonl", 0, 0, NULL,
+        "Name of the file for what tells of the clock" },
+      { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
 struct jsonl_file {
   char *path;
@@ -74,8 +73,9 @@ open_file (struct jsonl_file *f, const struct qk_config *cfg,
   int err;
 
   if (!name[0] || strchr (name, '/'))
-    return qk_error (-EINVAL, "jsonl: %s must be the name of a file in the "
-                              "folder of the run, got \"%s\"",
+    return qk_error (-EINVAL,
+                     "jsonl: %s must be the name of a file in the "
+                     "folder of the run, got \"%s\"",
                      option, name);
   if (asprintf (&f->path, "%s/%s", req->dir, name) < 0) {
     f->path = NULL;
@@ -125,8 +125,7 @@ dump_real (double v)
     bool exact;
 
     free (text);
-    text = json_dumps (number,
-                       JSON_ENCODE_ANY | JSON_REAL_PRECISION (digits));
+    text = json_dumps (number, JSON_ENCODE_ANY | JSON_REAL_PRECISION (digits));
     again = text ? json_loads (text, JSON_DECODE_ANY, NULL) : NULL;
     exact = again && json_number_value (again) == v;
     json_decref (again);
@@ -163,8 +162,8 @@ print_pair (FILE *out, const char *key, const struct qk_field *value)
 {
   const struct qk_field k = { .type = QK_FIELD_STRING, .s = key };
   char *key_text = dump_value (&k), *text = dump_value (value);
-  const bool ok = key_text && text
-                  && fprintf (out, ",%s:%s", key_text, text) >= 0;
+  const bool ok
+    = key_text && text && fprintf (out, ",%s:%s", key_text, text) >= 0;
 
   free (key_text);
   free (text);
@@ -196,8 +195,9 @@ print_event (FILE *out, const struct qk_event *ev)
     const char *key = ev->field[i].key;
 
     if (strcmp (key, "event") == 0 || strcmp (key, "time") == 0)
-      err = qk_error (-EINVAL, "jsonl: a field of event %s cannot be called "
-                               "\"%s\"",
+      err = qk_error (-EINVAL,
+                      "jsonl: a field of event %s cannot be called "
+                      "\"%s\"",
                       ev->name, key);
     else
       err = print_pair (out, key, &ev->field[i]);

@@ -227,7 +227,8 @@ open_new (struct tensorboard *t, const char *folder)
   for (i = 0; i < 1000 && t->fd < 0; i++) {
     free (t->path);
     if (asprintf (&t->path, "%s/" PREFIX "%lld" SUFFIX, folder,
-                  (long long) now + i) < 0) {
+                  (long long) now + i)
+        < 0) {
       t->path = NULL;
       return qk_error (-ENOMEM, "tensorboard: out of memory");
     }
@@ -333,8 +334,9 @@ put_scalar (struct message *summary, const struct qk_event *ev,
   struct message value = { NULL, 0, 0, false };
   char *tag, *c;
 
-  if (asprintf (&tag, "%s%.*s/%s", ev->timing ? "timing/" : "", (int) n,
-                group, f->key) < 0) {
+  if (asprintf (&tag, "%s%.*s/%s", ev->timing ? "timing/" : "", (int) n, group,
+                f->key)
+      < 0) {
     summary->failed = true;
     return;
   }
@@ -376,9 +378,9 @@ tensorboard_event (void *self, const struct qk_event *ev)
 }
 
 static const struct qk_reporter_class tensorboard = {
-  .cls = QK_CLASS (struct qk_reporter_class, QK_KIND_REPORTER, "tensorboard",
-                   "Writes loss, rate and accuracy as a TensorBoard event file",
-                   NULL),
+  .cls = QK_CLASS (
+    struct qk_reporter_class, QK_KIND_REPORTER, "tensorboard",
+    "Writes loss, rate and accuracy as a TensorBoard event file", NULL),
   .create = tensorboard_create,
   .destroy = tensorboard_destroy,
   .event = tensorboard_event,

@@ -16,11 +16,11 @@ struct cosine {
 };
 
 static const struct qk_option cosine_options[]
-    = { { "warmup", QK_OPT_FLOAT, "0", 0.0, 1e9, NULL,
-          "Epochs of linear rise at the beginning." },
-        { "min_factor", QK_OPT_FLOAT, "0", 0.0, 1.0, NULL,
-          "Factor on the learning rate that the cosine ends at." },
-        { NULL, 0, NULL, 0, 0, NULL, NULL } };
+  = { { "warmup", QK_OPT_FLOAT, "0", 0.0, 1e9, NULL,
+        "Epochs of linear rise at the beginning." },
+      { "min_factor", QK_OPT_FLOAT, "0", 0.0, 1.0, NULL,
+        "Factor on the learning rate that the cosine ends at." },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static int
 cosine_create (const struct qk_config *cfg, void **self)

@@ -18,13 +18,13 @@ struct step {
 };
 
 static const struct qk_option step_options[]
-    = { { "step_size", QK_OPT_INT, "30", 1, 1e9, NULL,
-          "Epochs between two changes." },
-        { "gamma", QK_OPT_FLOAT, "0.1", 0.0, 1e6, NULL,
-          "Factor on the learning rate at each change." },
-        { "milestones", QK_OPT_FLOATS, "", 0.0, 1e9, NULL,
-          "Epochs (from 0) of the changes, instead of step_size." },
-        { NULL, 0, NULL, 0, 0, NULL, NULL } };
+  = { { "step_size", QK_OPT_INT, "30", 1, 1e9, NULL,
+        "Epochs between two changes." },
+      { "gamma", QK_OPT_FLOAT, "0.1", 0.0, 1e6, NULL,
+        "Factor on the learning rate at each change." },
+      { "milestones", QK_OPT_FLOATS, "", 0.0, 1e9, NULL,
+        "Epochs (from 0) of the changes, instead of step_size." },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static int
 step_create (const struct qk_config *cfg, void **self)
@@ -35,8 +35,8 @@ step_create (const struct qk_config *cfg, void **self)
     return qk_error (-ENOMEM, "step: no memory");
   s->size = qk_config_int (cfg, "step_size");
   s->gamma = qk_config_float (cfg, "gamma");
-  s->n = qk_config_floats (cfg, "milestones", s->milestone,
-                           STEP_MAX_MILESTONES);
+  s->n
+    = qk_config_floats (cfg, "milestones", s->milestone, STEP_MAX_MILESTONES);
   if (s->n > STEP_MAX_MILESTONES) {
     const int n = s->n;
 

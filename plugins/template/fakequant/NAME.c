@@ -40,8 +40,8 @@ NAME_qparams (void *self, const struct qk_fq_params *p, const float *min,
 
   (void) p;
   for (int64_t c = 0; min != NULL && c < f->info->channels; c++) {
-    const int e = qk_calculate_qparams (min[c], max[c], f->info->symmetric,
-                                        &out[c]);
+    const int e
+      = qk_calculate_qparams (min[c], max[c], f->info->symmetric, &out[c]);
     int exponent;
 
     if (e < 0)

@@ -68,8 +68,9 @@ NAME_state (void *self, struct qk_state *st)
   struct NAME *o = self;
   const int e = qk_state_add (st, "batches", QK_I64, &o->batches, 1);
 
-  return e < 0 ? e : qk_state_add (st, "sum", QK_F64, o->sum,
-                                   2 * (size_t) o->info->channels);
+  return e < 0 ? e
+               : qk_state_add (st, "sum", QK_F64, o->sum,
+                               2 * (size_t) o->info->channels);
 }
 
 QK_OBSERVER (NAME, "1.0", "LGPL-2.1-or-later",
