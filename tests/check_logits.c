@@ -68,7 +68,7 @@ run (struct qk_cli *cli, const char *pictures, const char *logits)
   struct qk_exec_options opt;
   struct qk_model *m = NULL;
   struct qk_graph *g = NULL;
-  struct qk_job *job = NULL;
+  struct qk_settings *settings = NULL;
   struct qk_data *d = NULL;
   struct qk_exec *ex = NULL;
   FILE *p = fopen (pictures, "wb"), *l = fopen (logits, "wb");
@@ -76,10 +76,11 @@ run (struct qk_cli *cli, const char *pictures, const char *logits)
 
   if (p == NULL || l == NULL)
     r = qk_error (-errno, "cannot write: %s", strerror (errno));
-  else if ((r = qk_cli_open (cli, cli->arg[0], &job, &m)) == 0
-           && (r = qk_data_open (job, QK_DATA_EVAL, &d)) == 0
-           && (m != NULL || (r = qk_cli_float (job, &d->info, &g)) == 0)) {
-    qk_job_exec_options (job, d->batch, false, &opt);
+  else if ((r = qk_cli_open (cli, cli->arg[0], &settings, &m)) == 0
+           && (r = qk_data_open (settings, QK_DATA_EVAL, &d)) == 0
+           && (m != NULL
+               || (r = qk_cli_float (settings, &d->info, &g)) == 0)) {
+    qk_settings_exec_options (settings, d->batch, false, &opt);
     if ((r = qk_exec_new (m != NULL ? m->graph : g, &opt, &ex)) == 0)
       r = write_all (ex, d, p, l);
   }
@@ -91,7 +92,7 @@ run (struct qk_cli *cli, const char *pictures, const char *logits)
   qk_data_close (d);
   qk_graph_free (g);
   qk_model_free (m);
-  qk_job_free (job);
+  qk_settings_free (settings);
   return r;
 }
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "job/job.h"
-#include "job/ledger.h"
+#include "settings/settings.h"
+#include "run/coverage.h"
 #include "lib/network.h"
 #include "quant/quantizer-priv.h"
 #include "lib/ok.h"
@@ -24,7 +24,7 @@ static const struct qk_backend_caps qnnpack = { false, 8, true, "neon" };
 
 static struct qk_context *ctx;
 static struct qk_graph *g;
-static struct qk_job *job;
+static struct qk_settings *settings;
 static struct qk_graph *p;
 
 static void
@@ -39,9 +39,9 @@ static void
 forget (void)
 {
   qk_graph_free (p);
-  qk_job_free (job);
+  qk_settings_free (settings);
   p = NULL;
-  job = NULL;
+  settings = NULL;
 }
 
 static void
@@ -66,12 +66,12 @@ try_prepare (const char *text, const struct qk_backend_caps *caps, bool ptq)
   snprintf (all, sizeof all, "%s%s", base, text);
   OK (qk_ini_parse (all, strlen (all), "test.ini", &ini));
   settled = qk_ini_get (ini, "qconfig", "activation.bits") == NULL;
-  OK (qk_job_new (ctx, ini, &job));
+  OK (qk_settings_new (ctx, ini, &settings));
   /* as on another machine: its bits are not yet written down */
-  job->caps = *caps;
+  settings->caps = *caps;
   if (settled)
     OK (qk_ini_set (ini, "qconfig", "activation.bits", "0", "test.ini"));
-  return qk_job_prepare (job, g, ptq, &p);
+  return qk_settings_prepare (settings, g, ptq, &p);
 }
 
 static void
@@ -193,17 +193,17 @@ START_TEST (ledger)
   char *text;
 
   prepare ("", &fbgemm, false);
-  text = qk_ledger_sentence (p);
+  text = qk_coverage_sentence (p);
   ck_assert_str_eq (text, "8 nodes int8, 100.0 % of MACs");
   free (text);
   for (int i = 0; i < p->n_nodes; i++)
-    sum += qk_ledger_share (p, i);
+    sum += qk_coverage_share (p, i);
   ck_assert_double_eq_tol (sum, 1.0, 1e-12);
 
   prepare ("[qconfig fc]\nquantize = no\n[qconfig e*]\npreset = weight_only\n"
            "[qconfig d*]\npreset = activation_only\n",
            &fbgemm, false);
-  text = qk_ledger_sentence (p);
+  text = qk_coverage_sentence (p);
   ck_assert_ptr_nonnull (strstr (text, "5 nodes int8, "));
   ck_assert_ptr_nonnull (
     strstr (text, "; weights only: expand (only weights are quantized; "));
@@ -214,7 +214,7 @@ START_TEST (ledger)
   free (text);
 
   prepare ("[qconfig]\npreset = float\n", &fbgemm, false);
-  text = qk_ledger_sentence (p);
+  text = qk_coverage_sentence (p);
   ck_assert_str_eq (text, "0 nodes int8, 0.0 % of MACs; float: stem, expand, "
                           "depthwise and 5 more (left in float by its "
                           "qconfig; 100.0 %)");
@@ -234,8 +234,8 @@ START_TEST (strict)
     struct qk_ini *ini;
 
     OK (qk_ini_parse (text, sizeof text - 1, "test.ini", &ini));
-    OK (qk_job_new (ctx, ini, &job));
-    ck_assert_int_eq (qk_job_prepare (job, g, false, &p), -EINVAL);
+    OK (qk_settings_new (ctx, ini, &settings));
+    ck_assert_int_eq (qk_settings_prepare (settings, g, false, &p), -EINVAL);
     ck_assert_ptr_nonnull (strstr (qk_error_message (), "'fc'"));
     p = NULL;
   }
@@ -251,7 +251,7 @@ try_job (const char *text)
 
   forget ();
   OK (qk_ini_parse (text, strlen (text), "test.ini", &ini));
-  return qk_job_new (ctx, ini, &job);
+  return qk_settings_new (ctx, ini, &settings);
 }
 
 START_TEST (methods)
@@ -262,11 +262,12 @@ START_TEST (methods)
              "bias_correction adaround\nequalize.relu6 = skip\n"
              "adaround.iterations = 7\n"),
     0);
-  ck_assert_int_eq (job->n_methods, 3);
-  ck_assert_str_eq (job->method[0].cls->cls.name, "equalize");
-  ck_assert_str_eq (job->method[2].cls->cls.name, "adaround");
-  ck_assert_str_eq (qk_config_string (job->method[0].cfg, "relu6"), "skip");
-  ck_assert_int_eq (qk_config_int (job->method[2].cfg, "iterations"), 7);
+  ck_assert_int_eq (settings->n_methods, 3);
+  ck_assert_str_eq (settings->method[0].cls->cls.name, "equalize");
+  ck_assert_str_eq (settings->method[2].cls->cls.name, "adaround");
+  ck_assert_str_eq (qk_config_string (settings->method[0].cfg, "relu6"),
+                    "skip");
+  ck_assert_int_eq (qk_config_int (settings->method[2].cfg, "iterations"), 7);
 
   ck_assert_int_lt (try_job ("[ptq]\nmethods = equalise\n"), 0);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "test.ini:2"));
@@ -292,7 +293,7 @@ START_TEST (bits_are_settled)
             "[data]\ndataset = shapes\n[qat]\nbackend = reference\n%s",
             given[_i]);
   OK (qk_ini_parse (all, strlen (all), "test.ini", &ini));
-  OK (qk_job_new (ctx, ini, &job));
+  OK (qk_settings_new (ctx, ini, &settings));
   ck_assert_str_eq (qk_ini_get (ini, "qconfig", "activation.bits"),
                     settled[_i]);
   if (_i == 2)

@@ -162,7 +162,7 @@ fake_clock (void *cookie)
   return *(double *) cookie;
 }
 
-/* Run a job of ten seconds, 1000 updates; returns what it showed. */
+/* Run a settings of ten seconds, 1000 updates; returns what it showed. */
 static char *
 run_job (enum qk_progress_mode mode, FILE *(*open_out) (char **, size_t *) )
 {

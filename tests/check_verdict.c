@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "job/analyze-priv.h"
+#include "analyze/priv.h"
 
 /* Top-1 of 1000 pictures, -1: not measured; and what is concluded. */
 static const struct {

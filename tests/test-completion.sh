@@ -78,9 +78,9 @@ nothing_but folder
 
 # keys: all those of the core's tables
 offer qatkit run -o ""
-sed -n 's/^  { "\([a-z_.]*\)", QK_OPT_.*/\1/p' "$srcdir/core/job/tables.c" \
+sed -n 's/^  { "\([a-z_.]*\)", QK_OPT_.*/\1/p' "$srcdir/core/settings/tables.c" \
   | sort -u > keys
-[ "$(wc -l < keys)" -ge 30 ] || failed "keys of core/job/tables.c"
+[ "$(wc -l < keys)" -ge 30 ] || failed "keys of core/settings/tables.c"
 cp out offered
 while read -r k; do
   grep -qE "^[a-z]+\.$k=\$" offered || failed "key $k is not offered"

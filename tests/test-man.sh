@@ -62,7 +62,7 @@ for c in $commands; do
 done
 
 # every key of the core's sections, in its section and with its default
-tables=$srcdir/core/job/tables.c
+tables=$srcdir/core/settings/tables.c
 sed -n '/^\.SH SECTIONS/,/^\.SH EXAMPLES/p' "$man/qatkit.ini.5" > sections
 sed -n 's/^    { "\([a-z ]*\)", \(qk_table_[a-z_]*\) },/\1:\2/p' "$tables" > list
 [ "$(wc -l < list)" -ge 10 ] || failed "sections of $tables"

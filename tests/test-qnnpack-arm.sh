@@ -44,12 +44,12 @@ compile -- "$srcdir"/plugins/common/{pointwise,int8op,cpucap}/*.c \
 # what the backend "auto" is there
 cat > auto.c << 'END'
 #include <stdio.h>
-#include "job/job.h"
-int main (void) { return puts (qk_job_backend ("auto")) < 0; }
+#include "settings/settings.h"
+int main (void) { return puts (qk_settings_backend ("auto")) < 0; }
 END
 # shellcheck disable=SC2086
-"$cross" $flags -static auto.c "$srcdir/core/job/tables.c" -o auto \
-  || failed "core/job/tables.c does not compile for ARM"
+"$cross" $flags -static auto.c "$srcdir/core/settings/tables.c" -o auto \
+  || failed "core/settings/tables.c does not compile for ARM"
 qemu-aarch64 ./auto > out || failed "running ./auto"
 prints qnnpack
 

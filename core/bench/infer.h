@@ -5,7 +5,7 @@
 
 #include "bench/timing.h"
 #include "exec/exec.h"
-#include "job/job.h"
+#include "settings/settings.h"
 
 /* What a node mostly does, for sums over nodes alike. */
 enum qk_bench_group {
@@ -56,12 +56,13 @@ int qk_bench_measure (struct qk_bench_case *c, int n, const float *images,
                       const struct qk_bench_options *opt,
                       struct qk_monitor *m);
 
-/* The network a job describes, quantized after training (PTQ): *FLOAT_G is
+/* The network a settings describes, quantized after training (PTQ): *FLOAT_G is
  * the fused float graph, *INT8 the converted one; both belong to the caller.
  * Random weights (none are configured) first see BATCHES batches, so that
  * batch-norm statistics fit them.  CHECK: unknown keys are an error. */
-int qk_bench_network (struct qk_job *job, int batches, struct qk_monitor *m,
-                      struct qk_graph **float_g, struct qk_graph **int8);
+int qk_bench_network (struct qk_settings *settings, int batches,
+                      struct qk_monitor *m, struct qk_graph **float_g,
+                      struct qk_graph **int8);
 
 /* MAC/s in float32 of one core, as the backend NAME measures it; 0 if it
  * cannot tell. */

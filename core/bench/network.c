@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "bench/infer.h"
-#include "job/run.h"
+#include "run/run.h"
 
 /* Let batch-norm statistics follow random weights, as training would. */
 static int
-settle (struct qk_job *job, struct qk_graph *g, struct qk_data *d, int batches,
-        struct qk_monitor *m)
+settle (struct qk_settings *settings, struct qk_graph *g, struct qk_data *d,
+        int batches, struct qk_monitor *m)
 {
   struct qk_exec_options opt;
   struct qk_batch batch;
@@ -18,7 +18,7 @@ settle (struct qk_job *job, struct qk_graph *g, struct qk_data *d, int batches,
   const float *logits;
   int r;
 
-  qk_job_exec_options (job, d->batch, true, &opt);
+  qk_settings_exec_options (settings, d->batch, true, &opt);
   if ((r = qk_exec_new (g, &opt, &ex)) < 0
       || (r = qk_batches_start (d->batches, 0, 0)) < 0)
     goto end;
@@ -36,23 +36,25 @@ end:
 }
 
 int
-qk_bench_network (struct qk_job *job, int batches, struct qk_monitor *m,
-                  struct qk_graph **float_g, struct qk_graph **int8)
+qk_bench_network (struct qk_settings *settings, int batches,
+                  struct qk_monitor *m, struct qk_graph **float_g,
+                  struct qk_graph **int8)
 {
   struct qk_graph *built = NULL, *g = NULL;
   struct qk_run run;
   int r;
 
   memset (&run, 0, sizeof run);
-  run.job = job;
+  run.settings = settings;
   run.m = m;
-  if ((r = qk_data_open (job, QK_DATA_CALIBRATE, &run.calibrate)) < 0
-      || (r = qk_job_build (job, &run.calibrate->info, true, &built)) < 0
-      || (r = qk_job_check (job, built)) < 0
+  if ((r = qk_data_open (settings, QK_DATA_CALIBRATE, &run.calibrate)) < 0
+      || (r = qk_settings_build (settings, &run.calibrate->info, true, &built))
+           < 0
+      || (r = qk_settings_check (settings, built)) < 0
       || (r = qk_pass_fuse (built, &g)) < 0)
     goto end;
-  if (*qk_config_string (job->model, "weights") == 0
-      && (r = settle (job, g, run.calibrate, batches, m)) < 0)
+  if (*qk_config_string (settings->model, "weights") == 0
+      && (r = settle (settings, g, run.calibrate, batches, m)) < 0)
     goto end;
   if ((r = qk_run_ptq (&run, g, int8)) < 0)
     goto end;

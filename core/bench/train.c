@@ -97,29 +97,29 @@ traffic (const struct qk_graph *g, int64_t batch)
 }
 
 static int
-open_trainer (struct qk_job *job, const struct qk_data *d, int threads,
-              struct qk_bench_trainer *t)
+open_trainer (struct qk_settings *settings, const struct qk_data *d,
+              int threads, struct qk_bench_trainer *t)
 {
   const struct qk_optimize_options oo = {
-    job->qat_opt.optimizer,
-    job->qat_opt.optimizer_cfg,
-    job->qat_opt.schedule,
-    job->qat_opt.schedule_cfg,
-    qk_config_bool (job->qat_opt.core, "decay_all"),
+    settings->qat_opt.optimizer,
+    settings->qat_opt.optimizer_cfg,
+    settings->qat_opt.schedule,
+    settings->qat_opt.schedule_cfg,
+    qk_config_bool (settings->qat_opt.core, "decay_all"),
   };
   struct qk_exec_options opt;
   struct qk_graph *g;
   int r;
 
-  if ((r = qk_job_build (job, &d->info, true, &g)) < 0)
+  if ((r = qk_settings_build (settings, &d->info, true, &g)) < 0)
     return r;
-  if ((r = qk_job_check (job, g)) == 0)
-    r = t->qat ? qk_job_prepare (job, g, false, &t->g)
+  if ((r = qk_settings_check (settings, g)) == 0)
+    r = t->qat ? qk_settings_prepare (settings, g, false, &t->g)
                : qk_pass_fuse (g, &t->g);
   qk_graph_free (g);
   if (r < 0)
     return r;
-  qk_job_exec_options (job, d->batch, true, &opt);
+  qk_settings_exec_options (settings, d->batch, true, &opt);
   opt.threads = threads;
   if ((r = qk_exec_new (t->g, &opt, &t->ex)) < 0
       || (r = qk_optimize_new (t->g, &oo, &t->o)) < 0)
@@ -158,12 +158,12 @@ step (struct qk_bench_trainer *t, const struct qk_batch *data, bool counts)
 
 /* Steps of one trainer alone, to see how much memory they take. */
 static int
-weigh (struct qk_job *job, const struct qk_data *d,
+weigh (struct qk_settings *settings, const struct qk_data *d,
        const struct qk_batch *data, int threads, bool alone,
        struct qk_bench_trainer *t)
 {
   const bool forgot = forget_peak ();
-  int r = open_trainer (job, d, threads, t);
+  int r = open_trainer (settings, d, threads, t);
 
   if (r == 0 && (r = step (t, data, false)) == 0)
     r = step (t, data, false);
@@ -207,16 +207,16 @@ turns (struct qk_bench_trainer *t, int n, const struct qk_batch *data,
 }
 
 int
-qk_bench_train (struct qk_job *job, const struct qk_data *d,
+qk_bench_train (struct qk_settings *settings, const struct qk_data *d,
                 const struct qk_batch *data, struct qk_bench_trainer *t, int n,
                 const struct qk_bench_train_options *opt, struct qk_monitor *m)
 {
   int i, r = 0;
 
   for (i = 0; r == 0 && i < n; i++)
-    r = weigh (job, d, data, opt->threads, n == 1, &t[i]);
+    r = weigh (settings, d, data, opt->threads, n == 1, &t[i]);
   for (i = 0; r == 0 && i < n; i++)
-    r = open_trainer (job, d, opt->threads, &t[i]);
+    r = open_trainer (settings, d, opt->threads, &t[i]);
   if (r == 0)
     r = turns (t, n, data, opt, m);
   for (i = 0; i < n; i++)

@@ -4,7 +4,7 @@
 #define QK_BENCH_TRAIN_H
 
 #include "bench/timing.h"
-#include "job/job.h"
+#include "settings/settings.h"
 
 enum qk_bench_part {
   QK_BENCH_FORWARD,
@@ -42,7 +42,7 @@ struct qk_bench_train_options {
 /* Time steps of the N trainers on one batch DATA of D, in turns: batch
  * statistics and observers on, the optimizer of QAT.  Memory is taken before
  * that, with each alone.  -EINTR when stopped. */
-int qk_bench_train (struct qk_job *job, const struct qk_data *d,
+int qk_bench_train (struct qk_settings *settings, const struct qk_data *d,
                     const struct qk_batch *data, struct qk_bench_trainer *t,
                     int n, const struct qk_bench_train_options *opt,
                     struct qk_monitor *m);

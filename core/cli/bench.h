@@ -28,11 +28,11 @@ struct qk_bench_settings {
 
 /* The network that is measured. */
 struct qk_bench_subject {
-  struct qk_model *model;   /* owned; NULL unless from a file */
-  struct qk_job *job;       /* owned; may be NULL */
-  struct qk_graph *int8;    /* the model's, or owned */
-  struct qk_graph *float_g; /* owned; NULL if not needed */
-  double load;              /* seconds that opening the file took */
+  struct qk_model *model;       /* owned; NULL unless from a file */
+  struct qk_settings *settings; /* owned; may be NULL */
+  struct qk_graph *int8;        /* the model's, or owned */
+  struct qk_graph *float_g;     /* owned; NULL if not needed */
+  double load;                  /* seconds that opening the file took */
 };
 
 bool qk_bench_is_ini (const char *name);

@@ -7,7 +7,7 @@
 
 #include <qatkit/context.h>
 
-#include "job/run.h"
+#include "run/run.h"
 #include "model/modelfile.h"
 
 #define QK_EXIT_OK 0
@@ -72,20 +72,21 @@ int qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
 int64_t qk_cli_max_params (const char *path);
 bool qk_cli_ends_with (const char *s, const char *end);
 
-/* What FILE names: an int8 model with the job it carries, or (*model NULL)
- * the job of a configuration.  Both belong to the caller. */
-int qk_cli_open (struct qk_cli *cli, const char *file, struct qk_job **job,
-                 struct qk_model **model);
+/* What FILE names: an int8 model with the settings it carries, or (*model NULL)
+ * the settings of a configuration.  Both belong to the caller. */
+int qk_cli_open (struct qk_cli *cli, const char *file,
+                 struct qk_settings **settings, struct qk_model **model);
 
-/* The float network of a job, as its model builds it, with its weights; every
+/* The float network of a settings, as its model builds it, with its weights; every
  * key of the configuration is checked. */
-int qk_cli_float (struct qk_job *job, const struct qk_dataset_info *info,
-                  struct qk_graph **out);
+int qk_cli_float (struct qk_settings *settings,
+                  const struct qk_dataset_info *info, struct qk_graph **out);
 
 /* Check the keys that -o gave to the configuration of a model. */
-int qk_cli_check_keys (struct qk_job *job, const struct qk_dataset_info *info);
+int qk_cli_check_keys (struct qk_settings *settings,
+                       const struct qk_dataset_info *info);
 
-/* The prepared network of checkpoint C: fills job, eval, g and m of RUN,
+/* The prepared network of checkpoint C: fills settings, eval, g and m of RUN,
  * which is zeroed before; to be freed, also after a failure, with
  * qk_cli_close_run. */
 int qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,

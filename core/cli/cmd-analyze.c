@@ -11,7 +11,7 @@
 
 #include "base/atomic-file.h"
 #include "cli/cli.h"
-#include "job/analyze.h"
+#include "analyze/analyze.h"
 #include "report/html.h"
 #include "report/table.h"
 
@@ -20,7 +20,7 @@
 
 /* What is analyzed, and where its files lie. */
 struct subject {
-  struct qk_job *job;
+  struct qk_settings *settings;
   struct qk_checkpoint *c;
   bool qat;
   char *checkpoint, *folder, *weights, *log; /* owned; may be NULL */
@@ -98,9 +98,9 @@ open_subject (struct qk_cli *cli, struct subject *s)
 
   if (ends_with (arg, ".ini")) {
     if ((r = qk_cli_ini (cli, arg, &ini)) < 0
-        || (r = qk_job_new (cli->ctx, ini, &s->job)) < 0)
+        || (r = qk_settings_new (cli->ctx, ini, &s->settings)) < 0)
       return r;
-    s->folder = strdup (qk_config_string (s->job->run, "output"));
+    s->folder = strdup (qk_config_string (s->settings->run, "output"));
     return s->folder != NULL ? 0
                              : qk_error (-ENOMEM, "analyze: out of memory");
   }
@@ -110,9 +110,9 @@ open_subject (struct qk_cli *cli, struct subject *s)
       || (r = qk_cli_ini_text (cli, qk_checkpoint_text (s->c, "qatkit.config"),
                                s->checkpoint, &ini))
            < 0
-      || (r = qk_job_new (cli->ctx, ini, &s->job)) < 0)
+      || (r = qk_settings_new (cli->ctx, ini, &s->settings)) < 0)
     return r;
-  s->job->max_params = qk_cli_max_params (s->checkpoint);
+  s->settings->max_params = qk_cli_max_params (s->checkpoint);
   return 0;
 }
 
@@ -120,7 +120,7 @@ static void
 close_subject (struct subject *s)
 {
   qk_checkpoint_close (s->c);
-  qk_job_free (s->job);
+  qk_settings_free (s->settings);
   free (s->checkpoint);
   free (s->folder);
   free (s->weights);
@@ -309,13 +309,13 @@ qk_cmd_analyze (struct qk_cli *cli)
   memset (&s, 0, sizeof s);
   memset (&opt, 0, sizeof opt);
   if ((r = open_subject (cli, &s)) == 0) {
-    opt.job = s.job;
+    opt.settings = s.settings;
     opt.m = &cli->monitor;
     opt.subject = cli->arg[0];
     opt.checkpoint = s.checkpoint;
     opt.weights = s.weights;
     opt.pictures = cli->pictures > 0 ? cli->pictures : DEFAULT_PICTURES;
-    opt.batches = qk_config_int (s.job->data, "eval_batches");
+    opt.batches = qk_config_int (s.settings->data, "eval_batches");
     r = qk_analyze (&opt, &a);
   }
   if (r == 0)

@@ -170,12 +170,12 @@ print_json (FILE *f, struct bench *b, const struct qk_data *d)
 /* ---- measuring ------------------------------------------------------ */
 
 static int
-measure (const struct qk_bench_settings *s, struct qk_job *job,
+measure (const struct qk_bench_settings *s, struct qk_settings *settings,
          const struct qk_data *d, struct bench *b)
 {
   const char *mode = s->cli->bench.mode;
   const double peak = qk_bench_float_peak (
-    s->cli->ctx, qk_config_string (job->qat, "backend"));
+    s->cli->ctx, qk_config_string (settings->qat, "backend"));
   struct qk_batch data;
   int i, r;
 
@@ -193,7 +193,8 @@ measure (const struct qk_bench_settings *s, struct qk_job *job,
     p->peak = peak * p->threads;
     p->n = mode == NULL ? 2 : 1;
     p->t[p->n - 1].qat = mode == NULL || strcmp (mode, "qat") == 0;
-    r = qk_bench_train (job, d, &data, p->t, p->n, &opt, &s->cli->monitor);
+    r = qk_bench_train (settings, d, &data, p->t, p->n, &opt,
+                        &s->cli->monitor);
     p->bandwidth = qk_bench_bandwidth (p->threads);
   }
   return r;
@@ -201,7 +202,7 @@ measure (const struct qk_bench_settings *s, struct qk_job *job,
 
 /* The configuration with one batch of --batch pictures. */
 static int
-open_job (const struct qk_bench_settings *s, struct qk_job **job,
+open_job (const struct qk_bench_settings *s, struct qk_settings **settings,
           struct qk_data **d)
 {
   struct qk_ini *ini;
@@ -217,9 +218,9 @@ open_job (const struct qk_bench_settings *s, struct qk_job **job,
       return r;
     }
   }
-  if ((r = qk_job_new (s->cli->ctx, ini, job)) < 0)
+  if ((r = qk_settings_new (s->cli->ctx, ini, settings)) < 0)
     return r;
-  return qk_data_open (*job, QK_DATA_TRAIN, d);
+  return qk_data_open (*settings, QK_DATA_TRAIN, d);
 }
 
 static int
@@ -247,7 +248,7 @@ int
 qk_bench_train_command (struct qk_bench_settings *s)
 {
   struct bench b = { .cli = s->cli };
-  struct qk_job *job = NULL;
+  struct qk_settings *settings = NULL;
   struct qk_data *d = NULL;
   FILE *json = NULL;
   int r = check (s);
@@ -255,10 +256,10 @@ qk_bench_train_command (struct qk_bench_settings *s)
   if (r != 0)
     return r;
   if ((r = qk_bench_json_open (s->cli, &json)) == 0
-      && (r = open_job (s, &job, &d)) == 0) {
+      && (r = open_job (s, &settings, &d)) == 0) {
     if (s->threads.n == 0)
-      s->threads = (struct qk_bench_list){ 1, { job->threads } };
-    r = measure (s, job, d, &b);
+      s->threads = (struct qk_bench_list){ 1, { settings->threads } };
+    r = measure (s, settings, d, &b);
   }
   if (r >= 0 && json != NULL)
     print_json (json, &b, d);
@@ -270,6 +271,6 @@ qk_bench_train_command (struct qk_bench_settings *s)
     for (int j = 0; j < b.pair[i].n; j++)
       qk_bench_trainer_clear (&b.pair[i].t[j]);
   qk_data_close (d);
-  qk_job_free (job);
+  qk_settings_free (settings);
   return r;
 }

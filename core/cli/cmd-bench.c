@@ -236,7 +236,7 @@ name_backends (struct qk_bench_settings *s, const struct qk_ini *ini)
        name = strtok_r (NULL, ",", &save)) {
     if (s->n_names == QK_BENCH_LIST)
       return qk_error (-EINVAL, "bench: more than %d backends", QK_BENCH_LIST);
-    s->name[s->n_names++] = qk_job_backend (name);
+    s->name[s->n_names++] = qk_settings_backend (name);
   }
   return s->n_names > 0 ? 0 : qk_error (-EINVAL, "bench: no backend named");
 }
@@ -266,10 +266,10 @@ rebuild_float (struct qk_cli *cli, struct qk_bench_subject *b,
   struct qk_graph *g;
   int r;
 
-  if ((r = qk_job_new (cli->ctx, ini, &b->job)) < 0)
+  if ((r = qk_settings_new (cli->ctx, ini, &b->settings)) < 0)
     return r;
-  b->job->max_params = qk_cli_max_params (cli->arg[0]);
-  if ((r = qk_job_build (b->job, &info, false, &g)) < 0)
+  b->settings->max_params = qk_cli_max_params (cli->arg[0]);
+  if ((r = qk_settings_build (b->settings, &info, false, &g)) < 0)
     return r;
   r = qk_pass_fuse (g, &b->float_g);
   qk_graph_free (g);
@@ -317,9 +317,10 @@ open_subject (struct qk_bench_settings *s, struct qk_bench_subject *b)
     qk_ini_free (ini);
     return r;
   }
-  if ((r = qk_job_new (cli->ctx, ini, &b->job)) < 0)
+  if ((r = qk_settings_new (cli->ctx, ini, &b->settings)) < 0)
     return r;
-  return qk_bench_network (b->job, 8, &cli->monitor, &b->float_g, &b->int8);
+  return qk_bench_network (b->settings, 8, &cli->monitor, &b->float_g,
+                           &b->int8);
 }
 
 static void
@@ -329,7 +330,7 @@ close_subject (struct qk_bench_subject *b)
     qk_graph_free (b->int8);
   qk_model_free (b->model);
   qk_graph_free (b->float_g);
-  qk_job_free (b->job);
+  qk_settings_free (b->settings);
 }
 
 /* ---- measuring ------------------------------------------------------ */

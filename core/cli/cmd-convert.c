@@ -18,15 +18,15 @@ static int
 find_folder (struct qk_cli *cli, char **out)
 {
   const char *arg = cli->arg[0], *folder = arg;
-  struct qk_job *job = NULL;
+  struct qk_settings *settings = NULL;
   struct qk_model *none;
   struct stat st;
   int r = 0;
 
   if (qk_cli_ends_with (arg, ".ini")) {
-    if ((r = qk_cli_open (cli, arg, &job, &none)) < 0)
+    if ((r = qk_cli_open (cli, arg, &settings, &none)) < 0)
       goto end;
-    folder = qk_config_string (job->run, "output");
+    folder = qk_config_string (settings->run, "output");
   }
   if (stat (folder, &st) < 0)
     r = qk_error (-errno, "cannot find '%s': %s", folder, strerror (errno));
@@ -38,7 +38,7 @@ find_folder (struct qk_cli *cli, char **out)
   else if ((*out = strdup (folder)) == NULL)
     r = qk_error (-ENOMEM, "convert: out of memory");
 end:
-  qk_job_free (job);
+  qk_settings_free (settings);
   return r;
 }
 
@@ -95,7 +95,7 @@ qk_cmd_convert (struct qk_cli *cli)
   if ((r = find_folder (cli, &run.output)) < 0
       || (r = open_checkpoint (cli, &run, &c)) < 0
       || (r = qk_cli_restore (cli, c, &run)) < 0
-      || (r = qk_ini_text (run.job->ini, &run.config)) < 0
+      || (r = qk_ini_text (run.settings->ini, &run.config)) < 0
       || (r = qk_pass_convert (run.g, &int8)) < 0)
     goto end;
   if ((r = qk_run_save_model (&run, int8, MODEL)) == 0)

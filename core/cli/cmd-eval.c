@@ -19,7 +19,7 @@ float_network (struct qk_run *run, struct qk_graph **out)
   struct qk_graph *g;
   int r;
 
-  if ((r = qk_cli_float (run->job, &run->eval->info, &g)) < 0)
+  if ((r = qk_cli_float (run->settings, &run->eval->info, &g)) < 0)
     return r;
   r = qk_pass_fuse (g, out);
   qk_graph_free (g);
@@ -31,7 +31,7 @@ qk_cmd_eval (struct qk_cli *cli)
 {
   struct qk_graph *g = NULL;
   struct qk_model *model = NULL;
-  struct qk_job *job = NULL;
+  struct qk_settings *settings = NULL;
   struct qk_run run;
   enum qk_row row;
   int r;
@@ -42,13 +42,13 @@ qk_cmd_eval (struct qk_cli *cli)
   memset (&run, 0, sizeof run);
   run.best_epoch = -1;
   run.m = &cli->monitor;
-  if ((r = qk_cli_open (cli, cli->arg[0], &job, &model)) < 0)
+  if ((r = qk_cli_open (cli, cli->arg[0], &settings, &model)) < 0)
     goto end;
-  run.job = job;
-  if ((r = qk_data_open (job, QK_DATA_EVAL, &run.eval)) < 0)
+  run.settings = settings;
+  if ((r = qk_data_open (settings, QK_DATA_EVAL, &run.eval)) < 0)
     goto end;
   r = model == NULL ? float_network (&run, &g)
-                    : qk_cli_check_keys (job, &run.eval->info);
+                    : qk_cli_check_keys (settings, &run.eval->info);
   if (r < 0)
     goto end;
   row = model != NULL ? QK_ROW_INT8 : QK_ROW_FLOAT;
@@ -61,7 +61,7 @@ end:
   qk_data_close (run.eval);
   qk_graph_free (g);
   qk_model_free (model);
-  qk_job_free (job);
+  qk_settings_free (settings);
   return r;
 }
 
@@ -75,18 +75,18 @@ struct reader {
 };
 
 static int
-open_reader (struct qk_job *job, struct reader *rd)
+open_reader (struct qk_settings *settings, struct reader *rd)
 {
   struct qk_dataset_request req;
   int r;
 
   memset (&req, 0, sizeof req);
-  req.ctx = job->ctx;
-  rd->cls = job->dataset_class;
+  req.ctx = settings->ctx;
+  rd->cls = settings->dataset_class;
   if (rd->cls->read_file == NULL)
     return qk_error (-ENOTSUP, "dataset '%s' cannot read single pictures",
                      rd->cls->cls.name);
-  if ((r = rd->cls->open (job->dataset_cfg, &req, &rd->self)) < 0
+  if ((r = rd->cls->open (settings->dataset_cfg, &req, &rd->self)) < 0
       || (r = rd->cls->info (rd->self, &rd->info)) < 0)
     return r;
   if (rd->cls->worker_new != NULL)
@@ -147,7 +147,7 @@ qk_cmd_predict (struct qk_cli *cli)
 {
   struct qk_exec_options opt;
   struct qk_model *model = NULL;
-  struct qk_job *job = NULL;
+  struct qk_settings *settings = NULL;
   struct qk_exec *ex = NULL;
   struct reader rd;
   float *image = NULL;
@@ -162,13 +162,13 @@ qk_cmd_predict (struct qk_cli *cli)
                          "'%s' is a configuration, expected an int8 "
                          "model",
                          cli->arg[0]);
-  if ((r = qk_cli_open (cli, cli->arg[0], &job, &model)) < 0
-      || (r = open_reader (job, &rd)) < 0)
+  if ((r = qk_cli_open (cli, cli->arg[0], &settings, &model)) < 0
+      || (r = open_reader (settings, &rd)) < 0)
     goto end;
   rd.info.classes = model->classes;
-  if ((r = qk_cli_check_keys (job, &rd.info)) < 0)
+  if ((r = qk_cli_check_keys (settings, &rd.info)) < 0)
     goto end;
-  qk_job_exec_options (job, 1, false, &opt);
+  qk_settings_exec_options (settings, 1, false, &opt);
   if ((r = qk_exec_new (model->graph, &opt, &ex)) < 0
       || (r = qk_exec_check_data (ex, rd.info.height, rd.info.width,
                                   rd.info.channels, model->classes))
@@ -198,6 +198,6 @@ end:
   qk_exec_free (ex);
   close_reader (&rd);
   qk_model_free (model);
-  qk_job_free (job);
+  qk_settings_free (settings);
   return status;
 }

@@ -36,17 +36,17 @@ export_float (struct qk_cli *cli, const char *file)
   struct qk_model_info info;
   struct qk_model *none;
   struct qk_graph *g = NULL;
-  struct qk_job *job = NULL;
+  struct qk_settings *settings = NULL;
   struct qk_data *d = NULL;
   char *config = NULL;
   int r;
 
-  if ((r = qk_cli_open (cli, file, &job, &none)) < 0
-      || (r = qk_data_open (job, QK_DATA_EVAL, &d)) < 0
-      || (r = qk_cli_float (job, &d->info, &g)) < 0
-      || (r = qk_ini_text (job->ini, &config)) < 0)
+  if ((r = qk_cli_open (cli, file, &settings, &none)) < 0
+      || (r = qk_data_open (settings, QK_DATA_EVAL, &d)) < 0
+      || (r = qk_cli_float (settings, &d->info, &g)) < 0
+      || (r = qk_ini_text (settings->ini, &config)) < 0)
     goto end;
-  if (*qk_config_string (job->model, "weights") == 0)
+  if (*qk_config_string (settings->model, "weights") == 0)
     qk_log (cli->ctx, QK_LOG_WARNING,
             "no weights are given ([model] "
             "weights): the network is as it was before any training");
@@ -58,7 +58,7 @@ end:
   free (config);
   qk_graph_free (g);
   qk_data_close (d);
-  qk_job_free (job);
+  qk_settings_free (settings);
   return r;
 }
 
@@ -86,7 +86,7 @@ export_pictures (struct qk_cli *cli)
 {
   static const enum qk_data_use uses[] = { QK_DATA_CALIBRATE, QK_DATA_EVAL };
   struct qk_data *d[2] = { NULL, NULL };
-  struct qk_job *job = NULL;
+  struct qk_settings *settings = NULL;
   struct qk_ini *ini;
   int64_t n = 0;
   int i, r;
@@ -102,12 +102,12 @@ export_pictures (struct qk_cli *cli)
                          "--onnx %s",
                          cli->arg[1], cli->arg[1]);
   if ((r = qk_cli_ini (cli, cli->arg[0], &ini)) < 0
-      || (r = qk_job_new (cli->ctx, ini, &job)) < 0)
+      || (r = qk_settings_new (cli->ctx, ini, &settings)) < 0)
     return qk_cli_fail (cli, r);
   for (i = 0; i < 2 && r >= 0; i++)
-    r = qk_data_open (job, uses[i], &d[i]);
+    r = qk_data_open (settings, uses[i], &d[i]);
   if (r >= 0)
-    r = qk_cli_check_keys (job, &d[0]->info);
+    r = qk_cli_check_keys (settings, &d[0]->info);
   for (i = 0; i < 2 && r >= 0; i++) {
     r = d[i]->cls->export_jpeg == NULL
           ? qk_error (-ENOTSUP, "dataset '%s' cannot be exported",
@@ -116,14 +116,14 @@ export_pictures (struct qk_cli *cli)
     n += d[i]->info.count;
   }
   if (r >= 0)
-    qk_log (job->ctx, QK_LOG_INFO,
+    qk_log (settings->ctx, QK_LOG_INFO,
             "%lld pictures in %d classes written to "
             "'%s/train' and '%s/val'",
             (long long) n, d[0]->info.classes, cli->arg[1], cli->arg[1]);
   r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   for (i = 0; i < 2; i++)
     qk_data_close (d[i]);
-  qk_job_free (job);
+  qk_settings_free (settings);
   return r;
 }
 

@@ -13,7 +13,7 @@
 #include "exec/exec.h"
 #include "graph/op-priv.h"
 #include "io/checkpoints.h"
-#include "job/ledger.h"
+#include "run/coverage.h"
 #include "model/modelfile.h"
 #include "report/table.h"
 
@@ -146,7 +146,7 @@ static int
 inspect_file (struct qk_cli *cli, const struct qk_model *m)
 {
   const char *backend
-    = cli->backend != NULL ? qk_job_backend (cli->backend) : NULL;
+    = cli->backend != NULL ? qk_settings_backend (cli->backend) : NULL;
   const struct qk_exec_options opt
     = { .batch = 1, .threads = 1, .backend = backend };
   struct qk_exec *ex = NULL;
@@ -211,26 +211,27 @@ inspect_config (struct qk_cli *cli, const char *path)
 {
   struct qk_graph *g = NULL, *prepared = NULL;
   struct qk_data *data = NULL;
-  struct qk_job *job = NULL;
+  struct qk_settings *settings = NULL;
   struct qk_ini *ini;
   int r;
 
   if ((r = qk_cli_ini (cli, path, &ini)) < 0
-      || (r = qk_job_new (cli->ctx, ini, &job)) < 0)
+      || (r = qk_settings_new (cli->ctx, ini, &settings)) < 0)
     return r;
-  if ((r = qk_data_open (job, QK_DATA_EVAL, &data)) < 0
-      || (r = qk_job_build (job, &data->info, false, &g)) < 0
-      || (r = qk_job_check (job, g)) < 0
-      || (r = qk_job_prepare (job, g, qk_config_int (job->qat, "epochs") == 0,
-                              &prepared))
+  if ((r = qk_data_open (settings, QK_DATA_EVAL, &data)) < 0
+      || (r = qk_settings_build (settings, &data->info, false, &g)) < 0
+      || (r = qk_settings_check (settings, g)) < 0
+      || (r = qk_settings_prepare (
+            settings, g, qk_config_int (settings->qat, "epochs") == 0,
+            &prepared))
            < 0)
     goto end;
-  r = qk_ledger_print (prepared, cli->json, stdout);
+  r = qk_coverage_print (prepared, cli->json, stdout);
 end:
   qk_graph_free (prepared);
   qk_graph_free (g);
   qk_data_close (data);
-  qk_job_free (job);
+  qk_settings_free (settings);
   return r;
 }
 

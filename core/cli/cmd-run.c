@@ -10,14 +10,14 @@
 #include "report/table.h"
 
 static int
-make_job (struct qk_cli *cli, struct qk_job **out)
+make_job (struct qk_cli *cli, struct qk_settings **out)
 {
   struct qk_ini *ini;
   int r;
 
   if ((r = qk_cli_ini (cli, cli->n_args > 0 ? cli->arg[0] : NULL, &ini)) < 0
-      || (r = qk_job_new (cli->ctx, ini, out)) < 0
-      || (r = qk_job_join (*out)) < 0)
+      || (r = qk_settings_new (cli->ctx, ini, out)) < 0
+      || (r = qk_settings_join (*out)) < 0)
     return r;
   cli->monitor.comm = (*out)->comm;
   if (qk_comm_rank ((*out)->comm) > 0) { /* the first process tells all */
@@ -28,14 +28,14 @@ make_job (struct qk_cli *cli, struct qk_job **out)
   return 0;
 }
 
-/* Leave the job.  After an error R the other processes cannot go on. */
+/* Leave the settings.  After an error R the other processes cannot go on. */
 static void
-end_job (struct qk_cli *cli, struct qk_job *job, int r)
+end_job (struct qk_cli *cli, struct qk_settings *settings, int r)
 {
-  if (r < 0 && r != -EINTR && job != NULL)
-    qk_comm_abort (job->comm);
+  if (r < 0 && r != -EINTR && settings != NULL)
+    qk_comm_abort (settings->comm);
   cli->monitor.comm = NULL;
-  qk_job_free (job);
+  qk_settings_free (settings);
 }
 
 static int
@@ -55,16 +55,16 @@ check_args (struct qk_cli *cli, int min)
 static int
 go (struct qk_cli *cli, unsigned parts)
 {
-  struct qk_job *job = NULL;
+  struct qk_settings *settings = NULL;
   struct qk_run *run = NULL;
   int r, status;
 
-  if ((r = make_job (cli, &job)) < 0)
+  if ((r = make_job (cli, &settings)) < 0)
     goto end;
   if ((parts & QK_PART_PTQ) && (parts & QK_PART_QAT)
-      && !qk_config_bool (job->ptq, "enabled"))
+      && !qk_config_bool (settings->ptq, "enabled"))
     parts &= ~(unsigned) QK_PART_PTQ;
-  r = qk_run_new (job, &cli->monitor, cli->resume, &run);
+  r = qk_run_new (settings, &cli->monitor, cli->resume, &run);
   if (r == 0)
     r = qk_run_go (run, parts);
   if (r == 0 && qk_run_writes (run))
@@ -72,7 +72,7 @@ go (struct qk_cli *cli, unsigned parts)
 end:
   status = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   qk_run_free (run);
-  end_job (cli, job, r);
+  end_job (cli, settings, r);
   return status;
 }
 
@@ -155,7 +155,8 @@ static const struct variant variants[] = {
 #define N_VARIANTS (sizeof variants / sizeof *variants)
 
 static int
-variant_job (struct qk_cli *cli, const struct variant *v, struct qk_job **out)
+variant_job (struct qk_cli *cli, const struct variant *v,
+             struct qk_settings **out)
 {
   struct qk_ini *ini;
   int i, r;
@@ -169,7 +170,7 @@ variant_job (struct qk_cli *cli, const struct variant *v, struct qk_job **out)
       qk_ini_free (ini);
       return r;
     }
-  return qk_job_new (cli->ctx, ini, out);
+  return qk_settings_new (cli->ctx, ini, out);
 }
 
 /* Accuracy after PTQ of the float network G as variant V wants it. */
@@ -177,20 +178,20 @@ static int
 try_variant (struct qk_cli *cli, const struct variant *v, struct qk_run *run,
              const struct qk_graph *g, struct qk_result *out)
 {
-  struct qk_job *const own = run->job;
-  struct qk_job *job;
+  struct qk_settings *const own = run->settings;
+  struct qk_settings *settings;
   struct qk_graph *int8 = NULL;
   int r;
 
-  if ((r = variant_job (cli, v, &job)) < 0)
+  if ((r = variant_job (cli, v, &settings)) < 0)
     return r;
-  run->job = job;
+  run->settings = settings;
   r = qk_run_ptq (run, g, &int8);
   if (r == 0)
     r = qk_run_evaluate (run, int8, v->name, out);
-  run->job = own;
+  run->settings = own;
   qk_graph_free (int8);
-  qk_job_free (job);
+  qk_settings_free (settings);
   return r;
 }
 
@@ -270,7 +271,7 @@ print_notes (const struct qk_run *run)
               "of the top 5\n",
               row_name (run, i), (long long) m->ties1, (long long) m->ties5);
   }
-  bad = run->job->bad[0].n + run->job->bad[1].n;
+  bad = run->settings->bad[0].n + run->settings->bad[1].n;
   if (bad > 0)
     printf ("%lld picture%s could not be decoded and %s left out\n",
             (long long) bad, bad == 1 ? "" : "s", bad == 1 ? "was" : "were");
@@ -304,18 +305,18 @@ qk_cmd_compare (struct qk_cli *cli)
   struct qk_result result[N_VARIANTS];
   struct named_result row[N_VARIANTS + 3];
   struct qk_graph *float_g = NULL;
-  struct qk_job *job = NULL;
+  struct qk_settings *settings = NULL;
   struct qk_run *run = NULL;
   size_t i;
   int n = 0, r, status;
 
   if ((r = check_args (cli, 1)) != 0)
     return r;
-  if ((r = make_job (cli, &job)) < 0
-      || (r = qk_run_new (job, &cli->monitor, false, &run)) < 0
+  if ((r = make_job (cli, &settings)) < 0
+      || (r = qk_run_new (settings, &cli->monitor, false, &run)) < 0
       || (r = qk_run_go (run, QK_PART_TRAIN)) < 0
-      /* of this job: those of the variants do not live long enough */
-      || (r = qk_data_open (job, QK_DATA_CALIBRATE, &run->calibrate)) < 0
+      /* of this settings: those of the variants do not live long enough */
+      || (r = qk_data_open (settings, QK_DATA_CALIBRATE, &run->calibrate)) < 0
       || (r = qk_graph_copy (run->g, false, &float_g)) < 0)
     goto end;
   row[n].name = "float";
@@ -340,6 +341,6 @@ end:
   status = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   qk_graph_free (float_g);
   qk_run_free (run);
-  end_job (cli, job, r);
+  end_job (cli, settings, r);
   return status;
 }

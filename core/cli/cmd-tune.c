@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "job/tune.h"
+#include "tune/tune.h"
 #include "report/table.h"
 
 #define DEFAULT_GOAL "top1 >= float - 0.5"
@@ -70,7 +70,7 @@ print_json (const struct qk_tuning *t)
 
 static int
 print_tuning (struct qk_cli *cli, const struct qk_goal *goal,
-              const struct qk_job *job, const struct qk_tuning *t)
+              const struct qk_settings *settings, const struct qk_tuning *t)
 {
   const struct qk_trial *best = &t->trial[t->best];
   int r;
@@ -88,7 +88,7 @@ print_tuning (struct qk_cli *cli, const struct qk_goal *goal,
           qk_goal_threshold (goal, &t->float_metrics),
           best->reached ? " (* reached)" : ", not reached by any trial");
   printf ("trial %d again: qatkit run %s/tuned.ini\n", t->best + 1,
-          qk_config_string (job->run, "output"));
+          qk_config_string (settings->run, "output"));
   return 0;
 }
 
@@ -107,14 +107,14 @@ qk_cmd_tune (struct qk_cli *cli)
     return qk_cli_usage (cli, "%s", qk_error_message ());
   opt.max_trials = cli->trials > 0 ? (int) cli->trials : DEFAULT_TRIALS;
   if ((r = qk_cli_ini (cli, cli->arg[0], &ini)) < 0
-      || (r = qk_job_new (cli->ctx, ini, &opt.job)) < 0)
+      || (r = qk_settings_new (cli->ctx, ini, &opt.settings)) < 0)
     return qk_cli_fail (cli, r);
   if ((r = qk_tune (&opt, &t)) == 0)
-    r = print_tuning (cli, &opt.goal, opt.job, t);
+    r = print_tuning (cli, &opt.goal, opt.settings, t);
   status = r < 0                       ? qk_cli_fail (cli, r)
            : t->trial[t->best].reached ? QK_EXIT_OK
                                        : QK_EXIT_FAILURE;
   qk_tuning_free (t);
-  qk_job_free (opt.job);
+  qk_settings_free (opt.settings);
   return status;
 }

@@ -8,14 +8,14 @@
 #include <sys/stat.h>
 
 #include "cli/cli.h"
-#include "job/verify.h"
+#include "run/verify.h"
 #include "report/table.h"
 
 /* What is verified. */
 struct subject {
   char *checkpoint, *model; /* paths; model may be NULL */
   struct qk_checkpoint *c;
-  struct qk_run run; /* job, eval and g only */
+  struct qk_run run; /* settings, eval and g only */
   struct qk_graph *int8;
   struct qk_model *file;
 };
@@ -125,7 +125,7 @@ verify_backend (struct qk_cli *cli, struct subject *s, const char *backend,
   struct qk_verify *v;
   int r;
 
-  r = qk_verify_run (s->run.job, s->run.g,
+  r = qk_verify_run (s->run.settings, s->run.g,
                      s->file != NULL ? s->file->graph : s->int8, backend,
                      s->run.eval, cli->limit, &cli->monitor, &v);
   if (r < 0)
@@ -155,12 +155,12 @@ qk_cmd_verify (struct qk_cli *cli)
     goto end;
   list = strdup (cli->backend != NULL
                    ? cli->backend
-                   : qk_config_string (s.run.job->qat, "backend"));
+                   : qk_config_string (s.run.settings->qat, "backend"));
   if (list == NULL)
     r = qk_error (-ENOMEM, "verify: out of memory");
   for (name = list ? strtok_r (list, ",", &save) : NULL;
        r >= 0 && name != NULL; name = strtok_r (NULL, ",", &save))
-    r = verify_backend (cli, &s, qk_job_backend (name), &equal);
+    r = verify_backend (cli, &s, qk_settings_backend (name), &equal);
 end:
   r = r < 0 ? qk_cli_fail (cli, r) : equal ? QK_EXIT_OK : QK_EXIT_FAILURE;
   free (list);

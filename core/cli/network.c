@@ -17,8 +17,8 @@ qk_cli_ends_with (const char *s, const char *end)
 }
 
 int
-qk_cli_open (struct qk_cli *cli, const char *file, struct qk_job **job,
-             struct qk_model **model)
+qk_cli_open (struct qk_cli *cli, const char *file,
+             struct qk_settings **settings, struct qk_model **model)
 {
   struct qk_ini *ini;
   int r;
@@ -27,27 +27,27 @@ qk_cli_open (struct qk_cli *cli, const char *file, struct qk_job **job,
   if (qk_cli_ends_with (file, ".ini")) {
     if ((r = qk_cli_ini (cli, file, &ini)) < 0)
       return r;
-    return qk_job_new (cli->ctx, ini, job);
+    return qk_settings_new (cli->ctx, ini, settings);
   }
   if ((r = qk_model_load (cli->ctx, file, model)) < 0)
     return r;
   if ((r = qk_cli_ini_text (cli, (*model)->config, file, &ini)) < 0
-      || (r = qk_job_new (cli->ctx, ini, job)) < 0)
+      || (r = qk_settings_new (cli->ctx, ini, settings)) < 0)
     return r;
-  (*job)->max_params = qk_cli_max_params (file);
+  (*settings)->max_params = qk_cli_max_params (file);
   return 0;
 }
 
 int
-qk_cli_float (struct qk_job *job, const struct qk_dataset_info *info,
+qk_cli_float (struct qk_settings *settings, const struct qk_dataset_info *info,
               struct qk_graph **out)
 {
   struct qk_graph *g;
   int r;
 
-  if ((r = qk_job_build (job, info, true, &g)) < 0)
+  if ((r = qk_settings_build (settings, info, true, &g)) < 0)
     return r;
-  if ((r = qk_job_check (job, g)) == 0)
+  if ((r = qk_settings_check (settings, g)) == 0)
     *out = g;
   else
     qk_graph_free (g);
@@ -55,14 +55,15 @@ qk_cli_float (struct qk_job *job, const struct qk_dataset_info *info,
 }
 
 int
-qk_cli_check_keys (struct qk_job *job, const struct qk_dataset_info *info)
+qk_cli_check_keys (struct qk_settings *settings,
+                   const struct qk_dataset_info *info)
 {
   struct qk_graph *g;
   int r;
 
-  if ((r = qk_job_build (job, info, false, &g)) < 0)
+  if ((r = qk_settings_build (settings, info, false, &g)) < 0)
     return r;
-  r = qk_job_check (job, g);
+  r = qk_settings_check (settings, g);
   qk_graph_free (g);
   return r;
 }
@@ -110,14 +111,15 @@ qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
 
   run->m = &cli->monitor;
   if ((r = trained_config (cli, c, &ini)) < 0
-      || (r = qk_job_new (cli->ctx, ini, &run->job)) < 0)
+      || (r = qk_settings_new (cli->ctx, ini, &run->settings)) < 0)
     return r;
-  run->job->max_params = qk_cli_max_params (qk_checkpoint_path (c));
-  if ((r = qk_data_open (run->job, QK_DATA_EVAL, &run->eval)) < 0
-      || (r = qk_job_build (run->job, &run->eval->info, false, &g)) < 0)
+  run->settings->max_params = qk_cli_max_params (qk_checkpoint_path (c));
+  if ((r = qk_data_open (run->settings, QK_DATA_EVAL, &run->eval)) < 0
+      || (r = qk_settings_build (run->settings, &run->eval->info, false, &g))
+           < 0)
     return r;
-  if ((r = qk_job_check (run->job, g)) == 0)
-    r = qk_job_prepare (run->job, g, false, &run->g);
+  if ((r = qk_settings_check (run->settings, g)) == 0)
+    r = qk_settings_prepare (run->settings, g, false, &run->g);
   qk_graph_free (g);
   if (r < 0 || (r = check_stage (run, c)) < 0)
     return r;
@@ -129,7 +131,7 @@ qk_cli_close_run (struct qk_run *run)
 {
   qk_graph_free (run->g);
   qk_data_close (run->eval);
-  qk_job_free (run->job);
+  qk_settings_free (run->settings);
   free (run->output);
   free (run->config);
 }

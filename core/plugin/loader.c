@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/nearest.h"
-#include "config/option-priv.h"
+#include "settings/option-priv.h"
 #include "plugin/loader-priv.h"
 
 /* What is asked for. */

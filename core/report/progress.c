@@ -102,7 +102,7 @@ print_duration (double seconds, char *buf, size_t size)
 }
 
 /* What follows the bar or the label, most important first; SEP between the
- * parts.  While the job runs it ends with the time left, else with the time
+ * parts.  While the settings runs it ends with the time left, else with the time
  * it took. */
 static void
 print_facts (const struct qk_progress *p, double now, bool over,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* progress.h: shows on stderr how far a long job is. */
+/* progress.h: shows on stderr how far a long settings is. */
 #ifndef QATKIT_REPORT_PROGRESS_H
 #define QATKIT_REPORT_PROGRESS_H
 
@@ -25,13 +25,13 @@ void qk_progress_free (struct qk_progress *p);
 void qk_progress_set_clock (struct qk_progress *p, double (*fn) (void *),
                             void *cookie);
 
-/* A job of TOTAL pictures (0: unknown) starts; LABEL is copied. */
+/* A settings of TOTAL pictures (0: unknown) starts; LABEL is copied. */
 void qk_progress_begin (struct qk_progress *p, const char *label,
                         int64_t total);
 /* DONE of them are finished; LOSS NaN: there is none to show.  Draws ten
  * times a second at most, so call it as often as you like. */
 void qk_progress_update (struct qk_progress *p, int64_t done, double loss);
-/* The job is over (or given up): the last state stays visible. */
+/* The settings is over (or given up): the last state stays visible. */
 void qk_progress_end (struct qk_progress *p);
 
 /* Take the bar away so that something else can be printed; it comes back

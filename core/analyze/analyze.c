@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* analyze.c: the networks to be compared, and the order of the work. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyze/priv.h"
+#include "quant/quantizer-priv.h"
+
+/* The prepared network of a checkpoint. */
+static int
+open_checkpoint (struct qk_analyzer *z, const struct qk_graph *g)
+{
+  struct qk_checkpoint *c;
+  int r;
+
+  if ((r = qk_settings_prepare (z->opt->settings, g, false, &z->run.g)) < 0
+      || (r
+          = qk_checkpoint_open (z->opt->settings->ctx, z->opt->checkpoint, &c))
+           < 0)
+    return r;
+  r = qk_run_restore (&z->run, c, true);
+  qk_checkpoint_close (c);
+  return r;
+}
+
+/* What QAT began with, if it can still be had. */
+static int
+open_original (struct qk_analyzer *z)
+{
+  struct qk_settings *settings = z->opt->settings;
+  const char *path = z->opt->weights;
+  struct qk_graph *g = NULL;
+  int r;
+
+  if (path == NULL)
+    path = qk_config_string (settings->model, "weights");
+  if (*path == 0) {
+    qk_log (settings->ctx, QK_LOG_INFO,
+            "the float weights that QAT began with are "
+            "not known: no batch-norm drift");
+    return 0;
+  }
+  if ((r = qk_settings_build (settings, &z->data->info, false, &g)) < 0)
+    return r;
+  if (qk_settings_load_weights (settings, g, path) < 0)
+    qk_log (settings->ctx, QK_LOG_WARNING,
+            "%s; going on without batch-norm drift", qk_error_message ());
+  else
+    r = qk_pass_fuse (g, &z->original_g);
+  qk_graph_free (g);
+  return r;
+}
+
+static int
+open_networks (struct qk_analyzer *z)
+{
+  struct qk_settings *settings = z->opt->settings;
+  const bool qat = z->opt->checkpoint != NULL;
+  struct qk_graph *g = NULL;
+  int r;
+
+  if (!qat && *qk_config_string (settings->model, "weights") == 0)
+    return qk_error (-EINVAL,
+                     "%s: [model] weights is not given, so there is "
+                     "no network to analyze; name the folder of a finished "
+                     "run instead",
+                     z->opt->subject);
+  if ((r = qk_settings_build (settings, &z->data->info, !qat, &g)) < 0)
+    return r;
+  if ((r = qk_settings_check (settings, g)) == 0)
+    r = qat ? open_checkpoint (z, g)
+            : qk_run_calibrate (&z->run, g, &z->run.g);
+  qk_graph_free (g);
+  if (r < 0)
+    return r;
+  qk_graph_set_observing (z->run.g, false, false);
+  if ((r = qk_graph_copy (z->run.g, false, &z->float_g)) < 0
+      || (r = qk_pass_convert (z->run.g, &z->int8_g)) < 0)
+    return r;
+  return qat ? open_original (z) : 0;
+}
+
+/* ---- the list of layers -----------------------------------------------------*/
+
+static int
+describe_layer (const struct qk_graph *g, int node, struct qk_analyze_layer *l)
+{
+  const struct qk_node *n = node < 0 ? NULL : &g->node[node];
+  const struct qk_value *v = &g->value[n == NULL ? 0 : n->out];
+
+  l->node = node;
+  l->name = strdup (n == NULL ? "input" : n->name);
+  l->kind = strdup (n == NULL ? "quantize" : n->layer_name);
+  if (l->name == NULL || l->kind == NULL)
+    return qk_error (-ENOMEM, "analyze: out of memory");
+  l->int8 = n == NULL || n->int8;
+  l->macs = n == NULL ? 0 : n->traits.macs;
+  if (v->qz != NULL) {
+    l->has_value = true;
+    l->value_bits = qk_quantizer_info (v->qz)->bits;
+    l->grid = *qk_quantizer_qparams (v->qz);
+    l->grid_min = (double) l->grid.scale * (l->grid.qmin - l->grid.zero_point);
+    l->grid_max = (double) l->grid.scale * (l->grid.qmax - l->grid.zero_point);
+  }
+  if (n != NULL && n->weight_qz != NULL) {
+    l->has_weight = true;
+    l->weight_bits = qk_quantizer_info (n->weight_qz)->bits;
+    l->per_channel = qk_quantizer_channels (n->weight_qz) > 1;
+  }
+  return 0;
+}
+
+static int
+list_layers (struct qk_analyzer *z)
+{
+  const struct qk_graph *g = z->run.g;
+  struct qk_analysis *a = z->a;
+  int i, r = 0;
+
+  a->layer = calloc ((size_t) g->n_nodes + 1, sizeof *a->layer);
+  if (a->layer == NULL)
+    return qk_error (-ENOMEM, "analyze: out of memory");
+  for (i = -1; r == 0 && i < g->n_nodes; i++) {
+    const int v = i < 0 ? 0 : g->node[i].out;
+
+    if (g->value[v].qz != NULL || (i >= 0 && g->node[i].weight_qz != NULL))
+      r = describe_layer (g, i, &a->layer[a->n++]);
+  }
+  if (r == 0 && a->n == 0)
+    return qk_error (-EINVAL, "%s: no layer of the network is quantized",
+                     z->opt->subject);
+  return r;
+}
+
+/* ---- all of it ----------------------------------------------------------------*/
+
+static int
+start (struct qk_analyzer *z)
+{
+  struct qk_settings *settings = z->opt->settings;
+  struct qk_analysis *a = z->a;
+  int r;
+
+  a->qat = z->opt->checkpoint != NULL;
+  a->model = settings->model_class->cls.name;
+  a->dataset = settings->dataset_class->cls.name;
+  a->backend = settings->backend_class->cls.name;
+  a->freeze_bn_after = qk_config_int (settings->qat, "freeze_bn_after");
+  a->freeze_observers_after
+    = qk_config_int (settings->qat, "freeze_observers_after");
+  if ((a->subject = strdup (z->opt->subject)) == NULL)
+    return qk_error (-ENOMEM, "analyze: out of memory");
+  if ((r = qk_ini_text (settings->ini, &a->config)) < 0
+      || (r = qk_data_open (settings, QK_DATA_SAMPLE, &z->data)) < 0)
+    return r;
+  a->classes = z->data->info.classes;
+  return 0;
+}
+
+static int
+measure (struct qk_analyzer *z)
+{
+  int r;
+
+  if ((r = start (z)) < 0 || (r = open_networks (z)) < 0
+      || (r = list_layers (z)) < 0
+      || (r = qk_switch_init (&z->sw, z->run.g)) < 0
+      || (r = qk_analyze_sample (z)) < 0 || (r = qk_analyze_networks (z)) < 0
+      || (r = qk_analyze_values (z)) < 0 || (r = qk_analyze_weights (z)) < 0
+      || (r = qk_analyze_batchnorm (z)) < 0
+      || (r = qk_analyze_sensitivity (z)) < 0)
+    return r;
+  return qk_analyze_verdict (z->a);
+}
+
+int
+qk_analyze (const struct qk_analyze_options *opt, struct qk_analysis **out)
+{
+  struct qk_analyzer z;
+  int r;
+
+  memset (&z, 0, sizeof z);
+  z.opt = opt;
+  z.run.settings = opt->settings;
+  z.run.m = opt->m;
+  z.a = calloc (1, sizeof *z.a);
+  r = z.a == NULL ? qk_error (-ENOMEM, "analyze: out of memory")
+                  : measure (&z);
+  qk_switch_clear (&z.sw);
+  qk_graph_free (z.run.g);
+  qk_graph_free (z.float_g);
+  qk_graph_free (z.original_g);
+  qk_graph_free (z.int8_g);
+  qk_data_close (z.data);
+  qk_data_close (z.run.calibrate);
+  qk_free (z.sample.images);
+  free (z.sample.labels);
+  free (z.float_logits);
+  free (z.logits);
+  free (z.correct);
+  if (r < 0) {
+    qk_analysis_free (z.a);
+    return r;
+  }
+  *out = z.a;
+  return 0;
+}
+
+void
+qk_analysis_free (struct qk_analysis *a)
+{
+  int i;
+
+  if (a == NULL)
+    return;
+  for (i = 0; i < a->n; i++) {
+    free (a->layer[i].name);
+    free (a->layer[i].kind);
+  }
+  for (i = 0; i < a->n_advice; i++)
+    free (a->advice[i]);
+  free (a->layer);
+  free (a->advice);
+  free (a->verdict);
+  free (a->subject);
+  free (a->config);
+  free (a);
+}

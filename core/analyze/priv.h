@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* analyze-priv.h: between the files analyze*.c. */
+#ifndef QK_ANALYZE_PRIV_H
+#define QK_ANALYZE_PRIV_H
+
+#include "analyze/analyze.h"
+
+/* Which quantizers of a prepared graph are at work.  The graph's own marks
+ * are kept and come back with qk_switch_clear. */
+struct qk_switch {
+  struct qk_graph *g;                    /* borrowed */
+  struct qk_quantizer **value, **weight; /* by value, by node */
+  bool *on_grid;                         /* by value */
+};
+
+int qk_switch_init (struct qk_switch *s, struct qk_graph *g);
+void qk_switch_clear (struct qk_switch *s); /* accepts zeros */
+
+enum qk_switch_parts { QK_SWITCH_VALUES = 1, QK_SWITCH_WEIGHTS = 2 };
+
+/* Switch PARTS on for the node NODE (-1: the network's input), or for all of
+ * them (QK_SWITCH_ALL), or for all but one.  Executors must be made after. */
+#define QK_SWITCH_ALL (-2)
+void qk_switch_set (struct qk_switch *s, unsigned parts, int node,
+                    bool all_but);
+
+/* Pictures kept in memory. */
+struct qk_sample {
+  int64_t n, batch, size; /* numbers of one picture */
+  float *images;
+  int32_t *labels;
+};
+
+/* All that is measured with. */
+struct qk_analyzer {
+  const struct qk_analyze_options *opt;
+  struct qk_run run;           /* settings, monitor, data, g = prepared */
+  struct qk_data *data;        /* validation pictures in random order */
+  struct qk_graph *float_g;    /* the parameters of run.g, not quantized */
+  struct qk_graph *original_g; /* QAT: what it began with, may be NULL */
+  struct qk_graph *int8_g;
+  struct qk_switch sw; /* of run.g */
+  struct qk_sample sample;
+  float *float_logits, *logits; /* of the sample */
+  int8_t *correct;              /* FLOAT's answers by picture: -1 not seen */
+  struct qk_analysis *a;
+};
+
+/* measure.c */
+int qk_analyze_networks (struct qk_analyzer *z);
+int qk_analyze_sample (struct qk_analyzer *z);
+/* G on the sample, against FLOAT. */
+int qk_analyze_point (struct qk_analyzer *z, struct qk_graph *g,
+                      struct qk_analyze_point *out);
+
+/* values.c, weights.c */
+int qk_analyze_values (struct qk_analyzer *z);
+int qk_analyze_weights (struct qk_analyzer *z);
+int qk_analyze_batchnorm (struct qk_analyzer *z);
+
+/* rank.c */
+int qk_analyze_sensitivity (struct qk_analyzer *z);
+int qk_analyze_verdict (struct qk_analysis *a);
+
+/* 10 log10 (signal / noise), INFINITY without noise. */
+double qk_decibel (double signal, double noise);
+
+#endif /* QK_ANALYZE_PRIV_H */

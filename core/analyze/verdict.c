@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* analyze-verdict.c: what limits the accuracy, and what to do about it. */
+#include "config.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyze/priv.h"
+
+#define WIDE_SPREAD 1.0 /* bits lost by the middle channel worth a change */
+#define MUCH_CLIPPED 0.01
+#define FAR_DRIFT 0.5    /* standard deviations */
+#define LARGE_SHARE 0.25 /* of the noise, by one layer */
+
+const char *
+qk_analyze_limit_name (enum qk_analyze_limit limit)
+{
+  static const char *const names[] = { "nothing", "weights", "activations",
+                                       "weights and activations", "training" };
+
+  return names[limit];
+}
+
+static int QK_PRINTF (2, 3)
+  advise (struct qk_analysis *a, const char *fmt, ...)
+{
+  char **more = realloc (a->advice, (size_t) (a->n_advice + 1) * sizeof *more);
+  va_list args;
+  int n;
+
+  if (more == NULL)
+    return qk_error (-ENOMEM, "analyze: out of memory");
+  a->advice = more;
+  va_start (args, fmt);
+  n = vasprintf (&more[a->n_advice], fmt, args);
+  va_end (args);
+  if (n < 0)
+    return qk_error (-ENOMEM, "analyze: out of memory");
+  a->n_advice++;
+  return 0;
+}
+
+/* ---- what limits -------------------------------------------------------------*/
+
+/* Points of top-1 that a network loses against FLOAT. */
+static double
+drop (const struct qk_analysis *a, enum qk_analyze_net net)
+{
+  return 100
+         * (qk_metrics_top1 (&a->net[QK_NET_FLOAT].metrics)
+            - qk_metrics_top1 (&a->net[net].metrics));
+}
+
+/* Its standard error: the two answer the same pictures, so only those count
+ * on which they differ. */
+static double
+drop_error (const struct qk_analysis *a, enum qk_analyze_net net)
+{
+  const struct qk_analyze_network *n = &a->net[net];
+
+  return 100 * sqrt ((double) (n->lost + n->won) + 1) / (double) n->metrics.n;
+}
+
+/* Whether QAT made weights that need their grid: rounded they are much better
+ * than unrounded, as with few bits.  Then "float" is no measure. */
+static bool
+settled (const struct qk_analysis *a)
+{
+  return a->qat
+         && -drop (a, QK_NET_BOTH) > 1 + 2 * drop_error (a, QK_NET_BOTH);
+}
+
+/* Points of top-1 from before QAT to after, less two standard errors of a
+ * difference of two samples; 0 when it is not known. */
+static double
+sure_loss_of_training (const struct qk_analysis *a)
+{
+  const struct qk_metrics *m = &a->net[QK_NET_ORIGINAL].metrics;
+  const double p = qk_metrics_top1 (m);
+  const double d = p - qk_metrics_top1 (&a->net[QK_NET_BOTH].metrics);
+
+  if (!a->net[QK_NET_ORIGINAL].valid)
+    return 0;
+  return 100 * (d - 2 * sqrt (2 * p * (1 - p) / (double) m->n));
+}
+
+static double
+noise (const struct qk_analysis *a, enum qk_analyze_net net)
+{
+  const double db = a->net[net].sample.sqnr;
+
+  return isfinite (db) ? pow (10, -db / 10) : 0;
+}
+
+/* Which half adds (much) more noise to the logits. */
+static enum qk_analyze_limit
+louder (const struct qk_analysis *a)
+{
+  const double w = noise (a, QK_NET_WEIGHTS),
+               v = noise (a, QK_NET_ACTIVATIONS);
+
+  if (w > 2 * v)
+    return QK_LIMIT_WEIGHTS;
+  return v > 2 * w ? QK_LIMIT_ACTIVATIONS : QK_LIMIT_BOTH;
+}
+
+static enum qk_analyze_limit
+find_limit (const struct qk_analysis *a)
+{
+  const double d = drop (a, QK_NET_BOTH), e = drop_error (a, QK_NET_BOTH);
+  const double w = drop (a, QK_NET_WEIGHTS), v = drop (a, QK_NET_ACTIVATIONS);
+  const double ew = drop_error (a, QK_NET_WEIGHTS);
+  const double ev = drop_error (a, QK_NET_ACTIVATIONS);
+  const double before
+    = a->net[QK_NET_ORIGINAL].valid ? -drop (a, QK_NET_ORIGINAL) : 0;
+
+  if (settled (a))
+    return sure_loss_of_training (a) > 0 ? QK_LIMIT_TRAINING
+                                         : QK_LIMIT_NOTHING;
+  if (before > 2 * drop_error (a, QK_NET_ORIGINAL) && before > d)
+    return QK_LIMIT_TRAINING;
+  if (d <= 2 * e || d < 0.1)
+    return QK_LIMIT_NOTHING;
+  /* accuracy decides where it can, else the noise */
+  if (w - v > 2 * hypot (ew, ev))
+    return QK_LIMIT_WEIGHTS;
+  if (v - w > 2 * hypot (ew, ev))
+    return QK_LIMIT_ACTIVATIONS;
+  return louder (a);
+}
+
+/* Too much to be called nothing, too little to be sure. */
+static bool
+open_question (const struct qk_analysis *a)
+{
+  const double d = drop (a, QK_NET_BOTH);
+
+  return !settled (a) && a->limit == QK_LIMIT_NOTHING && d >= 0.1
+         && d > drop_error (a, QK_NET_BOTH);
+}
+
+static const char *
+limit_text (enum qk_analyze_limit limit)
+{
+  switch (limit) {
+  case QK_LIMIT_WEIGHTS:
+    return "the weights";
+  case QK_LIMIT_ACTIVATIONS:
+    return "the activations";
+  default:
+    return "weights and activations alike";
+  }
+}
+
+/* The verdict on weights that need their grid. */
+static int
+settled_text (const struct qk_analysis *a, char **out)
+{
+  const double before
+    = 100 * qk_metrics_top1 (&a->net[QK_NET_ORIGINAL].metrics);
+  const double bare = 100 * qk_metrics_top1 (&a->net[QK_NET_FLOAT].metrics);
+  const double to = 100 * qk_metrics_top1 (&a->net[QK_NET_BOTH].metrics);
+
+  if (!a->net[QK_NET_ORIGINAL].valid)
+    return asprintf (out,
+                     "The weights have settled on their grid: top-1 is "
+                     "%.2f %% with it and %.2f %% without.  The float network "
+                     "that QAT began with is not known, so neither is what "
+                     "quantization costs.",
+                     to, bare);
+  return asprintf (out,
+                   "%s: the float network had %.2f %% top-1 before QAT, "
+                   "the quantized one has %.2f %%.  Its weights have settled "
+                   "on their grid (%.2f %% without it), so that the noise "
+                   "below tells how much each layer needs its grid, not what "
+                   "the grid costs.",
+                   a->limit == QK_LIMIT_TRAINING
+                     ? "Training has not won back what quantization costs"
+                     : "Quantization costs no measurable accuracy",
+                   before, to, bare);
+}
+
+static int
+write_verdict (struct qk_analysis *a)
+{
+  const double from = 100 * qk_metrics_top1 (&a->net[QK_NET_FLOAT].metrics);
+  const double to = 100 * qk_metrics_top1 (&a->net[QK_NET_BOTH].metrics);
+  const double error = drop_error (a, QK_NET_BOTH);
+  const double db_w = a->net[QK_NET_WEIGHTS].sample.sqnr;
+  const double db_v = a->net[QK_NET_ACTIVATIONS].sample.sqnr;
+  int n;
+
+  if (settled (a))
+    n = settled_text (a, &a->verdict);
+  else if (a->limit == QK_LIMIT_TRAINING)
+    n = asprintf (&a->verdict,
+                  "Training, not quantization, limits the accuracy: the float "
+                  "network had %.2f %% top-1 before QAT and has %.2f %% with "
+                  "the weights of now, quantized or not (%.2f %%).",
+                  100 * qk_metrics_top1 (&a->net[QK_NET_ORIGINAL].metrics),
+                  from, to);
+  else if (a->limit == QK_LIMIT_NOTHING)
+    n = asprintf (&a->verdict,
+                  "Quantization %s: top-1 %.2f %% in float, %.2f %% quantized "
+                  "(standard error %.2f points).  Most of the noise left "
+                  "comes from %s.",
+                  open_question (a) ? "may cost accuracy, but the loss is not "
+                                      "beyond chance on these pictures"
+                                    : "costs no measurable accuracy",
+                  from, to, error, limit_text (louder (a)));
+  else
+    n = asprintf (&a->verdict,
+                  "Quantization costs %.2f points of top-1 (%.2f %% in float, "
+                  "%.2f %% quantized, standard error %.2f), and %s %s the "
+                  "cause: weights alone lose %.2f points (%.1f dB), "
+                  "activations alone %.2f (%.1f dB).",
+                  from - to, from, to, error, limit_text (a->limit), "are",
+                  drop (a, QK_NET_WEIGHTS), db_w, drop (a, QK_NET_ACTIVATIONS),
+                  db_v);
+  if (n < 0) {
+    a->verdict = NULL;
+    return qk_error (-ENOMEM, "analyze: out of memory");
+  }
+  return 0;
+}
+
+/* ---- what to do -------------------------------------------------------------*/
+
+static int
+advise_channels (struct qk_analysis *a)
+{
+  const struct qk_analyze_layer *worst = NULL;
+  int i, n = 0, all = 0;
+
+  for (i = 0; i < a->n; i++) {
+    const struct qk_analyze_layer *l = &a->layer[i];
+
+    if (!l->has_weight || l->per_channel)
+      continue;
+    all++;
+    if (l->spare_bits < WIDE_SPREAD)
+      continue;
+    n++;
+    if (worst == NULL || l->spare_bits > worst->spare_bits)
+      worst = l;
+  }
+  if (worst == NULL)
+    return 0;
+  return advise (a,
+                 "Set weight.per_channel = yes in [qconfig]: in %d of %d "
+                 "layers with one scale for the whole weight, the middle "
+                 "channel uses less than half of the grid (in %s it loses "
+                 "%.1f bits).",
+                 n, all, worst->name, worst->spare_bits);
+}
+
+static int
+advise_bits (struct qk_analysis *a, bool weights)
+{
+  double share = 0;
+  int i, n = 0, low = 0;
+
+  for (i = 0; i < a->n; i++) {
+    const struct qk_analyze_layer *l = &a->layer[i];
+    const int bits = weights ? l->weight_bits : l->value_bits;
+
+    if (bits == 0 || bits >= 8)
+      continue;
+    low++;
+    if (share < 0.5) {
+      share += l->share;
+      n++;
+    }
+  }
+  if (low == 0)
+    return 0;
+  if (n == low || n > 8)
+    return advise (a,
+                   "Raise %s.bits in [qconfig]: %d layers have less than "
+                   "8 bits.",
+                   weights ? "weight" : "activation", low);
+  return advise (a,
+                 "Raise %s.bits to 8 in the first %d layers below that have "
+                 "less (each in a section [qconfig NAME]): they make %.0f %% "
+                 "of the noise.",
+                 weights ? "weight" : "activation", n, 100 * share);
+}
+
+static int
+advise_clipping (struct qk_analysis *a)
+{
+  const struct qk_analyze_layer *worst = NULL;
+  int i, n = 0;
+
+  for (i = 0; i < a->n; i++)
+    if (a->layer[i].has_value && a->layer[i].clip > MUCH_CLIPPED) {
+      n++;
+      if (worst == NULL || a->layer[i].clip > worst->clip)
+        worst = &a->layer[i];
+    }
+  if (worst == NULL)
+    return advise (a,
+                   "No range clips more than %.0f %% of its values: if "
+                   "outliers make the ranges too wide, try the observers "
+                   "histogram, mse or percentile for activations.",
+                   100 * MUCH_CLIPPED);
+  return advise (a,
+                 "%d range%s clip%s more than %.0f %% of the values (%s: "
+                 "%.1f %%): calibrate with more pictures, or use the observer "
+                 "minmax there.",
+                 n, n == 1 ? "" : "s", n == 1 ? "s" : "", 100 * MUCH_CLIPPED,
+                 worst->name, 100 * worst->clip);
+}
+
+static int
+advise_float (struct qk_analysis *a)
+{
+  const struct qk_analyze_layer *l = &a->layer[0];
+  int64_t macs = 0;
+  int i;
+
+  if (a->n == 0 || l->share < LARGE_SHARE || l->node < 0)
+    return 0;
+  for (i = 0; i < a->n; i++)
+    macs += a->layer[i].macs;
+  return advise (a,
+                 "Leave %s in float ([qconfig %s] quantize = no): it alone "
+                 "makes %.0f %% of the noise, for %.1f %% of the "
+                 "multiplications; without it the logits have %.1f dB instead "
+                 "of %.1f.",
+                 l->name, l->name, 100 * l->share,
+                 macs > 0 ? 100 * (double) l->macs / (double) macs : 0,
+                 l->rest.sqnr, a->net[QK_NET_BOTH].sample.sqnr);
+}
+
+static int
+advise_drift (struct qk_analysis *a)
+{
+  const struct qk_analyze_layer *worst = NULL;
+  int i;
+
+  for (i = 0; i < a->n; i++)
+    if (a->layer[i].has_bn
+        && (worst == NULL || a->layer[i].bn_mean > worst->bn_mean))
+      worst = &a->layer[i];
+  if (worst == NULL || worst->bn_mean < FAR_DRIFT)
+    return 0;
+  return advise (a,
+                 "Batch-norm statistics of %s moved by %.2f standard "
+                 "deviations since the float network: freeze them earlier "
+                 "(qat.freeze_bn_after) or train with a lower rate.",
+                 worst->name, worst->bn_mean);
+}
+
+static int
+advise_int8 (struct qk_analysis *a)
+{
+  const struct qk_analyze_network *f = &a->net[QK_NET_BOTH];
+  const struct qk_analyze_network *q = &a->net[QK_NET_INT8];
+
+  if (f->metrics.top1 == q->metrics.top1 && f->metrics.top5 == q->metrics.top5)
+    return 0;
+  return advise (a,
+                 "The int8 network answers otherwise than the "
+                 "fake-quantized one, which must not be: see qatkit verify.");
+}
+
+static int
+advise_training (struct qk_analysis *a)
+{
+  if (a->limit == QK_LIMIT_TRAINING && settled (a))
+    return advise (a,
+                   "Train longer, with a rate that ends near 0 (schedule "
+                   "cosine) and the float network as teacher (qat.distill), "
+                   "or with more bits.");
+  if (a->limit == QK_LIMIT_TRAINING)
+    return advise (a, "Train with a lower rate, or for fewer epochs, or on "
+                      "more pictures.");
+  if (!a->qat && a->limit != QK_LIMIT_NOTHING)
+    return advise (a, "Train with quantization (qatkit qat): it mostly wins "
+                      "back what post-training quantization loses.");
+  if (a->qat && a->limit != QK_LIMIT_NOTHING)
+    return advise (a, "Train longer, or with a learned step size "
+                      "(weight.fakequant = lsq).");
+  return 0;
+}
+
+/* What makes the noise of the halves that matter smaller. */
+static int
+advise_noise (struct qk_analysis *a, enum qk_analyze_limit cause)
+{
+  int r = 0;
+
+  if (cause == QK_LIMIT_WEIGHTS || cause == QK_LIMIT_BOTH)
+    if ((r = advise_channels (a)) == 0)
+      r = advise_bits (a, true);
+  if (r == 0 && (cause == QK_LIMIT_ACTIVATIONS || cause == QK_LIMIT_BOTH)
+      && (r = advise_bits (a, false)) == 0)
+    r = advise_clipping (a);
+  return r < 0 ? r : advise_float (a);
+}
+
+int
+qk_analyze_verdict (struct qk_analysis *a)
+{
+  int r;
+
+  a->limit = find_limit (a);
+  if ((r = write_verdict (a)) < 0 || (r = advise_int8 (a)) < 0)
+    return r;
+  if (open_question (a)) {
+    r = advise (a, "Analyze more pictures to be sure.  If the loss is real:");
+    if (r == 0)
+      r = advise_noise (a, louder (a));
+  } else if (a->limit == QK_LIMIT_NOTHING)
+    r = advise (a, "Nothing has to be done.");
+  else if (a->limit != QK_LIMIT_TRAINING)
+    r = advise_noise (a, a->limit);
+  if (r < 0 || (r = advise_training (a)) < 0)
+    return r;
+  return advise_drift (a);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* data.c: the settings' pictures and network. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/limits.h"
+#include "io/weights.h"
+#include "settings/settings.h"
+
+static int
+open_batches (struct qk_settings *settings, enum qk_data_use use,
+              struct qk_data *d)
+{
+  const int workers = (int) qk_config_int (settings->data, "workers");
+  const bool val = use == QK_DATA_EVAL || use == QK_DATA_SAMPLE;
+  struct qk_batches_options opt;
+
+  memset (&opt, 0, sizeof opt);
+  d->batch = qk_config_int (settings->data, val ? "eval_batch" : "batch");
+  opt.ctx = settings->ctx;
+  opt.dataset = d->cls;
+  opt.self = d->self;
+  opt.batch = d->batch;
+  opt.threads = workers > 0 ? workers : settings->threads;
+  opt.seed = settings->seed;
+  opt.shuffle = use != QK_DATA_EVAL;
+  if (use != QK_DATA_CALIBRATE) { /* which everyone does alone, and alike */
+    opt.part = qk_comm_rank (settings->comm);
+    opt.parts = qk_comm_size (settings->comm);
+    opt.together = use == QK_DATA_TRAIN && opt.parts > 1;
+  }
+  opt.max_bad = qk_config_float (settings->data, "max_bad");
+  opt.bad = &settings->bad[val];
+  return qk_batches_new (&opt, &d->batches);
+}
+
+/* What a configuration out of somebody's file may ask for. */
+static int
+check_limits (const struct qk_settings *settings, const struct qk_data *d,
+              bool val)
+{
+  const char *key = val ? "eval_batch" : "batch";
+  const int64_t batch = qk_config_int (settings->data, key);
+  const int64_t picture
+    = 4 * d->info.height * d->info.width * d->info.channels;
+
+  if (settings->max_params == 0)
+    return 0;
+  if (picture > QK_LIMIT_BATCH / batch)
+    return qk_error (-EBADMSG,
+                     "%s = %lld pictures of %lld bytes, a file may "
+                     "ask for %lld bytes a batch",
+                     key, (long long) batch, (long long) picture,
+                     (long long) QK_LIMIT_BATCH);
+  if (d->info.count > QK_LIMIT_PICTURES)
+    return qk_error (-EBADMSG, "%lld pictures, a file may ask for %lld",
+                     (long long) d->info.count, (long long) QK_LIMIT_PICTURES);
+  return 0;
+}
+
+int
+qk_data_open (struct qk_settings *settings, enum qk_data_use use,
+              struct qk_data **out)
+{
+  struct qk_data *d = calloc (1, sizeof *d);
+  struct qk_dataset_request req;
+  int r;
+
+  if (d == NULL)
+    return qk_error (-ENOMEM, "data: out of memory");
+  memset (&req, 0, sizeof req);
+  req.ctx = settings->ctx;
+  req.split = use == QK_DATA_EVAL || use == QK_DATA_SAMPLE ? "val" : "train";
+  req.augment = use == QK_DATA_TRAIN;
+  req.seed = settings->seed;
+  d->cls = settings->dataset_class;
+  if ((r = d->cls->open (settings->dataset_cfg, &req, &d->self)) < 0
+      || (r = d->cls->info (d->self, &d->info)) < 0
+      || (r = check_limits (settings, d,
+                            use == QK_DATA_EVAL || use == QK_DATA_SAMPLE))
+           < 0
+      || (r = open_batches (settings, use, d)) < 0) {
+    qk_data_close (d);
+    return qk_error_prefix (
+      r, "dataset '%s': ", settings->dataset_class->cls.name);
+  }
+  *out = d;
+  return 0;
+}
+
+void
+qk_data_close (struct qk_data *d)
+{
+  if (d == NULL)
+    return;
+  qk_batches_free (d->batches);
+  if (d->self != NULL)
+    d->cls->close (d->self);
+  free (d);
+}
+
+int
+qk_settings_load_weights (struct qk_settings *settings, struct qk_graph *g,
+                          const char *path)
+{
+  const char *format = qk_config_string (settings->model, "format");
+  struct qk_weight *w;
+  int i, r;
+
+  w = calloc ((size_t) g->n_params + 1, sizeof *w);
+  if (w == NULL)
+    return qk_error (-ENOMEM, "weights: out of memory");
+  for (i = 0; i < g->n_params; i++) {
+    w[i].name = g->param[i].name;
+    w[i].tensor = &g->param[i].value;
+    w[i].layout = g->param[i].spec.layout;
+  }
+  r = qk_weights_load (settings->ctx, path, *format == 0 ? NULL : format, w,
+                       (size_t) g->n_params);
+  free (w);
+  if (r == 0 && (r = qk_graph_check_params (g)) < 0)
+    qk_error_prefix (r, "%s: ", path);
+  return r < 0 ? r : 0;
+}
+
+int
+qk_settings_build (struct qk_settings *settings,
+                   const struct qk_dataset_info *info, bool with_weights,
+                   struct qk_graph **out)
+{
+  const char *weights = qk_config_string (settings->model, "weights");
+  struct qk_model_request req;
+  struct qk_graph *g;
+  int64_t n;
+  int r;
+
+  memset (&req, 0, sizeof req);
+  req.height = info->height;
+  req.width = info->width;
+  req.channels = info->channels;
+  req.classes = info->classes;
+  if ((r = qk_graph_new (settings->ctx, settings->seed, &g)) < 0)
+    return r;
+  g->max_params = settings->max_params;
+  r = settings->model_class->build (settings->model_cfg, &req, g);
+  if (r == 0)
+    r = qk_graph_finish (g);
+  if (r < 0) {
+    qk_error_prefix (r, "model '%s': ", settings->model_class->cls.name);
+    goto error;
+  }
+  if ((r = qk_limit_work (g)) < 0)
+    goto error;
+  n = qk_shape_count (&g->value[g->output].shape);
+  if (n != info->classes) {
+    r = qk_error (-EINVAL,
+                  "model '%s': the network has %lld outputs, the "
+                  "dataset %d classes",
+                  settings->model_class->cls.name, (long long) n,
+                  info->classes);
+    goto error;
+  }
+  if (with_weights && *weights != 0
+      && (r = qk_settings_load_weights (settings, g, weights)) < 0) {
+    qk_error_prefix (r, "%s: ", qk_config_where (settings->model, "weights"));
+    goto error;
+  }
+  *out = g;
+  return 0;
+
+error:
+  qk_graph_free (g);
+  return r;
+}

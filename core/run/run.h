@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* run.h: the whole story of a settings: float, PTQ, QAT, int8. */
+#ifndef QK_RUN_H
+#define QK_RUN_H
+
+#include "io/checkpoints.h"
+#include "settings/settings.h"
+
+/* Rows of the table at the end. */
+enum qk_row { QK_ROW_FLOAT, QK_ROW_PTQ, QK_ROW_QAT, QK_ROW_INT8, QK_ROWS };
+
+const char *qk_row_name (enum qk_row row);
+
+struct qk_result {
+  bool valid;
+  struct qk_metrics metrics;
+  int64_t bytes; /* size of the network's numbers */
+};
+
+/* Where a run stands; a checkpoint continues from here. */
+enum qk_run_stage { QK_RUN_FLOAT, QK_RUN_QAT, QK_RUN_DONE };
+
+/* Which parts qk_run_go does. */
+enum qk_run_parts {
+  QK_PART_TRAIN = 1, /* float training, if [train] epochs > 0 */
+  QK_PART_PTQ = 2,
+  QK_PART_QAT = 4
+};
+
+struct qk_run {
+  struct qk_settings *settings; /* borrowed */
+  struct qk_monitor *m;         /* borrowed */
+  char *output;                 /* folder; owned, as is all below */
+  char *config;                 /* INI text */
+  struct qk_checkpoints *checkpoints;
+  struct qk_data *train, *calibrate, *eval;
+  struct qk_graph *g;       /* the network as it is: float, then prepared */
+  struct qk_graph *teacher; /* the float network, while QAT distills it */
+  struct qk_optimize *o;    /* while training */
+
+  int64_t stage; /* enum qk_run_stage */
+  struct qk_position pos;
+  struct qk_result result[QK_ROWS];
+  int64_t best_epoch; /* of QAT, by int8 top-1; -1: none yet */
+  int64_t steps;      /* all training steps made */
+  bool analysis;      /* the network last made has no int8 form */
+  bool fresh;         /* the folder may hold checkpoints of an earlier run */
+};
+
+/* Prepare a run: folder, data, network, all checks.  RESUME: continue from
+ * the newest checkpoint in the folder if there is one. */
+int qk_run_new (struct qk_settings *settings, struct qk_monitor *m,
+                bool resume, struct qk_run **out);
+void qk_run_free (struct qk_run *run); /* accepts NULL */
+
+/* Do PARTS (enum qk_run_parts), from where the run stands.  -EINTR after a
+ * stop; a checkpoint was written then. */
+int qk_run_go (struct qk_run *run, unsigned parts);
+
+/* Whether this process writes the run's files: the first of several. */
+bool qk_run_writes (const struct qk_run *run);
+/* After the first process wrote, with result R (0 in the others): all wait
+ * for it and learn whether it worked. */
+int qk_run_written (struct qk_run *run, int r);
+
+/* Make a folder and those above it, where they are missing. */
+int qk_run_make_folder (const char *path);
+
+/* Path of a file in the run's folder; to be freed.  NULL: out of memory. */
+char *qk_run_path (const struct qk_run *run, const char *file);
+
+/* ---- pieces, also for other commands -------------------------------------- */
+
+/* Evaluate G (float, prepared or int8) on the settings' validation pictures. */
+int qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
+                     struct qk_result *out);
+
+/* The float graph G, prepared and calibrated as [ptq] says, its methods
+ * included. */
+int qk_run_calibrate (struct qk_run *run, const struct qk_graph *g,
+                      struct qk_graph **out);
+
+/* Post-training quantization of the float graph G into an int8 one; where
+ * the configuration quantizes weights only, which has no int8 form, *OUT is
+ * the prepared graph. */
+int qk_run_ptq (struct qk_run *run, const struct qk_graph *g,
+                struct qk_graph **out);
+
+/* Save an int8 graph in the run's folder. */
+int qk_run_save_model (struct qk_run *run, const struct qk_graph *g,
+                       const char *file);
+
+/* ---- state.c ------------------------------------------------------------- */
+
+/* Write the state of the run as the next checkpoint. */
+int qk_run_checkpoint (struct qk_run *run);
+/* Write it to FILE in the run's folder. */
+int qk_run_save_state (struct qk_run *run, const char *file);
+/* Where the checkpoint says the run stands, before the network is made. */
+int qk_run_peek (struct qk_run *run, const struct qk_checkpoint *c);
+/* Whether the run's configuration is the one the checkpoint was made with,
+ * but for keys that change no result; the error names the first other one. */
+int qk_run_check_config (const struct qk_run *run,
+                         const struct qk_checkpoint *c);
+/* Fill network, quantizers, optimizer and position from a checkpoint.
+ * NETWORK_ONLY leaves optimizer and position alone. */
+int qk_run_restore (struct qk_run *run, const struct qk_checkpoint *c,
+                    bool network_only);
+
+#endif /* QK_RUN_H */

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* state.c: a run to a checkpoint and back.  One function names every array,
+ * for both directions. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run/run.h"
+#include "plugin/state-list.h"
+#include "quant/quantizer-priv.h"
+
+/* Metrics as numbers, for the file. */
+#define METRIC_NUMBERS 7
+
+static void
+metrics_to_array (const struct qk_metrics *m, double *x)
+{
+  x[0] = (double) m->n;
+  x[1] = (double) m->top1;
+  x[2] = (double) m->top5;
+  x[3] = (double) m->ties1;
+  x[4] = (double) m->ties5;
+  x[5] = m->loss;
+  x[6] = 0; /* seconds differ from run to run, a checkpoint must not */
+}
+
+static void
+metrics_from_array (const double *x, struct qk_metrics *m)
+{
+  m->n = (int64_t) x[0];
+  m->top1 = (int64_t) x[1];
+  m->top5 = (int64_t) x[2];
+  m->ties1 = (int64_t) x[3];
+  m->ties5 = (int64_t) x[4];
+  m->loss = x[5];
+  m->seconds = x[6];
+  m->waited = 0;
+}
+
+/* Where the run stands. */
+static int
+visit_position (struct qk_run *run, struct qk_state *st)
+{
+  double metrics[METRIC_NUMBERS], results[QK_ROWS * (METRIC_NUMBERS + 2)];
+  int64_t where[5] = { run->stage, run->pos.epoch, run->pos.batch,
+                       run->best_epoch, run->steps };
+  int i, r;
+
+  metrics_to_array (&run->pos.metrics, metrics);
+  for (i = 0; i < QK_ROWS; i++) {
+    double *x = results + i * (METRIC_NUMBERS + 2);
+
+    x[0] = run->result[i].valid;
+    x[1] = (double) run->result[i].bytes;
+    metrics_to_array (&run->result[i].metrics, x + 2);
+  }
+  if ((r = qk_state_add (st, "run.where", QK_I64, where, 5)) < 0
+      || (r
+          = qk_state_add (st, "run.metrics", QK_F64, metrics, METRIC_NUMBERS))
+           < 0
+      || (r = qk_state_add (st, "run.results", QK_F64, results,
+                            sizeof results / sizeof *results))
+           < 0)
+    return r;
+  if (!st->loading)
+    return 0;
+  run->stage = where[0];
+  run->pos.epoch = where[1];
+  run->pos.batch = where[2];
+  run->best_epoch = where[3];
+  run->steps = where[4];
+  metrics_from_array (metrics, &run->pos.metrics);
+  for (i = 0; i < QK_ROWS; i++) {
+    const double *x = results + i * (METRIC_NUMBERS + 2);
+
+    run->result[i].valid = x[0] != 0;
+    run->result[i].bytes = (int64_t) x[1];
+    metrics_from_array (x + 2, &run->result[i].metrics);
+  }
+  return 0;
+}
+
+static int
+visit_network (struct qk_run *run, struct qk_state *st)
+{
+  struct qk_graph *g = run->g;
+  struct qk_quantizer *qz;
+  char name[QK_STATE_NAME_MAX];
+  size_t mark;
+  int i, r;
+
+  for (i = 0; i < g->n_params; i++) {
+    const struct qk_tensor *t = &g->param[i].value;
+
+    snprintf (name, sizeof name, "param.%s", g->param[i].name);
+    r = qk_state_add (st, name, QK_F32, t->data,
+                      (size_t) qk_shape_count (&t->shape));
+    if (r < 0)
+      return r;
+  }
+  /* only while it trains: whoever reads best.safetensors needs no teacher */
+  for (i = 0; run->teacher != NULL && i < run->teacher->n_params; i++) {
+    const struct qk_tensor *t = &run->teacher->param[i].value;
+
+    snprintf (name, sizeof name, "teacher.%s", run->teacher->param[i].name);
+    r = qk_state_add (st, name, QK_F32, t->data,
+                      (size_t) qk_shape_count (&t->shape));
+    if (r < 0)
+      return r;
+  }
+  for (i = 0; (qz = qk_graph_quantizer (g, i)) != NULL; i++) {
+    snprintf (name, sizeof name, "quant.%s.", qk_quantizer_info (qz)->name);
+    if ((r = qk_state_push (st, name, &mark)) < 0)
+      return r;
+    r = qk_quantizer_state (qz, st);
+    qk_state_pop (st, mark);
+    if (r < 0)
+      return r;
+  }
+  return 0;
+}
+
+static int
+visit_optimizer (struct qk_run *run, struct qk_state *st)
+{
+  struct qk_optimize *o = run->o;
+  char name[QK_STATE_NAME_MAX];
+  int i, j, r;
+
+  if (o == NULL)
+    return 0;
+  if ((r = qk_state_add (st, "optimizer.steps", QK_I64, &o->t, 1)) < 0)
+    return r;
+  for (i = 0; i < o->n; i++)
+    for (j = 0; j < o->n_slots; j++) {
+      snprintf (name, sizeof name, "optimizer.%d.%s.%d", i, o->trained[i].name,
+                j);
+      r = qk_state_add (st, name, QK_F32, o->trained[i].slot[j],
+                        o->trained[i].count);
+      if (r < 0)
+        return r;
+    }
+  return 0;
+}
+
+/* The list of arrays as entries of a file; views. */
+static struct qk_format_entry *
+list_entries (const struct qk_state_list *list)
+{
+  struct qk_format_entry *e = calloc (list->n + 1, sizeof *e);
+  size_t i;
+
+  for (i = 0; e != NULL && i < list->n; i++) {
+    e[i].name = list->array[i].name;
+    e[i].tensor.dtype = list->array[i].dtype;
+    e[i].tensor.shape.ndim = 1;
+    e[i].tensor.shape.dims[0] = (int64_t) list->array[i].count;
+    e[i].tensor.data = list->array[i].data;
+  }
+  return e;
+}
+
+/* Collect the state, then write it to PATH or, with PATH NULL, as the next
+ * of the run's checkpoints. */
+static int
+save (struct qk_run *run, const char *path)
+{
+  struct qk_state_list list = { NULL, 0 };
+  struct qk_format_entry *e = NULL;
+  struct qk_format_meta meta = { "qatkit.config", run->config };
+  struct qk_state st;
+  int r;
+
+  qk_state_start (&st, qk_state_list_save, &list, false);
+  if ((r = visit_position (run, &st)) < 0 || (r = visit_network (run, &st)) < 0
+      || (r = visit_optimizer (run, &st)) < 0)
+    goto end;
+  if ((e = list_entries (&list)) == NULL)
+    r = qk_error (-ENOMEM, "checkpoint: out of memory");
+  else if (path != NULL)
+    r = qk_checkpoint_write (run->settings->ctx, path, e, (int64_t) list.n,
+                             &meta, 1);
+  else
+    r = qk_checkpoints_write (run->checkpoints, run->steps, e,
+                              (int64_t) list.n, &meta, 1);
+end:
+  free (e);
+  qk_state_list_clear (&list);
+  return r;
+}
+
+/* Checkpoints of an earlier run in the folder go when the first one of this
+ * run is safe, not before. */
+int
+qk_run_checkpoint (struct qk_run *run)
+{
+  int r = qk_run_writes (run) ? save (run, NULL) : 0;
+
+  if (r == 0 && run->fresh) {
+    if (qk_run_writes (run))
+      r = qk_checkpoints_keep_only (run->checkpoints, run->steps);
+    run->fresh = false;
+  }
+  return qk_run_written (run, r);
+}
+
+int
+qk_run_save_state (struct qk_run *run, const char *file)
+{
+  char *path = qk_run_path (run, file);
+  int r;
+
+  if (path == NULL)
+    return qk_error (-ENOMEM, "checkpoint: out of memory");
+  r = qk_run_writes (run) ? save (run, path) : 0;
+  free (path);
+  return qk_run_written (run, r);
+}
+
+static int
+lookup (void *cookie, const char *name, struct qk_state_array *found)
+{
+  const struct qk_tensorfile *f = cookie;
+  const int64_t at = qk_tensorfile_find (f, name);
+  struct qk_format_entry e;
+  int r;
+
+  if (at < 0)
+    return (int) at;
+  if ((r = qk_tensorfile_entry (f, at, &e)) < 0)
+    return r;
+  found->dtype = e.tensor.dtype;
+  found->data = e.tensor.data;
+  found->count = (size_t) qk_shape_count (&e.tensor.shape);
+  return 0;
+}
+
+static void
+start_loading (struct qk_state *st, struct qk_state_source *source,
+               const struct qk_checkpoint *c)
+{
+  source->lookup = lookup;
+  source->cookie = (void *) qk_checkpoint_file (c);
+  qk_state_start (st, qk_state_source_load, source, true);
+}
+
+/* Keys that may differ between a run and its continuation. */
+static bool
+changes_nothing (const char *section, const char *key)
+{
+  static const char *const keys[][2] = {
+    { "run", "output" },      { "run", "threads" },  { "run", "comm" },
+    { "run", "keep" },        { "run", "reporter" }, { "data", "workers" },
+    { "data", "eval_batch" }, { "data", "root" },
+  };
+  size_t i;
+
+  for (i = 0; i < sizeof keys / sizeof *keys; i++)
+    if (strcmp (section, keys[i][0]) == 0 && strcmp (key, keys[i][1]) == 0)
+      return true;
+  return false;
+}
+
+/* The first key of A that B does not have with this value. */
+static bool
+find_other (const struct qk_ini *a, const struct qk_ini *b,
+            const char **section, const char **key)
+{
+  size_t i, j;
+
+  for (i = 0; i < qk_ini_sections (a); i++)
+    for (j = 0; j < qk_ini_keys (a, i); j++) {
+      const struct qk_ini_key k = qk_ini_key (a, i, j);
+      const char *value;
+
+      *section = qk_ini_section (a, i);
+      *key = k.key;
+      value = qk_ini_get (b, *section, k.key);
+      if ((value == NULL || strcmp (value, k.value) != 0)
+          && !changes_nothing (*section, k.key))
+        return true;
+    }
+  return false;
+}
+
+int
+qk_run_check_config (const struct qk_run *run, const struct qk_checkpoint *c)
+{
+  const char *text = qk_checkpoint_text (c, "qatkit.config");
+  const char *path = qk_checkpoint_path (c), *section, *key, *was, *is;
+  struct qk_ini *ini;
+  int r = 0;
+
+  if (text == NULL)
+    return qk_error (-EBADMSG, "%s: carries no configuration", path);
+  if (strcmp (text, run->config) == 0)
+    return 0;
+  if ((r = qk_ini_parse (text, strlen (text), path, &ini)) < 0)
+    return r;
+  if (find_other (ini, run->settings->ini, &section, &key)
+      || find_other (run->settings->ini, ini, &section, &key)) {
+    was = qk_ini_get (ini, section, key);
+    is = qk_ini_get (run->settings->ini, section, key);
+    r = qk_error (-EINVAL,
+                  "%s: was made with another configuration: [%s] %s was %s%s, "
+                  "now %s%s; give the same file and options, or another "
+                  "--output",
+                  path, section, key, was ? "= " : "", was ? was : "not set",
+                  is ? "= " : "", is ? is : "not set");
+  }
+  qk_ini_free (ini);
+  return r;
+}
+
+int
+qk_run_peek (struct qk_run *run, const struct qk_checkpoint *c)
+{
+  struct qk_state_source source;
+  struct qk_state st;
+  int r;
+
+  start_loading (&st, &source, c);
+  r = visit_position (run, &st);
+  return r < 0 ? qk_error_prefix (r, "%s: ", qk_checkpoint_path (c)) : 0;
+}
+
+int
+qk_run_restore (struct qk_run *run, const struct qk_checkpoint *c,
+                bool network_only)
+{
+  struct qk_state_source source;
+  struct qk_state st;
+  int r;
+
+  start_loading (&st, &source, c);
+  r = visit_network (run, &st);
+  if (r == 0 && !network_only && (r = visit_position (run, &st)) == 0)
+    r = visit_optimizer (run, &st);
+  return r < 0 ? qk_error_prefix (r, "%s: ", qk_checkpoint_path (c)) : 0;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* verify.c: fake-quantized against int8, node by node, byte by byte. */
+#include "config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run/verify.h"
+
+static int
+check_same_nodes (const struct qk_graph *a, const struct qk_graph *b)
+{
+  int i;
+
+  if (a->n_nodes != b->n_nodes)
+    return qk_error (-EINVAL, "the checkpoint has %d nodes, the int8 model %d",
+                     a->n_nodes, b->n_nodes);
+  for (i = 0; i < a->n_nodes; i++) {
+    const struct qk_node *x = &a->node[i], *y = &b->node[i];
+
+    if (strcmp (x->name, y->name) != 0
+        || !qk_shape_equal (&a->value[x->out].shape, &b->value[y->out].shape)
+        || a->value[x->out].on_grid != b->value[y->out].on_grid)
+      return qk_error (-EINVAL,
+                       "node %d is '%s' in the checkpoint and '%s' in the "
+                       "int8 model, or differs in shape or type",
+                       i, x->name, y->name);
+  }
+  return 0;
+}
+
+static int64_t
+count_differing (const struct qk_tensor *a, const struct qk_tensor *b,
+                 int64_t bytes)
+{
+  const unsigned char *x = a->data, *y = b->data;
+  int64_t i, n = 0;
+
+  if (memcmp (x, y, (size_t) bytes) == 0)
+    return 0;
+  for (i = 0; i < bytes; i++)
+    n += x[i] != y[i];
+  return n;
+}
+
+static void
+compare (struct qk_verify *v, const struct qk_exec *fake,
+         const struct qk_exec *int8)
+{
+  int i;
+
+  for (i = 0; i < v->n; i++) {
+    const struct qk_tensor *a = qk_exec_output (fake, i - 1);
+    const struct qk_tensor *b = qk_exec_output (int8, i - 1);
+    const int64_t bytes
+      = qk_shape_count (&a->shape) * (int64_t) qk_dtype_size (a->dtype);
+    const int64_t d = count_differing (a, b, bytes);
+
+    v->node[i].bytes += bytes;
+    v->node[i].differing += d;
+    v->bytes += bytes;
+    v->differing += d;
+  }
+}
+
+static int
+new_result (const struct qk_graph *g, struct qk_verify **out)
+{
+  struct qk_verify *v = calloc (1, sizeof *v);
+  int i;
+
+  if (v != NULL)
+    v->node = calloc ((size_t) g->n_nodes + 1, sizeof *v->node);
+  if (v == NULL || v->node == NULL) {
+    free (v);
+    return qk_error (-ENOMEM, "verify: out of memory");
+  }
+  v->n = g->n_nodes + 1;
+  v->node[0].name = "input";
+  v->node[0].layer = "quantize";
+  v->node[0].int8 = g->value[0].on_grid;
+  for (i = 0; i < g->n_nodes; i++) {
+    v->node[i + 1].name = g->node[i].name;
+    v->node[i + 1].layer = g->node[i].layer_name;
+    v->node[i + 1].int8 = g->node[i].int8;
+  }
+  *out = v;
+  return 0;
+}
+
+static int
+compare_all (struct qk_verify *v, struct qk_exec *fake, struct qk_exec *int8,
+             struct qk_data *data, int64_t limit, struct qk_monitor *m,
+             const char *label)
+{
+  struct qk_batch batch;
+  struct qk_metrics metrics;
+  const float *logits;
+  int r;
+
+  memset (&metrics, 0, sizeof metrics);
+  memset (&batch, 0, sizeof batch);
+  if ((r = qk_batches_start (data->batches, 0, 0)) < 0)
+    return r;
+  qk_progress_begin (m->progress, label,
+                     limit > 0 ? limit * data->batch : data->info.count);
+  while ((limit == 0 || v->pictures == 0 || batch.index + 1 < limit)
+         && (r = qk_batches_next (data->batches, &batch)) > 0) {
+    if ((r = qk_exec_forward (fake, batch.images, batch.n, 0, &logits)) < 0)
+      break;
+    if ((r = qk_exec_forward (int8, batch.images, batch.n, 0, &logits)) < 0)
+      break;
+    qk_metrics_add (&metrics, logits, batch.n, data->info.classes,
+                    batch.labels);
+    compare (v, fake, int8);
+    v->pictures += batch.n;
+    qk_progress_update (m->progress, v->pictures, NAN);
+    if (qk_monitor_stopped (m)) {
+      r = qk_error (-EINTR, "stopped");
+      break;
+    }
+  }
+  qk_progress_end (m->progress);
+  v->top1 = metrics.top1;
+  return r < 0 ? r : 0;
+}
+
+/* Whether BACKEND promises numeric.h's bytes. */
+static int
+take_promise (struct qk_context *ctx, const char *backend, bool *exact)
+{
+  const struct qk_class *c;
+  struct qk_backend_caps caps;
+  int r;
+
+  memset (&caps, 0, sizeof caps);
+  if ((r = qk_context_class (ctx, QK_KIND_BACKEND, backend, &c)) < 0)
+    return r;
+  r = ((const struct qk_backend_class *) (const void *) c)->probe (&caps);
+  *exact = caps.exact;
+  return r;
+}
+
+int
+qk_verify_run (struct qk_settings *settings, struct qk_graph *prepared,
+               struct qk_graph *int8, const char *backend,
+               struct qk_data *data, int64_t limit, struct qk_monitor *m,
+               struct qk_verify **out)
+{
+  struct qk_exec *fake_ex = NULL, *int8_ex = NULL;
+  struct qk_exec_options opt;
+  struct qk_verify *v = NULL;
+  char label[64];
+  int r;
+
+  if ((r = check_same_nodes (prepared, int8)) < 0
+      || (r = new_result (prepared, &v)) < 0)
+    return r;
+  qk_graph_set_observing (prepared, false, false);
+  qk_settings_exec_options (settings, data->batch, false, &opt);
+  opt.keep_values = true;
+  opt.backend = backend;
+  snprintf (label, sizeof label, "verify %s", backend);
+  if ((r = qk_exec_new (prepared, &opt, &fake_ex)) < 0
+      || (r = qk_exec_new (int8, &opt, &int8_ex)) < 0)
+    goto end;
+  if ((r = qk_exec_check_data (fake_ex, data->info.height, data->info.width,
+                               data->info.channels, data->info.classes))
+        < 0
+      || (r = qk_exec_check_data (int8_ex, data->info.height, data->info.width,
+                                  data->info.channels, data->info.classes))
+           < 0)
+    goto end;
+  v->fallbacks = qk_exec_fallbacks (int8_ex, NULL);
+  if ((r = take_promise (int8->ctx, backend, &v->exact)) < 0)
+    goto end;
+  r = compare_all (v, fake_ex, int8_ex, data, limit, m, label);
+end:
+  qk_exec_free (fake_ex);
+  qk_exec_free (int8_ex);
+  if (r < 0) {
+    qk_verify_free (v);
+    return r;
+  }
+  *out = v;
+  return 0;
+}
+
+void
+qk_verify_free (struct qk_verify *v)
+{
+  if (v == NULL)
+    return;
+  free (v->node);
+  free (v);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* verify.h: the proof that what was trained is what is deployed, bit for
+ * bit. */
+#ifndef QK_VERIFY_H
+#define QK_VERIFY_H
+
+#include "settings/settings.h"
+
+/* What was compared at one node (the network's input first). */
+struct qk_verify_node {
+  const char *name; /* borrowed from the prepared graph */
+  const char *layer;
+  bool int8;
+  int64_t bytes, differing;
+};
+
+struct qk_verify {
+  int n; /* nodes, the input included */
+  struct qk_verify_node *node;
+  int64_t pictures, bytes, differing;
+  int64_t top1;  /* of both networks, when nothing differs */
+  int fallbacks; /* nodes the backend left to "reference" */
+  bool exact;    /* the backend promises that nothing differs */
+};
+
+/* Run PREPARED (fake-quantized, evaluation) and INT8 (on BACKEND) side by
+ * side over the pictures of DATA (LIMIT batches, 0 = all) and count the
+ * bytes in which the outputs of their nodes differ.  The two graphs must
+ * have the same nodes: -EINVAL.  Free with qk_verify_free. */
+int qk_verify_run (struct qk_settings *settings, struct qk_graph *prepared,
+                   struct qk_graph *int8, const char *backend,
+                   struct qk_data *data, int64_t limit, struct qk_monitor *m,
+                   struct qk_verify **out);
+void qk_verify_free (struct qk_verify *v); /* accepts NULL */
+
+#endif /* QK_VERIFY_H */

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* settings.c: from an INI document to checked options and loaded classes. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "settings/settings.h"
+#include "settings/tables.h"
+
+/* Class KIND named by option KEY of CFG. */
+static int
+named_class (struct qk_settings *settings, enum qk_kind kind,
+             const struct qk_config *cfg, const char *key,
+             const struct qk_class **out)
+{
+  const int r
+    = qk_context_class (settings->ctx, kind, qk_config_string (cfg, key), out);
+
+  return r < 0 ? qk_error_prefix (r, "%s: ", qk_config_where (cfg, key)) : 0;
+}
+
+/* A section with a core table and the options of the plugin it names. */
+static int
+take_component (struct qk_settings *settings, const char *section,
+                const struct qk_option *table, const char *key,
+                enum qk_kind kind, struct qk_config **core,
+                struct qk_config **own, const struct qk_class **cls)
+{
+  int r;
+
+  if ((r = qk_ini_take (settings->ini, section, table, "", core)) < 0
+      || (r = named_class (settings, kind, *core, key, cls)) < 0)
+    return r;
+  return qk_ini_take (settings->ini, section, (*cls)->options, "", own);
+}
+
+static int
+take_optimizer (struct qk_settings *settings, const char *section,
+                const char *schedule, struct qk_settings_optimizer *o)
+{
+  const struct qk_class *c;
+  int r;
+
+  r = take_component (settings, section, qk_table_optimizer, "name",
+                      QK_KIND_OPTIMIZER, &o->core, &o->optimizer_cfg, &c);
+  if (r < 0)
+    return r;
+  o->optimizer = (const struct qk_optimizer_class *) (const void *) c;
+  r = take_component (settings, schedule, qk_table_schedule, "name",
+                      QK_KIND_SCHEDULE, &o->schedule_core, &o->schedule_cfg,
+                      &c);
+  if (r < 0)
+    return r;
+  o->schedule = (const struct qk_schedule_class *) (const void *) c;
+  return 0;
+}
+
+/* Write into the configuration which backend "auto" is here, so that all that
+ * is made of it (checkpoints, models, tables) says for what a network was
+ * quantized, and another kind of machine does not take it for its own. */
+static int
+settle_backend (struct qk_ini *ini)
+{
+  const char *given = qk_ini_get (ini, "qat", "backend");
+  const char *name = qk_settings_backend (given != NULL ? given : "auto");
+
+  if (name == given)
+    return 0;
+  return qk_ini_set (ini, "qat", "backend", name, "qat.backend = auto");
+}
+
+/* Whether SECTION is [qconfig], or that of some nodes. */
+static bool
+is_qconfig (const char *section)
+{
+  return strncmp (section, "qconfig", 7) == 0
+         && (section[7] == '\0' || section[7] == ' ');
+}
+
+/* The same for the bits of activations, which differ from CPU to CPU. */
+static int
+settle_bits (struct qk_settings *settings)
+{
+  static const char key[] = "activation.bits";
+  const char *given = qk_ini_get (settings->ini, "qconfig", key);
+  char bits[16];
+  int r = 0;
+
+  if (settings->caps.activation_bits == 0)
+    return 0;
+  snprintf (bits, sizeof bits, "%d", settings->caps.activation_bits);
+  if (given == NULL)
+    r = qk_ini_set (settings->ini, "qconfig", key, bits,
+                    "activation.bits = 0");
+  for (size_t i = 0; r == 0 && i < qk_ini_sections (settings->ini); i++) {
+    const char *section = qk_ini_section (settings->ini, i);
+
+    given
+      = is_qconfig (section) ? qk_ini_get (settings->ini, section, key) : NULL;
+    if (given != NULL && strcmp (given, "0") == 0)
+      r = qk_ini_set (settings->ini, section, key, bits,
+                      "activation.bits = 0");
+  }
+  return r;
+}
+
+static int
+take_backend (struct qk_settings *settings)
+{
+  const struct qk_class *c;
+  int r;
+
+  if ((r
+       = named_class (settings, QK_KIND_BACKEND, settings->qat, "backend", &c))
+      < 0)
+    return r;
+  settings->backend_class = (const struct qk_backend_class *) (const void *) c;
+  memset (&settings->caps, 0, sizeof settings->caps);
+  if ((r = settings->backend_class->probe (&settings->caps)) < 0)
+    return qk_error_prefix (
+      r, "%s: backend '%s': ", qk_config_where (settings->qat, "backend"),
+      c->name);
+  return settle_bits (settings);
+}
+
+/* One of the names in [ptq] methods. */
+static int
+take_method (struct qk_settings *settings, const char *name)
+{
+  const char *where = qk_config_where (settings->ptq, "methods");
+  struct qk_settings_method *m = &settings->method[settings->n_methods];
+  const struct qk_class *c;
+  char prefix[128];
+  int i, r;
+
+  if (settings->n_methods == QK_SETTINGS_MAX_METHODS)
+    return qk_error (-EINVAL, "%s: more than %d methods", where,
+                     QK_SETTINGS_MAX_METHODS);
+  if ((r = qk_context_class (settings->ctx, QK_KIND_PTQ, name, &c)) < 0)
+    return qk_error_prefix (r, "%s: ", where);
+  for (i = 0; i < settings->n_methods; i++)
+    if (&settings->method[i].cls->cls == c)
+      return qk_error (-EINVAL, "%s: '%s' stands there twice", where, name);
+  snprintf (prefix, sizeof prefix, "%s.", c->name);
+  m->cls = (const struct qk_ptq_class *) (const void *) c;
+  if ((r = qk_ini_take (settings->ini, "ptq", c->options, prefix, &m->cfg))
+      < 0)
+    return r;
+  settings->n_methods++;
+  return 0;
+}
+
+static int
+take_methods (struct qk_settings *settings)
+{
+  char *list = strdup (qk_config_string (settings->ptq, "methods"));
+  char *name, *save = NULL;
+  int r = 0;
+
+  if (list == NULL)
+    return qk_error (-ENOMEM, "settings: out of memory");
+  for (name = strtok_r (list, ", \t", &save); r == 0 && name != NULL;
+       name = strtok_r (NULL, ", \t", &save))
+    r = take_method (settings, name);
+  free (list);
+  return r;
+}
+
+int
+qk_settings_reporters (struct qk_settings *settings, int max,
+                       const struct qk_reporter_class **out)
+{
+  const char *where = qk_config_where (settings->run, "reporter");
+  char *list = strdup (qk_config_string (settings->run, "reporter"));
+  char *name, *save = NULL;
+  const struct qk_class *c;
+  int n = 0, r = 0;
+
+  if (list == NULL)
+    return qk_error (-ENOMEM, "settings: out of memory");
+  for (name = strtok_r (list, ", ", &save); r == 0 && name != NULL;
+       name = strtok_r (NULL, ", ", &save)) {
+    if (n == max)
+      r = qk_error (-EINVAL, "%s: more than %d reporters", where, max);
+    else if ((r = qk_context_class (settings->ctx, QK_KIND_REPORTER, name, &c))
+             < 0)
+      qk_error_prefix (r, "%s: ", where);
+    else
+      out[n++] = (const struct qk_reporter_class *) (const void *) c;
+  }
+  free (list);
+  return r < 0 ? r : n;
+}
+
+/* What is only needed later in a run must be there all the same. */
+static int
+check_later (struct qk_settings *settings)
+{
+  const struct qk_reporter_class *reporter[QK_MONITOR_MAX_REPORTERS];
+  const struct qk_class *c;
+  int r = named_class (settings, QK_KIND_LAYER, settings->train, "loss", &c);
+
+  if (r == 0 && qk_config_float (settings->qat, "distill") > 0)
+    r = named_class (settings, QK_KIND_LAYER, settings->qat, "distill_loss",
+                     &c);
+  if (r == 0)
+    r = qk_settings_reporters (settings, QK_MONITOR_MAX_REPORTERS, reporter);
+  return r < 0 ? r : 0;
+}
+
+static int
+take_sections (struct qk_settings *settings)
+{
+  const struct qk_class *c;
+  int r;
+
+  if ((r = settle_backend (settings->ini)) < 0
+      || (r = qk_ini_take (settings->ini, "run", qk_table_run, "",
+                           &settings->run))
+           < 0
+      || (r = qk_ini_take (settings->ini, "train", qk_table_train, "",
+                           &settings->train))
+           < 0
+      || (r = qk_ini_take (settings->ini, "ptq", qk_table_ptq, "",
+                           &settings->ptq))
+           < 0
+      || (r = qk_ini_take (settings->ini, "qat", qk_table_qat, "",
+                           &settings->qat))
+           < 0
+      || (r = check_later (settings)) < 0 || (r = take_methods (settings)) < 0)
+    return r;
+  r = take_component (settings, "model", qk_table_model, "arch", QK_KIND_MODEL,
+                      &settings->model, &settings->model_cfg, &c);
+  if (r < 0)
+    return r;
+  settings->model_class = (const struct qk_model_class *) (const void *) c;
+  r = take_component (settings, "data", qk_table_data, "dataset",
+                      QK_KIND_DATASET, &settings->data, &settings->dataset_cfg,
+                      &c);
+  if (r < 0)
+    return r;
+  settings->dataset_class = (const struct qk_dataset_class *) (const void *) c;
+  r = take_optimizer (settings, "train optimizer", "train schedule",
+                      &settings->train_opt);
+  if (r < 0)
+    return r;
+  if ((r = take_optimizer (settings, "optimizer", "schedule",
+                           &settings->qat_opt))
+      < 0)
+    return r;
+  return take_backend (settings);
+}
+
+int
+qk_settings_new (struct qk_context *ctx, struct qk_ini *ini,
+                 struct qk_settings **out)
+{
+  struct qk_settings *settings = calloc (1, sizeof *settings);
+  long cpus;
+  int r;
+
+  if (settings == NULL) {
+    qk_ini_free (ini);
+    return qk_error (-ENOMEM, "settings: out of memory");
+  }
+  settings->ctx = ctx;
+  settings->ini = ini;
+  if ((r = take_sections (settings)) < 0) {
+    qk_settings_free (settings);
+    return r;
+  }
+  settings->seed = (uint64_t) qk_config_int (settings->run, "seed");
+  settings->threads = (int) qk_config_int (settings->run, "threads");
+  cpus = sysconf (_SC_NPROCESSORS_ONLN);
+  if (settings->threads == 0)
+    settings->threads = cpus > 0 ? (int) cpus : 1;
+  *out = settings;
+  return 0;
+}
+
+int
+qk_settings_join (struct qk_settings *settings)
+{
+  const char *name = qk_config_string (settings->run, "comm");
+  struct qk_config *cfg = NULL;
+  const struct qk_class *c;
+  int r;
+
+  if (strcmp (name, "auto") == 0)
+    name = qk_comm_launched ();
+  if ((r = qk_context_class (settings->ctx, QK_KIND_COMM, name, &c)) < 0)
+    return qk_error_prefix (r,
+                            "%s: ", qk_config_where (settings->run, "comm"));
+  if ((r = qk_config_parse (c->options, "", name, &cfg)) < 0)
+    return r;
+  r = qk_comm_open ((const struct qk_comm_class *) (const void *) c, cfg,
+                    &settings->comm);
+  qk_config_free (cfg);
+  return r;
+}
+
+static void
+free_optimizer (struct qk_settings_optimizer *o)
+{
+  qk_config_free (o->core);
+  qk_config_free (o->optimizer_cfg);
+  qk_config_free (o->schedule_core);
+  qk_config_free (o->schedule_cfg);
+}
+
+void
+qk_settings_free (struct qk_settings *settings)
+{
+  size_t i;
+
+  if (settings == NULL)
+    return;
+  qk_comm_close (settings->comm);
+  for (i = 0; i < settings->n_kept; i++)
+    qk_config_free (settings->kept[i]);
+  free (settings->kept);
+  for (i = 0; i < (size_t) settings->n_methods; i++)
+    qk_config_free (settings->method[i].cfg);
+  free (settings->bad[0].bits);
+  free (settings->bad[1].bits);
+  qk_config_free (settings->run);
+  qk_config_free (settings->model);
+  qk_config_free (settings->data);
+  qk_config_free (settings->train);
+  qk_config_free (settings->ptq);
+  qk_config_free (settings->qat);
+  qk_config_free (settings->model_cfg);
+  qk_config_free (settings->dataset_cfg);
+  free_optimizer (&settings->train_opt);
+  free_optimizer (&settings->qat_opt);
+  qk_ini_free (settings->ini);
+  free (settings);
+}
+
+int
+qk_settings_check (struct qk_settings *settings, const struct qk_graph *g)
+{
+  struct qk_graph *p;
+  int i, r;
+
+  for (i = 0; i < 2; i++) {
+    if ((r = qk_settings_prepare (settings, g, i == 0, &p)) < 0)
+      return r;
+    qk_graph_free (p);
+  }
+  return qk_ini_check_unused (settings->ini);
+}
+
+void
+qk_settings_exec_options (const struct qk_settings *settings, int64_t batch,
+                          bool train, struct qk_exec_options *out)
+{
+  memset (out, 0, sizeof *out);
+  out->batch = batch;
+  out->threads = settings->threads;
+  out->train = train;
+  out->comm = settings->comm;
+  out->loss = qk_config_string (settings->train, "loss");
+  out->backend = qk_config_string (settings->qat, "backend");
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tables.c: what the INI file can say in the core's own sections. */
+#include "config.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "settings/settings.h"
+#include "settings/tables.h"
+
+#define END                                                                   \
+  {                                                                           \
+    NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL                                  \
+  }
+
+static const char *const auto_yes_no[] = { "auto", "yes", "no", NULL };
+static const char *const modes[] = { "static", "dynamic", NULL };
+static const char *const presets[]
+  = { "default", "weight_only", "activation_only", "float", NULL };
+
+const struct qk_option qk_table_run[] = {
+  { "seed", QK_OPT_INT, "1", 0, 1e15, NULL,
+    "Seed of all random numbers; the same seed writes the same bytes" },
+  { "threads", QK_OPT_INT, "0", 0, 1024, NULL,
+    "Threads that compute; 0 = one for each processor" },
+  { "output", QK_OPT_PATH, "run-out", 0, 0, NULL,
+    "Folder for checkpoints, models and the log; made if needed" },
+  { "keep", QK_OPT_INT, "2", 1, 1000, NULL, "Checkpoints to keep" },
+  { "comm", QK_OPT_STRING, "auto", 0, 0, NULL,
+    "Comm plugin that joins several processes to train together; auto = mpi "
+    "when started by mpirun or the like, else single" },
+  { "reporter", QK_OPT_STRING, "jsonl", 0, 0, NULL,
+    "Reporter plugins that record the run, NAME[,NAME]...; empty = none" },
+  END
+};
+
+const struct qk_option qk_table_model[]
+  = { { "arch", QK_OPT_STRING, "mobilenet_v2", 0, 0, NULL,
+        "Model plugin that builds the network" },
+      { "weights", QK_OPT_PATH, "", 0, 0, NULL,
+        "File with the float weights; empty = start from random numbers" },
+      { "format", QK_OPT_STRING, "", 0, 0, NULL,
+        "Format plugin that reads weights; empty = by the file's ending" },
+      END };
+
+const struct qk_option qk_table_data[]
+  = { { "dataset", QK_OPT_STRING, "shapes", 0, 0, NULL,
+        "Dataset plugin that delivers the pictures" },
+      { "batch", QK_OPT_INT, "32", 1, 65536, NULL,
+        "Pictures of a training batch" },
+      { "eval_batch", QK_OPT_INT, "50", 1, 65536, NULL,
+        "Pictures of an evaluation batch" },
+      { "workers", QK_OPT_INT, "0", 0, 1024, NULL,
+        "Threads that read pictures ahead; 0 = as many as compute" },
+      { "eval_batches", QK_OPT_INT, "0", 0, 1e9, NULL,
+        "Evaluate on so many batches only; 0 = on all" },
+      { "max_bad", QK_OPT_FLOAT, "0.01", 0, 1, NULL,
+        "Share of undecodable pictures that is tolerated" },
+      END };
+
+const struct qk_option qk_table_train[]
+  = { { "epochs", QK_OPT_INT, "0", 0, 1e6, NULL,
+        "Epochs of float training before quantization; 0 = none" },
+      { "batches", QK_OPT_INT, "0", 0, 1e9, NULL,
+        "Batches of an epoch; 0 = all pictures" },
+      { "loss", QK_OPT_STRING, "softmax_cross_entropy", 0, 0, NULL,
+        "Layer plugin that computes the loss, here and in QAT" },
+      { "label_smoothing", QK_OPT_FLOAT, "0", 0, 0.999, NULL,
+        "Share of the target spread over all classes" },
+      END };
+
+const struct qk_option qk_table_ptq[]
+  = { { "enabled", QK_OPT_BOOL, "yes", 0, 0, NULL,
+        "Whether 'run' also tries post-training quantization" },
+      { "batches", QK_OPT_INT, "10", 1, 1e9, NULL,
+        "Training batches that calibrate the observers" },
+      { "mode", QK_OPT_CHOICE, "static", 0, 0, modes,
+        "static: calibrated ranges; dynamic: linear layers find the range of "
+        "their input in each call, all others stay float" },
+      { "methods", QK_OPT_STRING, "", 0, 0, NULL,
+        "Plugins that change weights to lose less, in this order, as in "
+        "\"equalize, bias_correction\"; their options are NAME.OPTION" },
+      END };
+
+const struct qk_option qk_table_ptq_observers[]
+  = { { "activation.observer", QK_OPT_STRING, "histogram", 0, 0, NULL,
+        "Observer plugin for values in post-training quantization" },
+      { "weight.observer", QK_OPT_STRING, "minmax", 0, 0, NULL,
+        "Observer plugin for weights in post-training quantization" },
+      END };
+
+const struct qk_option qk_table_qat[] = {
+  { "backend", QK_OPT_STRING, "auto", 0, 0, NULL,
+    "Backend plugin to quantize for and to evaluate on; auto = fbgemm on x86, "
+    "qnnpack on ARM, else reference" },
+  { "epochs", QK_OPT_INT, "8", 0, 1e6, NULL,
+    "Epochs of quantization-aware training; 0 = none" },
+  { "batches", QK_OPT_INT, "20", 0, 1e9, NULL,
+    "Batches of an epoch; 0 = all pictures" },
+  { "freeze_bn_after", QK_OPT_INT, "3", -1, 1e6, NULL,
+    "Epochs (counted from 0) after this one train with frozen batch-norm "
+    "statistics" },
+  { "freeze_observers_after", QK_OPT_INT, "4", -1, 1e6, NULL,
+    "Epochs (counted from 0) after this one train with frozen observers" },
+  { "quantize_logits", QK_OPT_BOOL, "no", 0, 0, NULL,
+    "Whether the network's output is quantized too, as in PyTorch" },
+  { "distill", QK_OPT_FLOAT, "0", 0, 1, NULL,
+    "Share of the loss that compares with the float network; 0 = none" },
+  { "distill_loss", QK_OPT_STRING, "distillation", 0, 0, NULL,
+    "Layer plugin that computes that part from the logits of both" },
+  { "distill_temperature", QK_OPT_FLOAT, "4", 0.01, 1000, NULL,
+    "What the logits are divided by there" },
+  { "strict", QK_OPT_BOOL, "no", 0, 0, NULL,
+    "Whether a node that stays in float unasked is an error" },
+  END
+};
+
+const struct qk_option qk_table_optimizer[]
+  = { { "name", QK_OPT_STRING, "sgd", 0, 0, NULL, "Optimizer plugin" },
+      { "decay_all", QK_OPT_BOOL, "yes", 0, 0, NULL,
+        "Whether weight decay also acts on biases and batch-norm" },
+      END };
+
+const struct qk_option qk_table_schedule[]
+  = { { "name", QK_OPT_STRING, "constant", 0, 0, NULL,
+        "Schedule plugin of the learning rate" },
+      END };
+
+const struct qk_option qk_table_qconfig[] = {
+  { "quantize", QK_OPT_BOOL, "yes", 0, 0, NULL,
+    "Whether the node is quantized; no leaves it in float" },
+  { "preset", QK_OPT_CHOICE, "default", 0, 0, presets,
+    "What of the node is quantized: weights and values, one of the two (to "
+    "see what it costs), or nothing" },
+  { "activation.observer", QK_OPT_STRING, "moving_average_minmax", 0, 0, NULL,
+    "Observer plugin for values (QAT)" },
+  { "activation.fakequant", QK_OPT_STRING, "affine", 0, 0, NULL,
+    "Fake-quantizer plugin for values" },
+  { "activation.bits", QK_OPT_INT, "0", 0, 8, NULL,
+    "Bits of a value, 2 to 8; 0 = what the backend prefers on this machine "
+    "(7 where vpmaddubsw could saturate, else 8)" },
+  { "activation.symmetric", QK_OPT_BOOL, "no", 0, 0, NULL,
+    "Whether the grid of a value has its zero_point in the middle" },
+  { "weight.observer", QK_OPT_STRING, "moving_average_minmax", 0, 0, NULL,
+    "Observer plugin for weights (QAT)" },
+  { "weight.fakequant", QK_OPT_STRING, "affine", 0, 0, NULL,
+    "Fake-quantizer plugin for weights" },
+  { "weight.bits", QK_OPT_INT, "8", 2, 8, NULL, "Bits of a weight" },
+  { "weight.symmetric", QK_OPT_BOOL, "yes", 0, 0, NULL,
+    "Always yes: the integer formulas have no zero_point of weights" },
+  { "weight.per_channel", QK_OPT_CHOICE, "auto", 0, 0, auto_yes_no,
+    "Whether each output channel has its own scale; auto = as the backend "
+    "prefers" },
+  END
+};
+
+const char *
+qk_settings_backend (const char *name)
+{
+  if (strcmp (name, "auto") != 0)
+    return name;
+#if defined(__x86_64__) || defined(__i386__)
+  return "fbgemm";
+#elif defined(__aarch64__) || defined(__arm__)
+  return "qnnpack";
+#else
+  return "reference";
+#endif
+}
+
+const char *
+qk_settings_section (int i, const struct qk_option **table)
+{
+  static const struct {
+    const char *name;
+    const struct qk_option *table;
+  } sections[] = {
+    { "run", qk_table_run },
+    { "model", qk_table_model },
+    { "data", qk_table_data },
+    { "train", qk_table_train },
+    { "train optimizer", qk_table_optimizer },
+    { "train schedule", qk_table_schedule },
+    { "ptq", qk_table_ptq },
+    { "ptq", qk_table_ptq_observers },
+    { "qat", qk_table_qat },
+    { "optimizer", qk_table_optimizer },
+    { "schedule", qk_table_schedule },
+    { "qconfig", qk_table_qconfig },
+  };
+
+  if (i < 0 || (size_t) i >= sizeof sections / sizeof *sections)
+    return NULL;
+  *table = sections[i].table;
+  return sections[i].name;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* journal.c: trials that survive whatever ends the program. */
+#include "config.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/atomic-file.h"
+#include "base/json-text.h"
+#include "tune/journal.h"
+
+/* Larger ones were not written by us. */
+#define MAX_SIZE (16 << 20)
+
+struct qk_journal {
+  char *path;
+  int fd;
+  json_t *trials; /* array of the remembered ones */
+};
+
+static uint32_t
+fingerprint (const char *config)
+{
+  return (uint32_t) crc32_z (0, (const unsigned char *) config,
+                             strlen (config));
+}
+
+/* The whole file, to be freed; *N its size up to the last complete line. */
+static int
+read_lines (int fd, const char *path, char **out, size_t *n)
+{
+  struct stat st;
+  ssize_t got = 0;
+  char *text;
+
+  if (fstat (fd, &st) < 0)
+    return qk_error (-errno, "%s: %s", path, strerror (errno));
+  if (st.st_size > MAX_SIZE)
+    return qk_error (-EBADMSG,
+                     "%s: %lld bytes, a journal of trials has at "
+                     "most %d",
+                     path, (long long) st.st_size, MAX_SIZE);
+  if ((text = malloc ((size_t) st.st_size + 1)) == NULL)
+    return qk_error (-ENOMEM, "%s: out of memory", path);
+  *n = 0;
+  while (*n < (size_t) st.st_size
+         && (got = read (fd, text + *n, (size_t) st.st_size - *n)) > 0)
+    *n += (size_t) got;
+  if (got < 0) {
+    free (text);
+    return qk_error (-errno, "%s: %s", path, strerror (errno));
+  }
+  while (*n > 0 && text[*n - 1] != '\n')
+    (*n)--;
+  text[*n] = 0;
+  *out = text;
+  return 0;
+}
+
+/* The first line tells for which configuration the journal is. */
+static int
+check_head (const char *path, const char *line, uint32_t want)
+{
+  json_t *head = json_loads (line, JSON_DISABLE_EOF_CHECK, NULL);
+  const json_t *crc = json_object_get (head, "config_crc32");
+  int r = 0;
+
+  if (!json_is_integer (crc))
+    r = qk_error (-EBADMSG, "%s: not a journal of trials", path);
+  else if ((uint32_t) json_integer_value (crc) != want)
+    r = qk_error (-EINVAL,
+                  "%s was made with another configuration (CRC %08x, "
+                  "now %08x); go on without --resume or with the old one",
+                  path, (unsigned) json_integer_value (crc), (unsigned) want);
+  json_decref (head);
+  return r;
+}
+
+static int
+remember (struct qk_journal *j, char *text, uint32_t want)
+{
+  char *line, *end;
+  int r, number = 0;
+
+  for (line = text; *line != 0; line = end + 1) {
+    json_t *t;
+
+    end = strchr (line, '\n');
+    *end = 0;
+    if (number++ == 0) {
+      if ((r = check_head (j->path, line, want)) < 0)
+        return r;
+      continue;
+    }
+    t = json_loads (line, 0, NULL);
+    if (!json_is_object (t) || !json_is_array (json_object_get (t, "set"))) {
+      json_decref (t);
+      return qk_error (-EBADMSG, "%s:%d: not a trial", j->path, number);
+    }
+    if (json_array_append_new (j->trials, t) < 0)
+      return qk_error (-ENOMEM, "%s: out of memory", j->path);
+  }
+  return 0;
+}
+
+/* What is there is remembered, and cut after its last complete line. */
+static int
+load (struct qk_journal *j, uint32_t want)
+{
+  size_t n = 0;
+  char *text = NULL;
+  int r = read_lines (j->fd, j->path, &text, &n);
+
+  if (r == 0 && n > 0)
+    r = remember (j, text, want);
+  if (r == 0
+      && (ftruncate (j->fd, (off_t) n) < 0 || lseek (j->fd, 0, SEEK_END) < 0))
+    r = qk_error (-errno, "%s: %s", j->path, strerror (errno));
+  free (text);
+  return r < 0 ? r : (int) (n > 0);
+}
+
+int
+qk_journal_open (const char *path, const char *config, bool resume,
+                 struct qk_journal **out)
+{
+  struct qk_journal *j = calloc (1, sizeof *j);
+  char head[64];
+  int n, r = 0;
+
+  if (j == NULL)
+    return qk_error (-ENOMEM, "journal: out of memory");
+  j->path = strdup (path);
+  j->trials = json_array ();
+  j->fd
+    = open (path, O_RDWR | O_CREAT | O_CLOEXEC | (resume ? 0 : O_TRUNC), 0666);
+  if (j->fd < 0)
+    r = qk_error (-errno, "%s: %s", path, strerror (errno));
+  else if (j->path == NULL || j->trials == NULL)
+    r = qk_error (-ENOMEM, "journal: out of memory");
+  if (r == 0)
+    r = load (j, fingerprint (config));
+  if (r == 0) { /* new */
+    n = snprintf (head, sizeof head, "{\"config_crc32\": %lu}\n",
+                  (unsigned long) fingerprint (config));
+    r = qk_write_all (j->fd, head, (size_t) n);
+    if (r < 0)
+      qk_error_prefix (r, "%s: ", path);
+  }
+  if (r < 0) {
+    qk_journal_close (j);
+    return r;
+  }
+  *out = j;
+  return 0;
+}
+
+void
+qk_journal_close (struct qk_journal *j)
+{
+  if (j == NULL)
+    return;
+  if (j->fd >= 0)
+    close (j->fd);
+  json_decref (j->trials);
+  free (j->path);
+  free (j);
+}
+
+static bool
+same_settings (const json_t *e, const struct qk_trial *t)
+{
+  const json_t *set = json_object_get (e, "set");
+  int i;
+
+  if (json_is_true (json_object_get (e, "qat")) != t->qat
+      || json_array_size (set) != (size_t) t->n_set)
+    return false;
+  for (i = 0; i < t->n_set; i++) {
+    const char *s = json_string_value (json_array_get (set, (size_t) i));
+
+    if (s == NULL || strcmp (s, t->set[i]) != 0)
+      return false;
+  }
+  return true;
+}
+
+bool
+qk_journal_find (const struct qk_journal *j, struct qk_trial *t)
+{
+  size_t i;
+
+  for (i = 0; i < json_array_size (j->trials); i++) {
+    const json_t *e = json_array_get (j->trials, i);
+
+    if (!same_settings (e, t) || !json_is_number (json_object_get (e, "top1"))
+        || !json_is_number (json_object_get (e, "top5")))
+      continue;
+    t->top1 = json_number_value (json_object_get (e, "top1"));
+    t->top5 = json_number_value (json_object_get (e, "top5"));
+    t->bytes = json_integer_value (json_object_get (e, "bytes"));
+    return t->done = t->remembered = true;
+  }
+  return false;
+}
+
+int
+qk_journal_add (struct qk_journal *j, const struct qk_trial *t)
+{
+  json_t *set = json_array (), *e;
+  char *line = NULL;
+  int i, r = 0;
+
+  for (i = 0; i < t->n_set; i++)
+    json_array_append_new (set, json_string (t->set[i]));
+  e = json_pack ("{s:b, s:o, s:f, s:f, s:I, s:i, s:i}", "qat", t->qat, "set",
+                 set, "top1", t->top1, "top5", t->top5, "bytes",
+                 (json_int_t) t->bytes, "weight_bits", t->weight_bits,
+                 "float_layers", t->n_float);
+  if (e != NULL)
+    line = qk_json_text (e, JSON_COMPACT | JSON_REAL_PRECISION (17));
+  if (line == NULL)
+    r = qk_error (-ENOMEM, "%s: out of memory", j->path);
+  if (r == 0
+      && ((r = qk_write_all (j->fd, line, strlen (line))) < 0
+          || (r = qk_write_all (j->fd, "\n", 1)) < 0))
+    qk_error_prefix (r, "%s: ", j->path);
+  if (r == 0 && fdatasync (j->fd) < 0 && errno != EINVAL)
+    r = qk_error (-errno, "%s: %s", j->path, strerror (errno));
+  free (line);
+  json_decref (e);
+  return r;
+}

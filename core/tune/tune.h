@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tune.h: searches settings with which an int8 network reaches an accuracy
+ * goal. */
+#ifndef QK_TUNE_H
+#define QK_TUNE_H
+
+#include "tune/goal.h"
+#include "run/run.h"
+
+#define QK_TRIAL_SETTINGS 24
+
+/* One way to quantize, and what came of it. */
+struct qk_trial {
+  char *set[QK_TRIAL_SETTINGS]; /* "qconfig:weight.bits=4"; owned */
+  int n_set;
+  bool qat;          /* trained with these settings, not only calibrated */
+  int weight_bits;   /* of the layers that are quantized */
+  int n_float;       /* layers left in float to keep accuracy */
+  double top1, top5; /* of the int8 network, 0..1 */
+  int64_t bytes;
+  bool done, reached;
+  bool remembered; /* from the journal of an earlier call */
+};
+
+struct qk_tuning {
+  struct qk_metrics float_metrics;
+  struct qk_trial *trial; /* in the order they were made; owned */
+  int n;
+  int best;     /* index; the goal is reached if that trial reached it */
+  char *config; /* INI text that repeats the best one; owned */
+};
+
+struct qk_tune_options {
+  struct qk_settings *settings; /* what is given */
+  struct qk_monitor *m;
+  struct qk_goal goal;
+  int max_trials;
+  bool resume; /* what the journal in the output folder has is not repeated */
+  int64_t pictures; /* of the sample that sensitivity is measured on */
+};
+
+/* In this order: the configuration as it is; weights per channel and per
+ * tensor with each observer; with the best of these fewer bits while the goal
+ * is reached, or, if it is not, training, then more and more of the most
+ * sensitive layers in float.  Of the trials that reach the goal the best has the
+ * fewest float layers, then the fewest bits, then the highest accuracy; if
+ * none does it is the most accurate.  Writes tune.jsonl (a line a trial) and
+ * tuned.ini into the output folder.  *OUT belongs to the caller:
+ * qk_tuning_free. */
+int qk_tune (const struct qk_tune_options *opt, struct qk_tuning **out);
+void qk_tuning_free (struct qk_tuning *t); /* accepts NULL */
+
+/* The settings of a trial as one line, "qat" first if it was trained; to be
+ * freed.  "as configured" without any. */
+char *qk_trial_text (const struct qk_trial *t);
+
+#endif /* QK_TUNE_H */
