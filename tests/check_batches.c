@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check_batches.c: batches do not depend on threads, epochs can be entered
- * and left anywhere, bad pictures are left out and errors arrive. */
+ * and left anywhere, bad samples are left out and errors arrive. */
 #include "config.h"
 
 #include <check.h>
@@ -20,7 +20,7 @@
 /* ---- a dataset made for this test ------------------------------------*/
 
 struct fake {
-  int bad_every;  /* pictures with index % bad_every == 1 are bad */
+  int bad_every;  /* samples with index % bad_every == 1 are bad */
   int64_t broken; /* this one gives -EIO; -1: none */
   bool wrong_label;
   bool no_worker; /* worker_new fails */
@@ -79,10 +79,9 @@ fake_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
     nanosleep (&nap, NULL);
   }
   if (index == f->broken)
-    return qk_error (-EIO, "fake: picture %d is on a broken disk",
-                     (int) index);
+    return qk_error (-EIO, "fake: sample %d is on a broken disk", (int) index);
   if (f->bad_every && index % f->bad_every == 1)
-    return qk_error (-EBADMSG, "fake: picture %d is no picture", (int) index);
+    return qk_error (-EBADMSG, "fake: sample %d is no sample", (int) index);
   image[0] = (float) index;
   for (i = 1; i < PIXELS; i++)
     image[i] = qk_rng_float (rng);
@@ -246,7 +245,7 @@ START_TEST (test_epochs_differ)
   run (&o, 1, &second_record);
   ck_assert (memcmp (first_record.indices, second_record.indices,
                      sizeof first_record.indices));
-  /* the same picture is augmented anew */
+  /* the same sample is augmented anew */
   while (second_record.indices[place] != first_record.indices[0])
     place++;
   ck_assert (first_record.images[0][1] != second_record.images[place][1]);
@@ -327,7 +326,7 @@ START_TEST (test_bad_left_out)
   ck_assert_int_eq (first_record.n, COUNT - 6);
   ck_assert_int_eq (qk_batches_bad (b), 6);
   ck_assert_int_eq (warnings, 6);
-  ck_assert_ptr_nonnull (strstr (last_warning, "is no picture"));
+  ck_assert_ptr_nonnull (strstr (last_warning, "is no sample"));
   for (i = 0; i < first_record.n; i++) {
     ck_assert (first_record.indices[i] % 20 != 1);
     ck_assert_int_eq (first_record.labels[i], first_record.indices[i] % 3);
@@ -358,7 +357,7 @@ START_TEST (test_too_many_bad)
   while ((got = qk_batches_next (b, &batch)) == 1)
     ;
   ck_assert_int_eq (got, -EBADMSG);
-  ck_assert_msg (strstr (qk_error_message (), "6 of 103 pictures (5.83 %)")
+  ck_assert_msg (strstr (qk_error_message (), "6 of 103 samples (5.83 %)")
                    != NULL,
                  "%s", qk_error_message ());
   ck_assert_int_eq (qk_batches_next (b, &batch), 0);
@@ -366,7 +365,7 @@ START_TEST (test_too_many_bad)
 }
 END_TEST
 
-/* A batch of nothing but bad pictures is not delivered. */
+/* A batch of nothing but bad samples is not delivered. */
 START_TEST (test_all_bad)
 {
   struct qk_batches_options o = options ();
@@ -406,7 +405,7 @@ START_TEST (test_error)
   qk_error (-1, "something else");
   ck_assert_int_eq (qk_batches_next (b, &batch), -EIO);
   ck_assert_str_eq (qk_error_message (),
-                    "fake: picture 55 is on a broken disk");
+                    "fake: sample 55 is on a broken disk");
   ck_assert_int_eq (qk_batches_next (b, &batch), 0);
   /* another epoch can be tried */
   fake.broken = -1;
@@ -527,7 +526,7 @@ check_parts (int parts, bool together)
 START_TEST (test_parts) { check_parts (2 + _i % 3, _i >= 3); }
 END_TEST
 
-/* Who goes together needs a picture for each. */
+/* Who goes together needs a sample for each. */
 START_TEST (test_too_many_parts)
 {
   struct qk_batches_options o = options ();
@@ -537,7 +536,7 @@ START_TEST (test_too_many_parts)
   o.parts = 4;
   o.together = true;
   ck_assert_int_eq (qk_batches_new (&o, &b), -EINVAL);
-  ck_assert_ptr_nonnull (strstr (qk_error_message (), "3 pictures"));
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "3 samples"));
 }
 END_TEST
 

@@ -309,7 +309,7 @@ struct training {
 };
 
 static int
-one_step (struct qk_exec *ex, struct qk_comm *comm, const float *pictures,
+one_step (struct qk_exec *ex, struct qk_comm *comm, const float *samples,
           unsigned flags, int64_t step, double *loss)
 {
   const int size = qk_comm_size (comm), rank = qk_comm_rank (comm);
@@ -325,7 +325,7 @@ one_step (struct qk_exec *ex, struct qk_comm *comm, const float *pictures,
     labels[i] = (int32_t) ((first + i) * 7 % CLASSES);
   qk_exec_set_step (ex, 5, (uint64_t) step);
   qk_exec_set_part (ex, (double) n / BATCH, first);
-  r = qk_exec_forward (ex, pictures + first * SIDE * SIDE * 3, n,
+  r = qk_exec_forward (ex, samples + first * SIDE * SIDE * 3, n,
                        flags | QK_PASS_TRAIN, &logits);
   if (r == 0)
     r = qk_exec_backward (ex, labels, &mean);
@@ -348,7 +348,7 @@ train (struct work *w, struct qk_comm *comm)
   struct qk_optimize *o = NULL;
   struct qk_exec *ex = NULL;
   struct qk_graph *g;
-  float *pictures = network_pictures (BATCH, SIDE);
+  float *samples = network_samples (BATCH, SIDE);
   int64_t step;
   int r;
 
@@ -374,13 +374,13 @@ train (struct work *w, struct qk_comm *comm)
       || (r = network_sgd (w->g, "lr=0.05 momentum=0.9", &o)) < 0)
     return r;
   for (step = 0; r == 0 && step < t->steps; step++) {
-    r = one_step (ex, comm, pictures, t->flags, step, &w->loss);
+    r = one_step (ex, comm, samples, t->flags, step, &w->loss);
     if (r == 0 && step + 1 < t->steps) /* keep the last gradients */
       r = qk_optimize_step (o, t->steps, t->steps);
   }
   qk_optimize_free (o);
   qk_exec_free (ex);
-  qk_free (pictures);
+  qk_free (samples);
   return r;
 }
 

@@ -59,7 +59,7 @@ put (const char *name, const void *data, size_t size)
   ck_assert_int_eq (fclose (f), 0);
 }
 
-/* Copy the first KEEP bytes (0: all) of a golden picture. */
+/* Copy the first KEEP bytes (0: all) of a golden image. */
 static void
 copy (const char *golden, const char *name, size_t keep)
 {
@@ -154,7 +154,7 @@ open_train (bool augment)
   return self;
 }
 
-/* Read one picture with a worker of its own. */
+/* Read one image with a worker of its own. */
 static int
 read_one (void *self, int64_t index, uint64_t seed, float *image,
           int32_t *label)
@@ -203,7 +203,7 @@ START_TEST (test_order)
     ck_assert_msg (ds->read_file (self, worker, at (files[i]), expected) == 0,
                    "%s", qk_error_message ());
     ck_assert_msg (memcmp (image, expected, sizeof image) == 0,
-                   "picture %d is not %s", i, files[i]);
+                   "image %d is not %s", i, files[i]);
   }
   ck_assert_int_eq (read_one (self, 7, 0, image, &label), -EINVAL);
   ds->worker_free (worker);
@@ -241,7 +241,7 @@ START_TEST (test_links)
   ck_assert_int_eq (symlink ("../a/q.jpeg", at ("train/B/q.jpg")), 0);
   self = open_train (false);
   ck_assert_int_eq (ds->info (self, &info), 0);
-  /* "up" leads to all classes (7 pictures), but not around in circles: its
+  /* "up" leads to all classes (7 images), but not around in circles: its
    * own class is above it */
   ck_assert_int_ge (info.count, 9);
   ck_assert_int_le (info.count, 32);
@@ -273,7 +273,7 @@ START_TEST (test_refused)
   refuse ("train", "crop=64", -EINVAL, "crop 64");
   refuse ("train", "mean=0.5", -EINVAL, "mean");
   folder ("train/empty");
-  put ("train/empty/picture.png", "x", 1);
+  put ("train/empty/image.png", "x", 1);
   refuse ("train", "", -ENODATA, "train/empty has no");
   if (geteuid () != 0) {
     ck_assert_int_eq (chmod (at ("train/empty"), 0), 0);
@@ -339,7 +339,7 @@ START_TEST (test_augment)
     ck_assert_mem_eq (a, b, sizeof a);
     differ += memcmp (a, c, sizeof a) != 0;
   }
-  /* the three narrow pictures have few boxes to choose from */
+  /* the three narrow images have few boxes to choose from */
   ck_assert_int_ge (differ, 4);
   ds->close (self);
 }

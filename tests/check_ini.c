@@ -26,7 +26,7 @@ static const struct qk_option observer[]
       { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
 static const struct qk_option dataset[]
-  = { { "root", QK_OPT_PATH, NULL, 0, 0, NULL, "Folder of the pictures." },
+  = { { "root", QK_OPT_PATH, NULL, 0, 0, NULL, "Folder of the samples." },
       { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
 static struct qk_ini *
@@ -301,7 +301,7 @@ END_TEST
 
 START_TEST (shared_section)
 {
-  struct qk_ini *ini = parse ("[data]\nepochs = 3\nroot = /pictures\n"
+  struct qk_ini *ini = parse ("[data]\nepochs = 3\nroot = /samples\n"
                               "activation.observer.bins = 16\n");
   struct qk_config *a = take (ini, "data", qat, ""),
                    *b = take (ini, "data", dataset, ""),
@@ -310,12 +310,12 @@ START_TEST (shared_section)
   ck_assert_int_eq (qk_config_int (a, "epochs"), 3);
   ck_assert_str_eq (qk_config_where (a, "epochs"), "f.ini:2");
   ck_assert (!qk_config_given (a, "backend"));
-  ck_assert_str_eq (qk_config_string (b, "root"), "/pictures");
+  ck_assert_str_eq (qk_config_string (b, "root"), "/samples");
   ck_assert_int_eq (qk_config_int (c, "bins"), 16);
   ck_assert_int_eq (qk_ini_check_unused (ini), 0);
   /* the configuration does not need the document */
   qk_ini_free (ini);
-  ck_assert_str_eq (qk_config_string (b, "root"), "/pictures");
+  ck_assert_str_eq (qk_config_string (b, "root"), "/samples");
   qk_config_free (a);
   qk_config_free (b);
   qk_config_free (c);
@@ -346,7 +346,7 @@ START_TEST (bad_values)
                 "an integer in 2..65536, got '1'");
   take_refused (ini, "data", dataset, "",
                 "f.ini: [data] root is required but "
-                "missing: Folder of the pictures.");
+                "missing: Folder of the samples.");
   ck_assert_int_eq (qk_ini_override (ini, "qat.epochs=0"), 0);
   take_refused (ini, "qat", qat, "",
                 "-o: [qat] epochs: expected an integer "

@@ -23,13 +23,13 @@ checked (int ret)
   ck_assert_msg (ret >= 0, "%s", qk_error_message ());
 }
 
-/* MobileNetV2 in int8, its grids from one random picture. */
+/* MobileNetV2 in int8, its grids from one random sample. */
 static struct qk_graph *
 network (struct qk_context *ctx, int side)
 {
   const struct qk_exec_options opt = { .batch = 1, .threads = 2 };
   struct qk_graph *g, *prepared, *int8;
-  float *x = network_pictures (1, side);
+  float *x = network_samples (1, side);
   const float *logits;
   struct qk_exec *ex;
 
@@ -65,9 +65,9 @@ executor (struct qk_graph *g, const char *backend, int64_t batch, int threads,
 
 #define MOST_NODES 100
 
-/* Calls of a hook for each node, from -1 on, and their outputs' pictures. */
+/* Calls of a hook for each node, from -1 on, and their outputs' samples. */
 struct seen {
-  int64_t calls[MOST_NODES + 1], pictures[MOST_NODES + 1];
+  int64_t calls[MOST_NODES + 1], samples[MOST_NODES + 1];
 };
 
 static int
@@ -76,11 +76,11 @@ see (void *cookie, int node, const struct qk_tensor *out)
   struct seen *s = cookie;
 
   s->calls[node + 1]++;
-  s->pictures[node + 1] += out->shape.dims[0];
+  s->samples[node + 1] += out->shape.dims[0];
   return 0;
 }
 
-/* The first N of pictures X give WANT; HAS_TAIL: the last nodes take more of
+/* The first N of samples X give WANT; HAS_TAIL: the last nodes take more of
  * them at a time than the first. */
 static void
 compare (struct qk_graph *g, const char *backend, int threads, int64_t n,
@@ -98,7 +98,7 @@ compare (struct qk_graph *g, const char *backend, int threads, int64_t n,
   checked (qk_exec_forward (ex, x, n, 0, &got));
   ck_assert_mem_eq (got, want, (size_t) n * CLASSES * sizeof *got);
   for (int i = 0; i <= g->n_nodes; i++)
-    ck_assert_int_eq (s.pictures[i], n);
+    ck_assert_int_eq (s.samples[i], n);
   if (has_tail)
     ck_assert_int_gt (s.calls[0], s.calls[g->n_nodes]);
   ck_assert_int_eq (qk_exec_forward (ex, x, BATCH + 1, 0, &got), -EINVAL);
@@ -112,7 +112,7 @@ START_TEST (slices)
   const int side = sides[_i];
   struct qk_context *ctx = qk_context_new ();
   struct qk_graph *g = network (ctx, side);
-  float *x = network_pictures (BATCH, side);
+  float *x = network_samples (BATCH, side);
   /* keep_values: the batch goes as a whole */
   struct qk_exec *ex = executor (g, "reference", BATCH, 2, true);
   const float *want;

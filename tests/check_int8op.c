@@ -197,7 +197,7 @@ START_TEST (others_by_hand)
 }
 END_TEST
 
-/* The accumulator of one output of a convolution, from the picture copied
+/* The accumulator of one output of a convolution, from the sample copied
  * into a larger one of zeros. */
 static int64_t
 padded_sum (const struct kernel_case *c, const int32_t *big, int64_t bh,
@@ -371,7 +371,7 @@ START_TEST (refusals)
            "features.0: unknown kind of operation, 77");
   REFUSED ((op.kind = QK_OP_MAXPOOL2D, op.out_q = op.in_q[0], op.pad_top = 7,
             out.dims[1] = 11),
-           "features.0: pooling window 0 lies outside the picture (height 5, "
+           "features.0: pooling window 0 lies outside the sample (height 5, "
            "padding 7 and 1)");
   REFUSED (op.kind = QK_OP_AVGPOOL2D,
            "features.0: the output's scale and zero point are 1 and 7, "

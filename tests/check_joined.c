@@ -16,9 +16,9 @@
 #define MOST_THREADS 3
 
 /* A product: C to K channels, SIDE x SIDE inputs, or a linear layer (SIDE 0),
- * of PICTURES. */
+ * of SAMPLES. */
 struct shape {
-  int c, k, side, window, stride, groups, pictures;
+  int c, k, side, window, stride, groups, samples;
 };
 
 static const struct shape shapes[] = {
@@ -85,7 +85,7 @@ make (struct pair *p, const struct shape *s, uint64_t seed)
 
   qk_rng_seed (&r, seed, 0);
   memset (p, 0, sizeof *p);
-  p->n = s->pictures;
+  p->n = s->samples;
   p->product = (struct qk_op){
     .kind = s->side == 0 ? QK_OP_LINEAR : QK_OP_CONV2D,
     .name = "product",
@@ -118,11 +118,11 @@ make (struct pair *p, const struct shape *s, uint64_t seed)
   p->add.in_q[seed % 2] = middle;
   p->add.in_q[1 - seed % 2] = other;
   if (s->side == 0) {
-    p->in = (struct qk_shape){ 2, { s->pictures, s->c } };
-    p->out = (struct qk_shape){ 2, { s->pictures, s->k } };
+    p->in = (struct qk_shape){ 2, { s->samples, s->c } };
+    p->out = (struct qk_shape){ 2, { s->samples, s->k } };
   } else {
-    p->in = (struct qk_shape){ 4, { s->pictures, s->side, s->side, s->c } };
-    p->out = (struct qk_shape){ 4, { s->pictures, q, q, s->k } };
+    p->in = (struct qk_shape){ 4, { s->samples, s->side, s->side, s->c } };
+    p->out = (struct qk_shape){ 4, { s->samples, q, q, s->k } };
   }
   fill_weights (p, s, &r);
   fill (&p->x, qk_shape_count (&p->in), &r);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "jpeg/picture.h"
+#include "jpeg/image.h"
 
 struct golden_center {
   const char *name;
@@ -27,16 +27,16 @@ struct golden_box {
 
 #define N_CENTERS ((int) (sizeof golden_centers / sizeof *golden_centers))
 #define N_BOXES ((int) (sizeof golden_boxes / sizeof *golden_boxes))
-#define LARGEST 128 /* side of a delivered picture */
+#define LARGEST 128 /* side of a delivered image */
 
-static struct picture_reader *reader;
+static struct image_reader *reader;
 static uint8_t *rgb;
 static float *image;
 
 static void
 setup (void)
 {
-  ck_assert_int_eq (picture_reader_new (&reader), 0);
+  ck_assert_int_eq (image_reader_new (&reader), 0);
   rgb = calloc (LARGEST * LARGEST, 3);
   image = calloc (LARGEST * LARGEST, 3 * sizeof *image);
   ck_assert (rgb && image);
@@ -45,7 +45,7 @@ setup (void)
 static void
 teardown (void)
 {
-  picture_reader_free (reader);
+  image_reader_free (reader);
   free (rgb);
   free (image);
 }
@@ -93,17 +93,17 @@ START_TEST (test_center)
   const size_t n = (size_t) g->crop * (size_t) g->crop * 3;
   const float mean[3] = { 0.485f, 0.456f, 0.406f };
   const float std[3] = { 0.229f, 0.224f, 0.225f };
-  struct picture_norm norm;
-  struct picture_view view;
+  struct image_norm norm;
+  struct image_view view;
   int64_t w, h;
 
-  ck_assert_int_eq (picture_norm_set (&norm, mean, std, "test"), 0);
-  ck_assert_msg (picture_open (reader, golden_path (g->name), &w, &h) == 0,
-                 "%s", qk_error_message ());
+  ck_assert_int_eq (image_norm_set (&norm, mean, std, "test"), 0);
+  ck_assert_msg (image_open (reader, golden_path (g->name), &w, &h) == 0, "%s",
+                 qk_error_message ());
   ck_assert_int_eq (w, g->w);
   ck_assert_int_eq (h, g->h);
-  picture_view_center (w, h, g->resize, g->crop, &view);
-  ck_assert_msg (picture_render (reader, &view, &norm, rgb, image) == 0, "%s",
+  image_view_center (w, h, g->resize, g->crop, &view);
+  ck_assert_msg (image_render (reader, &view, &norm, rgb, image) == 0, "%s",
                  qk_error_message ());
   ck_assert_msg (fnv (rgb, n) == g->bytes, "%s %d %d: other bytes", g->name,
                  g->resize, g->crop);
@@ -115,13 +115,13 @@ END_TEST
 START_TEST (test_box)
 {
   const struct golden_box *g = &golden_boxes[_i];
-  const struct picture_view view
+  const struct image_view view
     = { g->x, g->y, g->w,    g->h,    g->size,     g->size,
         0,    0,    g->size, g->size, g->flip != 0 };
   int64_t w, h;
 
-  ck_assert_int_eq (picture_open (reader, golden_path (g->name), &w, &h), 0);
-  ck_assert_msg (picture_render (reader, &view, NULL, rgb, NULL) == 0, "%s",
+  ck_assert_int_eq (image_open (reader, golden_path (g->name), &w, &h), 0);
+  ck_assert_msg (image_render (reader, &view, NULL, rgb, NULL) == 0, "%s",
                  qk_error_message ());
   ck_assert_msg (fnv (rgb, (size_t) (g->size * g->size) * 3) == g->bytes,
                  "%s box %d %d %d %d: other bytes", g->name, g->x, g->y, g->w,
@@ -129,7 +129,7 @@ START_TEST (test_box)
 }
 END_TEST
 
-/* Any part of a picture equals that part of the whole picture, however much
+/* Any part of an image equals that part of the whole image, however much
  * of the file is decoded for it. */
 START_TEST (test_parts)
 {
@@ -142,12 +142,12 @@ START_TEST (test_parts)
   int i;
 
   qk_rng_seed (&rng, 5, (uint64_t) _i);
-  ck_assert_int_eq (picture_open (reader, golden_path (names[_i]), &w, &h), 0);
+  ck_assert_int_eq (image_open (reader, golden_path (names[_i]), &w, &h), 0);
   whole = malloc ((size_t) (w * h) * 3);
   {
-    const struct picture_view all = { 0, 0, w, h, w, h, 0, 0, w, h, false };
+    const struct image_view all = { 0, 0, w, h, w, h, 0, 0, w, h, false };
 
-    ck_assert_int_eq (picture_render (reader, &all, NULL, whole, NULL), 0);
+    ck_assert_int_eq (image_render (reader, &all, NULL, whole, NULL), 0);
   }
   for (i = 0; i < 200; i++) {
     const int64_t most_w = w < LARGEST ? w : LARGEST;
@@ -156,12 +156,11 @@ START_TEST (test_parts)
     const int64_t bh = 1 + (int64_t) qk_rng_below (&rng, (uint64_t) most_h);
     const int64_t x = (int64_t) qk_rng_below (&rng, (uint64_t) (w - bw + 1));
     const int64_t top = (int64_t) qk_rng_below (&rng, (uint64_t) (h - bh + 1));
-    const struct picture_view part
+    const struct image_view part
       = { x, top, bw, bh, bw, bh, 0, 0, bw, bh, false };
 
-    ck_assert_int_eq (picture_open (reader, golden_path (names[_i]), &w, &h),
-                      0);
-    ck_assert_int_eq (picture_render (reader, &part, NULL, rgb, NULL), 0);
+    ck_assert_int_eq (image_open (reader, golden_path (names[_i]), &w, &h), 0);
+    ck_assert_int_eq (image_render (reader, &part, NULL, rgb, NULL), 0);
     for (y = 0; y < bh; y++)
       HOLDS (memcmp (rgb + y * bw * 3, whole + ((top + y) * w + x) * 3,
                      (size_t) bw * 3)
@@ -177,9 +176,9 @@ END_TEST
 
 START_TEST (test_kernels_agree)
 {
-  const struct picture_kernels *plain = picture_kernels_plain ();
-  const struct picture_kernels *best = picture_kernels_best ();
-  struct picture_taps taps = { 0 };
+  const struct image_kernels *plain = image_kernels_plain ();
+  const struct image_kernels *best = image_kernels_best ();
+  struct image_taps taps = { 0 };
   struct qk_rng rng;
   uint8_t *a = malloc (4 * 600 + 64), *b = malloc (4 * 600 + 64);
   int i, k;
@@ -198,7 +197,7 @@ START_TEST (test_kernels_agree)
     int64_t at, n;
     uint8_t *src;
 
-    ck_assert_int_eq (picture_taps_set (&taps, in, whole, first, out), 0);
+    ck_assert_int_eq (image_taps_set (&taps, in, whole, first, out), 0);
     /* nothing before or beyond the inputs used may be read */
     at = taps.first[0];
     n = taps.first[out - 1] + taps.count[out - 1] - at;
@@ -220,7 +219,7 @@ START_TEST (test_kernels_agree)
       HOLDS (b[k] == 1, "byte %d is %d, expected 1", k, b[k]);
     free (src);
   }
-  picture_taps_free (&taps);
+  image_taps_free (&taps);
   free (a);
   free (b);
 }
@@ -228,9 +227,9 @@ END_TEST
 
 START_TEST (test_kernels_vertical)
 {
-  const struct picture_kernels *plain = picture_kernels_plain ();
-  const struct picture_kernels *best = picture_kernels_best ();
-  struct picture_taps taps = { 0 };
+  const struct image_kernels *plain = image_kernels_plain ();
+  const struct image_kernels *best = image_kernels_best ();
+  struct image_taps taps = { 0 };
   struct qk_rng rng;
   uint8_t *src = malloc (100 * 320), *a = malloc (320 + 64),
           *b = malloc (320 + 64);
@@ -241,7 +240,7 @@ START_TEST (test_kernels_vertical)
   qk_rng_seed (&rng, 8, 0);
   for (k = 0; k < 100 * 320; k++)
     src[k] = k % 7 ? (uint8_t) qk_rng_u64 (&rng) : 255;
-  ck_assert_int_eq (picture_taps_set (&taps, 997, 30, 0, 30), 0);
+  ck_assert_int_eq (image_taps_set (&taps, 997, 30, 0, 30), 0);
   ck_assert_int_le (taps.stride, 100);
   for (i = 0; i < taps.n; i++) {
     const int64_t n = 64 * (1 + i % 5);
@@ -254,7 +253,7 @@ START_TEST (test_kernels_vertical)
     best->vertical (rows, taps.weight + i * taps.stride, taps.count[i], b, n);
     ck_assert_mem_eq (a, b, 320 + 64);
   }
-  picture_taps_free (&taps);
+  image_taps_free (&taps);
   free (src);
   free (a);
   free (b);
@@ -274,16 +273,16 @@ START_TEST (test_view_random)
   qk_rng_seed (&rng, 3, 3);
   for (s = 0; s < 6; s++)
     for (i = 0; i < 2000; i++) {
-      struct picture_view v;
+      struct image_view v;
       const int w = sizes[s][0], h = sizes[s][1];
 
-      picture_view_random (w, h, 224, 0.08, true, &rng, &v);
+      image_view_random (w, h, 224, 0.08, true, &rng, &v);
       HOLDS (v.x >= 0 && v.y >= 0 && v.w >= 1 && v.h >= 1 && v.x + v.w <= w
                && v.y + v.h <= h,
              "%d x %d: part %d x %d at %d,%d", w, h, (int) v.w, (int) v.h,
              (int) v.x, (int) v.y);
       HOLDS (v.out_w == 224 && v.win_h == 224 && v.win_x == 0,
-             "window of height %d at %d, picture of width %d", (int) v.win_h,
+             "window of height %d at %d, image of width %d", (int) v.win_h,
              (int) v.win_x, (int) v.out_w);
       flips += v.flip;
       total++;
@@ -305,15 +304,15 @@ END_TEST
 /* Where no random box fits, torchvision takes the middle. */
 START_TEST (test_view_fallback)
 {
-  struct picture_view v;
+  struct image_view v;
   struct qk_rng rng;
 
   qk_rng_seed (&rng, 3, 4);
-  picture_view_random (3, 900, 32, 0.9, false, &rng, &v);
+  image_view_random (3, 900, 32, 0.9, false, &rng, &v);
   ck_assert_int_eq (v.w, 3);
   ck_assert_int_eq (v.h, 4);
   ck_assert_int_eq (v.y, 448);
-  picture_view_random (900, 3, 32, 0.9, false, &rng, &v);
+  image_view_random (900, 3, 32, 0.9, false, &rng, &v);
   ck_assert_int_eq (v.w, 4);
   ck_assert_int_eq (v.x, 448);
   ck_assert (!v.flip);
@@ -325,14 +324,14 @@ END_TEST
 static int
 render_memory (const uint8_t *data, size_t size)
 {
-  struct picture_view view;
+  struct image_view view;
   int64_t w, h;
-  int err = picture_open_memory (reader, data, size, "some.jpg", &w, &h);
+  int err = image_open_memory (reader, data, size, "some.jpg", &w, &h);
 
   if (err)
     return err;
-  picture_view_center (w, h, 32, 32, &view);
-  return picture_render (reader, &view, NULL, rgb, NULL);
+  image_view_center (w, h, 32, 32, &view);
+  return image_render (reader, &view, NULL, rgb, NULL);
 }
 
 START_TEST (test_truncated)
@@ -386,7 +385,7 @@ END_TEST
 
 START_TEST (test_not_jpeg)
 {
-  static const uint8_t text[] = "This is no picture, only its name says so.";
+  static const uint8_t text[] = "This is no image, only its name says so.";
   int64_t w, h;
   char name[] = "check_jpeg-XXXXXX";
   const int fd = mkstemp (name);
@@ -395,11 +394,11 @@ START_TEST (test_not_jpeg)
   close (fd);
   ck_assert_int_eq (render_memory (text, sizeof text), -EBADMSG);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "some.jpg"));
-  ck_assert_int_eq (picture_open (reader, name, &w, &h), -EBADMSG);
+  ck_assert_int_eq (image_open (reader, name, &w, &h), -EBADMSG);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "empty"));
   unlink (name);
-  ck_assert_int_eq (picture_open (reader, name, &w, &h), -ENOENT);
-  ck_assert_int_eq (picture_open (reader, ".", &w, &h), -EBADMSG);
+  ck_assert_int_eq (image_open (reader, name, &w, &h), -ENOENT);
+  ck_assert_int_eq (image_open (reader, ".", &w, &h), -EBADMSG);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "regular"));
 }
 END_TEST
@@ -416,8 +415,8 @@ START_TEST (test_bomb)
       break;
   ck_assert_uint_lt (i + 9, size);
   memcpy (data + i + 5, "\xff\x00\xff\x00", 4);
-  ck_assert_int_eq (
-    picture_open_memory (reader, data, size, "bomb.jpg", &w, &h), -EBADMSG);
+  ck_assert_int_eq (image_open_memory (reader, data, size, "bomb.jpg", &w, &h),
+                    -EBADMSG);
   ck_assert_msg (strstr (qk_error_message (), "accepted") != NULL, "%s",
                  qk_error_message ());
   free (data);
@@ -426,26 +425,22 @@ END_TEST
 
 START_TEST (test_misuse)
 {
-  const struct picture_view outside
-    = { 0, 0, 1000, 1, 8, 8, 0, 0, 8, 8, false };
+  const struct image_view outside = { 0, 0, 1000, 1, 8, 8, 0, 0, 8, 8, false };
   const float good[3] = { 1, 1, 1 }, bad[3] = { 1, 0, 1 };
-  struct picture_norm norm;
+  struct image_norm norm;
   int64_t w, h;
 
-  ck_assert_int_eq (picture_render (reader, &outside, NULL, rgb, NULL),
-                    -EINVAL);
-  ck_assert_int_eq (picture_open (reader, golden_path ("odd"), &w, &h), 0);
-  ck_assert_int_eq (picture_render (reader, &outside, NULL, rgb, NULL),
-                    -EINVAL);
-  ck_assert_int_eq (picture_norm_set (&norm, good, bad, "test"), -EINVAL);
+  ck_assert_int_eq (image_render (reader, &outside, NULL, rgb, NULL), -EINVAL);
+  ck_assert_int_eq (image_open (reader, golden_path ("odd"), &w, &h), 0);
+  ck_assert_int_eq (image_render (reader, &outside, NULL, rgb, NULL), -EINVAL);
+  ck_assert_int_eq (image_norm_set (&norm, good, bad, "test"), -EINVAL);
 }
 END_TEST
 
 START_TEST (test_write)
 {
   uint8_t in[24 * 16 * 3];
-  const struct picture_view all
-    = { 0, 0, 24, 16, 24, 16, 0, 0, 24, 16, false };
+  const struct image_view all = { 0, 0, 24, 16, 24, 16, 0, 0, 24, 16, false };
   char name[] = "check_jpeg-XXXXXX";
   const int fd = mkstemp (name);
   int64_t w, h;
@@ -455,22 +450,22 @@ START_TEST (test_write)
   close (fd);
   for (i = 0; i < 24 * 16 * 3; i++)
     in[i] = (uint8_t) (i % 3 == 0 ? 200 : i % 3 == 1 ? i / 5 : 30);
-  ck_assert_int_eq (picture_write (name, in, 24, 16, 95), 0);
-  ck_assert_int_eq (picture_open (reader, name, &w, &h), 0);
+  ck_assert_int_eq (image_write (name, in, 24, 16, 95), 0);
+  ck_assert_int_eq (image_open (reader, name, &w, &h), 0);
   ck_assert_int_eq (w, 24);
   ck_assert_int_eq (h, 16);
-  ck_assert_int_eq (picture_render (reader, &all, NULL, rgb, NULL), 0);
+  ck_assert_int_eq (image_render (reader, &all, NULL, rgb, NULL), 0);
   for (i = 0; i < 24 * 16 * 3; i++)
     ck_assert_int_le (abs (in[i] - rgb[i]), 12);
   unlink (name);
-  ck_assert_int_eq (picture_write ("no/such/folder/x.jpg", in, 24, 16, 95),
+  ck_assert_int_eq (image_write ("no/such/folder/x.jpg", in, 24, 16, 95),
                     -ENOENT);
-  ck_assert_int_eq (picture_write ("/dev/full", in, 24, 16, 95), -ENOSPC);
+  ck_assert_int_eq (image_write ("/dev/full", in, 24, 16, 95), -ENOSPC);
   ck_assert_int_eq (access ("/dev/full", F_OK), 0);
 }
 END_TEST
 
-/* A picture of W x H with slow waves in it, as JPEG; to be freed. */
+/* An image of W x H with slow waves in it, as JPEG; to be freed. */
 static uint8_t *
 waves (int w, int h, size_t *size)
 {
@@ -488,7 +483,7 @@ waves (int w, int h, size_t *size)
       p[1] = (uint8_t) (255 * x / w);
       p[2] = (uint8_t) (255 * y / h);
     }
-  ck_assert_int_eq (picture_write (path, pixels, w, h, 95), 0);
+  ck_assert_int_eq (image_write (path, pixels, w, h, 95), 0);
   free (pixels);
   f = fopen (path, "rb");
   ck_assert_ptr_nonnull (f);
@@ -501,7 +496,7 @@ waves (int w, int h, size_t *size)
   return data;
 }
 
-/* A reduced picture is nearly the one that the whole gives, wherever the box
+/* A reduced image is nearly the one that the whole gives, wherever the box
  * lies, and never smaller than what is asked for. */
 START_TEST (test_reduce)
 {
@@ -521,30 +516,30 @@ START_TEST (test_reduce)
   size_t size, i, n = (size_t) (cases[_i].out * cases[_i].out) * 3;
   uint8_t *data = waves (cases[_i].w, cases[_i].h, &size), *whole;
   const int *box = cases[_i].box, out = cases[_i].out;
-  const struct picture_view view
+  const struct image_view view
     = { box[0], box[1], box[2], box[3], out, out, 0, 0, out, out, false };
-  struct picture_view reduced = view;
+  struct image_view reduced = view;
   double sum = 0;
   int64_t w, h;
 
   whole = malloc (n);
   ck_assert_ptr_nonnull (whole);
-  ck_assert_int_eq (picture_open_memory (reader, data, size, "waves", &w, &h),
+  ck_assert_int_eq (image_open_memory (reader, data, size, "waves", &w, &h),
                     0);
-  ck_assert_int_eq (picture_render (reader, &view, NULL, whole, NULL), 0);
-  ck_assert_int_eq (picture_open_memory (reader, data, size, "waves", &w, &h),
+  ck_assert_int_eq (image_render (reader, &view, NULL, whole, NULL), 0);
+  ck_assert_int_eq (image_open_memory (reader, data, size, "waves", &w, &h),
                     0);
-  ck_assert_int_eq (picture_reduce (reader, &reduced), cases[_i].divisor);
-  ck_assert_msg (picture_render (reader, &reduced, NULL, rgb, NULL) == 0, "%s",
+  ck_assert_int_eq (image_reduce (reader, &reduced), cases[_i].divisor);
+  ck_assert_msg (image_render (reader, &reduced, NULL, rgb, NULL) == 0, "%s",
                  qk_error_message ());
   for (i = 0; i < n; i++)
     sum += abs (rgb[i] - whole[i]);
   ck_assert_msg (sum / (double) n < 4, "bytes differ by %g on average",
                  sum / (double) n);
-  /* the next picture is decoded whole again */
-  ck_assert_int_eq (picture_open_memory (reader, data, size, "waves", &w, &h),
+  /* the next image is decoded whole again */
+  ck_assert_int_eq (image_open_memory (reader, data, size, "waves", &w, &h),
                     0);
-  ck_assert_int_eq (picture_render (reader, &view, NULL, rgb, NULL), 0);
+  ck_assert_int_eq (image_render (reader, &view, NULL, rgb, NULL), 0);
   ck_assert_mem_eq (rgb, whole, n);
   free (whole);
   free (data);

@@ -248,13 +248,13 @@ results (const struct layer_case *c, int64_t n, int threads, bool no_din,
   return all;
 }
 
-/* Enough pictures to make layers use threads. */
+/* Enough samples to make layers use threads. */
 static int64_t
 many (const struct layer_case *c)
 {
-  int64_t picture = qk_shape_count (&c->in[0]) / c->in[0].dims[0];
+  int64_t sample = qk_shape_count (&c->in[0]) / c->in[0].dims[0];
 
-  return 40000 / picture + 3;
+  return 40000 / sample + 3;
 }
 
 START_TEST (same_threads_same_bits)
@@ -392,7 +392,7 @@ START_TEST (bad_numbers)
   open_layer ("softmax_cross_entropy", 0, 2, logits, labels, &h);
   ((int32_t *) h.in[1].data)[1] = 3;
   ck_assert_int_eq (harness_forward (&h), -EINVAL);
-  ck_assert_ptr_nonnull (strstr (qk_error_message (), "picture 1 is 3"));
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "sample 1 is 3"));
   ((int32_t *) h.in[1].data)[1] = 0;
   ((float *) h.in[0].data)[1] = NAN;
   ck_assert_int_eq (harness_forward (&h), -EDOM);

@@ -2,9 +2,9 @@
 /* check_logits.c: writes what another program needs to check an exported
  * network:
  *
- *   check_logits FILE.ini|MODEL PICTURES LOGITS [SECTION.KEY=VALUE]...
+ *   check_logits FILE.ini|MODEL SAMPLES LOGITS [SECTION.KEY=VALUE]...
  *
- * PICTURES receives the validation pictures, float32 (N,C,H,W), LOGITS what
+ * SAMPLES receives the validation samples, float32 (N,C,H,W), LOGITS what
  * the network makes of them, float32 (N,classes).  Prints N C H W and the
  * number right. */
 #include "config.h"
@@ -33,7 +33,7 @@ write_nchw (FILE *out, const float *x, int64_t n,
 }
 
 static int
-write_all (struct qk_exec *ex, const struct qk_data *d, FILE *pictures,
+write_all (struct qk_exec *ex, const struct qk_data *d, FILE *samples,
            FILE *logits)
 {
   const struct qk_dataset_info *info = &d->info;
@@ -46,7 +46,7 @@ write_all (struct qk_exec *ex, const struct qk_data *d, FILE *pictures,
   if ((r = qk_batches_start (d->batches, 0, 0)) < 0)
     return r;
   while ((r = qk_batches_next (d->batches, &b)) > 0) {
-    if ((r = write_nchw (pictures, b.images, b.n, info)) < 0
+    if ((r = write_nchw (samples, b.images, b.n, info)) < 0
         || (r = qk_exec_forward (ex, b.images, b.n, 0, &y)) < 0)
       return r;
     if (fwrite (y, classes * sizeof *y, (size_t) b.n, logits) != (size_t) b.n)
@@ -63,7 +63,7 @@ write_all (struct qk_exec *ex, const struct qk_data *d, FILE *pictures,
 }
 
 static int
-run (struct qk_cli *cli, const char *pictures, const char *logits)
+run (struct qk_cli *cli, const char *samples, const char *logits)
 {
   struct qk_exec_options opt;
   struct qk_model *m = NULL;
@@ -71,7 +71,7 @@ run (struct qk_cli *cli, const char *pictures, const char *logits)
   struct qk_settings *settings = NULL;
   struct qk_data *d = NULL;
   struct qk_exec *ex = NULL;
-  FILE *p = fopen (pictures, "wb"), *l = fopen (logits, "wb");
+  FILE *p = fopen (samples, "wb"), *l = fopen (logits, "wb");
   int r;
 
   if (p == NULL || l == NULL)
@@ -103,7 +103,7 @@ main (int argc, char **argv)
   int r;
 
   if (argc < 4) {
-    fprintf (stderr, "usage: check_logits NETWORK PICTURES LOGITS "
+    fprintf (stderr, "usage: check_logits NETWORK SAMPLES LOGITS "
                      "[SECTION.KEY=VALUE]...\n");
     return 2;
   }

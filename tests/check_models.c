@@ -140,7 +140,7 @@ value_is (const struct qk_graph *g, const char *node, int64_t side,
                  (long long) channels);
 }
 
-START_TEST (small_pictures_keep_their_size_longer)
+START_TEST (small_samples_keep_their_size_longer)
 {
   struct qk_graph *g = must_build ("mobilenet_v2", "", 32, 10);
 
@@ -271,7 +271,7 @@ main (void)
   tcase_add_checked_fixture (t, set_up, tear_down);
   tcase_set_timeout (t, 120);
   tcase_add_test (t, networks_are_torchvisions);
-  tcase_add_test (t, small_pictures_keep_their_size_longer);
+  tcase_add_test (t, small_samples_keep_their_size_longer);
   tcase_add_test (t, width_rounds_as_published);
   tcase_add_test (t, residuals);
   tcase_add_test (t, classifier_starts_small);

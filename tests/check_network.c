@@ -184,7 +184,7 @@ check_logits (const char *options, int64_t n, int side, const float *want,
               double tolerance)
 {
   struct qk_graph *g = mobilenet (options, side), *fused;
-  float *x = network_pictures (n, side);
+  float *x = network_samples (n, side);
   const float *y;
   struct qk_exec *ex = executor (g, n, false);
 
@@ -213,7 +213,7 @@ static void
 check_step (struct qk_graph *g)
 {
   const int n = 8;
-  float *x = network_pictures (n, 64), loss;
+  float *x = network_samples (n, 64), loss;
   struct qk_exec *ex = executor (g, n, true);
   int32_t labels[8];
   const float *y;
@@ -356,7 +356,7 @@ steps_apart (const float *got, const float *want, int n, float scale)
 START_TEST (qat_steps_of_a_small_network)
 {
   struct qk_graph *g = small_network (), *p;
-  float *x = network_pictures (8, 16), loss;
+  float *x = network_samples (8, 16), loss;
   struct qk_optimize *sgd;
   struct qk_exec *ex;
   int32_t labels[8];

@@ -41,12 +41,12 @@ setup (void)
   p.m = &monitor;
   p.limit = p.n_images = BATCHES;
   p.images = calloc (BATCHES, sizeof *p.images);
-  p.n_pictures = calloc (BATCHES, sizeof *p.n_pictures);
+  p.n_samples = calloc (BATCHES, sizeof *p.n_samples);
   for (int i = 0; i < BATCHES; i++) {
     const size_t n = (size_t) BATCH * 8 * 8 * 3;
-    float *all = network_pictures (BATCH * BATCHES, 8);
+    float *all = network_samples (BATCH * BATCHES, 8);
 
-    p.n_pictures[i] = BATCH;
+    p.n_samples[i] = BATCH;
     p.images[i] = qk_alloc (n * sizeof (float));
     memcpy (p.images[i], all + (size_t) i * n, n * sizeof (float));
     qk_free (all);
@@ -129,7 +129,7 @@ method (const char *name, const char *options, bool after)
   m->destroy (self);
 }
 
-/* The logits of all calibration pictures; 5 classes. */
+/* The logits of all calibration samples; 5 classes. */
 static void
 logits_of (struct qk_graph *net, float out[BATCHES * BATCH * 5])
 {
@@ -242,7 +242,7 @@ START_TEST (equalize_keeps_the_function)
   struct qk_ptq_node info;
 
   begin ();
-  /* no picture reaches 6 */
+  /* no sample reaches 6 */
   OK (qk_ptq_get_weight (&p, node_of ("expand"), expand, b));
   for (int i = 0; i < COUNT (expand); i++)
     expand[i] *= 0.02f;

@@ -16,7 +16,7 @@
 #include "lib/ok.h"
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
-#define PICTURES 4
+#define SAMPLES 4
 
 struct component {
   const char *name, *options;
@@ -58,7 +58,7 @@ setup (void)
   ctx = qk_context_new ();
   ck_assert_ptr_nonnull (ctx);
   OK (network_small (ctx, &g));
-  x = network_pictures (PICTURES, 8);
+  x = network_samples (SAMPLES, 8);
 }
 
 static void
@@ -73,11 +73,11 @@ teardown (void)
 static void
 train (struct qk_graph *p, bool observe)
 {
-  const struct qk_exec_options opt = { .batch = PICTURES,
+  const struct qk_exec_options opt = { .batch = SAMPLES,
                                        .threads = 1,
                                        .train = true,
                                        .loss = "softmax_cross_entropy" };
-  const int32_t labels[PICTURES] = { 0, 3, 1, 4 };
+  const int32_t labels[SAMPLES] = { 0, 3, 1, 4 };
   struct qk_optimize *sgd;
   struct qk_exec *ex;
   const float *y;
@@ -89,9 +89,8 @@ train (struct qk_graph *p, bool observe)
     const bool frozen = step == 2;
 
     qk_graph_set_observing (p, observe && !frozen, observe && !frozen);
-    OK (qk_exec_forward (ex, x, PICTURES,
-                         QK_PASS_TRAIN | (frozen ? 0 : QK_PASS_BATCH_STATS),
-                         &y));
+    OK (qk_exec_forward (
+      ex, x, SAMPLES, QK_PASS_TRAIN | (frozen ? 0 : QK_PASS_BATCH_STATS), &y));
     OK (qk_exec_backward (ex, labels, &loss));
     OK (qk_optimize_step (sgd, 3, 3));
   }
@@ -105,13 +104,13 @@ static int
 alive (struct qk_graph *p)
 {
   const struct qk_exec_options opt
-    = { .batch = PICTURES, .threads = 1, .keep_values = true };
+    = { .batch = SAMPLES, .threads = 1, .keep_values = true };
   struct qk_exec *ex;
   const float *y;
   int n = 0;
 
   OK (qk_exec_new (p, &opt, &ex));
-  OK (qk_exec_forward (ex, x, PICTURES, 0, &y));
+  OK (qk_exec_forward (ex, x, SAMPLES, 0, &y));
   for (int i = 0; i < p->n_nodes; i++) {
     const struct qk_tensor *t = qk_exec_output (ex, i);
     const unsigned char *b = t->data;
@@ -138,8 +137,8 @@ prove (const struct network_quant *how, bool observe)
     ck_assert_msg (p->node[i].int8, "%s stays in float", p->node[i].name);
   train (p, observe);
   OK (qk_pass_convert (p, &int8));
-  OK (network_differing (p, int8, x, PICTURES));
-  ck_assert_int_eq (network_differing (p, int8, x, PICTURES), 0);
+  OK (network_differing (p, int8, x, SAMPLES));
+  ck_assert_int_eq (network_differing (p, int8, x, SAMPLES), 0);
   ck_assert_int_ge (alive (p), p->n_nodes / 2);
   qk_graph_free (int8);
   qk_graph_free (p);
@@ -229,14 +228,14 @@ START_TEST (fixed_needs_no_batch)
 }
 END_TEST
 
-/* Evaluation of other pictures moves no range. */
+/* Evaluation of other samples moves no range. */
 START_TEST (evaluation_moves_nothing)
 {
   const struct network_quant how
     = { .value_observer = observers[_i].name,
         .value_observer_options = observers[_i].options,
         .per_channel = true };
-  const struct qk_exec_options opt = { .batch = PICTURES, .threads = 1 };
+  const struct qk_exec_options opt = { .batch = SAMPLES, .threads = 1 };
   struct qk_qparams before[64];
   struct qk_quantizer *qz;
   struct qk_graph *p;
@@ -253,10 +252,10 @@ START_TEST (evaluation_moves_nothing)
     ck_assert (!qk_quantizer_observing (qz));
   }
   ck_assert_int_gt (n, 8);
-  for (int i = 0; i < PICTURES * 8 * 8 * 3; i++)
+  for (int i = 0; i < SAMPLES * 8 * 8 * 3; i++)
     x[i] *= 100.0f;
   OK (qk_exec_new (p, &opt, &ex));
-  OK (qk_exec_forward (ex, x, PICTURES, 0, &y));
+  OK (qk_exec_forward (ex, x, SAMPLES, 0, &y));
   for (n = 0; (qz = qk_graph_quantizer (p, n)) != NULL; n++) {
     OK (qk_quantizer_refresh (qz)); /* from the observer's own state */
     ck_assert_mem_eq (&before[n], qk_quantizer_qparams (qz), sizeof before[n]);

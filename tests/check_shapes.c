@@ -165,7 +165,7 @@ START_TEST (test_balance_and_range)
 }
 END_TEST
 
-/* Training mirrors: each picture is one of four, and all four turn up. */
+/* Training mirrors: each sample is one of four, and all four turn up. */
 START_TEST (test_flips)
 {
   static float plain[FLOATS], image[FLOATS];
@@ -236,7 +236,7 @@ START_TEST (test_export)
       ck_assert_int_eq (read_one (folder, read, there, 0, back), label);
       for (k = 0; k < FLOATS; k++)
         error += fabs ((double) (image[k] - back[k])) / FLOATS;
-      /* quality 95 on noisy pictures: a few levels of 255 */
+      /* quality 95 on noisy samples: a few levels of 255 */
       ck_assert_msg (error < 6.0 / 255.0 / 0.25, "%d: %g", i, error);
       snprintf (path, sizeof path, "%s/%s/%s/%09d.jpg", top, splits[s],
                 mine.class_names[label], i);

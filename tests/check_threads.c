@@ -27,7 +27,7 @@
 struct shared {
   struct qk_context *ctx;
   const struct qk_dataset_class *dataset;
-  void *pictures;
+  void *samples;
   struct qk_graph *int8;
   pthread_barrier_t start;
   int logged; /* by the lock of the context's log */
@@ -53,7 +53,7 @@ on_log (void *cookie, enum qk_log_level level, const char *message)
 }
 
 static int
-open_pictures (struct shared *all)
+open_samples (struct shared *all)
 {
   const struct qk_dataset_request req = { all->ctx, "train", true, 3 };
   const struct qk_class *cls;
@@ -66,7 +66,7 @@ open_pictures (struct shared *all)
   r = qk_config_parse (cls->options, "size=16 train_count=60", "test", &cfg);
   if (r < 0)
     return r;
-  r = all->dataset->open (cfg, &req, &all->pictures);
+  r = all->dataset->open (cfg, &req, &all->samples);
   qk_config_free (cfg);
   return r;
 }
@@ -76,7 +76,7 @@ loader (struct shared *all, struct qk_batches **out)
 {
   const struct qk_batches_options o = { .ctx = all->ctx,
                                         .dataset = all->dataset,
-                                        .self = all->pictures,
+                                        .self = all->samples,
                                         .batch = BATCH,
                                         .threads = 2,
                                         .seed = 11,
@@ -208,14 +208,14 @@ open_shared (struct shared *all)
   all->ctx = qk_context_new ();
   ck_assert_ptr_nonnull (all->ctx);
   qk_context_set_log (all->ctx, on_log, all, QK_LOG_DEBUG);
-  ck_assert_msg (open_pictures (all) == 0, "%s", qk_error_message ());
+  ck_assert_msg (open_samples (all) == 0, "%s", qk_error_message ());
 }
 
 static void
 close_shared (struct shared *all)
 {
   qk_graph_free (all->int8);
-  all->dataset->close (all->pictures);
+  all->dataset->close (all->samples);
   qk_context_free (all->ctx);
 }
 

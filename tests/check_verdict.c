@@ -8,7 +8,7 @@
 
 #include "analyze/priv.h"
 
-/* Top-1 of 1000 pictures, -1: not measured; and what is concluded. */
+/* Top-1 of 1000 samples, -1: not measured; and what is concluded. */
 static const struct {
   bool qat;
   int before, bare, quantized;

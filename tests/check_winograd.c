@@ -19,11 +19,11 @@
 /* Weights and inputs. */
 enum fill { RANDOM, HIGHEST, LOWEST, TRAINED };
 
-/* C to K channels, H x W outputs of PICTURES. */
+/* C to K channels, H x W outputs of SAMPLES. */
 struct shape {
   int c, k, h, w;
   int top, left, bottom, right; /* padding */
-  int pictures;
+  int samples;
   enum fill fill;
   bool suits;
 };
@@ -68,9 +68,9 @@ make (struct kernel_case *c, const struct shape *s, uint64_t seed)
 
   qk_rng_seed (&r, seed, 0);
   memset (c, 0, sizeof *c);
-  c->n = s->pictures;
-  c->in[0] = (struct qk_shape){ 4, { s->pictures, h, w, s->c } };
-  c->out = (struct qk_shape){ 4, { s->pictures, s->h, s->w, s->k } };
+  c->n = s->samples;
+  c->in[0] = (struct qk_shape){ 4, { s->samples, h, w, s->c } };
+  c->out = (struct qk_shape){ 4, { s->samples, s->h, s->w, s->k } };
   c->weight = malloc ((size_t) (s->k * each));
   c->bias = malloc ((size_t) s->k * sizeof *c->bias);
   c->multiplier = malloc ((size_t) s->k * sizeof *c->multiplier);

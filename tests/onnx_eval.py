@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Checks an ONNX file that 'qatkit export' wrote, and runs it with numpy.
 
-   onnx_eval.py MODEL PICTURES LOGITS OUT
+   onnx_eval.py MODEL SAMPLES LOGITS OUT
 
-PICTURES are float32 (N,C,H,W) as in the model's input, LOGITS what qatkit
+SAMPLES are float32 (N,C,H,W) as in the model's input, LOGITS what qatkit
 computed for them.  The model must pass ONNX's own checker and shape
-inference.  Prints one line: pictures, those with another best class, largest
+inference.  Prints one line: samples, those with another best class, largest
 difference of a logit, spread (standard deviation) of LOGITS, number of
 DequantizeLinear.  OUT receives the logits of this run."""
 import sys
@@ -17,7 +17,7 @@ from onnx import numpy_helper, shape_inference
 
 
 def windows(x, a, fill):
-    """(N,C,P,Q,R,S) of the padded picture."""
+    """(N,C,P,Q,R,S) of the padded sample."""
     kernel = a["kernel_shape"]
     d = a.get("dilations", [1, 1])
     s = a.get("strides", [1, 1])
@@ -99,14 +99,14 @@ def run(graph, x):
     return value[graph.output[0].name]
 
 
-def main(path, pictures, logits, out):
+def main(path, samples, logits, out):
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     shape_inference.infer_shapes(model, strict_mode=True)
     graph = model.graph
     dims = [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim]
     classes = graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    x = np.fromfile(pictures, np.float32).reshape([-1] + dims[1:])
+    x = np.fromfile(samples, np.float32).reshape([-1] + dims[1:])
     want = np.fromfile(logits, np.float32).reshape(-1, classes)
     got = run(graph, x)
     assert got.shape == want.shape, (got.shape, want.shape)

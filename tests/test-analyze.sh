@@ -35,13 +35,13 @@ prints "tandard error"
 grep -q '^sensitivity: ' err || failed "no progress"
 
 # … and JSON: what was trained is what is deployed, so int8 = fake-quantized
-expect 0 analyze -q run --json - --pictures 20
+expect 0 analyze -q run --json - --samples 20
 [ ! -s err ] || failed "-q writes to stderr"
-json out 'x["kind"] == "QAT" and x["sample_pictures"] == 20'
+json out 'x["kind"] == "QAT" and x["subset_samples"] == 20'
 json out 'n["int8"]["top1"] == n["fake-quantized"]["top1"]'
-json out 'n["int8"]["sample"] == n["fake-quantized"]["sample"]'
+json out 'n["int8"]["subset"] == n["fake-quantized"]["subset"]'
 json out 'all (e["sqnr_fake_db"] == e["sqnr_int8_db"] for e in x["layers"])'
-json out 'all (0 <= e["top1"] <= e["top5"] <= 1 and e["pictures"] == 50 for e in x["networks"])'
+json out 'all (0 <= e["top1"] <= e["top5"] <= 1 and e["samples"] == 50 for e in x["networks"])'
 json out 'all (close (e["top1"] - n["float"]["top1"], (e["won"] - e["lost"]) / 50, 1e-6) for e in x["networks"])'
 json out 'close (sum (e["noise_share"] for e in x["layers"]), 1, 1e-4)'
 json out '[e["noise_share"] for e in x["layers"]] == sorted ((e["noise_share"] for e in x["layers"]), reverse = True)'
@@ -50,9 +50,9 @@ json out 'l["conv1"]["batchnorm"]["mean_drift"] > 0 and l["fc"]["batchnorm"] is 
 json out 'l["conv1"]["weight"]["channels"] == 8 and l["conv1"]["weight"]["range_ratio"] >= 1'
 json out 'any (e["event"] == "epoch" for e in x["log"]) and x["verdict"]'
 cp out first
-expect 0 analyze -q run --json - --pictures 20
+expect 0 analyze -q run --json - --samples 20
 cmp first out || failed "not the same twice"
-expect 0 analyze -q run/best.safetensors --json - --pictures 20
+expect 0 analyze -q run/best.safetensors --json - --samples 20
 json out 'x["kind"] == "QAT" and len (x["layers"]) == 5'
 
 # as accurate as eval says, and PTQ as ptq says
@@ -69,11 +69,11 @@ cp out eight
 # what is made worse is found: few bits of one weight, of one output
 expect 0 analyze -q tiny.ini -o model.weights=$w --json - -o qconfig\ conv2:weight.bits=2
 json out 'x["layers"][0]["name"] == "conv2" and l["conv2"]["weight"]["bits"] == 2'
-json out 'n["weights only"]["sample"]["logit_sqnr_db"] < n["activations only"]["sample"]["logit_sqnr_db"] - 6'
-json out 'l["conv2"]["all_but"]["logit_sqnr_db"] > n["fake-quantized"]["sample"]["logit_sqnr_db"] + 6'
+json out 'n["weights only"]["subset"]["logit_sqnr_db"] < n["activations only"]["subset"]["logit_sqnr_db"] - 6'
+json out 'l["conv2"]["all_but"]["logit_sqnr_db"] > n["fake-quantized"]["subset"]["logit_sqnr_db"] + 6'
 expect 0 analyze -q tiny.ini -o model.weights=$w --json - -o qconfig\ conv1:activation.bits=2
 json out 'x["layers"][0]["name"] == "conv1"'
-json out 'n["weights only"]["sample"]["logit_sqnr_db"] > n["activations only"]["sample"]["logit_sqnr_db"] + 6'
+json out 'n["weights only"]["subset"]["logit_sqnr_db"] > n["activations only"]["subset"]["logit_sqnr_db"] + 6'
 # a bit is 6 dB
 expect 0 analyze -q tiny.ini -o model.weights=$w --json - -o qconfig.weight.bits=6
 cp out six
@@ -142,8 +142,8 @@ fi
 # wrong usage
 expect 2 analyze
 expect 2 analyze run more
-expect 2 analyze run --pictures 0
-says "--pictures is '0'"
+expect 2 analyze run --samples 0
+says "--samples is '0'"
 expect 1 analyze nowhere
 says "nowhere"
 expect 1 analyze tiny.ini

@@ -58,7 +58,7 @@ expect 0 bench cnn --size 16 --classes 10 --runs 1
 grep -q "^$own " out || failed "bench: no row $own"
 expect 0 bench cnn --size 16 --classes 10 --runs 1 --backend float,auto
 grep -q "^$own " out || failed "bench --backend auto: no row $own"
-expect 0 analyze run --batches 1 --pictures 8 --json -
+expect 0 analyze run --batches 1 --samples 8 --json -
 grep -qF "\"backend\":\"$own\"" out || failed "analyze: no backend $own"
 expect 0 eval run/model-int8.safetensors --backend auto --json
 expect 0 tune tiny.ini -q --output tune --goal 'top1 >= 0' --trials 1

@@ -43,7 +43,7 @@ while read -r c; do
   diff known offered || failed "options of $c"
 done < commands
 
-touch mine.ini other.txt model.safetensors picture.jpg
+touch mine.ini other.txt model.safetensors sample.jpg
 mkdir folder
 QATKIT_CONFIG_PATH=$srcdir/etc
 export QATKIT_CONFIG_PATH
@@ -55,7 +55,7 @@ nothing_but mine.ini
 offer qatkit eval m
 offers mine.ini model.safetensors
 offer qatkit predict ""
-offers model.safetensors picture.jpg folder
+offers model.safetensors sample.jpg folder
 offer qatkit run --output ""
 offers folder
 ! grep -q mine out || failed "--output: files"

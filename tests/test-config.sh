@@ -93,9 +93,9 @@ for c in train ptq qat compare eval; do
   expect 1 $c tiny.ini -o data.train_cuont=3
   says "did you mean 'train_count'"
 done
-expect 1 export tiny.ini pictures -o data.train_cuont=3
+expect 1 export tiny.ini samples -o data.train_cuont=3
 says "did you mean 'train_count'"
-[ ! -e pictures ] || failed "export began its work"
+[ ! -e samples ] || failed "export began its work"
 expect 1 run tiny.ini --threads -3
 says "threads"
 expect 1 run tiny.ini --threads x

@@ -103,16 +103,16 @@ $python -c 'import onnx, numpy' 2> /dev/null || {
 compute () {
   local network=$1 onnx=$2 most=$3 misses=$4
   shift 4
-  "$builddir/run" "$builddir/tests/check_logits" "$network" pictures logits \
+  "$builddir/run" "$builddir/tests/check_logits" "$network" samples logits \
     "$@" > out 2> err || failed "check_logits $network"
   read -r n c h w _ < out
-  $python "$srcdir/tests/onnx_eval.py" "$onnx" pictures logits eval > out 2> err \
+  $python "$srcdir/tests/onnx_eval.py" "$onnx" samples logits eval > out 2> err \
     || failed "onnx_eval.py $onnx"
   cat out
   awk -v n="$n" -v most="$most" -v misses="$misses" '
     { exit !($1 == n && $2 <= misses && $3 <= most * $4) }' out \
-    || failed "$onnx: pictures, other classes, difference, spread, DQ: $(cat out)"
-  node "$srcdir/tests/bench/ort-infer.js" run "$onnx" "$c,$h,$w" pictures ort \
+    || failed "$onnx: samples, other classes, difference, spread, DQ: $(cat out)"
+  node "$srcdir/tests/bench/ort-infer.js" run "$onnx" "$c,$h,$w" samples ort \
     > out 2> err || { echo "no ONNX Runtime"; return; }
   $python - "$most" 2> err <<'END' || failed "ONNX Runtime: $onnx"
 import sys, numpy

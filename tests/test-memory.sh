@@ -20,9 +20,9 @@ set -- -o data.train_count=32 -o data.val_count=16 -o data.batch=16 \
   -o data.eval_batch=16 -o model.channels=4 -o model.depth=2 -o run.threads=1
 expect 0 run tiny.ini --output part "$@"
 mv part whole
-mkdir pictures
-expect 0 export tiny.ini pictures "$@"
-picture=$(find pictures -name '*.jpg' | sort | head -n 1)
+mkdir samples
+expect 0 export tiny.ini samples "$@"
+sample=$(find samples -name '*.jpg' | sort | head -n 1)
 
 # one NAME TRIES ARGUMENT…: the command again and again, each time failing at
 # another place; TRIES times, in the long form until no place is left.
@@ -72,7 +72,7 @@ places () {
 }
 
 one run 40 run tiny.ini --output part "$@"
-one predict 30 predict whole/model-int8.safetensors "$picture"
+one predict 30 predict whole/model-int8.safetensors "$sample"
 one inspect 30 inspect whole/model-int8.safetensors
 one verify 30 verify whole
 exit 0

@@ -36,7 +36,7 @@ for n in 2 4; do
     $builddir/run "$compare" one/$f.safetensors several$n/$f.safetensors 1e-5 \
       || failed "$n processes: other numbers in $f.safetensors"
   done
-  grep -q '"pictures":51' several$n/log.jsonl || failed "not all pictures were evaluated"
+  grep -q '"samples":51' several$n/log.jsonl || failed "not all samples were evaluated"
 done
 expect 0 verify several2
 
@@ -63,5 +63,5 @@ says "cannot make folder"
 
 # What cannot be shared is refused.
 several 2 run tiny.ini --output few -o data.batch=1 "$@" -o data.batch=1 > out 2> err \
-  && failed "one picture for two processes"
-says "a batch of 1 pictures cannot be shared by 2 processes"
+  && failed "one sample for two processes"
+says "a batch of 1 samples cannot be shared by 2 processes"

@@ -114,9 +114,9 @@ same eval1.sums eval5.sums
 # PTQ models compute the same on both backends
 expect 0 ptq -q $ini --output ptq
 expect 0 eval -q ptq/model-ptq.safetensors --json --backend reference
-sed 's/"pictures_per_second.*//' out > x
+sed 's/"samples_per_second.*//' out > x
 expect 0 eval -q ptq/model-ptq.safetensors --json --backend fbgemm
-sed 's/"pictures_per_second.*//' out | cmp x - || failed "PTQ differs between backends"
+sed 's/"samples_per_second.*//' out | cmp x - || failed "PTQ differs between backends"
 
 # networks with residual sums, pools, depthwise convolutions, ReLU6
 sed -i 's/^val_count.*/val_count = 20/; s/^train_count.*/train_count = 64/' tiny.ini

@@ -28,7 +28,7 @@ cmp -s a/run/weights.safetensors c/run/weights.safetensors \
 cmp -s a/run/model-int8.safetensors c/run/model-int8.safetensors \
   && failed "the seed changes nothing"
 
-# the number of threads that read pictures is nobody's business
+# the number of threads that read samples is nobody's business
 once d -o data.workers=1
 for f in weights model-ptq model-int8; do
   # the configuration is in the models' metadata

@@ -44,7 +44,7 @@ cp out table
 expect 0 run --quiet tiny.ini --json
 [ ! -s err ] || failed "-q writes to stderr"
 json out '[r["network"] for r in x] == ["float", "PTQ int8", "QAT fake-quantized", "QAT int8"]'
-json out 'all (0 <= r["top1"] <= r["top5"] <= 1 and r["pictures"] == 50 for r in x)'
+json out 'all (0 <= r["top1"] <= r["top5"] <= 1 and r["samples"] == 50 for r in x)'
 json out 'x[3]["bytes"] < x[0]["bytes"]'
 
 # the stages alone
@@ -68,16 +68,16 @@ for more in "" "--backend reference" "--threads 1" "--threads 5"; do
   # shellcheck disable=SC2086
   expect 0 eval $m --json $more
   grep -q "\"top1\":$(top1 out)," evals || failed "another accuracy: $more"
-  [ -f eval1 ] || sed 's/"pictures_per_second.*//' out > eval1
-  sed 's/"pictures_per_second.*//' out | cmp - eval1 || failed "eval $more differs"
+  [ -f eval1 ] || sed 's/"samples_per_second.*//' out > eval1
+  sed 's/"samples_per_second.*//' out | cmp - eval1 || failed "eval $more differs"
 done
 expect 0 eval $m
 grep -q '^int8 ' out || failed "eval $m: no row int8"
 ! grep -q QAT out || failed "eval knows where $m comes from"
 expect 0 eval $m --batches 1 --json
-json out 'x[0]["pictures"] == 50'
+json out 'x[0]["samples"] == 50'
 expect 0 eval $m -o data.eval_batch=20 --batches 2 --json
-json out 'x[0]["pictures"] == 40'
+json out 'x[0]["samples"] == 40'
 expect 1 eval $m -o data.sise=16
 says "did you mean 'size'"
 expect 1 eval $m -o data.size=24
@@ -87,16 +87,16 @@ expect 0 eval tiny.ini -o model.weights=$w
 prints "float"
 
 # predict: several files, one of them bad
-expect 0 export tiny.ini pictures -o data.val_count=20 -o data.train_count=10
-good=$(ls pictures/val/*/*.jpg | head -n 3)
+expect 0 export tiny.ini samples -o data.val_count=20 -o data.train_count=10
+good=$(ls samples/val/*/*.jpg | head -n 3)
 : > bad.jpg
 # shellcheck disable=SC2086
 expect 0 predict $m $good
-[ "$(grep -c ' %  ' out)" = 15 ] || failed "5 classes of 3 pictures expected"
+[ "$(grep -c ' %  ' out)" = 15 ] || failed "5 classes of 3 samples expected"
 [ ! -s err ] || failed "predict writes to stderr"
 # shellcheck disable=SC2086
 expect 1 predict $m bad.jpg $good nowhere.jpg
-[ "$(grep -c ' %  ' out)" = 15 ] || failed "a bad picture stops the others"
+[ "$(grep -c ' %  ' out)" = 15 ] || failed "a bad sample stops the others"
 says "bad.jpg"
 says "nowhere.jpg"
 # shellcheck disable=SC2086

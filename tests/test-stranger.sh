@@ -113,7 +113,7 @@ OK = graph([1, 16, 16, 3], ("conv2d", [1, 16, 16, 2], {}),
            ("avgpool2d", [1, 2], {"kernel_h": 16, "kernel_w": 16}))
 SHAPES = "[data]\ndataset = shapes\nsize = 16\n"
 for name, config in {
-        "pictures": SHAPES + "val_count = 1000000000\n",
+        "samples": SHAPES + "val_count = 1000000000\n",
         "batch": "[data]\ndataset = shapes\nsize = 256\neval_batch = 65536\n",
         "arch": SHAPES + "[model]\narch = cnn\nchannels = 1024\ndepth = 64\n",
         "keys": SHAPES + "".join("k%d = 1\n" % i for i in range(100000)),
@@ -130,7 +130,7 @@ model("bent", bent, weights([2, 1, 1, 3]), SHAPES)
 bent["values"][0]["shape"] = [1, 16, "16", 3]
 model("typed", bent, weights([2, 1, 1, 3]), SHAPES)
 
-# a picture that claims 65500 x 65500
+# a sample that claims 65500 x 65500
 data = bytearray(open("pic.jpg", "rb").read())
 at = next(i for i in range(len(data)) if data[i] == 255
           and data[i + 1] in (0xc0, 0xc1, 0xc2))
@@ -176,13 +176,13 @@ every () {
 }
 every "a value of more than 268435456 elements" value
 every "node 'n16' makes 268435456 elements, more than" values
-every "with node 'n0' a picture takes 4.51e+15 operations" window
-every "with node 'n0' a picture takes 2.08e+12 operations" work
+every "with node 'n0' a sample takes 4.51e+15 operations" window
+every "with node 'n0' a sample takes 2.08e+12 operations" work
 every "tensor 'n0.weight' is missing" weights
 every "10001 nodes, at most 10000" nodes
 every "its file cannot have more than" layer
 every "makes 1069551616 elements, more than" layer-value
-every "with node 'n0' a picture takes 1.75e+13 operations" layer-window
+every "with node 'n0' a sample takes 1.75e+13 operations" layer-window
 every "graph is not JSON" deep
 every "'qatkit.classes' is not a list" classes
 every "bent.safetensors: graph: 'shape' is not an integer in 1..16777216 but \
@@ -199,9 +199,9 @@ for v in 1.0x 4294967297.0; do
     version-$v
 done
 
-refuse "1000000000 pictures, a file may ask for 16777216" \
-  eval config-pictures.safetensors
-refuse "eval_batch = 65536 pictures of 786432 bytes" \
+refuse "1000000000 samples, a file may ask for 16777216" \
+  eval config-samples.safetensors
+refuse "eval_batch = 65536 samples of 786432 bytes" \
   eval config-batch.safetensors
 for c in eval "bench --runs 1 --backend float"; do
   # shellcheck disable=SC2086
@@ -216,16 +216,16 @@ done
 # may have written into it
 expect 0 run --quiet tiny.ini -o train.epochs=1 -o qat.epochs=1
 for c in verify analyze; do
-  refuse "1000000000 pictures, a file may ask for 16777216" \
+  refuse "1000000000 samples, a file may ask for 16777216" \
     $c run -o data.val_count=1000000000
-  refuse "eval_batch = 65536 pictures of 786432 bytes" \
+  refuse "eval_batch = 65536 samples of 786432 bytes" \
     $c run -o data.size=256 -o data.eval_batch=65536
   refuse "its file cannot have more than" $c run -o model.channels=1024
 done
 refuse "its file cannot have more than" convert run -o model.channels=1024
 expect 0 verify --quiet run
 
-# a picture and weights
+# a sample and weights
 expect 0 run --quiet tiny.ini -o train.epochs=0 -o ptq.enabled=yes \
   -o qat.epochs=0 -o run.output=ptq
 refuse "65500 x 65500 pixels are more than" \

@@ -415,5 +415,5 @@ fbgemm_certify (struct fbgemm_range r, struct qk_gemm_block *b, int8_t *weight,
     b->middle = middles (weight, steps, lanes, b->chain, rule.middle, bias);
     moved = b->middle == NULL ? -ENOMEM : moved;
   }
-  return moved < 0 ? qk_error (-ENOMEM, "fbgemm: out of memory") : moved;
+  return moved < 0 ? qk_oom ("fbgemm") : moved;
 }

@@ -104,7 +104,7 @@ fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch)
 {
   k->pad = qk_alloc ((size_t) k->g.c);
   if (k->pad == NULL)
-    return qk_error (-ENOMEM, "fbgemm: out of memory");
+    return qk_oom ("fbgemm");
   memset (k->pad, k->op.in_q[0].zero_point, (size_t) k->g.c);
   *scratch = (size_t) k->threads * rows_bytes (k);
   choose_width (k);

@@ -52,7 +52,7 @@ fbgemm_create (const struct qk_config *cfg, int threads, void **self)
     return r;
   f = qk_alloc (sizeof *f);
   if (f == NULL)
-    return qk_error (-ENOMEM, "fbgemm: out of memory");
+    return qk_oom ("fbgemm");
   f->threads = threads > 0 ? threads : 1;
   qk_kernels_init (&f->kernels, level);
   *self = f;
@@ -153,7 +153,7 @@ fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
     return r;
   k = qk_alloc (sizeof *k);
   if (k == NULL)
-    return qk_error (-ENOMEM, "fbgemm: out of memory");
+    return qk_oom ("fbgemm");
   k->op = *op;
   k->g = g;
   k->threads = f->threads;

@@ -50,7 +50,7 @@ struct fbgemm_kernel {
   bool joins; /* fbgemm_run_joined can */
 
   uint8_t *pad; /* a pixel of zero points, for windows, or NULL */
-  /* For each row and each column of outputs which taps are inside the picture:
+  /* For each row and each column of outputs which taps are inside the sample:
    * equal numbers, equal taps.  NULL: rows of A are not sorted by that. */
   uint8_t *row_kind, *column_kind;
   int row_kinds, column_kinds;
@@ -133,11 +133,11 @@ void fbgemm_pack_panel (const struct fbgemm_kernel *k, const uint8_t *in,
                         int64_t first, int64_t count, int64_t c0,
                         uint8_t *panel);
 
-/* The outputs of a row whose windows lie inside the picture, FROM to TO - 1. */
+/* The outputs of a row whose windows lie inside the sample, FROM to TO - 1. */
 void fbgemm_inside (const struct fbgemm_kernel *k, int64_t *from, int64_t *to);
 
 /* Put rows FIRST .. FIRST+COUNT-1 of A into an order, row PLACE[i] at i, in
- * groups of (nearly) the same taps inside the picture where k->row_kind says
+ * groups of (nearly) the same taps inside the sample where k->row_kind says
  * so, and point AT[tap * COUNT + i] to the pixel under each tap, or to k->pad.
  * END: where each group ends.  Returns how many there are, at most
  * FBGEMM_MOST_GROUPS. */

@@ -141,10 +141,10 @@ fbgemm_pack (const struct qk_kernels *kernels, const struct qk_op *op,
   *out = p;
   out->block = qk_alloc ((size_t) p.blocks * sizeof *p.block);
   if (out->block == NULL)
-    return qk_error (-ENOMEM, "fbgemm: out of memory");
+    return qk_oom ("fbgemm");
   out->arrays = qk_alloc ((size_t) layout_blocks (kernels, count, out));
   if (out->arrays == NULL)
-    return qk_error (-ENOMEM, "fbgemm: out of memory for packed weights");
+    return qk_oom ("fbgemm: packed weights");
 
   at = out->arrays;
   for (int i = 0; i < p.blocks; i++) {
@@ -228,7 +228,7 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
   k->dw = qk_alloc ((size_t) k->dw_blocks * sizeof *k->dw);
   k->dw_arrays = qk_alloc ((size_t) (each * k->dw_blocks));
   if (k->dw == NULL || k->dw_arrays == NULL)
-    return qk_error (-ENOMEM, "fbgemm: out of memory for packed weights");
+    return qk_oom ("fbgemm: packed weights");
   at = k->dw_arrays;
   for (int i = 0; i < k->dw_blocks; i++) {
     struct qk_dwconv_block *b = &k->dw[i];

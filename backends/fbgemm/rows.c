@@ -5,7 +5,7 @@
  * points, and multiplied while they are in the cache; or, where the channels
  * fill whole steps, a table says where the pixel under each tap of each row
  * is, and nothing is copied.  Windows of few channels are read line by line
- * where they lie inside the picture, see weighted.c. */
+ * where they lie inside the sample, see weighted.c. */
 #include "config.h"
 
 #include "fbgemm.h"
@@ -35,7 +35,7 @@ copy_bytes (uint8_t *to, const uint8_t *from, int64_t n)
 }
 
 /* One row of a window whose column 0 is COL0 and whose taps S0 to S1 - 1 are
- * inside; X is the picture's row.  TO receives kernel_w * cg bytes. */
+ * inside; X is the sample's row.  TO receives kernel_w * cg bytes. */
 static inline void
 pack_taps (const struct fbgemm_kernel *k, const uint8_t *x, int64_t col0,
            int s0, int s1, int64_t cg, uint8_t *to)
@@ -58,7 +58,7 @@ pack_taps (const struct fbgemm_kernel *k, const uint8_t *x, int64_t col0,
 
 /* Where a row of A comes from. */
 struct pixel {
-  const uint8_t *x;   /* its picture, from the group's first channel on */
+  const uint8_t *x;   /* its sample, from the group's first channel on */
   int64_t row0, col0; /* of tap (0,0), may be outside */
 };
 
@@ -197,7 +197,7 @@ number_kinds (int64_t n, int taps, int64_t stride, int64_t dilation,
 }
 
 /* The group of outputs of row kind R and column kind C.  The middle is one;
- * each corner goes with the edge that follows it around the picture, whose
+ * each corner goes with the edge that follows it around the sample, whose
  * taps include its own. */
 static int
 group_of (const struct fbgemm_kernel *k, int r, int c)
@@ -222,7 +222,7 @@ fbgemm_sort_rows (struct fbgemm_kernel *k)
     return 0;
   k->row_kind = qk_alloc ((size_t) (g->p + g->q));
   if (k->row_kind == NULL)
-    return qk_error (-ENOMEM, "fbgemm: out of memory");
+    return qk_oom ("fbgemm");
   k->column_kind = k->row_kind + g->p;
   k->row_kinds
     = number_kinds (g->p, op->kernel_h, op->stride_h, op->dilation_h,

@@ -7,7 +7,7 @@
  *
  * Windows of few channels, like a network's first, are read in place line by
  * line, with weights of 0 for the bytes that fill a line's last step; only
- * those that reach beyond the picture are gathered. */
+ * those that reach beyond the sample are gathered. */
 #include "config.h"
 
 #include "fbgemm.h"
@@ -165,7 +165,7 @@ gather_segment (const struct fbgemm_kernel *k, const uint8_t *in,
   multiply_segment (k, &l, w, first, count, out);
 }
 
-/* A piece line by line; the input has N pictures. */
+/* A piece line by line; the input has N samples. */
 static void
 multiply_lines (const struct fbgemm_kernel *k, int64_t n, const uint8_t *in,
                 void *out, const struct piece *w, uint8_t *panel)
@@ -331,12 +331,12 @@ plan_taps (struct fbgemm_kernel *k)
              * ((size_t) k->taps * sizeof (uint8_t *) + sizeof (int32_t));
   k->pad = qk_alloc ((size_t) k->g.c);
   if (k->pad == NULL)
-    return qk_error (-ENOMEM, "fbgemm: out of memory");
+    return qk_oom ("fbgemm");
   memset (k->pad, k->op.in_q[0].zero_point, (size_t) k->g.c);
   return fbgemm_sort_rows (k);
 }
 
-/* Whether windows inside the picture are read line by line.  Not where sums
+/* Whether windows inside the sample are read line by line.  Not where sums
  * are made in int16, whose chains go over the whole row. */
 static bool
 has_lines (const struct fbgemm_kernel *k)
@@ -385,7 +385,7 @@ pack_lines (struct fbgemm_kernel *k)
   int r;
 
   if (filled == NULL)
-    return qk_error (-ENOMEM, "fbgemm: out of memory");
+    return qk_oom ("fbgemm");
   for (int64_t i = 0; i < lines; i++)
     memcpy (filled + i * k->line, op.weight + i * width, (size_t) width);
   op.weight = filled;
@@ -442,7 +442,7 @@ fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
 
   k->product = qk_alloc ((size_t) op->groups * sizeof *k->product);
   if (k->product == NULL)
-    return qk_error (-ENOMEM, "fbgemm: out of memory");
+    return qk_oom ("fbgemm");
   if (k->lines > 0)
     return pack_lines (k);
   for (int i = 0; i < op->groups; i++) {

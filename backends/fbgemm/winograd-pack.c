@@ -109,7 +109,7 @@ fbgemm_pack_winograd (struct fbgemm_kernel *k)
   w->block = qk_alloc ((size_t) w->blocks * sizeof *w->block);
   w->arrays = qk_alloc ((size_t) (width * (bytes + 8) + 128 * w->blocks));
   if (w->block == NULL || w->arrays == NULL)
-    return qk_error (-ENOMEM, "fbgemm: out of memory for packed weights");
+    return qk_oom ("fbgemm: packed weights");
   at = w->arrays;
   for (int i = 0; i < w->blocks; i++) {
     const int64_t first = (int64_t) i * most;

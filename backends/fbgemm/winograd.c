@@ -22,7 +22,7 @@
 #define SCRATCH_BYTES 1048576 /* of transformed numbers that stay near */
 #define TILE_ROWS 6           /* tiles that products take at once, … */
 #define LEAST_TILES 12 /* … or twice as many with one vector; also the step */
-#define TOGETHER 8     /* pictures that use weights read once */
+#define TOGETHER 8     /* samples that use weights read once */
 #define APART 64 /* bytes: arrays would compete for the same cache lines */
 
 /* The part of the three taps of N outputs that lies inside SIZE pixels. */
@@ -73,7 +73,7 @@ cost_of_windows (const struct fbgemm_kernel *k)
 }
 
 /* Whether fewer products outweigh transforms, tiles that reach beyond the
- * picture and larger weights.  Costs are in products of four bytes or two
+ * sample and larger weights.  Costs are in products of four bytes or two
  * numbers, what a lane does at once, for a pair of channels; they are fitted to
  * measurements. */
 static bool
@@ -81,8 +81,8 @@ is_worth (const struct fbgemm_kernel *k)
 {
   const struct int8op_geometry *g = &k->g;
   const double tiles = tiles_along (g->p) * tiles_along (g->q);
-  const double pictures = (double) (g->batch < TOGETHER ? g->batch : TOGETHER);
-  const double weights = 10.0 * k->kernels.lanes / pictures;
+  const double samples = (double) (g->batch < TOGETHER ? g->batch : TOGETHER);
+  const double weights = 10.0 * k->kernels.lanes / samples;
   const double transforms = 80.0 / (double) g->k + 180.0 / (double) g->c;
 
   return tiles * (20 + transforms) + weights < cost_of_windows (k);
@@ -111,13 +111,13 @@ struct piece {
 };
 
 /* Where the pixels of the tile at row Y, column X are: SIDE x SIDE of them in
- * a picture of H x W, C bytes each, and BEYOND outside. */
+ * a sample of H x W, C bytes each, and BEYOND outside. */
 static void
-point_pixels (const uint8_t *picture, int64_t y, int64_t x, const int side,
+point_pixels (const uint8_t *sample, int64_t y, int64_t x, const int side,
               int64_t h, int64_t w, int64_t c, const uint8_t *beyond,
               const uint8_t **at)
 {
-  const uint8_t *corner = picture + (y * w + x) * c;
+  const uint8_t *corner = sample + (y * w + x) * c;
 
   if (y >= 0 && x >= 0 && y + side <= h && x + side <= w) {
     for (int i = 0; i < side; i++)
@@ -128,7 +128,7 @@ point_pixels (const uint8_t *picture, int64_t y, int64_t x, const int side,
   for (int i = 0; i < side; i++)
     for (int j = 0; j < side; j++)
       at[i * side + j] = y + i >= 0 && y + i < h && x + j >= 0 && x + j < w
-                           ? picture + ((y + i) * w + x + j) * c
+                           ? sample + ((y + i) * w + x + j) * c
                            : beyond;
 }
 
@@ -145,7 +145,7 @@ kind_of (int64_t rows_left, int64_t columns_left)
 }
 
 /* Where the 36 inputs and 16 outputs of those of the piece's tiles are that are
- * of KIND; how many there are.  Beyond the picture there are zero points, and
+ * of KIND; how many there are.  Beyond the sample there are zero points, and
  * for outputs NOWHERE. */
 static int64_t
 point_kind (const struct fbgemm_kernel *k, const uint8_t *in,
@@ -321,7 +321,7 @@ fbgemm_prepare_winograd (struct fbgemm_kernel *k, size_t *scratch)
   k->winograd = qk_alloc (sizeof *k->winograd);
   k->pad = qk_alloc ((size_t) k->g.c);
   if (k->winograd == NULL || k->pad == NULL)
-    return qk_error (-ENOMEM, "fbgemm: out of memory");
+    return qk_oom ("fbgemm");
   memset (k->pad, k->op.in_q[0].zero_point, (size_t) k->g.c);
   w = k->winograd;
   plan (k);

@@ -7,7 +7,7 @@
 #include "fbgemm.h"
 
 struct fbgemm_winograd {
-  int64_t across, down;       /* tiles of a picture */
+  int64_t across, down;       /* tiles of a sample */
   int64_t steps;              /* pairs of input channels */
   int64_t lda;                /* numbers from a tile's inputs to the next's */
   int64_t pitch, sums_pitch;  /* from one of the 36 to the next */

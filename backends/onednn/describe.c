@@ -26,7 +26,7 @@ onednn_fail (const struct qk_op *op, dnnl_status_t status)
 
   switch (status) {
   case dnnl_out_of_memory:
-    return qk_error (-ENOMEM, "onednn: %s: out of memory", kind);
+    return qk_oom ("onednn: %s", kind);
   case dnnl_unimplemented:
     return qk_error (-ENOTSUP,
                      "onednn: %s: not implemented for these shapes "
@@ -288,7 +288,7 @@ build_conv2d (struct onednn_kernel *k, dnnl_engine_t engine,
   k->arrays = qk_alloc (bytes + (size_t) g->k * sizeof (int32_t));
   if (k->arrays == NULL) {
     dnnl_primitive_desc_destroy (pd);
-    return qk_error (-ENOMEM, "onednn: out of memory for packed weights");
+    return qk_oom ("onednn: packed weights");
   }
   fill_bias (k, !padded, (void *) ((uint8_t *) k->arrays + bytes));
   r = pack_weights (k, engine, stream, packed);

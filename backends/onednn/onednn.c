@@ -97,7 +97,7 @@ onednn_create (const struct qk_config *cfg, int threads, void **self)
     return r;
   d = qk_alloc (sizeof *d);
   if (d == NULL)
-    return qk_error (-ENOMEM, "onednn: out of memory");
+    return qk_oom ("onednn");
   d->threads = threads > 0 ? threads : 1;
   s = dnnl_engine_create (&d->engine, dnnl_cpu, 0);
   if (s == dnnl_success)
@@ -172,7 +172,7 @@ onednn_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
                      op->name, op->in_q[0].qmax);
   k = qk_alloc (sizeof *k);
   if (k == NULL)
-    return qk_error (-ENOMEM, "onednn: out of memory");
+    return qk_oom ("onednn");
   k->op = *op;
   k->g = g;
   if (op->kind == QK_OP_LINEAR)

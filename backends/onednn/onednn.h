@@ -11,7 +11,7 @@
 struct onednn_kernel {
   struct qk_op op; /* its arrays are the model's */
   struct int8op_geometry g;
-  size_t in_bytes, out_bytes; /* of a picture */
+  size_t in_bytes, out_bytes; /* of a sample */
 
   dnnl_primitive_t primitive; /* for the largest batch; NULL for reshape */
   dnnl_memory_t src[2], dst, weight, bias, scratchpad;

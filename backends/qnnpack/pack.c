@@ -65,7 +65,7 @@ qnnpack_pack (struct qnnpack_kernel *k)
   k->block = qk_alloc (count * sizeof *k->block);
   k->arrays = qk_alloc (count * each);
   if (k->block == NULL || k->arrays == NULL)
-    return qk_error (-ENOMEM, "qnnpack: out of memory for packed weights");
+    return qk_oom ("qnnpack: packed weights");
   at = k->arrays;
   for (size_t i = 0; i < count; i++) {
     const int64_t within = (int64_t) (i % (size_t) k->blocks) * Q8_NR;
@@ -100,7 +100,7 @@ qnnpack_pack_dwconv (struct qnnpack_kernel *k)
   k->dw = qk_alloc ((size_t) k->blocks * sizeof *k->dw);
   k->arrays = qk_alloc ((size_t) k->blocks * each);
   if (k->dw == NULL || k->arrays == NULL)
-    return qk_error (-ENOMEM, "qnnpack: out of memory for packed weights");
+    return qk_oom ("qnnpack: packed weights");
   at = k->arrays;
   for (int i = 0; i < k->blocks; i++) {
     const int n = k->g.c < Q8_NR ? (int) k->g.c : Q8_NR;

@@ -36,7 +36,7 @@ qnnpack_create (const struct qk_config *cfg, int threads, void **self)
     return r;
   b = qk_alloc (sizeof *b);
   if (b == NULL)
-    return qk_error (-ENOMEM, "qnnpack: out of memory");
+    return qk_oom ("qnnpack");
   b->threads = threads > 0 ? threads : 1;
   q8_kernels_init (&b->kernels, level);
   *self = b;
@@ -100,7 +100,7 @@ prepare_pad (struct qnnpack_kernel *k)
 {
   k->pad = qk_alloc ((size_t) k->g.c);
   if (k->pad == NULL)
-    return qk_error (-ENOMEM, "qnnpack: out of memory");
+    return qk_oom ("qnnpack");
   memset (k->pad, k->op.in_q[0].zero_point, (size_t) k->g.c);
   return 0;
 }
@@ -140,7 +140,7 @@ qnnpack_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
     return r;
   k = qk_alloc (sizeof *k);
   if (k == NULL)
-    return qk_error (-ENOMEM, "qnnpack: out of memory");
+    return qk_oom ("qnnpack");
   k->op = *op;
   k->g = g;
   k->threads = b->threads;

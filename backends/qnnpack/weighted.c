@@ -22,7 +22,7 @@
 #define FEW_CHANNELS 16  /* a tap with fewer is copied */
 #define SMALL_WORK 65536 /* multiply-accumulates not worth a thread */
 
-/* An output pixel's window: its picture and where tap (0,0) lies. */
+/* An output pixel's window: its sample and where tap (0,0) lies. */
 struct pixel {
   const uint8_t *x; /* from the group's first channel on */
   int64_t row0, col0;

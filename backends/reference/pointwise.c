@@ -62,7 +62,7 @@ reference_concat (const struct reference_kernel *kn, int64_t n,
   }
 }
 
-/* The part of a pooling window that lies inside the picture. */
+/* The part of a pooling window that lies inside the sample. */
 struct window {
   int64_t row0, col0; /* of tap (0,0); may be outside */
   int r0, r1, s0, s1; /* taps inside: r0 <= r < r1, s0 <= s < s1 */

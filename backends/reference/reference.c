@@ -26,7 +26,7 @@ reference_create (const struct qk_config *cfg, int threads, void **self)
 
   (void) cfg;
   if (r == NULL)
-    return qk_error (-ENOMEM, "reference: out of memory");
+    return qk_oom ("reference");
   r->threads = threads > 0 ? threads : 1;
   *self = r;
   return 0;
@@ -101,7 +101,7 @@ reference_prepare (void *self, const struct qk_op *op,
     return r;
   k = qk_alloc (sizeof *k);
   if (k == NULL)
-    return qk_error (-ENOMEM, "reference: out of memory");
+    return qk_oom ("reference");
   k->op = *op;
   k->g = g;
   k->threads = ref->threads;

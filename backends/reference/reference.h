@@ -13,7 +13,7 @@ struct reference_kernel {
   int threads;
 };
 
-/* Each runs N pictures; IN and OUT are dense arrays of the types that
+/* Each runs N samples; IN and OUT are dense arrays of the types that
  * enum qk_op_kind gives. */
 void reference_conv2d (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);

@@ -39,8 +39,8 @@ to_u8 (const struct qk_op *op, int32_t acc, int64_t k)
                                   op->lo, op->hi);
 }
 
-/* One output pixel: x is the picture (H,W,C), y the pixel's K channels.
- * y[k] = sum over the taps (r,s) inside the picture and the channels c of
+/* One output pixel: x is the sample (H,W,C), y the pixel's K channels.
+ * y[k] = sum over the taps (r,s) inside the sample and the channels c of
  * k's group of (x[.,.,c] - z) * w[k,r,s,c]; outside, x is z and adds 0. */
 static void
 conv2d_pixel (const struct reference_kernel *kn, const uint8_t *x, int64_t p,

@@ -28,7 +28,7 @@ struct xnnpack_kernel {
   struct qk_op op;
   struct int8op_geometry g;
   int flip;                /* 0x80 where activations are signed, else 0 */
-  size_t in_bytes;         /* of a picture */
+  size_t in_bytes;         /* of a sample */
   xnn_operator_t operator; /* NULL for reshape */
 };
 
@@ -87,7 +87,7 @@ xnnpack_create (const struct qk_config *cfg, int threads, void **self)
     return r;
   x = qk_alloc (sizeof *x);
   if (x == NULL)
-    return qk_error (-ENOMEM, "xnnpack: out of memory");
+    return qk_oom ("xnnpack");
   if (threads > 1) {
     x->pool = pthreadpool_create ((size_t) threads);
     if (x->pool == NULL) {
@@ -224,7 +224,7 @@ create_operator (struct xnnpack_kernel *k)
   }
 }
 
-/* Give the operator its buffers for N pictures. */
+/* Give the operator its buffers for N samples. */
 static enum xnn_status
 setup (const struct xnnpack_kernel *k, int64_t n, const void *a, const void *b,
        void *out, pthreadpool_t pool)
@@ -299,7 +299,7 @@ xnnpack_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
     return r;
   k = qk_alloc (sizeof *k);
   if (k == NULL)
-    return qk_error (-ENOMEM, "xnnpack: out of memory");
+    return qk_oom ("xnnpack");
   k->op = *op;
   k->g = g;
   k->in_bytes = (size_t) (g.h * g.w * g.c);

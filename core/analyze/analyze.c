@@ -94,7 +94,7 @@ describe_layer (const struct qk_graph *g, int node, struct qk_analyze_layer *l)
   l->name = strdup (n == NULL ? "input" : n->name);
   l->kind = strdup (n == NULL ? "quantize" : n->layer_name);
   if (l->name == NULL || l->kind == NULL)
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   l->int8 = n == NULL || n->int8;
   l->macs = n == NULL ? 0 : n->traits.macs;
   if (v->qz != NULL) {
@@ -121,7 +121,7 @@ list_layers (struct qk_analyzer *z)
 
   a->layer = calloc ((size_t) g->n_nodes + 1, sizeof *a->layer);
   if (a->layer == NULL)
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   for (i = -1; r == 0 && i < g->n_nodes; i++) {
     const int v = i < 0 ? 0 : g->node[i].out;
 
@@ -151,9 +151,9 @@ start (struct qk_analyzer *z)
   a->freeze_observers_after
     = qk_config_int (settings->qat, "freeze_observers_after");
   if ((a->subject = strdup (z->opt->subject)) == NULL)
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   if ((r = qk_ini_text (settings->ini, &a->config)) < 0
-      || (r = qk_data_open (settings, QK_DATA_SAMPLE, &z->data)) < 0)
+      || (r = qk_data_open (settings, QK_DATA_SUBSET, &z->data)) < 0)
     return r;
   a->classes = z->data->info.classes;
   return 0;
@@ -167,7 +167,7 @@ measure (struct qk_analyzer *z)
   if ((r = start (z)) < 0 || (r = open_networks (z)) < 0
       || (r = list_layers (z)) < 0
       || (r = qk_switch_init (&z->sw, z->run.g)) < 0
-      || (r = qk_analyze_sample (z)) < 0 || (r = qk_analyze_networks (z)) < 0
+      || (r = qk_analyze_subset (z)) < 0 || (r = qk_analyze_networks (z)) < 0
       || (r = qk_analyze_values (z)) < 0 || (r = qk_analyze_weights (z)) < 0
       || (r = qk_analyze_batchnorm (z)) < 0
       || (r = qk_analyze_sensitivity (z)) < 0)
@@ -186,8 +186,7 @@ qk_analyze (const struct qk_analyze_options *opt, struct qk_analysis **out)
   z.run.settings = opt->settings;
   z.run.m = opt->m;
   z.a = calloc (1, sizeof *z.a);
-  r = z.a == NULL ? qk_error (-ENOMEM, "analyze: out of memory")
-                  : measure (&z);
+  r = z.a == NULL ? qk_oom ("analyze") : measure (&z);
   qk_switch_clear (&z.sw);
   qk_graph_free (z.run.g);
   qk_graph_free (z.float_g);
@@ -195,8 +194,8 @@ qk_analyze (const struct qk_analyze_options *opt, struct qk_analysis **out)
   qk_graph_free (z.int8_g);
   qk_data_close (z.data);
   qk_data_close (z.run.calibrate);
-  qk_free (z.sample.images);
-  free (z.sample.labels);
+  qk_free (z.subset.images);
+  free (z.subset.labels);
   free (z.float_logits);
   free (z.logits);
   free (z.correct);

@@ -22,21 +22,21 @@ enum qk_analyze_net {
 
 const char *qk_analyze_net_name (enum qk_analyze_net net);
 
-/* A network on the sample of pictures, against FLOAT. */
+/* A network on the subset of samples, against FLOAT. */
 struct qk_analyze_point {
   bool valid;
   double sqnr;  /* of the logits, dB; INFINITY: equal */
   double loss;  /* mean cross-entropy */
   double top1;  /* fraction */
-  double agree; /* fraction of pictures with FLOAT's best class */
+  double agree; /* fraction of samples with FLOAT's best class */
 };
 
 struct qk_analyze_network {
   bool valid;
-  struct qk_metrics metrics; /* on the pictures of the validation split */
-  int64_t lost, won; /* pictures that FLOAT has right and this one wrong, and
+  struct qk_metrics metrics; /* on the samples of the validation split */
+  int64_t lost, won; /* samples that FLOAT has right and this one wrong, and
                         the other way round */
-  struct qk_analyze_point sample;
+  struct qk_analyze_point subset;
 };
 
 /* One node (or the network's input) that has a quantizer. */
@@ -96,7 +96,7 @@ struct qk_analysis {
   const char *model, *dataset, *backend; /* borrowed from the settings */
   char *config;                          /* INI text */
   int64_t freeze_bn_after, freeze_observers_after; /* epochs of QAT */
-  int64_t sample; /* pictures for everything but the accuracies */
+  int64_t subset; /* samples for everything but the accuracies */
   int classes;
   struct qk_analyze_network net[QK_NETS];
   int n;
@@ -115,8 +115,8 @@ struct qk_analyze_options {
   const char *checkpoint; /* NULL: the settings' float weights, after PTQ */
   const char *weights;    /* QAT: the float weights it began with; NULL: those
                              of [model] if given, else none */
-  int64_t pictures;       /* of the sample, > 0 */
-  int64_t batches;        /* of the accuracies; 0: all pictures */
+  int64_t samples;        /* of the subset, > 0 */
+  int64_t batches;        /* of the accuracies; 0: all samples */
 };
 
 /* Measure all of it; takes minutes, shows progress.  Free with

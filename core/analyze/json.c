@@ -56,10 +56,10 @@ network (enum qk_analyze_net net, const struct qk_analyze_network *n)
   set (o, "top1", real (qk_metrics_top1 (&n->metrics)));
   set (o, "top5", real (qk_metrics_top5 (&n->metrics)));
   set (o, "loss", real (qk_metrics_loss (&n->metrics)));
-  set (o, "pictures", json_integer (n->metrics.n));
+  set (o, "samples", json_integer (n->metrics.n));
   set (o, "lost", json_integer (n->lost));
   set (o, "won", json_integer (n->won));
-  set (o, "sample", point (&n->sample));
+  set (o, "subset", point (&n->subset));
   return o;
 }
 
@@ -189,7 +189,7 @@ whole (const struct qk_analysis *a, const char *log)
   set (o, "model", text (a->model));
   set (o, "dataset", text (a->dataset));
   set (o, "backend", text (a->backend));
-  set (o, "sample_pictures", json_integer (a->sample));
+  set (o, "subset_samples", json_integer (a->subset));
   set (o, "limit", json_string (qk_analyze_limit_name (a->limit)));
   set (o, "verdict", text (a->verdict));
   set (o, "advice", advice);
@@ -211,5 +211,5 @@ qk_analysis_json (const struct qk_analysis *a, const char *log, char **out)
 
   json_decref (o);
   free (text);
-  return n >= 0 ? 0 : qk_error (-ENOMEM, "analyze: out of memory");
+  return n >= 0 ? 0 : qk_oom ("analyze");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* analyze-measure.c: whole networks, on all pictures and on the sample. */
+/* analyze-measure.c: whole networks, on all samples and on the subset. */
 #include "config.h"
 
 #include <math.h>
@@ -41,17 +41,17 @@ open_exec (struct qk_analyzer *z, struct qk_graph *g, int64_t batch,
 }
 
 static int
-check_label (const struct qk_analyzer *z, int64_t picture, int32_t label)
+check_label (const struct qk_analyzer *z, int64_t sample, int32_t label)
 {
   if (label >= 0 && label < z->a->classes)
     return 0;
   return qk_error (-EINVAL,
-                   "picture %lld of the dataset has label %d, expected 0 to "
+                   "sample %lld of the dataset has label %d, expected 0 to "
                    "%d",
-                   (long long) picture, (int) label, z->a->classes - 1);
+                   (long long) sample, (int) label, z->a->classes - 1);
 }
 
-/* ---- all pictures ----------------------------------------------------------*/
+/* ---- all samples ----------------------------------------------------------*/
 
 /* Compare the answers of a batch with those of FLOAT, or keep them. */
 static int
@@ -113,7 +113,7 @@ run_all (struct qk_analyzer *z, struct qk_exec *ex, enum qk_analyze_net net)
   }
   qk_progress_end (z->opt->m->progress);
   if (r >= 0 && out->metrics.n == 0)
-    return qk_error (-ENODATA, "no picture of the dataset can be decoded");
+    return qk_error (-ENODATA, "no sample of the dataset can be decoded");
   out->valid = r >= 0;
   return r < 0 ? r : 0;
 }
@@ -133,7 +133,7 @@ one_network (struct qk_analyzer *z, enum qk_analyze_net net,
     r = run_all (z, ex, net);
   qk_exec_free (ex);
   if (r == 0)
-    r = qk_analyze_point (z, g, &z->a->net[net].sample);
+    r = qk_analyze_point (z, g, &z->a->net[net].subset);
   return r < 0 ? qk_error_prefix (r, "%s: ", qk_analyze_net_name (net)) : 0;
 }
 
@@ -145,7 +145,7 @@ qk_analyze_networks (struct qk_analyzer *z)
 
   z->correct = malloc ((size_t) z->data->info.count + 1);
   if (z->correct == NULL)
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   memset (z->correct, -1, (size_t) z->data->info.count + 1);
   if ((r = one_network (z, QK_NET_FLOAT, z->float_g, 0)) < 0
       || (r = one_network (z, QK_NET_ORIGINAL, z->original_g, 0)) < 0
@@ -156,15 +156,15 @@ qk_analyze_networks (struct qk_analyzer *z)
   return one_network (z, QK_NET_INT8, z->int8_g, 0);
 }
 
-/* ---- the sample -------------------------------------------------------------*/
+/* ---- the subset -------------------------------------------------------------*/
 
-/* Keep the first pictures of the random order. */
+/* Keep the first samples of the random order. */
 static int
 load_sample (struct qk_analyzer *z)
 {
-  struct qk_sample *s = &z->sample;
+  struct qk_subset *s = &z->subset;
   const struct qk_dataset_info *info = &z->data->info;
-  int64_t want = z->opt->pictures, i;
+  int64_t want = z->opt->samples, i;
   struct qk_batch b;
   int r;
 
@@ -177,8 +177,7 @@ load_sample (struct qk_analyzer *z)
                 : NULL;
   s->labels = calloc ((size_t) want + 1, sizeof *s->labels);
   if (s->images == NULL || s->labels == NULL)
-    return qk_error (-ENOMEM, "analyze: no memory for %lld pictures",
-                     (long long) want);
+    return qk_oom ("analyze: %lld samples", (long long) want);
   if ((r = qk_batches_start (z->data->batches, 0, 0)) < 0)
     return r;
   while (s->n < want && (r = qk_batches_next (z->data->batches, &b)) > 0)
@@ -190,15 +189,15 @@ load_sample (struct qk_analyzer *z)
       s->labels[s->n] = b.labels[i];
     }
   if (r >= 0 && s->n == 0)
-    return qk_error (-ENODATA, "no picture of the dataset can be decoded");
-  z->a->sample = s->n;
+    return qk_error (-ENODATA, "no sample of the dataset can be decoded");
+  z->a->subset = s->n;
   return r < 0 ? r : 0;
 }
 
 static int
 run_sample (struct qk_analyzer *z, struct qk_graph *g, float *logits)
 {
-  const struct qk_sample *s = &z->sample;
+  const struct qk_subset *s = &z->subset;
   const int classes = z->a->classes;
   struct qk_exec *ex = NULL;
   const float *x;
@@ -223,7 +222,7 @@ int
 qk_analyze_point (struct qk_analyzer *z, struct qk_graph *g,
                   struct qk_analyze_point *out)
 {
-  const struct qk_sample *s = &z->sample;
+  const struct qk_subset *s = &z->subset;
   const int classes = z->a->classes;
   struct qk_metrics m;
   double signal = 0, noise = 0;
@@ -257,17 +256,17 @@ qk_analyze_point (struct qk_analyzer *z, struct qk_graph *g,
 }
 
 int
-qk_analyze_sample (struct qk_analyzer *z)
+qk_analyze_subset (struct qk_analyzer *z)
 {
   size_t n;
   int r;
 
   if ((r = load_sample (z)) < 0)
     return r;
-  n = (size_t) (z->sample.n * z->a->classes);
+  n = (size_t) (z->subset.n * z->a->classes);
   z->float_logits = calloc (n + 1, sizeof *z->float_logits);
   z->logits = calloc (n + 1, sizeof *z->logits);
   if (z->float_logits == NULL || z->logits == NULL)
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   return run_sample (z, z->float_g, z->float_logits);
 }

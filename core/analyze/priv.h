@@ -24,9 +24,9 @@ enum qk_switch_parts { QK_SWITCH_VALUES = 1, QK_SWITCH_WEIGHTS = 2 };
 void qk_switch_set (struct qk_switch *s, unsigned parts, int node,
                     bool all_but);
 
-/* Pictures kept in memory. */
-struct qk_sample {
-  int64_t n, batch, size; /* numbers of one picture */
+/* Samples kept in memory. */
+struct qk_subset {
+  int64_t n, batch, size; /* numbers of one sample */
   float *images;
   int32_t *labels;
 };
@@ -35,21 +35,21 @@ struct qk_sample {
 struct qk_analyzer {
   const struct qk_analyze_options *opt;
   struct qk_run run;           /* settings, monitor, data, g = prepared */
-  struct qk_data *data;        /* validation pictures in random order */
+  struct qk_data *data;        /* validation samples in random order */
   struct qk_graph *float_g;    /* the parameters of run.g, not quantized */
   struct qk_graph *original_g; /* QAT: what it began with, may be NULL */
   struct qk_graph *int8_g;
   struct qk_switch sw; /* of run.g */
-  struct qk_sample sample;
-  float *float_logits, *logits; /* of the sample */
-  int8_t *correct;              /* FLOAT's answers by picture: -1 not seen */
+  struct qk_subset subset;
+  float *float_logits, *logits; /* of the subset */
+  int8_t *correct;              /* FLOAT's answers by sample: -1 not seen */
   struct qk_analysis *a;
 };
 
 /* measure.c */
 int qk_analyze_networks (struct qk_analyzer *z);
-int qk_analyze_sample (struct qk_analyzer *z);
-/* G on the sample, against FLOAT. */
+int qk_analyze_subset (struct qk_analyzer *z);
+/* G on the subset, against FLOAT. */
 int qk_analyze_point (struct qk_analyzer *z, struct qk_graph *g,
                       struct qk_analyze_point *out);
 

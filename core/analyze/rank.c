@@ -47,12 +47,12 @@ qk_analyze_sensitivity (struct qk_analyzer *z)
   int i, r = 0;
 
   qk_progress_begin (z->opt->m->progress, "sensitivity",
-                     2 * a->n * z->sample.n);
+                     2 * a->n * z->subset.n);
   for (i = 0; r == 0 && i < a->n; i++) {
     if ((r = one_layer (z, &a->layer[i])) < 0)
       break;
     sum += noise_of (&a->layer[i].alone);
-    qk_progress_update (z->opt->m->progress, 2 * (i + 1) * z->sample.n, NAN);
+    qk_progress_update (z->opt->m->progress, 2 * (i + 1) * z->subset.n, NAN);
   }
   qk_progress_end (z->opt->m->progress);
   qk_switch_set (&z->sw, BOTH, QK_SWITCH_ALL, false);

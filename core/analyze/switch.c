@@ -19,7 +19,7 @@ qk_switch_init (struct qk_switch *s, struct qk_graph *g)
   if (s->value == NULL || s->weight == NULL || s->on_grid == NULL) {
     s->g = NULL;
     qk_switch_clear (s);
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   }
   for (i = 0; i < g->n_values; i++) {
     s->value[i] = g->value[i].qz;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* analyze-values.c: what flows through the network, on the sample: float
+/* analyze-values.c: what flows through the network, on the subset: float
  * against fake-quantized and int8. */
 #include "config.h"
 
@@ -12,7 +12,7 @@
 #include "analyze/priv.h"
 #include "quant/quantizer-priv.h"
 
-/* Pictures at once: the outputs of all layers of three networks are kept. */
+/* Samples at once: the outputs of all layers of three networks are kept. */
 #define AT_ONCE 4
 
 enum { FLOAT, FAKE, INT8, KINDS };
@@ -134,7 +134,7 @@ static int
 pass (struct values *v, bool second)
 {
   struct qk_analyzer *z = v->z;
-  const struct qk_sample *s = &z->sample;
+  const struct qk_subset *s = &z->subset;
   const float *logits;
   int64_t i;
   int k, r = 0;
@@ -190,7 +190,7 @@ qk_analyze_values (struct qk_analyzer *z)
 
   v.sums = calloc ((size_t) z->a->n + 1, sizeof *v.sums);
   if (v.sums == NULL)
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   qk_switch_set (&z->sw, QK_SWITCH_VALUES | QK_SWITCH_WEIGHTS, QK_SWITCH_ALL,
                  false);
   qk_settings_exec_options (z->opt->settings, AT_ONCE, false, &opt);

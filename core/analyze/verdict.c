@@ -32,13 +32,13 @@ static int QK_PRINTF (2, 3)
   int n;
 
   if (more == NULL)
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   a->advice = more;
   va_start (args, fmt);
   n = vasprintf (&more[a->n_advice], fmt, args);
   va_end (args);
   if (n < 0)
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   a->n_advice++;
   return 0;
 }
@@ -54,7 +54,7 @@ drop (const struct qk_analysis *a, enum qk_analyze_net net)
             - qk_metrics_top1 (&a->net[net].metrics));
 }
 
-/* Its standard error: the two answer the same pictures, so only those count
+/* Its standard error: the two answer the same samples, so only those count
  * on which they differ. */
 static double
 drop_error (const struct qk_analysis *a, enum qk_analyze_net net)
@@ -90,7 +90,7 @@ sure_loss_of_training (const struct qk_analysis *a)
 static double
 noise (const struct qk_analysis *a, enum qk_analyze_net net)
 {
-  const double db = a->net[net].sample.sqnr;
+  const double db = a->net[net].subset.sqnr;
 
   return isfinite (db) ? pow (10, -db / 10) : 0;
 }
@@ -189,8 +189,8 @@ write_verdict (struct qk_analysis *a)
   const double from = 100 * qk_metrics_top1 (&a->net[QK_NET_FLOAT].metrics);
   const double to = 100 * qk_metrics_top1 (&a->net[QK_NET_BOTH].metrics);
   const double error = drop_error (a, QK_NET_BOTH);
-  const double db_w = a->net[QK_NET_WEIGHTS].sample.sqnr;
-  const double db_v = a->net[QK_NET_ACTIVATIONS].sample.sqnr;
+  const double db_w = a->net[QK_NET_WEIGHTS].subset.sqnr;
+  const double db_v = a->net[QK_NET_ACTIVATIONS].subset.sqnr;
   int n;
 
   if (settled (a))
@@ -208,7 +208,7 @@ write_verdict (struct qk_analysis *a)
                   "(standard error %.2f points).  Most of the noise left "
                   "comes from %s.",
                   open_question (a) ? "may cost accuracy, but the loss is not "
-                                      "beyond chance on these pictures"
+                                      "beyond chance on these samples"
                                     : "costs no measurable accuracy",
                   from, to, error, limit_text (louder (a)));
   else
@@ -222,7 +222,7 @@ write_verdict (struct qk_analysis *a)
                   db_v);
   if (n < 0) {
     a->verdict = NULL;
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   }
   return 0;
 }
@@ -309,7 +309,7 @@ advise_clipping (struct qk_analysis *a)
                    100 * MUCH_CLIPPED);
   return advise (a,
                  "%d range%s clip%s more than %.0f %% of the values (%s: "
-                 "%.1f %%): calibrate with more pictures, or use the observer "
+                 "%.1f %%): calibrate with more samples, or use the observer "
                  "minmax there.",
                  n, n == 1 ? "" : "s", n == 1 ? "s" : "", 100 * MUCH_CLIPPED,
                  worst->name, 100 * worst->clip);
@@ -333,7 +333,7 @@ advise_float (struct qk_analysis *a)
                  "of %.1f.",
                  l->name, l->name, 100 * l->share,
                  macs > 0 ? 100 * (double) l->macs / (double) macs : 0,
-                 l->rest.sqnr, a->net[QK_NET_BOTH].sample.sqnr);
+                 l->rest.sqnr, a->net[QK_NET_BOTH].subset.sqnr);
 }
 
 static int
@@ -378,7 +378,7 @@ advise_training (struct qk_analysis *a)
                    "or with more bits.");
   if (a->limit == QK_LIMIT_TRAINING)
     return advise (a, "Train with a lower rate, or for fewer epochs, or on "
-                      "more pictures.");
+                      "more samples.");
   if (!a->qat && a->limit != QK_LIMIT_NOTHING)
     return advise (a, "Train with quantization (qatkit qat): it mostly wins "
                       "back what post-training quantization loses.");
@@ -412,7 +412,7 @@ qk_analyze_verdict (struct qk_analysis *a)
   if ((r = write_verdict (a)) < 0 || (r = advise_int8 (a)) < 0)
     return r;
   if (open_question (a)) {
-    r = advise (a, "Analyze more pictures to be sure.  If the loss is real:");
+    r = advise (a, "Analyze more samples to be sure.  If the loss is real:");
     if (r == 0)
       r = advise_noise (a, louder (a));
   } else if (a->limit == QK_LIMIT_NOTHING)

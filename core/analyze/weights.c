@@ -29,12 +29,12 @@ tap_create (const struct qk_config *cfg, const struct qk_quant_info *info,
 
   (void) cfg;
   if (t == NULL)
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   t->n = (size_t) (info->channels * info->per_channel);
   t->x = qk_alloc ((t->n + 1) * sizeof *t->x);
   if (t->x == NULL) {
     free (t);
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   }
   *self = t;
   return 0;
@@ -102,7 +102,7 @@ new_tap (struct qk_graph *g, const struct qk_quantizer *qz, int64_t count,
   return r;
 }
 
-/* Taps on all weights, by node, after a forward pass of a black picture. */
+/* Taps on all weights, by node, after a forward pass of a black sample. */
 static int
 tap_weights (struct qk_analyzer *z, struct qk_quantizer **tap)
 {
@@ -131,7 +131,7 @@ tap_weights (struct qk_analyzer *z, struct qk_quantizer **tap)
   }
   qk_settings_exec_options (z->opt->settings, 1, false, &opt);
   if (r == 0 && (r = qk_exec_new (g, &opt, &ex)) == 0)
-    r = qk_exec_forward (ex, z->sample.images, 1, 0, &logits);
+    r = qk_exec_forward (ex, z->subset.images, 1, 0, &logits);
   qk_exec_free (ex);
   qk_switch_set (&z->sw, QK_SWITCH_VALUES | QK_SWITCH_WEIGHTS, QK_SWITCH_ALL,
                  false);
@@ -273,7 +273,7 @@ qk_analyze_weights (struct qk_analyzer *z)
   int i, r;
 
   if (tap == NULL)
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   r = tap_weights (z, tap);
   for (i = 0; r == 0 && i < z->a->n; i++) {
     struct qk_analyze_layer *l = &z->a->layer[i];

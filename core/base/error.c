@@ -71,6 +71,17 @@ qk_error_prefix (int err, const char *fmt, ...)
   return err;
 }
 
+int
+qk_oom (const char *fmt, ...)
+{
+  va_list args;
+
+  va_start (args, fmt);
+  record (fmt, args, "");
+  va_end (args);
+  return qk_error_prefix (-ENOMEM, "out of memory: ");
+}
+
 const char *
 qk_error_message (void)
 {

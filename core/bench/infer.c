@@ -99,7 +99,7 @@ run_by_node (struct qk_bench_case *c, const float *images, int64_t batch,
     return qk_exec_forward (c->ex, images, batch, 0, &logits);
   w.node = calloc ((size_t) c->g->n_nodes + 1, sizeof *w.node);
   if (w.node == NULL)
-    return qk_error (-ENOMEM, "bench: out of memory");
+    return qk_oom ("bench");
   qk_exec_set_hook (c->ex, node_done, &w);
   w.last = qk_seconds ();
   r = qk_exec_forward (c->ex, images, batch, 0, &logits);
@@ -172,7 +172,7 @@ turns (struct qk_bench_case *c, int n, const float *images,
   int i, r = 0;
 
   if (p == NULL)
-    return qk_error (-ENOMEM, "bench: out of memory");
+    return qk_oom ("bench");
   while (r == 0 && more) {
     more = false;
     for (i = 0; r == 0 && i < n; i++)
@@ -198,7 +198,7 @@ qk_bench_measure (struct qk_bench_case *c, int n, const float *images,
   for (i = 0; i < n; i++) {
     c[i].node = calloc ((size_t) c[i].g->n_nodes + 1, sizeof *c[i].node);
     if (c[i].node == NULL)
-      return qk_error (-ENOMEM, "bench: out of memory");
+      return qk_oom ("bench");
   }
   return turns (c, n, images, opt, true, m);
 }

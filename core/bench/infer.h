@@ -9,7 +9,7 @@
 
 /* What a node mostly does, for sums over nodes alike. */
 enum qk_bench_group {
-  QK_GROUP_FIRST,     /* the convolution that reads the picture */
+  QK_GROUP_FIRST,     /* the convolution that reads the sample */
   QK_GROUP_POINTWISE, /* 1x1 */
   QK_GROUP_DEPTHWISE,
   QK_GROUP_KXK, /* other convolutions */
@@ -20,7 +20,7 @@ enum qk_bench_group {
 
 const char *qk_bench_group_name (enum qk_bench_group group);
 
-/* Of node NODE of an INT8 graph; -1, the quantization of the picture, and
+/* Of node NODE of an INT8 graph; -1, the quantization of the sample, and
  * nodes left in float are OTHER. */
 enum qk_bench_group qk_bench_group (const struct qk_graph *g, int node);
 
@@ -37,7 +37,7 @@ struct qk_bench_case {
                              measured by node */
 };
 
-/* Plan and pack the network for BATCH pictures on THREADS threads.  The error
+/* Plan and pack the network for BATCH samples on THREADS threads.  The error
  * of a backend that cannot run here says what is missing. */
 int qk_bench_open (struct qk_bench_case *c, int threads, int64_t batch);
 void qk_bench_close (struct qk_bench_case *c); /* after any qk_bench_open */
@@ -51,7 +51,7 @@ struct qk_bench_options {
 
 /* Measure the N open cases in turns: a few runs of one, then of the next, so
  * that a change of the machine's speed meets all.  The first run of a turn
- * does not count.  IMAGES: batch pictures.  -EINTR when stopped. */
+ * does not count.  IMAGES: batch samples.  -EINTR when stopped. */
 int qk_bench_measure (struct qk_bench_case *c, int n, const float *images,
                       const struct qk_bench_options *opt,
                       struct qk_monitor *m);

@@ -17,7 +17,7 @@ qk_timing_add (struct qk_timing *t, double seconds)
     double *s = realloc (t->s, room * sizeof *s);
 
     if (s == NULL)
-      return qk_error (-ENOMEM, "bench: out of memory");
+      return qk_oom ("bench");
     t->s = s;
     t->room = room;
   }

@@ -63,7 +63,7 @@ qk_bench_trainer_clear (struct qk_bench_trainer *t)
     qk_timing_clear (&t->part[i]);
 }
 
-/* Of one picture. */
+/* Of one sample. */
 static double
 value_bytes (const struct qk_graph *g, int v, bool gradient)
 {

@@ -97,7 +97,7 @@ qk_bench_report_new (const struct qk_bench_settings *s,
   int r;
 
   if (p == NULL)
-    return qk_error (-ENOMEM, "bench: out of memory");
+    return qk_oom ("bench");
   *out = p;
   p->cli = s->cli;
   p->b = b;
@@ -113,7 +113,7 @@ qk_bench_report_new (const struct qk_bench_settings *s,
 
 /* ---- node by node --------------------------------------------------- */
 
-/* One node as measured; NODE -1 is the quantization of the picture. */
+/* One node as measured; NODE -1 is the quantization of the sample. */
 struct line {
   int node;
   const char *name, *op, *backend;

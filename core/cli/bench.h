@@ -39,7 +39,7 @@ bool qk_bench_is_ini (const char *name);
 bool qk_bench_is_file (const char *name);
 
 /* The configuration: of the file named, or for a model plugin, with the
- * options applied; random pictures where asked for. */
+ * options applied; random samples where asked for. */
 int qk_bench_ini (const struct qk_bench_settings *s, struct qk_ini **out);
 
 /* ---- bench-report.c: table and JSON --------------------------------- */

@@ -32,7 +32,7 @@ struct qk_cli {
     const char *backends, *threads, *batches; /* lists */
     const char *seconds, *runs, *size, *classes, *mode;
   } bench;
-  long pictures;         /* --pictures */
+  long samples;          /* --samples */
   const char *goal;      /* --goal */
   long trials;           /* --trials */
   const char *json_file; /* --json FILE */

@@ -40,7 +40,7 @@ join (const char *folder, const char *file, char **out)
   if (asprintf (out, "%s/%s", folder, file) >= 0)
     return 0;
   *out = NULL;
-  return qk_error (-ENOMEM, "analyze: out of memory");
+  return qk_oom ("analyze");
 }
 
 /* FILE in the folder if it is there. */
@@ -83,7 +83,7 @@ find_checkpoint (const char *arg, struct subject *s)
       = slash == NULL ? strdup (".") : strndup (arg, (size_t) (slash - arg));
   }
   if (s->checkpoint == NULL || s->folder == NULL)
-    return qk_error (-ENOMEM, "analyze: out of memory");
+    return qk_oom ("analyze");
   if ((r = find_beside (s, "log.jsonl", &s->log)) < 0)
     return r;
   return find_beside (s, "weights.safetensors", &s->weights);
@@ -101,8 +101,7 @@ open_subject (struct qk_cli *cli, struct subject *s)
         || (r = qk_settings_new (cli->ctx, ini, &s->settings)) < 0)
       return r;
     s->folder = strdup (qk_config_string (s->settings->run, "output"));
-    return s->folder != NULL ? 0
-                             : qk_error (-ENOMEM, "analyze: out of memory");
+    return s->folder != NULL ? 0 : qk_oom ("analyze");
   }
   s->qat = true;
   if ((r = find_checkpoint (arg, s)) < 0
@@ -161,7 +160,7 @@ print_networks (const struct qk_analysis *a)
     qk_table_cell (t, "%.4f", qk_metrics_loss (&n->metrics));
     qk_table_cell (t, "%lld", (long long) n->lost);
     qk_table_cell (t, "%lld", (long long) n->won);
-    decibels (t, i != QK_NET_FLOAT, n->sample.sqnr);
+    decibels (t, i != QK_NET_FLOAT, n->subset.sqnr);
   }
   r = qk_table_print (t, stdout);
   qk_table_free (t);
@@ -314,7 +313,7 @@ qk_cmd_analyze (struct qk_cli *cli)
     opt.subject = cli->arg[0];
     opt.checkpoint = s.checkpoint;
     opt.weights = s.weights;
-    opt.pictures = cli->pictures > 0 ? cli->pictures : DEFAULT_PICTURES;
+    opt.samples = cli->samples > 0 ? cli->samples : DEFAULT_PICTURES;
     opt.batches = qk_config_int (s.settings->data, "eval_batches");
     r = qk_analyze (&opt, &a);
   }

@@ -182,7 +182,7 @@ measure (const struct qk_bench_settings *s, struct qk_settings *settings,
   if ((r = qk_batches_start (d->batches, 0, 0)) < 0)
     return r;
   if ((r = qk_batches_next (d->batches, &data)) <= 0)
-    return r < 0 ? r : qk_error (-ENODATA, "bench: no picture to train on");
+    return r < 0 ? r : qk_error (-ENODATA, "bench: no sample to train on");
   b->batch = data.n;
   for (i = 0; r >= 0 && i < s->threads.n; i++) {
     struct pair *p = &b->pair[b->n++];
@@ -200,7 +200,7 @@ measure (const struct qk_bench_settings *s, struct qk_settings *settings,
   return r;
 }
 
-/* The configuration with one batch of --batch pictures. */
+/* The configuration with one batch of --batch samples. */
 static int
 open_job (const struct qk_bench_settings *s, struct qk_settings **settings,
           struct qk_data **d)

@@ -107,7 +107,7 @@ take_options (struct qk_cli *cli, struct qk_bench_settings *s)
                          cli->n_args);
   if (cli->bench.classes != NULL && cli->bench.size == NULL
       && qk_bench_is_file (cli->arg[0]))
-    return qk_cli_usage (cli, "--classes is for random pictures, give --size "
+    return qk_cli_usage (cli, "--classes is for random samples, give --size "
                               "too");
   return 0;
 }
@@ -129,11 +129,11 @@ qk_bench_is_file (const char *name)
          || access (name, F_OK) == 0;
 }
 
-/* Random pictures in place of the configured ones, whose options then say
+/* Random samples in place of the configured ones, whose options then say
  * nothing. */
 static int
-random_pictures (struct qk_cli *cli, struct qk_ini *ini, long size,
-                 long classes)
+random_samples (struct qk_cli *cli, struct qk_ini *ini, long size,
+                long classes)
 {
   const char *old = qk_ini_get (ini, "data", "dataset");
   const struct qk_class *c;
@@ -156,7 +156,7 @@ random_pictures (struct qk_cli *cli, struct qk_ini *ini, long size,
 
 /* A network that is measured untrained needs little to calibrate. */
 static int
-few_pictures (struct qk_ini *ini)
+few_samples (struct qk_ini *ini)
 {
   int r;
 
@@ -181,7 +181,7 @@ qk_bench_ini (const struct qk_bench_settings *s, struct qk_ini **out)
   if (file)
     r = qk_cli_ini (cli, name, &ini);
   else if (asprintf (&text, "[model]\narch = \"%s\"\n", name) < 0)
-    return qk_error (-ENOMEM, "bench: out of memory");
+    return qk_oom ("bench");
   else {
     r = qk_cli_ini_text (cli, text, name, &ini);
     free (text);
@@ -189,9 +189,9 @@ qk_bench_ini (const struct qk_bench_settings *s, struct qk_ini **out)
   if (r < 0)
     return r;
   if (!file || s->size > 0)
-    r = random_pictures (cli, ini, s->size > 0 ? s->size : 224, s->classes);
+    r = random_samples (cli, ini, s->size > 0 ? s->size : 224, s->classes);
   if (r == 0 && (!file || s->size > 0) && !cli->bench.train)
-    r = few_pictures (ini);
+    r = few_samples (ini);
   if (r < 0) {
     qk_ini_free (ini);
     return r;
@@ -231,7 +231,7 @@ name_backends (struct qk_bench_settings *s, const struct qk_ini *ini)
     list = qk_ini_get (ini, "qat", "backend");
   s->names = strdup (list != NULL ? list : "auto");
   if (s->names == NULL)
-    return qk_error (-ENOMEM, "bench: out of memory");
+    return qk_oom ("bench");
   for (name = strtok_r (s->names, ",", &save); name != NULL;
        name = strtok_r (NULL, ",", &save)) {
     if (s->n_names == QK_BENCH_LIST)
@@ -335,9 +335,9 @@ close_subject (struct qk_bench_subject *b)
 
 /* ---- measuring ------------------------------------------------------ */
 
-/* Random pictures; for qk_free. */
+/* Random samples; for qk_free. */
 static float *
-pictures (const struct qk_graph *g, long n)
+samples (const struct qk_graph *g, long n)
 {
   const int64_t count = n * qk_shape_count (&g->value[0].shape);
   float *x = qk_alloc ((size_t) count * sizeof *x);
@@ -371,7 +371,7 @@ open_cases (const struct qk_bench_settings *s,
     qk_bench_close (&c[n]);
     qk_cli_fail (s->cli, r);
     if ((row[i].error = strdup (qk_error_message ())) == NULL)
-      return qk_error (-ENOMEM, "bench: out of memory");
+      return qk_oom ("bench");
   }
   return n;
 }
@@ -412,8 +412,8 @@ measure_all (const struct qk_bench_settings *s,
 
   for (i = 0; i < s->batch.n; i++)
     most = s->batch.value[i] > most ? s->batch.value[i] : most;
-  if ((images = pictures (b->int8, most)) == NULL)
-    return qk_error (-ENOMEM, "bench: no memory for %ld pictures", most);
+  if ((images = samples (b->int8, most)) == NULL)
+    return qk_oom ("bench: %ld samples", most);
   for (i = 0; i < s->threads.n; i++)
     for (j = 0; r >= 0 && j < s->batch.n; j++)
       r = measure (s, b, (int) s->threads.value[i], s->batch.value[j], images,

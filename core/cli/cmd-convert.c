@@ -36,7 +36,7 @@ find_folder (struct qk_cli *cli, char **out)
                   "(.ini)",
                   folder);
   else if ((*out = strdup (folder)) == NULL)
-    r = qk_error (-ENOMEM, "convert: out of memory");
+    r = qk_oom ("convert");
 end:
   qk_settings_free (settings);
   return r;
@@ -69,7 +69,7 @@ open_checkpoint (struct qk_cli *cli, const struct qk_run *run,
   int r;
 
   if (best == NULL || dir == NULL)
-    r = qk_error (-ENOMEM, "convert: out of memory");
+    r = qk_oom ("convert");
   else if (access (best, F_OK) == 0)
     r = qk_checkpoint_open (cli->ctx, best, out);
   else if ((r = open_newest (cli, dir, out)) == -ENOENT)

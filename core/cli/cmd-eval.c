@@ -84,7 +84,7 @@ open_reader (struct qk_settings *settings, struct reader *rd)
   req.ctx = settings->ctx;
   rd->cls = settings->dataset_class;
   if (rd->cls->read_file == NULL)
-    return qk_error (-ENOTSUP, "dataset '%s' cannot read single pictures",
+    return qk_error (-ENOTSUP, "dataset '%s' cannot read single samples",
                      rd->cls->cls.name);
   if ((r = rd->cls->open (settings->dataset_cfg, &req, &rd->self)) < 0
       || (r = rd->cls->info (rd->self, &rd->info)) < 0)
@@ -119,7 +119,7 @@ print_prediction (struct qk_cli *cli, const struct qk_model *m,
   int best[5], i;
 
   if (p == NULL)
-    return qk_error (-ENOMEM, "predict: out of memory");
+    return qk_oom ("predict");
   qk_softmax (logits, n, p);
   qk_top_k (logits, n, k, best);
   if (cli->json) {
@@ -155,7 +155,7 @@ qk_cmd_predict (struct qk_cli *cli)
   int i, r, status = QK_EXIT_OK;
 
   if (cli->n_args < 2)
-    return qk_cli_usage (cli, "a model and at least one picture expected");
+    return qk_cli_usage (cli, "a model and at least one sample expected");
   memset (&rd, 0, sizeof rd);
   if (qk_cli_ends_with (cli->arg[0], ".ini"))
     return qk_cli_usage (cli,
@@ -178,7 +178,7 @@ qk_cmd_predict (struct qk_cli *cli)
     sizeof (float)
     * (size_t) (rd.info.height * rd.info.width * rd.info.channels));
   if (image == NULL) {
-    r = qk_error (-ENOMEM, "predict: out of memory");
+    r = qk_oom ("predict");
     goto end;
   }
   for (i = 1; i < cli->n_args && r >= 0; i++) {

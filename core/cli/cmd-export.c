@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cmd-export.c: networks as ONNX, pictures as JPEG folders. */
+/* cmd-export.c: networks as ONNX, samples as JPEG folders. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -79,10 +79,10 @@ export_onnx (struct qk_cli *cli)
   return r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
 }
 
-/* ---- pictures -------------------------------------------------------------------- */
+/* ---- samples -------------------------------------------------------------------- */
 
 static int
-export_pictures (struct qk_cli *cli)
+export_samples (struct qk_cli *cli)
 {
   static const enum qk_data_use uses[] = { QK_DATA_CALIBRATE, QK_DATA_EVAL };
   struct qk_data *d[2] = { NULL, NULL };
@@ -117,7 +117,7 @@ export_pictures (struct qk_cli *cli)
   }
   if (r >= 0)
     qk_log (settings->ctx, QK_LOG_INFO,
-            "%lld pictures in %d classes written to "
+            "%lld samples in %d classes written to "
             "'%s/train' and '%s/val'",
             (long long) n, d[0]->info.classes, cli->arg[1], cli->arg[1]);
   r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
@@ -130,5 +130,5 @@ export_pictures (struct qk_cli *cli)
 int
 qk_cmd_export (struct qk_cli *cli)
 {
-  return cli->onnx != NULL ? export_onnx (cli) : export_pictures (cli);
+  return cli->onnx != NULL ? export_onnx (cli) : export_samples (cli);
 }

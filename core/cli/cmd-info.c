@@ -94,7 +94,7 @@ inspect_model (const struct qk_model *m, const struct qk_exec *ex,
   qk_table_free (t);
   if (r < 0)
     return r;
-  printf ("%d nodes, %d classes, %.2f MB, %.1f MMAC a picture\n", g->n_nodes,
+  printf ("%d nodes, %d classes, %.2f MB, %.1f MMAC a sample\n", g->n_nodes,
           m->classes, (double) qk_graph_bytes (g) / 1e6,
           (double) qk_graph_macs (g) / 1e6);
   return r;

@@ -204,7 +204,7 @@ static int
 print_rows (struct qk_cli *cli, const struct named_result *row, int n)
 {
   static const char *const titles[]
-    = { "network", "top-1 %", "top-5 %", "size MB", "pictures/s" };
+    = { "network", "top-1 %", "top-5 %", "size MB", "samples/s" };
   struct qk_table *t;
   int i, r;
 
@@ -216,8 +216,8 @@ print_rows (struct qk_cli *cli, const struct named_result *row, int n)
       printf ("%s\n {\"network\":", i ? "," : "");
       qk_cli_json_string (row[i].name);
       printf (",\"top1\":%.9g,\"top5\":%.9g,\"ties1\":%lld,\"ties5\":%lld,"
-              "\"loss\":%.9g,\"pictures\":%lld,\"bytes\":%lld,"
-              "\"pictures_per_second\":%.4g}",
+              "\"loss\":%.9g,\"samples\":%lld,\"bytes\":%lld,"
+              "\"samples_per_second\":%.4g}",
               qk_metrics_top1 (m), qk_metrics_top5 (m), (long long) m->ties1,
               (long long) m->ties5, qk_metrics_loss (m), (long long) m->n,
               (long long) row[i].result->bytes, qk_metrics_speed (m));
@@ -267,13 +267,13 @@ print_notes (const struct qk_run *run)
 
     if (run->result[i].valid && !(run->analysis && i == QK_ROW_INT8)
         && m->ties1 + m->ties5 > 0)
-      printf ("%s: %lld pictures tie for the best class, %lld at the border "
+      printf ("%s: %lld samples tie for the best class, %lld at the border "
               "of the top 5\n",
               row_name (run, i), (long long) m->ties1, (long long) m->ties5);
   }
   bad = run->settings->bad[0].n + run->settings->bad[1].n;
   if (bad > 0)
-    printf ("%lld picture%s could not be decoded and %s left out\n",
+    printf ("%lld sample%s could not be decoded and %s left out\n",
             (long long) bad, bad == 1 ? "" : "s", bad == 1 ? "was" : "were");
   if (run->best_epoch >= 0)
     printf ("QAT: best %s network after epoch %lld\n",

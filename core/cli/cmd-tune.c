@@ -12,7 +12,7 @@
 
 #define DEFAULT_GOAL "top1 >= float - 0.5"
 #define DEFAULT_TRIALS 40
-#define SAMPLE 64 /* pictures that sensitivity is measured on */
+#define SAMPLE 64 /* samples that sensitivity is measured on */
 
 static int
 print_table (const struct qk_tuning *t)
@@ -96,7 +96,7 @@ int
 qk_cmd_tune (struct qk_cli *cli)
 {
   struct qk_tune_options opt
-    = { .m = &cli->monitor, .resume = cli->resume, .pictures = SAMPLE };
+    = { .m = &cli->monitor, .resume = cli->resume, .samples = SAMPLE };
   struct qk_tuning *t = NULL;
   struct qk_ini *ini;
   int r, status;

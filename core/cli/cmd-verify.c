@@ -37,10 +37,10 @@ find_files (struct qk_cli *cli, struct subject *s)
     r = -1;
   if (cli->model != NULL && (s->model = strdup (cli->model)) == NULL)
     r = -1;
-  return r < 0 ? qk_error (-ENOMEM, "verify: out of memory") : 0;
+  return r < 0 ? qk_oom ("verify") : 0;
 }
 
-/* Both networks and the pictures. */
+/* Both networks and the samples. */
 static int
 open_subject (struct qk_cli *cli, struct subject *s)
 {
@@ -73,9 +73,9 @@ print_json (const char *backend, const struct qk_verify *v)
 
   printf ("{\"backend\":");
   qk_cli_json_string (backend);
-  printf (",\"exact\":%s,\"fallbacks\":%d,\"pictures\":%lld,\"bytes\":%lld,"
+  printf (",\"exact\":%s,\"fallbacks\":%d,\"samples\":%lld,\"bytes\":%lld,"
           "\"differing\":%lld,\"nodes\":[",
-          v->exact ? "true" : "false", v->fallbacks, (long long) v->pictures,
+          v->exact ? "true" : "false", v->fallbacks, (long long) v->samples,
           (long long) v->bytes, (long long) v->differing);
   for (i = 0; i < v->n; i++) {
     printf ("%s{\"name\":", i ? "," : "");
@@ -109,9 +109,9 @@ print_table (struct qk_cli *cli, const char *backend,
   if (!cli->quiet || v->differing > 0)
     r = qk_table_print (t, stdout);
   qk_table_free (t);
-  printf ("%s: %lld differing bytes of %lld, %d nodes, %lld pictures: %s\n",
+  printf ("%s: %lld differing bytes of %lld, %d nodes, %lld samples: %s\n",
           backend, (long long) v->differing, (long long) v->bytes, v->n,
-          (long long) v->pictures,
+          (long long) v->samples,
           v->differing == 0 ? "what was trained is what is deployed"
           : v->exact        ? "NOT the same network"
                             : "this backend's arithmetic is its own");
@@ -157,7 +157,7 @@ qk_cmd_verify (struct qk_cli *cli)
                    ? cli->backend
                    : qk_config_string (s.run.settings->qat, "backend"));
   if (list == NULL)
-    r = qk_error (-ENOMEM, "verify: out of memory");
+    r = qk_oom ("verify");
   for (name = list ? strtok_r (list, ",", &save) : NULL;
        r >= 0 && name != NULL; name = strtok_r (NULL, ",", &save))
     r = verify_backend (cli, &s, qk_settings_backend (name), &equal);

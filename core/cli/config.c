@@ -27,7 +27,7 @@ find_config (const char *name, char **out)
   else if (asprintf (&path, "%s/%s", folder, name ? name : DEFAULT_STORY) < 0)
     path = NULL;
   if (path == NULL)
-    return qk_error (-ENOMEM, "out of memory");
+    return qk_oom ("cli");
   if (access (path, R_OK) < 0) {
     const int e = -errno;
 
@@ -110,7 +110,7 @@ give (struct qk_cli *cli, const char *text, size_t len)
   int r = 0;
 
   if (path == NULL)
-    return qk_error (-ENOMEM, "out of memory");
+    return qk_oom ("cli");
   if (strchr (path, '/') != NULL)
     r = qk_context_give_path (cli->ctx, path);
   free (path);

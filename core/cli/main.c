@@ -15,11 +15,11 @@
 /* Letters of the options: o override, r resume, O output, t threads, b
  * backend, m model, n batches, j json, E onnx; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
- * M mode, J json; those of analyze: p pictures, H html, J json; those of tune:
+ * M mode, J json; those of analyze: p samples, H html, J json; those of tune:
  * g goal, i trials. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
-    "Without FILE.ini a narrow MobileNetV2 is trained on generated pictures.\n"
+    "Without FILE.ini a narrow MobileNetV2 is trained on generated samples.\n"
     "Writes weights, models, checkpoints and a log into one folder.",
     "orOtbj", qk_cmd_run },
   { "train", "FILE.ini", "float training alone",
@@ -35,11 +35,11 @@ static const struct qk_command commands[] = {
     "bias correction and adaptive rounding.",
     "oOtbj", qk_cmd_compare },
   { "eval", "FILE.ini | MODEL", "accuracy of a float network or int8 model",
-    "A model is evaluated on the pictures of the configuration it was made\n"
+    "A model is evaluated on the samples of the configuration it was made\n"
     "with; change that with -o, as in -o data.root=FOLDER.",
     "otbnj", qk_cmd_eval },
-  { "predict", "MODEL IMAGE...", "the five best classes of pictures",
-    "A picture that cannot be read is named and left out; the exit status\n"
+  { "predict", "MODEL IMAGE...", "the five best classes of samples",
+    "A sample that cannot be read is named and left out; the exit status\n"
     "is 1 then.",
     "otbj", qk_cmd_predict },
   { "verify", "FOLDER | CHECKPOINT", "proof: int8 computes what was trained",
@@ -58,7 +58,7 @@ static const struct qk_command commands[] = {
     "a\n"
     "checkpoint in it): the network that QAT of a run ended with.  Layers "
     "are\n"
-    "quantized one by one on a sample of pictures.  Writes report.html there.",
+    "quantized one by one on a sample of samples.  Writes report.html there.",
     "oOtbnpHJ", qk_cmd_analyze },
   { "tune", "FILE.ini", "settings that reach an accuracy goal",
     "Tries weights per channel and per tensor, observers and bits after\n"
@@ -74,7 +74,7 @@ static const struct qk_command commands[] = {
   { "export", "FILE [FOLDER]", "a network as ONNX, or a dataset as JPEGs",
     "With --onnx: FILE is an int8 model, written with QuantizeLinear and\n"
     "DequantizeLinear, or a configuration, whose float network is written.\n"
-    "Without: the pictures of the configuration FILE go to FOLDER, as JPEGs\n"
+    "Without: the samples of the configuration FILE go to FOLDER, as JPEGs\n"
     "in class folders.",
     "otE", qk_cmd_export },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
@@ -105,14 +105,14 @@ static const struct option_row option_rows[] = {
   { 'n', "batches", "N", "only so many batches" },
   { 'g', "goal", "GOAL", "such as 'top1 >= float - 0.5' (points)" },
   { 'i', "trials", "N", "at most so many (40)" },
-  { 'p', "pictures", "N", "size of the sample (64)" },
+  { 'p', "samples", "N", "size of the sample (64)" },
   { 'H', "html", "FILE", "the report, if not report.html in the folder" },
   { 'j', "json", NULL, "results as JSON on standard output" },
   { 'x', "train", NULL, "time training steps instead" },
   { 'B', "backend", "NAME[,NAME]...", "int8 backends; also float" },
   { 'T', "threads", "N[,N]...", "threads that compute" },
-  { 'N', "batch", "N[,N]...", "pictures of a batch" },
-  { 'S', "size", "N", "random pictures of N x N pixels" },
+  { 'N', "batch", "N[,N]...", "samples of a batch" },
+  { 'S', "size", "N", "random samples of N x N pixels" },
   { 'C', "classes", "N", "classes of those (1000)" },
   { 'L', "layers", NULL, "node by node as well" },
   { 'M', "mode", "float|qat", "--train: only these steps" },
@@ -320,7 +320,7 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
     cli->html = value;
     break;
   case 'p':
-    return positive (cli, "pictures", value, &cli->pictures);
+    return positive (cli, "samples", value, &cli->samples);
   }
   return 0;
 }
@@ -453,7 +453,7 @@ end:
 }
 
 /* libgomp's threads spin for long at the end of each loop, which on a busy
- * machine (or with threads that read pictures) makes everything slower; with
+ * machine (or with threads that read samples) makes everything slower; with
  * fewer than some thousand turns they sleep between the loops of one step,
  * which costs more.  libgomp reads this before main, so the program starts
  * itself once more. */

@@ -51,7 +51,7 @@ qk_comm_open (const struct qk_comm_class *cls, const struct qk_config *cfg,
   int r;
 
   if (c == NULL)
-    return qk_error (-ENOMEM, "comm: out of memory");
+    return qk_oom ("comm");
   c->cls = cls;
   if ((r = cls->create (cfg, &c->self, &c->rank, &c->size)) < 0) {
     free (c);
@@ -142,13 +142,12 @@ qk_comm_gather (struct qk_comm *c, const float *x, size_t n, float **all,
   *all = NULL;
   *total = 0;
   if (sizes == NULL)
-    return qk_error (-ENOMEM, "comm: out of memory");
+    return qk_oom ("comm");
   r = c->cls->gather (c->self, x, n * sizeof *x, sizes, NULL);
   for (i = 0; r == 0 && i < c->size; i++)
     *total += sizes[i] / sizeof *x;
   if (r == 0 && (*all = qk_alloc (*total * sizeof *x)) == NULL)
-    r = qk_error (-ENOMEM, "no memory for %zu values of all processes",
-                  *total);
+    r = qk_oom ("%zu values of all processes", *total);
   if (r == 0)
     r = c->cls->gather (c->self, x, n * sizeof *x, sizes, *all);
   free (sizes);
@@ -194,7 +193,7 @@ open_bucket (struct qk_comm *c)
     b->sum = qk_alloc (BUCKET * sizeof *b->sum);
   if (b == NULL || b->sum == NULL) {
     free (b);
-    return qk_error (-ENOMEM, "comm: out of memory");
+    return qk_oom ("comm");
   }
   c->open = b;
   return 0;
@@ -221,7 +220,7 @@ qk_comm_sum_begin (struct qk_comm *c, float *data, size_t count)
     struct piece *p = realloc (b->piece, (size_t) room * sizeof *p);
 
     if (p == NULL)
-      return qk_error (-ENOMEM, "comm: out of memory");
+      return qk_oom ("comm");
     b->piece = p;
     b->room = room;
   }

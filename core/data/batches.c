@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* batches.c: pictures of a dataset in batches, read ahead by threads.
+/* batches.c: samples of a dataset in batches, read ahead by threads.
  *
- * A ring of slots, one batch each.  Workers take single pictures, in the
+ * A ring of slots, one batch each.  Workers take single samples, in the
  * order of the epoch, and put them at their place in the slot of their
  * batch; the caller receives slots in order.  A slot is filled again when
  * the caller has moved on.  One mutex guards all bookkeeping: reading a
- * picture takes far longer than taking a number.
+ * sample takes far longer than taking a number.
  */
 #include "config.h"
 
@@ -30,7 +30,7 @@ struct slot {
   int32_t *labels;
   int64_t *indices;
   struct sample *samples;
-  int64_t missing; /* pictures not there yet */
+  int64_t missing; /* samples not there yet */
 };
 
 struct worker {
@@ -43,23 +43,23 @@ struct worker {
 struct qk_batches {
   struct qk_batches_options opt;
   struct qk_dataset_info info;
-  int64_t picture; /* floats of one */
-  int64_t count;   /* batches of an epoch */
-  int64_t room;    /* pictures of a slot */
-  struct qk_bad_pictures own_bad, *bad;
+  int64_t sample; /* floats of one */
+  int64_t count;  /* batches of an epoch */
+  int64_t room;   /* samples of a slot */
+  struct qk_bad_samples own_bad, *bad;
 
   pthread_mutex_t mutex;
-  pthread_cond_t work;  /* there may be pictures to take, or to stop */
-  pthread_cond_t ready; /* a picture was put, or a worker went idle */
+  pthread_cond_t work;  /* there may be samples to take, or to stop */
+  pthread_cond_t ready; /* a sample was put, or a worker went idle */
   struct worker *workers;
   struct slot *slots;
-  int64_t *order; /* pictures of the epoch; NULL: as they are */
+  int64_t *order; /* samples of the epoch; NULL: as they are */
 
   bool active; /* an epoch is being read */
   bool quit;
-  int busy; /* workers reading a picture */
+  int busy; /* workers reading a sample */
   int64_t epoch;
-  int64_t taken;    /* pictures of the epoch that workers have taken */
+  int64_t taken;    /* samples of the epoch that workers have taken */
   int64_t next;     /* batch to deliver next */
   int64_t released; /* batches whose slots may be filled again */
 };
@@ -67,7 +67,7 @@ struct qk_batches {
 /* ---- random streams --------------------------------------------------*/
 
 /* Streams of one seed: the order of an epoch counts down from the largest
- * number, its pictures count up. */
+ * number, its samples count up. */
 static void
 seed_order (struct qk_rng *rng, const struct qk_batches *b)
 {
@@ -75,7 +75,7 @@ seed_order (struct qk_rng *rng, const struct qk_batches *b)
 }
 
 static void
-seed_picture (struct qk_rng *rng, uint64_t seed, int64_t epoch, int64_t index)
+seed_sample (struct qk_rng *rng, uint64_t seed, int64_t epoch, int64_t index)
 {
   qk_rng_seed (rng, seed, ((uint64_t) epoch << 40) + (uint64_t) index);
 }
@@ -106,7 +106,7 @@ slot_of (struct qk_batches *b, int64_t batch)
   return &b->slots[batch % b->opt.depth];
 }
 
-/* Pictures of batch number BATCH; the last one may be smaller. */
+/* Samples of batch number BATCH; the last one may be smaller. */
 static int64_t
 batch_size (const struct qk_batches *b, int64_t batch)
 {
@@ -115,7 +115,7 @@ batch_size (const struct qk_batches *b, int64_t batch)
   return left < b->opt.batch ? left : b->opt.batch;
 }
 
-/* The pictures of a batch of SIZE that are this part's: FIRST to END. */
+/* The samples of a batch of SIZE that are this part's: FIRST to END. */
 static void
 part_of (const struct qk_batches *b, int64_t size, int64_t *first,
          int64_t *end)
@@ -124,7 +124,7 @@ part_of (const struct qk_batches *b, int64_t size, int64_t *first,
   *end = size * (b->opt.part + 1) / b->opt.parts;
 }
 
-/* How many pictures of batch number BATCH are this part's. */
+/* How many samples of batch number BATCH are this part's. */
 static int64_t
 part_size (const struct qk_batches *b, int64_t batch)
 {
@@ -157,21 +157,20 @@ slot_free (struct slot *s, int64_t n)
 }
 
 static int
-slot_init (struct slot *s, int64_t n, int64_t picture)
+slot_init (struct slot *s, int64_t n, int64_t sample)
 {
-  s->images = qk_alloc ((size_t) (n * picture) * sizeof *s->images);
+  s->images = qk_alloc ((size_t) (n * sample) * sizeof *s->images);
   s->labels = calloc ((size_t) n, sizeof *s->labels);
   s->indices = calloc ((size_t) n, sizeof *s->indices);
   s->samples = calloc ((size_t) n, sizeof *s->samples);
   if (!s->images || !s->labels || !s->indices || !s->samples)
-    return qk_error (-ENOMEM, "no memory for batches of %lld pictures",
-                     (long long) n);
+    return qk_oom ("batches of %lld samples", (long long) n);
   return 0;
 }
 
 /* ---- workers ---------------------------------------------------------*/
 
-/* Read picture INDEX into place AT of its slot; called without the mutex:
+/* Read sample INDEX into place AT of its slot; called without the mutex:
  * nobody else touches this place. */
 static void
 read_sample (struct worker *w, struct slot *s, int64_t at, int64_t index,
@@ -184,12 +183,12 @@ read_sample (struct worker *w, struct slot *s, int64_t at, int64_t index,
   int32_t label = -1;
   int err;
 
-  seed_picture (&rng, b->opt.seed, epoch, index);
+  seed_sample (&rng, b->opt.seed, epoch, index);
   err = d->read (b->opt.self, w->state, index, &rng,
-                 s->images + at * b->picture, &label);
+                 s->images + at * b->sample, &label);
   if (err == 0 && (label < 0 || label >= b->info.classes))
     err = qk_error (
-      -EINVAL, "dataset %s: picture %lld has class %d of %d classes",
+      -EINVAL, "dataset %s: sample %lld has class %d of %d classes",
       d->cls.name, (long long) index, (int) label, b->info.classes);
   s->labels[at] = label;
   s->indices[at] = index;
@@ -198,7 +197,7 @@ read_sample (struct worker *w, struct slot *s, int64_t at, int64_t index,
     sample->message = strdup (qk_error_message ());
 }
 
-/* The next picture at or after PLACE of the epoch's order that is this
+/* The next sample at or after PLACE of the epoch's order that is this
  * part's. */
 static int64_t
 own_place (const struct qk_batches *b, int64_t place)
@@ -216,7 +215,7 @@ own_place (const struct qk_batches *b, int64_t place)
   return b->info.count;
 }
 
-/* Whether there is a picture to take and a slot for it. */
+/* Whether there is a sample to take and a slot for it. */
 static bool
 can_take (const struct qk_batches *b)
 {
@@ -270,7 +269,7 @@ start_thread (struct worker *w)
   err = pthread_create (&w->thread, NULL, worker_main, w);
   pthread_sigmask (SIG_SETMASK, &old, NULL);
   if (err)
-    return qk_error (-err, "cannot start a thread to read pictures: %s",
+    return qk_error (-err, "cannot start a thread to read samples: %s",
                      strerror (err));
   w->running = true;
   return 0;
@@ -284,7 +283,7 @@ start_workers (struct qk_batches *b)
 
   b->workers = calloc ((size_t) b->opt.threads, sizeof *b->workers);
   if (!b->workers)
-    return qk_error (-ENOMEM, "no memory for %d threads", b->opt.threads);
+    return qk_oom ("%d threads", b->opt.threads);
   for (i = 0; i < b->opt.threads; i++) {
     b->workers[i].owner = b;
     err
@@ -321,22 +320,22 @@ check_options (const struct qk_batches_options *o,
                      (long long) o->batch);
   if (o->threads < 1 || o->threads > MAX_THREADS)
     return qk_error (-EINVAL,
-                     "threads that read pictures must be 1 to %d, got %d",
+                     "threads that read samples must be 1 to %d, got %d",
                      MAX_THREADS, o->threads);
   if (o->depth < 0 || o->depth > MAX_DEPTH)
     return qk_error (-EINVAL, "batches read ahead must be 0 to %d, got %d",
                      MAX_DEPTH, o->depth);
   if (!(o->max_bad >= 0.0 && o->max_bad <= 1.0))
-    return qk_error (-EINVAL, "share of bad pictures must be 0 to 1, got %g",
+    return qk_error (-EINVAL, "share of bad samples must be 0 to 1, got %g",
                      o->max_bad);
   if (info->count < 1 || info->count >= INT64_C (1) << 40)
-    return qk_error (-EINVAL, "dataset %s has %lld pictures", name,
+    return qk_error (-EINVAL, "dataset %s has %lld samples", name,
                      (long long) info->count);
   if (info->classes < 1 || info->height < 1 || info->width < 1
       || info->channels < 1 || info->height > 1 << 16 || info->width > 1 << 16
       || info->channels > 1 << 10)
     return qk_error (-EINVAL,
-                     "dataset %s: senseless pictures of %lld x %lld x %lld, "
+                     "dataset %s: senseless samples of %lld x %lld x %lld, "
                      "%d classes",
                      name, (long long) info->height, (long long) info->width,
                      (long long) info->channels, info->classes);
@@ -355,11 +354,11 @@ make_buffers (struct qk_batches *b)
     b->opt.depth = 3;
   if (b->opt.together && b->opt.batch < b->opt.parts)
     return qk_error (-EINVAL,
-                     "a batch of %lld pictures cannot be shared by "
+                     "a batch of %lld samples cannot be shared by "
                      "%d processes, expected at least one for each",
                      (long long) b->opt.batch, b->opt.parts);
   batch = b->opt.batch;
-  b->picture = b->info.height * b->info.width * b->info.channels;
+  b->sample = b->info.height * b->info.width * b->info.channels;
   b->count = (b->info.count + batch - 1) / batch;
   if (b->opt.together && batch_size (b, b->count - 1) < b->opt.parts)
     b->count--;
@@ -371,10 +370,9 @@ make_buffers (struct qk_batches *b)
   if (b->opt.shuffle)
     b->order = malloc ((size_t) b->info.count * sizeof *b->order);
   if (!b->bad->bits || !b->slots || (b->opt.shuffle && !b->order))
-    return qk_error (-ENOMEM, "no memory for a dataset of %lld pictures",
-                     (long long) b->info.count);
+    return qk_oom ("a dataset of %lld samples", (long long) b->info.count);
   for (i = 0; i < b->opt.depth; i++) {
-    err = slot_init (&b->slots[i], b->room, b->picture);
+    err = slot_init (&b->slots[i], b->room, b->sample);
     if (err)
       return err;
   }
@@ -389,7 +387,7 @@ qk_batches_new (const struct qk_batches_options *options,
   int err;
 
   if (!b)
-    return qk_error (-ENOMEM, "no memory for a batch loader");
+    return qk_oom ("a batch loader");
   b->opt = *options;
   if (b->opt.parts < 1)
     b->opt.parts = 1;
@@ -487,7 +485,7 @@ release_last (struct qk_batches *b)
   pthread_cond_broadcast (&b->work);
 }
 
-/* A picture could not be decoded. */
+/* A sample could not be decoded. */
 static int
 note_bad (struct qk_batches *b, int64_t index, const char *message)
 {
@@ -499,18 +497,18 @@ note_bad (struct qk_batches *b, int64_t index, const char *message)
     return 0;
   *bits |= bit;
   b->bad->n++;
-  qk_log (b->opt.ctx, QK_LOG_WARNING, "picture left out: %s", message);
+  qk_log (b->opt.ctx, QK_LOG_WARNING, "sample left out: %s", message);
   share = (double) b->bad->n / (double) b->info.count;
   if (share > b->opt.max_bad)
     return qk_error (-EBADMSG,
-                     "%lld of %lld pictures (%.3g %%) cannot be decoded, "
+                     "%lld of %lld samples (%.3g %%) cannot be decoded, "
                      "more than the %.3g %% allowed; the last: %s",
                      (long long) b->bad->n, (long long) b->info.count,
                      100.0 * share, 100.0 * b->opt.max_bad, message);
   return 0;
 }
 
-/* Move the good pictures of a complete slot to its front; *N says how many
+/* Move the good samples of a complete slot to its front; *N says how many
  * there are. */
 static int
 compact (struct qk_batches *b, struct slot *s, int64_t size, int64_t *n)
@@ -532,8 +530,8 @@ compact (struct qk_batches *b, struct slot *s, int64_t size, int64_t *n)
       continue;
     }
     if (good < i) {
-      memcpy (s->images + good * b->picture, s->images + i * b->picture,
-              (size_t) b->picture * sizeof *s->images);
+      memcpy (s->images + good * b->sample, s->images + i * b->sample,
+              (size_t) b->sample * sizeof *s->images);
       s->labels[good] = s->labels[i];
       s->indices[good] = s->indices[i];
     }
@@ -580,11 +578,11 @@ qk_batches_next (struct qk_batches *b, struct qk_batch *out)
     }
     if (out->n == 0 && b->opt.together)
       return qk_error (-EBADMSG,
-                       "no picture of this process's part of "
+                       "no sample of this process's part of "
                        "batch %lld can be decoded",
                        (long long) batch);
     if (out->n == 0)
-      continue; /* nothing but bad pictures */
+      continue; /* nothing but bad samples */
     out->index = batch;
     part_of (b, batch_size (b, batch), &out->first, &end);
     out->images = s->images;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* batches.h: pictures of a dataset in batches, read ahead by threads.
+/* batches.h: samples of a dataset in batches, read ahead by threads.
  *
  * What is delivered depends on the dataset, seed, epoch and batch size only,
  * not on the number of threads.
@@ -9,9 +9,9 @@
 
 #include "qatkit/dataset.h"
 
-/* Which pictures were found undecodable. */
-struct qk_bad_pictures {
-  uint8_t *bits; /* one a picture; for free */
+/* Which samples were found undecodable. */
+struct qk_bad_samples {
+  uint8_t *bits; /* one a sample; for free */
   int64_t n;
 };
 
@@ -19,24 +19,24 @@ struct qk_batches_options {
   struct qk_context *ctx;                 /* for the log */
   const struct qk_dataset_class *dataset; /* borrowed, as is self, */
   void *self;                             /* until qk_batches_free */
-  int64_t batch;                          /* pictures of a full batch */
+  int64_t batch;                          /* samples of a full batch */
   int threads;                            /* that read; at least 1 */
   int depth; /* batches being read or ready ahead of the one delivered,
                     at least 1; 0 = 3 */
   uint64_t seed;
   int part, parts; /* deliver the PART-th of PARTS pieces of every batch, in
-                      the order of the pictures; 0, 0: whole batches */
-  bool together;   /* every part must have a picture of every batch */
+                      the order of the samples; 0, 0: whole batches */
+  bool together;   /* every part must have a sample of every batch */
   bool shuffle;    /* a new order each epoch; else 0, 1, 2, … */
   double max_bad;  /* share of the dataset that may be undecodable, 0..1 */
-  struct qk_bad_pictures *bad; /* borrowed; shared by those that read the same
-                                  pictures, not at the same time; NULL: own */
+  struct qk_bad_samples *bad; /* borrowed; shared by those that read the same
+                                  samples, not at the same time; NULL: own */
 };
 
 /* One batch; lives until the next call of start, next or free. */
 struct qk_batch {
   int64_t index;          /* of the batch within the epoch, from 0 */
-  int64_t n;              /* pictures, at least 1 */
+  int64_t n;              /* samples, at least 1 */
   int64_t first;          /* of them in the whole batch */
   float *images;          /* (n,H,W,C); may be overwritten */
   const int32_t *labels;  /* n */
@@ -56,18 +56,18 @@ void qk_batches_free (struct qk_batches *b); /* accepts NULL */
 int qk_batches_start (struct qk_batches *b, int64_t epoch, int64_t first);
 
 /* The next batch: 1 with *OUT filled, 0 when the epoch is over, or an error.
- * A picture that cannot be decoded is left out of its batch and named once
+ * A sample that cannot be decoded is left out of its batch and named once
  * in the log; -EBADMSG when their share exceeds max_bad,
  * or none is left of a part that goes TOGETHER.  After an error the
  * epoch is over. */
 int qk_batches_next (struct qk_batches *b, struct qk_batch *out);
 
 /* Batches of a whole epoch.  Of parts that go TOGETHER, a last batch with
- * fewer pictures than parts is left out. */
+ * fewer samples than parts is left out. */
 int64_t qk_batches_count (const struct qk_batches *b);
 /* Borrowed, lives as long as B. */
 const struct qk_dataset_info *qk_batches_info (const struct qk_batches *b);
-/* Undecodable pictures met so far, each counted once. */
+/* Undecodable samples met so far, each counted once. */
 int64_t qk_batches_bad (const struct qk_batches *b);
 
 #endif /* QATKIT_DATA_BATCHES_H */

@@ -33,7 +33,7 @@ qk_arena_add (struct qk_arena *a, size_t size, int first, int last)
   if ((a->n & (a->n + 1)) == 0) {
     b = realloc (a->buffer, ((size_t) a->n * 2 + 2) * sizeof *b);
     if (b == NULL)
-      return qk_error (-ENOMEM, "out of memory");
+      return qk_oom ("exec");
     a->buffer = b;
   }
   b = &a->buffer[a->n];
@@ -236,7 +236,7 @@ qk_arena_build (struct qk_arena *a, size_t limit, const char *what)
   int r = 0;
 
   if (order == NULL || near == NULL) {
-    r = qk_error (-ENOMEM, "%s: out of memory", what);
+    r = qk_oom ("%s", what);
     goto end;
   }
   for (i = 0; i < n; i++)
@@ -268,8 +268,7 @@ qk_arena_build (struct qk_arena *a, size_t limit, const char *what)
   }
   a->base = qk_alloc (a->size + ALIGN);
   if (a->base == NULL)
-    r = qk_error (-ENOMEM, "%s: no memory for %zu MB of buffers", what,
-                  a->size >> 20);
+    r = qk_oom ("%s: %zu MB of buffers", what, a->size >> 20);
 end:
   free (order);
   free (near);

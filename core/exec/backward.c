@@ -40,7 +40,7 @@ fill_loss (struct qk_exec *ex, const int32_t *labels, float *loss,
   c->io.din = c->din;
 }
 
-/* The mean over this process's pictures counts as its share of the batch. */
+/* The mean over this process's samples counts as its share of the batch. */
 static void
 weigh_gradient (const struct qk_exec *ex, float *g)
 {
@@ -130,7 +130,7 @@ name_bad_layer (struct qk_exec *ex, const char *what)
   qk_exec_forward (ex, ex->images, ex->n, ex->flags, &logits);
   qk_exec_set_hook (ex, hook, cookie);
   if (bad == -1)
-    return qk_error (-EDOM, "the input pictures hold NaN or infinity");
+    return qk_error (-EDOM, "the input samples hold NaN or infinity");
   if (bad >= 0)
     return qk_error (-EDOM,
                      "%s not finite; the first layer to give NaN or "

@@ -30,7 +30,7 @@ struct qk_exec_value {
   int data, grad; /* buffers, -1 where there is none */
   bool needs_grad;
   bool grad_written;  /* during backward */
-  bool whole;         /* has room for opt.batch pictures, not for a slice's */
+  bool whole;         /* has room for opt.batch samples, not for a slice's */
   struct qk_tensor t; /* after forward */
 };
 
@@ -48,7 +48,7 @@ struct qk_exec {
   struct qk_exec_value *value;
   int workspace, loss_saved, wide_logits; /* buffers */
   int teacher_saved, teacher_grad;        /* buffers */
-  int64_t n;                              /* pictures of the last call */
+  int64_t n;                              /* samples of the last call */
   const float *images;                    /* of the last call, borrowed */
   unsigned flags;
   uint64_t seed, step;
@@ -64,12 +64,12 @@ struct qk_exec {
   const float *teacher_logits; /* of this batch, borrowed */
 
   struct qk_exec_backend backend[2]; /* the chosen one, "reference" */
-  void *input_kernel; /* puts pictures on their grid; NULL: done here */
+  void *input_kernel; /* puts samples on their grid; NULL: done here */
   size_t input_scratch;
 
   /* INT8 in groups: opt.batch and the arena are a group's, BATCH the largest
    * batch; every thread has a worker, a copy of this with a value array and
-   * arena memory of its own.  Nodes before TAIL take a group SLICE pictures at
+   * arena memory of its own.  Nodes before TAIL take a group SLICE samples at
    * a time, AT of it came before; TAIL 0: all nodes take it as a whole. */
   int64_t batch, slice, at;
   int tail;
@@ -106,7 +106,7 @@ qk_time_end (const struct qk_exec *ex)
   return 2 * ex->g->n_nodes + 1;
 }
 
-/* SHAPE for N pictures. */
+/* SHAPE for N samples. */
 static inline struct qk_shape
 qk_batched (const struct qk_shape *shape, int64_t n)
 {
@@ -125,7 +125,7 @@ struct qk_call {
   struct qk_rng rng;
 };
 
-/* The most pictures that a node takes at a time. */
+/* The most samples that a node takes at a time. */
 static inline int64_t
 qk_node_batch (const struct qk_exec *ex, int node)
 {
@@ -146,7 +146,7 @@ void qk_int8_release (struct qk_exec *ex);
 int qk_int8_run (struct qk_exec *ex, int node);
 void qk_int8_run_joined (struct qk_exec *ex, int node); /* and the next */
 
-/* forward.c: ex->n pictures through all nodes. */
+/* forward.c: ex->n samples through all nodes. */
 int qk_forward_all (struct qk_exec *ex, const float *images,
                     const float **logits);
 

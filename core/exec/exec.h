@@ -12,13 +12,13 @@ struct qk_exec;
  * network's input, node -1): f32, or u8 with its grid.  An int8 network
  * without keep_values may take a batch through in slices, one after the
  * other while there is a hook, and of different sizes for different nodes:
- * OUT's first dimension tells of how many.  A node sees the pictures of a
+ * OUT's first dimension tells of how many.  A node sees the samples of a
  * batch in order. */
 typedef int (*qk_exec_hook) (void *cookie, int node,
                              const struct qk_tensor *out);
 
 struct qk_exec_options {
-  int64_t batch; /* the largest number of pictures of a call */
+  int64_t batch; /* the largest number of samples of a call */
   int threads;
   bool train; /* backward will be called */
   bool
@@ -41,7 +41,7 @@ int qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
                  struct qk_exec **out);
 void qk_exec_free (struct qk_exec *ex); /* accepts NULL */
 
-/* Check that pictures of this kind, with CLASSES classes, fit the network:
+/* Check that samples of this kind, with CLASSES classes, fit the network:
  * -EINVAL naming both. */
 int qk_exec_check_data (const struct qk_exec *ex, int64_t height,
                         int64_t width, int64_t channels, int classes);
@@ -54,14 +54,14 @@ void qk_exec_set_hook (struct qk_exec *ex, qk_exec_hook hook, void *cookie);
 /* Random numbers of the forward calls (dropout) come from (SEED, STEP). */
 void qk_exec_set_step (struct qk_exec *ex, uint64_t seed, uint64_t step);
 
-/* Training in several processes: the next calls' pictures are SHARE of the
- * whole batch, and FIRST pictures come before them. */
+/* Training in several processes: the next calls' samples are SHARE of the
+ * whole batch, and FIRST samples come before them. */
 void qk_exec_set_part (struct qk_exec *ex, double share, int64_t first);
 
 /* Logits (N,classes) of a teacher for the next backward; borrowed. */
 void qk_exec_set_teacher (struct qk_exec *ex, const float *logits);
 
-/* Run N pictures (N,H,W,C) f32, 1 <= N <= batch.  FLAGS: enum
+/* Run N samples (N,H,W,C) f32, 1 <= N <= batch.  FLAGS: enum
  * qk_pass_flags.  *LOGITS (N,classes) f32 is borrowed until the next call. */
 int qk_exec_forward (struct qk_exec *ex, const float *images, int64_t n,
                      unsigned flags, const float **logits);
@@ -80,7 +80,7 @@ int qk_exec_check_finite (struct qk_exec *ex);
 /* With keep_values: output of a node in the last forward call. */
 const struct qk_tensor *qk_exec_output (const struct qk_exec *ex, int node);
 
-/* How many groups of a batch's pictures run at the same time while there is no
+/* How many groups of a batch's samples run at the same time while there is no
  * hook; 1 if batches go as a whole. */
 int qk_exec_parallel (const struct qk_exec *ex);
 

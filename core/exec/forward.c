@@ -64,7 +64,7 @@ qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
   int r;
 
   if (ex == NULL)
-    return qk_error (-ENOMEM, "executor: out of memory");
+    return qk_oom ("executor");
   ex->g = g;
   ex->opt = *opt;
   if (ex->opt.threads < 1)
@@ -128,7 +128,7 @@ qk_exec_check_data (const struct qk_exec *ex, int64_t height, int64_t width,
 
   if (!qk_shape_equal (in, &data))
     return qk_error (-EINVAL,
-                     "the dataset's pictures are %s, the network "
+                     "the dataset's samples are %s, the network "
                      "takes %s",
                      qk_shape_print (&data, a, sizeof a),
                      qk_shape_print (in, b, sizeof b));
@@ -176,7 +176,7 @@ qk_exec_set_teacher (struct qk_exec *ex, const float *logits)
   ex->teacher_logits = logits;
 }
 
-/* Where the pictures of this slice are in value V. */
+/* Where the samples of this slice are in value V. */
 static void *
 value_data (const struct qk_exec *ex, int v)
 {
@@ -285,7 +285,7 @@ qk_call_fill (struct qk_exec *ex, int index, bool backward, struct qk_call *c)
   c->io.dparam = c->dparam;
   c->io.rng = &c->rng;
   c->io.comm = ex->opt.train ? ex->opt.comm : NULL;
-  c->io.first_picture = ex->first;
+  c->io.first_sample = ex->first;
 }
 
 /* Put a wrapped node's f32 output on its grid. */
@@ -423,7 +423,7 @@ run_nodes (struct qk_exec *ex, int first, int last)
   return 0;
 }
 
-/* All N pictures of those values that slices have filled. */
+/* All N samples of those values that slices have filled. */
 static void
 join_slices (struct qk_exec *ex, const float *images, int64_t n)
 {
@@ -478,7 +478,7 @@ qk_exec_forward (struct qk_exec *ex, const float *images, int64_t n,
                  unsigned flags, const float **logits)
 {
   if (n < 1 || n > ex->batch)
-    return qk_error (-EINVAL, "batch of %lld pictures, planned for 1 to %lld",
+    return qk_error (-EINVAL, "batch of %lld samples, planned for 1 to %lld",
                      (long long) n, (long long) ex->batch);
   ex->n = n;
   ex->flags = flags;

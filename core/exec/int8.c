@@ -111,7 +111,7 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch,
   return 0;
 }
 
-/* Pictures are put on the network's first grid by the backend too. */
+/* Samples are put on the network's first grid by the backend too. */
 static int
 prepare_input (struct qk_exec *ex)
 {

@@ -103,7 +103,7 @@ add_buffer (struct qk_exec *ex, int *where, size_t size, int first, int last)
   return 0;
 }
 
-/* Which values hold opt.batch pictures: those that nodes from TAIL on make or
+/* Which values hold opt.batch samples: those that nodes from TAIL on make or
  * read, and the output. */
 static void
 mark_whole (struct qk_exec *ex)
@@ -135,7 +135,7 @@ plan_values (struct qk_exec *ex)
       = g->value[i].producer < 0 || early ? 0 : g->value[i].producer;
 
     if (i == 0 && !g->value[0].on_grid)
-      continue; /* the caller's pictures are read in place */
+      continue; /* the caller's samples are read in place */
     if ((r = add_buffer (ex, &ex->value[i].data, value_bytes (ex, i, false),
                          made, ex->opt.keep_values ? qk_time_end (ex) : made))
         < 0)

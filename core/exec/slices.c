@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* slices.c: batches of int8 pictures, a few pictures at a time.
+/* slices.c: batches of int8 samples, a few samples at a time.
  *
  * Activations of a whole batch go through memory between any two nodes;
- * those of few pictures stay in the cache.  Each thread takes groups of the
+ * those of few samples stay in the cache.  Each thread takes groups of the
  * batch through the whole network by itself, with activation memory of its
  * own: one parallel region a batch instead of one a node.
  *
- * The first nodes of a network have large pictures and small weights, the last
- * ones small pictures and large weights, which few pictures would have to
+ * The first nodes of a network have large samples and small weights, the last
+ * ones small samples and large weights, which few samples would have to
  * fetch again and again.  So the first nodes take a group slice by slice, and
  * the others, the tail, take it as a whole. */
 #include "config.h"
@@ -24,9 +24,9 @@
 #include "exec/exec-priv.h"
 
 #define CACHE_BYTES (768 * 1024) /* of activations that should stay near */
-#define MOST_GROUP 8             /* pictures */
+#define MOST_GROUP 8             /* samples */
 
-/* Bytes that node INDEX reads and writes for a picture, besides weights. */
+/* Bytes that node INDEX reads and writes for a sample, besides weights. */
 static int64_t
 node_bytes (const struct qk_graph *g, int index)
 {
@@ -55,7 +55,7 @@ weight_bytes (const struct qk_op *op)
 }
 
 /* Where the tail begins: from there on the bytes of weights exceed a third of
- * those of a picture's activations by most; of a third, three fifths and all
+ * those of a sample's activations by most; of a third, three fifths and all
  * of them a third was fastest for ResNet-50.  The number of nodes: nowhere. */
 static int
 find_tail (const struct qk_graph *g)
@@ -73,7 +73,7 @@ find_tail (const struct qk_graph *g)
   return tail;
 }
 
-/* How many pictures of EACH the nodes before TAIL can take at a time. */
+/* How many samples of EACH the nodes before TAIL can take at a time. */
 static int64_t
 slice_size (const struct qk_graph *g, int tail, int64_t each)
 {
@@ -123,7 +123,7 @@ qk_slices_new (struct qk_exec *ex)
   ex->logits = qk_alloc ((size_t) (ex->batch * classes) * sizeof (float));
   ex->worker = calloc ((size_t) count, sizeof *ex->worker);
   if (ex->logits == NULL || ex->worker == NULL)
-    return qk_error (-ENOMEM, "executor: out of memory");
+    return qk_oom ("executor");
   for (int i = 0; i < count; i++) {
     struct qk_exec *w = &ex->worker[ex->workers++];
 
@@ -135,8 +135,7 @@ qk_slices_new (struct qk_exec *ex)
       w->arena.base = qk_alloc (ex->arena.size + 64);
     w->value = malloc (values * sizeof *w->value);
     if (w->arena.base == NULL || w->value == NULL)
-      return qk_error (-ENOMEM, "activations: no memory for %zu MB",
-                       ex->arena.size >> 20);
+      return qk_oom ("activations: %zu MB", ex->arena.size >> 20);
     memcpy (w->value, ex->value, values * sizeof *w->value);
   }
   return 0;
@@ -160,7 +159,7 @@ qk_exec_parallel (const struct qk_exec *ex)
   return ex->worker != NULL ? ex->workers : 1;
 }
 
-/* Pictures FIRST .. of the batch on W, at most MOST. */
+/* Samples FIRST .. of the batch on W, at most MOST. */
 static int
 run_group (const struct qk_exec *ex, struct qk_exec *w, const float *images,
            int64_t first, int64_t most)

@@ -21,7 +21,7 @@ struct qk_param {
 };
 
 struct qk_value {
-  struct qk_shape shape; /* of one picture, dims[0] = 1 */
+  struct qk_shape shape; /* of one sample, dims[0] = 1 */
   int producer;          /* node index; -1 for the network's input */
   int n_consumers;
   bool on_grid;            /* PREPARED, INT8: carried as u8 */
@@ -128,7 +128,7 @@ int qk_graph_finish (struct qk_graph *g);
 int qk_graph_geometry (const struct qk_graph *g, const struct qk_node *n,
                        struct qk_op *op);
 
-/* Multiply-accumulates of one picture. */
+/* Multiply-accumulates of one sample. */
 int64_t qk_graph_macs (const struct qk_graph *g);
 /* Bytes of the parameters (or int8 arrays) as stored. */
 int64_t qk_graph_bytes (const struct qk_graph *g);

@@ -19,7 +19,7 @@ qk_graph_new (struct qk_context *ctx, uint64_t seed, struct qk_graph **out)
   struct qk_graph *g = calloc (1, sizeof *g);
 
   if (g == NULL)
-    return qk_error (-ENOMEM, "graph: out of memory");
+    return qk_oom ("graph");
   g->ctx = ctx;
   g->seed = seed;
   g->output = -1;
@@ -83,7 +83,7 @@ grow (void **array, int n, size_t size)
     return 0;
   p = realloc (*array, (n == 0 ? 8 : (size_t) n * 2) * size);
   if (p == NULL)
-    return qk_error (-ENOMEM, "graph: out of memory");
+    return qk_oom ("graph");
   *array = p;
   return 0;
 }
@@ -224,7 +224,7 @@ add_params (struct qk_graph *g, struct qk_node *n, const char *name,
     memset (p, 0, sizeof *p);
     if (asprintf (&p->name, "%s.%s", name, spec[i].name) < 0) {
       p->name = NULL;
-      return qk_error (-ENOMEM, "graph: out of memory");
+      return qk_oom ("graph");
     }
     g->n_params++;
     p->spec = spec[i];
@@ -235,8 +235,7 @@ add_params (struct qk_graph *g, struct qk_node *n, const char *name,
     p->value.data
       = qk_alloc (sizeof (float) * (size_t) qk_shape_count (&spec[i].shape));
     if (p->value.data == NULL)
-      return qk_error (-ENOMEM, "graph: no memory for parameter '%s'",
-                       p->name);
+      return qk_oom ("graph: parameter '%s'", p->name);
     param_init (p, g->seed);
     n->param[n->n_params++] = g->n_params - 1;
   }
@@ -279,7 +278,7 @@ qk_graph_add_node (struct qk_graph *g, const char *name, const char *layer,
   n->hi = INFINITY;
   g->n_nodes++;
   if (n->name == NULL || n->layer_name == NULL || n->options == NULL)
-    return qk_error (-ENOMEM, "graph: out of memory");
+    return qk_oom ("graph");
   for (i = 0; i < n_in; i++)
     g->value[in[i]].n_consumers++;
   return g->n_nodes - 1;
@@ -379,7 +378,7 @@ qk_graph_node (struct qk_graph *g, const char *name, const char *layer,
   r = vasprintf (&options, fmt, args);
   va_end (args);
   if (r < 0)
-    return g->error = qk_error (-ENOMEM, "graph: out of memory");
+    return g->error = qk_oom ("graph");
   r = node_from_text (g, name, layer, options, in, n_in);
   free (options);
   if (r < 0)
@@ -454,7 +453,7 @@ qk_graph_absorb (struct qk_graph *g, int node, const char *name,
   a->layer = copy_string (layer);
   a->options = copy_string (options);
   if (a->name == NULL || a->layer == NULL || a->options == NULL)
-    r = qk_error (-ENOMEM, "graph: out of memory");
+    r = qk_oom ("graph");
 end:
   cls->destroy (self);
   return r;
@@ -504,7 +503,7 @@ qk_graph_copy (const struct qk_graph *from, bool fuse, struct qk_graph **out)
   int i, r;
 
   if (map == NULL)
-    return qk_error (-ENOMEM, "graph: out of memory");
+    return qk_oom ("graph");
   if ((r = qk_graph_new (from->ctx, from->seed, &g)) < 0)
     goto error;
   g->max_params = from->max_params;
@@ -626,8 +625,7 @@ qk_graph_zero_grad (struct qk_graph *g)
       p->grad = p->value;
       p->grad.data = qk_alloc (bytes);
       if (p->grad.data == NULL)
-        return qk_error (-ENOMEM, "no memory for the gradient of '%s'",
-                         p->name);
+        return qk_oom ("the gradient of '%s'", p->name);
     } else
       memset (p->grad.data, 0, bytes);
   }

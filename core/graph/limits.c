@@ -68,7 +68,7 @@ qk_limit_work (const struct qk_graph *g)
      * for the weights */
     if (work > QK_LIMIT_WORK || (total += work) > QK_LIMIT_WORK)
       return qk_error (-EBADMSG,
-                       "graph: with node '%s' a picture takes %.3g "
+                       "graph: with node '%s' a sample takes %.3g "
                        "operations, more than the %.3g this program does for "
                        "a file",
                        n->name, (double) total + (double) work,

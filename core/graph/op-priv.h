@@ -9,7 +9,7 @@
 int64_t qk_op_weight_count (const struct qk_op *op);
 
 /* Check an op completely, as one read from a stranger's file: geometry
- * against the shapes of one picture, grids, clamp bounds, and for ops with a
+ * against the shapes of one sample, grids, clamp bounds, and for ops with a
  * weight that no input can overflow the accumulator (which needs the arrays
  * to be there).  -EINVAL with a sentence. */
 int qk_op_check (const struct qk_op *op, const struct qk_shape *in,

@@ -72,7 +72,7 @@ sum_metadata (const struct qk_tensorfile *f, uint32_t *crc)
                      qk_tensorfile_path (f), KEY_KEYS);
   keys = strdup (list);
   if (!keys)
-    return qk_error (-ENOMEM, "%s: out of memory", qk_tensorfile_path (f));
+    return qk_oom ("%s", qk_tensorfile_path (f));
   *crc = qk_checksum_text (*crc, KEY_KEYS);
   *crc = qk_checksum_text (*crc, list);
   rest = keys;
@@ -104,7 +104,7 @@ check_sum (const struct qk_tensorfile *f)
 
   entries = calloc ((size_t) n + 1, sizeof *entries);
   if (!entries)
-    return qk_error (-ENOMEM, "%s: out of memory", qk_tensorfile_path (f));
+    return qk_oom ("%s", qk_tensorfile_path (f));
   for (i = 0; err == 0 && i < n; i++)
     err = qk_tensorfile_entry (f, i, &entries[i]);
   if (err == 0)
@@ -161,7 +161,7 @@ qk_checkpoint_open_number (struct qk_context *ctx, const char *path,
 
   c = calloc (1, sizeof *c);
   if (!c)
-    return qk_error (-ENOMEM, "%s: out of memory", path);
+    return qk_oom ("%s", path);
   c->number = number;
   err = qk_tensorfile_open (ctx, path, QK_FORMAT_DEFAULT, &c->file);
   if (err == 0)
@@ -308,7 +308,7 @@ qk_checkpoint_write (struct qk_context *ctx, const char *path,
   keys = list_keys (meta, n_meta);
   all = calloc ((size_t) n_meta + 3, sizeof *all);
   if (!keys || !all) {
-    err = qk_error (-ENOMEM, "%s: out of memory", path);
+    err = qk_oom ("%s", path);
     goto done;
   }
   snprintf (version, sizeof version, "%d.%d", QK_CHECKPOINT_MAJOR,

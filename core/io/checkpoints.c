@@ -52,7 +52,7 @@ path_of (const struct qk_checkpoints *s, int64_t number)
   if (asprintf (&path, "%s/" NAME_PREFIX "%06lld%s", s->dir,
                 (long long) number, s->suffix)
       < 0) {
-    qk_error (-ENOMEM, "%s: out of memory", s->dir);
+    qk_oom ("%s", s->dir);
     return NULL;
   }
   return path;
@@ -96,7 +96,7 @@ list_numbers (const struct qk_checkpoints *s, int64_t **out)
       if (!more) {
         free (numbers);
         closedir (dir);
-        return qk_error (-ENOMEM, "%s: out of memory", s->dir);
+        return qk_oom ("%s", s->dir);
       }
       numbers = more;
     }
@@ -142,7 +142,7 @@ qk_checkpoints_open (struct qk_context *ctx, const char *dir, int keep,
                      dir, keep);
   s = calloc (1, sizeof *s);
   if (!s || !(s->dir = strdup (dir))) {
-    err = qk_error (-ENOMEM, "%s: out of memory", dir);
+    err = qk_oom ("%s", dir);
     goto error;
   }
   s->ctx = ctx;

@@ -82,7 +82,7 @@ qk_checksum_entries (const struct qk_format_entry *entries, int64_t n,
 
   order = calloc ((size_t) n + 1, sizeof (*order));
   if (!order)
-    return qk_error (-ENOMEM, "checksum: out of memory");
+    return qk_oom ("checksum");
   for (i = 0; i < n; i++)
     order[i] = &entries[i];
   qsort (order, (size_t) n, sizeof (*order), compare_entries);

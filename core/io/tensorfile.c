@@ -110,11 +110,11 @@ qk_format_find (struct qk_context *ctx, const char *path, const char *name,
 
   list = open_memstream (&known, &size);
   if (!list)
-    return qk_error (-ENOMEM, "%s: out of memory", path);
+    return qk_oom ("%s", path);
   err = format_by_claim (ctx, path, out, list);
   if (fclose (list) != 0) {
     free (known);
-    return qk_error (-ENOMEM, "%s: out of memory", path);
+    return qk_oom ("%s", path);
   }
   if (err == -ENOENT)
     qk_error (-ENOENT,
@@ -149,7 +149,7 @@ make_index (struct qk_tensorfile *f)
   f->index = calloc ((size_t) f->n + 1, sizeof *f->index);
   f->name = calloc ((size_t) f->n + 1, sizeof *f->name);
   if (!f->index || !f->name)
-    return qk_error (-ENOMEM, "%s: out of memory", f->path);
+    return qk_oom ("%s", f->path);
   for (i = 0; i < f->n; i++) {
     int err;
 
@@ -178,7 +178,7 @@ qk_tensorfile_open (struct qk_context *ctx, const char *path,
 
   f = calloc (1, sizeof *f);
   if (!f || !(f->path = strdup (path))) {
-    err = qk_error (-ENOMEM, "%s: out of memory", path);
+    err = qk_oom ("%s", path);
     goto error;
   }
   err = qk_format_find (ctx, path, format, &f->cls);
@@ -282,8 +282,7 @@ read_rounded (const struct qk_tensorfile *f, const struct qk_format_entry *e,
   }
   tmp = qk_alloc ((size_t) count * sizeof *tmp);
   if (!tmp)
-    return qk_error (-ENOMEM, "%s: tensor \"%s\": out of memory", f->path,
-                     e->name);
+    return qk_oom ("%s: tensor \"%s\"", f->path, e->name);
   round_f64 (e->tensor.data, count, tmp);
   qk_layout_from_file (layout, &dst->shape, sizeof *tmp, tmp, dst->data);
   qk_free (tmp);

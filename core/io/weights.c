@@ -47,7 +47,7 @@ find (const struct qk_tensorfile *f, const char *name, size_t prefix)
   if (prefix == 0)
     return qk_tensorfile_find (f, name);
   if (asprintf (&full, "%.*s%s", (int) prefix, PREFIX, name) < 0)
-    return qk_error (-ENOMEM, "%s: out of memory", qk_tensorfile_path (f));
+    return qk_oom ("%s", qk_tensorfile_path (f));
   i = qk_tensorfile_find (f, full);
   free (full);
   return i;
@@ -97,7 +97,7 @@ match (const struct qk_tensorfile *f, const struct qk_weight *w, size_t n,
 
   used = calloc ((size_t) count + 1, sizeof *used);
   if (!used)
-    return qk_error (-ENOMEM, "%s: out of memory", qk_tensorfile_path (f));
+    return qk_oom ("%s", qk_tensorfile_path (f));
   for (k = 0; k < n; k++) {
     at[k] = find (f, w[k].name, prefix);
     if (at[k] == -ENOENT) {
@@ -139,11 +139,11 @@ qk_weights_read (const struct qk_tensorfile *f, const struct qk_weight *w,
       fclose (out);
     free (text);
     free (at);
-    return qk_error (-ENOMEM, "%s: out of memory", qk_tensorfile_path (f));
+    return qk_oom ("%s", qk_tensorfile_path (f));
   }
   faults = match (f, w, n, at, out);
   if (fclose (out) != 0)
-    err = qk_error (-ENOMEM, "%s: out of memory", qk_tensorfile_path (f));
+    err = qk_oom ("%s", qk_tensorfile_path (f));
   else if (faults < 0)
     err = (int) faults;
   else if (faults > 0)
@@ -190,7 +190,7 @@ to_entry (const struct qk_weight *w, struct qk_format_entry *e, void **copy)
     return 0;
   *copy = qk_alloc ((size_t) qk_shape_count (&t->shape) * size);
   if (!*copy)
-    return qk_error (-ENOMEM, "parameter \"%s\": out of memory", w->name);
+    return qk_oom ("parameter \"%s\"", w->name);
   qk_layout_to_file (w->layout, &t->shape, size, t->data, *copy);
   e->tensor.data = *copy;
   return 0;
@@ -209,7 +209,7 @@ qk_weights_save (struct qk_context *ctx, const char *path, const char *format,
   entries = calloc (n + 1, sizeof *entries);
   copy = calloc (n + 1, sizeof *copy);
   if (!entries || !copy)
-    err = qk_error (-ENOMEM, "%s: out of memory", path);
+    err = qk_oom ("%s", path);
   for (k = 0; err == 0 && k < n; k++)
     err = to_entry (&w[k], &entries[k], &copy[k]);
   if (err == 0)

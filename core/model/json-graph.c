@@ -170,7 +170,7 @@ qk_graph_to_json (const struct qk_graph *g, char **out)
            ? NULL
            : qk_json_text (root, JSON_COMPACT | JSON_REAL_PRECISION (17));
   json_decref (root);
-  return *out == NULL ? qk_error (-ENOMEM, "graph: out of memory") : 0;
+  return *out == NULL ? qk_oom ("graph") : 0;
 }
 
 /* ---- reading ------------------------------------------------------------ */
@@ -241,7 +241,7 @@ shape_from_json (const json_t *j, struct qk_shape *s)
                        (long long) QK_LIMIT_VALUE);
   }
   if (s->dims[0] != 1)
-    return qk_error (-EBADMSG, "graph: a shape that is not of one picture");
+    return qk_error (-EBADMSG, "graph: a shape that is not of one sample");
   return 0;
 }
 

@@ -43,10 +43,10 @@ arrays_add (struct arrays *a, const char *node, const char *suffix,
   char *name;
 
   if (e == NULL)
-    return qk_error (-ENOMEM, "model: out of memory");
+    return qk_oom ("model");
   a->entry = e;
   if (asprintf (&name, "%s%s%s", node, *suffix ? "." : "", suffix) < 0)
-    return qk_error (-ENOMEM, "model: out of memory");
+    return qk_oom ("model");
   e[a->n].name = name;
   e[a->n++].tensor = *t;
   return 0;
@@ -148,7 +148,7 @@ classes_to_text (const struct qk_model_info *info, char **out)
   if (i == info->classes)
     *out = qk_json_text (names, JSON_COMPACT);
   json_decref (names);
-  return *out == NULL ? qk_error (-ENOMEM, "model: out of memory") : 0;
+  return *out == NULL ? qk_oom ("model") : 0;
 }
 
 /* ---- writing --------------------------------------------------------------- */
@@ -231,7 +231,7 @@ read_op (const struct qk_tensorfile *f, struct qk_node *n)
     t[i].dtype = dtype[i];
     t[i].shape = i == 0 ? weight : channel;
     if (asprintf (&name, "%s.%s", n->name, suffix[i]) < 0)
-      return qk_error (-ENOMEM, "model: out of memory");
+      return qk_oom ("model");
     if ((at = qk_tensorfile_find (f, name)) < 0)
       r = qk_error (-EBADMSG, "tensor '%s' is missing", name);
     else {
@@ -246,7 +246,7 @@ read_op (const struct qk_tensorfile *f, struct qk_node *n)
         t[i].data = qk_alloc ((size_t) qk_shape_count (&t[i].shape)
                               * qk_dtype_size (t[i].dtype));
         if (t[i].data == NULL)
-          r = qk_error (-ENOMEM, "no memory for tensor '%s'", name);
+          r = qk_oom ("tensor '%s'", name);
       }
       *where[i] = t[i].data;
       if (r == 0)
@@ -300,13 +300,13 @@ read_classes (struct qk_model *m, const char *path, const char *text)
   if (!json_is_array (a) || n > MAX_CLASSES)
     r = qk_error (-EBADMSG, "%s: 'qatkit.classes' is not a list", path);
   else if ((m->class_names = calloc (n + 1, sizeof *m->class_names)) == NULL)
-    r = qk_error (-ENOMEM, "%s: out of memory", path);
+    r = qk_oom ("%s", path);
   for (i = 0; r == 0 && i < n; i++) {
     const char *s = json_string_value (json_array_get (a, i));
 
     m->class_names[i] = strdup (s == NULL ? "" : s);
     if (m->class_names[i] == NULL)
-      r = qk_error (-ENOMEM, "%s: out of memory", path);
+      r = qk_oom ("%s", path);
     else
       m->classes++;
   }
@@ -324,7 +324,7 @@ qk_model_load (struct qk_context *ctx, const char *path, struct qk_model **out)
   int r;
 
   if (m == NULL)
-    return qk_error (-ENOMEM, "%s: out of memory", path);
+    return qk_oom ("%s", path);
   if (stat (path, &st) < 0) {
     r = qk_error (-errno, "%s: %s", path, strerror (errno));
     goto error;
@@ -353,7 +353,7 @@ qk_model_load (struct qk_context *ctx, const char *path, struct qk_model **out)
   text = qk_tensorfile_metadata (f, "qatkit.config");
   m->config = strdup (text == NULL ? "" : text);
   if (m->config == NULL) {
-    r = qk_error (-ENOMEM, "%s: out of memory", path);
+    r = qk_oom ("%s", path);
     goto error;
   }
   qk_tensorfile_close (f);

@@ -60,7 +60,7 @@ take_apart (const struct qk_graph *from, struct qk_graph *g,
   int in[QK_OP_MAX_INPUTS], i, j, r;
 
   if (map == NULL)
-    return qk_error (-ENOMEM, "network: out of memory");
+    return qk_oom ("network");
   r = qk_graph_add_value (g, &from->value[0].shape, -1);
   value[0] = &from->value[0];
   for (i = 0; r >= 0 && i < from->n_nodes; i++) {
@@ -151,7 +151,7 @@ view_fill (struct qk_network_view *v, const struct qk_graph *from,
   v->param = calloc ((size_t) g->n_params + 1, sizeof *v->param);
   if (v->value == NULL || v->value_at == NULL || v->node == NULL
       || v->node_at == NULL || v->param == NULL)
-    return qk_error (-ENOMEM, "network: out of memory");
+    return qk_oom ("network");
   for (i = 0; i < g->n_values; i++) {
     v->value[i].shape = g->value[i].shape;
     if (value[i] != NULL && value[i]->on_grid)
@@ -184,7 +184,7 @@ qk_network_new (const struct qk_graph *g, const struct qk_model_info *info,
   int r;
 
   if (v == NULL || origin == NULL || value == NULL)
-    r = qk_error (-ENOMEM, "network: out of memory");
+    r = qk_oom ("network");
   else if (g->stage == QK_STAGE_PREPARED)
     r = qk_error (-EINVAL, "network: a prepared graph has to be converted "
                            "first");

@@ -81,7 +81,7 @@ qk_lower_node (const struct qk_graph *g, int node, struct qk_op *op)
     return qk_error (-EINVAL, "node '%s' stays in float: %s",
                      g->node[node].name, g->node[node].skip_reason);
   if ((q = calloc ((size_t) g->n_values + 1, sizeof *q)) == NULL)
-    return qk_error (-ENOMEM, "convert: out of memory");
+    return qk_oom ("convert");
   qk_value_grids (g, q);
   r = lower_node (g, node, q, op);
   free (q);
@@ -128,7 +128,7 @@ qk_pass_convert (const struct qk_graph *g, struct qk_graph **out)
   int i, r;
 
   if (q == NULL)
-    return qk_error (-ENOMEM, "convert: out of memory");
+    return qk_oom ("convert");
   if (g->stage != QK_STAGE_PREPARED) {
     r = qk_error (-EINVAL, "convert: expected a prepared graph");
     goto error;

@@ -48,7 +48,7 @@ quantize_value (struct qk_graph *g, int v, const char *node,
   int r;
 
   if (asprintf (&name, "%s:out", node) < 0)
-    return qk_error (-ENOMEM, "prepare: out of memory");
+    return qk_oom ("prepare");
   r = new_quantizer (g, name, s, false, 1, 0, &g->value[v].qz);
   free (name);
   g->value[v].on_grid = r == 0;

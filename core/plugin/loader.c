@@ -68,7 +68,7 @@ check_file (const char *path)
   int err;
 
   if (!copy)
-    return qk_error (-ENOMEM, "plugin %s: out of memory", path);
+    return qk_oom ("plugin %s", path);
   if (stat (path, &st) == 0 && !S_ISREG (st.st_mode)) /* a pipe would hang */
     err = qk_error (-ENOEXEC, "plugin %s: expected a regular file", path);
   else
@@ -202,7 +202,7 @@ load (const struct wanted *w, struct qk_loaded **out)
   int err;
 
   if (!l)
-    return qk_error (-ENOMEM, "plugin %s: out of memory", w->path);
+    return qk_oom ("plugin %s", w->path);
   err = check_file (w->path);
   if (err == 0)
     err = open_plugin (w->path, &l->plugin);
@@ -216,7 +216,7 @@ load (const struct wanted *w, struct qk_loaded **out)
   l->cls = copy_class (cls);
   l->path = strdup (w->path);
   if (!l->cls || !l->path) {
-    err = qk_error (-ENOMEM, "plugin %s: out of memory", w->path);
+    err = qk_oom ("plugin %s", w->path);
     goto error;
   }
   err = qk_kind_check_class (l->cls);
@@ -365,7 +365,7 @@ load_by_name (struct qk_context *ctx, enum qk_kind kind, const char *name,
     int err;
 
     if (!path)
-      return qk_error (-ENOMEM, "plugin '%s': out of memory", name);
+      return qk_oom ("plugin '%s'", name);
     if (stat (path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR)) {
       free (path);
       continue;
@@ -401,7 +401,7 @@ load_by_path (enum qk_kind kind, const char *path, struct qk_loaded **out)
                      qk_kind_name (kind), path);
   name = strndup (base, len - 3);
   if (!name)
-    return qk_error (-ENOMEM, "plugin %s: out of memory", path);
+    return qk_oom ("plugin %s", path);
   w.name = name;
   err = load (&w, out);
   free (name);

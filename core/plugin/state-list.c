@@ -53,7 +53,7 @@ qk_state_list_save (void *cookie, const char *name, enum qk_dtype dtype,
     list->array = grown;
   if (!grown || !a.name || !a.data) {
     clear_array (&a);
-    return qk_error (-ENOMEM, "state array '%s': out of memory", name);
+    return qk_oom ("state array '%s'", name);
   }
   if (bytes > 0)
     memcpy (a.data, data, bytes);

@@ -13,15 +13,15 @@ struct qk_ptq {
   struct qk_graph *quantized; /* prepared; borrowed; NULL before calibration */
   struct qk_batches *batches; /* of calibration; borrowed */
   int64_t limit;              /* of them that may be used */
-  int64_t batch;              /* pictures of one */
+  int64_t batch;              /* samples of one */
   int threads;
   uint64_t seed;
   struct qk_monitor *m; /* borrowed */
 
   struct qk_exec *real_ex, *quantized_ex; /* owned; made when needed */
   struct qk_op op;                        /* of qk_ptq_op; arrays owned */
-  float **images; /* owned: batches kept, n_images of n_pictures each */
-  int64_t *n_pictures;
+  float **images; /* owned: batches kept, n_images of n_samples each */
+  int64_t *n_samples;
   int64_t n_images;
   const char *shown; /* what the progress bar shows */
 };

@@ -39,7 +39,7 @@ qk_ptq_end (struct qk_ptq *p)
   for (i = 0; i < p->n_images; i++)
     qk_free (p->images[i]);
   free (p->images);
-  free (p->n_pictures);
+  free (p->n_samples);
 }
 
 /* The network whose weights are changed. */
@@ -229,12 +229,12 @@ keep_images (struct qk_ptq *p, int64_t wanted)
 
     if (images != NULL)
       p->images = images;
-    n = realloc (p->n_pictures, (size_t) (p->n_images + 1) * sizeof *n);
+    n = realloc (p->n_samples, (size_t) (p->n_images + 1) * sizeof *n);
     if (n != NULL)
-      p->n_pictures = n;
+      p->n_samples = n;
     if (images == NULL || n == NULL
         || (images[p->n_images] = qk_alloc (size)) == NULL)
-      return qk_error (-ENOMEM, "no memory for the calibration pictures");
+      return qk_oom ("the calibration samples");
     memcpy (images[p->n_images], b.images, size);
     n[p->n_images++] = b.n;
   }
@@ -320,13 +320,13 @@ qk_ptq_inputs (struct qk_ptq *p, int node, int64_t batches, qk_ptq_batch fn,
   real.copy.data = qk_alloc (size);
   quantized.copy.data = qk_alloc (size);
   r = real.copy.data == NULL || quantized.copy.data == NULL
-        ? qk_error (-ENOMEM, "node '%s': no memory for its input", n->name)
+        ? qk_oom ("node '%s': its input", n->name)
         : 0;
   for (i = 0; r == 0 && i < batches && i < p->n_images; i++) {
-    r = run_up_to (p->real_ex, &real, p->images[i], p->n_pictures[i]);
+    r = run_up_to (p->real_ex, &real, p->images[i], p->n_samples[i]);
     if (r == 0)
       r = run_up_to (p->quantized_ex, &quantized, p->images[i],
-                     p->n_pictures[i]);
+                     p->n_samples[i]);
     if (r == 0)
       r = fn (cookie, &real.copy, &quantized.copy);
     if (r == 0 && qk_monitor_stopped (p->m))

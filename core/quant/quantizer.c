@@ -93,7 +93,7 @@ quantizer_new_self (const struct qk_quantizer *qz, size_t size,
                      size, channels, channel_size);
   *self = qk_alloc (size + channels * channel_size);
   if (*self == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("quant");
   *(const struct qk_quant_info **) *self = &qz->info;
   return 0;
 }
@@ -155,7 +155,7 @@ quantizer_new_params (struct qk_quantizer *qz)
     qz->value.value[i] = qk_alloc (size);
     qz->grad[i] = qk_alloc (size);
     if (qz->value.value[i] == NULL || qz->grad[i] == NULL)
-      return qk_error (-ENOMEM, "'%s': no memory", qz->info.name);
+      return qk_oom ("'%s'", qz->info.name);
     for (size_t j = 0; j < p->count; j++)
       qz->value.value[i][j] = p->initial;
   }
@@ -213,7 +213,7 @@ qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
     return r;
   qz = qk_alloc (sizeof *qz);
   if (qz == NULL)
-    return qk_error (-ENOMEM, "'%s': no memory", info->name);
+    return qk_oom ("'%s'", info->name);
   qz->ctx = ctx;
   qz->info = *info;
   qz->obs = obs;
@@ -229,7 +229,7 @@ qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
   if (qz->name == NULL || qz->grid == NULL || qz->next == NULL
       || qz->min == NULL || qz->max == NULL
       || (obs != NULL && obs->state == NULL && qz->kept == NULL)) {
-    r = qk_error (-ENOMEM, "'%s': no memory", info->name);
+    r = qk_oom ("'%s'", info->name);
     goto error;
   }
   strcpy (qz->name, info->name);
@@ -562,7 +562,7 @@ quantizer_transform (struct qk_quantizer *qz, const float **x, size_t n)
       = n <= SIZE_MAX / sizeof (float) ? qk_alloc (n * sizeof (float)) : NULL;
     qz->transformed_size = qz->transformed != NULL ? n : 0;
     if (qz->transformed == NULL)
-      return qk_error (-ENOMEM, "'%s': no memory", qz->info.name);
+      return qk_oom ("'%s'", qz->info.name);
   }
   r = qz->fq->transform (qz->fq_self, *x, n, qz->transformed);
   if (r < 0)

@@ -25,7 +25,7 @@ void qk_progress_free (struct qk_progress *p);
 void qk_progress_set_clock (struct qk_progress *p, double (*fn) (void *),
                             void *cookie);
 
-/* A settings of TOTAL pictures (0: unknown) starts; LABEL is copied. */
+/* A settings of TOTAL samples (0: unknown) starts; LABEL is copied. */
 void qk_progress_begin (struct qk_progress *p, const char *label,
                         int64_t total);
 /* DONE of them are finished; LOSS NaN: there is none to show.  Draws ten

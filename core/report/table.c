@@ -27,7 +27,7 @@ append (struct qk_table *t, char *text)
 
     if (!more) {
       t->failed = -ENOMEM;
-      return qk_error (-ENOMEM, "table: out of memory");
+      return qk_oom ("table");
     }
     t->cell = more;
     t->room = room;
@@ -49,14 +49,14 @@ qk_table_cell (struct qk_table *t, const char *fmt, ...)
   va_end (args);
   if (n < 0) {
     t->failed = -ENOMEM;
-    return qk_error (-ENOMEM, "table: out of memory");
+    return qk_oom ("table");
   }
   size = (size_t) n + 1;
   shown = malloc (size);
   if (!shown) {
     free (text);
     t->failed = -ENOMEM;
-    return qk_error (-ENOMEM, "table: out of memory");
+    return qk_oom ("table");
   }
   qk_text_clean (text, shown, size);
   free (text);
@@ -89,7 +89,7 @@ qk_table_new (const char *const *titles, int n, struct qk_table **out)
     return qk_error (-EINVAL, "table: %d columns", n);
   t = calloc (1, sizeof *t);
   if (!t)
-    return qk_error (-ENOMEM, "table: out of memory");
+    return qk_oom ("table");
   t->columns = n;
   for (i = 0; err == 0 && i < n; i++)
     err = qk_table_cell (t, "%s", titles[i]);
@@ -191,7 +191,7 @@ qk_table_print (const struct qk_table *t, FILE *out)
   if (!right || !width) {
     free (right);
     free (width);
-    return qk_error (-ENOMEM, "table: out of memory");
+    return qk_oom ("table");
   }
   for (i = 0; i < columns; i++)
     right[i] = rows > 1;

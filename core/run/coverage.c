@@ -140,7 +140,7 @@ qk_coverage_report (const struct qk_graph *g, const char *what,
   int i, r = 0;
 
   if (text == NULL)
-    return qk_error (-ENOMEM, "ledger: out of memory");
+    return qk_oom ("ledger");
   qk_log (g->ctx, QK_LOG_INFO, "%s: %s", what, text);
   free (text);
   for (i = 0; r == 0 && i < g->n_nodes; i++) {
@@ -192,7 +192,7 @@ print_json (const struct qk_graph *g, FILE *out)
 
     json_decref (o);
     if (text == NULL)
-      return qk_error (-ENOMEM, "ledger: out of memory");
+      return qk_oom ("ledger");
     fprintf (out, "%s\n %s", i ? "," : "", text);
     free (text);
   }
@@ -231,7 +231,7 @@ qk_coverage_print (const struct qk_graph *g, bool json, FILE *out)
   if (r < 0)
     return r;
   if ((text = qk_coverage_sentence (g)) == NULL)
-    return qk_error (-ENOMEM, "ledger: out of memory");
+    return qk_oom ("ledger");
   fprintf (out, "%s\n", text);
   free (text);
   return 0;

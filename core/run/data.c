@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* data.c: the settings' pictures and network. */
+/* data.c: the settings' samples and network. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@ open_batches (struct qk_settings *settings, enum qk_data_use use,
               struct qk_data *d)
 {
   const int workers = (int) qk_config_int (settings->data, "workers");
-  const bool val = use == QK_DATA_EVAL || use == QK_DATA_SAMPLE;
+  const bool val = use == QK_DATA_EVAL || use == QK_DATA_SUBSET;
   struct qk_batches_options opt;
 
   memset (&opt, 0, sizeof opt);
@@ -43,20 +43,19 @@ check_limits (const struct qk_settings *settings, const struct qk_data *d,
 {
   const char *key = val ? "eval_batch" : "batch";
   const int64_t batch = qk_config_int (settings->data, key);
-  const int64_t picture
-    = 4 * d->info.height * d->info.width * d->info.channels;
+  const int64_t sample = 4 * d->info.height * d->info.width * d->info.channels;
 
   if (settings->max_params == 0)
     return 0;
-  if (picture > QK_LIMIT_BATCH / batch)
+  if (sample > QK_LIMIT_BATCH / batch)
     return qk_error (-EBADMSG,
-                     "%s = %lld pictures of %lld bytes, a file may "
+                     "%s = %lld samples of %lld bytes, a file may "
                      "ask for %lld bytes a batch",
-                     key, (long long) batch, (long long) picture,
+                     key, (long long) batch, (long long) sample,
                      (long long) QK_LIMIT_BATCH);
-  if (d->info.count > QK_LIMIT_PICTURES)
-    return qk_error (-EBADMSG, "%lld pictures, a file may ask for %lld",
-                     (long long) d->info.count, (long long) QK_LIMIT_PICTURES);
+  if (d->info.count > QK_LIMIT_SAMPLES)
+    return qk_error (-EBADMSG, "%lld samples, a file may ask for %lld",
+                     (long long) d->info.count, (long long) QK_LIMIT_SAMPLES);
   return 0;
 }
 
@@ -69,17 +68,17 @@ qk_data_open (struct qk_settings *settings, enum qk_data_use use,
   int r;
 
   if (d == NULL)
-    return qk_error (-ENOMEM, "data: out of memory");
+    return qk_oom ("data");
   memset (&req, 0, sizeof req);
   req.ctx = settings->ctx;
-  req.split = use == QK_DATA_EVAL || use == QK_DATA_SAMPLE ? "val" : "train";
+  req.split = use == QK_DATA_EVAL || use == QK_DATA_SUBSET ? "val" : "train";
   req.augment = use == QK_DATA_TRAIN;
   req.seed = settings->seed;
   d->cls = settings->dataset_class;
   if ((r = d->cls->open (settings->dataset_cfg, &req, &d->self)) < 0
       || (r = d->cls->info (d->self, &d->info)) < 0
       || (r = check_limits (settings, d,
-                            use == QK_DATA_EVAL || use == QK_DATA_SAMPLE))
+                            use == QK_DATA_EVAL || use == QK_DATA_SUBSET))
            < 0
       || (r = open_batches (settings, use, d)) < 0) {
     qk_data_close (d);
@@ -111,7 +110,7 @@ qk_settings_load_weights (struct qk_settings *settings, struct qk_graph *g,
 
   w = calloc ((size_t) g->n_params + 1, sizeof *w);
   if (w == NULL)
-    return qk_error (-ENOMEM, "weights: out of memory");
+    return qk_oom ("weights");
   for (i = 0; i < g->n_params; i++) {
     w[i].name = g->param[i].name;
     w[i].tensor = &g->param[i].value;

@@ -40,7 +40,7 @@ qk_run_make_folder (const char *path)
   int r = 0;
 
   if (p == NULL)
-    return qk_error (-ENOMEM, "%s: out of memory", path);
+    return qk_oom ("%s", path);
   for (s = p + 1; r == 0; s++) {
     const char c = *s;
 
@@ -66,7 +66,7 @@ open_folder (struct qk_run *run)
 
   run->output = strdup (qk_config_string (run->settings->run, "output"));
   if (run->output == NULL)
-    return qk_error (-ENOMEM, "run: out of memory");
+    return qk_oom ("run");
   if (*run->output == 0)
     return qk_error (-EINVAL, "%s: output is empty, expected a folder",
                      qk_config_where (run->settings->run, "output"));
@@ -77,7 +77,7 @@ open_folder (struct qk_run *run)
            < 0)
     return r;
   if ((dir = qk_run_path (run, "checkpoints")) == NULL)
-    return qk_error (-ENOMEM, "run: out of memory");
+    return qk_oom ("run");
   r = qk_checkpoints_open (run->settings->ctx, dir,
                            (int) qk_config_int (run->settings->run, "keep"),
                            &run->checkpoints);
@@ -134,13 +134,13 @@ open_splits (struct qk_run *run)
   v = &run->eval->info;
   if (t->classes != v->classes)
     return qk_error (-EINVAL,
-                     "the training pictures have %d classes, those "
+                     "the training samples have %d classes, those "
                      "for evaluation %d",
                      t->classes, v->classes);
   for (i = 0; i < t->classes; i++)
     if (strcmp (t->class_names[i], v->class_names[i]) != 0)
       return qk_error (-EINVAL,
-                       "class %d is '%s' of the training pictures, "
+                       "class %d is '%s' of the training samples, "
                        "but '%s' of those for evaluation",
                        i, t->class_names[i], v->class_names[i]);
   return 0;
@@ -182,7 +182,7 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, bool resume,
   int r;
 
   if (run == NULL)
-    return qk_error (-ENOMEM, "run: out of memory");
+    return qk_oom ("run");
   run->settings = settings;
   run->m = m;
   run->best_epoch = -1;
@@ -257,7 +257,7 @@ qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
   int r;
 
   memset (out, 0, sizeof *out);
-  /* validation pictures must not move the ranges */
+  /* validation samples must not move the ranges */
   if (g->stage == QK_STAGE_PREPARED)
     qk_graph_set_observing (g, false, false);
   qk_settings_exec_options (run->settings, run->eval->batch, false, &opt);
@@ -273,7 +273,7 @@ qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
   out->bytes = qk_graph_bytes (g);
   r = qk_monitor_event (
     run->m, "eval", "s:network", label, "i:epoch",
-    run->stage == QK_RUN_QAT ? run->pos.epoch : -1, "i:pictures",
+    run->stage == QK_RUN_QAT ? run->pos.epoch : -1, "i:samples",
     out->metrics.n, "f:top1", qk_metrics_top1 (&out->metrics), "f:top5",
     qk_metrics_top5 (&out->metrics), "f:loss", qk_metrics_loss (&out->metrics),
     "i:ties1", out->metrics.ties1, "i:ties5", out->metrics.ties5, "i:bytes",
@@ -281,7 +281,7 @@ qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
   if (r < 0)
     return r;
   return qk_monitor_event (run->m, "timing", "s:what", label, "f:seconds",
-                           out->metrics.seconds, "f:pictures_per_second",
+                           out->metrics.seconds, "f:samples_per_second",
                            qk_metrics_speed (&out->metrics), NULL);
 }
 
@@ -295,7 +295,7 @@ qk_run_save_model (struct qk_run *run, const struct qk_graph *g,
   int r;
 
   if (path == NULL)
-    return qk_error (-ENOMEM, "run: out of memory");
+    return qk_oom ("run");
   r = qk_run_writes (run) ? qk_model_save (g, &info, path) : 0;
   free (path);
   return qk_run_written (run, r);
@@ -446,13 +446,13 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
   r = qk_monitor_event (run->m, "epoch", "s:stage", s->name, "i:epoch", epoch,
                         "f:loss", qk_metrics_loss (&run->pos.metrics),
                         "f:top1", qk_metrics_top1 (&run->pos.metrics), "f:lr",
-                        (double) lr, "i:pictures", run->pos.metrics.n,
-                        "i:bad_pictures", qk_batches_bad (run->train->batches),
+                        (double) lr, "i:samples", run->pos.metrics.n,
+                        "i:bad_samples", qk_batches_bad (run->train->batches),
                         NULL);
   if (r == 0)
     r = qk_monitor_event (
       run->m, "timing", "s:what", label, "f:seconds", run->pos.metrics.seconds,
-      "f:pictures_per_second", qk_metrics_speed (&run->pos.metrics),
+      "f:samples_per_second", qk_metrics_speed (&run->pos.metrics),
       "f:input_wait_seconds", run->pos.metrics.waited, NULL);
   return r;
 }
@@ -522,7 +522,7 @@ save_weights (struct qk_run *run)
   if (w == NULL || path == NULL) {
     free (w);
     free (path);
-    return qk_error (-ENOMEM, "run: out of memory");
+    return qk_oom ("run");
   }
   for (i = 0; i < g->n_params; i++) {
     w[i].name = g->param[i].name;
@@ -612,7 +612,7 @@ load_best (struct qk_run *run)
   int r;
 
   if (path == NULL)
-    return qk_error (-ENOMEM, "run: out of memory");
+    return qk_oom ("run");
   if ((r = qk_checkpoint_open (run->settings->ctx, path, &c)) == 0) {
     r = qk_run_restore (run, c, true);
     qk_checkpoint_close (c);

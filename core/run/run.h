@@ -71,7 +71,7 @@ char *qk_run_path (const struct qk_run *run, const char *file);
 
 /* ---- pieces, also for other commands -------------------------------------- */
 
-/* Evaluate G (float, prepared or int8) on the settings' validation pictures. */
+/* Evaluate G (float, prepared or int8) on the settings' validation samples. */
 int qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
                      struct qk_result *out);
 

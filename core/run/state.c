@@ -178,7 +178,7 @@ save (struct qk_run *run, const char *path)
       || (r = visit_optimizer (run, &st)) < 0)
     goto end;
   if ((e = list_entries (&list)) == NULL)
-    r = qk_error (-ENOMEM, "checkpoint: out of memory");
+    r = qk_oom ("checkpoint");
   else if (path != NULL)
     r = qk_checkpoint_write (run->settings->ctx, path, e, (int64_t) list.n,
                              &meta, 1);
@@ -213,7 +213,7 @@ qk_run_save_state (struct qk_run *run, const char *file)
   int r;
 
   if (path == NULL)
-    return qk_error (-ENOMEM, "checkpoint: out of memory");
+    return qk_oom ("checkpoint");
   r = qk_run_writes (run) ? save (run, path) : 0;
   free (path);
   return qk_run_written (run, r);

@@ -75,7 +75,7 @@ new_result (const struct qk_graph *g, struct qk_verify **out)
     v->node = calloc ((size_t) g->n_nodes + 1, sizeof *v->node);
   if (v == NULL || v->node == NULL) {
     free (v);
-    return qk_error (-ENOMEM, "verify: out of memory");
+    return qk_oom ("verify");
   }
   v->n = g->n_nodes + 1;
   v->node[0].name = "input";
@@ -106,7 +106,7 @@ compare_all (struct qk_verify *v, struct qk_exec *fake, struct qk_exec *int8,
     return r;
   qk_progress_begin (m->progress, label,
                      limit > 0 ? limit * data->batch : data->info.count);
-  while ((limit == 0 || v->pictures == 0 || batch.index + 1 < limit)
+  while ((limit == 0 || v->samples == 0 || batch.index + 1 < limit)
          && (r = qk_batches_next (data->batches, &batch)) > 0) {
     if ((r = qk_exec_forward (fake, batch.images, batch.n, 0, &logits)) < 0)
       break;
@@ -115,8 +115,8 @@ compare_all (struct qk_verify *v, struct qk_exec *fake, struct qk_exec *int8,
     qk_metrics_add (&metrics, logits, batch.n, data->info.classes,
                     batch.labels);
     compare (v, fake, int8);
-    v->pictures += batch.n;
-    qk_progress_update (m->progress, v->pictures, NAN);
+    v->samples += batch.n;
+    qk_progress_update (m->progress, v->samples, NAN);
     if (qk_monitor_stopped (m)) {
       r = qk_error (-EINTR, "stopped");
       break;

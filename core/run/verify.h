@@ -17,14 +17,14 @@ struct qk_verify_node {
 struct qk_verify {
   int n; /* nodes, the input included */
   struct qk_verify_node *node;
-  int64_t pictures, bytes, differing;
+  int64_t samples, bytes, differing;
   int64_t top1;  /* of both networks, when nothing differs */
   int fallbacks; /* nodes the backend left to "reference" */
   bool exact;    /* the backend promises that nothing differs */
 };
 
 /* Run PREPARED (fake-quantized, evaluation) and INT8 (on BACKEND) side by
- * side over the pictures of DATA (LIMIT batches, 0 = all) and count the
+ * side over the samples of DATA (LIMIT batches, 0 = all) and count the
  * bytes in which the outputs of their nodes differ.  The two graphs must
  * have the same nodes: -EINVAL.  Free with qk_verify_free. */
 int qk_verify_run (struct qk_settings *settings, struct qk_graph *prepared,

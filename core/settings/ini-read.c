@@ -84,7 +84,7 @@ lex_section (struct reader *r, char *s)
   free (r->section);
   r->section = strdup (s);
   if (!where || !r->section)
-    err = qk_error (-ENOMEM, "out of memory");
+    err = qk_oom ("settings");
   else
     err = qk_ini_add_section (r->ini, s, where, &made);
   free (where);
@@ -209,7 +209,7 @@ handle_key (void *user, const char *section, const char *name,
   if (where)
     err = qk_ini_add_key (r->ini, s, r->key, r->value, where);
   else
-    err = qk_error (-ENOMEM, "out of memory");
+    err = qk_oom ("settings");
   free (where);
   if (err < 0)
     fail (r, err);
@@ -233,7 +233,7 @@ qk_ini_parse (const char *text, size_t n, const char *path,
   r.buffer = malloc (n + 1);
   r.unquoted = malloc (n + 1);
   if (!r.ini || !r.buffer || !r.unquoted)
-    r.err = qk_error (-ENOMEM, "%s: out of memory", path);
+    r.err = qk_oom ("%s", path);
   else {
     line = ini_parse_stream (read_line, &r, handle_key, &r);
     if (line != 0 && r.err == 0)

@@ -36,7 +36,7 @@ add_known (struct qk_ini *ini, const char *section, const char *prefix,
   char *key = NULL;
 
   if (name && asprintf (&key, "%s%s", prefix, name) < 0)
-    return qk_error (-ENOMEM, "%s: out of memory", ini->path);
+    return qk_oom ("%s", ini->path);
   if (is_known (ini, section, key)) {
     free (key);
     return 0;
@@ -49,7 +49,7 @@ add_known (struct qk_ini *ini, const char *section, const char *prefix,
   if (!grown || !k.section) {
     free (key);
     free (k.section);
-    return qk_error (-ENOMEM, "%s: out of memory", ini->path);
+    return qk_oom ("%s", ini->path);
   }
   grown[ini->n_known++] = k;
   return 0;
@@ -181,7 +181,7 @@ qk_ini_match (const struct qk_ini *ini, const char *base, const char *name,
 
   *out = malloc ((ini->n + 1) * sizeof **out);
   if (!*out)
-    return qk_error (-ENOMEM, "%s: out of memory", ini->path);
+    return qk_oom ("%s", ini->path);
   (*out)[n++] = base;
   for (size_t i = 0; i < ini->n; i++) {
     const char *s = ini->section[i].name;
@@ -316,10 +316,10 @@ qk_ini_check_unused (const struct qk_ini *ini)
   int n, err = 0;
 
   if (!f)
-    return qk_error (-ENOMEM, "%s: out of memory", ini->path);
+    return qk_oom ("%s", ini->path);
   n = report_unused (f, ini);
   if (fclose (f) != 0)
-    err = qk_error (-ENOMEM, "%s: out of memory", ini->path);
+    err = qk_oom ("%s", ini->path);
   else if (n > 0)
     err = qk_error (-EINVAL, "%s", text + 1);
   free (text);

@@ -163,7 +163,7 @@ qk_ini_add_section (struct qk_ini *ini, const char *name, const char *where,
     return err;
   grown = realloc (ini->section, (ini->n + 1) * sizeof *grown);
   if (!grown)
-    return qk_error (-ENOMEM, "out of memory");
+    return qk_oom ("settings");
   ini->section = grown;
   s = &grown[ini->n];
   memset (s, 0, sizeof *s);
@@ -171,7 +171,7 @@ qk_ini_add_section (struct qk_ini *ini, const char *name, const char *where,
   s->where = strdup (where);
   if (!s->name || !s->where) {
     free_section (s);
-    return qk_error (-ENOMEM, "out of memory");
+    return qk_oom ("settings");
   }
   ini->n++;
   *out = s;
@@ -189,7 +189,7 @@ qk_ini_add_key (struct qk_ini *ini, struct qk_ini_section *section,
     return err;
   grown = realloc (section->entry, (section->n + 1) * sizeof *grown);
   if (!grown)
-    return qk_error (-ENOMEM, "out of memory");
+    return qk_oom ("settings");
   section->entry = grown;
   e.key = strdup (key);
   e.value = strdup (value);
@@ -198,7 +198,7 @@ qk_ini_add_key (struct qk_ini *ini, struct qk_ini_section *section,
     free (e.key);
     free (e.value);
     free (e.where);
-    return qk_error (-ENOMEM, "out of memory");
+    return qk_oom ("settings");
   }
   grown[section->n++] = e;
   return 0;
@@ -213,7 +213,7 @@ replace (struct qk_ini_entry *e, const char *value, const char *where)
   if (!v || !w) {
     free (v);
     free (w);
-    return qk_error (-ENOMEM, "out of memory");
+    return qk_oom ("settings");
   }
   free (e->value);
   free (e->where);
@@ -272,7 +272,7 @@ qk_ini_override (struct qk_ini *ini, const char *assignment)
   int err;
 
   if (!text)
-    return qk_error (-ENOMEM, "-o %s: out of memory", assignment);
+    return qk_oom ("-o %s", assignment);
   equals = strchr (text, '=');
   split = NULL;
   if (equals) {
@@ -395,7 +395,7 @@ qk_ini_text (const struct qk_ini *ini, char **out)
   *out = NULL;
   f = open_memstream (out, &size);
   if (!f)
-    return qk_error (-ENOMEM, "%s: out of memory", ini->path);
+    return qk_oom ("%s", ini->path);
   for (size_t i = 0; i < ini->n; i++) {
     const struct qk_ini_section *s = &ini->section[i];
 
@@ -411,7 +411,7 @@ qk_ini_text (const struct qk_ini *ini, char **out)
   if (failed) {
     free (*out);
     *out = NULL;
-    return qk_error (-ENOMEM, "%s: out of memory", ini->path);
+    return qk_oom ("%s", ini->path);
   }
   return 0;
 }

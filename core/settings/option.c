@@ -344,7 +344,7 @@ take_item (struct qk_config *cfg, const struct qk_config_item *item,
                             origin->prefix);
   v->where = strdup (item->where);
   if (!v->where)
-    return qk_error (-ENOMEM, "%s: out of memory", item->where);
+    return qk_oom ("%s", item->where);
   return 0;
 }
 
@@ -379,12 +379,12 @@ qk_config_new (const struct qk_option *table,
 
   *out = NULL;
   if (!cfg)
-    return qk_error (-ENOMEM, "%s: out of memory", origin->where);
+    return qk_oom ("%s", origin->where);
   cfg->table = table;
   cfg->n = table_length (table);
   cfg->value = calloc (cfg->n + 1, sizeof *cfg->value);
   if (!cfg->value) {
-    err = qk_error (-ENOMEM, "%s: out of memory", origin->where);
+    err = qk_oom ("%s", origin->where);
     goto error;
   }
   for (size_t i = 0; i < n && err == 0; i++)
@@ -522,7 +522,7 @@ qk_config_parse (const struct qk_option *table, const char *text,
   pool = malloc (2 * length + 2);
   items = calloc (length / 2 + 1, sizeof *items);
   if (!pool || !items) {
-    err = qk_error (-ENOMEM, "%s: out of memory", where);
+    err = qk_oom ("%s", where);
     goto out;
   }
   for (const char *s = skip_space (text ? text : ""); *s; s = skip_space (s)) {

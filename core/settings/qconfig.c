@@ -20,7 +20,7 @@ keep (struct qk_settings *settings, struct qk_config *cfg)
 
   if (k == NULL) {
     qk_config_free (cfg);
-    return qk_error (-ENOMEM, "qconfig: out of memory");
+    return qk_oom ("qconfig");
   }
   settings->kept = k;
   k[settings->n_kept++] = cfg;

@@ -161,7 +161,7 @@ take_methods (struct qk_settings *settings)
   int r = 0;
 
   if (list == NULL)
-    return qk_error (-ENOMEM, "settings: out of memory");
+    return qk_oom ("settings");
   for (name = strtok_r (list, ", \t", &save); r == 0 && name != NULL;
        name = strtok_r (NULL, ", \t", &save))
     r = take_method (settings, name);
@@ -180,7 +180,7 @@ qk_settings_reporters (struct qk_settings *settings, int max,
   int n = 0, r = 0;
 
   if (list == NULL)
-    return qk_error (-ENOMEM, "settings: out of memory");
+    return qk_oom ("settings");
   for (name = strtok_r (list, ", ", &save); r == 0 && name != NULL;
        name = strtok_r (NULL, ", ", &save)) {
     if (n == max)
@@ -264,7 +264,7 @@ qk_settings_new (struct qk_context *ctx, struct qk_ini *ini,
 
   if (settings == NULL) {
     qk_ini_free (ini);
-    return qk_error (-ENOMEM, "settings: out of memory");
+    return qk_oom ("settings");
   }
   settings->ctx = ctx;
   settings->ini = ini;

@@ -49,8 +49,8 @@ struct qk_settings {
   struct qk_comm *comm; /* NULL until qk_settings_join; owned */
   int threads;
   uint64_t seed;
-  int64_t max_params;            /* see struct qk_graph; 0: any number */
-  struct qk_bad_pictures bad[2]; /* of the splits train and val */
+  int64_t max_params;           /* see struct qk_graph; 0: any number */
+  struct qk_bad_samples bad[2]; /* of the splits train and val */
 
   /* configurations made for single nodes, kept for qk_settings_free */
   struct qk_config **kept;
@@ -77,7 +77,7 @@ int qk_settings_join (struct qk_settings *settings);
  * section, key or pattern of the configuration is left that nobody knows. */
 int qk_settings_check (struct qk_settings *settings, const struct qk_graph *g);
 
-/* The float network for pictures as INFO says, weights loaded from
+/* The float network for samples as INFO says, weights loaded from
  * [model] weights if that is given and WITH_WEIGHTS is true. */
 int qk_settings_build (struct qk_settings *settings,
                        const struct qk_dataset_info *info, bool with_weights,
@@ -105,7 +105,7 @@ enum qk_data_use {
   QK_DATA_TRAIN,     /* train split, augmented, shuffled */
   QK_DATA_CALIBRATE, /* train split, shuffled, prepared as for evaluation */
   QK_DATA_EVAL,      /* val split, in order */
-  QK_DATA_SAMPLE     /* val split, shuffled: its first pictures are a sample */
+  QK_DATA_SUBSET     /* val split, shuffled: its first samples are a sample */
 };
 
 int qk_data_open (struct qk_settings *settings, enum qk_data_use use,

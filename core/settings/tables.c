@@ -45,24 +45,24 @@ const struct qk_option qk_table_model[]
 
 const struct qk_option qk_table_data[]
   = { { "dataset", QK_OPT_STRING, "shapes", 0, 0, NULL,
-        "Dataset plugin that delivers the pictures" },
+        "Dataset plugin that delivers the samples" },
       { "batch", QK_OPT_INT, "32", 1, 65536, NULL,
-        "Pictures of a training batch" },
+        "Samples of a training batch" },
       { "eval_batch", QK_OPT_INT, "50", 1, 65536, NULL,
-        "Pictures of an evaluation batch" },
+        "Samples of an evaluation batch" },
       { "workers", QK_OPT_INT, "0", 0, 1024, NULL,
-        "Threads that read pictures ahead; 0 = as many as compute" },
+        "Threads that read samples ahead; 0 = as many as compute" },
       { "eval_batches", QK_OPT_INT, "0", 0, 1e9, NULL,
         "Evaluate on so many batches only; 0 = on all" },
       { "max_bad", QK_OPT_FLOAT, "0.01", 0, 1, NULL,
-        "Share of undecodable pictures that is tolerated" },
+        "Share of undecodable samples that is tolerated" },
       END };
 
 const struct qk_option qk_table_train[]
   = { { "epochs", QK_OPT_INT, "0", 0, 1e6, NULL,
         "Epochs of float training before quantization; 0 = none" },
       { "batches", QK_OPT_INT, "0", 0, 1e9, NULL,
-        "Batches of an epoch; 0 = all pictures" },
+        "Batches of an epoch; 0 = all samples" },
       { "loss", QK_OPT_STRING, "softmax_cross_entropy", 0, 0, NULL,
         "Layer plugin that computes the loss, here and in QAT" },
       { "label_smoothing", QK_OPT_FLOAT, "0", 0, 0.999, NULL,
@@ -96,7 +96,7 @@ const struct qk_option qk_table_qat[] = {
   { "epochs", QK_OPT_INT, "8", 0, 1e6, NULL,
     "Epochs of quantization-aware training; 0 = none" },
   { "batches", QK_OPT_INT, "20", 0, 1e9, NULL,
-    "Batches of an epoch; 0 = all pictures" },
+    "Batches of an epoch; 0 = all samples" },
   { "freeze_bn_after", QK_OPT_INT, "3", -1, 1e6, NULL,
     "Epochs (counted from 0) after this one train with frozen batch-norm "
     "statistics" },

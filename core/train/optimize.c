@@ -24,7 +24,7 @@ add_trained (struct qk_optimize *o, const char *name, size_t count,
 
   t = realloc (o->trained, ((size_t) o->n + 1) * sizeof *t);
   if (t == NULL)
-    return qk_error (-ENOMEM, "optimizer: out of memory");
+    return qk_oom ("optimizer");
   o->trained = t;
   t = &t[o->n++];
   memset (t, 0, sizeof *t);
@@ -36,7 +36,7 @@ add_trained (struct qk_optimize *o, const char *name, size_t count,
   for (i = 0; i < o->n_slots; i++) {
     t->slot[i] = qk_alloc (count * sizeof (float));
     if (t->slot[i] == NULL)
-      return qk_error (-ENOMEM, "optimizer: no memory for '%s'", name);
+      return qk_oom ("optimizer: '%s'", name);
   }
   return 0;
 }
@@ -79,7 +79,7 @@ qk_optimize_new (struct qk_graph *g, const struct qk_optimize_options *opt,
   int r;
 
   if (o == NULL)
-    return qk_error (-ENOMEM, "optimizer: out of memory");
+    return qk_oom ("optimizer");
   o->g = g;
   o->optimizer = opt->optimizer;
   o->schedule = opt->schedule;

@@ -15,14 +15,14 @@ classes_of (const struct qk_batches *b)
   return qk_batches_info (b)->classes;
 }
 
-/* After a pass over the data that left R: it must have seen pictures. */
+/* After a pass over the data that left R: it must have seen samples. */
 static int
 check_seen (int r, int64_t seen)
 {
   if (r < 0)
     return r;
   return seen > 0 ? 0
-                  : qk_error (-ENODATA, "no picture of the dataset can be "
+                  : qk_error (-ENODATA, "no sample of the dataset can be "
                                         "decoded");
 }
 
@@ -44,7 +44,7 @@ check_labels (const struct qk_batch *batch, int classes)
   for (i = 0; i < batch->n; i++)
     if (batch->labels[i] < 0 || batch->labels[i] >= classes)
       return qk_error (-EINVAL,
-                       "picture %lld of the dataset has label %d, expected 0 "
+                       "sample %lld of the dataset has label %d, expected 0 "
                        "to %d",
                        (long long) batch->indices[i], (int) batch->labels[i],
                        classes - 1);
@@ -52,7 +52,7 @@ check_labels (const struct qk_batch *batch, int classes)
 }
 
 static int64_t
-pictures (const struct qk_batches *b, int64_t limit, int64_t batch)
+samples (const struct qk_batches *b, int64_t limit, int64_t batch)
 {
   const int64_t all = qk_batches_info (b)->count;
 
@@ -91,7 +91,7 @@ qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b, int64_t limit,
     if (limit > 0 && batch.index >= limit && !alone)
       break;
     if (out->n == 0)
-      qk_progress_begin (m->progress, label, pictures (b, limit, batch.n));
+      qk_progress_begin (m->progress, label, samples (b, limit, batch.n));
     if ((r = check_labels (&batch, classes_of (b))) < 0)
       break;
     t = qk_seconds ();
@@ -128,7 +128,7 @@ collect_value (void *cookie, int node, const struct qk_tensor *t)
 }
 
 /* The weight quantizers see the folded weights in a forward pass of one
- * picture, whose contents do not matter, in evaluation. */
+ * sample, whose contents do not matter, in evaluation. */
 static int
 calibrate_weights (struct qk_graph *g)
 {
@@ -140,7 +140,7 @@ calibrate_weights (struct qk_graph *g)
   int r;
 
   if (image == NULL)
-    return qk_error (-ENOMEM, "calibration: out of memory");
+    return qk_oom ("calibration");
   memset (&opt, 0, sizeof opt);
   opt.batch = 1;
   opt.threads = 1;
@@ -175,7 +175,7 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
          && (r = qk_batches_next (b, &batch)) > 0) {
     if (done == 0)
       qk_progress_begin (m->progress, "calibrate",
-                         pictures (b, limit, batch.n));
+                         samples (b, limit, batch.n));
     r = qk_exec_forward (float_ex, batch.images, batch.n, 0, &logits);
     if (r == 0 && qk_monitor_stopped (m))
       r = qk_error (-EINTR, "stopped");
@@ -196,7 +196,7 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
   return calibrate_weights (prepared);
 }
 
-/* What the processes have to tell each other before a step: how many pictures
+/* What the processes have to tell each other before a step: how many samples
  * they have together, and whether any wants to stop. */
 static int
 agree_on_step (const struct qk_monitor *m, int64_t n, int64_t *all, bool *stop)
@@ -234,7 +234,7 @@ next_batch (struct qk_batches *b, struct qk_batch *batch,
   return r;
 }
 
-/* One step on BATCH, this process's part of ALL pictures. */
+/* One step on BATCH, this process's part of ALL samples. */
 static int
 train_batch (struct qk_exec *ex, struct qk_optimize *o,
              const struct qk_batch *batch, int64_t all, int classes,
@@ -296,7 +296,7 @@ qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
     }
     if (!begun)
       qk_progress_begin (m->progress, opt->label,
-                         pictures (b, opt->batches, all) - before);
+                         samples (b, opt->batches, all) - before);
     begun = true;
     r = train_batch (ex, o, &batch, all, classes_of (b), opt, pos);
     if (r < 0)

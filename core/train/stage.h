@@ -9,7 +9,7 @@
 #include "train/monitor.h"
 #include "train/optimize.h"
 
-/* Accuracy of the executor's network on all pictures of B (epoch 0), at most
+/* Accuracy of the executor's network on all samples of B (epoch 0), at most
  * LIMIT batches if that is not 0.  LABEL names it in the progress.  Several
  * processes (M->comm) each do their part, all learn the whole, and a wish to
  * stop is heard at the end. */

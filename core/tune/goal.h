@@ -21,7 +21,7 @@ int qk_goal_parse (const char *text, struct qk_goal *out);
 /* What the goal asks for, in percent, where the float network has F. */
 double qk_goal_threshold (const struct qk_goal *goal,
                           const struct qk_metrics *f);
-/* Accuracies are counts of pictures: equal counts as reached. */
+/* Accuracies are counts of samples: equal counts as reached. */
 bool qk_goal_reached (const struct qk_goal *goal, const struct qk_metrics *f,
                       double top1, double top5);
 

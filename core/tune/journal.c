@@ -47,7 +47,7 @@ read_lines (int fd, const char *path, char **out, size_t *n)
                      "most %d",
                      path, (long long) st.st_size, MAX_SIZE);
   if ((text = malloc ((size_t) st.st_size + 1)) == NULL)
-    return qk_error (-ENOMEM, "%s: out of memory", path);
+    return qk_oom ("%s", path);
   *n = 0;
   while (*n < (size_t) st.st_size
          && (got = read (fd, text + *n, (size_t) st.st_size - *n)) > 0)
@@ -104,7 +104,7 @@ remember (struct qk_journal *j, char *text, uint32_t want)
       return qk_error (-EBADMSG, "%s:%d: not a trial", j->path, number);
     }
     if (json_array_append_new (j->trials, t) < 0)
-      return qk_error (-ENOMEM, "%s: out of memory", j->path);
+      return qk_oom ("%s", j->path);
   }
   return 0;
 }
@@ -135,7 +135,7 @@ qk_journal_open (const char *path, const char *config, bool resume,
   int n, r = 0;
 
   if (j == NULL)
-    return qk_error (-ENOMEM, "journal: out of memory");
+    return qk_oom ("journal");
   j->path = strdup (path);
   j->trials = json_array ();
   j->fd
@@ -143,7 +143,7 @@ qk_journal_open (const char *path, const char *config, bool resume,
   if (j->fd < 0)
     r = qk_error (-errno, "%s: %s", path, strerror (errno));
   else if (j->path == NULL || j->trials == NULL)
-    r = qk_error (-ENOMEM, "journal: out of memory");
+    r = qk_oom ("journal");
   if (r == 0)
     r = load (j, fingerprint (config));
   if (r == 0) { /* new */
@@ -226,7 +226,7 @@ qk_journal_add (struct qk_journal *j, const struct qk_trial *t)
   if (e != NULL)
     line = qk_json_text (e, JSON_COMPACT | JSON_REAL_PRECISION (17));
   if (line == NULL)
-    r = qk_error (-ENOMEM, "%s: out of memory", j->path);
+    r = qk_oom ("%s", j->path);
   if (r == 0
       && ((r = qk_write_all (j->fd, line, strlen (line))) < 0
           || (r = qk_write_all (j->fd, "\n", 1)) < 0))

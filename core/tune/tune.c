@@ -50,7 +50,7 @@ add_setting (struct qk_trial *t, const char *text)
       char *copy = strdup (text);
 
       if (copy == NULL)
-        return qk_error (-ENOMEM, "tune: out of memory");
+        return qk_oom ("tune");
       free (t->set[i]);
       t->set[i] = copy;
       return 0;
@@ -59,7 +59,7 @@ add_setting (struct qk_trial *t, const char *text)
     return qk_error (-E2BIG, "tune: more than %d settings in one trial",
                      QK_TRIAL_SETTINGS);
   if ((t->set[t->n_set] = strdup (text)) == NULL)
-    return qk_error (-ENOMEM, "tune: out of memory");
+    return qk_oom ("tune");
   t->n_set++;
   return 0;
 }
@@ -82,9 +82,8 @@ static int QK_PRINTF (3, 4)
     r = add_setting (t, from->set[i]);
   if (r == 0 && fmt != NULL) {
     va_start (args, fmt);
-    r = vasprintf (&text, fmt, args) < 0
-          ? qk_error (-ENOMEM, "tune: out of memory")
-          : add_setting (t, text);
+    r = vasprintf (&text, fmt, args) < 0 ? qk_oom ("tune")
+                                         : add_setting (t, text);
     va_end (args);
     if (r == 0)
       free (text);
@@ -215,7 +214,7 @@ train_trial (struct tuner *u, struct qk_trial *t)
   int r;
 
   if (asprintf (&output, "%s/trial-%d", u->run->output, u->t->n) < 0)
-    return qk_error (-ENOMEM, "tune: out of memory");
+    return qk_oom ("tune");
   r = trial_job (u, t, output, &settings);
   if (r == 0)
     r = qk_run_new (settings, u->opt->m, u->opt->resume, &run);
@@ -254,7 +253,7 @@ try (struct tuner *u, struct qk_trial *t, bool *reached)
       || asprintf (&label, "trial %d", all->n + 1) < 0) {
     free (text);
     clear_trial (t);
-    return qk_error (-ENOMEM, "tune: out of memory");
+    return qk_oom ("tune");
   }
   if (!qk_journal_find (u->journal, t)) {
     qk_log (u->opt->settings->ctx, QK_LOG_INFO, "%s: %s", label, text);
@@ -339,7 +338,7 @@ rank_layers (struct tuner *u)
   struct qk_analyze_options opt = {
     .m = u->opt->m,
     .subject = "tune",
-    .pictures = u->opt->pictures,
+    .samples = u->opt->samples,
     .batches = 1,
   };
   struct qk_analysis *a = NULL;
@@ -353,7 +352,7 @@ rank_layers (struct tuner *u)
   for (i = 0; r == 0 && i < a->n && u->n_fallback < MOST_FLOAT; i++)
     if (strcmp (a->layer[i].name, "input") != 0
         && (u->fallback[u->n_fallback++] = strdup (a->layer[i].name)) == NULL)
-      r = qk_error (-ENOMEM, "tune: out of memory");
+      r = qk_oom ("tune");
   qk_analysis_free (a);
   qk_settings_free (settings);
   return r;
@@ -370,7 +369,7 @@ try_fallback (struct tuner *u, const struct qk_trial *base, int k,
 
   for (i = 0; r == 0 && i < k; i++) {
     if (asprintf (&text, "qconfig %s:quantize=no", u->fallback[i]) < 0) {
-      r = qk_error (-ENOMEM, "tune: out of memory");
+      r = qk_oom ("tune");
       break;
     }
     r = add_setting (&t, text);
@@ -519,9 +518,9 @@ begin (struct tuner *u)
   u->t->float_metrics = u->run->result[QK_ROW_FLOAT].metrics;
   if (qk_config_int (u->opt->settings->train, "epochs") > 0
       && (u->weights = qk_run_path (u->run, "weights.safetensors")) == NULL)
-    return qk_error (-ENOMEM, "tune: out of memory");
+    return qk_oom ("tune");
   if ((path = qk_run_path (u->run, "tune.jsonl")) == NULL)
-    return qk_error (-ENOMEM, "tune: out of memory");
+    return qk_oom ("tune");
   r = qk_journal_open (path, u->text, u->opt->resume, &u->journal);
   free (path);
   return r;
@@ -536,7 +535,7 @@ qk_tune (const struct qk_tune_options *opt, struct qk_tuning **out)
   memset (&u, 0, sizeof u);
   u.opt = opt;
   if ((u.t = calloc (1, sizeof *u.t)) == NULL)
-    return qk_error (-ENOMEM, "tune: out of memory");
+    return qk_oom ("tune");
   if ((r = begin (&u)) == 0 && (r = search (&u)) == 0)
     r = write_config (&u);
   for (i = 0; i < u.n_fallback; i++)

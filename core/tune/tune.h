@@ -36,7 +36,7 @@ struct qk_tune_options {
   struct qk_goal goal;
   int max_trials;
   bool resume; /* what the journal in the output folder has is not repeated */
-  int64_t pictures; /* of the sample that sensitivity is measured on */
+  int64_t samples; /* of the sample that sensitivity is measured on */
 };
 
 /* In this order: the configuration as it is; weights per channel and per

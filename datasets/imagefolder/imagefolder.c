@@ -13,16 +13,16 @@
 
 #include <qatkit/dataset.h>
 
-#include "jpeg/picture.h"
+#include "jpeg/image.h"
 #include "scan.h"
 
 static const struct qk_option options[]
   = { { "root", QK_OPT_PATH, "", 0, 0, NULL,
         "folder that holds the folders train and val" },
       { "train", QK_OPT_PATH, "train", 0, 0, NULL,
-        "folder of the training pictures, within root unless absolute" },
+        "folder of the training images, within root unless absolute" },
       { "val", QK_OPT_PATH, "val", 0, 0, NULL,
-        "folder of the evaluation pictures, within root unless absolute" },
+        "folder of the evaluation images, within root unless absolute" },
       { "resize", QK_OPT_INT, "256", 1, 8192, NULL,
         "shorter side after resizing for evaluation, pixels" },
       { "crop", QK_OPT_INT, "224", 1, 8192, NULL,
@@ -32,19 +32,19 @@ static const struct qk_option options[]
       { "std", QK_OPT_FLOATS, "0.229,0.224,0.225", 1e-6, 100, NULL,
         "red, green and blue are then divided by" },
       { "min_scale", QK_OPT_FLOAT, "0.08", 1e-6, 1, NULL,
-        "smallest share of a picture's area that a training crop takes" },
+        "smallest share of an image's area that a training crop takes" },
       { "flip", QK_OPT_BOOL, "yes", 0, 0, NULL,
-        "mirror half of the training pictures" },
+        "mirror half of the training images" },
       { "fast_decode", QK_OPT_BOOL, "no", 0, 0, NULL,
-        "decode large training pictures at a half, quarter or eighth of their "
+        "decode large training images at a half, quarter or eighth of their "
         "size: much faster, not PIL's bytes" },
       { "limit", QK_OPT_INT, "0", 0, 1e12, NULL,
-        "use only so many pictures of each class; 0 = all" },
+        "use only so many images of each class; 0 = all" },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 struct imagefolder {
   struct scan scan;
-  struct picture_norm norm;
+  struct image_norm norm;
   int64_t resize, crop;
   double min_scale;
   bool augment, flip, fast;
@@ -83,7 +83,7 @@ configure (struct imagefolder *f, const struct qk_config *cfg)
   if (err == 0)
     err = read_three (cfg, "std", std);
   if (err == 0)
-    err = picture_norm_set (&f->norm, mean, std, "imagefolder");
+    err = image_norm_set (&f->norm, mean, std, "imagefolder");
   return err;
 }
 
@@ -100,12 +100,12 @@ split_folder (const struct qk_config *cfg, const char *split)
   else if (!*root) {
     qk_error (-EINVAL,
               "imagefolder: neither root nor %s is given: where "
-              "are the pictures?",
+              "are the images?",
               split);
     return NULL;
   }
   if (asprintf (&path, "%s%s%s", root, *root && *sub ? "/" : "", sub) < 0) {
-    qk_error (-ENOMEM, "imagefolder: no memory");
+    qk_oom ("imagefolder");
     return NULL;
   }
   return path;
@@ -156,7 +156,7 @@ imagefolder_open (const struct qk_config *cfg,
   int err;
 
   if (!f)
-    return qk_error (-ENOMEM, "imagefolder: no memory");
+    return qk_oom ("imagefolder");
   f->augment = req->augment;
   err = configure (f, cfg);
   if (err)
@@ -200,8 +200,8 @@ imagefolder_info (void *self, struct qk_dataset_info *out)
 static int
 imagefolder_worker_new (void *self, void **worker)
 {
-  struct picture_reader *r;
-  const int err = picture_reader_new (&r);
+  struct image_reader *r;
+  const int err = image_reader_new (&r);
 
   (void) self;
   if (err == 0)
@@ -212,7 +212,7 @@ imagefolder_worker_new (void *self, void **worker)
 static void
 imagefolder_worker_free (void *worker)
 {
-  picture_reader_free (worker);
+  image_reader_free (worker);
 }
 
 static int
@@ -221,31 +221,31 @@ imagefolder_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
 {
   const struct imagefolder *f = self;
   const struct scan_item *item;
-  struct picture_view view;
+  struct image_view view;
   int64_t w, h;
   char *path;
   int err;
 
   if (index < 0 || index >= f->scan.count)
-    return qk_error (-EINVAL, "imagefolder: no picture %lld, there are %lld",
+    return qk_error (-EINVAL, "imagefolder: no image %lld, there are %lld",
                      (long long) index, (long long) f->scan.count);
   item = &f->scan.items[index];
   if (asprintf (&path, "%s/%s/%s", f->scan.root, f->scan.names[item->label],
                 item->path)
       < 0)
-    return qk_error (-ENOMEM, "imagefolder: no memory");
-  err = picture_open (worker, path, &w, &h);
+    return qk_oom ("imagefolder");
+  err = image_open (worker, path, &w, &h);
   free (path);
   if (err)
     return err;
   if (f->augment)
-    picture_view_random (w, h, f->crop, f->min_scale, f->flip, rng, &view);
+    image_view_random (w, h, f->crop, f->min_scale, f->flip, rng, &view);
   else
-    picture_view_center (w, h, f->resize, f->crop, &view);
+    image_view_center (w, h, f->resize, f->crop, &view);
   if (f->augment && f->fast)
-    picture_reduce (worker, &view);
+    image_reduce (worker, &view);
   *label = item->label;
-  return picture_render (worker, &view, &f->norm, NULL, image);
+  return image_render (worker, &view, &f->norm, NULL, image);
 }
 
 static int
@@ -253,14 +253,14 @@ imagefolder_read_file (void *self, void *worker, const char *path,
                        float *image)
 {
   const struct imagefolder *f = self;
-  struct picture_view view;
+  struct image_view view;
   int64_t w, h;
-  int err = picture_open (worker, path, &w, &h);
+  int err = image_open (worker, path, &w, &h);
 
   if (err)
     return err;
-  picture_view_center (w, h, f->resize, f->crop, &view);
-  return picture_render (worker, &view, &f->norm, NULL, image);
+  image_view_center (w, h, f->resize, f->crop, &view);
+  return image_render (worker, &view, &f->norm, NULL, image);
 }
 
 static const struct qk_dataset_class imagefolder = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* scan.c: finding the pictures below a folder of class folders.
+/* scan.c: finding the images below a folder of class folders.
  *
  * The order is that of PyTorch's ImageFolder: class folders by name; within
  * a class its folders by path, within a folder the files by name; all by
@@ -31,7 +31,7 @@ struct place {
 static int
 no_memory (void)
 {
-  return qk_error (-ENOMEM, "no memory for the list of pictures");
+  return qk_oom ("the list of images");
 }
 
 static int
@@ -52,7 +52,7 @@ join (const char *dir, const char *name)
 }
 
 static bool
-is_picture (const char *name)
+is_image (const char *name)
 {
   const char *dot = strrchr (name, '.');
 
@@ -91,7 +91,7 @@ visit (struct scan *s, struct qk_context *ctx, const char *top,
 
   if (stat (full, &st)) {
     err = errno;
-    if ((err == ENOENT || err == ELOOP) && is_picture (full))
+    if ((err == ENOENT || err == ELOOP) && is_image (full))
       qk_log (ctx, QK_LOG_WARNING, "%s: %s; ignored", full,
               err == ELOOP ? "link in a circle" : "link to nothing");
     if (err == ENOENT || err == ELOOP)
@@ -100,7 +100,7 @@ visit (struct scan *s, struct qk_context *ctx, const char *top,
   }
   if (S_ISDIR (st.st_mode))
     return walk (s, ctx, top, *rel, at, label);
-  if (!S_ISREG (st.st_mode) || !is_picture (full))
+  if (!S_ISREG (st.st_mode) || !is_image (full))
     return 0;
   err = add_item (s, *rel, label);
   if (err == 0)
@@ -125,7 +125,7 @@ walk_entries (struct scan *s, struct qk_context *ctx, const char *top,
     if (e->d_name[0] == '.')
       continue;
     /* most entries need no stat to be passed over */
-    if (e->d_type == DT_REG && !is_picture (e->d_name))
+    if (e->d_type == DT_REG && !is_image (e->d_name))
       continue;
     full = join (dir, e->d_name);
     rel = join (below, e->d_name);
@@ -140,7 +140,7 @@ walk_entries (struct scan *s, struct qk_context *ctx, const char *top,
   }
 }
 
-/* The pictures in TOP/BELOW and deeper, in any order. */
+/* The images in TOP/BELOW and deeper, in any order. */
 static int
 walk (struct scan *s, struct qk_context *ctx, const char *top,
       const char *below, const struct place *up, int32_t label)
@@ -206,7 +206,7 @@ scan_class (struct scan *s, struct qk_context *ctx, int32_t label,
     return no_memory ();
   err = walk (s, ctx, top, "", NULL, label);
   if (err == 0 && s->count == before)
-    err = qk_error (-ENODATA, "class folder %s has no .jpg or .jpeg pictures",
+    err = qk_error (-ENODATA, "class folder %s has no .jpg or .jpeg images",
                     top);
   free (top);
   if (err)
@@ -271,7 +271,7 @@ scan_names (struct scan *s, DIR *d)
 
 int
 scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
-             bool with_pictures, int64_t limit)
+             bool with_images, int64_t limit)
 {
   DIR *d;
   int err, i;
@@ -288,11 +288,11 @@ scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
     return err;
   if (s->classes == 0)
     return qk_error (-ENODATA,
-                     "folder %s has no class folders (one folder of pictures "
+                     "folder %s has no class folders (one folder of images "
                      "per class is expected)",
                      root);
   qsort (s->names, (size_t) s->classes, sizeof *s->names, compare_names);
-  for (i = 0; with_pictures && i < s->classes; i++) {
+  for (i = 0; with_images && i < s->classes; i++) {
     err = scan_class (s, ctx, i, limit);
     if (err)
       return err;

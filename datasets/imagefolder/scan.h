@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* scan.h: finding the pictures below a folder of class folders. */
+/* scan.h: finding the images below a folder of class folders. */
 #ifndef QATKIT_IMAGEFOLDER_SCAN_H
 #define QATKIT_IMAGEFOLDER_SCAN_H
 
@@ -19,14 +19,14 @@ struct scan {
   int64_t capacity;
 };
 
-/* Names of the class folders of ROOT and, if WITH_PICTURES, of all pictures
+/* Names of the class folders of ROOT and, if WITH_IMAGES, of all images
  * in and below them, of each class the first LIMIT (0: all).  S starts
  * zeroed; scan_free, also after an error.  A folder that is missing or
- * unreadable, a root without class folders and a class without pictures are
+ * unreadable, a root without class folders and a class without images are
  * errors that name it.  Links are followed, a link to a folder above itself
  * is ignored with a warning, as is a link to nothing. */
 int scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
-                 bool with_pictures, int64_t limit);
+                 bool with_images, int64_t limit);
 void scan_free (struct scan *s);
 
 #endif /* QATKIT_IMAGEFOLDER_SCAN_H */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* random.c: pictures of random numbers, of any size and in any number of
- * classes: to measure with, where no pictures are at hand.
+/* random.c: images of random numbers, of any size and in any number of
+ * classes: to measure with, where no images are at hand.
  *
- * A picture depends on (seed, split, index) alone; its class is index modulo
+ * An image depends on (seed, split, index) alone; its class is index modulo
  * the number of classes.
  */
 #include "config.h"
@@ -20,7 +20,7 @@ static const struct qk_option options[]
   = { { "size", QK_OPT_INT, "224", 1, 4096, NULL, "height and width, pixels" },
       { "channels", QK_OPT_INT, "3", 1, 1024, NULL, "numbers of a pixel" },
       { "classes", QK_OPT_INT, "1000", 2, MAX_CLASSES, NULL, "classes" },
-      { "count", QK_OPT_INT, "1000", 1, 1e9, NULL, "pictures of each split" },
+      { "count", QK_OPT_INT, "1000", 1, 1e9, NULL, "images of each split" },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 struct random_set {
@@ -51,7 +51,7 @@ random_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
   struct random_set *s = calloc (1, sizeof *s);
 
   if (s == NULL)
-    return qk_error (-ENOMEM, "random: out of memory");
+    return qk_oom ("random");
   s->size = qk_config_int (cfg, "size");
   s->channels = qk_config_int (cfg, "channels");
   s->classes = (int) qk_config_int (cfg, "classes");
@@ -62,7 +62,7 @@ random_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
   s->names = calloc ((size_t) s->classes, sizeof *s->names);
   if (s->name == NULL || s->names == NULL) {
     random_close (s);
-    return qk_error (-ENOMEM, "random: out of memory");
+    return qk_oom ("random");
   }
   for (int i = 0; i < s->classes; i++) {
     snprintf (s->name[i], NAME_SIZE, "class%d", i);
@@ -97,7 +97,7 @@ random_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   (void) worker;
   (void) rng;
   if (index < 0 || index >= s->count)
-    return qk_error (-EINVAL, "random: no picture %lld, there are %lld",
+    return qk_error (-EINVAL, "random: no image %lld, there are %lld",
                      (long long) index, (long long) s->count);
   qk_rng_seed (&own, s->seed, ((uint64_t) s->val << 40) + (uint64_t) index);
   for (int64_t i = 0; i < n; i++)
@@ -108,7 +108,7 @@ random_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
 
 static const struct qk_dataset_class random_set = {
   .cls = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "random",
-                   "Pictures of random numbers, for measuring", options),
+                   "Images of random numbers, for measuring", options),
   .open = random_open,
   .close = random_close,
   .info = random_info,

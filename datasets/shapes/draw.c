@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* draw.c: one generated picture of a geometric figure.
+/* draw.c: one generated image of a geometric figure.
  *
  * A background of two colours mixed by waves, lines and blobs of clutter,
  * the figure (any place, size, rotation, stretch and colour), more clutter
@@ -312,8 +312,8 @@ clutter (struct qk_rng *rng, int size, double difficulty, double strength,
 }
 
 void
-draw_picture (struct qk_rng *rng, int label, int size, double difficulty,
-              float *canvas, uint8_t *rgb)
+draw_image (struct qk_rng *rng, int label, int size, double difficulty,
+            float *canvas, uint8_t *rgb)
 {
   const double sigma = uniform (rng, 2, 6 + 40 * difficulty);
   struct placement place;
@@ -322,7 +322,7 @@ draw_picture (struct qk_rng *rng, int label, int size, double difficulty,
 
   random_colour (rng, a);
   random_colour (rng, b);
-  /* the background's two colours differ less in easy pictures */
+  /* the background's two colours differ less in easy images */
   for (i = 0; i < 3; i++)
     b[i] = a[i] + (0.2 + 0.8 * difficulty) * (b[i] - a[i]);
   paint_background (rng, size, a, b, canvas);

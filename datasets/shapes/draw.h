@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* draw.h: one generated picture of a geometric figure. */
+/* draw.h: one generated image of a geometric figure. */
 #ifndef QATKIT_SHAPES_DRAW_H
 #define QATKIT_SHAPES_DRAW_H
 
@@ -14,7 +14,7 @@ extern const char *const draw_names[DRAW_CLASSES];
 /* Draw figure LABEL, 0 <= LABEL < DRAW_CLASSES, into RGB (SIZE,SIZE,3).
  * DIFFICULTY 0..1 sets contrast, noise, clutter and what hides the figure.
  * CANVAS is scratch of SIZE * SIZE * 3 floats. */
-void draw_picture (struct qk_rng *rng, int label, int size, double difficulty,
-                   float *canvas, uint8_t *rgb);
+void draw_image (struct qk_rng *rng, int label, int size, double difficulty,
+                 float *canvas, uint8_t *rgb);
 
 #endif /* QATKIT_SHAPES_DRAW_H */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* shapes.c: pictures of ten geometric figures, drawn when they are read.
+/* shapes.c: images of ten geometric figures, drawn when they are read.
  *
- * A picture depends on (seed, split, index) alone; its class is index modulo
- * 10.  Training mirrors pictures at random, which no figure minds.
+ * An image depends on (seed, split, index) alone; its class is index modulo
+ * 10.  Training mirrors images at random, which no figure minds.
  */
 #include "config.h"
 
@@ -14,7 +14,7 @@
 #include <qatkit/dataset.h>
 
 #include "draw.h"
-#include "jpeg/picture.h"
+#include "jpeg/image.h"
 
 #define JPEG_QUALITY 95
 
@@ -22,9 +22,9 @@ static const struct qk_option options[]
   = { { "size", QK_OPT_INT, "32", 16, DRAW_MAX_SIZE, NULL,
         "height and width, pixels" },
       { "train_count", QK_OPT_INT, "6000", 1, 1e9, NULL,
-        "pictures of the training split" },
+        "images of the training split" },
       { "val_count", QK_OPT_INT, "1000", 1, 1e9, NULL,
-        "pictures of the evaluation split" },
+        "images of the evaluation split" },
       { "difficulty", QK_OPT_FLOAT, "0.35", 0, 1, NULL,
         "0 = clear figures, 1 = faint, noisy and half hidden ones" },
       { "mean", QK_OPT_FLOATS, "0.5,0.5,0.5", -10, 10, NULL,
@@ -32,13 +32,13 @@ static const struct qk_option options[]
       { "std", QK_OPT_FLOATS, "0.25,0.25,0.25", 1e-6, 100, NULL,
         "red, green and blue are then divided by" },
       { "flip", QK_OPT_BOOL, "yes", 0, 0, NULL,
-        "mirror training pictures at random, both ways" },
+        "mirror training images at random, both ways" },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 enum split { SPLIT_NONE = 0, SPLIT_TRAIN = 1, SPLIT_VAL = 2 };
 
 struct shapes {
-  struct picture_norm norm;
+  struct image_norm norm;
   enum split split;
   int64_t count;
   int size;
@@ -48,7 +48,7 @@ struct shapes {
 };
 
 struct shapes_worker {
-  struct picture_reader *reader; /* NULL until a file is read */
+  struct image_reader *reader; /* NULL until a file is read */
   float *canvas;
   uint8_t *rgb;
 };
@@ -69,7 +69,7 @@ configure (struct shapes *s, const struct qk_config *cfg)
     return qk_error (
       -EINVAL, "shapes: mean (%s) and std (%s) must be 3 numbers each",
       qk_config_where (cfg, "mean"), qk_config_where (cfg, "std"));
-  return picture_norm_set (&s->norm, mean, std, "shapes");
+  return image_norm_set (&s->norm, mean, std, "shapes");
 }
 
 static void
@@ -86,7 +86,7 @@ shapes_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
   int err = 0;
 
   if (!s)
-    return qk_error (-ENOMEM, "shapes: no memory");
+    return qk_oom ("shapes");
   s->seed = req->seed;
   s->flip = req->augment && qk_config_bool (cfg, "flip");
   if (!req->split)
@@ -128,7 +128,7 @@ shapes_worker_free (void *worker)
 
   if (!w)
     return;
-  picture_reader_free (w->reader);
+  image_reader_free (w->reader);
   free (w->canvas);
   free (w->rgb);
   free (w);
@@ -147,13 +147,13 @@ shapes_worker_new (void *self, void **worker)
   }
   if (!w || !w->canvas || !w->rgb) {
     shapes_worker_free (w);
-    return qk_error (-ENOMEM, "shapes: no memory");
+    return qk_oom ("shapes");
   }
   *worker = w;
   return 0;
 }
 
-/* Picture INDEX into w->rgb; returns its class. */
+/* Image INDEX into w->rgb; returns its class. */
 static int
 draw (const struct shapes *s, struct shapes_worker *w, int64_t index)
 {
@@ -161,7 +161,7 @@ draw (const struct shapes *s, struct shapes_worker *w, int64_t index)
   struct qk_rng rng;
 
   qk_rng_seed (&rng, s->seed, ((uint64_t) s->split << 40) + (uint64_t) index);
-  draw_picture (&rng, label, s->size, s->difficulty, w->canvas, w->rgb);
+  draw_image (&rng, label, s->size, s->difficulty, w->canvas, w->rgb);
   return label;
 }
 
@@ -176,7 +176,7 @@ shapes_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   int64_t y;
 
   if (index < 0 || index >= s->count)
-    return qk_error (-EINVAL, "shapes: no picture %lld, there are %lld",
+    return qk_error (-EINVAL, "shapes: no image %lld, there are %lld",
                      (long long) index, (long long) s->count);
   *label = draw (s, w, index);
   if (s->flip) {
@@ -186,8 +186,8 @@ shapes_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
     upside_down = bits & 2;
   }
   for (y = 0; y < n; y++)
-    picture_norm_row (&s->norm, w->rgb + y * n * 3, 3, n, mirror,
-                      image + (upside_down ? n - 1 - y : y) * n * 3);
+    image_norm_row (&s->norm, w->rgb + y * n * 3, 3, n, mirror,
+                    image + (upside_down ? n - 1 - y : y) * n * 3);
   return 0;
 }
 
@@ -196,16 +196,16 @@ shapes_read_file (void *self, void *worker, const char *path, float *image)
 {
   const struct shapes *s = self;
   struct shapes_worker *w = worker;
-  struct picture_view view;
+  struct image_view view;
   int64_t width, height;
-  int err = w->reader ? 0 : picture_reader_new (&w->reader);
+  int err = w->reader ? 0 : image_reader_new (&w->reader);
 
   if (err == 0)
-    err = picture_open (w->reader, path, &width, &height);
+    err = image_open (w->reader, path, &width, &height);
   if (err)
     return err;
-  picture_view_center (width, height, s->size, s->size, &view);
-  return picture_render (w->reader, &view, &s->norm, NULL, image);
+  image_view_center (width, height, s->size, s->size, &view);
+  return image_render (w->reader, &view, &s->norm, NULL, image);
 }
 
 /* ---- writing ---------------------------------------------------------*/
@@ -267,7 +267,7 @@ shapes_export_jpeg (void *self, const char *dir)
 
     snprintf (path, sizeof path, "%s/%s/%s/%09lld.jpg", dir, split,
               draw_names[label], (long long) i);
-    err = picture_write (path, w->rgb, s->size, s->size, JPEG_QUALITY);
+    err = image_write (path, w->rgb, s->size, s->size, JPEG_QUALITY);
   }
   shapes_worker_free (worker);
   return err;
@@ -275,7 +275,7 @@ shapes_export_jpeg (void *self, const char *dir)
 
 static const struct qk_dataset_class shapes = {
   .cls = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "shapes",
-                   "Generated pictures of ten geometric figures", options),
+                   "Generated images of ten geometric figures", options),
   .open = shapes_open,
   .close = shapes_close,
   .info = shapes_info,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* bench_conv.c: time of a QAT step of the convolutions of MobileNetV2, layer
- * by layer.  Usage: bench_conv [PICTURES [SIZE [THREADS]]] */
+ * by layer.  Usage: bench_conv [SAMPLES [SIZE [THREADS]]] */
 #include "config.h"
 
 #include <stdio.h>

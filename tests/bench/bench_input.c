@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* bench_input.c: pictures a second of the input pipeline, on one thread.
+/* bench_input.c: samples a second of the input pipeline, on one thread.
  *
  *   bench_input dir=FOLDER [crop=224] [resize=256] [rounds=3]
  *
  * FOLDER holds class folders of JPEG files.  "train" is a random crop, mirrored
  * half of the time and normalised; "train, fast_decode" the same from
- * pictures decoded at a half or less; "val" the whole, resized, and its
+ * samples decoded at a half or less; "val" the whole, resized, and its
  * middle.  Prints one line of JSON each, best of the rounds. */
 #include "config.h"
 
@@ -35,7 +35,7 @@ struct kind {
   bool augment;
 };
 
-/* Seconds to read all pictures once; negative after an error. */
+/* Seconds to read all samples once; negative after an error. */
 static double
 round_of (const struct qk_dataset_class *d, void *self, void *worker,
           const struct qk_dataset_info *info, float *image)
@@ -81,7 +81,7 @@ measure (struct qk_context *ctx, const struct qk_dataset_class *d,
     best = i == 0 || t < best ? t : best;
   }
   printf ("{\"who\": \"qatkit\", \"what\": \"%s\", \"threads\": 1, "
-          "\"pictures\": %lld, \"pictures_per_second\": %.1f}\n",
+          "\"samples\": %lld, \"samples_per_second\": %.1f}\n",
           k->name, (long long) info.count, (double) info.count / best);
   fflush (stdout);
   free (image);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* bench_int8.c: a whole int8 network in the executor, pictures to logits:
+/* bench_int8.c: a whole int8 network in the executor, samples to logits:
  * time to load and pack it, activation memory, time of a batch.
  *
  * Usage: bench_int8 [file=MODEL] [model=NAME] [size=224] [classes=1000]
  *   [bits=8] [backend=fbgemm] [batch=1] [threads=1] [runs=50] [nodes=0]
  *
  * Without a file, the network of a model plugin with numbers from a hash,
- * quantized after one batch of random pictures.  nodes=1 prints the best
+ * quantized after one batch of random samples.  nodes=1 prints the best
  * time of every node.  QATKIT_CPU caps the CPU level. */
 #include "config.h"
 
@@ -62,12 +62,12 @@ make_network (struct qk_context *ctx, const struct bench *b)
 {
   const struct qk_exec_options opt = { .batch = 2, .threads = b->threads };
   struct qk_graph *g, *prepared, *int8;
-  float *x = network_pictures (2, b->size);
+  float *x = network_samples (2, b->size);
   const float *logits;
   struct qk_exec *ex;
 
   if (x == NULL)
-    die_if (qk_error (-ENOMEM, "out of memory"));
+    die_if (qk_oom ("bench"));
   die_if (network_build (ctx, b->model, "", b->size, b->classes, &g));
   die_if (network_fill (g));
   die_if (network_prepare (g, b->bits, &prepared));
@@ -127,13 +127,13 @@ time_network (struct qk_graph *g, const struct bench *b, double loaded)
   const struct qk_exec_options opt
     = { .batch = b->batch, .threads = b->threads, .backend = b->backend };
   const int side = (int) g->value[0].shape.dims[1];
-  float *x = network_pictures (b->batch, side);
+  float *x = network_samples (b->batch, side);
   double start = now_ms ();
   const float *logits;
   struct qk_exec *ex;
 
   if (x == NULL)
-    die_if (qk_error (-ENOMEM, "out of memory"));
+    die_if (qk_oom ("bench"));
   die_if (qk_exec_new (g, &opt, &ex));
   printf ("%s %dx%d, %s, batch %d, %d threads: load %.1f ms, pack %.1f ms, "
           "%.2f MB of activations",
@@ -146,7 +146,7 @@ time_network (struct qk_graph *g, const struct bench *b, double loaded)
     ms[i < 0 ? 0 : i] = now_ms () - start;
   }
   qsort (ms, (size_t) b->runs, sizeof ms[0], ascending);
-  printf (", best %.3f ms, median %.3f ms, %.1f pictures/s, %.1f GMAC/s\n",
+  printf (", best %.3f ms, median %.3f ms, %.1f samples/s, %.1f GMAC/s\n",
           ms[0], ms[b->runs / 2], 1e3 * b->batch / ms[0],
           (double) qk_graph_macs (g) * b->batch / ms[0] * 1e-6);
   if (b->nodes)
@@ -225,7 +225,7 @@ main (int argc, char **argv)
 
   parse (argc, argv, &b);
   if (ctx == NULL)
-    die_if (qk_error (-ENOMEM, "out of memory"));
+    die_if (qk_oom ("bench"));
   start = now_ms ();
   if (b.file != NULL)
     die_if (qk_model_load (ctx, b.file, &m));

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Pictures a second from JPEG files, one thread, ours and torchvision's in
+# Samples a second from JPEG files, one thread, ours and torchvision's in
 # turns, best of all.
 #
 #   tests/bench/input.sh FOLDER [crop=224] [resize=256] [rounds=3]
@@ -8,7 +8,7 @@
 # FOLDER holds class folders of JPEG files.  Run from the build folder, after
 # "make tests/bench/bench_input".  Needs python3-torchvision for its half.
 here=$(cd "$(dirname "$0")" && pwd)
-folder=${1:?which folder of pictures?}
+folder=${1:?which folder of samples?}
 shift
 crop=224 resize=256 rounds=3
 for a in "$@"; do
@@ -26,13 +26,13 @@ for _ in $(seq "$rounds"); do
   [ -z "$python" ] || "$python" "$here/torch_input.py" "$folder" "$crop" "$resize" 1 >> "$out" || exit
 done
 awk -F'"' '
-  { who = $4; what = $8; sub (/.*pictures_per_second": /, ""); sub (/}.*/, "")
+  { who = $4; what = $8; sub (/.*samples_per_second": /, ""); sub (/}.*/, "")
     k = who ": " what; if (!(k in best)) order[++n] = k; if ($0 + 0 > best[k]) best[k] = $0 + 0 }
   END {
     for (i = 1; i <= n; i++) {
       k = order[i]; what = k; sub (/^[^:]*: /, "", what); sub (/,.*/, "", what)
       peer = best["torchvision: " what]
-      printf "%-32s %8.1f pictures/s", k, best[k]
+      printf "%-32s %8.1f samples/s", k, best[k]
       if (peer > 0 && k !~ /^torch/) printf "  %5.2f times torchvision", best[k] / peer
       print ""
     }

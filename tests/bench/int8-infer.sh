@@ -16,7 +16,7 @@
 # PREFIX    put before each measured command, as "chrt -f 10"
 #
 # The networks have random weights and batch-norm statistics that fit them,
-# and are quantized after training on random pictures of 224 x 224.
+# and are quantized after training on random samples of 224 x 224.
 # Needs node with the package onnxruntime-node (NODE_PATH names the folder it
 # is in), else the whole is skipped (status 77).
 set -eu

@@ -4,7 +4,7 @@
 //   node ort-infer.js time MODEL THREADS BATCH SECONDS [precise]
 //     One line of JSON: best and median milliseconds of a batch.
 //   node ort-infer.js run MODEL SHAPE IN OUT [precise]
-//     IN: float32 pictures, SHAPE each as C,H,W; OUT: the float32 logits.
+//     IN: float32 samples, SHAPE each as C,H,W; OUT: the float32 logits.
 //
 // "precise" sets session.x64quantprecision=1, without which the int8 kernels
 // saturate in 16 bits on x86 without VNNI.

@@ -14,7 +14,7 @@
 # Run it in the build folder after "make".  Where python3-torch or
 # python3-torchvision is missing, only our side is timed.
 #
-# Our network is the one torchvision builds, also for small pictures
+# Our network is the one torchvision builds, also for small samples
 # (model.input=large).
 #
 # PyTorch gets its best case: memory kept between steps instead of given back

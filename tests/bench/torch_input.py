@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The input pipeline of torchvision with PIL on the pictures bench_input
+"""The input pipeline of torchvision with PIL on the samples bench_input
 reads, one thread: one line of JSON for training and for evaluation."""
 import json
 import random
@@ -33,6 +33,6 @@ for what, transform in pipelines.items():
         took = time.perf_counter() - start
         best = took if best is None else min(best, took)
     print(json.dumps({"who": "torchvision", "what": what, "threads": 1,
-                      "pictures": len(files),
-                      "pictures_per_second": round(len(files) / best, 1)}),
+                      "samples": len(files),
+                      "samples_per_second": round(len(files) / best, 1)}),
           flush=True)

@@ -3,7 +3,7 @@
 """Time training steps of torchvision's network in PyTorch, float or QAT.
 
 The counterpart of "qatkit bench --train", started by qat-step.sh: random
-pictures, batch statistics, observers on, SGD with momentum.  QAT is
+samples, batch statistics, observers on, SGD with momentum.  QAT is
 torchvision's quantizable model, fused, with the default qconfig for fbgemm.
 Prints milliseconds (best, median) of a step and its parts.
 """

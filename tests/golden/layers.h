@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* layers.h: made by layers.py with PyTorch 1.13.0a0; pictures are (N,H,W,C). */
+/* layers.h: made by layers.py with PyTorch 1.13.0a0; images are (N,H,W,C). */
 
 static const float bn0_x[36] = {
   -1.14413583f, 100.897568f, -1.95081973f, 0.454290718f, 97.7914505f,

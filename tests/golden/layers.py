@@ -29,7 +29,7 @@ def nhwc(t):
 
 
 out.write("/* SPDX-License-Identifier: LGPL-2.1-or-later */\n"
-          "/* layers.h: made by layers.py with PyTorch %s; pictures are "
+          "/* layers.h: made by layers.py with PyTorch %s; images are "
           "(N,H,W,C). */\n\n" % torch.__version__)
 
 # batch-norm: two training steps, then evaluation of the second batch

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Make the pictures of tests/golden/jpeg and jpeg/expected.h next to this file.
+"""Make the images of tests/golden/jpeg and jpeg/expected.h next to this file.
 
 Needs python3-pil (with libjpeg-turbo) and python3-torchvision; the tests need
 neither.  Hashes are FNV-1a, 64 bits, over RGB bytes or float32 in (H,W,C).
@@ -16,7 +16,7 @@ HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "jpeg")
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
-def picture(w, h, seed):
+def image(w, h, seed):
     """Smooth colour waves with some edges and noise."""
     rng = np.random.RandomState(seed)
     y, x = np.mgrid[0:h, 0:w].astype(np.float64)
@@ -57,25 +57,25 @@ def fnv(a):
 
 
 FILES = {
-    "rgb420": jpeg(picture(97, 61, 1), quality=80),
-    "rgb422": jpeg(picture(64, 83, 2), quality=85, subsampling="4:2:2"),
-    "rgb444": jpeg(picture(75, 50, 3), quality=90, subsampling="4:4:4"),
-    "gray": jpeg(picture(61, 97, 4).convert("L"), quality=75),
-    "cmyk": jpeg(picture(50, 40, 5).convert("CMYK"), quality=85),
-    "ycck": as_ycck(jpeg(picture(41, 53, 6).convert("CMYK"), quality=85)),
-    "adobe_rgb": adobe(jpeg(picture(45, 37, 7), quality=90,
+    "rgb420": jpeg(image(97, 61, 1), quality=80),
+    "rgb422": jpeg(image(64, 83, 2), quality=85, subsampling="4:2:2"),
+    "rgb444": jpeg(image(75, 50, 3), quality=90, subsampling="4:4:4"),
+    "gray": jpeg(image(61, 97, 4).convert("L"), quality=75),
+    "cmyk": jpeg(image(50, 40, 5).convert("CMYK"), quality=85),
+    "ycck": as_ycck(jpeg(image(41, 53, 6).convert("CMYK"), quality=85)),
+    "adobe_rgb": adobe(jpeg(image(45, 37, 7), quality=90,
                             subsampling="4:4:4"), 0),
-    "progressive": jpeg(picture(83, 59, 8), quality=75, progressive=True),
-    "progressive_gray": jpeg(picture(33, 31, 9).convert("L"),
+    "progressive": jpeg(image(83, 59, 8), quality=75, progressive=True),
+    "progressive_gray": jpeg(image(33, 31, 9).convert("L"),
                              progressive=True),
-    "tiny": jpeg(picture(1, 1, 10)),
-    "odd": jpeg(picture(3, 5, 11)),
-    "wide": jpeg(picture(230, 9, 12), quality=60),
-    "tall": jpeg(picture(9, 230, 13), quality=60),
-    "large": jpeg(picture(310, 207, 14), quality=30),
+    "tiny": jpeg(image(1, 1, 10)),
+    "odd": jpeg(image(3, 5, 11)),
+    "wide": jpeg(image(230, 9, 12), quality=60),
+    "tall": jpeg(image(9, 230, 13), quality=60),
+    "large": jpeg(image(310, 207, 14), quality=30),
 }
 CENTER = [(64, 48), (32, 32), (33, 17), (100, 96)]
-# x, y, w, h of the box as shares of the picture, size, flip
+# x, y, w, h of the box as shares of the image, size, flip
 BOXES = [(0.1, 0.2, 0.7, 0.6, 40, 0), (0.4, 0.0, 0.6, 0.3, 24, 1),
          (0.0, 0.5, 0.2, 0.5, 31, 1)]
 

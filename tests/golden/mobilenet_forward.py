@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Write network_golden.h: whole networks in PyTorch, for check_network.c.
 
-Parameters and pictures come from an integer hash of their name and index,
+Parameters and images come from an integer hash of their name and index,
 the same here and in tests/lib/network.c, so that no weight file is needed.
 
 - MobileNetV2 of torchvision, float: logits in evaluation, and one training
@@ -70,8 +70,8 @@ def fill(model):
             t.copy_(torch.from_numpy(v).reshape(t.shape))
 
 
-def pictures(n, side):
-    v = between("pictures", n * 3 * side * side, -2.0, 2.0)
+def images(n, side):
+    v = between("images", n * 3 * side * side, -2.0, 2.0)
     return torch.from_numpy(v.reshape(n, 3, side, side))
 
 
@@ -121,12 +121,12 @@ def mobilenet(width, dtype):
 def forward(width, n, side, dtype=torch.float64):
     m = mobilenet(width, dtype).eval()
     with torch.no_grad():
-        return m(pictures(n, side).to(dtype)).reshape(-1).tolist()
+        return m(images(n, side).to(dtype)).reshape(-1).tolist()
 
 
 def train(width, n, side, dtype=torch.float64):
     m = mobilenet(width, dtype).train()
-    loss = nn.functional.cross_entropy(m(pictures(n, side).to(dtype)),
+    loss = nn.functional.cross_entropy(m(images(n, side).to(dtype)),
                                        torch.arange(n) * 3 % 10)
     loss.backward()
     grads = [(k, digest(k, p.grad)) for k, p in m.named_parameters()]
@@ -207,7 +207,7 @@ def small_qat(onednn):
     m.qconfig = tq.get_default_qat_qconfig("fbgemm", version=0)
     tq.prepare_qat(m, inplace=True)
     opt = torch.optim.SGD(m.parameters(), lr=0.05, momentum=0.9)
-    x, y = pictures(8, 16), torch.arange(8) * 3 % 5
+    x, y = images(8, 16), torch.arange(8) * 3 % 5
     losses, scales, zeros, logits = [], [], [], []
     for _ in range(STEPS):
         opt.zero_grad()

@@ -360,7 +360,7 @@ make_linear (struct kernel_case *c, struct qk_rng *r, int batch)
   return fill_weighted (c, r, (size_t) out, (size_t) in);
 }
 
-/* Whether pooling window I along an axis touches the picture. */
+/* Whether pooling window I along an axis touches the sample. */
 static bool
 touches (int i, int kernel, int stride, int dilation, int before, int size)
 {

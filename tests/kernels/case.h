@@ -30,7 +30,7 @@ void guard_free (struct guard *g);
 struct kernel_case {
   struct qk_op op;
   struct qk_shape in[QK_OP_MAX_INPUTS], out;
-  int64_t n; /* pictures to run, <= dims[0] */
+  int64_t n; /* samples to run, <= dims[0] */
   struct guard data[QK_OP_MAX_INPUTS];
   int8_t *weight;
   int32_t *bias;
@@ -42,7 +42,7 @@ struct kernel_case {
 int case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
               enum qk_op_kind kind);
 void case_free (struct kernel_case *c);
-/* Bytes of the output of N pictures of the case. */
+/* Bytes of the output of N samples of the case. */
 size_t case_out_bytes (const struct kernel_case *c, int64_t n);
 /* One line that describes the case. */
 void case_print (const struct kernel_case *c);

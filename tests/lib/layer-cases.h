@@ -29,7 +29,7 @@ struct layer_case {
 extern const struct layer_case layer_cases[];
 extern const int n_layer_cases;
 
-/* The harness's words for a case with N pictures (0: as in the table). */
+/* The harness's words for a case with N samples (0: as in the table). */
 struct harness_spec layer_case_spec (const struct layer_case *c, int64_t n,
                                      int threads);
 

@@ -63,7 +63,7 @@ harness_tensor (struct qk_tensor *t, enum qk_dtype dtype,
   t->dtype = dtype;
   t->shape = *shape;
   t->data = guarded_alloc (harness_bytes (t));
-  return t->data != NULL ? 0 : qk_error (-ENOMEM, "harness: out of memory");
+  return t->data != NULL ? 0 : qk_oom ("harness");
 }
 
 void
@@ -252,13 +252,13 @@ set_up (const struct harness_spec *spec, struct harness *h,
     return err;
   if (h->setup.saved > 0
       && (h->io.saved = guarded_alloc (h->setup.saved)) == NULL)
-    return qk_error (-ENOMEM, "harness: out of memory");
+    return qk_oom ("harness");
   if (h->setup.prepared > 0
       && (h->io.prepared = guarded_alloc (h->setup.prepared)) == NULL)
-    return qk_error (-ENOMEM, "harness: out of memory");
+    return qk_oom ("harness");
   if (h->setup.workspace > 0
       && (h->io.workspace = guarded_alloc (h->setup.workspace)) == NULL)
-    return qk_error (-ENOMEM, "harness: out of memory");
+    return qk_oom ("harness");
   return 0;
 }
 

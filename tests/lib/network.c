@@ -123,7 +123,7 @@ network_fill (struct qk_graph *g)
     float *x = qk_alloc ((size_t) n * sizeof *x), lo, hi;
 
     if (x == NULL)
-      return qk_error (-ENOMEM, "network: out of memory");
+      return qk_oom ("network");
     bounds (p, &lo, &hi);
     network_between (p->name, n, lo, hi, x);
     if (p->spec.layout == QK_LAYOUT_OIHW)
@@ -136,14 +136,14 @@ network_fill (struct qk_graph *g)
 }
 
 float *
-network_pictures (int64_t n, int side)
+network_samples (int64_t n, int side)
 {
   const int64_t pixels = (int64_t) side * side;
   float *x = qk_alloc ((size_t) (n * 3 * pixels) * sizeof *x);
   float *y = qk_alloc ((size_t) (n * 3 * pixels) * sizeof *y);
 
   if (x != NULL && y != NULL) {
-    network_between ("pictures", n * 3 * pixels, -2.0f, 2.0f, x);
+    network_between ("samples", n * 3 * pixels, -2.0f, 2.0f, x);
     to_channels_last (x, n, 3, pixels, y);
   }
   qk_free (x);

@@ -14,7 +14,7 @@
 void network_between (const char *name, int64_t count, float lo, float hi,
                       float *out);
 
-/* The network of a model plugin for SIDE x SIDE colour pictures.  *OUT
+/* The network of a model plugin for SIDE x SIDE colour samples.  *OUT
  * belongs to the caller: qk_graph_free. */
 int network_build (struct qk_context *ctx, const char *model,
                    const char *options, int side, int classes,
@@ -24,9 +24,9 @@ int network_build (struct qk_context *ctx, const char *model,
  * initialization scales them, batch-norm near the identity. */
 int network_fill (struct qk_graph *g);
 
-/* The (N,SIDE,SIDE,3) pictures that golden/mobilenet_forward.py has as
+/* The (N,SIDE,SIDE,3) samples that golden/mobilenet_forward.py has as
  * (N,3,SIDE,SIDE).  Free with qk_free; NULL when out of memory. */
-float *network_pictures (int64_t n, int side);
+float *network_samples (int64_t n, int side);
 
 /* A fused copy of G, prepared as PyTorch's default for fbgemm: moving
  * averages of the ranges, values of BITS bits, weights of 8 with a scale for
@@ -53,7 +53,7 @@ int network_prepare_as (const struct qk_graph *g,
                         const struct network_quant *how,
                         struct qk_graph **out);
 
-/* Bytes in which the nodes of two networks differ for N pictures X, in
+/* Bytes in which the nodes of two networks differ for N samples X, in
  * evaluation on the reference backend; -1 and the error if one cannot be
  * run. */
 int64_t network_differing (struct qk_graph *a, struct qk_graph *b,
@@ -61,7 +61,7 @@ int64_t network_differing (struct qk_graph *a, struct qk_graph *b,
 
 /* A small network with everything in it that methods look at: convolution,
  * depthwise, ReLU, ReLU6, batch-norm, a residual sum, a linear layer; for
- * 8 x 8 colour pictures, 5 classes.  With numbers of network_fill. */
+ * 8 x 8 colour samples, 5 classes.  With numbers of network_fill. */
 int network_small (struct qk_context *ctx, struct qk_graph **out);
 
 /* SGD at a constant rate; OPTIONS "lr=0.1 momentum=0.9".  For a graph with

@@ -17,7 +17,7 @@ good_create (const struct qk_config *cfg, const struct qk_quant_info *info,
 
   (void) info;
   if (!g)
-    return qk_error (-ENOMEM, "tp_good: out of memory");
+    return qk_oom ("tp_good");
   g->max = (float) qk_config_int (cfg, "start");
   *self = g;
   return 0;

@@ -41,7 +41,7 @@ struct qk_op {
   /* Bounds of the output's integers, activation clamp included. */
   int32_t lo, hi;
 
-  /* Window: conv2d, maxpool2d, avgpool2d.  Input outside the picture counts
+  /* Window: conv2d, maxpool2d, avgpool2d.  Input outside the sample counts
    * as real 0 (the integer zero_point) for convolution, and not at all for
    * pooling (unless count_pad, which counts it as real 0 in averages). */
   int kernel_h, kernel_w, stride_h, stride_w;
@@ -61,13 +61,13 @@ struct qk_op {
 
   /* linear_dynamic: the grid is that of the smallest and the largest number
    * of the whole input of a call (qk_dynamic_grid with lo and hi, and so the
-   * result of a picture depends on those beside it);
+   * result of a sample depends on those beside it);
    * q = qk_quantize (x, …);  out = (float) sum (q - z) * w
    *                               * (s * multiplier[k]) + real_bias[k] */
   const float *real_bias;
 };
 
-/* Multiply-accumulates of one picture given the shapes (dims[0] = 1). */
+/* Multiply-accumulates of one sample given the shapes (dims[0] = 1). */
 QK_PUBLIC int64_t qk_op_macs (const struct qk_op *op,
                               const struct qk_shape *in,
                               const struct qk_shape *out);
@@ -109,7 +109,7 @@ struct qk_backend_class {
   /* Accepts NULL. */
   void (*release) (void *self, void *kernel);
 
-  /* Run a batch of N pictures, 1 <= N <= dims[0].  Buffers are dense,
+  /* Run a batch of N samples, 1 <= N <= dims[0].  Buffers are dense,
    * aligned to 64 bytes; nothing outside them is read or written. */
   void (*run) (void *self, void *kernel, int64_t n, const void *const *in,
                void *out, void *scratch);

@@ -40,6 +40,10 @@ QK_PUBLIC int qk_error (int err, const char *fmt, ...) QK_PRINTF (2, 3);
  * For callers that know the file, node or section the fault belongs to. */
 QK_PUBLIC int qk_error_prefix (int err, const char *fmt, ...) QK_PRINTF (2, 3);
 
+/* Record that there was no memory for what FMT names ("weights of '%s'") and
+ * return -ENOMEM. */
+QK_PUBLIC int qk_oom (const char *fmt, ...) QK_PRINTF (1, 2);
+
 /* The sentence recorded last in this thread; "" if none.  Borrowed, valid
  * until the next qk_error in this thread. */
 QK_PUBLIC const char *qk_error_message (void);

@@ -4,7 +4,7 @@
  *
  * Every process holds the whole network.  What depends on the whole batch
  * (batch-norm statistics, ranges of values, gradients) is reduced over all
- * processes, so that N of them with a batch of B/N pictures each compute what
+ * processes, so that N of them with a batch of B/N samples each compute what
  * one computes with B, up to the order in which floats are added.
  */
 #ifndef QATKIT_COMM_H

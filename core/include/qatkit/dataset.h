@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* dataset.h: plugins that deliver labelled pictures. */
+/* dataset.h: plugins that deliver labelled samples. */
 #ifndef QATKIT_DATASET_H
 #define QATKIT_DATASET_H
 
@@ -12,14 +12,14 @@ extern "C" {
 
 struct qk_dataset_request {
   struct qk_context *ctx; /* for the log */
-  const char *split;      /* "train" or "val"; NULL: no pictures of its own,
+  const char *split;      /* "train" or "val"; NULL: no samples of its own,
                              only read_file will be used */
   bool augment;           /* random crops and flips, as for training */
   uint64_t seed;          /* of the run; generated datasets use it */
 };
 
 struct qk_dataset_info {
-  int64_t count; /* pictures */
+  int64_t count; /* samples */
   int classes;
   const char *const *class_names;  /* classes of them; owned by the dataset */
   int64_t height, width, channels; /* of what read delivers */
@@ -40,19 +40,19 @@ struct qk_dataset_class {
   int (*worker_new) (void *self, void **worker);
   void (*worker_free) (void *worker); /* accepts NULL */
 
-  /* Picture INDEX, normalised, (H,W,C) floats, into IMAGE, its class into
+  /* Sample INDEX, normalised, (H,W,C) floats, into IMAGE, its class into
    * LABEL.  RNG drives augmentation; it depends on seed, epoch and index
    * alone, so that threads do not matter.  -EBADMSG, with a sentence naming
-   * the file, for a picture that cannot be decoded: it is skipped and
+   * the file, for a sample that cannot be decoded: it is skipped and
    * counted; any other error ends the run. */
   int (*read) (void *self, void *worker, int64_t index, struct qk_rng *rng,
                float *image, int32_t *label);
 
-  /* A picture file of the user's, prepared as for evaluation.
+  /* A sample file of the user's, prepared as for evaluation.
    * (optional; default: predict does not work with this dataset) */
   int (*read_file) (void *self, void *worker, const char *path, float *image);
 
-  /* Write all pictures of the split as JPEG files in class folders,
+  /* Write all samples of the split as JPEG files in class folders,
    * DIR/SPLIT/CLASS/NUMBER.jpg; DIR is made if its parent exists.
    * (optional; default: cannot) */
   int (*export_jpeg) (void *self, const char *dir);

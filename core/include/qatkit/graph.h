@@ -11,7 +11,7 @@ extern "C" {
 
 struct qk_graph;
 
-/* The network's input, pictures of (H,W,C); returns the value's id. */
+/* The network's input, samples of (H,W,C); returns the value's id. */
 QK_PUBLIC int qk_graph_input (struct qk_graph *g, int64_t height,
                               int64_t width, int64_t channels);
 
@@ -24,7 +24,7 @@ QK_PUBLIC int qk_graph_node (struct qk_graph *g, const char *name,
                              const char *layer, const int *in, int n_in,
                              const char *fmt, ...) QK_PRINTF (6, 7);
 
-/* Shape of a value for one picture (dims[0] = 1); NULL if there is none. */
+/* Shape of a value for one sample (dims[0] = 1); NULL if there is none. */
 QK_PUBLIC const struct qk_shape *qk_graph_shape (const struct qk_graph *g,
                                                  int value);
 

@@ -62,7 +62,7 @@ struct qk_layer_traits {
   enum qk_role role;
   float lo, hi;        /* CLAMP; +-INFINITY = no bound */
   float eps, momentum; /* BATCHNORM */
-  int64_t macs;        /* multiply-accumulates for one picture */
+  int64_t macs;        /* multiply-accumulates for one sample */
   bool dynamic;        /* lower also makes a QK_OP_LINEAR_DYNAMIC */
 };
 
@@ -109,11 +109,11 @@ struct qk_layer_io {
   struct qk_rng *rng;             /* forward in training: dropout's mask */
 
   /* Training in several processes, else NULL and 0: what depends on all
-   * pictures of the batch is reduced over COMM, and FIRST_PICTURE pictures of
+   * samples of the batch is reduced over COMM, and FIRST_SAMPLE samples of
    * the batch come before this process's.  Gradients of parameters are summed
    * by the library afterwards. */
   struct qk_comm *comm;
-  int64_t first_picture;
+  int64_t first_sample;
 
   void *prepared; /* prepare or forward writes, backward reads; size from
                      setup, NULL where no backward follows */

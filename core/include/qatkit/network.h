@@ -12,7 +12,7 @@ extern "C" {
 
 /* An edge: what a node computes, or the network's input. */
 struct qk_network_value {
-  struct qk_shape shape; /* of one picture, dims[0] = 1 */
+  struct qk_shape shape; /* of one sample, dims[0] = 1 */
   struct qk_qparams q;   /* the grid of a uint8 value; scale 0: float */
 };
 
@@ -43,7 +43,7 @@ struct qk_network_node {
   const struct qk_network_param *param;
 };
 
-/* Value 0 is the input, pictures (N,H,W,C).  Nodes come in an order in which
+/* Value 0 is the input, samples (N,H,W,C).  Nodes come in an order in which
  * they can be computed; layers that training had fused are apart again in
  * float nodes. */
 struct qk_network {

@@ -64,7 +64,7 @@ QK_PUBLIC struct qk_quantizer *qk_ptq_weight_quantizer (const struct qk_ptq *p,
 QK_PUBLIC int qk_ptq_op (struct qk_ptq *p, int node, const struct qk_op **out);
 
 /* Gets the input of a node in the float network and in the quantized one,
- * f32, for one batch of pictures; borrowed.  Another value than 0 ends the
+ * f32, for one batch of samples; borrowed.  Another value than 0 ends the
  * loop and is returned. */
 typedef int (*qk_ptq_batch) (void *cookie, const struct qk_tensor *real,
                              const struct qk_tensor *quantized);

@@ -24,7 +24,7 @@ QK_PUBLIC size_t qk_dtype_size (enum qk_dtype dtype);
 /* "f32", "u8", … ; "?" for an unknown value. */
 QK_PUBLIC const char *qk_dtype_name (enum qk_dtype dtype);
 
-#define QK_MAX_DIMS 4
+#define QK_MAX_DIMS 8
 
 /* Images are (N,H,W,C), vectors (N,C), conv weights (K,R,S,C/groups) with K
  * output channels and an R x S window, linear weights (K,C). */

@@ -58,7 +58,7 @@ mpi_create (const struct qk_config *cfg, void **self, int *rank, int *size)
     return qk_error (-EBUSY, "MPI was initialised before, expected once in a "
                              "process");
   if ((m = calloc (1, sizeof *m)) == NULL)
-    return qk_error (-ENOMEM, "out of memory");
+    return qk_oom ("mpi");
   r = MPI_Init_thread (NULL, NULL, MPI_THREAD_FUNNELED, &level);
   if (r != MPI_SUCCESS) {
     free (m);
@@ -128,7 +128,7 @@ mpi_start (void *self, float *data, size_t count)
     MPI_Request *p = realloc (m->request, (size_t) room * sizeof *p);
 
     if (p == NULL)
-      return qk_error (-ENOMEM, "out of memory");
+      return qk_oom ("mpi");
     m->request = p;
     m->room = room;
   }
@@ -166,7 +166,7 @@ mpi_gather (void *self, const void *data, size_t bytes, size_t *sizes,
   count = calloc ((size_t) m->size, sizeof *count);
   at = calloc ((size_t) m->size, sizeof *at);
   if (r == 0 && (all == NULL || count == NULL || at == NULL))
-    r = qk_error (-ENOMEM, "out of memory");
+    r = qk_oom ("mpi");
   if (r == 0)
     r = failed ("MPI_Allgather",
                 MPI_Allgather (&mine, 1, MPI_UNSIGNED_LONG, all, 1,

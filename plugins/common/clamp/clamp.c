@@ -22,7 +22,7 @@ clamp_create (const char *name, float lo, float hi, void **self)
   struct clamp *l = calloc (1, sizeof *l);
 
   if (l == NULL)
-    return qk_error (-ENOMEM, "%s: out of memory", name);
+    return qk_oom ("%s", name);
   l->name = name;
   l->lo = lo;
   l->hi = hi;

@@ -194,7 +194,7 @@ matrix_pass (const struct backward *bw, int t)
 {
   const struct conv_run *run = &bw->run;
   const struct qk_conv *cv = run->cv;
-  const int64_t picture = cv->h * cv->w * cv->c;
+  const int64_t sample = cv->h * cv->w * cv->c;
   int64_t u0 = run->units * t / run->threads;
   int64_t u1 = run->units * (t + 1) / run->threads;
   struct conv_thread th;
@@ -204,7 +204,7 @@ matrix_pass (const struct backward *bw, int t)
   wf = conv_own_weight (run, &th);
   memset (th.dw, 0, (size_t) (cv->k * conv_depth (cv)) * sizeof *th.dw);
   if (run->kind == CONV_GENERAL) {
-    /* windows overlap within a picture: one thread each */
+    /* windows overlap within a sample: one thread each */
     const int64_t per = run->units / run->n;
     const int64_t n0 = run->n * t / run->threads;
     const int64_t n1 = run->n * (t + 1) / run->threads;
@@ -212,8 +212,8 @@ matrix_pass (const struct backward *bw, int t)
     u0 = n0 * per;
     u1 = n1 * per;
     if (bw->dx)
-      memset (bw->dx + n0 * picture, 0,
-              (size_t) ((n1 - n0) * picture) * sizeof *bw->dx);
+      memset (bw->dx + n0 * sample, 0,
+              (size_t) ((n1 - n0) * sample) * sizeof *bw->dx);
   }
   for (int64_t i = u0; i < u1; i++) {
     struct conv_unit u;
@@ -355,7 +355,7 @@ flush_lines (const struct backward *bw, const struct conv_thread *th,
   return next;
 }
 
-/* Where output line P adds its gradients; a line outside the picture goes to
+/* Where output line P adds its gradients; a line outside the sample goes to
  * the extra line of the ring. */
 static void
 ring_lines (const struct backward *bw, const struct conv_thread *th, int64_t p,
@@ -380,8 +380,8 @@ ring_lines (const struct backward *bw, const struct conv_thread *th, int64_t p,
 }
 
 static void
-depthwise_picture (const struct backward *bw, const struct conv_thread *th,
-                   int64_t img)
+depthwise_sample (const struct backward *bw, const struct conv_thread *th,
+                  int64_t img)
 {
   const struct conv_run *run = &bw->run;
   const struct qk_conv *cv = run->cv;
@@ -426,9 +426,9 @@ depthwise_pass (const struct backward *bw, int t)
   memset (th.dw, 0, (size_t) weight * sizeof *th.dw);
   conv_ring_reset (run, &th);
   for (int64_t n = run->n * t / run->threads; n < n1; n++) {
-    /* a sum for each picture keeps the rounding of the whole small */
+    /* a sum for each sample keeps the rounding of the whole small */
     memset (th.dwi, 0, (size_t) weight * sizeof *th.dwi);
-    depthwise_picture (bw, &th, n);
+    depthwise_sample (bw, &th, n);
     for (int64_t i = 0; i < weight; i++)
       th.dw[i] += th.dwi[i];
   }

@@ -3,7 +3,7 @@
  *
  * 1x1: the rows of the input are the matrix.  General: im2col, a row is the
  * input below one output pixel, (groups, R, S, C/groups).  Depthwise: a ring
- * of padded, expanded input lines.  Input outside the picture is real 0. */
+ * of padded, expanded input lines.  Input outside the sample is real 0. */
 #include "config.h"
 
 #include <string.h>

@@ -57,7 +57,7 @@ struct conv_thread {
   float *blk, *tmp;    /* rows of output */
   double *sum, *sq;    /* PERIOD */
   float *min, *max;    /* PERIOD */
-  float *dw, *dwi;     /* gradient of the weight; the same of one picture */
+  float *dw, *dwi;     /* gradient of the weight; the same of one sample */
   float *wf;           /* the weight, where it is not run->wf */
   float *ring, *dring; /* lines of padded input and its gradient */
   int64_t *tags;       /* which line is in which place, for both rings */
@@ -75,7 +75,7 @@ struct conv_run {
   const struct qk_layer_io *io;
   enum conv_kind kind;
   int threads;
-  int64_t n, m;      /* pictures, output rows (pixels) */
+  int64_t n, m;      /* samples, output rows (pixels) */
   int64_t row_block; /* CONV_DIRECT */
   int64_t units;
   bool u8_in, u8_out;
@@ -93,7 +93,7 @@ struct conv_run {
 };
 
 /* A piece of the output: rows row0 .. row0 + rows, which for lines are
- * p0 .. p1 of picture img. */
+ * p0 .. p1 of sample img. */
 struct conv_unit {
   int64_t row0, rows, img, p0, p1;
 };
@@ -169,10 +169,10 @@ const float *conv_acc_rows (const struct conv_run *run,
 const float *conv_block_input (const struct conv_run *run,
                                const struct conv_thread *th,
                                const struct conv_unit *u, int64_t *ld);
-/* Add rows of gradients to the picture they were taken from. */
+/* Add rows of gradients to the sample they were taken from. */
 void conv_block_scatter (const struct conv_run *run, const struct conv_unit *u,
                          const float *dcol, float *dx);
-/* Bring the lines below output line P of picture IMG into the ring. */
+/* Bring the lines below output line P of sample IMG into the ring. */
 void conv_ring_fill (const struct conv_run *run, const struct conv_thread *th,
                      int64_t img, int64_t p, const float **row);
 void conv_ring_reset (const struct conv_run *run,

@@ -29,7 +29,7 @@ struct qk_conv_plan {
   bool blocked;    /* … in the order that Winograd's products want */
   bool over_acc;   /* whole: d takes the place of acc */
   bool own_y;      /* there is room for all of y */
-  int64_t batch;   /* largest, in pictures */
+  int64_t batch;   /* largest, in samples */
   int64_t rows;    /* most output rows (pixels) of one block */
   int64_t p_block; /* output lines of one block; 0: blocks of rows */
   int64_t period;  /* length of the per-channel arrays, see rows.h */

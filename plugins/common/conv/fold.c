@@ -422,7 +422,7 @@ qk_conv_set_weight (struct qk_conv *cv, const struct qk_tensor *param,
   if (!bias && cv->bn) { /* what it is now, before gamma goes */
     old = qk_alloc ((size_t) (n + cv->k) * sizeof *old);
     if (!old)
-      return qk_error (-ENOMEM, "%s: out of memory", cv->who);
+      return qk_oom ("%s", cv->who);
     ret = qk_conv_get_weight (cv, param, old, old + n);
     if (ret == 0)
       ret = qk_conv_set_weight (cv, param, weight, old + n);

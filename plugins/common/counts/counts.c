@@ -22,7 +22,7 @@ counts_init (struct counts *c, int bins)
   c->bins = bins;
   c->count = qk_alloc ((size_t) bins * sizeof *c->count);
   if (c->count == NULL)
-    return qk_error (-ENOMEM, "no memory for %d bins", bins);
+    return qk_oom ("%d bins", bins);
   counts_reset (c);
   return 0;
 }
@@ -122,7 +122,7 @@ counts_add (struct counts *c, const float *x, size_t n)
   if (parts > 1) {
     table = qk_alloc ((size_t) parts * bins * sizeof *table);
     if (table == NULL)
-      return qk_error (-ENOMEM, "no memory for %d histograms", parts);
+      return qk_oom ("%d histograms", parts);
   }
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static, 1) num_threads(parts)               \

@@ -81,7 +81,7 @@ check_window (const char *name, const struct qk_op *op)
 }
 
 /* Output size along one axis must be what the window gives; POOL also allows
- * one more (ceil mode), if every window touches the picture. */
+ * one more (ceil mode), if every window touches the sample. */
 static int
 check_extent (const char *name, const char *axis, bool pool, int64_t size,
               int64_t out, int kernel, int stride, int before, int after,
@@ -103,7 +103,7 @@ check_extent (const char *name, const char *axis, bool pool, int64_t size,
     if (first == last)
       return qk_error (-EINVAL,
                        "%s: pooling window %lld lies outside the "
-                       "picture (%s %lld, padding %d and %d)",
+                       "sample (%s %lld, padding %d and %d)",
                        name, (long long) i, axis, (long long) size, before,
                        after);
   }

@@ -7,7 +7,7 @@
 
 /* An operation's sizes without the batch, as plain numbers.  Elementwise
  * operations, reshape and linear use h = w = p = q = 1 and all elements of a
- * picture as c and k. */
+ * sample as c and k. */
 struct int8op_geometry {
   int64_t batch;   /* the largest */
   int64_t h, w, c; /* input 0 */
@@ -42,7 +42,7 @@ struct int8op_parts {
 };
 
 /* M rows by BLOCKS blocks of channels on at most THREADS threads, at least
- * LEAST rows each if rows are divided at all.  The same part of a picture goes
+ * LEAST rows each if rows are divided at all.  The same part of a sample goes
  * to the same thread in every layer, so that its bytes are in that core's
  * cache; but WEIGHT bytes that are large beside the rows are better read by
  * one thread than by each. */

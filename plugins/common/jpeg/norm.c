@@ -5,11 +5,11 @@
 
 #include <math.h>
 
-#include "picture.h"
+#include "image.h"
 
 int
-picture_norm_set (struct picture_norm *norm, const float mean[3],
-                  const float std[3], const char *who)
+image_norm_set (struct image_norm *norm, const float mean[3],
+                const float std[3], const char *who)
 {
   int c, v;
 
@@ -26,8 +26,8 @@ picture_norm_set (struct picture_norm *norm, const float mean[3],
 }
 
 void
-picture_norm_row (const struct picture_norm *norm, const uint8_t *src,
-                  int step, int64_t n, bool flip, float *dst)
+image_norm_row (const struct image_norm *norm, const uint8_t *src, int step,
+                int64_t n, bool flip, float *dst)
 {
   const int64_t by = flip ? -3 : 3;
   int64_t i;

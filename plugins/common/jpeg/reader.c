@@ -13,7 +13,7 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-#include "picture.h"
+#include "image.h"
 
 /* Rows asked of libjpeg at once: the most an iMCU row holds. */
 #define ROWS 16
@@ -22,14 +22,14 @@
  * the caches, and they are read at once. */
 #define ROW_START 8
 /* A progressive file with more scans is refused: each one walks the whole
- * picture, so that a small file could keep a decoder busy for hours. */
+ * image, so that a small file could keep a decoder busy for hours. */
 #define MAX_SCANS 500
-/* libjpeg's own memory: a progressive picture of PICTURE_MAX_PIXELS. */
+/* libjpeg's own memory: a progressive image of IMAGE_MAX_PIXELS. */
 #define MAX_MEMORY (1536L << 20)
-/* Buffers larger than this are not kept for the next picture. */
+/* Buffers larger than this are not kept for the next image. */
 #define KEEP ((size_t) 16 << 20)
 /* Columns decoded beside those needed, so that smooth chroma upsampling sees
- * the same neighbours as in the whole picture. */
+ * the same neighbours as in the whole image. */
 #define MARGIN 8
 /* How far from its end a whole file has its end-of-image marker; some
  * cameras append padding. */
@@ -40,7 +40,7 @@ struct buffer {
   size_t size;
 };
 
-struct picture_reader {
+struct image_reader {
   struct jpeg_decompress_struct cinfo;
   struct jpeg_error_mgr err;
   struct jpeg_progress_mgr progress;
@@ -50,7 +50,7 @@ struct picture_reader {
   bool truncated; /* libjpeg met the end of the data too early */
   int failure;    /* errno value of what ended in escape */
   char what[JMSG_LENGTH_MAX];
-  char name[512]; /* of the picture, for messages */
+  char name[512]; /* of the image, for messages */
 
   const uint8_t *data; /* the file */
   size_t size;
@@ -61,9 +61,9 @@ struct picture_reader {
   struct buffer line; /* a finished row */
   const uint8_t **ring_rows;
   int ring_rows_size;
-  struct picture_taps across; /* its first[] start at column x_first */
-  struct picture_taps down;
-  const struct picture_kernels *kernels;
+  struct image_taps across; /* its first[] start at column x_first */
+  struct image_taps down;
+  const struct image_kernels *kernels;
 };
 
 static int
@@ -79,7 +79,7 @@ buffer_reserve (struct buffer *b, size_t size)
   /* zeroed: vector loads reach beyond the pixels, and weigh them with 0 */
   data = calloc (1, size);
   if (!data)
-    return qk_error (-ENOMEM, "no memory for a picture (%zu bytes)", size);
+    return qk_oom ("an image (%zu bytes)", size);
   b->data = data;
   b->size = size;
   return 0;
@@ -100,7 +100,7 @@ buffer_trim (struct buffer *b)
 static void
 on_error (j_common_ptr c)
 {
-  struct picture_reader *r = c->client_data;
+  struct image_reader *r = c->client_data;
 
   c->err->format_message (c, r->what);
   r->failure = c->err->msg_code == JERR_OUT_OF_MEMORY ? -ENOMEM : -EBADMSG;
@@ -110,12 +110,12 @@ on_error (j_common_ptr c)
 static void
 on_message (j_common_ptr c, int level)
 {
-  struct picture_reader *r = c->client_data;
+  struct image_reader *r = c->client_data;
 
   if (level >= 0)
     return; /* traces */
   c->err->num_warnings++;
-  /* other warnings (stray bytes, odd codes) leave a usable picture */
+  /* other warnings (stray bytes, odd codes) leave a usable image */
   if ((c->err->msg_code == JWRN_JPEG_EOF
        || c->err->msg_code == JWRN_HIT_MARKER)
       && !r->truncated) {
@@ -133,7 +133,7 @@ on_output (j_common_ptr c)
 static void
 on_progress (j_common_ptr c)
 {
-  struct picture_reader *r = c->client_data;
+  struct image_reader *r = c->client_data;
 
   if (r->cinfo.input_scan_number > MAX_SCANS) {
     snprintf (r->what, sizeof r->what, "more than %d scans", MAX_SCANS);
@@ -143,13 +143,13 @@ on_progress (j_common_ptr c)
 }
 
 int
-picture_reader_new (struct picture_reader **out)
+image_reader_new (struct image_reader **out)
 {
-  struct picture_reader *r = calloc (1, sizeof *r);
+  struct image_reader *r = calloc (1, sizeof *r);
 
   if (!r)
-    return qk_error (-ENOMEM, "no memory for a JPEG decoder");
-  r->kernels = picture_kernels_best ();
+    return qk_oom ("a JPEG decoder");
+  r->kernels = image_kernels_best ();
   r->cinfo.err = jpeg_std_error (&r->err);
   r->err.error_exit = on_error;
   r->err.emit_message = on_message;
@@ -157,7 +157,7 @@ picture_reader_new (struct picture_reader **out)
   r->cinfo.client_data = r;
   if (setjmp (r->escape)) {
     free (r);
-    return qk_error (-ENOMEM, "no memory for a JPEG decoder");
+    return qk_oom ("a JPEG decoder");
   }
   jpeg_create_decompress (&r->cinfo);
   r->created = true;
@@ -169,7 +169,7 @@ picture_reader_new (struct picture_reader **out)
 }
 
 void
-picture_reader_free (struct picture_reader *r)
+image_reader_free (struct image_reader *r)
 {
   if (!r)
     return;
@@ -180,15 +180,15 @@ picture_reader_free (struct picture_reader *r)
   free (r->ring.data);
   free (r->line.data);
   free (r->ring_rows);
-  picture_taps_free (&r->across);
-  picture_taps_free (&r->down);
+  image_taps_free (&r->across);
+  image_taps_free (&r->down);
   free (r);
 }
 
 /* ---- files -----------------------------------------------------------*/
 
 static int
-read_all (struct picture_reader *r, int fd, const char *path, size_t size)
+read_all (struct image_reader *r, int fd, const char *path, size_t size)
 {
   size_t got = 0;
   int err = buffer_reserve (&r->file, size);
@@ -213,7 +213,7 @@ read_all (struct picture_reader *r, int fd, const char *path, size_t size)
 }
 
 static int
-load (struct picture_reader *r, const char *path)
+load (struct image_reader *r, const char *path)
 {
   struct stat st;
   int err = 0;
@@ -231,10 +231,9 @@ load (struct picture_reader *r, const char *path)
     err = qk_error (-EBADMSG, "%s: not a regular file", path);
   else if (st.st_size == 0)
     err = qk_error (-EBADMSG, "%s: empty file", path);
-  else if (st.st_size > PICTURE_MAX_FILE)
-    err
-      = qk_error (-EBADMSG, "%s: file of %lld bytes, at most %lld accepted",
-                  path, (long long) st.st_size, (long long) PICTURE_MAX_FILE);
+  else if (st.st_size > IMAGE_MAX_FILE)
+    err = qk_error (-EBADMSG, "%s: file of %lld bytes, at most %lld accepted",
+                    path, (long long) st.st_size, (long long) IMAGE_MAX_FILE);
   else
     err = read_all (r, fd, path, (size_t) st.st_size);
   close (fd);
@@ -255,7 +254,7 @@ ends_whole (const uint8_t *data, size_t size)
 }
 
 static int
-damaged (struct picture_reader *r)
+damaged (struct image_reader *r)
 {
   jpeg_abort_decompress (&r->cinfo);
   r->opened = false;
@@ -264,7 +263,7 @@ damaged (struct picture_reader *r)
 }
 
 static int
-read_header (struct picture_reader *r)
+read_header (struct image_reader *r)
 {
   struct jpeg_decompress_struct *c = &r->cinfo;
 
@@ -273,14 +272,14 @@ read_header (struct picture_reader *r)
   r->failure = -EBADMSG;
   if (setjmp (r->escape))
     return damaged (r);
-  jpeg_abort_decompress (c); /* of a picture never rendered */
+  jpeg_abort_decompress (c); /* of an image never rendered */
   jpeg_mem_src (c, r->data, r->size);
   jpeg_read_header (c, TRUE);
-  if (c->image_width > PICTURE_MAX_SIDE || c->image_height > PICTURE_MAX_SIDE
-      || (int64_t) c->image_width * c->image_height > PICTURE_MAX_PIXELS) {
+  if (c->image_width > IMAGE_MAX_SIDE || c->image_height > IMAGE_MAX_SIDE
+      || (int64_t) c->image_width * c->image_height > IMAGE_MAX_PIXELS) {
     snprintf (r->what, sizeof r->what,
               "%u x %u pixels are more than the %lld accepted", c->image_width,
-              c->image_height, (long long) PICTURE_MAX_PIXELS);
+              c->image_height, (long long) IMAGE_MAX_PIXELS);
     return damaged (r);
   }
   if (c->num_components == 4)
@@ -292,8 +291,8 @@ read_header (struct picture_reader *r)
 }
 
 int
-picture_open_memory (struct picture_reader *r, const uint8_t *data,
-                     size_t size, const char *name, int64_t *w, int64_t *h)
+image_open_memory (struct image_reader *r, const uint8_t *data, size_t size,
+                   const char *name, int64_t *w, int64_t *h)
 {
   int err;
 
@@ -310,8 +309,7 @@ picture_open_memory (struct picture_reader *r, const uint8_t *data,
 }
 
 int
-picture_open (struct picture_reader *r, const char *path, int64_t *w,
-              int64_t *h)
+image_open (struct image_reader *r, const char *path, int64_t *w, int64_t *h)
 {
   int err;
 
@@ -319,7 +317,7 @@ picture_open (struct picture_reader *r, const char *path, int64_t *w,
   err = load (r, path);
   if (err)
     return err;
-  return picture_open_memory (r, r->file.data, r->size, path, w, h);
+  return image_open_memory (r, r->file.data, r->size, path, w, h);
 }
 
 /* ---- decoding --------------------------------------------------------*/
@@ -349,9 +347,9 @@ cmyk_to_rgbx (uint8_t *row, size_t n)
   }
 }
 
-/* Size of the picture as it will be decoded. */
+/* Size of the image as it will be decoded. */
 static int64_t
-decoded_width (const struct picture_reader *r)
+decoded_width (const struct image_reader *r)
 {
   const int64_t d = r->cinfo.scale_denom;
 
@@ -359,7 +357,7 @@ decoded_width (const struct picture_reader *r)
 }
 
 static int64_t
-decoded_height (const struct picture_reader *r)
+decoded_height (const struct image_reader *r)
 {
   const int64_t d = r->cinfo.scale_denom;
 
@@ -379,7 +377,7 @@ reduce_side (int64_t d, int64_t end, int64_t *from, int64_t *length)
 }
 
 int
-picture_reduce (struct picture_reader *r, struct picture_view *view)
+image_reduce (struct image_reader *r, struct image_view *view)
 {
   int d = 1;
 
@@ -396,32 +394,32 @@ picture_reduce (struct picture_reader *r, struct picture_view *view)
   return d;
 }
 
-/* What one call of picture_render works on. */
+/* What one call of image_render works on. */
 struct job {
-  const struct picture_view *view;
-  const struct picture_norm *norm;
+  const struct image_view *view;
+  const struct image_norm *norm;
   uint8_t *rgb;
   float *image;
   size_t row_bytes;  /* of a decoded row, ROW_START included */
   size_t ring_bytes; /* of a row in the ring, a multiple of 64 */
   int ring_count;
-  int64_t x_first, x_end; /* columns of the picture that are needed */
+  int64_t x_first, x_end; /* columns of the image that are needed */
   int64_t y_first, y_end; /* rows */
   int64_t x_start;        /* column that a decoded row starts with */
   int64_t done;           /* rows of the window delivered */
 };
 
 static int
-job_prepare (struct picture_reader *r, struct job *j)
+job_prepare (struct image_reader *r, struct job *j)
 {
-  const struct picture_view *v = j->view;
-  const struct picture_taps *a = &r->across, *d = &r->down;
+  const struct image_view *v = j->view;
+  const struct image_taps *a = &r->across, *d = &r->down;
   int64_t i;
   int err;
 
-  err = picture_taps_set (&r->across, v->w, v->out_w, v->win_x, v->win_w);
+  err = image_taps_set (&r->across, v->w, v->out_w, v->win_x, v->win_w);
   if (err == 0)
-    err = picture_taps_set (&r->down, v->h, v->out_h, v->win_y, v->win_h);
+    err = image_taps_set (&r->down, v->h, v->out_h, v->win_y, v->win_h);
   if (err)
     return err;
   j->x_first = v->x + a->first[0];
@@ -446,14 +444,14 @@ job_prepare (struct picture_reader *r, struct job *j)
     r->ring_rows_size = 0;
     r->ring_rows = calloc ((size_t) j->ring_count, sizeof *r->ring_rows);
     if (!r->ring_rows)
-      return qk_error (-ENOMEM, "no memory for a picture");
+      return qk_oom ("an image");
     r->ring_rows_size = j->ring_count;
   }
   return 0;
 }
 
 static uint8_t *
-ring_row (struct picture_reader *r, const struct job *j, int64_t y)
+ring_row (struct image_reader *r, const struct job *j, int64_t y)
 {
   return r->ring.data + (size_t) (y % j->ring_count) * j->ring_bytes;
 }
@@ -462,12 +460,12 @@ ring_row (struct picture_reader *r, const struct job *j, int64_t y)
 static void
 deliver (const struct job *j, const uint8_t *line)
 {
-  const struct picture_view *v = j->view;
+  const struct image_view *v = j->view;
   int64_t i;
 
   if (j->image)
-    picture_norm_row (j->norm, line, 4, v->win_w, v->flip,
-                      j->image + j->done * v->win_w * 3);
+    image_norm_row (j->norm, line, 4, v->win_w, v->flip,
+                    j->image + j->done * v->win_w * 3);
   if (j->rgb)
     for (i = 0; i < v->win_w; i++) {
       const int64_t to = v->flip ? v->win_w - 1 - i : i;
@@ -476,12 +474,12 @@ deliver (const struct job *j, const uint8_t *line)
     }
 }
 
-/* Row Y of the picture, decoded. */
+/* Row Y of the image, decoded. */
 static void
-consume_row (struct picture_reader *r, struct job *j, int64_t y,
+consume_row (struct image_reader *r, struct job *j, int64_t y,
              const uint8_t *row)
 {
-  const struct picture_taps *d = &r->down;
+  const struct image_taps *d = &r->down;
   const int64_t at = y - j->view->y; /* within the box */
   int k;
 
@@ -501,7 +499,7 @@ consume_row (struct picture_reader *r, struct job *j, int64_t y,
 /* Leave out the columns and rows before and after what is needed, where
  * libjpeg can: they are still parsed, but not transformed. */
 static void
-narrow (struct picture_reader *r, struct job *j)
+narrow (struct image_reader *r, struct job *j)
 {
   struct jpeg_decompress_struct *c = &r->cinfo;
   const int64_t width = c->output_width;
@@ -520,7 +518,7 @@ narrow (struct picture_reader *r, struct job *j)
 
 /* In a function of its own, so that setjmp's caller keeps no locals. */
 static void
-decode_rows (struct picture_reader *r, struct job *j)
+decode_rows (struct image_reader *r, struct job *j)
 {
   struct jpeg_decompress_struct *c = &r->cinfo;
   /* a file without its end is read on, to see whether rows are missing */
@@ -546,7 +544,7 @@ decode_rows (struct picture_reader *r, struct job *j)
 }
 
 static int
-decode (struct picture_reader *r, struct job *j)
+decode (struct image_reader *r, struct job *j)
 {
   if (setjmp (r->escape))
     return damaged (r);
@@ -557,14 +555,14 @@ decode (struct picture_reader *r, struct job *j)
 }
 
 int
-picture_render (struct picture_reader *r, const struct picture_view *view,
-                const struct picture_norm *norm, uint8_t *rgb, float *image)
+image_render (struct image_reader *r, const struct image_view *view,
+              const struct image_norm *norm, uint8_t *rgb, float *image)
 {
   struct job j = { 0 };
   int err;
 
   if (!r->opened)
-    return qk_error (-EINVAL, "no picture is open");
+    return qk_error (-EINVAL, "no image is open");
   r->opened = false;
   if (view->x < 0 || view->y < 0 || view->w < 1 || view->h < 1
       || view->x + view->w > decoded_width (r)
@@ -572,7 +570,7 @@ picture_render (struct picture_reader *r, const struct picture_view *view,
       || view->win_y < 0 || view->win_w < 1 || view->win_h < 1
       || view->win_x + view->win_w > view->out_w
       || view->win_y + view->win_h > view->out_h)
-    return qk_error (-EINVAL, "%s: view outside the picture", r->name);
+    return qk_error (-EINVAL, "%s: view outside the image", r->name);
   j.view = view;
   j.norm = norm;
   j.rgb = rgb;

@@ -13,11 +13,11 @@
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#define PICTURE_AVX2 1
+#define IMAGE_AVX2 1
 #include <immintrin.h>
 #endif
 
-#include "picture.h"
+#include "image.h"
 
 #define PRECISION_BITS 22 /* 32 - 8 - 2: a sum of bytes fits an int32 */
 
@@ -28,13 +28,13 @@ reserve (int32_t **p, int64_t n)
   int32_t *grown = realloc (*p, (size_t) n * sizeof *grown);
 
   if (!grown)
-    return qk_error (-ENOMEM, "no memory to resize a picture");
+    return qk_oom ("resize an image");
   *p = grown;
   return 0;
 }
 
 static int
-taps_reserve (struct picture_taps *t, int64_t n, int stride)
+taps_reserve (struct image_taps *t, int64_t n, int stride)
 {
   int err = 0;
 
@@ -60,9 +60,9 @@ pair (int32_t a, int32_t b)
   return (int32_t) ((uint32_t) b << 16 | (uint32_t) a);
 }
 
-/* The weights in pairs, see picture_taps.  None is above 2^22. */
+/* The weights in pairs, see image_taps.  None is above 2^22. */
 static int
-taps_in_pairs (struct picture_taps *t)
+taps_in_pairs (struct image_taps *t)
 {
   int64_t end = 0, i;
   int most = 0, err;
@@ -112,8 +112,8 @@ triangle (double d)
 }
 
 int
-picture_taps_set (struct picture_taps *t, int64_t in, int64_t out,
-                  int64_t first, int64_t n)
+image_taps_set (struct image_taps *t, int64_t in, int64_t out, int64_t first,
+                int64_t n)
 {
   const double scale = (double) in / (double) out;
   const double support = scale < 1.0 ? 1.0 : scale;
@@ -158,7 +158,7 @@ picture_taps_set (struct picture_taps *t, int64_t in, int64_t out,
 }
 
 void
-picture_taps_free (struct picture_taps *t)
+image_taps_free (struct image_taps *t)
 {
   free (t->first);
   free (t->count);
@@ -176,8 +176,7 @@ to_byte (int32_t sum)
 }
 
 static void
-horizontal_plain (const uint8_t *src, uint8_t *dst,
-                  const struct picture_taps *t)
+horizontal_plain (const uint8_t *src, uint8_t *dst, const struct image_taps *t)
 {
   int64_t i;
 
@@ -223,10 +222,10 @@ vertical_plain (const uint8_t *const *rows, const int32_t *weight, int count,
   }
 }
 
-static const struct picture_kernels kernels_plain
+static const struct image_kernels kernels_plain
   = { "plain", horizontal_plain, vertical_plain };
 
-#ifdef PICTURE_AVX2
+#ifdef IMAGE_AVX2
 
 /* A weight w of up to 2^22 is split as w = (w >> 12) * 2^12 + (w & 4095):
  * both parts fit an int16, so that two multiply-adds of 16-bit pairs give
@@ -234,7 +233,7 @@ static const struct picture_kernels kernels_plain
 
 /* The sums of output I, shifted: r g b x. */
 __attribute__ ((target ("avx2"), always_inline)) static inline __m128i
-horizontal_sum (const uint8_t *src, const struct picture_taps *t, int64_t i,
+horizontal_sum (const uint8_t *src, const struct image_taps *t, int64_t i,
                 int pairs)
 {
   /* r0 r1 g0 g1 b0 b1 x0 x1, each as 16 bits */
@@ -258,8 +257,8 @@ horizontal_sum (const uint8_t *src, const struct picture_taps *t, int64_t i,
 }
 
 __attribute__ ((target ("avx2"), always_inline)) static inline void
-horizontal_pairs (const uint8_t *src, uint8_t *dst,
-                  const struct picture_taps *t, int pairs)
+horizontal_pairs (const uint8_t *src, uint8_t *dst, const struct image_taps *t,
+                  int pairs)
 {
   int64_t i;
 
@@ -284,8 +283,7 @@ horizontal_pairs (const uint8_t *src, uint8_t *dst,
 
 /* The numbers of pairs of scales up to 3 are written out. */
 __attribute__ ((target ("avx2"))) static void
-horizontal_avx2 (const uint8_t *src, uint8_t *dst,
-                 const struct picture_taps *t)
+horizontal_avx2 (const uint8_t *src, uint8_t *dst, const struct image_taps *t)
 {
   switch (t->pairs) {
   case 0:
@@ -359,21 +357,21 @@ vertical_avx2 (const uint8_t *const *rows, const int32_t *weight, int count,
     vertical_32 (rows, x, weight, count, dst + x);
 }
 
-static const struct picture_kernels kernels_avx2
+static const struct image_kernels kernels_avx2
   = { "avx2", horizontal_avx2, vertical_avx2 };
 
 #endif
 
-const struct picture_kernels *
-picture_kernels_plain (void)
+const struct image_kernels *
+image_kernels_plain (void)
 {
   return &kernels_plain;
 }
 
-const struct picture_kernels *
-picture_kernels_best (void)
+const struct image_kernels *
+image_kernels_best (void)
 {
-#ifdef PICTURE_AVX2
+#ifdef IMAGE_AVX2
   if (__builtin_cpu_supports ("avx2"))
     return &kernels_avx2;
 #endif

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* view.c: which part of a picture is used, by torchvision's rules. */
+/* view.c: which part of an image is used, by torchvision's rules. */
 #include "config.h"
 
 #include <math.h>
 
-#include "picture.h"
+#include "image.h"
 
 void
-picture_view_center (int64_t w, int64_t h, int64_t resize, int64_t crop,
-                     struct picture_view *v)
+image_view_center (int64_t w, int64_t h, int64_t resize, int64_t crop,
+                   struct image_view *v)
 {
   const int64_t shorter = w <= h ? w : h, longer = w <= h ? h : w;
   /* Python: int (resize * long / short) */
@@ -30,7 +30,7 @@ picture_view_center (int64_t w, int64_t h, int64_t resize, int64_t crop,
 /* The box used when ten random ones did not fit: as much of the middle as
  * the ratio allows. */
 static void
-central_box (int64_t w, int64_t h, struct picture_view *v)
+central_box (int64_t w, int64_t h, struct image_view *v)
 {
   const double lo = 3.0 / 4.0, hi = 4.0 / 3.0;
   const double ratio = (double) w / (double) h;
@@ -52,7 +52,7 @@ central_box (int64_t w, int64_t h, struct picture_view *v)
 
 static void
 random_box (int64_t w, int64_t h, double min_scale, struct qk_rng *rng,
-            struct picture_view *v)
+            struct image_view *v)
 {
   const double area = (double) w * (double) h;
   const double log_lo = log (3.0 / 4.0), log_hi = log (4.0 / 3.0);
@@ -76,8 +76,8 @@ random_box (int64_t w, int64_t h, double min_scale, struct qk_rng *rng,
 }
 
 void
-picture_view_random (int64_t w, int64_t h, int64_t crop, double min_scale,
-                     bool flip, struct qk_rng *rng, struct picture_view *v)
+image_view_random (int64_t w, int64_t h, int64_t crop, double min_scale,
+                   bool flip, struct qk_rng *rng, struct image_view *v)
 {
   random_box (w, h, min_scale, rng, v);
   v->out_w = v->out_h = crop;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* writer.c: RGB pictures to JPEG files. */
+/* writer.c: RGB images to JPEG files. */
 #include "config.h"
 
 #include <setjmp.h>
@@ -10,7 +10,7 @@
 
 #include <jpeglib.h>
 
-#include "picture.h"
+#include "image.h"
 
 struct writer {
   struct jpeg_compress_struct cinfo;
@@ -81,7 +81,7 @@ encode (struct writer *w, const char *path, const uint8_t *rgb, int width,
 }
 
 int
-picture_write (const char *path, const uint8_t *rgb, int w, int h, int quality)
+image_write (const char *path, const uint8_t *rgb, int w, int h, int quality)
 {
   struct writer writer;
   struct stat st;

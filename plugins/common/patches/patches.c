@@ -54,10 +54,10 @@ patches_size (const struct qk_op *op)
            : op->in_channels;
 }
 
-/* The pixel under tap (R,S) of output (P,Q); NULL outside the picture. */
+/* The pixel under tap (R,S) of output (P,Q); NULL outside the sample. */
 static const float *
 pixel (const struct qk_op *op, const struct sizes *z,
-       const struct qk_tensor *x, int64_t picture, int64_t p, int64_t q,
+       const struct qk_tensor *x, int64_t sample, int64_t p, int64_t q,
        int64_t r, int64_t s)
 {
   int64_t row = 0, col = 0;
@@ -68,13 +68,12 @@ pixel (const struct qk_op *op, const struct sizes *z,
   }
   if (row < 0 || row >= z->h || col < 0 || col >= z->w)
     return NULL;
-  return (const float *) x->data
-         + ((picture * z->h + row) * z->w + col) * z->c;
+  return (const float *) x->data + ((sample * z->h + row) * z->w + col) * z->c;
 }
 
 void
 patches_copy (const struct qk_op *op, const struct qk_tensor *x,
-              int64_t picture, int64_t pos, float *out)
+              int64_t sample, int64_t pos, float *out)
 {
   const struct sizes z = sizes_of (op, x);
   const size_t bytes = (size_t) z.per_group * sizeof *out;
@@ -83,7 +82,7 @@ patches_copy (const struct qk_op *op, const struct qk_tensor *x,
     for (int64_t r = 0; r < z.r; r++)
       for (int64_t s = 0; s < z.s; s++, out += z.per_group) {
         const float *in
-          = pixel (op, &z, x, picture, pos / z.q, pos % z.q, r, s);
+          = pixel (op, &z, x, sample, pos / z.q, pos % z.q, r, s);
 
         if (in != NULL)
           memcpy (out, in + g * z.per_group, bytes);

@@ -291,7 +291,7 @@ pointwise_new (const struct pointwise_kernels *kernels, int threads,
                      op->name, (int) op->kind);
   k = qk_alloc (sizeof *k);
   if (k == NULL)
-    return qk_error (-ENOMEM, "%s: out of memory", op->name);
+    return qk_oom ("%s", op->name);
   k->op = *op;
   k->g = *g;
   k->threads = threads;

@@ -43,7 +43,7 @@ typedef QK_QUANTIZE_F32 (qk_quantize_f32_fn);
 typedef QK_DEQUANTIZE_U8 (qk_dequantize_u8_fn);
 typedef QK_CLAMP_U8 (qk_clamp_u8_fn);
 
-/* The part of a pooling window inside the picture. */
+/* The part of a pooling window inside the sample. */
 struct qk_window {
   const uint8_t *x; /* its first element, channel 0 */
   int rows, cols;
@@ -115,7 +115,7 @@ int pointwise_new (const struct pointwise_kernels *kernels, int threads,
                    const struct qk_op *op, const struct int8op_geometry *g,
                    const struct qk_shape *in, struct pointwise **out);
 
-/* Run N pictures. */
+/* Run N samples. */
 void pointwise_run (const struct pointwise *k, int64_t n,
                     const void *const *in, void *out);
 

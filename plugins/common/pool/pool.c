@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* pool.c: windows over pictures and averages over windows. */
+/* pool.c: windows over samples and averages over windows. */
 #include "config.h"
 
 #include <string.h>
@@ -116,12 +116,12 @@ struct plane {
 };
 
 struct tile {
-  int r0, r1, s0, s1; /* rows and columns of the window in the picture */
+  int r0, r1, s0, s1; /* rows and columns of the window in the sample */
   int64_t first;      /* input pixel of the window's (0,0); may lie outside */
   int count;          /* pixels that count */
 };
 
-/* The output may be (N,P,Q,C), or (N,C) for a single window a picture. */
+/* The output may be (N,P,Q,C), or (N,C) for a single window a sample. */
 static struct plane
 plane_of (const struct qk_shape *in, const struct qk_shape *out)
 {
@@ -221,7 +221,7 @@ pool_average_forward (const char *name, const struct pool_window *w,
   return 0;
 }
 
-/* One picture after the other in a thread: windows may overlap. */
+/* One sample after the other in a thread: windows may overlap. */
 void
 pool_average_backward (const struct pool_window *w, struct qk_layer_io *io)
 {

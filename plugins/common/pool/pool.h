@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* pool.h: what the pooling layers share: a window that slides over a picture,
+/* pool.h: what the pooling layers share: a window that slides over a sample,
  * and the average over it. */
 #ifndef QATKIT_COMMON_POOL_H
 #define QATKIT_COMMON_POOL_H
@@ -47,8 +47,8 @@ int pool_infer (const char *name, const struct pool_window *w,
                 const struct qk_shape *in, int n_in, struct qk_shape *out);
 
 /* The rows or columns r0 <= r < r1 of a window (kernel K) that lie in the
- * picture; the window's first one is START (may be negative), SIZE is the
- * picture's height or width. */
+ * sample; the window's first one is START (may be negative), SIZE is the
+ * sample's height or width. */
 void pool_clip (int64_t start, int k, int dilation, int64_t size, int *r0,
                 int *r1);
 

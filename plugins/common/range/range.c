@@ -22,7 +22,7 @@ range_init (struct range *r, const struct qk_quant_info *info)
   r->max = qk_alloc (r->channels * sizeof (float));
   if (r->min == NULL || r->max == NULL) {
     range_clear (r);
-    return qk_error (-ENOMEM, "no memory for %zu ranges", r->channels);
+    return qk_oom ("%zu ranges", r->channels);
   }
   for (size_t c = 0; c < r->channels; c++) {
     r->min[c] = INFINITY;

@@ -8,7 +8,7 @@
 
 #include "resnet.h"
 
-/* Pictures of at most so many pixels a side are small: see "input". */
+/* Samples of at most so many pixels a side are small: see "input". */
 #define SMALL_INPUT 64
 #define PREFIX_SIZE 32
 #define NAME_SIZE 64
@@ -70,7 +70,7 @@ block (struct qk_graph *g, const char *prefix, int in, int inputs, int planes,
                qk_graph_node (g, name, "add", both, 2, "%s", ""));
 }
 
-/* The first layers: 7x7 and pooling to a quarter of the picture's side, or
+/* The first layers: 7x7 and pooling to a quarter of the sample's side, or
  * 3x3 at full size. */
 static int
 stem (struct qk_graph *g, int v, int channels, bool small)
@@ -145,7 +145,7 @@ const struct qk_option resnet_options[] = {
     .def = "auto",
     .choices = inputs_choices,
     .help = "large: as published, 7x7 stride 2 and max-pooling first; small: "
-            "3x3 stride 1 first, no pooling; auto: small for pictures of at "
+            "3x3 stride 1 first, no pooling; auto: small for samples of at "
             "most 64 x 64." },
   { .name = NULL }
 };

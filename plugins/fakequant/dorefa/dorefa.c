@@ -43,7 +43,7 @@ dorefa_create (const struct qk_config *cfg, const struct qk_quant_info *info,
                               "lsq or affine for values");
   d = qk_alloc (sizeof *d);
   if (d == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("dorefa");
   d->channels = info->channels;
   d->qmax = info->qmax;
   d->unit = qk_config_string (cfg, "normalize")[0] == 'u';

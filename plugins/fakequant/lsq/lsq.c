@@ -35,7 +35,7 @@ lsq_create (const struct qk_config *cfg, const struct qk_quant_info *info,
 
   (void) cfg;
   if (l == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("lsq");
   l->channels = (size_t) info->channels;
   l->symmetric = info->symmetric;
   l->qmin = info->qmin;

@@ -44,7 +44,7 @@ pact_create (const struct qk_config *cfg, const struct qk_quant_info *info,
                               "lsq or affine for weights");
   p = qk_alloc (sizeof *p);
   if (p == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("pact");
   p->is_signed = info->symmetric;
   p->qmin = info->qmin;
   p->qmax = info->qmax;

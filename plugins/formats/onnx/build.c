@@ -54,7 +54,7 @@ onnx_alloc (struct onnx_build *b, size_t size)
     return NULL;
   p = size < SIZE_MAX / 2 ? calloc (1, sizeof *p + size) : NULL;
   if (p == NULL) {
-    b->error = qk_error (-ENOMEM, "onnx: out of memory");
+    b->error = qk_oom ("onnx");
     return NULL;
   }
   p->next = b->blocks;
@@ -93,7 +93,7 @@ append (struct onnx_build *b, void ***array, size_t *n, void *item)
   if (*n == 0 || (*n >= 16 && (*n & (*n - 1)) == 0)) {
     p = realloc (*array, (*n == 0 ? 16 : *n * 2) * sizeof *p);
     if (p == NULL) {
-      b->error = qk_error (-ENOMEM, "onnx: out of memory");
+      b->error = qk_oom ("onnx");
       return;
     }
     *array = p;
@@ -367,7 +367,7 @@ write_model (const Onnx__ModelProto *m, int fd)
   int r;
 
   if (f == NULL)
-    return qk_error (-ENOMEM, "onnx: out of memory");
+    return qk_oom ("onnx");
   f->base.append = buffer_append;
   f->fd = fd;
   onnx__model_proto__pack_to_buffer (m, &f->base);

@@ -282,7 +282,7 @@ copy_name (const struct raw_tensor *t, const char *path, char **out)
       return qk_error (
         -EBADMSG, "%s: a tensor's name contains a control character", path);
   if ((*out = strndup ((const char *) t->name.p, n)) == NULL)
-    return qk_error (-ENOMEM, "%s: out of memory", path);
+    return qk_oom ("%s", path);
   return 0;
 }
 
@@ -383,7 +383,7 @@ onnx_parse (const void *bytes, size_t size, const char *path,
   int err;
 
   if (f == NULL || (f->path = strdup (path)) == NULL) {
-    err = qk_error (-ENOMEM, "%s: out of memory", path);
+    err = qk_oom ("%s", path);
     goto error;
   }
   if ((err = find_graph (path, model, &graph)) < 0
@@ -391,7 +391,7 @@ onnx_parse (const void *bytes, size_t size, const char *path,
     goto error;
   f->tensor = calloc ((size_t) count + 1, sizeof *f->tensor);
   if (f->tensor == NULL) {
-    err = qk_error (-ENOMEM, "%s: out of memory", path);
+    err = qk_oom ("%s", path);
     goto error;
   }
   if ((err = walk_graph (f, graph, NULL)) < 0)

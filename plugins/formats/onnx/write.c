@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* write.c: a network as an ONNX graph.
  *
- * The input is a float picture (N,C,H,W), normalised as for training, the
+ * The input is a float sample (N,C,H,W), normalised as for training, the
  * output float logits (N,classes); N is free.  What is on a grid of ours has
  * QuantizeLinear and DequantizeLinear around it ("QDQ"), from which runtimes
  * make integer kernels:
@@ -95,7 +95,7 @@ put_weight (struct writer *w, const char *name, enum qk_dtype dtype, int ndim,
     return onnx_constant (&w->b, name, dtype, ndim, dims, data);
   copy = malloc ((size_t) (dims[0] * dims[1] * dims[2] * dims[3]) * size);
   if (copy == NULL) {
-    w->b.error = qk_error (-ENOMEM, "onnx: out of memory");
+    w->b.error = qk_oom ("onnx");
     return "";
   }
   to_oihw (data, copy, dims, size);
@@ -353,7 +353,7 @@ put_joined (struct writer *w, const struct qk_network_node *n)
   return 0;
 }
 
-/* A window as large as the picture. */
+/* A window as large as the sample. */
 static bool
 is_global (const struct qk_op *op, const struct qk_shape *in)
 {
@@ -407,7 +407,7 @@ put_pool (struct writer *w, const struct qk_network_node *n)
   return 0;
 }
 
-/* Pictures as vectors in our order, (N,HWC); or nothing at all. */
+/* Samples as vectors in our order, (N,HWC); or nothing at all. */
 static int
 put_reshape (struct writer *w, const struct qk_network_node *n)
 {
@@ -585,7 +585,7 @@ onnx_write_network (int fd, const struct qk_network *net)
   w.net = net;
   w.name = calloc ((size_t) net->n_values + 1, sizeof *w.name);
   if (w.name == NULL)
-    r = qk_error (-ENOMEM, "onnx: out of memory");
+    r = qk_oom ("onnx");
   else if ((r = put_graph (&w)) == 0)
     r = onnx_build_write (&w.b, fd, meta, 2);
   free (w.name);

@@ -43,8 +43,7 @@ read_entry (struct pth_file *f, zip_uint64_t index, uint64_t max, void **out,
   if (st.comp_method != ZIP_CM_STORE || st.size > max)
     return damaged (f->path, "a compressed or too large entry");
   if ((*out = qk_alloc ((size_t) st.size + 1)) == NULL)
-    return qk_error (-ENOMEM, "%s: no memory for %llu bytes", f->path,
-                     (unsigned long long) st.size);
+    return qk_oom ("%s: %llu bytes", f->path, (unsigned long long) st.size);
   *size = st.size;
   z = zip_fopen_index (f->zip, index, 0);
   n = z == NULL ? -1 : zip_fread (z, *out, st.size);
@@ -73,8 +72,7 @@ find_pickle (struct pth_file *f, zip_uint64_t *index)
   base = strrchr (name, '/');
   f->prefix = strndup (name, base == NULL ? 0 : (size_t) (base - name) + 1);
   *index = (zip_uint64_t) i;
-  return f->prefix == NULL ? qk_error (-ENOMEM, "%s: out of memory", f->path)
-                           : 0;
+  return f->prefix == NULL ? qk_oom ("%s", f->path) : 0;
 }
 
 int
@@ -89,14 +87,14 @@ pth_read (zip_t *zip, uint64_t size, const char *path, struct pth_file **out)
 
   if (f == NULL) {
     zip_discard (zip);
-    return qk_error (-ENOMEM, "%s: out of memory", path);
+    return qk_oom ("%s", path);
   }
   f->zip = zip;
   f->size = size;
   /* a storage may be shared, but not read and copied without end */
   f->budget = 8 * size;
   if ((f->path = strdup (path)) == NULL) {
-    r = qk_error (-ENOMEM, "%s: out of memory", path);
+    r = qk_oom ("%s", path);
     goto error;
   }
   if ((r = find_pickle (f, &index)) < 0
@@ -108,7 +106,7 @@ pth_read (zip_t *zip, uint64_t size, const char *path, struct pth_file **out)
     goto error;
   f->data = calloc ((size_t) f->pickle.n + 1, sizeof *f->data);
   if (f->data == NULL) {
-    r = qk_error (-ENOMEM, "%s: out of memory", path);
+    r = qk_oom ("%s", path);
     goto error;
   }
   *out = f;
@@ -168,7 +166,7 @@ load_storage (struct pth_file *f, const struct pickle_tensor *t)
   int r;
 
   if (asprintf (&name, "%sdata/%s", f->prefix, t->storage) < 0)
-    return qk_error (-ENOMEM, "%s: out of memory", f->path);
+    return qk_oom ("%s", f->path);
   index = zip_name_locate (f->zip, name, 0);
   free (name);
   if (index < 0)
@@ -209,8 +207,7 @@ load (struct pth_file *f, int64_t i)
     return qk_error (-EBADMSG, "%s: too many tensors share their numbers",
                      f->path);
   if ((f->data[i] = qk_alloc ((size_t) t->count * size + 1)) == NULL)
-    return qk_error (-ENOMEM, "%s: tensor \"" NAME "\": out of memory",
-                     f->path, t->name);
+    return qk_oom ("%s: tensor \"" NAME "\"", f->path, t->name);
   gather (t, f->storage, f->data[i], size);
   f->budget -= (uint64_t) t->count * size;
   return 0;

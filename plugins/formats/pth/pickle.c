@@ -74,7 +74,7 @@ grow (struct machine *m, struct list *l)
       return damaged (m, "too many objects");
     p = realloc (l->data, room * l->size);
     if (p == NULL)
-      return qk_error (-ENOMEM, "%s: out of memory", m->path);
+      return qk_oom ("%s", m->path);
     l->data = p;
     l->room = room;
   }
@@ -415,8 +415,7 @@ fill_tensor (struct machine *m, const struct object *args,
   if (t->count > 0 && (last >= t->numel || t->count > t->numel))
     return damaged (m, "a tensor reaches beyond its storage");
   t->storage = strndup (s->text, s->length);
-  return t->storage == NULL ? qk_error (-ENOMEM, "%s: out of memory", m->path)
-                            : 0;
+  return t->storage == NULL ? qk_oom ("%s", m->path) : 0;
 }
 
 /* CALLABLE, arguments -> result */
@@ -743,7 +742,7 @@ copy_name (const struct machine *m, const struct object *key, char **out)
       return damaged (m, "a control character in the name of a tensor");
   }
   *out = strndup (key->text, key->length);
-  return *out == NULL ? qk_error (-ENOMEM, "%s: out of memory", m->path) : 0;
+  return *out == NULL ? qk_oom ("%s", m->path) : 0;
 }
 
 /* The tensors of dictionary D into OUT, which has room. */
@@ -765,7 +764,7 @@ collect (struct machine *m, const struct object *d, struct pickle *out)
     t->storage = strdup (t->storage);
     out->n++;
     if (t->storage == NULL)
-      return qk_error (-ENOMEM, "%s: out of memory", m->path);
+      return qk_oom ("%s", m->path);
     r = copy_name (m, &AT (m->object, struct object, p->key), &t->name);
     if (r < 0)
       return r;
@@ -793,7 +792,7 @@ take_result (struct machine *m, struct pickle *out)
   /* at most one tensor a pair */
   out->tensor = calloc (m->pair.n + 1, sizeof *out->tensor);
   if (out->tensor == NULL)
-    return qk_error (-ENOMEM, "%s: out of memory", m->path);
+    return qk_oom ("%s", m->path);
   return collect (m, in != NULL ? in : d, out);
 }
 

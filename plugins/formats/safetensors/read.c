@@ -194,7 +194,7 @@ parse_header (struct st_file *f, const unsigned char *bytes, size_t size)
     = json_loadb ((const char *) bytes, len, JSON_REJECT_DUPLICATES, &jerr);
   if (!f->root) {
     if (json_error_code (&jerr) == json_error_out_of_memory)
-      return qk_error (-ENOMEM, "%s: out of memory", f->path);
+      return qk_oom ("%s", f->path);
     clean (jerr.text);
     return qk_error (-EBADMSG, "%s: header is not valid JSON: %s (byte %d)",
                      f->path, jerr.text, jerr.position);
@@ -393,7 +393,7 @@ read_header (struct st_file *f)
 
   f->tensor = calloc (json_object_size (f->root) + 1, sizeof *f->tensor);
   if (!f->tensor)
-    return qk_error (-ENOMEM, "%s: out of memory", f->path);
+    return qk_oom ("%s", f->path);
   json_object_foreach (f->root, key, value)
   {
     if (strcmp (key, "__metadata__") == 0)
@@ -416,7 +416,7 @@ st_parse (const void *bytes, size_t size, const char *path,
 
   f = calloc (1, sizeof *f);
   if (!f || !(f->path = strdup (path))) {
-    err = qk_error (-ENOMEM, "%s: out of memory", path);
+    err = qk_oom ("%s", path);
     goto error;
   }
   err = parse_header (f, bytes, size);
@@ -487,9 +487,8 @@ convert (const struct st_file *f, struct st_tensor *t)
 
   d = qk_alloc ((size_t) t->count * size + 1);
   if (!d)
-    return qk_error (-ENOMEM,
-                     "%s: tensor \"" NAME "\": no memory for %lld elements",
-                     f->path, t->name, (long long) t->count);
+    return qk_oom ("%s: tensor \"" NAME "\": %lld elements", f->path, t->name,
+                   (long long) t->count);
   if (t->dtype->conversion == ST_DIRECT)
     st_swap (d, s, (size_t) t->count, size);
   else

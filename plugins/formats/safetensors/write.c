@@ -119,7 +119,7 @@ add_metadata (json_t *root, const struct qk_format_meta *meta, int n_meta)
     return 0;
   object = json_object ();
   if (!object || json_object_set_new (root, "__metadata__", object) < 0)
-    return qk_error (-ENOMEM, "safetensors: out of memory");
+    return qk_oom ("safetensors");
   for (i = 0; i < n_meta; i++) {
     if (!meta[i].key || !st_printable (meta[i].key) || !meta[i].value)
       return qk_error (-EINVAL,
@@ -153,7 +153,7 @@ add_tensors (json_t *root, const struct qk_format_entry **order, int64_t n)
         -EINVAL, "safetensors: two tensors are called \"%.200s\"", e->name);
     desc = describe (e, at);
     if (!desc)
-      return qk_error (-ENOMEM, "safetensors: out of memory");
+      return qk_oom ("safetensors");
     if (json_object_set_new (root, e->name, desc) < 0)
       return qk_error (-EINVAL,
                        "safetensors: the name of tensor \"%.200s\" is not "
@@ -177,7 +177,7 @@ make_header (const struct qk_format_entry **order, int64_t n,
   int err;
 
   if (!root)
-    return qk_error (-ENOMEM, "safetensors: out of memory");
+    return qk_oom ("safetensors");
   err = add_metadata (root, meta, n_meta);
   if (err == 0)
     err = add_tensors (root, order, n);
@@ -194,13 +194,13 @@ make_header (const struct qk_format_entry **order, int64_t n,
   }
   h = malloc (8 + padded);
   if (!h) {
-    err = qk_error (-ENOMEM, "safetensors: out of memory");
+    err = qk_oom ("safetensors");
     goto done;
   }
   for (i = 0; i < 8; i++)
     h[i] = (char) ((uint64_t) padded >> (8 * i) & 0xff);
   if (json_dumpb (root, h + 8, padded, JSON_COMPACT) != len) {
-    err = qk_error (-ENOMEM, "safetensors: out of memory");
+    err = qk_oom ("safetensors");
     free (h);
     goto done;
   }
@@ -260,7 +260,7 @@ st_write (int fd, const struct qk_format_entry *entries, int64_t n,
   }
   order = sort_entries (entries, n);
   if (!order)
-    return qk_error (-ENOMEM, "safetensors: out of memory");
+    return qk_oom ("safetensors");
   err = make_header (order, n, meta, n_meta, &header, &size);
   if (err < 0)
     goto done;

@@ -42,7 +42,7 @@ add_create (const struct qk_config *cfg, void **self)
 
   (void) cfg;
   if (l == NULL)
-    return qk_error (-ENOMEM, "add: out of memory");
+    return qk_oom ("add");
   l->threads = 1;
   l->lo = -INFINITY;
   l->hi = INFINITY;

@@ -2,7 +2,7 @@
 /* avgpool2d: the average under a sliding window.
  *
  * x (N,H,W,C) -> y (N,P,Q,C); y = sum over the window of x / count, where
- * count is the number of the window's pixels that lie in the picture, or all
+ * count is the number of the window's pixels that lie in the sample, or all
  * of them with count_include_pad.  dx += dy / count over the window. */
 #include "config.h"
 
@@ -28,7 +28,7 @@ avgpool2d_create (const struct qk_config *cfg, void **self)
   w.count_pad = qk_config_bool (cfg, "count_include_pad");
   l = calloc (1, sizeof *l);
   if (l == NULL)
-    return qk_error (-ENOMEM, "avgpool2d: out of memory");
+    return qk_oom ("avgpool2d");
   l->window = w;
   *self = l;
   return 0;

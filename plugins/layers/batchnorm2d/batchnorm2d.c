@@ -37,7 +37,7 @@ batchnorm2d_create (const struct qk_config *cfg, void **self)
   struct batchnorm *l = calloc (1, sizeof *l);
 
   if (l == NULL)
-    return qk_error (-ENOMEM, "batchnorm2d: out of memory");
+    return qk_oom ("batchnorm2d");
   l->eps = (float) qk_config_float (cfg, "eps");
   l->momentum = (float) qk_config_float (cfg, "momentum");
   *self = l;

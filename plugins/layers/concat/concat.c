@@ -23,7 +23,7 @@ concat_create (const struct qk_config *cfg, void **self)
 
   (void) cfg;
   if (l == NULL)
-    return qk_error (-ENOMEM, "concat: out of memory");
+    return qk_oom ("concat");
   *self = l;
   return 0;
 }

@@ -23,7 +23,7 @@ static const struct qk_option options[]
       { "stride_w", QK_OPT_INT, "1", 1, 255, NULL,
         "Step across, in place of stride" },
       { "padding", QK_OPT_INT, "0", 0, 255, NULL,
-        "Zeros on each side of the picture, in pixels" },
+        "Zeros on each side of the sample, in pixels" },
       { "pad_top", QK_OPT_INT, "0", 0, 255, NULL,
         "Zeros above, in place of padding" },
       { "pad_left", QK_OPT_INT, "0", 0, 255, NULL,
@@ -57,7 +57,7 @@ conv2d_create (const struct qk_config *cfg, void **self)
   struct qk_conv *cv = malloc (sizeof *cv);
 
   if (!cv)
-    return qk_error (-ENOMEM, "conv2d: out of memory");
+    return qk_oom ("conv2d");
   qk_conv_init (cv, "conv2d");
   cv->k = qk_config_int (cfg, "out");
   cv->r = side (cfg, "kernel_h", "kernel");

@@ -24,7 +24,7 @@ distillation_create (const struct qk_config *cfg, void **self)
   struct distillation *l = calloc (1, sizeof *l);
 
   if (l == NULL)
-    return qk_error (-ENOMEM, "distillation: out of memory");
+    return qk_oom ("distillation");
   l->temperature = qk_config_float (cfg, "temperature");
   *self = l;
   return 0;
@@ -111,7 +111,7 @@ distillation_forward (void *self, struct qk_layer_io *io)
     }
     if (!isfinite (lz) || !isfinite (lt) || !isfinite (kl))
       return qk_error (-EDOM,
-                       "distillation: logits of picture %lld are not "
+                       "distillation: logits of sample %lld are not "
                        "finite",
                        (long long) i);
     loss += kl;

@@ -28,7 +28,7 @@ dropout_create (const struct qk_config *cfg, void **self)
   struct dropout *l = calloc (1, sizeof *l);
 
   if (l == NULL)
-    return qk_error (-ENOMEM, "dropout: out of memory");
+    return qk_oom ("dropout");
   l->p = (float) qk_config_float (cfg, "p");
   *self = l;
   return 0;
@@ -97,7 +97,7 @@ choose (const float *restrict r, int64_t n, float p, uint8_t *restrict kept)
     kept[i] = r[i] >= p;
 }
 
-/* SKIP numbers belong to other processes' pictures. */
+/* SKIP numbers belong to other processes' samples. */
 static void
 dropout_draw (const struct dropout *l, struct qk_rng *rng, int64_t skip,
               uint8_t *kept, int64_t n)
@@ -130,7 +130,7 @@ dropout_forward (void *self, struct qk_layer_io *io)
     memcpy (out->data, in->data, (size_t) n * qk_dtype_size (in->dtype));
     return 0;
   }
-  dropout_draw (l, io->rng, n / in->shape.dims[0] * io->first_picture,
+  dropout_draw (l, io->rng, n / in->shape.dims[0] * io->first_sample,
                 io->saved, n);
   if (in->dtype == QK_U8) {
     out->q.scale = in->q.scale / (1.0f - l->p);

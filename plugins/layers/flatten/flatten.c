@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* flatten: x (N,H,W,C) -> y (N,H W C), the same numbers in the same order.
- * Channels last: PyTorch's flatten of the same picture has C outermost, so
+ * Channels last: PyTorch's flatten of the same sample has C outermost, so
  * weights of a following linear layer need their columns reordered. */
 #include "config.h"
 
@@ -21,7 +21,7 @@ flatten_create (const struct qk_config *cfg, void **self)
 
   (void) cfg;
   if (l == NULL)
-    return qk_error (-ENOMEM, "flatten: out of memory");
+    return qk_oom ("flatten");
   *self = l;
   return 0;
 }
@@ -104,7 +104,7 @@ flatten_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
 
 static const struct qk_layer_class flatten = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "flatten",
-                   "Pictures (N,H,W,C) as vectors (N,HWC)", NULL),
+                   "Samples (N,H,W,C) as vectors (N,HWC)", NULL),
   .create = flatten_create,
   .destroy = flatten_destroy,
   .infer = flatten_infer,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* global_avgpool: the average of every channel over the whole picture.
+/* global_avgpool: the average of every channel over the whole sample.
  *
  * x (N,H,W,C) -> y (N,C); y = sum over H and W of x / (H W);
  * dx = dy / (H W).  It keeps the input's grid. */
@@ -22,7 +22,7 @@ global_avgpool_create (const struct qk_config *cfg, void **self)
 
   (void) cfg;
   if (l == NULL)
-    return qk_error (-ENOMEM, "global_avgpool: out of memory");
+    return qk_oom ("global_avgpool");
   *self = l;
   return 0;
 }
@@ -49,7 +49,7 @@ global_avgpool_infer (void *self, const struct qk_shape *in, int n_in,
   /* beyond 2^24 pixels their number is not exact in a float */
   if (in->dims[1] < 1 || in->dims[2] < 1
       || in->dims[1] > (1 << 24) / in->dims[2])
-    return qk_error (-EINVAL, "global_avgpool: cannot average a picture of %s",
+    return qk_error (-EINVAL, "global_avgpool: cannot average a sample of %s",
                      qk_shape_print (in, buf, sizeof buf));
   l->height = in->dims[1];
   l->width = in->dims[2];
@@ -75,7 +75,7 @@ global_avgpool_setup (void *self, struct qk_layer_setup *s)
   return pool_average_check ("global_avgpool", l->height, l->width);
 }
 
-/* The window that is the whole picture. */
+/* The window that is the whole sample. */
 static struct pool_window
 global_avgpool_window (const struct global_avgpool *l)
 {
@@ -116,7 +116,7 @@ global_avgpool_lower (void *self, const struct qk_layer_io *io,
 
 static const struct qk_layer_class global_avgpool = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "global_avgpool",
-                   "Average of every channel over the whole picture", NULL),
+                   "Average of every channel over the whole sample", NULL),
   .create = global_avgpool_create,
   .destroy = global_avgpool_destroy,
   .infer = global_avgpool_infer,

@@ -22,7 +22,7 @@ linear_create (const struct qk_config *cfg, void **self)
   struct qk_conv *cv = malloc (sizeof *cv);
 
   if (!cv)
-    return qk_error (-ENOMEM, "linear: out of memory");
+    return qk_oom ("linear");
   qk_conv_init (cv, "linear");
   cv->flat = true;
   cv->k = qk_config_int (cfg, "out");

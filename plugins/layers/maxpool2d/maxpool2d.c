@@ -33,7 +33,7 @@ maxpool2d_create (const struct qk_config *cfg, void **self)
   w.dilation = (int) qk_config_int (cfg, "dilation");
   l = calloc (1, sizeof *l);
   if (l == NULL)
-    return qk_error (-ENOMEM, "maxpool2d: out of memory");
+    return qk_oom ("maxpool2d");
   l->window = w;
   *self = l;
   return 0;
@@ -75,7 +75,7 @@ maxpool2d_setup (void *self, struct qk_layer_setup *s)
 /* ---- forward -----------------------------------------------------------*/
 
 struct maxpool_tile {
-  int r0, r1, s0, s1; /* rows and columns of the window in the picture */
+  int r0, r1, s0, s1; /* rows and columns of the window in the sample */
   int64_t first;      /* input pixel of the window's (0,0); may lie outside */
 };
 
@@ -173,7 +173,7 @@ maxpool2d_forward (void *self, struct qk_layer_io *io)
   return 0;
 }
 
-/* One picture after the other in a thread: windows may overlap. */
+/* One sample after the other in a thread: windows may overlap. */
 static int
 maxpool2d_backward (void *self, struct qk_layer_io *io)
 {

@@ -23,7 +23,7 @@ softmax_cross_entropy_create (const struct qk_config *cfg, void **self)
   struct cross_entropy *l = calloc (1, sizeof *l);
 
   if (l == NULL)
-    return qk_error (-ENOMEM, "softmax_cross_entropy: out of memory");
+    return qk_oom ("softmax_cross_entropy");
   l->smoothing = qk_config_float (cfg, "label_smoothing");
   *self = l;
   return 0;
@@ -87,7 +87,7 @@ log_sum_exp (const float *z, int64_t n, int64_t row, double *lse, double *sum)
   for (int64_t c = 0; c < n; c++) {
     if (!isfinite (z[c]))
       return qk_error (-EDOM,
-                       "softmax_cross_entropy: logit %lld of picture %lld "
+                       "softmax_cross_entropy: logit %lld of sample %lld "
                        "is %g",
                        (long long) c, (long long) row, (double) z[c]);
     max = z[c] > max ? z[c] : max;
@@ -118,7 +118,7 @@ softmax_cross_entropy_forward (void *self, struct qk_layer_io *io)
       return err;
     if (label[i] < 0 || label[i] >= classes)
       return qk_error (-EINVAL,
-                       "softmax_cross_entropy: label of picture %lld is %d, "
+                       "softmax_cross_entropy: label of sample %lld is %d, "
                        "must be 0..%lld",
                        (long long) i, label[i], (long long) classes - 1);
     loss += (1 - s) * (lse - (double) z[label[i]])

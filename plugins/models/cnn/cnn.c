@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cnn: a plain small network, convolution, batch-norm, ReLU, over and over;
- * every second convolution halves the picture and doubles the channels. */
+ * every second convolution halves the image and doubles the channels. */
 #include "config.h"
 
 #include <math.h>

@@ -9,7 +9,7 @@
 
 #include <qatkit/model.h>
 
-/* Pictures of at most so many pixels a side are small: see "input". */
+/* Images of at most so many pixels a side are small: see "input". */
 #define SMALL_INPUT 64
 #define PREFIX_SIZE 32
 #define NAME_SIZE 64
@@ -95,7 +95,7 @@ bottlenecks (struct qk_graph *g, int v, double width, int round, bool small,
     const int out = make_divisible (stages[s].channels * width, round);
 
     for (int i = 0; i < stages[s].repeat; i++) {
-      /* a small picture keeps its size in the first strided stage too */
+      /* a small image keeps its size in the first strided stage too */
       const int stride = i > 0 || (small && s == 1) ? 1 : stages[s].stride;
 
       snprintf (name, sizeof name, "features.%d", n++);
@@ -173,9 +173,9 @@ static const struct qk_option options[]
         .def = "auto",
         .choices = inputs,
         .help
-        = "large: as published, 1/32 of the picture's side at the end; "
+        = "large: as published, 1/32 of the image's side at the end; "
           "small: the first convolution and features.2 keep the size, 1/8 "
-          "at the end; auto: small for pictures of at most 64 x 64." },
+          "at the end; auto: small for images of at most 64 x 64." },
       { .name = NULL } };
 
 static const struct qk_model_class mobilenet_v2 = {

@@ -83,7 +83,7 @@ histogram_create (const struct qk_config *cfg,
                      (long long) info->channels);
   h = qk_alloc (sizeof *h);
   if (h == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("histogram");
   h->bins = (int) qk_config_int (cfg, "bins");
   h->upsample = (int) qk_config_int (cfg, "upsample");
   h->truncate = strcmp (qk_config_string (cfg, "compat"), "torch1.13") == 0;
@@ -99,7 +99,7 @@ histogram_create (const struct qk_config *cfg,
   h->total = qk_alloc (bins * sizeof (uint64_t));
   if (h->count == NULL || h->fresh == NULL || h->scratch == NULL
       || h->total == NULL) {
-    e = qk_error (-ENOMEM, "no memory for %d bins", h->bins);
+    e = qk_oom ("%d bins", h->bins);
     goto error;
   }
   *self = h;
@@ -171,7 +171,7 @@ histogram_count_chunk (struct histogram *h, const float *x, size_t n, float lo,
 #endif
   table = qk_alloc ((size_t) parts * one * sizeof *table);
   if (table == NULL)
-    return qk_error (-ENOMEM, "no memory for %d histograms", parts);
+    return qk_oom ("%d histograms", parts);
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static, 1) num_threads(parts) if (parts > 1)
 #endif

@@ -66,7 +66,7 @@ kl_create (const struct qk_config *cfg, const struct qk_quant_info *info,
                      (long long) info->channels);
   k = qk_alloc (sizeof *k);
   if (k == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("kl");
   k->steps = (int) qk_config_int (cfg, "steps");
   k->levels = (int) (info->qmax - info->qmin + 1);
   e = range_init (&k->range, info);
@@ -76,7 +76,7 @@ kl_create (const struct qk_config *cfg, const struct qk_quant_info *info,
     k->p = qk_alloc (bins * sizeof (double));
     k->q = qk_alloc (bins * sizeof (double));
     if (k->p == NULL || k->q == NULL)
-      e = qk_error (-ENOMEM, "no memory for %zu bins", bins);
+      e = qk_oom ("%zu bins", bins);
   }
   if (e < 0) {
     kl_destroy (k);

@@ -17,7 +17,7 @@ minmax_create (const struct qk_config *cfg, const struct qk_quant_info *info,
 
   (void) cfg;
   if (r == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("minmax");
   e = range_init (r, info);
   if (e < 0) {
     qk_free (r);

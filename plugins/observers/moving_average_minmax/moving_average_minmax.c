@@ -27,7 +27,7 @@ moving_average_create (const struct qk_config *cfg,
   int e;
 
   if (m == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("moving_average_minmax");
   m->constant = (float) qk_config_float (cfg, "averaging_constant");
   e = range_init (&m->range, info);
   if (e < 0) {

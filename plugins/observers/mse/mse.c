@@ -57,7 +57,7 @@ mse_create (const struct qk_config *cfg, const struct qk_quant_info *info,
   int e;
 
   if (m == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("mse");
   m->steps = (int) qk_config_int (cfg, "steps");
   m->weight = info->weight;
   m->symmetric = info->symmetric;
@@ -70,7 +70,7 @@ mse_create (const struct qk_config *cfg, const struct qk_quant_info *info,
     m->middle = qk_alloc (bins * sizeof (float));
     m->often = qk_alloc (bins * sizeof (float));
     if (m->middle == NULL || m->often == NULL)
-      e = qk_error (-ENOMEM, "no memory for %zu bins", bins);
+      e = qk_oom ("%zu bins", bins);
   }
   if (e < 0) {
     mse_destroy (m);

@@ -54,7 +54,7 @@ percentile_create (const struct qk_config *cfg,
   int e;
 
   if (p == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("percentile");
   p->weight = info->weight;
   p->share = qk_config_float (cfg, "percentile") / 100.0;
   e = range_init (&p->range, info);
@@ -173,7 +173,7 @@ percentile_update_weight (struct percentile *p, const float *x, size_t block)
     p->sorted = qk_alloc (block * sizeof *p->sorted);
     p->sorted_size = p->sorted != NULL ? block : 0;
     if (p->sorted == NULL)
-      return qk_error (-ENOMEM, "no memory for %zu weights", block);
+      return qk_oom ("%zu weights", block);
   }
   for (size_t c = 0; c < r->channels; c++)
     percentile_weights (p, x + c * block, block, &r->min[c], &r->max[c]);

@@ -41,7 +41,7 @@ adam_create (const struct qk_config *cfg, void **self)
   struct adam *a = qk_alloc (sizeof *a);
 
   if (a == NULL)
-    return qk_error (-ENOMEM, "adam: no memory");
+    return qk_oom ("adam");
   a->beta1 = qk_config_float (cfg, "beta1");
   a->beta2 = qk_config_float (cfg, "beta2");
   a->eps = (float) qk_config_float (cfg, "eps");

@@ -51,7 +51,7 @@ sgd_create (const struct qk_config *cfg, void **self)
                      momentum, dampening);
   s = qk_alloc (sizeof *s);
   if (s == NULL)
-    return qk_error (-ENOMEM, "sgd: no memory");
+    return qk_oom ("sgd");
   s->momentum = (float) momentum;
   s->one_minus_dampening = (float) (1.0 - dampening);
   s->weight_decay = (float) qk_config_float (cfg, "weight_decay");

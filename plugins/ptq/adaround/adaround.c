@@ -57,7 +57,7 @@ adaround_create (const struct qk_config *cfg, void **self)
   struct adaround_options *o = qk_alloc (sizeof *o);
 
   if (o == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("adaround");
   o->iterations = (int) qk_config_int (cfg, "iterations");
   o->samples = qk_config_int (cfg, "samples");
   o->batches = qk_config_int (cfg, "batches");
@@ -81,11 +81,11 @@ take_samples (void *cookie, const struct qk_tensor *real,
 {
   struct sampling *s = cookie;
   const int64_t positions = patches_count (s->op, real);
-  const int64_t pictures = real->shape.dims[0];
+  const int64_t samples = real->shape.dims[0];
 
   for (int64_t i = 0; i < s->per_batch && s->n < s->wanted; i++, s->n++) {
     const int64_t at
-      = (int64_t) qk_rng_below (&s->rng, (uint64_t) (pictures * positions));
+      = (int64_t) qk_rng_below (&s->rng, (uint64_t) (samples * positions));
 
     patches_copy (s->op, real, at / positions, at % positions,
                   s->real + s->n * s->size);
@@ -121,7 +121,7 @@ check_grid (struct qk_ptq *p, int node, const struct adaround_task *t,
   int r;
 
   if (w == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("adaround");
   i8 = (int8_t *) (w + n);
   for (int64_t i = 0; i < n; i++)
     w[i] = q[i] * t->scale[i / t->depth];
@@ -169,7 +169,7 @@ round_node (const struct adaround_options *opt, struct qk_ptq *p, int node,
   if (s->wanted * s->size < t->channels * t->depth)
     q = qk_alloc ((size_t) (t->channels * t->depth) * sizeof *q);
   if (q == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("adaround");
   changed = adaround_solve (t, opt, q, &before, &after);
   r = changed < 0 ? (int) changed : check_grid (p, node, t, q, &same);
   if (q != s->real)
@@ -214,8 +214,7 @@ do_node (const struct adaround_options *opt, struct qk_ptq *p, int node,
   s.real = qk_alloc (2 * (size_t) (s.wanted * s.size) * sizeof (float));
   m = qk_alloc ((k * (size_t) (t.depth + 2 + s.wanted)) * sizeof *m);
   if (s.real == NULL || m == NULL) {
-    r = qk_error (-ENOMEM, "node '%s': no memory for %lld samples", info->name,
-                  (long long) s.wanted);
+    r = qk_oom ("node '%s': %lld samples", info->name, (long long) s.wanted);
     goto end;
   }
   s.quantized = s.real + s.wanted * s.size;

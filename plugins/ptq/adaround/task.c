@@ -110,8 +110,7 @@ descent_open (const struct adaround_task *t, int64_t rows, struct descent *d)
   float *p = qk_alloc (floats * sizeof *p);
 
   if (p == NULL)
-    return qk_error (-ENOMEM, "no memory for %lld weights",
-                     (long long) weights);
+    return qk_oom ("%lld weights", (long long) weights);
   d->memory = p;
   d->weights = weights;
   d->v = p;
@@ -289,7 +288,7 @@ adaround_solve (const struct adaround_task *t,
   int r;
 
   if (t->n < 1)
-    return qk_error (-ENODATA, "no calibration pictures");
+    return qk_error (-ENODATA, "no calibration samples");
   if ((r = descent_open (t, rows, &d)) < 0)
     return r;
   for (int64_t i = 0; i < d.weights; i++)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* bias_correction.c: makes the mean of every output channel what it is in
  * the float network, as PyTorch's bias_correction and Nagel et al. 2019
- * (arXiv:1906.04721, section 4.2) do with pictures at hand.
+ * (arXiv:1906.04721, section 4.2) do with samples at hand.
  *
  * With W, b the float weights, W' the quantized ones, x and x' what the layer
  * gets in the float and in the quantized network:
  *   b' = W E[x] + b - W' E[x']
- * where E is the mean over pictures and output positions of each element of
+ * where E is the mean over samples and output positions of each element of
  * the window.  From the first layer to the last, so that x' has the
  * corrections before it. */
 #include "config.h"
@@ -43,7 +43,7 @@ bias_correction_create (const struct qk_config *cfg, void **self)
   struct correction *c = qk_alloc (sizeof *c);
 
   if (c == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("bias_correction");
   c->batches = qk_config_int (cfg, "batches");
   *self = c;
   return 0;
@@ -125,7 +125,7 @@ correct_node (const struct correction *c, struct qk_ptq *p, int node,
   l.real = qk_alloc (2 * (size_t) l.size * sizeof *l.real);
   l.weight = qk_alloc (2 * (weights + (size_t) l.channels) * sizeof *l.weight);
   if (l.real == NULL || l.weight == NULL) {
-    r = qk_error (-ENOMEM, "node '%s': no memory", info->name);
+    r = qk_oom ("node '%s'", info->name);
     goto end;
   }
   l.quantized = l.real + l.size;

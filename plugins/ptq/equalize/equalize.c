@@ -47,7 +47,7 @@ equalize_create (const struct qk_config *cfg, void **self)
   struct equalize *e = qk_alloc (sizeof *e);
 
   if (e == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("equalize");
   e->replace = qk_config_string (cfg, "relu6")[0] == 'r';
   e->sweeps = (int) qk_config_int (cfg, "sweeps");
   *self = e;
@@ -115,7 +115,7 @@ load (struct qk_ptq *p, struct layer *l, int n)
       continue;
     l[i].weight = qk_alloc ((size_t) (weights + k) * sizeof (float));
     if (l[i].weight == NULL)
-      return qk_error (-ENOMEM, "node '%s': no memory", l[i].info.name);
+      return qk_oom ("node '%s'", l[i].info.name);
     l[i].bias = l[i].weight + weights;
     if ((r = qk_ptq_get_weight (p, i, l[i].weight, l[i].bias)) < 0)
       return r;
@@ -205,7 +205,7 @@ equalize_before (void *self, struct qk_ptq *p)
   double moved = 1.0;
 
   if (l == NULL)
-    return qk_error (-ENOMEM, "no memory");
+    return qk_oom ("equalize");
   if ((r = find_pairs (e, p, l, n, &skipped)) < 0 || (r = load (p, l, n)) < 0)
     goto end;
   for (sweep = 0; sweep < e->sweeps && moved > 1e-4; sweep++) {

@@ -79,7 +79,7 @@ open_file (struct jsonl_file *f, const struct qk_config *cfg,
                      option, name);
   if (asprintf (&f->path, "%s/%s", req->dir, name) < 0) {
     f->path = NULL;
-    return qk_error (-ENOMEM, "jsonl: out of memory");
+    return qk_oom ("jsonl");
   }
   f->fd = open (f->path,
                 O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC
@@ -102,7 +102,7 @@ jsonl_create (const struct qk_config *cfg,
   int err;
 
   if (!j)
-    return qk_error (-ENOMEM, "jsonl: out of memory");
+    return qk_oom ("jsonl");
   j->log.fd = j->timing.fd = -1;
   if ((err = open_file (&j->log, cfg, "file", req)) < 0
       || (err = open_file (&j->timing, cfg, "timing", req)) < 0) {
@@ -239,12 +239,12 @@ jsonl_event (void *self, const struct qk_event *ev)
 
   out = open_memstream (&line, &size);
   if (!out)
-    return qk_error (-ENOMEM, "jsonl: out of memory");
+    return qk_oom ("jsonl");
   if (j->torn)
     putc ('\n', out);
   err = print_event (out, ev);
   if (fclose (out) != 0 && err == 0)
-    err = qk_error (-ENOMEM, "jsonl: out of memory");
+    err = qk_oom ("jsonl");
   if (err == 0)
     err = write_line (j, line, size);
   free (line);

@@ -161,7 +161,7 @@ write_record (struct tensorboard *t, const struct message *event)
   put (&r, event->data, event->n);
   put_little (&r, masked_crc (event->data, event->n), 4);
   if (r.failed)
-    err = qk_error (-ENOMEM, "tensorboard: out of memory");
+    err = qk_oom ("tensorboard");
   while (err == 0 && at < r.n) {
     const ssize_t n = write (t->fd, r.data + at, r.n - at);
 
@@ -230,7 +230,7 @@ open_new (struct tensorboard *t, const char *folder)
                   (long long) now + i)
         < 0) {
       t->path = NULL;
-      return qk_error (-ENOMEM, "tensorboard: out of memory");
+      return qk_oom ("tensorboard");
     }
     t->fd = open (t->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (t->fd < 0 && errno != EEXIST)
@@ -252,7 +252,7 @@ tensorboard_create (const struct qk_config *cfg,
 
   (void) cfg;
   if (t == NULL)
-    return qk_error (-ENOMEM, "tensorboard: out of memory");
+    return qk_oom ("tensorboard");
   t->fd = -1;
   if (!req->resume)
     remove_old (req->dir);

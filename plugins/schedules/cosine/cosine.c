@@ -28,7 +28,7 @@ cosine_create (const struct qk_config *cfg, void **self)
   struct cosine *c = qk_alloc (sizeof *c);
 
   if (c == NULL)
-    return qk_error (-ENOMEM, "cosine: no memory");
+    return qk_oom ("cosine");
   c->warmup = qk_config_float (cfg, "warmup");
   c->min_factor = qk_config_float (cfg, "min_factor");
   *self = c;

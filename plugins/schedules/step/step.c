@@ -32,7 +32,7 @@ step_create (const struct qk_config *cfg, void **self)
   struct step *s = qk_alloc (sizeof *s);
 
   if (s == NULL)
-    return qk_error (-ENOMEM, "step: no memory");
+    return qk_oom ("step");
   s->size = qk_config_int (cfg, "step_size");
   s->gamma = qk_config_float (cfg, "gamma");
   s->n

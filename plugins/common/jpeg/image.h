@@ -1,53 +1,52 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* picture.h: JPEG files to normalised pictures, shared by datasets.
+/* image.h: JPEG files to normalised images, shared by datasets.
  *
  * A file is decoded row by row, each row is resized horizontally at once and
  * rows are combined vertically as soon as they are complete, so that nothing
- * the size of the whole picture is kept.  The resize is PIL's antialiased
+ * the size of the whole image is kept.  The resize is PIL's antialiased
  * bilinear one, to the byte: two passes with 22-bit fixed-point weights and
  * 8-bit rounding in between.
  */
-#ifndef QATKIT_COMMON_PICTURE_H
-#define QATKIT_COMMON_PICTURE_H
+#ifndef QATKIT_COMMON_IMAGE_H
+#define QATKIT_COMMON_IMAGE_H
 
 #include <qatkit/base.h>
 #include <qatkit/rng.h>
 
 /* More pixels than this are refused, as PIL does (a decompression bomb). */
-#define PICTURE_MAX_PIXELS INT64_C (178956970)
+#define IMAGE_MAX_PIXELS INT64_C (178956970)
 /* The largest side libjpeg takes. */
-#define PICTURE_MAX_SIDE 65500
+#define IMAGE_MAX_SIDE 65500
 /* Larger files are refused, bytes. */
-#define PICTURE_MAX_FILE (INT64_C (512) << 20)
+#define IMAGE_MAX_FILE (INT64_C (512) << 20)
 
 /* ---- geometry --------------------------------------------------------*/
 
-/* What is done with a picture: cut out the box (x, y, w, h), resize it to
+/* What is done with an image: cut out the box (x, y, w, h), resize it to
  * out_w x out_h, cut the window (win_x, win_y, win_w, win_h) out of that,
  * mirror it left to right if asked.  All in pixels. */
-struct picture_view {
+struct image_view {
   int64_t x, y, w, h;
   int64_t out_w, out_h;
   int64_t win_x, win_y, win_w, win_h;
   bool flip;
 };
 
-/* torchvision's Resize (RESIZE) + CenterCrop (CROP) of a W x H picture;
+/* torchvision's Resize (RESIZE) + CenterCrop (CROP) of a W x H image;
  * 0 < CROP <= RESIZE. */
-void picture_view_center (int64_t w, int64_t h, int64_t resize, int64_t crop,
-                          struct picture_view *v);
+void image_view_center (int64_t w, int64_t h, int64_t resize, int64_t crop,
+                        struct image_view *v);
 
 /* torchvision's RandomResizedCrop (CROP, (MIN_SCALE, 1), (3/4, 4/3)), then
  * a mirror image half of the time if FLIP. */
-void picture_view_random (int64_t w, int64_t h, int64_t crop, double min_scale,
-                          bool flip, struct qk_rng *rng,
-                          struct picture_view *v);
+void image_view_random (int64_t w, int64_t h, int64_t crop, double min_scale,
+                        bool flip, struct qk_rng *rng, struct image_view *v);
 
 /* ---- one direction of the resize -------------------------------------*/
 
 /* Output I of n is the sum over k < count[i] of weight[i * stride + k] times
  * input first[i] + k, plus 2^21, shifted right by 22. */
-struct picture_taps {
+struct image_taps {
   int64_t n;
   int stride;      /* even */
   int32_t *first;  /* never decreasing */
@@ -66,82 +65,80 @@ struct picture_taps {
 };
 
 /* Outputs first .. first+n-1 of a resize from IN to OUT pixels.  T starts
- * zeroed and is reused; picture_taps_free.  -ENOMEM. */
-int picture_taps_set (struct picture_taps *t, int64_t in, int64_t out,
-                      int64_t first, int64_t n);
-void picture_taps_free (struct picture_taps *t);
+ * zeroed and is reused; image_taps_free.  -ENOMEM. */
+int image_taps_set (struct image_taps *t, int64_t in, int64_t out,
+                    int64_t first, int64_t n);
+void image_taps_free (struct image_taps *t);
 
 /* The two passes, for rows of 4-byte pixels.  horizontal writes T->n pixels
  * from the row SRC.  vertical writes N bytes, a multiple of 64 up to which all
  * rows are readable, from COUNT rows. */
-struct picture_kernels {
+struct image_kernels {
   const char *name;
   void (*horizontal) (const uint8_t *src, uint8_t *dst,
-                      const struct picture_taps *t);
+                      const struct image_taps *t);
   void (*vertical) (const uint8_t *const *rows, const int32_t *weight,
                     int count, uint8_t *dst, int64_t n);
 };
 
 /* The fastest kernels this CPU has, or the plain C ones.  Both give the
  * same bytes. */
-const struct picture_kernels *picture_kernels_best (void);
-const struct picture_kernels *picture_kernels_plain (void);
+const struct image_kernels *image_kernels_best (void);
+const struct image_kernels *image_kernels_plain (void);
 
 /* ---- normalisation ---------------------------------------------------*/
 
 /* (x / 255 - mean) / std in float32 for every byte, per channel. */
-struct picture_norm {
+struct image_norm {
   float value[3][256];
 };
 
 /* MEAN and STD are RGB in 0..1; -EINVAL unless std > 0 and all are finite.
  * WHO prefixes the message. */
-int picture_norm_set (struct picture_norm *norm, const float mean[3],
-                      const float std[3], const char *who);
+int image_norm_set (struct image_norm *norm, const float mean[3],
+                    const float std[3], const char *who);
 
 /* N pixels of STEP bytes each (RGB first) to (n,3) floats. */
-void picture_norm_row (const struct picture_norm *norm, const uint8_t *src,
-                       int step, int64_t n, bool flip, float *dst);
+void image_norm_row (const struct image_norm *norm, const uint8_t *src,
+                     int step, int64_t n, bool flip, float *dst);
 
 /* ---- files -----------------------------------------------------------*/
 
 /* A decoder with its buffers; one per thread. */
-struct picture_reader;
+struct image_reader;
 
-/* -ENOMEM; free with picture_reader_free, which accepts NULL. */
-int picture_reader_new (struct picture_reader **out);
-void picture_reader_free (struct picture_reader *r);
+/* -ENOMEM; free with image_reader_free, which accepts NULL. */
+int image_reader_new (struct image_reader **out);
+void image_reader_free (struct image_reader *r);
 
 /* Load the file and read its header.  -EBADMSG, naming the file, when it is
- * not a JPEG picture that can be decoded; another error when it cannot be
+ * not a JPEG image that can be decoded; another error when it cannot be
  * read (-ENOENT, -EACCES, …). */
-int picture_open (struct picture_reader *r, const char *path, int64_t *w,
-                  int64_t *h);
+int image_open (struct image_reader *r, const char *path, int64_t *w,
+                int64_t *h);
 
-/* As picture_open, for a picture in memory; DATA is borrowed until the
- * picture was rendered.  NAME is used in messages. */
-int picture_open_memory (struct picture_reader *r, const uint8_t *data,
-                         size_t size, const char *name, int64_t *w,
-                         int64_t *h);
+/* As image_open, for an image in memory; DATA is borrowed until the
+ * image was rendered.  NAME is used in messages. */
+int image_open_memory (struct image_reader *r, const uint8_t *data,
+                       size_t size, const char *name, int64_t *w, int64_t *h);
 
-/* Let the picture opened last be decoded at a half, a quarter or an eighth of
+/* Let the image opened last be decoded at a half, a quarter or an eighth of
  * its size, whatever leaves VIEW's box no smaller than what it is resized to,
  * by inverse transforms of fewer points and plain chroma upsampling, and
  * change the box accordingly.  Several times faster; the bytes are near those
- * of the whole picture, not equal.  Returns the divisor, 1 to 8. */
-int picture_reduce (struct picture_reader *r, struct picture_view *view);
+ * of the whole image, not equal.  Returns the divisor, 1 to 8. */
+int image_reduce (struct image_reader *r, struct image_view *view);
 
-/* Decode the picture opened last, once, and deliver the window of VIEW as
+/* Decode the image opened last, once, and deliver the window of VIEW as
  * (win_h, win_w, 3): bytes into RGB, or normalised floats into IMAGE (the
  * other is NULL).  -EBADMSG, naming the file, when it is damaged or
  * truncated. */
-int picture_render (struct picture_reader *r, const struct picture_view *view,
-                    const struct picture_norm *norm, uint8_t *rgb,
-                    float *image);
+int image_render (struct image_reader *r, const struct image_view *view,
+                  const struct image_norm *norm, uint8_t *rgb, float *image);
 
-/* Write a W x H picture of RGB bytes as a JPEG file, colour not subsampled.
+/* Write a W x H image of RGB bytes as a JPEG file, colour not subsampled.
  * QUALITY 1..100.  A negative errno value with a sentence. */
-int picture_write (const char *path, const uint8_t *rgb, int w, int h,
-                   int quality);
+int image_write (const char *path, const uint8_t *rgb, int w, int h,
+                 int quality);
 
-#endif /* QATKIT_COMMON_PICTURE_H */
+#endif /* QATKIT_COMMON_IMAGE_H */
