@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "analyze/priv.h"
+#include "run/run.h"
 #include "quant/quantizer-priv.h"
 
 /* The prepared network of a checkpoint. */
@@ -15,12 +16,12 @@ open_checkpoint (struct qk_analyzer *z, const struct qk_graph *g)
   struct qk_checkpoint *c;
   int r;
 
-  if ((r = qk_settings_prepare (z->opt->settings, g, false, &z->run.g)) < 0
+  if ((r = qk_settings_prepare (z->opt->settings, g, false, &z->g)) < 0
       || (r
           = qk_checkpoint_open (z->opt->settings->ctx, z->opt->checkpoint, &c))
            < 0)
     return r;
-  r = qk_run_restore (&z->run, c, true);
+  r = qk_restore_network (z->g, NULL, c);
   qk_checkpoint_close (c);
   return r;
 }
@@ -53,6 +54,24 @@ open_original (struct qk_analyzer *z)
   return r;
 }
 
+/* What the networks are judged by. */
+static int
+open_objective (struct qk_analyzer *z)
+{
+  struct qk_analysis *a = z->a;
+  const int r = qk_settings_objective (z->opt->settings, z->g, &z->data->info,
+                                       &z->session.objective);
+
+  if (r < 0)
+    return r;
+  a->score = qk_objective_first_score (z->session.objective);
+  a->score_spec = *qk_score_spec (z->session.objective, a->score);
+  a->score_name = qk_score_name (z->session.objective, a->score);
+  a->n_scores = z->session.objective->n_scores;
+  a->scores = z->session.objective->score;
+  return 0;
+}
+
 static int
 open_networks (struct qk_analyzer *z)
 {
@@ -71,13 +90,13 @@ open_networks (struct qk_analyzer *z)
     return r;
   if ((r = qk_settings_check (settings, g)) == 0)
     r = qat ? open_checkpoint (z, g)
-            : qk_run_calibrate (&z->run, g, &z->run.g);
+            : qk_session_calibrate (&z->session, g, &z->g);
   qk_graph_free (g);
-  if (r < 0)
+  if (r < 0 || (r = open_objective (z)) < 0)
     return r;
-  qk_graph_set_observing (z->run.g, false, false);
-  if ((r = qk_graph_copy (z->run.g, false, &z->float_g)) < 0
-      || (r = qk_pass_convert (z->run.g, &z->int8_g)) < 0)
+  qk_graph_set_observing (z->g, false, false);
+  if ((r = qk_graph_copy (z->g, false, &z->float_g)) < 0
+      || (r = qk_pass_convert (z->g, &z->int8_g)) < 0)
     return r;
   return qat ? open_original (z) : 0;
 }
@@ -85,13 +104,15 @@ open_networks (struct qk_analyzer *z)
 /* ---- the list of layers -----------------------------------------------------*/
 
 static int
-describe_layer (const struct qk_graph *g, int node, struct qk_analyze_layer *l)
+describe_layer (const struct qk_graph *g, int value,
+                struct qk_analyze_layer *l)
 {
-  const struct qk_node *n = node < 0 ? NULL : &g->node[node];
-  const struct qk_value *v = &g->value[n == NULL ? 0 : n->out];
+  const struct qk_value *v = &g->value[value];
+  const struct qk_node *n = v->producer < 0 ? NULL : &g->node[v->producer];
 
-  l->node = node;
-  l->name = strdup (n == NULL ? "input" : n->name);
+  l->value = value;
+  l->node = v->producer;
+  l->name = strdup (qk_value_name (g, value));
   l->kind = strdup (n == NULL ? "quantize" : n->layer_name);
   if (l->name == NULL || l->kind == NULL)
     return qk_oom ("analyze");
@@ -115,17 +136,18 @@ describe_layer (const struct qk_graph *g, int node, struct qk_analyze_layer *l)
 static int
 list_layers (struct qk_analyzer *z)
 {
-  const struct qk_graph *g = z->run.g;
+  const struct qk_graph *g = z->g;
   struct qk_analysis *a = z->a;
   int i, r = 0;
 
-  a->layer = calloc ((size_t) g->n_nodes + 1, sizeof *a->layer);
+  a->layer = calloc ((size_t) g->n_values + 1, sizeof *a->layer);
   if (a->layer == NULL)
     return qk_oom ("analyze");
-  for (i = -1; r == 0 && i < g->n_nodes; i++) {
-    const int v = i < 0 ? 0 : g->node[i].out;
+  for (i = 0; r == 0 && i < g->n_values; i++) {
+    const int node = g->value[i].producer;
 
-    if (g->value[v].qz != NULL || (i >= 0 && g->node[i].weight_qz != NULL))
+    if (g->value[i].qz != NULL
+        || (node >= 0 && g->node[node].weight_qz != NULL))
       r = describe_layer (g, i, &a->layer[a->n++]);
   }
   if (r == 0 && a->n == 0)
@@ -155,7 +177,6 @@ start (struct qk_analyzer *z)
   if ((r = qk_ini_text (settings->ini, &a->config)) < 0
       || (r = qk_data_open (settings, QK_DATA_SUBSET, &z->data)) < 0)
     return r;
-  a->classes = z->data->info.classes;
   return 0;
 }
 
@@ -165,8 +186,7 @@ measure (struct qk_analyzer *z)
   int r;
 
   if ((r = start (z)) < 0 || (r = open_networks (z)) < 0
-      || (r = list_layers (z)) < 0
-      || (r = qk_switch_init (&z->sw, z->run.g)) < 0
+      || (r = list_layers (z)) < 0 || (r = qk_switch_init (&z->sw, z->g)) < 0
       || (r = qk_analyze_subset (z)) < 0 || (r = qk_analyze_networks (z)) < 0
       || (r = qk_analyze_values (z)) < 0 || (r = qk_analyze_weights (z)) < 0
       || (r = qk_analyze_batchnorm (z)) < 0
@@ -179,26 +199,32 @@ int
 qk_analyze (const struct qk_analyze_options *opt, struct qk_analysis **out)
 {
   struct qk_analyzer z;
-  int r;
+  int i, r;
 
   memset (&z, 0, sizeof z);
   z.opt = opt;
-  z.run.settings = opt->settings;
-  z.run.m = opt->m;
+  z.session.settings = opt->settings;
+  z.session.m = opt->m;
   z.a = calloc (1, sizeof *z.a);
   r = z.a == NULL ? qk_oom ("analyze") : measure (&z);
   qk_switch_clear (&z.sw);
-  qk_graph_free (z.run.g);
+  qk_graph_free (z.g);
   qk_graph_free (z.float_g);
   qk_graph_free (z.original_g);
   qk_graph_free (z.int8_g);
   qk_data_close (z.data);
-  qk_data_close (z.run.calibrate);
-  qk_free (z.subset.images);
-  free (z.subset.labels);
-  free (z.float_logits);
-  free (z.logits);
-  free (z.correct);
+  if (z.a != NULL) { /* the scores' names live on */
+    z.a->objective = z.session.objective;
+    z.session.objective = NULL;
+  }
+  qk_session_clear (&z.session);
+  for (i = 0; i < QK_DATASET_MAX_TENSORS; i++) {
+    qk_free (z.subset.input[i]);
+    qk_free (z.subset.target[i]);
+  }
+  free (z.float_out);
+  free (z.out);
+  free (z.float_score);
   if (r < 0) {
     qk_analysis_free (z.a);
     return r;
@@ -220,6 +246,7 @@ qk_analysis_free (struct qk_analysis *a)
   }
   for (i = 0; i < a->n_advice; i++)
     free (a->advice[i]);
+  qk_objective_free (a->objective);
   free (a->layer);
   free (a->advice);
   free (a->verdict);

@@ -3,7 +3,7 @@
 #ifndef QK_ANALYZE_H
 #define QK_ANALYZE_H
 
-#include "run/run.h"
+#include "run/session.h"
 
 #define QK_ANALYZE_BINS 80   /* of a histogram */
 #define QK_ANALYZE_SHOWN 256 /* channels of a weight kept for drawing */
@@ -25,23 +25,22 @@ const char *qk_analyze_net_name (enum qk_analyze_net net);
 /* A network on the subset of samples, against FLOAT. */
 struct qk_analyze_point {
   bool valid;
-  double sqnr;  /* of the logits, dB; INFINITY: equal */
-  double loss;  /* mean cross-entropy */
-  double top1;  /* fraction */
-  double agree; /* fraction of samples with FLOAT's best class */
+  double sqnr;  /* of the outputs, dB; INFINITY: equal */
+  double loss;  /* mean */
+  double score; /* the one that networks are judged by */
 };
 
 struct qk_analyze_network {
   bool valid;
-  struct qk_metrics metrics; /* on the samples of the validation split */
-  int64_t lost, won; /* samples that FLOAT has right and this one wrong, and
-                        the other way round */
+  struct qk_scores scores; /* on the samples of the validation split */
+  int64_t lost, won; /* samples with a worse, and a better score than FLOAT */
+  double squares;    /* sum over samples of the squared difference */
   struct qk_analyze_point subset;
 };
 
 /* One node (or the network's input) that has a quantizer. */
 struct qk_analyze_layer {
-  int node;          /* -1: the input */
+  int value, node;   /* node -1: an input or constant */
   char *name, *kind; /* kind: the layer plugin */
   bool int8;
   int64_t macs;
@@ -77,7 +76,7 @@ struct qk_analyze_layer {
 
   struct qk_analyze_point alone; /* this layer quantized, nothing else */
   struct qk_analyze_point rest;  /* all but this one */
-  double share; /* of the noise in the logits, by "alone"; 0..1 */
+  double share; /* of the noise in the outputs, by "alone"; 0..1 */
 };
 
 enum qk_analyze_limit {
@@ -96,8 +95,13 @@ struct qk_analysis {
   const char *model, *dataset, *backend; /* borrowed from the settings */
   char *config;                          /* INI text */
   int64_t freeze_bn_after, freeze_observers_after; /* epochs of QAT */
-  int64_t subset; /* samples for everything but the accuracies */
-  int classes;
+  int64_t subset;         /* samples for everything but the accuracies */
+  int score;              /* number of the score that networks are judged by */
+  const char *score_name; /* borrowed from objective */
+  struct qk_score_spec score_spec;
+  int n_scores;
+  const struct qk_score *scores;  /* all; borrowed from objective */
+  struct qk_objective *objective; /* owned */
   struct qk_analyze_network net[QK_NETS];
   int n;
   struct qk_analyze_layer *layer; /* worst first */

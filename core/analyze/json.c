@@ -40,23 +40,26 @@ point (const struct qk_analyze_point *p)
   if (!p->valid)
     return json_null ();
   o = json_object ();
-  set (o, "logit_sqnr_db", real (p->sqnr));
+  set (o, "output_sqnr_db", real (p->sqnr));
   set (o, "loss", real (p->loss));
-  set (o, "top1", real (p->top1));
-  set (o, "agreement", real (p->agree));
+  set (o, "score", real (p->score));
   return o;
 }
 
 static json_t *
-network (enum qk_analyze_net net, const struct qk_analyze_network *n)
+network (const struct qk_analysis *a, enum qk_analyze_net net,
+         const struct qk_analyze_network *n)
 {
-  json_t *o = json_object ();
+  json_t *o = json_object (), *scores = json_object ();
+  int i;
+
+  for (i = 0; i < a->n_scores; i++)
+    set (scores, a->scores[i].name, real (n->scores.value[i]));
 
   set (o, "network", json_string (qk_analyze_net_name (net)));
-  set (o, "top1", real (qk_metrics_top1 (&n->metrics)));
-  set (o, "top5", real (qk_metrics_top5 (&n->metrics)));
-  set (o, "loss", real (qk_metrics_loss (&n->metrics)));
-  set (o, "samples", json_integer (n->metrics.n));
+  set (o, "scores", scores);
+  set (o, "loss", real (n->scores.loss));
+  set (o, "samples", json_integer (n->scores.n));
   set (o, "lost", json_integer (n->lost));
   set (o, "won", json_integer (n->won));
   set (o, "subset", point (&n->subset));
@@ -133,7 +136,7 @@ layer (const struct qk_analyze_layer *l)
 
   set (o, "name", text (l->name));
   set (o, "layer", text (l->kind));
-  set (o, "order", json_integer (l->node + 1));
+  set (o, "order", json_integer (l->value));
   set (o, "int8", json_boolean (l->int8));
   set (o, "macs", json_integer (l->macs));
   set (o, "noise_share", real (l->share));
@@ -150,6 +153,19 @@ layer (const struct qk_analyze_layer *l)
     bn = json_null ();
   }
   set (o, "batchnorm", bn);
+  return o;
+}
+
+static json_t *
+score_spec (const char *name, const struct qk_score_spec *s)
+{
+  json_t *o = json_object ();
+
+  set (o, "name", text (name));
+  set (o, "title", s->title == NULL ? json_null () : text (s->title));
+  set (o, "larger_is_better", json_boolean (s->larger_is_better));
+  set (o, "percent", json_boolean (s->percent));
+  set (o, "digits", json_integer (s->digits));
   return o;
 }
 
@@ -172,13 +188,17 @@ static json_t *
 whole (const struct qk_analysis *a, const char *log)
 {
   json_t *o = json_object (), *nets = json_array (), *layers = json_array ();
-  json_t *advice = json_array ();
+  json_t *advice = json_array (), *scores = json_array ();
   int i;
+
+  for (i = 0; i < a->n_scores; i++)
+    json_array_append_new (scores,
+                           score_spec (a->scores[i].name, &a->scores[i].spec));
 
   for (i = 0; i < QK_NETS; i++)
     if (a->net[i].valid)
       json_array_append_new (nets,
-                             network ((enum qk_analyze_net) i, &a->net[i]));
+                             network (a, (enum qk_analyze_net) i, &a->net[i]));
   for (i = 0; i < a->n; i++)
     json_array_append_new (layers, layer (&a->layer[i]));
   for (i = 0; i < a->n_advice; i++)
@@ -193,6 +213,8 @@ whole (const struct qk_analysis *a, const char *log)
   set (o, "limit", json_string (qk_analyze_limit_name (a->limit)));
   set (o, "verdict", text (a->verdict));
   set (o, "advice", advice);
+  set (o, "score", score_spec (a->score_name, &a->score_spec));
+  set (o, "scores", scores);
   set (o, "networks", nets);
   set (o, "layers", layers);
   set (o, "freeze_bn_after", json_integer (a->freeze_bn_after));

@@ -15,11 +15,11 @@ one_layer (struct qk_analyzer *z, struct qk_analyze_layer *l)
 {
   int r;
 
-  qk_switch_set (&z->sw, BOTH, l->node, false);
-  if ((r = qk_analyze_point (z, z->run.g, &l->alone)) < 0)
+  qk_switch_set (&z->sw, BOTH, l->value, false);
+  if ((r = qk_analyze_point (z, z->g, &l->alone)) < 0)
     return r;
-  qk_switch_set (&z->sw, BOTH, l->node, true);
-  return qk_analyze_point (z, z->run.g, &l->rest);
+  qk_switch_set (&z->sw, BOTH, l->value, true);
+  return qk_analyze_point (z, z->g, &l->rest);
 }
 
 /* Noise by signal, from decibels. */
@@ -36,7 +36,7 @@ worst_first (const void *a, const void *b)
 
   if (x->share < y->share || x->share > y->share)
     return x->share < y->share ? 1 : -1;
-  return x->node - y->node;
+  return x->value - y->value;
 }
 
 int

@@ -51,32 +51,29 @@ qk_switch_clear (struct qk_switch *s)
 }
 
 static bool
-wanted (int node, int chosen, bool all_but)
+wanted (int value, int chosen, bool all_but)
 {
-  return chosen == QK_SWITCH_ALL || (node == chosen) != all_but;
+  return chosen == QK_SWITCH_ALL || (value == chosen) != all_but;
 }
 
 void
-qk_switch_set (struct qk_switch *s, unsigned parts, int node, bool all_but)
+qk_switch_set (struct qk_switch *s, unsigned parts, int value, bool all_but)
 {
   struct qk_graph *g = s->g;
-  struct qk_value *v = &g->value[0];
   int i;
 
-  v->qz = (parts & QK_SWITCH_VALUES) && wanted (-1, node, all_but)
-            ? s->value[0]
-            : NULL;
-  v->on_grid = v->qz != NULL;
-  for (i = 0; i < g->n_nodes; i++) {
-    struct qk_node *n = &g->node[i];
-    const bool on = wanted (i, node, all_but);
+  for (i = 0; i < g->n_values; i++) {
+    struct qk_value *v = &g->value[i];
+    struct qk_node *n = v->producer < 0 ? NULL : &g->node[v->producer];
+    const bool on = wanted (i, value, all_but);
 
-    v = &g->value[n->out];
-    n->weight_qz = on && (parts & QK_SWITCH_WEIGHTS) ? s->weight[i] : NULL;
-    v->qz = on && (parts & QK_SWITCH_VALUES) ? s->value[n->out] : NULL;
+    if (n != NULL)
+      n->weight_qz
+        = on && (parts & QK_SWITCH_WEIGHTS) ? s->weight[v->producer] : NULL;
+    v->qz = on && (parts & QK_SWITCH_VALUES) ? s->value[i] : NULL;
     /* without a quantizer of its own it lies on its input's grid, if any */
-    if (s->value[n->out] == NULL)
-      v->on_grid = s->on_grid[n->out] && g->value[n->in[0]].on_grid;
+    if (n != NULL && s->value[i] == NULL)
+      v->on_grid = s->on_grid[i] && g->value[n->in[0]].on_grid;
     else
       v->on_grid = v->qz != NULL;
   }

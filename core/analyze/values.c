@@ -114,7 +114,7 @@ add_batch (struct values *v, bool second)
 
   for (i = 0; i < a->n; i++) {
     struct qk_analyze_layer *l = &a->layer[i];
-    const struct qk_tensor *x = qk_exec_output (v->ex[FLOAT], l->node);
+    const struct qk_tensor *x = qk_exec_value (v->ex[FLOAT], l->value);
 
     if (second) {
       add_bins (x, l);
@@ -122,9 +122,9 @@ add_batch (struct values *v, bool second)
     }
     add_range (x, l, &v->sums[i]);
     v->sums[i].noise[FAKE]
-      += noise_of (x, qk_exec_output (v->ex[FAKE], l->node));
+      += noise_of (x, qk_exec_value (v->ex[FAKE], l->value));
     v->sums[i].noise[INT8]
-      += noise_of (x, qk_exec_output (v->ex[INT8], l->node));
+      += noise_of (x, qk_exec_value (v->ex[INT8], l->value));
     if (l->has_value)
       add_grid (x, &l->grid, &v->sums[i]);
   }
@@ -134,8 +134,9 @@ static int
 pass (struct values *v, bool second)
 {
   struct qk_analyzer *z = v->z;
+  const void *input[QK_DATASET_MAX_TENSORS], *target[QK_DATASET_MAX_TENSORS];
   const struct qk_subset *s = &z->subset;
-  const float *logits;
+  struct qk_batch b;
   int64_t i;
   int k, r = 0;
 
@@ -144,10 +145,9 @@ pass (struct values *v, bool second)
   for (i = 0; i < s->n; i += AT_ONCE) {
     const int64_t n = s->n - i < AT_ONCE ? s->n - i : AT_ONCE;
 
+    qk_subset_batch (z, i, n, input, target, &b);
     for (k = 0; k < (second ? 1 : KINDS); k++)
-      if ((r = qk_exec_forward (v->ex[k], s->images + i * s->size, n, 0,
-                                &logits))
-          < 0)
+      if ((r = qk_exec_forward (v->ex[k], b.input, n, 0)) < 0)
         goto end;
     add_batch (v, second);
     qk_progress_update (z->opt->m->progress, i + n, NAN);
@@ -183,7 +183,7 @@ finish (struct values *v)
 int
 qk_analyze_values (struct qk_analyzer *z)
 {
-  struct qk_graph *const g[KINDS] = { z->float_g, z->run.g, z->int8_g };
+  struct qk_graph *const g[KINDS] = { z->float_g, z->g, z->int8_g };
   struct values v = { z, { NULL, NULL, NULL }, NULL };
   struct qk_exec_options opt;
   int k, r = 0;

@@ -45,23 +45,61 @@ static int QK_PRINTF (2, 3)
 
 /* ---- what limits -------------------------------------------------------------*/
 
-/* Points of top-1 that a network loses against FLOAT. */
+/* The score of a network as it is shown: in percent where it is a share. */
+static double
+shown (const struct qk_analysis *a, enum qk_analyze_net net)
+{
+  const double x = qk_scores_get (&a->net[net].scores, a->score);
+
+  return a->score_spec.percent ? 100 * x : x;
+}
+
+/* "97.30 %", "0.1420" into BUF. */
+static const char *
+number (const struct qk_analysis *a, double value, char *buf, size_t size)
+{
+  snprintf (buf, size, "%.*f%s", a->score_spec.digits, value,
+            a->score_spec.percent ? " %" : "");
+  return buf;
+}
+
+/* "points of top1", "of mae": what a difference is in. */
+static const char *
+unit (const struct qk_analysis *a, char *buf, size_t size)
+{
+  snprintf (buf, size, "%s%s", a->score_spec.percent ? "points of " : "of ",
+            a->score_name);
+  return buf;
+}
+
+/* A difference of X points, or of X percent of FLOAT's score where that is no
+ * share. */
+static double
+points (const struct qk_analysis *a, double x)
+{
+  return a->score_spec.percent ? x : x / 100 * fabs (shown (a, QK_NET_FLOAT));
+}
+
+/* By how much a network is worse than FLOAT. */
 static double
 drop (const struct qk_analysis *a, enum qk_analyze_net net)
 {
-  return 100
-         * (qk_metrics_top1 (&a->net[QK_NET_FLOAT].metrics)
-            - qk_metrics_top1 (&a->net[net].metrics));
+  const double d = shown (a, QK_NET_FLOAT) - shown (a, net);
+
+  return a->score_spec.larger_is_better ? d : -d;
 }
 
-/* Its standard error: the two answer the same samples, so only those count
- * on which they differ. */
+/* Its standard error: the two answer the same samples, so only their
+ * differences count.  One more sample, by a point of each, keeps the error of
+ * few from being nothing. */
 static double
 drop_error (const struct qk_analysis *a, enum qk_analyze_net net)
 {
   const struct qk_analyze_network *n = &a->net[net];
+  const double one = a->score_spec.percent ? 1 : points (a, 1);
 
-  return 100 * sqrt ((double) (n->lost + n->won) + 1) / (double) n->metrics.n;
+  return (a->score_spec.percent ? 100 : 1) * sqrt (n->squares + one * one)
+         / (double) n->scores.n;
 }
 
 /* Whether QAT made weights that need their grid: rounded they are much better
@@ -70,21 +108,21 @@ static bool
 settled (const struct qk_analysis *a)
 {
   return a->qat
-         && -drop (a, QK_NET_BOTH) > 1 + 2 * drop_error (a, QK_NET_BOTH);
+         && -drop (a, QK_NET_BOTH)
+              > points (a, 1) + 2 * drop_error (a, QK_NET_BOTH);
 }
 
-/* Points of top-1 from before QAT to after, less two standard errors of a
- * difference of two samples; 0 when it is not known. */
+/* What is lost from before QAT to after, less two standard errors; 0 when it
+ * is not known. */
 static double
 sure_loss_of_training (const struct qk_analysis *a)
 {
-  const struct qk_metrics *m = &a->net[QK_NET_ORIGINAL].metrics;
-  const double p = qk_metrics_top1 (m);
-  const double d = p - qk_metrics_top1 (&a->net[QK_NET_BOTH].metrics);
-
   if (!a->net[QK_NET_ORIGINAL].valid)
     return 0;
-  return 100 * (d - 2 * sqrt (2 * p * (1 - p) / (double) m->n));
+  return drop (a, QK_NET_BOTH) - drop (a, QK_NET_ORIGINAL)
+         - 2
+             * hypot (drop_error (a, QK_NET_BOTH),
+                      drop_error (a, QK_NET_ORIGINAL));
 }
 
 static double
@@ -95,7 +133,7 @@ noise (const struct qk_analysis *a, enum qk_analyze_net net)
   return isfinite (db) ? pow (10, -db / 10) : 0;
 }
 
-/* Which half adds (much) more noise to the logits. */
+/* Which half adds (much) more noise to the outputs. */
 static enum qk_analyze_limit
 louder (const struct qk_analysis *a)
 {
@@ -122,7 +160,7 @@ find_limit (const struct qk_analysis *a)
                                          : QK_LIMIT_NOTHING;
   if (before > 2 * drop_error (a, QK_NET_ORIGINAL) && before > d)
     return QK_LIMIT_TRAINING;
-  if (d <= 2 * e || d < 0.1)
+  if (d <= 2 * e || d < points (a, 0.1))
     return QK_LIMIT_NOTHING;
   /* accuracy decides where it can, else the noise */
   if (w - v > 2 * hypot (ew, ev))
@@ -138,7 +176,7 @@ open_question (const struct qk_analysis *a)
 {
   const double d = drop (a, QK_NET_BOTH);
 
-  return !settled (a) && a->limit == QK_LIMIT_NOTHING && d >= 0.1
+  return !settled (a) && a->limit == QK_LIMIT_NOTHING && d >= points (a, 0.1)
          && d > drop_error (a, QK_NET_BOTH);
 }
 
@@ -159,67 +197,94 @@ limit_text (enum qk_analyze_limit limit)
 static int
 settled_text (const struct qk_analysis *a, char **out)
 {
-  const double before
-    = 100 * qk_metrics_top1 (&a->net[QK_NET_ORIGINAL].metrics);
-  const double bare = 100 * qk_metrics_top1 (&a->net[QK_NET_FLOAT].metrics);
-  const double to = 100 * qk_metrics_top1 (&a->net[QK_NET_BOTH].metrics);
+  const char *name = a->score_name;
+  char before[32], bare[32], to[32];
 
+  number (a, shown (a, QK_NET_FLOAT), bare, sizeof bare);
+  number (a, shown (a, QK_NET_BOTH), to, sizeof to);
   if (!a->net[QK_NET_ORIGINAL].valid)
     return asprintf (out,
-                     "The weights have settled on their grid: top-1 is "
-                     "%.2f %% with it and %.2f %% without.  The float network "
-                     "that QAT began with is not known, so neither is what "
-                     "quantization costs.",
-                     to, bare);
+                     "The weights have settled on their grid: %s is %s with "
+                     "it and %s without.  The float network that QAT began "
+                     "with is not known, so neither is what quantization "
+                     "costs.",
+                     name, to, bare);
+  number (a, shown (a, QK_NET_ORIGINAL), before, sizeof before);
   return asprintf (out,
-                   "%s: the float network had %.2f %% top-1 before QAT, "
-                   "the quantized one has %.2f %%.  Its weights have settled "
-                   "on their grid (%.2f %% without it), so that the noise "
-                   "below tells how much each layer needs its grid, not what "
-                   "the grid costs.",
+                   "%s: the float network had %s %s before QAT, the quantized "
+                   "one has %s.  Its weights have settled on their grid (%s "
+                   "without it), so that the noise below tells how much each "
+                   "layer needs its grid, not what the grid costs.",
                    a->limit == QK_LIMIT_TRAINING
                      ? "Training has not won back what quantization costs"
                      : "Quantization costs no measurable accuracy",
-                   before, to, bare);
+                   before, name, to, bare);
+}
+
+static int
+training_text (const struct qk_analysis *a, const char *from, const char *to,
+               char **out)
+{
+  char before[32];
+
+  return asprintf (
+    out,
+    "Training, not quantization, limits the accuracy: the "
+    "float network had %s %s before QAT and has %s with the "
+    "weights of now, quantized or not (%s).",
+    number (a, shown (a, QK_NET_ORIGINAL), before, sizeof before),
+    a->score_name, from, to);
+}
+
+static int
+nothing_text (const struct qk_analysis *a, const char *from, const char *to,
+              char **out)
+{
+  return asprintf (
+    out,
+    "Quantization %s: %s %s in float, %s quantized (standard "
+    "error %.*f%s).  Most of the noise left comes from %s.",
+    open_question (a) ? "may cost accuracy, but the loss is "
+                        "not beyond chance on these samples"
+                      : "costs no measurable accuracy",
+    a->score_name, from, to, a->score_spec.digits, drop_error (a, QK_NET_BOTH),
+    a->score_spec.percent ? " points" : "", limit_text (louder (a)));
+}
+
+static int
+cost_text (const struct qk_analysis *a, const char *from, const char *to,
+           char **out)
+{
+  const int digits = a->score_spec.digits;
+  char of[64];
+
+  return asprintf (
+    out,
+    "Quantization costs %.*f %s (%s in float, %s quantized, standard error "
+    "%.*f), and %s are the cause: weights alone lose %.*f (%.1f dB), "
+    "activations alone %.*f (%.1f dB).",
+    digits, drop (a, QK_NET_BOTH), unit (a, of, sizeof of), from, to, digits,
+    drop_error (a, QK_NET_BOTH), limit_text (a->limit), digits,
+    drop (a, QK_NET_WEIGHTS), a->net[QK_NET_WEIGHTS].subset.sqnr, digits,
+    drop (a, QK_NET_ACTIVATIONS), a->net[QK_NET_ACTIVATIONS].subset.sqnr);
 }
 
 static int
 write_verdict (struct qk_analysis *a)
 {
-  const double from = 100 * qk_metrics_top1 (&a->net[QK_NET_FLOAT].metrics);
-  const double to = 100 * qk_metrics_top1 (&a->net[QK_NET_BOTH].metrics);
-  const double error = drop_error (a, QK_NET_BOTH);
-  const double db_w = a->net[QK_NET_WEIGHTS].subset.sqnr;
-  const double db_v = a->net[QK_NET_ACTIVATIONS].subset.sqnr;
+  char from[32], to[32];
   int n;
 
+  number (a, shown (a, QK_NET_FLOAT), from, sizeof from);
+  number (a, shown (a, QK_NET_BOTH), to, sizeof to);
   if (settled (a))
     n = settled_text (a, &a->verdict);
   else if (a->limit == QK_LIMIT_TRAINING)
-    n = asprintf (&a->verdict,
-                  "Training, not quantization, limits the accuracy: the float "
-                  "network had %.2f %% top-1 before QAT and has %.2f %% with "
-                  "the weights of now, quantized or not (%.2f %%).",
-                  100 * qk_metrics_top1 (&a->net[QK_NET_ORIGINAL].metrics),
-                  from, to);
+    n = training_text (a, from, to, &a->verdict);
   else if (a->limit == QK_LIMIT_NOTHING)
-    n = asprintf (&a->verdict,
-                  "Quantization %s: top-1 %.2f %% in float, %.2f %% quantized "
-                  "(standard error %.2f points).  Most of the noise left "
-                  "comes from %s.",
-                  open_question (a) ? "may cost accuracy, but the loss is not "
-                                      "beyond chance on these samples"
-                                    : "costs no measurable accuracy",
-                  from, to, error, limit_text (louder (a)));
+    n = nothing_text (a, from, to, &a->verdict);
   else
-    n = asprintf (&a->verdict,
-                  "Quantization costs %.2f points of top-1 (%.2f %% in float, "
-                  "%.2f %% quantized, standard error %.2f), and %s %s the "
-                  "cause: weights alone lose %.2f points (%.1f dB), "
-                  "activations alone %.2f (%.1f dB).",
-                  from - to, from, to, error, limit_text (a->limit), "are",
-                  drop (a, QK_NET_WEIGHTS), db_w, drop (a, QK_NET_ACTIVATIONS),
-                  db_v);
+    n = cost_text (a, from, to, &a->verdict);
   if (n < 0) {
     a->verdict = NULL;
     return qk_oom ("analyze");
@@ -326,14 +391,15 @@ advise_float (struct qk_analysis *a)
     return 0;
   for (i = 0; i < a->n; i++)
     macs += a->layer[i].macs;
-  return advise (a,
-                 "Leave %s in float ([qconfig %s] quantize = no): it alone "
-                 "makes %.0f %% of the noise, for %.1f %% of the "
-                 "multiplications; without it the logits have %.1f dB instead "
-                 "of %.1f.",
-                 l->name, l->name, 100 * l->share,
-                 macs > 0 ? 100 * (double) l->macs / (double) macs : 0,
-                 l->rest.sqnr, a->net[QK_NET_BOTH].subset.sqnr);
+  return advise (
+    a,
+    "Leave %s in float ([qconfig %s] quantize = no): it alone "
+    "makes %.0f %% of the noise, for %.1f %% of the "
+    "multiplications; without it the outputs have %.1f dB instead "
+    "of %.1f.",
+    l->name, l->name, 100 * l->share,
+    macs > 0 ? 100 * (double) l->macs / (double) macs : 0, l->rest.sqnr,
+    a->net[QK_NET_BOTH].subset.sqnr);
 }
 
 static int
@@ -360,8 +426,13 @@ advise_int8 (struct qk_analysis *a)
 {
   const struct qk_analyze_network *f = &a->net[QK_NET_BOTH];
   const struct qk_analyze_network *q = &a->net[QK_NET_INT8];
+  bool same = true;
+  int i;
 
-  if (f->metrics.top1 == q->metrics.top1 && f->metrics.top5 == q->metrics.top5)
+  for (i = 0; i < a->n_scores; i++)
+    same = same && !(f->scores.value[i] < q->scores.value[i])
+           && !(f->scores.value[i] > q->scores.value[i]);
+  if (same)
     return 0;
   return advise (a,
                  "The int8 network answers otherwise than the "
@@ -372,10 +443,10 @@ static int
 advise_training (struct qk_analysis *a)
 {
   if (a->limit == QK_LIMIT_TRAINING && settled (a))
-    return advise (a,
-                   "Train longer, with a rate that ends near 0 (schedule "
-                   "cosine) and the float network as teacher (qat.distill), "
-                   "or with more bits.");
+    return advise (a, "Train longer, with a rate that ends near 0 (schedule "
+                      "cosine) and the float network as teacher (a loss with "
+                      "name = distillation), "
+                      "or with more bits.");
   if (a->limit == QK_LIMIT_TRAINING)
     return advise (a, "Train with a lower rate, or for fewer epochs, or on "
                       "more samples.");

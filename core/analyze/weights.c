@@ -106,10 +106,9 @@ new_tap (struct qk_graph *g, const struct qk_quantizer *qz, int64_t count,
 static int
 tap_weights (struct qk_analyzer *z, struct qk_quantizer **tap)
 {
-  struct qk_graph *g = z->run.g;
+  struct qk_graph *g = z->g;
   struct qk_exec_options opt;
   struct qk_exec *ex = NULL;
-  const float *logits;
   int i, j, r = 0;
 
   qk_switch_set (&z->sw, QK_SWITCH_VALUES | QK_SWITCH_WEIGHTS, QK_SWITCH_ALL,
@@ -131,7 +130,7 @@ tap_weights (struct qk_analyzer *z, struct qk_quantizer **tap)
   }
   qk_settings_exec_options (z->opt->settings, 1, false, &opt);
   if (r == 0 && (r = qk_exec_new (g, &opt, &ex)) == 0)
-    r = qk_exec_forward (ex, z->subset.images, 1, 0, &logits);
+    r = qk_exec_forward (ex, (const void *const *) z->subset.input, 1, 0);
   qk_exec_free (ex);
   qk_switch_set (&z->sw, QK_SWITCH_VALUES | QK_SWITCH_WEIGHTS, QK_SWITCH_ALL,
                  false);
@@ -241,7 +240,7 @@ static int
 read_tap (struct qk_analyzer *z, struct qk_quantizer *tap,
           struct qk_analyze_layer *l)
 {
-  const struct qk_node *n = &z->run.g->node[l->node];
+  const struct qk_node *n = &z->g->node[l->node];
   struct qk_state_list list = { NULL, 0 };
   struct qk_state st;
   size_t i;
@@ -250,7 +249,7 @@ read_tap (struct qk_analyzer *z, struct qk_quantizer *tap,
   qk_state_start (&st, qk_state_list_save, &list, false);
   r = qk_quantizer_state (tap, &st);
   for (j = 0; r == 0 && j < n->n_params; j++) {
-    const struct qk_param *p = &z->run.g->param[n->param[j]];
+    const struct qk_param *p = &z->g->param[n->param[j]];
 
     if (!(p->spec.flags & QK_PARAM_WEIGHT))
       continue;
@@ -268,7 +267,7 @@ read_tap (struct qk_analyzer *z, struct qk_quantizer *tap,
 int
 qk_analyze_weights (struct qk_analyzer *z)
 {
-  const int nodes = z->run.g->n_nodes;
+  const int nodes = z->g->n_nodes;
   struct qk_quantizer **tap = calloc ((size_t) nodes + 1, sizeof *tap);
   int i, r;
 
@@ -326,7 +325,7 @@ drift (const struct qk_param *const now[2],
 int
 qk_analyze_batchnorm (struct qk_analyzer *z)
 {
-  const struct qk_graph *g = z->run.g;
+  const struct qk_graph *g = z->g;
   int i, j;
 
   for (i = 0; z->original_g != NULL && i < z->a->n; i++) {

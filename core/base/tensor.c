@@ -141,3 +141,21 @@ qk_free (void *p)
 {
   free (p);
 }
+
+size_t
+qk_spec_bytes (const struct qk_tensor_spec *spec)
+{
+  const int64_t n = qk_shape_count (&spec->shape);
+
+  return n < 0 ? 0 : (size_t) n * qk_dtype_size (spec->dtype);
+}
+
+const char *
+qk_spec_print (const struct qk_tensor_spec *spec, char *buf, size_t size)
+{
+  char shape[120];
+
+  snprintf (buf, size, "%s %s %s", spec->name, qk_dtype_name (spec->dtype),
+            qk_shape_print (&spec->shape, shape, sizeof shape));
+  return buf;
+}

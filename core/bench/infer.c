@@ -32,7 +32,7 @@ qk_bench_group (const struct qk_graph *g, int node)
     return QK_GROUP_LINEAR;
   if (n->op.kind != QK_OP_CONV2D)
     return QK_GROUP_OTHER;
-  if (n->in[0] == 0)
+  if (g->value[n->in[0]].producer < 0)
     return QK_GROUP_FIRST;
   if (n->op.groups > 1 && n->op.groups == n->op.in_channels)
     return QK_GROUP_DEPTHWISE;
@@ -70,14 +70,17 @@ qk_bench_close (struct qk_bench_case *c)
 
 /* Seconds of each node in one call, of all slices of the batch. */
 struct stopwatch {
+  const struct qk_graph *g;
   double *node;
   double last;
 };
 
 static int
-node_done (void *cookie, int node, const struct qk_tensor *t)
+value_done (void *cookie, int value, const struct qk_tensor *t)
 {
   struct stopwatch *w = cookie;
+  /* inputs and constants together come first */
+  const int node = w->g->value[value].producer;
 
   (void) t;
   w->node[node + 1] += qk_seconds () - w->last;
@@ -88,21 +91,17 @@ node_done (void *cookie, int node, const struct qk_tensor *t)
 /* Slices that threads would take at the same time come one after the other
  * here: a node's time is that of all of them by the number of threads. */
 static int
-run_by_node (struct qk_bench_case *c, const float *images, int64_t batch,
-             bool counts)
+run_by_node (struct qk_bench_case *c, const void *const *input, int64_t batch)
 {
-  struct stopwatch w = { 0 };
-  const float *logits;
+  struct stopwatch w = { .g = c->g };
   int i, r;
 
-  if (!counts)
-    return qk_exec_forward (c->ex, images, batch, 0, &logits);
   w.node = calloc ((size_t) c->g->n_nodes + 1, sizeof *w.node);
   if (w.node == NULL)
     return qk_oom ("bench");
-  qk_exec_set_hook (c->ex, node_done, &w);
+  qk_exec_set_hook (c->ex, value_done, &w);
   w.last = qk_seconds ();
-  r = qk_exec_forward (c->ex, images, batch, 0, &logits);
+  r = qk_exec_forward (c->ex, input, batch, 0);
   qk_exec_set_hook (c->ex, NULL, NULL);
   for (i = 0; r == 0 && i <= c->g->n_nodes; i++)
     r = qk_timing_add (&c->node[i], w.node[i] / qk_exec_parallel (c->ex));
@@ -137,21 +136,20 @@ turn_over (const struct progress *now, const struct progress *start,
 }
 
 static int
-turn (struct qk_bench_case *c, const float *images,
+turn (struct qk_bench_case *c, const void *const *input,
       const struct qk_bench_options *opt, bool nodes, struct progress *p,
       struct qk_monitor *m)
 {
   const struct progress start = *p;
-  const float *logits;
   double t;
   int r;
 
-  r = qk_exec_forward (c->ex, images, opt->batch, 0, &logits);
+  r = qk_exec_forward (c->ex, input, opt->batch, 0);
   while (r == 0 && !enough (p, opt)
          && (p->runs == start.runs || !turn_over (p, &start, opt))) {
     t = qk_seconds ();
-    r = nodes ? run_by_node (c, images, opt->batch, true)
-              : qk_exec_forward (c->ex, images, opt->batch, 0, &logits);
+    r = nodes ? run_by_node (c, input, opt->batch)
+              : qk_exec_forward (c->ex, input, opt->batch, 0);
     t = qk_seconds () - t;
     if (r == 0 && !nodes)
       r = qk_timing_add (&c->whole, t);
@@ -164,7 +162,7 @@ turn (struct qk_bench_case *c, const float *images,
 }
 
 static int
-turns (struct qk_bench_case *c, int n, const float *images,
+turns (struct qk_bench_case *c, int n, const void *const *input,
        const struct qk_bench_options *opt, bool nodes, struct qk_monitor *m)
 {
   struct progress *p = calloc ((size_t) n, sizeof *p);
@@ -177,7 +175,7 @@ turns (struct qk_bench_case *c, int n, const float *images,
     more = false;
     for (i = 0; r == 0 && i < n; i++)
       if (!enough (&p[i], opt)) {
-        r = turn (&c[i], images, opt, nodes, &p[i], m);
+        r = turn (&c[i], input, opt, nodes, &p[i], m);
         more = true;
       }
   }
@@ -186,10 +184,10 @@ turns (struct qk_bench_case *c, int n, const float *images,
 }
 
 int
-qk_bench_measure (struct qk_bench_case *c, int n, const float *images,
+qk_bench_measure (struct qk_bench_case *c, int n, const void *const *input,
                   const struct qk_bench_options *opt, struct qk_monitor *m)
 {
-  int i, r = turns (c, n, images, opt, false, m);
+  int i, r = turns (c, n, input, opt, false, m);
 
   for (i = 0; r == 0 && i < n; i++)
     r = qk_exec_peak (c[i].ex, &c[i].peak);
@@ -200,5 +198,5 @@ qk_bench_measure (struct qk_bench_case *c, int n, const float *images,
     if (c[i].node == NULL)
       return qk_oom ("bench");
   }
-  return turns (c, n, images, opt, true, m);
+  return turns (c, n, input, opt, true, m);
 }

@@ -33,7 +33,7 @@ struct qk_bench_case {
   double pack;        /* seconds qk_exec_new took */
   double peak;        /* MAC/s of a core, 0 if unknown */
   struct qk_timing whole;
-  struct qk_timing *node; /* n_nodes + 1, the input's first; NULL until
+  struct qk_timing *node; /* n_nodes + 1, inputs first; NULL until
                              measured by node */
 };
 
@@ -51,8 +51,8 @@ struct qk_bench_options {
 
 /* Measure the N open cases in turns: a few runs of one, then of the next, so
  * that a change of the machine's speed meets all.  The first run of a turn
- * does not count.  IMAGES: batch samples.  -EINTR when stopped. */
-int qk_bench_measure (struct qk_bench_case *c, int n, const float *images,
+ * does not count.  INPUT: batch samples of each input.  -EINTR when stopped. */
+int qk_bench_measure (struct qk_bench_case *c, int n, const void *const *input,
                       const struct qk_bench_options *opt,
                       struct qk_monitor *m);
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "bench/infer.h"
-#include "run/run.h"
+#include "run/session.h"
 
 /* Let batch-norm statistics follow random weights, as training would. */
 static int
@@ -15,7 +15,6 @@ settle (struct qk_settings *settings, struct qk_graph *g, struct qk_data *d,
   struct qk_exec_options opt;
   struct qk_batch batch;
   struct qk_exec *ex = NULL;
-  const float *logits;
   int r;
 
   qk_settings_exec_options (settings, d->batch, true, &opt);
@@ -23,8 +22,8 @@ settle (struct qk_settings *settings, struct qk_graph *g, struct qk_data *d,
       || (r = qk_batches_start (d->batches, 0, 0)) < 0)
     goto end;
   while (batches-- > 0 && (r = qk_batches_next (d->batches, &batch)) > 0) {
-    r = qk_exec_forward (ex, batch.images, batch.n,
-                         QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &logits);
+    r = qk_exec_forward (ex, batch.input, batch.n,
+                         QK_PASS_TRAIN | QK_PASS_BATCH_STATS);
     if (r == 0 && qk_monitor_stopped (m))
       r = qk_error (-EINTR, "stopped");
     if (r < 0)
@@ -41,28 +40,29 @@ qk_bench_network (struct qk_settings *settings, int batches,
                   struct qk_graph **int8)
 {
   struct qk_graph *built = NULL, *g = NULL;
-  struct qk_run run;
+  struct qk_session s;
+  bool analysis;
   int r;
 
-  memset (&run, 0, sizeof run);
-  run.settings = settings;
-  run.m = m;
-  if ((r = qk_data_open (settings, QK_DATA_CALIBRATE, &run.calibrate)) < 0
-      || (r = qk_settings_build (settings, &run.calibrate->info, true, &built))
+  memset (&s, 0, sizeof s);
+  s.settings = settings;
+  s.m = m;
+  if ((r = qk_data_open (settings, QK_DATA_CALIBRATE, &s.calibrate)) < 0
+      || (r = qk_settings_build (settings, &s.calibrate->info, true, &built))
            < 0
       || (r = qk_settings_check (settings, built)) < 0
       || (r = qk_pass_fuse (built, &g)) < 0)
     goto end;
   if (*qk_config_string (settings->model, "weights") == 0
-      && (r = settle (settings, g, run.calibrate, batches, m)) < 0)
+      && (r = settle (settings, g, s.calibrate, batches, m)) < 0)
     goto end;
-  if ((r = qk_run_ptq (&run, g, int8)) < 0)
+  if ((r = qk_session_ptq (&s, g, int8, &analysis)) < 0)
     goto end;
   *float_g = g;
   g = NULL;
 end:
   qk_graph_free (g);
   qk_graph_free (built);
-  qk_data_close (run.calibrate);
+  qk_session_clear (&s);
   return r;
 }

@@ -49,9 +49,11 @@ close_trainer (struct qk_bench_trainer *t)
 {
   qk_optimize_free (t->o);
   qk_exec_free (t->ex);
+  qk_objective_free (t->objective);
   qk_graph_free (t->g);
   t->o = NULL;
   t->ex = NULL;
+  t->objective = NULL;
   t->g = NULL;
 }
 
@@ -86,7 +88,7 @@ traffic (const struct qk_graph *g, int64_t batch)
     sum += value_bytes (g, n->out, false) + value_bytes (g, n->out, true);
     for (j = 0; j < n->n_in; j++) {
       sum += 2 * value_bytes (g, n->in[j], false);
-      if (n->in[j] != 0)
+      if (g->value[n->in[j]].producer >= 0)
         sum += value_bytes (g, n->in[j], true);
     }
   }
@@ -119,8 +121,13 @@ open_trainer (struct qk_settings *settings, const struct qk_data *d,
   qk_graph_free (g);
   if (r < 0)
     return r;
+  if ((r = qk_settings_objective (settings, t->g, &d->info, &t->objective))
+      < 0)
+    return r;
   qk_settings_exec_options (settings, d->batch, true, &opt);
   opt.threads = threads;
+  opt.n_losses = qk_objective_losses (t->objective, QK_DURING_TRAIN, t->loss);
+  opt.loss = t->loss;
   if ((r = qk_exec_new (t->g, &opt, &t->ex)) < 0
       || (r = qk_optimize_new (t->g, &oo, &t->o)) < 0)
     return r;
@@ -136,15 +143,16 @@ static int
 step (struct qk_bench_trainer *t, const struct qk_batch *data, bool counts)
 {
   double at[QK_BENCH_PARTS + 1];
-  const float *logits;
-  float loss;
+  struct qk_tensor ref[QK_MAX_REFERENCES];
+  double loss;
   int i, r;
 
+  qk_objective_references (t->objective, data, NULL, ref);
   at[0] = qk_seconds ();
-  r = qk_exec_forward (t->ex, data->images, data->n,
-                       QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &logits);
+  r = qk_exec_forward (t->ex, data->input, data->n,
+                       QK_PASS_TRAIN | QK_PASS_BATCH_STATS);
   at[1] = qk_seconds ();
-  if (r < 0 || (r = qk_exec_backward (t->ex, data->labels, &loss)) < 0)
+  if (r < 0 || (r = qk_exec_backward (t->ex, ref, &loss)) < 0)
     return r;
   at[2] = qk_seconds ();
   r = qk_optimize_step (t->o, INT32_MAX, INT32_MAX);

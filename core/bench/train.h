@@ -28,6 +28,8 @@ struct qk_bench_trainer {
   /* while measuring */
   struct qk_graph *g;
   struct qk_exec *ex;
+  struct qk_objective *objective;
+  struct qk_exec_loss loss[QK_OBJECTIVE_LOSSES];
   struct qk_optimize *o;
 };
 

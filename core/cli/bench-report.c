@@ -57,19 +57,34 @@ static void
 json_head (struct qk_bench_report *p)
 {
   const struct qk_graph *g = p->b->int8;
-  const struct qk_shape *in = &g->value[0].shape;
 
   fprintf (p->json, "{\"model\":");
   qk_cli_json_text (p->json, p->cli->arg[0]);
-  fprintf (p->json, ",\"input\":[%lld,%lld,%lld],\"macs\":%lld,\"bytes\":%lld",
-           (long long) in->dims[1], (long long) in->dims[2],
-           (long long) in->dims[3], (long long) qk_graph_macs (g),
-           (long long) qk_graph_bytes (g));
+  qk_bench_json_inputs (p->json, g);
+  fprintf (p->json, ",\"macs\":%lld,\"bytes\":%lld",
+           (long long) qk_graph_macs (g), (long long) qk_graph_bytes (g));
   if (p->b->model != NULL)
     fprintf (p->json, ",\"open_ms\":%.4g", 1e3 * p->b->load);
   if (p->float_peak > 0)
     fprintf (p->json, ",\"float_peak_gmac_s\":%.4g", 1e-9 * p->float_peak);
   fprintf (p->json, ",\"results\":[");
+}
+
+void
+qk_bench_json_inputs (FILE *f, const struct qk_graph *g)
+{
+  int i, j;
+
+  fprintf (f, ",\"inputs\":[");
+  for (i = 0; i < g->n_inputs; i++) {
+    const struct qk_shape *s = &g->value[g->input[i]].shape;
+
+    fprintf (f, "%s[", i ? "," : "");
+    for (j = 1; j < s->ndim; j++)
+      fprintf (f, "%s%lld", j > 1 ? "," : "", (long long) s->dims[j]);
+    fprintf (f, "]");
+  }
+  fprintf (f, "]");
 }
 
 /* The first backend that can measure the float peak. */
@@ -185,8 +200,9 @@ add_node (struct qk_table *t, const struct qk_bench_report *p,
   qk_table_cell (t, "%s", qk_bench_group_name (l->group));
   qk_table_cell (
     t, "%s",
-    qk_shape_print (&g->value[l->node < 0 ? 0 : g->node[l->node].out].shape,
-                    shape, sizeof shape));
+    qk_shape_print (
+      &g->value[l->node < 0 ? g->input[0] : g->node[l->node].out].shape, shape,
+      sizeof shape));
   qk_table_cell (t, "%.3f", 1e-6 * l->macs);
   qk_table_cell (t, "%.4f", 1e3 * l->best);
   qk_table_cell (t, "%.1f %%", 100 * l->best / total);

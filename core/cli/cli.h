@@ -99,6 +99,8 @@ int qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run);
 /* TEXT as a JSON string on stdout, or into OUT. */
 void qk_cli_json_string (const char *text);
 void qk_cli_json_text (FILE *out, const char *text);
+/* X as a JSON number on stdout; null where it is NaN or infinite. */
+void qk_cli_json_number (double x);
 
 int qk_cmd_run (struct qk_cli *cli);
 int qk_cmd_train (struct qk_cli *cli);

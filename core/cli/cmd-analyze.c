@@ -142,12 +142,21 @@ decibels (struct qk_table *t, bool there, double db)
 static int
 print_networks (const struct qk_analysis *a)
 {
-  static const char *const titles[]
-    = { "network", "top-1 %", "top-5 %", "loss", "lost", "won", "logits dB" };
+  const char *titles[QK_MAX_SCORES + 6];
   struct qk_table *t;
-  int i, r;
+  char text[32];
+  int i, j, columns, r;
 
-  if ((r = qk_table_new (titles, 7, &t)) < 0)
+  titles[0] = "network";
+  columns = 1;
+  for (j = 0; j < a->n_scores; j++)
+    if (a->scores[j].title != NULL)
+      titles[columns++] = a->scores[j].title;
+  titles[columns++] = "loss";
+  titles[columns++] = "worse";
+  titles[columns++] = "better";
+  titles[columns++] = "outputs dB";
+  if ((r = qk_table_new (titles, columns, &t)) < 0)
     return r;
   for (i = 0; i < QK_NETS; i++) {
     const struct qk_analyze_network *n = &a->net[i];
@@ -155,9 +164,12 @@ print_networks (const struct qk_analysis *a)
     if (!n->valid)
       continue;
     qk_table_cell (t, "%s", qk_analyze_net_name ((enum qk_analyze_net) i));
-    qk_table_cell (t, "%.2f", 100 * qk_metrics_top1 (&n->metrics));
-    qk_table_cell (t, "%.2f", 100 * qk_metrics_top5 (&n->metrics));
-    qk_table_cell (t, "%.4f", qk_metrics_loss (&n->metrics));
+    for (j = 0; j < a->n_scores; j++)
+      if (a->scores[j].title != NULL)
+        qk_table_cell (t, "%s",
+                       qk_score_print (&a->scores[j].spec, n->scores.value[j],
+                                       text, sizeof text));
+    qk_table_cell (t, "%.4f", n->scores.loss);
     qk_table_cell (t, "%lld", (long long) n->lost);
     qk_table_cell (t, "%lld", (long long) n->won);
     decibels (t, i != QK_NET_FLOAT, n->subset.sqnr);

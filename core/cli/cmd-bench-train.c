@@ -146,18 +146,13 @@ json_step (FILE *f, const struct bench *b, struct pair *p, int i)
 }
 
 static void
-print_json (FILE *f, struct bench *b, const struct qk_data *d)
+print_json (FILE *f, struct bench *b)
 {
   bool first = true;
 
   fprintf (f, "{\"model\":");
   qk_cli_json_text (f, b->cli->arg[0]);
-  fprintf (f,
-           ",\"input\":[%lld,%lld,%lld],\"classes\":%d,\"batch\":%lld,"
-           "\"steps\":[",
-           (long long) d->info.height, (long long) d->info.width,
-           (long long) d->info.channels, d->info.classes,
-           (long long) b->batch);
+  fprintf (f, ",\"batch\":%lld,\"steps\":[", (long long) b->batch);
   for (int i = 0; i < b->n; i++)
     for (int j = 0; j < b->pair[i].n; j++) {
       fprintf (f, "%s", first ? "" : ",");
@@ -262,7 +257,7 @@ qk_bench_train_command (struct qk_bench_settings *s)
     r = measure (s, settings, d, &b);
   }
   if (r >= 0 && json != NULL)
-    print_json (json, &b, d);
+    print_json (json, &b);
   if (r >= 0 && json != stdout)
     r = print_table (&b);
   r = qk_bench_json_close (s->cli, json, r);

@@ -258,13 +258,22 @@ static int
 rebuild_float (struct qk_cli *cli, struct qk_bench_subject *b,
                struct qk_ini *ini)
 {
-  const struct qk_shape *in = &b->int8->value[0].shape;
-  const struct qk_dataset_info info = { .height = in->dims[1],
-                                        .width = in->dims[2],
-                                        .channels = in->dims[3],
-                                        .classes = b->model->classes };
+  struct qk_tensor_spec input[QK_GRAPH_MAX_INPUTS];
+  const struct qk_dataset_info info = { .n_inputs = b->int8->n_inputs,
+                                        .input = input,
+                                        .n_targets = b->model->n_targets,
+                                        .target = b->model->target };
   struct qk_graph *g;
-  int r;
+  int i, r;
+
+  memset (input, 0, sizeof input);
+  for (i = 0; i < info.n_inputs; i++) {
+    const struct qk_value *v = &b->int8->value[b->int8->input[i]];
+
+    input[i].name = v->name;
+    input[i].dtype = QK_F32;
+    input[i].shape = v->shape;
+  }
 
   if ((r = qk_settings_new (cli->ctx, ini, &b->settings)) < 0)
     return r;
@@ -335,18 +344,40 @@ close_subject (struct qk_bench_subject *b)
 
 /* ---- measuring ------------------------------------------------------ */
 
-/* Random samples; for qk_free. */
-static float *
-samples (const struct qk_graph *g, long n)
+/* Random samples for each input of a network. */
+struct samples {
+  int n;
+  void *input[QK_GRAPH_MAX_INPUTS];
+};
+
+static void
+samples_clear (struct samples *s)
 {
-  const int64_t count = n * qk_shape_count (&g->value[0].shape);
-  float *x = qk_alloc ((size_t) count * sizeof *x);
+  int i;
+
+  for (i = 0; i < s->n; i++)
+    qk_free (s->input[i]);
+}
+
+static int
+samples_init (struct samples *s, const struct qk_graph *g, long n)
+{
   struct qk_rng rng;
+  int i;
 
   qk_rng_seed (&rng, 1, 1);
-  for (int64_t i = 0; x != NULL && i < count; i++)
-    x[i] = 4.0f * qk_rng_float (&rng) - 2.0f;
-  return x;
+  s->n = g->n_inputs;
+  memset (s->input, 0, sizeof s->input);
+  for (i = 0; i < s->n; i++) {
+    const int64_t count = n * qk_shape_count (&g->value[g->input[i]].shape);
+    float *x = s->input[i] = qk_alloc ((size_t) count * sizeof *x);
+
+    if (x == NULL)
+      return qk_oom ("bench: %ld samples", n);
+    for (int64_t j = 0; j < count; j++)
+      x[j] = 4.0f * qk_rng_float (&rng) - 2.0f;
+  }
+  return 0;
 }
 
 /* Open the cases that can run; the sentences of the others are kept. */
@@ -379,7 +410,7 @@ open_cases (const struct qk_bench_settings *s,
 /* All backends with one number of threads and one batch size. */
 static int
 measure (const struct qk_bench_settings *s, const struct qk_bench_subject *b,
-         int threads, long batch, const float *images,
+         int threads, long batch, const struct samples *samples,
          struct qk_bench_report *report)
 {
   const struct qk_bench_options opt
@@ -391,7 +422,8 @@ measure (const struct qk_bench_settings *s, const struct qk_bench_subject *b,
   memset (row, 0, sizeof row);
   r = n = open_cases (s, b, threads, batch, c, row);
   if (n > 0)
-    r = qk_bench_measure (c, n, images, &opt, &s->cli->monitor);
+    r = qk_bench_measure (c, n, (const void *const *) samples->input, &opt,
+                          &s->cli->monitor);
   for (i = 0; r >= 0 && i < s->n_names; i++)
     r = qk_bench_report_row (report, &row[i]);
   for (i = 0; i < s->n_names; i++) {
@@ -406,19 +438,18 @@ static int
 measure_all (const struct qk_bench_settings *s,
              const struct qk_bench_subject *b, struct qk_bench_report *report)
 {
+  struct samples samples;
   long most = 1;
-  float *images;
-  int i, j, r = 0;
+  int i, j, r;
 
   for (i = 0; i < s->batch.n; i++)
     most = s->batch.value[i] > most ? s->batch.value[i] : most;
-  if ((images = samples (b->int8, most)) == NULL)
-    return qk_oom ("bench: %ld samples", most);
-  for (i = 0; i < s->threads.n; i++)
+  r = samples_init (&samples, b->int8, most);
+  for (i = 0; r >= 0 && i < s->threads.n; i++)
     for (j = 0; r >= 0 && j < s->batch.n; j++)
-      r = measure (s, b, (int) s->threads.value[i], s->batch.value[j], images,
-                   report);
-  qk_free (images);
+      r = measure (s, b, (int) s->threads.value[i], s->batch.value[j],
+                   &samples, report);
+  samples_clear (&samples);
   return r;
 }
 

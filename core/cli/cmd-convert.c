@@ -95,7 +95,7 @@ qk_cmd_convert (struct qk_cli *cli)
   if ((r = find_folder (cli, &run.output)) < 0
       || (r = open_checkpoint (cli, &run, &c)) < 0
       || (r = qk_cli_restore (cli, c, &run)) < 0
-      || (r = qk_ini_text (run.settings->ini, &run.config)) < 0
+      || (r = qk_ini_text (run.s.settings->ini, &run.config)) < 0
       || (r = qk_pass_convert (run.g, &int8)) < 0)
     goto end;
   if ((r = qk_run_save_model (&run, int8, MODEL)) == 0)

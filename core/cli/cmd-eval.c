@@ -2,6 +2,7 @@
 /* cmd-eval.c: eval and predict: what uses a network. */
 #include "config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ float_network (struct qk_run *run, struct qk_graph **out)
   struct qk_graph *g;
   int r;
 
-  if ((r = qk_cli_float (run->settings, &run->eval->info, &g)) < 0)
+  if ((r = qk_cli_float (run->s.settings, &run->s.eval->info, &g)) < 0)
     return r;
   r = qk_pass_fuse (g, out);
   qk_graph_free (g);
@@ -41,24 +42,30 @@ qk_cmd_eval (struct qk_cli *cli)
                          cli->n_args);
   memset (&run, 0, sizeof run);
   run.best_epoch = -1;
-  run.m = &cli->monitor;
+  run.s.m = &cli->monitor;
   if ((r = qk_cli_open (cli, cli->arg[0], &settings, &model)) < 0)
     goto end;
-  run.settings = settings;
-  if ((r = qk_data_open (settings, QK_DATA_EVAL, &run.eval)) < 0)
+  run.s.settings = settings;
+  if ((r = qk_data_open (settings, QK_DATA_EVAL, &run.s.eval)) < 0)
     goto end;
   r = model == NULL ? float_network (&run, &g)
-                    : qk_cli_check_keys (settings, &run.eval->info);
+                    : qk_cli_check_keys (settings, &run.s.eval->info);
   if (r < 0)
     goto end;
   row = model != NULL ? QK_ROW_INT8 : QK_ROW_FLOAT;
-  r = qk_run_evaluate (&run, model != NULL ? model->graph : g,
-                       model != NULL ? "int8" : "float", &run.result[row]);
+  if (r == 0)
+    r = qk_settings_objective (settings, model != NULL ? model->graph : g,
+                               &run.s.eval->info, &run.s.objective);
+  if (r < 0)
+    goto end;
+  r = qk_session_evaluate (&run.s, model != NULL ? model->graph : g,
+                           model != NULL ? "int8" : "float", -1,
+                           &run.result[row]);
   if (r == 0)
     r = qk_cli_print_results (cli, &run);
 end:
   r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
-  qk_data_close (run.eval);
+  qk_session_clear (&run.s);
   qk_graph_free (g);
   qk_model_free (model);
   qk_settings_free (settings);
@@ -103,101 +110,177 @@ close_reader (struct reader *rd)
     rd->cls->close (rd->self);
 }
 
-static const char *
-class_name (const struct qk_model *m, int i)
-{
-  return i < m->classes ? m->class_names[i] : "?";
-}
+/* What answers are printed as, one line after the other. */
+struct printer {
+  bool json;
+  int n;
+};
 
 static int
-print_prediction (struct qk_cli *cli, const struct qk_model *m,
-                  const char *file, const float *logits, int n)
+print_answer (void *cookie, const char *text, double score)
 {
-  float *p = malloc ((size_t) n * sizeof *p);
-  const int k = n < 5 ? n : 5;
-  char name[256];
-  int best[5], i;
+  struct printer *p = cookie;
+  char clean[256];
 
-  if (p == NULL)
-    return qk_oom ("predict");
-  qk_softmax (logits, n, p);
-  qk_top_k (logits, n, k, best);
+  if (p->json) {
+    printf ("%s{\"answer\":", p->n++ ? "," : "");
+    qk_cli_json_string (text);
+    printf (",\"score\":");
+    qk_cli_json_number (score);
+    printf ("}");
+  } else if (isnan (score))
+    printf ("  %s\n", qk_text_clean (text, clean, sizeof clean));
+  else
+    printf ("  %6.2f %%  %s\n", 100.0 * score,
+            qk_text_clean (text, clean, sizeof clean));
+  return 0;
+}
+
+/* An output as it is: all of it in JSON, its first elements as text. */
+static void
+print_output (const struct qk_cli *cli, const char *name,
+              const struct qk_tensor *t)
+{
+  const int64_t count = qk_shape_count (&t->shape);
+  const int64_t n = cli->json || count < 8 ? count : 8;
+  const float *x = t->data;
+  char shape[120];
+  int64_t i;
+
+  if (cli->json) {
+    qk_cli_json_string (name);
+    printf (":[");
+  } else
+    printf ("  %s %s:", name, qk_shape_print (&t->shape, shape, sizeof shape));
+  for (i = 0; i < n; i++)
+    if (cli->json) {
+      printf (i ? "," : "");
+      qk_cli_json_number ((double) x[i]);
+    } else
+      printf (" %.6g", (double) x[i]);
+  printf (cli->json ? "]" : n < count ? " ...\n" : "\n");
+}
+
+/* A model at work on single files. */
+struct predictor {
+  struct qk_settings *settings;
+  struct qk_model *model;
+  struct reader rd;
+  struct qk_objective *o;
+  struct qk_exec *ex;
+  void *input[QK_DATASET_MAX_TENSORS];
+};
+
+/* What the outputs of the last call mean: in the words of the first metric
+ * that has some, else as they are. */
+static int
+print_prediction (struct qk_cli *cli, const struct predictor *p,
+                  const char *file)
+{
+  struct printer out = { cli->json, 0 };
+  int i, j, r = 0;
+
   if (cli->json) {
     printf ("{\"file\":");
     qk_cli_json_string (file);
-    printf (",\"classes\":[");
-    for (i = 0; i < k; i++) {
-      printf ("%s{\"class\":", i ? "," : "");
-      qk_cli_json_string (class_name (m, best[i]));
-      printf (",\"probability\":%.9g}", (double) p[best[i]]);
-    }
-    printf ("]}\n");
-  } else {
+  } else
     printf ("%s\n", file);
-    for (i = 0; i < k; i++)
-      printf ("  %6.2f %%  %s\n", 100.0 * (double) p[best[i]],
-              qk_text_clean (class_name (m, best[i]), name, sizeof name));
+  for (i = 0; i < p->o->n_metrics && p->o->metric[i].cls->answer == NULL; i++)
+    ;
+  if (i < p->o->n_metrics) {
+    const struct qk_objective_metric *m = &p->o->metric[i];
+    struct qk_tensor t[QK_GRAPH_MAX_INPUTS];
+    struct qk_tensor_spec ref[QK_GRAPH_MAX_INPUTS];
+
+    for (j = 0; j < m->c.n_out; j++)
+      t[j] = *qk_exec_output (p->ex, m->c.out[j]);
+    for (j = 0; j < m->c.n_ref; j++)
+      ref[j] = *qk_objective_reference (p->o, m->c.ref[j]);
+    printf (cli->json ? ",\"answers\":[" : "");
+    r = m->cls->answer (m->self, t, ref, 5, print_answer, &out);
+    printf (cli->json ? "]" : "");
+  } else {
+    printf (cli->json ? ",\"outputs\":{" : "");
+    for (j = 0; j < p->o->n_outputs; j++) {
+      printf (cli->json && j ? "," : "");
+      print_output (cli, p->o->output[j].name, qk_exec_output (p->ex, j));
+    }
+    printf (cli->json ? "}" : "");
   }
-  free (p);
+  printf (cli->json ? "}\n" : "");
+  return r;
+}
+
+static int
+open_predictor (struct qk_cli *cli, struct predictor *p)
+{
+  struct qk_exec_options opt;
+  struct qk_dataset_info info;
+  int i, r;
+
+  if ((r = qk_cli_open (cli, cli->arg[0], &p->settings, &p->model)) < 0
+      || (r = open_reader (p->settings, &p->rd)) < 0)
+    return r;
+  info = p->rd.info; /* what it was trained with knows the categories */
+  info.target = p->model->target;
+  info.n_targets = p->model->n_targets;
+  if ((r = qk_cli_check_keys (p->settings, &info)) < 0
+      || (r
+          = qk_settings_objective (p->settings, p->model->graph, &info, &p->o))
+           < 0)
+    return r;
+  qk_settings_exec_options (p->settings, 1, false, &opt);
+  if ((r = qk_exec_new (p->model->graph, &opt, &p->ex)) < 0
+      || (r = qk_exec_check_data (p->ex, info.input, info.n_inputs)) < 0)
+    return r;
+  for (i = 0; i < info.n_inputs; i++)
+    if ((p->input[i] = qk_alloc (qk_spec_bytes (&info.input[i]))) == NULL)
+      return qk_oom ("predict");
   return 0;
+}
+
+static void
+close_predictor (struct predictor *p)
+{
+  int i;
+
+  for (i = 0; i < QK_DATASET_MAX_TENSORS; i++)
+    qk_free (p->input[i]);
+  qk_exec_free (p->ex);
+  qk_objective_free (p->o);
+  close_reader (&p->rd);
+  qk_model_free (p->model);
+  qk_settings_free (p->settings);
 }
 
 int
 qk_cmd_predict (struct qk_cli *cli)
 {
-  struct qk_exec_options opt;
-  struct qk_model *model = NULL;
-  struct qk_settings *settings = NULL;
-  struct qk_exec *ex = NULL;
-  struct reader rd;
-  float *image = NULL;
-  const float *logits;
+  struct predictor p;
   int i, r, status = QK_EXIT_OK;
 
   if (cli->n_args < 2)
-    return qk_cli_usage (cli, "a model and at least one sample expected");
-  memset (&rd, 0, sizeof rd);
+    return qk_cli_usage (cli, "a model and at least one file expected");
   if (qk_cli_ends_with (cli->arg[0], ".ini"))
     return qk_cli_usage (cli,
                          "'%s' is a configuration, expected an int8 "
                          "model",
                          cli->arg[0]);
-  if ((r = qk_cli_open (cli, cli->arg[0], &settings, &model)) < 0
-      || (r = open_reader (settings, &rd)) < 0)
-    goto end;
-  rd.info.classes = model->classes;
-  if ((r = qk_cli_check_keys (settings, &rd.info)) < 0)
-    goto end;
-  qk_settings_exec_options (settings, 1, false, &opt);
-  if ((r = qk_exec_new (model->graph, &opt, &ex)) < 0
-      || (r = qk_exec_check_data (ex, rd.info.height, rd.info.width,
-                                  rd.info.channels, model->classes))
-           < 0)
-    goto end;
-  image = qk_alloc (
-    sizeof (float)
-    * (size_t) (rd.info.height * rd.info.width * rd.info.channels));
-  if (image == NULL) {
-    r = qk_oom ("predict");
-    goto end;
-  }
+  memset (&p, 0, sizeof p);
+  r = open_predictor (cli, &p);
   for (i = 1; i < cli->n_args && r >= 0; i++) {
-    r = rd.cls->read_file (rd.self, rd.worker, cli->arg[i], image);
+    r = p.rd.cls->read_file (p.rd.self, p.rd.worker, cli->arg[i], p.input);
     if (r < 0) { /* name it and go on with the others */
       status = qk_cli_fail (cli, r);
       r = 0;
       continue;
     }
-    if ((r = qk_exec_forward (ex, image, 1, 0, &logits)) == 0)
-      r = print_prediction (cli, model, cli->arg[i], logits, model->classes);
+    r = qk_exec_forward (p.ex, (const void *const *) p.input, 1, 0);
+    if (r == 0)
+      r = print_prediction (cli, &p, cli->arg[i]);
   }
-end:
   if (r < 0)
     status = qk_cli_fail (cli, r);
-  qk_free (image);
-  qk_exec_free (ex);
-  close_reader (&rd);
-  qk_model_free (model);
-  qk_settings_free (settings);
+  close_predictor (&p);
   return status;
 }

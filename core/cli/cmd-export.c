@@ -21,8 +21,8 @@ export_model (struct qk_cli *cli, const char *file)
     return qk_error (-EINVAL, "-o changes nothing of the model '%s'", file);
   if ((r = qk_model_load (cli->ctx, file, &m)) < 0)
     return r;
-  info.classes = m->classes;
-  info.class_names = (const char *const *) m->class_names;
+  info.n_targets = m->n_targets;
+  info.target = m->target;
   info.config = m->config;
   r = qk_network_write (m->graph, &info, cli->onnx, "onnx");
   qk_model_free (m);
@@ -50,8 +50,8 @@ export_float (struct qk_cli *cli, const char *file)
     qk_log (cli->ctx, QK_LOG_WARNING,
             "no weights are given ([model] "
             "weights): the network is as it was before any training");
-  info.classes = d->info.classes;
-  info.class_names = d->info.class_names;
+  info.n_targets = d->info.n_targets;
+  info.target = d->info.target;
   info.config = config;
   r = qk_network_write (g, &info, cli->onnx, "onnx");
 end:
@@ -109,17 +109,16 @@ export_samples (struct qk_cli *cli)
   if (r >= 0)
     r = qk_cli_check_keys (settings, &d[0]->info);
   for (i = 0; i < 2 && r >= 0; i++) {
-    r = d[i]->cls->export_jpeg == NULL
+    r = d[i]->cls->export_files == NULL
           ? qk_error (-ENOTSUP, "dataset '%s' cannot be exported",
                       d[i]->cls->cls.name)
-          : d[i]->cls->export_jpeg (d[i]->self, cli->arg[1]);
+          : d[i]->cls->export_files (d[i]->self, cli->arg[1]);
     n += d[i]->info.count;
   }
   if (r >= 0)
     qk_log (settings->ctx, QK_LOG_INFO,
-            "%lld samples in %d classes written to "
-            "'%s/train' and '%s/val'",
-            (long long) n, d[0]->info.classes, cli->arg[1], cli->arg[1]);
+            "%lld samples written to '%s/train' and '%s/val'", (long long) n,
+            cli->arg[1], cli->arg[1]);
   r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   for (i = 0; i < 2; i++)
     qk_data_close (d[i]);

@@ -60,15 +60,20 @@ inspect_model (const struct qk_model *m, const struct qk_exec *ex,
 
   if ((r = qk_table_new (titles, ex != NULL ? 8 : 7, &t)) < 0)
     return r;
-  qk_table_cell (t, "input");
-  qk_table_cell (t, "quantize");
-  qk_table_cell (t, "%s",
-                 qk_shape_print (&g->value[0].shape, shape, sizeof shape));
-  qk_table_cell (t, "-");
-  qk_table_cell (t, "-");
-  print_grid (t, &g->value[0]);
-  if (ex != NULL)
+  for (i = 0; i < g->n_values; i++) {
+    const struct qk_value *v = &g->value[i];
+
+    if (v->producer >= 0)
+      continue;
+    qk_table_cell (t, "%s", v->name);
+    qk_table_cell (t, "%s", v->constant != NULL ? "constant" : "quantize");
+    qk_table_cell (t, "%s", qk_shape_print (&v->shape, shape, sizeof shape));
     qk_table_cell (t, "-");
+    qk_table_cell (t, "-");
+    print_grid (t, v);
+    if (ex != NULL)
+      qk_table_cell (t, "-");
+  }
   for (i = 0; r == 0 && i < g->n_nodes; i++) {
     const struct qk_node *n = &g->node[i];
     const struct qk_value *v = &g->value[n->out];
@@ -94,9 +99,13 @@ inspect_model (const struct qk_model *m, const struct qk_exec *ex,
   qk_table_free (t);
   if (r < 0)
     return r;
-  printf ("%d nodes, %d classes, %.2f MB, %.1f MMAC a sample\n", g->n_nodes,
-          m->classes, (double) qk_graph_bytes (g) / 1e6,
+  printf ("%d nodes, %d outputs, %.2f MB, %.1f MMAC a sample\n", g->n_nodes,
+          g->n_outputs, (double) qk_graph_bytes (g) / 1e6,
           (double) qk_graph_macs (g) / 1e6);
+  for (i = 0; i < m->n_targets; i++)
+    if (m->target[i].categories > 0)
+      printf ("target '%s': %lld categories\n", m->target[i].name,
+              (long long) m->target[i].categories);
   return r;
 }
 
@@ -108,9 +117,15 @@ inspect_json (const struct qk_model *m, const struct qk_exec *ex)
   char shape[80];
   int i;
 
-  printf ("{\"classes\":%d,\"bytes\":%lld,\"macs\":%lld,\"nodes\":[",
-          m->classes, (long long) qk_graph_bytes (g),
-          (long long) qk_graph_macs (g));
+  printf ("{");
+  for (i = 0; i < m->n_targets; i++) {
+    printf (i == 0 ? "\"targets\":[{\"name\":" : ",{\"name\":");
+    qk_cli_json_string (m->target[i].name);
+    printf (",\"categories\":%lld}%s", (long long) m->target[i].categories,
+            i + 1 == m->n_targets ? "]," : "");
+  }
+  printf ("\"bytes\":%lld,\"macs\":%lld,\"nodes\":[",
+          (long long) qk_graph_bytes (g), (long long) qk_graph_macs (g));
   for (i = 0; i < g->n_nodes; i++) {
     const struct qk_node *n = &g->node[i];
     const struct qk_value *v = &g->value[n->out];
@@ -366,7 +381,7 @@ show_path (struct qk_cli *cli, const char *path)
   const struct qk_class *c;
   int kind, r = -ENOENT;
 
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_PTQ; kind++) {
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_METRIC; kind++) {
     r = qk_context_class (cli->ctx, (enum qk_kind) kind, path, &c);
     if (r == 0)
       return show_class (cli, c);
@@ -381,17 +396,17 @@ not_installed (struct qk_cli *cli, const char *name)
   const char *plain = slash ? slash + 1 : name;
   struct qk_nearest near;
   char hint[QK_HINT_SIZE];
-  char **list[QK_KIND_PTQ + 1];
+  char **list[QK_KIND_METRIC + 1];
   int kind, i;
 
   memset (list, 0, sizeof list);
   qk_nearest_init (&near, plain);
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_PTQ; kind++)
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_METRIC; kind++)
     if (qk_context_list (cli->ctx, (enum qk_kind) kind, &list[kind]) == 0)
       for (i = 0; list[kind][i] != NULL; i++)
         qk_nearest_offer (&near, list[kind][i]);
   qk_nearest_hint (&near, hint);
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_PTQ; kind++)
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_METRIC; kind++)
     qk_names_free (list[kind]);
   return qk_error (-ENOENT,
                    "no plugin '%s' is installed%s; "
@@ -409,7 +424,7 @@ show_named (struct qk_cli *cli, const char *name)
 
   if (slash != NULL && (name[0] == '/' || name[0] == '.'))
     return show_path (cli, name);
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_PTQ; kind++) {
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_METRIC; kind++) {
     const char *folder = qk_kind_folder ((enum qk_kind) kind);
     const char *single = qk_kind_name ((enum qk_kind) kind);
     const size_t n = slash ? (size_t) (slash - name) : 0;
@@ -444,7 +459,7 @@ list_all (struct qk_cli *cli)
   const struct qk_class *c;
   int kind, r, bad = 0;
 
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_PTQ; kind++) {
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_METRIC; kind++) {
     char **list;
     int i;
 

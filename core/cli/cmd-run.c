@@ -173,25 +173,25 @@ variant_job (struct qk_cli *cli, const struct variant *v,
   return qk_settings_new (cli->ctx, ini, out);
 }
 
-/* Accuracy after PTQ of the float network G as variant V wants it. */
+/* Scores after PTQ of the float network G as variant V wants it.  SHARED has
+ * the data, the objective and the calibration samples. */
 static int
-try_variant (struct qk_cli *cli, const struct variant *v, struct qk_run *run,
-             const struct qk_graph *g, struct qk_result *out)
+try_variant (struct qk_cli *cli, const struct variant *v,
+             const struct qk_session *shared, const struct qk_graph *g,
+             struct qk_result *out)
 {
-  struct qk_settings *const own = run->settings;
-  struct qk_settings *settings;
+  struct qk_session s = *shared;
   struct qk_graph *int8 = NULL;
+  bool analysis;
   int r;
 
-  if ((r = variant_job (cli, v, &settings)) < 0)
+  if ((r = variant_job (cli, v, &s.settings)) < 0)
     return r;
-  run->settings = settings;
-  r = qk_run_ptq (run, g, &int8);
+  r = qk_session_ptq (&s, g, &int8, &analysis);
   if (r == 0)
-    r = qk_run_evaluate (run, int8, v->name, out);
-  run->settings = own;
+    r = qk_session_evaluate (&s, int8, v->name, -1, out);
   qk_graph_free (int8);
-  qk_settings_free (settings);
+  qk_settings_free (s.settings);
   return r;
 }
 
@@ -200,46 +200,77 @@ struct named_result {
   const struct qk_result *result;
 };
 
-static int
-print_rows (struct qk_cli *cli, const struct named_result *row, int n)
+static void
+print_json (const struct qk_objective *o, const struct named_result *row,
+            int n)
 {
-  static const char *const titles[]
-    = { "network", "top-1 %", "top-5 %", "size MB", "samples/s" };
+  int i, j;
+
+  printf ("[");
+  for (i = 0; i < n; i++) {
+    const struct qk_scores *s = &row[i].result->scores;
+
+    printf ("%s\n {\"network\":", i ? "," : "");
+    qk_cli_json_string (row[i].name);
+    for (j = 0; j < o->n_scores; j++) {
+      printf (",");
+      qk_cli_json_string (o->score[j].name);
+      printf (":");
+      qk_cli_json_number (s->value[j]);
+    }
+    printf (",\"loss\":");
+    qk_cli_json_number (s->loss);
+    printf (",\"samples\":%lld,\"bytes\":%lld,\"samples_per_second\":%.4g}",
+            (long long) s->n, (long long) row[i].result->bytes,
+            qk_scores_speed (s));
+  }
+  printf ("\n]\n");
+}
+
+static void
+print_row (struct qk_table *t, const struct qk_objective *o,
+           const struct named_result *row)
+{
+  const struct qk_scores *s = &row->result->scores;
+  char text[32];
+  int j;
+
+  qk_table_cell (t, "%s", row->name);
+  for (j = 0; j < o->n_scores; j++)
+    if (o->score[j].title != NULL)
+      qk_table_cell (
+        t, "%s",
+        qk_score_print (&o->score[j].spec, s->value[j], text, sizeof text));
+  if (o->n_scores == 0)
+    qk_table_cell (t, "%.4f", s->loss);
+  qk_table_cell (t, "%.*f", row->result->bytes < 1000000 ? 4 : 2,
+                 (double) row->result->bytes / 1e6);
+  if (s->seconds > 0)
+    qk_table_cell (t, "%.0f", qk_scores_speed (s));
+  else
+    qk_table_cell (t, "-");
+}
+
+static int
+print_rows (struct qk_cli *cli, const struct qk_objective *o,
+            const struct named_result *row, int n)
+{
+  const char *titles[QK_MAX_SCORES + 4];
   struct qk_table *t;
-  int i, r;
+  int i, columns, r;
 
   if (cli->json) {
-    printf ("[");
-    for (i = 0; i < n; i++) {
-      const struct qk_metrics *m = &row[i].result->metrics;
-
-      printf ("%s\n {\"network\":", i ? "," : "");
-      qk_cli_json_string (row[i].name);
-      printf (",\"top1\":%.9g,\"top5\":%.9g,\"ties1\":%lld,\"ties5\":%lld,"
-              "\"loss\":%.9g,\"samples\":%lld,\"bytes\":%lld,"
-              "\"samples_per_second\":%.4g}",
-              qk_metrics_top1 (m), qk_metrics_top5 (m), (long long) m->ties1,
-              (long long) m->ties5, qk_metrics_loss (m), (long long) m->n,
-              (long long) row[i].result->bytes, qk_metrics_speed (m));
-    }
-    printf ("\n]\n");
+    print_json (o, row, n);
     return 0;
   }
-  if ((r = qk_table_new (titles, 5, &t)) < 0)
+  titles[0] = "network";
+  columns = 1 + qk_score_titles (o, titles + 1);
+  titles[columns++] = "size MB";
+  titles[columns++] = "samples/s";
+  if ((r = qk_table_new (titles, columns, &t)) < 0)
     return r;
-  for (i = 0; i < n; i++) {
-    const struct qk_metrics *m = &row[i].result->metrics;
-
-    qk_table_cell (t, "%s", row[i].name);
-    qk_table_cell (t, "%.2f", 100 * qk_metrics_top1 (m));
-    qk_table_cell (t, "%.2f", 100 * qk_metrics_top5 (m));
-    qk_table_cell (t, "%.*f", row[i].result->bytes < 1000000 ? 4 : 2,
-                   (double) row[i].result->bytes / 1e6);
-    if (m->seconds > 0)
-      qk_table_cell (t, "%.0f", qk_metrics_speed (m));
-    else
-      qk_table_cell (t, "-");
-  }
+  for (i = 0; i < n; i++)
+    print_row (t, o, &row[i]);
   r = qk_table_print (t, stdout);
   qk_table_free (t);
   return r;
@@ -259,19 +290,7 @@ row_name (const struct qk_run *run, int i)
 static void
 print_notes (const struct qk_run *run)
 {
-  int64_t bad;
-  int i;
-
-  for (i = 0; i < QK_ROWS; i++) {
-    const struct qk_metrics *m = &run->result[i].metrics;
-
-    if (run->result[i].valid && !(run->analysis && i == QK_ROW_INT8)
-        && m->ties1 + m->ties5 > 0)
-      printf ("%s: %lld samples tie for the best class, %lld at the border "
-              "of the top 5\n",
-              row_name (run, i), (long long) m->ties1, (long long) m->ties5);
-  }
-  bad = run->settings->bad[0].n + run->settings->bad[1].n;
+  const int64_t bad = run->s.settings->bad[0].n + run->s.settings->bad[1].n;
   if (bad > 0)
     printf ("%lld sample%s could not be decoded and %s left out\n",
             (long long) bad, bad == 1 ? "" : "s", bad == 1 ? "was" : "were");
@@ -294,7 +313,7 @@ qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run)
       row[n].name = row_name (run, i);
       row[n++].result = &run->result[i];
     }
-  if ((r = print_rows (cli, row, n)) == 0 && !cli->json)
+  if ((r = print_rows (cli, run->s.objective, row, n)) == 0 && !cli->json)
     print_notes (run);
   return r;
 }
@@ -316,13 +335,14 @@ qk_cmd_compare (struct qk_cli *cli)
       || (r = qk_run_new (settings, &cli->monitor, false, &run)) < 0
       || (r = qk_run_go (run, QK_PART_TRAIN)) < 0
       /* of this settings: those of the variants do not live long enough */
-      || (r = qk_data_open (settings, QK_DATA_CALIBRATE, &run->calibrate)) < 0
+      || (r = qk_data_open (settings, QK_DATA_CALIBRATE, &run->s.calibrate))
+           < 0
       || (r = qk_graph_copy (run->g, false, &float_g)) < 0)
     goto end;
   row[n].name = "float";
   row[n++].result = &run->result[QK_ROW_FLOAT];
   for (i = 0; i < N_VARIANTS; i++) {
-    r = try_variant (cli, &variants[i], run, float_g, &result[i]);
+    r = try_variant (cli, &variants[i], &run->s, float_g, &result[i]);
     if (r < 0)
       goto end;
     row[n].name = variants[i].name;
@@ -335,7 +355,8 @@ qk_cmd_compare (struct qk_cli *cli)
       row[n].name = qk_row_name ((enum qk_row) i);
       row[n++].result = &run->result[i];
     }
-  if (qk_run_writes (run) && (r = print_rows (cli, row, n)) == 0 && !cli->json)
+  if (qk_run_writes (run)
+      && (r = print_rows (cli, run->s.objective, row, n)) == 0 && !cli->json)
     print_notes (run);
 end:
   status = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;

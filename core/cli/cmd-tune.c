@@ -10,27 +10,38 @@
 #include "tune/tune.h"
 #include "report/table.h"
 
-#define DEFAULT_GOAL "top1 >= float - 0.5"
 #define DEFAULT_TRIALS 40
 #define SAMPLE 64 /* samples that sensitivity is measured on */
 
 static int
 print_table (const struct qk_tuning *t)
 {
-  static const char *const titles[]
-    = { "", "top-1 %", "top-5 %", "size MB", "float layers", "settings" };
+  const struct qk_objective *o = t->objective;
+  const char *titles[QK_MAX_SCORES + 5];
   struct qk_table *table;
-  int i, r = qk_table_new (titles, 6, &table);
+  char score[32];
+  int columns, i, j, r;
 
-  if (r < 0)
+  titles[0] = "";
+  columns = 1 + qk_score_titles (o, titles + 1);
+  titles[columns++] = "size MB";
+  titles[columns++] = "float layers";
+  titles[columns++] = "settings";
+  if ((r = qk_table_new (titles, columns, &table)) < 0)
     return r;
   for (i = 0; i < t->n; i++) {
     const struct qk_trial *x = &t->trial[i];
     char *text = qk_trial_text (x);
 
     qk_table_cell (table, "%d%s", i + 1, i == t->best ? " best" : "");
-    qk_table_cell (table, "%.2f%s", 100 * x->top1, x->reached ? " *" : "");
-    qk_table_cell (table, "%.2f", 100 * x->top5);
+    for (j = 0; j < o->n_scores; j++)
+      if (o->score[j].title != NULL)
+        qk_table_cell (table, "%s%s",
+                       qk_score_print (&o->score[j].spec, x->scores.value[j],
+                                       score, sizeof score),
+                       j == t->goal.score && x->reached ? " *" : "");
+    if (o->n_scores == 0)
+      qk_table_cell (table, "%.4f%s", x->scores.loss, x->reached ? " *" : "");
     qk_table_cell (table, "%.2f", (double) x->bytes / 1e6);
     qk_table_cell (table, "%d", x->n_float);
     qk_table_cell (table, "%s", text != NULL ? text : "");
@@ -41,14 +52,36 @@ print_table (const struct qk_tuning *t)
   return r;
 }
 
+/* "scores":{…,"loss":…} */
+static void
+json_scores (const struct qk_objective *o, const struct qk_scores *s)
+{
+  int i;
+
+  printf ("\"scores\":{");
+  for (i = 0; i < o->n_scores; i++) {
+    qk_cli_json_string (o->score[i].name);
+    printf (":");
+    qk_cli_json_number (s->value[i]);
+    printf (",");
+  }
+  printf ("\"loss\":");
+  qk_cli_json_number (s->loss);
+  printf ("}");
+}
+
 static void
 print_json (const struct qk_tuning *t)
 {
   int i, j;
 
-  printf ("{\"float\":{\"top1\":%.9g,\"top5\":%.9g},\n \"trials\":[",
-          qk_metrics_top1 (&t->float_metrics),
-          qk_metrics_top5 (&t->float_metrics));
+  printf ("{\"float\":{");
+  json_scores (t->objective, &t->float_scores);
+  printf ("},\n \"goal\":{\"score\":");
+  qk_cli_json_string (t->goal.name);
+  printf (",\"threshold\":");
+  qk_cli_json_number (qk_goal_threshold (&t->goal, &t->float_scores));
+  printf ("},\n \"trials\":[");
   for (i = 0; i < t->n; i++) {
     const struct qk_trial *x = &t->trial[i];
 
@@ -57,22 +90,24 @@ print_json (const struct qk_tuning *t)
       printf (j ? "," : "");
       qk_cli_json_string (x->set[j]);
     }
-    printf ("],\"qat\":%s,\"top1\":%.9g,\"top5\":%.9g,\"bytes\":%lld,"
-            "\"weight_bits\":%d,\"float_layers\":%d,\"reached\":%s,"
-            "\"remembered\":%s}",
-            x->qat ? "true" : "false", x->top1, x->top5, (long long) x->bytes,
-            x->weight_bits, x->n_float, x->reached ? "true" : "false",
-            x->remembered ? "true" : "false");
+    printf ("],\"qat\":%s,", x->qat ? "true" : "false");
+    json_scores (t->objective, &x->scores);
+    printf (",\"bytes\":%lld,\"weight_bits\":%d,\"float_layers\":%d,"
+            "\"reached\":%s,\"remembered\":%s}",
+            (long long) x->bytes, x->weight_bits, x->n_float,
+            x->reached ? "true" : "false", x->remembered ? "true" : "false");
   }
   printf ("],\n \"best\":%d,\"reached\":%s}\n", t->best,
           t->trial[t->best].reached ? "true" : "false");
 }
 
 static int
-print_tuning (struct qk_cli *cli, const struct qk_goal *goal,
-              const struct qk_settings *settings, const struct qk_tuning *t)
+print_tuning (struct qk_cli *cli, const struct qk_settings *settings,
+              const struct qk_tuning *t)
 {
   const struct qk_trial *best = &t->trial[t->best];
+  const char *unit = t->goal.spec.percent ? " %" : "";
+  char have[32];
   int r;
 
   if (cli->json) {
@@ -81,11 +116,12 @@ print_tuning (struct qk_cli *cli, const struct qk_goal *goal,
   }
   if ((r = print_table (t)) < 0)
     return r;
-  printf ("float: top-1 %.2f %%, top-5 %.2f %%; goal: %s >= %.2f %%%s\n",
-          100 * qk_metrics_top1 (&t->float_metrics),
-          100 * qk_metrics_top5 (&t->float_metrics),
-          goal->top5 ? "top-5" : "top-1",
-          qk_goal_threshold (goal, &t->float_metrics),
+  qk_score_print (&t->goal.spec,
+                  qk_scores_get (&t->float_scores, t->goal.score), have,
+                  sizeof have);
+  printf ("float: %s %s%s; goal: %s %s %.*f%s%s\n", t->goal.name, have, unit,
+          t->goal.name, t->goal.at_least ? ">=" : "<=", t->goal.spec.digits,
+          qk_goal_threshold (&t->goal, &t->float_scores), unit,
           best->reached ? " (* reached)" : ", not reached by any trial");
   printf ("trial %d again: qatkit run %s/tuned.ini\n", t->best + 1,
           qk_config_string (settings->run, "output"));
@@ -97,20 +133,22 @@ qk_cmd_tune (struct qk_cli *cli)
 {
   struct qk_tune_options opt
     = { .m = &cli->monitor, .resume = cli->resume, .samples = SAMPLE };
+  struct qk_goal parsed;
   struct qk_tuning *t = NULL;
   struct qk_ini *ini;
   int r, status;
 
   if (cli->n_args != 1)
     return qk_cli_usage (cli, "expected one configuration file");
-  if (qk_goal_parse (cli->goal ? cli->goal : DEFAULT_GOAL, &opt.goal) < 0)
+  if (cli->goal != NULL && qk_goal_parse (cli->goal, &parsed) < 0)
     return qk_cli_usage (cli, "%s", qk_error_message ());
+  opt.goal = cli->goal;
   opt.max_trials = cli->trials > 0 ? (int) cli->trials : DEFAULT_TRIALS;
   if ((r = qk_cli_ini (cli, cli->arg[0], &ini)) < 0
       || (r = qk_settings_new (cli->ctx, ini, &opt.settings)) < 0)
     return qk_cli_fail (cli, r);
   if ((r = qk_tune (&opt, &t)) == 0)
-    r = print_tuning (cli, &opt.goal, opt.settings, t);
+    r = print_tuning (cli, opt.settings, t);
   status = r < 0                       ? qk_cli_fail (cli, r)
            : t->trial[t->best].reached ? QK_EXIT_OK
                                        : QK_EXIT_FAILURE;

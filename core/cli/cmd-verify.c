@@ -125,9 +125,9 @@ verify_backend (struct qk_cli *cli, struct subject *s, const char *backend,
   struct qk_verify *v;
   int r;
 
-  r = qk_verify_run (s->run.settings, s->run.g,
+  r = qk_verify_run (s->run.s.settings, s->run.g,
                      s->file != NULL ? s->file->graph : s->int8, backend,
-                     s->run.eval, cli->limit, &cli->monitor, &v);
+                     s->run.s.eval, cli->limit, &cli->monitor, &v);
   if (r < 0)
     return qk_error_prefix (r, "backend '%s': ", backend);
   *equal = *equal && (v->differing == 0 || !v->exact);
@@ -155,7 +155,7 @@ qk_cmd_verify (struct qk_cli *cli)
     goto end;
   list = strdup (cli->backend != NULL
                    ? cli->backend
-                   : qk_config_string (s.run.settings->qat, "backend"));
+                   : qk_config_string (s.run.s.settings->qat, "backend"));
   if (list == NULL)
     r = qk_oom ("verify");
   for (name = list ? strtok_r (list, ",", &save) : NULL;

@@ -2,6 +2,7 @@
 /* config.c: finding the configuration and applying the options to it. */
 #include "config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,4 +181,13 @@ void
 qk_cli_json_string (const char *text)
 {
   qk_cli_json_text (stdout, text);
+}
+
+void
+qk_cli_json_number (double x)
+{
+  if (isfinite (x))
+    printf ("%.9g", x);
+  else
+    printf ("null");
 }

@@ -71,13 +71,14 @@ qk_cli_check_keys (struct qk_settings *settings,
 /* Before the restored arrays are asked for, which a checkpoint of float
  * training does not have. */
 static int
-check_stage (struct qk_run *run, const struct qk_checkpoint *c)
+check_stage (const struct qk_checkpoint *c)
 {
+  int64_t stage;
   int r;
 
-  if ((r = qk_run_peek (run, c)) < 0)
+  if ((r = qk_checkpoint_run_stage (c, &stage)) < 0)
     return r;
-  if (run->stage == QK_RUN_FLOAT)
+  if (stage == QK_RUN_FLOAT)
     return qk_error (-EINVAL,
                      "%s: holds a float network, from before "
                      "quantization-aware training",
@@ -109,29 +110,30 @@ qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
   struct qk_ini *ini;
   int r;
 
-  run->m = &cli->monitor;
+  run->s.m = &cli->monitor;
   if ((r = trained_config (cli, c, &ini)) < 0
-      || (r = qk_settings_new (cli->ctx, ini, &run->settings)) < 0)
+      || (r = qk_settings_new (cli->ctx, ini, &run->s.settings)) < 0)
     return r;
-  run->settings->max_params = qk_cli_max_params (qk_checkpoint_path (c));
-  if ((r = qk_data_open (run->settings, QK_DATA_EVAL, &run->eval)) < 0
-      || (r = qk_settings_build (run->settings, &run->eval->info, false, &g))
+  run->s.settings->max_params = qk_cli_max_params (qk_checkpoint_path (c));
+  if ((r = qk_data_open (run->s.settings, QK_DATA_EVAL, &run->s.eval)) < 0
+      || (r
+          = qk_settings_build (run->s.settings, &run->s.eval->info, false, &g))
            < 0)
     return r;
-  if ((r = qk_settings_check (run->settings, g)) == 0)
-    r = qk_settings_prepare (run->settings, g, false, &run->g);
+  if ((r = qk_settings_check (run->s.settings, g)) == 0)
+    r = qk_settings_prepare (run->s.settings, g, false, &run->g);
   qk_graph_free (g);
-  if (r < 0 || (r = check_stage (run, c)) < 0)
+  if (r < 0 || (r = check_stage (c)) < 0)
     return r;
-  return qk_run_restore (run, c, true);
+  return qk_restore_network (run->g, NULL, c);
 }
 
 void
 qk_cli_close_run (struct qk_run *run)
 {
   qk_graph_free (run->g);
-  qk_data_close (run->eval);
-  qk_settings_free (run->settings);
+  qk_data_close (run->s.eval);
+  qk_settings_free (run->s.settings);
   free (run->output);
   free (run->config);
 }

@@ -26,8 +26,7 @@ struct sample {
 };
 
 struct slot {
-  float *images;
-  int32_t *labels;
+  void **input, **target; /* by tensor: room for all samples */
   int64_t *indices;
   struct sample *samples;
   int64_t missing; /* samples not there yet */
@@ -43,9 +42,8 @@ struct worker {
 struct qk_batches {
   struct qk_batches_options opt;
   struct qk_dataset_info info;
-  int64_t sample; /* floats of one */
-  int64_t count;  /* batches of an epoch */
-  int64_t room;   /* samples of a slot */
+  int64_t count; /* batches of an epoch */
+  int64_t room;  /* samples of a slot */
   struct qk_bad_samples own_bad, *bad;
 
   pthread_mutex_t mutex;
@@ -147,28 +145,88 @@ slot_clear (struct slot *s, int64_t n)
 }
 
 static void
-slot_free (struct slot *s, int64_t n)
+free_tensors (void **t, int n)
+{
+  int i;
+
+  for (i = 0; t != NULL && i < n; i++)
+    qk_free (t[i]);
+  free (t);
+}
+
+static void
+slot_free (const struct qk_dataset_info *info, struct slot *s, int64_t n)
 {
   slot_clear (s, n);
-  qk_free (s->images);
-  free (s->labels);
+  free_tensors (s->input, info->n_inputs);
+  free_tensors (s->target, info->n_targets);
   free (s->indices);
   free (s->samples);
 }
 
-static int
-slot_init (struct slot *s, int64_t n, int64_t sample)
+/* Room for ROOM samples of each of the N tensors; NULL without memory. */
+static void **
+make_tensors (const struct qk_tensor_spec *spec, int n, int64_t room)
 {
-  s->images = qk_alloc ((size_t) (n * sample) * sizeof *s->images);
-  s->labels = calloc ((size_t) n, sizeof *s->labels);
+  void **t = calloc ((size_t) n + 1, sizeof *t);
+  int i;
+
+  for (i = 0; t != NULL && i < n; i++)
+    if ((t[i] = qk_alloc ((size_t) room * qk_spec_bytes (&spec[i]))) == NULL) {
+      free_tensors (t, n);
+      return NULL;
+    }
+  return t;
+}
+
+static int
+slot_init (const struct qk_dataset_info *info, struct slot *s, int64_t n)
+{
+  s->input = make_tensors (info->input, info->n_inputs, n);
+  s->target = make_tensors (info->target, info->n_targets, n);
   s->indices = calloc ((size_t) n, sizeof *s->indices);
   s->samples = calloc ((size_t) n, sizeof *s->samples);
-  if (!s->images || !s->labels || !s->indices || !s->samples)
+  if (!s->input || !s->target || !s->indices || !s->samples)
     return qk_oom ("batches of %lld samples", (long long) n);
   return 0;
 }
 
 /* ---- workers ---------------------------------------------------------*/
+
+/* Where sample AT of each tensor of a batch is. */
+static void
+places (const struct qk_tensor_spec *spec, int n, void *const *all, int64_t at,
+        void **one)
+{
+  int i;
+
+  for (i = 0; i < n; i++)
+    one[i] = (char *) all[i] + (size_t) at * qk_spec_bytes (&spec[i]);
+}
+
+/* An integer that stands for a category must be one. */
+static int
+check_categories (const struct qk_batches *b, int64_t index,
+                  void *const *target)
+{
+  int i;
+
+  for (i = 0; i < b->info.n_targets; i++) {
+    const struct qk_tensor_spec *t = &b->info.target[i];
+    const int64_t n = qk_shape_count (&t->shape);
+    const int32_t *x = target[i];
+    int64_t j;
+
+    for (j = 0; t->dtype == QK_I32 && t->categories > 0 && j < n; j++)
+      if (x[j] != QK_NO_CATEGORY && (x[j] < 0 || x[j] >= t->categories))
+        return qk_error (-EINVAL,
+                         "dataset %s: %s of sample %lld is %d, expected 0 to "
+                         "%lld",
+                         b->opt.dataset->cls.name, t->name, (long long) index,
+                         (int) x[j], (long long) t->categories - 1);
+  }
+  return 0;
+}
 
 /* Read sample INDEX into place AT of its slot; called without the mutex:
  * nobody else touches this place. */
@@ -178,19 +236,17 @@ read_sample (struct worker *w, struct slot *s, int64_t at, int64_t index,
 {
   const struct qk_batches *b = w->owner;
   const struct qk_dataset_class *d = b->opt.dataset;
+  void *input[QK_DATASET_MAX_TENSORS], *target[QK_DATASET_MAX_TENSORS];
   struct sample *sample = &s->samples[at];
   struct qk_rng rng;
-  int32_t label = -1;
   int err;
 
+  places (b->info.input, b->info.n_inputs, s->input, at, input);
+  places (b->info.target, b->info.n_targets, s->target, at, target);
   seed_sample (&rng, b->opt.seed, epoch, index);
-  err = d->read (b->opt.self, w->state, index, &rng,
-                 s->images + at * b->sample, &label);
-  if (err == 0 && (label < 0 || label >= b->info.classes))
-    err = qk_error (
-      -EINVAL, "dataset %s: sample %lld has class %d of %d classes",
-      d->cls.name, (long long) index, (int) label, b->info.classes);
-  s->labels[at] = label;
+  err = d->read (b->opt.self, w->state, index, &rng, input, target);
+  if (err == 0)
+    err = check_categories (b, index, target);
   s->indices[at] = index;
   sample->err = err < 0 ? err : 0;
   if (err < 0)
@@ -309,6 +365,34 @@ stop_epoch (struct qk_batches *b)
 
 /* ---- life ------------------------------------------------------------*/
 
+/* The largest sample of one tensor. */
+#define MAX_ELEMENTS ((int64_t) 1 << 32)
+
+static int
+check_specs (const char *name, const struct qk_tensor_spec *s, int n,
+             bool input)
+{
+  char text[160];
+  int i;
+
+  for (i = 0; i < n; i++) {
+    const int64_t count = qk_shape_count (&s[i].shape);
+    const bool type
+      = s[i].dtype == QK_F32
+        || (!input && (s[i].dtype == QK_I32 || s[i].dtype == QK_U8));
+
+    if (!type || s[i].shape.ndim < 1 || s[i].shape.ndim > QK_MAX_DIMS
+        || s[i].shape.dims[0] != 1 || count < 1 || count > MAX_ELEMENTS)
+      return qk_error (-EINVAL,
+                       "dataset %s: %s %s, expected %s and a shape whose "
+                       "first dimension is 1",
+                       name, input ? "input" : "target",
+                       qk_spec_print (&s[i], text, sizeof text),
+                       input ? "f32" : "f32, i32 or u8");
+  }
+  return 0;
+}
+
 static int
 check_options (const struct qk_batches_options *o,
                const struct qk_dataset_info *info)
@@ -331,15 +415,17 @@ check_options (const struct qk_batches_options *o,
   if (info->count < 1 || info->count >= INT64_C (1) << 40)
     return qk_error (-EINVAL, "dataset %s has %lld samples", name,
                      (long long) info->count);
-  if (info->classes < 1 || info->height < 1 || info->width < 1
-      || info->channels < 1 || info->height > 1 << 16 || info->width > 1 << 16
-      || info->channels > 1 << 10)
+  if (info->n_inputs < 1 || info->n_inputs > QK_DATASET_MAX_TENSORS
+      || info->n_targets < 0 || info->n_targets > QK_DATASET_MAX_TENSORS)
     return qk_error (-EINVAL,
-                     "dataset %s: senseless samples of %lld x %lld x %lld, "
-                     "%d classes",
-                     name, (long long) info->height, (long long) info->width,
-                     (long long) info->channels, info->classes);
-  return 0;
+                     "dataset %s has %d inputs and %d targets, expected 1 to "
+                     "%d and at most %d",
+                     name, info->n_inputs, info->n_targets,
+                     QK_DATASET_MAX_TENSORS, QK_DATASET_MAX_TENSORS);
+  return check_specs (name, info->input, info->n_inputs, true) < 0
+             || check_specs (name, info->target, info->n_targets, false) < 0
+           ? -EINVAL
+           : 0;
 }
 
 static int
@@ -358,7 +444,7 @@ make_buffers (struct qk_batches *b)
                      "%d processes, expected at least one for each",
                      (long long) b->opt.batch, b->opt.parts);
   batch = b->opt.batch;
-  b->sample = b->info.height * b->info.width * b->info.channels;
+
   b->count = (b->info.count + batch - 1) / batch;
   if (b->opt.together && batch_size (b, b->count - 1) < b->opt.parts)
     b->count--;
@@ -372,7 +458,7 @@ make_buffers (struct qk_batches *b)
   if (!b->bad->bits || !b->slots || (b->opt.shuffle && !b->order))
     return qk_oom ("a dataset of %lld samples", (long long) b->info.count);
   for (i = 0; i < b->opt.depth; i++) {
-    err = slot_init (&b->slots[i], b->room, b->sample);
+    err = slot_init (&b->info, &b->slots[i], b->room);
     if (err)
       return err;
   }
@@ -427,7 +513,7 @@ qk_batches_free (struct qk_batches *b)
       b->opt.dataset->worker_free (b->workers[i].state);
   }
   for (i = 0; b->slots && i < b->opt.depth; i++)
-    slot_free (&b->slots[i], b->room);
+    slot_free (&b->info, &b->slots[i], b->room);
   free (b->slots);
   free (b->workers);
   free (b->order);
@@ -508,6 +594,26 @@ note_bad (struct qk_batches *b, int64_t index, const char *message)
   return 0;
 }
 
+/* Sample FROM of a slot takes the place of sample TO. */
+static void
+move_sample (const struct qk_batches *b, struct slot *s, int64_t from,
+             int64_t to)
+{
+  const struct qk_tensor_spec *spec[2] = { b->info.input, b->info.target };
+  const int n[2] = { b->info.n_inputs, b->info.n_targets };
+  void **tensor[2] = { s->input, s->target };
+  int k, i;
+
+  for (k = 0; k < 2; k++)
+    for (i = 0; i < n[k]; i++) {
+      const size_t size = qk_spec_bytes (&spec[k][i]);
+      char *t = tensor[k][i];
+
+      memcpy (t + (size_t) to * size, t + (size_t) from * size, size);
+    }
+  s->indices[to] = s->indices[from];
+}
+
 /* Move the good samples of a complete slot to its front; *N says how many
  * there are. */
 static int
@@ -529,12 +635,8 @@ compact (struct qk_batches *b, struct slot *s, int64_t size, int64_t *n)
         return err;
       continue;
     }
-    if (good < i) {
-      memcpy (s->images + good * b->sample, s->images + i * b->sample,
-              (size_t) b->sample * sizeof *s->images);
-      s->labels[good] = s->labels[i];
-      s->indices[good] = s->indices[i];
-    }
+    if (good < i)
+      move_sample (b, s, i, good);
     good++;
   }
   *n = good;
@@ -585,8 +687,8 @@ qk_batches_next (struct qk_batches *b, struct qk_batch *out)
       continue; /* nothing but bad samples */
     out->index = batch;
     part_of (b, batch_size (b, batch), &out->first, &end);
-    out->images = s->images;
-    out->labels = s->labels;
+    out->input = (const void *const *) s->input;
+    out->target = (const void *const *) s->target;
     out->indices = s->indices;
     return 1;
   }

@@ -35,11 +35,11 @@ struct qk_batches_options {
 
 /* One batch; lives until the next call of start, next or free. */
 struct qk_batch {
-  int64_t index;          /* of the batch within the epoch, from 0 */
-  int64_t n;              /* samples, at least 1 */
-  int64_t first;          /* of them in the whole batch */
-  float *images;          /* (n,H,W,C); may be overwritten */
-  const int32_t *labels;  /* n */
+  int64_t index; /* of the batch within the epoch, from 0 */
+  int64_t n;     /* samples, at least 1 */
+  int64_t first; /* of them in the whole batch */
+  /* by the dataset's inputs and targets: n samples of each */
+  const void *const *input, *const *target;
   const int64_t *indices; /* n, within the dataset */
 };
 

@@ -9,42 +9,33 @@
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
 
+/* What loss I compares; OUT and DOUT have room for its outputs, REF for its
+ * references. */
 static void
-fill_loss (struct qk_exec *ex, const int32_t *labels, float *loss,
-           struct qk_call *c)
+fill_loss (const struct qk_exec *ex, int i, const struct qk_tensor *all_ref,
+           struct qk_tensor *out, struct qk_tensor *ref, struct qk_loss_io *io)
 {
-  const struct qk_tensor *t = &ex->value[ex->g->output].t;
+  const struct qk_exec_loss *l = &ex->opt.loss[i];
+  int j;
 
-  memset (c, 0, sizeof *c);
-  c->in[0] = *t;
-  if (t->dtype == QK_U8) {
-    c->in[0].dtype = QK_F32;
-    c->in[0].data = qk_arena_at (&ex->arena, ex->wide_logits);
-  }
-  c->in[1].dtype = QK_I32;
-  c->in[1].shape.ndim = 1;
-  c->in[1].shape.dims[0] = ex->n;
-  c->in[1].data = (void *) labels;
-  c->out.dtype = QK_F32;
-  c->out.shape.ndim = 1;
-  c->out.shape.dims[0] = 1;
-  c->out.data = loss;
-  c->io.flags = ex->flags;
-  c->io.threads = ex->opt.threads;
-  c->io.n_in = 2;
-  c->io.in = c->in;
-  c->io.out = &c->out;
-  c->io.saved = qk_arena_at (&ex->arena, ex->loss_saved);
-  c->io.workspace = qk_arena_at (&ex->arena, ex->workspace);
-  c->io.dout = &c->dout;
-  c->io.din = c->din;
+  memset (io, 0, sizeof *io);
+  for (j = 0; j < l->n_out; j++)
+    out[j] = ex->output[l->out[j]].t;
+  for (j = 0; j < l->n_ref; j++)
+    ref[j] = all_ref[l->ref[j]];
+  io->threads = ex->opt.threads;
+  io->n_out = l->n_out;
+  io->n_ref = l->n_ref;
+  io->out = out;
+  io->ref = ref;
+  io->saved = qk_arena_at (&ex->arena, ex->loss_saved[i]);
 }
 
 /* The mean over this process's samples counts as its share of the batch. */
 static void
-weigh_gradient (const struct qk_exec *ex, float *g)
+weigh_gradient (const struct qk_exec *ex, const struct qk_tensor *t, float *g)
 {
-  const int64_t n = qk_shape_count (&ex->value[ex->g->output].t.shape);
+  const int64_t n = qk_shape_count (&t->shape);
   const float share = (float) ex->share;
   int64_t i;
 
@@ -90,18 +81,8 @@ finish_gradients (struct qk_exec *ex)
   return qk_comm_sum_end (ex->opt.comm);
 }
 
-/* The same for the loss that compares with the teacher. */
-static void
-fill_teacher (struct qk_exec *ex, float *loss, struct qk_call *c)
-{
-  fill_loss (ex, NULL, loss, c);
-  c->in[1] = c->in[0];
-  c->in[1].data = (void *) ex->teacher_logits;
-  c->io.saved = qk_arena_at (&ex->arena, ex->teacher_saved);
-}
-
 static int
-find_bad (void *cookie, int node, const struct qk_tensor *t)
+find_bad (void *cookie, int value, const struct qk_tensor *t)
 {
   const int64_t n = qk_shape_count (&t->shape);
   const float *x = t->data;
@@ -111,7 +92,7 @@ find_bad (void *cookie, int node, const struct qk_tensor *t)
     return 0;
   for (i = 0; i < n; i++)
     if (!isfinite (x[i])) {
-      *(int *) cookie = node;
+      *(int *) cookie = value;
       return -EDOM;
     }
   return 0;
@@ -121,85 +102,111 @@ find_bad (void *cookie, int node, const struct qk_tensor *t)
 static int
 name_bad_layer (struct qk_exec *ex, const char *what)
 {
-  const float *logits;
-  int bad = -2;
+  const struct qk_value *v;
+  int bad = -1;
   const qk_exec_hook hook = ex->hook;
   void *const cookie = ex->cookie;
 
   qk_exec_set_hook (ex, find_bad, &bad);
-  qk_exec_forward (ex, ex->images, ex->n, ex->flags, &logits);
+  qk_exec_forward (ex, ex->input, ex->n, ex->flags);
   qk_exec_set_hook (ex, hook, cookie);
-  if (bad == -1)
-    return qk_error (-EDOM, "the input samples hold NaN or infinity");
-  if (bad >= 0)
-    return qk_error (-EDOM,
-                     "%s not finite; the first layer to give NaN or "
-                     "infinity is '%s' (%s)",
-                     what, ex->g->node[bad].name, ex->g->node[bad].layer_name);
-  return qk_error (-EDOM, "%s not finite, though every layer is", what);
+  if (bad < 0)
+    return qk_error (-EDOM, "%s not finite, though every layer is", what);
+  v = &ex->g->value[bad];
+  if (v->producer < 0)
+    return qk_error (-EDOM, "the input samples hold NaN or infinity: '%s'",
+                     v->name);
+  return qk_error (-EDOM,
+                   "%s not finite; the first layer to give NaN or "
+                   "infinity is '%s' (%s)",
+                   what, ex->g->node[v->producer].name,
+                   ex->g->node[v->producer].layer_name);
 }
 
 int
 qk_exec_check_finite (struct qk_exec *ex)
 {
-  const struct qk_tensor *t = &ex->value[ex->g->output].t;
-  int bad;
+  int i, bad;
 
-  return find_bad (&bad, 0, t) == 0 ? 0 : name_bad_layer (ex, "outputs are");
+  for (i = 0; i < ex->g->n_outputs; i++)
+    if (find_bad (&bad, 0, &ex->output[i].t) < 0)
+      return name_bad_layer (ex, "outputs are");
+  return 0;
 }
 
 int
-qk_exec_loss (struct qk_exec *ex, const int32_t *labels, float *loss)
+qk_exec_loss (struct qk_exec *ex, const struct qk_tensor *all_ref,
+              double *loss)
 {
-  const double share = ex->opt.teacher_share;
-  float far = 0.0f;
-  struct qk_call c;
-  int r;
+  struct qk_tensor out[QK_GRAPH_MAX_INPUTS], ref[QK_GRAPH_MAX_INPUTS];
+  int i, r;
 
-  fill_loss (ex, labels, loss, &c);
   *loss = 0;
-  r = ex->loss->forward (ex->loss_self, &c.io);
-  if (r == 0 && ex->teacher != NULL) {
-    if (ex->teacher_logits == NULL)
-      return qk_error (-EINVAL, "loss '%s': no logits of a teacher",
-                       ex->opt.teacher_loss);
-    fill_teacher (ex, &far, &c);
-    r = ex->teacher->forward (ex->teacher_self, &c.io);
-    *loss = (float) ((1.0 - share) * (double) *loss + share * (double) far);
+  for (i = 0; i < ex->opt.n_losses; i++) {
+    const struct qk_exec_loss *l = &ex->opt.loss[i];
+    struct qk_loss_io io;
+    double mean = 0;
+
+    fill_loss (ex, i, all_ref, out, ref, &io);
+    r = l->cls->forward (l->self, &io, &mean);
+    if (r == -EDOM || (r == 0 && !isfinite (mean)))
+      return name_bad_layer (ex, "the loss is");
+    if (r < 0)
+      return qk_error_prefix (r, "loss '%s': ", l->name);
+    *loss += l->weight * mean;
   }
-  if (r == -EDOM || (r == 0 && !isfinite (*loss)))
-    return name_bad_layer (ex, "the loss is");
-  return r;
+  return 0;
 }
 
-/* Gradient of the whole loss by the logits, into GRAD. */
-static int
-loss_gradient (struct qk_exec *ex, const int32_t *labels, float *loss,
-               float *grad)
+/* Where loss L shall write its gradients: an output's own buffer if it is the
+ * first to do so, else a temporary one. */
+static void
+place_loss (struct qk_exec *ex, const struct qk_exec_loss *l,
+            struct qk_tensor *dout, bool *temporary)
 {
-  float own = (float) (1.0 - ex->opt.teacher_share);
-  float share = (float) ex->opt.teacher_share;
-  struct qk_call c;
-  int r;
+  int j;
 
-  fill_loss (ex, labels, loss, &c);
-  c.dout = c.out;
-  c.dout.data = &own;
-  c.din[0] = c.in[0];
-  c.din[0].data = grad;
-  if ((r = ex->loss->backward (ex->loss_self, &c.io)) < 0)
-    return qk_error_prefix (r, "loss '%s': ", ex->opt.loss);
-  if (ex->teacher == NULL)
-    return 0;
-  fill_teacher (ex, loss, &c);
-  c.dout = c.out;
-  c.dout.data = &share;
-  c.din[0] = c.in[0];
-  c.din[0].data = qk_arena_at (&ex->arena, ex->teacher_grad);
-  if ((r = ex->teacher->backward (ex->teacher_self, &c.io)) < 0)
-    return qk_error_prefix (r, "loss '%s': ", ex->opt.teacher_loss);
-  qk_add_into (grad, c.din[0].data, (size_t) qk_shape_count (&c.in[0].shape),
-               ex->opt.threads);
+  for (j = 0; j < l->n_out; j++) {
+    const int v = ex->g->output[l->out[j]].value;
+    struct qk_exec_value *ev = &ex->value[v];
+
+    dout[j] = ex->output[l->out[j]].t;
+    temporary[j] = ev->needs_grad && ev->grad_written;
+    dout[j].data = !ev->needs_grad ? NULL
+                   : temporary[j]
+                     ? qk_arena_at (&ex->arena, ex->output[l->out[j]].temp)
+                     : qk_arena_at (&ex->arena, ev->grad);
+    ev->grad_written = ev->needs_grad;
+  }
+}
+
+/* Gradients of all losses by the outputs. */
+static int
+loss_gradients (struct qk_exec *ex, const struct qk_tensor *all_ref)
+{
+  struct qk_tensor out[QK_GRAPH_MAX_INPUTS], ref[QK_GRAPH_MAX_INPUTS];
+  struct qk_tensor dout[QK_GRAPH_MAX_INPUTS];
+  bool temporary[QK_GRAPH_MAX_INPUTS];
+  int i, j, r;
+
+  for (i = 0; i < ex->opt.n_losses; i++) {
+    const struct qk_exec_loss *l = &ex->opt.loss[i];
+    struct qk_loss_io io;
+
+    fill_loss (ex, i, all_ref, out, ref, &io);
+    place_loss (ex, l, dout, temporary);
+    io.dout = dout;
+    io.scale = l->weight;
+    if ((r = l->cls->backward (l->self, &io)) < 0)
+      return qk_error_prefix (r, "loss '%s': ", l->name);
+    for (j = 0; j < l->n_out; j++)
+      if (temporary[j])
+        qk_add_into (
+          qk_arena_at (&ex->arena,
+                       ex->value[ex->g->output[l->out[j]].value].grad),
+          dout[j].data, (size_t) qk_shape_count (&dout[j].shape),
+          ex->opt.threads);
+  }
   return 0;
 }
 
@@ -273,32 +280,53 @@ backward_node (struct qk_exec *ex, int index)
   return 0;
 }
 
-int
-qk_exec_backward (struct qk_exec *ex, const int32_t *labels, float *loss)
+/* Gradients of quantizers that inputs and constants have. */
+static int
+backward_sources (struct qk_exec *ex)
 {
-  struct qk_exec_value *logits = &ex->value[ex->g->output];
-  int i, r;
+  const struct qk_graph *g = ex->g;
+  int i, j, r;
 
-  if ((r = qk_exec_loss (ex, labels, loss)) < 0)
-    return r;
-  for (i = 0; i < ex->g->n_values; i++)
-    ex->value[i].grad_written = false;
-  r = loss_gradient (ex, labels, loss, qk_arena_at (&ex->arena, logits->grad));
-  if (r < 0)
-    return r;
-  logits->grad_written = true;
-  weigh_gradient (ex, qk_arena_at (&ex->arena, logits->grad));
-  for (i = ex->g->n_nodes - 1; i >= 0; i--)
-    if ((r = backward_node (ex, i)) < 0 || (r = send_gradients (ex, i)) < 0)
-      return r;
-  if (ex->value[0].needs_grad && ex->value[0].grad_written) {
-    float *g = qk_arena_at (&ex->arena, ex->value[0].grad);
+  for (i = 0; i < g->n_values; i++) {
+    const struct qk_value *v = &g->value[i];
+    const void *x = v->constant;
+    float *grad;
 
+    if (v->producer >= 0 || !ex->value[i].needs_grad
+        || !ex->value[i].grad_written)
+      continue;
+    for (j = 0; j < g->n_inputs; j++)
+      if (g->input[j] == i)
+        x = ex->input[j];
+    grad = qk_arena_at (&ex->arena, ex->value[i].grad);
     r = qk_quantizer_backward (
-      ex->g->value[0].qz, ex->images, g, g,
-      (size_t) qk_shape_count (&ex->value[0].t.shape));
+      v->qz, x, grad, grad, (size_t) qk_shape_count (&ex->value[i].t.shape));
     if (r < 0)
       return r;
   }
+  return 0;
+}
+
+int
+qk_exec_backward (struct qk_exec *ex, const struct qk_tensor *ref,
+                  double *loss)
+{
+  int i, r;
+
+  if ((r = qk_exec_loss (ex, ref, loss)) < 0)
+    return r;
+  for (i = 0; i < ex->g->n_values; i++)
+    ex->value[i].grad_written = false;
+  if ((r = loss_gradients (ex, ref)) < 0)
+    return r;
+  for (i = 0; i < ex->g->n_values; i++)
+    if (ex->value[i].grad_written)
+      weigh_gradient (ex, &ex->value[i].t,
+                      qk_arena_at (&ex->arena, ex->value[i].grad));
+  for (i = ex->g->n_nodes - 1; i >= 0; i--)
+    if ((r = backward_node (ex, i)) < 0 || (r = send_gradients (ex, i)) < 0)
+      return r;
+  if ((r = backward_sources (ex)) < 0)
+    return r;
   return finish_gradients (ex);
 }

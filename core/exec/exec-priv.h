@@ -34,6 +34,14 @@ struct qk_exec_value {
   struct qk_tensor t; /* after forward */
 };
 
+/* An output of the graph, in float. */
+struct qk_exec_output {
+  struct qk_tensor t; /* after forward */
+  int wide;           /* buffer: f32 of a quantized value, -1 if it is f32 */
+  int temp;           /* buffer: a further gradient by it, -1: never needed */
+  float *joined;      /* INT8 in groups: of the whole batch; owned */
+};
+
 struct qk_exec_backend {
   const struct qk_backend_class *cls;
   struct qk_backend_caps caps;
@@ -46,10 +54,11 @@ struct qk_exec {
   struct qk_arena arena;
   struct qk_exec_node *node;
   struct qk_exec_value *value;
-  int workspace, loss_saved, wide_logits; /* buffers */
-  int teacher_saved, teacher_grad;        /* buffers */
+  int workspace;                          /* buffer */
+  struct qk_exec_output *output;          /* by the graph's outputs */
+  int *loss_saved;                        /* buffers, by loss */
   int64_t n;                              /* samples of the last call */
-  const float *images;                    /* of the last call, borrowed */
+  const void *input[QK_GRAPH_MAX_INPUTS]; /* of the last call, borrowed */
   unsigned flags;
   uint64_t seed, step;
   double share; /* of the whole batch, when several processes train */
@@ -57,14 +66,9 @@ struct qk_exec {
   qk_exec_hook hook;
   void *cookie;
 
-  const struct qk_layer_class *loss;
-  void *loss_self;
-  const struct qk_layer_class *teacher; /* its loss; NULL: none */
-  void *teacher_self;
-  const float *teacher_logits; /* of this batch, borrowed */
-
   struct qk_exec_backend backend[2]; /* the chosen one, "reference" */
-  void *input_kernel; /* puts samples on their grid; NULL: done here */
+  /* put inputs on their grids; NULL: done here */
+  void *input_kernel[QK_GRAPH_MAX_INPUTS];
   size_t input_scratch;
 
   /* INT8 in groups: opt.batch and the arena are a group's, BATCH the largest
@@ -76,7 +80,6 @@ struct qk_exec {
   int kernel_threads;     /* of a backend's call */
   struct qk_exec *worker; /* NULL: the batch goes as a whole */
   int workers;
-  float *logits;
   int n_fallbacks;
   double fallback_share;
 };
@@ -104,16 +107,6 @@ static inline int
 qk_time_end (const struct qk_exec *ex)
 {
   return 2 * ex->g->n_nodes + 1;
-}
-
-/* SHAPE for N samples. */
-static inline struct qk_shape
-qk_batched (const struct qk_shape *shape, int64_t n)
-{
-  struct qk_shape s = *shape;
-
-  s.dims[0] *= n;
-  return s;
 }
 
 /* The arguments of one layer call, with the arrays they point into. */
@@ -147,8 +140,7 @@ int qk_int8_run (struct qk_exec *ex, int node);
 void qk_int8_run_joined (struct qk_exec *ex, int node); /* and the next */
 
 /* forward.c: ex->n samples through all nodes. */
-int qk_forward_all (struct qk_exec *ex, const float *images,
-                    const float **logits);
+int qk_forward_all (struct qk_exec *ex, const void *const *input);
 
 /* slices.c: cut the batch into groups, and those into slices, if that is
  * possible: set opt.batch, slice and tail.  SHARED: the backend's kernels
@@ -156,8 +148,7 @@ int qk_forward_all (struct qk_exec *ex, const float *images,
 bool qk_slices_plan (struct qk_exec *ex, bool shared);
 int qk_slices_new (struct qk_exec *ex);
 void qk_slices_free (struct qk_exec *ex);
-int qk_slices_forward (struct qk_exec *ex, const float *images,
-                       const float **logits);
+int qk_slices_forward (struct qk_exec *ex, const void *const *input);
 
 /* wrap.c: element-wise passes around wrapped nodes */
 void qk_widen (const struct qk_tensor *in, float *out, int threads);

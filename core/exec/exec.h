@@ -4,33 +4,42 @@
 #ifndef QK_EXEC_H
 #define QK_EXEC_H
 
+#include <qatkit/loss.h>
+
 #include "graph/graph-priv.h"
 
 struct qk_exec;
 
-/* Called with every node's output right after it was computed (and with the
- * network's input, node -1): f32, or u8 with its grid.  An int8 network
- * without keep_values may take a batch through in slices, one after the
- * other while there is a hook, and of different sizes for different nodes:
- * OUT's first dimension tells of how many.  A node sees the samples of a
- * batch in order. */
-typedef int (*qk_exec_hook) (void *cookie, int node,
-                             const struct qk_tensor *out);
+/* Called with every value right after it was computed, constants and inputs
+ * first: f32, or u8 with its grid.  An int8 network without keep_values may
+ * take a batch through in slices, one after the other while there is a hook,
+ * and of different sizes for different nodes: T's first dimension says how
+ * many samples.  A value's samples come in the order of the batch. */
+typedef int (*qk_exec_hook) (void *cookie, int value,
+                             const struct qk_tensor *t);
+
+/* A loss at work: OUT are numbers of the graph's outputs, REF of the
+ * references that qk_exec_backward is given. */
+struct qk_exec_loss {
+  const char *name; /* for messages */
+  const struct qk_loss_class *cls;
+  void *self;
+  double weight; /* of its mean in the sum */
+  int n_out, n_ref;
+  const int *out, *ref;
+};
 
 struct qk_exec_options {
   int64_t batch; /* the largest number of samples of a call */
   int threads;
-  bool train; /* backward will be called */
-  bool
-    keep_values; /* every node's output stays readable until the next call */
-  /* train: the layer that computes the loss, and its options */
-  const char *loss, *loss_options;
+  bool train;       /* backward will be called */
+  bool keep_values; /* every value stays readable until the next call */
+  /* train: the losses whose sum is minimised; borrowed.  None where backward
+   * is never called. */
+  int n_losses;
+  const struct qk_exec_loss *loss;
   struct qk_comm *comm; /* train: the processes that share the batch, NULL:
                            alone; borrowed */
-  /* train: a layer that computes a loss from the logits and those of a
-   * teacher, and its share of the whole loss; NULL: none */
-  const char *teacher_loss, *teacher_options;
-  double teacher_share;
   /* INT8: the backend; NULL means "reference" fallbacks only */
   const char *backend;
 };
@@ -41,10 +50,10 @@ int qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
                  struct qk_exec **out);
 void qk_exec_free (struct qk_exec *ex); /* accepts NULL */
 
-/* Check that samples of this kind, with CLASSES classes, fit the network:
- * -EINVAL naming both. */
-int qk_exec_check_data (const struct qk_exec *ex, int64_t height,
-                        int64_t width, int64_t channels, int classes);
+/* Check that the N inputs of a data set fit the network's: -EINVAL naming
+ * both. */
+int qk_exec_check_data (const struct qk_exec *ex,
+                        const struct qk_tensor_spec *input, int n);
 
 /* Bytes of the activation memory. */
 size_t qk_exec_memory (const struct qk_exec *ex);
@@ -58,27 +67,30 @@ void qk_exec_set_step (struct qk_exec *ex, uint64_t seed, uint64_t step);
  * whole batch, and FIRST samples come before them. */
 void qk_exec_set_part (struct qk_exec *ex, double share, int64_t first);
 
-/* Logits (N,classes) of a teacher for the next backward; borrowed. */
-void qk_exec_set_teacher (struct qk_exec *ex, const float *logits);
+/* Run N samples, 1 <= N <= batch; INPUT has a pointer to N samples of f32 for
+ * each of the graph's inputs.  FLAGS: enum qk_pass_flags. */
+int qk_exec_forward (struct qk_exec *ex, const void *const *input, int64_t n,
+                     unsigned flags);
 
-/* Run N samples (N,H,W,C) f32, 1 <= N <= batch.  FLAGS: enum
- * qk_pass_flags.  *LOGITS (N,classes) f32 is borrowed until the next call. */
-int qk_exec_forward (struct qk_exec *ex, const float *images, int64_t n,
-                     unsigned flags, const float **logits);
+/* Output I of the last forward call, f32; borrowed until the next one. */
+const struct qk_tensor *qk_exec_output (const struct qk_exec *ex, int i);
 
-/* After a forward in training: the loss for the LABELS (n of them), and all
- * gradients added to the parameters' grad.  -EDOM when the loss is not
- * finite; the message names the first layer that is not. */
-int qk_exec_backward (struct qk_exec *ex, const int32_t *labels, float *loss);
+/* After a forward in training: the weighted sum of the losses for the
+ * references REF, and all gradients added to the parameters' grad.  -EDOM
+ * when the loss is not finite; the message names the first layer that is
+ * not. */
+int qk_exec_backward (struct qk_exec *ex, const struct qk_tensor *ref,
+                      double *loss);
 /* The loss alone. */
-int qk_exec_loss (struct qk_exec *ex, const int32_t *labels, float *loss);
+int qk_exec_loss (struct qk_exec *ex, const struct qk_tensor *ref,
+                  double *loss);
 
-/* After a forward: -EDOM when the logits hold NaN or infinity; the message
+/* After a forward: -EDOM when an output holds NaN or infinity; the message
  * names the first layer that does. */
 int qk_exec_check_finite (struct qk_exec *ex);
 
-/* With keep_values: output of a node in the last forward call. */
-const struct qk_tensor *qk_exec_output (const struct qk_exec *ex, int node);
+/* With keep_values: a value of the last forward call. */
+const struct qk_tensor *qk_exec_value (const struct qk_exec *ex, int value);
 
 /* How many groups of a batch's samples run at the same time while there is no
  * hook; 1 if batches go as a whole. */

@@ -12,26 +12,6 @@
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
 
-/* An instance of the loss layer NAME. */
-static int
-make_loss (struct qk_exec *ex, const char *name, const char *options,
-           const struct qk_layer_class **cls, void **self)
-{
-  const struct qk_class *c;
-  struct qk_config *cfg = NULL;
-  int r;
-
-  if ((r = qk_context_class (ex->g->ctx, QK_KIND_LAYER, name, &c)) < 0)
-    return r;
-  r = qk_config_parse (c->options, options ? options : "", name, &cfg);
-  if (r < 0)
-    return r;
-  *cls = (const struct qk_layer_class *) (const void *) c;
-  r = (*cls)->create (cfg, self);
-  qk_config_free (cfg);
-  return r;
-}
-
 /* Who observes values together. */
 static void
 share_quantizers (struct qk_exec *ex, struct qk_comm *comm)
@@ -41,19 +21,6 @@ share_quantizers (struct qk_exec *ex, struct qk_comm *comm)
 
   for (i = 0; (qz = qk_graph_quantizer (ex->g, i)) != NULL; i++)
     qk_quantizer_set_comm (qz, comm);
-}
-
-static int
-make_losses (struct qk_exec *ex)
-{
-  const struct qk_exec_options *o = &ex->opt;
-  const int r
-    = make_loss (ex, o->loss, o->loss_options, &ex->loss, &ex->loss_self);
-
-  if (r < 0 || o->teacher_loss == NULL)
-    return r;
-  return make_loss (ex, o->teacher_loss, o->teacher_options, &ex->teacher,
-                    &ex->teacher_self);
 }
 
 int
@@ -71,16 +38,18 @@ qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
     ex->opt.threads = 1;
   ex->node = calloc ((size_t) g->n_nodes + 1, sizeof *ex->node);
   ex->value = calloc ((size_t) g->n_values + 1, sizeof *ex->value);
+  ex->output = calloc ((size_t) g->n_outputs + 1, sizeof *ex->output);
+  ex->loss_saved = calloc ((size_t) opt->n_losses + 1, sizeof *ex->loss_saved);
   r = -ENOMEM;
-  if (ex->node == NULL || ex->value == NULL) {
+  if (ex->node == NULL || ex->value == NULL || ex->output == NULL
+      || ex->loss_saved == NULL) {
     qk_error (r, "executor: out of memory");
     goto error;
   }
   ex->batch = ex->slice = opt->batch;
   if (g->stage == QK_STAGE_INT8 && (r = qk_int8_prepare (ex)) < 0)
     goto error;
-  if (opt->train && (r = make_losses (ex)) < 0)
-    goto error;
+
   if ((r = qk_plan (ex)) < 0)
     goto error;
   if (ex->opt.batch < ex->batch && (r = qk_slices_new (ex)) < 0)
@@ -107,34 +76,37 @@ qk_exec_free (struct qk_exec *ex)
     share_quantizers (ex, NULL);
   qk_slices_free (ex);
   qk_int8_release (ex);
-  if (ex->loss_self != NULL)
-    ex->loss->destroy (ex->loss_self);
-  if (ex->teacher_self != NULL)
-    ex->teacher->destroy (ex->teacher_self);
+
   qk_arena_clear (&ex->arena);
   free (ex->node);
   free (ex->value);
+  free (ex->output);
+  free (ex->loss_saved);
   free (ex);
 }
 
 int
-qk_exec_check_data (const struct qk_exec *ex, int64_t height, int64_t width,
-                    int64_t channels, int classes)
+qk_exec_check_data (const struct qk_exec *ex,
+                    const struct qk_tensor_spec *input, int n)
 {
-  const struct qk_shape data = { 4, { 1, height, width, channels } };
-  const struct qk_shape *in = &ex->g->value[0].shape;
-  const struct qk_shape *out = &ex->g->value[ex->g->output].shape;
-  char a[80], b[80];
+  const struct qk_graph *g = ex->g;
+  char a[160], b[160];
+  int i;
 
-  if (!qk_shape_equal (in, &data))
-    return qk_error (-EINVAL,
-                     "the dataset's samples are %s, the network "
-                     "takes %s",
-                     qk_shape_print (&data, a, sizeof a),
-                     qk_shape_print (in, b, sizeof b));
-  if (qk_shape_count (out) != classes)
-    return qk_error (-EINVAL, "the dataset has %d classes, the network %lld",
-                     classes, (long long) qk_shape_count (out));
+  if (n != g->n_inputs)
+    return qk_error (-EINVAL, "the dataset has %d inputs, the network %d", n,
+                     g->n_inputs);
+  for (i = 0; i < n; i++) {
+    const struct qk_value *v = &g->value[g->input[i]];
+
+    if (input[i].dtype != QK_F32
+        || !qk_shape_equal (&v->shape, &input[i].shape))
+      return qk_error (-EINVAL,
+                       "the dataset's input is %s, the network takes '%s' "
+                       "f32 %s",
+                       qk_spec_print (&input[i], a, sizeof a), v->name,
+                       qk_shape_print (&v->shape, b, sizeof b));
+  }
   return 0;
 }
 
@@ -170,18 +142,13 @@ qk_exec_set_part (struct qk_exec *ex, double share, int64_t first)
     qk_quantizer_set_share (qz, share);
 }
 
-void
-qk_exec_set_teacher (struct qk_exec *ex, const float *logits)
-{
-  ex->teacher_logits = logits;
-}
-
 /* Where the samples of this slice are in value V. */
 static void *
 value_data (const struct qk_exec *ex, int v)
 {
   const struct qk_value *value = &ex->g->value[v];
-  const int64_t before = ex->value[v].whole ? ex->at : 0;
+  const int64_t before
+    = ex->value[v].whole && value->constant == NULL ? ex->at : 0;
   char *data = qk_arena_at (&ex->arena, ex->value[v].data);
 
   return data == NULL ? NULL
@@ -190,49 +157,95 @@ value_data (const struct qk_exec *ex, int v)
                               * (value->on_grid ? 1 : (int) sizeof (float));
 }
 
-/* The input of the network as its value is carried. */
-static int
-take_images (struct qk_exec *ex, const float *images)
+/* COUNT elements X onto the grid Q of a graph without quantizers. */
+static void
+put_on_grid (const struct qk_qparams *q, const float *x, int64_t count,
+             uint8_t *out, int threads)
 {
-  struct qk_value *v = &ex->g->value[0];
-  struct qk_tensor *t = &ex->value[0].t;
+  const float inv = 1.0f / q->scale;
+  int64_t i;
+
+  (void) threads; /* without OpenMP there is one */
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (i = 0; i < count; i++)
+    out[i]
+      = (uint8_t) qk_quantize (x[i], inv, q->zero_point, q->qmin, q->qmax);
+}
+
+/* The elements X of an input or constant as value V is carried.  KERNEL: of
+ * the backend, for inputs; may be NULL. */
+static int
+take_value (struct qk_exec *ex, int v, const void *x, void *kernel)
+{
+  const struct qk_value *value = &ex->g->value[v];
+  struct qk_tensor *t = &ex->value[v].t;
   int64_t count;
   int r;
 
-  t->shape = qk_batched (&v->shape, ex->n);
+  memset (t, 0, sizeof *t);
+  t->shape = qk_value_shape (ex->g, v, ex->n);
+  t->dtype = value->on_grid ? QK_U8 : QK_F32;
   count = qk_shape_count (&t->shape);
-  if (!v->on_grid) {
-    t->dtype = QK_F32;
-    t->data = (void *) images;
+  if (!value->on_grid || (value->constant != NULL && value->qz == NULL)) {
+    t->data = (void *) x;
+    t->q = value->q;
     return 0;
   }
-  t->dtype = QK_U8;
-  t->data = value_data (ex, 0);
-  if (ex->input_kernel != NULL) {
-    const void *in = images;
-
-    t->q = v->q;
-    ex->backend[0].cls->run (ex->backend[0].self, ex->input_kernel, ex->n, &in,
-                             t->data, qk_arena_at (&ex->arena, ex->workspace));
-    return 0;
-  }
-  if (v->qz != NULL) {
-    if ((r = qk_quantizer_observe (v->qz, images, (size_t) count)) < 0)
+  t->data = value_data (ex, v);
+  if (value->qz != NULL) {
+    if ((r = qk_quantizer_observe (value->qz, x, (size_t) count)) < 0)
       return r;
-    t->q = *qk_quantizer_qparams (v->qz);
-    return qk_quantizer_forward_u8 (v->qz, images, (size_t) count, t->data);
-  } else {
-    const float inv = 1.0f / v->q.scale;
-    uint8_t *q = t->data;
-    int64_t i;
-
-    t->q = v->q;
-#pragma omp parallel for schedule(static) num_threads(ex->opt.threads)
-    for (i = 0; i < count; i++)
-      q[i] = (uint8_t) qk_quantize (images[i], inv, v->q.zero_point, v->q.qmin,
-                                    v->q.qmax);
-    return 0;
+    t->q = *qk_quantizer_qparams (value->qz);
+    return qk_quantizer_forward_u8 (value->qz, x, (size_t) count, t->data);
   }
+  t->q = value->q;
+  if (kernel != NULL)
+    ex->backend[0].cls->run (ex->backend[0].self, kernel, ex->n, &x, t->data,
+                             qk_arena_at (&ex->arena, ex->workspace));
+  else
+    put_on_grid (&value->q, x, count, t->data, ex->opt.threads);
+  return 0;
+}
+
+static int
+tell (struct qk_exec *ex, int v)
+{
+  return ex->hook == NULL ? 0 : ex->hook (ex->cookie, v, &ex->value[v].t);
+}
+
+/* What the network begins with: the samples from ex->at on of its inputs. */
+static int
+take_inputs (struct qk_exec *ex, const void *const *input)
+{
+  const struct qk_graph *g = ex->g;
+  int i, r = 0;
+
+  for (i = 0; r == 0 && i < g->n_inputs; i++) {
+    const int v = g->input[i];
+    const int64_t size = qk_shape_count (&g->value[v].shape);
+
+    r = take_value (ex, v, (const float *) input[i] + ex->at * size,
+                    ex->input_kernel[i]);
+    if (r == 0)
+      r = tell (ex, v);
+  }
+  return r;
+}
+
+/* The constants, once a call; one that a quantizer sees in training may have
+ * another grid each time. */
+static int
+take_constants (struct qk_exec *ex)
+{
+  int i, r = 0;
+
+  for (i = 0; r == 0 && i < ex->g->n_values; i++)
+    if (ex->g->value[i].constant != NULL) {
+      r = take_value (ex, i, ex->g->value[i].constant, NULL);
+      if (r == 0)
+        r = tell (ex, i);
+    }
+  return r;
 }
 
 void
@@ -256,7 +269,7 @@ qk_call_fill (struct qk_exec *ex, int index, bool backward, struct qk_call *c)
     c->in[i].dtype = QK_F32;
     memset (&c->in[i].q, 0, sizeof c->in[i].q);
   }
-  c->out.shape = qk_batched (&out->shape, ex->n);
+  c->out.shape = qk_value_shape (ex->g, n->out, ex->n);
   c->out.dtype = out->on_grid && !en->wrapped ? QK_U8 : QK_F32;
   c->out.data = en->wrapped && out->on_grid
                   ? qk_arena_at (&ex->arena, en->wide_out)
@@ -300,14 +313,8 @@ quantize_output (struct qk_exec *ex, int index, const float *x)
   int r;
 
   if (v->qz == NULL) { /* int8 graph: a float node between int8 ones */
-    const float inv = 1.0f / v->q.scale;
-    uint8_t *q = t->data;
-    int64_t i;
-
     t->q = v->q;
-    for (i = 0; i < count; i++)
-      q[i] = (uint8_t) qk_quantize (x[i], inv, v->q.zero_point, v->q.qmin,
-                                    v->q.qmax);
+    put_on_grid (&v->q, x, count, t->data, 1);
     return 0;
   }
   if ((r = qk_quantizer_observe (v->qz, x, (size_t) count)) < 0)
@@ -339,7 +346,7 @@ run_layer (struct qk_exec *ex, int index)
 }
 
 /* The output of a node, before it is filled. */
-static struct qk_tensor *
+static void
 start_output (struct qk_exec *ex, int index)
 {
   const int v = ex->g->node[index].out;
@@ -347,22 +354,19 @@ start_output (struct qk_exec *ex, int index)
 
   memset (t, 0, sizeof *t);
   t->dtype = ex->g->value[v].on_grid ? QK_U8 : QK_F32;
-  t->shape = qk_batched (&ex->g->value[v].shape, ex->n);
+  t->shape = qk_value_shape (ex->g, v, ex->n);
   t->data = value_data (ex, v);
-  return t;
 }
 
 static int
 run_node (struct qk_exec *ex, int index)
 {
   const struct qk_node *n = &ex->g->node[index];
-  struct qk_tensor *t = start_output (ex, index);
   int r;
 
+  start_output (ex, index);
   r = n->lowered ? qk_int8_run (ex, index) : run_layer (ex, index);
-  if (r < 0)
-    return r;
-  return ex->hook == NULL ? 0 : ex->hook (ex->cookie, index, t);
+  return r < 0 ? r : tell (ex, n->out);
 }
 
 /* The slot prepare of layer INDEX. */
@@ -425,71 +429,94 @@ run_nodes (struct qk_exec *ex, int first, int last)
 
 /* All N samples of those values that slices have filled. */
 static void
-join_slices (struct qk_exec *ex, const float *images, int64_t n)
+join_slices (struct qk_exec *ex, const void *const *input, int64_t n)
 {
+  const struct qk_graph *g = ex->g;
   int i;
 
   ex->n = n;
   ex->at = 0;
-  for (i = 0; i < ex->g->n_values; i++) {
-    const struct qk_value *v = &ex->g->value[i];
+  for (i = 0; i < g->n_values; i++) {
+    const struct qk_value *v = &g->value[i];
     struct qk_tensor *t = &ex->value[i].t;
 
-    if (v->producer >= ex->tail || !ex->value[i].whole)
+    if (v->producer >= ex->tail || !ex->value[i].whole || v->constant != NULL)
       continue;
-    t->shape = qk_batched (&v->shape, n);
-    t->data = i == 0 && !v->on_grid ? (void *) images : value_data (ex, i);
+    t->shape = qk_value_shape (g, i, n);
+    t->data = value_data (ex, i);
+  }
+  for (i = 0; i < g->n_inputs; i++)
+    if (!g->value[g->input[i]].on_grid)
+      ex->value[g->input[i]].t.data = (void *) input[i];
+}
+
+/* The outputs in float. */
+static void
+give_outputs (struct qk_exec *ex)
+{
+  int i;
+
+  for (i = 0; i < ex->g->n_outputs; i++) {
+    struct qk_exec_output *o = &ex->output[i];
+    const struct qk_tensor *t = &ex->value[ex->g->output[i].value].t;
+
+    o->t = *t;
+    if (t->dtype != QK_U8)
+      continue;
+    o->t.dtype = QK_F32;
+    o->t.data = qk_arena_at (&ex->arena, o->wide);
+    memset (&o->t.q, 0, sizeof o->t.q);
+    qk_widen (t, o->t.data, ex->opt.threads);
   }
 }
 
 int
-qk_forward_all (struct qk_exec *ex, const float *images, const float **logits)
+qk_forward_all (struct qk_exec *ex, const void *const *input)
 {
-  const struct qk_tensor *t = &ex->value[ex->g->output].t;
-  const int64_t pixels = qk_shape_count (&ex->g->value[0].shape), n = ex->n;
-  const int64_t slice = ex->tail == 0 ? n : ex->slice;
+  const int64_t n = ex->n, slice = ex->tail == 0 ? n : ex->slice;
   int r;
 
   if (ex->opt.train)
     prepare_layers (ex);
+  if ((r = take_constants (ex)) < 0)
+    return r;
   for (ex->at = 0; ex->at < n; ex->at += slice) {
     ex->n = n - ex->at < slice ? n - ex->at : slice;
-    if ((r = take_images (ex, images + ex->at * pixels)) < 0
-        || (ex->hook != NULL
-            && (r = ex->hook (ex->cookie, -1, &ex->value[0].t)) < 0)
+    if ((r = take_inputs (ex, input)) < 0
         || (r = run_nodes (ex, 0, ex->tail)) < 0)
       return r;
   }
-  join_slices (ex, images, n);
+  join_slices (ex, input, n);
   if ((r = run_nodes (ex, ex->tail, ex->g->n_nodes)) < 0)
     return r;
-  *logits = t->data;
-  if (t->dtype == QK_U8) {
-    float *wide = qk_arena_at (&ex->arena, ex->wide_logits);
-
-    qk_widen (t, wide, ex->opt.threads);
-    *logits = wide;
-  }
+  give_outputs (ex);
   return 0;
 }
 
 int
-qk_exec_forward (struct qk_exec *ex, const float *images, int64_t n,
-                 unsigned flags, const float **logits)
+qk_exec_forward (struct qk_exec *ex, const void *const *input, int64_t n,
+                 unsigned flags)
 {
   if (n < 1 || n > ex->batch)
     return qk_error (-EINVAL, "batch of %lld samples, planned for 1 to %lld",
                      (long long) n, (long long) ex->batch);
   ex->n = n;
   ex->flags = flags;
-  ex->images = images;
+  if (input != ex->input)
+    memcpy (ex->input, input, sizeof *input * (size_t) ex->g->n_inputs);
   if (ex->worker != NULL)
-    return qk_slices_forward (ex, images, logits);
-  return qk_forward_all (ex, images, logits);
+    return qk_slices_forward (ex, input);
+  return qk_forward_all (ex, input);
 }
 
 const struct qk_tensor *
-qk_exec_output (const struct qk_exec *ex, int node)
+qk_exec_output (const struct qk_exec *ex, int i)
 {
-  return node < 0 ? &ex->value[0].t : &ex->value[ex->g->node[node].out].t;
+  return &ex->output[i].t;
+}
+
+const struct qk_tensor *
+qk_exec_value (const struct qk_exec *ex, int value)
+{
+  return &ex->value[value].t;
 }

@@ -83,11 +83,11 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch,
   const struct qk_value *out = &ex->g->value[n->out];
   const int64_t most = qk_node_batch (ex, index);
   struct qk_shape in_s[QK_OP_MAX_INPUTS];
-  const struct qk_shape out_s = qk_batched (&out->shape, most);
+  const struct qk_shape out_s = qk_value_shape (ex->g, n->out, most);
   int i, r;
 
   for (i = 0; i < n->n_in; i++)
-    in_s[i] = qk_batched (&ex->g->value[n->in[i]].shape, most);
+    in_s[i] = qk_value_shape (ex->g, n->in[i], most);
   en->backend = 0;
   r = ex->backend[0].cls->supports (ex->backend[0].self, &n->op, in_s, &out_s);
   if (r == -ENOTSUP) {
@@ -111,13 +111,15 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch,
   return 0;
 }
 
-/* Samples are put on the network's first grid by the backend too. */
+/* Input I is put on the network's grid by the backend too. */
 static int
-prepare_input (struct qk_exec *ex)
+prepare_input (struct qk_exec *ex, int i)
 {
-  const struct qk_value *v = &ex->g->value[0];
+  const struct qk_value *v = &ex->g->value[ex->g->input[i]];
   const struct qk_exec_backend *b = &ex->backend[0];
-  const struct qk_shape s = qk_batched (&v->shape, qk_node_batch (ex, 0));
+  const struct qk_shape s
+    = qk_value_shape (ex->g, ex->g->input[i], qk_node_batch (ex, 0));
+  size_t scratch = 0;
   struct qk_op op;
   int r;
 
@@ -126,7 +128,7 @@ prepare_input (struct qk_exec *ex)
     return 0;
   memset (&op, 0, sizeof op);
   op.kind = QK_OP_QUANTIZE;
-  op.name = "input";
+  op.name = v->name;
   op.n_in = 1;
   op.out_q = v->q;
   op.lo = v->q.qmin;
@@ -134,9 +136,10 @@ prepare_input (struct qk_exec *ex)
   if ((r = b->cls->supports (b->self, &op, &s, &s)) == -ENOTSUP)
     return 0;
   if (r == 0)
-    r = b->cls->prepare (b->self, &op, &s, &s, &ex->input_kernel,
-                         &ex->input_scratch);
-  return r < 0 ? qk_error_prefix (r, "input: ") : 0;
+    r = b->cls->prepare (b->self, &op, &s, &s, &ex->input_kernel[i], &scratch);
+  if (scratch > ex->input_scratch)
+    ex->input_scratch = scratch;
+  return r < 0 ? qk_error_prefix (r, "input '%s': ", v->name) : 0;
 }
 
 /* Whether node INDEX can go on to the next: an addition on the same backend
@@ -155,7 +158,7 @@ can_join (const struct qk_exec *ex, int index)
          && (n->op.kind == QK_OP_CONV2D || n->op.kind == QK_OP_LINEAR)
          && n->op.out_q.scale != 0 && next->op.kind == QK_OP_ADD
          && (next->in[0] == n->out) != (next->in[1] == n->out)
-         && g->value[n->out].n_consumers == 1 && n->out != g->output;
+         && g->value[n->out].n_consumers == 1;
 }
 
 int
@@ -171,9 +174,11 @@ qk_int8_prepare (struct qk_exec *ex)
     = qk_slices_plan (ex, is_shared (ex, name) && is_shared (ex, REFERENCE))
         ? 1
         : ex->opt.threads;
-  if ((r = open_backend (ex, name, ex->kernel_threads, &ex->backend[0])) < 0
-      || (r = prepare_input (ex)) < 0)
+  if ((r = open_backend (ex, name, ex->kernel_threads, &ex->backend[0])) < 0)
     return r;
+  for (i = 0; i < ex->g->n_inputs; i++)
+    if ((r = prepare_input (ex, i)) < 0)
+      return r;
   for (i = 0; i < ex->g->n_nodes; i++) {
     const struct qk_node *n = &ex->g->node[i];
 
@@ -213,8 +218,9 @@ qk_int8_release (struct qk_exec *ex)
 
       b->cls->release (b->self, ex->node[i].kernel);
     }
-  if (ex->input_kernel != NULL)
-    ex->backend[0].cls->release (ex->backend[0].self, ex->input_kernel);
+  for (i = 0; i < ex->g->n_inputs; i++)
+    if (ex->input_kernel[i] != NULL)
+      ex->backend[0].cls->release (ex->backend[0].self, ex->input_kernel[i]);
   for (i = 0; i < 2; i++)
     if (ex->backend[i].self != NULL)
       ex->backend[i].cls->destroy (ex->backend[i].self);

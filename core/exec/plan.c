@@ -14,8 +14,9 @@ static size_t
 value_bytes (const struct qk_exec *ex, int v, bool wide)
 {
   const struct qk_value *val = &ex->g->value[v];
-  const int64_t n = qk_shape_count (&val->shape)
-                    * (ex->value[v].whole ? ex->opt.batch : ex->slice);
+  const struct qk_shape s = qk_value_shape (
+    ex->g, v, ex->value[v].whole ? ex->opt.batch : ex->slice);
+  const int64_t n = qk_shape_count (&s);
 
   return (size_t) n * (val->on_grid && !wide ? 1 : sizeof (float));
 }
@@ -45,9 +46,8 @@ setup_node (struct qk_exec *ex, int index)
   int i, r;
 
   for (i = 0; i < n->n_in; i++)
-    in[i]
-      = qk_batched (&ex->g->value[n->in[i]].shape, qk_node_batch (ex, index));
-  out = qk_batched (&ex->g->value[n->out].shape, qk_node_batch (ex, index));
+    in[i] = qk_value_shape (ex->g, n->in[i], qk_node_batch (ex, index));
+  out = qk_value_shape (ex->g, n->out, qk_node_batch (ex, index));
   memset (&s, 0, sizeof s);
   s.in = in;
   s.out = &out;
@@ -69,8 +69,8 @@ setup_node (struct qk_exec *ex, int index)
   return 0;
 }
 
-/* Which values need a gradient: those behind a trained parameter, and the
- * input when its quantizer learns. */
+/* Which values need a gradient: those behind a trained parameter, and an input
+ * or constant whose quantizer learns. */
 static void
 mark_gradients (struct qk_exec *ex)
 {
@@ -78,8 +78,10 @@ mark_gradients (struct qk_exec *ex)
   struct qk_quantizer_param qp[QK_FQ_MAX_PARAMS];
   int i, j;
 
-  ex->value[0].needs_grad
-    = g->value[0].qz != NULL && qk_quantizer_params (g->value[0].qz, qp) > 0;
+  for (i = 0; i < g->n_values; i++)
+    ex->value[i].needs_grad = g->value[i].producer < 0
+                              && g->value[i].qz != NULL
+                              && qk_quantizer_params (g->value[i].qz, qp) > 0;
   for (i = 0; i < g->n_nodes; i++) {
     const struct qk_node *n = &g->node[i];
     bool need = n->n_params > 0
@@ -104,7 +106,7 @@ add_buffer (struct qk_exec *ex, int *where, size_t size, int first, int last)
 }
 
 /* Which values hold opt.batch samples: those that nodes from TAIL on make or
- * read, and the output. */
+ * read, and the outputs. */
 static void
 mark_whole (struct qk_exec *ex)
 {
@@ -113,7 +115,8 @@ mark_whole (struct qk_exec *ex)
 
   for (i = 0; i < g->n_values; i++)
     ex->value[i].whole = ex->tail == 0;
-  ex->value[g->output].whole = true;
+  for (i = 0; i < g->n_outputs; i++)
+    ex->value[g->output[i].value].whole = true;
   for (i = ex->tail; i < g->n_nodes; i++) {
     ex->value[g->node[i].out].whole = true;
     for (j = 0; j < g->node[i].n_in; j++)
@@ -134,8 +137,10 @@ plan_values (struct qk_exec *ex)
     const int made
       = g->value[i].producer < 0 || early ? 0 : g->value[i].producer;
 
-    if (i == 0 && !g->value[0].on_grid)
-      continue; /* the caller's samples are read in place */
+    if (g->value[i].producer < 0
+        && (!g->value[i].on_grid
+            || (g->value[i].constant != NULL && g->value[i].qz == NULL)))
+      continue; /* read where they are */
     if ((r = add_buffer (ex, &ex->value[i].data, value_bytes (ex, i, false),
                          made, ex->opt.keep_values ? qk_time_end (ex) : made))
         < 0)
@@ -158,7 +163,9 @@ plan_values (struct qk_exec *ex)
       qk_arena_extend (&ex->arena, ex->value[n->out].data,
                        qk_time_backward (ex, i));
   }
-  qk_arena_extend (&ex->arena, ex->value[g->output].data, qk_time_end (ex));
+  for (i = 0; i < g->n_outputs; i++)
+    qk_arena_extend (&ex->arena, ex->value[g->output[i].value].data,
+                     qk_time_end (ex));
   return 0;
 }
 
@@ -236,55 +243,81 @@ plan_gradients (struct qk_exec *ex)
       if (ex->value[g->node[i].in[j]].grad >= 0)
         qk_arena_extend (&ex->arena, ex->value[g->node[i].in[j]].grad,
                          qk_time_backward (ex, i));
-  qk_arena_extend (&ex->arena, ex->value[g->output].grad, qk_time_loss (ex));
+  for (i = 0; i < g->n_outputs; i++)
+    if (ex->value[g->output[i].value].grad >= 0)
+      qk_arena_extend (&ex->arena, ex->value[g->output[i].value].grad,
+                       qk_time_loss (ex));
   return 0;
 }
 
-/* A loss layer that compares the logits with IN, and its room. */
-static int
-plan_loss (struct qk_exec *ex, const struct qk_layer_class *loss, void *self,
-           const char *name, const struct qk_shape *with, size_t *workspace,
-           int *saved)
+/* The outputs that loss L compares, as specs. */
+static void
+loss_specs (const struct qk_exec *ex, const struct qk_exec_loss *l,
+            struct qk_tensor_spec *spec)
 {
-  struct qk_shape in[2], out = { 1, { 1 } };
-  struct qk_layer_setup s;
-  int r;
+  int i;
 
-  in[0] = qk_batched (&ex->g->value[ex->g->output].shape, ex->opt.batch);
-  in[1] = *with;
-  if ((r = loss->infer (self, in, 2, &out)) < 0)
-    return qk_error_prefix (r, "loss '%s': ", name);
-  memset (&s, 0, sizeof s);
-  s.in = in;
-  s.out = &out;
-  s.n_in = 2;
-  s.threads = ex->opt.threads;
-  s.train = true;
-  if (loss->setup != NULL && (r = loss->setup (self, &s)) < 0)
-    return qk_error_prefix (r, "loss '%s': ", name);
-  if (s.workspace > *workspace)
-    *workspace = s.workspace;
-  return add_buffer (ex, saved, s.saved, qk_time_loss (ex), qk_time_end (ex));
+  memset (spec, 0, sizeof *spec * (size_t) l->n_out);
+  for (i = 0; i < l->n_out; i++) {
+    const struct qk_output *o = &ex->g->output[l->out[i]];
+
+    spec[i].name = o->name;
+    spec[i].dtype = QK_F32;
+    spec[i].shape = ex->g->value[o->value].shape;
+  }
 }
 
+/* What the losses keep, and room for the gradient by an output that an earlier
+ * loss compares too. */
 static int
-plan_losses (struct qk_exec *ex, size_t *workspace)
+plan_losses (struct qk_exec *ex)
 {
-  const struct qk_shape labels = { 1, { ex->opt.batch } };
-  const struct qk_shape logits
-    = qk_batched (&ex->g->value[ex->g->output].shape, ex->opt.batch);
-  int r = plan_loss (ex, ex->loss, ex->loss_self, ex->opt.loss, &labels,
-                     workspace, &ex->loss_saved);
+  const int now = qk_time_loss (ex), end = qk_time_end (ex);
+  struct qk_tensor_spec spec[QK_GRAPH_MAX_INPUTS];
+  int i, j, r;
 
-  if (r < 0 || ex->teacher == NULL)
-    return r;
-  r = plan_loss (ex, ex->teacher, ex->teacher_self, ex->opt.teacher_loss,
-                 &logits, workspace, &ex->teacher_saved);
-  if (r < 0)
-    return r;
-  return add_buffer (ex, &ex->teacher_grad,
-                     sizeof (float) * (size_t) qk_shape_count (&logits),
-                     qk_time_loss (ex), qk_time_end (ex));
+  for (i = 0; i < ex->opt.n_losses; i++) {
+    const struct qk_exec_loss *l = &ex->opt.loss[i];
+    size_t saved = 0;
+
+    if (l->n_out > QK_GRAPH_MAX_INPUTS)
+      return qk_error (-E2BIG, "loss '%s': %d outputs, at most %d", l->name,
+                       l->n_out, QK_GRAPH_MAX_INPUTS);
+    loss_specs (ex, l, spec);
+    if (l->cls->saved != NULL)
+      saved = l->cls->saved (l->self, spec, l->n_out, ex->opt.batch);
+    if ((r = add_buffer (ex, &ex->loss_saved[i], saved, now, end)) < 0)
+      return r;
+    for (j = 0; i > 0 && j < l->n_out; j++) {
+      struct qk_exec_output *o = &ex->output[l->out[j]];
+      const int v = ex->g->output[l->out[j]].value;
+
+      if (ex->value[v].needs_grad && o->temp < 0
+          && (r
+              = add_buffer (ex, &o->temp, value_bytes (ex, v, true), now, now))
+               < 0)
+        return r;
+    }
+  }
+  return 0;
+}
+
+/* Outputs on a grid are given in float. */
+static int
+plan_outputs (struct qk_exec *ex)
+{
+  int i, r;
+
+  for (i = 0; i < ex->g->n_outputs; i++) {
+    const int v = ex->g->output[i].value;
+
+    if (ex->g->value[v].on_grid
+        && (r = add_buffer (ex, &ex->output[i].wide, value_bytes (ex, v, true),
+                            0, qk_time_end (ex)))
+             < 0)
+      return r;
+  }
+  return 0;
 }
 
 static int
@@ -309,8 +342,11 @@ no_buffers (struct qk_exec *ex)
 {
   int i, j;
 
-  ex->workspace = ex->loss_saved = ex->wide_logits = -1;
-  ex->teacher_saved = ex->teacher_grad = -1;
+  ex->workspace = -1;
+  for (i = 0; i < ex->g->n_outputs; i++)
+    ex->output[i].wide = ex->output[i].temp = -1;
+  for (i = 0; i < ex->opt.n_losses; i++)
+    ex->loss_saved[i] = -1;
   for (i = 0; i < ex->g->n_values; i++)
     ex->value[i].data = ex->value[i].grad = -1;
   for (i = 0; i < ex->g->n_nodes; i++) {
@@ -349,13 +385,9 @@ qk_plan (struct qk_exec *ex)
       return r;
   if (ex->opt.train && (r = plan_gradients (ex)) < 0)
     return r;
-  if (ex->loss != NULL && (r = plan_losses (ex, &workspace)) < 0)
+  if (ex->opt.train && (r = plan_losses (ex)) < 0)
     return r;
-  if (g->value[g->output].on_grid
-      && (r = add_buffer (ex, &ex->wide_logits,
-                          value_bytes (ex, g->output, true), 0,
-                          qk_time_end (ex)))
-           < 0)
+  if ((r = plan_outputs (ex)) < 0)
     return r;
   if ((r = add_buffer (ex, &ex->workspace, workspace, 0, qk_time_end (ex)))
       < 0)

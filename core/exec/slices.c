@@ -112,17 +112,29 @@ qk_slices_plan (struct qk_exec *ex, bool shared)
   return true;
 }
 
+/* Elements of output I for one sample. */
+static int64_t
+output_size (const struct qk_exec *ex, int i)
+{
+  return qk_shape_count (&ex->g->value[ex->g->output[i].value].shape);
+}
+
 int
 qk_slices_new (struct qk_exec *ex)
 {
   const int64_t groups = (ex->batch + ex->opt.batch - 1) / ex->opt.batch;
   const size_t values = (size_t) ex->g->n_values + 1;
-  const int64_t classes = qk_shape_count (&ex->g->value[ex->g->output].shape);
+  const size_t outputs = (size_t) ex->g->n_outputs + 1;
   int count = ex->opt.threads < groups ? ex->opt.threads : (int) groups;
 
-  ex->logits = qk_alloc ((size_t) (ex->batch * classes) * sizeof (float));
+  for (int i = 0; i < ex->g->n_outputs; i++) {
+    ex->output[i].joined
+      = qk_alloc ((size_t) (ex->batch * output_size (ex, i)) * sizeof (float));
+    if (ex->output[i].joined == NULL)
+      return qk_oom ("output '%s'", ex->g->output[i].name);
+  }
   ex->worker = calloc ((size_t) count, sizeof *ex->worker);
-  if (ex->logits == NULL || ex->worker == NULL)
+  if (ex->worker == NULL)
     return qk_oom ("executor");
   for (int i = 0; i < count; i++) {
     struct qk_exec *w = &ex->worker[ex->workers++];
@@ -134,9 +146,11 @@ qk_slices_new (struct qk_exec *ex)
     if (i > 0) /* the first works in EX's own */
       w->arena.base = qk_alloc (ex->arena.size + 64);
     w->value = malloc (values * sizeof *w->value);
-    if (w->arena.base == NULL || w->value == NULL)
+    w->output = malloc (outputs * sizeof *w->output);
+    if (w->arena.base == NULL || w->value == NULL || w->output == NULL)
       return qk_oom ("activations: %zu MB", ex->arena.size >> 20);
     memcpy (w->value, ex->value, values * sizeof *w->value);
+    memcpy (w->output, ex->output, outputs * sizeof *w->output);
   }
   return 0;
 }
@@ -148,9 +162,11 @@ qk_slices_free (struct qk_exec *ex)
     if (i > 0)
       qk_free (ex->worker[i].arena.base);
     free (ex->worker[i].value);
+    free (ex->worker[i].output);
   }
   free (ex->worker);
-  qk_free (ex->logits);
+  for (int i = 0; ex->output != NULL && i < ex->g->n_outputs; i++)
+    qk_free (ex->output[i].joined);
 }
 
 int
@@ -161,31 +177,45 @@ qk_exec_parallel (const struct qk_exec *ex)
 
 /* Samples FIRST .. of the batch on W, at most MOST. */
 static int
-run_group (const struct qk_exec *ex, struct qk_exec *w, const float *images,
-           int64_t first, int64_t most)
+run_group (const struct qk_exec *ex, struct qk_exec *w,
+           const void *const *input, int64_t first, int64_t most)
 {
-  const int64_t pixels = qk_shape_count (&ex->g->value[0].shape);
-  const int64_t classes = qk_shape_count (&ex->g->value[ex->g->output].shape);
-  const int64_t n = ex->n - first < most ? ex->n - first : most;
-  const float *logits;
+  const void *own[QK_GRAPH_MAX_INPUTS];
   int r;
 
-  w->n = n;
-  r = qk_forward_all (w, images + first * pixels, &logits);
-  if (r >= 0)
-    memcpy (ex->logits + first * classes, logits,
-            (size_t) (n * classes) * sizeof *logits);
-  return r;
+  for (int i = 0; i < ex->g->n_inputs; i++)
+    own[i] = (const float *) input[i]
+             + first * qk_shape_count (&ex->g->value[ex->g->input[i]].shape);
+  w->n = ex->n - first < most ? ex->n - first : most;
+  if ((r = qk_forward_all (w, own)) < 0)
+    return r;
+  for (int i = 0; i < ex->g->n_outputs; i++)
+    memcpy (ex->output[i].joined + first * output_size (ex, i),
+            w->output[i].t.data,
+            (size_t) (w->n * output_size (ex, i)) * sizeof (float));
+  return 0;
+}
+
+/* The outputs of the whole batch, as groups have left them. */
+static void
+join_outputs (struct qk_exec *ex)
+{
+  for (int i = 0; i < ex->g->n_outputs; i++) {
+    struct qk_tensor *t = &ex->output[i].t;
+
+    memset (t, 0, sizeof *t);
+    t->dtype = QK_F32;
+    t->shape = qk_value_shape (ex->g, ex->g->output[i].value, ex->n);
+    t->data = ex->output[i].joined;
+  }
 }
 
 int
-qk_slices_forward (struct qk_exec *ex, const float *images,
-                   const float **logits)
+qk_slices_forward (struct qk_exec *ex, const void *const *input)
 {
   const int64_t each = (ex->n + ex->workers - 1) / ex->workers;
   const int64_t size = each < ex->opt.batch ? each : ex->opt.batch;
   const int64_t groups = (ex->n + size - 1) / size;
-  struct qk_tensor *t = &ex->value[ex->g->output].t;
   const qk_exec_hook hook = ex->hook;
   int threads = groups < ex->workers ? (int) groups : ex->workers;
   int result = 0;
@@ -197,7 +227,7 @@ qk_slices_forward (struct qk_exec *ex, const float *images,
   }
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
   for (int64_t i = 0; i < groups; i++) {
-    const int r = run_group (ex, &ex->worker[omp_get_thread_num ()], images,
+    const int r = run_group (ex, &ex->worker[omp_get_thread_num ()], input,
                              i * size, size);
 
     if (r < 0) {
@@ -206,10 +236,6 @@ qk_slices_forward (struct qk_exec *ex, const float *images,
     }
   }
   ex->worker[0].hook = NULL;
-  memset (t, 0, sizeof *t);
-  t->dtype = QK_F32;
-  t->shape = qk_batched (&ex->g->value[ex->g->output].shape, ex->n);
-  t->data = ex->logits;
-  *logits = ex->logits;
+  join_outputs (ex);
   return result;
 }

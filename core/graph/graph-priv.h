@@ -22,9 +22,12 @@ struct qk_param {
 
 struct qk_value {
   struct qk_shape shape; /* of one sample, dims[0] = 1 */
-  int producer;          /* node index; -1 for the network's input */
-  int n_consumers;
-  bool on_grid;            /* PREPARED, INT8: carried as u8 */
+  int producer;          /* node index; -1 for inputs and constants */
+  int n_consumers;       /* nodes that read it, and outputs that it is */
+  char *name;            /* of inputs and constants, else NULL; owned */
+  void *constant; /* elements, u8 in an INT8 graph on a grid, else f32; NULL:
+                     not a constant; owned */
+  bool on_grid;   /* PREPARED, INT8: carried as u8 */
   struct qk_quantizer *qz; /* owned; the quantizer put on this value */
   struct qk_qparams q;     /* INT8: its grid */
 };
@@ -73,15 +76,25 @@ struct qk_node {
   struct qk_op op; /* arrays owned; op.name borrowed from name */
 };
 
+/* An output: a value and what it is called. */
+struct qk_output {
+  char *name; /* owned */
+  int value;
+};
+
+#define QK_GRAPH_MAX_INPUTS 32
+
 struct qk_graph {
   struct qk_context *ctx;
   enum qk_stage stage;
   uint64_t seed; /* of the parameters' initial values */
   int n_nodes, n_values, n_params;
-  struct qk_node *node;   /* in an order that can be executed */
-  struct qk_value *value; /* value 0 is the input */
+  struct qk_node *node; /* in an order that can be executed */
+  struct qk_value *value;
   struct qk_param *param;
-  int output;
+  int n_inputs, n_outputs;
+  int input[QK_GRAPH_MAX_INPUTS]; /* values */
+  struct qk_output *output;
   int error; /* the first error of the builder calls */
   /* Bytes that all parameters together may take, where somebody unknown
    * wrote the model, to whom limits.h applies; 0: any number. */
@@ -112,6 +125,28 @@ int qk_graph_copy (const struct qk_graph *g, bool fuse, struct qk_graph **out);
 /* A bare value and node, for readers of int8 models. */
 int qk_graph_add_value (struct qk_graph *g, const struct qk_shape *shape,
                         int producer);
+/* Declare the bare VALUE an input, or (DATA, which the graph takes over also
+ * on failure) a constant. */
+int qk_graph_name_input (struct qk_graph *g, int value, const char *name);
+int qk_graph_name_constant (struct qk_graph *g, int value, const char *name,
+                            void *data);
+/* Add to G the input or constant VALUE of FROM; its number in G. */
+int qk_graph_copy_source (const struct qk_graph *from, int value,
+                          struct qk_graph *g);
+/* Add to G the outputs of FROM, whose value I is MAP[I] in G. */
+int qk_graph_copy_outputs (const struct qk_graph *from, const int *map,
+                           struct qk_graph *g);
+/* Whether VALUE is an input, or an output. */
+bool qk_graph_is_input (const struct qk_graph *g, int value);
+bool qk_graph_is_output (const struct qk_graph *g, int value);
+/* The node that makes a value, or its own name: "features.0.0", "input". */
+const char *qk_value_name (const struct qk_graph *g, int value);
+/* The index of the only input, or an error that names WHAT needs it. */
+int qk_graph_only_input (const struct qk_graph *g, const char *what);
+
+/* Shape of VALUE for a batch of N samples; a constant's stays as it is. */
+struct qk_shape qk_value_shape (const struct qk_graph *g, int value,
+                                int64_t n);
 int qk_graph_add_node (struct qk_graph *g, const char *name, const char *layer,
                        const char *options, const int *in, int n_in);
 

@@ -22,7 +22,6 @@ qk_graph_new (struct qk_context *ctx, uint64_t seed, struct qk_graph **out)
     return qk_oom ("graph");
   g->ctx = ctx;
   g->seed = seed;
-  g->output = -1;
   *out = g;
   return 0;
 }
@@ -60,8 +59,14 @@ qk_graph_free (struct qk_graph *g)
     return;
   for (i = 0; i < g->n_nodes; i++)
     node_clear (&g->node[i]);
-  for (i = 0; i < g->n_values; i++)
+  for (i = 0; i < g->n_values; i++) {
     qk_quantizer_free (g->value[i].qz);
+    free (g->value[i].name);
+    qk_free (g->value[i].constant);
+  }
+  for (i = 0; i < g->n_outputs; i++)
+    free (g->output[i].name);
+  free (g->output);
   for (i = 0; i < g->n_params; i++) {
     free (g->param[i].name);
     qk_free (g->param[i].value.data);
@@ -102,22 +107,146 @@ qk_graph_add_value (struct qk_graph *g, const struct qk_shape *shape,
   return g->n_values++;
 }
 
-int
-qk_graph_input (struct qk_graph *g, int64_t height, int64_t width,
-                int64_t channels)
+/* Check SPEC, of the input or constant WHAT. */
+static int
+check_spec (const struct qk_graph *g, const char *what, const char *name,
+            const struct qk_shape *s)
 {
-  struct qk_shape s = { 4, { 1, height, width, channels } };
+  char text[120];
+  bool good = s->ndim >= 1 && s->ndim <= QK_MAX_DIMS && s->dims[0] == 1
+              && qk_shape_count (s) > 0;
+  int i;
+
+  for (i = 0; good && i < s->ndim; i++)
+    good = s->dims[i] <= 1 << 24;
+  if (!good)
+    return qk_error (-EINVAL,
+                     "graph: %s '%s' has shape %s, expected 1 to %d positive "
+                     "dimensions, the first of them, the batch, 1",
+                     what, name, qk_shape_print (s, text, sizeof text),
+                     QK_MAX_DIMS);
+  for (i = 0; i < g->n_values; i++)
+    if (g->value[i].name != NULL && strcmp (g->value[i].name, name) == 0)
+      return qk_error (-EEXIST, "graph: %s '%s': name used twice", what, name);
+  return 0;
+}
+
+int
+qk_graph_name_input (struct qk_graph *g, int value, const char *name)
+{
+  if (g->n_inputs == QK_GRAPH_MAX_INPUTS)
+    return qk_error (-E2BIG, "graph: more than %d inputs",
+                     QK_GRAPH_MAX_INPUTS);
+  if ((g->value[value].name = strdup (name)) == NULL)
+    return qk_oom ("graph");
+  g->input[g->n_inputs++] = value;
+  return 0;
+}
+
+int
+qk_graph_name_constant (struct qk_graph *g, int value, const char *name,
+                        void *data)
+{
+  g->value[value].constant = data;
+  if ((g->value[value].name = strdup (name)) == NULL)
+    return qk_oom ("graph");
+  return 0;
+}
+
+int
+qk_graph_input (struct qk_graph *g, const struct qk_tensor_spec *spec)
+{
+  int v, r;
 
   if (g->error < 0)
     return g->error;
-  if (g->n_values > 0)
-    return g->error = qk_error (-EINVAL, "graph: input given twice");
-  if (height <= 0 || width <= 0 || channels <= 0 || height > 65536
-      || width > 65536 || channels > 65536)
+  if (g->n_nodes > 0)
     return g->error = qk_error (
-             -EINVAL, "graph: input shape (%lld,%lld,%lld) is not positive",
-             (long long) height, (long long) width, (long long) channels);
-  return qk_graph_add_value (g, &s, -1);
+             -EINVAL, "graph: input '%s' comes after a node", spec->name);
+  if (spec->dtype != QK_F32)
+    return g->error
+           = qk_error (-ENOTSUP, "graph: input '%s' is %s, expected f32",
+                       spec->name, qk_dtype_name (spec->dtype));
+  if ((r = check_spec (g, "input", spec->name, &spec->shape)) < 0
+      || (r = qk_limit_value (g, spec->name, &spec->shape)) < 0
+      || (r = v = qk_graph_add_value (g, &spec->shape, -1)) < 0
+      || (r = qk_graph_name_input (g, v, spec->name)) < 0)
+    return g->error = r;
+  return v;
+}
+
+int
+qk_graph_constant (struct qk_graph *g, const char *name,
+                   const struct qk_shape *shape, const float *data)
+{
+  size_t bytes;
+  void *copy;
+  int v, r;
+
+  if (g->error < 0)
+    return g->error;
+  if ((r = check_spec (g, "constant", name, shape)) < 0
+      || (r = qk_limit_value (g, name, shape)) < 0
+      || (r = v = qk_graph_add_value (g, shape, -1)) < 0)
+    return g->error = r;
+  bytes = sizeof (float) * (size_t) qk_shape_count (shape);
+  if ((copy = qk_alloc (bytes)) == NULL)
+    return g->error = qk_oom ("constant '%s'", name);
+  memcpy (copy, data, bytes);
+  if ((r = qk_graph_name_constant (g, v, name, copy)) < 0)
+    return g->error = r;
+  return v;
+}
+
+bool
+qk_graph_is_input (const struct qk_graph *g, int value)
+{
+  int i;
+
+  for (i = 0; i < g->n_inputs; i++)
+    if (g->input[i] == value)
+      return true;
+  return false;
+}
+
+bool
+qk_graph_is_output (const struct qk_graph *g, int value)
+{
+  int i;
+
+  for (i = 0; i < g->n_outputs; i++)
+    if (g->output[i].value == value)
+      return true;
+  return false;
+}
+
+const char *
+qk_value_name (const struct qk_graph *g, int value)
+{
+  const struct qk_value *v = &g->value[value];
+
+  return v->producer >= 0  ? g->node[v->producer].name
+         : v->name != NULL ? v->name
+                           : "?";
+}
+
+int
+qk_graph_only_input (const struct qk_graph *g, const char *what)
+{
+  return g->n_inputs == 1
+           ? 0
+           : qk_error (-ENOTSUP, "%s: the network has %d inputs, expected one",
+                       what, g->n_inputs);
+}
+
+struct qk_shape
+qk_value_shape (const struct qk_graph *g, int value, int64_t n)
+{
+  struct qk_shape s = g->value[value].shape;
+
+  if (g->value[value].constant == NULL)
+    s.dims[0] *= n;
+  return s;
 }
 
 struct qk_param *
@@ -392,16 +521,43 @@ qk_graph_shape (const struct qk_graph *g, int value)
   return value >= 0 && value < g->n_values ? &g->value[value].shape : NULL;
 }
 
-int
-qk_graph_output (struct qk_graph *g, int value)
+/* Add an output that may share its name with none. */
+static int
+add_output (struct qk_graph *g, const char *name, int value)
 {
+  int i, r;
+
+  for (i = 0; i < g->n_outputs; i++)
+    if (strcmp (g->output[i].name, name) == 0)
+      return qk_error (-EEXIST, "graph: output '%s': name used twice", name);
+  r = grow ((void **) &g->output, g->n_outputs, sizeof *g->output);
+  if (r < 0)
+    return r;
+  if ((g->output[g->n_outputs].name = strdup (name)) == NULL)
+    return qk_oom ("graph");
+  g->output[g->n_outputs++].value = value;
+  g->value[value].n_consumers++;
+  return 0;
+}
+
+int
+qk_graph_output (struct qk_graph *g, const char *name, int value)
+{
+  int r = 0;
+
   if (g->error < 0)
     return g->error;
   if (value < 0 || value >= g->n_values)
-    return g->error
-           = qk_error (-EINVAL, "graph: output %d is not a value", value);
-  g->output = value;
-  return 0;
+    r = qk_error (-EINVAL, "graph: output '%s' is %d, which is not a value",
+                  name, value);
+  else if (g->value[value].producer < 0)
+    r = qk_error (-EINVAL,
+                  "graph: output '%s' is %s, expected what a node "
+                  "computes",
+                  name, qk_value_name (g, value));
+  else
+    r = add_output (g, name, value);
+  return r < 0 ? (g->error = r) : 0;
 }
 
 int
@@ -409,9 +565,9 @@ qk_graph_finish (struct qk_graph *g)
 {
   if (g->error < 0)
     return g->error;
-  if (g->n_values == 0)
+  if (g->n_inputs == 0)
     return qk_error (-EINVAL, "graph: the model declares no input");
-  if (g->output < 0)
+  if (g->n_outputs == 0)
     return qk_error (-EINVAL, "graph: the model declares no output");
   return 0;
 }
@@ -471,7 +627,7 @@ copy_node (const struct qk_graph *from, const struct qk_node *n, bool fuse,
   for (i = 0; i < n->n_in; i++)
     in[i] = map[n->in[i]];
   if (fuse && n->n_in == 1 && n->n_absorbed == 0 && src->n_consumers == 1
-      && from->output != n->in[0] && g->value[in[0]].producer >= 0
+      && g->value[in[0]].producer >= 0
       && (n->traits.role == QK_ROLE_BATCHNORM
           || n->traits.role == QK_ROLE_CLAMP)) {
     r = qk_graph_absorb (g, g->value[in[0]].producer, n->name, n->layer_name,
@@ -496,6 +652,46 @@ copy_node (const struct qk_graph *from, const struct qk_node *n, bool fuse,
 }
 
 int
+qk_graph_copy_source (const struct qk_graph *from, int value,
+                      struct qk_graph *g)
+{
+  const struct qk_value *v = &from->value[value];
+  const int to = qk_graph_add_value (g, &v->shape, -1);
+  size_t bytes;
+  void *data;
+  int r;
+
+  if (to < 0)
+    return to;
+  if (v->constant == NULL) {
+    r = qk_graph_name_input (g, to, v->name);
+    return r < 0 ? r : to;
+  }
+  bytes = (size_t) qk_shape_count (&v->shape)
+          * (from->stage == QK_STAGE_INT8 && v->on_grid ? 1 : sizeof (float));
+  if ((data = qk_alloc (bytes)) == NULL)
+    return qk_oom ("constant '%s'", v->name);
+  memcpy (data, v->constant, bytes);
+  r = qk_graph_name_constant (g, to, v->name, data);
+  return r < 0 ? r : to;
+}
+
+int
+qk_graph_copy_outputs (const struct qk_graph *from, const int *map,
+                       struct qk_graph *g)
+{
+  int i, r;
+
+  for (i = 0; i < from->n_outputs; i++) {
+    const struct qk_output *o = &from->output[i];
+
+    if ((r = add_output (g, o->name, map[o->value])) < 0)
+      return r;
+  }
+  return 0;
+}
+
+int
 qk_graph_copy (const struct qk_graph *from, bool fuse, struct qk_graph **out)
 {
   struct qk_graph *g = NULL;
@@ -507,12 +703,17 @@ qk_graph_copy (const struct qk_graph *from, bool fuse, struct qk_graph **out)
   if ((r = qk_graph_new (from->ctx, from->seed, &g)) < 0)
     goto error;
   g->max_params = from->max_params;
-  if ((r = qk_graph_add_value (g, &from->value[0].shape, -1)) < 0)
-    goto error;
-  for (i = 0; i < from->n_nodes; i++)
-    if ((r = copy_node (from, &from->node[i], fuse, map, g)) < 0)
+  /* values in their order, so that they keep their numbers */
+  for (i = 0; i < from->n_values; i++) {
+    const int node = from->value[i].producer;
+
+    r = node < 0 ? (map[i] = qk_graph_copy_source (from, i, g))
+                 : copy_node (from, &from->node[node], fuse, map, g);
+    if (r < 0)
       goto error;
-  g->output = map[from->output];
+  }
+  if ((r = qk_graph_copy_outputs (from, map, g)) < 0)
+    goto error;
   for (i = 0; i < g->n_params; i++) {
     const struct qk_param *p = qk_graph_find_param (from, g->param[i].name);
 

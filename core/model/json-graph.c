@@ -77,6 +77,11 @@ value_to_json (const struct qk_value *v)
   json_t *o = json_object ();
   bool failed = false;
 
+  if (v->producer < 0) {
+    set (o, "name", json_string (v->name), &failed);
+    set (o, "constant", json_boolean (v->constant != NULL), &failed);
+  }
+
   set (o, "shape", shape_to_json (&v->shape), &failed);
   if (v->on_grid)
     set (o, "grid",
@@ -154,6 +159,7 @@ int
 qk_graph_to_json (const struct qk_graph *g, char **out)
 {
   json_t *values = json_array (), *nodes = json_array ();
+  json_t *outputs = json_array ();
   json_t *root = json_object ();
   bool failed = false;
   int i;
@@ -164,7 +170,12 @@ qk_graph_to_json (const struct qk_graph *g, char **out)
     append (nodes, node_to_json (&g->node[i]), &failed);
   set (root, "values", values, &failed);
   set (root, "nodes", nodes, &failed);
-  set (root, "output", json_integer (g->output), &failed);
+  for (i = 0; i < g->n_outputs; i++)
+    append (outputs,
+            json_pack ("{s:s,s:i}", "name", g->output[i].name, "value",
+                       g->output[i].value),
+            &failed);
+  set (root, "outputs", outputs, &failed);
   root = whole (root, failed);
   *out = root == NULL
            ? NULL
@@ -417,55 +428,104 @@ node_from_json (struct qk_graph *g, const json_t *o, const json_t *values)
   return 0;
 }
 
+/* An input or constant; the elements of constants come later. */
+static int
+source_from_json (struct qk_graph *g, const json_t *o)
+{
+  const char *name = json_string_value (json_object_get (o, "name"));
+  const json_t *grid = json_object_get (o, "grid");
+  struct qk_shape shape;
+  int v, r;
+
+  if ((r = shape_from_json (json_object_get (o, "shape"), &shape)) < 0
+      || (r = qk_limit_value (g, name, &shape)) < 0
+      || (r = v = qk_graph_add_value (g, &shape, -1)) < 0)
+    return r;
+  if (grid != NULL && (r = grid_from_json (grid, &g->value[v].q)) < 0)
+    return r;
+  g->value[v].on_grid = grid != NULL;
+  if (json_is_true (json_object_get (o, "constant")))
+    return qk_graph_name_constant (g, v, name, NULL);
+  return qk_graph_name_input (g, v, name);
+}
+
+static int
+outputs_from_json (struct qk_graph *g, const json_t *a)
+{
+  size_t i;
+  int r;
+
+  if (json_array_size (a) < 1 || json_array_size (a) > QK_GRAPH_MAX_INPUTS)
+    return qk_error (-EBADMSG, "graph: %zu outputs, expected 1 to %d",
+                     json_array_size (a), QK_GRAPH_MAX_INPUTS);
+  for (i = 0; i < json_array_size (a); i++) {
+    const json_t *o = json_array_get (a, i);
+    const char *name;
+    int64_t value;
+
+    if ((r = get_string (o, "name", &name)) < 0
+        || (r = get_int (json_object_get (o, "value"), 0, g->n_values - 1,
+                         "value", &value))
+             < 0
+        || (r = qk_graph_output (g, name, (int) value)) < 0)
+      return r;
+  }
+  return 0;
+}
+
+/* Values in their order: sources, and what nodes compute. */
+static int
+values_from_json (struct qk_graph *g, const json_t *values,
+                  const json_t *nodes)
+{
+  size_t i, node = 0;
+  int r;
+
+  for (i = 0; i < json_array_size (values); i++) {
+    const json_t *v = json_array_get (values, i);
+
+    if (json_object_get (v, "name") != NULL) {
+      if (json_string_value (json_object_get (v, "name")) == NULL)
+        return qk_error (-EBADMSG, "graph: the name of a value is no text");
+      r = source_from_json (g, v);
+    } else if (node < json_array_size (nodes))
+      r = node_from_json (g, json_array_get (nodes, node++), values);
+    else
+      r = qk_error (-EBADMSG, "graph: more values than nodes and inputs");
+    if (r < 0)
+      return r;
+  }
+  return node == json_array_size (nodes)
+           ? 0
+           : qk_error (-EBADMSG, "graph: %zu values are too few for %zu nodes",
+                       json_array_size (values), json_array_size (nodes));
+}
+
 int
 qk_graph_from_json (struct qk_context *ctx, const char *path, const char *text,
                     int64_t max_params, struct qk_graph **out)
 {
   json_error_t error;
   json_t *root = json_loads (text, 0, &error);
-  const json_t *values, *nodes, *grid;
+  const json_t *nodes = json_object_get (root, "nodes");
   struct qk_graph *g = NULL;
-  struct qk_shape shape;
-  int64_t output = 0;
-  size_t i;
-  int r;
+  int r = -EBADMSG;
 
   if (root == NULL)
     return qk_error (-EBADMSG, "%s: graph is not JSON: %s", path, error.text);
-  values = json_object_get (root, "values");
-  nodes = json_object_get (root, "nodes");
-  r = -EBADMSG;
-  if (json_array_size (nodes) > MAX_NODES) {
-    qk_error (r, "graph: %zu nodes, at most %d are possible",
-              json_array_size (nodes), MAX_NODES);
-    goto error;
-  }
-  if (json_array_size (nodes) < 1
-      || json_array_size (values) != json_array_size (nodes) + 1) {
-    qk_error (r, "graph: %zu values and %zu nodes do not fit together",
-              json_array_size (values), json_array_size (nodes));
+  if (json_array_size (nodes) < 1 || json_array_size (nodes) > MAX_NODES) {
+    qk_error (r, "graph: %zu nodes, expected 1 to %d", json_array_size (nodes),
+              MAX_NODES);
     goto error;
   }
   if ((r = qk_graph_new (ctx, 0, &g)) < 0)
     goto error;
   g->stage = QK_STAGE_INT8;
   g->max_params = max_params;
-  r = shape_from_json (json_object_get (json_array_get (values, 0), "shape"),
-                       &shape);
-  if (r < 0 || (r = qk_graph_add_value (g, &shape, -1)) < 0)
+  if ((r = values_from_json (g, json_object_get (root, "values"), nodes)) < 0
+      || (r = outputs_from_json (g, json_object_get (root, "outputs"))) < 0
+      || (r = qk_graph_finish (g)) < 0)
     goto error;
-  grid = json_object_get (json_array_get (values, 0), "grid");
-  if (grid != NULL && (r = grid_from_json (grid, &g->value[0].q)) < 0)
-    goto error;
-  g->value[0].on_grid = grid != NULL;
-  for (i = 0; i < json_array_size (nodes); i++)
-    if ((r = node_from_json (g, json_array_get (nodes, i), values)) < 0)
-      goto error;
-  r = get_int (json_object_get (root, "output"), 0, g->n_values - 1, "output",
-               &output);
-  if (r < 0)
-    goto error;
-  g->output = (int) output;
   json_decref (root);
   *out = g;
   return 0;

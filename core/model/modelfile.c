@@ -13,9 +13,8 @@
 #include "graph/op-priv.h"
 #include "io/tensorfile.h"
 #include "model/json-graph.h"
+#include "model/json-spec.h"
 #include "model/modelfile.h"
-
-#define MAX_CLASSES 1000000
 
 /* ---- the arrays of a graph, for both directions -------------------------- */
 
@@ -79,6 +78,19 @@ has_arrays (const struct qk_node *n)
              || n->op.kind == QK_OP_LINEAR_DYNAMIC);
 }
 
+/* A constant with its elements DATA. */
+static struct qk_tensor
+constant_tensor (const struct qk_value *v, void *data)
+{
+  struct qk_tensor t;
+
+  memset (&t, 0, sizeof t);
+  t.dtype = v->on_grid ? QK_U8 : QK_F32;
+  t.shape = v->shape;
+  t.data = data;
+  return t;
+}
+
 /* Every array the graph consists of, as views. */
 static int
 collect (const struct qk_graph *g, struct arrays *a)
@@ -113,42 +125,16 @@ collect (const struct qk_graph *g, struct arrays *a)
   for (i = 0; i < g->n_params; i++)
     if ((r = arrays_add (a, g->param[i].name, "", &g->param[i].value)) < 0)
       return r;
+  for (i = 0; i < g->n_values; i++) {
+    const struct qk_value *v = &g->value[i];
+
+    if (v->constant == NULL)
+      continue;
+    t = constant_tensor (v, v->constant);
+    if ((r = arrays_add (a, "constant", v->name, &t)) < 0)
+      return r;
+  }
   return 0;
-}
-
-/* TEXT, with a '?' for every byte of a name that is not UTF-8, as folders may
- * have; NULL when out of memory. */
-static json_t *
-class_to_json (const char *text)
-{
-  json_t *name = json_string (text);
-  char *copy, *s;
-
-  if (name != NULL || (copy = strdup (text)) == NULL)
-    return name;
-  for (s = copy; *s != 0; s++)
-    if ((unsigned char) *s >= 0x80)
-      *s = '?';
-  name = json_string (copy);
-  free (copy);
-  return name;
-}
-
-static int
-classes_to_text (const struct qk_model_info *info, char **out)
-{
-  json_t *names = json_array ();
-  int i;
-
-  *out = NULL;
-  for (i = 0; i < info->classes; i++)
-    if (json_array_append_new (names, class_to_json (info->class_names[i]))
-        < 0)
-      break;
-  if (i == info->classes)
-    *out = qk_json_text (names, JSON_COMPACT);
-  json_decref (names);
-  return *out == NULL ? qk_oom ("model") : 0;
 }
 
 /* ---- writing --------------------------------------------------------------- */
@@ -159,12 +145,12 @@ qk_model_save (const struct qk_graph *g, const struct qk_model_info *info,
 {
   struct arrays a = { NULL, 0 };
   struct qk_format_meta meta[4];
-  char *graph = NULL, *classes = NULL, version[32];
+  char *graph = NULL, *targets = NULL, version[32];
   int r;
 
   if (g->stage != QK_STAGE_INT8)
     return qk_error (-EINVAL, "%s: only int8 graphs are saved", path);
-  if ((r = classes_to_text (info, &classes)) < 0
+  if ((r = qk_specs_to_json (info->target, info->n_targets, &targets)) < 0
       || (r = qk_graph_to_json (g, &graph)) < 0 || (r = collect (g, &a)) < 0) {
     qk_error_prefix (r, "%s: ", path);
     goto end;
@@ -174,15 +160,15 @@ qk_model_save (const struct qk_graph *g, const struct qk_model_info *info,
   meta[0].value = version;
   meta[1].key = "qatkit.graph";
   meta[1].value = graph;
-  meta[2].key = "qatkit.classes";
-  meta[2].value = classes;
+  meta[2].key = "qatkit.targets";
+  meta[2].value = targets;
   meta[3].key = "qatkit.config";
   meta[3].value = info->config;
   r = qk_tensorfile_write (g->ctx, path, NULL, a.entry, a.n, meta, 4);
 end:
   arrays_free (&a);
   free (graph);
-  free (classes);
+  free (targets);
   return r;
 }
 
@@ -257,10 +243,44 @@ read_op (const struct qk_tensorfile *f, struct qk_node *n)
   return r;
 }
 
+/* The elements of a constant, for which there is room already. */
+static int
+read_constant (const struct qk_tensorfile *f, struct qk_value *v)
+{
+  struct qk_tensor t = constant_tensor (v, NULL);
+  struct qk_format_entry e;
+  char *name;
+  int64_t at;
+  int r;
+
+  if (asprintf (&name, "constant.%s", v->name) < 0)
+    return qk_oom ("model");
+  at = qk_tensorfile_find (f, name);
+  if (at < 0)
+    r = qk_error (-EBADMSG, "tensor '%s' is missing", name);
+  else if ((r = qk_tensorfile_entry (f, at, &e)) == 0
+           && !qk_shape_equal (&e.tensor.shape, &t.shape))
+    r = qk_error (-EBADMSG, "tensor '%s' has not the shape of its constant",
+                  name);
+  if (r == 0) {
+    v->constant = t.data = qk_alloc ((size_t) qk_shape_count (&t.shape)
+                                     * qk_dtype_size (t.dtype));
+    r = t.data == NULL ? qk_oom ("tensor '%s'", name)
+                       : qk_tensorfile_read (f, at, &t, QK_LAYOUT_SAME);
+  }
+  free (name);
+  return r;
+}
+
 static int
 read_arrays (const struct qk_tensorfile *f, struct qk_graph *g)
 {
   int i, j, r;
+
+  for (i = 0; i < g->n_values; i++)
+    if (g->value[i].producer < 0 && !qk_graph_is_input (g, i)
+        && (r = read_constant (f, &g->value[i])) < 0)
+      return r;
 
   for (i = 0; i < g->n_nodes; i++) {
     struct qk_node *n = &g->node[i];
@@ -287,31 +307,6 @@ read_arrays (const struct qk_tensorfile *f, struct qk_graph *g)
       return r;
   }
   return qk_limit_work (g);
-}
-
-static int
-read_classes (struct qk_model *m, const char *path, const char *text)
-{
-  json_t *a = text == NULL ? NULL : json_loads (text, 0, NULL);
-  const size_t n = json_array_size (a);
-  size_t i;
-  int r = 0;
-
-  if (!json_is_array (a) || n > MAX_CLASSES)
-    r = qk_error (-EBADMSG, "%s: 'qatkit.classes' is not a list", path);
-  else if ((m->class_names = calloc (n + 1, sizeof *m->class_names)) == NULL)
-    r = qk_oom ("%s", path);
-  for (i = 0; r == 0 && i < n; i++) {
-    const char *s = json_string_value (json_array_get (a, i));
-
-    m->class_names[i] = strdup (s == NULL ? "" : s);
-    if (m->class_names[i] == NULL)
-      r = qk_oom ("%s", path);
-    else
-      m->classes++;
-  }
-  json_decref (a);
-  return r;
 }
 
 int
@@ -347,7 +342,8 @@ qk_model_load (struct qk_context *ctx, const char *path, struct qk_model **out)
     qk_error_prefix (r, "%s: ", path);
     goto error;
   }
-  r = read_classes (m, path, qk_tensorfile_metadata (f, "qatkit.classes"));
+  r = qk_specs_from_json (path, qk_tensorfile_metadata (f, "qatkit.targets"),
+                          &m->target, &m->n_targets);
   if (r < 0)
     goto error;
   text = qk_tensorfile_metadata (f, "qatkit.config");
@@ -369,14 +365,10 @@ error:
 void
 qk_model_free (struct qk_model *m)
 {
-  int i;
-
   if (m == NULL)
     return;
   qk_graph_free (m->graph);
-  for (i = 0; i < m->classes; i++)
-    free (m->class_names[i]);
-  free (m->class_names);
+  qk_specs_free (m->target, m->n_targets);
   free (m->config);
   free (m);
 }

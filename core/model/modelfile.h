@@ -7,7 +7,8 @@
  * every node left in float its parameters (f32), and in the metadata
  *   "qatkit.model"    the format's version, "1.0"
  *   "qatkit.graph"    the graph as JSON
- *   "qatkit.classes"  the class names as a JSON array
+ *   "qatkit.targets"  what the data had as targets, as JSON: names, shapes
+ *                     and categories, for who reads the outputs
  *   "qatkit.config"   the configuration it was made with, as INI text
  * Numbers in the JSON have 17 digits, so that scales read back exactly. */
 #ifndef QK_MODELFILE_H
@@ -19,9 +20,9 @@
 #define QK_MODEL_MINOR 0
 
 struct qk_model_info {
-  int classes;
-  const char *const *class_names; /* classes of them */
-  const char *config;             /* INI text */
+  int n_targets; /* of the data it was made for */
+  const struct qk_tensor_spec *target;
+  const char *config; /* INI text */
 };
 
 /* Write the INT8 graph G atomically. */
@@ -29,9 +30,9 @@ int qk_model_save (const struct qk_graph *g, const struct qk_model_info *info,
                    const char *path);
 
 struct qk_model {
-  struct qk_graph *graph; /* INT8 */
-  int classes;
-  char **class_names;
+  struct qk_graph *graph;        /* INT8 */
+  struct qk_tensor_spec *target; /* n_targets of them; owned */
+  int n_targets;
   char *config;
 };
 

@@ -18,6 +18,7 @@ struct qk_network_view {
   struct qk_network_node *node;
   const struct qk_network_node **node_at;
   struct qk_network_param *param;
+  struct qk_network_output *output;
 };
 
 /* ---- taking apart ---------------------------------------------------------- */
@@ -61,8 +62,10 @@ take_apart (const struct qk_graph *from, struct qk_graph *g,
 
   if (map == NULL)
     return qk_oom ("network");
-  r = qk_graph_add_value (g, &from->value[0].shape, -1);
-  value[0] = &from->value[0];
+  for (i = 0, r = 0; r >= 0 && i < from->n_values; i++)
+    if (from->value[i].producer < 0
+        && (r = map[i] = qk_graph_copy_source (from, i, g)) >= 0)
+      value[r] = &from->value[i];
   for (i = 0; r >= 0 && i < from->n_nodes; i++) {
     const struct qk_node *n = &from->node[i];
 
@@ -82,7 +85,7 @@ take_apart (const struct qk_graph *from, struct qk_graph *g,
     map[n->out] = r;
   }
   if (r >= 0)
-    g->output = map[from->output];
+    r = qk_graph_copy_outputs (from, map, g);
   free (map);
   return r < 0 ? r : 0;
 }
@@ -149,11 +152,14 @@ view_fill (struct qk_network_view *v, const struct qk_graph *from,
   v->node = calloc ((size_t) g->n_nodes + 1, sizeof *v->node);
   v->node_at = calloc ((size_t) g->n_nodes + 1, sizeof *v->node_at);
   v->param = calloc ((size_t) g->n_params + 1, sizeof *v->param);
-  if (v->value == NULL || v->value_at == NULL || v->node == NULL
-      || v->node_at == NULL || v->param == NULL)
+  v->output = calloc ((size_t) g->n_outputs + 1, sizeof *v->output);
+  if (v->output == NULL || v->value == NULL || v->value_at == NULL
+      || v->node == NULL || v->node_at == NULL || v->param == NULL)
     return qk_oom ("network");
   for (i = 0; i < g->n_values; i++) {
     v->value[i].shape = g->value[i].shape;
+    v->value[i].name = g->value[i].name;
+    v->value[i].constant = g->value[i].constant;
     if (value[i] != NULL && value[i]->on_grid)
       v->value[i].q = value[i]->q;
     v->value_at[i] = &v->value[i];
@@ -169,7 +175,13 @@ view_fill (struct qk_network_view *v, const struct qk_graph *from,
   v->net.value = v->value_at;
   v->net.n_nodes = g->n_nodes;
   v->net.node = v->node_at;
-  v->net.output = g->output;
+  v->net.n_inputs = g->n_inputs;
+  v->net.input = g->input;
+  for (i = 0; i < g->n_outputs; i++)
+    v->output[i]
+      = (struct qk_network_output){ g->output[i].name, g->output[i].value };
+  v->net.n_outputs = g->n_outputs;
+  v->net.output = v->output;
   return 0;
 }
 
@@ -177,7 +189,8 @@ int
 qk_network_new (const struct qk_graph *g, const struct qk_model_info *info,
                 struct qk_network_view **out)
 {
-  const size_t most = (size_t) g->n_nodes * (1 + QK_NODE_MAX_ABSORBED) + 2;
+  const size_t most = (size_t) g->n_nodes * (1 + QK_NODE_MAX_ABSORBED)
+                      + (size_t) g->n_values + 2;
   const struct qk_node **origin = calloc (most, sizeof *origin);
   const struct qk_value **value = calloc (most, sizeof *value);
   struct qk_network_view *v = calloc (1, sizeof *v);
@@ -197,8 +210,8 @@ qk_network_new (const struct qk_graph *g, const struct qk_model_info *info,
     qk_network_free (v);
     return r;
   }
-  v->net.classes = info->classes;
-  v->net.class_names = info->class_names;
+  v->net.n_targets = info->n_targets;
+  v->net.target = info->target;
   v->net.config = info->config != NULL ? info->config : "";
   *out = v;
   return 0;
@@ -215,6 +228,7 @@ qk_network_free (struct qk_network_view *v)
   free (v->node);
   free (v->node_at);
   free (v->param);
+  free (v->output);
   free (v);
 }
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <qatkit/numeric.h>
+
 #include "graph/op-priv.h"
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
@@ -120,6 +122,25 @@ drop_params (struct qk_graph *g)
   free (map);
 }
 
+/* Put the f32 elements of a constant on its grid. */
+static int
+quantize_constant (struct qk_value *v)
+{
+  const int64_t n = qk_shape_count (&v->shape);
+  const float inv = 1.0f / v->q.scale, *x = v->constant;
+  uint8_t *q = qk_alloc ((size_t) n);
+  int64_t i;
+
+  if (q == NULL)
+    return qk_oom ("constant '%s'", v->name);
+  for (i = 0; i < n; i++)
+    q[i] = (uint8_t) qk_quantize (x[i], inv, v->q.zero_point, v->q.qmin,
+                                  v->q.qmax);
+  qk_free (v->constant);
+  v->constant = q;
+  return 0;
+}
+
 int
 qk_pass_convert (const struct qk_graph *g, struct qk_graph **out)
 {
@@ -140,6 +161,9 @@ qk_pass_convert (const struct qk_graph *g, struct qk_graph **out)
   for (i = 0; i < g->n_values; i++) {
     c->value[i].on_grid = g->value[i].on_grid;
     c->value[i].q = q[i];
+    if (c->value[i].constant != NULL && c->value[i].on_grid
+        && (r = quantize_constant (&c->value[i])) < 0)
+      goto error;
   }
   for (i = 0; i < g->n_nodes; i++) {
     struct qk_node *n = &c->node[i];

@@ -37,7 +37,7 @@ struct qk_qconfig {
   struct qk_qsetting activation, weight;
 };
 
-/* Tells the settings of the node NODE ("input" for the network's input). */
+/* Tells the settings of the node NODE (or of an input or constant). */
 typedef int (*qk_qconfig_fn) (void *cookie, const char *node,
                               struct qk_qconfig *out);
 
@@ -46,10 +46,10 @@ typedef int (*qk_qconfig_fn) (void *cookie, const char *node,
  * linear+relu, add+relu. */
 int qk_pass_fuse (const struct qk_graph *g, struct qk_graph **out);
 
-/* Put quantizers on values and weights, in place.  QUANTIZE_LOGITS: also on
- * the network's output, which otherwise stays float. */
+/* Put quantizers on values and weights, in place.  QUANTIZE_OUTPUTS: also on
+ * the network's outputs, which otherwise stay float. */
 int qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
-                     bool quantize_logits);
+                     bool quantize_outputs);
 
 /* The int8 network that a prepared graph stands for now.  -ENOTSUP when a
  * node has quantized weights on float values, which is for analysis. */

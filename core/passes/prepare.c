@@ -151,7 +151,7 @@ wanted_on_grid (const struct qk_graph *g, int v)
 
 static int
 prepare_node (struct qk_graph *g, int index, const struct qk_qconfig *qc,
-              bool quantize_logits)
+              bool quantize_outputs)
 {
   struct qk_node *n = &g->node[index];
   int r;
@@ -164,7 +164,8 @@ prepare_node (struct qk_graph *g, int index, const struct qk_qconfig *qc,
     g->value[n->out].on_grid = true;
     return 0;
   }
-  if (n->out == g->output && !quantize_logits
+  if (qk_graph_is_output (g, n->out) && !quantize_outputs
+      && !wanted_on_grid (g, n->out)
       && (!n->int8 || n->traits.role == QK_ROLE_WEIGHTED))
     return 0;
   if (on_grids (n) || wanted_on_grid (g, n->out))
@@ -172,9 +173,23 @@ prepare_node (struct qk_graph *g, int index, const struct qk_qconfig *qc,
   return 0;
 }
 
+/* An input or a constant. */
+static int
+prepare_source (struct qk_graph *g, int v, qk_qconfig_fn fn, void *cookie)
+{
+  struct qk_qconfig qc;
+  int r;
+
+  if (!wanted_on_grid (g, v))
+    return 0;
+  if ((r = fn (cookie, g->value[v].name, &qc)) < 0)
+    return r;
+  return quantize_value (g, v, g->value[v].name, &qc.activation);
+}
+
 int
 qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
-                 bool quantize_logits)
+                 bool quantize_outputs)
 {
   struct qk_qconfig qc;
   int i, r;
@@ -191,18 +206,14 @@ qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
     n->as = computes_as (n, &qc);
     n->dynamic_bits = qc.activation.bits;
   }
-  if ((r = fn (cookie, "input", &qc)) < 0)
-    return r;
-  if (wanted_on_grid (g, 0)
-      && (r = new_quantizer (g, "input", &qc.activation, false, 1, 0,
-                             &g->value[0].qz))
-           < 0)
-    return r;
-  g->value[0].on_grid = g->value[0].qz != NULL;
+  for (i = 0; i < g->n_values; i++)
+    if (g->value[i].producer < 0
+        && (r = prepare_source (g, i, fn, cookie)) < 0)
+      return r;
   for (i = 0; i < g->n_nodes; i++) {
     if ((r = fn (cookie, g->node[i].name, &qc)) < 0)
       return r;
-    if ((r = prepare_node (g, i, &qc, quantize_logits)) < 0)
+    if ((r = prepare_node (g, i, &qc, quantize_outputs)) < 0)
       return r;
   }
   g->stage = QK_STAGE_PREPARED;

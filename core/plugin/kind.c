@@ -102,6 +102,21 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
       = { SLOT (qk_comm_class, create), SLOT (qk_comm_class, destroy),
           SLOT (qk_comm_class, reduce), SLOT (qk_comm_class, gather) },
       .pair = { SLOT (qk_comm_class, start), SLOT (qk_comm_class, wait) } },
+  [QK_KIND_LOSS]
+  = { "loss", "losses", sizeof (struct qk_loss_class),
+      .required
+      = { SLOT (qk_loss_class, create), SLOT (qk_loss_class, destroy),
+          SLOT (qk_loss_class, check), SLOT (qk_loss_class, forward),
+          SLOT (qk_loss_class, backward) },
+      .data = { SLOT (qk_loss_class, reference) } },
+  [QK_KIND_METRIC]
+  = { "metric", "metrics", sizeof (struct qk_metric_class),
+      .required
+      = { SLOT (qk_metric_class, create), SLOT (qk_metric_class, destroy),
+          SLOT (qk_metric_class, check), SLOT (qk_metric_class, scores),
+          SLOT (qk_metric_class, sums), SLOT (qk_metric_class, update),
+          SLOT (qk_metric_class, result) },
+      .data = { SLOT (qk_metric_class, reference) } },
   [QK_KIND_PTQ]
   = { "ptq", "ptq", sizeof (struct qk_ptq_class),
       .required

@@ -38,6 +38,6 @@ bool qk_is_loaded (const void *start, size_t length);
 bool qk_is_code (const void *start);
 
 /* Every kind is in 1 .. QK_KIND_LAST. */
-#define QK_KIND_LAST QK_KIND_PTQ
+#define QK_KIND_LAST QK_KIND_METRIC
 
 #endif /* QK_PLUGIN_LOADER_PRIV_H */

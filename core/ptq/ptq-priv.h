@@ -8,6 +8,12 @@
 #include "exec/exec.h"
 #include "train/stage.h"
 
+/* The inputs of a batch of n samples. */
+struct qk_ptq_kept {
+  int64_t n;
+  void *input[QK_DATASET_MAX_TENSORS]; /* owned */
+};
+
 struct qk_ptq {
   struct qk_graph *real;      /* float, fused; owned */
   struct qk_graph *quantized; /* prepared; borrowed; NULL before calibration */
@@ -20,9 +26,8 @@ struct qk_ptq {
 
   struct qk_exec *real_ex, *quantized_ex; /* owned; made when needed */
   struct qk_op op;                        /* of qk_ptq_op; arrays owned */
-  float **images; /* owned: batches kept, n_images of n_samples each */
-  int64_t *n_samples;
-  int64_t n_images;
+  struct qk_ptq_kept *kept;               /* owned: n_kept batches */
+  int64_t n_kept;
   const char *shown; /* what the progress bar shows */
 };
 

@@ -31,15 +31,16 @@ void
 qk_ptq_end (struct qk_ptq *p)
 {
   int64_t i;
+  int j;
 
   qk_exec_free (p->real_ex);
   qk_exec_free (p->quantized_ex);
   qk_graph_free (p->real);
   drop_op (p);
-  for (i = 0; i < p->n_images; i++)
-    qk_free (p->images[i]);
-  free (p->images);
-  free (p->n_samples);
+  for (i = 0; i < p->n_kept; i++)
+    for (j = 0; j < QK_DATASET_MAX_TENSORS; j++)
+      qk_free (p->kept[i].input[j]);
+  free (p->kept);
 }
 
 /* The network whose weights are changed. */
@@ -92,7 +93,7 @@ qk_ptq_node (const struct qk_ptq *p, int node, struct qk_ptq_node *out)
   out->n_in = n->n_in;
   for (i = 0; i < n->n_in; i++)
     out->in[i] = g->value[n->in[i]].producer;
-  out->consumers = g->value[n->out].n_consumers + (n->out == g->output);
+  out->consumers = g->value[n->out].n_consumers;
   out->lo = n->lo;
   out->hi = n->hi;
   out->quantized = n->weight_qz != NULL && n->int8;
@@ -209,34 +210,35 @@ qk_ptq_op (struct qk_ptq *p, int node, const struct qk_op **out)
   return r;
 }
 
-/* Keep the first WANTED batches, or as many as there are. */
+/* Keep the inputs of the first WANTED batches, or as many as there are. */
 static int
-keep_images (struct qk_ptq *p, int64_t wanted)
+keep_batches (struct qk_ptq *p, int64_t wanted)
 {
-  const struct qk_shape *s = &p->real->value[0].shape;
+  const struct qk_dataset_info *d = qk_batches_info (p->batches);
   struct qk_batch b;
-  int r;
+  int i, r;
 
-  if (p->n_images >= wanted)
+  if (p->n_kept >= wanted)
     return 0;
-  if ((r = qk_batches_start (p->batches, 0, p->n_images)) < 0)
+  if ((r = qk_batches_start (p->batches, 0, p->n_kept)) < 0)
     return r;
-  while (p->n_images < wanted && (r = qk_batches_next (p->batches, &b)) > 0) {
-    const size_t size = sizeof (float) * (size_t) (b.n * qk_shape_count (s));
-    float **images
-      = realloc (p->images, (size_t) (p->n_images + 1) * sizeof *images);
-    int64_t *n;
+  while (p->n_kept < wanted && (r = qk_batches_next (p->batches, &b)) > 0) {
+    struct qk_ptq_kept *k
+      = realloc (p->kept, (size_t) (p->n_kept + 1) * sizeof *k);
 
-    if (images != NULL)
-      p->images = images;
-    n = realloc (p->n_samples, (size_t) (p->n_images + 1) * sizeof *n);
-    if (n != NULL)
-      p->n_samples = n;
-    if (images == NULL || n == NULL
-        || (images[p->n_images] = qk_alloc (size)) == NULL)
+    if (k == NULL)
       return qk_oom ("the calibration samples");
-    memcpy (images[p->n_images], b.images, size);
-    n[p->n_images++] = b.n;
+    p->kept = k;
+    k = &k[p->n_kept++];
+    memset (k, 0, sizeof *k);
+    k->n = b.n;
+    for (i = 0; i < d->n_inputs; i++) {
+      const size_t size = (size_t) b.n * qk_spec_bytes (&d->input[i]);
+
+      if ((k->input[i] = qk_alloc (size)) == NULL)
+        return qk_oom ("the calibration samples");
+      memcpy (k->input[i], b.input[i], size);
+    }
   }
   return r < 0 ? r : 0;
 }
@@ -256,21 +258,21 @@ open_executors (struct qk_ptq *p)
   return 0;
 }
 
-/* Copies what node PRODUCER gives, as f32, and ends the pass there. */
+/* Copies a value, as f32, and ends the pass there. */
 struct tap {
-  int producer;
+  int value;
   struct qk_tensor copy; /* data owned; room for a full batch */
 };
 
 static int
-take_value (void *cookie, int node, const struct qk_tensor *t)
+take_value (void *cookie, int value, const struct qk_tensor *t)
 {
   struct tap *tap = cookie;
   const int64_t n = qk_shape_count (&t->shape);
   float *x = tap->copy.data;
   int64_t i;
 
-  if (node != tap->producer)
+  if (value != tap->value)
     return 0;
   tap->copy.shape = t->shape;
   if (t->dtype == QK_F32)
@@ -283,13 +285,12 @@ take_value (void *cookie, int node, const struct qk_tensor *t)
 }
 
 static int
-run_up_to (struct qk_exec *ex, struct tap *tap, const float *images, int64_t n)
+run_up_to (struct qk_exec *ex, struct tap *tap, const struct qk_ptq_kept *k)
 {
-  const float *logits;
   int r;
 
   qk_exec_set_hook (ex, take_value, tap);
-  r = qk_exec_forward (ex, images, n, 0, &logits);
+  r = qk_exec_forward (ex, (const void *const *) k->input, k->n, 0);
   qk_exec_set_hook (ex, NULL, NULL);
   return r == -ECANCELED ? 0 : r;
 }
@@ -309,12 +310,12 @@ qk_ptq_inputs (struct qk_ptq *p, int node, int64_t batches, qk_ptq_batch fn,
     return qk_error (-EINVAL, "there are inputs after calibration only");
   if (batches <= 0 || batches > p->limit)
     batches = p->limit;
-  if ((r = open_executors (p)) < 0 || (r = keep_images (p, batches)) < 0)
+  if ((r = open_executors (p)) < 0 || (r = keep_batches (p, batches)) < 0)
     return r;
   v = &p->quantized->value[n->in[0]];
   size = sizeof (float) * (size_t) (p->batch * qk_shape_count (&v->shape));
   memset (&real, 0, sizeof real);
-  real.producer = v->producer;
+  real.value = n->in[0];
   real.copy.dtype = QK_F32;
   quantized = real;
   real.copy.data = qk_alloc (size);
@@ -322,11 +323,10 @@ qk_ptq_inputs (struct qk_ptq *p, int node, int64_t batches, qk_ptq_batch fn,
   r = real.copy.data == NULL || quantized.copy.data == NULL
         ? qk_oom ("node '%s': its input", n->name)
         : 0;
-  for (i = 0; r == 0 && i < batches && i < p->n_images; i++) {
-    r = run_up_to (p->real_ex, &real, p->images[i], p->n_samples[i]);
+  for (i = 0; r == 0 && i < batches && i < p->n_kept; i++) {
+    r = run_up_to (p->real_ex, &real, &p->kept[i]);
     if (r == 0)
-      r = run_up_to (p->quantized_ex, &quantized, p->images[i],
-                     p->n_samples[i]);
+      r = run_up_to (p->quantized_ex, &quantized, &p->kept[i]);
     if (r == 0)
       r = fn (cookie, &real.copy, &quantized.copy);
     if (r == 0 && qk_monitor_stopped (p->m))

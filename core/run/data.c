@@ -43,10 +43,15 @@ check_limits (const struct qk_settings *settings, const struct qk_data *d,
 {
   const char *key = val ? "eval_batch" : "batch";
   const int64_t batch = qk_config_int (settings->data, key);
-  const int64_t sample = 4 * d->info.height * d->info.width * d->info.channels;
+  int64_t sample = 0;
+  int i;
 
   if (settings->max_params == 0)
     return 0;
+  for (i = 0; i < d->info.n_inputs; i++)
+    sample += (int64_t) qk_spec_bytes (&d->info.input[i]);
+  for (i = 0; i < d->info.n_targets; i++)
+    sample += (int64_t) qk_spec_bytes (&d->info.target[i]);
   if (sample > QK_LIMIT_BATCH / batch)
     return qk_error (-EBADMSG,
                      "%s = %lld samples of %lld bytes, a file may "
@@ -132,14 +137,13 @@ qk_settings_build (struct qk_settings *settings,
   const char *weights = qk_config_string (settings->model, "weights");
   struct qk_model_request req;
   struct qk_graph *g;
-  int64_t n;
   int r;
 
   memset (&req, 0, sizeof req);
-  req.height = info->height;
-  req.width = info->width;
-  req.channels = info->channels;
-  req.classes = info->classes;
+  req.n_inputs = info->n_inputs;
+  req.n_targets = info->n_targets;
+  req.input = info->input;
+  req.target = info->target;
   if ((r = qk_graph_new (settings->ctx, settings->seed, &g)) < 0)
     return r;
   g->max_params = settings->max_params;
@@ -152,15 +156,6 @@ qk_settings_build (struct qk_settings *settings,
   }
   if ((r = qk_limit_work (g)) < 0)
     goto error;
-  n = qk_shape_count (&g->value[g->output].shape);
-  if (n != info->classes) {
-    r = qk_error (-EINVAL,
-                  "model '%s': the network has %lld outputs, the "
-                  "dataset %d classes",
-                  settings->model_class->cls.name, (long long) n,
-                  info->classes);
-    goto error;
-  }
   if (with_weights && *weights != 0
       && (r = qk_settings_load_weights (settings, g, weights)) < 0) {
     qk_error_prefix (r, "%s: ", qk_config_where (settings->model, "weights"));

@@ -4,17 +4,17 @@
 
 #include <string.h>
 
-#include "run/run.h"
+#include "run/session.h"
 #include "ptq/ptq-priv.h"
 
 /* Let each method do what it does before or AFTER calibration. */
 static int
-run_methods (struct qk_run *run, struct qk_ptq *p, bool after)
+run_methods (struct qk_session *s, struct qk_ptq *p, bool after)
 {
   int i, r = 0;
 
-  for (i = 0; r == 0 && i < run->settings->n_methods; i++) {
-    const struct qk_settings_method *m = &run->settings->method[i];
+  for (i = 0; r == 0 && i < s->settings->n_methods; i++) {
+    const struct qk_settings_method *m = &s->settings->method[i];
     void *self = NULL;
 
     if ((after ? m->cls->after : m->cls->before) == NULL)
@@ -29,52 +29,49 @@ run_methods (struct qk_run *run, struct qk_ptq *p, bool after)
 }
 
 static int
-calibrate (struct qk_run *run, struct qk_graph *g, struct qk_graph *prepared)
+calibrate (struct qk_session *s, struct qk_graph *g, struct qk_graph *prepared)
 {
   struct qk_exec_options opt;
   struct qk_exec *ex;
   int r;
 
-  qk_settings_exec_options (run->settings, run->calibrate->batch, false, &opt);
+  qk_settings_exec_options (s->settings, s->calibrate->batch, false, &opt);
   if ((r = qk_exec_new (g, &opt, &ex)) < 0)
     return r;
-  r = qk_stage_calibrate (ex, prepared, run->calibrate->batches,
-                          qk_config_int (run->settings->ptq, "batches"),
-                          run->m);
+  r = qk_stage_calibrate (ex, prepared, s->calibrate->batches,
+                          qk_config_int (s->settings->ptq, "batches"), s->m);
   qk_exec_free (ex);
   return r;
 }
 
 int
-qk_run_calibrate (struct qk_run *run, const struct qk_graph *g,
-                  struct qk_graph **out)
+qk_session_calibrate (struct qk_session *s, const struct qk_graph *g,
+                      struct qk_graph **out)
 {
   struct qk_graph *prepared = NULL;
   struct qk_ptq p;
   int r;
 
-  if (run->settings->n_methods > 0 && qk_comm_size (run->m->comm) > 1)
+  if (s->settings->n_methods > 0 && qk_comm_size (s->m->comm) > 1)
     return qk_error (-ENOTSUP, "%s: methods work in one process, not in %d",
-                     qk_config_where (run->settings->ptq, "methods"),
-                     qk_comm_size (run->m->comm));
-  if (run->calibrate == NULL
-      && (r = qk_data_open (run->settings, QK_DATA_CALIBRATE, &run->calibrate))
+                     qk_config_where (s->settings->ptq, "methods"),
+                     qk_comm_size (s->m->comm));
+  if (s->calibrate == NULL
+      && (r = qk_data_open (s->settings, QK_DATA_CALIBRATE, &s->calibrate))
            < 0)
     return r;
   memset (&p, 0, sizeof p);
-  p.batches = run->calibrate->batches;
-  p.limit = qk_config_int (run->settings->ptq, "batches");
-  p.batch = run->calibrate->batch;
-  p.threads = run->settings->threads;
-  p.seed = run->settings->seed;
-  p.m = run->m;
-  if ((r = qk_ptq_begin (&p, g)) == 0
-      && (r = run_methods (run, &p, false)) == 0
-      && (r = qk_settings_prepare (run->settings, p.real, true, &prepared))
-           == 0
-      && (r = calibrate (run, p.real, prepared)) == 0) {
+  p.batches = s->calibrate->batches;
+  p.limit = qk_config_int (s->settings->ptq, "batches");
+  p.batch = s->calibrate->batch;
+  p.threads = s->settings->threads;
+  p.seed = s->settings->seed;
+  p.m = s->m;
+  if ((r = qk_ptq_begin (&p, g)) == 0 && (r = run_methods (s, &p, false)) == 0
+      && (r = qk_settings_prepare (s->settings, p.real, true, &prepared)) == 0
+      && (r = calibrate (s, p.real, prepared)) == 0) {
     p.quantized = prepared;
-    r = run_methods (run, &p, true);
+    r = run_methods (s, &p, true);
   }
   qk_ptq_end (&p);
   if (r < 0)
@@ -85,16 +82,16 @@ qk_run_calibrate (struct qk_run *run, const struct qk_graph *g,
 }
 
 int
-qk_run_ptq (struct qk_run *run, const struct qk_graph *g,
-            struct qk_graph **out)
+qk_session_ptq (struct qk_session *s, const struct qk_graph *g,
+                struct qk_graph **out, bool *analysis)
 {
   struct qk_graph *prepared;
   int r;
 
-  if ((r = qk_run_calibrate (run, g, &prepared)) < 0)
+  if ((r = qk_session_calibrate (s, g, &prepared)) < 0)
     return r;
-  run->analysis = qk_graph_is_analysis (prepared);
-  if (run->analysis) {
+  *analysis = qk_graph_is_analysis (prepared);
+  if (*analysis) {
     *out = prepared;
     return 0;
   }

@@ -64,22 +64,22 @@ open_folder (struct qk_run *run)
   char *dir;
   int r;
 
-  run->output = strdup (qk_config_string (run->settings->run, "output"));
+  run->output = strdup (qk_config_string (run->s.settings->run, "output"));
   if (run->output == NULL)
     return qk_oom ("run");
   if (*run->output == 0)
     return qk_error (-EINVAL, "%s: output is empty, expected a folder",
-                     qk_config_where (run->settings->run, "output"));
+                     qk_config_where (run->s.settings->run, "output"));
   if ((r = qk_run_make_folder (run->output)) < 0
       /* of a run that was killed */
-      || (r = qk_atomic_remove_leftovers (run->settings->ctx, run->output,
+      || (r = qk_atomic_remove_leftovers (run->s.settings->ctx, run->output,
                                           ".safetensors"))
            < 0)
     return r;
   if ((dir = qk_run_path (run, "checkpoints")) == NULL)
     return qk_oom ("run");
-  r = qk_checkpoints_open (run->settings->ctx, dir,
-                           (int) qk_config_int (run->settings->run, "keep"),
+  r = qk_checkpoints_open (run->s.settings->ctx, dir,
+                           (int) qk_config_int (run->s.settings->run, "keep"),
                            &run->checkpoints);
   free (dir);
   return r;
@@ -89,17 +89,17 @@ static int
 open_reporter (struct qk_run *run, const struct qk_reporter_class *cls,
                const struct qk_reporter_request *req)
 {
-  const int i = run->m->n_reporters;
+  const int i = run->s.m->n_reporters;
   struct qk_config *cfg = NULL;
   int r;
 
   if ((r = qk_config_parse (cls->cls.options, "", cls->cls.name, &cfg)) < 0)
     return r;
-  run->m->reporter[i] = cls;
-  r = cls->create (cfg, req, &run->m->reporter_self[i]);
+  run->s.m->reporter[i] = cls;
+  r = cls->create (cfg, req, &run->s.m->reporter_self[i]);
   qk_config_free (cfg);
   if (r == 0)
-    run->m->n_reporters++;
+    run->s.m->n_reporters++;
   return r;
 }
 
@@ -110,50 +110,33 @@ open_reporters (struct qk_run *run, bool resume)
   const struct qk_reporter_class *cls[QK_MONITOR_MAX_REPORTERS];
   const struct qk_reporter_request req = { run->output, resume };
   const int n = qk_settings_reporters (
-    run->settings, QK_MONITOR_MAX_REPORTERS - run->m->n_reporters, cls);
+    run->s.settings, QK_MONITOR_MAX_REPORTERS - run->s.m->n_reporters, cls);
   int i, r = 0;
 
-  if (n < 0 || qk_comm_rank (run->m->comm) > 0)
+  if (n < 0 || qk_comm_rank (run->s.m->comm) > 0)
     return n < 0 ? n : 0;
   for (i = 0; r == 0 && i < n; i++)
     r = open_reporter (run, cls[i], &req);
   return r;
 }
 
-/* Both splits must mean the same by class number I. */
+/* What the network is trained for and measured by. */
 static int
-open_splits (struct qk_run *run)
+open_objective (struct qk_run *run)
 {
-  const struct qk_dataset_info *t, *v;
-  int i, r;
+  const struct qk_config *qat = run->s.settings->qat;
+  const char *best = qk_config_string (qat, "best");
+  int r = qk_settings_objective (run->s.settings, run->g, &run->s.eval->info,
+                                 &run->s.objective);
 
-  if ((r = qk_data_open (run->settings, QK_DATA_EVAL, &run->eval)) < 0
-      || (r = qk_data_open (run->settings, QK_DATA_TRAIN, &run->train)) < 0)
+  if (r < 0 || (r = qk_tally_init (&run->pos.tally, run->s.objective)) < 0)
     return r;
-  t = &run->train->info;
-  v = &run->eval->info;
-  if (t->classes != v->classes)
-    return qk_error (-EINVAL,
-                     "the training samples have %d classes, those "
-                     "for evaluation %d",
-                     t->classes, v->classes);
-  for (i = 0; i < t->classes; i++)
-    if (strcmp (t->class_names[i], v->class_names[i]) != 0)
-      return qk_error (-EINVAL,
-                       "class %d is '%s' of the training samples, "
-                       "but '%s' of those for evaluation",
-                       i, t->class_names[i], v->class_names[i]);
+  r = *best == '\0' ? qk_objective_first_score (run->s.objective)
+                    : qk_objective_score (run->s.objective, best);
+  if (r < 0)
+    return qk_error_prefix (r, "%s: ", qk_config_where (qat, "best"));
+  run->best = r;
   return 0;
-}
-
-/* QAT compares with the float network G if it is asked to. */
-static int
-keep_teacher (struct qk_run *run, const struct qk_graph *g)
-{
-  if (qk_config_float (run->settings->qat, "distill") <= 0
-      || run->teacher != NULL)
-    return 0;
-  return qk_pass_fuse (g, &run->teacher);
 }
 
 static int
@@ -164,8 +147,8 @@ start_network (struct qk_run *run, struct qk_graph **float_g)
 
   if (run->stage == QK_RUN_FLOAT)
     r = qk_pass_fuse (*float_g, &g);
-  else if ((r = keep_teacher (run, *float_g)) == 0)
-    r = qk_settings_prepare (run->settings, *float_g, false, &g);
+  else if ((r = qk_session_keep_teacher (&run->s, *float_g)) == 0)
+    r = qk_settings_prepare (run->s.settings, *float_g, false, &g);
   if (r < 0)
     return r;
   qk_graph_free (*float_g);
@@ -183,13 +166,14 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, bool resume,
 
   if (run == NULL)
     return qk_oom ("run");
-  run->settings = settings;
-  run->m = m;
+  run->s.settings = settings;
+  run->s.m = m;
   run->best_epoch = -1;
   run->fresh = true;
-  if ((r = open_splits (run)) < 0
-      || (r = qk_settings_build (settings, &run->eval->info, true, &run->g))
+  if ((r = qk_session_open_splits (&run->s)) < 0
+      || (r = qk_settings_build (settings, &run->s.eval->info, true, &run->g))
            < 0
+      || (r = open_objective (run)) < 0
       /* before hours of float training */
       || (r = qk_settings_check (settings, run->g)) < 0
       || (r = qk_ini_text (settings->ini, &run->config)) < 0
@@ -208,7 +192,7 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, bool resume,
   }
   if ((r = start_network (run, &run->g)) < 0)
     goto error;
-  if (c != NULL && (r = qk_run_restore (run, c, true)) < 0)
+  if (c != NULL && (r = qk_restore_network (run->g, run->s.teacher, c)) < 0)
     goto error;
   run->fresh = c == NULL;
   if ((r = open_reporters (run, c != NULL)) < 0)
@@ -229,11 +213,9 @@ qk_run_free (struct qk_run *run)
   if (run == NULL)
     return;
   qk_optimize_free (run->o);
+  qk_tally_clear (&run->pos.tally);
   qk_graph_free (run->g);
-  qk_graph_free (run->teacher);
-  qk_data_close (run->train);
-  qk_data_close (run->calibrate);
-  qk_data_close (run->eval);
+  qk_session_clear (&run->s);
   qk_checkpoints_close (run->checkpoints);
   free (run->config);
   free (run->output);
@@ -243,54 +225,17 @@ qk_run_free (struct qk_run *run)
 bool
 qk_run_writes (const struct qk_run *run)
 {
-  return qk_comm_rank (run->m->comm) == 0;
+  return qk_comm_rank (run->s.m->comm) == 0;
 }
 
 /* ---- pieces ----------------------------------------------------------------- */
-
-int
-qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
-                 struct qk_result *out)
-{
-  struct qk_exec_options opt;
-  struct qk_exec *ex;
-  int r;
-
-  memset (out, 0, sizeof *out);
-  /* validation samples must not move the ranges */
-  if (g->stage == QK_STAGE_PREPARED)
-    qk_graph_set_observing (g, false, false);
-  qk_settings_exec_options (run->settings, run->eval->batch, false, &opt);
-  if ((r = qk_exec_new (g, &opt, &ex)) < 0)
-    return r;
-  r = qk_stage_evaluate (ex, run->eval->batches,
-                         qk_config_int (run->settings->data, "eval_batches"),
-                         label, run->m, &out->metrics);
-  qk_exec_free (ex);
-  if (r < 0)
-    return r;
-  out->valid = true;
-  out->bytes = qk_graph_bytes (g);
-  r = qk_monitor_event (
-    run->m, "eval", "s:network", label, "i:epoch",
-    run->stage == QK_RUN_QAT ? run->pos.epoch : -1, "i:samples",
-    out->metrics.n, "f:top1", qk_metrics_top1 (&out->metrics), "f:top5",
-    qk_metrics_top5 (&out->metrics), "f:loss", qk_metrics_loss (&out->metrics),
-    "i:ties1", out->metrics.ties1, "i:ties5", out->metrics.ties5, "i:bytes",
-    out->bytes, NULL);
-  if (r < 0)
-    return r;
-  return qk_monitor_event (run->m, "timing", "s:what", label, "f:seconds",
-                           out->metrics.seconds, "f:samples_per_second",
-                           qk_metrics_speed (&out->metrics), NULL);
-}
 
 int
 qk_run_save_model (struct qk_run *run, const struct qk_graph *g,
                    const char *file)
 {
   const struct qk_model_info info
-    = { run->eval->info.classes, run->eval->info.class_names, run->config };
+    = { run->s.eval->info.n_targets, run->s.eval->info.target, run->config };
   char *path = qk_run_path (run, file);
   int r;
 
@@ -306,7 +251,7 @@ qk_run_written (struct qk_run *run, int r)
 {
   double failed = r < 0;
   const int err
-    = qk_comm_reduce (run->m->comm, QK_COMM_MAX, QK_COMM_F64, &failed, 1);
+    = qk_comm_reduce (run->s.m->comm, QK_COMM_MAX, QK_COMM_F64, &failed, 1);
 
   if (r < 0 || err < 0)
     return r < 0 ? r : err;
@@ -325,38 +270,40 @@ struct stage {
   int (*end_epoch) (struct qk_run *run);
 };
 
-/* Executor of the network that training shall imitate, if it shall. */
+/* The losses of the stage that the run is in. */
+static unsigned
+stage_of_losses (const struct qk_run *run)
+{
+  return run->stage == QK_RUN_QAT ? QK_DURING_QAT : QK_DURING_TRAIN;
+}
+
+/* Executor of the network that training shall imitate, or that metrics
+ * compare with, if there is one. */
 static int
 open_teacher (struct qk_run *run, struct qk_exec **teacher)
 {
   struct qk_exec_options opt;
 
-  if (run->teacher == NULL || run->stage != QK_RUN_QAT)
+  if (run->s.teacher == NULL || run->stage != QK_RUN_QAT)
     return 0;
-  qk_settings_exec_options (run->settings, run->train->batch, false, &opt);
-  return qk_exec_new (run->teacher, &opt, teacher);
+  qk_settings_exec_options (run->s.settings, run->s.train->batch, false, &opt);
+  return qk_exec_new (run->s.teacher, &opt, teacher);
 }
 
+/* LOSS has room for all and must outlive the executor. */
 static int
-open_executor (struct qk_run *run, struct qk_exec **ex)
+open_executor (struct qk_run *run, struct qk_exec_loss *loss,
+               struct qk_exec **ex)
 {
-  const struct qk_config *qat = run->settings->qat,
-                         *train = run->settings->train;
-  char loss_options[64], teacher_options[64];
   struct qk_exec_options opt;
 
-  qk_settings_exec_options (run->settings, run->train->batch, true, &opt);
-  if (run->teacher != NULL && run->stage == QK_RUN_QAT) {
-    snprintf (teacher_options, sizeof teacher_options, "temperature=%.9g",
-              qk_config_float (qat, "distill_temperature"));
-    opt.teacher_share = qk_config_float (qat, "distill");
-    opt.teacher_loss = qk_config_string (qat, "distill_loss");
-    opt.teacher_options = teacher_options;
-  }
-  snprintf (loss_options, sizeof loss_options, "label_smoothing=%.9g",
-            qk_config_float (train, "label_smoothing"));
-  if (qk_config_given (train, "label_smoothing"))
-    opt.loss_options = loss_options;
+  qk_settings_exec_options (run->s.settings, run->s.train->batch, true, &opt);
+  opt.n_losses
+    = qk_objective_losses (run->s.objective, stage_of_losses (run), loss);
+  opt.loss = loss;
+  if (opt.n_losses == 0)
+    return qk_error (-EINVAL, "no loss counts in %s; see 'during' in [loss]",
+                     run->stage == QK_RUN_QAT ? "QAT" : "float training");
   return qk_exec_new (run->g, &opt, ex);
 }
 
@@ -377,7 +324,8 @@ open_optimizer (struct qk_run *run, const struct stage *s)
 /* After an epoch.  What is evaluated may be the network being trained itself,
  * whose layers serve one executor at a time. */
 static int
-end_epoch (struct qk_run *run, const struct stage *s, struct qk_exec **ex)
+end_epoch (struct qk_run *run, const struct stage *s,
+           struct qk_exec_loss *loss, struct qk_exec **ex)
 {
   int r;
 
@@ -386,7 +334,7 @@ end_epoch (struct qk_run *run, const struct stage *s, struct qk_exec **ex)
   qk_exec_free (*ex);
   *ex = NULL;
   r = s->end_epoch (run);
-  return r < 0 ? r : open_executor (run, ex);
+  return r < 0 ? r : open_executor (run, loss, ex);
 }
 
 /* Resume the optimizer if a checkpoint of this stage is where we are. */
@@ -400,7 +348,7 @@ resume_optimizer (struct qk_run *run)
     return 0;
   if ((r = qk_checkpoints_newest (run->checkpoints, &c)) < 0)
     return r;
-  r = qk_run_restore (run, c, false);
+  r = qk_run_restore (run, c);
   qk_checkpoint_close (c);
   return r;
 }
@@ -418,8 +366,11 @@ static int
 train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
              struct qk_exec *teacher, int64_t batches)
 {
-  const int64_t epoch = run->pos.epoch, before = run->m->steps;
+  const struct qk_subject subject
+    = { ex, run->s.objective, stage_of_losses (run), teacher };
+  const int64_t epoch = run->pos.epoch, before = run->s.m->steps;
   struct qk_train_options opt;
+  struct qk_scores scores;
   char label[64];
   float lr;
   int r;
@@ -428,54 +379,55 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
             (long long) epoch + 1, (long long) s->epochs);
   memset (&opt, 0, sizeof opt);
   opt.label = label;
-  opt.seed = run->settings->seed;
+  opt.seed = run->s.settings->seed;
   opt.flags = s->begin_epoch (run, epoch);
   opt.batches = batches;
   opt.epochs = s->epochs;
-  opt.teacher = teacher;
+
   lr = qk_optimize_lr (run->o, opt.epochs * batches, batches);
-  r = qk_stage_train (ex, run->o, run->train->batches, &opt, run->m,
+  r = qk_stage_train (&subject, run->o, run->s.train->batches, &opt, run->s.m,
                       &run->pos);
-  run->steps += run->m->steps - before;
+  run->steps += run->s.m->steps - before;
   if (run->g->stage == QK_STAGE_PREPARED)
     qk_graph_set_observing (run->g, false, false);
   if (r == -EINTR)
     return stopped (run);
   if (r < 0)
     return qk_error_prefix (r, "%s: ", label);
-  r = qk_monitor_event (run->m, "epoch", "s:stage", s->name, "i:epoch", epoch,
-                        "f:loss", qk_metrics_loss (&run->pos.metrics),
-                        "f:top1", qk_metrics_top1 (&run->pos.metrics), "f:lr",
-                        (double) lr, "i:samples", run->pos.metrics.n,
-                        "i:bad_samples", qk_batches_bad (run->train->batches),
-                        NULL);
+  qk_tally_scores (&run->pos.tally, run->s.objective, &scores);
+  r = qk_monitor_scores (run->s.m, "epoch", run->s.objective, &scores,
+                         "s:stage", s->name, "i:epoch", epoch, "f:lr",
+                         (double) lr, "i:samples", scores.n, "i:bad_samples",
+                         qk_batches_bad (run->s.train->batches), NULL);
   if (r == 0)
-    r = qk_monitor_event (
-      run->m, "timing", "s:what", label, "f:seconds", run->pos.metrics.seconds,
-      "f:samples_per_second", qk_metrics_speed (&run->pos.metrics),
-      "f:input_wait_seconds", run->pos.metrics.waited, NULL);
+    r = qk_monitor_event (run->s.m, "timing", "s:what", label, "f:seconds",
+                          scores.seconds, "f:samples_per_second",
+                          qk_scores_speed (&scores), "f:input_wait_seconds",
+                          scores.waited, NULL);
   return r;
 }
 
 static int
 train_stage (struct qk_run *run, const struct stage *s)
 {
+  struct qk_exec_loss loss[QK_OBJECTIVE_LOSSES];
   struct qk_exec *ex = NULL, *teacher = NULL;
   int64_t batches;
   int r;
 
-  if ((r = open_executor (run, &ex)) < 0 || (r = open_optimizer (run, s)) < 0
+  if ((r = open_executor (run, loss, &ex)) < 0
+      || (r = open_optimizer (run, s)) < 0
       || (r = open_teacher (run, &teacher)) < 0
       || (r = resume_optimizer (run)) < 0)
     goto end;
-  batches = qk_batches_count (run->train->batches);
+  batches = qk_batches_count (run->s.train->batches);
   if (s->batches > 0 && s->batches < batches)
     batches = s->batches;
   while (run->pos.epoch < s->epochs) {
     if ((r = train_epoch (run, s, ex, teacher, batches)) < 0
         || (r = qk_graph_check_params (run->g)) < 0)
       break;
-    if ((r = end_epoch (run, s, &ex)) == -EINTR) {
+    if ((r = end_epoch (run, s, loss, &ex)) == -EINTR) {
       /* trained but not evaluated: continue there */
       run->pos.epoch--;
       run->pos.batch = batches;
@@ -483,7 +435,7 @@ train_stage (struct qk_run *run, const struct stage *s)
     }
     if (r < 0)
       break;
-    memset (&run->pos.metrics, 0, sizeof run->pos.metrics);
+    qk_tally_reset (&run->pos.tally, run->s.objective);
     if ((r = qk_run_checkpoint (run)) < 0)
       break;
   }
@@ -529,8 +481,8 @@ save_weights (struct qk_run *run)
     w[i].tensor = &g->param[i].value;
     w[i].layout = g->param[i].spec.layout;
   }
-  r = qk_run_writes (run) ? qk_weights_save (run->settings->ctx, path, NULL, w,
-                                             (size_t) g->n_params, NULL, 0)
+  r = qk_run_writes (run) ? qk_weights_save (run->s.settings->ctx, path, NULL,
+                                             w, (size_t) g->n_params, NULL, 0)
                           : 0;
   free (w);
   free (path);
@@ -542,9 +494,9 @@ float_stage (struct qk_run *run)
 {
   const struct stage s = {
     "train",
-    qk_config_int (run->settings->train, "epochs"),
-    qk_config_int (run->settings->train, "batches"),
-    &run->settings->train_opt,
+    qk_config_int (run->s.settings->train, "epochs"),
+    qk_config_int (run->s.settings->train, "batches"),
+    &run->s.settings->train_opt,
     float_begin,
     float_end,
   };
@@ -560,12 +512,34 @@ float_stage (struct qk_run *run)
 static unsigned
 qat_begin (struct qk_run *run, int64_t epoch)
 {
-  const struct qk_config *qat = run->settings->qat;
+  const struct qk_config *qat = run->s.settings->qat;
   const bool observe = epoch <= qk_config_int (qat, "freeze_observers_after");
   const bool stats = epoch <= qk_config_int (qat, "freeze_bn_after");
 
   qk_graph_set_observing (run->g, observe, observe);
   return stats ? QK_PASS_BATCH_STATS : 0;
+}
+
+/* Log the scores that tables show. */
+static void
+log_scores (const struct qk_run *run, const char *what,
+            const struct qk_scores *s)
+{
+  char line[256] = "", text[32];
+  int i;
+
+  for (i = 0; i < run->s.objective->n_scores; i++) {
+    const struct qk_score *k = &run->s.objective->score[i];
+    const size_t used = strlen (line);
+
+    if (k->spec.title != NULL)
+      snprintf (line + used, sizeof line - used, "%s %s %s%s",
+                used > 0 ? "," : "", k->name,
+                qk_score_print (&k->spec, s->value[i], text, sizeof text),
+                k->spec.percent ? " %" : "");
+  }
+  qk_log (run->s.settings->ctx, QK_LOG_INFO, "epoch %lld: %s%s, loss %.4f",
+          (long long) run->pos.epoch, what, line, s->loss);
 }
 
 /* Convert and evaluate the real int8 network; keep the best. */
@@ -583,15 +557,15 @@ qat_end (struct qk_run *run)
   if (!analysis && (r = qk_pass_convert (run->g, &int8)) < 0)
     return r;
   snprintf (label, sizeof label, "%s %lld/%lld", what, (long long) epoch + 1,
-            (long long) qk_config_int (run->settings->qat, "epochs"));
-  r = qk_run_evaluate (run, analysis ? run->g : int8, label, &now);
+            (long long) qk_config_int (run->s.settings->qat, "epochs"));
+  r = qk_session_evaluate (&run->s, analysis ? run->g : int8, label,
+                           run->pos.epoch, &now);
   if (r == 0)
-    qk_log (run->settings->ctx, QK_LOG_INFO,
-            "epoch %lld: %s top-1 %.2f %%, top-5 %.2f %%",
-            (long long) epoch + 1, what, 100 * qk_metrics_top1 (&now.metrics),
-            100 * qk_metrics_top5 (&now.metrics));
+    log_scores (run, what, &now.scores);
   if (r == 0
-      && (run->best_epoch < 0 || now.metrics.top1 > best->metrics.top1)) {
+      && (run->best_epoch < 0
+          || qk_score_better (run->s.objective, run->best, &now.scores,
+                              &best->scores))) {
     *best = now;
     run->best_epoch = epoch;
     if (analysis
@@ -613,8 +587,8 @@ load_best (struct qk_run *run)
 
   if (path == NULL)
     return qk_oom ("run");
-  if ((r = qk_checkpoint_open (run->settings->ctx, path, &c)) == 0) {
-    r = qk_run_restore (run, c, true);
+  if ((r = qk_checkpoint_open (run->s.settings->ctx, path, &c)) == 0) {
+    r = qk_restore_network (run->g, run->s.teacher, c);
     qk_checkpoint_close (c);
   }
   free (path);
@@ -626,9 +600,9 @@ qat_stage (struct qk_run *run)
 {
   const struct stage s = {
     "qat",
-    qk_config_int (run->settings->qat, "epochs"),
-    qk_config_int (run->settings->qat, "batches"),
-    &run->settings->qat_opt,
+    qk_config_int (run->s.settings->qat, "epochs"),
+    qk_config_int (run->s.settings->qat, "batches"),
+    &run->s.settings->qat_opt,
     qat_begin,
     qat_end,
   };
@@ -639,8 +613,8 @@ qat_stage (struct qk_run *run)
   run->analysis = qk_graph_is_analysis (run->g);
   if ((r = train_stage (run, &s)) < 0 || (r = load_best (run)) < 0)
     return r;
-  return qk_run_evaluate (run, run->g, qk_row_name (QK_ROW_QAT),
-                          &run->result[QK_ROW_QAT]);
+  return qk_session_evaluate (&run->s, run->g, qk_row_name (QK_ROW_QAT),
+                              run->pos.epoch, &run->result[QK_ROW_QAT]);
 }
 
 /* Tell what PTQ will quantize. */
@@ -650,9 +624,9 @@ report_ptq (struct qk_run *run)
   struct qk_graph *p;
   int r;
 
-  if ((r = qk_settings_prepare (run->settings, run->g, true, &p)) < 0)
+  if ((r = qk_settings_prepare (run->s.settings, run->g, true, &p)) < 0)
     return r;
-  r = qk_coverage_report (p, "PTQ", run->m);
+  r = qk_coverage_report (p, "PTQ", run->s.m);
   qk_graph_free (p);
   return r;
 }
@@ -663,13 +637,15 @@ ptq_stage (struct qk_run *run)
   struct qk_graph *int8;
   int r;
 
-  if ((r = report_ptq (run)) < 0 || (r = qk_run_ptq (run, run->g, &int8)) < 0)
+  if ((r = report_ptq (run)) < 0
+      || (r = qk_session_ptq (&run->s, run->g, &int8, &run->analysis)) < 0)
     return qk_error_prefix (r, "PTQ: ");
-  r = qk_run_evaluate (
-    run, int8, run->analysis ? "PTQ fake-quantized" : qk_row_name (QK_ROW_PTQ),
-    &run->result[QK_ROW_PTQ]);
+  r = qk_session_evaluate (&run->s, int8,
+                           run->analysis ? "PTQ fake-quantized"
+                                         : qk_row_name (QK_ROW_PTQ),
+                           -1, &run->result[QK_ROW_PTQ]);
   if (r == 0 && run->analysis)
-    qk_log (run->settings->ctx, QK_LOG_INFO,
+    qk_log (run->s.settings->ctx, QK_LOG_INFO,
             "PTQ: evaluated fake-quantized; no "
             "model is written, as weights alone have no int8 form");
   else if (r == 0)
@@ -685,52 +661,54 @@ begin_qat (struct qk_run *run)
   struct qk_graph *p;
   int r;
 
-  if ((r = keep_teacher (run, run->g)) < 0
-      || (r = qk_settings_prepare (run->settings, run->g, false, &p)) < 0)
+  if ((r = qk_session_keep_teacher (&run->s, run->g)) < 0
+      || (r = qk_settings_prepare (run->s.settings, run->g, false, &p)) < 0)
     return r;
-  if ((r = qk_coverage_report (p, "QAT", run->m)) < 0) {
+  if ((r = qk_coverage_report (p, "QAT", run->s.m)) < 0) {
     qk_graph_free (p);
     return r;
   }
   qk_graph_free (run->g);
   run->g = p;
   run->stage = QK_RUN_QAT;
-  memset (&run->pos, 0, sizeof run->pos);
+  run->pos.epoch = run->pos.batch = 0;
+  qk_tally_reset (&run->pos.tally, run->s.objective);
   return qk_run_checkpoint (run);
 }
 
 static int
 do_parts (struct qk_run *run, unsigned parts)
 {
-  const int64_t epochs = qk_config_int (run->settings->qat, "epochs");
+  const int64_t epochs = qk_config_int (run->s.settings->qat, "epochs");
   int r;
 
   r = qk_monitor_event (
-    run->m, "run_start", "s:model", run->settings->model_class->cls.name,
-    "s:dataset", run->settings->dataset_class->cls.name, "s:backend",
-    run->settings->backend_class->cls.name, "s:cpu_level",
-    run->settings->caps.cpu_level, "i:seed", (int64_t) run->settings->seed,
-    "i:threads", (int64_t) run->settings->threads, NULL);
+    run->s.m, "run_start", "s:model", run->s.settings->model_class->cls.name,
+    "s:dataset", run->s.settings->dataset_class->cls.name, "s:backend",
+    run->s.settings->backend_class->cls.name, "s:cpu_level",
+    run->s.settings->caps.cpu_level, "i:seed", (int64_t) run->s.settings->seed,
+    "i:threads", (int64_t) run->s.settings->threads, NULL);
   if (r < 0)
     return r;
   if (run->stage == QK_RUN_FLOAT) {
     if (((parts & QK_PART_TRAIN) && (r = float_stage (run)) < 0)
-        || (r = qk_run_evaluate (run, run->g, qk_row_name (QK_ROW_FLOAT),
-                                 &run->result[QK_ROW_FLOAT]))
+        || (r
+            = qk_session_evaluate (&run->s, run->g, qk_row_name (QK_ROW_FLOAT),
+                                   -1, &run->result[QK_ROW_FLOAT]))
              < 0)
       return r;
     if ((parts & QK_PART_PTQ) && (r = ptq_stage (run)) < 0)
       return r;
     if (!(parts & QK_PART_QAT) || epochs == 0)
-      return qk_monitor_event (run->m, "run_end", NULL);
+      return qk_monitor_event (run->s.m, "run_end", NULL);
     if ((r = begin_qat (run)) < 0)
       return r;
   }
   if (run->stage == QK_RUN_QAT && (parts & QK_PART_QAT)
       && (r = qat_stage (run)) < 0)
     return r;
-  return qk_monitor_event (run->m, "run_end", "i:best_epoch", run->best_epoch,
-                           NULL);
+  return qk_monitor_event (run->s.m, "run_end", "i:best_epoch",
+                           run->best_epoch, NULL);
 }
 
 int

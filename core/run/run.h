@@ -4,18 +4,12 @@
 #define QK_RUN_H
 
 #include "io/checkpoints.h"
-#include "settings/settings.h"
+#include "run/session.h"
 
 /* Rows of the table at the end. */
 enum qk_row { QK_ROW_FLOAT, QK_ROW_PTQ, QK_ROW_QAT, QK_ROW_INT8, QK_ROWS };
 
 const char *qk_row_name (enum qk_row row);
-
-struct qk_result {
-  bool valid;
-  struct qk_metrics metrics;
-  int64_t bytes; /* size of the network's numbers */
-};
 
 /* Where a run stands; a checkpoint continues from here. */
 enum qk_run_stage { QK_RUN_FLOAT, QK_RUN_QAT, QK_RUN_DONE };
@@ -28,20 +22,20 @@ enum qk_run_parts {
 };
 
 struct qk_run {
-  struct qk_settings *settings; /* borrowed */
-  struct qk_monitor *m;         /* borrowed */
-  char *output;                 /* folder; owned, as is all below */
-  char *config;                 /* INI text */
+  struct qk_session s;
+  char *output; /* folder; owned, as is all below */
+  char *config; /* INI text */
   struct qk_checkpoints *checkpoints;
-  struct qk_data *train, *calibrate, *eval;
-  struct qk_graph *g;       /* the network as it is: float, then prepared */
-  struct qk_graph *teacher; /* the float network, while QAT distills it */
-  struct qk_optimize *o;    /* while training */
+
+  struct qk_graph *g; /* the network as it is: float, then prepared */
+
+  struct qk_optimize *o; /* while training */
 
   int64_t stage; /* enum qk_run_stage */
   struct qk_position pos;
   struct qk_result result[QK_ROWS];
-  int64_t best_epoch; /* of QAT, by int8 top-1; -1: none yet */
+  int best;           /* the score that chooses the best epoch */
+  int64_t best_epoch; /* of QAT, by the int8 network's; -1: none yet */
   int64_t steps;      /* all training steps made */
   bool analysis;      /* the network last made has no int8 form */
   bool fresh;         /* the folder may hold checkpoints of an earlier run */
@@ -69,23 +63,6 @@ int qk_run_make_folder (const char *path);
 /* Path of a file in the run's folder; to be freed.  NULL: out of memory. */
 char *qk_run_path (const struct qk_run *run, const char *file);
 
-/* ---- pieces, also for other commands -------------------------------------- */
-
-/* Evaluate G (float, prepared or int8) on the settings' validation samples. */
-int qk_run_evaluate (struct qk_run *run, struct qk_graph *g, const char *label,
-                     struct qk_result *out);
-
-/* The float graph G, prepared and calibrated as [ptq] says, its methods
- * included. */
-int qk_run_calibrate (struct qk_run *run, const struct qk_graph *g,
-                      struct qk_graph **out);
-
-/* Post-training quantization of the float graph G into an int8 one; where
- * the configuration quantizes weights only, which has no int8 form, *OUT is
- * the prepared graph. */
-int qk_run_ptq (struct qk_run *run, const struct qk_graph *g,
-                struct qk_graph **out);
-
 /* Save an int8 graph in the run's folder. */
 int qk_run_save_model (struct qk_run *run, const struct qk_graph *g,
                        const char *file);
@@ -96,15 +73,19 @@ int qk_run_save_model (struct qk_run *run, const struct qk_graph *g,
 int qk_run_checkpoint (struct qk_run *run);
 /* Write it to FILE in the run's folder. */
 int qk_run_save_state (struct qk_run *run, const char *file);
+/* The stage (enum qk_run_stage) of the run that made a checkpoint. */
+int qk_checkpoint_run_stage (const struct qk_checkpoint *c, int64_t *stage);
 /* Where the checkpoint says the run stands, before the network is made. */
 int qk_run_peek (struct qk_run *run, const struct qk_checkpoint *c);
 /* Whether the run's configuration is the one the checkpoint was made with,
  * but for keys that change no result; the error names the first other one. */
 int qk_run_check_config (const struct qk_run *run,
                          const struct qk_checkpoint *c);
-/* Fill network, quantizers, optimizer and position from a checkpoint.
- * NETWORK_ONLY leaves optimizer and position alone. */
-int qk_run_restore (struct qk_run *run, const struct qk_checkpoint *c,
-                    bool network_only);
+/* Fill network, quantizers, optimizer and position from a checkpoint. */
+int qk_run_restore (struct qk_run *run, const struct qk_checkpoint *c);
+/* Fill the parameters and quantizers of G only, and where it is not NULL the
+ * parameters of TEACHER. */
+int qk_restore_network (struct qk_graph *g, struct qk_graph *teacher,
+                        const struct qk_checkpoint *c);
 
 #endif /* QK_RUN_H */

@@ -11,58 +11,136 @@
 #include "plugin/state-list.h"
 #include "quant/quantizer-priv.h"
 
-/* Metrics as numbers, for the file. */
-#define METRIC_NUMBERS 7
-
-static void
-metrics_to_array (const struct qk_metrics *m, double *x)
+static int
+lookup (void *cookie, const char *name, struct qk_state_array *found)
 {
-  x[0] = (double) m->n;
-  x[1] = (double) m->top1;
-  x[2] = (double) m->top5;
-  x[3] = (double) m->ties1;
-  x[4] = (double) m->ties5;
-  x[5] = m->loss;
-  x[6] = 0; /* seconds differ from run to run, a checkpoint must not */
+  const struct qk_tensorfile *f = cookie;
+  const int64_t at = qk_tensorfile_find (f, name);
+  struct qk_format_entry e;
+  int r;
+
+  if (at < 0)
+    return (int) at;
+  if ((r = qk_tensorfile_entry (f, at, &e)) < 0)
+    return r;
+  found->dtype = e.tensor.dtype;
+  found->data = e.tensor.data;
+  found->count = (size_t) qk_shape_count (&e.tensor.shape);
+  return 0;
 }
 
 static void
-metrics_from_array (const double *x, struct qk_metrics *m)
+start_loading (struct qk_state *st, struct qk_state_source *source,
+               const struct qk_checkpoint *c)
 {
-  m->n = (int64_t) x[0];
-  m->top1 = (int64_t) x[1];
-  m->top5 = (int64_t) x[2];
-  m->ties1 = (int64_t) x[3];
-  m->ties5 = (int64_t) x[4];
-  m->loss = x[5];
-  m->seconds = x[6];
-  m->waited = 0;
+  source->lookup = lookup;
+  source->cookie = (void *) qk_checkpoint_file (c);
+  qk_state_start (st, qk_state_source_load, source, true);
+}
+
+/* A result as numbers, for the file: valid, bytes, samples, loss, scores. */
+#define RESULT_NUMBERS (4 + QK_MAX_SCORES)
+
+static void
+result_to_array (const struct qk_result *r, double *x)
+{
+  x[0] = r->valid;
+  x[1] = (double) r->bytes;
+  x[2] = (double) r->scores.n;
+  x[3] = r->scores.loss;
+  /* seconds differ from run to run, a checkpoint must not */
+  memcpy (x + 4, r->scores.value, sizeof r->scores.value);
+}
+
+static void
+result_from_array (const double *x, struct qk_result *r)
+{
+  memset (r, 0, sizeof *r);
+  r->valid = x[0] != 0;
+  r->bytes = (int64_t) x[1];
+  r->scores.n = (int64_t) x[2];
+  r->scores.loss = x[3];
+  memcpy (r->scores.value, x + 4, sizeof r->scores.value);
+}
+
+/* Counts in a file are numbers that somebody may have bent. */
+static int
+check_counts (const double *x, size_t n)
+{
+  size_t i;
+
+  for (i = 0; i < n; i++)
+    if (!(x[i] >= 0 && x[i] < 9007199254740992.0)) /* 2^53 */
+      return qk_error (-EBADMSG,
+                       "a count of samples or bytes is %g, expected "
+                       "0 to 2^53",
+                       x[i]);
+  return 0;
+}
+
+/* The results of the rows that there are. */
+static int
+visit_results (struct qk_run *run, struct qk_state *st)
+{
+  double x[QK_ROWS * RESULT_NUMBERS];
+  int i, r;
+
+  for (i = 0; i < QK_ROWS; i++)
+    result_to_array (&run->result[i], x + i * RESULT_NUMBERS);
+  r = qk_state_add (st, "run.results", QK_F64, x, sizeof x / sizeof *x);
+  if (r < 0 || !st->loading)
+    return r;
+  for (i = 0; i < QK_ROWS; i++) {
+    if ((r = check_counts (x + i * RESULT_NUMBERS, 3)) < 0)
+      return r;
+    result_from_array (x + i * RESULT_NUMBERS, &run->result[i]);
+  }
+  return 0;
+}
+
+/* What was added up of the epoch so far. */
+static int
+visit_tally (struct qk_run *run, struct qk_state *st)
+{
+  struct qk_tally *t = &run->pos.tally;
+  double x[3] = { (double) t->n, t->loss, t->teacher };
+  int r = qk_state_add (st, "run.tally", QK_F64, x, 3);
+
+  if (r == 0 && run->s.objective->n_sums > 0)
+    r = qk_state_add (st, "run.sums", QK_F64, t->sums,
+                      run->s.objective->n_sums);
+  if (r < 0 || !st->loading)
+    return r;
+  t->n = (int64_t) x[0];
+  t->loss = x[1];
+  t->teacher = x[2] != 0;
+  return check_counts (x, 1);
+}
+
+int
+qk_checkpoint_run_stage (const struct qk_checkpoint *c, int64_t *stage)
+{
+  struct qk_state_source source;
+  struct qk_state st;
+  int64_t where[5] = { 0 };
+  int r;
+
+  start_loading (&st, &source, c);
+  r = qk_state_add (&st, "run.where", QK_I64, where, 5);
+  *stage = where[0];
+  return r < 0 ? qk_error_prefix (r, "%s: ", qk_checkpoint_path (c)) : 0;
 }
 
 /* Where the run stands. */
 static int
 visit_position (struct qk_run *run, struct qk_state *st)
 {
-  double metrics[METRIC_NUMBERS], results[QK_ROWS * (METRIC_NUMBERS + 2)];
   int64_t where[5] = { run->stage, run->pos.epoch, run->pos.batch,
                        run->best_epoch, run->steps };
-  int i, r;
+  int r;
 
-  metrics_to_array (&run->pos.metrics, metrics);
-  for (i = 0; i < QK_ROWS; i++) {
-    double *x = results + i * (METRIC_NUMBERS + 2);
-
-    x[0] = run->result[i].valid;
-    x[1] = (double) run->result[i].bytes;
-    metrics_to_array (&run->result[i].metrics, x + 2);
-  }
   if ((r = qk_state_add (st, "run.where", QK_I64, where, 5)) < 0
-      || (r
-          = qk_state_add (st, "run.metrics", QK_F64, metrics, METRIC_NUMBERS))
-           < 0
-      || (r = qk_state_add (st, "run.results", QK_F64, results,
-                            sizeof results / sizeof *results))
-           < 0)
+      || (r = visit_tally (run, st)) < 0 || (r = visit_results (run, st)) < 0)
     return r;
   if (!st->loading)
     return 0;
@@ -71,21 +149,13 @@ visit_position (struct qk_run *run, struct qk_state *st)
   run->pos.batch = where[2];
   run->best_epoch = where[3];
   run->steps = where[4];
-  metrics_from_array (metrics, &run->pos.metrics);
-  for (i = 0; i < QK_ROWS; i++) {
-    const double *x = results + i * (METRIC_NUMBERS + 2);
-
-    run->result[i].valid = x[0] != 0;
-    run->result[i].bytes = (int64_t) x[1];
-    metrics_from_array (x + 2, &run->result[i].metrics);
-  }
   return 0;
 }
 
 static int
-visit_network (struct qk_run *run, struct qk_state *st)
+visit_network (struct qk_graph *g, struct qk_graph *teacher,
+               struct qk_state *st)
 {
-  struct qk_graph *g = run->g;
   struct qk_quantizer *qz;
   char name[QK_STATE_NAME_MAX];
   size_t mark;
@@ -101,10 +171,10 @@ visit_network (struct qk_run *run, struct qk_state *st)
       return r;
   }
   /* only while it trains: whoever reads best.safetensors needs no teacher */
-  for (i = 0; run->teacher != NULL && i < run->teacher->n_params; i++) {
-    const struct qk_tensor *t = &run->teacher->param[i].value;
+  for (i = 0; teacher != NULL && i < teacher->n_params; i++) {
+    const struct qk_tensor *t = &teacher->param[i].value;
 
-    snprintf (name, sizeof name, "teacher.%s", run->teacher->param[i].name);
+    snprintf (name, sizeof name, "teacher.%s", teacher->param[i].name);
     r = qk_state_add (st, name, QK_F32, t->data,
                       (size_t) qk_shape_count (&t->shape));
     if (r < 0)
@@ -174,13 +244,14 @@ save (struct qk_run *run, const char *path)
   int r;
 
   qk_state_start (&st, qk_state_list_save, &list, false);
-  if ((r = visit_position (run, &st)) < 0 || (r = visit_network (run, &st)) < 0
+  if ((r = visit_position (run, &st)) < 0
+      || (r = visit_network (run->g, run->s.teacher, &st)) < 0
       || (r = visit_optimizer (run, &st)) < 0)
     goto end;
   if ((e = list_entries (&list)) == NULL)
     r = qk_oom ("checkpoint");
   else if (path != NULL)
-    r = qk_checkpoint_write (run->settings->ctx, path, e, (int64_t) list.n,
+    r = qk_checkpoint_write (run->s.settings->ctx, path, e, (int64_t) list.n,
                              &meta, 1);
   else
     r = qk_checkpoints_write (run->checkpoints, run->steps, e,
@@ -217,33 +288,6 @@ qk_run_save_state (struct qk_run *run, const char *file)
   r = qk_run_writes (run) ? save (run, path) : 0;
   free (path);
   return qk_run_written (run, r);
-}
-
-static int
-lookup (void *cookie, const char *name, struct qk_state_array *found)
-{
-  const struct qk_tensorfile *f = cookie;
-  const int64_t at = qk_tensorfile_find (f, name);
-  struct qk_format_entry e;
-  int r;
-
-  if (at < 0)
-    return (int) at;
-  if ((r = qk_tensorfile_entry (f, at, &e)) < 0)
-    return r;
-  found->dtype = e.tensor.dtype;
-  found->data = e.tensor.data;
-  found->count = (size_t) qk_shape_count (&e.tensor.shape);
-  return 0;
-}
-
-static void
-start_loading (struct qk_state *st, struct qk_state_source *source,
-               const struct qk_checkpoint *c)
-{
-  source->lookup = lookup;
-  source->cookie = (void *) qk_checkpoint_file (c);
-  qk_state_start (st, qk_state_source_load, source, true);
 }
 
 /* Keys that may differ between a run and its continuation. */
@@ -299,10 +343,10 @@ qk_run_check_config (const struct qk_run *run, const struct qk_checkpoint *c)
     return 0;
   if ((r = qk_ini_parse (text, strlen (text), path, &ini)) < 0)
     return r;
-  if (find_other (ini, run->settings->ini, &section, &key)
-      || find_other (run->settings->ini, ini, &section, &key)) {
+  if (find_other (ini, run->s.settings->ini, &section, &key)
+      || find_other (run->s.settings->ini, ini, &section, &key)) {
     was = qk_ini_get (ini, section, key);
-    is = qk_ini_get (run->settings->ini, section, key);
+    is = qk_ini_get (run->s.settings->ini, section, key);
     r = qk_error (-EINVAL,
                   "%s: was made with another configuration: [%s] %s was %s%s, "
                   "now %s%s; give the same file and options, or another "
@@ -327,16 +371,28 @@ qk_run_peek (struct qk_run *run, const struct qk_checkpoint *c)
 }
 
 int
-qk_run_restore (struct qk_run *run, const struct qk_checkpoint *c,
-                bool network_only)
+qk_restore_network (struct qk_graph *g, struct qk_graph *teacher,
+                    const struct qk_checkpoint *c)
 {
   struct qk_state_source source;
   struct qk_state st;
   int r;
 
   start_loading (&st, &source, c);
-  r = visit_network (run, &st);
-  if (r == 0 && !network_only && (r = visit_position (run, &st)) == 0)
+  r = visit_network (g, teacher, &st);
+  return r < 0 ? qk_error_prefix (r, "%s: ", qk_checkpoint_path (c)) : 0;
+}
+
+int
+qk_run_restore (struct qk_run *run, const struct qk_checkpoint *c)
+{
+  struct qk_state_source source;
+  struct qk_state st;
+  int r;
+
+  start_loading (&st, &source, c);
+  if ((r = visit_network (run->g, run->s.teacher, &st)) == 0
+      && (r = visit_position (run, &st)) == 0)
     r = visit_optimizer (run, &st);
   return r < 0 ? qk_error_prefix (r, "%s: ", qk_checkpoint_path (c)) : 0;
 }

@@ -14,7 +14,8 @@ check_same_nodes (const struct qk_graph *a, const struct qk_graph *b)
 {
   int i;
 
-  if (a->n_nodes != b->n_nodes)
+  if (a->n_nodes != b->n_nodes || a->n_values != b->n_values
+      || a->n_inputs != b->n_inputs)
     return qk_error (-EINVAL, "the checkpoint has %d nodes, the int8 model %d",
                      a->n_nodes, b->n_nodes);
   for (i = 0; i < a->n_nodes; i++) {
@@ -52,8 +53,8 @@ compare (struct qk_verify *v, const struct qk_exec *fake,
   int i;
 
   for (i = 0; i < v->n; i++) {
-    const struct qk_tensor *a = qk_exec_output (fake, i - 1);
-    const struct qk_tensor *b = qk_exec_output (int8, i - 1);
+    const struct qk_tensor *a = qk_exec_value (fake, i);
+    const struct qk_tensor *b = qk_exec_value (int8, i);
     const int64_t bytes
       = qk_shape_count (&a->shape) * (int64_t) qk_dtype_size (a->dtype);
     const int64_t d = count_differing (a, b, bytes);
@@ -72,20 +73,22 @@ new_result (const struct qk_graph *g, struct qk_verify **out)
   int i;
 
   if (v != NULL)
-    v->node = calloc ((size_t) g->n_nodes + 1, sizeof *v->node);
+    v->node = calloc ((size_t) g->n_values + 1, sizeof *v->node);
   if (v == NULL || v->node == NULL) {
     free (v);
     return qk_oom ("verify");
   }
-  v->n = g->n_nodes + 1;
-  v->node[0].name = "input";
-  v->node[0].layer = "quantize";
-  v->node[0].int8 = g->value[0].on_grid;
-  for (i = 0; i < g->n_nodes; i++) {
-    v->node[i + 1].name = g->node[i].name;
-    v->node[i + 1].layer = g->node[i].layer_name;
-    v->node[i + 1].int8 = g->node[i].int8;
+  v->n = g->n_values;
+  for (i = 0; i < g->n_values; i++) {
+    const struct qk_value *value = &g->value[i];
+    const struct qk_node *n
+      = value->producer < 0 ? NULL : &g->node[value->producer];
+
+    v->node[i].name = qk_value_name (g, i);
+    v->node[i].layer = n != NULL ? n->layer_name : "quantize";
+    v->node[i].int8 = n != NULL ? n->int8 : value->on_grid;
   }
+
   *out = v;
   return 0;
 }
@@ -96,11 +99,7 @@ compare_all (struct qk_verify *v, struct qk_exec *fake, struct qk_exec *int8,
              const char *label)
 {
   struct qk_batch batch;
-  struct qk_metrics metrics;
-  const float *logits;
   int r;
-
-  memset (&metrics, 0, sizeof metrics);
   memset (&batch, 0, sizeof batch);
   if ((r = qk_batches_start (data->batches, 0, 0)) < 0)
     return r;
@@ -108,12 +107,9 @@ compare_all (struct qk_verify *v, struct qk_exec *fake, struct qk_exec *int8,
                      limit > 0 ? limit * data->batch : data->info.count);
   while ((limit == 0 || v->samples == 0 || batch.index + 1 < limit)
          && (r = qk_batches_next (data->batches, &batch)) > 0) {
-    if ((r = qk_exec_forward (fake, batch.images, batch.n, 0, &logits)) < 0)
+    if ((r = qk_exec_forward (fake, batch.input, batch.n, 0)) < 0
+        || (r = qk_exec_forward (int8, batch.input, batch.n, 0)) < 0)
       break;
-    if ((r = qk_exec_forward (int8, batch.images, batch.n, 0, &logits)) < 0)
-      break;
-    qk_metrics_add (&metrics, logits, batch.n, data->info.classes,
-                    batch.labels);
     compare (v, fake, int8);
     v->samples += batch.n;
     qk_progress_update (m->progress, v->samples, NAN);
@@ -123,7 +119,7 @@ compare_all (struct qk_verify *v, struct qk_exec *fake, struct qk_exec *int8,
     }
   }
   qk_progress_end (m->progress);
-  v->top1 = metrics.top1;
+
   return r < 0 ? r : 0;
 }
 
@@ -166,11 +162,10 @@ qk_verify_run (struct qk_settings *settings, struct qk_graph *prepared,
   if ((r = qk_exec_new (prepared, &opt, &fake_ex)) < 0
       || (r = qk_exec_new (int8, &opt, &int8_ex)) < 0)
     goto end;
-  if ((r = qk_exec_check_data (fake_ex, data->info.height, data->info.width,
-                               data->info.channels, data->info.classes))
+  if ((r = qk_exec_check_data (fake_ex, data->info.input, data->info.n_inputs))
         < 0
-      || (r = qk_exec_check_data (int8_ex, data->info.height, data->info.width,
-                                  data->info.channels, data->info.classes))
+      || (r = qk_exec_check_data (int8_ex, data->info.input,
+                                  data->info.n_inputs))
            < 0)
     goto end;
   v->fallbacks = qk_exec_fallbacks (int8_ex, NULL);

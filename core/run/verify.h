@@ -6,7 +6,8 @@
 
 #include "settings/settings.h"
 
-/* What was compared at one node (the network's input first). */
+/* What was compared at one value: an input, a constant, or what a node
+ * computes. */
 struct qk_verify_node {
   const char *name; /* borrowed from the prepared graph */
   const char *layer;
@@ -15,10 +16,10 @@ struct qk_verify_node {
 };
 
 struct qk_verify {
-  int n; /* nodes, the input included */
+  int n; /* values */
   struct qk_verify_node *node;
   int64_t samples, bytes, differing;
-  int64_t top1;  /* of both networks, when nothing differs */
+
   int fallbacks; /* nodes the backend left to "reference" */
   bool exact;    /* the backend promises that nothing differs */
 };

@@ -206,7 +206,7 @@ qk_settings_prepare (struct qk_settings *settings, const struct qk_graph *g,
   if ((r = qk_pass_fuse (g, &p)) < 0)
     return r;
   r = qk_pass_prepare (p, node_qconfig, &l,
-                       qk_config_bool (settings->qat, "quantize_logits"));
+                       qk_config_bool (settings->qat, "quantize_outputs"));
   if (r == 0)
     r = check_strict (settings, p);
   if (r < 0) {

@@ -200,14 +200,8 @@ static int
 check_later (struct qk_settings *settings)
 {
   const struct qk_reporter_class *reporter[QK_MONITOR_MAX_REPORTERS];
-  const struct qk_class *c;
-  int r = named_class (settings, QK_KIND_LAYER, settings->train, "loss", &c);
-
-  if (r == 0 && qk_config_float (settings->qat, "distill") > 0)
-    r = named_class (settings, QK_KIND_LAYER, settings->qat, "distill_loss",
-                     &c);
-  if (r == 0)
-    r = qk_settings_reporters (settings, QK_MONITOR_MAX_REPORTERS, reporter);
+  const int r
+    = qk_settings_reporters (settings, QK_MONITOR_MAX_REPORTERS, reporter);
   return r < 0 ? r : 0;
 }
 
@@ -363,6 +357,6 @@ qk_settings_exec_options (const struct qk_settings *settings, int64_t batch,
   out->threads = settings->threads;
   out->train = train;
   out->comm = settings->comm;
-  out->loss = qk_config_string (settings->train, "loss");
+
   out->backend = qk_config_string (settings->qat, "backend");
 }

@@ -112,6 +112,14 @@ int qk_data_open (struct qk_settings *settings, enum qk_data_use use,
                   struct qk_data **out);
 void qk_data_close (struct qk_data *d); /* accepts NULL */
 
+/* What the network G is trained for and measured by on data like INFO.  G and
+ * INFO's specs are borrowed and must outlive it.  Free with
+ * qk_objective_free. */
+int qk_settings_objective (struct qk_settings *settings,
+                           const struct qk_graph *g,
+                           const struct qk_dataset_info *info,
+                           struct qk_objective **out);
+
 /* Executor options for this settings. */
 void qk_settings_exec_options (const struct qk_settings *settings,
                                int64_t batch, bool train,

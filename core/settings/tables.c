@@ -63,10 +63,7 @@ const struct qk_option qk_table_train[]
         "Epochs of float training before quantization; 0 = none" },
       { "batches", QK_OPT_INT, "0", 0, 1e9, NULL,
         "Batches of an epoch; 0 = all samples" },
-      { "loss", QK_OPT_STRING, "softmax_cross_entropy", 0, 0, NULL,
-        "Layer plugin that computes the loss, here and in QAT" },
-      { "label_smoothing", QK_OPT_FLOAT, "0", 0, 0.999, NULL,
-        "Share of the target spread over all classes" },
+
       END };
 
 const struct qk_option qk_table_ptq[]
@@ -102,16 +99,46 @@ const struct qk_option qk_table_qat[] = {
     "statistics" },
   { "freeze_observers_after", QK_OPT_INT, "4", -1, 1e6, NULL,
     "Epochs (counted from 0) after this one train with frozen observers" },
-  { "quantize_logits", QK_OPT_BOOL, "no", 0, 0, NULL,
-    "Whether the network's output is quantized too, as in PyTorch" },
-  { "distill", QK_OPT_FLOAT, "0", 0, 1, NULL,
-    "Share of the loss that compares with the float network; 0 = none" },
-  { "distill_loss", QK_OPT_STRING, "distillation", 0, 0, NULL,
-    "Layer plugin that computes that part from the logits of both" },
-  { "distill_temperature", QK_OPT_FLOAT, "4", 0.01, 1000, NULL,
-    "What the logits are divided by there" },
+  { "quantize_outputs", QK_OPT_BOOL, "no", 0, 0, NULL,
+    "Whether the network's outputs are quantized too, as in PyTorch" },
+  { "best", QK_OPT_STRING, "", 0, 0, NULL,
+    "Score of a metric, or loss, by which the best epoch is chosen; empty = "
+    "the first score" },
   { "strict", QK_OPT_BOOL, "no", 0, 0, NULL,
     "Whether a node that stays in float unasked is an error" },
+  END
+};
+
+static const char *const stages[] = { "all", "train", "qat", NULL };
+
+const struct qk_option qk_table_loss[] = {
+  { "name", QK_OPT_STRING, "auto", 0, 0, NULL,
+    "Loss plugin; auto = the NAME of [loss NAME], else what fits outputs and "
+    "targets" },
+  { "weight", QK_OPT_FLOAT, "1", 0, 1e9, NULL,
+    "Factor of this loss in the sum that is minimised" },
+  { "output", QK_OPT_STRING, "", 0, 0, NULL,
+    "Outputs of the network it compares, NAME[,NAME]...; empty = the first, "
+    "with a teacher all" },
+  { "target", QK_OPT_STRING, "", 0, 0, NULL,
+    "Targets of the dataset it compares with, NAME[,NAME]...; empty = the "
+    "first" },
+  { "during", QK_OPT_CHOICE, "all", 0, 0, stages,
+    "Training in which it counts: float training, QAT or both; one with a "
+    "teacher counts in QAT only" },
+  END
+};
+
+const struct qk_option qk_table_metric[] = {
+  { "name", QK_OPT_STRING, "auto", 0, 0, NULL,
+    "Metric plugin; auto = the NAME of [metric NAME], else what fits outputs "
+    "and targets" },
+  { "output", QK_OPT_STRING, "", 0, 0, NULL,
+    "Outputs of the network it looks at, NAME[,NAME]...; empty = the first, "
+    "with a teacher all" },
+  { "target", QK_OPT_STRING, "", 0, 0, NULL,
+    "Targets of the dataset it compares with, NAME[,NAME]...; empty = the "
+    "first" },
   END
 };
 
@@ -179,6 +206,8 @@ qk_settings_section (int i, const struct qk_option **table)
     { "model", qk_table_model },
     { "data", qk_table_data },
     { "train", qk_table_train },
+    { "loss", qk_table_loss },
+    { "metric", qk_table_metric },
     { "train optimizer", qk_table_optimizer },
     { "train schedule", qk_table_schedule },
     { "ptq", qk_table_ptq },

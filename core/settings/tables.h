@@ -10,6 +10,8 @@ extern const struct qk_option qk_table_model[];
 extern const struct qk_option qk_table_data[];
 extern const struct qk_option qk_table_train[];
 extern const struct qk_option qk_table_ptq[];
+extern const struct qk_option qk_table_loss[];
+extern const struct qk_option qk_table_metric[];
 extern const struct qk_option qk_table_qat[];
 extern const struct qk_option qk_table_optimizer[];
 extern const struct qk_option qk_table_schedule[];

@@ -10,6 +10,7 @@
 #include <qatkit/reporter.h>
 
 #include "report/progress.h"
+#include "train/objective.h"
 
 #define QK_MONITOR_MAX_REPORTERS 4
 
@@ -33,6 +34,12 @@ bool qk_monitor_stopped (const struct qk_monitor *m);
  * "f:loss", 1.5, "s:stage", "qat", NULL).  Each key says its type before the
  * colon: i int64_t, f double, s const char *. */
 int qk_monitor_event (struct qk_monitor *m, const char *name, ...);
+
+/* The same with the scores S, each under its name, and the loss; the other
+ * fields come first. */
+int qk_monitor_scores (struct qk_monitor *m, const char *name,
+                       const struct qk_objective *o, const struct qk_scores *s,
+                       ...);
 
 /* Free the reporters. */
 void qk_monitor_close (struct qk_monitor *m);

@@ -3,17 +3,12 @@
 #include "config.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
 #include "train/stage.h"
-
-static int
-classes_of (const struct qk_batches *b)
-{
-  return qk_batches_info (b)->classes;
-}
 
 /* After a pass over the data that left R: it must have seen samples. */
 static int
@@ -32,23 +27,7 @@ check_data (const struct qk_exec *ex, const struct qk_batches *b)
 {
   const struct qk_dataset_info *i = qk_batches_info (b);
 
-  return qk_exec_check_data (ex, i->height, i->width, i->channels, i->classes);
-}
-
-/* A label is an index from here on. */
-static int
-check_labels (const struct qk_batch *batch, int classes)
-{
-  int64_t i;
-
-  for (i = 0; i < batch->n; i++)
-    if (batch->labels[i] < 0 || batch->labels[i] >= classes)
-      return qk_error (-EINVAL,
-                       "sample %lld of the dataset has label %d, expected 0 "
-                       "to %d",
-                       (long long) batch->indices[i], (int) batch->labels[i],
-                       classes - 1);
-  return 0;
+  return qk_exec_check_data (ex, i->input, i->n_inputs);
 }
 
 static int64_t
@@ -70,56 +49,94 @@ agree_to_stop (const struct qk_monitor *m, bool *stop)
   return r;
 }
 
-int
-qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b, int64_t limit,
-                   const char *label, struct qk_monitor *m,
-                   struct qk_metrics *out)
+/* The network and its teacher on one batch, added to T. */
+static int
+evaluate_batch (const struct qk_subject *s, const struct qk_batch *batch,
+                int threads, struct qk_tally *t)
+{
+  const bool teacher = s->teacher != NULL;
+  struct qk_tensor ref[QK_MAX_REFERENCES];
+  double start = qk_seconds (), loss;
+  int r;
+
+  if ((r = qk_exec_forward (s->ex, batch->input, batch->n, 0)) < 0)
+    return r;
+  t->seconds += qk_seconds () - start;
+  if ((r = qk_exec_check_finite (s->ex)) < 0)
+    return r;
+  if (teacher && s->teacher != s->ex
+      && (r = qk_exec_forward (s->teacher, batch->input, batch->n, 0)) < 0)
+    return qk_error_prefix (r, "teacher: ");
+  qk_objective_references (s->o, batch, s->teacher, ref);
+  r = qk_objective_loss_of (s->o, s->during, s->ex, ref, teacher, threads,
+                            &loss);
+  return r < 0 ? r
+               : qk_tally_add (t, s->o, s->ex, ref, teacher, batch->n, loss);
+}
+
+static double
+mean_loss (const struct qk_tally *t)
+{
+  return t->n > 0 ? t->loss / (double) t->n : (double) NAN;
+}
+
+/* All batches; *T is the whole afterwards, of all processes. */
+static int
+evaluate (const struct qk_subject *s, struct qk_batches *b, int64_t limit,
+          const char *label, struct qk_monitor *m, struct qk_tally *t)
 {
   const bool alone = qk_comm_size (m->comm) == 1;
   struct qk_batch batch;
-  const float *logits;
   bool stop;
-  double t;
   int r;
 
-  memset (out, 0, sizeof *out);
-  if ((r = check_data (ex, b)) < 0 || (r = qk_batches_start (b, 0, 0)) < 0)
+  if ((r = qk_batches_start (b, 0, 0)) < 0)
     return r;
   memset (&batch, 0, sizeof batch);
-  while ((limit == 0 || batch.index + 1 < limit || (alone && out->n == 0))
+  while ((limit == 0 || batch.index + 1 < limit || (alone && t->n == 0))
          && (r = qk_batches_next (b, &batch)) > 0) {
     if (limit > 0 && batch.index >= limit && !alone)
       break;
-    if (out->n == 0)
+    if (t->n == 0)
       qk_progress_begin (m->progress, label, samples (b, limit, batch.n));
-    if ((r = check_labels (&batch, classes_of (b))) < 0)
+    if ((r = evaluate_batch (s, &batch, 1, t)) < 0)
       break;
-    t = qk_seconds ();
-    if ((r = qk_exec_forward (ex, batch.images, batch.n, 0, &logits)) < 0)
-      break;
-    out->seconds += qk_seconds () - t;
-    if ((r = qk_exec_check_finite (ex)) < 0)
-      break;
-    qk_metrics_add (out, logits, batch.n, classes_of (b), batch.labels);
-    qk_progress_update (m->progress, out->n, qk_metrics_loss (out));
+    qk_progress_update (m->progress, t->n, mean_loss (t));
     if (alone && qk_monitor_stopped (m)) {
       r = qk_error (-EINTR, "stopped");
       break;
     }
   }
   qk_progress_end (m->progress);
-  if (r >= 0 && !alone && (r = qk_metrics_join (out, m->comm)) == 0
+  if (r >= 0 && !alone && (r = qk_tally_join (t, s->o, m->comm)) == 0
       && (r = agree_to_stop (m, &stop)) == 0 && stop)
     r = qk_error (-EINTR, "stopped");
-  return check_seen (r, out->n);
+  return check_seen (r, t->n);
+}
+
+int
+qk_stage_evaluate (const struct qk_subject *s, struct qk_batches *b,
+                   int64_t limit, const char *label, struct qk_monitor *m,
+                   struct qk_scores *out)
+{
+  struct qk_tally t;
+  int r;
+
+  memset (out, 0, sizeof *out);
+  if ((r = check_data (s->ex, b)) < 0 || (r = qk_tally_init (&t, s->o)) < 0)
+    return r;
+  if ((r = evaluate (s, b, limit, label, m, &t)) == 0)
+    qk_tally_scores (&t, s->o, out);
+  qk_tally_clear (&t);
+  return r;
 }
 
 /* Feeds the values of the float network to another graph's quantizers. */
 static int
-collect_value (void *cookie, int node, const struct qk_tensor *t)
+collect_value (void *cookie, int value, const struct qk_tensor *t)
 {
   struct qk_graph *g = cookie;
-  struct qk_quantizer *qz = g->value[node < 0 ? 0 : g->node[node].out].qz;
+  struct qk_quantizer *qz = g->value[value].qz;
 
   if (qz == NULL)
     return 0;
@@ -127,32 +144,48 @@ collect_value (void *cookie, int node, const struct qk_tensor *t)
                                (size_t) qk_shape_count (&t->shape));
 }
 
+/* Zeros for one sample of each input of G; NULL without memory. */
+static void **
+zero_inputs (const struct qk_graph *g)
+{
+  void **input = calloc ((size_t) g->n_inputs + 1, sizeof *input);
+  int i;
+
+  for (i = 0; input != NULL && i < g->n_inputs; i++) {
+    const int64_t n = qk_shape_count (&g->value[g->input[i]].shape);
+
+    input[i] = qk_alloc (sizeof (float) * (size_t) n);
+    if (input[i] == NULL) {
+      while (i-- > 0)
+        qk_free (input[i]);
+      free (input);
+      return NULL;
+    }
+  }
+  return input;
+}
+
 /* The weight quantizers see the folded weights in a forward pass of one
  * sample, whose contents do not matter, in evaluation. */
 static int
 calibrate_weights (struct qk_graph *g)
 {
-  float *image
-    = qk_alloc (sizeof (float) * (size_t) qk_shape_count (&g->value[0].shape));
-  struct qk_exec_options opt;
+  const struct qk_exec_options opt = { .batch = 1, .threads = 1 };
+  void **input = zero_inputs (g);
   struct qk_exec *ex;
-  const float *logits;
-  int r;
+  int i, r;
 
-  if (image == NULL)
+  if (input == NULL)
     return qk_oom ("calibration");
-  memset (&opt, 0, sizeof opt);
-  opt.batch = 1;
-  opt.threads = 1;
-  if ((r = qk_exec_new (g, &opt, &ex)) < 0) {
-    qk_free (image);
-    return r;
+  if ((r = qk_exec_new (g, &opt, &ex)) == 0) {
+    qk_graph_set_observing (g, false, true);
+    r = qk_exec_forward (ex, (const void *const *) input, 1, 0);
+    qk_graph_set_observing (g, false, false);
+    qk_exec_free (ex);
   }
-  qk_graph_set_observing (g, false, true);
-  r = qk_exec_forward (ex, image, 1, 0, &logits);
-  qk_graph_set_observing (g, false, false);
-  qk_exec_free (ex);
-  qk_free (image);
+  for (i = 0; i < g->n_inputs; i++)
+    qk_free (input[i]);
+  free (input);
   return r;
 }
 
@@ -161,7 +194,6 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
                     struct qk_batches *b, int64_t limit, struct qk_monitor *m)
 {
   struct qk_batch batch;
-  const float *logits;
   int64_t done = 0;
   int i, r;
 
@@ -176,7 +208,7 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
     if (done == 0)
       qk_progress_begin (m->progress, "calibrate",
                          samples (b, limit, batch.n));
-    r = qk_exec_forward (float_ex, batch.images, batch.n, 0, &logits);
+    r = qk_exec_forward (float_ex, batch.input, batch.n, 0);
     if (r == 0 && qk_monitor_stopped (m))
       r = qk_error (-EINTR, "stopped");
     if (r < 0)
@@ -225,58 +257,55 @@ check_same (struct qk_monitor *m, const struct qk_graph *g)
 /* qk_batches_next, with the time it took. */
 static int
 next_batch (struct qk_batches *b, struct qk_batch *batch,
-            struct qk_metrics *metrics)
+            struct qk_tally *tally)
 {
   const double t = qk_seconds ();
   const int r = qk_batches_next (b, batch);
 
-  metrics->waited += qk_seconds () - t;
+  tally->waited += qk_seconds () - t;
   return r;
 }
 
 /* One step on BATCH, this process's part of ALL samples. */
 static int
-train_batch (struct qk_exec *ex, struct qk_optimize *o,
-             const struct qk_batch *batch, int64_t all, int classes,
+train_batch (const struct qk_subject *s, struct qk_optimize *o,
+             const struct qk_batch *batch, int64_t all,
              const struct qk_train_options *opt, struct qk_position *pos)
 {
-  const float *logits;
-  float loss;
-  double t = qk_seconds ();
+  struct qk_tensor ref[QK_MAX_REFERENCES];
+  double t = qk_seconds (), loss;
   int r;
 
-  if ((r = check_labels (batch, classes)) < 0)
-    return r;
-  qk_exec_set_part (ex, (double) batch->n / (double) all, batch->first);
-  if (opt->teacher != NULL) {
-    r = qk_exec_forward (opt->teacher, batch->images, batch->n, 0, &logits);
-    if (r < 0)
-      return qk_error_prefix (r, "teacher: ");
-    qk_exec_set_teacher (ex, logits);
-  }
-  qk_exec_set_step (ex, opt->seed, (uint64_t) o->t);
-  r = qk_exec_forward (ex, batch->images, batch->n, opt->flags | QK_PASS_TRAIN,
-                       &logits);
+  qk_exec_set_part (s->ex, (double) batch->n / (double) all, batch->first);
+  if (s->teacher != NULL
+      && (r = qk_exec_forward (s->teacher, batch->input, batch->n, 0)) < 0)
+    return qk_error_prefix (r, "teacher: ");
+  qk_exec_set_step (s->ex, opt->seed, (uint64_t) o->t);
+  r = qk_exec_forward (s->ex, batch->input, batch->n,
+                       opt->flags | QK_PASS_TRAIN);
   if (r < 0)
     return r;
-  qk_metrics_add (&pos->metrics, logits, batch->n, classes, batch->labels);
-  if ((r = qk_exec_backward (ex, batch->labels, &loss)) < 0)
+  qk_objective_references (s->o, batch, s->teacher, ref);
+  if ((r = qk_exec_backward (s->ex, ref, &loss)) < 0
+      || (r = qk_tally_add (&pos->tally, s->o, s->ex, ref, s->teacher != NULL,
+                            batch->n, loss))
+           < 0)
     return r;
   r = qk_optimize_step (o, opt->epochs * opt->batches, opt->batches);
-  pos->metrics.seconds += qk_seconds () - t;
+  pos->tally.seconds += qk_seconds () - t;
   return r;
 }
 
 int
-qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
+qk_stage_train (const struct qk_subject *s, struct qk_optimize *o,
                 struct qk_batches *b, const struct qk_train_options *opt,
                 struct qk_monitor *m, struct qk_position *pos)
 {
-  const int64_t first = pos->batch, before = pos->metrics.n;
+  const int64_t first = pos->batch, before = pos->tally.n;
   int64_t all, seen = 0;
   struct qk_batch batch;
   bool begun = false, stop;
-  int r = check_data (ex, b);
+  int r = check_data (s->ex, b);
 
   if (r < 0)
     return r;
@@ -285,9 +314,9 @@ qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
     return r;
   if (qk_comm_rank (m->comm)
       > 0) /* the first process counts what was before */
-    memset (&pos->metrics, 0, sizeof pos->metrics);
+    qk_tally_reset (&pos->tally, s->o);
   while (pos->batch < opt->batches) {
-    if ((r = next_batch (b, &batch, &pos->metrics)) <= 0
+    if ((r = next_batch (b, &batch, &pos->tally)) <= 0
         || (r = agree_on_step (m, batch.n, &all, &stop)) < 0)
       break;
     if (stop) {
@@ -298,23 +327,22 @@ qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
       qk_progress_begin (m->progress, opt->label,
                          samples (b, opt->batches, all) - before);
     begun = true;
-    r = train_batch (ex, o, &batch, all, classes_of (b), opt, pos);
-    if (r < 0)
+    if ((r = train_batch (s, o, &batch, all, opt, pos)) < 0)
       break;
     pos->batch = batch.index + 1;
     m->steps++;
     seen += all;
-    qk_progress_update (m->progress, seen, qk_metrics_loss (&pos->metrics));
+    qk_progress_update (m->progress, seen, mean_loss (&pos->tally));
   }
   qk_progress_end (m->progress);
   if (r >= 0 || r == -EINTR) {
-    const int joined = qk_metrics_join (&pos->metrics, m->comm);
+    const int joined = qk_tally_join (&pos->tally, s->o, m->comm);
 
     r = joined < 0 ? joined : r;
   }
   if (r >= 0)
     r = check_same (m, o->g);
-  if ((r = check_seen (r, pos->metrics.n)) < 0)
+  if ((r = check_seen (r, pos->tally.n)) < 0)
     return r;
   pos->epoch++;
   pos->batch = 0;

@@ -3,19 +3,25 @@
 #ifndef QK_STAGE_H
 #define QK_STAGE_H
 
-#include "data/batches.h"
-#include "exec/exec.h"
-#include "train/metrics.h"
 #include "train/monitor.h"
+#include "train/objective.h"
 #include "train/optimize.h"
 
-/* Accuracy of the executor's network on all samples of B (epoch 0), at most
- * LIMIT batches if that is not 0.  LABEL names it in the progress.  Several
- * processes (M->comm) each do their part, all learn the whole, and a wish to
- * stop is heard at the end. */
-int qk_stage_evaluate (struct qk_exec *ex, struct qk_batches *b, int64_t limit,
-                       const char *label, struct qk_monitor *m,
-                       struct qk_metrics *out);
+/* A network at work, what it is measured by, and the network it imitates. */
+struct qk_subject {
+  struct qk_exec *ex;
+  const struct qk_objective *o;
+  unsigned during;         /* enum qk_during: the losses that count */
+  struct qk_exec *teacher; /* NULL: none; what needs one is not known */
+};
+
+/* Scores of the network S on all samples of B (epoch 0), at most LIMIT batches
+ * if that is not 0.  LABEL names it in the progress.  Several processes
+ * (M->comm) each do their part, all learn the whole, and a wish to stop is
+ * heard at the end. */
+int qk_stage_evaluate (const struct qk_subject *s, struct qk_batches *b,
+                       int64_t limit, const char *label, struct qk_monitor *m,
+                       struct qk_scores *out);
 
 /* Post-training calibration: FLOAT_EX runs the fused float graph over LIMIT
  * batches of B, the quantizers of the PREPARED graph with the same nodes see
@@ -26,23 +32,22 @@ int qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
 
 /* Where training stands; enough, with the parameters, to go on. */
 struct qk_position {
-  int64_t epoch, batch;      /* the next to be done */
-  struct qk_metrics metrics; /* of the epoch so far */
+  int64_t epoch, batch;  /* the next to be done */
+  struct qk_tally tally; /* of the epoch so far */
 };
 
 struct qk_train_options {
   const char *label; /* "qat 3/8" */
   uint64_t seed;
-  unsigned flags;          /* enum qk_pass_flags besides TRAIN */
-  int64_t batches;         /* of this epoch */
-  int64_t epochs;          /* of the whole stage, for the schedule */
-  struct qk_exec *teacher; /* the network to imitate; NULL: none */
+  unsigned flags;  /* enum qk_pass_flags besides TRAIN */
+  int64_t batches; /* of this epoch */
+  int64_t epochs;  /* of the whole stage, for the schedule */
 };
 
-/* The rest of the epoch POS->epoch.  Several processes (M->comm, also EX's)
- * each train on their part of every batch.  -EINTR when asked to stop; POS then
- * says where. */
-int qk_stage_train (struct qk_exec *ex, struct qk_optimize *o,
+/* The rest of the epoch POS->epoch.  Several processes (M->comm, also of S's
+ * executor) each train on their part of every batch.  -EINTR when asked to
+ * stop; POS then says where. */
+int qk_stage_train (const struct qk_subject *s, struct qk_optimize *o,
                     struct qk_batches *b, const struct qk_train_options *opt,
                     struct qk_monitor *m, struct qk_position *pos);
 

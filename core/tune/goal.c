@@ -35,6 +35,40 @@ number (const char **s, double *out)
   return true;
 }
 
+/* The name of a score, which ends at a blank or at the comparison. */
+static bool
+score_name (const char **s, char *out, size_t size)
+{
+  size_t n;
+
+  while (isspace ((unsigned char) **s))
+    (*s)++;
+  n = strcspn (*s, " \t<>=");
+  if (n == 0 || n >= size)
+    return false;
+  memcpy (out, *s, n);
+  out[n] = '\0';
+  *s += n;
+  return true;
+}
+
+/* "float", "float - 0.5" or "float + 2 %". */
+static bool
+relative (const char **s, struct qk_goal *out)
+{
+  bool minus;
+
+  out->relative = true;
+  minus = word (s, "-");
+  if (!minus && !word (s, "+"))
+    return true;
+  if (!number (s, &out->value) || out->value < 0)
+    return false;
+  out->share = word (s, "%");
+  out->value = minus ? -out->value : out->value;
+  return true;
+}
+
 int
 qk_goal_parse (const char *text, struct qk_goal *out)
 {
@@ -42,41 +76,62 @@ qk_goal_parse (const char *text, struct qk_goal *out)
   bool good;
 
   memset (out, 0, sizeof *out);
-  out->top5 = word (&s, "top5");
-  good = (out->top5 || word (&s, "top1")) && word (&s, ">=");
-  if (good && word (&s, "float")) {
-    const bool minus = word (&s, "-");
-
-    out->relative = true;
-    if (minus || word (&s, "+")) {
-      good = number (&s, &out->value) && out->value >= 0;
-      out->value = minus ? -out->value : out->value;
-    }
-  } else if (good)
-    good = number (&s, &out->value) && out->value >= 0 && out->value <= 100;
+  good = score_name (&s, out->name, sizeof out->name);
+  out->at_least = good && word (&s, ">=");
+  good = good && (out->at_least || word (&s, "<="));
+  if (good)
+    good = word (&s, "float") ? relative (&s, out) : number (&s, &out->value);
   while (isspace ((unsigned char) *s))
     s++;
   if (good && *s == 0)
     return 0;
   return qk_error (-EINVAL,
                    "goal '%s' is not understood, expected something "
-                   "like 'top1 >= float - 0.5' (percent points) or "
-                   "'top5 >= 90' (percent)",
+                   "like 'top1 >= float - 0.5', 'mae <= float + 2 %%' or "
+                   "'top5 >= 90'",
                    text);
 }
 
-double
-qk_goal_threshold (const struct qk_goal *goal, const struct qk_metrics *f)
+int
+qk_goal_bind (struct qk_goal *goal, const struct qk_objective *o)
 {
-  const double base = goal->top5 ? qk_metrics_top5 (f) : qk_metrics_top1 (f);
+  const int r = qk_objective_score (o, goal->name);
 
-  return (goal->relative ? 100 * base : 0) + goal->value;
+  if (r < 0)
+    return qk_error_prefix (r, "goal: ");
+  goal->score = r;
+  goal->spec = *qk_score_spec (o, r);
+  if (goal->at_least != goal->spec.larger_is_better)
+    return qk_error (
+      -EINVAL, "goal: %s is better where it is %s, expected '%s'", goal->name,
+      goal->spec.larger_is_better ? "larger" : "smaller",
+      goal->spec.larger_is_better ? ">=" : "<=");
+  return 0;
+}
+
+/* A score as it is shown. */
+static double
+shown (const struct qk_goal *goal, const struct qk_scores *s)
+{
+  const double x = qk_scores_get (s, goal->score);
+
+  return goal->spec.percent ? 100 * x : x;
+}
+
+double
+qk_goal_threshold (const struct qk_goal *goal, const struct qk_scores *f)
+{
+  const double base = goal->relative ? shown (goal, f) : 0;
+
+  return goal->share ? base * (1 + goal->value / 100) : base + goal->value;
 }
 
 bool
-qk_goal_reached (const struct qk_goal *goal, const struct qk_metrics *f,
-                 double top1, double top5)
+qk_goal_reached (const struct qk_goal *goal, const struct qk_scores *f,
+                 const struct qk_scores *s)
 {
-  return 100 * (goal->top5 ? top5 : top1)
-         >= qk_goal_threshold (goal, f) - 1e-9;
+  const double x = shown (goal, s), want = qk_goal_threshold (goal, f);
+  const double little = 1e-9 * (fabs (want) > 1 ? fabs (want) : 1);
+
+  return goal->at_least ? x >= want - little : x <= want + little;
 }

@@ -3,26 +3,32 @@
 #ifndef QK_GOAL_H
 #define QK_GOAL_H
 
-#include <qatkit/base.h>
-
-#include "train/metrics.h"
+#include "train/objective.h"
 
 /* "top1 >= float - 0.5": percent points below the float network;
- * "top5 >= 90": percent. */
+ * "mae <= float + 2 %": two percent of its score above; "top5 >= 90". */
 struct qk_goal {
-  bool top5;
-  bool relative; /* to the float network's accuracy */
-  double value;  /* percent (points) */
+  char name[64]; /* of a score */
+  bool at_least; /* ">=", else "<=" */
+  bool relative; /* to the float network's score */
+  bool share;    /* value is percent of the float network's score */
+  double value;  /* as scores are shown: in percent where they are */
+  int score;     /* its number, after qk_goal_bind */
+  struct qk_score_spec spec;
 };
 
 /* -EINVAL with what was expected. */
 int qk_goal_parse (const char *text, struct qk_goal *out);
 
-/* What the goal asks for, in percent, where the float network has F. */
+/* Find the score that the goal names; -EINVAL naming those there are, and
+ * where the goal has the direction wrong. */
+int qk_goal_bind (struct qk_goal *goal, const struct qk_objective *o);
+
+/* What the goal asks for, as shown, where the float network has F. */
 double qk_goal_threshold (const struct qk_goal *goal,
-                          const struct qk_metrics *f);
-/* Accuracies are counts of samples: equal counts as reached. */
-bool qk_goal_reached (const struct qk_goal *goal, const struct qk_metrics *f,
-                      double top1, double top5);
+                          const struct qk_scores *f);
+/* Scores are often counts of samples: equal counts as reached. */
+bool qk_goal_reached (const struct qk_goal *goal, const struct qk_scores *f,
+                      const struct qk_scores *s);
 
 #endif /* QK_GOAL_H */

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 struct qk_journal {
   char *path;
   int fd;
+  const struct qk_objective *o;
   json_t *trials; /* array of the remembered ones */
 };
 
@@ -127,7 +129,8 @@ load (struct qk_journal *j, uint32_t want)
 }
 
 int
-qk_journal_open (const char *path, const char *config, bool resume,
+qk_journal_open (const char *path, const char *config,
+                 const struct qk_objective *o, bool resume,
                  struct qk_journal **out)
 {
   struct qk_journal *j = calloc (1, sizeof *j);
@@ -136,6 +139,7 @@ qk_journal_open (const char *path, const char *config, bool resume,
 
   if (j == NULL)
     return qk_oom ("journal");
+  j->o = o;
   j->path = strdup (path);
   j->trials = json_array ();
   j->fd
@@ -191,6 +195,45 @@ same_settings (const json_t *e, const struct qk_trial *t)
   return true;
 }
 
+/* Whether all scores are there; one that was not known is null. */
+static bool
+scores_from_json (const struct qk_objective *o, const json_t *e,
+                  struct qk_scores *s)
+{
+  int i;
+
+  memset (s, 0, sizeof *s);
+  for (i = 0; i <= o->n_scores; i++) {
+    const json_t *x = json_object_get (
+      e, qk_score_name (o, i < o->n_scores ? i : QK_SCORE_LOSS));
+    const double v = json_is_number (x) ? json_number_value (x) : (double) NAN;
+
+    if (x == NULL)
+      return false;
+    if (i < o->n_scores)
+      s->value[i] = v;
+    else
+      s->loss = v;
+  }
+  return true;
+}
+
+static json_t *
+scores_to_json (const struct qk_objective *o, const struct qk_scores *s)
+{
+  json_t *e = json_object ();
+  int i;
+
+  for (i = 0; i <= o->n_scores; i++) {
+    const int score = i < o->n_scores ? i : QK_SCORE_LOSS;
+    const double v = qk_scores_get (s, score);
+
+    json_object_set_new (e, qk_score_name (o, score),
+                         isfinite (v) ? json_real (v) : json_null ());
+  }
+  return e;
+}
+
 bool
 qk_journal_find (const struct qk_journal *j, struct qk_trial *t)
 {
@@ -199,11 +242,9 @@ qk_journal_find (const struct qk_journal *j, struct qk_trial *t)
   for (i = 0; i < json_array_size (j->trials); i++) {
     const json_t *e = json_array_get (j->trials, i);
 
-    if (!same_settings (e, t) || !json_is_number (json_object_get (e, "top1"))
-        || !json_is_number (json_object_get (e, "top5")))
+    if (!same_settings (e, t)
+        || !scores_from_json (j->o, json_object_get (e, "scores"), &t->scores))
       continue;
-    t->top1 = json_number_value (json_object_get (e, "top1"));
-    t->top5 = json_number_value (json_object_get (e, "top5"));
     t->bytes = json_integer_value (json_object_get (e, "bytes"));
     return t->done = t->remembered = true;
   }
@@ -219,8 +260,8 @@ qk_journal_add (struct qk_journal *j, const struct qk_trial *t)
 
   for (i = 0; i < t->n_set; i++)
     json_array_append_new (set, json_string (t->set[i]));
-  e = json_pack ("{s:b, s:o, s:f, s:f, s:I, s:i, s:i}", "qat", t->qat, "set",
-                 set, "top1", t->top1, "top5", t->top5, "bytes",
+  e = json_pack ("{s:b, s:o, s:o, s:I, s:i, s:i}", "qat", t->qat, "set", set,
+                 "scores", scores_to_json (j->o, &t->scores), "bytes",
                  (json_int_t) t->bytes, "weight_bits", t->weight_bits,
                  "float_layers", t->n_float);
   if (e != NULL)

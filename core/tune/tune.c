@@ -119,8 +119,8 @@ static bool
 better (const struct qk_goal *g, const struct qk_trial *a,
         const struct qk_trial *b)
 {
-  const double x = g->top5 ? a->top5 : a->top1;
-  const double y = g->top5 ? b->top5 : b->top1;
+  const double x = qk_scores_get (&a->scores, g->score);
+  const double y = qk_scores_get (&b->scores, g->score);
 
   if (a->reached != b->reached)
     return a->reached;
@@ -128,7 +128,7 @@ better (const struct qk_goal *g, const struct qk_trial *a,
     return a->n_float < b->n_float;
   if (a->reached && a->weight_bits != b->weight_bits)
     return a->weight_bits < b->weight_bits;
-  return x > y;
+  return g->at_least ? x > y : x < y;
 }
 
 /* ---- making one ------------------------------------------------------------ */
@@ -177,8 +177,7 @@ trial_job (struct tuner *u, const struct qk_trial *t, const char *output,
 static void
 take_result (struct qk_trial *t, const struct qk_result *result)
 {
-  t->top1 = qk_metrics_top1 (&result->metrics);
-  t->top5 = qk_metrics_top5 (&result->metrics);
+  t->scores = result->scores;
   t->bytes = result->bytes;
   t->done = true;
 }
@@ -186,21 +185,19 @@ take_result (struct qk_trial *t, const struct qk_result *result)
 static int
 calibrate_trial (struct tuner *u, struct qk_trial *t, const char *label)
 {
-  struct qk_settings *const own = u->run->settings;
+  struct qk_session s = u->run->s; /* its data and objective, other settings */
   struct qk_graph *int8 = NULL;
   struct qk_result result;
-  struct qk_settings *settings;
+  bool analysis;
   int r;
 
-  if ((r = trial_job (u, t, NULL, &settings)) < 0)
+  if ((r = trial_job (u, t, NULL, &s.settings)) < 0)
     return r;
-  u->run->settings = settings;
-  if ((r = qk_run_ptq (u->run, u->float_g, &int8)) == 0
-      && (r = qk_run_evaluate (u->run, int8, label, &result)) == 0)
+  if ((r = qk_session_ptq (&s, u->float_g, &int8, &analysis)) == 0
+      && (r = qk_session_evaluate (&s, int8, label, -1, &result)) == 0)
     take_result (t, &result);
-  u->run->settings = own;
   qk_graph_free (int8);
-  qk_settings_free (settings);
+  qk_settings_free (s.settings);
   return r;
 }
 
@@ -270,9 +267,9 @@ try (struct tuner *u, struct qk_trial *t, bool *reached)
   }
   free (text);
   t->reached = *reached
-    = qk_goal_reached (&u->opt->goal, &all->float_metrics, t->top1, t->top5);
+    = qk_goal_reached (&all->goal, &all->float_scores, &t->scores);
   all->trial[all->n] = *t;
-  if (all->n == 0 || better (&u->opt->goal, t, &all->trial[all->best]))
+  if (all->n == 0 || better (&u->t->goal, t, &all->trial[all->best]))
     all->best = all->n;
   all->n++;
   return 0;
@@ -350,7 +347,7 @@ rank_layers (struct tuner *u)
   opt.settings = settings;
   r = qk_analyze (&opt, &a);
   for (i = 0; r == 0 && i < a->n && u->n_fallback < MOST_FLOAT; i++)
-    if (strcmp (a->layer[i].name, "input") != 0
+    if (a->layer[i].node >= 0
         && (u->fallback[u->n_fallback++] = strdup (a->layer[i].name)) == NULL)
       r = qk_oom ("tune");
   qk_analysis_free (a);
@@ -423,7 +420,7 @@ try_training (struct tuner *u)
 
   for (i = 1; i < u->t->n; i++)
     if (u->t->trial[i].n_float == 0
-        && better (&u->opt->goal, &u->t->trial[i], &u->t->trial[best]))
+        && better (&u->t->goal, &u->t->trial[i], &u->t->trial[best]))
       best = i;
   if ((r = make_trial (&t, &u->t->trial[best], NULL)) < 0)
     return r;
@@ -468,7 +465,7 @@ write_config (struct tuner *u)
 {
   const struct qk_trial *best = &u->t->trial[u->t->best];
   char *path = qk_run_path (u->run, "tuned.ini"), *output = NULL;
-  char *text = NULL, *whole = NULL;
+  char *text = NULL, *whole = NULL, number[32];
   struct qk_ini *ini = NULL;
   int r = -ENOMEM;
 
@@ -481,10 +478,13 @@ write_config (struct tuner *u)
       || (r = qk_ini_text (ini, &text)) < 0)
     goto end;
   r = -ENOMEM;
-  if (asprintf (&whole,
-                "; int8 top-1 %.2f %%, top-5 %.2f %% with: qatkit run "
-                "tuned.ini\n%s",
-                100 * best->top1, 100 * best->top5, text)
+  if (asprintf (
+        &whole, "; int8 %s %s%s with: qatkit run tuned.ini\n%s",
+        u->t->goal.name,
+        qk_score_print (&u->t->goal.spec,
+                        qk_scores_get (&best->scores, u->t->goal.score),
+                        number, sizeof number),
+        u->t->goal.spec.percent ? " %" : "", text)
       < 0)
     goto end;
   r = qk_atomic_write_data (path, whole, strlen (whole));
@@ -499,6 +499,27 @@ end:
   return r;
 }
 
+/* The goal, in the words of the network's scores. */
+static int
+take_goal (struct tuner *u)
+{
+  const struct qk_objective *o = u->run->s.objective;
+  struct qk_goal *g = &u->t->goal;
+  int r;
+
+  if (u->opt->goal != NULL)
+    return (r = qk_goal_parse (u->opt->goal, g)) < 0 ? r : qk_goal_bind (g, o);
+  memset (g, 0, sizeof *g);
+  g->score = qk_objective_first_score (o);
+  g->spec = *qk_score_spec (o, g->score);
+  snprintf (g->name, sizeof g->name, "%s", qk_score_name (o, g->score));
+  g->relative = true;
+  g->at_least = g->spec.larger_is_better;
+  g->share = !g->spec.percent;
+  g->value = g->at_least ? -0.5 : 0.5;
+  return 0;
+}
+
 /* The float network and its accuracy; how to get its weights again. */
 static int
 begin (struct tuner *u)
@@ -508,20 +529,21 @@ begin (struct tuner *u)
 
   if ((r = qk_run_new (u->opt->settings, u->opt->m, u->opt->resume, &u->run))
         < 0
-      || (r = qk_run_go (u->run, QK_PART_TRAIN)) < 0
+      || (r = take_goal (u)) < 0 || (r = qk_run_go (u->run, QK_PART_TRAIN)) < 0
       || (r = qk_graph_copy (u->run->g, false, &u->float_g)) < 0
       || (r = qk_data_open (u->opt->settings, QK_DATA_CALIBRATE,
-                            &u->run->calibrate))
+                            &u->run->s.calibrate))
            < 0
       || (r = qk_ini_text (u->opt->settings->ini, &u->text)) < 0)
     return r;
-  u->t->float_metrics = u->run->result[QK_ROW_FLOAT].metrics;
+  u->t->float_scores = u->run->result[QK_ROW_FLOAT].scores;
   if (qk_config_int (u->opt->settings->train, "epochs") > 0
       && (u->weights = qk_run_path (u->run, "weights.safetensors")) == NULL)
     return qk_oom ("tune");
   if ((path = qk_run_path (u->run, "tune.jsonl")) == NULL)
     return qk_oom ("tune");
-  r = qk_journal_open (path, u->text, u->opt->resume, &u->journal);
+  r = qk_journal_open (path, u->text, u->run->s.objective, u->opt->resume,
+                       &u->journal);
   free (path);
   return r;
 }
@@ -540,6 +562,10 @@ qk_tune (const struct qk_tune_options *opt, struct qk_tuning **out)
     r = write_config (&u);
   for (i = 0; i < u.n_fallback; i++)
     free (u.fallback[i]);
+  if (u.run != NULL) { /* the scores' names live on */
+    u.t->objective = u.run->s.objective;
+    u.run->s.objective = NULL;
+  }
   qk_journal_close (u.journal);
   qk_graph_free (u.float_g);
   qk_run_free (u.run);
@@ -563,6 +589,7 @@ qk_tuning_free (struct qk_tuning *t)
   for (i = 0; i < t->n; i++)
     clear_trial (&t->trial[i]);
   free (t->trial);
+  qk_objective_free (t->objective);
   free (t->config);
   free (t);
 }

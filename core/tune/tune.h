@@ -13,17 +13,19 @@
 struct qk_trial {
   char *set[QK_TRIAL_SETTINGS]; /* "qconfig:weight.bits=4"; owned */
   int n_set;
-  bool qat;          /* trained with these settings, not only calibrated */
-  int weight_bits;   /* of the layers that are quantized */
-  int n_float;       /* layers left in float to keep accuracy */
-  double top1, top5; /* of the int8 network, 0..1 */
+  bool qat;        /* trained with these settings, not only calibrated */
+  int weight_bits; /* of the layers that are quantized */
+  int n_float;     /* layers left in float to keep accuracy */
+  struct qk_scores scores; /* of the int8 network */
   int64_t bytes;
   bool done, reached;
   bool remembered; /* from the journal of an earlier call */
 };
 
 struct qk_tuning {
-  struct qk_metrics float_metrics;
+  struct qk_objective *objective; /* of the float network's run; owned */
+  struct qk_goal goal;            /* bound to it */
+  struct qk_scores float_scores;
   struct qk_trial *trial; /* in the order they were made; owned */
   int n;
   int best;     /* index; the goal is reached if that trial reached it */
@@ -33,7 +35,8 @@ struct qk_tuning {
 struct qk_tune_options {
   struct qk_settings *settings; /* what is given */
   struct qk_monitor *m;
-  struct qk_goal goal;
+  const char *goal; /* as the user writes it; NULL: the first score within half
+                       a percent (point) of the float network's */
   int max_trials;
   bool resume; /* what the journal in the output folder has is not repeated */
   int64_t samples; /* of the sample that sensitivity is measured on */

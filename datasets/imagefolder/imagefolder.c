@@ -11,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <qatkit/dataset.h>
-
+#include "imagespec/imagespec.h"
 #include "jpeg/image.h"
 #include "scan.h"
 
@@ -43,6 +42,7 @@ static const struct qk_option options[]
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 struct imagefolder {
+  struct image_specs specs;
   struct scan scan;
   struct image_norm norm;
   int64_t resize, crop;
@@ -187,13 +187,11 @@ error:
 static int
 imagefolder_info (void *self, struct qk_dataset_info *out)
 {
-  const struct imagefolder *f = self;
+  struct imagefolder *f = self;
 
   out->count = f->scan.count;
-  out->classes = f->scan.classes;
-  out->class_names = (const char *const *) f->scan.names;
-  out->height = out->width = f->crop;
-  out->channels = 3;
+  image_specs_set (&f->specs, f->crop, f->crop, 3, f->scan.classes,
+                   (const char *const *) f->scan.names, out);
   return 0;
 }
 
@@ -217,7 +215,7 @@ imagefolder_worker_free (void *worker)
 
 static int
 imagefolder_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
-                  float *image, int32_t *label)
+                  void *const *input, void *const *target)
 {
   const struct imagefolder *f = self;
   const struct scan_item *item;
@@ -244,13 +242,13 @@ imagefolder_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
     image_view_center (w, h, f->resize, f->crop, &view);
   if (f->augment && f->fast)
     image_reduce (worker, &view);
-  *label = item->label;
-  return image_render (worker, &view, &f->norm, NULL, image);
+  *(int32_t *) target[0] = item->label;
+  return image_render (worker, &view, &f->norm, NULL, input[0]);
 }
 
 static int
 imagefolder_read_file (void *self, void *worker, const char *path,
-                       float *image)
+                       void *const *input)
 {
   const struct imagefolder *f = self;
   struct image_view view;
@@ -260,7 +258,7 @@ imagefolder_read_file (void *self, void *worker, const char *path,
   if (err)
     return err;
   image_view_center (w, h, f->resize, f->crop, &view);
-  return image_render (worker, &view, &f->norm, NULL, image);
+  return image_render (worker, &view, &f->norm, NULL, input[0]);
 }
 
 static const struct qk_dataset_class imagefolder = {

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <qatkit/dataset.h>
+#include "imagespec/imagespec.h"
 
 #define MAX_CLASSES 100000
 #define NAME_SIZE 16
@@ -28,6 +28,7 @@ struct random_set {
   int classes;
   uint64_t seed;
   bool val;
+  struct image_specs specs;
   char (*name)[NAME_SIZE];
   const char **names;
 };
@@ -75,23 +76,22 @@ random_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
 static int
 random_info (void *self, struct qk_dataset_info *out)
 {
-  const struct random_set *s = self;
+  struct random_set *s = self;
 
   out->count = s->count;
-  out->classes = s->classes;
-  out->class_names = s->names;
-  out->height = out->width = s->size;
-  out->channels = s->channels;
+  image_specs_set (&s->specs, s->size, s->size, s->channels, s->classes,
+                   s->names, out);
   return 0;
 }
 
 /* Uniform in -2 .. 2, about what normalised photographs hold. */
 static int
 random_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
-             float *image, int32_t *label)
+             void *const *input, void *const *target)
 {
   const struct random_set *s = self;
   const int64_t n = s->size * s->size * s->channels;
+  float *image = input[0];
   struct qk_rng own;
 
   (void) worker;
@@ -102,7 +102,7 @@ random_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   qk_rng_seed (&own, s->seed, ((uint64_t) s->val << 40) + (uint64_t) index);
   for (int64_t i = 0; i < n; i++)
     image[i] = 4.0f * qk_rng_float (&own) - 2.0f;
-  *label = (int32_t) (index % s->classes);
+  *(int32_t *) target[0] = (int32_t) (index % s->classes);
   return 0;
 }
 

@@ -11,9 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <qatkit/dataset.h>
-
 #include "draw.h"
+#include "imagespec/imagespec.h"
 #include "jpeg/image.h"
 
 #define JPEG_QUALITY 95
@@ -39,6 +38,7 @@ enum split { SPLIT_NONE = 0, SPLIT_TRAIN = 1, SPLIT_VAL = 2 };
 
 struct shapes {
   struct image_norm norm;
+  struct image_specs specs;
   enum split split;
   int64_t count;
   int size;
@@ -111,13 +111,11 @@ shapes_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
 static int
 shapes_info (void *self, struct qk_dataset_info *out)
 {
-  const struct shapes *s = self;
+  struct shapes *s = self;
 
   out->count = s->count;
-  out->classes = DRAW_CLASSES;
-  out->class_names = draw_names;
-  out->height = out->width = s->size;
-  out->channels = 3;
+  image_specs_set (&s->specs, s->size, s->size, 3, DRAW_CLASSES, draw_names,
+                   out);
   return 0;
 }
 
@@ -167,18 +165,19 @@ draw (const struct shapes *s, struct shapes_worker *w, int64_t index)
 
 static int
 shapes_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
-             float *image, int32_t *label)
+             void *const *input, void *const *target)
 {
   const struct shapes *s = self;
   struct shapes_worker *w = worker;
   const int64_t n = s->size;
+  float *image = input[0];
   bool mirror = false, upside_down = false;
   int64_t y;
 
   if (index < 0 || index >= s->count)
     return qk_error (-EINVAL, "shapes: no image %lld, there are %lld",
                      (long long) index, (long long) s->count);
-  *label = draw (s, w, index);
+  *(int32_t *) target[0] = draw (s, w, index);
   if (s->flip) {
     const uint64_t bits = qk_rng_below (rng, 4);
 
@@ -192,7 +191,8 @@ shapes_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
 }
 
 static int
-shapes_read_file (void *self, void *worker, const char *path, float *image)
+shapes_read_file (void *self, void *worker, const char *path,
+                  void *const *input)
 {
   const struct shapes *s = self;
   struct shapes_worker *w = worker;
@@ -205,7 +205,7 @@ shapes_read_file (void *self, void *worker, const char *path, float *image)
   if (err)
     return err;
   image_view_center (width, height, s->size, s->size, &view);
-  return image_render (w->reader, &view, &s->norm, NULL, image);
+  return image_render (w->reader, &view, &s->norm, NULL, input[0]);
 }
 
 /* ---- writing ---------------------------------------------------------*/
@@ -246,7 +246,7 @@ make_folders (const char *dir, const char *split)
 }
 
 static int
-shapes_export_jpeg (void *self, const char *dir)
+shapes_export_files (void *self, const char *dir)
 {
   const struct shapes *s = self;
   const char *split = s->split == SPLIT_TRAIN ? "train" : "val";
@@ -283,7 +283,7 @@ static const struct qk_dataset_class shapes = {
   .worker_free = shapes_worker_free,
   .read = shapes_read,
   .read_file = shapes_read_file,
-  .export_jpeg = shapes_export_jpeg,
+  .export_files = shapes_export_files,
 };
 
 QK_PLUGIN ("shapes", "1.0", "LGPL-2.1-or-later", &shapes.cls);

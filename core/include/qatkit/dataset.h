@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* dataset.h: plugins that deliver labelled samples. */
+/* dataset.h: plugins that deliver samples: what a network gets, and what it
+ * should make of it. */
 #ifndef QATKIT_DATASET_H
 #define QATKIT_DATASET_H
 
 #include "plugin.h"
 #include "rng.h"
+#include "tensor.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,15 +16,19 @@ struct qk_dataset_request {
   struct qk_context *ctx; /* for the log */
   const char *split;      /* "train" or "val"; NULL: no samples of its own,
                              only read_file will be used */
-  bool augment;           /* random crops and flips, as for training */
+  bool augment;           /* random changes, as for training */
   uint64_t seed;          /* of the run; generated datasets use it */
 };
 
+#define QK_DATASET_MAX_TENSORS 32 /* inputs or targets */
+
+/* Inputs go into the network, targets to losses and metrics.  Inputs are f32;
+ * targets f32, i32 or u8.  A label is a target of dtype i32 and shape (1) with
+ * categories; data without labels have no targets.  Names are unique. */
 struct qk_dataset_info {
   int64_t count; /* samples */
-  int classes;
-  const char *const *class_names;  /* classes of them; owned by the dataset */
-  int64_t height, width, channels; /* of what read delivers */
+  int n_inputs, n_targets;
+  const struct qk_tensor_spec *input, *target; /* owned by the dataset */
 };
 
 struct qk_dataset_class {
@@ -40,22 +46,23 @@ struct qk_dataset_class {
   int (*worker_new) (void *self, void **worker);
   void (*worker_free) (void *worker); /* accepts NULL */
 
-  /* Sample INDEX, normalised, (H,W,C) floats, into IMAGE, its class into
-   * LABEL.  RNG drives augmentation; it depends on seed, epoch and index
-   * alone, so that threads do not matter.  -EBADMSG, with a sentence naming
-   * the file, for a sample that cannot be decoded: it is skipped and
-   * counted; any other error ends the run. */
+  /* Fill sample INDEX: INPUT[i] and TARGET[i] have room for what the specs
+   * say, images normalised.  RNG drives augmentation; it depends on seed,
+   * epoch and index alone, so that threads do not matter.  -EBADMSG, with a
+   * sentence naming the file, for a sample that cannot be decoded: it is
+   * skipped and counted; any other error ends the run. */
   int (*read) (void *self, void *worker, int64_t index, struct qk_rng *rng,
-               float *image, int32_t *label);
+               void *const *input, void *const *target);
 
-  /* A sample file of the user's, prepared as for evaluation.
+  /* The inputs of a file of the user's, prepared as for evaluation.
    * (optional; default: predict does not work with this dataset) */
-  int (*read_file) (void *self, void *worker, const char *path, float *image);
+  int (*read_file) (void *self, void *worker, const char *path,
+                    void *const *input);
 
-  /* Write all samples of the split as JPEG files in class folders,
-   * DIR/SPLIT/CLASS/NUMBER.jpg; DIR is made if its parent exists.
+  /* Write all samples of the split as files of a common format into DIR, made
+   * if its parent exists; the plugin's page says which and how.
    * (optional; default: cannot) */
-  int (*export_jpeg) (void *self, const char *dir);
+  int (*export_files) (void *self, const char *dir);
 };
 
 #ifdef __cplusplus

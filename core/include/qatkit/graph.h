@@ -11,9 +11,16 @@ extern "C" {
 
 struct qk_graph;
 
-/* The network's input, samples of (H,W,C); returns the value's id. */
-QK_PUBLIC int qk_graph_input (struct qk_graph *g, int64_t height,
-                              int64_t width, int64_t channels);
+/* Add an input like SPEC (copied), f32; returns the value's id.  Inputs come
+ * before all nodes. */
+QK_PUBLIC int qk_graph_input (struct qk_graph *g,
+                              const struct qk_tensor_spec *spec);
+
+/* Add a value that is the same for all samples: SHAPE with dims[0] = 1, DATA
+ * copied.  It is not trained.  Returns the value's id. */
+QK_PUBLIC int qk_graph_constant (struct qk_graph *g, const char *name,
+                                 const struct qk_shape *shape,
+                                 const float *data);
 
 /* Append a node that applies LAYER to the values IN; returns the id of its
  * output value, or a negative errno value (which may be passed on as an
@@ -28,8 +35,9 @@ QK_PUBLIC int qk_graph_node (struct qk_graph *g, const char *name,
 QK_PUBLIC const struct qk_shape *qk_graph_shape (const struct qk_graph *g,
                                                  int value);
 
-/* Say which value holds the logits (N,classes). */
-QK_PUBLIC int qk_graph_output (struct qk_graph *g, int value);
+/* Make VALUE an output called NAME ("logits"), after those there are. */
+QK_PUBLIC int qk_graph_output (struct qk_graph *g, const char *name,
+                               int value);
 
 #ifdef __cplusplus
 }

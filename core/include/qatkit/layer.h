@@ -53,9 +53,8 @@ enum qk_role {
   QK_ROLE_WEIGHTED = 1,  /* multiplies by a weight; may absorb what follows */
   QK_ROLE_BATCHNORM = 2, /* y = gamma (x - mean) / sqrt (var + eps) + beta */
   QK_ROLE_CLAMP = 3,     /* y = min (max (x, lo), hi) */
-  QK_ROLE_SAME_GRID = 4, /* output lies on the input's grid: pooling,
+  QK_ROLE_SAME_GRID = 4  /* output lies on the input's grid: pooling,
                             flatten, dropout; gets no quantizer of its own */
-  QK_ROLE_LOSS = 5       /* in: logits, labels; out: f32 (1) */
 };
 
 struct qk_layer_traits {

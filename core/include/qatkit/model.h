@@ -11,15 +11,16 @@ extern "C" {
 
 /* What the data look like; borrowed for the call. */
 struct qk_model_request {
-  int64_t height, width, channels;
-  int classes;
+  int n_inputs, n_targets;
+  const struct qk_tensor_spec *input, *target;
 };
 
 struct qk_model_class {
   struct qk_class cls;
 
   /* Build the float network into the empty graph G: qk_graph_input, nodes
-   * named as in torchvision's state dict, qk_graph_output. */
+   * named as in torchvision's state dict, qk_graph_output.  -EINVAL, with a
+   * sentence, where the data are none that this architecture is for. */
   int (*build) (const struct qk_config *cfg,
                 const struct qk_model_request *req, struct qk_graph *g);
 };

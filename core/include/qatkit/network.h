@@ -10,10 +10,19 @@
 extern "C" {
 #endif
 
-/* An edge: what a node computes, or the network's input. */
+/* An edge: what a node computes, an input of the network, or a constant. */
 struct qk_network_value {
   struct qk_shape shape; /* of one sample, dims[0] = 1 */
   struct qk_qparams q;   /* the grid of a uint8 value; scale 0: float */
+  const char *name;      /* of inputs and constants, else NULL */
+  const void *constant;  /* its elements, uint8 on a grid, else f32; NULL: not
+                            a constant */
+};
+
+/* A value that the network gives out under a name. */
+struct qk_network_output {
+  const char *name;
+  int value;
 };
 
 /* A parameter of a node left in float. */
@@ -43,17 +52,19 @@ struct qk_network_node {
   const struct qk_network_param *param;
 };
 
-/* Value 0 is the input, samples (N,H,W,C).  Nodes come in an order in which
- * they can be computed; layers that training had fused are apart again in
- * float nodes. */
+/* Nodes come in an order in which they can be computed; layers that training
+ * had fused are apart again in float nodes. */
 struct qk_network {
   int n_values;
   const struct qk_network_value *const *value;
   int n_nodes;
   const struct qk_network_node *const *node;
-  int output; /* value of the logits (N,classes) */
-  int classes;
-  const char *const *class_names;
+  int n_inputs;
+  const int *input; /* values */
+  int n_outputs;
+  const struct qk_network_output *output;
+  int n_targets; /* of the data it was made for; 0: not known */
+  const struct qk_tensor_spec *target;
   const char *config; /* INI text it was made with; "" if there is none */
 };
 

@@ -32,7 +32,9 @@ enum qk_kind {
   QK_KIND_DATASET = 9,
   QK_KIND_BACKEND = 10,
   QK_KIND_COMM = 11,
-  QK_KIND_PTQ = 12
+  QK_KIND_PTQ = 12,
+  QK_KIND_LOSS = 13,
+  QK_KIND_METRIC = 14
 };
 
 /* The folder of a kind, "observers"; NULL for an unknown value. */
@@ -47,6 +49,9 @@ struct qk_class {
   const char *name;                /* what the INI says: "histogram" */
   const char *description;         /* one sentence */
   const struct qk_option *options; /* (optional; default: none) */
+  /* Where nobody names a component, the one of highest rank that can be used
+   * is taken; 0: never (optional). */
+  int default_rank;
 };
 
 /* Initialiser of the member cls:
@@ -55,7 +60,12 @@ struct qk_class {
  *                      "Smallest and largest value seen", options), … }; */
 #define QK_CLASS(type, kind, name, description, options)                      \
   {                                                                           \
-    sizeof (type), kind, name, description, options                           \
+    sizeof (type), kind, name, description, options, 0                        \
+  }
+/* The same with a default_rank. */
+#define QK_CLASS_RANKED(type, kind, name, description, options, rank)         \
+  {                                                                           \
+    sizeof (type), kind, name, description, options, rank                     \
   }
 
 struct qk_plugin {

@@ -12,6 +12,8 @@
 #include "format.h"
 #include "graph.h"
 #include "layer.h"
+#include "loss.h"
+#include "metric.h"
 #include "model.h"
 #include "network.h"
 #include "numeric.h"

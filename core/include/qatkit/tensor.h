@@ -26,8 +26,9 @@ QK_PUBLIC const char *qk_dtype_name (enum qk_dtype dtype);
 
 #define QK_MAX_DIMS 8
 
-/* Images are (N,H,W,C), vectors (N,C), conv weights (K,R,S,C/groups) with K
- * output channels and an R x S window, linear weights (K,C). */
+/* Activations begin with the batch axis: images are (N,H,W,C), vectors (N,C);
+ * dims[0] is 1 where one sample is meant.  Conv weights are (K,R,S,C/groups)
+ * with K output channels and an R x S window, linear weights (K,C). */
 struct qk_shape {
   int ndim;
   int64_t dims[QK_MAX_DIMS];
@@ -41,6 +42,26 @@ QK_PUBLIC bool qk_shape_equal (const struct qk_shape *a,
 /* "(1,160,160,3)" into BUF; returns BUF. */
 QK_PUBLIC const char *qk_shape_print (const struct qk_shape *shape, char *buf,
                                       size_t size);
+
+/* What a named tensor of a network or a data set is like.  Borrowed from who
+ * hands it out. */
+struct qk_tensor_spec {
+  const char *name; /* "image", "label" */
+  enum qk_dtype dtype;
+  struct qk_shape shape; /* of one sample: dims[0], the batch axis, is 1 */
+  /* Integers that stand for categories: 0 <= x < categories; 0: any number. */
+  int64_t categories;
+  const char *const *category; /* their names; NULL: they have none */
+};
+
+/* The integer of a category that is not known, or does not count. */
+#define QK_NO_CATEGORY (-1)
+
+/* Bytes of one sample; 0 for a senseless shape. */
+QK_PUBLIC size_t qk_spec_bytes (const struct qk_tensor_spec *spec);
+/* "image f32 (1,160,160,3)" into BUF; returns BUF. */
+QK_PUBLIC const char *qk_spec_print (const struct qk_tensor_spec *spec,
+                                     char *buf, size_t size);
 
 /* Affine quantization of real numbers to integers:
  *   q = clamp (rne (x * (1.0f / scale)) + zero_point, qmin, qmax)

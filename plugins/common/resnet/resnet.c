@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "imagespec/imagespec.h"
+
 #include "resnet.h"
 
 /* Samples of at most so many pixels a side are small: see "input". */
@@ -86,27 +88,19 @@ stem (struct qk_graph *g, int v, int channels, bool small)
 
 /* The classifier starts with the deviation of PyTorch's default, uniform in
  * +-1 / sqrt (inputs). */
-int
-resnet_build (const struct resnet_variant *variant,
-              const struct qk_config *cfg, const struct qk_model_request *req,
-              struct qk_graph *g)
+static int
+build (const struct resnet_variant *variant, const struct qk_config *cfg,
+       const struct image_request *image, struct qk_graph *g)
 {
-  const int given = (int) qk_config_int (cfg, "classes");
-  const int classes = given > 0 ? given : req->classes;
   const int width = (int) qk_config_int (cfg, "channels");
   const char *input = qk_config_string (cfg, "input");
   const bool small
     = strcmp (input, "auto") == 0
-        ? req->height <= SMALL_INPUT && req->width <= SMALL_INPUT
+        ? image->height <= SMALL_INPUT && image->width <= SMALL_INPUT
         : strcmp (input, "small") == 0;
   int v, inputs = width;
 
-  if (classes < 1)
-    return qk_error (-EINVAL,
-                     "%s: the data say nothing about classes; set the option "
-                     "classes",
-                     variant->name);
-  v = qk_graph_input (g, req->height, req->width, req->channels);
+  v = qk_graph_input (g, image->image);
   v = stem (g, v, width, small);
   for (int l = 0; l < 4; l++)
     for (int b = 0; b < variant->blocks[l]; b++) {
@@ -119,9 +113,21 @@ resnet_build (const struct resnet_variant *variant,
       inputs = variant->bottleneck ? 4 * planes : planes;
     }
   v = qk_graph_node (g, "avgpool", "global_avgpool", &v, 1, "%s", "");
-  v = qk_graph_node (g, "fc", "linear", &v, 1, "out=%d init_std=%.9g", classes,
-                     1.0 / sqrt (3.0 * inputs));
-  return qk_graph_output (g, v);
+  v = qk_graph_node (g, "fc", "linear", &v, 1, "out=%d init_std=%.9g",
+                     image->classes, 1.0 / sqrt (3.0 * inputs));
+  return qk_graph_output (g, "logits", v);
+}
+
+int
+resnet_build (const struct resnet_variant *variant,
+              const struct qk_config *cfg, const struct qk_model_request *req,
+              struct qk_graph *g)
+{
+  struct image_request image;
+  const int r = image_request_read (variant->name, req,
+                                    qk_config_int (cfg, "classes"), &image);
+
+  return r < 0 ? r : build (variant, cfg, &image, g);
 }
 
 static const char *const inputs_choices[] = { "auto", "small", "large", NULL };

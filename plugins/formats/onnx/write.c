@@ -23,9 +23,6 @@
 #include "build.h"
 #include "onnx-priv.h"
 
-#define INPUT "input"
-#define OUTPUT "logits"
-
 struct writer {
   struct onnx_build b;
   const struct qk_network *net;
@@ -143,13 +140,26 @@ put_grid (struct writer *w, const char *raw, const char *prefix,
   return out;
 }
 
-/* Name under which value I is read after its last step. */
+/* The name of the output that VALUE is; NULL if it is none. */
+static const char *
+output_name (const struct writer *w, int value)
+{
+  int i;
+
+  for (i = 0; i < w->net->n_outputs; i++)
+    if (w->net->output[i].value == value)
+      return w->net->output[i].name;
+  return NULL;
+}
+
+/* Name under which the value of N is read after its last step. */
 static const char *
 final_name (struct writer *w, const struct qk_network_node *n,
             const char *what)
 {
-  return n->out == w->net->output ? OUTPUT
-                                  : onnx_name (&w->b, "%s/%s", n->name, what);
+  const char *name = output_name (w, n->out);
+
+  return name != NULL ? name : onnx_name (&w->b, "%s/%s", n->name, what);
 }
 
 /* RAW, clamped to LO..HI, is what node N computes: put it on its grid. */
@@ -417,7 +427,7 @@ put_reshape (struct writer *w, const struct qk_network_node *n)
   const char *raw, *from = w->name[n->in[0]];
   Onnx__NodeProto *o;
 
-  if (qk_shape_equal (in, out) && n->out != w->net->output) {
+  if (qk_shape_equal (in, out) && output_name (w, n->out) == NULL) {
     w->name[n->out] = from;
     return 0;
   }
@@ -517,52 +527,128 @@ put_node (struct writer *w, const struct qk_network_node *n)
 
 /* ---- the whole ------------------------------------------------------------------------- */
 
+/* An input, and on the grid it may have. */
+static void
+put_input (struct writer *w, int v)
+{
+  const struct qk_network_value *in = value_of (w, v);
+
+  w->name[v] = in->name;
+  if (in->q.scale > 0)
+    w->name[v]
+      = put_grid (w, in->name, in->name, &in->q, in->q.qmin, in->q.qmax,
+                  onnx_name (&w->b, "%s/dequantized", in->name));
+}
+
+/* A constant: its elements in ONNX's order, dequantized if it has a grid. */
+static int
+put_source_constant (struct writer *w, int v)
+{
+  const struct qk_network_value *c = value_of (w, v);
+  const bool grid = c->q.scale > 0;
+  const enum qk_dtype dtype = grid ? QK_U8 : QK_F32;
+  const size_t size = qk_dtype_size (dtype);
+  const uint8_t zp = (uint8_t) c->q.zero_point;
+  const char *in[3];
+  int64_t dims[QK_MAX_DIMS + 1] = { 1 }; /* no batch axis of its own */
+  void *copy;
+  int n;
+
+  if ((n = onnx_dims (&c->shape, dims + 1)) < 0)
+    return n;
+  if ((copy = malloc ((size_t) qk_shape_count (&c->shape) * size)) == NULL)
+    return qk_oom ("onnx: constant '%s'", c->name);
+  if (c->shape.ndim == 4)
+    to_oihw (c->constant, copy, c->shape.dims, size);
+  else
+    memcpy (copy, c->constant, (size_t) qk_shape_count (&c->shape) * size);
+
+  in[0] = onnx_constant (&w->b, c->name, dtype, n + 1, dims, copy);
+  free (copy);
+  w->name[v] = in[0];
+  if (!grid)
+    return 0;
+  in[1] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/scale", c->name), QK_F32,
+                       &c->q.scale);
+  in[2] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/zero_point", c->name),
+                       QK_U8, &zp);
+  w->name[v] = onnx_name (&w->b, "%s/dequantized", c->name);
+  onnx_node (&w->b, "DequantizeLinear", w->name[v], 3, in);
+  return 0;
+}
+
+/* Inputs and outputs as the file declares them. */
+static int
+put_ends (struct writer *w)
+{
+  const struct qk_network *net = w->net;
+  Onnx__ValueInfoProto **ends;
+  int64_t dims[QK_MAX_DIMS];
+  int i, n;
+
+  ends = onnx_alloc (&w->b,
+                     (size_t) (net->n_inputs + net->n_outputs) * sizeof *ends);
+  if (ends == NULL)
+    return w->b.error;
+  for (i = 0; i < net->n_inputs; i++) {
+    const struct qk_network_value *v = value_of (w, net->input[i]);
+
+    n = onnx_dims (&v->shape, dims);
+    ends[i] = onnx_value_info (&w->b, v->name, dims, n);
+  }
+  for (i = 0; i < net->n_outputs; i++) {
+    n = onnx_dims (&value_of (w, net->output[i].value)->shape, dims);
+    ends[net->n_inputs + i]
+      = onnx_value_info (&w->b, net->output[i].name, dims, n);
+  }
+  w->b.graph.input = ends;
+  w->b.graph.output = ends + net->n_inputs;
+  w->b.graph.n_input = (size_t) net->n_inputs;
+  w->b.graph.n_output = (size_t) net->n_outputs;
+  return 0;
+}
+
 static int
 put_graph (struct writer *w)
 {
   const struct qk_network *net = w->net;
-  const struct qk_network_value *in = net->value[0];
-  Onnx__ValueInfoProto **ends;
-  int64_t dims[3];
-  int i, n, r;
+  int64_t dims[QK_MAX_DIMS];
+  int i, r;
 
-  if ((ends = onnx_alloc (&w->b, 2 * sizeof *ends)) == NULL)
-    return w->b.error;
   for (i = 0; i < net->n_values; i++)
     if ((r = onnx_dims (&net->value[i]->shape, dims)) < 0)
       return qk_error_prefix (r, "onnx: value %d: ", i);
-  if (net->output == 0)
-    return qk_error (-ENOTSUP, "onnx: a network that computes nothing");
-  w->name[0] = INPUT;
-  if (in->q.scale > 0)
-    w->name[0] = put_grid (w, INPUT, INPUT, &in->q, in->q.qmin, in->q.qmax,
-                           INPUT "/dequantized");
+  for (i = 0; i < net->n_inputs; i++)
+    put_input (w, net->input[i]);
+  for (i = 0; i < net->n_values; i++)
+    if (net->value[i]->constant != NULL
+        && (r = put_source_constant (w, i)) < 0)
+      return r;
   for (i = 0; i < net->n_nodes; i++) {
     if ((r = put_node (w, net->node[i])) < 0)
       return r;
     if (w->b.error < 0)
       return w->b.error;
   }
-  n = onnx_dims (&in->shape, dims);
-  ends[0] = onnx_value_info (&w->b, INPUT, dims, n);
-  n = onnx_dims (&net->value[net->output]->shape, dims);
-  ends[1] = onnx_value_info (&w->b, OUTPUT, dims, n);
-  w->b.graph.input = ends;
-  w->b.graph.output = ends + 1;
-  w->b.graph.n_input = w->b.graph.n_output = 1;
+  if ((r = put_ends (w)) < 0)
+    return r;
   return w->b.error;
 }
 
-/* The class names as our model files keep them; NULL: not UTF-8. */
+/* The categories of the first target that has some, as a JSON array; NULL:
+ * not UTF-8. */
 static char *
-class_list (const struct qk_network *net)
+category_list (const struct qk_network *net)
 {
   json_t *a = json_array ();
   char *text = NULL;
+  int64_t j;
   int i, bad = 0;
 
-  for (i = 0; i < net->classes; i++)
-    bad |= json_array_append_new (a, json_string (net->class_names[i]));
+  for (i = 0; i < net->n_targets && net->target[i].category == NULL; i++)
+    ;
+  for (j = 0; i < net->n_targets && j < net->target[i].categories; j++)
+    bad |= json_array_append_new (a, json_string (net->target[i].category[j]));
   if (!bad)
     text = json_dumps (a, JSON_COMPACT);
   json_decref (a);
@@ -574,12 +660,12 @@ onnx_write_network (int fd, const struct qk_network *net)
 {
   struct qk_format_meta meta[2]
     = { { "qatkit.config", net->config }, { "qatkit.classes", NULL } };
-  char *classes = class_list (net);
+  char *classes = category_list (net);
   struct writer w;
   int r;
 
   if (classes == NULL)
-    return qk_error (-EINVAL, "onnx: class names are not UTF-8");
+    return qk_error (-EINVAL, "onnx: the names of categories are not UTF-8");
   meta[1].value = classes;
   onnx_build_init (&w.b);
   w.net = net;

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include <qatkit/model.h>
+#include "imagespec/imagespec.h"
 
 #define NAME_SIZE 32
 #define MAX_CHANNELS 4096
@@ -29,20 +29,14 @@ conv_bn_relu (struct qk_graph *g, int i, int in, int channels, int stride)
 }
 
 static int
-cnn_build (const struct qk_config *cfg, const struct qk_model_request *req,
-           struct qk_graph *g)
+build (const struct qk_config *cfg, const struct image_request *image,
+       struct qk_graph *g)
 {
   const int depth = (int) qk_config_int (cfg, "depth");
-  const int given = (int) qk_config_int (cfg, "classes");
-  const int classes = given > 0 ? given : req->classes;
   int channels = (int) qk_config_int (cfg, "channels");
   int v;
 
-  if (classes < 1)
-    return qk_error (-EINVAL,
-                     "cnn: the data say nothing about classes; set the option "
-                     "classes");
-  v = qk_graph_input (g, req->height, req->width, req->channels);
+  v = qk_graph_input (g, image->image);
   for (int i = 1; i <= depth; i++) {
     const bool halve = i % 2 == 0;
 
@@ -51,9 +45,20 @@ cnn_build (const struct qk_config *cfg, const struct qk_model_request *req,
     v = conv_bn_relu (g, i, v, channels, halve ? 2 : 1);
   }
   v = qk_graph_node (g, "avgpool", "global_avgpool", &v, 1, "%s", "");
-  v = qk_graph_node (g, "fc", "linear", &v, 1, "out=%d init_std=%.9g", classes,
-                     1.0 / sqrt (3.0 * channels));
-  return qk_graph_output (g, v);
+  v = qk_graph_node (g, "fc", "linear", &v, 1, "out=%d init_std=%.9g",
+                     image->classes, 1.0 / sqrt (3.0 * channels));
+  return qk_graph_output (g, "logits", v);
+}
+
+static int
+cnn_build (const struct qk_config *cfg, const struct qk_model_request *req,
+           struct qk_graph *g)
+{
+  struct image_request image;
+  const int r
+    = image_request_read ("cnn", req, qk_config_int (cfg, "classes"), &image);
+
+  return r < 0 ? r : build (cfg, &image, g);
 }
 
 static const struct qk_option options[]

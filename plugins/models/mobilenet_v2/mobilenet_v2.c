@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <qatkit/model.h>
+#include "imagespec/imagespec.h"
 
 /* Images of at most so many pixels a side are small: see "input". */
 #define SMALL_INPUT 64
@@ -108,27 +108,21 @@ bottlenecks (struct qk_graph *g, int v, double width, int round, bool small,
 }
 
 static int
-mobilenet_v2_build (const struct qk_config *cfg,
-                    const struct qk_model_request *req, struct qk_graph *g)
+build (const struct qk_config *cfg, const struct image_request *image,
+       struct qk_graph *g)
 {
   const double width = qk_config_float (cfg, "width");
   const int round = (int) qk_config_int (cfg, "round_nearest");
-  const int given = (int) qk_config_int (cfg, "classes");
-  const int classes = given > 0 ? given : req->classes;
   const char *input = qk_config_string (cfg, "input");
   const bool small
     = strcmp (input, "auto") == 0
-        ? req->height <= SMALL_INPUT && req->width <= SMALL_INPUT
+        ? image->height <= SMALL_INPUT && image->width <= SMALL_INPUT
         : strcmp (input, "small") == 0;
   int channels = make_divisible (32 * width, round);
   const int last = make_divisible (1280 * (width > 1.0 ? width : 1.0), round);
   int v;
 
-  if (classes < 1)
-    return qk_error (-EINVAL,
-                     "mobilenet_v2: the data say nothing about classes; set "
-                     "the option classes");
-  v = qk_graph_input (g, req->height, req->width, req->channels);
+  v = qk_graph_input (g, image->image);
   v = conv_bn_relu (g, "features.0", v, channels, 3, small ? 1 : 2, 1);
   v = bottlenecks (g, v, width, round, small, &channels);
   v = conv_bn_relu (g, "features.18", v, last, 1, 1, 1);
@@ -136,8 +130,19 @@ mobilenet_v2_build (const struct qk_config *cfg,
   v = qk_graph_node (g, "classifier.0", "dropout", &v, 1, "p=%.9g",
                      qk_config_float (cfg, "dropout"));
   v = qk_graph_node (g, "classifier.1", "linear", &v, 1,
-                     "out=%d init_std=0.01", classes);
-  return qk_graph_output (g, v);
+                     "out=%d init_std=0.01", image->classes);
+  return qk_graph_output (g, "logits", v);
+}
+
+static int
+mobilenet_v2_build (const struct qk_config *cfg,
+                    const struct qk_model_request *req, struct qk_graph *g)
+{
+  struct image_request image;
+  const int r = image_request_read ("mobilenet_v2", req,
+                                    qk_config_int (cfg, "classes"), &image);
+
+  return r < 0 ? r : build (cfg, &image, g);
 }
 
 static const char *const inputs[] = { "auto", "small", "large", NULL };

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* metric.h: plugins that measure how good a network's outputs are. */
+#ifndef QATKIT_METRIC_H
+#define QATKIT_METRIC_H
+
+#include "loss.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A number that a metric gives.  Goals, best-of, journal, tables, charts and
+ * checkpoints know it by its name. */
+struct qk_score_spec {
+  const char *name;  /* "top1": letters, digits, '_' */
+  const char *title; /* head of its column; NULL: not in tables */
+  bool larger_is_better;
+  bool percent; /* a share 0..1, shown and asked for in percent */
+  int digits;   /* after the point, as shown */
+};
+
+#define QK_METRIC_MAX_SCORES 8
+
+/* Outputs and references of a batch; borrowed for the call. */
+struct qk_metric_io {
+  int n_out, n_ref;
+  const struct qk_tensor *out; /* f32, dims[0] samples */
+  const struct qk_tensor *ref; /* targets, or f32 of the teacher */
+};
+
+/* Receives one line of an answer, best first: what is said (borrowed) and how
+ * sure it is, 0..1 (NaN: not said). */
+typedef int (*qk_answer_fn) (void *cookie, const char *text, double score);
+
+/* A metric is a sum over samples: it adds to an array of doubles, which the
+ * library clears, keeps in checkpoints and adds up over processes. */
+struct qk_metric_class {
+  struct qk_class cls;
+  enum qk_reference reference;
+
+  int (*create) (const struct qk_config *cfg, void **self);
+  void (*destroy) (void *self); /* accepts NULL */
+
+  /* As in a loss.  Called once, before the others. */
+  int (*check) (void *self, const struct qk_tensor_spec *out, int n_out,
+                const struct qk_tensor_spec *ref, int n_ref);
+
+  /* The numbers it gives, best to be judged by first; borrowed from self.
+   * *N <= QK_METRIC_MAX_SCORES. */
+  const struct qk_score_spec *(*scores) (void *self, int *n);
+  /* How many doubles it adds to. */
+  size_t (*sums) (void *self);
+  /* Add a batch.  One thread at a time for one array. */
+  int (*update) (void *self, const struct qk_metric_io *io, double *sums);
+  /* The scores of what was added for N > 0 samples. */
+  void (*result) (void *self, const double *sums, int64_t n, double *score);
+
+  /* Say in words what the outputs OUT of one sample mean; REF are the specs
+   * given to check, for their categories.  At most MOST lines.
+   * (optional; default: the outputs speak for themselves) */
+  int (*answer) (void *self, const struct qk_tensor *out,
+                 const struct qk_tensor_spec *ref, int most, qk_answer_fn fn,
+                 void *cookie);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QATKIT_METRIC_H */

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* session.c: data and objective of a configuration, and evaluating networks
+ * with them. */
+#include "config.h"
+
+#include <string.h>
+
+#include "run/session.h"
+
+/* Whether target I means the same in both splits: shape, and categories by
+ * number. */
+static int
+check_same_target (const struct qk_tensor_spec *t,
+                   const struct qk_tensor_spec *v)
+{
+  char a[160], b[160];
+  int64_t i;
+
+  if (t->dtype != v->dtype || !qk_shape_equal (&t->shape, &v->shape))
+    return qk_error (-EINVAL,
+                     "the training samples have target %s, those for "
+                     "evaluation %s",
+                     qk_spec_print (t, a, sizeof a),
+                     qk_spec_print (v, b, sizeof b));
+  if (t->categories != v->categories)
+    return qk_error (-EINVAL,
+                     "target '%s' has %lld categories in the training "
+                     "samples, %lld in those for evaluation",
+                     t->name, (long long) t->categories,
+                     (long long) v->categories);
+  for (i = 0; t->category != NULL && v->category != NULL && i < t->categories;
+       i++)
+    if (strcmp (t->category[i], v->category[i]) != 0)
+      return qk_error (-EINVAL,
+                       "category %lld of target '%s' is '%s' in the training "
+                       "samples, but '%s' in those for evaluation",
+                       (long long) i, t->name, t->category[i], v->category[i]);
+  return 0;
+}
+
+int
+qk_session_open_splits (struct qk_session *s)
+{
+  const struct qk_dataset_info *t, *v;
+  int i, r;
+
+  if ((r = qk_data_open (s->settings, QK_DATA_EVAL, &s->eval)) < 0
+      || (r = qk_data_open (s->settings, QK_DATA_TRAIN, &s->train)) < 0)
+    return r;
+  t = &s->train->info;
+  v = &s->eval->info;
+  if (t->n_targets != v->n_targets)
+    return qk_error (-EINVAL,
+                     "the training samples have %d targets, those for "
+                     "evaluation %d",
+                     t->n_targets, v->n_targets);
+  for (i = 0; i < t->n_targets; i++)
+    if ((r = check_same_target (&t->target[i], &v->target[i])) < 0)
+      return r;
+  return 0;
+}
+
+/* Keep the float network G where losses of QAT, or metrics, compare with
+ * it. */
+int
+qk_session_keep_teacher (struct qk_session *s, const struct qk_graph *g)
+{
+  if (s->teacher != NULL
+      || !(qk_objective_needs_teacher (s->objective, QK_DURING_QAT)
+           || qk_objective_needs_teacher (s->objective, 0)))
+    return 0;
+  return qk_pass_fuse (g, &s->teacher);
+}
+
+/* An executor that only evaluates G. */
+static int
+open_evaluation (struct qk_session *s, struct qk_graph *g, struct qk_exec **ex)
+{
+  struct qk_exec_options opt;
+
+  qk_settings_exec_options (s->settings, s->eval->batch, false, &opt);
+  return qk_exec_new (g, &opt, ex);
+}
+
+/* The network that metrics compare with, if they do: G itself while it is the
+ * float one. */
+static int
+open_reference (struct qk_session *s, const struct qk_graph *g,
+                struct qk_subject *u)
+{
+  if (!qk_objective_needs_teacher (s->objective, 0)
+      && !qk_objective_needs_teacher (s->objective, u->during))
+    return 0;
+  if (g->stage == QK_STAGE_FLOAT) {
+    u->teacher = u->ex;
+    return 0;
+  }
+  return s->teacher == NULL ? 0 : open_evaluation (s, s->teacher, &u->teacher);
+}
+
+int
+qk_session_evaluate (struct qk_session *s, struct qk_graph *g,
+                     const char *label, int64_t epoch, struct qk_result *out)
+{
+  struct qk_subject u = { NULL, s->objective, QK_DURING_QAT, NULL };
+  int r;
+
+  memset (out, 0, sizeof *out);
+  /* validation samples must not move the ranges */
+  if (g->stage == QK_STAGE_PREPARED)
+    qk_graph_set_observing (g, false, false);
+  if (g->stage == QK_STAGE_FLOAT)
+    u.during = QK_DURING_TRAIN;
+  if ((r = open_evaluation (s, g, &u.ex)) == 0
+      && (r = open_reference (s, g, &u)) == 0)
+    r = qk_stage_evaluate (&u, s->eval->batches,
+                           qk_config_int (s->settings->data, "eval_batches"),
+                           label, s->m, &out->scores);
+  if (u.teacher != u.ex)
+    qk_exec_free (u.teacher);
+  qk_exec_free (u.ex);
+  if (r < 0)
+    return r;
+  out->valid = true;
+  out->bytes = qk_graph_bytes (g);
+  r = qk_monitor_scores (s->m, "eval", s->objective, &out->scores, "s:network",
+                         label, "i:epoch", epoch, "i:samples", out->scores.n,
+                         "i:bytes", out->bytes, NULL);
+  if (r < 0)
+    return r;
+  return qk_monitor_event (s->m, "timing", "s:what", label, "f:seconds",
+                           out->scores.seconds, "f:samples_per_second",
+                           qk_scores_speed (&out->scores), NULL);
+}
+
+void
+qk_session_clear (struct qk_session *s)
+{
+  qk_objective_free (s->objective);
+  qk_graph_free (s->teacher);
+  qk_data_close (s->train);
+  qk_data_close (s->calibrate);
+  qk_data_close (s->eval);
+  memset (s, 0, sizeof *s);
+}

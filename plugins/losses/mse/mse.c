@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* mse: mean squared error, as PyTorch's nn.MSELoss.
+ *
+ * y, t f32 of one shape: the mean over all elements of (y - t)^2; of several
+ * outputs the sum of their means.  dy = 2 (y - t) / elements * scale */
+#include "config.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include <qatkit/loss.h>
+
+#include "pairs/pairs.h"
+
+static int
+mse_create (const struct qk_config *cfg, void **self)
+{
+  (void) cfg;
+  *self = malloc (1);
+  return *self == NULL ? qk_oom ("mse") : 0;
+}
+
+static void
+mse_destroy (void *self)
+{
+  free (self);
+}
+
+static int
+mse_check (void *self, const struct qk_tensor_spec *out, int n_out,
+           const struct qk_tensor_spec *ref, int n_ref)
+{
+  (void) self;
+  return pairs_check_equal ("mse", out, n_out, ref, n_ref);
+}
+
+static int
+mse_forward (void *self, const struct qk_loss_io *io, double *loss)
+{
+  (void) self;
+  *loss = 0;
+  for (int k = 0; k < io->n_out; k++) {
+    const int64_t n = qk_shape_count (&io->out[k].shape);
+    const float *y = io->out[k].data, *t = io->ref[k].data;
+    double sum = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+      const double d = (double) y[i] - (double) t[i];
+
+      sum += d * d;
+    }
+    *loss += sum / (double) n;
+  }
+  return isfinite (*loss) ? 0
+                          : qk_error (-EDOM, "mse: the loss is not finite");
+}
+
+static int
+mse_backward (void *self, const struct qk_loss_io *io)
+{
+  (void) self;
+  for (int k = 0; k < io->n_out; k++) {
+    const int64_t n = qk_shape_count (&io->out[k].shape);
+    const float *y = io->out[k].data, *t = io->ref[k].data;
+    float *dy = io->dout[k].data;
+
+    for (int64_t i = 0; dy != NULL && i < n; i++) {
+      const double d = (double) y[i] - (double) t[i];
+
+      dy[i] = (float) ((2 * d) * io->scale / (double) n);
+    }
+  }
+  return 0;
+}
+
+static const struct qk_loss_class mse = {
+  .cls
+  = QK_CLASS_RANKED (struct qk_loss_class, QK_KIND_LOSS, "mse",
+                     "Mean squared error of outputs and targets", NULL, 20),
+  .create = mse_create,
+  .destroy = mse_destroy,
+  .check = mse_check,
+  .forward = mse_forward,
+  .backward = mse_backward,
+};
+
+QK_PLUGIN ("mse", PACKAGE_VERSION, "LGPL-2.1-or-later", &mse.cls);
