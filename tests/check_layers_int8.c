@@ -440,7 +440,8 @@ static void
 check_lowered (const struct layer_case *c, const struct qk_qparams *in_q,
                const struct qk_qparams *out_q)
 {
-  struct qk_op op = { .name = c->layer, .n_in = c->n_in };
+  struct qk_op op
+    = { .struct_size = sizeof op, .name = c->layer, .n_in = c->n_in };
   struct qk_shape in[QK_OP_MAX_INPUTS];
   struct qk_tensor want, got;
   struct qk_layer_io io;
@@ -461,6 +462,7 @@ check_lowered (const struct layer_case *c, const struct qk_qparams *in_q,
   io = h.io;
   must (h.cls->lower (h.self, &io, &op), c->layer);
   run_reference (&op, in, h.in, &got);
+  qk_free ((void *) op.table);
   for (size_t i = 0; i < harness_bytes (&got); i++)
     HOLDS (((uint8_t *) got.data)[i] == ((uint8_t *) want.data)[i],
            "%s (%s): byte %zu is %d in training, %d in the int8 op", c->layer,

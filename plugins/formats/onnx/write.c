@@ -196,29 +196,6 @@ finish (struct writer *w, const struct qk_network_node *n, const char *raw)
 
 /* ---- weights ---------------------------------------------------------------------- */
 
-/* The weight's scale from which runtimes find our multiplier again: M =
- * (s_in * s_w) / s_out in float; of the neighbours of the solution the one
- * that gives exactly M, if there is one. */
-static float
-weight_scale (const struct qk_op *op, float m)
-{
-  const float s_in = op->in_q[0].scale;
-  const float s_out = op->out_q.scale > 0 ? op->out_q.scale : 1.0f;
-  const float s = (float) ((double) m * (double) s_out / (double) s_in);
-  float up = s, down = s;
-  int i;
-
-  for (i = 0; i < 4; i++) {
-    if (qk_multiplier (s_in, up, s_out) == m)
-      return up;
-    if (qk_multiplier (s_in, down, s_out) == m)
-      return down;
-    up = nextafterf (up, INFINITY);
-    down = nextafterf (down, 0.0f);
-  }
-  return s;
-}
-
 /* Q's integers as the reals they stand for: a constant with its DQ. */
 static const char *
 put_dequantized (struct writer *w, const char *constant, const char *name,
@@ -243,7 +220,7 @@ static void
 put_int8_weights (struct writer *w, const struct qk_network_node *n,
                   const char **in)
 {
-  const struct qk_op *op = &n->op;
+  const struct qk_op *op = n->op;
   const bool conv = op->kind == QK_OP_CONV2D;
   const int64_t k = op->out_channels;
   const int64_t dims[4]
@@ -258,7 +235,7 @@ put_int8_weights (struct writer *w, const struct qk_network_node *n,
   if (sb == NULL)
     return;
   for (i = 0; i < k; i++) {
-    s[i] = weight_scale (op, op->multiplier[i]);
+    s[i] = op->weight_scale[op->weight_scales > 1 ? i : 0];
     sb[i] = op->in_q[0].scale * s[i];
   }
   in[1] = put_weight (w, weight, QK_I8, conv ? 4 : 2, dims, op->weight);
@@ -310,7 +287,7 @@ put_dilation (struct writer *w, Onnx__NodeProto *o, const struct qk_op *op)
 static int
 put_weighted (struct writer *w, const struct qk_network_node *n)
 {
-  const bool conv = n->op.kind == QK_OP_CONV2D;
+  const bool conv = n->op->kind == QK_OP_CONV2D;
   const char *raw = raw_name (w, n), *in[3] = { w->name[n->in[0]], "", "" };
   Onnx__NodeProto *o;
   int count = 3;
@@ -321,33 +298,42 @@ put_weighted (struct writer *w, const struct qk_network_node *n)
     count = put_float_weights (w, n, in);
   o = onnx_node (&w->b, conv ? "Conv" : "Gemm", raw, count, in);
   if (conv) {
-    put_window (w, o, &n->op);
-    put_dilation (w, o, &n->op);
-    onnx_attr_int (&w->b, o, "group", n->op.groups);
+    put_window (w, o, n->op);
+    put_dilation (w, o, n->op);
+    onnx_attr_int (&w->b, o, "group", n->op->groups);
   } else
     onnx_attr_int (&w->b, o, "transB", 1);
   if (n->quantized && on_grid (w, n->out))
-    finish_clamped (w, n, raw, n->op.lo, n->op.hi);
+    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
   else
     finish (w, n, raw);
   return 0;
 }
 
+/* Name of the ONNX operator that joins tensors as N does. */
+static const char *
+joining (const struct qk_op *op)
+{
+  static const char *const names[QK_FUNCTIONS]
+    = { [QK_ADD] = "Add", [QK_SUB] = "Sub", [QK_MUL] = "Mul" };
+
+  return op->kind == QK_OP_CONCAT ? "Concat" : names[op->function];
+}
+
 static int
 put_joined (struct writer *w, const struct qk_network_node *n)
 {
-  const bool add = n->op.kind == QK_OP_ADD;
   const char *raw = raw_name (w, n), *in[QK_OP_MAX_INPUTS];
   Onnx__NodeProto *o;
   int i;
 
   for (i = 0; i < n->n_in; i++)
     in[i] = w->name[n->in[i]];
-  o = onnx_node (&w->b, add ? "Add" : "Concat", raw, n->n_in, in);
-  if (!add)
+  o = onnx_node (&w->b, joining (n->op), raw, n->n_in, in);
+  if (n->op->kind == QK_OP_CONCAT)
     onnx_attr_int (&w->b, o, "axis", 1);
   if (n->quantized)
-    finish_clamped (w, n, raw, n->op.lo, n->op.hi);
+    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
   else
     finish (w, n, raw);
   return 0;
@@ -385,21 +371,21 @@ put_pool (struct writer *w, const struct qk_network_node *n)
 {
   const struct qk_shape *in = &value_of (w, n->in[0])->shape;
   const bool flat = value_of (w, n->out)->shape.ndim == 2;
-  const bool max = n->op.kind == QK_OP_MAXPOOL2D;
+  const bool max = n->op->kind == QK_OP_MAXPOOL2D;
   const char *raw
     = flat ? onnx_name (&w->b, "%s/pool", n->name) : raw_name (w, n);
   Onnx__NodeProto *o;
 
-  if (!max && is_global (&n->op, in))
+  if (!max && is_global (n->op, in))
     node1 (w, "GlobalAveragePool", raw, w->name[n->in[0]]);
   else {
     o = onnx_node (&w->b, max ? "MaxPool" : "AveragePool", raw, 1,
                    &w->name[n->in[0]]);
-    put_window (w, o, &n->op);
+    put_window (w, o, n->op);
     if (max)
-      put_dilation (w, o, &n->op);
+      put_dilation (w, o, n->op);
     else
-      onnx_attr_int (&w->b, o, "count_include_pad", n->op.count_pad);
+      onnx_attr_int (&w->b, o, "count_include_pad", n->op->count_pad);
   }
   if (flat)
     return put_flat (w, n, raw);
@@ -494,11 +480,11 @@ put_node (struct writer *w, const struct qk_network_node *n)
     return put_batchnorm (w, n);
   if (!n->quantized && n->traits.role == QK_ROLE_CLAMP)
     return put_clamp (w, n);
-  switch (n->op.kind) {
+  switch (n->op->kind) {
   case QK_OP_CONV2D:
   case QK_OP_LINEAR:
     return put_weighted (w, n);
-  case QK_OP_ADD:
+  case QK_OP_BINARY:
   case QK_OP_CONCAT:
     return put_joined (w, n);
   case QK_OP_MAXPOOL2D:
@@ -508,7 +494,7 @@ put_node (struct writer *w, const struct qk_network_node *n)
     return put_reshape (w, n);
   case QK_OP_CLAMP:
   case QK_OP_REQUANTIZE:
-    finish_clamped (w, n, w->name[n->in[0]], n->op.lo, n->op.hi);
+    finish_clamped (w, n, w->name[n->in[0]], n->op->lo, n->op->hi);
     return 0;
   default:
     return unknown (n);

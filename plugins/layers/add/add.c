@@ -2,7 +2,7 @@
 /* add: the sum of two tensors of one shape, with the clamp that follows it.
  *
  * y = a + b, or min (max (a + b, lo), hi) with an absorbed clamp;
- * da = db = dy, 0 where clamped.  The int8 formula (qk_add_quantized) is
+ * da = db = dy, 0 where clamped.  The int8 formula (qk_binary_quantized) is
  * float addition of the dequantized numbers and qk_quantize, and rounding is
  * monotonous, so that clamping before it or after it to qk_clamp_bounds is
  * the same.  Between quantized tensors all of it happens in blocks that stay
@@ -407,7 +407,8 @@ add_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
 {
   const struct add *l = self;
 
-  op->kind = QK_OP_ADD;
+  op->kind = QK_OP_BINARY;
+  op->function = QK_ADD;
   qk_clamp_bounds (&io->out->q, l->lo, l->hi, &op->lo, &op->hi);
   return 0;
 }
