@@ -60,6 +60,7 @@ simple (enum qk_op_kind kind, float in_scale, int in_zero, float out_scale,
         int out_zero)
 {
   return (struct qk_op){
+    .struct_size = sizeof (struct qk_op),
     .kind = kind,
     .name = "op",
     .n_in = 1,
@@ -125,7 +126,7 @@ START_TEST (joins_by_hand)
   const struct qk_shape s = { 2, { 1, 3 } }, two[] = { s, s };
   const struct qk_shape wide = { 2, { 1, 6 } };
   const void *in[] = { a, b };
-  struct qk_op op = simple (QK_OP_ADD, 0.5f, 10, 1, 7);
+  struct qk_op op = simple (QK_OP_BINARY, 0.5f, 10, 1, 7);
   uint8_t y[6];
 
   op.n_in = 2;

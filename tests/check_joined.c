@@ -87,6 +87,7 @@ make (struct pair *p, const struct shape *s, uint64_t seed)
   memset (p, 0, sizeof *p);
   p->n = s->samples;
   p->product = (struct qk_op){
+    .struct_size = sizeof (struct qk_op),
     .kind = s->side == 0 ? QK_OP_LINEAR : QK_OP_CONV2D,
     .name = "product",
     .n_in = 1,
@@ -109,7 +110,9 @@ make (struct pair *p, const struct shape *s, uint64_t seed)
     .out_channels = s->k,
   };
   /* the product is either term */
-  p->add = (struct qk_op){ .kind = QK_OP_ADD,
+  p->add = (struct qk_op){ .struct_size = sizeof (struct qk_op),
+                           .kind = QK_OP_BINARY,
+                           .function = (int) (seed / 2 % QK_FUNCTIONS),
                            .name = "add",
                            .n_in = 2,
                            .out_q = out,
@@ -207,7 +210,7 @@ START_TEST (joined)
   char **names;
 
   ck_assert_int_ge (qk_context_list (ctx, QK_KIND_BACKEND, &names), 0);
-  for (uint64_t seed = 1; seed <= 2; seed++) {
+  for (uint64_t seed = 1; seed <= 2 * QK_FUNCTIONS; seed++) {
     make (&p, &shapes[_i], seed);
     run (reference, 1, &p, seed, false, &want);
     for (int i = 0; names[i] != NULL; i++) {

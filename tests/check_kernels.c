@@ -185,7 +185,8 @@ check_kind (struct state *s, enum qk_op_kind kind)
   const uint64_t cases = number_from ("QATKIT_CASES", 150);
   const char *only = getenv ("QATKIT_KIND");
 
-  if (only != NULL && strcmp (only, qk_op_kind_name (kind)) != 0)
+  if ((only != NULL && strcmp (only, qk_op_kind_name (kind)) != 0)
+      || !case_exists (kind))
     return;
   for (uint64_t i = 0; i < cases && s->failures < MOST_FAILURES; i++)
     check_case (s, seed, (uint64_t) kind << 40 | i, kind);
@@ -242,7 +243,7 @@ main (void)
     if (cls != NULL)
       add_subjects (&s, cls);
   }
-  for (int k = QK_OP_CONV2D; k <= QK_OP_REQUANTIZE; k++)
+  for (int k = 1; qk_op_kind_name ((enum qk_op_kind) k) != NULL; k++)
     check_kind (&s, (enum qk_op_kind) k);
   report (&s);
   for (size_t i = 0; i < s.subjects; i++) {

@@ -93,6 +93,7 @@ make (struct kernel_case *c, const struct shape *s, uint64_t seed)
   for (size_t i = 0; i < c->data[0].size; i++)
     c->data[0].data[i] = extreme ? 255 : (uint8_t) qk_rng_below (&r, 256);
   c->op = (struct qk_op){
+    .struct_size = sizeof (struct qk_op),
     .kind = QK_OP_CONV2D,
     .name = "conv",
     .n_in = 1,

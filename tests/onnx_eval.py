@@ -8,6 +8,7 @@ computed for them.  The model must pass ONNX's own checker and shape
 inference.  Prints one line: samples, those with another best class, largest
 difference of a logit, spread (standard deviation) of LOGITS, number of
 DequantizeLinear.  OUT receives the logits of this run."""
+import math
 import sys
 
 import numpy as np
@@ -70,6 +71,15 @@ def batchnorm(a, x, gamma, beta, mean, var):
     return c(gamma) * (x - c(mean)) / np.sqrt(c(var) + a["epsilon"]) + c(beta)
 
 
+def hard_sigmoid(a, x):
+    return np.clip(a["alpha"] * x + a["beta"], 0, 1)
+
+
+def reshape(a, x, shape):
+    return x.reshape([x.shape[i] if n == 0 else n
+                      for i, n in enumerate(shape)])
+
+
 OPS = {
     "Conv": conv,
     "Gemm": lambda a, x, w, b=0: x @ (w.T if a.get("transB") else w) + b,
@@ -77,6 +87,16 @@ OPS = {
     "Relu": lambda a, x: np.maximum(x, 0),
     "Clip": lambda a, x, lo=None, hi=None: np.clip(x, lo, hi),
     "Add": lambda a, x, y: x + y,
+    "Sub": lambda a, x, y: x - y,
+    "Mul": lambda a, x, y: x * y,
+    "Reshape": reshape,
+    "Sigmoid": lambda a, x: 1 / (1 + np.exp(-x)),
+    "Tanh": lambda a, x: np.tanh(x),
+    "Erf": lambda a, x: np.vectorize(math.erf)(x),
+    "HardSigmoid": hard_sigmoid,
+    "HardSwish": lambda a, x: x * np.clip(x / 6 + 0.5, 0, 1),
+    "Elu": lambda a, x: np.where(x > 0, x, a["alpha"] * np.expm1(x)),
+    "LeakyRelu": lambda a, x: np.where(x > 0, x, a["alpha"] * x),
     "Concat": lambda a, *x: np.concatenate(x, axis=a["axis"]),
     "MaxPool": lambda a, x: windows(x, a, -np.inf).max(axis=(4, 5)),
     "AveragePool": average,

@@ -154,7 +154,7 @@ fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   k = qk_alloc (sizeof *k);
   if (k == NULL)
     return qk_oom ("fbgemm");
-  k->op = *op;
+  qk_op_copy (&k->op, op);
   k->g = g;
   k->threads = f->threads;
   k->kernels = f->kernels;

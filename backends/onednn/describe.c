@@ -104,14 +104,15 @@ conv_attributes (const struct onednn_kernel *k, dnnl_primitive_attr_t attr,
   return s == dnnl_success ? dnnl_primitive_attr_set_post_ops (attr, ops) : s;
 }
 
-/* a * (sa / s) + b * (sb / s) + the zero points' part, then the clamp */
+/* a * (sa / s) +- b * (sb / s) + the zero points' part, then the clamp */
 static dnnl_status_t
 add_attributes (const struct onednn_kernel *k, dnnl_primitive_attr_t attr,
                 dnnl_post_ops_t ops)
 {
   const struct qk_op *op = &k->op;
   const float a = op->in_q[0].scale / op->out_q.scale;
-  const float b = op->in_q[1].scale / op->out_q.scale;
+  const float sign = op->function == QK_SUB ? -1.0f : 1.0f;
+  const float b = sign * (op->in_q[1].scale / op->out_q.scale);
   const float rest = (float) op->out_q.zero_point
                      - (float) op->in_q[0].zero_point * a
                      - (float) op->in_q[1].zero_point * b;
@@ -166,7 +167,7 @@ describe (const struct onednn_kernel *k, dnnl_engine_t engine, const void *od,
                                                  dnnl_scratchpad_mode_user);
   if (s == dnnl_success)
     s = dnnl_post_ops_create (&ops);
-  if (s == dnnl_success && k->op.kind == QK_OP_ADD)
+  if (s == dnnl_success && k->op.kind == QK_OP_BINARY)
     s = add_attributes (k, attr, ops);
   else if (s == dnnl_success && k->op.multiplier != NULL)
     s = conv_attributes (k, attr, ops, src_zero_point);
@@ -404,7 +405,7 @@ onednn_build (struct onednn_kernel *k, dnnl_engine_t engine,
   case QK_OP_CONV2D:
   case QK_OP_LINEAR:
     return build_conv2d (k, engine, stream);
-  case QK_OP_ADD:
+  case QK_OP_BINARY:
     return build_add (k, engine);
   case QK_OP_MAXPOOL2D:
   case QK_OP_AVGPOOL2D:

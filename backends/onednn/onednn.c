@@ -165,6 +165,12 @@ onednn_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
 
   if (r < 0)
     return r;
+  if (op->kind == QK_OP_BINARY
+      && (op->function == QK_MUL || !qk_shape_equal (&in[0], &in[1])))
+    return qk_error (-ENOTSUP,
+                     "onednn: node '%s': has sums and differences of "
+                     "tensors of one shape only",
+                     op->name);
   if (op->weight != NULL && op->in_q[0].qmax > 127 && !has_vnni ())
     return qk_error (-ENOTSUP,
                      "onednn: node '%s': values of 0..%d could "
@@ -173,7 +179,7 @@ onednn_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   k = qk_alloc (sizeof *k);
   if (k == NULL)
     return qk_oom ("onednn");
-  k->op = *op;
+  qk_op_copy (&k->op, op);
   k->g = g;
   if (op->kind == QK_OP_LINEAR)
     as_conv2d (&k->op);
@@ -181,7 +187,7 @@ onednn_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
     = (size_t) (g.h * g.w * g.c) * (op->kind == QK_OP_QUANTIZE ? 4 : 1);
   k->out_bytes = (size_t) (g.p * g.q * g.k)
                  * (op->kind == QK_OP_DEQUANTIZE
-                        || (op->kind == QK_OP_LINEAR && op->out_q.scale == 0)
+                        || (op->weight != NULL && op->out_q.scale == 0)
                       ? 4
                       : 1);
   /* oneDNN plans for as many threads as OpenMP would use here */

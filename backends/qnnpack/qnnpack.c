@@ -141,7 +141,7 @@ qnnpack_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   k = qk_alloc (sizeof *k);
   if (k == NULL)
     return qk_oom ("qnnpack");
-  k->op = *op;
+  qk_op_copy (&k->op, op);
   k->g = g;
   k->threads = b->threads;
   k->kernels = b->kernels;

@@ -8,22 +8,65 @@
 
 #include <qatkit/numeric.h>
 
-/* a, b, y of one shape */
+/* The element of a sample of S that element I of a sample of OUT is made of:
+ * along axes of size 1 it is always the first. */
+static int64_t
+source_of (const struct qk_shape *s, const struct qk_shape *out, int64_t i)
+{
+  int64_t at = 0, step = 1;
+
+  for (int d = 1; d < out->ndim; d++) { /* from the last axis on */
+    const int64_t size = out->dims[out->ndim - d];
+
+    if (d < s->ndim) {
+      const int64_t own = s->dims[s->ndim - d];
+
+      at += own == 1 ? 0 : i % size * step;
+      step *= own;
+    }
+    i /= size;
+  }
+  return at;
+}
+
+/* y = f (a, b), both broadcast to y's shape */
 void
-reference_add (const struct reference_kernel *kn, int64_t n,
-               const void *const *in, void *out)
+reference_binary (const struct reference_kernel *kn, int64_t n,
+                  const void *const *in, void *out)
 {
   const struct qk_op *op = &kn->op;
   const float inv = 1.0f / op->out_q.scale;
-  const int64_t count = n * kn->g.k;
+  const int64_t size = kn->g.k; /* elements of a sample */
+  const int64_t size_a = qk_shape_count (&kn->in[0]) / kn->g.batch;
+  const int64_t size_b = qk_shape_count (&kn->in[1]) / kn->g.batch;
   const uint8_t *a = in[0], *b = in[1];
   uint8_t *y = out;
 
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < n * size; i++) {
+    const int64_t sample = i / size, e = i % size;
+    const int32_t qa
+      = a[sample * size_a + source_of (&kn->in[0], &kn->out, e)];
+    const int32_t qb
+      = b[sample * size_b + source_of (&kn->in[1], &kn->out, e)];
+
+    y[i] = (uint8_t) qk_binary_quantized (
+      op->function, qa, &op->in_q[0], qb, &op->in_q[1], inv,
+      op->out_q.zero_point, op->lo, op->hi);
+  }
+}
+
+void
+reference_table (const struct reference_kernel *kn, int64_t n,
+                 const void *const *in, void *out)
+{
+  const int64_t count = n * kn->g.k;
+  const uint8_t *x = in[0];
+  uint8_t *y = out;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < count; i++)
-    y[i]
-      = (uint8_t) qk_add_quantized (a[i], &op->in_q[0], b[i], &op->in_q[1],
-                                    inv, op->out_q.zero_point, op->lo, op->hi);
+    y[i] = kn->op.table[x[i]];
 }
 
 /* COUNT numbers from the grid of Q to the output's */

@@ -38,27 +38,18 @@ reference_destroy (void *self)
   qk_free (self);
 }
 
-/* As int8op_check, for the operation that only this backend runs. */
+/* As int8op_check, with the operation that only this backend runs. */
 static int
-check_dynamic (const struct qk_op *op, const struct qk_shape *in,
-               const struct qk_shape *out, struct int8op_geometry *g)
+check_op (const struct qk_op *op, const struct qk_shape *in,
+          const struct qk_shape *out, struct int8op_geometry *g)
 {
-  if (op->n_in != 1 || in->ndim != 2 || out->ndim != 2 || in->dims[0] < 1
-      || in->dims[0] != out->dims[0] || in->dims[1] != op->in_channels
-      || out->dims[1] != op->out_channels || op->in_channels < 1
-      || op->in_channels > 1 << 24 || op->out_channels < 1
-      || op->out_channels > 1 << 24)
-    return qk_error (-EINVAL,
-                     "%s: the shapes do not fit %lld to %lld "
-                     "channels",
-                     op->name, (long long) op->in_channels,
-                     (long long) op->out_channels);
-  if (op->lo != 0 || op->hi < 1 || op->hi > 255 || op->weight == NULL
-      || op->multiplier == NULL || op->real_bias == NULL)
-    return qk_error (-EINVAL,
-                     "%s: no weight, multiplier or bias, or values "
-                     "of %d to %d",
-                     op->name, (int) op->lo, (int) op->hi);
+  int r;
+
+  if (op->kind != QK_OP_LINEAR_DYNAMIC)
+    return int8op_check (op, in, out, g);
+  r = qk_op_check (op, in, out);
+  if (r < 0)
+    return r;
   *g = (struct int8op_geometry){ .batch = out->dims[0],
                                  .h = 1,
                                  .w = 1,
@@ -67,14 +58,6 @@ check_dynamic (const struct qk_op *op, const struct qk_shape *in,
                                  .c = op->in_channels,
                                  .k = op->out_channels };
   return 0;
-}
-
-static int
-check_op (const struct qk_op *op, const struct qk_shape *in,
-          const struct qk_shape *out, struct int8op_geometry *g)
-{
-  return op->kind == QK_OP_LINEAR_DYNAMIC ? check_dynamic (op, in, out, g)
-                                          : int8op_check (op, in, out, g);
 }
 
 static int
@@ -102,11 +85,14 @@ reference_prepare (void *self, const struct qk_op *op,
   k = qk_alloc (sizeof *k);
   if (k == NULL)
     return qk_oom ("reference");
-  k->op = *op;
+  qk_op_copy (&k->op, op);
   k->g = g;
   k->threads = ref->threads;
-  for (int i = 0; i < op->n_in; i++)
+  for (int i = 0; i < op->n_in; i++) {
+    k->in[i] = in[i];
     k->channels[i] = in[i].dims[in[i].ndim - 1];
+  }
+  k->out = *out;
   *kernel = k;
   *scratch = op->kind == QK_OP_LINEAR_DYNAMIC ? (size_t) (g.batch * g.c) : 0;
   return 0;
@@ -133,8 +119,8 @@ reference_run (void *self, void *kernel, int64_t n, const void *const *in,
   case QK_OP_LINEAR:
     reference_linear (k, n, in, out);
     break;
-  case QK_OP_ADD:
-    reference_add (k, n, in, out);
+  case QK_OP_BINARY:
+    reference_binary (k, n, in, out);
     break;
   case QK_OP_CONCAT:
     reference_concat (k, n, in, out);
@@ -162,6 +148,9 @@ reference_run (void *self, void *kernel, int64_t n, const void *const *in,
     break;
   case QK_OP_LINEAR_DYNAMIC:
     reference_linear_dynamic (k, n, in, out, scratch);
+    break;
+  case QK_OP_TABLE:
+    reference_table (k, n, in, out);
     break;
   }
 }

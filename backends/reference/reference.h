@@ -9,6 +9,7 @@
 struct reference_kernel {
   struct qk_op op; /* its arrays are the model's */
   struct int8op_geometry g;
+  struct qk_shape in[QK_OP_MAX_INPUTS], out;
   int64_t channels[QK_OP_MAX_INPUTS]; /* last axis of every input */
   int threads;
 };
@@ -23,8 +24,10 @@ void reference_linear (const struct reference_kernel *k, int64_t n,
 void reference_linear_dynamic (const struct reference_kernel *k, int64_t n,
                                const void *const *in, void *out,
                                uint8_t *scratch);
-void reference_add (const struct reference_kernel *k, int64_t n,
-                    const void *const *in, void *out);
+void reference_binary (const struct reference_kernel *k, int64_t n,
+                       const void *const *in, void *out);
+void reference_table (const struct reference_kernel *k, int64_t n,
+                      const void *const *in, void *out);
 void reference_concat (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
 void reference_maxpool2d (const struct reference_kernel *k, int64_t n,

@@ -134,15 +134,40 @@ create_conv2d (struct xnnpack_kernel *k)
 }
 
 static enum xnn_status
-create_add (struct xnnpack_kernel *k)
+create_binary (struct xnnpack_kernel *k)
 {
   const struct qk_op *op = &k->op;
+  const uint8_t za = (uint8_t) op->in_q[0].zero_point;
+  const uint8_t zb = (uint8_t) op->in_q[1].zero_point;
+  const uint8_t z = (uint8_t) op->out_q.zero_point;
+  const uint8_t lo = (uint8_t) op->lo, hi = (uint8_t) op->hi;
+  const float sa = op->in_q[0].scale, sb = op->in_q[1].scale;
+  const float s = op->out_q.scale;
 
-  return xnn_create_add_nd_qu8 (
-    (uint8_t) op->in_q[0].zero_point, op->in_q[0].scale,
-    (uint8_t) op->in_q[1].zero_point, op->in_q[1].scale,
-    (uint8_t) op->out_q.zero_point, op->out_q.scale, (uint8_t) op->lo,
-    (uint8_t) op->hi, 0, &k->operator);
+  switch (op->function) {
+  case QK_ADD:
+    return xnn_create_add_nd_qu8 (za, sa, zb, sb, z, s, lo, hi, 0,
+                                  &k->operator);
+  case QK_SUB:
+    return xnn_create_subtract_nd_qu8 (za, sa, zb, sb, z, s, lo, hi, 0,
+                                       &k->operator);
+  case QK_MUL:
+    return xnn_create_multiply_nd_qu8 (za, sa, zb, sb, z, s, lo, hi, 0,
+                                       &k->operator);
+  default:
+    return xnn_status_unsupported_parameter;
+  }
+}
+
+/* Two tensors of one shape. */
+static enum xnn_status
+setup_binary (const struct xnnpack_kernel *k, size_t all, const void *a,
+              const void *b, void *out, pthreadpool_t pool)
+{
+  return (k->op.function == QK_ADD   ? xnn_setup_add_nd_qu8
+          : k->op.function == QK_SUB ? xnn_setup_subtract_nd_qu8
+                                     : xnn_setup_multiply_nd_qu8) (
+    k->operator, 1, &all, 1, &all, a, b, out, pool);
 }
 
 static bool
@@ -207,12 +232,12 @@ create_operator (struct xnnpack_kernel *k)
 {
   switch (k->op.kind) {
   case QK_OP_CONV2D:
-    return create_conv2d (k);
   case QK_OP_LINEAR:
-    return k->op.out_q.scale == 0 ? xnn_status_unsupported_parameter
-                                  : create_conv2d (k);
-  case QK_OP_ADD:
-    return create_add (k);
+    if (k->op.out_q.scale == 0)
+      return xnn_status_unsupported_parameter;
+    return create_conv2d (k);
+  case QK_OP_BINARY:
+    return create_binary (k);
   case QK_OP_MAXPOOL2D:
     return create_maxpool (k);
   case QK_OP_AVGPOOL2D:
@@ -237,9 +262,8 @@ setup (const struct xnnpack_kernel *k, int64_t n, const void *a, const void *b,
   case QK_OP_LINEAR:
     return xnn_setup_convolution2d_nhwc_qc8 (k->operator, count, h, w, a, out,
                                              pool);
-  case QK_OP_ADD:
-    return xnn_setup_add_nd_qu8 (k->operator, 1, &all, 1, &all, a, b, out,
-                                 pool);
+  case QK_OP_BINARY:
+    return setup_binary (k, all, a, b, out, pool);
   case QK_OP_MAXPOOL2D:
     return xnn_setup_max_pooling2d_nhwc_u8 (k->operator, count, h, w, a, out,
                                             pool);
@@ -297,10 +321,12 @@ xnnpack_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
 
   if (r < 0)
     return r;
+  if (op->kind == QK_OP_BINARY && !qk_shape_equal (&in[0], &in[1]))
+    return qk_error (-ENOTSUP, "xnnpack: %s: two shapes", op->name);
   k = qk_alloc (sizeof *k);
   if (k == NULL)
     return qk_oom ("xnnpack");
-  k->op = *op;
+  qk_op_copy (&k->op, op);
   k->g = g;
   k->in_bytes = (size_t) (g.h * g.w * g.c);
   if (op->kind == QK_OP_LINEAR)

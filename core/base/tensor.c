@@ -83,6 +83,43 @@ qk_shape_equal (const struct qk_shape *a, const struct qk_shape *b)
   return true;
 }
 
+/* Axis I of S in a broadcast to NDIM axes; 1 where it is missing. */
+static int64_t
+broadcast_axis (const struct qk_shape *s, int ndim, int i)
+{
+  const int at = i - (ndim - s->ndim);
+
+  return at < 1 ? 1 : s->dims[at];
+}
+
+int
+qk_shape_broadcast (const struct qk_shape *a, const struct qk_shape *b,
+                    struct qk_shape *out)
+{
+  const int ndim = a->ndim > b->ndim ? a->ndim : b->ndim;
+  bool fits = a->ndim >= 1 && b->ndim >= 1 && ndim <= QK_MAX_DIMS
+              && a->dims[0] == b->dims[0];
+  struct qk_shape s = { .ndim = ndim };
+
+  for (int i = 1; fits && i < ndim; i++) {
+    const int64_t x = broadcast_axis (a, ndim, i);
+    const int64_t y = broadcast_axis (b, ndim, i);
+
+    s.dims[i] = x == 1 ? y : x;
+    fits = x == y || x == 1 || y == 1;
+  }
+  if (!fits) {
+    char p[96], q[96];
+
+    return qk_error (-EINVAL, "%s and %s cannot be broadcast to one shape",
+                     qk_shape_print (a, p, sizeof p),
+                     qk_shape_print (b, q, sizeof q));
+  }
+  s.dims[0] = a->dims[0];
+  *out = s;
+  return 0;
+}
+
 const char *
 qk_shape_print (const struct qk_shape *shape, char *buf, size_t size)
 {

@@ -151,7 +151,7 @@ node_line (const struct qk_bench_report *p, const struct qk_bench_row *row,
   l.group = qk_bench_group (p->b->int8, node);
   l.name = n != NULL ? n->name : "input";
   l.op = n == NULL    ? "quantize"
-         : n->lowered ? qk_op_kind_name (n->op.kind)
+         : n->lowered ? qk_op_label (&n->op)
                       : n->layer_name;
   l.backend = n != NULL ? qk_exec_node_backend (row->c->ex, node) : NULL;
   if (l.backend == NULL)

@@ -80,8 +80,7 @@ inspect_model (const struct qk_model *m, const struct qk_exec *ex,
     const int64_t weights = n->lowered ? qk_op_weight_count (&n->op) : 0;
 
     qk_table_cell (t, "%s", n->name);
-    qk_table_cell (t, "%s",
-                   n->lowered ? qk_op_kind_name (n->op.kind) : n->layer_name);
+    qk_table_cell (t, "%s", n->lowered ? qk_op_label (&n->op) : n->layer_name);
     qk_table_cell (t, "%s", qk_shape_print (&v->shape, shape, sizeof shape));
     if (weights > 0)
       qk_table_cell (t, "%lld", (long long) weights);
@@ -133,8 +132,7 @@ inspect_json (const struct qk_model *m, const struct qk_exec *ex)
     printf ("%s\n {\"name\":", i ? "," : "");
     qk_cli_json_string (n->name);
     printf (",\"op\":");
-    qk_cli_json_string (n->lowered ? qk_op_kind_name (n->op.kind)
-                                   : n->layer_name);
+    qk_cli_json_string (n->lowered ? qk_op_label (&n->op) : n->layer_name);
     printf (",\"int8\":%s,\"output\":\"%s\",\"macs\":%lld",
             n->lowered ? "true" : "false",
             qk_shape_print (&v->shape, shape, sizeof shape),

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "exec/exec-priv.h"
+#include "graph/op-priv.h"
 
 #define REFERENCE "reference"
 
@@ -63,14 +64,14 @@ leave_node (struct qk_exec *ex, const struct qk_node *n, int64_t macs,
   /* the others are summed up in one line */
   qk_log (ex->g->ctx, dynamic ? QK_LOG_INFO : QK_LOG_DEBUG,
           "node '%s' (%s) runs on backend 'reference': %s", n->name,
-          qk_op_kind_name (n->op.kind), qk_error_message ());
+          qk_op_label (&n->op), qk_error_message ());
   ex->n_fallbacks++;
   ex->fallback_share += share;
   if (dynamic)
     return; /* no other backend has those: no surprise */
   if (told->nodes++ == 0)
     snprintf (told->example, sizeof told->example, "'%s' (%s): %s", n->name,
-              qk_op_kind_name (n->op.kind), qk_error_message ());
+              qk_op_label (&n->op), qk_error_message ());
   told->share += share;
 }
 
@@ -126,7 +127,7 @@ prepare_input (struct qk_exec *ex, int i)
   /* one that rounds in its own way would change all that follows */
   if (!v->on_grid || v->qz != NULL || !b->caps.exact)
     return 0;
-  memset (&op, 0, sizeof op);
+  qk_op_init (&op);
   op.kind = QK_OP_QUANTIZE;
   op.name = v->name;
   op.n_in = 1;
@@ -142,8 +143,8 @@ prepare_input (struct qk_exec *ex, int i)
   return r < 0 ? qk_error_prefix (r, "input '%s': ", v->name) : 0;
 }
 
-/* Whether node INDEX can go on to the next: an addition on the same backend
- * that alone reads its output. */
+/* Whether node INDEX can go on to the next: a function of two tensors of one
+ * shape, on the same backend, that alone reads its output. */
 static bool
 can_join (const struct qk_exec *ex, int index)
 {
@@ -156,7 +157,9 @@ can_join (const struct qk_exec *ex, int index)
          && en->backend == en[1].backend
          && ex->backend[en->backend].cls->run_joined != NULL
          && (n->op.kind == QK_OP_CONV2D || n->op.kind == QK_OP_LINEAR)
-         && n->op.out_q.scale != 0 && next->op.kind == QK_OP_ADD
+         && n->op.out_q.scale != 0 && next->op.kind == QK_OP_BINARY
+         && qk_shape_equal (&g->value[next->in[0]].shape,
+                            &g->value[next->in[1]].shape)
          && (next->in[0] == n->out) != (next->in[1] == n->out)
          && g->value[n->out].n_consumers == 1;
 }

@@ -22,6 +22,7 @@
 #endif
 
 #include "exec/exec-priv.h"
+#include "graph/op-priv.h"
 
 #define CACHE_BYTES (768 * 1024) /* of activations that should stay near */
 #define MOST_GROUP 8             /* samples */
@@ -38,22 +39,6 @@ node_bytes (const struct qk_graph *g, int index)
   return bytes;
 }
 
-/* Bytes of a node's weights. */
-static int64_t
-weight_bytes (const struct qk_op *op)
-{
-  switch (op->kind) {
-  case QK_OP_CONV2D:
-    return op->out_channels * op->kernel_h * op->kernel_w * op->in_channels
-           / op->groups;
-  case QK_OP_LINEAR:
-  case QK_OP_LINEAR_DYNAMIC:
-    return op->out_channels * op->in_channels;
-  default:
-    return 0;
-  }
-}
-
 /* Where the tail begins: from there on the bytes of weights exceed a third of
  * those of a sample's activations by most; of a third, three fifths and all
  * of them a third was fastest for ResNet-50.  The number of nodes: nowhere. */
@@ -64,7 +49,7 @@ find_tail (const struct qk_graph *g)
   int tail = g->n_nodes;
 
   for (int i = g->n_nodes - 1; i > 0; i--) {
-    excess += 3 * weight_bytes (&g->node[i].op) - node_bytes (g, i);
+    excess += 3 * qk_op_weight_count (&g->node[i].op) - node_bytes (g, i);
     if (excess > most) {
       most = excess;
       tail = i;

@@ -34,12 +34,8 @@ node_clear (struct qk_node *n)
   if (n->layer != NULL && n->self != NULL)
     n->layer->destroy (n->self);
   qk_quantizer_free (n->weight_qz);
-  if (n->lowered) {
-    qk_free ((void *) n->op.weight);
-    qk_free ((void *) n->op.bias);
-    qk_free ((void *) n->op.multiplier);
-    qk_free ((void *) n->op.real_bias);
-  }
+  if (n->lowered)
+    qk_op_free_arrays (&n->op);
   for (i = 0; i < n->n_absorbed; i++) {
     free (n->absorbed[i].name);
     free (n->absorbed[i].layer);
@@ -800,13 +796,9 @@ qk_graph_bytes (const struct qk_graph *g)
 
   for (i = 0; i < g->n_params; i++)
     sum += 4 * qk_shape_count (&g->param[i].value.shape);
-  for (i = 0; i < g->n_nodes; i++) {
-    const struct qk_op *op = &g->node[i].op;
-
-    if (!g->node[i].lowered || op->weight == NULL)
-      continue;
-    sum += qk_op_weight_count (op) + op->out_channels * 8;
-  }
+  for (i = 0; i < g->n_nodes; i++)
+    if (g->node[i].lowered)
+      sum += qk_op_bytes (&g->node[i].op);
   return sum;
 }
 

@@ -25,24 +25,6 @@ qk_limit_value (struct qk_graph *g, const char *name,
   return 0;
 }
 
-static int64_t
-smaller (int64_t a, int64_t b)
-{
-  return a < b ? a : b;
-}
-
-/* Multiplications of OP, or for pooling the numbers it looks at. */
-static int64_t
-op_work (const struct qk_op *op, const struct qk_shape *in,
-         const struct qk_shape *out)
-{
-  if ((op->kind != QK_OP_MAXPOOL2D && op->kind != QK_OP_AVGPOOL2D)
-      || in->ndim != 4)
-    return qk_op_macs (op, in, out);
-  return qk_shape_count (out) * smaller (op->kernel_h, in->dims[1])
-         * smaller (op->kernel_w, in->dims[2]);
-}
-
 int
 qk_limit_work (const struct qk_graph *g)
 {
@@ -56,13 +38,14 @@ qk_limit_work (const struct qk_graph *g)
     int64_t work = n->traits.macs;
 
     if (n->lowered)
-      work = op_work (&n->op, in, out);
+      work = qk_op_work (&n->op, in, out);
     else if (work == 0) {
-      struct qk_op op = { 0 };
+      struct qk_op op;
 
+      qk_op_init (&op);
       if ((r = qk_graph_geometry (g, n, &op)) < 0)
         return r;
-      work = op.kind != 0 ? op_work (&op, in, out) : 0;
+      work = op.kind != 0 ? qk_op_work (&op, in, out) : 0;
     }
     /* both terms are below 2^62: see qk_limit_value, and qk_graph.max_params
      * for the weights */

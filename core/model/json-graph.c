@@ -10,28 +10,11 @@
 
 #include "base/json-text.h"
 #include "graph/limits.h"
+#include "graph/op-priv.h"
 #include "model/json-graph.h"
 
 /* No network of people's has more nodes. */
 #define MAX_NODES 10000
-
-/* The integer members of struct qk_op that are kept, by name. */
-struct op_int {
-  const char *name;
-  size_t offset;
-};
-#define OP_INT(member)                                                        \
-  {                                                                           \
-#member, offsetof(struct qk_op, member)                                   \
-  }
-static const struct op_int op_ints[] = {
-  OP_INT (lo),        OP_INT (hi),         OP_INT (kernel_h),
-  OP_INT (kernel_w),  OP_INT (stride_h),   OP_INT (stride_w),
-  OP_INT (pad_top),   OP_INT (pad_left),   OP_INT (pad_bottom),
-  OP_INT (pad_right), OP_INT (dilation_h), OP_INT (dilation_w),
-  OP_INT (groups),
-};
-#define N_OP_INTS (sizeof op_ints / sizeof *op_ints)
 
 /* ---- writing ----------------------------------------------------------- */
 
@@ -91,22 +74,65 @@ value_to_json (const struct qk_value *v)
   return whole (o, failed);
 }
 
+/* The number that FIELD is of OP. */
+static int64_t
+field_value (const struct qk_op *op, const struct qk_op_field *f)
+{
+  const char *at = (const char *) op + f->offset;
+
+  switch (f->type) {
+  case QK_KEPT_INT64:
+    return *(const int64_t *) (const void *) at;
+  case QK_KEPT_BOOL:
+    return *(const bool *) (const void *) at;
+  default:
+    return *(const int *) (const void *) at;
+  }
+}
+
+static void
+field_set (struct qk_op *op, const struct qk_op_field *f, int64_t v)
+{
+  char *at = (char *) op + f->offset;
+
+  switch (f->type) {
+  case QK_KEPT_INT64:
+    *(int64_t *) (void *) at = v;
+    break;
+  case QK_KEPT_BOOL:
+    *(bool *) (void *) at = v != 0;
+    break;
+  default:
+    *(int *) (void *) at = (int) v;
+  }
+}
+
+/* Field I of those that files keep of the operation of ROW; NULL: no more. */
+static const struct qk_op_field *
+field_at (const struct qk_op_row *row, int i)
+{
+  const struct qk_op_field *f;
+  size_t list;
+
+  for (list = 0; list < 4 && row->field[list] != NULL; list++)
+    for (f = row->field[list]; f->name != NULL; f++)
+      if (i-- == 0)
+        return f;
+  return NULL;
+}
+
 static json_t *
 op_to_json (const struct qk_op *op)
 {
+  const struct qk_op_row *row = qk_op_row (op->kind);
+  const struct qk_op_field *f;
   json_t *o = json_object ();
   bool failed = false;
-  size_t i;
+  int i;
 
-  set (o, "kind", json_string (qk_op_kind_name (op->kind)), &failed);
-  for (i = 0; i < N_OP_INTS; i++) {
-    const int v = *(const int *) ((const char *) op + op_ints[i].offset);
-
-    set (o, op_ints[i].name, json_integer (v), &failed);
-  }
-  set (o, "count_pad", json_boolean (op->count_pad), &failed);
-  set (o, "in_channels", json_integer (op->in_channels), &failed);
-  set (o, "out_channels", json_integer (op->out_channels), &failed);
+  set (o, "kind", json_string (row->name), &failed);
+  for (i = 0; (f = field_at (row, i)) != NULL; i++)
+    set (o, f->name, json_integer (field_value (op, f)), &failed);
   return whole (o, failed);
 }
 
@@ -282,32 +308,22 @@ grid_from_json (const json_t *j, struct qk_qparams *q)
 static int
 op_from_json (const json_t *o, struct qk_op *op)
 {
+  const struct qk_op_field *f;
   const char *kind;
   int64_t v;
-  size_t i;
-  int r, k;
+  int i, r;
 
   if ((r = get_string (o, "kind", &kind)) < 0)
     return r;
-  for (k = QK_OP_CONV2D; k <= QK_OP_LINEAR_DYNAMIC; k++)
-    if (strcmp (qk_op_kind_name ((enum qk_op_kind) k), kind) == 0)
-      op->kind = (enum qk_op_kind) k;
-  if (op->kind == 0)
+  if ((op->kind = qk_op_kind_find (kind)) == 0)
     return qk_error (-EBADMSG, "graph: unknown op '%s'", kind);
-  for (i = 0; i < N_OP_INTS; i++) {
-    r = get_int (json_object_get (o, op_ints[i].name), 0, INT_MAX,
-                 op_ints[i].name, &v);
+  for (i = 0; (f = field_at (qk_op_row (op->kind), i)) != NULL; i++) {
+    r = get_int (json_object_get (o, f->name), 0, f->max, f->name, &v);
     if (r < 0)
       return r;
-    *(int *) ((char *) op + op_ints[i].offset) = (int) v;
+    field_set (op, f, v);
   }
-  op->count_pad = json_is_true (json_object_get (o, "count_pad"));
-  if ((r = get_int (json_object_get (o, "in_channels"), 0, 1 << 24,
-                    "in_channels", &op->in_channels))
-      < 0)
-    return r;
-  return get_int (json_object_get (o, "out_channels"), 0, 1 << 24,
-                  "out_channels", &op->out_channels);
+  return 0;
 }
 
 static int
@@ -318,6 +334,7 @@ lowered_node (struct qk_graph *g, struct qk_node *n, const json_t *o,
   int i, r;
 
   n->lowered = n->int8 = true;
+  qk_op_init (&n->op);
   n->op.name = n->name;
   n->op.n_in = n->n_in;
   for (i = 0; i < n->n_in; i++)
@@ -399,8 +416,7 @@ node_from_json (struct qk_graph *g, const json_t *o, const json_t *values)
   else {
     const char *kind = json_string_value (json_object_get (op, "kind"));
     const bool dynamic
-      = kind != NULL
-        && strcmp (kind, qk_op_kind_name (QK_OP_LINEAR_DYNAMIC)) == 0;
+      = kind != NULL && qk_op_kind_find (kind) == QK_OP_LINEAR_DYNAMIC;
 
     for (i = 0; i < n_in; i++)
       if (g->value[in[i]].on_grid == dynamic)

@@ -51,33 +51,6 @@ arrays_add (struct arrays *a, const char *node, const char *suffix,
   return 0;
 }
 
-static void
-op_shapes (const struct qk_op *op, struct qk_shape *weight,
-           struct qk_shape *channel)
-{
-  memset (weight, 0, sizeof *weight);
-  memset (channel, 0, sizeof *channel);
-  weight->dims[0] = channel->dims[0] = op->out_channels;
-  channel->ndim = 1;
-  if (op->kind != QK_OP_CONV2D) {
-    weight->ndim = 2;
-    weight->dims[1] = op->in_channels;
-    return;
-  }
-  weight->ndim = 4;
-  weight->dims[1] = op->kernel_h;
-  weight->dims[2] = op->kernel_w;
-  weight->dims[3] = op->in_channels / (op->groups > 0 ? op->groups : 1);
-}
-
-static bool
-has_arrays (const struct qk_node *n)
-{
-  return n->lowered
-         && (n->op.kind == QK_OP_CONV2D || n->op.kind == QK_OP_LINEAR
-             || n->op.kind == QK_OP_LINEAR_DYNAMIC);
-}
-
 /* A constant with its elements DATA. */
 static struct qk_tensor
 constant_tensor (const struct qk_value *v, void *data)
@@ -101,26 +74,17 @@ collect (const struct qk_graph *g, struct arrays *a)
   memset (&t, 0, sizeof t);
   for (i = 0; i < g->n_nodes; i++) {
     const struct qk_node *n = &g->node[i];
-    struct qk_shape weight, channel;
+    const struct qk_op_array *own
+      = n->lowered ? qk_op_row (n->op.kind)->array : NULL;
+    struct qk_op op = n->op;
 
-    if (!has_arrays (n))
-      continue;
-    op_shapes (&n->op, &weight, &channel);
-    t.dtype = QK_I8;
-    t.shape = weight;
-    t.data = (void *) n->op.weight;
-    if ((r = arrays_add (a, n->name, "weight", &t)) < 0)
-      return r;
-    t.shape = channel;
-    t.dtype = n->op.kind == QK_OP_LINEAR_DYNAMIC ? QK_F32 : QK_I32;
-    t.data = n->op.kind == QK_OP_LINEAR_DYNAMIC ? (void *) n->op.real_bias
-                                                : (void *) n->op.bias;
-    if ((r = arrays_add (a, n->name, "bias", &t)) < 0)
-      return r;
-    t.dtype = QK_F32;
-    t.data = (void *) n->op.multiplier;
-    if ((r = arrays_add (a, n->name, "multiplier", &t)) < 0)
-      return r;
+    for (; own != NULL && own->name != NULL; own++) {
+      t.dtype = own->dtype;
+      own->shape (&op, &t.shape);
+      t.data = (void *) *qk_op_array_at (&op, own);
+      if ((r = arrays_add (a, n->name, own->name, &t)) < 0)
+        return r;
+    }
   }
   for (i = 0; i < g->n_params; i++)
     if ((r = arrays_add (a, g->param[i].name, "", &g->param[i].value)) < 0)
@@ -193,53 +157,55 @@ check_version (const char *path, const char *version)
   return 0;
 }
 
+/* A copy of ARRAY of node N from the file. */
+static int
+read_array (const struct qk_tensorfile *f, struct qk_node *n,
+            const struct qk_op_array *array)
+{
+  struct qk_format_entry e;
+  struct qk_tensor t;
+  int64_t at;
+  char *name;
+  int r;
+
+  memset (&t, 0, sizeof t);
+  t.dtype = array->dtype;
+  array->shape (&n->op, &t.shape);
+  if (asprintf (&name, "%s.%s", n->name, array->name) < 0)
+    return qk_oom ("model");
+  if ((at = qk_tensorfile_find (f, name)) < 0)
+    r = qk_error (-EBADMSG, "tensor '%s' is missing", name);
+  else /* the file's own size bounds what is allocated */
+    r = qk_tensorfile_entry (f, at, &e);
+  if (r == 0 && !qk_shape_equal (&e.tensor.shape, &t.shape)) {
+    char found[96], want[96];
+
+    r = qk_error (-EBADMSG, "tensor '%s' is %s, expected %s", name,
+                  qk_shape_print (&e.tensor.shape, found, sizeof found),
+                  qk_shape_print (&t.shape, want, sizeof want));
+  }
+  if (r == 0) {
+    t.data = qk_alloc ((size_t) qk_shape_count (&t.shape)
+                       * qk_dtype_size (t.dtype));
+    if (t.data == NULL)
+      r = qk_oom ("tensor '%s'", name);
+  }
+  *qk_op_array_at (&n->op, array) = t.data;
+  if (r == 0)
+    r = qk_tensorfile_read (f, at, &t, QK_LAYOUT_SAME);
+  free (name);
+  return r;
+}
+
 /* Copies of the arrays of an op from the file. */
 static int
 read_op (const struct qk_tensorfile *f, struct qk_node *n)
 {
-  struct qk_shape weight, channel;
-  struct qk_tensor t[3];
-  const char *suffix[3] = { "weight", "bias", "multiplier" };
-  const bool dynamic = n->op.kind == QK_OP_LINEAR_DYNAMIC;
-  const enum qk_dtype dtype[3] = { QK_I8, dynamic ? QK_F32 : QK_I32, QK_F32 };
-  const void **where[3] = { (const void **) &n->op.weight,
-                            dynamic ? (const void **) &n->op.real_bias
-                                    : (const void **) &n->op.bias,
-                            (const void **) &n->op.multiplier };
-  int64_t at;
-  int i, r = 0;
+  const struct qk_op_array *array = qk_op_row (n->op.kind)->array;
+  int r = 0;
 
-  op_shapes (&n->op, &weight, &channel);
-  memset (t, 0, sizeof t);
-  for (i = 0; i < 3 && r == 0; i++) {
-    char *name;
-
-    t[i].dtype = dtype[i];
-    t[i].shape = i == 0 ? weight : channel;
-    if (asprintf (&name, "%s.%s", n->name, suffix[i]) < 0)
-      return qk_oom ("model");
-    if ((at = qk_tensorfile_find (f, name)) < 0)
-      r = qk_error (-EBADMSG, "tensor '%s' is missing", name);
-    else {
-      struct qk_format_entry e;
-
-      /* the file's own size bounds what is allocated */
-      r = qk_tensorfile_entry (f, at, &e);
-      if (r == 0 && !qk_shape_equal (&e.tensor.shape, &t[i].shape))
-        r = qk_error (-EBADMSG, "tensor '%s' has not the shape of its node",
-                      name);
-      if (r == 0) {
-        t[i].data = qk_alloc ((size_t) qk_shape_count (&t[i].shape)
-                              * qk_dtype_size (t[i].dtype));
-        if (t[i].data == NULL)
-          r = qk_oom ("tensor '%s'", name);
-      }
-      *where[i] = t[i].data;
-      if (r == 0)
-        r = qk_tensorfile_read (f, at, &t[i], QK_LAYOUT_SAME);
-    }
-    free (name);
-  }
+  for (; array != NULL && array->name != NULL && r == 0; array++)
+    r = read_array (f, n, array);
   return r;
 }
 
@@ -289,11 +255,11 @@ read_arrays (const struct qk_tensorfile *f, struct qk_graph *g)
 
     if (!n->lowered)
       continue;
-    if (has_arrays (n) && (r = read_op (f, n)) < 0)
+    if ((r = read_op (f, n)) < 0)
       return r;
     for (j = 0; j < n->n_in; j++)
       in[j] = g->value[n->in[j]].shape;
-    if ((r = qk_op_check (&n->op, in, out)) < 0)
+    if ((r = qk_op_check_node (&n->op, in, out)) < 0)
       return r;
     n->traits.macs = qk_op_macs (&n->op, in, out);
   }

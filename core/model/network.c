@@ -19,6 +19,7 @@ struct qk_network_view {
   const struct qk_network_node **node_at;
   struct qk_network_param *param;
   struct qk_network_output *output;
+  struct qk_op *op; /* of nodes left in float; arrays NULL */
 };
 
 /* ---- taking apart ---------------------------------------------------------- */
@@ -90,6 +91,27 @@ take_apart (const struct qk_graph *from, struct qk_graph *g,
   return r < 0 ? r : 0;
 }
 
+/* The options of node N as its layer reads them; *OUT NULL where the layer is
+ * not installed. */
+static int
+view_config (const struct qk_graph *g, const struct qk_node *n,
+             const struct qk_config **out)
+{
+  const struct qk_class *c;
+  struct qk_config *cfg = NULL;
+  int r;
+
+  *out = NULL;
+  if (strchr (n->layer_name, '/') != NULL
+      || qk_context_class (g->ctx, QK_KIND_LAYER, n->layer_name, &c) < 0)
+    return 0;
+  r = qk_config_parse (c->options, n->options, n->layer_name, &cfg);
+  if (r < 0)
+    return qk_error_prefix (r, "node '%s': ", n->name);
+  *out = cfg;
+  return 0;
+}
+
 /* ---- the view ----------------------------------------------------------------- */
 
 static int
@@ -114,29 +136,33 @@ view_params (const struct qk_graph *from, const struct qk_node *n,
 static int
 view_node (const struct qk_graph *from, const struct qk_graph *g, int index,
            const struct qk_node *origin, struct qk_network_param *param,
-           struct qk_network_node *v)
+           struct qk_op *op, struct qk_network_node *v)
 {
   const struct qk_node *n = &g->node[index];
   int r;
 
   v->name = n->name;
   v->layer = n->layer_name;
+  if ((r = view_config (g, n, &v->config)) < 0)
+    return r;
   v->n_in = n->n_in;
   v->in = n->in;
   v->out = n->out;
   v->quantized = origin != NULL;
   if (origin != NULL) {
-    v->op = origin->op;
+    v->op = &origin->op;
     return 0;
   }
-  v->op.name = n->name;
-  v->op.n_in = n->n_in;
+  qk_op_init (op);
+  op->name = n->name;
+  op->n_in = n->n_in;
+  v->op = op;
   v->traits = n->traits;
   v->n_params = n->n_params;
   v->param = param;
   if ((r = view_params (from, n, param, g)) < 0)
     return r;
-  return qk_graph_geometry (g, n, &v->op);
+  return qk_graph_geometry (g, n, op);
 }
 
 static int
@@ -151,10 +177,12 @@ view_fill (struct qk_network_view *v, const struct qk_graph *from,
   v->value_at = calloc ((size_t) g->n_values + 1, sizeof *v->value_at);
   v->node = calloc ((size_t) g->n_nodes + 1, sizeof *v->node);
   v->node_at = calloc ((size_t) g->n_nodes + 1, sizeof *v->node_at);
+  v->op = calloc ((size_t) g->n_nodes + 1, sizeof *v->op);
   v->param = calloc ((size_t) g->n_params + 1, sizeof *v->param);
   v->output = calloc ((size_t) g->n_outputs + 1, sizeof *v->output);
   if (v->output == NULL || v->value == NULL || v->value_at == NULL
-      || v->node == NULL || v->node_at == NULL || v->param == NULL)
+      || v->node == NULL || v->node_at == NULL || v->op == NULL
+      || v->param == NULL)
     return qk_oom ("network");
   for (i = 0; i < g->n_values; i++) {
     v->value[i].shape = g->value[i].shape;
@@ -165,7 +193,8 @@ view_fill (struct qk_network_view *v, const struct qk_graph *from,
     v->value_at[i] = &v->value[i];
   }
   for (i = 0; i < g->n_nodes; i++) {
-    r = view_node (from, g, i, origin[i], v->param + params, &v->node[i]);
+    r = view_node (from, g, i, origin[i], v->param + params, &v->op[i],
+                   &v->node[i]);
     if (r < 0)
       return r;
     params += v->node[i].n_params;
@@ -220,15 +249,20 @@ qk_network_new (const struct qk_graph *g, const struct qk_model_info *info,
 void
 qk_network_free (struct qk_network_view *v)
 {
+  int i;
+
   if (v == NULL)
     return;
-  qk_graph_free (v->g);
   free (v->value);
   free (v->value_at);
+  for (i = 0; v->node != NULL && i < v->g->n_nodes; i++)
+    qk_config_free ((struct qk_config *) v->node[i].config);
   free (v->node);
   free (v->node_at);
+  free (v->op);
   free (v->param);
   free (v->output);
+  qk_graph_free (v->g);
   free (v);
 }
 

@@ -42,7 +42,7 @@ lower_node (const struct qk_graph *g, int index, const struct qk_qparams *q,
   memset (in, 0, sizeof in);
   memset (&out, 0, sizeof out);
   memset (&io, 0, sizeof io);
-  memset (op, 0, sizeof *op);
+  qk_op_init (op);
   op->name = n->name;
   op->n_in = n->n_in;
   for (i = 0; i < n->n_in; i++) {
@@ -69,7 +69,7 @@ lower_node (const struct qk_graph *g, int index, const struct qk_qparams *q,
   io.out_qz = g->value[n->out].qz;
   if ((r = n->layer->lower (n->self, &io, op)) < 0)
     return qk_error_prefix (r, "node '%s': ", n->name);
-  return qk_op_check (op, shape, &out.shape);
+  return qk_op_check_node (op, shape, &out.shape);
 }
 
 int
@@ -78,7 +78,7 @@ qk_lower_node (const struct qk_graph *g, int node, struct qk_op *op)
   struct qk_qparams *q;
   int r;
 
-  memset (op, 0, sizeof *op);
+  qk_op_init (op);
   if (!g->node[node].int8)
     return qk_error (-EINVAL, "node '%s' stays in float: %s",
                      g->node[node].name, g->node[node].skip_reason);

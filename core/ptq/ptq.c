@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/op-priv.h"
 #include "passes/passes.h"
 #include "ptq/ptq-priv.h"
 
@@ -20,10 +21,7 @@ qk_ptq_begin (struct qk_ptq *p, const struct qk_graph *g)
 static void
 drop_op (struct qk_ptq *p)
 {
-  qk_free ((void *) p->op.weight);
-  qk_free ((void *) p->op.bias);
-  qk_free ((void *) p->op.multiplier);
-  qk_free ((void *) p->op.real_bias);
+  qk_op_free_arrays (&p->op);
   memset (&p->op, 0, sizeof p->op);
 }
 

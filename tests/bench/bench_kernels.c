@@ -59,11 +59,11 @@ static const struct layer mobilenet_v2[] = {
   BOTTLENECK (160, 6, 160, 7, 1, 2),
   BOTTLENECK (160, 6, 320, 7, 1, 1),
   { QK_OP_CONV2D, POINTWISE, 320, 1280, 7, 1, 1, 1, 1 },
-  { QK_OP_ADD, ADD, 24, 24, 56, 1, 1, 1, 1 },
-  { QK_OP_ADD, ADD, 32, 32, 28, 1, 1, 1, 2 },
-  { QK_OP_ADD, ADD, 64, 64, 14, 1, 1, 1, 3 },
-  { QK_OP_ADD, ADD, 96, 96, 14, 1, 1, 1, 2 },
-  { QK_OP_ADD, ADD, 160, 160, 7, 1, 1, 1, 2 },
+  { QK_OP_BINARY, ADD, 24, 24, 56, 1, 1, 1, 1 },
+  { QK_OP_BINARY, ADD, 32, 32, 28, 1, 1, 1, 2 },
+  { QK_OP_BINARY, ADD, 64, 64, 14, 1, 1, 1, 3 },
+  { QK_OP_BINARY, ADD, 96, 96, 14, 1, 1, 1, 2 },
+  { QK_OP_BINARY, ADD, 160, 160, 7, 1, 1, 1, 2 },
   { QK_OP_AVGPOOL2D, OTHER, 1280, 1280, 7, 7, 7, 1, 1 },
   { QK_OP_LINEAR, OTHER, 1280, 1000, 1, 1, 1, 1, 1 },
 };
@@ -77,7 +77,7 @@ static const struct layer mobilenet_v2[] = {
     { QK_OP_CONV2D, SPATIAL, c, c, size, 3, 1, 1, (n) -1 },                     \
     { QK_OP_CONV2D, POINTWISE, c, 4 * (c), size, 1, 1, 1, n },                  \
   {                                                                             \
-    QK_OP_ADD, ADD, 4 * (c), 4 * (c), size, 1, 1, 1, n                          \
+    QK_OP_BINARY, ADD, 4 * (c), 4 * (c), size, 1, 1, 1, n                       \
   }
 
 static const struct layer resnet50[] = {
@@ -176,9 +176,10 @@ make (struct bench *b, const struct layer *l, int batch, int bits)
 
   memset (b, 0, sizeof *b);
   b->op = (struct qk_op){
+    .struct_size = sizeof (struct qk_op),
     .kind = l->kind,
     .name = class_name[l->cls],
-    .n_in = l->kind == QK_OP_ADD ? 2 : 1,
+    .n_in = l->kind == QK_OP_BINARY ? 2 : 1,
     .in_q = { grid, grid },
     .out_q = grid,
     .lo = 0,

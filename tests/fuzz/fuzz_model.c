@@ -28,31 +28,46 @@ next_byte (struct bytes *b)
   return b->size > 0 ? b->data[b->at++ % b->size] : 1;
 }
 
+/* Fill element I of an array of DTYPE. */
+static void
+give_number (enum qk_dtype dtype, void *data, int64_t i, struct bytes *b)
+{
+  switch (dtype) {
+  case QK_I32:
+    ((int32_t *) data)[i] = (int8_t) next_byte (b) * 1000;
+    break;
+  case QK_F32:
+    ((float *) data)[i] = ldexpf (1.0f + (float) next_byte (b), -16);
+    break;
+  default:
+    ((uint8_t *) data)[i] = next_byte (b);
+  }
+}
+
 /* The arrays that a file would have for this op; false if too large. */
 static bool
 give_arrays (struct qk_op *op, struct bytes *b)
 {
-  const int64_t n = qk_op_weight_count (op), c = op->out_channels;
-  float *multiplier;
-  int32_t *bias;
-  int8_t *weight;
-  int64_t i;
+  const struct qk_op_array *a = qk_op_row (op->kind)->array;
+  struct qk_shape s;
 
-  if (op->kind != QK_OP_CONV2D && op->kind != QK_OP_LINEAR)
-    return true;
-  if (op->kernel_h > 64 || op->kernel_w > 64 || op->in_channels > 4096 || c < 1
-      || c > 4096 || n < 1 || n > MAX_COUNT)
+  if (op->kernel_h > 64 || op->kernel_w > 64 || op->in_channels > 4096
+      || op->out_channels > 4096)
     return false;
-  op->weight = weight = qk_alloc ((size_t) n);
-  op->bias = bias = qk_alloc ((size_t) c * sizeof *bias);
-  op->multiplier = multiplier = qk_alloc ((size_t) c * sizeof *multiplier);
-  if (!weight || !bias || !multiplier)
-    abort ();
-  for (i = 0; i < n; i++)
-    weight[i] = (int8_t) next_byte (b);
-  for (i = 0; i < c; i++) {
-    bias[i] = (int8_t) next_byte (b) * 1000;
-    multiplier[i] = ldexpf (1.0f + (float) next_byte (b), -16);
+  for (; a != NULL && a->name != NULL; a++) {
+    int64_t n;
+    void *data;
+
+    a->shape (op, &s);
+    n = qk_shape_count (&s);
+    if (n < 1 || n > MAX_COUNT)
+      return false;
+    data = qk_alloc ((size_t) n * qk_dtype_size (a->dtype));
+    if (data == NULL)
+      abort ();
+    *qk_op_array_at (op, a) = data;
+    for (int64_t i = 0; i < n; i++)
+      give_number (a->dtype, data, i, b);
   }
   return true;
 }
@@ -75,7 +90,7 @@ complete (struct qk_graph *g, struct bytes *b)
       continue;
     for (j = 0; j < n->n_in; j++)
       in[j] = g->value[n->in[j]].shape;
-    if (!give_arrays (&n->op, b) || qk_op_check (&n->op, in, out) < 0)
+    if (!give_arrays (&n->op, b) || qk_op_check_node (&n->op, in, out) < 0)
       return false;
     work += qk_shape_count (out) * (n->op.kernel_h + 1) * (n->op.kernel_w + 1);
     work += qk_op_macs (&n->op, in, out);

@@ -381,6 +381,7 @@ pool_extent (struct qk_rng *r, int size, int kernel, int stride, int dilation,
   int out = extent (size, kernel, stride, dilation, before + after);
 
   if (out > 0 && one_in (r, 3)
+      && (size + before + after - dilation * (kernel - 1) - 1) % stride != 0
       && touches (out, kernel, stride, dilation, before, size))
     out++;
   for (int i = 0; i < out; i++)
@@ -389,7 +390,7 @@ pool_extent (struct qk_rng *r, int size, int kernel, int stride, int dilation,
   return out;
 }
 
-static void
+static int
 make_pool (struct kernel_case *c, struct qk_rng *r, int batch)
 {
   struct qk_op *op = &c->op;
@@ -416,9 +417,10 @@ make_pool (struct kernel_case *c, struct qk_rng *r, int batch)
   c->out = shape4 (batch, p, q, ch);
   if (p == 1 && q == 1 && one_in (r, 2))
     c->out = (struct qk_shape){ 2, { batch, ch } };
+  return 0;
 }
 
-static void
+static int
 make_concat (struct kernel_case *c, struct qk_rng *r, int batch)
 {
   c->op.n_in = one_in (r, 8) ? QK_OP_MAX_INPUTS : between (r, 1, 4);
@@ -430,9 +432,10 @@ make_concat (struct kernel_case *c, struct qk_rng *r, int batch)
   }
   for (int i = 0; i < c->op.n_in; i++)
     c->out.dims[c->out.ndim - 1] += c->in[i].dims[c->out.ndim - 1];
+  return 0;
 }
 
-static void
+static int
 make_elementwise (struct kernel_case *c, struct qk_rng *r, int batch)
 {
   c->out = random_shape (r, batch);
@@ -441,6 +444,46 @@ make_elementwise (struct kernel_case *c, struct qk_rng *r, int batch)
   if (c->op.kind == QK_OP_RESHAPE)
     c->out
       = (struct qk_shape){ 2, { batch, qk_shape_count (&c->in[0]) / batch } };
+  return 0;
+}
+
+/* Two inputs of which each may lack axes, or have size 1 along some. */
+static int
+make_binary (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  const bool equal = one_in (r, 3);
+
+  c->op.function = between (r, 0, QK_FUNCTIONS - 1);
+  c->out = random_shape (r, batch);
+  if (one_in (r, 6)) {
+    c->out.ndim = QK_MAX_DIMS;
+    for (int i = 1; i < QK_MAX_DIMS; i++)
+      c->out.dims[i] = between (r, 1, 4);
+  }
+  c->in[0] = c->in[1] = c->out;
+  for (int i = 1; i < c->out.ndim && !equal; i++)
+    if (one_in (r, 2))
+      c->in[between (r, 0, 1)].dims[i] = 1;
+  for (int j = 0; j < 2; j++) {
+    struct qk_shape *s = &c->in[j];
+
+    while (s->ndim > 1 && s->dims[1] == 1 && c->in[1 - j].ndim == c->out.ndim
+           && one_in (r, 2)) {
+      s->ndim--;
+      memmove (s->dims + 1, s->dims + 2,
+               (size_t) (s->ndim - 1) * sizeof *s->dims);
+    }
+  }
+  return 0;
+}
+
+static int
+make_table (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  for (int i = 0; i < 256; i++)
+    c->table[i] = (uint8_t) between (r, c->op.lo, c->op.hi);
+  c->op.table = c->table;
+  return make_elementwise (c, r, batch);
 }
 
 /* ---- the whole --------------------------------------------------------- */
@@ -467,6 +510,31 @@ fill_inputs (struct kernel_case *c, struct qk_rng *r)
   return 0;
 }
 
+/* How shapes and arrays of each kind are made. */
+static int (*const makers[]) (struct kernel_case *c, struct qk_rng *r,
+                              int batch)
+  = { [QK_OP_CONV2D] = make_conv2d,
+      [QK_OP_LINEAR] = make_linear,
+      [QK_OP_BINARY] = make_binary,
+      [QK_OP_CONCAT] = make_concat,
+      [QK_OP_MAXPOOL2D] = make_pool,
+      [QK_OP_AVGPOOL2D] = make_pool,
+      [QK_OP_CLAMP] = make_elementwise,
+      [QK_OP_RESHAPE] = make_elementwise,
+      [QK_OP_QUANTIZE] = make_elementwise,
+      [QK_OP_DEQUANTIZE] = make_elementwise,
+      [QK_OP_REQUANTIZE] = make_elementwise,
+      [QK_OP_LINEAR_DYNAMIC] = NULL, /* of the reference backend alone */
+      [QK_OP_TABLE] = make_table };
+
+bool
+case_exists (enum qk_op_kind kind)
+{
+  if ((size_t) kind >= sizeof makers / sizeof makers[0])
+    abort (); /* a new kind has no cases here */
+  return makers[kind] != NULL;
+}
+
 int
 case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
           enum qk_op_kind kind)
@@ -476,12 +544,13 @@ case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
   int batch, result = 0;
 
   memset (c, 0, sizeof *c);
+  qk_op_init (op);
   qk_rng_seed (&r, seed, index);
   batch = between (&r, 1, 5);
   c->n = between (&r, 1, batch);
   op->kind = kind;
   op->name = qk_op_kind_name (kind);
-  op->n_in = kind == QK_OP_ADD ? 2 : 1;
+  op->n_in = kind == QK_OP_BINARY ? 2 : 1;
   for (int i = 0; i < QK_OP_MAX_INPUTS; i++)
     op->in_q[i] = random_grid (&r);
   op->out_q = random_grid (&r);
@@ -489,16 +558,7 @@ case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
       || (kind == QK_OP_CONCAT && one_in (&r, 2)))
     op->out_q = op->in_q[0];
   random_bounds (&r, op);
-  if (kind == QK_OP_CONV2D)
-    result = make_conv2d (c, &r, batch);
-  else if (kind == QK_OP_LINEAR)
-    result = make_linear (c, &r, batch);
-  else if (kind == QK_OP_MAXPOOL2D || kind == QK_OP_AVGPOOL2D)
-    make_pool (c, &r, batch);
-  else if (kind == QK_OP_CONCAT)
-    make_concat (c, &r, batch);
-  else
-    make_elementwise (c, &r, batch);
+  result = makers[kind](c, &r, batch);
   return result < 0 ? result : fill_inputs (c, &r);
 }
 
@@ -516,7 +576,7 @@ size_t
 case_out_bytes (const struct kernel_case *c, int64_t n)
 {
   const bool f32 = c->op.kind == QK_OP_DEQUANTIZE
-                   || (c->op.kind == QK_OP_LINEAR && c->op.out_q.scale == 0);
+                   || (c->op.weight != NULL && c->op.out_q.scale == 0);
 
   return (size_t) (qk_shape_count (&c->out) / c->out.dims[0] * n)
          * (f32 ? 4 : 1);
@@ -528,6 +588,9 @@ case_print (const struct kernel_case *c)
   const struct qk_op *op = &c->op;
   char a[96], b[96];
 
+  if (op->n_in == 2)
+    printf ("  function %d, with %s\n", op->function,
+            qk_shape_print (&c->in[1], a, sizeof a));
   printf ("  %s %s -> %s, %lld of the batch, grid %d (%d..%d) -> %d (%d..%d)",
           op->name, qk_shape_print (&c->in[0], a, sizeof a),
           qk_shape_print (&c->out, b, sizeof b), (long long) c->n,

@@ -35,8 +35,11 @@ struct kernel_case {
   int8_t *weight;
   int32_t *bias;
   float *multiplier;
+  uint8_t table[256]; /* op.table: a case stays where it was made */
 };
 
+/* Whether there are cases of KIND, which qk_op_kind_name knows. */
+bool case_exists (enum qk_op_kind kind);
 /* Case number INDEX of SEED, of operation KIND.  0, or -1 when out of
  * memory. */
 int case_new (struct kernel_case *c, uint64_t seed, uint64_t index,

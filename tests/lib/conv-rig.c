@@ -352,8 +352,11 @@ rig_forward (struct rig *b, unsigned flags)
 struct qk_op
 rig_lowered (struct rig *b)
 {
-  struct qk_op op
-    = { .name = "test", .n_in = 1, .in_q = { b->in.q }, .out_q = b->out.q };
+  struct qk_op op = { .struct_size = sizeof op,
+                      .name = "test",
+                      .n_in = 1,
+                      .in_q = { b->in.q },
+                      .out_q = b->out.q };
 
   const enum qk_dtype dtype = b->in.dtype;
 
@@ -371,6 +374,7 @@ rig_op_free (struct qk_op *op)
   qk_free ((void *) op->weight);
   qk_free ((void *) op->bias);
   qk_free ((void *) op->multiplier);
+  qk_free ((void *) op->weight_scale);
 }
 
 struct rig_sizes

@@ -23,6 +23,16 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
            "pad_right=0 bias=no");
   v = one (g, "stem_bn", "batchnorm2d", v, "eps=1e-3");
   v = one (g, "stem_relu", "relu", v, "");
+  two[0] = one (g, "swish", "hardswish", v, "");
+  two[1] = one (g, "ramp", "hardsigmoid", v, "");
+  v = qk_graph_node (g, "less", "sub", two, 2, "%s", "");
+  two[0] = one (g, "smooth", "silu", v, "");
+  two[1] = one (g, "mean", "global_avgpool", v, "");
+  two[1] = one (g, "squeeze", "linear", two[1], "out=8");
+  two[1] = one (g, "logistic", "sigmoid", two[1], "");
+  v = qk_graph_node (g, "excite", "mul", two, 2, "%s", "");
+  v = one (g, "exponential", "elu", v, "alpha=0.5");
+  v = one (g, "leaky", "leaky_relu", v, "negative_slope=0.1");
   two[0] = one (g, "depthwise", "conv2d", v,
                 "out=8 kernel=3 groups=8 padding=2 dilation=2 bias=no");
   two[0] = one (g, "depthwise_bn", "batchnorm2d", two[0], "");
@@ -30,11 +40,17 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   two[1] = one (g, "side", "conv2d", v, "out=8 groups=2");
   v = qk_graph_node (g, "sum", "add", two, 2, "%s", "");
   v = one (g, "sum_relu", "relu", v, "");
-  two[0] = one (g, "max", "maxpool2d", v, "kernel=3 stride=2 padding=1");
+  two[0] = one (g, "max", "maxpool2d", v,
+                "kernel=3 stride=2 padding=1 ceil_mode=yes");
   two[1] = one (g, "average", "avgpool2d", v,
-                "kernel=3 stride=2 padding=1 count_include_pad=no");
+                "kernel=3 stride=2 padding=1 count_include_pad=no "
+                "ceil_mode=yes");
   v = qk_graph_node (g, "both", "concat", two, 2, "%s", "");
   v = one (g, "drop", "dropout", v, "p=0.1");
+  two[0] = one (g, "normal", "gelu", v, "");
+  two[1] = one (g, "normal_tanh", "gelu", v, "approximate=tanh");
+  v = qk_graph_node (g, "normals", "add", two, 2, "%s", "");
+  v = one (g, "hyperbolic", "tanh", v, "");
   v = one (g, "mix", "conv2d", v, "out=6 kernel=3 stride=2 padding=1");
   two[0] = one (g, "flat", "flatten", v, "");
   two[1] = one (g, "global", "global_avgpool", v, "");

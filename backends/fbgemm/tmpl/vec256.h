@@ -111,6 +111,16 @@ v_mul32 (vi a, vi b)
   return _mm256_mullo_epi32 (a, b);
 }
 INLINE vi
+v_xor (vi a, vi b)
+{
+  return _mm256_xor_si256 (a, b);
+}
+INLINE vi
+v_subs_i8 (vi a, vi b)
+{
+  return _mm256_subs_epi8 (a, b);
+}
+INLINE vi
 v_max_u8 (vi a, vi b)
 {
   return _mm256_max_epu8 (a, b);
@@ -144,6 +154,11 @@ INLINE vf
 vf_add (vf a, vf b)
 {
   return _mm256_add_ps (a, b);
+}
+INLINE vf
+vf_sub (vf a, vf b)
+{
+  return _mm256_sub_ps (a, b);
 }
 INLINE vf
 vf_mul (vf a, vf b)
@@ -338,6 +353,47 @@ v_store_quarter (void *p, vi v, const int i, int64_t n)
     _mm_storel_epi64 (p, h);
   else
     v_store_part (p, _mm256_castsi128_si256 (h), n);
+}
+
+/* A table of 256 bytes as sixteen pieces, each but those for 0 and 128 as the
+ * exclusive or with the piece before.  From 0..127 and from 128..255 eight
+ * pieces each are looked at, with sixteen less to look for at each step: where
+ * that becomes negative, v_pick gives 0. */
+struct v_table {
+  vi piece[16];
+};
+
+INLINE struct v_table
+v_table_load (const uint8_t *table)
+{
+  struct v_table t;
+
+  UNROLL
+  for (int i = 0; i < 16; i++)
+    t.piece[i] = v_spread16 (table + 16 * i);
+  UNROLL
+  for (int i = 15; i > 0; i--)
+    if (i != 8)
+      t.piece[i] = v_xor (t.piece[i], t.piece[i - 1]);
+  return t;
+}
+
+/* table[x] for every byte x of X */
+INLINE vi
+v_table_at (const struct v_table *t, vi x)
+{
+  const vi sixteen = v_set8 (16);
+  vi high = v_xor (x, v_set8 (0x80));
+  vi y = v_xor (v_pick (t->piece[0], x), v_pick (t->piece[8], high));
+
+  UNROLL
+  for (int i = 1; i < 8; i++) {
+    x = v_subs_i8 (x, sixteen);
+    high = v_subs_i8 (high, sixteen);
+    y = v_xor (y, v_pick (t->piece[i], x));
+    y = v_xor (y, v_pick (t->piece[8 + i], high));
+  }
+  return y;
 }
 
 #endif /* VEC256_H */

@@ -106,6 +106,11 @@ vf_add (vf a, vf b)
   return vaddq_f32 (a, b);
 }
 INLINE vf
+vf_sub (vf a, vf b)
+{
+  return vsubq_f32 (a, b);
+}
+INLINE vf
 vf_mul (vf a, vf b)
 {
   return vmulq_f32 (a, b);
@@ -217,6 +222,37 @@ INLINE vi
 v_narrow4_ordered (vi a, vi b, vi c, vi d, vi zp)
 {
   return v_narrow4 (a, b, c, d, zp);
+}
+
+/* A table of 256 bytes, sixty-four a lookup. */
+struct v_table {
+  uint8x16x4_t part[4];
+};
+
+INLINE struct v_table
+v_table_load (const uint8_t *table)
+{
+  struct v_table t;
+
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    t.part[i] = vld1q_u8_x4 (table + 64 * i);
+  return t;
+}
+
+/* table[x] for every byte x of X; what is out of range leaves a byte as it
+ * is. */
+INLINE vi
+v_table_at (const struct v_table *t, vi x)
+{
+  uint8x16_t index = v_bytes (x), y = vqtbl4q_u8 (t->part[0], index);
+
+  UNROLL
+  for (int i = 1; i < 4; i++) {
+    index = vsubq_u8 (index, vdupq_n_u8 (64));
+    y = vqtbx4q_u8 (y, t->part[i], index);
+  }
+  return v_of_bytes (y);
 }
 
 /* ---- what gemm and dwconv share: accumulators of 16 channels to bytes --- */

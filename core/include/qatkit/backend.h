@@ -3,6 +3,9 @@
 #ifndef QATKIT_BACKEND_H
 #define QATKIT_BACKEND_H
 
+#include <string.h>
+
+#include "numeric.h"
 #include "plugin.h"
 #include "tensor.h"
 
@@ -13,7 +16,7 @@ extern "C" {
 enum qk_op_kind {
   QK_OP_CONV2D = 1,      /* x u8 (N,H,W,C) -> u8 (N,P,Q,K) */
   QK_OP_LINEAR = 2,      /* x u8 (N,C) -> u8 (N,K), or f32 (N,K) */
-  QK_OP_ADD = 3,         /* a, b u8 of one shape -> u8 */
+  QK_OP_BINARY = 3,      /* a, b u8 -> u8, see function */
   QK_OP_CONCAT = 4,      /* u8 (N,…,C_i) -> u8 (N,…,sum C_i), last axis */
   QK_OP_MAXPOOL2D = 5,   /* u8 -> u8, same grid */
   QK_OP_AVGPOOL2D = 6,   /* u8 -> u8, same grid; qk_mean_quantized */
@@ -22,7 +25,8 @@ enum qk_op_kind {
   QK_OP_QUANTIZE = 9,    /* f32 -> u8; qk_quantize */
   QK_OP_DEQUANTIZE = 10, /* u8 -> f32; qk_dequantize */
   QK_OP_REQUANTIZE = 11, /* u8 -> u8 on another grid; qk_regrid */
-  QK_OP_LINEAR_DYNAMIC = 12 /* x f32 (N,C) -> f32 (N,K), see real_bias */
+  QK_OP_LINEAR_DYNAMIC = 12, /* x f32 (N,C) -> f32 (N,K), see real_bias */
+  QK_OP_TABLE = 13           /* u8 -> u8, q_out = table[q_in] */
 };
 
 /* "conv2d", …; NULL for an unknown value. */
@@ -31,8 +35,15 @@ QK_PUBLIC const char *qk_op_kind_name (enum qk_op_kind kind);
 #define QK_OP_MAX_INPUTS 16
 
 /* One int8 operation, complete.  The formulas are those of numeric.h.
- * Arrays are borrowed and live as long as the model. */
+ * Arrays are borrowed and live as long as the model.
+ *
+ * An op crosses the ABI by pointer only.  Within an ABI major, fields are
+ * appended and never change: what lies beyond struct_size does not exist for
+ * whoever made the op.  Therefore make one with qk_op_init, keep one with
+ * qk_op_copy, and before writing a field that was appended later than the
+ * oldest library to be supported, look at struct_size. */
 struct qk_op {
+  size_t struct_size;
   enum qk_op_kind kind;
   const char *name; /* the node's, for messages */
   int n_in;
@@ -65,7 +76,47 @@ struct qk_op {
    * q = qk_quantize (x, …);  out = (float) sum (q - z) * w
    *                               * (s * multiplier[k]) + real_bias[k] */
   const float *real_bias;
+
+  /* conv2d, linear: the scales s_w behind the multipliers, one for all
+   * channels or one a channel (NULL and 0: unknown).  Kernels do not need
+   * them; what writes networks for other programs does. */
+  const float *weight_scale;
+  int64_t weight_scales;
+
+  /* binary: qk_binary_quantized of enum qk_function.  The inputs are
+   * broadcast to the output's shape as qk_shape_broadcast says. */
+  int function;
+
+  /* table: 256 outputs, all of them in lo..hi */
+  const uint8_t *table;
 };
+
+/* An empty op of this header's size. */
+static inline void
+qk_op_init (struct qk_op *op)
+{
+  memset (op, 0, sizeof *op);
+  op->struct_size = sizeof *op;
+}
+
+/* As much of FROM, which another version may have made, as this header knows;
+ * the rest is 0. */
+static inline void
+qk_op_copy (struct qk_op *to, const struct qk_op *from)
+{
+  qk_op_init (to);
+  memcpy (to, from,
+          from->struct_size < sizeof *to ? from->struct_size : sizeof *to);
+  to->struct_size = sizeof *to;
+}
+
+/* Check everything of an op but the numbers in its arrays: number of inputs,
+ * shapes (IN: n_in of them; dims[0] is the batch), windows, grids, bounds,
+ * whether the arrays are there.  What passes can neither overflow an index
+ * nor read outside a buffer.  -EINVAL with the op's name, the value found and
+ * the one expected. */
+QK_PUBLIC int qk_op_check (const struct qk_op *op, const struct qk_shape *in,
+                           const struct qk_shape *out);
 
 /* Multiply-accumulates of one sample given the shapes (dims[0] = 1). */
 QK_PUBLIC int64_t qk_op_macs (const struct qk_op *op,

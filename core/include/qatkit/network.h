@@ -46,7 +46,10 @@ struct qk_network_node {
   const int *in; /* values */
   int out;       /* the value it computes; no other node computes it */
   bool quantized;
-  struct qk_op op;
+  const struct qk_op *op;
+  /* the options its layer was made with; NULL where the layer is not
+   * installed, as may be for quantized nodes */
+  const struct qk_config *config;
   struct qk_layer_traits traits; /* float nodes */
   int n_params;
   const struct qk_network_param *param;

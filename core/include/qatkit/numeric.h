@@ -103,18 +103,38 @@ qk_clamp_bounds (const struct qk_qparams *q, float clo, float chi, int32_t *lo,
   *hi = qk_quantize (chi, inv, q->zero_point, q->qmin, q->qmax);
 }
 
-/* Sum of two quantized numbers:
- * c = s_a * (a - z_a) + s_b * (b - z_b); clamp (rne (c * inv) + zp, lo, hi)
+/* Functions of two tensors, element by element. */
+enum qk_function { QK_ADD = 0, QK_SUB = 1, QK_MUL = 2 };
+#define QK_FUNCTIONS 3
+
+/* "add", …; NULL for an unknown value. */
+static inline const char *
+qk_function_name (int function)
+{
+  return function == QK_ADD   ? "add"
+         : function == QK_SUB ? "sub"
+         : function == QK_MUL ? "mul"
+                              : NULL;
+}
+
+static inline float
+qk_function_real (int function, float x, float y)
+{
+  return function == QK_ADD ? x + y : function == QK_SUB ? x - y : x * y;
+}
+
+/* A function f of two quantized numbers:
+ * c = f (s_a * (a - z_a), s_b * (b - z_b)); clamp (rne (c * inv) + zp, lo, hi)
  * with inv = 1.0f / s_out. */
 static inline int32_t
-qk_add_quantized (int32_t a, const struct qk_qparams *qa, int32_t b,
-                  const struct qk_qparams *qb, float inv, int32_t zp,
-                  int32_t lo, int32_t hi)
+qk_binary_quantized (int function, int32_t a, const struct qk_qparams *qa,
+                     int32_t b, const struct qk_qparams *qb, float inv,
+                     int32_t zp, int32_t lo, int32_t hi)
 {
   const float x = (float) (a - qa->zero_point) * qa->scale;
   const float y = (float) (b - qb->zero_point) * qb->scale;
 
-  return qk_quantize (x + y, inv, zp, lo, hi);
+  return qk_quantize (qk_function_real (function, x, y), inv, zp, lo, hi);
 }
 
 /* Move a quantized number to another grid (concat, requantize). */

@@ -63,6 +63,14 @@ QK_PUBLIC size_t qk_spec_bytes (const struct qk_tensor_spec *spec);
 QK_PUBLIC const char *qk_spec_print (const struct qk_tensor_spec *spec,
                                      char *buf, size_t size);
 
+/* The shape that A and B are broadcast to: the batch axis, dims[0], is the
+ * same in both; the other axes are matched from the last one on, where each
+ * has one size or size 1, and an axis that is missing has size 1 (numpy's
+ * rule for one sample).  -EINVAL with both shapes in a sentence. */
+QK_PUBLIC int qk_shape_broadcast (const struct qk_shape *a,
+                                  const struct qk_shape *b,
+                                  struct qk_shape *out);
+
 /* Affine quantization of real numbers to integers:
  *   q = clamp (rne (x * (1.0f / scale)) + zero_point, qmin, qmax)
  *   x' = (float) (q - zero_point) * scale

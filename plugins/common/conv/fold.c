@@ -303,7 +303,7 @@ struct lowered {
   float *wk;
   struct conv_weight w;
   /* for the operation to take, like w.wq: one of the two biases */
-  float *real, *m;
+  float *real, *m, *sw;
   int32_t *bias;
 };
 
@@ -318,6 +318,7 @@ free_lowered (struct lowered *l, bool all)
   qk_free (l->w.wq);
   qk_free (l->real);
   qk_free (l->m);
+  qk_free (l->sw);
   qk_free (l->bias);
 }
 
@@ -336,11 +337,13 @@ lower_weight (struct qk_conv *cv, const struct qk_layer_io *io,
   l->wk = qk_alloc (n * sizeof *l->wk);
   l->real = qk_alloc (k * sizeof *l->real);
   l->m = qk_alloc (k * sizeof *l->m);
+  l->sw = qk_alloc (k * sizeof *l->sw);
   l->bias = qk_alloc (k * sizeof *l->bias);
   if (l->numbers)
     conv_weight_at (cv, false, false, l->numbers, &l->w);
   l->w.wq = qk_alloc (n);
-  if (!l->numbers || !l->wk || !l->real || !l->m || !l->bias || !l->w.wq) {
+  if (!l->numbers || !l->wk || !l->real || !l->m || !l->sw || !l->bias
+      || !l->w.wq) {
     qk_error (ret, "%s: out of memory", cv->who);
     goto error;
   }
@@ -378,6 +381,7 @@ lower_dynamic (struct qk_conv *cv, const struct qk_layer_io *io,
   op->real_bias = l.real;
   op->multiplier = l.m;
   qk_free (l.bias);
+  qk_free (l.sw);
   free_lowered (&l, false);
   return 0;
 }
@@ -472,6 +476,9 @@ qk_conv_lower (struct qk_conv *cv, const struct qk_layer_io *io,
   op->weight = l.w.wq;
   op->bias = l.bias;
   op->multiplier = l.m;
+  op->weight_scale = l.sw;
+  op->weight_scales = qk_quantizer_channels (io->weight_qz) > 1 ? cv->k : 1;
+  memcpy (l.sw, l.w.sw, (size_t) op->weight_scales * sizeof *l.sw);
   qk_free (l.real);
   free_lowered (&l, false);
   return 0;

@@ -14,9 +14,8 @@ struct int8op_geometry {
   int64_t p, q, k; /* output */
 };
 
-/* Check OP and its shapes completely, so that running it can neither
- * overflow an index nor read outside a buffer, and fill *G.  -EINVAL with
- * the operation's name, the value found and the one expected. */
+/* qk_op_check, and fill *G.  -ENOTSUP for QK_OP_LINEAR_DYNAMIC, which the
+ * reference backend alone runs. */
 int int8op_check (const struct qk_op *op, const struct qk_shape *in,
                   const struct qk_shape *out, struct int8op_geometry *g);
 

@@ -31,19 +31,118 @@ run_chunks (const struct pointwise *k, int64_t n, const void *const *in,
 }
 
 static void
-add_chunk (const struct pointwise *k, const void *const *in, void *out,
-           int64_t first, int64_t count)
+binary_chunk (const struct pointwise *k, const void *const *in, void *out,
+              int64_t first, int64_t count)
 {
-  k->kernels.add ((const uint8_t *) in[0] + first,
-                  (const uint8_t *) in[1] + first, count, &k->grids[0],
-                  (uint8_t *) out + first);
+  k->kernels.binary[k->op.function]((const uint8_t *) in[0] + first,
+                                    (const uint8_t *) in[1] + first, count,
+                                    &k->grids[0], (uint8_t *) out + first);
+}
+
+#define REPEAT_BYTES 4096 /* of a repeated row, to have long loops */
+
+/* The fastest axes of a broadcast: ROWS rows of WIDTH elements, which both
+ * inputs have one after the other but for those that REPEAT one row. */
+struct inner {
+  int64_t rows, width;
+  bool repeat[2];
+  int outer; /* axes before them */
+};
+
+static struct inner
+inner_of (const struct broadcast *p)
+{
+  const int last = p->axes - 1;
+  struct inner n = { .rows = 1, .width = p->size[last], .outer = last };
+
+  if (p->step[0][last] == 0 || p->step[1][last] == 0) {
+    n.rows = p->size[last]; /* of one element */
+    n.width = 1;
+  } else if (last > 0) {
+    n.rows = p->size[last - 1];
+    n.outer = last - 1;
+  } else
+    return n;
+  for (int j = 0; j < 2; j++)
+    n.repeat[j] = p->step[j][n.outer] == 0;
+  return n;
+}
+
+/* COUNT rows from FIRST on of what starts at X[0], X[1] and OUT. */
+static void
+binary_rows (const struct pointwise *k, const struct inner *n,
+             const uint8_t *const x[2], int64_t first, int64_t count,
+             uint8_t *out)
+{
+  uint8_t row[REPEAT_BYTES];
+  const bool few = n->width <= REPEAT_BYTES / 2;
+  const int64_t most = few ? REPEAT_BYTES / n->width : 1;
+
+  for (int j = 0; j < 2 && few; j++)
+    for (int64_t i = 0; n->repeat[j] && i < most && i < count; i++)
+      memcpy (row + i * n->width, x[j], (size_t) n->width);
+  for (int64_t i = first, some; i < first + count; i += some) {
+    const uint8_t *at[2];
+
+    some = first + count - i < most ? first + count - i : most;
+    for (int j = 0; j < 2; j++)
+      at[j] = !n->repeat[j] ? x[j] + i * n->width : few ? row : x[j];
+    k->kernels.binary[k->op.function](at[0], at[1], some * n->width,
+                                      &k->grids[0], out + i * n->width);
+  }
 }
 
 static void
-run_add (const struct pointwise *k, int64_t n, const void *const *in,
-         void *out)
+run_broadcast (const struct pointwise *k, int64_t n, const void *const *in,
+               void *out)
 {
-  run_chunks (k, n, in, out, add_chunk);
+  const struct broadcast *p = &k->broadcast;
+  const struct inner inner = inner_of (p);
+  const int64_t size = inner.rows * inner.width;
+  const int64_t blocks = p->count / size; /* of a sample */
+  const int64_t pieces = (size + CHUNK - 1) / CHUNK;
+  const int threads = n * p->count < CHUNK ? 1 : k->threads;
+
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < n * blocks * pieces; i++) {
+    const int64_t sample = i / pieces / blocks, block = i / pieces % blocks;
+    const int64_t begin = inner.rows * (i % pieces) / pieces;
+    const int64_t end = inner.rows * (i % pieces + 1) / pieces;
+    const uint8_t *x[2];
+    int64_t from[2], run;
+
+    broadcast_at (p, block * size, from, &run);
+    for (int j = 0; j < 2; j++)
+      x[j] = (const uint8_t *) in[j] + sample * p->of[j] + from[j];
+    binary_rows (k, &inner, x, begin, end - begin,
+                 (uint8_t *) out + sample * p->count + block * size);
+  }
+}
+
+static void
+run_binary (const struct pointwise *k, int64_t n, const void *const *in,
+            void *out)
+{
+  if (k->broadcast.of[0] == k->broadcast.count
+      && k->broadcast.of[1] == k->broadcast.count)
+    run_chunks (k, n, in, out, binary_chunk);
+  else
+    run_broadcast (k, n, in, out);
+}
+
+static void
+table_chunk (const struct pointwise *k, const void *const *in, void *out,
+             int64_t first, int64_t count)
+{
+  k->kernels.table ((const uint8_t *) in[0] + first, count, k->op.table,
+                    (uint8_t *) out + first);
+}
+
+static void
+run_table (const struct pointwise *k, int64_t n, const void *const *in,
+           void *out)
+{
+  run_chunks (k, n, in, out, table_chunk);
 }
 
 static void
@@ -219,13 +318,15 @@ run_pool (const struct pointwise *k, int64_t n, const void *const *in,
   }
 }
 
-/* Grids of input I (and, for add, input 1) and of the output. */
+/* Grids of input I (and, for functions of two, input 1) and of the output. */
 static struct qk_grids
 grids_of (const struct qk_op *op, int i)
 {
-  const int other = op->kind == QK_OP_ADD ? 1 : i;
-  const double most
-    = 256.0 * ((double) op->in_q[i].scale + (double) op->in_q[other].scale);
+  const bool binary = op->kind == QK_OP_BINARY;
+  const int other = binary ? 1 : i;
+  const double a = 256.0 * (double) op->in_q[i].scale;
+  const double b = 256.0 * (double) op->in_q[other].scale;
+  const double most = binary && op->function == QK_MUL ? a * b : a + b;
 
   return (struct qk_grids){
     .za = op->in_q[i].zero_point,
@@ -236,9 +337,9 @@ grids_of (const struct qk_op *op, int i)
     .zp = op->out_q.zero_point,
     .lo = op->lo,
     .hi = op->hi,
-    /* in float as well, where a sum may become infinite */
-    .bounded
-    = most < 1e38 && most * (double) (1.0f / op->out_q.scale) < 1073741824.0,
+    /* in float as well, where numbers on the way may become infinite */
+    .bounded = a < 1e38 && b < 1e38 && most < 1e38
+               && most * (double) (1.0f / op->out_q.scale) < 1073741824.0,
   };
 }
 
@@ -257,8 +358,10 @@ static pointwise_fn *
 runner (enum qk_op_kind kind)
 {
   switch (kind) {
-  case QK_OP_ADD:
-    return run_add;
+  case QK_OP_BINARY:
+    return run_binary;
+  case QK_OP_TABLE:
+    return run_table;
   case QK_OP_CONCAT:
     return run_concat;
   case QK_OP_MAXPOOL2D:
@@ -292,7 +395,7 @@ pointwise_new (const struct pointwise_kernels *kernels, int threads,
   k = qk_alloc (sizeof *k);
   if (k == NULL)
     return qk_oom ("%s", op->name);
-  k->op = *op;
+  qk_op_copy (&k->op, op);
   k->g = *g;
   k->threads = threads;
   k->kernels = *kernels;
@@ -303,6 +406,8 @@ pointwise_new (const struct pointwise_kernels *kernels, int threads,
     if (op->kind == QK_OP_CONCAT)
       k->identity[i] = is_identity (op, i, &k->grids[i]);
   }
+  if (op->kind == QK_OP_BINARY)
+    broadcast_plan (&in[0], &in[1], &k->broadcast);
   *out = k;
   return 0;
 }

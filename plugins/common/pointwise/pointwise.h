@@ -8,6 +8,9 @@
 #ifndef POINTWISE_H
 #define POINTWISE_H
 
+#include <qatkit/numeric.h>
+
+#include "broadcast/broadcast.h"
 #include "int8op/int8op.h"
 
 /* ---- kernels ----------------------------------------------------------- */
@@ -18,11 +21,11 @@ struct qk_grids {
   float sa, sb;       /* their scales */
   float inv;          /* 1 / scale of the output */
   int32_t zp, lo, hi; /* of the output */
-  bool bounded;       /* |(|a| + |b|) inv| stays below 2^30 */
+  bool bounded;       /* rounding cannot overflow: |f (a, b) inv| < 2^30 */
 };
 
-/* numeric.h: qk_add_quantized */
-#define QK_ADD_U8(name)                                                       \
+/* numeric.h: qk_binary_quantized, of one function each */
+#define QK_BINARY_U8(name)                                                    \
   void name (const uint8_t *a, const uint8_t *b, int64_t n,                   \
              const struct qk_grids *g, uint8_t *out)
 /* numeric.h: qk_regrid */
@@ -37,11 +40,15 @@ struct qk_grids {
   void name (const uint8_t *a, int64_t n, const struct qk_grids *g, float *out)
 #define QK_CLAMP_U8(name)                                                     \
   void name (const uint8_t *a, int64_t n, int lo, int hi, uint8_t *out)
-typedef QK_ADD_U8 (qk_add_u8_fn);
+typedef QK_BINARY_U8 (qk_binary_u8_fn);
 typedef QK_REGRID_U8 (qk_regrid_u8_fn);
 typedef QK_QUANTIZE_F32 (qk_quantize_f32_fn);
 typedef QK_DEQUANTIZE_U8 (qk_dequantize_u8_fn);
 typedef QK_CLAMP_U8 (qk_clamp_u8_fn);
+/* out = table[a] */
+#define QK_TABLE_U8(name)                                                     \
+  void name (const uint8_t *a, int64_t n, const uint8_t *table, uint8_t *out)
+typedef QK_TABLE_U8 (qk_table_u8_fn);
 
 /* The part of a pooling window inside the sample. */
 struct qk_window {
@@ -62,28 +69,33 @@ typedef QK_MAXPOOL_U8 (qk_maxpool_u8_fn);
 typedef QK_AVGPOOL_U8 (qk_avgpool_u8_fn);
 
 struct pointwise_kernels {
-  qk_add_u8_fn *add;
+  qk_binary_u8_fn *binary[QK_FUNCTIONS];
   qk_regrid_u8_fn *regrid;
   qk_quantize_f32_fn *quantize;
   qk_dequantize_u8_fn *dequantize;
   qk_clamp_u8_fn *clamp;
+  qk_table_u8_fn *table;
   qk_maxpool_u8_fn *maxpool;
   qk_avgpool_u8_fn *avgpool;
 };
 
 /* Declarations and a table of the kernels of a level. */
 #define POINTWISE_DECLARE(isa)                                                \
-  QK_ADD_U8 (qk_add_u8__##isa);                                               \
+  QK_BINARY_U8 (qk_add_u8__##isa);                                            \
+  QK_BINARY_U8 (qk_sub_u8__##isa);                                            \
+  QK_BINARY_U8 (qk_mul_u8__##isa);                                            \
   QK_REGRID_U8 (qk_regrid_u8__##isa);                                         \
   QK_QUANTIZE_F32 (qk_quantize_f32__##isa);                                   \
   QK_DEQUANTIZE_U8 (qk_dequantize_u8__##isa);                                 \
   QK_CLAMP_U8 (qk_clamp_u8__##isa);                                           \
+  QK_TABLE_U8 (qk_table_u8__##isa);                                           \
   QK_MAXPOOL_U8 (qk_maxpool_u8__##isa);                                       \
   QK_AVGPOOL_U8 (qk_avgpool_u8__##isa)
 #define POINTWISE_KERNELS(isa)                                                \
   {                                                                           \
-    qk_add_u8__##isa, qk_regrid_u8__##isa, qk_quantize_f32__##isa,            \
-      qk_dequantize_u8__##isa, qk_clamp_u8__##isa, qk_maxpool_u8__##isa,      \
+    { qk_add_u8__##isa, qk_sub_u8__##isa, qk_mul_u8__##isa },                 \
+      qk_regrid_u8__##isa, qk_quantize_f32__##isa, qk_dequantize_u8__##isa,   \
+      qk_clamp_u8__##isa, qk_table_u8__##isa, qk_maxpool_u8__##isa,           \
       qk_avgpool_u8__##isa                                                    \
   }
 
@@ -105,6 +117,7 @@ struct pointwise {
   struct pointwise_kernels kernels;
   struct qk_grids grids[QK_OP_MAX_INPUTS]; /* of input i and the output */
   bool identity[QK_OP_MAX_INPUTS];         /* concat: the two are the same */
+  struct broadcast broadcast;              /* binary */
   pointwise_fn *run;
 };
 

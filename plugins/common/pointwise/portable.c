@@ -13,15 +13,21 @@ clamp (int x, int lo, int hi)
   return x < hi ? x : hi;
 }
 
-QK_ADD_U8 (qk_add_u8__c)
-{
-  const struct qk_qparams qa = { .scale = g->sa, .zero_point = g->za };
-  const struct qk_qparams qb = { .scale = g->sb, .zero_point = g->zb };
+/* The loop of a function of two tensors. */
+#define BINARY(name, function)                                                \
+  QK_BINARY_U8 (name)                                                         \
+  {                                                                           \
+    const struct qk_qparams qa = { .scale = g->sa, .zero_point = g->za };     \
+    const struct qk_qparams qb = { .scale = g->sb, .zero_point = g->zb };     \
+                                                                              \
+    for (int64_t i = 0; i < n; i++)                                           \
+      out[i] = (uint8_t) qk_binary_quantized (function, a[i], &qa, b[i], &qb, \
+                                              g->inv, g->zp, g->lo, g->hi);   \
+  }
 
-  for (int64_t i = 0; i < n; i++)
-    out[i] = (uint8_t) qk_add_quantized (a[i], &qa, b[i], &qb, g->inv, g->zp,
-                                         g->lo, g->hi);
-}
+BINARY (qk_add_u8__c, QK_ADD)
+BINARY (qk_sub_u8__c, QK_SUB)
+BINARY (qk_mul_u8__c, QK_MUL)
 
 QK_REGRID_U8 (qk_regrid_u8__c)
 {
@@ -47,6 +53,12 @@ QK_CLAMP_U8 (qk_clamp_u8__c)
 {
   for (int64_t i = 0; i < n; i++)
     out[i] = (uint8_t) clamp (a[i], lo, hi);
+}
+
+QK_TABLE_U8 (qk_table_u8__c)
+{
+  for (int64_t i = 0; i < n; i++)
+    out[i] = table[a[i]];
 }
 
 QK_MAXPOOL_U8 (qk_maxpool_u8__c)

@@ -29,10 +29,20 @@ real_of (vi q, int32_t z, float scale, vf out[4])
     out[i] = vf_mul (out[i], vf_set (scale));
 }
 
-/* BOUNDED: rounding cannot overflow, so that bytes can be clamped. */
+/* FUNCTION is a constant.  BOUNDED: rounding cannot overflow, so that bytes
+ * can be clamped. */
+INLINE vf
+function_of (const int function, vf x, vf y)
+{
+  return function == QK_ADD   ? vf_add (x, y)
+         : function == QK_SUB ? vf_sub (x, y)
+                              : vf_mul (x, y);
+}
+
 INLINE void
-add_block (const uint8_t *a, const uint8_t *b, int64_t n, const bool bounded,
-           const struct qk_grids *g, uint8_t *out)
+binary_block (const int function, const uint8_t *a, const uint8_t *b,
+              int64_t n, const bool bounded, const struct qk_grids *g,
+              uint8_t *out)
 {
   vf x[4], y[4];
   vi r[4], q;
@@ -41,7 +51,7 @@ add_block (const uint8_t *a, const uint8_t *b, int64_t n, const bool bounded,
   real_of (v_load_part (b, n), g->zb, g->sb, y);
   UNROLL
   for (int i = 0; i < 4; i++)
-    x[i] = vf_mul (vf_add (x[i], y[i]), vf_set (g->inv));
+    x[i] = vf_mul (function_of (function, x[i], y[i]), vf_set (g->inv));
   if (bounded)
     UNROLL
   for (int i = 0; i < 4; i++)
@@ -53,18 +63,37 @@ add_block (const uint8_t *a, const uint8_t *b, int64_t n, const bool bounded,
   v_store_part (out, q, n);
 }
 
-QK_ADD_U8 (NAME (qk_add_u8))
+INLINE void
+binary_loop (const int function, const uint8_t *a, const uint8_t *b, int64_t n,
+             const struct qk_grids *g, uint8_t *out)
 {
   int64_t i = 0;
 
   if (g->bounded)
     for (; i + BLOCK <= n; i += BLOCK)
-      add_block (a + i, b + i, BLOCK, true, g, out + i);
+      binary_block (function, a + i, b + i, BLOCK, true, g, out + i);
   else
     for (; i + BLOCK <= n; i += BLOCK)
-      add_block (a + i, b + i, BLOCK, false, g, out + i);
+      binary_block (function, a + i, b + i, BLOCK, false, g, out + i);
   if (i < n)
-    add_block (a + i, b + i, n - i, false, g, out + i);
+    binary_block (function, a + i, b + i, n - i, false, g, out + i);
+}
+
+QK_BINARY_U8 (NAME (qk_add_u8)) { binary_loop (QK_ADD, a, b, n, g, out); }
+
+QK_BINARY_U8 (NAME (qk_sub_u8)) { binary_loop (QK_SUB, a, b, n, g, out); }
+
+QK_BINARY_U8 (NAME (qk_mul_u8)) { binary_loop (QK_MUL, a, b, n, g, out); }
+
+QK_TABLE_U8 (NAME (qk_table_u8))
+{
+  const struct v_table t = v_table_load (table);
+  int64_t i = 0;
+
+  for (; i + BLOCK <= n; i += BLOCK)
+    v_store_part (out + i, v_table_at (&t, v_load_part (a + i, BLOCK)), BLOCK);
+  if (i < n)
+    v_store_part (out + i, v_table_at (&t, v_load_part (a + i, n - i)), n - i);
 }
 
 INLINE void

@@ -28,6 +28,7 @@ pool_read (const char *name, const struct qk_config *cfg,
                                .stride_h = stride > 0 ? stride : kernel,
                                .stride_w = stride > 0 ? stride : kernel,
                                .padding = padding,
+                               .ceil = qk_config_bool (cfg, "ceil_mode"),
                                .dilation = 1 };
   return 0;
 }
@@ -62,6 +63,8 @@ axis_size (const char *name, const char *axis, const struct pool_window *w,
                      name, (long long) extent, axis, (long long) size,
                      w->padding);
   *out = room / stride + 1;
+  if (w->ceil && room % stride != 0 && *out * stride < size + w->padding)
+    ++*out;
   for (int64_t p = 0; p < *out; p++) {
     int r0, r1;
 
@@ -132,6 +135,14 @@ plane_of (const struct qk_shape *in, const struct qk_shape *out)
                          single ? 1 : out->dims[2] };
 }
 
+/* Elements of a window from START on that an average with count_pad divides
+ * by: none beyond the padding, which ends at END. */
+static int
+padded_taps (int64_t start, int kernel, int64_t end)
+{
+  return start + kernel > end ? (int) (end - start) : kernel;
+}
+
 static struct tile
 tile_of (const struct pool_window *w, const struct plane *d, int64_t i)
 {
@@ -142,8 +153,10 @@ tile_of (const struct pool_window *w, const struct plane *d, int64_t i)
   pool_clip (y, w->kernel_h, 1, d->h, &t.r0, &t.r1);
   pool_clip (x, w->kernel_w, 1, d->w, &t.s0, &t.s1);
   t.first = (i / d->q / d->p * d->h + y) * d->w + x;
-  t.count
-    = w->count_pad ? w->kernel_h * w->kernel_w : (t.r1 - t.r0) * (t.s1 - t.s0);
+  t.count = (t.r1 - t.r0) * (t.s1 - t.s0);
+  if (w->count_pad)
+    t.count = padded_taps (y, w->kernel_h, d->h + w->padding)
+              * padded_taps (x, w->kernel_w, d->w + w->padding);
   return t;
 }
 

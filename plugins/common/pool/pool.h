@@ -11,6 +11,7 @@
 struct pool_window {
   int kernel_h, kernel_w, stride_h, stride_w, padding, dilation;
   bool count_pad;
+  bool ceil; /* a last window where a step is left over: PyTorch's ceil_mode */
 };
 
 #define POOL_MAX_KERNEL 255
@@ -29,6 +30,12 @@ struct pool_window {
       .min = 0,                                                               \
       .max = POOL_MAX_KERNEL,                                                 \
       .help = "Pixels between windows; 0 takes the kernel's size." },         \
+    { .name = "ceil_mode",                                                    \
+      .type = QK_OPT_BOOL,                                                    \
+      .def = "no",                                                            \
+      .help                                                                   \
+      = "Whether a last window may reach beyond the padding, so that no "     \
+        "element is left out." },                                             \
   {                                                                           \
     .name = "padding", .type = QK_OPT_INT, .def = "0", .min = 0,              \
     .max = POOL_MAX_KERNEL / 2,                                               \
@@ -41,7 +48,8 @@ int pool_read (const char *name, const struct qk_config *cfg,
                struct pool_window *out);
 
 /* in (N,H,W,C) -> out (N,P,Q,C),
- * P = (H + 2 padding - dilation (kernel - 1) - 1) / stride + 1.
+ * P = (H + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded up
+ * with ceil if the last window then starts before the padding's end.
  * -EINVAL when the window does not fit or sees nothing but padding. */
 int pool_infer (const char *name, const struct pool_window *w,
                 const struct qk_shape *in, int n_in, struct qk_shape *out);

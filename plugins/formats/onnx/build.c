@@ -207,6 +207,8 @@ data_type (enum qk_dtype dtype)
     return ONNX__TENSOR_PROTO__DATA_TYPE__INT8;
   case QK_I32:
     return ONNX__TENSOR_PROTO__DATA_TYPE__INT32;
+  case QK_I64:
+    return ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
   default:
     return ONNX__TENSOR_PROTO__DATA_TYPE__UNDEFINED;
   }

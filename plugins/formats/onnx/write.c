@@ -206,29 +206,6 @@ finish (struct writer *w, const struct qk_network_node *n, const char *raw)
 
 /* ---- weights ---------------------------------------------------------------------- */
 
-/* The weight's scale from which runtimes find our multiplier again: M =
- * (s_in * s_w) / s_out in float; of the neighbours of the solution the one
- * that gives exactly M, if there is one. */
-static float
-weight_scale (const struct qk_op *op, float m)
-{
-  const float s_in = op->in_q[0].scale;
-  const float s_out = op->out_q.scale > 0 ? op->out_q.scale : 1.0f;
-  const float s = (float) ((double) m * (double) s_out / (double) s_in);
-  float up = s, down = s;
-  int i;
-
-  for (i = 0; i < 4; i++) {
-    if (qk_multiplier (s_in, up, s_out) == m)
-      return up;
-    if (qk_multiplier (s_in, down, s_out) == m)
-      return down;
-    up = nextafterf (up, INFINITY);
-    down = nextafterf (down, 0.0f);
-  }
-  return s;
-}
-
 /* Q's integers as the reals they stand for: a constant with its DQ. */
 static const char *
 put_dequantized (struct writer *w, const char *constant, const char *name,
@@ -253,7 +230,7 @@ static void
 put_int8_weights (struct writer *w, const struct qk_network_node *n,
                   const char **in)
 {
-  const struct qk_op *op = &n->op;
+  const struct qk_op *op = n->op;
   const bool conv = op->kind == QK_OP_CONV2D;
   const int64_t k = op->out_channels;
   const int64_t dims[4]
@@ -268,7 +245,7 @@ put_int8_weights (struct writer *w, const struct qk_network_node *n,
   if (sb == NULL)
     return;
   for (i = 0; i < k; i++) {
-    s[i] = weight_scale (op, op->multiplier[i]);
+    s[i] = op->weight_scale[op->weight_scales > 1 ? i : 0];
     sb[i] = op->in_q[0].scale * s[i];
   }
   in[1] = put_weight (w, weight, QK_I8, conv ? 4 : 2, dims, op->weight);
@@ -295,13 +272,35 @@ put_float_weights (struct writer *w, const struct qk_network_node *n,
 
 /* ---- nodes ---------------------------------------------------------------------------- */
 
-static void
-put_window (struct writer *w, Onnx__NodeProto *o, const struct qk_op *op)
+/* Padding after the sample, with what ceil mode adds: pooling that does not
+ * count it is the same. */
+static int64_t
+padding_after (int64_t in, int64_t out, int kernel, int stride, int dilation,
+               int before, int after)
 {
+  const int64_t used
+    = (out - 1) * stride + (int64_t) dilation * (kernel - 1) + 1 - in - before;
+
+  return used > after ? used : after;
+}
+
+static void
+put_window (struct writer *w, Onnx__NodeProto *o,
+            const struct qk_network_node *n)
+{
+  const struct qk_op *op = n->op;
+  const struct qk_shape *in = &value_of (w, n->in[0])->shape;
+  const struct qk_shape *out = &value_of (w, n->out)->shape;
+  const bool single = out->ndim == 2;
   const int64_t kernel[] = { op->kernel_h, op->kernel_w };
   const int64_t strides[] = { op->stride_h, op->stride_w };
-  const int64_t pads[]
-    = { op->pad_top, op->pad_left, op->pad_bottom, op->pad_right };
+  const int64_t pads[] = {
+    op->pad_top, op->pad_left,
+    padding_after (in->dims[1], single ? 1 : out->dims[1], op->kernel_h,
+                   op->stride_h, op->dilation_h, op->pad_top, op->pad_bottom),
+    padding_after (in->dims[2], single ? 1 : out->dims[2], op->kernel_w,
+                   op->stride_w, op->dilation_w, op->pad_left, op->pad_right)
+  };
 
   onnx_attr_ints (&w->b, o, "kernel_shape", kernel, 2);
   onnx_attr_ints (&w->b, o, "strides", strides, 2);
@@ -320,7 +319,7 @@ put_dilation (struct writer *w, Onnx__NodeProto *o, const struct qk_op *op)
 static int
 put_weighted (struct writer *w, const struct qk_network_node *n)
 {
-  const bool conv = n->op.kind == QK_OP_CONV2D;
+  const bool conv = n->op->kind == QK_OP_CONV2D;
   const char *raw = raw_name (w, n), *in[3] = { w->name[n->in[0]], "", "" };
   Onnx__NodeProto *o;
   int count = 3;
@@ -331,33 +330,61 @@ put_weighted (struct writer *w, const struct qk_network_node *n)
     count = put_float_weights (w, n, in);
   o = onnx_node (&w->b, conv ? "Conv" : "Gemm", raw, count, in);
   if (conv) {
-    put_window (w, o, &n->op);
-    put_dilation (w, o, &n->op);
-    onnx_attr_int (&w->b, o, "group", n->op.groups);
+    put_window (w, o, n);
+    put_dilation (w, o, n->op);
+    onnx_attr_int (&w->b, o, "group", n->op->groups);
   } else
     onnx_attr_int (&w->b, o, "transB", 1);
   if (n->quantized && on_grid (w, n->out))
-    finish_clamped (w, n, raw, n->op.lo, n->op.hi);
+    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
   else
     finish (w, n, raw);
   return 0;
 }
 
+/* Name of the ONNX operator that joins tensors as N does. */
+static const char *
+joining (const struct qk_op *op)
+{
+  static const char *const names[QK_FUNCTIONS]
+    = { [QK_ADD] = "Add", [QK_SUB] = "Sub", [QK_MUL] = "Mul" };
+
+  return op->kind == QK_OP_CONCAT ? "Concat" : names[op->function];
+}
+
+/* Input J of N for an operator that broadcasts from the last axis on: a vector
+ * beside (N,C,H,W) needs its axes of size 1. */
+static const char *
+put_broadcast (struct writer *w, const struct qk_network_node *n, int j)
+{
+  const struct qk_shape *s = &value_of (w, n->in[j])->shape;
+  const int64_t dims[4] = { 0, s->dims[s->ndim - 1], 1, 1 }, four = 4;
+  const char *in[2] = { w->name[n->in[j]], "" }, *out;
+
+  if (n->op->kind != QK_OP_BINARY
+      || s->ndim == value_of (w, n->out)->shape.ndim)
+    return in[0];
+  in[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s/shape%d", n->name, j),
+                         QK_I64, 1, &four, dims);
+  out = onnx_name (&w->b, "%s/in%d", n->name, j);
+  onnx_node (&w->b, "Reshape", out, 2, in);
+  return out;
+}
+
 static int
 put_joined (struct writer *w, const struct qk_network_node *n)
 {
-  const bool add = n->op.kind == QK_OP_ADD;
   const char *raw = raw_name (w, n), *in[QK_OP_MAX_INPUTS];
   Onnx__NodeProto *o;
   int i;
 
   for (i = 0; i < n->n_in; i++)
-    in[i] = w->name[n->in[i]];
-  o = onnx_node (&w->b, add ? "Add" : "Concat", raw, n->n_in, in);
-  if (!add)
+    in[i] = put_broadcast (w, n, i);
+  o = onnx_node (&w->b, joining (n->op), raw, n->n_in, in);
+  if (n->op->kind == QK_OP_CONCAT)
     onnx_attr_int (&w->b, o, "axis", 1);
   if (n->quantized)
-    finish_clamped (w, n, raw, n->op.lo, n->op.hi);
+    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
   else
     finish (w, n, raw);
   return 0;
@@ -390,26 +417,50 @@ put_flat (struct writer *w, const struct qk_network_node *n, const char *in)
   return 0;
 }
 
+/* Whether a last window reaches beyond the padding: ceil mode. */
+static bool
+op_reaches_beyond (const struct writer *w, const struct qk_network_node *n)
+{
+  const struct qk_op *op = n->op;
+  const struct qk_shape *in = &value_of (w, n->in[0])->shape;
+  const struct qk_shape *out = &value_of (w, n->out)->shape;
+
+  return out->ndim == 4
+         && (padding_after (in->dims[1], out->dims[1], op->kernel_h,
+                            op->stride_h, op->dilation_h, op->pad_top,
+                            op->pad_bottom)
+               > op->pad_bottom
+             || padding_after (in->dims[2], out->dims[2], op->kernel_w,
+                               op->stride_w, op->dilation_w, op->pad_left,
+                               op->pad_right)
+                  > op->pad_right);
+}
+
 static int
 put_pool (struct writer *w, const struct qk_network_node *n)
 {
   const struct qk_shape *in = &value_of (w, n->in[0])->shape;
   const bool flat = value_of (w, n->out)->shape.ndim == 2;
-  const bool max = n->op.kind == QK_OP_MAXPOOL2D;
+  const bool max = n->op->kind == QK_OP_MAXPOOL2D;
   const char *raw
     = flat ? onnx_name (&w->b, "%s/pool", n->name) : raw_name (w, n);
   Onnx__NodeProto *o;
 
-  if (!max && is_global (&n->op, in))
+  if (!max && is_global (n->op, in))
     node1 (w, "GlobalAveragePool", raw, w->name[n->in[0]]);
   else {
     o = onnx_node (&w->b, max ? "MaxPool" : "AveragePool", raw, 1,
                    &w->name[n->in[0]]);
-    put_window (w, o, &n->op);
+    if (op_reaches_beyond (w, n) && !max && n->op->count_pad)
+      return qk_error (-ENOTSUP,
+                       "node '%s': ONNX counts what ceil mode adds in "
+                       "averages that count padding",
+                       n->name);
+    put_window (w, o, n);
     if (max)
-      put_dilation (w, o, &n->op);
+      put_dilation (w, o, n->op);
     else
-      onnx_attr_int (&w->b, o, "count_include_pad", n->op.count_pad);
+      onnx_attr_int (&w->b, o, "count_include_pad", n->op->count_pad);
   }
   if (flat)
     return put_flat (w, n, raw);
@@ -497,6 +548,114 @@ put_batchnorm (struct writer *w, const struct qk_network_node *n)
   return 0;
 }
 
+/* ---- activations ------------------------------------------------------- */
+
+/* OUT = IN (op) FACTOR */
+static const char *
+put_scalar (struct writer *w, const struct qk_network_node *n, const char *op,
+            const char *in, float factor, const char *what, const char *out)
+{
+  const char *both[2] = { in, "" };
+
+  both[1] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/%s", n->name, what),
+                         QK_F32, &factor);
+  onnx_node (&w->b, op, out, 2, both);
+  return out;
+}
+
+static const char *
+put_product (struct writer *w, const char *a, const char *b, const char *out)
+{
+  const char *in[2] = { a, b };
+
+  onnx_node (&w->b, "Mul", out, 2, in);
+  return out;
+}
+
+static const char *
+put_hardsigmoid (struct writer *w, const char *x, const char *out)
+{
+  Onnx__NodeProto *o = onnx_node (&w->b, "HardSigmoid", out, 1, &x);
+
+  onnx_attr_float (&w->b, o, "alpha", 1.0f / 6.0f);
+  onnx_attr_float (&w->b, o, "beta", 0.5f);
+  return out;
+}
+
+/* x / 2 (1 + erf (x / sqrt (2))), or with tanh (sqrt (2 / pi) (x + c x^3)) */
+static void
+put_gelu (struct writer *w, const struct qk_network_node *n, const char *x,
+          const char *raw)
+{
+  struct onnx_build *b = &w->b;
+  const bool by_tanh
+    = n->config != NULL
+      && strcmp (qk_config_string (n->config, "approximate"), "tanh") == 0;
+  const char *u = x, *half;
+
+  if (by_tanh) { /* x (1 + c x^2) sqrt (2 / pi) */
+    u = put_product (w, x, x, onnx_name (b, "%s/square", n->name));
+    u = put_scalar (w, n, "Mul", u, 0.044715f, "cubic",
+                    onnx_name (b, "%s/part", n->name));
+    u = put_scalar (w, n, "Add", u, 1.0f, "linear",
+                    onnx_name (b, "%s/polynomial", n->name));
+    u = put_product (w, u, x, onnx_name (b, "%s/odd", n->name));
+  }
+  u = put_scalar (w, n, "Mul", u, by_tanh ? 0.79788456f : 0.70710678f,
+                  "factor", onnx_name (b, "%s/scaled", n->name));
+  u = node1 (w, by_tanh ? "Tanh" : "Erf", onnx_name (b, "%s/sigmoid", n->name),
+             u);
+  u = put_scalar (w, n, "Add", u, 1.0f, "one",
+                  onnx_name (b, "%s/doubled", n->name));
+  half = put_scalar (w, n, "Mul", x, 0.5f, "half",
+                     onnx_name (b, "%s/halved", n->name));
+  put_product (w, half, u, raw);
+}
+
+/* Attribute alpha from OPTION of N's layer. */
+static void
+put_alpha (struct writer *w, const struct qk_network_node *n, const char *op,
+           const char *option, const char *x, const char *raw)
+{
+  Onnx__NodeProto *o = onnx_node (&w->b, op, raw, 1, &x);
+
+  onnx_attr_float (&w->b, o, "alpha",
+                   (float) qk_config_float (n->config, option));
+}
+
+/* A function of one tensor, known by its layer. */
+static int
+put_table (struct writer *w, const struct qk_network_node *n)
+{
+  const char *x = w->name[n->in[0]], *raw = raw_name (w, n);
+  const char *gate = onnx_name (&w->b, "%s/sigmoid", n->name);
+
+  if (strcmp (n->layer, "sigmoid") == 0)
+    node1 (w, "Sigmoid", raw, x);
+  else if (strcmp (n->layer, "tanh") == 0)
+    node1 (w, "Tanh", raw, x);
+  else if (strcmp (n->layer, "silu") == 0)
+    put_product (w, x, node1 (w, "Sigmoid", gate, x), raw);
+  else if (strcmp (n->layer, "hardsigmoid") == 0)
+    put_hardsigmoid (w, x, raw);
+  else if (strcmp (n->layer, "hardswish")
+           == 0) /* an operator since opset 14 */
+    put_product (w, x, put_hardsigmoid (w, x, gate), raw);
+  else if (strcmp (n->layer, "gelu") == 0)
+    put_gelu (w, n, x, raw);
+  else if (strcmp (n->layer, "elu") == 0 && n->config != NULL)
+    put_alpha (w, n, "Elu", "alpha", x, raw);
+  else if (strcmp (n->layer, "leaky_relu") == 0 && n->config != NULL)
+    put_alpha (w, n, "LeakyRelu", "negative_slope", x, raw);
+  else
+    return unknown (n);
+  if (n->quantized)
+    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
+  else
+    finish (w, n, raw);
+  return 0;
+}
+
 static int
 put_node (struct writer *w, const struct qk_network_node *n)
 {
@@ -504,21 +663,23 @@ put_node (struct writer *w, const struct qk_network_node *n)
     return put_batchnorm (w, n);
   if (!n->quantized && n->traits.role == QK_ROLE_CLAMP)
     return put_clamp (w, n);
-  switch (n->op.kind) {
+  switch (n->op->kind) {
   case QK_OP_CONV2D:
   case QK_OP_LINEAR:
     return put_weighted (w, n);
-  case QK_OP_ADD:
+  case QK_OP_BINARY:
   case QK_OP_CONCAT:
     return put_joined (w, n);
   case QK_OP_MAXPOOL2D:
   case QK_OP_AVGPOOL2D:
     return put_pool (w, n);
+  case QK_OP_TABLE:
+    return put_table (w, n);
   case QK_OP_RESHAPE:
     return put_reshape (w, n);
   case QK_OP_CLAMP:
   case QK_OP_REQUANTIZE:
-    finish_clamped (w, n, w->name[n->in[0]], n->op.lo, n->op.hi);
+    finish_clamped (w, n, w->name[n->in[0]], n->op->lo, n->op->hi);
     return 0;
   default:
     return unknown (n);

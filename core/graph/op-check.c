@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* op-check.c: the one check of int8 operations, for layers that make them,
+ * files that bring them and backends that run them. */
+#include "config.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "graph/op-priv.h"
+
+#define MAX_DIM ((int64_t) 1 << 30)
+#define MAX_COUNT ((int64_t) 1 << 40)
+#define MAX_WINDOW 4096
+
+static const char *
+name_of (const struct qk_op *op)
+{
+  return op->name != NULL ? op->name : "int8 operation";
+}
+
+/* ---- shapes ------------------------------------------------------------ */
+
+static int
+check_shape (const struct qk_op *op, const char *what,
+             const struct qk_shape *s)
+{
+  int64_t count = 1;
+
+  if (s->ndim < 1 || s->ndim > QK_MAX_DIMS)
+    return qk_error (-EINVAL, "%s: %s has %d dimensions, expected 1 to %d",
+                     name_of (op), what, s->ndim, QK_MAX_DIMS);
+  for (int i = 0; i < s->ndim; i++) {
+    if (s->dims[i] < 1 || s->dims[i] > MAX_DIM)
+      return qk_error (
+        -EINVAL, "%s: dimension %d of %s is %lld, expected 1 to %lld",
+        name_of (op), i, what, (long long) s->dims[i], (long long) MAX_DIM);
+    count *= s->dims[i]; /* at most 2^70 before the test below stops it */
+    if (count > MAX_COUNT)
+      return qk_error (-EINVAL, "%s: %s has more than 2^40 elements",
+                       name_of (op), what);
+  }
+  return 0;
+}
+
+static int
+check_window (const struct qk_op *op)
+{
+  const struct {
+    const char *what;
+    int value, min, max;
+  } rows[] = {
+    { "kernel height", op->kernel_h, 1, MAX_WINDOW },
+    { "kernel width", op->kernel_w, 1, MAX_WINDOW },
+    { "vertical stride", op->stride_h, 1, 1 << 20 },
+    { "horizontal stride", op->stride_w, 1, 1 << 20 },
+    { "top padding", op->pad_top, 0, 1 << 20 },
+    { "left padding", op->pad_left, 0, 1 << 20 },
+    { "bottom padding", op->pad_bottom, 0, 1 << 20 },
+    { "right padding", op->pad_right, 0, 1 << 20 },
+    { "vertical dilation", op->dilation_h, 1, 1 << 16 },
+    { "horizontal dilation", op->dilation_w, 1, 1 << 16 },
+  };
+
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    if (rows[i].value < rows[i].min || rows[i].value > rows[i].max)
+      return qk_error (-EINVAL, "%s: %s is %d, expected %d to %d",
+                       name_of (op), rows[i].what, rows[i].value, rows[i].min,
+                       rows[i].max);
+  return 0;
+}
+
+/* Whether one of the taps at START, START + DILATION, … lies in 0..SIZE-1. */
+static bool
+touches (int64_t start, int kernel, int dilation, int64_t size)
+{
+  const int64_t first = start < 0 ? (-start + dilation - 1) / dilation : 0;
+
+  return first < kernel && start + first * dilation < size;
+}
+
+/* A direction of a window. */
+struct axis {
+  const char *name;
+  int64_t size, out;
+  int kernel, stride, before, after, dilation;
+};
+
+/* The output's size must be what the window gives; pooling may have one more
+ * where the last step is not a whole one (ceil mode), and each of its windows
+ * must touch the sample. */
+static int
+check_axis (const struct qk_op *op, const struct axis *a)
+{
+  const bool pool = (qk_op_row (op->kind)->flags & QK_OPF_POOL) != 0;
+  const int64_t reach = (int64_t) a->dilation * (a->kernel - 1) + 1;
+  const int64_t room = a->size + a->before + a->after - reach;
+  const int64_t want = room < 0 ? 0 : room / a->stride + 1;
+  const bool ceil = pool && room >= 0 && room % a->stride != 0;
+
+  if (a->out != want && !(ceil && a->out == want + 1))
+    return qk_error (-EINVAL, "%s: output %s is %lld, expected %lld",
+                     name_of (op), a->name, (long long) a->out,
+                     (long long) want);
+  for (int64_t i = 0; pool && i < a->out; i++)
+    if (!touches (i * a->stride - a->before, a->kernel, a->dilation, a->size))
+      return qk_error (-EINVAL,
+                       "%s: pooling window %lld lies outside the sample (%s "
+                       "%lld, padding %d and %d)",
+                       name_of (op), (long long) i, a->name,
+                       (long long) a->size, a->before, a->after);
+  return 0;
+}
+
+static int
+check_spatial (const struct qk_op *op, const struct qk_shape *in,
+               const struct qk_shape *out)
+{
+  const bool single = out->ndim == 2;
+  const struct axis h
+    = { "height",       in->dims[1],   single ? 1 : out->dims[1],
+        op->kernel_h,   op->stride_h,  op->pad_top,
+        op->pad_bottom, op->dilation_h };
+  const struct axis w
+    = { "width",       in->dims[2],   single ? 1 : out->dims[2],
+        op->kernel_w,  op->stride_w,  op->pad_left,
+        op->pad_right, op->dilation_w };
+  int r;
+
+  if (in->ndim != 4 || (out->ndim != 4 && out->ndim != 2))
+    return qk_error (-EINVAL,
+                     "%s: input and output have %d and %d dimensions, "
+                     "expected 4 (or 2 for a single window)",
+                     name_of (op), in->ndim, out->ndim);
+  if ((r = check_window (op)) < 0 || (r = check_axis (op, &h)) < 0)
+    return r;
+  return check_axis (op, &w);
+}
+
+int
+qk_op_check_pool (const struct qk_op *op, const struct qk_shape *in,
+                  const struct qk_shape *out)
+{
+  const int r = check_spatial (op, in, out);
+
+  if (r < 0)
+    return r;
+  if (out->dims[out->ndim - 1] != in->dims[3])
+    return qk_error (-EINVAL, "%s: output has %lld channels, expected %lld",
+                     name_of (op), (long long) out->dims[out->ndim - 1],
+                     (long long) in->dims[3]);
+  return 0;
+}
+
+static int
+check_channels (const struct qk_op *op, const struct qk_shape *in,
+                const struct qk_shape *out)
+{
+  const int64_t c = in->dims[in->ndim - 1], k = out->dims[out->ndim - 1];
+  const bool dynamic = op->kind == QK_OP_LINEAR_DYNAMIC;
+
+  if (op->in_channels != c || op->out_channels != k)
+    return qk_error (-EINVAL,
+                     "%s: weight is for %lld to %lld channels, the tensors "
+                     "have %lld and %lld",
+                     name_of (op), (long long) op->in_channels,
+                     (long long) op->out_channels, (long long) c,
+                     (long long) k);
+  if (op->weight == NULL || op->multiplier == NULL
+      || (dynamic && op->real_bias == NULL))
+    return qk_error (-EINVAL, "%s: no %s given", name_of (op),
+                     op->weight == NULL       ? "weight"
+                     : op->multiplier == NULL ? "multiplier"
+                                              : "bias");
+  if (op->weight_scale != NULL && op->weight_scales != 1
+      && op->weight_scales != k)
+    return qk_error (-EINVAL, "%s: %lld scales of weights, expected 1 or %lld",
+                     name_of (op), (long long) op->weight_scales,
+                     (long long) k);
+  return 0;
+}
+
+int
+qk_op_check_conv2d (const struct qk_op *op, const struct qk_shape *in,
+                    const struct qk_shape *out)
+{
+  const int64_t k = out->dims[out->ndim - 1];
+  int64_t c;
+  int r;
+
+  if ((r = check_spatial (op, in, out)) < 0)
+    return r;
+  c = in->dims[3];
+  if (op->groups < 1 || c % op->groups != 0 || k % op->groups != 0)
+    return qk_error (-EINVAL,
+                     "%s: %d groups do not divide %lld and %lld channels",
+                     name_of (op), op->groups, (long long) c, (long long) k);
+  if ((int64_t) op->kernel_h * op->kernel_w * (c / op->groups) > MAX_DIM)
+    return qk_error (-EINVAL, "%s: a window of %d x %d x %lld is too large",
+                     name_of (op), op->kernel_h, op->kernel_w,
+                     (long long) (c / op->groups));
+  return check_channels (op, in, out);
+}
+
+int
+qk_op_check_linear (const struct qk_op *op, const struct qk_shape *in,
+                    const struct qk_shape *out)
+{
+  if (in->ndim != 2 || out->ndim != 2)
+    return qk_error (-EINVAL,
+                     "%s: input and output have %d and %d dimensions, "
+                     "expected (N,C) and (N,K)",
+                     name_of (op), in->ndim, out->ndim);
+  return check_channels (op, in, out);
+}
+
+/* The output is not what the inputs give. */
+static int
+other_shape (const struct qk_op *op, const struct qk_shape *found,
+             const struct qk_shape *want)
+{
+  char a[96], b[96];
+
+  return qk_error (-EINVAL, "%s: output is %s, expected %s", name_of (op),
+                   qk_shape_print (found, a, sizeof a),
+                   qk_shape_print (want, b, sizeof b));
+}
+
+int
+qk_op_check_binary (const struct qk_op *op, const struct qk_shape *in,
+                    const struct qk_shape *out)
+{
+  struct qk_shape s;
+  int r;
+
+  if (qk_function_name (op->function) == NULL)
+    return qk_error (-EINVAL, "%s: unknown function %d of two tensors",
+                     name_of (op), op->function);
+  if ((r = qk_shape_broadcast (&in[0], &in[1], &s)) < 0)
+    return qk_error_prefix (r, "%s: ", name_of (op));
+  return qk_shape_equal (&s, out) ? 0 : other_shape (op, out, &s);
+}
+
+int
+qk_op_check_concat (const struct qk_op *op, const struct qk_shape *in,
+                    const struct qk_shape *out)
+{
+  const int last = in[0].ndim - 1;
+  struct qk_shape sum = in[0];
+
+  for (int i = 1; i < op->n_in; i++) {
+    struct qk_shape s = in[i];
+
+    if (s.ndim == in[0].ndim)
+      s.dims[last] = in[0].dims[last];
+    if (last < 1 || !qk_shape_equal (&s, &in[0])) {
+      char a[96], b[96];
+
+      return qk_error (-EINVAL,
+                       "%s: inputs %s and %s differ in more than the last "
+                       "axis",
+                       name_of (op), qk_shape_print (&in[0], a, sizeof a),
+                       qk_shape_print (&in[i], b, sizeof b));
+    }
+    sum.dims[last] += in[i].dims[last];
+  }
+  return qk_shape_equal (&sum, out) ? 0 : other_shape (op, out, &sum);
+}
+
+int
+qk_op_check_each (const struct qk_op *op, const struct qk_shape *in,
+                  const struct qk_shape *out)
+{
+  if (qk_shape_count (in) != qk_shape_count (out))
+    return qk_error (-EINVAL, "%s: input has %lld elements, output %lld",
+                     name_of (op), (long long) qk_shape_count (in),
+                     (long long) qk_shape_count (out));
+  return 0;
+}
+
+int
+qk_op_check_table (const struct qk_op *op, const struct qk_shape *in,
+                   const struct qk_shape *out)
+{
+  if (op->table == NULL)
+    return qk_error (-EINVAL, "%s: no table given", name_of (op));
+  return qk_op_check_each (op, in, out);
+}
+
+/* ---- grids ------------------------------------------------------------- */
+
+static int
+check_grid (const struct qk_op *op, const char *what,
+            const struct qk_qparams *q)
+{
+  if (!(q->scale > 0) || !isfinite (q->scale))
+    return qk_error (-EINVAL,
+                     "%s: scale of %s is %g, expected a positive finite "
+                     "number",
+                     name_of (op), what, (double) q->scale);
+  if (q->zero_point < 0 || q->zero_point > 255)
+    return qk_error (-EINVAL, "%s: zero point of %s is %d, expected 0 to 255",
+                     name_of (op), what, (int) q->zero_point);
+  if (q->qmin < 0 || q->qmin > q->qmax || q->qmax > 255)
+    return qk_error (-EINVAL,
+                     "%s: range of %s is %d to %d, expected within 0 to 255",
+                     name_of (op), what, (int) q->qmin, (int) q->qmax);
+  return 0;
+}
+
+/* Whether the output is f32: of these, ops with a weight may choose. */
+static bool
+real_output (const struct qk_op *op)
+{
+  const unsigned flags = qk_op_row (op->kind)->flags;
+
+  return (flags & QK_OPF_REAL_OUT)
+         || ((flags & QK_OPF_WEIGHTED) && op->out_q.scale == 0);
+}
+
+static int
+check_output (const struct qk_op *op)
+{
+  const unsigned flags = qk_op_row (op->kind)->flags;
+  const struct qk_qparams *a = &op->in_q[0], *b = &op->out_q;
+
+  if ((flags & QK_OPF_NO_GRIDS)
+      || (real_output (op) && op->kind != QK_OP_LINEAR_DYNAMIC))
+    return 0;
+  if (op->lo < 0 || op->lo > op->hi || op->hi > 255)
+    return qk_error (-EINVAL,
+                     "%s: output bounds are %d to %d, expected within 0 to "
+                     "255",
+                     name_of (op), (int) op->lo, (int) op->hi);
+  if (real_output (op))
+    return 0;
+  if ((flags & QK_OPF_SAME_GRID)
+      && (a->scale != b->scale || a->zero_point != b->zero_point))
+    return qk_error (-EINVAL,
+                     "%s: the output's scale and zero point are %g and %d, "
+                     "expected the input's, %g and %d",
+                     name_of (op), (double) b->scale, (int) b->zero_point,
+                     (double) a->scale, (int) a->zero_point);
+  return check_grid (op, "the output", b);
+}
+
+int
+qk_op_check (const struct qk_op *op, const struct qk_shape *in,
+             const struct qk_shape *out)
+{
+  const struct qk_op_row *row = qk_op_row (op->kind);
+  int r;
+
+  if (op->struct_size < offsetof (struct qk_op, table) + sizeof op->table)
+    return qk_error (-EINVAL,
+                     "%s: made for a qatkit whose operations have %zu bytes, "
+                     "expected %zu or more",
+                     name_of (op), op->struct_size,
+                     offsetof (struct qk_op, table) + sizeof op->table);
+  if (row->name == NULL)
+    return qk_error (-EINVAL, "%s: unknown kind of operation, %d",
+                     name_of (op), (int) op->kind);
+  if ((r = check_shape (op, "the output", out)) < 0)
+    return r;
+  if (op->n_in < row->least || op->n_in > row->most)
+    return qk_error (-EINVAL, "%s: %d inputs, expected %d to %d", name_of (op),
+                     op->n_in, row->least, row->most);
+  for (int i = 0; i < op->n_in; i++) {
+    if ((r = check_shape (op, "the input", &in[i])) < 0)
+      return r;
+    if (in[i].dims[0] != out->dims[0])
+      return qk_error (
+        -EINVAL, "%s: input %d is a batch of %lld, output of %lld",
+        name_of (op), i, (long long) in[i].dims[0], (long long) out->dims[0]);
+    if (!(row->flags & (QK_OPF_REAL_IN | QK_OPF_NO_GRIDS))
+        && (r = check_grid (op, "the input", &op->in_q[i])) < 0)
+      return r;
+  }
+  if ((r = check_output (op)) < 0)
+    return r;
+  return row->check (op, in, out);
+}
+
+/* ---- numbers ----------------------------------------------------------- */
+
+/* No input within its range may overflow an int32 accumulator. */
+static int
+check_accumulator (const struct qk_op *op, int64_t widest, const int32_t *bias)
+{
+  const int64_t per = qk_op_weight_count (op) / op->out_channels;
+
+  for (int64_t k = 0; k < op->out_channels; k++) {
+    int64_t sum = 0;
+
+    for (int64_t i = 0; i < per; i++)
+      sum += abs (op->weight[k * per + i]);
+    sum = sum * widest + (bias != NULL ? llabs ((int64_t) bias[k]) : 0);
+    if (sum > INT32_MAX)
+      return qk_error (-ERANGE,
+                       "%s: output channel %lld could overflow its 32-bit "
+                       "accumulator",
+                       name_of (op), (long long) k);
+    if (!isfinite (op->multiplier[k]) || op->multiplier[k] <= 0)
+      return qk_error (-EDOM,
+                       "%s: multiplier of channel %lld is %g, expected a "
+                       "positive number",
+                       name_of (op), (long long) k,
+                       (double) op->multiplier[k]);
+  }
+  return 0;
+}
+
+int
+qk_op_numbers_weighted (const struct qk_op *op)
+{
+  const struct qk_qparams *q = &op->in_q[0];
+  const int64_t above = q->qmax - q->zero_point;
+
+  if (op->bias == NULL || op->weight_scale == NULL)
+    return qk_error (-EINVAL, "%s: no %s given", name_of (op),
+                     op->bias == NULL ? "bias" : "scale of the weight");
+  for (int64_t i = 0; i < op->weight_scales; i++)
+    if (!isfinite (op->weight_scale[i]) || op->weight_scale[i] <= 0)
+      return qk_error (-EDOM,
+                       "%s: scale %lld of the weight is %g, expected a "
+                       "positive number",
+                       name_of (op), (long long) i,
+                       (double) op->weight_scale[i]);
+  return check_accumulator (op, q->zero_point > above ? q->zero_point : above,
+                            op->bias);
+}
+
+int
+qk_op_numbers_dynamic (const struct qk_op *op)
+{
+  if (op->lo != 0 || op->hi < 3)
+    return qk_error (-EINVAL,
+                     "%s: integers of %d to %d, expected 0 to 3 up to 0 to "
+                     "255",
+                     name_of (op), (int) op->lo, (int) op->hi);
+  for (int64_t k = 0; k < op->out_channels; k++)
+    if (!isfinite (op->real_bias[k]))
+      return qk_error (-EDOM, "%s: bias of channel %lld is %g", name_of (op),
+                       (long long) k, (double) op->real_bias[k]);
+  return check_accumulator (op, op->hi, NULL);
+}
+
+/* Sums are exact in float: see qk_mean_quantized. */
+int
+qk_op_numbers_pool (const struct qk_op *op)
+{
+  const int64_t most = ((1 << 24) - 1) / 255;
+
+  if ((int64_t) op->kernel_h * op->kernel_w > most)
+    return qk_error (-EINVAL,
+                     "%s: an average over %d x %d elements, at most %lld "
+                     "are exact",
+                     name_of (op), op->kernel_h, op->kernel_w,
+                     (long long) most);
+  return 0;
+}
+
+int
+qk_op_numbers_table (const struct qk_op *op)
+{
+  for (int i = 0; i < 256; i++)
+    if (op->table[i] < op->lo || op->table[i] > op->hi)
+      return qk_error (
+        -EINVAL, "%s: entry %d of the table is %d, expected %d to %d",
+        name_of (op), i, op->table[i], (int) op->lo, (int) op->hi);
+  return 0;
+}
+
+static int
+check_zero_point (const struct qk_op *op, const char *what,
+                  const struct qk_qparams *q)
+{
+  if (q->zero_point < q->qmin || q->zero_point > q->qmax || q->qmin >= q->qmax)
+    return qk_error (-EINVAL,
+                     "%s: zero point of %s is %d, expected to be within its "
+                     "range, %d to %d",
+                     name_of (op), what, q->zero_point, q->qmin, q->qmax);
+  return 0;
+}
+
+int
+qk_op_check_node (const struct qk_op *op, const struct qk_shape *in,
+                  const struct qk_shape *out)
+{
+  const struct qk_op_row *row = qk_op_row (op->kind);
+  int r = qk_op_check (op, in, out);
+
+  if (r < 0)
+    return r;
+  if (row->flags & QK_OPF_AROUND)
+    return qk_error (-EINVAL, "%s: %s is not a node of a network",
+                     name_of (op), row->name);
+  for (int i = 0; i < op->n_in && !(row->flags & QK_OPF_REAL_IN); i++)
+    if ((r = check_grid (op, "the input", &op->in_q[i])) < 0
+        || (r = check_zero_point (op, "the input", &op->in_q[i])) < 0)
+      return r;
+  if (!real_output (op)) {
+    if ((r = check_grid (op, "the output", &op->out_q)) < 0
+        || (r = check_zero_point (op, "the output", &op->out_q)) < 0)
+      return r;
+    if (op->lo < op->out_q.qmin || op->hi > op->out_q.qmax || op->lo > op->hi)
+      return qk_error (-EINVAL,
+                       "%s: output bounds are %d to %d, expected within %d "
+                       "to %d",
+                       name_of (op), (int) op->lo, (int) op->hi,
+                       op->out_q.qmin, op->out_q.qmax);
+  }
+  return row->numbers == NULL ? 0 : row->numbers (op);
+}

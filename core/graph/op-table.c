@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* op-table.c: the int8 operations, a row each.  Whoever adds one adds a row
+ * here, its formula in numeric.h, its function in the reference backend and
+ * its random cases in tests/kernels/case.c. */
+#include "config.h"
+
+#include <limits.h>
+
+#include "graph/op-priv.h"
+
+/* ---- fields of model files --------------------------------------------- */
+
+#define MAX_CHANNELS ((int64_t) 1 << 24)
+
+#define INT(member)                                                           \
+  {                                                                           \
+#member, QK_KEPT_INT, offsetof(struct qk_op, member), INT_MAX             \
+  }
+#define COUNT(member)                                                         \
+  {                                                                           \
+#member, QK_KEPT_INT64, offsetof(struct qk_op, member), MAX_CHANNELS      \
+  }
+#define END                                                                   \
+  {                                                                           \
+    NULL, QK_KEPT_INT, 0, 0                                                   \
+  }
+
+static const struct qk_op_field bounds[] = { INT (lo), INT (hi), END };
+
+static const struct qk_op_field window[] = { INT (kernel_h),
+                                             INT (kernel_w),
+                                             INT (stride_h),
+                                             INT (stride_w),
+                                             INT (pad_top),
+                                             INT (pad_left),
+                                             INT (pad_bottom),
+                                             INT (pad_right),
+                                             INT (dilation_h),
+                                             INT (dilation_w),
+                                             END };
+
+static const struct qk_op_field channels[]
+  = { COUNT (in_channels), COUNT (out_channels), COUNT (weight_scales), END };
+
+static const struct qk_op_field groups[] = { INT (groups), END };
+
+static const struct qk_op_field function[] = { INT (function), END };
+
+static const struct qk_op_field count_pad[]
+  = { { "count_pad", QK_KEPT_BOOL, offsetof (struct qk_op, count_pad), 1 },
+      END };
+
+/* ---- arrays ------------------------------------------------------------ */
+
+static void
+shape_of_kernel (const struct qk_op *op, struct qk_shape *out)
+{
+  *out = (struct qk_shape){ 4,
+                            { op->out_channels, op->kernel_h, op->kernel_w,
+                              op->in_channels
+                                / (op->groups > 0 ? op->groups : 1) } };
+}
+
+static void
+shape_of_matrix (const struct qk_op *op, struct qk_shape *out)
+{
+  *out = (struct qk_shape){ 2, { op->out_channels, op->in_channels } };
+}
+
+static void
+shape_of_channels (const struct qk_op *op, struct qk_shape *out)
+{
+  *out = (struct qk_shape){ 1, { op->out_channels } };
+}
+
+static void
+shape_of_scales (const struct qk_op *op, struct qk_shape *out)
+{
+  *out = (struct qk_shape){ 1, { op->weight_scales } };
+}
+
+static void
+shape_of_bytes (const struct qk_op *op, struct qk_shape *out)
+{
+  (void) op;
+  *out = (struct qk_shape){ 1, { 256 } };
+}
+
+#define ARRAY(name, member, dtype, shape)                                     \
+  {                                                                           \
+    name, dtype, offsetof (struct qk_op, member), shape                       \
+  }
+#define WEIGHTED(shape)                                                       \
+  {                                                                           \
+    ARRAY ("weight", weight, QK_I8, shape),                                   \
+      ARRAY ("bias", bias, QK_I32, shape_of_channels),                        \
+      ARRAY ("multiplier", multiplier, QK_F32, shape_of_channels),            \
+      ARRAY ("weight_scale", weight_scale, QK_F32, shape_of_scales),          \
+      ARRAY (NULL, weight, QK_NONE, NULL)                                     \
+  }
+
+static const struct qk_op_array conv2d_arrays[] = WEIGHTED (shape_of_kernel);
+static const struct qk_op_array linear_arrays[] = WEIGHTED (shape_of_matrix);
+static const struct qk_op_array dynamic_arrays[]
+  = { ARRAY ("weight", weight, QK_I8, shape_of_matrix),
+      ARRAY ("bias", real_bias, QK_F32, shape_of_channels),
+      ARRAY ("multiplier", multiplier, QK_F32, shape_of_channels),
+      ARRAY (NULL, weight, QK_NONE, NULL) };
+static const struct qk_op_array table_arrays[]
+  = { ARRAY ("table", table, QK_U8, shape_of_bytes),
+      ARRAY (NULL, table, QK_NONE, NULL) };
+
+/* ---- multiply-accumulates ---------------------------------------------- */
+
+static int64_t
+macs_of_conv2d (const struct qk_op *op, const struct qk_shape *out)
+{
+  return (out->ndim == 4 ? out->dims[1] * out->dims[2] : 1)
+         * qk_op_weight_count (op);
+}
+
+static int64_t
+macs_of_linear (const struct qk_op *op, const struct qk_shape *out)
+{
+  (void) out;
+  return qk_op_weight_count (op);
+}
+
+/* ---- the table --------------------------------------------------------- */
+
+static const struct qk_op_row rows[QK_OP_KINDS] = {
+  [QK_OP_CONV2D] = { .name = "conv2d",
+                     .least = 1,
+                     .most = 1,
+                     .flags = QK_OPF_WEIGHTED | QK_OPF_WINDOW,
+                     .field = { bounds, window, groups, channels },
+                     .array = conv2d_arrays,
+                     .check = qk_op_check_conv2d,
+                     .numbers = qk_op_numbers_weighted,
+                     .macs = macs_of_conv2d },
+  [QK_OP_LINEAR] = { .name = "linear",
+                     .least = 1,
+                     .most = 1,
+                     .flags = QK_OPF_WEIGHTED,
+                     .field = { bounds, channels },
+                     .array = linear_arrays,
+                     .check = qk_op_check_linear,
+                     .numbers = qk_op_numbers_weighted,
+                     .macs = macs_of_linear },
+  [QK_OP_BINARY] = { .name = "binary",
+                     .least = 2,
+                     .most = 2,
+                     .field = { bounds, function },
+                     .check = qk_op_check_binary },
+  [QK_OP_CONCAT] = { .name = "concat",
+                     .least = 1,
+                     .most = QK_OP_MAX_INPUTS,
+                     .field = { bounds },
+                     .check = qk_op_check_concat },
+  [QK_OP_MAXPOOL2D]
+  = { .name = "maxpool2d",
+      .least = 1,
+      .most = 1,
+      .flags = QK_OPF_WINDOW | QK_OPF_POOL | QK_OPF_SAME_GRID,
+      .field = { bounds, window },
+      .check = qk_op_check_pool },
+  [QK_OP_AVGPOOL2D]
+  = { .name = "avgpool2d",
+      .least = 1,
+      .most = 1,
+      .flags = QK_OPF_WINDOW | QK_OPF_POOL | QK_OPF_SAME_GRID,
+      .field = { bounds, window, count_pad },
+      .check = qk_op_check_pool,
+      .numbers = qk_op_numbers_pool },
+  [QK_OP_CLAMP] = { .name = "clamp",
+                    .least = 1,
+                    .most = 1,
+                    .flags = QK_OPF_SAME_GRID,
+                    .field = { bounds },
+                    .check = qk_op_check_each },
+  [QK_OP_RESHAPE] = { .name = "reshape",
+                      .least = 1,
+                      .most = 1,
+                      .flags = QK_OPF_NO_GRIDS,
+                      .field = { bounds },
+                      .check = qk_op_check_each },
+  [QK_OP_QUANTIZE] = { .name = "quantize",
+                       .least = 1,
+                       .most = 1,
+                       .flags = QK_OPF_REAL_IN | QK_OPF_AROUND,
+                       .field = { bounds },
+                       .check = qk_op_check_each },
+  [QK_OP_DEQUANTIZE] = { .name = "dequantize",
+                         .least = 1,
+                         .most = 1,
+                         .flags = QK_OPF_REAL_OUT | QK_OPF_AROUND,
+                         .field = { bounds },
+                         .check = qk_op_check_each },
+  [QK_OP_REQUANTIZE] = { .name = "requantize",
+                         .least = 1,
+                         .most = 1,
+                         .field = { bounds },
+                         .check = qk_op_check_each },
+  [QK_OP_LINEAR_DYNAMIC]
+  = { .name = "linear_dynamic",
+      .least = 1,
+      .most = 1,
+      .flags = QK_OPF_WEIGHTED | QK_OPF_REAL_IN | QK_OPF_REAL_OUT,
+      .field = { bounds, channels },
+      .array = dynamic_arrays,
+      .check = qk_op_check_linear,
+      .numbers = qk_op_numbers_dynamic,
+      .macs = macs_of_linear },
+  [QK_OP_TABLE] = { .name = "table",
+                    .least = 1,
+                    .most = 1,
+                    .field = { bounds },
+                    .array = table_arrays,
+                    .check = qk_op_check_table,
+                    .numbers = qk_op_numbers_table },
+};
+
+const struct qk_op_row *
+qk_op_row (enum qk_op_kind kind)
+{
+  return &rows[(int) kind > 0 && (int) kind < QK_OP_KINDS ? (int) kind : 0];
+}
+
+const char *
+qk_op_kind_name (enum qk_op_kind kind)
+{
+  return qk_op_row (kind)->name;
+}
+
+enum qk_op_kind
+qk_op_kind_find (const char *name)
+{
+  int k;
+
+  for (k = 1; k < QK_OP_KINDS; k++)
+    if (strcmp (rows[k].name, name) == 0)
+      return (enum qk_op_kind) k;
+  return (enum qk_op_kind) 0;
+}
+
+const char *
+qk_op_label (const struct qk_op *op)
+{
+  const char *name = op->kind == QK_OP_BINARY ? qk_function_name (op->function)
+                                              : qk_op_kind_name (op->kind);
+
+  return name != NULL ? name : "unknown";
+}
+
+/* ---- what follows from it ---------------------------------------------- */
+
+int64_t
+qk_op_weight_count (const struct qk_op *op)
+{
+  const struct qk_op_row *row = qk_op_row (op->kind);
+  struct qk_shape s;
+
+  if (!(row->flags & QK_OPF_WEIGHTED))
+    return 0;
+  row->array[0].shape (op, &s);
+  return qk_shape_count (&s);
+}
+
+int64_t
+qk_op_bytes (const struct qk_op *op)
+{
+  const struct qk_op_array *a = qk_op_row (op->kind)->array;
+  struct qk_shape s;
+  int64_t sum = 0;
+
+  for (; a != NULL && a->name != NULL; a++) {
+    a->shape (op, &s);
+    sum += qk_shape_count (&s) * (int64_t) qk_dtype_size (a->dtype);
+  }
+  return sum;
+}
+
+int64_t
+qk_op_macs (const struct qk_op *op, const struct qk_shape *in,
+            const struct qk_shape *out)
+{
+  const struct qk_op_row *row = qk_op_row (op->kind);
+
+  (void) in;
+  return row->macs == NULL ? 0 : row->macs (op, out);
+}
+
+static int64_t
+smaller (int64_t a, int64_t b)
+{
+  return a < b ? a : b;
+}
+
+int64_t
+qk_op_work (const struct qk_op *op, const struct qk_shape *in,
+            const struct qk_shape *out)
+{
+  if (!(qk_op_row (op->kind)->flags & QK_OPF_POOL) || in->ndim != 4)
+    return qk_op_macs (op, in, out);
+  return qk_shape_count (out) * smaller (op->kernel_h, in->dims[1])
+         * smaller (op->kernel_w, in->dims[2]);
+}
+
+const void **
+qk_op_array_at (struct qk_op *op, const struct qk_op_array *array)
+{
+  return (const void **) (void *) ((char *) op + array->offset);
+}
+
+void
+qk_op_free_arrays (struct qk_op *op)
+{
+  const struct qk_op_array *a = qk_op_row (op->kind)->array;
+
+  for (; a != NULL && a->name != NULL; a++) {
+    const void **at = qk_op_array_at (op, a);
+
+    qk_free ((void *) *at);
+    *at = NULL;
+  }
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check_activations_golden.c: activations, functions of two tensors and
+ * pooling in ceil mode against numbers from PyTorch. */
+#include "config.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "golden/activations.h"
+#include "lib/layer-harness.h"
+
+static struct qk_context *ctx;
+
+static void
+set_up (void)
+{
+  ctx = qk_context_new ();
+  ck_assert_ptr_nonnull (ctx);
+}
+
+static void
+tear_down (void)
+{
+  qk_context_free (ctx);
+}
+
+static void
+load (const struct qk_tensor *t, const float *data, size_t size)
+{
+  ck_assert_uint_eq (harness_bytes (t), size);
+  memcpy (t->data, data, size);
+}
+
+/* TOL is relative to the larger of 1 and the number. */
+static void
+near (const char *what, const struct qk_tensor *t, const float *golden,
+      size_t size, double tol)
+{
+  const float *x = t->data;
+
+  ck_assert_msg (harness_bytes (t) == size, "%s: another size", what);
+  for (size_t i = 0; i < size / sizeof *golden; i++) {
+    const double g = (double) golden[i];
+
+    ck_assert_msg (fabs ((double) x[i] - g) <= tol * fmax (1.0, fabs (g)),
+                   "%s[%zu] is %.9g, PyTorch has %.9g", what, i, (double) x[i],
+                   g);
+  }
+}
+
+static void
+run (const struct harness_spec *s, const float *const *x, const size_t *x_size,
+     const float *dy, size_t size, struct harness *h)
+{
+  ck_assert_msg (harness_new (ctx, s, h) == 0, "%s", qk_error_message ());
+  for (int i = 0; i < s->n_in; i++)
+    load (&h->in[i], x[i], x_size[i]);
+  load (&h->dout, dy, size);
+  ck_assert_int_eq (harness_forward (h), 0);
+  ck_assert_int_eq (harness_backward (h), 0);
+}
+
+/* ---- one tensor -------------------------------------------------------- */
+
+struct unary {
+  const char *layer, *options;
+  const float *y, *dx;
+};
+
+#define UNARY(layer, options, name)                                           \
+  {                                                                           \
+    layer, options, name##_y, name##_dx                                       \
+  }
+
+static const struct unary unaries[]
+  = { UNARY ("hardswish", NULL, hardswish),
+      UNARY ("hardsigmoid", NULL, hardsigmoid),
+      UNARY ("sigmoid", NULL, sigmoid),
+      UNARY ("silu", NULL, silu),
+      UNARY ("tanh", NULL, tanh),
+      UNARY ("gelu", NULL, gelu),
+      UNARY ("gelu", "approximate=tanh", gelu_tanh),
+      UNARY ("elu", "alpha=0.7", elu),
+      UNARY ("leaky_relu", "negative_slope=0.2", leaky_relu) };
+
+#define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
+
+START_TEST (activations_are_pytorchs)
+{
+  const struct unary *u = &unaries[_i];
+  const struct harness_spec s = { .layer = u->layer,
+                                  .options = u->options,
+                                  .flags = QK_PASS_TRAIN,
+                                  .threads = 1,
+                                  .n_in = 1,
+                                  .in = { { 2, { 4, 10 } } } };
+  const float *const x[] = { unary_x };
+  const size_t size[] = { sizeof unary_x };
+  struct harness h;
+
+  run (&s, x, size, unary_dy, sizeof unary_dy, &h);
+  near (u->layer, &h.out, u->y, sizeof unary_x, 5e-7);
+  near (u->layer, &h.din[0], u->dx, sizeof unary_x, 1e-6);
+  harness_free (&h);
+}
+END_TEST
+
+/* ---- two tensors ------------------------------------------------------- */
+
+static void
+check_binary (const char *layer, const float *y, const float *da,
+              const float *db)
+{
+  const struct harness_spec s
+    = { .layer = layer,
+        .flags = QK_PASS_TRAIN,
+        .threads = 1,
+        .n_in = 2,
+        .in = { { 4, { 2, 2, 3, 4 } }, { 4, { 2, 1, 1, 4 } } } };
+  const float *const x[] = { binary_a, binary_b };
+  const size_t size[] = { sizeof binary_a, sizeof binary_b };
+  struct harness h;
+
+  run (&s, x, size, binary_dy, sizeof binary_dy, &h);
+  near (layer, &h.out, y, sizeof binary_dy, 1e-7);
+  near (layer, &h.din[0], da, sizeof binary_a, 1e-7);
+  near (layer, &h.din[1], db, sizeof binary_b, 1e-6);
+  harness_free (&h);
+}
+
+START_TEST (broadcasting_is_pytorchs)
+{
+  check_binary ("add", add_y, add_da, add_db);
+  check_binary ("sub", sub_y, sub_da, sub_db);
+  check_binary ("mul", mul_y, mul_da, mul_db);
+}
+END_TEST
+
+/* ---- ceil mode --------------------------------------------------------- */
+
+static void
+check_pool (const char *layer, const char *options, const float *y,
+            const float *dy, size_t bytes, const float *dx)
+{
+  const struct harness_spec s = { .layer = layer,
+                                  .options = options,
+                                  .flags = QK_PASS_TRAIN,
+                                  .threads = 1,
+                                  .n_in = 1,
+                                  .in = { { 4, { 1, 6, 8, 2 } } } };
+  const float *const x[] = { ceil_x };
+  const size_t size[] = { sizeof ceil_x };
+  struct harness h;
+
+  run (&s, x, size, dy, bytes, &h);
+  near (layer, &h.out, y, bytes, 1e-6);
+  near (layer, &h.din[0], dx, sizeof ceil_x, 1e-6);
+  harness_free (&h);
+}
+
+START_TEST (ceil_mode_is_pytorchs)
+{
+  check_pool ("maxpool2d", "kernel=3 stride=2 ceil_mode=yes", ceil_max_y,
+              ceil_max_dy, sizeof ceil_max_dy, ceil_max_dx);
+  check_pool ("avgpool2d", "kernel=3 stride=2 padding=1 ceil_mode=yes",
+              ceil_avg_y, ceil_avg_dy, sizeof ceil_avg_dy, ceil_avg_dx);
+  check_pool ("avgpool2d",
+              "kernel=3 stride=2 padding=1 ceil_mode=yes count_include_pad=no",
+              ceil_avg_inside_y, ceil_avg_inside_dy, sizeof ceil_avg_inside_dy,
+              ceil_avg_inside_dx);
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *s = suite_create ("activations-golden");
+  TCase *t = tcase_create ("all");
+  SRunner *r;
+  int failed;
+
+  tcase_add_checked_fixture (t, set_up, tear_down);
+  tcase_add_loop_test (t, activations_are_pytorchs, 0, COUNT (unaries));
+  tcase_add_test (t, broadcasting_is_pytorchs);
+  tcase_add_test (t, ceil_mode_is_pytorchs);
+  suite_add_tcase (s, t);
+  r = srunner_create (s);
+  srunner_run_all (r, CK_NORMAL);
+  failed = srunner_ntests_failed (r);
+  srunner_free (r);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

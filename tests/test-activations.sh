@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Networks with each activation, with squeeze and excitation, and with
+# functions of two tensors: trained, quantized, and the int8 network gives
+# training's bytes on every backend that promises them.
+. "${0%/*}/functions.sh"
+
+own=reference,qnnpack
+case $(uname -m) in x86_64 | i?86) own=$own,fbgemm ;; esac
+
+# check FOLDER OPTION…: a run, and verify
+check () {
+  local folder=$1 backend
+  shift
+  expect 0 run tiny.ini --output "$folder" --quiet "$@"
+  expect 0 verify "$folder" --quiet --backend "$own"
+  for backend in ${own//,/ }; do
+    prints "$backend: 0 differing bytes"
+  done
+}
+
+for layer in hardswish hardsigmoid sigmoid silu tanh gelu elu leaky_relu; do
+  check "$layer" -o model.activation=$layer
+  expect 0 inspect "$layer/model-int8.safetensors"
+  grep -q "^act1 .*\btable\b" out || failed "$layer is no table"
+  ! grep -q float32 out || failed "$layer: nodes in float"
+done
+check attend -o model.activation=hardswish -o model.squeeze_excitation=yes
+expect 0 inspect attend/model-int8.safetensors
+grep -q "^se1.mul .*\bmul\b" out || failed "no mul"
+# fake-quantizers and observers that look at all numbers, and 7 bits
+check lsq -o model.activation=silu -o qconfig.activation.fakequant=lsq
+check histogram -o model.activation=gelu \
+  -o qconfig.activation.observer=histogram -o qconfig.activation.bits=7
+
+# the same network, loaded from its file, is the same file again
+expect 0 convert attend
+cp attend/model-int8.safetensors was
+expect 0 convert attend
+same was attend/model-int8.safetensors
+
+# two runs, same bytes
+mv silu first
+expect 0 run tiny.ini --output silu --quiet -o model.activation=silu
+same first/model-int8.safetensors silu/model-int8.safetensors
+exit 0
