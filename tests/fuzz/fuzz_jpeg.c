@@ -3,7 +3,7 @@
  * training. */
 #include "config.h"
 
-#include "jpeg/sample.h"
+#include "jpeg/image.h"
 #include "replay.h"
 
 #define SIDE 40
