@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* analyze-json.c: an analysis as JSON. */
+/* json.c: an analysis as JSON. */
 #include "config.h"
 
 #include <jansson.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* analyze-measure.c: whole networks, on all samples and on the subset. */
+/* measure.c: whole networks, on all samples and on the subset. */
 #include "config.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* analyze-weights.c: weights as their quantizers see them, channel by
+/* weights.c: weights as their quantizers see them, channel by
  * channel, and how far batch-norm statistics have moved. */
 #include "config.h"
 

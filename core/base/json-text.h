@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* json-text.h: a JSON value as text, whole or not at all. */
-#ifndef QATKIT_JSON_TEXT_H
-#define QATKIT_JSON_TEXT_H
+#ifndef QK_BASE_JSON_TEXT_H
+#define QK_BASE_JSON_TEXT_H
 
 #include <jansson.h>
 #include <stddef.h>
@@ -11,4 +11,4 @@
  * out just there.) */
 char *qk_json_text (const json_t *j, size_t flags);
 
-#endif /* QATKIT_JSON_TEXT_H */
+#endif /* QK_BASE_JSON_TEXT_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cli.h: what the subcommands of the program share. */
-#ifndef QK_CLI_H
-#define QK_CLI_H
+#ifndef QK_CLI_CLI_H
+#define QK_CLI_CLI_H
 
 #include <stdio.h>
 
@@ -116,4 +116,4 @@ int qk_cmd_plugins (struct qk_cli *cli);
 int qk_cmd_export (struct qk_cli *cli);
 int qk_cmd_convert (struct qk_cli *cli);
 
-#endif /* QK_CLI_H */
+#endif /* QK_CLI_CLI_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* exec-priv.h: the executor's plan, shared by the files of this folder. */
-#ifndef QK_EXEC_PRIV_H
-#define QK_EXEC_PRIV_H
+#ifndef QK_EXEC_EXEC_PRIV_H
+#define QK_EXEC_EXEC_PRIV_H
 
 #include "exec/arena.h"
 #include "exec/exec.h"
@@ -167,4 +167,4 @@ void qk_apply_mask (const uint8_t *mask, const float *dy, float *dx, size_t n,
                     int threads);
 void qk_add_into (float *sum, const float *x, size_t n, int threads);
 
-#endif /* QK_EXEC_PRIV_H */
+#endif /* QK_EXEC_EXEC_PRIV_H */

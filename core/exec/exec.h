@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* exec.h: runs a graph, forward and backward, float, fake-quantized or
  * int8. */
-#ifndef QK_EXEC_H
-#define QK_EXEC_H
+#ifndef QK_EXEC_EXEC_H
+#define QK_EXEC_EXEC_H
 
 #include "graph/graph-priv.h"
 
@@ -103,4 +103,4 @@ const char *qk_exec_node_backend (const struct qk_exec *ex, int node);
  * backend measures it; 0 where it cannot tell, and of other graphs. */
 int qk_exec_peak (struct qk_exec *ex, double *macs_per_second);
 
-#endif /* QK_EXEC_H */
+#endif /* QK_EXEC_EXEC_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* op-priv.h: facts about int8 operations that only the core needs. */
-#ifndef QK_OP_PRIV_H
-#define QK_OP_PRIV_H
+#ifndef QK_GRAPH_OP_PRIV_H
+#define QK_GRAPH_OP_PRIV_H
 
 #include <qatkit/backend.h>
 
@@ -15,4 +15,4 @@ int64_t qk_op_weight_count (const struct qk_op *op);
 int qk_op_check (const struct qk_op *op, const struct qk_shape *in,
                  const struct qk_shape *out);
 
-#endif /* QK_OP_PRIV_H */
+#endif /* QK_GRAPH_OP_PRIV_H */

@@ -10,8 +10,8 @@
  *   "qatkit.classes"  the class names as a JSON array
  *   "qatkit.config"   the configuration it was made with, as INI text
  * Numbers in the JSON have 17 digits, so that scales read back exactly. */
-#ifndef QK_MODELFILE_H
-#define QK_MODELFILE_H
+#ifndef QK_MODEL_MODELFILE_H
+#define QK_MODEL_MODELFILE_H
 
 #include "graph/graph-priv.h"
 
@@ -40,4 +40,4 @@ int qk_model_load (struct qk_context *ctx, const char *path,
                    struct qk_model **out);
 void qk_model_free (struct qk_model *m); /* accepts NULL */
 
-#endif /* QK_MODELFILE_H */
+#endif /* QK_MODEL_MODELFILE_H */

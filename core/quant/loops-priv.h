@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* loops-priv.h: the loops over elements behind quantizers. */
-#ifndef QATKIT_LOOPS_PRIV_H
-#define QATKIT_LOOPS_PRIV_H
+#ifndef QK_QUANT_LOOPS_PRIV_H
+#define QK_QUANT_LOOPS_PRIV_H
 
 #include "qatkit/tensor.h"
 
@@ -19,4 +19,4 @@ void qk_loop_quantize_i8 (const float *x, size_t n, const struct qk_qparams *q,
 void qk_loop_ste (const float *x, const float *dy, size_t n,
                   const struct qk_qparams *q, float *dx);
 
-#endif /* QATKIT_LOOPS_PRIV_H */
+#endif /* QK_QUANT_LOOPS_PRIV_H */

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* text.c: widths of UTF-8 text, and numbers for JSON. */
+/* text.c: widths of UTF-8 text on a terminal. */
 #include "config.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "report/text.h"
@@ -139,32 +137,5 @@ qk_text_clean (const char *text, char *buf, size_t size)
     text += n;
   }
   buf[at] = '\0';
-  return buf;
-}
-
-char *
-qk_json_number (double v, int digits, char *buf, size_t size)
-{
-  char text[64];
-  size_t i, at = 0;
-
-  if (!isfinite (v)) {
-    snprintf (buf, size, "null");
-    return buf;
-  }
-  snprintf (text, sizeof text, "%.*g",
-            digits < 1    ? 1
-            : digits > 17 ? 17
-                          : digits,
-            v);
-  /* whatever the locale puts between the digits is a decimal point */
-  for (i = 0; text[i]; i++) {
-    if (strchr ("0123456789+-eE", text[i]))
-      text[at++] = text[i];
-    else if (at == 0 || text[at - 1] != '.')
-      text[at++] = '.';
-  }
-  text[at] = '\0';
-  snprintf (buf, size, "%s", text);
   return buf;
 }

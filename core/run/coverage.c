@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ledger.c: each node with what it will be, the reason, and its share of the
+/* coverage.c: each node with what it will be, the reason, and its share of the
  * work. */
 #include "config.h"
 

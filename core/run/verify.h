@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* verify.h: the proof that what was trained is what is deployed, bit for
  * bit. */
-#ifndef QK_VERIFY_H
-#define QK_VERIFY_H
+#ifndef QK_RUN_VERIFY_H
+#define QK_RUN_VERIFY_H
 
 #include "settings/settings.h"
 
@@ -33,4 +33,4 @@ int qk_verify_run (struct qk_settings *settings, struct qk_graph *prepared,
                    struct qk_verify **out);
 void qk_verify_free (struct qk_verify *v); /* accepts NULL */
 
-#endif /* QK_VERIFY_H */
+#endif /* QK_RUN_VERIFY_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* settings.h: a whole configuration, checked, with the classes it names loaded. */
-#ifndef QK_SETTINGS_H
-#define QK_SETTINGS_H
+#ifndef QK_SETTINGS_SETTINGS_H
+#define QK_SETTINGS_SETTINGS_H
 
 #include <qatkit/dataset.h>
 #include <qatkit/model.h>
@@ -122,8 +122,4 @@ void qk_settings_exec_options (const struct qk_settings *settings,
 int qk_settings_reporters (struct qk_settings *settings, int max,
                            const struct qk_reporter_class **out);
 
-/* The option tables of the core's sections, for help and tests:
- * name of section I and its table; NULL past the end. */
-const char *qk_settings_section (int i, const struct qk_option **table);
-
-#endif /* QK_SETTINGS_H */
+#endif /* QK_SETTINGS_SETTINGS_H */

@@ -167,30 +167,3 @@ qk_settings_backend (const char *name)
   return "reference";
 #endif
 }
-
-const char *
-qk_settings_section (int i, const struct qk_option **table)
-{
-  static const struct {
-    const char *name;
-    const struct qk_option *table;
-  } sections[] = {
-    { "run", qk_table_run },
-    { "model", qk_table_model },
-    { "data", qk_table_data },
-    { "train", qk_table_train },
-    { "train optimizer", qk_table_optimizer },
-    { "train schedule", qk_table_schedule },
-    { "ptq", qk_table_ptq },
-    { "ptq", qk_table_ptq_observers },
-    { "qat", qk_table_qat },
-    { "optimizer", qk_table_optimizer },
-    { "schedule", qk_table_schedule },
-    { "qconfig", qk_table_qconfig },
-  };
-
-  if (i < 0 || (size_t) i >= sizeof sections / sizeof *sections)
-    return NULL;
-  *table = sections[i].table;
-  return sections[i].name;
-}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* metrics.h: accuracy of a network, added up batch by batch. */
-#ifndef QK_METRICS_H
-#define QK_METRICS_H
+#ifndef QK_TRAIN_METRICS_H
+#define QK_TRAIN_METRICS_H
 
 #include <stdint.h>
 
@@ -44,4 +44,4 @@ void qk_softmax (const float *logits, int n, float *p);
 /* Seconds of a clock that only goes forward. */
 double qk_seconds (void);
 
-#endif /* QK_METRICS_H */
+#endif /* QK_TRAIN_METRICS_H */
