@@ -96,10 +96,6 @@ void qk_cli_close_run (struct qk_run *run);
 /* The table of results on stdout, or JSON. */
 int qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run);
 
-/* TEXT as a JSON string on stdout, or into OUT. */
-void qk_cli_json_string (const char *text);
-void qk_cli_json_text (FILE *out, const char *text);
-
 int qk_cmd_run (struct qk_cli *cli);
 int qk_cmd_train (struct qk_cli *cli);
 int qk_cmd_ptq (struct qk_cli *cli);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "report/table.h"
 #include "report/text.h"
@@ -115,23 +116,25 @@ print_prediction (struct qk_cli *cli, const struct qk_model *m,
 {
   float *p = malloc ((size_t) n * sizeof *p);
   const int k = n < 5 ? n : 5;
+  json_t *classes;
   char name[256];
-  int best[5], i;
+  int best[5], i, r = 0;
 
   if (p == NULL)
     return qk_oom ("predict");
   qk_softmax (logits, n, p);
   qk_top_k (logits, n, k, best);
   if (cli->json) {
-    printf ("{\"file\":");
-    qk_cli_json_string (file);
-    printf (",\"classes\":[");
-    for (i = 0; i < k; i++) {
-      printf ("%s{\"class\":", i ? "," : "");
-      qk_cli_json_string (class_name (m, best[i]));
-      printf (",\"probability\":%.9g}", (double) p[best[i]]);
-    }
-    printf ("]}\n");
+    classes = json_array ();
+    for (i = 0; i < k; i++)
+      qk_json_append (&classes,
+                      json_pack ("{s:o,s:o}", "class",
+                                 qk_json_string (class_name (m, best[i])),
+                                 "probability",
+                                 qk_json_real ((double) p[best[i]])));
+    r = qk_json_print_line (stdout, json_pack ("{s:o,s:o}", "file",
+                                               qk_json_string (file),
+                                               "classes", classes));
   } else {
     printf ("%s\n", file);
     for (i = 0; i < k; i++)
@@ -139,7 +142,7 @@ print_prediction (struct qk_cli *cli, const struct qk_model *m,
               qk_text_clean (class_name (m, best[i]), name, sizeof name));
   }
   free (p);
-  return 0;
+  return r;
 }
 
 int

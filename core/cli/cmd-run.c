@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "report/table.h"
 
@@ -206,24 +207,26 @@ print_rows (struct qk_cli *cli, const struct named_result *row, int n)
   static const char *const titles[]
     = { "network", "top-1 %", "top-5 %", "size MB", "samples/s" };
   struct qk_table *t;
+  json_t *list;
   int i, r;
 
   if (cli->json) {
-    printf ("[");
+    list = json_array ();
     for (i = 0; i < n; i++) {
       const struct qk_metrics *m = &row[i].result->metrics;
 
-      printf ("%s\n {\"network\":", i ? "," : "");
-      qk_cli_json_string (row[i].name);
-      printf (",\"top1\":%.9g,\"top5\":%.9g,\"ties1\":%lld,\"ties5\":%lld,"
-              "\"loss\":%.9g,\"samples\":%lld,\"bytes\":%lld,"
-              "\"samples_per_second\":%.4g}",
-              qk_metrics_top1 (m), qk_metrics_top5 (m), (long long) m->ties1,
-              (long long) m->ties5, qk_metrics_loss (m), (long long) m->n,
-              (long long) row[i].result->bytes, qk_metrics_speed (m));
+      qk_json_append (
+        &list, json_pack (
+                 "{s:o,s:o,s:o,s:I,s:I,s:o,s:I,s:I,s:o}", "network",
+                 qk_json_string (row[i].name), "top1",
+                 qk_json_real (qk_metrics_top1 (m)), "top5",
+                 qk_json_real (qk_metrics_top5 (m)), "ties1",
+                 (json_int_t) m->ties1, "ties5", (json_int_t) m->ties5, "loss",
+                 qk_json_real (qk_metrics_loss (m)), "samples",
+                 (json_int_t) m->n, "bytes", (json_int_t) row[i].result->bytes,
+                 "samples_per_second", qk_json_real (qk_metrics_speed (m))));
     }
-    printf ("\n]\n");
-    return 0;
+    return qk_json_print (stdout, list);
   }
   if ((r = qk_table_new (titles, 5, &t)) < 0)
     return r;

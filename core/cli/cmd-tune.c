@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "tune/tune.h"
 #include "report/table.h"
@@ -41,31 +42,35 @@ print_table (const struct qk_tuning *t)
   return r;
 }
 
-static void
+static json_t *
+trial_to_json (const struct qk_trial *x)
+{
+  json_t *set = json_array ();
+  int i;
+
+  for (i = 0; i < x->n_set; i++)
+    qk_json_append (&set, qk_json_string (x->set[i]));
+  return json_pack ("{s:o,s:b,s:o,s:o,s:I,s:i,s:i,s:b,s:b}", "set", set, "qat",
+                    x->qat, "top1", qk_json_real (x->top1), "top5",
+                    qk_json_real (x->top5), "bytes", (json_int_t) x->bytes,
+                    "weight_bits", x->weight_bits, "float_layers", x->n_float,
+                    "reached", x->reached, "remembered", x->remembered);
+}
+
+static int
 print_json (const struct qk_tuning *t)
 {
-  int i, j;
+  json_t *trials = json_array ();
+  int i;
 
-  printf ("{\"float\":{\"top1\":%.9g,\"top5\":%.9g},\n \"trials\":[",
-          qk_metrics_top1 (&t->float_metrics),
-          qk_metrics_top5 (&t->float_metrics));
-  for (i = 0; i < t->n; i++) {
-    const struct qk_trial *x = &t->trial[i];
-
-    printf ("%s\n  {\"set\":[", i ? "," : "");
-    for (j = 0; j < x->n_set; j++) {
-      printf (j ? "," : "");
-      qk_cli_json_string (x->set[j]);
-    }
-    printf ("],\"qat\":%s,\"top1\":%.9g,\"top5\":%.9g,\"bytes\":%lld,"
-            "\"weight_bits\":%d,\"float_layers\":%d,\"reached\":%s,"
-            "\"remembered\":%s}",
-            x->qat ? "true" : "false", x->top1, x->top5, (long long) x->bytes,
-            x->weight_bits, x->n_float, x->reached ? "true" : "false",
-            x->remembered ? "true" : "false");
-  }
-  printf ("],\n \"best\":%d,\"reached\":%s}\n", t->best,
-          t->trial[t->best].reached ? "true" : "false");
+  for (i = 0; i < t->n; i++)
+    qk_json_append (&trials, trial_to_json (&t->trial[i]));
+  return qk_json_print (
+    stdout,
+    json_pack ("{s:{s:o,s:o},s:o,s:i,s:b}", "float", "top1",
+               qk_json_real (qk_metrics_top1 (&t->float_metrics)), "top5",
+               qk_json_real (qk_metrics_top5 (&t->float_metrics)), "trials",
+               trials, "best", t->best, "reached", t->trial[t->best].reached));
 }
 
 static int
@@ -75,10 +80,8 @@ print_tuning (struct qk_cli *cli, const struct qk_goal *goal,
   const struct qk_trial *best = &t->trial[t->best];
   int r;
 
-  if (cli->json) {
-    print_json (t);
-    return 0;
-  }
+  if (cli->json)
+    return print_json (t);
   if ((r = print_table (t)) < 0)
     return r;
   printf ("float: top-1 %.2f %%, top-5 %.2f %%; goal: %s >= %.2f %%%s\n",

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/json-text.h"
+#include "base/json.h"
 #include "graph/limits.h"
 #include "graph/op-priv.h"
 #include "io/tensorfile.h"
@@ -116,24 +116,6 @@ collect (const struct qk_graph *g, struct arrays *a)
   return 0;
 }
 
-/* TEXT, with a '?' for every byte of a name that is not UTF-8, as folders may
- * have; NULL when out of memory. */
-static json_t *
-class_to_json (const char *text)
-{
-  json_t *name = json_string (text);
-  char *copy, *s;
-
-  if (name != NULL || (copy = strdup (text)) == NULL)
-    return name;
-  for (s = copy; *s != 0; s++)
-    if ((unsigned char) *s >= 0x80)
-      *s = '?';
-  name = json_string (copy);
-  free (copy);
-  return name;
-}
-
 static int
 classes_to_text (const struct qk_model_info *info, char **out)
 {
@@ -142,7 +124,7 @@ classes_to_text (const struct qk_model_info *info, char **out)
 
   *out = NULL;
   for (i = 0; i < info->classes; i++)
-    if (json_array_append_new (names, class_to_json (info->class_names[i]))
+    if (json_array_append_new (names, qk_json_string (info->class_names[i]))
         < 0)
       break;
   if (i == info->classes)

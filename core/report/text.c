@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
 #include "report/text.h"
 
 /* Ranges of code points; wcwidth would need the user's locale to be set. */
@@ -36,38 +37,12 @@ within (const struct range *r, size_t n, uint32_t c)
   return false;
 }
 
-/* Decode the character at S (not at the end) into *C; returns its bytes, or
- * 0 when S does not start a proper character. */
-static size_t
-decode (const unsigned char *s, uint32_t *c)
-{
-  static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-  size_t n, i;
-
-  if (s[0] < 0x80) {
-    *c = s[0];
-    return 1;
-  }
-  n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-  if (s[0] < 0xc2 || s[0] > 0xf4)
-    return 0;
-  *c = s[0] & (0xffu >> (n + 1));
-  for (i = 1; i < n; i++) {
-    if ((s[i] & 0xc0) != 0x80)
-      return 0;
-    *c = *c << 6 | (s[i] & 0x3f);
-  }
-  if (*c < smallest[n] || *c > 0x10ffff || (*c >= 0xd800 && *c <= 0xdfff))
-    return 0;
-  return n;
-}
-
 /* Bytes and columns of the character at S, and whether it may be shown. */
 static size_t
 next (const char *s, int *width, bool *shown)
 {
   uint32_t c = 0;
-  const size_t n = decode ((const unsigned char *) s, &c);
+  const size_t n = qk_utf8_decode (s, &c);
 
   *shown = n > 0 && c >= 0x20
            && !(c >= 0x7f && c <= 0x9f)

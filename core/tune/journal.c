@@ -12,7 +12,7 @@
 #include <zlib.h>
 
 #include "base/atomic-file.h"
-#include "base/json-text.h"
+#include "base/json.h"
 #include "tune/journal.h"
 
 /* Larger ones were not written by us. */
@@ -218,7 +218,7 @@ qk_journal_add (struct qk_journal *j, const struct qk_trial *t)
   int i, r = 0;
 
   for (i = 0; i < t->n_set; i++)
-    json_array_append_new (set, json_string (t->set[i]));
+    qk_json_append (&set, qk_json_string (t->set[i]));
   e = json_pack ("{s:b, s:o, s:f, s:f, s:I, s:i, s:i}", "qat", t->qat, "set",
                  set, "top1", t->top1, "top5", t->top5, "bytes",
                  (json_int_t) t->bytes, "weight_bits", t->weight_bits,
