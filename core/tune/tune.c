@@ -82,11 +82,13 @@ static int QK_PRINTF (3, 4)
     r = add_setting (t, from->set[i]);
   if (r == 0 && fmt != NULL) {
     va_start (args, fmt);
-    r = vasprintf (&text, fmt, args) < 0 ? qk_oom ("tune")
-                                         : add_setting (t, text);
-    va_end (args);
-    if (r == 0)
+    if (vasprintf (&text, fmt, args) < 0)
+      r = qk_oom ("tune");
+    else {
+      r = add_setting (t, text);
       free (text);
+    }
+    va_end (args);
   }
   if (r < 0)
     clear_trial (t);
