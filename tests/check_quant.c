@@ -229,7 +229,7 @@ START_TEST (test_observe_range)
     golden_fill (x, 5 * 33, k, 1.0f + 0.1f * (float) k, 0.1f);
     OK (qk_quantizer_observe (a, x, 5 * 33));
     for (size_t c = 0; c < 5; c++)
-      OK (qk_loop_range (x + 33 * c, 33, &min[c], &max[c]));
+      OK (qk_range_find (x + 33 * c, 33, &min[c], &max[c]));
     OK (qk_quantizer_observe_range (b, min, max));
     ck_assert_mem_eq (qk_quantizer_qparams (a), qk_quantizer_qparams (b),
                       5 * sizeof (struct qk_qparams));

@@ -5,10 +5,6 @@
 
 #include "qatkit/tensor.h"
 
-/* Smallest and largest of the N > 0 numbers of X; zeros count as +0.  Returns
- * 0, or -EDOM when there is a NaN (*min is NaN) or an infinity. */
-int qk_loop_range (const float *x, size_t n, float *min, float *max);
-
 /* qk_quantize of every element.  Any number of threads gives the same. */
 void qk_loop_quantize_u8 (const float *x, size_t n, const struct qk_qparams *q,
                           uint8_t *out);

@@ -594,7 +594,7 @@ channel_range (const struct each *e, size_t c)
 {
   struct qk_quantizer *qz = e->qz;
 
-  qk_loop_range (e->x + c * e->block, e->block, &qz->min[c], &qz->max[c]);
+  qk_range_find (e->x + c * e->block, e->block, &qz->min[c], &qz->max[c]);
 }
 
 static int

@@ -67,6 +67,10 @@ struct qk_observer_class {
   size_t self_size, channel_size;
 };
 
+/* Smallest and largest of the N > 0 numbers of X; zeros count as +0.  Returns
+ * 0, or -EDOM when there is a NaN (*min is NaN) or an infinity. */
+QK_PUBLIC int qk_range_find (const float *x, size_t n, float *min, float *max);
+
 /* A plugin that is one observer, its class NAME_class and NAME in the INI:
  *   QK_OBSERVER (calm, "1.0", "MIT", "Follows the batches slowly", NULL,
  *                .self_size = sizeof (struct calm), .update_range = …, …); */

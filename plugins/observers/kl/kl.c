@@ -90,14 +90,12 @@ static int
 kl_update (void *self, const float *x, size_t n)
 {
   struct kl *k = self;
-  struct range *r = &k->range;
   float min, max;
 
   if (n == 0)
     return 0;
-  range_find (x, n, &min, &max);
-  r->min[0] = min < r->min[0] ? min : r->min[0];
-  r->max[0] = max > r->max[0] ? max : r->max[0];
+  qk_range_find (x, n, &min, &max);
+  range_widen (&k->range, &min, &max);
   return counts_add (&k->counts, x, n);
 }
 

@@ -38,12 +38,7 @@ minmax_destroy (void *self)
 static int
 minmax_update_range (void *self, const float *min, const float *max)
 {
-  struct range *r = self;
-
-  for (size_t c = 0; c < r->channels; c++) {
-    r->min[c] = min[c] < r->min[c] ? min[c] : r->min[c];
-    r->max[c] = max[c] > r->max[c] ? max[c] : r->max[c];
-  }
+  range_widen (self, min, max);
   return 0;
 }
 

@@ -191,9 +191,8 @@ percentile_update (void *self, const float *x, size_t n)
     return 0;
   if (p->weight)
     return percentile_update_weight (p, x, n / r->channels);
-  range_find (x, n, &min, &max);
-  r->min[0] = min < r->min[0] ? min : r->min[0];
-  r->max[0] = max > r->max[0] ? max : r->max[0];
+  qk_range_find (x, n, &min, &max);
+  range_widen (r, &min, &max);
   return counts_add (&p->counts, x, n);
 }
 
