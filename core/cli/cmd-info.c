@@ -148,17 +148,15 @@ inspect_json (const struct qk_model *m, const struct qk_exec *ex)
 static int
 inspect_file (struct qk_cli *cli, const struct qk_model *m)
 {
-  const char *backend
-    = cli->backend != NULL ? qk_settings_backend (cli->backend) : NULL;
-  const struct qk_exec_options opt
-    = { .batch = 1, .threads = 1, .backend = backend };
+  struct qk_exec_options opt = { .batch = 1, .threads = 1 };
   struct qk_exec *ex = NULL;
   int r = 0;
 
-  if (backend != NULL)
+  if (cli->backend != NULL
+      && (r = qk_settings_backend (cli->ctx, cli->backend, &opt.backend)) == 0)
     r = qk_exec_new (m->graph, &opt, &ex);
   if (r == 0)
-    r = cli->json ? inspect_json (m, ex) : inspect_model (m, ex, backend);
+    r = cli->json ? inspect_json (m, ex) : inspect_model (m, ex, opt.backend);
   qk_exec_free (ex);
   return r;
 }

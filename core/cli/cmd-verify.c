@@ -143,6 +143,7 @@ qk_cmd_verify (struct qk_cli *cli)
 {
   struct subject s;
   char *list = NULL, *name, *save = NULL;
+  const char *backend;
   bool equal = true;
   int r;
 
@@ -159,7 +160,8 @@ qk_cmd_verify (struct qk_cli *cli)
     r = qk_oom ("verify");
   for (name = list ? strtok_r (list, ",", &save) : NULL;
        r >= 0 && name != NULL; name = strtok_r (NULL, ",", &save))
-    r = verify_backend (cli, &s, qk_settings_backend (name), &equal);
+    if ((r = qk_settings_backend (cli->ctx, name, &backend)) == 0)
+      r = verify_backend (cli, &s, backend, &equal);
 end:
   r = r < 0 ? qk_cli_fail (cli, r) : equal ? QK_EXIT_OK : QK_EXIT_FAILURE;
   free (list);

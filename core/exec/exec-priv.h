@@ -63,7 +63,7 @@ struct qk_exec {
   void *teacher_self;
   const float *teacher_logits; /* of this batch, borrowed */
 
-  struct qk_exec_backend backend[2]; /* the chosen one, "reference" */
+  struct qk_exec_backend backend[2]; /* the chosen one, the fallback */
   void *input_kernel; /* puts samples on their grid; NULL: done here */
   size_t input_scratch;
 

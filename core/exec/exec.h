@@ -31,7 +31,7 @@ struct qk_exec_options {
    * teacher, and its share of the whole loss; NULL: none */
   const char *teacher_loss, *teacher_options;
   double teacher_share;
-  /* INT8: the backend; NULL means "reference" fallbacks only */
+  /* INT8: the backend; NULL means the fallback alone */
   const char *backend;
 };
 
@@ -89,7 +89,7 @@ int qk_exec_parallel (const struct qk_exec *ex);
 int qk_exec_facts (const struct qk_exec *ex, int node, char *text,
                    size_t size);
 
-/* INT8: how many nodes the chosen backend left to "reference", and their
+/* INT8: how many nodes the chosen backend left to the fallback, and their
  * share of the multiply-accumulates. */
 int qk_exec_fallbacks (const struct qk_exec *ex, double *share);
 

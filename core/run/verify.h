@@ -19,7 +19,7 @@ struct qk_verify {
   struct qk_verify_node *node;
   int64_t samples, bytes, differing;
   int64_t top1;  /* of both networks, when nothing differs */
-  int fallbacks; /* nodes the backend left to "reference" */
+  int fallbacks; /* nodes the backend left to the fallback */
   bool exact;    /* the backend promises that nothing differs */
 };
 

@@ -57,10 +57,11 @@ struct qk_settings {
   size_t n_kept;
 };
 
-/* The backend that NAME means: NAME itself, or for "auto" the one for this
- * kind of CPU, as PyTorch chooses its engine.  For names that the user gave;
- * a settings has the real name from the start. */
-const char *qk_settings_backend (const char *name);
+/* The backend that NAME means: NAME itself, or for "auto" the default one,
+ * as long as CTX.  For names that the user gave; a settings has the real name
+ * from the start. */
+int qk_settings_backend (struct qk_context *ctx, const char *name,
+                         const char **out);
 
 /* Check the configuration INI (which becomes the settings', also on failure) and
  * load the plugins it names.  Sections and keys nobody knows are an error

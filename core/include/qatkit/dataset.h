@@ -25,6 +25,10 @@ struct qk_dataset_info {
   int64_t height, width, channels; /* of what read delivers */
 };
 
+/* Uses that a dataset can be the default for: what a network learns from, and
+ * samples of any size to measure speed with. */
+enum qk_dataset_use { QK_FOR_TRAINING = 1, QK_FOR_TIMING = 2 };
+
 struct qk_dataset_class {
   struct qk_class cls;
 

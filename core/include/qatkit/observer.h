@@ -22,6 +22,15 @@ struct qk_quant_info {
   int64_t per_channel; /* elements of one channel; 0 when not known */
 };
 
+/* Uses that an observer can be the default for; the ranks of those for
+ * post-training quantization are also the order in which tune tries them. */
+enum qk_observer_use {
+  QK_FOR_QAT_ACTIVATION = 1,
+  QK_FOR_QAT_WEIGHT = 2,
+  QK_FOR_PTQ_ACTIVATION = 4,
+  QK_FOR_PTQ_WEIGHT = 8
+};
+
 /* An observer sees x as channels blocks of n/channels contiguous elements.
  * It sees every training batch while observing is enabled, and nothing in
  * evaluation.  Instances work in threads of their own at the same time, one

@@ -371,9 +371,10 @@ histogram_state (void *self, struct qk_state *st)
 }
 
 static const struct qk_observer_class histogram = {
-  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "histogram",
-                   "Range with the least quantization error in a histogram",
-                   histogram_options),
+  .cls
+  = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER, "histogram",
+                      "Range with the least quantization error in a histogram",
+                      histogram_options, 100, QK_FOR_PTQ_ACTIVATION, ""),
   .create = histogram_create,
   .destroy = histogram_destroy,
   .update = histogram_update,

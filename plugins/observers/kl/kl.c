@@ -212,9 +212,10 @@ kl_state (void *self, struct qk_state *st)
 }
 
 static const struct qk_observer_class kl = {
-  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "kl",
-                   "Part of the range with the least loss of information",
-                   kl_options),
+  .cls
+  = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER, "kl",
+                      "Part of the range with the least loss of information",
+                      kl_options, 60, QK_FOR_PTQ_ACTIVATION, ""),
   .create = kl_create,
   .destroy = kl_destroy,
   .update = kl_update,

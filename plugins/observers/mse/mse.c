@@ -213,9 +213,9 @@ mse_state (void *self, struct qk_state *st)
 }
 
 static const struct qk_observer_class mse = {
-  .cls
-  = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "mse",
-              "Part of the range with the least squared error", mse_options),
+  .cls = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER, "mse",
+                           "Part of the range with the least squared error",
+                           mse_options, 70, QK_FOR_PTQ_ACTIVATION, ""),
   .create = mse_create,
   .destroy = mse_destroy,
   .update = mse_update,

@@ -220,8 +220,9 @@ percentile_state (void *self, struct qk_state *st)
 }
 
 static const struct qk_observer_class percentile = {
-  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "percentile",
-                   "Range without the outermost values", percentile_options),
+  .cls = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER,
+                           "percentile", "Range without the outermost values",
+                           percentile_options, 80, QK_FOR_PTQ_ACTIVATION, ""),
   .create = percentile_create,
   .destroy = percentile_destroy,
   .update = percentile_update,

@@ -261,8 +261,9 @@ jsonl_event (void *self, const struct qk_event *ev)
 }
 
 static const struct qk_reporter_class jsonl = {
-  .cls = QK_CLASS (struct qk_reporter_class, QK_KIND_REPORTER, "jsonl",
-                   "Writes every event as one line of JSON", options),
+  .cls = QK_CLASS_DEFAULT (struct qk_reporter_class, QK_KIND_REPORTER, "jsonl",
+                           "Writes every event as one line of JSON", options,
+                           100, 0, ""),
   .create = jsonl_create,
   .destroy = jsonl_destroy,
   .event = jsonl_event,
