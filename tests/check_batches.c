@@ -91,7 +91,7 @@ fake_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
 
 static const struct qk_dataset_class fake_class = {
   .cls = { sizeof (struct qk_dataset_class), QK_KIND_DATASET, "fake",
-           "for tests", NULL },
+           "for tests", NULL, 0, 0, NULL },
   .info = fake_info,
   .worker_new = fake_worker_new,
   .worker_free = fake_worker_free,

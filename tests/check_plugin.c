@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "plugin/loader-priv.h"
-#include "plugin/state-list.h"
 #include "qatkit/observer.h"
 #include "quant/state-priv.h"
+#include "lib/state.h"
 
 /* The installed plugin folder, where the build tells. */
 #ifndef QK_PLUGINDIR
@@ -411,7 +411,7 @@ START_TEST (state_round_trip)
   struct component a = { { 1, 2, 3 }, 44, QK_F32, 3 },
                    b = { { 0, 0, 0 }, 0, QK_F32, 3 };
   struct qk_state_list list = { NULL, 0 };
-  struct qk_state_source source = { qk_state_list_lookup, &list };
+  struct qk_state_source source = { state_lookup, &list };
 
   ck_assert_int_eq (visit (&a, qk_state_list_save, &list, false), 0);
   ck_assert_uint_eq (list.n, 2);
@@ -429,7 +429,7 @@ START_TEST (state_mismatch)
 {
   struct component a = { { 1, 2, 3 }, 44, QK_F32, 2 };
   struct qk_state_list list = { NULL, 0 };
-  struct qk_state_source source = { qk_state_list_lookup, &list };
+  struct qk_state_source source = { state_lookup, &list };
 
   ck_assert_int_eq (visit (&a, qk_state_source_load, &source, true), -ENOENT);
   ck_assert_str_eq (qk_error_message (),

@@ -15,10 +15,10 @@
 #include <qatkit/numeric.h>
 
 #include "golden/quant_golden.h"
-#include "plugin/state-list.h"
 #include "quant/loops-priv.h"
 #include "quant/quantizer-priv.h"
 #include "lib/ok.h"
+#include "lib/state.h"
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 
@@ -149,7 +149,7 @@ observer_state (struct qk_quantizer *qz, const char *name, float *out,
 
   qk_state_start (&st, qk_state_list_save, &list, false);
   OK (qk_quantizer_state (qz, &st));
-  OK (qk_state_list_lookup (&list, name, &found));
+  OK (state_lookup (&list, name, &found));
   ck_assert_uint_le (found.count, 2048);
   ck_assert_int_eq (found.dtype, QK_F32);
   memcpy (out, found.data, found.count * sizeof (float));
@@ -229,7 +229,7 @@ START_TEST (test_observe_range)
     golden_fill (x, 5 * 33, k, 1.0f + 0.1f * (float) k, 0.1f);
     OK (qk_quantizer_observe (a, x, 5 * 33));
     for (size_t c = 0; c < 5; c++)
-      OK (qk_loop_range (x + 33 * c, 33, &min[c], &max[c]));
+      OK (qk_range_find (x + 33 * c, 33, &min[c], &max[c]));
     OK (qk_quantizer_observe_range (b, min, max));
     ck_assert_mem_eq (qk_quantizer_qparams (a), qk_quantizer_qparams (b),
                       5 * sizeof (struct qk_qparams));
@@ -753,7 +753,7 @@ START_TEST (test_state)
   struct qk_quantizer *a = quantizer (&info, kinds[_i].obs, "", kinds[_i].fq);
   struct qk_quantizer *b = quantizer (&info, kinds[_i].obs, "", kinds[_i].fq);
   struct qk_state_list list = { NULL, 0 };
-  struct qk_state_source source = { qk_state_list_lookup, &list };
+  struct qk_state_source source = { state_lookup, &list };
   struct qk_state st;
   float x[400];
 
@@ -913,7 +913,7 @@ START_TEST (test_observer_without_state)
   struct qk_quant_info info = info_of (0, 0, 255, 1);
   const float x[3] = { -1.0f, 0.0f, 3.0f }, y[3] = { 0.0f, 1.0f, 0.5f };
   struct qk_state_list list = { NULL, 0 };
-  struct qk_state_source source = { qk_state_list_lookup, &list };
+  struct qk_state_source source = { state_lookup, &list };
   struct qk_quantizer *qz[2];
   struct qk_state st;
   float min, max;

@@ -13,9 +13,9 @@
 #include <qatkit/numeric.h>
 
 #include "golden/quant_golden.h"
-#include "plugin/state-list.h"
 #include "quant/quantizer-priv.h"
 #include "lib/ok.h"
+#include "lib/state.h"
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 #define N 5000
@@ -597,7 +597,7 @@ START_TEST (test_state)
   const size_t size = (size_t) info.channels * sizeof (struct qk_qparams);
   struct qk_quantizer *qz[2];
   struct qk_state_list list = { NULL, 0 };
-  struct qk_state_source source = { qk_state_list_lookup, &list };
+  struct qk_state_source source = { state_lookup, &list };
   struct qk_state st;
   int broken = 0;
 

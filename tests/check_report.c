@@ -56,23 +56,6 @@ START_TEST (cleaning)
 }
 END_TEST
 
-START_TEST (numbers)
-{
-  char buf[64];
-
-  ck_assert_str_eq (qk_json_number (0.5, 9, buf, sizeof buf), "0.5");
-  ck_assert_str_eq (qk_json_number (NAN, 9, buf, sizeof buf), "null");
-  ck_assert_str_eq (qk_json_number (-INFINITY, 9, buf, sizeof buf), "null");
-  ck_assert_str_eq (qk_json_number (1e300, 17, buf, sizeof buf),
-                    "1.0000000000000001e+300");
-  ck_assert (strtof (qk_json_number (0.1f, 9, buf, sizeof buf), NULL) == 0.1f);
-  if (setlocale (LC_NUMERIC, "de_DE.UTF-8")) {
-    ck_assert_str_eq (qk_json_number (0.5, 9, buf, sizeof buf), "0.5");
-    setlocale (LC_NUMERIC, "C");
-  }
-}
-END_TEST
-
 /* ---- tables ----------------------------------------------------------*/
 
 /* What PRINT writes to a file, as text; to be freed. */
@@ -102,14 +85,12 @@ START_TEST (table_aligned)
   qk_table_cell (t, "%s", "gr\303\266\303\237er");
   qk_table_cell (t, "%s", "-");
   qk_table_cell (t, "%.1f MB", 112.25);
-  qk_table_rule (t);
   qk_table_cell (t, "%s", "x\033");
   qk_table_cell (t, "%.1f", 100.0);
   text = printed (t);
   ck_assert_str_eq (text, "network  top-1      size\n"
                           "float     96.0    8.9 MB\n"
                           "gr\303\266\303\237er       -  112.2 MB\n"
-                          "-------  -----  --------\n"
                           "x?       100.0\n");
   free (text);
   qk_table_free (t);
@@ -423,14 +404,16 @@ START_TEST (jsonl_refuses)
   const struct qk_field reserved = { "time", QK_FIELD_INT, 1, 0, NULL };
   const struct qk_field latin1 = { "x", QK_FIELD_STRING, 0, 0, "\344" };
   const struct qk_event bad = { "e", 1, &reserved, false };
-  const struct qk_event worse = { "e", 1, &latin1, false };
+  const struct qk_event odd = { "e", 1, &latin1, false };
   void *self;
 
   ck_assert_int_eq (create ("file=../x", false, &self), -EINVAL);
   OK (create ("", false, &self));
   ck_assert_int_eq (cls->event (self, &bad), -EINVAL);
-  ck_assert_int_eq (cls->event (self, &worse), -EINVAL);
   ck_assert_str_eq (file_text (), "");
+  OK (cls->event (self, &odd));
+  ck_assert_str_eq (file_text (),
+                    "{\"event\":\"e\",\"x\":\"\357\277\275\"}\n");
   cls->destroy (self);
   rename (dir, "check_report-gone");
   ck_assert_int_eq (create ("", false, &self), -ENOENT);
@@ -480,7 +463,6 @@ main (void)
 
   tcase_add_test (t, widths);
   tcase_add_test (t, cleaning);
-  tcase_add_test (t, numbers);
   tcase_add_test (t, table_aligned);
   tcase_add_test (t, table_of_text);
   tcase_add_test (t, table_full_disk);

@@ -41,15 +41,24 @@ compile -- "$srcdir"/plugins/common/{pointwise,broadcast,int8op,cpucap}/*.c \
 # shellcheck disable=SC2086
 "$cross" $flags -static ./*.o -o check -lm || failed "linking for ARM"
 
-# what the backend "auto" is there
+# what the backend "auto" is there: that of the higher rank
 cat > auto.c << 'END'
 #include <stdio.h>
-#include "settings/settings.h"
-int main (void) { return puts (qk_settings_backend ("auto")) < 0; }
+#include <qatkit/plugin.h>
+const struct qk_plugin *reference_plugin (void);
+const struct qk_plugin *qnnpack_plugin (void);
+int
+main (void)
+{
+  const struct qk_class *r = reference_plugin ()->classes[0];
+  const struct qk_class *q = qnnpack_plugin ()->classes[0];
+
+  return puts (q->default_rank > r->default_rank ? q->name : r->name) < 0;
+}
 END
-# shellcheck disable=SC2086
-"$cross" $flags -static auto.c "$srcdir/core/settings/tables.c" -o auto \
-  || failed "core/settings/tables.c does not compile for ARM"
+# shellcheck disable=SC2046,SC2086
+"$cross" $flags -static auto.c $(ls ./*.o | grep -v check_kernels) -o auto -lm \
+  || failed "linking the ranks for ARM"
 qemu-aarch64 ./auto > out || failed "running ./auto"
 prints qnnpack
 

@@ -108,6 +108,17 @@ says "tiny.ini"
 expect 2 predict tiny.ini bad.jpg
 says "is a configuration"
 
+# names of files are bytes; what is not UTF-8 is U+FFFD in JSON
+set -- $good
+cp "$1" $'caf\351 \360\237\220\242"\n.jpg'
+cp $m $'mod\377l.safetensors'
+expect 0 predict $'mod\377l.safetensors' --json $'caf\351 \360\237\220\242"\n.jpg'
+json out 'x["file"] == "caf\ufffd \U0001f422\"\n.jpg"'
+expect 0 bench $'mod\377l.safetensors' --runs 1 --backend reference --json - -q
+json out 'x["model"] == "mod\ufffdl.safetensors" and len (x["results"]) == 1'
+expect 0 inspect $'mod\377l.safetensors' --json
+json out 'len (x["nodes"]) > 3'
+
 # verify: not one byte, on both backends; -q has the verdict alone
 expect 0 verify run --backend reference,fbgemm
 prints "reference: 0 differing bytes"

@@ -238,11 +238,19 @@ fbgemm_facts (void *self, const void *kernel, char *text, size_t size)
   return 0;
 }
 
+/* As PyTorch chooses its engine: this one for x86. */
+#if defined(__x86_64__) || defined(__i386__)
+#define FBGEMM_RANK 100
+#else
+#define FBGEMM_RANK 0
+#endif
+
 static const struct qk_backend_class fbgemm = {
-  .cls = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "fbgemm",
-                   "Fast int8 arithmetic on x86: AVX2, AVX-VNNI, AVX-512, "
-                   "AVX-512 VNNI",
-                   NULL),
+  .cls
+  = QK_CLASS_DEFAULT (struct qk_backend_class, QK_KIND_BACKEND, "fbgemm",
+                      "Fast int8 arithmetic on x86: AVX2, AVX-VNNI, AVX-512, "
+                      "AVX-512 VNNI",
+                      NULL, FBGEMM_RANK, QK_FOR_INFERENCE, ""),
   .probe = fbgemm_probe,
   .create = fbgemm_create,
   .destroy = fbgemm_destroy,

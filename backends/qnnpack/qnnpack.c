@@ -165,11 +165,19 @@ qnnpack_run (void *self, void *kernel, int64_t n, const void *const *in,
   k->run (k, n, in, out, scratch);
 }
 
+/* As PyTorch chooses its engine: this one for ARM. */
+#if defined(__aarch64__) || defined(__arm__)
+#define QNNPACK_RANK 100
+#else
+#define QNNPACK_RANK 0
+#endif
+
 static const struct qk_backend_class qnnpack = {
-  .cls = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "qnnpack",
-                   "Fast int8 arithmetic on 64-bit ARM: NEON, dot product, "
-                   "i8mm; portable C elsewhere",
-                   NULL),
+  .cls
+  = QK_CLASS_DEFAULT (struct qk_backend_class, QK_KIND_BACKEND, "qnnpack",
+                      "Fast int8 arithmetic on 64-bit ARM: NEON, dot product, "
+                      "i8mm; portable C elsewhere",
+                      NULL, QNNPACK_RANK, QK_FOR_INFERENCE, ""),
   .probe = qnnpack_probe,
   .create = qnnpack_create,
   .destroy = qnnpack_destroy,

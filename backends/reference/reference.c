@@ -157,8 +157,9 @@ reference_run (void *self, void *kernel, int64_t n, const void *const *in,
 
 static const struct qk_backend_class reference = {
   .cls
-  = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "reference",
-              "The definition of the int8 arithmetic, in portable C", NULL),
+  = QK_CLASS_DEFAULT (struct qk_backend_class, QK_KIND_BACKEND, "reference",
+                      "The definition of the int8 arithmetic, in portable C",
+                      NULL, 1, QK_FOR_INFERENCE | QK_FOR_FALLBACK, ""),
   .probe = reference_probe,
   .create = reference_create,
   .destroy = reference_destroy,

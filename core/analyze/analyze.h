@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* analyze.h: where a quantized network loses accuracy, layer by layer. */
-#ifndef QK_ANALYZE_H
-#define QK_ANALYZE_H
+#ifndef QK_ANALYZE_ANALYZE_H
+#define QK_ANALYZE_ANALYZE_H
 
 #include "run/session.h"
 
@@ -134,4 +134,4 @@ void qk_analysis_free (struct qk_analysis *a); /* accepts NULL */
 int qk_analysis_json (const struct qk_analysis *a, const char *log,
                       char **out);
 
-#endif /* QK_ANALYZE_H */
+#endif /* QK_ANALYZE_ANALYZE_H */

@@ -1,36 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* analyze-json.c: an analysis as JSON. */
+/* json.c: an analysis as JSON. */
 #include "config.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/json-text.h"
+#include "base/json.h"
 #include "analyze/priv.h"
-
-/* JSON knows neither infinity nor NaN. */
-static json_t *
-real (double x)
-{
-  return isfinite (x) ? json_real (x) : json_null ();
-}
-
-/* Set KEY; without memory for VALUE the key is left out. */
-static void
-set (json_t *o, const char *key, json_t *value)
-{
-  json_object_set_new (o, key, value);
-}
-
-static json_t *
-text (const char *s)
-{
-  json_t *t = json_string (s);
-
-  return t != NULL ? t : json_string ("?"); /* not UTF-8 */
-}
 
 static json_t *
 point (const struct qk_analyze_point *p)
@@ -40,9 +17,9 @@ point (const struct qk_analyze_point *p)
   if (!p->valid)
     return json_null ();
   o = json_object ();
-  set (o, "output_sqnr_db", real (p->sqnr));
-  set (o, "loss", real (p->loss));
-  set (o, "score", real (p->score));
+  qk_json_set (&o, "output_sqnr_db", qk_json_real (p->sqnr));
+  qk_json_set (&o, "loss", qk_json_real (p->loss));
+  qk_json_set (&o, "score", qk_json_real (p->score));
   return o;
 }
 
@@ -54,15 +31,16 @@ network (const struct qk_analysis *a, enum qk_analyze_net net,
   int i;
 
   for (i = 0; i < a->n_scores; i++)
-    set (scores, a->scores[i].name, real (n->scores.value[i]));
+    qk_json_set (&scores, a->scores[i].name,
+                 qk_json_real (n->scores.value[i]));
 
-  set (o, "network", json_string (qk_analyze_net_name (net)));
-  set (o, "scores", scores);
-  set (o, "loss", real (n->scores.loss));
-  set (o, "samples", json_integer (n->scores.n));
-  set (o, "lost", json_integer (n->lost));
-  set (o, "won", json_integer (n->won));
-  set (o, "subset", point (&n->subset));
+  qk_json_set (&o, "network", json_string (qk_analyze_net_name (net)));
+  qk_json_set (&o, "scores", scores);
+  qk_json_set (&o, "loss", qk_json_real (n->scores.loss));
+  qk_json_set (&o, "samples", json_integer (n->scores.n));
+  qk_json_set (&o, "lost", json_integer (n->lost));
+  qk_json_set (&o, "won", json_integer (n->won));
+  qk_json_set (&o, "subset", point (&n->subset));
   return o;
 }
 
@@ -73,7 +51,7 @@ reals (const double *x, int n)
   int i;
 
   for (i = 0; i < n; i++)
-    json_array_append_new (a, real (x[i]));
+    qk_json_append (&a, qk_json_real (x[i]));
   return a;
 }
 
@@ -84,7 +62,7 @@ floats (const float *x, int n)
   int i;
 
   for (i = 0; i < n; i++)
-    json_array_append_new (a, real ((double) x[i]));
+    qk_json_append (&a, qk_json_real ((double) x[i]));
   return a;
 }
 
@@ -95,17 +73,17 @@ activation (const struct qk_analyze_layer *l)
   int i;
 
   for (i = 0; i < QK_ANALYZE_BINS; i++)
-    json_array_append_new (bins, json_integer (l->bins[i]));
-  set (o, "bits", json_integer (l->value_bits));
-  set (o, "scale", real ((double) l->grid.scale));
-  set (o, "zero_point", json_integer (l->grid.zero_point));
-  set (o, "grid_min", real (l->grid_min));
-  set (o, "grid_max", real (l->grid_max));
-  set (o, "sqnr_own_db", real (l->sqnr_own));
-  set (o, "clip_rate", real (l->clip));
-  set (o, "min", real (l->min));
-  set (o, "max", real (l->max));
-  set (o, "histogram", bins);
+    qk_json_append (&bins, json_integer (l->bins[i]));
+  qk_json_set (&o, "bits", json_integer (l->value_bits));
+  qk_json_set (&o, "scale", qk_json_real ((double) l->grid.scale));
+  qk_json_set (&o, "zero_point", json_integer (l->grid.zero_point));
+  qk_json_set (&o, "grid_min", qk_json_real (l->grid_min));
+  qk_json_set (&o, "grid_max", qk_json_real (l->grid_max));
+  qk_json_set (&o, "sqnr_own_db", qk_json_real (l->sqnr_own));
+  qk_json_set (&o, "clip_rate", qk_json_real (l->clip));
+  qk_json_set (&o, "min", qk_json_real (l->min));
+  qk_json_set (&o, "max", qk_json_real (l->max));
+  qk_json_set (&o, "histogram", bins);
   return o;
 }
 
@@ -114,18 +92,18 @@ weight (const struct qk_analyze_layer *l)
 {
   json_t *o = json_object ();
 
-  set (o, "bits", json_integer (l->weight_bits));
-  set (o, "per_channel", json_boolean (l->per_channel));
-  set (o, "channels", json_integer (l->channels));
-  set (o, "sqnr_db", real (l->weight_sqnr));
-  set (o, "range_ratio", real (l->range_ratio));
-  set (o, "spare_bits", real (l->spare_bits));
-  set (o, "per_channel_would_help",
-       json_boolean (!l->per_channel && l->spare_bits >= 1));
-  set (o, "quartiles", reals (l->quartile, 5));
-  set (o, "channel_min", floats (l->channel_min, l->shown));
-  set (o, "channel_max", floats (l->channel_max, l->shown));
-  set (o, "channel_grid", floats (l->channel_grid, l->shown));
+  qk_json_set (&o, "bits", json_integer (l->weight_bits));
+  qk_json_set (&o, "per_channel", json_boolean (l->per_channel));
+  qk_json_set (&o, "channels", json_integer (l->channels));
+  qk_json_set (&o, "sqnr_db", qk_json_real (l->weight_sqnr));
+  qk_json_set (&o, "range_ratio", qk_json_real (l->range_ratio));
+  qk_json_set (&o, "spare_bits", qk_json_real (l->spare_bits));
+  qk_json_set (&o, "per_channel_would_help",
+               json_boolean (!l->per_channel && l->spare_bits >= 1));
+  qk_json_set (&o, "quartiles", reals (l->quartile, 5));
+  qk_json_set (&o, "channel_min", floats (l->channel_min, l->shown));
+  qk_json_set (&o, "channel_max", floats (l->channel_max, l->shown));
+  qk_json_set (&o, "channel_grid", floats (l->channel_grid, l->shown));
   return o;
 }
 
@@ -134,25 +112,25 @@ layer (const struct qk_analyze_layer *l)
 {
   json_t *o = json_object (), *bn = json_object ();
 
-  set (o, "name", text (l->name));
-  set (o, "layer", text (l->kind));
-  set (o, "order", json_integer (l->value));
-  set (o, "int8", json_boolean (l->int8));
-  set (o, "macs", json_integer (l->macs));
-  set (o, "noise_share", real (l->share));
-  set (o, "sqnr_fake_db", real (l->sqnr_fake));
-  set (o, "sqnr_int8_db", real (l->sqnr_int8));
-  set (o, "alone", point (&l->alone));
-  set (o, "all_but", point (&l->rest));
-  set (o, "activation", l->has_value ? activation (l) : json_null ());
-  set (o, "weight", l->has_weight ? weight (l) : json_null ());
-  set (bn, "mean_drift", real (l->bn_mean));
-  set (bn, "log_var_drift", real (l->bn_var));
+  qk_json_set (&o, "name", qk_json_string (l->name));
+  qk_json_set (&o, "layer", qk_json_string (l->kind));
+  qk_json_set (&o, "order", json_integer (l->value));
+  qk_json_set (&o, "int8", json_boolean (l->int8));
+  qk_json_set (&o, "macs", json_integer (l->macs));
+  qk_json_set (&o, "noise_share", qk_json_real (l->share));
+  qk_json_set (&o, "sqnr_fake_db", qk_json_real (l->sqnr_fake));
+  qk_json_set (&o, "sqnr_int8_db", qk_json_real (l->sqnr_int8));
+  qk_json_set (&o, "alone", point (&l->alone));
+  qk_json_set (&o, "all_but", point (&l->rest));
+  qk_json_set (&o, "activation", l->has_value ? activation (l) : json_null ());
+  qk_json_set (&o, "weight", l->has_weight ? weight (l) : json_null ());
+  qk_json_set (&bn, "mean_drift", qk_json_real (l->bn_mean));
+  qk_json_set (&bn, "log_var_drift", qk_json_real (l->bn_var));
   if (!l->has_bn) {
     json_decref (bn);
     bn = json_null ();
   }
-  set (o, "batchnorm", bn);
+  qk_json_set (&o, "batchnorm", bn);
   return o;
 }
 
@@ -161,11 +139,12 @@ score_spec (const char *name, const struct qk_score_spec *s)
 {
   json_t *o = json_object ();
 
-  set (o, "name", text (name));
-  set (o, "title", s->title == NULL ? json_null () : text (s->title));
-  set (o, "larger_is_better", json_boolean (s->larger_is_better));
-  set (o, "percent", json_boolean (s->percent));
-  set (o, "digits", json_integer (s->digits));
+  qk_json_set (&o, "name", qk_json_string (name));
+  qk_json_set (&o, "title",
+               s->title == NULL ? json_null () : qk_json_string (s->title));
+  qk_json_set (&o, "larger_is_better", json_boolean (s->larger_is_better));
+  qk_json_set (&o, "percent", json_boolean (s->percent));
+  qk_json_set (&o, "digits", json_integer (s->digits));
   return o;
 }
 
@@ -178,7 +157,7 @@ read_log (const char *path)
 
   while (f != NULL
          && ((line = json_loadf (f, JSON_DISABLE_EOF_CHECK, NULL)) != NULL))
-    json_array_append_new (a, line);
+    qk_json_append (&a, line);
   if (f != NULL)
     fclose (f);
   return a;
@@ -192,35 +171,35 @@ whole (const struct qk_analysis *a, const char *log)
   int i;
 
   for (i = 0; i < a->n_scores; i++)
-    json_array_append_new (scores,
-                           score_spec (a->scores[i].name, &a->scores[i].spec));
+    qk_json_append (&scores,
+                    score_spec (a->scores[i].name, &a->scores[i].spec));
 
   for (i = 0; i < QK_NETS; i++)
     if (a->net[i].valid)
-      json_array_append_new (nets,
-                             network (a, (enum qk_analyze_net) i, &a->net[i]));
+      qk_json_append (&nets, network (a, (enum qk_analyze_net) i, &a->net[i]));
   for (i = 0; i < a->n; i++)
-    json_array_append_new (layers, layer (&a->layer[i]));
+    qk_json_append (&layers, layer (&a->layer[i]));
   for (i = 0; i < a->n_advice; i++)
-    json_array_append_new (advice, text (a->advice[i]));
-  set (o, "qatkit", json_string (PACKAGE_VERSION));
-  set (o, "subject", text (a->subject));
-  set (o, "kind", json_string (a->qat ? "QAT" : "PTQ"));
-  set (o, "model", text (a->model));
-  set (o, "dataset", text (a->dataset));
-  set (o, "backend", text (a->backend));
-  set (o, "subset_samples", json_integer (a->subset));
-  set (o, "limit", json_string (qk_analyze_limit_name (a->limit)));
-  set (o, "verdict", text (a->verdict));
-  set (o, "advice", advice);
-  set (o, "score", score_spec (a->score_name, &a->score_spec));
-  set (o, "scores", scores);
-  set (o, "networks", nets);
-  set (o, "layers", layers);
-  set (o, "freeze_bn_after", json_integer (a->freeze_bn_after));
-  set (o, "freeze_observers_after", json_integer (a->freeze_observers_after));
-  set (o, "log", log != NULL ? read_log (log) : json_array ());
-  set (o, "config", text (a->config));
+    qk_json_append (&advice, qk_json_string (a->advice[i]));
+  qk_json_set (&o, "qatkit", json_string (PACKAGE_VERSION));
+  qk_json_set (&o, "subject", qk_json_string (a->subject));
+  qk_json_set (&o, "kind", json_string (a->qat ? "QAT" : "PTQ"));
+  qk_json_set (&o, "model", qk_json_string (a->model));
+  qk_json_set (&o, "dataset", qk_json_string (a->dataset));
+  qk_json_set (&o, "backend", qk_json_string (a->backend));
+  qk_json_set (&o, "subset_samples", json_integer (a->subset));
+  qk_json_set (&o, "limit", json_string (qk_analyze_limit_name (a->limit)));
+  qk_json_set (&o, "verdict", qk_json_string (a->verdict));
+  qk_json_set (&o, "advice", advice);
+  qk_json_set (&o, "score", score_spec (a->score_name, &a->score_spec));
+  qk_json_set (&o, "scores", scores);
+  qk_json_set (&o, "networks", nets);
+  qk_json_set (&o, "layers", layers);
+  qk_json_set (&o, "freeze_bn_after", json_integer (a->freeze_bn_after));
+  qk_json_set (&o, "freeze_observers_after",
+               json_integer (a->freeze_observers_after));
+  qk_json_set (&o, "log", log != NULL ? read_log (log) : json_array ());
+  qk_json_set (&o, "config", qk_json_string (a->config));
   return o;
 }
 

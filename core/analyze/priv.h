@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* analyze-priv.h: between the files of this folder. */
+/* priv.h: between the files of this folder. */
 #ifndef QK_ANALYZE_PRIV_H
 #define QK_ANALYZE_PRIV_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* analyze-rank.c: each layer quantized alone, all but each; the order of the
+/* rank.c: each layer quantized alone, all but each; the order of the
  * layers. */
 #include "config.h"
 

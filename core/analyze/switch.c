@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* analyze-switch.c: quantizers of a prepared graph on and off, one by one,
+/* switch.c: quantizers of a prepared graph on and off, one by one,
  * without preparing or calibrating again. */
 #include "config.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* analyze-values.c: what flows through the network, on the subset: float
+/* values.c: what flows through the network, on the subset: float
  * against fake-quantized and int8. */
 #include "config.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* analyze-verdict.c: what limits the accuracy, and what to do about it. */
+/* verdict.c: what limits the accuracy, and what to do about it. */
 #include "config.h"
 
 #include <math.h>

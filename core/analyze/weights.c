@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* analyze-weights.c: weights as their quantizers see them, channel by
+/* weights.c: weights as their quantizers see them, channel by
  * channel, and how far batch-norm statistics have moved. */
 #include "config.h"
 
@@ -215,11 +215,7 @@ one_weight (struct qk_quantizer *qz, const float *x, int64_t count,
     const struct qk_qparams *g = &grid[many ? i : 0];
     const float *w = x + i * depth;
 
-    c[i].min = c[i].max = w[0];
-    for (int64_t j = 0; j < depth; j++) {
-      c[i].min = w[j] < c[i].min ? w[j] : c[i].min;
-      c[i].max = w[j] > c[i].max ? w[j] : c[i].max;
-    }
+    qk_range_find (w, (size_t) depth, &c[i].min, &c[i].max);
     c[i].range = fmax (fabs ((double) c[i].min), fabs ((double) c[i].max));
     c[i].grid = (float) g->qmax * g->scale;
     signal += channel_noise (w, q + i * depth, depth, g->scale, &noise);

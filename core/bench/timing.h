@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* timing.h: seconds of many runs of the same work. */
-#ifndef QK_TIMING_H
-#define QK_TIMING_H
+#ifndef QK_BENCH_TIMING_H
+#define QK_BENCH_TIMING_H
 
 #include <stddef.h>
 
@@ -21,4 +21,4 @@ double qk_timing_median (const struct qk_timing *t);
 
 void qk_timing_clear (struct qk_timing *t);
 
-#endif /* QK_TIMING_H */
+#endif /* QK_BENCH_TIMING_H */

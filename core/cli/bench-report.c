@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cli/bench.h"
 #include "graph/op-priv.h"
 #include "report/table.h"
@@ -14,7 +15,7 @@ struct qk_bench_report {
   const struct qk_bench_subject *b;
   struct qk_table *t; /* NULL: JSON goes to stdout instead */
   FILE *json;         /* NULL: none */
-  int rows;           /* of the JSON */
+  json_t *results;    /* of the JSON, a row each; owned */
   bool any;           /* the table has rows */
   bool failed;
   double float_peak; /* MAC/s of a core, 0 if unknown */
@@ -53,38 +54,38 @@ qk_bench_json_close (struct qk_cli *cli, FILE *out, int r)
 
 /* ---- beginning ------------------------------------------------------ */
 
-static void
-json_head (struct qk_bench_report *p)
+/* The shapes of the inputs, without the batch axis. */
+static json_t *
+inputs_to_json (const struct qk_graph *g)
 {
-  const struct qk_graph *g = p->b->int8;
-
-  fprintf (p->json, "{\"model\":");
-  qk_cli_json_text (p->json, p->cli->arg[0]);
-  qk_bench_json_inputs (p->json, g);
-  fprintf (p->json, ",\"macs\":%lld,\"bytes\":%lld",
-           (long long) qk_graph_macs (g), (long long) qk_graph_bytes (g));
-  if (p->b->model != NULL)
-    fprintf (p->json, ",\"open_ms\":%.4g", 1e3 * p->b->load);
-  if (p->float_peak > 0)
-    fprintf (p->json, ",\"float_peak_gmac_s\":%.4g", 1e-9 * p->float_peak);
-  fprintf (p->json, ",\"results\":[");
-}
-
-void
-qk_bench_json_inputs (FILE *f, const struct qk_graph *g)
-{
+  json_t *inputs = json_array ();
   int i, j;
 
-  fprintf (f, ",\"inputs\":[");
   for (i = 0; i < g->n_inputs; i++) {
     const struct qk_shape *s = &g->value[g->input[i]].shape;
+    json_t *dims = json_array ();
 
-    fprintf (f, "%s[", i ? "," : "");
     for (j = 1; j < s->ndim; j++)
-      fprintf (f, "%s%lld", j > 1 ? "," : "", (long long) s->dims[j]);
-    fprintf (f, "]");
+      qk_json_append (&dims, json_integer ((json_int_t) s->dims[j]));
+    qk_json_append (&inputs, dims);
   }
-  fprintf (f, "]");
+  return inputs;
+}
+
+static json_t *
+head_to_json (const struct qk_bench_report *p)
+{
+  const struct qk_graph *g = p->b->int8;
+  json_t *o = json_pack (
+    "{s:o,s:o,s:I,s:I}", "model", qk_json_string (p->cli->arg[0]), "inputs",
+    inputs_to_json (g), "macs", (json_int_t) qk_graph_macs (g), "bytes",
+    (json_int_t) qk_graph_bytes (g));
+
+  if (p->b->model != NULL)
+    qk_json_set (&o, "open_ms", qk_json_real (1e3 * p->b->load));
+  if (p->float_peak > 0)
+    qk_json_set (&o, "float_peak_gmac_s", qk_json_real (1e-9 * p->float_peak));
+  return o;
 }
 
 /* The first backend that can measure the float peak. */
@@ -122,7 +123,7 @@ qk_bench_report_new (const struct qk_bench_settings *s,
   if (p->json != stdout && (r = qk_table_new (titles, 12, &p->t)) < 0)
     return r;
   if (p->json != NULL)
-    json_head (p);
+    p->results = json_array ();
   return 0;
 }
 
@@ -291,46 +292,47 @@ print_nodes (const struct qk_bench_report *p, const struct qk_bench_row *row)
 }
 
 static void
-json_nodes (const struct qk_bench_report *p, const struct qk_bench_row *row)
+nodes_to_json (const struct qk_bench_report *p, const struct qk_bench_row *row,
+               json_t **o)
 {
   struct group sum[QK_GROUPS];
   const double total = sum_groups (p, row, sum);
-  bool first = true;
+  json_t *nodes = json_array (), *classes = json_array ();
 
-  fprintf (p->json, ",\"nodes\":[");
   for (int i = -1; i < row->c->g->n_nodes; i++) {
     const struct line l = node_line (p, row, i);
 
-    fprintf (p->json, "%s\n  {\"name\":", i >= 0 ? "," : "");
-    qk_cli_json_text (p->json, l.name);
-    fprintf (p->json, ",\"op\":\"%s\",\"class\":\"%s\",\"backend\":", l.op,
-             qk_bench_group_name (l.group));
-    qk_cli_json_text (p->json, l.backend);
-    fprintf (p->json,
-             ",\"macs\":%.0f,\"best_ms\":%.6g,\"median_ms\":%.6g,"
-             "\"share\":%.4g,\"gmac_s\":%.5g}",
-             l.macs, 1e3 * l.best, 1e3 * l.median, l.best / total,
-             gmac_s (l.macs, l.best));
+    qk_json_append (
+      &nodes, json_pack ("{s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "name",
+                         qk_json_string (l.name), "op", qk_json_string (l.op),
+                         "class", qk_bench_group_name (l.group), "backend",
+                         qk_json_string (l.backend), "macs",
+                         json_integer ((json_int_t) l.macs), "best_ms",
+                         qk_json_real (1e3 * l.best), "median_ms",
+                         qk_json_real (1e3 * l.median), "share",
+                         qk_json_real (l.best / total), "gmac_s",
+                         qk_json_real (gmac_s (l.macs, l.best))));
   }
-  fprintf (p->json, "],\"classes\":[");
-  for (int i = 0; i < QK_GROUPS; i++) {
-    if (sum[i].nodes == 0)
-      continue;
-    fprintf (p->json,
-             "%s\n  {\"class\":\"%s\",\"nodes\":%d,\"macs\":%.0f,"
-             "\"best_ms\":%.6g,\"share\":%.4g,\"gmac_s\":%.5g}",
-             first ? "" : ",", qk_bench_group_name ((enum qk_bench_group) i),
-             sum[i].nodes, sum[i].macs, 1e3 * sum[i].best, sum[i].best / total,
-             gmac_s (sum[i].macs, sum[i].best));
-    first = false;
-  }
-  fprintf (p->json, "]");
+  for (int i = 0; i < QK_GROUPS; i++)
+    if (sum[i].nodes > 0)
+      qk_json_append (
+        &classes,
+        json_pack ("{s:s,s:i,s:o,s:o,s:o,s:o}", "class",
+                   qk_bench_group_name ((enum qk_bench_group) i), "nodes",
+                   sum[i].nodes, "macs",
+                   json_integer ((json_int_t) sum[i].macs), "best_ms",
+                   qk_json_real (1e3 * sum[i].best), "share",
+                   qk_json_real (sum[i].best / total), "gmac_s",
+                   qk_json_real (gmac_s (sum[i].macs, sum[i].best))));
+  qk_json_set (o, "nodes", nodes);
+  qk_json_set (o, "classes", classes);
 }
 
 /* ---- rows ----------------------------------------------------------- */
 
 static void
-json_row (const struct qk_bench_report *p, const struct qk_bench_row *row)
+case_to_json (const struct qk_bench_report *p, const struct qk_bench_row *row,
+              json_t **o)
 {
   const struct qk_bench_case *c = row->c;
   const struct qk_backend_caps *caps = qk_exec_caps (c->ex);
@@ -340,23 +342,44 @@ json_row (const struct qk_bench_report *p, const struct qk_bench_row *row)
   double share = 0;
   const int fallbacks = qk_exec_fallbacks (c->ex, &share);
 
-  if (caps != NULL)
-    fprintf (p->json, ",\"cpu_level\":\"%s\",\"exact\":%s", caps->cpu_level,
-             caps->exact ? "true" : "false");
-  fprintf (p->json,
-           ",\"runs\":%zu,\"best_ms\":%.6g,\"median_ms\":%.6g,"
-           "\"images_s\":%.6g,\"gmac_s\":%.5g",
-           c->whole.n, 1e3 * best, 1e3 * qk_timing_median (&c->whole),
-           (double) row->batch / best, gmac_s (macs, best));
-  if (peak > 0)
-    fprintf (p->json, ",\"core_peak_gmac_s\":%.4g,\"of_peak\":%.4g",
-             1e-9 * peak / row->threads, macs / best / peak);
-  fprintf (p->json,
-           ",\"activation_bytes\":%zu,\"pack_ms\":%.4g,"
-           "\"fallback_nodes\":%d,\"fallback_share\":%.4g",
-           qk_exec_memory (c->ex), 1e3 * c->pack, fallbacks, share);
+  if (caps != NULL) {
+    qk_json_set (
+      o, "cpu_level",
+      qk_json_string (caps->cpu_level != NULL ? caps->cpu_level : ""));
+    qk_json_set (o, "exact", json_boolean (caps->exact));
+  }
+  qk_json_set (o, "runs", json_integer ((json_int_t) c->whole.n));
+  qk_json_set (o, "best_ms", qk_json_real (1e3 * best));
+  qk_json_set (o, "median_ms",
+               qk_json_real (1e3 * qk_timing_median (&c->whole)));
+  qk_json_set (o, "images_s", qk_json_real ((double) row->batch / best));
+  qk_json_set (o, "gmac_s", qk_json_real (gmac_s (macs, best)));
+  if (peak > 0) {
+    qk_json_set (o, "core_peak_gmac_s",
+                 qk_json_real (1e-9 * peak / row->threads));
+    qk_json_set (o, "of_peak", qk_json_real (macs / best / peak));
+  }
+  qk_json_set (o, "activation_bytes",
+               json_integer ((json_int_t) qk_exec_memory (c->ex)));
+  qk_json_set (o, "pack_ms", qk_json_real (1e3 * c->pack));
+  qk_json_set (o, "fallback_nodes", json_integer (fallbacks));
+  qk_json_set (o, "fallback_share", qk_json_real (share));
   if (c->node != NULL)
-    json_nodes (p, row);
+    nodes_to_json (p, row, o);
+}
+
+static void
+add_result (struct qk_bench_report *p, const struct qk_bench_row *row)
+{
+  json_t *o
+    = json_pack ("{s:o,s:i,s:I}", "backend", qk_json_string (row->name),
+                 "threads", row->threads, "batch", (json_int_t) row->batch);
+
+  if (row->c != NULL)
+    case_to_json (p, row, &o);
+  else
+    qk_json_set (&o, "error", qk_json_string (row->error));
+  qk_json_append (&p->results, o);
 }
 
 static void
@@ -394,20 +417,8 @@ qk_bench_report_row (struct qk_bench_report *p, const struct qk_bench_row *row)
   int r = 0;
 
   p->failed = p->failed || row->c == NULL;
-  if (p->json != NULL) {
-    fprintf (p->json, "%s\n {\"backend\":", p->rows > 0 ? "," : "");
-    qk_cli_json_text (p->json, row->name);
-    fprintf (p->json, ",\"threads\":%d,\"batch\":%ld", row->threads,
-             row->batch);
-    if (row->c != NULL)
-      json_row (p, row);
-    else {
-      fprintf (p->json, ",\"error\":");
-      qk_cli_json_text (p->json, row->error);
-    }
-    fprintf (p->json, "}");
-  }
-  p->rows++;
+  if (p->json != NULL)
+    add_result (p, row);
   if (p->t != NULL && row->c != NULL) {
     if (row->c->node != NULL)
       r = print_nodes (p, row);
@@ -425,8 +436,13 @@ qk_bench_report_end (struct qk_bench_report *p, bool *failed)
   *failed = p->failed;
   if (p->any)
     r = qk_table_print (p->t, stdout);
-  if (p->json != NULL)
-    fprintf (p->json, "\n]}\n");
+  if (r == 0 && p->json != NULL) {
+    json_t *o = head_to_json (p);
+
+    qk_json_set (&o, "results", p->results);
+    p->results = NULL;
+    r = qk_json_print (p->json, o);
+  }
   r = qk_bench_json_close (p->cli, p->json, r);
   p->json = NULL;
   return r;
@@ -438,6 +454,7 @@ qk_bench_report_free (struct qk_bench_report *p)
   if (p == NULL)
     return;
   qk_bench_json_close (p->cli, p->json, 0);
+  json_decref (p->results);
   qk_table_free (p->t);
   free (p);
 }

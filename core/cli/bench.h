@@ -72,7 +72,4 @@ int qk_bench_train_command (struct qk_bench_settings *s);
 int qk_bench_json_open (struct qk_cli *cli, FILE **out);
 int qk_bench_json_close (struct qk_cli *cli, FILE *out, int r);
 
-/* ,"inputs":[[H,W,C]…] of G. */
-void qk_bench_json_inputs (FILE *f, const struct qk_graph *g);
-
 #endif /* QK_CLI_BENCH_H */

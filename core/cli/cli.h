@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cli.h: what the subcommands of the program share. */
-#ifndef QK_CLI_H
-#define QK_CLI_H
+#ifndef QK_CLI_CLI_H
+#define QK_CLI_CLI_H
 
 #include <stdio.h>
 
@@ -96,12 +96,6 @@ void qk_cli_close_run (struct qk_run *run);
 /* The table of results on stdout, or JSON. */
 int qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run);
 
-/* TEXT as a JSON string on stdout, or into OUT. */
-void qk_cli_json_string (const char *text);
-void qk_cli_json_text (FILE *out, const char *text);
-/* X as a JSON number on stdout; null where it is NaN or infinite. */
-void qk_cli_json_number (double x);
-
 int qk_cmd_run (struct qk_cli *cli);
 int qk_cmd_train (struct qk_cli *cli);
 int qk_cmd_ptq (struct qk_cli *cli);
@@ -118,4 +112,4 @@ int qk_cmd_plugins (struct qk_cli *cli);
 int qk_cmd_export (struct qk_cli *cli);
 int qk_cmd_convert (struct qk_cli *cli);
 
-#endif /* QK_CLI_H */
+#endif /* QK_CLI_CLI_H */

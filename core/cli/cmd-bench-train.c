@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "bench/train.h"
 #include "cli/bench.h"
 #include "report/table.h"
@@ -115,51 +116,56 @@ print_table (struct bench *b)
   return r;
 }
 
-static void
-json_step (FILE *f, const struct bench *b, struct pair *p, int i)
+static json_t *
+step_to_json (const struct bench *b, struct pair *p, int i)
 {
   struct qk_bench_trainer *x = &p->t[i];
   const double s = best (x, QK_BENCH_STEP);
+  json_t *o
+    = json_pack ("{s:s,s:i,s:I}", "mode", mode_name (x), "threads", p->threads,
+                 "steps", (json_int_t) x->part[QK_BENCH_STEP].n);
+  char key[64];
 
-  fprintf (f, "\n {\"mode\":\"%s\",\"threads\":%d,\"steps\":%zu",
-           mode_name (x), p->threads, x->part[QK_BENCH_STEP].n);
-  for (int k = 0; k < QK_BENCH_PARTS; k++)
-    fprintf (f, ",\"%s_ms\":%.6g,\"%s_median_ms\":%.6g", part_name[k],
-             1e3 * best (x, k), part_name[k],
-             1e3 * qk_timing_median (&x->part[k]));
-  fprintf (f,
-           ",\"images_s\":%.6g,\"gmac_s\":%.5g,\"gbyte_s\":%.4g,"
-           "\"activation_bytes\":%zu,\"scaling\":%.4g",
-           (double) b->batch / s, 1e-9 * x->macs / s, 1e-9 * x->traffic / s,
-           x->activations, scaling (b, p, i));
+  for (int k = 0; k < QK_BENCH_PARTS; k++) {
+    snprintf (key, sizeof key, "%s_ms", part_name[k]);
+    qk_json_set (&o, key, qk_json_real (1e3 * best (x, k)));
+    snprintf (key, sizeof key, "%s_median_ms", part_name[k]);
+    qk_json_set (&o, key, qk_json_real (1e3 * qk_timing_median (&x->part[k])));
+  }
+  qk_json_set (&o, "images_s", qk_json_real ((double) b->batch / s));
+  qk_json_set (&o, "gmac_s", qk_json_real (1e-9 * x->macs / s));
+  qk_json_set (&o, "gbyte_s", qk_json_real (1e-9 * x->traffic / s));
+  qk_json_set (&o, "activation_bytes",
+               json_integer ((json_int_t) x->activations));
+  qk_json_set (&o, "scaling", qk_json_real (scaling (b, p, i)));
   if (x->peak > 0)
-    fprintf (f, ",\"peak_bytes\":%zu", x->peak);
-  if (p->peak > 0)
-    fprintf (f, ",\"peak_gmac_s\":%.4g,\"of_peak\":%.4g", 1e-9 * p->peak,
-             x->macs / s / p->peak);
-  if (p->bandwidth > 0)
-    fprintf (f, ",\"memory_gbyte_s\":%.4g,\"of_memory\":%.4g",
-             1e-9 * p->bandwidth, x->traffic / s / p->bandwidth);
+    qk_json_set (&o, "peak_bytes", json_integer ((json_int_t) x->peak));
+  if (p->peak > 0) {
+    qk_json_set (&o, "peak_gmac_s", qk_json_real (1e-9 * p->peak));
+    qk_json_set (&o, "of_peak", qk_json_real (x->macs / s / p->peak));
+  }
+  if (p->bandwidth > 0) {
+    qk_json_set (&o, "memory_gbyte_s", qk_json_real (1e-9 * p->bandwidth));
+    qk_json_set (&o, "of_memory",
+                 qk_json_real (x->traffic / s / p->bandwidth));
+  }
   if (i == 1)
-    fprintf (f, ",\"of_float_step\":%.4g", s / best (&p->t[0], QK_BENCH_STEP));
-  fprintf (f, "}");
+    qk_json_set (&o, "of_float_step",
+                 qk_json_real (s / best (&p->t[0], QK_BENCH_STEP)));
+  return o;
 }
 
-static void
+static int
 print_json (FILE *f, struct bench *b)
 {
-  bool first = true;
+  json_t *steps = json_array ();
 
-  fprintf (f, "{\"model\":");
-  qk_cli_json_text (f, b->cli->arg[0]);
-  fprintf (f, ",\"batch\":%lld,\"steps\":[", (long long) b->batch);
   for (int i = 0; i < b->n; i++)
-    for (int j = 0; j < b->pair[i].n; j++) {
-      fprintf (f, "%s", first ? "" : ",");
-      json_step (f, b, &b->pair[i], j);
-      first = false;
-    }
-  fprintf (f, "\n]}\n");
+    for (int j = 0; j < b->pair[i].n; j++)
+      qk_json_append (&steps, step_to_json (b, &b->pair[i], j));
+  return qk_json_print (f, json_pack ("{s:o,s:I,s:o}", "model",
+                                      qk_json_string (b->cli->arg[0]), "batch",
+                                      (json_int_t) b->batch, "steps", steps));
 }
 
 /* ---- measuring ------------------------------------------------------ */
@@ -257,7 +263,7 @@ qk_bench_train_command (struct qk_bench_settings *s)
     r = measure (s, settings, d, &b);
   }
   if (r >= 0 && json != NULL)
-    print_json (json, &b);
+    r = print_json (json, &b);
   if (r >= 0 && json != stdout)
     r = print_table (&b);
   r = qk_bench_json_close (s->cli, json, r);

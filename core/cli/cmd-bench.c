@@ -7,10 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <qatkit/dataset.h>
+
 #include "cli/bench.h"
 #include "model/modelfile.h"
-
-#define DATASET "random"
+#include "plugin/loader-priv.h"
 
 /* ---- options -------------------------------------------------------- */
 
@@ -136,16 +137,20 @@ random_samples (struct qk_cli *cli, struct qk_ini *ini, long size,
                 long classes)
 {
   const char *old = qk_ini_get (ini, "data", "dataset");
-  const struct qk_class *c;
+  const struct qk_class *c, *timing;
   char text[32];
   int r;
 
-  if (old != NULL && strcmp (old, DATASET) != 0) {
+  if ((r = qk_context_default (cli->ctx, QK_KIND_DATASET, QK_FOR_TIMING,
+                               &timing))
+      < 0)
+    return r;
+  if (old != NULL && strcmp (old, timing->name) != 0) {
     if ((r = qk_context_class (cli->ctx, QK_KIND_DATASET, old, &c)) < 0
         || (r = qk_ini_allow (ini, "data", c->options, "")) < 0)
       return r;
   }
-  if ((r = qk_ini_set (ini, "data", "dataset", DATASET, "--size")) < 0)
+  if ((r = qk_ini_set (ini, "data", "dataset", timing->name, "--size")) < 0)
     return r;
   snprintf (text, sizeof text, "%ld", size);
   if ((r = qk_ini_set (ini, "data", "size", text, "--size")) < 0)
@@ -226,6 +231,7 @@ name_backends (struct qk_bench_settings *s, const struct qk_ini *ini)
 {
   const char *list = s->cli->bench.backends;
   char *name, *save = NULL;
+  int r;
 
   if (list == NULL)
     list = qk_ini_get (ini, "qat", "backend");
@@ -236,7 +242,10 @@ name_backends (struct qk_bench_settings *s, const struct qk_ini *ini)
        name = strtok_r (NULL, ",", &save)) {
     if (s->n_names == QK_BENCH_LIST)
       return qk_error (-EINVAL, "bench: more than %d backends", QK_BENCH_LIST);
-    s->name[s->n_names++] = qk_settings_backend (name);
+    r = qk_settings_backend (s->cli->ctx, name, &s->name[s->n_names]);
+    if (r < 0)
+      return r;
+    s->n_names++;
   }
   return s->n_names > 0 ? 0 : qk_error (-EINVAL, "bench: no backend named");
 }

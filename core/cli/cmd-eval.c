@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "report/table.h"
 #include "report/text.h"
@@ -110,25 +111,22 @@ close_reader (struct reader *rd)
     rd->cls->close (rd->self);
 }
 
-/* What answers are printed as, one line after the other. */
+/* Where answers go: a JSON array, or (NULL) lines on stdout. */
 struct printer {
-  bool json;
-  int n;
+  json_t **list;
 };
 
 static int
 print_answer (void *cookie, const char *text, double score)
 {
-  struct printer *p = cookie;
+  const struct printer *p = cookie;
   char clean[256];
 
-  if (p->json) {
-    printf ("%s{\"answer\":", p->n++ ? "," : "");
-    qk_cli_json_string (text);
-    printf (",\"score\":");
-    qk_cli_json_number (score);
-    printf ("}");
-  } else if (isnan (score))
+  if (p->list != NULL)
+    qk_json_append (p->list,
+                    json_pack ("{s:o,s:o}", "answer", qk_json_string (text),
+                               "score", qk_json_real (score)));
+  else if (isnan (score))
     printf ("  %s\n", qk_text_clean (text, clean, sizeof clean));
   else
     printf ("  %6.2f %%  %s\n", 100.0 * score,
@@ -136,29 +134,31 @@ print_answer (void *cookie, const char *text, double score)
   return 0;
 }
 
-/* An output as it is: all of it in JSON, its first elements as text. */
+static json_t *
+output_to_json (const struct qk_tensor *t)
+{
+  const int64_t n = qk_shape_count (&t->shape);
+  const float *x = t->data;
+  json_t *a = json_array ();
+
+  for (int64_t i = 0; i < n; i++)
+    qk_json_append (&a, qk_json_real ((double) x[i]));
+  return a;
+}
+
+/* An output as it is: its first elements. */
 static void
-print_output (const struct qk_cli *cli, const char *name,
-              const struct qk_tensor *t)
+print_output (const char *name, const struct qk_tensor *t)
 {
   const int64_t count = qk_shape_count (&t->shape);
-  const int64_t n = cli->json || count < 8 ? count : 8;
+  const int64_t n = count < 8 ? count : 8;
   const float *x = t->data;
   char shape[120];
-  int64_t i;
 
-  if (cli->json) {
-    qk_cli_json_string (name);
-    printf (":[");
-  } else
-    printf ("  %s %s:", name, qk_shape_print (&t->shape, shape, sizeof shape));
-  for (i = 0; i < n; i++)
-    if (cli->json) {
-      printf (i ? "," : "");
-      qk_cli_json_number ((double) x[i]);
-    } else
-      printf (" %.6g", (double) x[i]);
-  printf (cli->json ? "]" : n < count ? " ...\n" : "\n");
+  printf ("  %s %s:", name, qk_shape_print (&t->shape, shape, sizeof shape));
+  for (int64_t i = 0; i < n; i++)
+    printf (" %.6g", (double) x[i]);
+  printf (n < count ? " ...\n" : "\n");
 }
 
 /* A model at work on single files. */
@@ -171,43 +171,55 @@ struct predictor {
   void *input[QK_DATASET_MAX_TENSORS];
 };
 
+/* What metric M says of the outputs of the last call. */
+static int
+answer (const struct predictor *p, const struct qk_objective_metric *m,
+        json_t **list)
+{
+  struct qk_tensor t[QK_GRAPH_MAX_INPUTS];
+  struct qk_tensor_spec ref[QK_GRAPH_MAX_INPUTS];
+  struct printer out = { list };
+  int i;
+
+  for (i = 0; i < m->c.n_out; i++)
+    t[i] = *qk_exec_output (p->ex, m->c.out[i]);
+  for (i = 0; i < m->c.n_ref; i++)
+    ref[i] = *qk_objective_reference (p->o, m->c.ref[i]);
+  return m->cls->answer (m->self, t, ref, 5, print_answer, &out);
+}
+
 /* What the outputs of the last call mean: in the words of the first metric
  * that has some, else as they are. */
 static int
 print_prediction (struct qk_cli *cli, const struct predictor *p,
                   const char *file)
 {
-  struct printer out = { cli->json, 0 };
-  int i, j, r = 0;
+  json_t *o = cli->json ? json_object () : NULL, *part = NULL;
+  int i, m = 0, r = 0;
 
-  if (cli->json) {
-    printf ("{\"file\":");
-    qk_cli_json_string (file);
-  } else
+  while (m < p->o->n_metrics && p->o->metric[m].cls->answer == NULL)
+    m++;
+  if (cli->json)
+    qk_json_set (&o, "file", qk_json_string (file));
+  else
     printf ("%s\n", file);
-  for (i = 0; i < p->o->n_metrics && p->o->metric[i].cls->answer == NULL; i++)
-    ;
-  if (i < p->o->n_metrics) {
-    const struct qk_objective_metric *m = &p->o->metric[i];
-    struct qk_tensor t[QK_GRAPH_MAX_INPUTS];
-    struct qk_tensor_spec ref[QK_GRAPH_MAX_INPUTS];
-
-    for (j = 0; j < m->c.n_out; j++)
-      t[j] = *qk_exec_output (p->ex, m->c.out[j]);
-    for (j = 0; j < m->c.n_ref; j++)
-      ref[j] = *qk_objective_reference (p->o, m->c.ref[j]);
-    printf (cli->json ? ",\"answers\":[" : "");
-    r = m->cls->answer (m->self, t, ref, 5, print_answer, &out);
-    printf (cli->json ? "]" : "");
-  } else {
-    printf (cli->json ? ",\"outputs\":{" : "");
-    for (j = 0; j < p->o->n_outputs; j++) {
-      printf (cli->json && j ? "," : "");
-      print_output (cli, p->o->output[j].name, qk_exec_output (p->ex, j));
-    }
-    printf (cli->json ? "}" : "");
-  }
-  printf (cli->json ? "}\n" : "");
+  if (m < p->o->n_metrics) {
+    part = cli->json ? json_array () : NULL;
+    r = answer (p, &p->o->metric[m], cli->json ? &part : NULL);
+  } else if (cli->json)
+    part = json_object ();
+  for (i = 0; m == p->o->n_metrics && i < p->o->n_outputs; i++)
+    if (cli->json)
+      qk_json_set (&part, p->o->output[i].name,
+                   output_to_json (qk_exec_output (p->ex, i)));
+    else
+      print_output (p->o->output[i].name, qk_exec_output (p->ex, i));
+  if (!cli->json)
+    return r;
+  qk_json_set (&o, m < p->o->n_metrics ? "answers" : "outputs", part);
+  if (r == 0)
+    return qk_json_print_line (stdout, o);
+  json_decref (o);
   return r;
 }
 

@@ -8,6 +8,7 @@
 
 #include <qatkit/backend.h>
 
+#include "base/json.h"
 #include "base/nearest.h"
 #include "cli/cli.h"
 #include "exec/exec.h"
@@ -113,62 +114,62 @@ inspect_json (const struct qk_model *m, const struct qk_exec *ex)
 {
   char facts[256];
   const struct qk_graph *g = m->graph;
+  json_t *nodes = json_array (), *targets = json_array ();
   char shape[80];
   int i;
 
-  printf ("{");
-  for (i = 0; i < m->n_targets; i++) {
-    printf (i == 0 ? "\"targets\":[{\"name\":" : ",{\"name\":");
-    qk_cli_json_string (m->target[i].name);
-    printf (",\"categories\":%lld}%s", (long long) m->target[i].categories,
-            i + 1 == m->n_targets ? "]," : "");
-  }
-  printf ("\"bytes\":%lld,\"macs\":%lld,\"nodes\":[",
-          (long long) qk_graph_bytes (g), (long long) qk_graph_macs (g));
   for (i = 0; i < g->n_nodes; i++) {
     const struct qk_node *n = &g->node[i];
     const struct qk_value *v = &g->value[n->out];
 
-    printf ("%s\n {\"name\":", i ? "," : "");
-    qk_cli_json_string (n->name);
-    printf (",\"op\":");
-    qk_cli_json_string (n->lowered ? qk_op_label (&n->op) : n->layer_name);
-    printf (",\"int8\":%s,\"output\":\"%s\",\"macs\":%lld",
-            n->lowered ? "true" : "false",
-            qk_shape_print (&v->shape, shape, sizeof shape),
-            (long long) n->traits.macs);
-    if (v->on_grid)
-      printf (",\"scale\":%.9g,\"zero_point\":%d", (double) v->q.scale,
-              v->q.zero_point);
+    json_t *o = json_pack (
+      "{s:o,s:o,s:b,s:s,s:I}", "name", qk_json_string (n->name), "op",
+      qk_json_string (n->lowered ? qk_op_label (&n->op) : n->layer_name),
+      "int8", n->lowered, "output",
+      qk_shape_print (&v->shape, shape, sizeof shape), "macs",
+      (json_int_t) n->traits.macs);
+
+    if (v->on_grid) {
+      qk_json_set (&o, "scale", qk_json_real ((double) v->q.scale));
+      qk_json_set (&o, "zero_point", json_integer (v->q.zero_point));
+    }
     if (ex != NULL) {
       const int r = qk_exec_facts (ex, i, facts, sizeof facts);
 
-      if (r < 0)
+      if (r < 0) {
+        json_decref (o);
+        json_decref (nodes);
         return r;
-      printf (",\"backend\":");
-      qk_cli_json_string (facts);
+      }
+      qk_json_set (&o, "backend", qk_json_string (facts));
     }
-    printf ("}");
+    qk_json_append (&nodes, o);
   }
-  printf ("\n]}\n");
-  return 0;
+  for (i = 0; i < m->n_targets; i++)
+    qk_json_append (&targets,
+                    json_pack ("{s:o,s:I}", "name",
+                               qk_json_string (m->target[i].name),
+                               "categories",
+                               (json_int_t) m->target[i].categories));
+  return qk_json_print (
+    stdout, json_pack ("{s:o,s:I,s:I,s:o}", "targets", targets, "bytes",
+                       (json_int_t) qk_graph_bytes (g), "macs",
+                       (json_int_t) qk_graph_macs (g), "nodes", nodes));
 }
 
 /* A model's file; with --backend also what that backend makes of it. */
 static int
 inspect_file (struct qk_cli *cli, const struct qk_model *m)
 {
-  const char *backend
-    = cli->backend != NULL ? qk_settings_backend (cli->backend) : NULL;
-  const struct qk_exec_options opt
-    = { .batch = 1, .threads = 1, .backend = backend };
+  struct qk_exec_options opt = { .batch = 1, .threads = 1 };
   struct qk_exec *ex = NULL;
   int r = 0;
 
-  if (backend != NULL)
+  if (cli->backend != NULL
+      && (r = qk_settings_backend (cli->ctx, cli->backend, &opt.backend)) == 0)
     r = qk_exec_new (m->graph, &opt, &ex);
   if (r == 0)
-    r = cli->json ? inspect_json (m, ex) : inspect_model (m, ex, backend);
+    r = cli->json ? inspect_json (m, ex) : inspect_model (m, ex, opt.backend);
   qk_exec_free (ex);
   return r;
 }
@@ -196,12 +197,11 @@ inspect_tensors (struct qk_cli *cli, const char *path)
     if ((r = qk_tensorfile_entry (f, i, &e)) < 0)
       break;
     qk_shape_print (&e.tensor.shape, shape, sizeof shape);
-    if (cli->json) {
-      printf ("{\"tensor\":");
-      qk_cli_json_string (e.name);
-      printf (",\"type\":\"%s\",\"shape\":\"%s\"}\n",
-              qk_dtype_name (e.tensor.dtype), shape);
-    }
+    if (cli->json)
+      r = qk_json_print (stdout, json_pack ("{s:o,s:s,s:s}", "tensor",
+                                            qk_json_string (e.name), "type",
+                                            qk_dtype_name (e.tensor.dtype),
+                                            "shape", shape));
     qk_table_cell (t, "%s", e.name);
     qk_table_cell (t, "%s", qk_dtype_name (e.tensor.dtype));
     qk_table_cell (t, "%s", shape);
@@ -297,25 +297,29 @@ type_name (enum qk_option_type type)
   return names[type];
 }
 
-static void
-print_options (const struct qk_option *o, bool json)
+static json_t *
+options_to_json (const struct qk_option *o)
 {
-  const char *const *c;
-  bool first = true;
+  json_t *list = json_array ();
 
   for (; o != NULL && o->name != NULL; o++) {
-    if (json) {
-      printf ("%s{\"name\":\"%s\",\"type\":\"%s\",\"help\":", first ? "" : ",",
-              o->name, type_name (o->type));
-      qk_cli_json_string (o->help ? o->help : "");
-      if (o->def != NULL) {
-        printf (",\"default\":");
-        qk_cli_json_string (o->def);
-      }
-      printf ("}");
-      first = false;
-      continue;
-    }
+    json_t *j = json_pack ("{s:s,s:s,s:o}", "name", o->name, "type",
+                           type_name (o->type), "help",
+                           qk_json_string (o->help != NULL ? o->help : ""));
+
+    if (o->def != NULL)
+      qk_json_set (&j, "default", qk_json_string (o->def));
+    qk_json_append (&list, j);
+  }
+  return list;
+}
+
+static void
+print_options (const struct qk_option *o)
+{
+  const char *const *c;
+
+  for (; o != NULL && o->name != NULL; o++) {
     printf ("  %s = %s\n      %s", o->name,
             o->def == NULL ? "(required)"
             : *o->def      ? o->def
@@ -328,6 +332,23 @@ print_options (const struct qk_option *o, bool json)
       printf (" %.10g..%.10g", o->min, o->max);
     printf ("; %s\n", o->help ? o->help : "");
   }
+}
+
+static int
+show_class_json (const struct qk_class *c, const struct qk_plugin *p,
+                 const char *path, const char *level)
+{
+  json_t *o = json_pack (
+    "{s:s,s:o,s:o,s:o,s:o,s:i,s:o}", "kind", qk_kind_name (c->kind), "name",
+    qk_json_string (c->name), "description", qk_json_string (c->description),
+    "version", qk_json_string (p->version), "licence",
+    qk_json_string (p->licence), "abi", p->abi_major, "file",
+    qk_json_string (path));
+
+  if (level != NULL)
+    qk_json_set (&o, "cpu_level", qk_json_string (level));
+  qk_json_set (&o, "options", options_to_json (c->options));
+  return qk_json_print_line (stdout, o);
 }
 
 static int
@@ -345,22 +366,8 @@ show_class (struct qk_cli *cli, const struct qk_class *c)
     memset (&caps, 0, sizeof caps);
     level = b->probe (&caps) == 0 ? caps.cpu_level : qk_error_message ();
   }
-  if (cli->json) {
-    printf ("{\"kind\":\"%s\",\"name\":\"%s\",\"description\":",
-            qk_kind_name (c->kind), c->name);
-    qk_cli_json_string (c->description);
-    printf (",\"version\":\"%s\",\"licence\":\"%s\",\"abi\":%d,\"file\":",
-            p->version, p->licence, p->abi_major);
-    qk_cli_json_string (path);
-    if (level != NULL) {
-      printf (",\"cpu_level\":");
-      qk_cli_json_string (level);
-    }
-    printf (",\"options\":[");
-    print_options (c->options, true);
-    printf ("]}\n");
-    return 0;
-  }
+  if (cli->json)
+    return show_class_json (c, p, path, level);
   printf ("%s %s: %s\n", qk_kind_name (c->kind), c->name, c->description);
   printf ("file=%s\nversion=%s\nlicence=%s\nabi=%d\n", path, p->version,
           p->licence, p->abi_major);
@@ -368,7 +375,7 @@ show_class (struct qk_cli *cli, const struct qk_class *c)
     printf ("cpu_level=%s\n", level);
   if (c->options != NULL && c->options->name != NULL)
     printf ("options:\n");
-  print_options (c->options, false);
+  print_options (c->options);
   return 0;
 }
 

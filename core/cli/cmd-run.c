@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "report/table.h"
 
@@ -200,31 +201,21 @@ struct named_result {
   const struct qk_result *result;
 };
 
-static void
-print_json (const struct qk_objective *o, const struct named_result *row,
-            int n)
+static json_t *
+row_to_json (const struct qk_objective *o, const struct named_result *row)
 {
-  int i, j;
+  const struct qk_scores *s = &row->result->scores;
+  json_t *e = json_object ();
+  int i;
 
-  printf ("[");
-  for (i = 0; i < n; i++) {
-    const struct qk_scores *s = &row[i].result->scores;
-
-    printf ("%s\n {\"network\":", i ? "," : "");
-    qk_cli_json_string (row[i].name);
-    for (j = 0; j < o->n_scores; j++) {
-      printf (",");
-      qk_cli_json_string (o->score[j].name);
-      printf (":");
-      qk_cli_json_number (s->value[j]);
-    }
-    printf (",\"loss\":");
-    qk_cli_json_number (s->loss);
-    printf (",\"samples\":%lld,\"bytes\":%lld,\"samples_per_second\":%.4g}",
-            (long long) s->n, (long long) row[i].result->bytes,
-            qk_scores_speed (s));
-  }
-  printf ("\n]\n");
+  qk_json_set (&e, "network", qk_json_string (row->name));
+  for (i = 0; i < o->n_scores; i++)
+    qk_json_set (&e, o->score[i].name, qk_json_real (s->value[i]));
+  qk_json_set (&e, "loss", qk_json_real (s->loss));
+  qk_json_set (&e, "samples", json_integer ((json_int_t) s->n));
+  qk_json_set (&e, "bytes", json_integer ((json_int_t) row->result->bytes));
+  qk_json_set (&e, "samples_per_second", qk_json_real (qk_scores_speed (s)));
+  return e;
 }
 
 static void
@@ -260,8 +251,11 @@ print_rows (struct qk_cli *cli, const struct qk_objective *o,
   int i, columns, r;
 
   if (cli->json) {
-    print_json (o, row, n);
-    return 0;
+    json_t *list = json_array ();
+
+    for (i = 0; i < n; i++)
+      qk_json_append (&list, row_to_json (o, &row[i]));
+    return qk_json_print (stdout, list);
   }
   titles[0] = "network";
   columns = 1 + qk_score_titles (o, titles + 1);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "tune/tune.h"
 #include "report/table.h"
@@ -52,53 +53,49 @@ print_table (const struct qk_tuning *t)
   return r;
 }
 
-/* "scores":{…,"loss":…} */
-static void
-json_scores (const struct qk_objective *o, const struct qk_scores *s)
+static json_t *
+scores_to_json (const struct qk_objective *o, const struct qk_scores *s)
 {
+  json_t *e = json_object ();
   int i;
 
-  printf ("\"scores\":{");
-  for (i = 0; i < o->n_scores; i++) {
-    qk_cli_json_string (o->score[i].name);
-    printf (":");
-    qk_cli_json_number (s->value[i]);
-    printf (",");
-  }
-  printf ("\"loss\":");
-  qk_cli_json_number (s->loss);
-  printf ("}");
+  for (i = 0; i < o->n_scores; i++)
+    qk_json_set (&e, o->score[i].name, qk_json_real (s->value[i]));
+  qk_json_set (&e, "loss", qk_json_real (s->loss));
+  return e;
 }
 
-static void
+static json_t *
+trial_to_json (const struct qk_objective *o, const struct qk_trial *x)
+{
+  json_t *set = json_array ();
+  int i;
+
+  for (i = 0; i < x->n_set; i++)
+    qk_json_append (&set, qk_json_string (x->set[i]));
+  return json_pack ("{s:o,s:b,s:o,s:I,s:i,s:i,s:b,s:b}", "set", set, "qat",
+                    x->qat, "scores", scores_to_json (o, &x->scores), "bytes",
+                    (json_int_t) x->bytes, "weight_bits", x->weight_bits,
+                    "float_layers", x->n_float, "reached", x->reached,
+                    "remembered", x->remembered);
+}
+
+static int
 print_json (const struct qk_tuning *t)
 {
-  int i, j;
+  json_t *trials = json_array ();
+  int i;
 
-  printf ("{\"float\":{");
-  json_scores (t->objective, &t->float_scores);
-  printf ("},\n \"goal\":{\"score\":");
-  qk_cli_json_string (t->goal.name);
-  printf (",\"threshold\":");
-  qk_cli_json_number (qk_goal_threshold (&t->goal, &t->float_scores));
-  printf ("},\n \"trials\":[");
-  for (i = 0; i < t->n; i++) {
-    const struct qk_trial *x = &t->trial[i];
-
-    printf ("%s\n  {\"set\":[", i ? "," : "");
-    for (j = 0; j < x->n_set; j++) {
-      printf (j ? "," : "");
-      qk_cli_json_string (x->set[j]);
-    }
-    printf ("],\"qat\":%s,", x->qat ? "true" : "false");
-    json_scores (t->objective, &x->scores);
-    printf (",\"bytes\":%lld,\"weight_bits\":%d,\"float_layers\":%d,"
-            "\"reached\":%s,\"remembered\":%s}",
-            (long long) x->bytes, x->weight_bits, x->n_float,
-            x->reached ? "true" : "false", x->remembered ? "true" : "false");
-  }
-  printf ("],\n \"best\":%d,\"reached\":%s}\n", t->best,
-          t->trial[t->best].reached ? "true" : "false");
+  for (i = 0; i < t->n; i++)
+    qk_json_append (&trials, trial_to_json (t->objective, &t->trial[i]));
+  return qk_json_print (
+    stdout,
+    json_pack ("{s:o,s:{s:o,s:o},s:o,s:i,s:b}", "float",
+               scores_to_json (t->objective, &t->float_scores), "goal",
+               "score", qk_json_string (t->goal.name), "threshold",
+               qk_json_real (qk_goal_threshold (&t->goal, &t->float_scores)),
+               "trials", trials, "best", t->best, "reached",
+               t->trial[t->best].reached));
 }
 
 static int
@@ -110,10 +107,8 @@ print_tuning (struct qk_cli *cli, const struct qk_settings *settings,
   char have[32];
   int r;
 
-  if (cli->json) {
-    print_json (t);
-    return 0;
-  }
+  if (cli->json)
+    return print_json (t);
   if ((r = print_table (t)) < 0)
     return r;
   qk_score_print (&t->goal.spec,

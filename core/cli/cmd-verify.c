@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "run/verify.h"
 #include "report/table.h"
@@ -66,24 +67,25 @@ close_subject (struct subject *s)
   free (s->model);
 }
 
-static void
+static int
 print_json (const char *backend, const struct qk_verify *v)
 {
+  json_t *nodes = json_array ();
   int i;
 
-  printf ("{\"backend\":");
-  qk_cli_json_string (backend);
-  printf (",\"exact\":%s,\"fallbacks\":%d,\"samples\":%lld,\"bytes\":%lld,"
-          "\"differing\":%lld,\"nodes\":[",
-          v->exact ? "true" : "false", v->fallbacks, (long long) v->samples,
-          (long long) v->bytes, (long long) v->differing);
-  for (i = 0; i < v->n; i++) {
-    printf ("%s{\"name\":", i ? "," : "");
-    qk_cli_json_string (v->node[i].name);
-    printf (",\"bytes\":%lld,\"differing\":%lld}",
-            (long long) v->node[i].bytes, (long long) v->node[i].differing);
-  }
-  printf ("]}\n");
+  for (i = 0; i < v->n; i++)
+    qk_json_append (&nodes,
+                    json_pack ("{s:o,s:I,s:I}", "name",
+                               qk_json_string (v->node[i].name), "bytes",
+                               (json_int_t) v->node[i].bytes, "differing",
+                               (json_int_t) v->node[i].differing));
+  return qk_json_print_line (
+    stdout,
+    json_pack ("{s:o,s:b,s:i,s:I,s:I,s:I,s:o}", "backend",
+               qk_json_string (backend), "exact", v->exact, "fallbacks",
+               v->fallbacks, "samples", (json_int_t) v->samples, "bytes",
+               (json_int_t) v->bytes, "differing", (json_int_t) v->differing,
+               "nodes", nodes));
 }
 
 static int
@@ -131,10 +133,7 @@ verify_backend (struct qk_cli *cli, struct subject *s, const char *backend,
   if (r < 0)
     return qk_error_prefix (r, "backend '%s': ", backend);
   *equal = *equal && (v->differing == 0 || !v->exact);
-  if (cli->json)
-    print_json (backend, v);
-  else
-    r = print_table (cli, backend, v);
+  r = cli->json ? print_json (backend, v) : print_table (cli, backend, v);
   qk_verify_free (v);
   return r;
 }
@@ -144,6 +143,7 @@ qk_cmd_verify (struct qk_cli *cli)
 {
   struct subject s;
   char *list = NULL, *name, *save = NULL;
+  const char *backend;
   bool equal = true;
   int r;
 
@@ -160,7 +160,8 @@ qk_cmd_verify (struct qk_cli *cli)
     r = qk_oom ("verify");
   for (name = list ? strtok_r (list, ",", &save) : NULL;
        r >= 0 && name != NULL; name = strtok_r (NULL, ",", &save))
-    r = verify_backend (cli, &s, qk_settings_backend (name), &equal);
+    if ((r = qk_settings_backend (cli->ctx, name, &backend)) == 0)
+      r = verify_backend (cli, &s, backend, &equal);
 end:
   r = r < 0 ? qk_cli_fail (cli, r) : equal ? QK_EXIT_OK : QK_EXIT_FAILURE;
   free (list);

@@ -160,34 +160,3 @@ qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
   *out = ini;
   return 0;
 }
-
-void
-qk_cli_json_text (FILE *out, const char *text)
-{
-  const unsigned char *s = (const unsigned char *) text;
-
-  putc ('"', out);
-  for (; *s != 0; s++)
-    if (*s == '"' || *s == '\\')
-      fprintf (out, "\\%c", *s);
-    else if (*s < 0x20)
-      fprintf (out, "\\u%04x", *s);
-    else
-      putc (*s, out);
-  putc ('"', out);
-}
-
-void
-qk_cli_json_string (const char *text)
-{
-  qk_cli_json_text (stdout, text);
-}
-
-void
-qk_cli_json_number (double x)
-{
-  if (isfinite (x))
-    printf ("%.9g", x);
-  else
-    printf ("null");
-}

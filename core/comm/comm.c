@@ -93,21 +93,6 @@ qk_comm_close (struct qk_comm *c)
   free (c);
 }
 
-const char *
-qk_comm_launched (void)
-{
-  /* Open MPI, MPICH and its kin, PMIx launchers such as srun --mpi=pmix */
-  static const char *const size[]
-    = { "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS" };
-  const char *value;
-  size_t i;
-
-  for (i = 0; i < sizeof size / sizeof *size; i++)
-    if ((value = getenv (size[i])) != NULL && atoi (value) > 1)
-      return "mpi";
-  return getenv ("PMIX_RANK") != NULL ? "mpi" : "single";
-}
-
 int
 qk_comm_rank (const struct qk_comm *c)
 {

@@ -13,10 +13,6 @@ int qk_comm_open (const struct qk_comm_class *cls, const struct qk_config *cfg,
                   struct qk_comm **out);
 void qk_comm_close (struct qk_comm *c); /* accepts NULL */
 
-/* The name of the class this process would join others through because a
- * launcher (mpirun, srun) started it as one of several; "single" without. */
-const char *qk_comm_launched (void);
-
 /* X (N floats) of all processes in the order of their ranks.  *ALL is to be
  * freed with qk_free. */
 int qk_comm_gather (struct qk_comm *c, const float *x, size_t n, float **all,

@@ -4,8 +4,8 @@
  * What is delivered depends on the dataset, seed, epoch and batch size only,
  * not on the number of threads.
  */
-#ifndef QATKIT_DATA_BATCHES_H
-#define QATKIT_DATA_BATCHES_H
+#ifndef QK_DATA_BATCHES_H
+#define QK_DATA_BATCHES_H
 
 #include "qatkit/dataset.h"
 
@@ -70,4 +70,4 @@ const struct qk_dataset_info *qk_batches_info (const struct qk_batches *b);
 /* Undecodable samples met so far, each counted once. */
 int64_t qk_batches_bad (const struct qk_batches *b);
 
-#endif /* QATKIT_DATA_BATCHES_H */
+#endif /* QK_DATA_BATCHES_H */

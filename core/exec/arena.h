@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* arena.h: one block of memory for buffers that live at different times. */
-#ifndef QK_ARENA_H
-#define QK_ARENA_H
+#ifndef QK_EXEC_ARENA_H
+#define QK_EXEC_ARENA_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,4 +37,4 @@ void *qk_arena_at (const struct qk_arena *a, int buffer);
 
 void qk_arena_clear (struct qk_arena *a);
 
-#endif /* QK_ARENA_H */
+#endif /* QK_EXEC_ARENA_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* exec-priv.h: the executor's plan, shared by the files of this folder. */
-#ifndef QK_EXEC_PRIV_H
-#define QK_EXEC_PRIV_H
+#ifndef QK_EXEC_EXEC_PRIV_H
+#define QK_EXEC_EXEC_PRIV_H
 
 #include "exec/arena.h"
 #include "exec/exec.h"
@@ -66,7 +66,7 @@ struct qk_exec {
   qk_exec_hook hook;
   void *cookie;
 
-  struct qk_exec_backend backend[2]; /* the chosen one, "reference" */
+  struct qk_exec_backend backend[2]; /* the chosen one, the fallback */
   /* put inputs on their grids; NULL: done here */
   void *input_kernel[QK_GRAPH_MAX_INPUTS];
   size_t input_scratch;
@@ -158,4 +158,4 @@ void qk_apply_mask (const uint8_t *mask, const float *dy, float *dx, size_t n,
                     int threads);
 void qk_add_into (float *sum, const float *x, size_t n, int threads);
 
-#endif /* QK_EXEC_PRIV_H */
+#endif /* QK_EXEC_EXEC_PRIV_H */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* exec.h: runs a graph, forward and backward, float, fake-quantized or
  * int8. */
-#ifndef QK_EXEC_H
-#define QK_EXEC_H
+#ifndef QK_EXEC_EXEC_H
+#define QK_EXEC_EXEC_H
 
 #include <qatkit/loss.h>
 
@@ -40,7 +40,7 @@ struct qk_exec_options {
   const struct qk_exec_loss *loss;
   struct qk_comm *comm; /* train: the processes that share the batch, NULL:
                            alone; borrowed */
-  /* INT8: the backend; NULL means "reference" fallbacks only */
+  /* INT8: the backend; NULL means the fallback alone */
   const char *backend;
 };
 
@@ -101,7 +101,7 @@ int qk_exec_parallel (const struct qk_exec *ex);
 int qk_exec_facts (const struct qk_exec *ex, int node, char *text,
                    size_t size);
 
-/* INT8: how many nodes the chosen backend left to "reference", and their
+/* INT8: how many nodes the chosen backend left to the fallback, and their
  * share of the multiply-accumulates. */
 int qk_exec_fallbacks (const struct qk_exec *ex, double *share);
 
@@ -115,4 +115,4 @@ const char *qk_exec_node_backend (const struct qk_exec *ex, int node);
  * backend measures it; 0 where it cannot tell, and of other graphs. */
 int qk_exec_peak (struct qk_exec *ex, double *macs_per_second);
 
-#endif /* QK_EXEC_H */
+#endif /* QK_EXEC_EXEC_H */

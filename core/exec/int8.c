@@ -6,38 +6,42 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <qatkit/backend.h>
+
 #include "exec/exec-priv.h"
 #include "graph/op-priv.h"
+#include "plugin/loader-priv.h"
 
-#define REFERENCE "reference"
-
-/* Whether all kernels may run from several threads at once. */
-static bool
-is_shared (struct qk_exec *ex, const char *name)
+/* The backend NAME; NULL: the one that runs what others cannot. */
+static int
+find_backend (struct qk_exec *ex, const char *name,
+              const struct qk_backend_class **out)
 {
-  const struct qk_class *c;
+  struct qk_context *ctx = ex->g->ctx;
+  const struct qk_class *c = NULL;
+  const int r
+    = name != NULL
+        ? qk_context_class (ctx, QK_KIND_BACKEND, name, &c)
+        : qk_context_default (ctx, QK_KIND_BACKEND, QK_FOR_FALLBACK, &c);
 
-  if (qk_context_class (ex->g->ctx, QK_KIND_BACKEND, name, &c) < 0)
-    return false; /* said again, and reported, where it is opened */
-  return ((const struct qk_backend_class *) (const void *) c)->shared;
+  *out = (const struct qk_backend_class *) (const void *) c;
+  return r;
 }
 
 static int
-open_backend (struct qk_exec *ex, const char *name, int threads,
+open_backend (const struct qk_backend_class *cls, int threads,
               struct qk_exec_backend *b)
 {
-  const struct qk_class *c;
+  const char *name = cls->cls.name;
   struct qk_config *cfg = NULL;
   int r;
 
-  if ((r = qk_context_class (ex->g->ctx, QK_KIND_BACKEND, name, &c)) < 0)
-    return r;
-  b->cls = (const struct qk_backend_class *) (const void *) c;
-  if ((r = b->cls->probe (&b->caps)) < 0)
+  b->cls = cls;
+  if ((r = cls->probe (&b->caps)) < 0)
     return qk_error_prefix (r, "backend '%s': ", name);
-  if ((r = qk_config_parse (c->options, "", name, &cfg)) < 0)
+  if ((r = qk_config_parse (cls->cls.options, "", name, &cfg)) < 0)
     return r;
-  r = b->cls->create (cfg, threads, &b->self);
+  r = cls->create (cfg, threads, &b->self);
   qk_config_free (cfg);
   if (r < 0)
     return qk_error_prefix (r, "backend '%s': ", name);
@@ -47,12 +51,13 @@ open_backend (struct qk_exec *ex, const char *name, int threads,
 /* Nodes that the chosen backend cannot run although others could, for one line
  * about all of them. */
 struct fallbacks {
+  const struct qk_backend_class *cls; /* what runs them */
   int nodes;
   double share;      /* of the multiply-accumulates */
   char example[400]; /* the first of them and why */
 };
 
-/* Node N, with MACS of all ALL, is left to "reference"; the reason is the last
+/* Node N, with MACS of all ALL, is left to the fallback; the reason is the last
  * error. */
 static void
 leave_node (struct qk_exec *ex, const struct qk_node *n, int64_t macs,
@@ -63,8 +68,8 @@ leave_node (struct qk_exec *ex, const struct qk_node *n, int64_t macs,
 
   /* the others are summed up in one line */
   qk_log (ex->g->ctx, dynamic ? QK_LOG_INFO : QK_LOG_DEBUG,
-          "node '%s' (%s) runs on backend 'reference': %s", n->name,
-          qk_op_label (&n->op), qk_error_message ());
+          "node '%s' (%s) runs on backend '%s': %s", n->name,
+          qk_op_label (&n->op), told->cls->cls.name, qk_error_message ());
   ex->n_fallbacks++;
   ex->fallback_share += share;
   if (dynamic)
@@ -92,9 +97,11 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch,
   en->backend = 0;
   r = ex->backend[0].cls->supports (ex->backend[0].self, &n->op, in_s, &out_s);
   if (r == -ENOTSUP) {
+    if (told->cls == NULL && (r = find_backend (ex, NULL, &told->cls)) < 0)
+      return r;
     leave_node (ex, n, qk_op_macs (&n->op, in_s, &out->shape), macs, told);
     if (ex->backend[1].cls == NULL) {
-      r = open_backend (ex, REFERENCE, ex->kernel_threads, &ex->backend[1]);
+      r = open_backend (told->cls, ex->kernel_threads, &ex->backend[1]);
       if (r < 0)
         return r;
     }
@@ -167,17 +174,20 @@ can_join (const struct qk_exec *ex, int index)
 int
 qk_int8_prepare (struct qk_exec *ex)
 {
-  const char *name = ex->opt.backend == NULL ? REFERENCE : ex->opt.backend;
+  const struct qk_backend_class *cls;
   struct fallbacks told = { 0 };
   int64_t macs = 0;
   int i, r;
 
-  /* who has the threads? */
+  if ((r = find_backend (ex, ex->opt.backend, &cls)) < 0)
+    return r;
+  find_backend (ex, NULL, &told.cls); /* an error only if it is needed */
+  /* who has the threads?  A shared kernel may run in several at once */
   ex->kernel_threads
-    = qk_slices_plan (ex, is_shared (ex, name) && is_shared (ex, REFERENCE))
+    = qk_slices_plan (ex, cls->shared && told.cls != NULL && told.cls->shared)
         ? 1
         : ex->opt.threads;
-  if ((r = open_backend (ex, name, ex->kernel_threads, &ex->backend[0])) < 0)
+  if ((r = open_backend (cls, ex->kernel_threads, &ex->backend[0])) < 0)
     return r;
   for (i = 0; i < ex->g->n_inputs; i++)
     if ((r = prepare_input (ex, i)) < 0)
@@ -202,8 +212,9 @@ qk_int8_prepare (struct qk_exec *ex)
   if (told.nodes > 0)
     qk_log (ex->g->ctx, QK_LOG_WARNING,
             "backend '%s' leaves %d node%s, %.1f %% of the "
-            "multiply-accumulates, to 'reference'%s %s",
-            name, told.nodes, told.nodes == 1 ? "" : "s", 100 * told.share,
+            "multiply-accumulates, to '%s'%s %s",
+            cls->cls.name, told.nodes, told.nodes == 1 ? "" : "s",
+            100 * told.share, told.cls->cls.name,
             told.nodes == 1 ? ":" : "; the first is", told.example);
   for (i = 0; i < ex->g->n_nodes; i++)
     ex->node[i].joined = can_join (ex, i);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* graph-priv.h: the one graph type, from float to int8. */
-#ifndef QK_GRAPH_PRIV_H
-#define QK_GRAPH_PRIV_H
+#ifndef QK_GRAPH_GRAPH_PRIV_H
+#define QK_GRAPH_GRAPH_PRIV_H
 
 #include <qatkit/context.h>
 #include <qatkit/graph.h>
@@ -171,4 +171,4 @@ int64_t qk_graph_bytes (const struct qk_graph *g);
 /* Allocate (zeroed) or clear all gradients. */
 int qk_graph_zero_grad (struct qk_graph *g);
 
-#endif /* QK_GRAPH_PRIV_H */
+#endif /* QK_GRAPH_GRAPH_PRIV_H */

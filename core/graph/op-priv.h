@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* op-priv.h: the table of int8 operations, which everything that has to know
  * them all goes through. */
-#ifndef QK_OP_PRIV_H
-#define QK_OP_PRIV_H
+#ifndef QK_GRAPH_OP_PRIV_H
+#define QK_GRAPH_OP_PRIV_H
 
 #include <qatkit/backend.h>
 
@@ -101,4 +101,4 @@ int qk_op_numbers_dynamic (const struct qk_op *op);
 int qk_op_numbers_pool (const struct qk_op *op);
 int qk_op_numbers_table (const struct qk_op *op);
 
-#endif /* QK_OP_PRIV_H */
+#endif /* QK_GRAPH_OP_PRIV_H */

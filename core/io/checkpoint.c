@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/checkpoints-priv.h"
+#include "io/checkpoints.h"
 #include "io/checksum.h"
 
 /* Our own metadata; the checksum covers everything but itself. */
@@ -18,25 +18,7 @@
 
 struct qk_checkpoint {
   struct qk_tensorfile *file;
-  int64_t number;
 };
-
-/* Parse text that must be one whole number in MIN..MAX. */
-static bool
-parse_number (const char *text, int64_t min, int64_t max, int64_t *out)
-{
-  char *end;
-  long long v;
-
-  if (!text || !(*text == '-' || (*text >= '0' && *text <= '9')))
-    return false;
-  errno = 0;
-  v = strtoll (text, &end, 10);
-  if (errno != 0 || end == text || *end || v < min || v > max)
-    return false;
-  *out = v;
-  return true;
-}
 
 /* ---- reading ---------------------------------------------------------*/
 
@@ -153,8 +135,8 @@ qk_checkpoint_check (const struct qk_tensorfile *f)
 }
 
 int
-qk_checkpoint_open_number (struct qk_context *ctx, const char *path,
-                           int64_t number, struct qk_checkpoint **out)
+qk_checkpoint_open (struct qk_context *ctx, const char *path,
+                    struct qk_checkpoint **out)
 {
   struct qk_checkpoint *c;
   int err;
@@ -162,7 +144,6 @@ qk_checkpoint_open_number (struct qk_context *ctx, const char *path,
   c = calloc (1, sizeof *c);
   if (!c)
     return qk_oom ("%s", path);
-  c->number = number;
   err = qk_tensorfile_open (ctx, path, QK_FORMAT_DEFAULT, &c->file);
   if (err == 0)
     err = check (c->file);
@@ -172,13 +153,6 @@ qk_checkpoint_open_number (struct qk_context *ctx, const char *path,
   }
   *out = c;
   return 0;
-}
-
-int
-qk_checkpoint_open (struct qk_context *ctx, const char *path,
-                    struct qk_checkpoint **out)
-{
-  return qk_checkpoint_open_number (ctx, path, -1, out);
 }
 
 void
@@ -196,12 +170,6 @@ qk_checkpoint_path (const struct qk_checkpoint *c)
   return qk_tensorfile_path (c->file);
 }
 
-int64_t
-qk_checkpoint_number (const struct qk_checkpoint *c)
-{
-  return c->number;
-}
-
 const struct qk_tensorfile *
 qk_checkpoint_file (const struct qk_checkpoint *c)
 {
@@ -212,49 +180,6 @@ const char *
 qk_checkpoint_text (const struct qk_checkpoint *c, const char *key)
 {
   return qk_tensorfile_metadata (c->file, key);
-}
-
-int
-qk_checkpoint_int (const struct qk_checkpoint *c, const char *key, int64_t min,
-                   int64_t max, int64_t *out)
-{
-  const char *text = qk_checkpoint_text (c, key);
-
-  if (!parse_number (text, min, max, out))
-    return qk_error (-EINVAL,
-                     "%s: %s is \"%.40s\", expected a whole number from "
-                     "%lld to %lld",
-                     qk_checkpoint_path (c), key, text ? text : "missing",
-                     (long long) min, (long long) max);
-  return 0;
-}
-
-int
-qk_checkpoint_read (const struct qk_checkpoint *c, const char *name,
-                    enum qk_dtype dtype, void *data, size_t count)
-{
-  struct qk_format_entry e;
-  const int64_t i = qk_tensorfile_find (c->file, name);
-  int64_t found;
-  int err;
-
-  if (i < 0)
-    return qk_error (-ENOENT, "%s: no array \"%s\"", qk_checkpoint_path (c),
-                     name);
-  err = qk_tensorfile_entry (c->file, i, &e);
-  if (err < 0)
-    return err;
-  found = qk_shape_count (&e.tensor.shape);
-  if (e.tensor.dtype != dtype || found < 0 || (uint64_t) found != count)
-    return qk_error (-EINVAL,
-                     "%s: array \"%s\" has %lld elements of %s, expected %zu "
-                     "of %s",
-                     qk_checkpoint_path (c), name, (long long) found,
-                     qk_dtype_name (e.tensor.dtype), count,
-                     qk_dtype_name (dtype));
-  if (count > 0)
-    memcpy (data, e.tensor.data, count * qk_dtype_size (dtype));
-  return 0;
 }
 
 /* ---- writing ---------------------------------------------------------*/

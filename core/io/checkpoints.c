@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/atomic-file.h"
-#include "io/checkpoints-priv.h"
+#include "io/checkpoints.h"
 
 #define NAME_PREFIX "checkpoint-"
 
@@ -237,7 +237,7 @@ qk_checkpoints_newest (struct qk_checkpoints *s, struct qk_checkpoint **out)
       err = -ENOMEM;
       break;
     }
-    err = qk_checkpoint_open_number (s->ctx, path, numbers[i], out);
+    err = qk_checkpoint_open (s->ctx, path, out);
     free (path);
     if (err != -EBADMSG && err != -EIO)
       break;

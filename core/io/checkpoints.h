@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* checkpoints.h: a folder of checkpoints, of which the newest sound one can
  * be found again after any accident. */
-#ifndef QATKIT_CHECKPOINTS_H
-#define QATKIT_CHECKPOINTS_H
+#ifndef QK_IO_CHECKPOINTS_H
+#define QK_IO_CHECKPOINTS_H
 
 #include "io/tensorfile.h"
 
@@ -30,20 +30,11 @@ int qk_checkpoint_check (const struct qk_tensorfile *f);
 
 /* All borrowed until close. */
 const char *qk_checkpoint_path (const struct qk_checkpoint *c);
-/* The number it was written with; -1 when opened by path. */
-int64_t qk_checkpoint_number (const struct qk_checkpoint *c);
 const struct qk_tensorfile *qk_checkpoint_file (const struct qk_checkpoint *c);
 
 /* Text kept under KEY: NULL if there is none. */
 const char *qk_checkpoint_text (const struct qk_checkpoint *c,
                                 const char *key);
-/* The same as a number; -EINVAL naming file and key when it is missing or
- * not between MIN and MAX. */
-int qk_checkpoint_int (const struct qk_checkpoint *c, const char *key,
-                       int64_t min, int64_t max, int64_t *out);
-/* Copy the array NAME, which must have this dtype and COUNT elements. */
-int qk_checkpoint_read (const struct qk_checkpoint *c, const char *name,
-                        enum qk_dtype dtype, void *data, size_t count);
 
 /* Write one file atomically.  META keys must not start with "checkpoint."
  * nor contain a comma. */
@@ -83,4 +74,4 @@ void qk_checkpoints_prune (struct qk_checkpoints *s);
 /* Remove all but NUMBER, for a new run that has written its first one. */
 int qk_checkpoints_keep_only (struct qk_checkpoints *s, int64_t number);
 
-#endif /* QATKIT_CHECKPOINTS_H */
+#endif /* QK_IO_CHECKPOINTS_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* checksum.h: CRC-32 (that of zlib) of named tensors and metadata. */
-#ifndef QATKIT_CHECKSUM_H
-#define QATKIT_CHECKSUM_H
+#ifndef QK_IO_CHECKSUM_H
+#define QK_IO_CHECKSUM_H
 
 #include "qatkit/format.h"
 
@@ -17,4 +17,4 @@ int qk_checksum_entries (const struct qk_format_entry *entries, int64_t n,
                          const struct qk_format_meta *meta, int n_meta,
                          uint32_t *crc);
 
-#endif /* QATKIT_CHECKSUM_H */
+#endif /* QK_IO_CHECKSUM_H */

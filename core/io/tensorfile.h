@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* tensorfile.h: a file of named tensors, whatever format it has. */
-#ifndef QATKIT_TENSORFILE_H
-#define QATKIT_TENSORFILE_H
+#ifndef QK_IO_TENSORFILE_H
+#define QK_IO_TENSORFILE_H
 
 #include "qatkit/context.h"
 #include "qatkit/format.h"
@@ -66,4 +66,4 @@ int qk_tensorfile_write (struct qk_context *ctx, const char *path,
                          const struct qk_format_entry *entries, int64_t n,
                          const struct qk_format_meta *meta, int n_meta);
 
-#endif /* QATKIT_TENSORFILE_H */
+#endif /* QK_IO_TENSORFILE_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* weights.h: a network's parameters from and to a file. */
-#ifndef QATKIT_WEIGHTS_H
-#define QATKIT_WEIGHTS_H
+#ifndef QK_IO_WEIGHTS_H
+#define QK_IO_WEIGHTS_H
 
 #include "io/tensorfile.h"
 
@@ -29,4 +29,4 @@ int qk_weights_save (struct qk_context *ctx, const char *path,
                      const char *format, const struct qk_weight *w, size_t n,
                      const struct qk_format_meta *meta, int n_meta);
 
-#endif /* QATKIT_WEIGHTS_H */
+#endif /* QK_IO_WEIGHTS_H */

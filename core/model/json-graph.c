@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json-text.h"
+#include "base/json.h"
 #include "graph/limits.h"
 #include "graph/op-priv.h"
 #include "model/json-graph.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* json-graph.h: the graph of an int8 network as JSON. */
-#ifndef QK_JSON_GRAPH_H
-#define QK_JSON_GRAPH_H
+#ifndef QK_MODEL_JSON_GRAPH_H
+#define QK_MODEL_JSON_GRAPH_H
 
 #include "graph/graph-priv.h"
 
@@ -16,4 +16,4 @@ int qk_graph_from_json (struct qk_context *ctx, const char *path,
                         const char *text, int64_t max_params,
                         struct qk_graph **out);
 
-#endif /* QK_JSON_GRAPH_H */
+#endif /* QK_MODEL_JSON_GRAPH_H */

@@ -6,31 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json-text.h"
+#include "base/json.h"
 #include "model/json-spec.h"
 
 #define MAX_SPECS 64
 #define MAX_CATEGORIES 1000000
 
 /* ---- writing ------------------------------------------------------------- */
-
-/* TEXT, with a '?' for every byte of a name that is not UTF-8, as folders may
- * have; NULL when out of memory. */
-static json_t *
-name_to_json (const char *text)
-{
-  json_t *name = json_string (text);
-  char *copy, *s;
-
-  if (name != NULL || (copy = strdup (text)) == NULL)
-    return name;
-  for (s = copy; *s != 0; s++)
-    if ((unsigned char) *s >= 0x80)
-      *s = '?';
-  name = json_string (copy);
-  free (copy);
-  return name;
-}
 
 static json_t *
 shape_to_json (const struct qk_shape *s)
@@ -53,7 +35,7 @@ categories_to_json (const struct qk_tensor_spec *s)
   int64_t i;
 
   for (i = 0; i < s->categories; i++)
-    if (json_array_append_new (a, name_to_json (s->category[i])) < 0) {
+    if (json_array_append_new (a, qk_json_string (s->category[i])) < 0) {
       json_decref (a);
       return NULL;
     }
@@ -65,7 +47,7 @@ spec_to_json (const struct qk_tensor_spec *s)
 {
   json_t *o = json_object ();
 
-  if (json_object_set_new (o, "name", name_to_json (s->name)) < 0
+  if (json_object_set_new (o, "name", qk_json_string (s->name)) < 0
       || json_object_set_new (o, "dtype",
                               json_string (qk_dtype_name (s->dtype)))
            < 0

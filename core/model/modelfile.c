@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/json-text.h"
+#include "base/json.h"
 #include "graph/limits.h"
 #include "graph/op-priv.h"
 #include "io/tensorfile.h"

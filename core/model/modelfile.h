@@ -11,8 +11,8 @@
  *                     and categories, for who reads the outputs
  *   "qatkit.config"   the configuration it was made with, as INI text
  * Numbers in the JSON have 17 digits, so that scales read back exactly. */
-#ifndef QK_MODELFILE_H
-#define QK_MODELFILE_H
+#ifndef QK_MODEL_MODELFILE_H
+#define QK_MODEL_MODELFILE_H
 
 #include "graph/graph-priv.h"
 
@@ -41,4 +41,4 @@ int qk_model_load (struct qk_context *ctx, const char *path,
                    struct qk_model **out);
 void qk_model_free (struct qk_model *m); /* accepts NULL */
 
-#endif /* QK_MODELFILE_H */
+#endif /* QK_MODEL_MODELFILE_H */

@@ -266,12 +266,6 @@ qk_network_free (struct qk_network_view *v)
   free (v);
 }
 
-const struct qk_network *
-qk_network_get (const struct qk_network_view *v)
-{
-  return &v->net;
-}
-
 /* ---- writing ------------------------------------------------------------------- */
 
 struct content {

@@ -15,9 +15,6 @@ int qk_network_new (const struct qk_graph *g, const struct qk_model_info *info,
                     struct qk_network_view **out);
 void qk_network_free (struct qk_network_view *v); /* accepts NULL */
 
-/* Borrowed from V. */
-const struct qk_network *qk_network_get (const struct qk_network_view *v);
-
 /* Write G to PATH atomically; FORMAT names the plugin.  -ENOTSUP when it is
  * not one for networks, or cannot express this one. */
 int qk_network_write (const struct qk_graph *g,

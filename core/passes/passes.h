@@ -5,8 +5,8 @@
  *
  * Fused, prepared and converted graphs have the same node and value numbers,
  * so that they can be compared node by node. */
-#ifndef QK_PASSES_H
-#define QK_PASSES_H
+#ifndef QK_PASSES_PASSES_H
+#define QK_PASSES_PASSES_H
 
 #include "graph/graph-priv.h"
 
@@ -78,4 +78,4 @@ struct qk_quantizer *qk_graph_quantizer (const struct qk_graph *g, int i);
 /* -EDOM, naming the parameter, when one holds NaN or infinity. */
 int qk_graph_check_params (const struct qk_graph *g);
 
-#endif /* QK_PASSES_H */
+#endif /* QK_PASSES_PASSES_H */

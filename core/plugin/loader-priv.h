@@ -23,6 +23,20 @@ void qk_loaded_free (struct qk_loaded *list); /* accepts NULL */
 void qk_context_only_given (struct qk_context *ctx);
 int qk_context_give_path (struct qk_context *ctx, const char *path);
 
+/* The class of KIND to take for USE (bits of the kind, 0: any) where none is
+ * named; -ENOENT if no installed one can be. */
+int qk_context_default (struct qk_context *ctx, enum qk_kind kind,
+                        unsigned use, const struct qk_class **out);
+
+/* All classes of KIND that can be the default for USE, the highest rank
+ * first, NULL-terminated; *OUT is to be freed (the array only). */
+int qk_context_ranked (struct qk_context *ctx, enum qk_kind kind, unsigned use,
+                       const struct qk_class ***out);
+
+/* The file of the plugin KIND/NAME (a plain name), to be freed. */
+int qk_context_path (struct qk_context *ctx, enum qk_kind kind,
+                     const char *name, char **out);
+
 /* sizeof the class of a kind as this library knows it; 0 for an unknown
  * kind. */
 size_t qk_kind_class_size (enum qk_kind kind);

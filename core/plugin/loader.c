@@ -353,31 +353,46 @@ not_found (struct qk_context *ctx, enum qk_kind kind, const char *name)
   return err;
 }
 
+/* The file of a plugin by its plain name, to be freed, with the lock held;
+ * *DIR is the folder of the path it lies in. */
+static int
+find_file (struct qk_context *ctx, enum qk_kind kind, const char *name,
+           const char **dir, char **out)
+{
+  for (char **d = ctx->dirs; *d; d++) {
+    char *path = plugin_path (*d, kind, name);
+    struct stat st;
+
+    if (!path)
+      return qk_oom ("plugin '%s'", name);
+    if (stat (path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR)) {
+      *dir = *d;
+      *out = path;
+      return 0;
+    }
+    free (path);
+  }
+  return not_found (ctx, kind, name);
+}
+
 /* Find and load a plugin by its plain name. */
 static int
 load_by_name (struct qk_context *ctx, enum qk_kind kind, const char *name,
               struct qk_loaded **out)
 {
-  for (char **dir = ctx->dirs; *dir; dir++) {
-    struct wanted w = { kind, name, NULL };
-    char *path = plugin_path (*dir, kind, name);
-    struct stat st;
-    int err;
+  struct wanted w = { kind, name, NULL };
+  const char *dir;
+  char *path;
+  int err = find_file (ctx, kind, name, &dir, &path);
 
-    if (!path)
-      return qk_oom ("plugin '%s'", name);
-    if (stat (path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR)) {
-      free (path);
-      continue;
-    }
-    w.path = path;
-    err = refuse_world_writable (*dir);
-    if (err == 0)
-      err = load (&w, out);
-    free (path);
+  if (err < 0)
     return err;
-  }
-  return not_found (ctx, kind, name);
+  w.path = path;
+  err = refuse_world_writable (dir);
+  if (err == 0)
+    err = load (&w, out);
+  free (path);
+  return err;
 }
 
 /* Load the file PATH; the name is the file's without ".so". */
@@ -499,6 +514,19 @@ qk_context_plugin_of (struct qk_context *ctx, const struct qk_class *cls,
   if (path)
     *path = l ? l->path : NULL;
   return l ? &l->plugin : NULL;
+}
+
+int
+qk_context_path (struct qk_context *ctx, enum qk_kind kind, const char *name,
+                 char **out)
+{
+  const char *dir;
+  int err;
+
+  pthread_mutex_lock (&ctx->plugin_lock);
+  err = find_file (ctx, kind, name, &dir, out);
+  pthread_mutex_unlock (&ctx->plugin_lock);
+  return err;
 }
 
 int

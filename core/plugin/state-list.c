@@ -62,18 +62,6 @@ qk_state_list_save (void *cookie, const char *name, enum qk_dtype dtype,
 }
 
 int
-qk_state_list_lookup (void *cookie, const char *name,
-                      struct qk_state_array *found)
-{
-  const struct qk_state_array *a = find (cookie, name);
-
-  if (!a)
-    return -ENOENT;
-  *found = *a;
-  return 0;
-}
-
-int
 qk_state_source_load (void *cookie, const char *name, enum qk_dtype dtype,
                       void *data, size_t count)
 {

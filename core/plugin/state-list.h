@@ -43,8 +43,4 @@ struct qk_state_source {
 int qk_state_source_load (void *cookie, const char *name, enum qk_dtype dtype,
                           void *data, size_t count);
 
-/* A lookup that finds the arrays of a struct qk_state_list, its COOKIE. */
-int qk_state_list_lookup (void *cookie, const char *name,
-                          struct qk_state_array *found);
-
 #endif /* QK_PLUGIN_STATE_LIST_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* ptq-priv.h: the network that methods of post-training quantization see. */
-#ifndef QK_PTQ_PRIV_H
-#define QK_PTQ_PRIV_H
+#ifndef QK_PTQ_PTQ_PRIV_H
+#define QK_PTQ_PTQ_PRIV_H
 
 #include <qatkit/ptq.h>
 
@@ -36,4 +36,4 @@ struct qk_ptq {
 int qk_ptq_begin (struct qk_ptq *p, const struct qk_graph *g);
 void qk_ptq_end (struct qk_ptq *p);
 
-#endif /* QK_PTQ_PRIV_H */
+#endif /* QK_PTQ_PTQ_PRIV_H */

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* loops-priv.h: the loops over elements behind quantizers. */
-#ifndef QATKIT_LOOPS_PRIV_H
-#define QATKIT_LOOPS_PRIV_H
+#ifndef QK_QUANT_LOOPS_PRIV_H
+#define QK_QUANT_LOOPS_PRIV_H
 
 #include "qatkit/tensor.h"
-
-/* Smallest and largest of the N > 0 numbers of X; zeros count as +0.  Returns
- * 0, or -EDOM when there is a NaN (*min is NaN) or an infinity. */
-int qk_loop_range (const float *x, size_t n, float *min, float *max);
 
 /* qk_quantize of every element.  Any number of threads gives the same. */
 void qk_loop_quantize_u8 (const float *x, size_t n, const struct qk_qparams *q,
@@ -19,4 +15,4 @@ void qk_loop_quantize_i8 (const float *x, size_t n, const struct qk_qparams *q,
 void qk_loop_ste (const float *x, const float *dy, size_t n,
                   const struct qk_qparams *q, float *dx);
 
-#endif /* QATKIT_LOOPS_PRIV_H */
+#endif /* QK_QUANT_LOOPS_PRIV_H */

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "qatkit/numeric.h"
+#include "qatkit/observer.h"
 #include "qatkit/quantizer.h"
 #include "quant/loops-priv.h"
 
@@ -104,7 +105,7 @@ loop_range_blocks (const float *x, size_t n, float *min, float *max)
 }
 
 int
-qk_loop_range (const float *x, size_t n, float *min, float *max)
+qk_range_find (const float *x, size_t n, float *min, float *max)
 {
   float lo, hi, check;
   int bad;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* quantizer-priv.h: making, steering and keeping quantizers. */
-#ifndef QATKIT_QUANTIZER_PRIV_H
-#define QATKIT_QUANTIZER_PRIV_H
+#ifndef QK_QUANT_QUANTIZER_PRIV_H
+#define QK_QUANT_QUANTIZER_PRIV_H
 
 #include "comm/comm.h"
 #include "qatkit/context.h"
@@ -25,9 +25,8 @@ void qk_quantizer_free (struct qk_quantizer *qz); /* accepts NULL */
 /* What it was made for; info->name is the quantizer's name. */
 const struct qk_quant_info *qk_quantizer_info (const struct qk_quantizer *qz);
 
-/* Names of its parts, for messages and tests; "none" without an observer. */
+/* Name of its observer, for messages; "none" without one. */
 const char *qk_quantizer_observer_name (const struct qk_quantizer *qz);
-const char *qk_quantizer_fakequant_name (const struct qk_quantizer *qz);
 
 /* Switched on for training batches and calibration while observers are not
  * frozen, off for evaluation.  Not part of the state: the schedule decides. */
@@ -76,4 +75,4 @@ int qk_quantizer_params (struct qk_quantizer *qz,
  * After loading the grids are renewed. */
 int qk_quantizer_state (struct qk_quantizer *qz, struct qk_state *st);
 
-#endif /* QATKIT_QUANTIZER_PRIV_H */
+#endif /* QK_QUANT_QUANTIZER_PRIV_H */

@@ -293,12 +293,6 @@ qk_quantizer_observer_name (const struct qk_quantizer *qz)
   return qz->obs != NULL ? qz->obs->cls.name : "none";
 }
 
-const char *
-qk_quantizer_fakequant_name (const struct qk_quantizer *qz)
-{
-  return qz->fq != NULL ? qz->fq->cls.name : "affine";
-}
-
 int64_t
 qk_quantizer_channels (const struct qk_quantizer *qz)
 {
@@ -600,7 +594,7 @@ channel_range (const struct each *e, size_t c)
 {
   struct qk_quantizer *qz = e->qz;
 
-  qk_loop_range (e->x + c * e->block, e->block, &qz->min[c], &qz->max[c]);
+  qk_range_find (e->x + c * e->block, e->block, &qz->min[c], &qz->max[c]);
 }
 
 static int

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* state-priv.h: the visitor behind qk_state_add. */
-#ifndef QATKIT_STATE_PRIV_H
-#define QATKIT_STATE_PRIV_H
+#ifndef QK_QUANT_STATE_PRIV_H
+#define QK_QUANT_STATE_PRIV_H
 
 #include "qatkit/plugin.h"
 #include "qatkit/tensor.h"
@@ -30,4 +30,4 @@ void qk_state_start (struct qk_state *st, qk_state_fn fn, void *cookie,
 int qk_state_push (struct qk_state *st, const char *prefix, size_t *mark);
 void qk_state_pop (struct qk_state *st, size_t mark);
 
-#endif /* QATKIT_STATE_PRIV_H */
+#endif /* QK_QUANT_STATE_PRIV_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* html.h: an analysis as one HTML file that needs nothing else. */
-#ifndef QATKIT_REPORT_HTML_H
-#define QATKIT_REPORT_HTML_H
+#ifndef QK_REPORT_HTML_H
+#define QK_REPORT_HTML_H
 
 #include "qatkit/base.h"
 
@@ -13,4 +13,4 @@ bool qk_html_possible (void);
  * Chart.js. */
 int qk_html_write (const char *json, const char *path);
 
-#endif /* QATKIT_REPORT_HTML_H */
+#endif /* QK_REPORT_HTML_H */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* page.h: the HTML page of an analysis, as built in (build-aux/embed). */
-#ifndef QATKIT_REPORT_PAGE_H
-#define QATKIT_REPORT_PAGE_H
+#ifndef QK_REPORT_PAGE_H
+#define QK_REPORT_PAGE_H
 
 /* page.html, with @CHART@ and @DATA@ for what is put in. */
 extern const char qk_page_html[];
 /* Chart.js; "" where configure did not find it. */
 extern const char qk_page_chart[];
 
-#endif /* QATKIT_REPORT_PAGE_H */
+#endif /* QK_REPORT_PAGE_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* progress.h: shows on stderr how far a long settings is. */
-#ifndef QATKIT_REPORT_PROGRESS_H
-#define QATKIT_REPORT_PROGRESS_H
+#ifndef QK_REPORT_PROGRESS_H
+#define QK_REPORT_PROGRESS_H
 
 #include <stdio.h>
 
@@ -38,4 +38,4 @@ void qk_progress_end (struct qk_progress *p);
  * with the next update. */
 void qk_progress_clear (struct qk_progress *p);
 
-#endif /* QATKIT_REPORT_PROGRESS_H */
+#endif /* QK_REPORT_PROGRESS_H */

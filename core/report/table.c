@@ -13,7 +13,7 @@
 
 struct qk_table {
   int columns;
-  char **cell; /* titles first, then row by row; own; NULL: a rule's row */
+  char **cell; /* titles first, then row by row; own */
   size_t n, room;
   int failed; /* the first error */
 };
@@ -64,19 +64,6 @@ qk_table_cell (struct qk_table *t, const char *fmt, ...)
   if (n < 0)
     free (shown);
   return n;
-}
-
-int
-qk_table_rule (struct qk_table *t)
-{
-  int i, err = 0;
-
-  /* an unfinished row ends here */
-  while (err == 0 && t->n % (size_t) t->columns != 0)
-    err = qk_table_cell (t, "%s", "");
-  for (i = 0; err == 0 && i < t->columns; i++)
-    err = append (t, NULL);
-  return err;
 }
 
 int
@@ -155,21 +142,14 @@ print_row (const struct qk_table *t, size_t row, const int *width,
   for (c = 0; c < t->columns; c++) {
     const size_t i = row * (size_t) t->columns + (size_t) c;
     const char *text = i < t->n ? t->cell[i] : "";
-    const int free_columns = text ? width[c] - qk_text_width (text) : 0;
-    int k;
+    const int free_columns = width[c] - qk_text_width (text);
 
-    if (text && *text) {
+    if (*text) {
       pad (out, owed + (right[c] ? free_columns : 0));
       fputs (text, out);
       owed = right[c] ? 0 : free_columns;
-    } else if (text) {
+    } else
       owed += width[c];
-    } else {
-      pad (out, owed);
-      owed = 0;
-      for (k = 0; k < width[c]; k++)
-        putc ('-', out);
-    }
     owed += GAP;
   }
   putc ('\n', out);
@@ -196,11 +176,11 @@ qk_table_print (const struct qk_table *t, FILE *out)
   for (i = 0; i < columns; i++)
     right[i] = rows > 1;
   for (i = 0; i < t->n; i++) {
-    const int w = t->cell[i] ? qk_text_width (t->cell[i]) : 0;
+    const int w = qk_text_width (t->cell[i]);
 
     if (w > width[i % columns])
       width[i % columns] = w;
-    if (i >= columns && t->cell[i] && !is_numeric (t->cell[i]))
+    if (i >= columns && !is_numeric (t->cell[i]))
       right[i % columns] = false;
   }
   for (i = 0; i < rows; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* table.h: tables with aligned columns, for people. */
-#ifndef QATKIT_REPORT_TABLE_H
-#define QATKIT_REPORT_TABLE_H
+#ifndef QK_REPORT_TABLE_H
+#define QK_REPORT_TABLE_H
 
 #include <stdio.h>
 
@@ -18,11 +18,9 @@ void qk_table_free (struct qk_table *t); /* accepts NULL */
  * was; qk_table_print reports it again, so that the result of each cell need
  * not be looked at. */
 int qk_table_cell (struct qk_table *t, const char *fmt, ...) QK_PRINTF (2, 3);
-/* A line between the rows before and after. */
-int qk_table_rule (struct qk_table *t);
 
 /* Print it.  Columns of numbers ("93.1", "2.4 MB", "7 %", "-") are aligned
  * right, others left; widths are those of UTF-8 text on a terminal. */
 int qk_table_print (const struct qk_table *t, FILE *out);
 
-#endif /* QATKIT_REPORT_TABLE_H */
+#endif /* QK_REPORT_TABLE_H */

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* text.c: widths of UTF-8 text, and numbers for JSON. */
+/* text.c: widths of UTF-8 text on a terminal. */
 #include "config.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "report/text.h"
 
 /* Ranges of code points; wcwidth would need the user's locale to be set. */
@@ -38,38 +37,12 @@ within (const struct range *r, size_t n, uint32_t c)
   return false;
 }
 
-/* Decode the character at S (not at the end) into *C; returns its bytes, or
- * 0 when S does not start a proper character. */
-static size_t
-decode (const unsigned char *s, uint32_t *c)
-{
-  static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-  size_t n, i;
-
-  if (s[0] < 0x80) {
-    *c = s[0];
-    return 1;
-  }
-  n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-  if (s[0] < 0xc2 || s[0] > 0xf4)
-    return 0;
-  *c = s[0] & (0xffu >> (n + 1));
-  for (i = 1; i < n; i++) {
-    if ((s[i] & 0xc0) != 0x80)
-      return 0;
-    *c = *c << 6 | (s[i] & 0x3f);
-  }
-  if (*c < smallest[n] || *c > 0x10ffff || (*c >= 0xd800 && *c <= 0xdfff))
-    return 0;
-  return n;
-}
-
 /* Bytes and columns of the character at S, and whether it may be shown. */
 static size_t
 next (const char *s, int *width, bool *shown)
 {
   uint32_t c = 0;
-  const size_t n = decode ((const unsigned char *) s, &c);
+  const size_t n = qk_utf8_decode (s, &c);
 
   *shown = n > 0 && c >= 0x20
            && !(c >= 0x7f && c <= 0x9f)
@@ -139,32 +112,5 @@ qk_text_clean (const char *text, char *buf, size_t size)
     text += n;
   }
   buf[at] = '\0';
-  return buf;
-}
-
-char *
-qk_json_number (double v, int digits, char *buf, size_t size)
-{
-  char text[64];
-  size_t i, at = 0;
-
-  if (!isfinite (v)) {
-    snprintf (buf, size, "null");
-    return buf;
-  }
-  snprintf (text, sizeof text, "%.*g",
-            digits < 1    ? 1
-            : digits > 17 ? 17
-                          : digits,
-            v);
-  /* whatever the locale puts between the digits is a decimal point */
-  for (i = 0; text[i]; i++) {
-    if (strchr ("0123456789+-eE", text[i]))
-      text[at++] = text[i];
-    else if (at == 0 || text[at - 1] != '.')
-      text[at++] = '.';
-  }
-  text[at] = '\0';
-  snprintf (buf, size, "%s", text);
   return buf;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* text.h: how text looks on a terminal and numbers in JSON. */
-#ifndef QATKIT_REPORT_TEXT_H
-#define QATKIT_REPORT_TEXT_H
+/* text.h: how text looks on a terminal. */
+#ifndef QK_REPORT_TEXT_H
+#define QK_REPORT_TEXT_H
 
 #include "qatkit/base.h"
 
@@ -17,8 +17,4 @@ size_t qk_text_cut (const char *text, int width, int *used);
  * cut at a character when it does not fit.  Returns BUF. */
 char *qk_text_clean (const char *text, char *buf, size_t size);
 
-/* V as a JSON number of DIGITS significant digits (9 keep a float, 17 a
- * double), whatever the locale; "null" for NaN and infinity.  Returns BUF. */
-char *qk_json_number (double v, int digits, char *buf, size_t size);
-
-#endif /* QATKIT_REPORT_TEXT_H */
+#endif /* QK_REPORT_TEXT_H */

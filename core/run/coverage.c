@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ledger.c: each node with what it will be, the reason, and its share of the
+/* coverage.c: each node with what it will be, the reason, and its share of the
  * work. */
 #include "config.h"
 
@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#include "base/json-text.h"
+#include "base/json.h"
 #include "run/coverage.h"
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
@@ -174,30 +174,22 @@ bits_cell (struct qk_table *t, int bits)
 static int
 print_json (const struct qk_graph *g, FILE *out)
 {
+  json_t *list = json_array ();
   int i;
 
-  fprintf (out, "[");
   for (i = 0; i < g->n_nodes; i++) {
     const struct qk_node *n = &g->node[i];
     json_t *o = json_pack (
-      "{s:s,s:s,s:s,s:s,s:i,s:i,s:b,s:I,s:f}", "name", n->name, "layer",
-      n->layer_name, "as", qk_node_as_name (n->as), "reason", reason_of (n),
-      "weight_bits", weight_bits (n), "value_bits", value_bits (g, n),
-      "per_channel",
+      "{s:o,s:s,s:s,s:s,s:i,s:i,s:b,s:I,s:f}", "name",
+      qk_json_string (n->name), "layer", n->layer_name, "as",
+      qk_node_as_name (n->as), "reason", reason_of (n), "weight_bits",
+      weight_bits (n), "value_bits", value_bits (g, n), "per_channel",
       n->weight_qz != NULL && qk_quantizer_channels (n->weight_qz) > 1, "macs",
       (json_int_t) n->traits.macs, "share", qk_coverage_share (g, i));
-    char *text = o != NULL
-                   ? qk_json_text (o, JSON_COMPACT | JSON_REAL_PRECISION (9))
-                   : NULL;
 
-    json_decref (o);
-    if (text == NULL)
-      return qk_oom ("ledger");
-    fprintf (out, "%s\n %s", i ? "," : "", text);
-    free (text);
+    qk_json_append (&list, o);
   }
-  fprintf (out, "\n]\n");
-  return 0;
+  return qk_json_print (out, list);
 }
 
 int

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ledger.h: what of a prepared network is int8, what is not, and why. */
-#ifndef QK_COVERAGE_H
-#define QK_COVERAGE_H
+/* coverage.h: what of a prepared network is int8, what is not, and why. */
+#ifndef QK_RUN_COVERAGE_H
+#define QK_RUN_COVERAGE_H
 
 #include <stdio.h>
 
@@ -28,4 +28,4 @@ int qk_coverage_report (const struct qk_graph *g, const char *what,
 /* The whole table, or JSON, on OUT. */
 int qk_coverage_print (const struct qk_graph *g, bool json, FILE *out);
 
-#endif /* QK_COVERAGE_H */
+#endif /* QK_RUN_COVERAGE_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* run.h: the whole story of a settings: float, PTQ, QAT, int8. */
-#ifndef QK_RUN_H
-#define QK_RUN_H
+#ifndef QK_RUN_RUN_H
+#define QK_RUN_RUN_H
 
 #include "io/checkpoints.h"
 #include "run/session.h"
@@ -88,4 +88,4 @@ int qk_run_restore (struct qk_run *run, const struct qk_checkpoint *c);
 int qk_restore_network (struct qk_graph *g, struct qk_graph *teacher,
                         const struct qk_checkpoint *c);
 
-#endif /* QK_RUN_H */
+#endif /* QK_RUN_RUN_H */

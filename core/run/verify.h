@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* verify.h: the proof that what was trained is what is deployed, bit for
  * bit. */
-#ifndef QK_VERIFY_H
-#define QK_VERIFY_H
+#ifndef QK_RUN_VERIFY_H
+#define QK_RUN_VERIFY_H
 
 #include "settings/settings.h"
 
@@ -19,8 +19,7 @@ struct qk_verify {
   int n; /* values */
   struct qk_verify_node *node;
   int64_t samples, bytes, differing;
-
-  int fallbacks; /* nodes the backend left to "reference" */
+  int fallbacks; /* nodes the backend left to the fallback */
   bool exact;    /* the backend promises that nothing differs */
 };
 
@@ -34,4 +33,4 @@ int qk_verify_run (struct qk_settings *settings, struct qk_graph *prepared,
                    struct qk_verify **out);
 void qk_verify_free (struct qk_verify *v); /* accepts NULL */
 
-#endif /* QK_VERIFY_H */
+#endif /* QK_RUN_VERIFY_H */

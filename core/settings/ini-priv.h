@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* ini-priv.h: what an INI document holds. */
-#ifndef QK_CONFIG_INI_PRIV_H
-#define QK_CONFIG_INI_PRIV_H
+#ifndef QK_SETTINGS_INI_PRIV_H
+#define QK_SETTINGS_INI_PRIV_H
 
 #include "settings/ini.h"
 
@@ -23,8 +23,7 @@ struct qk_ini_section {
   size_t n;
 };
 
-/* A name some table declared; key NULL: the section itself, "": all keys of
- * the section. */
+/* A name some table declared; key NULL: the section itself. */
 struct qk_ini_known {
   char *section;
   char *key;
@@ -65,4 +64,4 @@ bool qk_ini_has_control (const char *s);
 /* Cut space off both ends, in place; returns the start. */
 char *qk_ini_trim (char *s);
 
-#endif /* QK_CONFIG_INI_PRIV_H */
+#endif /* QK_SETTINGS_INI_PRIV_H */

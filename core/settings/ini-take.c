@@ -20,14 +20,14 @@ is_known (const struct qk_ini *ini, const char *section, const char *key)
 
     if (strcmp (k->section, section) != 0)
       continue;
-    if (!key || (k->key && (!k->key[0] || strcmp (k->key, key) == 0)))
+    if (!key || (k->key && strcmp (k->key, key) == 0))
       return true;
   }
   return false;
 }
 
 /* PREFIX and NAME together in KEY: a name of the section; NAME NULL: the
- * section itself; NAME "" with PREFIX "": all its keys. */
+ * section itself. */
 static int
 add_known (struct qk_ini *ini, const char *section, const char *prefix,
            const char *name)
@@ -203,17 +203,6 @@ qk_ini_allow (struct qk_ini *ini, const char *section,
        row++)
     use_entry (ini, section, prefix, row->name);
   return err;
-}
-
-int
-qk_ini_ignore (struct qk_ini *ini, const char *section)
-{
-  const struct qk_ini_section *s = qk_ini_find_section (ini, section);
-  const int err = add_known (ini, section, "", NULL);
-
-  for (size_t i = 0; s && i < s->n; i++)
-    s->entry[i].used = true;
-  return err < 0 ? err : add_known (ini, section, "", "");
 }
 
 /* ---- what nobody took ------------------------------------------------------ */

@@ -296,12 +296,6 @@ qk_ini_override (struct qk_ini *ini, const char *assignment)
 
 /* ---- looking ----------------------------------------------------------- */
 
-const char *
-qk_ini_path (const struct qk_ini *ini)
-{
-  return ini->path;
-}
-
 size_t
 qk_ini_sections (const struct qk_ini *ini)
 {
@@ -312,12 +306,6 @@ const char *
 qk_ini_section (const struct qk_ini *ini, size_t i)
 {
   return i < ini->n ? ini->section[i].name : NULL;
-}
-
-bool
-qk_ini_has_section (const struct qk_ini *ini, const char *section)
-{
-  return qk_ini_find_section (ini, section) != NULL;
 }
 
 size_t

@@ -18,8 +18,8 @@
  *
  * All strings handed out are borrowed from the document and live as long as
  * it; an index is valid until the next override or set. */
-#ifndef QK_CONFIG_INI_H
-#define QK_CONFIG_INI_H
+#ifndef QK_SETTINGS_INI_H
+#define QK_SETTINGS_INI_H
 
 #include "qatkit/option.h"
 
@@ -52,12 +52,9 @@ int qk_ini_set (struct qk_ini *ini, const char *section, const char *key,
 
 /* ---- looking at it ---------------------------------------------------- */
 
-const char *qk_ini_path (const struct qk_ini *ini);
-
 /* Sections in the order of the file, those made by overrides last. */
 size_t qk_ini_sections (const struct qk_ini *ini);
 const char *qk_ini_section (const struct qk_ini *ini, size_t i);
-bool qk_ini_has_section (const struct qk_ini *ini, const char *section);
 
 /* Keys of section I, in order. */
 struct qk_ini_key {
@@ -106,9 +103,6 @@ int qk_ini_match (const struct qk_ini *ini, const char *base, const char *name,
 int qk_ini_allow (struct qk_ini *ini, const char *section,
                   const struct qk_option *table, const char *prefix);
 
-/* A whole section that is in order here but of no use to this command. */
-int qk_ini_ignore (struct qk_ini *ini, const char *section);
-
 /* After all tables had their turn: -EINVAL if a section or key is left that
  * nobody took, with one line for each: place, name, nearest known name. */
 int qk_ini_check_unused (const struct qk_ini *ini);
@@ -117,4 +111,4 @@ int qk_ini_check_unused (const struct qk_ini *ini);
  * dots and slashes. */
 bool qk_glob_match (const char *pattern, const char *name);
 
-#endif /* QK_CONFIG_INI_H */
+#endif /* QK_SETTINGS_INI_H */

@@ -7,6 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <qatkit/backend.h>
+#include <qatkit/observer.h>
+
+#include "plugin/loader-priv.h"
 #include "settings/settings.h"
 #include "settings/tables.h"
 
@@ -58,26 +62,93 @@ take_optimizer (struct qk_settings *settings, const char *section,
   return 0;
 }
 
-/* Write into the configuration which backend "auto" is here, so that all that
- * is made of it (checkpoints, models, tables) says for what a network was
- * quantized, and another kind of machine does not take it for its own. */
-static int
-settle_backend (struct qk_ini *ini)
-{
-  const char *given = qk_ini_get (ini, "qat", "backend");
-  const char *name = qk_settings_backend (given != NULL ? given : "auto");
-
-  if (name == given)
-    return 0;
-  return qk_ini_set (ini, "qat", "backend", name, "qat.backend = auto");
-}
-
 /* Whether SECTION is [qconfig], or that of some nodes. */
 static bool
 is_qconfig (const char *section)
 {
   return strncmp (section, "qconfig", 7) == 0
          && (section[7] == '\0' || section[7] == ' ');
+}
+
+/* Keys that name a plugin, and what it is needed for.  [run] comm is not
+ * among them: a run may go on with more or fewer processes. */
+static const struct {
+  const char *section, *key;
+  enum qk_kind kind;
+  unsigned use;
+} named[] = {
+  { "run", "reporter", QK_KIND_REPORTER, 0 },
+  { "model", "arch", QK_KIND_MODEL, 0 },
+  { "data", "dataset", QK_KIND_DATASET, QK_FOR_TRAINING },
+  { "train optimizer", "name", QK_KIND_OPTIMIZER, 0 },
+  { "train schedule", "name", QK_KIND_SCHEDULE, 0 },
+  { "optimizer", "name", QK_KIND_OPTIMIZER, 0 },
+  { "schedule", "name", QK_KIND_SCHEDULE, 0 },
+  { "qat", "backend", QK_KIND_BACKEND, QK_FOR_INFERENCE },
+  { "ptq", "activation.observer", QK_KIND_OBSERVER, QK_FOR_PTQ_ACTIVATION },
+  { "ptq", "weight.observer", QK_KIND_OBSERVER, QK_FOR_PTQ_WEIGHT },
+  { "qconfig", "activation.observer", QK_KIND_OBSERVER,
+    QK_FOR_QAT_ACTIVATION },
+  { "qconfig", "weight.observer", QK_KIND_OBSERVER, QK_FOR_QAT_WEIGHT },
+  { "qconfig", "activation.fakequant", QK_KIND_FAKEQUANT, 0 },
+  { "qconfig", "weight.fakequant", QK_KIND_FAKEQUANT, 0 },
+};
+
+/* Set KEY to the default for row ROW of the table where it is not given, or
+ * (ALWAYS false) only where it is "auto". */
+static int
+settle_key (struct qk_settings *settings, const char *section, size_t row,
+            bool always)
+{
+  const char *key = named[row].key;
+  const char *given = qk_ini_get (settings->ini, section, key);
+  const struct qk_class *c;
+  char where[64];
+  int r;
+
+  if (given != NULL ? strcmp (given, "auto") != 0 : !always)
+    return 0;
+  snprintf (where, sizeof where, "%s = auto", key);
+  r = qk_context_default (settings->ctx, named[row].kind, named[row].use, &c);
+  if (r < 0)
+    return qk_error_prefix (r, "[%s] %s: ", section, where);
+  return qk_ini_set (settings->ini, section, key, c->name, where);
+}
+
+/* Write into the configuration which plugins "auto" means here, so that all
+ * that is made of it (checkpoints, models, tables) says what made a network
+ * and for which backend it was quantized, and another machine or another
+ * version does not take it for its own. */
+static int
+settle_names (struct qk_settings *settings)
+{
+  int r = 0;
+
+  for (size_t i = 0; r == 0 && i < sizeof named / sizeof *named; i++)
+    r = settle_key (settings, named[i].section, i, true);
+  for (size_t s = 0; r == 0 && s < qk_ini_sections (settings->ini); s++) {
+    const char *section = qk_ini_section (settings->ini, s);
+
+    for (size_t i = 0; r == 0 && i < sizeof named / sizeof *named; i++)
+      if (is_qconfig (section) && is_qconfig (named[i].section))
+        r = settle_key (settings, section, i, false);
+  }
+  return r;
+}
+
+int
+qk_settings_backend (struct qk_context *ctx, const char *name,
+                     const char **out)
+{
+  const struct qk_class *c;
+  int r = 0;
+
+  *out = name;
+  if (strcmp (name, "auto") == 0
+      && (r = qk_context_default (ctx, QK_KIND_BACKEND, QK_FOR_INFERENCE, &c))
+           == 0)
+    *out = c->name;
+  return r;
 }
 
 /* The same for the bits of activations, which differ from CPU to CPU. */
@@ -211,7 +282,7 @@ take_sections (struct qk_settings *settings)
   const struct qk_class *c;
   int r;
 
-  if ((r = settle_backend (settings->ini)) < 0
+  if ((r = settle_names (settings)) < 0
       || (r = qk_ini_take (settings->ini, "run", qk_table_run, "",
                            &settings->run))
            < 0
@@ -284,11 +355,13 @@ qk_settings_join (struct qk_settings *settings)
   int r;
 
   if (strcmp (name, "auto") == 0)
-    name = qk_comm_launched ();
-  if ((r = qk_context_class (settings->ctx, QK_KIND_COMM, name, &c)) < 0)
+    r = qk_context_default (settings->ctx, QK_KIND_COMM, 0, &c);
+  else
+    r = qk_context_class (settings->ctx, QK_KIND_COMM, name, &c);
+  if (r < 0)
     return qk_error_prefix (r,
                             "%s: ", qk_config_where (settings->run, "comm"));
-  if ((r = qk_config_parse (c->options, "", name, &cfg)) < 0)
+  if ((r = qk_config_parse (c->options, "", c->name, &cfg)) < 0)
     return r;
   r = qk_comm_open ((const struct qk_comm_class *) (const void *) c, cfg,
                     &settings->comm);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* settings.h: a whole configuration, checked, with the classes it names loaded. */
-#ifndef QK_SETTINGS_H
-#define QK_SETTINGS_H
+#ifndef QK_SETTINGS_SETTINGS_H
+#define QK_SETTINGS_SETTINGS_H
 
 #include <qatkit/dataset.h>
 #include <qatkit/model.h>
@@ -57,10 +57,11 @@ struct qk_settings {
   size_t n_kept;
 };
 
-/* The backend that NAME means: NAME itself, or for "auto" the one for this
- * kind of CPU, as PyTorch chooses its engine.  For names that the user gave;
- * a settings has the real name from the start. */
-const char *qk_settings_backend (const char *name);
+/* The backend that NAME means: NAME itself, or for "auto" the default one,
+ * as long as CTX.  For names that the user gave; a settings has the real name
+ * from the start. */
+int qk_settings_backend (struct qk_context *ctx, const char *name,
+                         const char **out);
 
 /* Check the configuration INI (which becomes the settings', also on failure) and
  * load the plugins it names.  Sections and keys nobody knows are an error
@@ -130,8 +131,4 @@ void qk_settings_exec_options (const struct qk_settings *settings,
 int qk_settings_reporters (struct qk_settings *settings, int max,
                            const struct qk_reporter_class **out);
 
-/* The option tables of the core's sections, for help and tests:
- * name of section I and its table; NULL past the end. */
-const char *qk_settings_section (int i, const struct qk_option **table);
-
-#endif /* QK_SETTINGS_H */
+#endif /* QK_SETTINGS_SETTINGS_H */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tables.c: what the INI file can say in the core's own sections. */
+/* tables.c: what the INI file can say in the core's own sections.  Where a
+ * plugin is named, "auto" is the default one of its kind: settings.c writes
+ * the real name into the configuration. */
 #include "config.h"
 
 #include <stddef.h>
@@ -27,15 +29,15 @@ const struct qk_option qk_table_run[] = {
     "Folder for checkpoints, models and the log; made if needed" },
   { "keep", QK_OPT_INT, "2", 1, 1000, NULL, "Checkpoints to keep" },
   { "comm", QK_OPT_STRING, "auto", 0, 0, NULL,
-    "Comm plugin that joins several processes to train together; auto = mpi "
-    "when started by mpirun or the like, else single" },
-  { "reporter", QK_OPT_STRING, "jsonl", 0, 0, NULL,
+    "Comm plugin that joins several processes to train together; auto = the "
+    "one whose launcher (such as mpirun) started this process" },
+  { "reporter", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Reporter plugins that record the run, NAME[,NAME]...; empty = none" },
   END
 };
 
 const struct qk_option qk_table_model[]
-  = { { "arch", QK_OPT_STRING, "mobilenet_v2", 0, 0, NULL,
+  = { { "arch", QK_OPT_STRING, "auto", 0, 0, NULL,
         "Model plugin that builds the network" },
       { "weights", QK_OPT_PATH, "", 0, 0, NULL,
         "File with the float weights; empty = start from random numbers" },
@@ -44,7 +46,7 @@ const struct qk_option qk_table_model[]
       END };
 
 const struct qk_option qk_table_data[]
-  = { { "dataset", QK_OPT_STRING, "shapes", 0, 0, NULL,
+  = { { "dataset", QK_OPT_STRING, "auto", 0, 0, NULL,
         "Dataset plugin that delivers the samples" },
       { "batch", QK_OPT_INT, "32", 1, 65536, NULL,
         "Samples of a training batch" },
@@ -80,16 +82,16 @@ const struct qk_option qk_table_ptq[]
       END };
 
 const struct qk_option qk_table_ptq_observers[]
-  = { { "activation.observer", QK_OPT_STRING, "histogram", 0, 0, NULL,
+  = { { "activation.observer", QK_OPT_STRING, "auto", 0, 0, NULL,
         "Observer plugin for values in post-training quantization" },
-      { "weight.observer", QK_OPT_STRING, "minmax", 0, 0, NULL,
+      { "weight.observer", QK_OPT_STRING, "auto", 0, 0, NULL,
         "Observer plugin for weights in post-training quantization" },
       END };
 
 const struct qk_option qk_table_qat[] = {
   { "backend", QK_OPT_STRING, "auto", 0, 0, NULL,
-    "Backend plugin to quantize for and to evaluate on; auto = fbgemm on x86, "
-    "qnnpack on ARM, else reference" },
+    "Backend plugin to quantize for and to evaluate on; auto = the one for "
+    "this kind of CPU" },
   { "epochs", QK_OPT_INT, "8", 0, 1e6, NULL,
     "Epochs of quantization-aware training; 0 = none" },
   { "batches", QK_OPT_INT, "20", 0, 1e9, NULL,
@@ -143,13 +145,13 @@ const struct qk_option qk_table_metric[] = {
 };
 
 const struct qk_option qk_table_optimizer[]
-  = { { "name", QK_OPT_STRING, "sgd", 0, 0, NULL, "Optimizer plugin" },
+  = { { "name", QK_OPT_STRING, "auto", 0, 0, NULL, "Optimizer plugin" },
       { "decay_all", QK_OPT_BOOL, "yes", 0, 0, NULL,
         "Whether weight decay also acts on biases and batch-norm" },
       END };
 
 const struct qk_option qk_table_schedule[]
-  = { { "name", QK_OPT_STRING, "constant", 0, 0, NULL,
+  = { { "name", QK_OPT_STRING, "auto", 0, 0, NULL,
         "Schedule plugin of the learning rate" },
       END };
 
@@ -159,18 +161,18 @@ const struct qk_option qk_table_qconfig[] = {
   { "preset", QK_OPT_CHOICE, "default", 0, 0, presets,
     "What of the node is quantized: weights and values, one of the two (to "
     "see what it costs), or nothing" },
-  { "activation.observer", QK_OPT_STRING, "moving_average_minmax", 0, 0, NULL,
+  { "activation.observer", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Observer plugin for values (QAT)" },
-  { "activation.fakequant", QK_OPT_STRING, "affine", 0, 0, NULL,
+  { "activation.fakequant", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Fake-quantizer plugin for values" },
   { "activation.bits", QK_OPT_INT, "0", 0, 8, NULL,
     "Bits of a value, 2 to 8; 0 = what the backend prefers on this machine "
     "(7 where vpmaddubsw could saturate, else 8)" },
   { "activation.symmetric", QK_OPT_BOOL, "no", 0, 0, NULL,
     "Whether the grid of a value has its zero_point in the middle" },
-  { "weight.observer", QK_OPT_STRING, "moving_average_minmax", 0, 0, NULL,
+  { "weight.observer", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Observer plugin for weights (QAT)" },
-  { "weight.fakequant", QK_OPT_STRING, "affine", 0, 0, NULL,
+  { "weight.fakequant", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Fake-quantizer plugin for weights" },
   { "weight.bits", QK_OPT_INT, "8", 2, 8, NULL, "Bits of a weight" },
   { "weight.symmetric", QK_OPT_BOOL, "yes", 0, 0, NULL,
@@ -180,46 +182,3 @@ const struct qk_option qk_table_qconfig[] = {
     "prefers" },
   END
 };
-
-const char *
-qk_settings_backend (const char *name)
-{
-  if (strcmp (name, "auto") != 0)
-    return name;
-#if defined(__x86_64__) || defined(__i386__)
-  return "fbgemm";
-#elif defined(__aarch64__) || defined(__arm__)
-  return "qnnpack";
-#else
-  return "reference";
-#endif
-}
-
-const char *
-qk_settings_section (int i, const struct qk_option **table)
-{
-  static const struct {
-    const char *name;
-    const struct qk_option *table;
-  } sections[] = {
-    { "run", qk_table_run },
-    { "model", qk_table_model },
-    { "data", qk_table_data },
-    { "train", qk_table_train },
-    { "loss", qk_table_loss },
-    { "metric", qk_table_metric },
-    { "train optimizer", qk_table_optimizer },
-    { "train schedule", qk_table_schedule },
-    { "ptq", qk_table_ptq },
-    { "ptq", qk_table_ptq_observers },
-    { "qat", qk_table_qat },
-    { "optimizer", qk_table_optimizer },
-    { "schedule", qk_table_schedule },
-    { "qconfig", qk_table_qconfig },
-  };
-
-  if (i < 0 || (size_t) i >= sizeof sections / sizeof *sections)
-    return NULL;
-  *table = sections[i].table;
-  return sections[i].name;
-}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* monitor.h: who follows a run: progress on the terminal, reporter plugins,
  * and the wish to stop. */
-#ifndef QK_MONITOR_H
-#define QK_MONITOR_H
+#ifndef QK_TRAIN_MONITOR_H
+#define QK_TRAIN_MONITOR_H
 
 #include <signal.h>
 
@@ -44,4 +44,4 @@ int qk_monitor_scores (struct qk_monitor *m, const char *name,
 /* Free the reporters. */
 void qk_monitor_close (struct qk_monitor *m);
 
-#endif /* QK_MONITOR_H */
+#endif /* QK_TRAIN_MONITOR_H */

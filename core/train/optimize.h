@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* optimize.h: an optimizer and a learning-rate schedule at work on a graph's
  * parameters and its quantizers' parameters. */
-#ifndef QK_OPTIMIZE_H
-#define QK_OPTIMIZE_H
+#ifndef QK_TRAIN_OPTIMIZE_H
+#define QK_TRAIN_OPTIMIZE_H
 
 #include <qatkit/optimizer.h>
 
@@ -52,4 +52,4 @@ float qk_optimize_lr (const struct qk_optimize *o, int64_t total,
  * parameters renew their grids. */
 int qk_optimize_step (struct qk_optimize *o, int64_t total, int64_t per_epoch);
 
-#endif /* QK_OPTIMIZE_H */
+#endif /* QK_TRAIN_OPTIMIZE_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* stage.h: the pieces a run is made of: evaluate, calibrate, train. */
-#ifndef QK_STAGE_H
-#define QK_STAGE_H
+#ifndef QK_TRAIN_STAGE_H
+#define QK_TRAIN_STAGE_H
 
 #include "train/monitor.h"
 #include "train/objective.h"
@@ -51,4 +51,4 @@ int qk_stage_train (const struct qk_subject *s, struct qk_optimize *o,
                     struct qk_batches *b, const struct qk_train_options *opt,
                     struct qk_monitor *m, struct qk_position *pos);
 
-#endif /* QK_STAGE_H */
+#endif /* QK_TRAIN_STAGE_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* goal.h: an accuracy that tuning aims at, as the user writes it. */
-#ifndef QK_GOAL_H
-#define QK_GOAL_H
+#ifndef QK_TUNE_GOAL_H
+#define QK_TUNE_GOAL_H
 
 #include "train/objective.h"
 
@@ -31,4 +31,4 @@ double qk_goal_threshold (const struct qk_goal *goal,
 bool qk_goal_reached (const struct qk_goal *goal, const struct qk_scores *f,
                       const struct qk_scores *s);
 
-#endif /* QK_GOAL_H */
+#endif /* QK_TUNE_GOAL_H */

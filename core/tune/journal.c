@@ -13,7 +13,7 @@
 #include <zlib.h>
 
 #include "base/atomic-file.h"
-#include "base/json-text.h"
+#include "base/json.h"
 #include "tune/journal.h"
 
 /* Larger ones were not written by us. */
@@ -228,8 +228,7 @@ scores_to_json (const struct qk_objective *o, const struct qk_scores *s)
     const int score = i < o->n_scores ? i : QK_SCORE_LOSS;
     const double v = qk_scores_get (s, score);
 
-    json_object_set_new (e, qk_score_name (o, score),
-                         isfinite (v) ? json_real (v) : json_null ());
+    qk_json_set (&e, qk_score_name (o, score), qk_json_real (v));
   }
   return e;
 }
@@ -259,7 +258,7 @@ qk_journal_add (struct qk_journal *j, const struct qk_trial *t)
   int i, r = 0;
 
   for (i = 0; i < t->n_set; i++)
-    json_array_append_new (set, json_string (t->set[i]));
+    qk_json_append (&set, qk_json_string (t->set[i]));
   e = json_pack ("{s:b, s:o, s:o, s:I, s:i, s:i}", "qat", t->qat, "set", set,
                  "scores", scores_to_json (j->o, &t->scores), "bytes",
                  (json_int_t) t->bytes, "weight_bits", t->weight_bits,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* journal.h: the trials of a tuning on disk, a line of JSON each. */
-#ifndef QK_JOURNAL_H
-#define QK_JOURNAL_H
+#ifndef QK_TUNE_JOURNAL_H
+#define QK_TUNE_JOURNAL_H
 
 #include "tune/tune.h"
 
@@ -22,4 +22,4 @@ bool qk_journal_find (const struct qk_journal *j, struct qk_trial *t);
 /* Add T, safe on disk when this returns. */
 int qk_journal_add (struct qk_journal *j, const struct qk_trial *t);
 
-#endif /* QK_JOURNAL_H */
+#endif /* QK_TUNE_JOURNAL_H */

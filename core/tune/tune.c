@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <qatkit/observer.h>
+
 #include "base/atomic-file.h"
 #include "analyze/analyze.h"
+#include "plugin/loader-priv.h"
 #include "tune/journal.h"
 #include "tune/tune.h"
 
@@ -82,11 +85,13 @@ static int QK_PRINTF (3, 4)
     r = add_setting (t, from->set[i]);
   if (r == 0 && fmt != NULL) {
     va_start (args, fmt);
-    r = vasprintf (&text, fmt, args) < 0 ? qk_oom ("tune")
-                                         : add_setting (t, text);
-    va_end (args);
-    if (r == 0)
+    if (vasprintf (&text, fmt, args) < 0)
+      r = qk_oom ("tune");
+    else {
+      r = add_setting (t, text);
       free (text);
+    }
+    va_end (args);
   }
   if (r < 0)
     clear_trial (t);
@@ -280,28 +285,30 @@ try (struct tuner *u, struct qk_trial *t, bool *reached)
 static int
 try_observers (struct tuner *u)
 {
-  static const char *const observers[]
-    = { "histogram", "minmax", "percentile", "mse", "kl" };
   static const char *const per_channel[] = { "yes", "no" };
+  const struct qk_class **observer;
   struct qk_trial t, base;
   bool reached;
   size_t i, j;
-  int r;
+  int r = qk_context_ranked (u->opt->settings->ctx, QK_KIND_OBSERVER,
+                             QK_FOR_PTQ_ACTIVATION, &observer);
 
-  for (i = 0; i < 2; i++) {
+  if (r < 0)
+    return r;
+
+  for (i = 0; r == 0 && i < 2; i++) {
     r = make_trial (&base, NULL, "qconfig:weight.per_channel=%s",
                     per_channel[i]);
     base.weight_bits = u->t->trial[0].weight_bits;
-    for (j = 0; r == 0 && j < sizeof observers / sizeof *observers; j++)
+    for (j = 0; r == 0 && observer[j] != NULL; j++)
       if ((r = make_trial (&t, &base, "ptq:activation.observer=%s",
-                           observers[j]))
+                           observer[j]->name))
           == 0)
         r = try (u, &t, &reached);
     clear_trial (&base);
-    if (r < 0)
-      return r;
   }
-  return 0;
+  free (observer);
+  return r;
 }
 
 /* While the goal is reached, with fewer bits. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* tune.h: searches settings with which an int8 network reaches an accuracy
  * goal. */
-#ifndef QK_TUNE_H
-#define QK_TUNE_H
+#ifndef QK_TUNE_TUNE_H
+#define QK_TUNE_TUNE_H
 
 #include "tune/goal.h"
 #include "run/run.h"
@@ -57,4 +57,4 @@ void qk_tuning_free (struct qk_tuning *t); /* accepts NULL */
  * freed.  "as configured" without any. */
 char *qk_trial_text (const struct qk_trial *t);
 
-#endif /* QK_TUNE_H */
+#endif /* QK_TUNE_TUNE_H */

@@ -107,8 +107,9 @@ random_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
 }
 
 static const struct qk_dataset_class random_set = {
-  .cls = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "random",
-                   "Images of random numbers, for measuring", options),
+  .cls = QK_CLASS_DEFAULT (struct qk_dataset_class, QK_KIND_DATASET, "random",
+                           "Images of random numbers, for measuring", options,
+                           100, QK_FOR_TIMING, ""),
   .open = random_open,
   .close = random_close,
   .info = random_info,

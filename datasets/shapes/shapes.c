@@ -274,8 +274,9 @@ shapes_export_files (void *self, const char *dir)
 }
 
 static const struct qk_dataset_class shapes = {
-  .cls = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "shapes",
-                   "Generated images of ten geometric figures", options),
+  .cls = QK_CLASS_DEFAULT (struct qk_dataset_class, QK_KIND_DATASET, "shapes",
+                           "Generated images of ten geometric figures",
+                           options, 100, QK_FOR_TRAINING, ""),
   .open = shapes_open,
   .close = shapes_close,
   .info = shapes_info,

@@ -3,7 +3,8 @@
 #include "tp.h"
 
 static const struct qk_observer_class observer = {
-  .cls = { SIZE_MAX, QK_KIND_OBSERVER, "tp_beyond", "For tests", NULL },
+  .cls
+  = { SIZE_MAX, QK_KIND_OBSERVER, "tp_beyond", "For tests", NULL, 0, 0, NULL },
   .create = tp_create,
   .destroy = tp_destroy,
   .update_range = tp_update_range,

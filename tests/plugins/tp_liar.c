@@ -13,7 +13,7 @@ static const struct {
   const char *not_part_of_it[8];
 } observer = {
   .cls = { sizeof (struct qk_observer_class), QK_KIND_OBSERVER, "tp_liar",
-           "For tests", NULL },
+           "For tests", NULL, 0, 0, NULL },
   .create = tp_create,
   .destroy = tp_destroy,
   .update_range = tp_update_range,

@@ -8,7 +8,7 @@ static const struct {
 } observer = {
   .known = {
     .cls = { sizeof observer, QK_KIND_OBSERVER, "tp_newer", "For tests",
-             NULL },
+             NULL, 0, 0, NULL },
     .create = tp_create,
     .destroy = tp_destroy,
     .update_range = tp_update_range,

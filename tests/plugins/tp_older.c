@@ -14,7 +14,7 @@ static const struct {
   uintptr_t not_part_of_it;
 } observer = {
   .cls = { offsetof (struct qk_observer_class, state), QK_KIND_OBSERVER,
-           "tp_older", "For tests", NULL },
+           "tp_older", "For tests", NULL, 0, 0, NULL },
   .create = tp_create,
   .destroy = tp_destroy,
   .update_range = tp_update_range,

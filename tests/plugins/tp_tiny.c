@@ -3,6 +3,6 @@
 #include "tp.h"
 
 static const struct qk_class observer
-  = { 8, QK_KIND_OBSERVER, "tp_tiny", "For tests", NULL };
+  = { 8, QK_KIND_OBSERVER, "tp_tiny", "For tests", NULL, 0, 0, NULL };
 
 QK_PLUGIN ("tp_tiny", "1", "LGPL-2.1-or-later", &observer);

@@ -131,6 +131,10 @@ struct qk_backend_caps {
   const char *cpu_level; /* static text: "avx2", "avx512vnni", "portable" */
 };
 
+/* Uses that a backend can be the default for.  The fallback runs what others
+ * cannot: every op, in the bytes of numeric.h. */
+enum qk_backend_use { QK_FOR_INFERENCE = 1, QK_FOR_FALLBACK = 2 };
+
 /* Threads: a kernel runs from one thread at a time and may use up to the
  * number of threads given (OpenMP); any number gives the same bytes. */
 struct qk_backend_class {

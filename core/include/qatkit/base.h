@@ -48,6 +48,12 @@ QK_PUBLIC int qk_oom (const char *fmt, ...) QK_PRINTF (1, 2);
  * until the next qk_error in this thread. */
 QK_PUBLIC const char *qk_error_message (void);
 
+/* ---- text ------------------------------------------------------------*/
+
+/* A copy of TEXT, to be freed, in which U+FFFD stands for every byte that is
+ * not UTF-8: names of files may hold any.  NULL when out of memory. */
+QK_PUBLIC char *qk_utf8 (const char *text);
+
 /* ---- log -------------------------------------------------------------*/
 
 enum qk_log_level {

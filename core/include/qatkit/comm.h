@@ -52,6 +52,10 @@ struct qk_comm_class {
   /* End all other processes at once, with exit status 1, because this one
    * cannot go on.  (optional; default: nothing) */
   void (*abort) (void *self);
+
+  /* Whether a launcher started this process as one of several that this class
+   * can join.  (optional; default: yes) */
+  bool (*probe) (void);
 };
 
 /* The processes as layers see them; NULL counts as a single one. */

@@ -31,6 +31,10 @@ struct qk_dataset_info {
   const struct qk_tensor_spec *input, *target; /* owned by the dataset */
 };
 
+/* Uses that a dataset can be the default for: what a network learns from, and
+ * samples of any size to measure speed with. */
+enum qk_dataset_use { QK_FOR_TRAINING = 1, QK_FOR_TIMING = 2 };
+
 struct qk_dataset_class {
   struct qk_class cls;
 

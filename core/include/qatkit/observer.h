@@ -22,6 +22,15 @@ struct qk_quant_info {
   int64_t per_channel; /* elements of one channel; 0 when not known */
 };
 
+/* Uses that an observer can be the default for; the ranks of those for
+ * post-training quantization are also the order in which tune tries them. */
+enum qk_observer_use {
+  QK_FOR_QAT_ACTIVATION = 1,
+  QK_FOR_QAT_WEIGHT = 2,
+  QK_FOR_PTQ_ACTIVATION = 4,
+  QK_FOR_PTQ_WEIGHT = 8
+};
+
 /* An observer sees x as channels blocks of n/channels contiguous elements.
  * It sees every training batch while observing is enabled, and nothing in
  * evaluation.  Instances work in threads of their own at the same time, one
@@ -66,6 +75,10 @@ struct qk_observer_class {
    * (optional; default: create makes it, destroy frees it) */
   size_t self_size, channel_size;
 };
+
+/* Smallest and largest of the N > 0 numbers of X; zeros count as +0.  Returns
+ * 0, or -EDOM when there is a NaN (*min is NaN) or an infinity. */
+QK_PUBLIC int qk_range_find (const float *x, size_t n, float *min, float *max);
 
 /* A plugin that is one observer, its class NAME_class and NAME in the INI:
  *   QK_OBSERVER (calm, "1.0", "MIT", "Follows the batches slowly", NULL,

@@ -49,9 +49,13 @@ struct qk_class {
   const char *name;                /* what the INI says: "histogram" */
   const char *description;         /* one sentence */
   const struct qk_option *options; /* (optional; default: none) */
-  /* Where nobody names a component, the one of highest rank that can be used
-   * is taken; 0: never (optional). */
+
+  /* Where no plugin of this kind is named, that of the highest rank is taken
+   * which is for the use at hand and says, where its kind has a slot probe,
+   * that it can work.  (optional; default: 0, never) */
   int default_rank;
+  unsigned default_for;     /* uses, bits of the kind; 0 = all */
+  const char *default_when; /* only with the macro QK_CLASS_DEFAULT */
 };
 
 /* Initialiser of the member cls:
@@ -60,13 +64,21 @@ struct qk_class {
  *                      "Smallest and largest value seen", options), … }; */
 #define QK_CLASS(type, kind, name, description, options)                      \
   {                                                                           \
-    sizeof (type), kind, name, description, options, 0                        \
+    sizeof (type), kind, name, description, options, 0, 0, NULL               \
   }
-/* The same with a default_rank. */
-#define QK_CLASS_RANKED(type, kind, name, description, options, rank)         \
+
+/* The same for a class that is taken where none is named: RANK and USES are
+ * default_rank and default_for.  WHEN is "", or names of environment
+ * variables separated by spaces, one of which must be set. */
+#define QK_CLASS_DEFAULT(type, kind, name, description, options, rank, uses,  \
+                         when)                                                \
   {                                                                           \
-    sizeof (type), kind, name, description, options, rank                     \
+    sizeof (type), kind, name, description, options, rank, uses,              \
+      QK_DEFAULT_MARK when                                                    \
   }
+
+/* What the library finds in the file before it loads it. */
+#define QK_DEFAULT_MARK "qatkit class taken by default, when: "
 
 struct qk_plugin {
   size_t struct_size;

@@ -196,9 +196,31 @@ mpi_abort (void *self)
   MPI_Abort (m->comm, 1);
 }
 
+/* What tells of other processes: Open MPI, MPICH and its kin, PMIx launchers
+ * such as srun --mpi=pmix. */
+#define SIZE_OPENMPI "OMPI_COMM_WORLD_SIZE"
+#define SIZE_PMI "PMI_SIZE"
+#define SIZE_MPICH "MPI_LOCALNRANKS"
+#define RANK_PMIX "PMIX_RANK"
+#define MPI_LAUNCHERS SIZE_OPENMPI " " SIZE_PMI " " SIZE_MPICH " " RANK_PMIX
+
+static bool
+mpi_probe (void)
+{
+  static const char *const size[] = { SIZE_OPENMPI, SIZE_PMI, SIZE_MPICH };
+  const char *value;
+  size_t i;
+
+  for (i = 0; i < sizeof size / sizeof *size; i++)
+    if ((value = getenv (size[i])) != NULL && atoi (value) > 1)
+      return true;
+  return getenv (RANK_PMIX) != NULL;
+}
+
 static const struct qk_comm_class mpi = {
-  .cls = QK_CLASS (struct qk_comm_class, QK_KIND_COMM, "mpi",
-                   "Processes started by mpirun or srun", NULL),
+  .cls = QK_CLASS_DEFAULT (struct qk_comm_class, QK_KIND_COMM, "mpi",
+                           "Processes started by mpirun or srun", NULL, 100, 0,
+                           MPI_LAUNCHERS),
   .create = mpi_create,
   .destroy = mpi_destroy,
   .reduce = mpi_reduce,
@@ -206,6 +228,7 @@ static const struct qk_comm_class mpi = {
   .wait = mpi_wait,
   .gather = mpi_gather,
   .abort = mpi_abort,
+  .probe = mpi_probe,
 };
 
 QK_PLUGIN ("mpi", "1.0", "LGPL-2.1-or-later", &mpi.cls);

@@ -45,8 +45,8 @@ single_gather (void *self, const void *data, size_t bytes, size_t *sizes,
 }
 
 static const struct qk_comm_class single = {
-  .cls = QK_CLASS (struct qk_comm_class, QK_KIND_COMM, "single",
-                   "One process alone", NULL),
+  .cls = QK_CLASS_DEFAULT (struct qk_comm_class, QK_KIND_COMM, "single",
+                           "One process alone", NULL, 1, 0, ""),
   .create = single_create,
   .destroy = single_destroy,
   .reduce = single_reduce,

@@ -5,14 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "multiversion.h"
 #include "range/range.h"
-
-/* Lanes of the loop over elements: a compiler may not reorder the minimum of
- * floats by itself.  More than 16, or gcc -O3 unrolls instead of
- * vectorising. */
-#define RANGE_LANES 32
-#define RANGE_BLOCK 16384
 
 int
 range_init (struct range *r, const struct qk_quant_info *info)
@@ -66,52 +59,11 @@ range_state (struct range *r, struct qk_state *st)
   return qk_state_add (st, "max_val", QK_F32, r->max, r->channels);
 }
 
-QK_MULTIVERSION static void
-range_find_block (const float *x, size_t n, float *min, float *max)
-{
-  float lo[RANGE_LANES], hi[RANGE_LANES];
-  size_t i = 0;
-
-  for (int j = 0; j < RANGE_LANES; j++) {
-    lo[j] = INFINITY;
-    hi[j] = -INFINITY;
-  }
-  for (; i + RANGE_LANES <= n; i += RANGE_LANES)
-    for (int j = 0; j < RANGE_LANES; j++) {
-      const float v = x[i + (size_t) j];
-
-      lo[j] = v < lo[j] ? v : lo[j];
-      hi[j] = v > hi[j] ? v : hi[j];
-    }
-  for (int j = 0; i < n; i++, j++) {
-    lo[j] = x[i] < lo[j] ? x[i] : lo[j];
-    hi[j] = x[i] > hi[j] ? x[i] : hi[j];
-  }
-  for (int j = 0; j < RANGE_LANES; j++) {
-    *min = lo[j] < *min ? lo[j] : *min;
-    *max = hi[j] > *max ? hi[j] : *max;
-  }
-}
-
 void
-range_find (const float *x, size_t n, float *min, float *max)
+range_widen (struct range *r, const float *min, const float *max)
 {
-  const size_t blocks = (n + RANGE_BLOCK - 1) / RANGE_BLOCK;
-  float lo = INFINITY, hi = -INFINITY;
-
-#ifdef _OPENMP
-#pragma omp parallel for schedule(static) if (blocks > 4) reduction(min       \
-                                                                    : lo)     \
-  reduction(max                                                               \
-            : hi)
-#endif
-  for (size_t b = 0; b < blocks; b++) {
-    const size_t start = b * RANGE_BLOCK;
-    const size_t size = n - start < RANGE_BLOCK ? n - start : RANGE_BLOCK;
-
-    range_find_block (x + start, size, &lo, &hi);
+  for (size_t c = 0; c < r->channels; c++) {
+    r->min[c] = min[c] < r->min[c] ? min[c] : r->min[c];
+    r->max[c] = max[c] > r->max[c] ? max[c] : r->max[c];
   }
-  /* -0 or 0 as the smallest would depend on the order */
-  *min = lo + 0.0f;
-  *max = hi + 0.0f;
 }

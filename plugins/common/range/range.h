@@ -23,7 +23,7 @@ bool range_seen (const struct range *r);
 int range_get (const struct range *r, float *min, float *max);
 int range_state (struct range *r, struct qk_state *st);
 
-/* Smallest and largest of N > 0 numbers without NaN. */
-void range_find (const float *x, size_t n, float *min, float *max);
+/* Widen R to hold MIN and MAX, channels of them. */
+void range_widen (struct range *r, const float *min, const float *max);
 
 #endif /* QK_COMMON_RANGE_H */

@@ -6,6 +6,12 @@
 
 #include <qatkit/fakequant.h>
 
-QK_FAKEQUANT (affine, "1.0", "LGPL-2.1-or-later",
-              "Grid over the observed range, straight-through gradient", NULL,
-              .self_size = sizeof (const struct qk_quant_info *));
+static const struct qk_fakequant_class affine = {
+  .cls = QK_CLASS_DEFAULT (
+    struct qk_fakequant_class, QK_KIND_FAKEQUANT, "affine",
+    "Grid over the observed range, straight-through gradient", NULL, 100, 0,
+    ""),
+  .self_size = sizeof (const struct qk_quant_info *),
+};
+
+QK_PLUGIN ("affine", "1.0", "LGPL-2.1-or-later", &affine.cls);

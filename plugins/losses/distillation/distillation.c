@@ -276,9 +276,9 @@ static const struct qk_option options[]
       { .name = NULL } };
 
 static const struct qk_loss_class distillation = {
-  .cls = QK_CLASS_RANKED (struct qk_loss_class, QK_KIND_LOSS, "distillation",
-                          "Distance of the outputs from the float network's",
-                          options, 5),
+  .cls = QK_CLASS_DEFAULT (struct qk_loss_class, QK_KIND_LOSS, "distillation",
+                           "Distance of the outputs from the float network's",
+                           options, 5, 0, ""),
   .reference = QK_REFERENCE_TEACHER,
   .create = distillation_create,
   .destroy = distillation_destroy,

@@ -74,9 +74,9 @@ mae_backward (void *self, const struct qk_loss_io *io)
 }
 
 static const struct qk_loss_class mae = {
-  .cls
-  = QK_CLASS_RANKED (struct qk_loss_class, QK_KIND_LOSS, "mae",
-                     "Mean absolute error of outputs and targets", NULL, 10),
+  .cls = QK_CLASS_DEFAULT (struct qk_loss_class, QK_KIND_LOSS, "mae",
+                           "Mean absolute error of outputs and targets", NULL,
+                           10, 0, ""),
   .create = mae_create,
   .destroy = mae_destroy,
   .check = mae_check,

@@ -74,9 +74,9 @@ mse_backward (void *self, const struct qk_loss_io *io)
 }
 
 static const struct qk_loss_class mse = {
-  .cls
-  = QK_CLASS_RANKED (struct qk_loss_class, QK_KIND_LOSS, "mse",
-                     "Mean squared error of outputs and targets", NULL, 20),
+  .cls = QK_CLASS_DEFAULT (struct qk_loss_class, QK_KIND_LOSS, "mse",
+                           "Mean squared error of outputs and targets", NULL,
+                           20, 0, ""),
   .create = mse_create,
   .destroy = mse_destroy,
   .check = mse_check,

@@ -167,11 +167,11 @@ static const struct qk_option options[]
       { .name = NULL } };
 
 static const struct qk_loss_class softmax_cross_entropy = {
-  .cls = QK_CLASS_RANKED (struct qk_loss_class, QK_KIND_LOSS,
-                          "softmax_cross_entropy",
-                          "Mean cross-entropy of softmax (logits) and labels, "
-                          "of a sample or of each of its elements",
-                          options, 30),
+  .cls = QK_CLASS_DEFAULT (
+    struct qk_loss_class, QK_KIND_LOSS, "softmax_cross_entropy",
+    "Mean cross-entropy of softmax (logits) and labels, "
+    "of a sample or of each of its elements",
+    options, 30, 0, ""),
   .create = softmax_cross_entropy_create,
   .destroy = softmax_cross_entropy_destroy,
   .check = softmax_cross_entropy_check,

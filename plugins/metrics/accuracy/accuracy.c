@@ -164,10 +164,10 @@ accuracy_answer (void *self, const struct qk_tensor *out,
 }
 
 static const struct qk_metric_class accuracy = {
-  .cls = QK_CLASS_RANKED (struct qk_metric_class, QK_KIND_METRIC, "accuracy",
-                          "Share of samples whose label is among the best "
-                          "one, and the best five, classes",
-                          NULL, 30),
+  .cls = QK_CLASS_DEFAULT (struct qk_metric_class, QK_KIND_METRIC, "accuracy",
+                           "Share of samples whose label is among the best "
+                           "one, and the best five, classes",
+                           NULL, 30, 0, ""),
   .create = accuracy_create,
   .destroy = accuracy_destroy,
   .check = accuracy_check,

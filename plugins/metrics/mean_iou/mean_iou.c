@@ -126,10 +126,10 @@ mean_iou_result (void *self, const double *sums, int64_t n, double *score)
 }
 
 static const struct qk_metric_class mean_iou = {
-  .cls = QK_CLASS_RANKED (struct qk_metric_class, QK_KIND_METRIC, "mean_iou",
-                          "Mean intersection over union of dense labels, and "
-                          "the share of elements that are right",
-                          NULL, 20),
+  .cls = QK_CLASS_DEFAULT (struct qk_metric_class, QK_KIND_METRIC, "mean_iou",
+                           "Mean intersection over union of dense labels, and "
+                           "the share of elements that are right",
+                           NULL, 20, 0, ""),
   .create = mean_iou_create,
   .destroy = mean_iou_destroy,
   .check = mean_iou_check,

@@ -94,10 +94,11 @@ regression_result (void *self, const double *sums, int64_t n, double *score)
 }
 
 static const struct qk_metric_class regression = {
-  .cls = QK_CLASS_RANKED (struct qk_metric_class, QK_KIND_METRIC, "regression",
-                          "Mean absolute and root mean squared error, and the "
-                          "share of the variance that is explained",
-                          NULL, 20),
+  .cls
+  = QK_CLASS_DEFAULT (struct qk_metric_class, QK_KIND_METRIC, "regression",
+                      "Mean absolute and root mean squared error, and the "
+                      "share of the variance that is explained",
+                      NULL, 20, 0, ""),
   .create = regression_create,
   .destroy = regression_destroy,
   .check = regression_check,

@@ -80,10 +80,10 @@ sqnr_result (void *self, const double *sums, int64_t n, double *score)
 }
 
 static const struct qk_metric_class sqnr = {
-  .cls = QK_CLASS_RANKED (struct qk_metric_class, QK_KIND_METRIC, "sqnr",
-                          "Signal to quantization noise against the float "
-                          "network",
-                          NULL, 5),
+  .cls = QK_CLASS_DEFAULT (struct qk_metric_class, QK_KIND_METRIC, "sqnr",
+                           "Signal to quantization noise against the float "
+                           "network",
+                           NULL, 5, 0, ""),
   .reference = QK_REFERENCE_TEACHER,
   .create = sqnr_create,
   .destroy = sqnr_destroy,

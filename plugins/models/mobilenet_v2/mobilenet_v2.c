@@ -184,8 +184,9 @@ static const struct qk_option options[]
       { .name = NULL } };
 
 static const struct qk_model_class mobilenet_v2 = {
-  .cls = QK_CLASS (struct qk_model_class, QK_KIND_MODEL, "mobilenet_v2",
-                   "MobileNetV2: inverted residuals, ReLU6", options),
+  .cls = QK_CLASS_DEFAULT (
+    struct qk_model_class, QK_KIND_MODEL, "mobilenet_v2",
+    "MobileNetV2: inverted residuals, ReLU6", options, 100, 0, ""),
   .build = mobilenet_v2_build,
 };
 

@@ -202,7 +202,7 @@ histogram_count (struct histogram *h, const float *x, size_t n, float lo,
     hi = truncf (hi);
   }
   if (lo == hi)
-    range_find (x, n, &lo, &hi);
+    qk_range_find (x, n, &lo, &hi);
   if (lo == hi) {
     lo -= 1.0f;
     hi += 1.0f;
@@ -314,7 +314,7 @@ histogram_update (void *self, const float *x, size_t n)
 
   if (n == 0)
     return 0;
-  range_find (x, n, &lo, &hi);
+  qk_range_find (x, n, &lo, &hi);
   if (!range_seen (&h->range) || *min == *max) {
     e = histogram_count (h, x, n, lo, hi);
     if (e < 0)
@@ -371,9 +371,10 @@ histogram_state (void *self, struct qk_state *st)
 }
 
 static const struct qk_observer_class histogram = {
-  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "histogram",
-                   "Range with the least quantization error in a histogram",
-                   histogram_options),
+  .cls
+  = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER, "histogram",
+                      "Range with the least quantization error in a histogram",
+                      histogram_options, 100, QK_FOR_PTQ_ACTIVATION, ""),
   .create = histogram_create,
   .destroy = histogram_destroy,
   .update = histogram_update,

@@ -90,14 +90,12 @@ static int
 kl_update (void *self, const float *x, size_t n)
 {
   struct kl *k = self;
-  struct range *r = &k->range;
   float min, max;
 
   if (n == 0)
     return 0;
-  range_find (x, n, &min, &max);
-  r->min[0] = min < r->min[0] ? min : r->min[0];
-  r->max[0] = max > r->max[0] ? max : r->max[0];
+  qk_range_find (x, n, &min, &max);
+  range_widen (&k->range, &min, &max);
   return counts_add (&k->counts, x, n);
 }
 
@@ -214,9 +212,10 @@ kl_state (void *self, struct qk_state *st)
 }
 
 static const struct qk_observer_class kl = {
-  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "kl",
-                   "Part of the range with the least loss of information",
-                   kl_options),
+  .cls
+  = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER, "kl",
+                      "Part of the range with the least loss of information",
+                      kl_options, 60, QK_FOR_PTQ_ACTIVATION, ""),
   .create = kl_create,
   .destroy = kl_destroy,
   .update = kl_update,

@@ -38,12 +38,7 @@ minmax_destroy (void *self)
 static int
 minmax_update_range (void *self, const float *min, const float *max)
 {
-  struct range *r = self;
-
-  for (size_t c = 0; c < r->channels; c++) {
-    r->min[c] = min[c] < r->min[c] ? min[c] : r->min[c];
-    r->max[c] = max[c] > r->max[c] ? max[c] : r->max[c];
-  }
+  range_widen (self, min, max);
   return 0;
 }
 
@@ -60,8 +55,10 @@ minmax_state (void *self, struct qk_state *st)
 }
 
 static const struct qk_observer_class minmax = {
-  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "minmax",
-                   "Smallest and largest value ever seen", NULL),
+  .cls
+  = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER, "minmax",
+                      "Smallest and largest value ever seen", NULL, 90,
+                      QK_FOR_PTQ_ACTIVATION | QK_FOR_PTQ_WEIGHT, ""),
   .create = minmax_create,
   .destroy = minmax_destroy,
   .update_range = minmax_update_range,

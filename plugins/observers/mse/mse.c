@@ -155,7 +155,7 @@ mse_update_weight (struct mse *m, const float *x, size_t block)
     float min, max;
     int e;
 
-    range_find (w, block, &min, &max);
+    qk_range_find (w, block, &min, &max);
     e = mse_search (m, w, NULL, block, &min, &max);
     failed = e < failed ? e : failed;
     m->range.min[c] = min;
@@ -176,9 +176,8 @@ mse_update (void *self, const float *x, size_t n)
     return 0;
   if (m->weight)
     return mse_update_weight (m, x, n / r->channels);
-  range_find (x, n, &min, &max);
-  r->min[0] = min < r->min[0] ? min : r->min[0];
-  r->max[0] = max > r->max[0] ? max : r->max[0];
+  qk_range_find (x, n, &min, &max);
+  range_widen (r, &min, &max);
   return counts_add (&m->counts, x, n);
 }
 
@@ -214,9 +213,9 @@ mse_state (void *self, struct qk_state *st)
 }
 
 static const struct qk_observer_class mse = {
-  .cls
-  = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "mse",
-              "Part of the range with the least squared error", mse_options),
+  .cls = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER, "mse",
+                           "Part of the range with the least squared error",
+                           mse_options, 70, QK_FOR_PTQ_ACTIVATION, ""),
   .create = mse_create,
   .destroy = mse_destroy,
   .update = mse_update,

@@ -191,9 +191,8 @@ percentile_update (void *self, const float *x, size_t n)
     return 0;
   if (p->weight)
     return percentile_update_weight (p, x, n / r->channels);
-  range_find (x, n, &min, &max);
-  r->min[0] = min < r->min[0] ? min : r->min[0];
-  r->max[0] = max > r->max[0] ? max : r->max[0];
+  qk_range_find (x, n, &min, &max);
+  range_widen (r, &min, &max);
   return counts_add (&p->counts, x, n);
 }
 
@@ -221,8 +220,9 @@ percentile_state (void *self, struct qk_state *st)
 }
 
 static const struct qk_observer_class percentile = {
-  .cls = QK_CLASS (struct qk_observer_class, QK_KIND_OBSERVER, "percentile",
-                   "Range without the outermost values", percentile_options),
+  .cls = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER,
+                           "percentile", "Range without the outermost values",
+                           percentile_options, 80, QK_FOR_PTQ_ACTIVATION, ""),
   .create = percentile_create,
   .destroy = percentile_destroy,
   .update = percentile_update,

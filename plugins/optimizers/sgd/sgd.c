@@ -115,8 +115,9 @@ sgd_step (void *self, const struct qk_optimizer_step *st, float *w,
 }
 
 static const struct qk_optimizer_class sgd = {
-  .cls = QK_CLASS (struct qk_optimizer_class, QK_KIND_OPTIMIZER, "sgd",
-                   "Stochastic gradient descent with momentum", sgd_options),
+  .cls = QK_CLASS_DEFAULT (struct qk_optimizer_class, QK_KIND_OPTIMIZER, "sgd",
+                           "Stochastic gradient descent with momentum",
+                           sgd_options, 100, 0, ""),
   .create = sgd_create,
   .destroy = sgd_destroy,
   .slots = sgd_slots,

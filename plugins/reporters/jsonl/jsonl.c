@@ -136,8 +136,21 @@ dump_real (double v)
   return text;
 }
 
-/* The field's value as JSON; to be freed; NULL when out of memory or when a
- * text is not UTF-8. */
+/* TEXT as a JSON value, also where a file's name is no UTF-8. */
+static json_t *
+string_of (const char *text)
+{
+  json_t *value = json_string (text);
+  char *valid;
+
+  if (value || !(valid = qk_utf8 (text)))
+    return value;
+  value = json_string (valid);
+  free (valid);
+  return value;
+}
+
+/* The field's value as JSON; to be freed; NULL when out of memory. */
 static char *
 dump_value (const struct qk_field *f)
 {
@@ -149,7 +162,7 @@ dump_value (const struct qk_field *f)
   if (f->type == QK_FIELD_INT)
     value = json_integer (f->i);
   else if (f->type == QK_FIELD_STRING && f->s)
-    value = json_string (f->s);
+    value = string_of (f->s);
   else
     value = json_null ();
   text = json_dumps (value, JSON_ENCODE_ANY);
@@ -167,10 +180,7 @@ print_pair (FILE *out, const char *key, const struct qk_field *value)
 
   free (key_text);
   free (text);
-  return ok ? 0
-            : qk_error (-EINVAL,
-                        "jsonl: field \"%s\" is not UTF-8, or out of memory",
-                        key);
+  return ok ? 0 : qk_oom ("jsonl");
 }
 
 static int
@@ -182,8 +192,7 @@ print_event (FILE *out, const struct qk_event *ev)
   int i, err = 0;
 
   if (!text)
-    return qk_error (-EINVAL, "jsonl: an event's name is not UTF-8, or out "
-                              "of memory");
+    return qk_oom ("jsonl");
   fprintf (out, "{\"event\":%s", text);
   if (ev->timing) {
     clock_gettime (CLOCK_REALTIME, &now);
@@ -252,8 +261,9 @@ jsonl_event (void *self, const struct qk_event *ev)
 }
 
 static const struct qk_reporter_class jsonl = {
-  .cls = QK_CLASS (struct qk_reporter_class, QK_KIND_REPORTER, "jsonl",
-                   "Writes every event as one line of JSON", options),
+  .cls = QK_CLASS_DEFAULT (struct qk_reporter_class, QK_KIND_REPORTER, "jsonl",
+                           "Writes every event as one line of JSON", options,
+                           100, 0, ""),
   .create = jsonl_create,
   .destroy = jsonl_destroy,
   .event = jsonl_event,

@@ -29,8 +29,9 @@ constant_factor (void *self, int64_t step, int64_t total, int64_t per_epoch)
 }
 
 static const struct qk_schedule_class constant = {
-  .cls = QK_CLASS (struct qk_schedule_class, QK_KIND_SCHEDULE, "constant",
-                   "The same learning rate throughout", NULL),
+  .cls
+  = QK_CLASS_DEFAULT (struct qk_schedule_class, QK_KIND_SCHEDULE, "constant",
+                      "The same learning rate throughout", NULL, 100, 0, ""),
   .create = constant_create,
   .destroy = constant_destroy,
   .factor = constant_factor,
