@@ -12,6 +12,7 @@
 #include "comm/comm.h"
 #include "settings/ini.h"
 #include "passes/passes.h"
+#include "plugin/loader-priv.h"
 #include "train/stage.h"
 
 /* An optimizer and a schedule with their options. */
@@ -51,6 +52,8 @@ struct qk_settings {
   uint64_t seed;
   int64_t max_params;           /* see struct qk_graph; 0: any number */
   struct qk_bad_samples bad[2]; /* of the splits train and val */
+
+  struct qk_option_source source; /* for what the library opens by itself */
 
   /* configurations made for single nodes, kept for qk_settings_free */
   struct qk_config **kept;
