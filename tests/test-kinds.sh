@@ -224,8 +224,8 @@ END_OF_PYTHON
     -o "format my_format:strip=module."
   expect 0 ptq -q all.ini -o model.weights=all/weights.safetensors \
     --output binary
-  cmp <(numbers text/model-ptq-int8.safetensors) \
-    <(numbers binary/model-ptq-int8.safetensors) || failed "weights differ"
+  cmp <(numbers text/model-ptq.safetensors) \
+    <(numbers binary/model-ptq.safetensors) || failed "weights differ"
 fi
 
 # ---- options that are not known ----------------------------------------------
