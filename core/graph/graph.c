@@ -385,8 +385,9 @@ qk_graph_add_node (struct qk_graph *g, const char *name, const char *layer,
                      n_in, QK_OP_MAX_INPUTS);
   for (i = 0; i < n_in; i++)
     if (in[i] < 0 || in[i] >= g->n_values)
-      return qk_error (-EINVAL, "node '%s': input %d is not a value (%d)",
-                       name, i, in[i]);
+      return qk_error (
+        -EINVAL, "node '%s': input %d is %d, which is no tensor of the graph",
+        name, i, in[i]);
   if (qk_graph_find_node (g, name) >= 0)
     return qk_error (-EEXIST, "node '%s': name used twice", name);
   if ((r = grow ((void **) &g->node, g->n_nodes, sizeof *g->node)) < 0)
@@ -544,7 +545,8 @@ qk_graph_output (struct qk_graph *g, const char *name, int value)
   if (g->error < 0)
     return g->error;
   if (value < 0 || value >= g->n_values)
-    r = qk_error (-EINVAL, "graph: output '%s' is %d, which is not a value",
+    r = qk_error (-EINVAL,
+                  "graph: output '%s' is %d, which is no tensor of the graph",
                   name, value);
   else if (g->value[value].producer < 0)
     r = qk_error (-EINVAL,

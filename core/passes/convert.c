@@ -174,7 +174,7 @@ qk_pass_convert (const struct qk_graph *g, struct qk_graph **out)
     if (n->as == QK_AS_WEIGHTS) {
       r = qk_error (-ENOTSUP,
                     "convert: node '%s' has quantized weights on float "
-                    "values, which has no int8 form",
+                    "activations, which has no int8 form",
                     n->name);
       goto error;
     }

@@ -88,12 +88,13 @@ reason_for_float (const struct qk_node *n, const struct qk_qconfig *qc)
     return "batch-norm that could not be fused";
   if (qc->mode == QK_Q_DYNAMIC && !n->traits.dynamic)
     return n->traits.role == QK_ROLE_WEIGHTED
-             ? "its layer has no dynamic form"
+             ? "its layer does not support dynamic quantization"
              : "dynamic quantization is for layers with weights";
   if (qc->mode == QK_Q_DYNAMIC && (!isinf (n->lo) || !isinf (n->hi)))
-    return "a clamp follows, which its dynamic form has not";
+    return "it is followed by an activation function, which dynamic "
+           "quantization does not support";
   if (n->layer->lower == NULL)
-    return "its layer has no int8 form";
+    return "its layer has no int8 operation";
   if ((n->traits.role == QK_ROLE_WEIGHTED
        || n->traits.role == QK_ROLE_SAME_GRID
        || n->traits.role == QK_ROLE_CLAMP)
@@ -102,7 +103,7 @@ reason_for_float (const struct qk_node *n, const struct qk_qconfig *qc)
   if (qc->mode == QK_Q_WEIGHTS)
     return "only weights are quantized";
   if (qc->mode == QK_Q_VALUES && n->traits.role == QK_ROLE_WEIGHTED)
-    return "only values are quantized";
+    return "only activations are quantized";
   return NULL;
 }
 

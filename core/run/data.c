@@ -59,7 +59,8 @@ check_limits (const struct qk_settings *settings, const struct qk_data *d,
                      key, (long long) batch, (long long) sample,
                      (long long) QK_LIMIT_BATCH);
   if (d->info.count > QK_LIMIT_SAMPLES)
-    return qk_error (-EBADMSG, "%lld samples, a file may ask for %lld",
+    return qk_error (-EBADMSG,
+                     "%lld samples, a model's configuration may ask for %lld",
                      (long long) d->info.count, (long long) QK_LIMIT_SAMPLES);
   return 0;
 }

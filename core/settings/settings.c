@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* settings.c: from an INI document to checked options and loaded classes. */
+/* settings.c: from an INI document to checked options and loaded plugins. */
 #include "config.h"
 
 #include <stdio.h>

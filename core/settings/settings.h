@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* settings.h: a whole configuration, checked, with the classes it names loaded. */
+/* settings.h: a whole configuration, checked, with the plugins it names
+ * loaded. */
 #ifndef QK_SETTINGS_SETTINGS_H
 #define QK_SETTINGS_SETTINGS_H
 

@@ -778,7 +778,7 @@ put_graph (struct writer *w)
 
   for (i = 0; i < net->n_values; i++)
     if ((r = onnx_dims (&net->value[i]->shape, dims)) < 0)
-      return qk_error_prefix (r, "onnx: value %d: ", i);
+      return qk_error_prefix (r, "onnx: tensor %d: ", i);
   for (i = 0; i < net->n_inputs; i++)
     put_input (w, net->input[i]);
   for (i = 0; i < net->n_values; i++)
