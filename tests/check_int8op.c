@@ -270,7 +270,8 @@ START_TEST (conv2d_another_way)
     struct kernel_case c;
 
     ck_assert_int_eq (case_new (&c, 7, i, QK_OP_CONV2D), 0);
-    check_conv2d (&c);
+    if (c.op.out_q.scale != 0)
+      check_conv2d (&c);
     case_free (&c);
   }
 }
