@@ -253,15 +253,15 @@ qk_graph_check_params (const struct qk_graph *g)
 }
 
 struct qk_quantizer *
-qk_graph_quantizer (const struct qk_graph *g, int index)
+qk_graph_next_quantizer (const struct qk_graph *g, int *at)
 {
-  int i;
+  while (*at < g->n_values + g->n_nodes) {
+    const int i = (*at)++;
+    struct qk_quantizer *qz
+      = i < g->n_values ? g->value[i].qz : g->node[i - g->n_values].weight_qz;
 
-  for (i = 0; i < g->n_values; i++)
-    if (g->value[i].qz != NULL && index-- == 0)
-      return g->value[i].qz;
-  for (i = 0; i < g->n_nodes; i++)
-    if (g->node[i].weight_qz != NULL && index-- == 0)
-      return g->node[i].weight_qz;
+    if (qz != NULL)
+      return qz;
+  }
   return NULL;
 }
