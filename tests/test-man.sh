@@ -84,7 +84,7 @@ done
 while IFS=: read -r section table; do
   awk -v s="[$section]" '/^\.SS / { on = index ($0, s) > 0 } on' sections > part
   [ -s part ] || failed "qatkit.ini(5) lacks section [$section]"
-  sed -n "/ $table\[\]/,/END/s/^  { \"\([^\"]*\)\", QK_OPT_[A-Z]*, \"\([^\"]*\)\".*/\1:\2/p" \
+  sed -n "/ $table\[\]/,/END/s/^[ ={]*{ \"\([^\"]*\)\", QK_OPT_[A-Z]*, \"\([^\"]*\)\".*/\1:\2/p" \
     "$tables" > keys
   [ -s keys ] || failed "no keys in $table"
   while IFS=: read -r key default; do

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* prepare.c: the passes fuse and prepare. */
+/* prepare.c: the pass that puts quantizers on values and weights. */
 #include "config.h"
 
 #include <math.h>
@@ -9,14 +9,6 @@
 
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
-
-int
-qk_pass_fuse (const struct qk_graph *g, struct qk_graph **out)
-{
-  if (g->stage != QK_STAGE_FLOAT)
-    return qk_error (-EINVAL, "fuse: expected a float graph");
-  return qk_graph_copy (g, true, out);
-}
 
 static int
 new_quantizer (struct qk_graph *g, const char *name,
