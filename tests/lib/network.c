@@ -143,7 +143,7 @@ network_samples (int64_t n, int side)
   float *y = qk_alloc ((size_t) (n * 3 * pixels) * sizeof *y);
 
   if (x != NULL && y != NULL) {
-    network_between ("samples", n * 3 * pixels, -2.0f, 2.0f, x);
+    network_between ("pictures", n * 3 * pixels, -2.0f, 2.0f, x);
     to_channels_last (x, n, 3, pixels, y);
   }
   qk_free (x);
