@@ -4,7 +4,8 @@
 #define QK_RUN_RUN_H
 
 #include "io/checkpoints.h"
-#include "settings/settings.h"
+#include "run/session.h"
+#include "train/stage.h"
 
 /* Rows of the table at the end. */
 enum qk_row { QK_ROW_FLOAT, QK_ROW_PTQ, QK_ROW_QAT, QK_ROW_INT8, QK_ROWS };
