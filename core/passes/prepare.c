@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* prepare.c: the passes fuse and prepare. */
+/* prepare.c: the pass that puts quantizers on values and weights. */
 #include "config.h"
 
 #include <math.h>
@@ -9,14 +9,6 @@
 
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
-
-int
-qk_pass_fuse (const struct qk_graph *g, struct qk_graph **out)
-{
-  if (g->stage != QK_STAGE_FLOAT)
-    return qk_error (-EINVAL, "fuse: expected a float graph");
-  return qk_graph_copy (g, true, out);
-}
 
 static int
 new_quantizer (struct qk_graph *g, const char *name,
@@ -265,15 +257,15 @@ qk_graph_check_params (const struct qk_graph *g)
 }
 
 struct qk_quantizer *
-qk_graph_quantizer (const struct qk_graph *g, int index)
+qk_graph_next_quantizer (const struct qk_graph *g, int *at)
 {
-  int i;
+  while (*at < g->n_values + g->n_nodes) {
+    const int i = (*at)++;
+    struct qk_quantizer *qz
+      = i < g->n_values ? g->value[i].qz : g->node[i - g->n_values].weight_qz;
 
-  for (i = 0; i < g->n_values; i++)
-    if (g->value[i].qz != NULL && index-- == 0)
-      return g->value[i].qz;
-  for (i = 0; i < g->n_nodes; i++)
-    if (g->node[i].weight_qz != NULL && index-- == 0)
-      return g->node[i].weight_qz;
+    if (qz != NULL)
+      return qz;
+  }
   return NULL;
 }

@@ -7,7 +7,7 @@
 
 #include "graph/limits.h"
 #include "io/weights.h"
-#include "settings/settings.h"
+#include "run/session.h"
 
 static int
 open_batches (struct qk_settings *settings, enum qk_data_use use,
@@ -168,4 +168,16 @@ qk_settings_build (struct qk_settings *settings,
 error:
   qk_graph_free (g);
   return r;
+}
+
+void
+qk_settings_exec_options (const struct qk_settings *settings, int64_t batch,
+                          bool train, struct qk_exec_options *out)
+{
+  memset (out, 0, sizeof *out);
+  out->batch = batch;
+  out->threads = settings->threads;
+  out->train = train;
+  out->comm = settings->comm;
+  out->backend = qk_config_string (settings->qat, "backend");
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
-#include "settings/settings.h"
+#include "run/session.h"
 #include "settings/tables.h"
 
 /* What is being built, and from what. */
