@@ -241,12 +241,12 @@ START_TEST (evaluation_moves_nothing)
   struct qk_graph *p;
   struct qk_exec *ex;
   const float *y;
-  int n;
+  int n, at = 0;
 
   OK (network_prepare_as (g, &how, &p));
   train (p, true);
   qk_graph_set_observing (p, false, false);
-  for (n = 0; (qz = qk_graph_quantizer (p, n)) != NULL; n++) {
+  for (n = 0; (qz = qk_graph_next_quantizer (p, &at)) != NULL; n++) {
     ck_assert_int_lt (n, COUNT (before));
     before[n] = *qk_quantizer_qparams (qz);
     ck_assert (!qk_quantizer_observing (qz));
@@ -256,7 +256,8 @@ START_TEST (evaluation_moves_nothing)
     x[i] *= 100.0f;
   OK (qk_exec_new (p, &opt, &ex));
   OK (qk_exec_forward (ex, x, SAMPLES, 0, &y));
-  for (n = 0; (qz = qk_graph_quantizer (p, n)) != NULL; n++) {
+  at = 0;
+  for (n = 0; (qz = qk_graph_next_quantizer (p, &at)) != NULL; n++) {
     OK (qk_quantizer_refresh (qz)); /* from the observer's own state */
     ck_assert_mem_eq (&before[n], qk_quantizer_qparams (qz), sizeof before[n]);
   }

@@ -78,7 +78,7 @@ nothing_but folder
 
 # keys: all those of the core's tables
 offer qatkit run -o ""
-sed -n 's/^  { "\([a-z_.]*\)", QK_OPT_.*/\1/p' "$srcdir/core/settings/tables.c" \
+sed -n 's/^[ ={]*{ "\([a-z_.]*\)", QK_OPT_.*/\1/p' "$srcdir/core/settings/tables.c" \
   | sort -u > keys
 [ "$(wc -l < keys)" -ge 30 ] || failed "keys of core/settings/tables.c"
 cp out offered

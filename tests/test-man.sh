@@ -65,12 +65,27 @@ done
 # every key of the core's sections, in its section and with its default
 tables=$srcdir/core/settings/tables.c
 sed -n '/^\.SH SECTIONS/,/^\.SH EXAMPLES/p' "$man/qatkit.ini.5" > sections
-sed -n 's/^    { "\([a-z ]*\)", \(qk_table_[a-z_]*\) },/\1:\2/p' "$tables" > list
-[ "$(wc -l < list)" -ge 10 ] || failed "sections of $tables"
+cat > list << 'END'
+run:qk_table_run
+model:qk_table_model
+data:qk_table_data
+train:qk_table_train
+train optimizer:qk_table_optimizer
+train schedule:qk_table_schedule
+ptq:qk_table_ptq
+ptq:qk_table_ptq_observers
+qat:qk_table_qat
+optimizer:qk_table_optimizer
+schedule:qk_table_schedule
+qconfig:qk_table_qconfig
+END
+for t in $(sed -n 's/.*qk_option \(qk_table_[a-z_]*\)\[\].*/\1/p' "$tables"); do
+  grep -q ":$t$" list || failed "the section of $t is not known here"
+done
 while IFS=: read -r section table; do
   awk -v s="[$section]" '/^\.SS / { on = index ($0, s) > 0 } on' sections > part
   [ -s part ] || failed "qatkit.ini(5) lacks section [$section]"
-  sed -n "/ $table\[\]/,/END/s/^  { \"\([^\"]*\)\", QK_OPT_[A-Z]*, \"\([^\"]*\)\".*/\1:\2/p" \
+  sed -n "/ $table\[\]/,/END/s/^[ ={]*{ \"\([^\"]*\)\", QK_OPT_[A-Z]*, \"\([^\"]*\)\".*/\1:\2/p" \
     "$tables" > keys
   [ -s keys ] || failed "no keys in $table"
   while IFS=: read -r key default; do

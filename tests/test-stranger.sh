@@ -50,7 +50,8 @@ def graph(shape, *nodes):
     values = [{"shape": shape, "grid": GRID}]
     result = []
     for i, (kind, out, geometry) in enumerate(nodes):
-        op = {"kind": kind, "lo": 0, "hi": 255, "count_pad": False,
+        op = {"kind": kind, "lo": 0, "hi": 255, "count_pad": 0,
+              "weight_scales": 1, "function": 0,
               "in_channels": values[-1]["shape"][-1],
               "out_channels": out[-1]}
         op.update({key: 1 for key in WINDOW}, **{key: 0 for key in PADDING})
@@ -74,7 +75,8 @@ def weights(shape):
         count *= n
     return [("n0.weight", "I8", shape, bytes(count)),
             ("n0.bias", "I32", [k], bytes(4 * k)),
-            ("n0.multiplier", "F32", [k], struct.pack("<f", 0.01) * k)]
+            ("n0.multiplier", "F32", [k], struct.pack("<f", 0.01) * k),
+            ("n0.weight_scale", "F32", [1], struct.pack("<f", 0.01))]
 
 
 def square(kernel):
@@ -88,7 +90,7 @@ MANY = [1, 2048, 2048, 64]
 TINY = [1, 1, 1, 1]
 model("value", graph([1, 32768, 16384, 1], ("clamp", [1, 32768, 16384, 1], {})))
 model("values", graph(BIG, *[("clamp", BIG, {})] * 20))
-model("window", graph(BIG, ("maxpool2d", BIG, square(4097))))
+model("window", graph(BIG, ("maxpool2d", BIG, square(4095))))
 model("work", graph(MANY, ("conv2d", MANY, square(11))),
       weights([64, 11, 11, 64]))
 model("weights", graph([1, 1, 1, 1 << 24], ("conv2d", [1, 1, 1, 1 << 24], {})))
@@ -103,7 +105,7 @@ model("classes", graph(TINY, ("clamp", TINY, {})), classes=[""] * 1000001)
 
 # many values that are alive at once: each is added to the last one
 pyramid = graph([1, 1, 1, 4], *[("clamp", [1, 1, 1, 4], {})] * 4900,
-                *[("add", [1, 1, 1, 4], {})] * 4900)
+                *[("binary", [1, 1, 1, 4], {})] * 4900)
 for i in range(4900):
     pyramid["nodes"][4900 + i]["in"] = [4900 - i, 4900 + i]
 model("pyramid", pyramid)
@@ -176,7 +178,7 @@ every () {
 }
 every "a value of more than 268435456 elements" value
 every "node 'n16' makes 268435456 elements, more than" values
-every "with node 'n0' a sample takes 4.51e+15 operations" window
+every "with node 'n0' a sample takes 4.5e+15 operations" window
 every "with node 'n0' a sample takes 2.08e+12 operations" work
 every "tensor 'n0.weight' is missing" weights
 every "10001 nodes, at most 10000" nodes

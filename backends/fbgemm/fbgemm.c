@@ -105,7 +105,7 @@ is_depthwise (const struct fbgemm_kernel *k)
   const struct qk_op *op = &k->op;
 
   return op->kind == QK_OP_CONV2D && op->groups == k->g.c && k->g.k == k->g.c
-         && k->g.c > 1
+         && k->g.c > 1 && op->out_q.scale != 0
          && fbgemm_fits_int32 (op, (int64_t) op->kernel_h * op->kernel_w);
 }
 

@@ -95,7 +95,7 @@ open_networks (struct qk_analyzer *z)
   if (r < 0 || (r = open_objective (z)) < 0)
     return r;
   qk_graph_set_observing (z->g, false, false);
-  if ((r = qk_graph_copy (z->g, false, &z->float_g)) < 0
+  if ((r = qk_graph_copy (z->g, &z->float_g)) < 0
       || (r = qk_pass_convert (z->g, &z->int8_g)) < 0)
     return r;
   return qat ? open_original (z) : 0;

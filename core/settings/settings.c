@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* settings.c: from an INI document to checked options and loaded classes. */
+/* settings.c: from an INI document to checked options and loaded plugins. */
 #include "config.h"
 
 #include <stdio.h>
@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <qatkit/backend.h>
 #include <qatkit/observer.h>
 
 #include "plugin/loader-priv.h"
@@ -338,8 +337,9 @@ check_section (struct qk_settings *settings, const char *section)
 static int
 check_later (struct qk_settings *settings)
 {
-  const struct qk_reporter_class *reporter[QK_MONITOR_MAX_REPORTERS];
-  int n = qk_settings_reporters (settings, QK_MONITOR_MAX_REPORTERS, reporter);
+  const struct qk_reporter_class *reporter[QK_SETTINGS_MAX_REPORTERS];
+  int n
+    = qk_settings_reporters (settings, QK_SETTINGS_MAX_REPORTERS, reporter);
   int r = n < 0 ? n : 0;
 
   for (int i = 0; r == 0 && i < n; i++)
@@ -491,31 +491,4 @@ qk_settings_free (struct qk_settings *settings)
   free_optimizer (&settings->qat_opt);
   qk_ini_free (settings->ini);
   free (settings);
-}
-
-int
-qk_settings_check (struct qk_settings *settings, const struct qk_graph *g)
-{
-  struct qk_graph *p;
-  int i, r;
-
-  for (i = 0; i < 2; i++) {
-    if ((r = qk_settings_prepare (settings, g, i == 0, &p)) < 0)
-      return r;
-    qk_graph_free (p);
-  }
-  return qk_ini_check_unused (settings->ini);
-}
-
-void
-qk_settings_exec_options (const struct qk_settings *settings, int64_t batch,
-                          bool train, struct qk_exec_options *out)
-{
-  memset (out, 0, sizeof *out);
-  out->batch = batch;
-  out->threads = settings->threads;
-  out->train = train;
-  out->comm = settings->comm;
-
-  out->backend = qk_config_string (settings->qat, "backend");
 }

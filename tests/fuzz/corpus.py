@@ -172,8 +172,8 @@ def op(kind, c_in, c_out, **more):
     o = dict.fromkeys(("lo", "kernel_h", "kernel_w", "stride_h", "stride_w",
                        "pad_top", "pad_left", "pad_bottom", "pad_right",
                        "dilation_h", "dilation_w", "groups"), 0)
-    o.update(kind=kind, hi=255, count_pad=False, in_channels=c_in,
-             out_channels=c_out)
+    o.update(kind=kind, hi=255, count_pad=0, in_channels=c_in,
+             out_channels=c_out, weight_scales=1, function=0)
     if kind in ("conv2d", "maxpool2d", "avgpool2d"):
         o.update(kernel_h=3, kernel_w=3, stride_h=1, stride_w=1, pad_top=1,
                  pad_left=1, pad_bottom=1, pad_right=1, dilation_h=1,
@@ -204,7 +204,7 @@ CONV = ([1, 6, 6, 4], GRID, [0], op("conv2d", 3, 4))
 WIDE = [1, 6, 6, 8]
 MODELS = {
     "whole": (CONV, ([1, 6, 6, 4], GRID, [1], op("conv2d", 4, 4, groups=4)),
-              ([1, 6, 6, 4], GRID, [1, 2], op("add", 0, 0)),
+              ([1, 6, 6, 4], GRID, [1, 2], op("binary", 0, 0)),
               (WIDE, GRID, [3, 1], op("concat", 0, 0)),
               ([1, 3, 3, 8], GRID, [4], op("maxpool2d", 0, 0, stride_h=2,
                                            stride_w=2)),
@@ -222,6 +222,21 @@ MODELS = {
                                       pad_left=0, pad_bottom=0, pad_right=0)),
         ([1, 16], GRID, [4], op("clamp", 0, 0, lo=3, hi=200)),
         ([1, 2], None, [5], op("linear", 16, 2))),
+    "broadcast": (CONV, ([1, 6, 6, 4], GRID, [1], op("table", 0, 0)),
+                  ([1, 1, 1, 4], GRID, [2], op(
+                      "avgpool2d", 0, 0, kernel_h=6, kernel_w=6, pad_top=0,
+                      pad_left=0, pad_bottom=0, pad_right=0)),
+                  ([1, 6, 6, 4], GRID, [2, 3], op("binary", 0, 0, function=2)),
+                  ([1, 6, 6, 4], GRID, [3, 4], op("binary", 0, 0, function=1)),
+                  ([1, 144], GRID, [5], op("reshape", 0, 0))),
+    "no-broadcast": (CONV, ([1, 6, 6, 3], GRID, [0, 1],
+                            op("binary", 0, 0, function=2))),
+    "function": (CONV, ([1, 6, 6, 4], GRID, [1, 1],
+                        op("binary", 0, 0, function=3))),
+    "scales": (([1, 6, 6, 4], GRID, [0], op("conv2d", 3, 4,
+                                            weight_scales=3)),),
+    "ceil": (([1, 3, 3, 3], GRID, [0], op("maxpool2d", 0, 0, stride_h=3,
+                                          stride_w=3)),),
     "float-nodes": (CONV, ([1, 6, 6, 2], None, [1],
                            "conv2d out=2 kernel=1"),
                     ([1, 72], None, [2], "flatten"),
@@ -257,8 +272,9 @@ def model():
                                   ([1, 2], None, [1], op("linear", 108, 2)))}
     tensors = {"n1.weight": entry("I8", [2, 108], 0, 216),
                "n1.bias": entry("I32", [2], 216, 224),
-               "n1.multiplier": entry("F32", [2], 224, 232)}
-    data = bytes(224) + struct.pack("<ff", 0.5, 0.25)
+               "n1.multiplier": entry("F32", [2], 224, 232),
+               "n1.weight_scale": entry("F32", [1], 232, 236)}
+    data = bytes(224) + struct.pack("<fff", 0.5, 0.25, 0.1)
     put("model", "file", dict(tensors, __metadata__=meta), data)
     put("model", "minor", dict(tensors, __metadata__=dict(
         meta, **{"qatkit.model": "1.7"})), data)

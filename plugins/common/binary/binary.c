@@ -391,6 +391,16 @@ gate_block (const float *dy, const uint8_t *restrict inside, int64_t n,
     g[i] = inside[i] ? dy[i] : 0.0f;
 }
 
+/* The same to two places. */
+QK_MULTIVERSION static void
+gate_both (const float *dy, const uint8_t *restrict inside, int64_t n,
+           float *restrict da, float *restrict db)
+{
+  QK_SIMD
+  for (int64_t i = 0; i < n; i++)
+    da[i] = db[i] = inside[i] ? dy[i] : 0.0f;
+}
+
 QK_MULTIVERSION static void
 multiply_block (const float *restrict g, const float *restrict x, int64_t n,
                 float *restrict out)
@@ -470,8 +480,17 @@ pass_block (const struct binary *l, const struct qk_layer_io *io,
             const float *dy, const uint8_t *inside, int64_t at, int64_t n)
 {
   float gated[BLOCK], buf[BLOCK];
+  float *da = io->din[0].data, *db = io->din[1].data;
   const float *g = dy + at;
 
+  if (l->function == QK_ADD && inside != NULL && !l->repeated[0]
+      && !l->repeated[1]) { /* residual connections: no copies */
+    if (da != NULL && db != NULL)
+      gate_both (dy + at, inside + at, n, da + at, db + at);
+    else if (da != NULL || db != NULL)
+      gate_block (dy + at, inside + at, n, (da != NULL ? da : db) + at);
+    return;
+  }
   if (inside != NULL) {
     gate_block (dy + at, inside + at, n, gated);
     g = gated;

@@ -162,7 +162,7 @@ mse_update_weight (struct mse *m, const float *x, size_t block)
     m->range.max[c] = max;
   }
   /* the message belongs to the thread that failed */
-  return failed < 0 ? qk_error (failed, "no grid for the range") : 0;
+  return failed < 0 ? qk_error (failed, "no scale for the range") : 0;
 }
 
 static int

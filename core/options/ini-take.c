@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/nearest.h"
-#include "settings/ini-priv.h"
-#include "settings/option-priv.h"
+#include "options/ini-priv.h"
+#include "options/option-priv.h"
 
 /* ---- what is known ------------------------------------------------------ */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* options.c: options of the components that the library opens by itself. */
+/* option-source.c: options of the components that the library opens by itself. */
 #include "config.h"
 
 #include "plugin/loader-priv.h"

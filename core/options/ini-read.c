@@ -17,8 +17,8 @@
 
 #include <ini.h>
 
-#include "settings/ini-priv.h"
-#include "settings/option-priv.h"
+#include "options/ini-priv.h"
+#include "options/option-priv.h"
 
 enum { MAX_FILE = 1 << 20 };
 

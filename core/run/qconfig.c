@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "settings/settings.h"
+#include "run/session.h"
 #include "settings/tables.h"
 
 /* Keep a configuration until the settings is freed. */
@@ -215,4 +215,20 @@ qk_settings_prepare (struct qk_settings *settings, const struct qk_graph *g,
   }
   *out = p;
   return 0;
+}
+
+int
+qk_settings_check (struct qk_settings *settings, const struct qk_graph *g)
+{
+  struct qk_graph *p;
+  int i, r;
+
+  for (i = 0; i < 2; i++) {
+    if ((r = qk_settings_prepare (settings, g, i == 0, &p)) < 0)
+      return r;
+    qk_graph_free (p);
+  }
+  if (!settings->objective && (r = qk_settings_allow_objective (settings)) < 0)
+    return r;
+  return qk_ini_check_unused (settings->ini);
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "settings/ini-priv.h"
+#include "options/ini-priv.h"
 
 struct qk_ini *
 qk_ini_new (const char *path)

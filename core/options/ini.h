@@ -18,8 +18,8 @@
  *
  * All strings handed out are borrowed from the document and live as long as
  * it; an index is valid until the next override or set. */
-#ifndef QK_SETTINGS_INI_H
-#define QK_SETTINGS_INI_H
+#ifndef QK_OPTIONS_INI_H
+#define QK_OPTIONS_INI_H
 
 #include "qatkit/option.h"
 
@@ -111,4 +111,4 @@ int qk_ini_check_unused (const struct qk_ini *ini);
  * dots and slashes. */
 bool qk_glob_match (const char *pattern, const char *name);
 
-#endif /* QK_SETTINGS_INI_H */
+#endif /* QK_OPTIONS_INI_H */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* ini-priv.h: what an INI document holds. */
-#ifndef QK_SETTINGS_INI_PRIV_H
-#define QK_SETTINGS_INI_PRIV_H
+#ifndef QK_OPTIONS_INI_PRIV_H
+#define QK_OPTIONS_INI_PRIV_H
 
-#include "settings/ini.h"
+#include "options/ini.h"
 
 /* More sections and keys than this are refused: a file that is no
  * configuration shall not keep anybody waiting. */
@@ -64,4 +64,4 @@ bool qk_ini_has_control (const char *s);
 /* Cut space off both ends, in place; returns the start. */
 char *qk_ini_trim (char *s);
 
-#endif /* QK_SETTINGS_INI_PRIV_H */
+#endif /* QK_OPTIONS_INI_PRIV_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* option-priv.h: making checked configurations from keys and values. */
-#ifndef QK_SETTINGS_OPTION_PRIV_H
-#define QK_SETTINGS_OPTION_PRIV_H
+#ifndef QK_OPTIONS_OPTION_PRIV_H
+#define QK_OPTIONS_OPTION_PRIV_H
 
 #include "qatkit/option.h"
 
@@ -47,4 +47,4 @@ const char *qk_option_expects (const struct qk_option *row, char *buf,
  * none. */
 int qk_unquote (const char **s, char *out);
 
-#endif /* QK_SETTINGS_OPTION_PRIV_H */
+#endif /* QK_OPTIONS_OPTION_PRIV_H */

@@ -13,7 +13,7 @@
 #include <strings.h>
 
 #include "base/nearest.h"
-#include "settings/option-priv.h"
+#include "options/option-priv.h"
 
 /* The value of one row. */
 struct value {
