@@ -163,7 +163,7 @@ expect 0 verify all "${again[@]}" --backend reference,./backend/my_backend.so
 [ "$(grep -c ': 0 differing bytes of [1-9]' out)" = 2 ] || failed "verify"
 
 # backend: all is left to others where the option says so
-expect 0 eval -q all "${again[@]}" -o "backend my_backend:min_macs=1e9"
+expect 0 eval all/model-int8.safetensors "${again[@]}" -o "backend my_backend:min_macs=1000000"
 cat out err > story
 grep -q 'fewer than min_macs' story || failed "min_macs does nothing"
 
@@ -191,7 +191,7 @@ differs o7 -o qconfig.activation.observer.factor=0.5
 differs o8 -o qconfig.weight.fakequant.largest=-5
 
 # metric: a wider tolerance, more is right
-expect 0 eval -q all "${again[@]}" -o metric.tolerance=100
+expect 0 eval all/model-int8.safetensors "${again[@]}" -o metric.tolerance=100
 grep -q '100\.0' out || failed "tolerance does nothing"
 
 # comm: two processes train as one does
