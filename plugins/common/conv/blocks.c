@@ -12,7 +12,7 @@
 
 #include "conv/conv-priv.h"
 #include "gemm/gemm.h"
-#include "gemm/igemm.h"
+#include "int8gemm/product.h"
 #include "multiversion.h"
 
 /* ---- im2col ------------------------------------------------------------*/
@@ -111,7 +111,7 @@ im2col (const struct conv_run *run, const struct conv_unit *u, float *col)
     }
 }
 
-/* The same in bytes, for qk_igemm: the zero point stands for padding, rows
+/* The same in bytes, for qk_product: the zero point stands for padding, rows
  * are LD apart. */
 static void
 byte_window (const struct line *l, int64_t iw, uint8_t *col)
@@ -318,7 +318,7 @@ byte_input (const struct conv_run *run, const struct conv_thread *th,
   uint8_t *col = (uint8_t *) (void *) th->col;
   const uint8_t *x;
 
-  *ld = qk_igemm_depth (depth);
+  *ld = qk_product_depth (depth);
   if (run->kind == CONV_GENERAL) {
     byte_im2col (run, u, *ld, col);
     return col;
@@ -342,9 +342,9 @@ byte_block (const struct conv_run *run, const struct conv_thread *th,
   const uint8_t *a = byte_input (run, th, u, &ld);
 
   for (int g = 0; g < cv->groups; g++)
-    qk_igemm (u->rows, kg, depth, a + g * depth, ld,
-              (const char *) run->weight.pack + (size_t) g * size, to_float,
-              acc + g * kg, cv->k);
+    qk_product (&cv->plan.kernels, u->rows, kg, depth, a + g * depth, ld,
+                (const char *) run->weight.pack + (size_t) g * size, to_float,
+                acc + g * kg, cv->k);
 }
 
 const float *

@@ -32,7 +32,7 @@ struct conv_weight {
   float *k, *sigma, *sw; /* K: gamma / sigma; scale of the weight */
   double *sum, *size;    /* K: of the integers and their absolute values */
   int8_t *wq;            /* (K, R S C/groups), the integers */
-  void *pack; /* the same for qk_igemm, group by group; NULL: not wanted */
+  void *pack; /* the same for qk_product, group by group; NULL: not wanted */
   float *wf;  /* depthwise: (R S, C), the weight or its integers */
 };
 

@@ -17,11 +17,14 @@
 
 #include <qatkit/layer.h>
 
+#include "int8gemm/kernels.h"
+
 /* Where things lie in the memory the library hands out; made by setup. */
 struct qk_conv_plan {
+  struct qk_kernels kernels; /* products of bytes */
   int threads;
   bool train, u8_out, i8_weight;
-  bool q8;         /* forward multiplies bytes: see igemm.h */
+  bool q8;         /* forward multiplies bytes: see product.h */
   bool ahead;      /* prepare works on the weight */
   bool own_pack;   /* the order for q8 is kept from there to backward */
   bool again;      /* acc is not kept but computed again where it is read */

@@ -9,7 +9,7 @@
 
 #include "conv/conv-priv.h"
 #include "gemm/convback.h"
-#include "gemm/igemm.h"
+#include "int8gemm/product.h"
 #include "multiversion.h"
 
 /* Floats of one block: half of a common second-level cache. */
@@ -41,7 +41,9 @@ enum { WINOGRAD_MIN = 512 };
 size_t
 conv_pack_size (const struct qk_conv *cv)
 {
-  return (qk_igemm_size (cv->k / cv->groups, conv_depth (cv)) + 63)
+  return (qk_product_size (&cv->plan.kernels, cv->k / cv->groups,
+                           conv_depth (cv))
+          + 63)
          & ~(size_t) 63;
 }
 
@@ -209,7 +211,7 @@ plan_thread (const struct qk_conv *cv, bool quantized_weight,
   const size_t line = (size_t) (conv_ring_width (cv) * cv->c) * sizeof (float);
   const size_t ring = dw ? (size_t) (conv_ring_span (cv) + 1) * line : 0;
   const int64_t depth = cv->r * cv->s * cv->c;
-  const size_t bytes = (size_t) (pl->rows * qk_igemm_depth (depth)) + 64;
+  const size_t bytes = (size_t) (pl->rows * qk_product_depth (depth)) + 64;
   const size_t floats = (size_t) (pl->rows * depth) * sizeof (float);
   size_t *total = &pl->th_size;
 
@@ -274,7 +276,7 @@ choose_ways (const struct qk_conv *cv, const struct qk_layer_setup *s,
   struct qk_convback cb;
 
   pl->q8 = s->quantized_in && s->quantized_weight && kind != CONV_DEPTHWISE
-           && qk_igemm_usable ();
+           && pl->kernels.level > QK_CPU_PORTABLE;
   pl->again = pl->q8 && kind == CONV_DIRECT && conv_depth (cv) <= AGAIN_DEPTH;
   if (!s->train || kind == CONV_DEPTHWISE)
     return;
@@ -312,13 +314,18 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   const int64_t batch = s->in[0].dims[0];
   const size_t weight = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
   const bool known = s->out_qz && qk_quantizer_is_ste (s->out_qz);
+  enum qk_cpu_level level;
   size_t acc, numbers;
+  int ret;
 
   if (batch < 1
       || (double) batch * (double) (cv->p * cv->q) * (double) cv->k > 1e12)
     return qk_error (-EOVERFLOW, "%s: cannot work on a batch of %lld", cv->who,
                      (long long) batch);
+  if ((ret = qk_cpu_best (QK_CPU_X86, &level)) < 0)
+    return ret;
   memset (pl, 0, sizeof *pl);
+  qk_kernels_init (&pl->kernels, level);
   pl->threads = s->threads < 1 ? 1 : s->threads;
   pl->train = s->train;
   pl->u8_out = s->quantized_out;
