@@ -33,14 +33,15 @@ qk_cpu_level_name (enum qk_cpu_level level)
 #define FAMILY QK_CPU_X86
 
 /* State the operating system saves: bits 1 and 2 are xmm and ymm, 5 to 7 the
- * masks and zmm. */
+ * masks and zmm.  *FMA: whether the CPU has that. */
 static uint32_t
-saved_state (void)
+saved_state (bool *fma)
 {
   uint32_t a, b, c, d;
 
   if (!__get_cpuid (1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
     return 0;
+  *fma = c & bit_FMA;
   __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
   return a;
 }
@@ -49,16 +50,16 @@ bool
 qk_cpu_has (enum qk_cpu_level level)
 {
   const uint32_t avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
-  const uint32_t state = saved_state ();
+  bool avx2, fma = false;
+  const uint32_t state = saved_state (&fma);
   const int ymm = (state & 0x06) == 0x06, zmm = (state & 0xe6) == 0xe6;
   uint32_t a, b = 0, c = 0, d, a1 = 0, b1, c1, d1;
-  bool avx2;
 
   if (!__get_cpuid_count (7, 0, &a, &b, &c, &d))
     return level == QK_CPU_PORTABLE;
   if (a >= 1)
     __get_cpuid_count (7, 1, &a1, &b1, &c1, &d1);
-  avx2 = ymm && (b & 1u << 5);
+  avx2 = ymm && fma && (b & 1u << 5);
   switch (level) {
   case QK_CPU_PORTABLE:
     return true;
@@ -73,15 +74,6 @@ qk_cpu_has (enum qk_cpu_level level)
   default:
     return false;
   }
-}
-
-bool
-qk_cpu_has_fma (void)
-{
-  uint32_t a, b, c, d;
-
-  return qk_cpu_has (QK_CPU_AVX2) && __get_cpuid (1, &a, &b, &c, &d)
-         && (c & bit_FMA);
 }
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
@@ -112,12 +104,6 @@ qk_cpu_has (enum qk_cpu_level level)
     return false;
   }
 }
-
-bool
-qk_cpu_has_fma (void)
-{
-  return qk_cpu_has (QK_CPU_NEON);
-}
 #else
 #define FAMILY QK_CPU_X86
 
@@ -125,12 +111,6 @@ bool
 qk_cpu_has (enum qk_cpu_level level)
 {
   return level == QK_CPU_PORTABLE;
-}
-
-bool
-qk_cpu_has_fma (void)
-{
-  return false;
 }
 #endif
 

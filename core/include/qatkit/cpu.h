@@ -17,7 +17,7 @@ extern "C" {
  * family, except that AVX512 does not need AVXVNNI. */
 enum qk_cpu_level {
   QK_CPU_PORTABLE, /* of both families */
-  QK_CPU_AVX2,
+  QK_CPU_AVX2, /* and FMA */
   QK_CPU_AVXVNNI,
   QK_CPU_AVX512, /* F, DQ, BW and VL */
   QK_CPU_AVX512VNNI,
@@ -34,9 +34,6 @@ QK_PUBLIC const char *qk_cpu_level_name (enum qk_cpu_level level);
 
 /* Whether CPU and operating system run code of LEVEL. */
 QK_PUBLIC bool qk_cpu_has (enum qk_cpu_level level);
-
-/* Whether float products can be added as they are made; never of PORTABLE. */
-QK_PUBLIC bool qk_cpu_has_fma (void);
 
 /* *LEVEL: the highest of FAMILY that this CPU has and $QATKIT_CPU allows;
  * PORTABLE on CPUs of another family.  A level of the other family in the

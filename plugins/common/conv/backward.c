@@ -719,12 +719,8 @@ begin (struct backward *bw)
 
   bw->dout = io->dout->data;
   bw->dx = io->din->data;
-  bw->mask = (struct qk_conv_mask){ .a = run->ch.a,
-                                    .b = run->ch.b,
-                                    .rlo = -1.0f,
-                                    .rhi = 1.0f,
-                                    .ylo = cv->lo,
-                                    .yhi = cv->hi };
+  bw->mask = (struct qk_conv_mask){ .a = run->ch.a, .b = run->ch.b };
+  qk_conv_mask_bounds (&bw->mask, cv->lo, cv->hi, 0.0f, 0.0f, 0.0f);
   if (!run->u8_out)
     return 0;
   if (!qk_quantizer_is_ste (io->out_qz)) {
@@ -733,9 +729,9 @@ begin (struct backward *bw)
                        cv->who);
     return quantizer_gradient (bw);
   }
-  bw->mask.inv = 1.0f / grid->scale;
-  bw->mask.rlo = (float) (grid->qmin - grid->zero_point);
-  bw->mask.rhi = (float) (grid->qmax - grid->zero_point);
+  qk_conv_mask_bounds (&bw->mask, cv->lo, cv->hi, 1.0f / grid->scale,
+                       (float) (grid->qmin - grid->zero_point),
+                       (float) (grid->qmax - grid->zero_point));
   return 0;
 }
 

@@ -3,7 +3,10 @@
 #include "config.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
+
+#include <qatkit/cpu.h>
 
 #include "conv/rows.h"
 #include "multiversion.h"
@@ -22,9 +25,36 @@ qk_rows_expand (const uint8_t *restrict x, size_t n, float z,
     out[i] = (float) x[i] - z;
 }
 
-QK_MULTIVERSION void
-qk_rows_moments (const float *restrict x, size_t n, size_t period,
-                 double *restrict sum, double *restrict sq)
+/* What a level has beside the portable loops: NULL where these are as good as
+ * any. */
+struct level_loops {
+  size_t (*moments) (const float *x, size_t n, size_t period, double *sum,
+                     double *sq);
+  size_t (*grad_sums) (const float *dout, const float *acc, size_t n,
+                       size_t period, const struct qk_conv_mask *m, double *sg,
+                       double *sgu);
+  void (*depthwise_3x3_grad) (const float *const *row, float *const *drow,
+                              const float *w, float *dw, int64_t c, int64_t q,
+                              const float *d);
+};
+
+static struct level_loops
+level_loops (void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+  const enum qk_cpu_level level = qk_cpu_current ();
+
+  if (level == QK_CPU_AVX2 || level == QK_CPU_AVXVNNI)
+    return (struct level_loops){ qk_rows_moments__avx2,
+                                 qk_rows_grad_sums__avx2,
+                                 qk_rows_depthwise_3x3_grad__avx2 };
+#endif
+  return (struct level_loops){ NULL, NULL, NULL };
+}
+
+QK_MULTIVERSION static void
+moments (const float *restrict x, size_t n, size_t period,
+         double *restrict sum, double *restrict sq)
 {
   FOR_PIECES (i, len, n, period)
   {
@@ -38,6 +68,18 @@ qk_rows_moments (const float *restrict x, size_t n, size_t period,
       sq[j] += d * d;
     }
   }
+}
+
+void
+qk_rows_moments (const float *x, size_t n, size_t period, double *sum,
+                 double *sq)
+{
+  const struct level_loops here = level_loops ();
+  size_t done = 0;
+
+  if (here.moments && period % 8 == 0)
+    done = here.moments (x, n, period, sum, sq);
+  moments (x + done, n - done, period, sum, sq);
 }
 
 QK_MULTIVERSION void
@@ -188,25 +230,55 @@ qk_rows_to_float (const int32_t *acc, size_t n, float *y)
 
 /* ---- backward ----------------------------------------------------------*/
 
-/* Bitwise &, no branches, so that the loops become vector code. */
-static inline float
-masked (float dout, float y, float inv, float rlo, float rhi, float ylo,
-        float yhi)
+/* The smallest y whose product with INV is at least V: products round
+ * monotonously. */
+static float
+least_product (float v, float inv)
 {
-  const float r = rintf (y * inv);
-  const int open = (r >= rlo) & (r <= rhi) & (y > ylo) & (y < yhi);
+  float y = v / inv;
 
-  return open ? dout : 0.0f;
+  while (nextafterf (y, -INFINITY) * inv >= v)
+    y = nextafterf (y, -INFINITY);
+  while (y * inv < v)
+    y = nextafterf (y, INFINITY);
+  return y;
 }
 
-QK_MULTIVERSION void
-qk_rows_grad_sums (const float *restrict dout, const float *restrict acc,
-                   size_t n, size_t period, const struct qk_conv_mask *mask,
-                   double *restrict sg, double *restrict sgu)
+/* The smallest number that rounds to R or more: halves go to even. */
+static float
+least_rounded (float r)
+{
+  const float half = r - 0.5f;
+
+  return fmodf (r, 2.0f) == 0.0f ? half : nextafterf (half, INFINITY);
+}
+
+void
+qk_conv_mask_bounds (struct qk_conv_mask *m, float ylo, float yhi, float inv,
+                     float rlo, float rhi)
+{
+  m->lo = nextafterf (ylo, INFINITY);
+  m->hi = nextafterf (yhi, -INFINITY);
+  if (inv == 0.0f)
+    return;
+  m->lo = fmaxf (m->lo, least_product (least_rounded (rlo), inv));
+  m->hi = fminf (m->hi, -least_product (least_rounded (-rhi), inv));
+}
+
+/* Bitwise &, no branches, so that the loops become vector code. */
+static inline float
+masked (float dout, float y, float lo, float hi)
+{
+  return (y >= lo) & (y <= hi) ? dout : 0.0f;
+}
+
+QK_MULTIVERSION static void
+grad_sums (const float *restrict dout, const float *restrict acc, size_t n,
+           size_t period, const struct qk_conv_mask *mask, double *restrict sg,
+           double *restrict sgu)
 {
   const float *restrict a = mask->a, *restrict b = mask->b;
-  const float inv = mask->inv, rlo = mask->rlo, rhi = mask->rhi;
-  const float ylo = mask->ylo, yhi = mask->yhi;
+  const float lo = mask->lo, hi = mask->hi;
 
   FOR_PIECES (i, len, n, period)
   {
@@ -214,13 +286,25 @@ qk_rows_grad_sums (const float *restrict dout, const float *restrict acc,
 
     QK_SIMD
     for (size_t j = 0; j < len; j++) {
-      const double g
-        = masked (dy[j], u[j] * a[j] + b[j], inv, rlo, rhi, ylo, yhi);
+      const double g = masked (dy[j], u[j] * a[j] + b[j], lo, hi);
 
       sg[j] += g;
       sgu[j] += g * (double) u[j];
     }
   }
+}
+
+void
+qk_rows_grad_sums (const float *dout, const float *acc, size_t n,
+                   size_t period, const struct qk_conv_mask *m, double *sg,
+                   double *sgu)
+{
+  const struct level_loops here = level_loops ();
+  size_t done = 0;
+
+  if (here.grad_sums && period % 8 == 0)
+    done = here.grad_sums (dout, acc, n, period, m, sg, sgu);
+  grad_sums (dout + done, acc + done, n - done, period, m, sg, sgu);
 }
 
 QK_MULTIVERSION void
@@ -230,8 +314,7 @@ qk_rows_grad (const float *restrict dout, const float *restrict acc, size_t n,
               const float *restrict a3, float *restrict d)
 {
   const float *restrict a = mask->a, *restrict b = mask->b;
-  const float inv = mask->inv, rlo = mask->rlo, rhi = mask->rhi;
-  const float ylo = mask->ylo, yhi = mask->yhi;
+  const float lo = mask->lo, hi = mask->hi;
 
   FOR_PIECES (i, len, n, period)
   {
@@ -240,8 +323,7 @@ qk_rows_grad (const float *restrict dout, const float *restrict acc, size_t n,
 
     QK_SIMD
     for (size_t j = 0; j < len; j++) {
-      const float g
-        = masked (dy[j], u[j] * a[j] + b[j], inv, rlo, rhi, ylo, yhi);
+      const float g = masked (dy[j], u[j] * a[j] + b[j], lo, hi);
 
       o[j] = a1[j] * g + (a2[j] * u[j] + a3[j]);
     }
@@ -384,7 +466,14 @@ qk_rows_depthwise_grad (const float *const *row, float *const *drow,
                         const float *w, float *dw, int r, int s, int64_t c,
                         int64_t q, int64_t step, int64_t dil, const float *d)
 {
-  if (drow && r == 3 && s == 3 && step == 1 && dil == 1 && c % VEC == 0) {
+  const struct level_loops here = level_loops ();
+  const bool small = drow && r == 3 && s == 3 && step == 1 && dil == 1;
+
+  if (small && c % 8 == 0 && here.depthwise_3x3_grad) {
+    here.depthwise_3x3_grad (row, drow, w, dw, c, q, d);
+    return;
+  }
+  if (small && c % VEC == 0) {
     for (int64_t j = 0; j < c; j += VEC)
       depthwise_3x3_grad (row, drow, w, dw, c, q, d, j);
     return;
