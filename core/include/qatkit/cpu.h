@@ -50,4 +50,60 @@ QK_PUBLIC enum qk_cpu_level qk_cpu_current (void);
 }
 #endif
 
+/* ---- loops --------------------------------------------------------------
+ * Hot loops of plain C, compiled for several levels:
+ *
+ *   QK_LOOP (static, double_all, (float *x, size_t n), (x, n))
+ *   {
+ *     for (size_t i = 0; i < n; i++)
+ *       x[i] *= 2;
+ *   }
+ *
+ * defines double_all, which runs at qk_cpu_current ().  SCOPE is static or
+ * empty; QK_LOOP_VALUE is for functions of another TYPE than void.  With
+ * -ffp-contract=off all levels give the same bits. */
+#if (defined __x86_64__ || defined __i386__) && defined __GNUC__
+#define QK_LOOP_COPIES(type, result, name, params, args)                      \
+  static inline __attribute__ ((always_inline)) type name##_body params;      \
+  __attribute__ ((target ("avx512f,fma"))) static type name##_avx512 params   \
+  {                                                                           \
+    result name##_body args;                                                  \
+  }                                                                           \
+  __attribute__ ((target ("avx2,fma"))) static type name##_avx2 params        \
+  {                                                                           \
+    result name##_body args;                                                  \
+  }                                                                           \
+  static type name##_portable params { result name##_body args; }
+
+#define QK_LOOP(scope, name, params, args)                                    \
+  QK_LOOP_COPIES (void, , name, params, args)                                 \
+  scope void name params                                                      \
+  {                                                                           \
+    const enum qk_cpu_level level_ = qk_cpu_current ();                       \
+                                                                              \
+    if (level_ >= QK_CPU_AVX512)                                              \
+      name##_avx512 args;                                                     \
+    else if (level_ >= QK_CPU_AVX2)                                           \
+      name##_avx2 args;                                                       \
+    else                                                                      \
+      name##_portable args;                                                   \
+  }                                                                           \
+  static inline __attribute__ ((always_inline)) void name##_body params
+
+#define QK_LOOP_VALUE(scope, type, name, params, args)                        \
+  QK_LOOP_COPIES (type, return, name, params, args)                           \
+  scope type name params                                                      \
+  {                                                                           \
+    const enum qk_cpu_level level_ = qk_cpu_current ();                       \
+                                                                              \
+    return level_ >= QK_CPU_AVX512 ? name##_avx512 args                       \
+           : level_ >= QK_CPU_AVX2 ? name##_avx2 args                         \
+                                   : name##_portable args;                    \
+  }                                                                           \
+  static inline __attribute__ ((always_inline)) type name##_body params
+#else
+#define QK_LOOP(scope, name, params, args) scope void name params
+#define QK_LOOP_VALUE(scope, type, name, params, args) scope type name params
+#endif
+
 #endif /* QATKIT_CPU_H */

@@ -115,8 +115,8 @@ sum_g_xhat (const struct conv_run *run, int64_t i)
 }
 
 /* a1, a2, a3 under batch statistics; FACTOR: sigma or gamma. */
-QK_MULTIVERSION static void
-batch_gradient_affine (const struct conv_run *run, const float *factor)
+QK_LOOP (static, batch_gradient_affine,
+         (const struct conv_run *run, const float *factor), (run, factor))
 {
   const struct conv_channels *ch = &run->ch;
   const struct conv_scratch_channels *sc = &run->sc;
@@ -473,17 +473,18 @@ find_dw (const struct conv_run *run, const float *whole,
   s->element = depthwise ? cv->k : 1;
 }
 
-QK_MULTIVERSION static void
-scaled (const float *x, int64_t n, float scale, float *out)
+QK_LOOP (static, scaled, (const float *x, int64_t n, float scale, float *out),
+         (x, n, scale, out))
 {
   QK_SIMD
   for (int64_t j = 0; j < n; j++)
     out[j] = x[j] * scale;
 }
 
-QK_MULTIVERSION static void
-add_scaled (const float *restrict x, const float *restrict y, int64_t n,
-            float scale, float *restrict out)
+QK_LOOP (static, add_scaled,
+         (const float *restrict x, const float *restrict y, int64_t n,
+          float scale, float *restrict out),
+         (x, y, n, scale, out))
 {
   QK_SIMD
   for (int64_t j = 0; j < n; j++)
@@ -515,9 +516,10 @@ gather_dw (const struct weight_source *s, int64_t i, int64_t at, int64_t n,
 }
 
 /* d = 0 where w k was clamped to the grid. */
-QK_MULTIVERSION static void
-mask_dw (const float *restrict w, int64_t n, float k, float inv, float lo,
-         float hi, float *restrict d)
+QK_LOOP (static, mask_dw,
+         (const float *restrict w, int64_t n, float k, float inv, float lo,
+          float hi, float *restrict d),
+         (w, n, k, inv, lo, hi, d))
 {
   QK_SIMD
   for (int64_t j = 0; j < n; j++) {
@@ -528,9 +530,10 @@ mask_dw (const float *restrict w, int64_t n, float k, float inv, float lo,
 }
 
 /* dw += d k where DW is given; returns sum (d w). */
-QK_MULTIVERSION static double
-channel_dw (const float *restrict d, const float *restrict w, int64_t n,
-            float k, float *restrict dw)
+QK_LOOP_VALUE (static, double, channel_dw,
+               (const float *restrict d, const float *restrict w, int64_t n,
+                float k, float *restrict dw),
+               (d, w, n, k, dw))
 {
   double s = 0.0;
 

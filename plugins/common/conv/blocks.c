@@ -61,9 +61,10 @@ window_line (const struct line *l, int64_t iw, float *col)
     }
 }
 
-QK_MULTIVERSION static void
-line_to_col (const struct line *l, int64_t q, int64_t stride, int64_t left,
-             int64_t row, float *col)
+QK_LOOP (static, line_to_col,
+         (const struct line *l, int64_t q, int64_t stride, int64_t left,
+          int64_t row, float *col),
+         (l, q, stride, left, row, col))
 {
   for (int64_t i = 0; i < q; i++)
     window_line (l, i * stride - left, col + i * row);
@@ -160,8 +161,9 @@ byte_im2col (const struct conv_run *run, const struct conv_unit *u, int64_t ld,
     }
 }
 
-QK_MULTIVERSION static void
-add_run (const float *restrict x, int64_t count, float *restrict out)
+QK_LOOP (static, add_run,
+         (const float *restrict x, int64_t count, float *restrict out),
+         (x, count, out))
 {
   QK_SIMD
   for (int64_t i = 0; i < count; i++)

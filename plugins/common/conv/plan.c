@@ -16,8 +16,8 @@
 enum { BLOCK_FLOATS = 131072 };
 
 /* Up to this depth a product of bytes costs less than writing its result to
- * memory and reading it back three times. */
-enum { AGAIN_DEPTH = 192 };
+ * memory and reading it back three times; without VNNI products take longer. */
+enum { AGAIN_DEPTH = 192, AGAIN_DEPTH_NO_VNNI = 48 };
 
 /* Weights from this size on are too large to have their gradient added up
  * block by block: each time all of it goes through the cache. */
@@ -277,7 +277,10 @@ choose_ways (const struct qk_conv *cv, const struct qk_layer_setup *s,
 
   pl->q8 = s->quantized_in && s->quantized_weight && kind != CONV_DEPTHWISE
            && pl->kernels.level > QK_CPU_PORTABLE;
-  pl->again = pl->q8 && kind == CONV_DIRECT && conv_depth (cv) <= AGAIN_DEPTH;
+  pl->again
+    = pl->q8 && kind == CONV_DIRECT
+      && conv_depth (cv)
+           <= (pl->kernels.saturates ? AGAIN_DEPTH_NO_VNNI : AGAIN_DEPTH);
   if (!s->train || kind == CONV_DEPTHWISE)
     return;
   if (kind == CONV_DIRECT) {
@@ -507,8 +510,9 @@ conv_unit_at (const struct conv_run *run, int64_t i, struct conv_unit *u)
   }
 }
 
-QK_MULTIVERSION static void
-add_doubles (const double *restrict x, int64_t n, double *restrict sum)
+QK_LOOP (static, add_doubles,
+         (const double *restrict x, int64_t n, double *restrict sum),
+         (x, n, sum))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)

@@ -31,8 +31,9 @@ conv_place_depthwise (const struct qk_conv *cv, const float *weight,
         = weight ? weight[i * depth + j] : (float) w->wq[i * depth + j];
 }
 
-QK_MULTIVERSION static void
-widen_some (const int8_t *restrict w8, int64_t n, float *restrict wf)
+QK_LOOP (static, widen_some,
+         (const int8_t *restrict w8, int64_t n, float *restrict wf),
+         (w8, n, wf))
 {
   QK_SIMD
   for (int64_t j = 0; j < n; j++)

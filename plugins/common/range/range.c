@@ -66,8 +66,8 @@ range_state (struct range *r, struct qk_state *st)
   return qk_state_add (st, "max_val", QK_F32, r->max, r->channels);
 }
 
-QK_MULTIVERSION static void
-range_find_block (const float *x, size_t n, float *min, float *max)
+QK_LOOP (static, range_find_block,
+         (const float *x, size_t n, float *min, float *max), (x, n, min, max))
 {
   float lo[RANGE_LANES], hi[RANGE_LANES];
   size_t i = 0;

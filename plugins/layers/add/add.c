@@ -123,9 +123,10 @@ add_setup (void *self, struct qk_layer_setup *s)
 
 /* x = the real numbers of elements AT on; borrowed from a float tensor, in
  * BUF from a quantized one. */
-QK_MULTIVERSION static const float *
-real_block (const struct qk_tensor *t, int64_t at, int64_t n,
-            float *restrict buf)
+QK_LOOP_VALUE (static, const float *, real_block,
+               (const struct qk_tensor *t, int64_t at, int64_t n,
+                float *restrict buf),
+               (t, at, n, buf))
 {
   const uint8_t *restrict q = (const uint8_t *) t->data + at;
   const int32_t zp = t->q.zero_point;
@@ -139,9 +140,10 @@ real_block (const struct qk_tensor *t, int64_t at, int64_t n,
   return buf;
 }
 
-QK_MULTIVERSION static void
-sum_block (const float *restrict a, const float *restrict b, int64_t n,
-           float *y)
+QK_LOOP (static, sum_block,
+         (const float *restrict a, const float *restrict b, int64_t n,
+          float *y),
+         (a, b, n, y))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)
@@ -149,9 +151,10 @@ sum_block (const float *restrict a, const float *restrict b, int64_t n,
 }
 
 /* inside = lo < y < hi, and y clamped. */
-QK_MULTIVERSION static void
-clamp_block (float *restrict y, int64_t n, float lo, float hi,
-             uint8_t *restrict inside)
+QK_LOOP (static, clamp_block,
+         (float *restrict y, int64_t n, float lo, float hi,
+          uint8_t *restrict inside),
+         (y, n, lo, hi, inside))
 {
   if (inside != NULL)
     QK_SIMD
@@ -165,8 +168,8 @@ clamp_block (float *restrict y, int64_t n, float lo, float hi,
   }
 }
 
-QK_MULTIVERSION static void
-range_block (const float *restrict y, int64_t n, struct range *r)
+QK_LOOP (static, range_block,
+         (const float *restrict y, int64_t n, struct range *r), (y, n, r))
 {
   float lo = r->min, hi = r->max;
   int bad = 0;
@@ -183,9 +186,10 @@ range_block (const float *restrict y, int64_t n, struct range *r)
 }
 
 /* Y on the grid, and where it was not clamped by it. */
-QK_MULTIVERSION static void
-grid_block (const float *restrict y, int64_t n, const struct qk_qparams *q,
-            uint8_t *restrict out, uint8_t *restrict inside)
+QK_LOOP (static, grid_block,
+         (const float *restrict y, int64_t n, const struct qk_qparams *q,
+          uint8_t *restrict out, uint8_t *restrict inside),
+         (y, n, q, out, inside))
 {
   const float inv = 1.0f / q->scale;
   const int32_t zp = q->zero_point, lo = q->qmin, hi = q->qmax;
@@ -334,9 +338,10 @@ add_forward (void *self, struct qk_layer_io *io)
 
 /* ---- backward ----------------------------------------------------------*/
 
-QK_MULTIVERSION static void
-gate_block (const float *dy, const uint8_t *restrict inside, int64_t n,
-            float *restrict da, float *restrict db)
+QK_LOOP (static, gate_block,
+         (const float *dy, const uint8_t *restrict inside, int64_t n,
+          float *restrict da, float *restrict db),
+         (dy, inside, n, da, db))
 {
   if (db == NULL)
     QK_SIMD
