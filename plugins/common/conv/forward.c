@@ -313,8 +313,8 @@ first_pass (const struct conv_run *run, int t, int stats, bool one_pass)
     th.min[i] = INFINITY;
     th.max[i] = -INFINITY;
   }
-  if (run->kind == CONV_DEPTHWISE)
-    conv_ring_reset (run, &th);
+  if (run->cv->plan.forward->begin)
+    run->cv->plan.forward->begin (run, &th);
   for (int64_t i = u0; i < u1; i++) {
     struct conv_unit u;
     float *acc = th.blk;

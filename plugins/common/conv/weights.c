@@ -125,7 +125,7 @@ conv_place_weight (struct conv_run *run, const int8_t *w8, bool forward)
     run->wf = run->weight.wf;
     return;
   }
-  if (forward && run->q8) {
+  if (forward && conv_in_bytes (&cv->plan)) {
     for (int64_t g = 0; g < cv->groups; g++)
       qk_product_range (&cv->plan.kernels, kg, depth, run->weight.sum + g * kg,
                         &run->io->in->q,
@@ -133,7 +133,7 @@ conv_place_weight (struct conv_run *run, const int8_t *w8, bool forward)
                           + (size_t) g * conv_pack_size (cv));
     return;
   }
-  if (w8 && !forward && !cv->plan.whole) {
+  if (w8 && !forward && cv->plan.back != &conv_back_whole) {
     run->wf = NULL;
     return;
   }
