@@ -2,7 +2,7 @@
 /* winograd-u8s8-c.c: qk_winograd_u8s8 in portable C. */
 #include "config.h"
 
-#include "../kernels.h"
+#include "int8gemm/kernels.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * Up to four rows of a column of the window are interleaved channel by
  * channel, so that v_dot sums them.  For 3x3 windows a column serves up to
  * three outputs and stays in registers. */
-#include "../kernels.h"
+#include "int8gemm/kernels.h"
 
 /* Rows 4 * GROUP .. of column X, channels C .. C+N-1. */
 INLINE void

@@ -3,7 +3,7 @@
  * once. */
 #include "config.h"
 
-#include "../kernels.h"
+#include "int8gemm/kernels.h"
 
 #include <qatkit/numeric.h>
 

@@ -10,6 +10,10 @@
 #define GEMM_ROWS_2 12
 #define GEMM_ROWS_3 8
 #define GEMM_ROWS_4 6
+#define EXACT_ROWS_1 12
+#define EXACT_ROWS_2 8
+#define EXACT_ROWS_3 6
+#define EXACT_ROWS_4 4
 #define CHAIN_ROWS_1 12
 #define CHAIN_ROWS_2 8
 #define CHAIN_ROWS_3 6

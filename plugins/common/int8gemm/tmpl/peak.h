@@ -4,7 +4,7 @@
  *
  * Nothing but products, in the mix the gemm kernel uses, on registers: what
  * no kernel of this level can surpass. */
-#include "../kernels.h"
+#include "int8gemm/kernels.h"
 
 #define PEAK_SUMS 12 /* independent, to hide what a product takes */
 

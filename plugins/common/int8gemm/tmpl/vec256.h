@@ -96,6 +96,26 @@ v_shl16 (vi a, const int n)
   return _mm256_slli_epi16 (a, n);
 }
 INLINE vi
+v_srl16 (vi a, const int n)
+{
+  return _mm256_srli_epi16 (a, n);
+}
+INLINE vi
+v_sra16 (vi a, const int n)
+{
+  return _mm256_srai_epi16 (a, n);
+}
+INLINE vi
+v_and (vi a, vi b)
+{
+  return _mm256_and_si256 (a, b);
+}
+INLINE vf
+v_as_float (vi a)
+{
+  return _mm256_castsi256_ps (a);
+}
+INLINE vi
 v_shl32 (vi a, const int n)
 {
   return _mm256_slli_epi32 (a, n);

@@ -7,7 +7,7 @@
  * bytes of every row, spread over the lanes, by a vector of weights.  Without
  * VNNI pairs of products are summed in int16 over several steps, as many as
  * packing has proved safe, before they are added to the accumulators. */
-#include "../kernels.h"
+#include "int8gemm/kernels.h"
 #include "gemm-tile.h"
 
 #ifdef DOT_CHAINS
@@ -41,18 +41,21 @@ gemm_place (const struct qk_output *o, const int32_t *place, const int i,
 }
 
 INLINE void
-gemm_store_f32 (const int rows, const int vectors, vi acc[][4],
-                const struct qk_gemm_block *b, const struct qk_output *o,
-                uint8_t *out)
+gemm_store_32 (const int rows, const int vectors, vi acc[][4],
+               const struct qk_gemm_block *b, const struct qk_output *o,
+               uint8_t *out)
 {
   UNROLL
-  for (int i = 0; i < rows; i++) {
+  for (int v = 0; v < vectors; v++) {
+    const vf m = vf_load (b->multiplier + v * LANES);
+
     UNROLL
-    for (int v = 0; v < vectors; v++)
-      vf_store_part (
-        (float *) (void *) (out + i * o->pitch) + v * LANES,
-        vf_mul (v_float (acc[i][v]), vf_load (b->multiplier + v * LANES)),
-        b->n - v * LANES);
+    for (int i = 0; i < rows; i++)
+      vf_store_part ((float *) (void *) (out + i * o->pitch) + v * LANES,
+                     o->store == QK_STORE_I32
+                       ? v_as_float (acc[i][v])
+                       : vf_mul (v_float (acc[i][v]), m),
+                     b->n - v * LANES);
   }
 }
 
@@ -129,7 +132,7 @@ gemm_rows_at (const int rows, struct gemm_rows *r, const uint8_t *a,
 }
 
 INLINE void
-gemm_tile (const int rows, const int vectors, const int chain, const bool f32,
+gemm_tile (const int rows, const int vectors, const int chain, const bool wide,
            const uint8_t *a, int64_t lda, int64_t steps,
            const struct qk_gemm_block *b, const struct qk_output *o,
            uint8_t *out, struct gemm_ahead *ahead)
@@ -147,16 +150,16 @@ gemm_tile (const int rows, const int vectors, const int chain, const bool f32,
     gemm_extra (rows, vectors, acc, &r, false, b, e);
   }
 #endif
-  if (f32)
-    gemm_store_f32 (rows, vectors, acc, b, o, out);
+  if (wide)
+    gemm_store_32 (rows, vectors, acc, b, o, out);
   else
     gemm_store_u8 (rows, vectors, acc, b, o, NULL, out);
 }
 
 /* All full tiles of ROWS that M has room for. */
-#define GEMM_TILES(rows, most, vectors, chain, f32)                           \
+#define GEMM_TILES(rows, most, vectors, chain, wide)                          \
   for (; (rows) <= (most) && m >= (rows); m -= (rows)) {                      \
-    gemm_tile (rows, vectors, chain, f32, a, lda, steps, b, o, y, &ahead);    \
+    gemm_tile (rows, vectors, chain, wide, a, lda, steps, b, o, y, &ahead);   \
     a += (rows) *lda;                                                         \
     y += (rows) *o->pitch;                                                    \
   }
@@ -164,7 +167,7 @@ gemm_tile (const int rows, const int vectors, const int chain, const bool f32,
 /* Functions of their own, so that the compiler hands out registers for one
  * kind of loop at a time; sums that wait for either way to store them would be
  * spilled. */
-#define GEMM_COLUMNS(name, vectors, chain, most, f32)                         \
+#define GEMM_COLUMNS(name, vectors, chain, most, wide)                        \
   static void name##_##vectors##_##chain (                                    \
     const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                  \
     const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)     \
@@ -172,24 +175,23 @@ gemm_tile (const int rows, const int vectors, const int chain, const bool f32,
     struct gemm_ahead ahead                                                   \
       = gemm_ahead (b->weight, b->next, vectors, m / (most));                 \
                                                                               \
-    GEMM_TILES (12, most, vectors, chain, f32)                                \
-    GEMM_TILES (8, most, vectors, chain, f32)                                 \
-    GEMM_TILES (6, most, vectors, chain, f32)                                 \
-    GEMM_TILES (4, most, vectors, chain, f32)                                 \
-    GEMM_TILES (3, most, vectors, chain, f32)                                 \
-    GEMM_TILES (2, most, vectors, chain, f32)                                 \
-    GEMM_TILES (1, most, vectors, chain, f32)                                 \
+    GEMM_TILES (12, most, vectors, chain, wide)                               \
+    GEMM_TILES (8, most, vectors, chain, wide)                                \
+    GEMM_TILES (6, most, vectors, chain, wide)                                \
+    GEMM_TILES (4, most, vectors, chain, wide)                                \
+    GEMM_TILES (3, most, vectors, chain, wide)                                \
+    GEMM_TILES (2, most, vectors, chain, wide)                                \
+    GEMM_TILES (1, most, vectors, chain, wide)                                \
   }
 
-/* Floats are made by last layers and for exceptional numbers only: small
- * tiles will do. */
 #define GEMM_BOTH(vectors, chain, most)                                       \
   GEMM_COLUMNS (gemm, vectors, chain, most, false)                            \
-  GEMM_COLUMNS (gemm_f32, vectors, chain, 4, true)
+  GEMM_COLUMNS (gemm_32, vectors, chain, most, true)
 
-/* 12 to 14: chains of 2 to 4 and GEMM_ABOUT. */
+/* 0: exact without proof; 12 to 14: chains of 2 to 4 and GEMM_ABOUT. */
 #ifdef DOT_CHAINS
 #define GEMM_KINDS(vectors)                                                   \
+  GEMM_BOTH (vectors, 0, EXACT_ROWS_##vectors)                                \
   GEMM_BOTH (vectors, 1, GEMM_ROWS_##vectors)                                 \
   GEMM_BOTH (vectors, 2, CHAIN_ROWS_##vectors)                                \
   GEMM_BOTH (vectors, 3, CHAIN_ROWS_##vectors)                                \
@@ -198,7 +200,8 @@ gemm_tile (const int rows, const int vectors, const int chain, const bool f32,
   GEMM_BOTH (vectors, 13, ABOUT_ROWS_##vectors)                               \
   GEMM_BOTH (vectors, 14, ABOUT_ROWS_##vectors)
 #define GEMM_KIND(name, vectors)                                              \
-  (b->chain == 1       ? name##_##vectors##_1                                 \
+  (b->chain == 0       ? name##_##vectors##_0                                 \
+   : b->chain == 1     ? name##_##vectors##_1                                 \
    : b->middle != NULL ? (b->chain == 2   ? name##_##vectors##_12             \
                           : b->chain == 3 ? name##_##vectors##_13             \
                                           : name##_##vectors##_14)            \
@@ -231,8 +234,8 @@ GEMM_KINDS (4)
 
 QK_GEMM_U8S8 (GEMM_NAME)
 {
-  if (o->f32)
-    GEMM_CALL (gemm_f32, a, lda, m, steps, b, o, out);
+  if (o->store != QK_STORE_U8)
+    GEMM_CALL (gemm_32, a, lda, m, steps, b, o, out);
   else
     GEMM_CALL (gemm, a, lda, m, steps, b, o, out);
 }

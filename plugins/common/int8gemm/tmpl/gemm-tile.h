@@ -51,6 +51,33 @@ gemm_step (const int rows, const int vectors, vi acc[][4], struct gemm_rows *r,
 }
 
 #ifdef DOT_CHAINS
+/* One step of all rows of any bytes: even and odd ones as numbers of 16 bits. */
+INLINE void
+gemm_step_exact (const int rows, const int vectors, vi acc[][4],
+                 struct gemm_rows *r, const bool apart, const int8_t *w)
+{
+  vi even[4], odd[4];
+
+  UNROLL
+  for (int v = 0; v < vectors; v++) {
+    const vi wv = v_load (w + v * BLOCK);
+
+    even[v] = v_here (v_sra16 (v_shl16 (wv, 8), 8));
+    odd[v] = v_here (v_sra16 (wv, 8));
+  }
+  UNROLL
+  for (int i = 0; i < rows; i++) {
+    const vi x = v_spread4 (gemm_row (r, apart, i));
+    const vi x0 = v_and (x, v_set16 (0xff)), x1 = v_srl16 (x, 8);
+
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+      acc[i][v] = v_here (v_add32 (
+        acc[i][v], v_add32 (v_madd16 (x0, even[v]), v_madd16 (x1, odd[v]))));
+  }
+  gemm_advance (rows, r, apart, 4);
+}
+
 /* CHAIN steps of all rows, of which each row's are summed in int16 before the
  * sum is added in int32. */
 INLINE void
@@ -173,6 +200,12 @@ gemm_steps (const int rows, const int vectors, vi acc[][4],
   for (; k < steps; k++, w += vectors * BLOCK) {
     v_prefetch (ahead->next);
     ahead->next += ahead->stride;
+#ifdef DOT_CHAINS
+    if (chain == 0) {
+      gemm_step_exact (rows, vectors, acc, r, apart, w);
+      continue;
+    }
+#endif
     gemm_step (rows, vectors, acc, r, apart, w);
   }
 }

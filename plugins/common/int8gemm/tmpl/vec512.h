@@ -92,6 +92,26 @@ v_shl16 (vi a, const int n)
   return _mm512_slli_epi16 (a, n);
 }
 INLINE vi
+v_srl16 (vi a, const int n)
+{
+  return _mm512_srli_epi16 (a, n);
+}
+INLINE vi
+v_sra16 (vi a, const int n)
+{
+  return _mm512_srai_epi16 (a, n);
+}
+INLINE vi
+v_and (vi a, vi b)
+{
+  return _mm512_and_si512 (a, b);
+}
+INLINE vf
+v_as_float (vi a)
+{
+  return _mm512_castsi512_ps (a);
+}
+INLINE vi
 v_shl32 (vi a, const int n)
 {
   return _mm512_slli_epi32 (a, n);

@@ -6,7 +6,7 @@
  *
  * The transforms are linear maps of six numbers along columns, then along
  * rows; kernels.h has the matrices. */
-#include "../kernels.h"
+#include "int8gemm/kernels.h"
 #include "gemm-tile.h"
 
 /* Numbers from one of the 36 sums of all tiles to the next: known here, they

@@ -10,6 +10,8 @@
 #define GEMM_ROWS_2 6
 #define GEMM_ROWS_3 0
 #define GEMM_ROWS_4 0
+#define EXACT_ROWS_1 8
+#define EXACT_ROWS_2 4
 #define CHAIN_ROWS_1 8
 #define CHAIN_ROWS_2 4
 #define ABOUT_ROWS_1 6

@@ -2,7 +2,7 @@
 /* gemm-u8s8-1x16-c.c: qk_gemm_u8s8 in portable C, a row at a time. */
 #include "config.h"
 
-#include "../kernels.h"
+#include "int8gemm/kernels.h"
 
 #include <qatkit/numeric.h>
 
@@ -37,7 +37,9 @@ store (const uint32_t *acc, const struct qk_gemm_block *b,
        const struct qk_output *o, uint8_t *y)
 {
   for (int j = 0; j < b->n; j++)
-    if (o->f32)
+    if (o->store == QK_STORE_I32)
+      ((int32_t *) (void *) y)[j] = (int32_t) acc[j];
+    else if (o->store == QK_STORE_F32)
       ((float *) (void *) y)[j] = (float) (int32_t) acc[j] * b->multiplier[j];
     else
       y[j] = (uint8_t) qk_requantize ((int32_t) acc[j], b->multiplier[j],
