@@ -76,7 +76,8 @@ int qk_settings_join (struct qk_settings *settings);
 
 /* Whether the float graph G can be prepared for PTQ and for QAT, and no
  * section, key or pattern of the configuration is left that nobody knows. */
-int qk_settings_check (struct qk_settings *settings, const struct qk_graph *g);
+int qk_settings_check (struct qk_settings *settings, const struct qk_graph *g,
+                       const struct qk_dataset_info *info);
 
 /* The float network for samples as INFO says, weights loaded from
  * [model] weights if that is given and WITH_WEIGHTS is true. */
