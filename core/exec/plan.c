@@ -267,8 +267,25 @@ loss_specs (const struct qk_exec *ex, const struct qk_exec_loss *l,
   }
 }
 
-/* What the losses keep, and room for the gradient by an output that an earlier
- * loss compares too. */
+/* Whether the value of output J of loss I has a gradient by then: an earlier
+ * loss compares it too, or this one under another name. */
+static bool
+is_compared_before (const struct qk_exec *ex, int i, int j)
+{
+  const struct qk_output *o = ex->g->output;
+  const struct qk_exec_loss *l = ex->opt.loss;
+  const int v = o[l[i].out[j]].value;
+  int a, b;
+
+  for (a = 0; a <= i; a++)
+    for (b = 0; b < (a < i ? l[a].n_out : j); b++)
+      if (o[l[a].out[b]].value == v)
+        return true;
+  return false;
+}
+
+/* What the losses keep, and room for the gradient by an output that is
+ * compared before. */
 static int
 plan_losses (struct qk_exec *ex)
 {
@@ -288,11 +305,12 @@ plan_losses (struct qk_exec *ex)
       saved = l->cls->saved (l->self, spec, l->n_out, ex->opt.batch);
     if ((r = add_buffer (ex, &ex->loss_saved[i], saved, now, end)) < 0)
       return r;
-    for (j = 0; i > 0 && j < l->n_out; j++) {
+    for (j = 0; j < l->n_out; j++) {
       struct qk_exec_output *o = &ex->output[l->out[j]];
       const int v = ex->g->output[l->out[j]].value;
 
       if (ex->value[v].needs_grad && o->temp < 0
+          && is_compared_before (ex, i, j)
           && (r
               = add_buffer (ex, &o->temp, value_bytes (ex, v, true), now, now))
                < 0)
