@@ -173,7 +173,7 @@ def op(kind, c_in, c_out, **more):
                        "pad_top", "pad_left", "pad_bottom", "pad_right",
                        "dilation_h", "dilation_w", "groups", "function"), 0)
     o.update(kind=kind, hi=255, count_pad=False, in_channels=c_in,
-             out_channels=c_out)
+             out_channels=c_out, weight_scales=int(c_out > 0))
     if kind in ("conv2d", "maxpool2d", "avgpool2d"):
         o.update(kernel_h=3, kernel_w=3, stride_h=1, stride_w=1, pad_top=1,
                  pad_left=1, pad_bottom=1, pad_right=1, dilation_h=1,
@@ -259,8 +259,9 @@ def source(name, shape, grid=None, constant=False):
     return dict(s, grid=grid) if grid else s
 
 
-def add(inputs):
-    return ([1, 6, 6, 3], GRID, inputs, op("binary", 0, 0))
+def binary(inputs, function=0):
+    return ([1, 6, 6, 3], GRID, inputs,
+            op("binary", 0, 0, function=function))
 
 
 TWO = (IMAGE, source("more", [1, 6, 6, 3], GRID))
@@ -324,8 +325,9 @@ def model():
                                   ([1, 2], None, [1], op("linear", 108, 2)))}
     tensors = {"n1.weight": entry("I8", [2, 108], 0, 216),
                "n1.bias": entry("I32", [2], 216, 224),
-               "n1.multiplier": entry("F32", [2], 224, 232)}
-    data = bytes(224) + struct.pack("<ff", 0.5, 0.25)
+               "n1.multiplier": entry("F32", [2], 224, 232),
+               "n1.weight_scale": entry("F32", [1], 232, 236)}
+    data = bytes(224) + struct.pack("<fff", 0.5, 0.25, 0.125)
     put("model", "file", dict(tensors, __metadata__=meta), data)
     put("model", "minor", dict(tensors, __metadata__=dict(
         meta, **{"qatkit.model": "1.7"})), data)
