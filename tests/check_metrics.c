@@ -58,6 +58,9 @@ static const float logits[] = {
 };
 static const int32_t twos[] = { 2, 2, 2, 2, 2, 2 };
 
+/* The second and the last do not count. */
+static const int32_t some[] = { 2, -1, 2, 2, 2, -1 };
+
 /* Fewer than six classes: everything is among the first five. */
 static const float three[] = { 1, 2, 3, 3, 2, 1, 2, 2, 2, 0, 1, 1 };
 static const int32_t of_three[] = { 2, 2, 0, 1 };
@@ -93,6 +96,14 @@ static const struct metric_case cases[] = {
     { twos },
     { "top1", "top5", "ties1", "ties5" },
     { 2.0 / 6, 5.0 / 6, 1, 2 } },
+  { "accuracy",
+    1,
+    { VECTOR (6, 7) },
+    true,
+    { logits },
+    { some },
+    { "top1", "top5", "ties1", "ties5" },
+    { 1.0 / 4, 3.0 / 4, 0, 1 } },
   { "accuracy",
     1,
     { VECTOR (4, 3) },
