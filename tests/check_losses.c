@@ -751,7 +751,7 @@ network (void)
 
 /* The loss and all gradients of the network with LOSSES. */
 static double
-train (const struct qk_exec_loss *loss, int n, float *gradients)
+train (const struct qk_exec_loss *loss, int n, float *out)
 {
   const struct qk_exec_options opt = { .batch = BATCH,
                                        .threads = 2,
@@ -776,7 +776,7 @@ train (const struct qk_exec_loss *loss, int n, float *gradients)
   for (int i = 0; i < g->n_params; i++) {
     const size_t count = (size_t) qk_shape_count (&g->param[i].value.shape);
 
-    memcpy (gradients + at, g->param[i].grad.data, count * sizeof (float));
+    memcpy (out + at, g->param[i].grad.data, count * sizeof (float));
     at += count;
   }
   ck_assert_uint_eq (at, 28 + 20);

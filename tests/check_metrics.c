@@ -65,8 +65,8 @@ static const int32_t some[] = { 2, -1, 2, 2, 2, -1 };
 static const float three[] = { 1, 2, 3, 3, 2, 1, 2, 2, 2, 0, 1, 1 };
 static const int32_t of_three[] = { 2, 2, 0, 1 };
 
-static const float y1[] = { 1, 2, 3, 4 }, t1[] = { 2, 2, 5, 1 };
-static const float y2[] = { 0, 0 }, t2[] = { 1, -2 };
+static const float first[] = { 1, 2, 3, 4 }, first_want[] = { 2, 2, 5, 1 };
+static const float second[] = { 0, 0 }, second_want[] = { 1, -2 };
 
 /* A 2x2 image of two samples, 3 classes.  Answers 0 1 1 2, 2 2 0 0; labels
  * 0 1 2 2, 0 2 -1 0: confusion (label, answer) 00: 2, 11: 1, 21: 1, 22: 2,
@@ -117,8 +117,8 @@ static const struct metric_case cases[] = {
     1,
     { VECTOR (2, 2) },
     false,
-    { y1 },
-    { t1 },
+    { first },
+    { first_want },
     { "mae", "rmse", "r2" },
     { 6.0 / 4, 1.8708286933869707, 1 - 14.0 / 9 } },
   /* t of both: 2 2 5 1 1 -2, mean 1.5, sum of squares 39 - 13.5 */
@@ -126,8 +126,8 @@ static const struct metric_case cases[] = {
     2,
     { VECTOR (2, 2), { 1, { 2 } } },
     false,
-    { y1, y2 },
-    { t1, t2 },
+    { first, second },
+    { first_want, second_want },
     { "mae", "rmse", "r2" },
     { 9.0 / 6, 1.7795130420052185, 1 - 19.0 / 25.5 } },
   { "mean_iou",
@@ -178,8 +178,8 @@ static const struct metric_case cases[] = {
     2,
     { { 3, { 2, 2, 2 } }, { 2, { 2, 1 } } },
     false,
-    { student, y2 },
-    { teacher, t2 },
+    { student, second },
+    { teacher, second_want },
     { "agreement" },
     { 5.0 / 6 } },
 };
@@ -226,9 +226,9 @@ make (const struct metric_case *c, struct rig *r)
   OK (r->cls->check (r->self, r->out, c->n_out, r->ref, c->n_out));
 }
 
-/* Add N samples from FIRST on. */
+/* Add N samples from FROM on. */
 static int
-update (const struct rig *r, int64_t first, int64_t n, double *sums)
+update (const struct rig *r, int64_t from, int64_t n, double *sums)
 {
   struct qk_tensor out[MOST], ref[MOST];
   const struct qk_metric_io io = { r->c->n_out, r->c->n_out, out, ref };
@@ -240,14 +240,14 @@ update (const struct rig *r, int64_t first, int64_t n, double *sums)
     out[i].shape = r->out[i].shape;
     out[i].shape.dims[0] = n;
     out[i].data = (void *) (uintptr_t) (r->c->y[i]
-                                        + first
+                                        + from
                                             * qk_shape_count (
                                               &r->out[i].shape));
     ref[i].dtype = r->ref[i].dtype;
     ref[i].shape = r->ref[i].shape;
     ref[i].shape.dims[0] = n;
     ref[i].data = (char *) (uintptr_t) r->c->ref[i]
-                  + (size_t) first * qk_spec_bytes (&r->ref[i]);
+                  + (size_t) from * qk_spec_bytes (&r->ref[i]);
   }
   return r->cls->update (r->self, &io, sums);
 }

@@ -444,7 +444,7 @@ START_TEST (values_alone)
     ck_assert_int_eq (n->as, n->traits.role == QK_ROLE_WEIGHTED ? QK_AS_VALUES
                                                                 : QK_AS_INT8);
     ck_assert_int_eq (p.quantized->value[n->out].on_grid,
-                      n->out != p.quantized->output);
+                      n->out != p.quantized->output[0].value);
   }
   logits_of (p.real, real);
   logits_of (p.quantized, y);
