@@ -106,7 +106,7 @@ add_buffer (struct qk_exec *ex, int *where, size_t size, int first, int last)
 }
 
 /* Which values hold opt.batch samples: those that nodes from TAIL on make or
- * read, and the outputs. */
+ * read, the outputs, and constants. */
 static void
 mark_whole (struct qk_exec *ex)
 {
@@ -114,7 +114,7 @@ mark_whole (struct qk_exec *ex)
   int i, j;
 
   for (i = 0; i < g->n_values; i++)
-    ex->value[i].whole = ex->tail == 0;
+    ex->value[i].whole = ex->tail == 0 || g->value[i].constant != NULL;
   for (i = 0; i < g->n_outputs; i++)
     ex->value[g->output[i].value].whole = true;
   for (i = ex->tail; i < g->n_nodes; i++) {
@@ -137,10 +137,9 @@ plan_values (struct qk_exec *ex)
     const int made
       = g->value[i].producer < 0 || early ? 0 : g->value[i].producer;
 
-    if (g->value[i].producer < 0
-        && (!g->value[i].on_grid
-            || (g->value[i].constant != NULL && g->value[i].qz == NULL)))
-      continue; /* read where they are */
+    if (g->value[i].producer < 0 && g->value[i].constant == NULL
+        && !g->value[i].on_grid)
+      continue; /* read where it is */
     if ((r = add_buffer (ex, &ex->value[i].data, value_bytes (ex, i, false),
                          made, ex->opt.keep_values ? qk_time_end (ex) : made))
         < 0)
