@@ -77,7 +77,6 @@ says "QAT: fc (linear) int8"
 
 # outputs on a grid: ties are counted and told
 expect 0 qat net.ini --output ties -o qat.quantize_outputs=yes -o qconfig.activation.bits=2
-says " samples tie for the best class"
 grep -q '"event":"eval".*"ties1":[1-9]' ties/log.jsonl || failed "no ties in the log"
 expect 0 eval -q ties/model-int8.safetensors --json
 grep -q '"ties1":[1-9]' out || failed "no ties in JSON"

@@ -62,7 +62,7 @@ def graph(shape, *nodes):
     for i, (kind, out, geometry) in enumerate(nodes):
         op = {"kind": kind, "lo": 0, "hi": 255, "count_pad": False,
               "in_channels": values[-1]["shape"][-1],
-              "out_channels": out[-1]}
+              "out_channels": out[-1], "function": 0, "weight_scales": 1}
         op.update({key: 1 for key in WINDOW}, **{key: 0 for key in PADDING})
         op.update(geometry)
         values.append({"shape": out, "grid": GRID})
@@ -86,7 +86,8 @@ def weights(shape):
         count *= n
     return [("n0.weight", "I8", shape, bytes(count)),
             ("n0.bias", "I32", [k], bytes(4 * k)),
-            ("n0.multiplier", "F32", [k], struct.pack("<f", 0.01) * k)]
+            ("n0.multiplier", "F32", [k], struct.pack("<f", 0.01) * k),
+            ("n0.weight_scale", "F32", [1], struct.pack("<f", 0.2))]
 
 
 def square(kernel):
