@@ -64,12 +64,32 @@ done
 # every key of the core's sections, in its section and with its default
 tables=$srcdir/core/settings/tables.c
 sed -n '/^\.SH SECTIONS/,/^\.SH EXAMPLES/p' "$man/qatkit.ini.5" > sections
-sed -n 's/^    { "\([a-z ]*\)", \(qk_table_[a-z_]*\) },/\1:\2/p' "$tables" > list
-[ "$(wc -l < list)" -ge 10 ] || failed "sections of $tables"
+cat > list <<'END'
+run:qk_table_run
+model:qk_table_model
+data:qk_table_data
+train:qk_table_train
+loss:qk_table_loss
+loss NAME:qk_table_loss
+metric:qk_table_metric
+metric NAME:qk_table_metric
+train optimizer:qk_table_optimizer
+optimizer:qk_table_optimizer
+train schedule:qk_table_schedule
+schedule:qk_table_schedule
+ptq:qk_table_ptq
+ptq:qk_table_ptq_observers
+qat:qk_table_qat
+qconfig:qk_table_qconfig
+qconfig PATTERN:qk_table_qconfig
+END
+for table in $(grep -o 'qk_table_[a-z_]*' "${tables%.c}.h"); do
+  grep -q ":$table\$" list || failed "no section has $table"
+done
 while IFS=: read -r section table; do
   awk -v s="[$section]" '/^\.SS / { on = index ($0, s) > 0 } on' sections > part
   [ -s part ] || failed "qatkit.ini(5) lacks section [$section]"
-  sed -n "/ $table\[\]/,/END/s/^  { \"\([^\"]*\)\", QK_OPT_[A-Z]*, \"\([^\"]*\)\".*/\1:\2/p" \
+  sed -n "/ $table\[\]/,/END/s/^[ ={]*{ \"\([^\"]*\)\", QK_OPT_[A-Z]*, \"\([^\"]*\)\".*/\1:\2/p" \
     "$tables" > keys
   [ -s keys ] || failed "no keys in $table"
   while IFS=: read -r key default; do

@@ -241,8 +241,7 @@ qk_value_shape (const struct qk_graph *g, int value, int64_t n)
 {
   struct qk_shape s = g->value[value].shape;
 
-  if (g->value[value].constant == NULL)
-    s.dims[0] *= n;
+  s.dims[0] = n;
   return s;
 }
 
