@@ -16,12 +16,12 @@
 #define MOST_FIGURES 8
 
 static const char *const categories[]
-  = { "background", "checker", "cross", "disc", "ring" };
+  = { "background", "checker", "disc", "ring" };
 #define CATEGORIES ((int) (sizeof categories / sizeof categories[0]))
 
 /* What the categories after the background are drawn as. */
 static const enum draw_kind kinds[CATEGORIES - 1]
-  = { DRAW_CHECKER, DRAW_CROSS, DRAW_DISC, DRAW_RING };
+  = { DRAW_CHECKER, DRAW_DISC, DRAW_RING };
 
 static const struct qk_option options[]
   = { { .name = "size",
@@ -33,13 +33,13 @@ static const struct qk_option options[]
       GENERATED_OPTIONS ("2000", "300"),
       { .name = "difficulty",
         .type = QK_OPT_FLOAT,
-        .def = "0.1",
+        .def = "0",
         .min = 0,
         .max = 1,
         .help = "0 = clear figures, 1 = faint and noisy ones" },
       { .name = "figures",
         .type = QK_OPT_INT,
-        .def = "3",
+        .def = "2",
         .min = 1,
         .max = MOST_FIGURES,
         .help = "Figures of an image" },
@@ -153,9 +153,10 @@ scenes_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
 
     f[i].kind = kinds[kind];
     f[i].label = (int32_t) kind + 1;
-    f[i].x = qk_rng_double (&own);
-    f[i].y = qk_rng_double (&own);
-    f[i].radius = 0.2 + 0.12 * qk_rng_double (&own);
+    /* at least half of it is within the image */
+    f[i].x = 0.1 + 0.8 * qk_rng_double (&own);
+    f[i].y = 0.1 + 0.8 * qk_rng_double (&own);
+    f[i].radius = 0.22 + 0.12 * qk_rng_double (&own);
     f[i].angle = TAU * qk_rng_double (&own);
   }
   draw_scene (&own, f, s->figures, s->size, s->difficulty, worker, target[0]);

@@ -233,6 +233,7 @@ paint_blob (struct qk_rng *rng, int size, double radius, double strength,
 struct placement {
   double cx, cy;
   double m[4];
+  double reach; /* no pixel whose centre is further away is covered */
 };
 
 static void
@@ -251,14 +252,18 @@ random_placement (struct qk_rng *rng, int size, double difficulty,
   p->m[1] = s / (radius * stretch);
   p->m[2] = -s * stretch / radius;
   p->m[3] = c * stretch / radius;
+  p->reach = 1.5 * radius * (stretch > 1 ? stretch : 1 / stretch) + 1;
 }
 
 /* How much of pixel (X, Y) the figure covers, 0..1. */
 static double
 coverage (const struct placement *p, int label, int x, int y)
 {
+  const double far_x = x + 0.5 - p->cx, far_y = y + 0.5 - p->cy;
   int i, hits = 0;
 
+  if (far_x * far_x + far_y * far_y > p->reach * p->reach)
+    return 0;
   for (i = 0; i < GRID * GRID; i++) {
     const double dx = x + (i % GRID + 0.5) / GRID - p->cx;
     const double dy = y + (i / GRID + 0.5) / GRID - p->cy;
@@ -363,7 +368,7 @@ draw_scene (struct qk_rng *rng, const struct draw_figure *figure, int n,
     const double radius = f->radius * size;
     const double co = cos (f->angle) / radius, si = sin (f->angle) / radius;
     const struct placement place
-      = { f->x * size, f->y * size, { co, si, -si, co } };
+      = { f->x * size, f->y * size, { co, si, -si, co }, 1.5 * radius + 1 };
 
     contrasting_colour (rng, a, b, 130 - 90 * difficulty, c);
     paint_figure (&place, f->kind, size, c, 1, canvas);
