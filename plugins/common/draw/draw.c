@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* draw.c: one generated image of a geometric figure.
+/* draw.c: generated images of geometric figures.
  *
- * A background of two colours mixed by waves, lines and blobs of clutter,
+ * draw_image: a background of two colours mixed by waves, lines and blobs of clutter,
  * the figure (any place, size, rotation, stretch and colour), more clutter
  * that hides parts of it, and noise.  Colours are floats 0..255.
  */
 #include "config.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "draw.h"
 
@@ -232,6 +233,7 @@ paint_blob (struct qk_rng *rng, int size, double radius, double strength,
 struct placement {
   double cx, cy;
   double m[4];
+  double reach; /* no pixel whose centre is further away is covered */
 };
 
 static void
@@ -250,14 +252,18 @@ random_placement (struct qk_rng *rng, int size, double difficulty,
   p->m[1] = s / (radius * stretch);
   p->m[2] = -s * stretch / radius;
   p->m[3] = c * stretch / radius;
+  p->reach = 1.5 * radius * (stretch > 1 ? stretch : 1 / stretch) + 1;
 }
 
 /* How much of pixel (X, Y) the figure covers, 0..1. */
 static double
 coverage (const struct placement *p, int label, int x, int y)
 {
+  const double far_x = x + 0.5 - p->cx, far_y = y + 0.5 - p->cy;
   int i, hits = 0;
 
+  if (far_x * far_x + far_y * far_y > p->reach * p->reach)
+    return 0;
   for (i = 0; i < GRID * GRID; i++) {
     const double dx = x + (i % GRID + 0.5) / GRID - p->cx;
     const double dy = y + (i / GRID + 0.5) / GRID - p->cy;
@@ -337,4 +343,59 @@ draw_image (struct qk_rng *rng, int label, int size, double difficulty,
 
     rgb[i] = (uint8_t) (v < 0 ? 0 : v > 255 ? 255 : v);
   }
+}
+
+/* ---- scenes ------------------------------------------------------------ */
+
+void
+draw_scene (struct qk_rng *rng, const struct draw_figure *figure, int n,
+            int size, double difficulty, float *canvas, int32_t *mask)
+{
+  const double sigma = uniform (rng, 2, 4 + 40 * difficulty);
+  double a[3], b[3], c[3];
+  int i, k;
+
+  random_colour (rng, a);
+  random_colour (rng, b);
+  for (i = 0; i < 3; i++)
+    b[i] = a[i] + (0.2 + 0.8 * difficulty) * (b[i] - a[i]);
+  paint_background (rng, size, a, b, canvas);
+  clutter (rng, size, difficulty, 0.8, canvas);
+  if (mask != NULL)
+    memset (mask, 0, sizeof *mask * (size_t) size * (size_t) size);
+  for (k = 0; k < n; k++) {
+    const struct draw_figure *f = &figure[k];
+    const double radius = f->radius * size;
+    const double co = cos (f->angle) / radius, si = sin (f->angle) / radius;
+    const struct placement place
+      = { f->x * size, f->y * size, { co, si, -si, co }, 1.5 * radius + 1 };
+
+    contrasting_colour (rng, a, b, 130 - 90 * difficulty, c);
+    paint_figure (&place, f->kind, size, c, 1, canvas);
+    for (i = 0; mask != NULL && i < size * size; i++) {
+      const double share = coverage (&place, f->kind, i % size, i / size);
+
+      if (share >= 0.25)
+        mask[i] = share > 0.75 ? f->label : DRAW_EDGE;
+    }
+  }
+  for (i = 0; i < size * size * 3; i++) {
+    const double v = (double) canvas[i] + sigma * noise (rng);
+
+    canvas[i] = (float) (v < 0 ? 0 : v > 255 ? 255 : v);
+  }
+}
+
+void
+draw_normalise (const float *canvas, int size, bool mirror, float *image)
+{
+  int x, y, i;
+
+  for (y = 0; y < size; y++)
+    for (x = 0; x < size; x++)
+      for (i = 0; i < 3; i++)
+        image[(y * size + x) * 3 + i]
+          = (canvas[(y * size + (mirror ? size - 1 - x : x)) * 3 + i] / 255.0f
+             - 0.5f)
+            / 0.25f;
 }
