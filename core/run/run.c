@@ -13,6 +13,7 @@
 #include "run/coverage.h"
 #include "run/run.h"
 #include "model/modelfile.h"
+#include "plugin/loader-priv.h"
 
 const char *
 qk_row_name (enum qk_row row)
@@ -91,9 +92,9 @@ open_reporter (struct qk_run *run, const struct qk_reporter_class *cls,
 {
   const int i = run->s.m->n_reporters;
   struct qk_config *cfg = NULL;
-  int r;
+  int r = qk_context_options (run->s.settings->ctx, &cls->cls, &cfg);
 
-  if ((r = qk_config_parse (cls->cls.options, "", cls->cls.name, &cfg)) < 0)
+  if (r < 0)
     return r;
   run->s.m->reporter[i] = cls;
   r = cls->create (cfg, req, &run->s.m->reporter_self[i]);

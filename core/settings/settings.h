@@ -14,6 +14,7 @@
 #include "comm/comm.h"
 #include "data/batches.h"
 #include "options/ini.h"
+#include "plugin/loader-priv.h"
 
 /* An optimizer and a schedule with their options. */
 struct qk_settings_optimizer {
@@ -53,6 +54,10 @@ struct qk_settings {
   uint64_t seed;
   int64_t max_params;           /* see struct qk_graph; 0: any number */
   struct qk_bad_samples bad[2]; /* of the splits train and val */
+
+  bool objective; /* [loss] and [metric] have been read */
+
+  struct qk_option_source source; /* for what the library opens by itself */
 
   /* configurations made for single nodes, kept for qk_settings_free */
   struct qk_config **kept;

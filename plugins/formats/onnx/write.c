@@ -817,7 +817,8 @@ category_list (const struct qk_network *net)
 }
 
 int
-onnx_write_network (int fd, const struct qk_network *net)
+onnx_write_network (const struct qk_config *cfg, int fd,
+                    const struct qk_network *net)
 {
   struct qk_format_meta meta[2]
     = { { "qatkit.config", net->config }, { "qatkit.classes", NULL } };
@@ -825,6 +826,7 @@ onnx_write_network (int fd, const struct qk_network *net)
   struct writer w;
   int r;
 
+  (void) cfg;
   if (classes == NULL)
     return qk_error (-EINVAL, "onnx: the names of categories are not UTF-8");
   meta[1].value = classes;
