@@ -16,6 +16,7 @@
 
 #define COUNT 103
 #define PIXELS (2 * 3)
+#define BYTES 5
 
 /* ---- a dataset made for this test ------------------------------------*/
 
@@ -32,14 +33,19 @@ static int
 fake_info (void *self, struct qk_dataset_info *out)
 {
   static const char *const names[] = { "a", "b", "c" };
+  static const struct qk_tensor_spec input[]
+    = { { "image", QK_F32, { 4, { 1, 2, 3, 1 } }, 0, NULL },
+        { "double", QK_F32, { 1, { 1 } }, 0, NULL } };
+  static const struct qk_tensor_spec target[]
+    = { { "label", QK_I32, { 1, { 1 } }, 3, names },
+        { "bytes", QK_U8, { 2, { 1, BYTES } }, 0, NULL } };
 
   (void) self;
   out->count = COUNT;
-  out->classes = 3;
-  out->class_names = names;
-  out->height = 2;
-  out->width = 3;
-  out->channels = 1;
+  out->n_inputs = 2;
+  out->input = input;
+  out->n_targets = 2;
+  out->target = target;
   return 0;
 }
 
@@ -63,9 +69,10 @@ fake_worker_free (void *worker)
 
 static int
 fake_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
-           float *image, int32_t *label)
+           void *const *input, void *const *target)
 {
   struct fake *f = self;
+  float *image = input[0];
   int i;
 
   ck_assert_ptr_nonnull (worker);
@@ -85,7 +92,9 @@ fake_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   image[0] = (float) index;
   for (i = 1; i < PIXELS; i++)
     image[i] = qk_rng_float (rng);
-  *label = f->wrong_label ? 3 : (int32_t) (index % 3);
+  *(float *) input[1] = 2 * (float) index;
+  *(int32_t *) target[0] = f->wrong_label ? 3 : (int32_t) (index % 3);
+  memset (target[1], (int) index, BYTES);
   return 0;
 }
 
@@ -162,7 +171,8 @@ struct record {
   int64_t sizes[COUNT];
   int64_t indices[COUNT];
   int32_t labels[COUNT];
-  float images[COUNT][PIXELS];
+  uint8_t bytes[COUNT][BYTES];
+  float images[COUNT][PIXELS], doubles[COUNT];
 };
 
 static struct record first_record, second_record;
@@ -178,10 +188,14 @@ collect (struct qk_batches *b, struct record *r, int most)
     ck_assert_int_le (r->n + batch.n, COUNT);
     memcpy (r->indices + r->n, batch.indices,
             (size_t) batch.n * sizeof *batch.indices);
-    memcpy (r->labels + r->n, batch.labels,
-            (size_t) batch.n * sizeof *batch.labels);
-    memcpy (r->images + r->n, batch.images,
+    memcpy (r->labels + r->n, batch.target[0],
+            (size_t) batch.n * sizeof *r->labels);
+    memcpy (r->bytes + r->n, batch.target[1],
+            (size_t) batch.n * sizeof r->bytes[0]);
+    memcpy (r->images + r->n, batch.input[0],
             (size_t) batch.n * sizeof r->images[0]);
+    memcpy (r->doubles + r->n, batch.input[1],
+            (size_t) batch.n * sizeof *r->doubles);
     r->n += batch.n;
     r->sizes[r->batches++] = batch.n;
   }
@@ -197,6 +211,19 @@ run (const struct qk_batches_options *o, int64_t epoch, struct record *r)
   ck_assert_int_eq (qk_batches_start (b, epoch, 0), 0);
   collect (b, r, COUNT);
   qk_batches_free (b);
+}
+
+/* Sample I of R has all its tensors. */
+static void
+check_sample (const struct record *r, int64_t i)
+{
+  const int64_t index = r->indices[i];
+
+  ck_assert_int_eq (r->labels[i], index % 3);
+  ck_assert ((int64_t) r->images[i][0] == index);
+  ck_assert ((int64_t) r->doubles[i] == 2 * index);
+  for (int k = 0; k < BYTES; k++)
+    ck_assert_int_eq (r->bytes[i][k], index);
 }
 
 START_TEST (test_complete)
@@ -215,8 +242,7 @@ START_TEST (test_complete)
   for (i = 0; i < COUNT; i++) {
     ck_assert (!seen[r->indices[i]]);
     seen[r->indices[i]] = true;
-    ck_assert_int_eq (r->labels[i], r->indices[i] % 3);
-    ck_assert ((int64_t) r->images[i][0] == r->indices[i]);
+    check_sample (r, i);
   }
 }
 END_TEST
@@ -329,8 +355,7 @@ START_TEST (test_bad_left_out)
   ck_assert_ptr_nonnull (strstr (last_warning, "is no sample"));
   for (i = 0; i < first_record.n; i++) {
     ck_assert (first_record.indices[i] % 20 != 1);
-    ck_assert_int_eq (first_record.labels[i], first_record.indices[i] % 3);
-    ck_assert ((int64_t) first_record.images[i][0] == first_record.indices[i]);
+    check_sample (&first_record, i);
   }
   /* named and counted once */
   memset (&first_record, 0, sizeof first_record);
@@ -442,7 +467,8 @@ START_TEST (test_refused)
   ck_assert_int_eq (qk_batches_start (b, -1, 0), -EINVAL);
   ck_assert_int_eq (qk_batches_start (b, 0, 0), 0);
   ck_assert_int_eq (qk_batches_next (b, &batch), -EINVAL);
-  ck_assert_ptr_nonnull (strstr (qk_error_message (), "class 3 of 3"));
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "label of sample "));
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "is 3, expected 0 to 2"));
   qk_batches_free (b);
   qk_batches_free (NULL);
 }
@@ -511,8 +537,12 @@ check_parts (int parts, bool together)
       ck_assert_int_eq (batch.first, at - start);
       ck_assert_mem_eq (batch.indices, first_record.indices + at,
                         (size_t) batch.n * sizeof *batch.indices);
-      ck_assert_mem_eq (batch.images, first_record.images[at],
+      ck_assert_mem_eq (batch.input[0], first_record.images[at],
                         (size_t) batch.n * sizeof first_record.images[0]);
+      ck_assert_mem_eq (batch.target[0], first_record.labels + at,
+                        (size_t) batch.n * sizeof *first_record.labels);
+      ck_assert_mem_eq (batch.target[1], first_record.bytes[at],
+                        (size_t) batch.n * sizeof first_record.bytes[0]);
       at += batch.n;
     }
     ck_assert_int_eq (at - start, first_record.sizes[i]);

@@ -20,7 +20,7 @@
 #include "lib/effort.h"
 #include "lib/network.h"
 #include "quant/quantizer-priv.h"
-#include "train/metrics.h"
+#include "train/objective.h"
 
 #define MOST 4
 #define BATCH 8
@@ -273,27 +273,31 @@ START_TEST (test_alone)
 END_TEST
 
 static void
-run_metrics (struct work *w, struct qk_comm *comm)
+run_tally (struct work *w, struct qk_comm *comm)
 {
   const int rank = qk_comm_rank (comm);
-  struct qk_metrics m
-    = { 10 + rank, 5, 6, 1, rank, 0.5, 1.0 + rank, 5.0 - rank };
+  const struct qk_objective o = { .n_sums = 4 };
+  double sums[4] = { 5, 6, 1, rank };
+  struct qk_tally t = { .n = 10 + rank,
+                        .loss = 0.5,
+                        .sums = sums,
+                        .teacher = rank == 1,
+                        .seconds = 1.0 + rank,
+                        .waited = 5.0 - rank };
 
-  ck_assert_int_eq (qk_metrics_join (&m, comm), 0);
-  ck_assert_int_eq (m.n, 33);
-  ck_assert_int_eq (m.top1, 15);
-  ck_assert_int_eq (m.top5, 18);
-  ck_assert_int_eq (m.ties1, 3);
-  ck_assert_int_eq (m.ties5, 3);
-  ck_assert (m.loss == 1.5 && m.seconds == 3.0 && m.waited == 5.0);
+  ck_assert_int_eq (qk_tally_join (&t, &o, comm), 0);
+  ck_assert_int_eq (t.n, 33);
+  ck_assert (sums[0] == 15 && sums[1] == 18 && sums[2] == 3 && sums[3] == 3);
+  ck_assert (t.loss == 1.5 && t.seconds == 3.0 && t.waited == 5.0);
+  ck_assert (t.teacher);
   (void) w;
 }
 
-START_TEST (test_metrics)
+START_TEST (test_tally)
 {
   struct work w[MOST];
 
-  together (3, w, run_metrics, NULL);
+  together (3, w, run_tally, NULL);
 }
 END_TEST
 
@@ -325,10 +329,10 @@ one_step (struct qk_exec *ex, struct qk_comm *comm, const float *samples,
     labels[i] = (int32_t) ((first + i) * 7 % CLASSES);
   qk_exec_set_step (ex, 5, (uint64_t) step);
   qk_exec_set_part (ex, (double) n / BATCH, first);
-  r = qk_exec_forward (ex, samples + first * SIDE * SIDE * 3, n,
+  r = network_forward (ex, samples + first * SIDE * SIDE * 3, n,
                        flags | QK_PASS_TRAIN, &logits);
   if (r == 0)
-    r = qk_exec_backward (ex, labels, &mean);
+    r = network_backward (ex, labels, &mean);
   if (r < 0)
     return r;
   *loss = (double) mean * (double) n / BATCH;
@@ -339,10 +343,12 @@ static int
 train (struct work *w, struct qk_comm *comm)
 {
   const struct training *t = w->given;
+  struct qk_exec_loss loss;
   struct qk_exec_options opt = { .batch = BATCH,
                                  .threads = 1,
                                  .train = true,
-                                 .loss = "softmax_cross_entropy",
+                                 .n_losses = 1,
+                                 .loss = &loss,
                                  .comm = comm };
   struct qk_context *ctx = qk_context_new ();
   struct qk_optimize *o = NULL;
@@ -353,12 +359,13 @@ train (struct work *w, struct qk_comm *comm)
   int r;
 
   r = network_build (ctx, "mobilenet_v2", t->options, SIDE, CLASSES, &g);
-  if (r < 0 || (r = network_fill (g)) < 0)
+  if (r < 0 || (r = network_fill (g)) < 0
+      || (r = network_loss (ctx, "softmax_cross_entropy", "", &loss)) < 0)
     return r;
   if (t->quantized) {
     const struct network_quant how
       = { .per_channel = true,
-          .quantize_logits = true,
+          .quantize_outputs = true,
           .value_fakequant = t->fakequant,
           .value_fakequant_options = t->fakequant_options,
           .weight_fakequant = t->weight_fakequant };
@@ -380,6 +387,7 @@ train (struct work *w, struct qk_comm *comm)
   }
   qk_optimize_free (o);
   qk_exec_free (ex);
+  network_loss_free (&loss);
   qk_free (samples);
   return r;
 }
@@ -578,7 +586,7 @@ main (int argc, char **argv)
     return compare_files (argv[1], argv[2], atof (argv[3]));
   tcase_add_loop_test (tc, test_operations, 0, MOST - 1);
   tcase_add_test (tc, test_alone);
-  tcase_add_test (tc, test_metrics);
+  tcase_add_test (tc, test_tally);
   tcase_add_loop_test (tc, test_training, 0, N_TRAININGS);
   suite_add_tcase (s, tc);
   r = srunner_create (s);

@@ -159,13 +159,14 @@ static int
 read_one (void *self, int64_t index, uint64_t seed, float *image,
           int32_t *label)
 {
+  void *const input[] = { image }, *const target[] = { label };
   struct qk_rng rng;
   void *worker = NULL;
   int err;
 
   qk_rng_seed (&rng, seed, 0);
   ck_assert_int_eq (ds->worker_new (self, &worker), 0);
-  err = ds->read (self, worker, index, &rng, image, label);
+  err = ds->read (self, worker, index, &rng, input, target);
   ds->worker_free (worker);
   return err;
 }
@@ -182,25 +183,30 @@ START_TEST (test_order)
   static const int32_t labels[] = { 0, 1, 1, 1, 1, 2, 2 };
   static float image[FLOATS], expected[FLOATS];
   void *self = open_train (false), *worker = NULL;
+  void *const input[] = { expected };
   struct qk_dataset_info info;
+  char text[80];
   int32_t label;
   int i;
 
   ck_assert_int_eq (ds->info (self, &info), 0);
   ck_assert_int_eq (info.count, 7);
-  ck_assert_int_eq (info.classes, 3);
-  ck_assert_str_eq (info.class_names[0], "B");
-  ck_assert_str_eq (info.class_names[1], "a");
-  ck_assert_str_eq (info.class_names[2], "b");
-  ck_assert_int_eq (info.height, CROP);
-  ck_assert_int_eq (info.width, CROP);
-  ck_assert_int_eq (info.channels, 3);
+  ck_assert_int_eq (info.n_inputs, 1);
+  ck_assert_int_eq (info.n_targets, 1);
+  ck_assert_str_eq (qk_spec_print (info.target, text, sizeof text),
+                    "label i32 (1)");
+  ck_assert_int_eq (info.target->categories, 3);
+  ck_assert_str_eq (info.target->category[0], "B");
+  ck_assert_str_eq (info.target->category[1], "a");
+  ck_assert_str_eq (info.target->category[2], "b");
+  ck_assert_str_eq (qk_spec_print (info.input, text, sizeof text),
+                    "image f32 (1,24,24,3)");
   ck_assert_int_eq (ds->worker_new (self, &worker), 0);
   for (i = 0; i < 7; i++) {
     ck_assert_msg (read_one (self, i, 0, image, &label) == 0, "%s",
                    qk_error_message ());
     ck_assert_int_eq (label, labels[i]);
-    ck_assert_msg (ds->read_file (self, worker, at (files[i]), expected) == 0,
+    ck_assert_msg (ds->read_file (self, worker, at (files[i]), input) == 0,
                    "%s", qk_error_message ());
     ck_assert_msg (memcmp (image, expected, sizeof image) == 0,
                    "image %d is not %s", i, files[i]);
@@ -300,25 +306,26 @@ END_TEST
 START_TEST (test_no_split)
 {
   static float image[FLOATS];
+  void *const input[] = { image };
   struct qk_dataset_info info;
   void *self, *worker = NULL;
 
   ck_assert_int_eq (open_split (NULL, false, "", &self), 0);
   ck_assert_int_eq (ds->info (self, &info), 0);
   ck_assert_int_eq (info.count, 0);
-  ck_assert_int_eq (info.classes, 3);
+  ck_assert_int_eq (info.target->categories, 3);
   ck_assert_int_eq (ds->worker_new (self, &worker), 0);
-  ck_assert_int_eq (ds->read_file (self, worker, at ("train/b/2.jpg"), image),
+  ck_assert_int_eq (ds->read_file (self, worker, at ("train/b/2.jpg"), input),
                     0);
-  ck_assert_int_eq (ds->read_file (self, worker, at ("none.jpg"), image),
+  ck_assert_int_eq (ds->read_file (self, worker, at ("none.jpg"), input),
                     -ENOENT);
   ck_assert_int_eq (
-    ds->read_file (self, worker, at ("train/b/notes.txt"), image), -EBADMSG);
+    ds->read_file (self, worker, at ("train/b/notes.txt"), input), -EBADMSG);
   ds->worker_free (worker);
   ds->close (self);
   ck_assert_int_eq (open_split (NULL, false, "root=nowhere", &self), 0);
   ck_assert_int_eq (ds->info (self, &info), 0);
-  ck_assert_int_eq (info.classes, 0);
+  ck_assert_int_eq (info.target->categories, 0);
   ds->close (self);
 }
 END_TEST
@@ -371,7 +378,7 @@ START_TEST (test_loader)
     ck_assert_int_eq (qk_batches_new (&o, &b), 0);
     ck_assert_int_eq (qk_batches_start (b, 4, 0), 0);
     while ((got = qk_batches_next (b, &batch)) == 1) {
-      memcpy (images[k][n[k]], batch.images,
+      memcpy (images[k][n[k]], batch.input[0],
               (size_t) batch.n * sizeof images[k][0]);
       memcpy (indices[k] + n[k], batch.indices,
               (size_t) batch.n * sizeof *batch.indices);

@@ -41,7 +41,7 @@ network (struct qk_context *ctx, int side)
   checked (network_prepare (g, 8, &prepared));
   qk_graph_set_observing (prepared, true, true);
   checked (qk_exec_new (prepared, &opt, &ex));
-  checked (qk_exec_forward (ex, x, 1, QK_PASS_BATCH_STATS, &logits));
+  checked (network_forward (ex, x, 1, QK_PASS_BATCH_STATS, &logits));
   qk_exec_free (ex);
   checked (qk_pass_convert (prepared, &int8));
   qk_graph_free (prepared);
@@ -63,20 +63,20 @@ executor (struct qk_graph *g, const char *backend, int64_t batch, int threads,
   return ex;
 }
 
-#define MOST_NODES 100
+#define MOST_VALUES 100
 
-/* Calls of a hook for each node, from -1 on, and their outputs' samples. */
+/* Calls of a hook for each value, and their samples. */
 struct seen {
-  int64_t calls[MOST_NODES + 1], samples[MOST_NODES + 1];
+  int64_t calls[MOST_VALUES], samples[MOST_VALUES];
 };
 
 static int
-see (void *cookie, int node, const struct qk_tensor *out)
+see (void *cookie, int value, const struct qk_tensor *t)
 {
   struct seen *s = cookie;
 
-  s->calls[node + 1]++;
-  s->samples[node + 1] += out->shape.dims[0];
+  s->calls[value]++;
+  s->samples[value] += t->shape.dims[0];
   return 0;
 }
 
@@ -91,17 +91,17 @@ compare (struct qk_graph *g, const char *backend, int threads, int64_t n,
   const float *got;
 
   for (int i = 0; i < 3; i++) {
-    checked (qk_exec_forward (ex, x, n, 0, &got));
+    checked (network_forward (ex, x, n, 0, &got));
     ck_assert_mem_eq (got, want, (size_t) n * CLASSES * sizeof *got);
   }
   qk_exec_set_hook (ex, see, &s);
-  checked (qk_exec_forward (ex, x, n, 0, &got));
+  checked (network_forward (ex, x, n, 0, &got));
   ck_assert_mem_eq (got, want, (size_t) n * CLASSES * sizeof *got);
-  for (int i = 0; i <= g->n_nodes; i++)
+  for (int i = 0; i < g->n_values; i++)
     ck_assert_int_eq (s.samples[i], n);
   if (has_tail)
-    ck_assert_int_gt (s.calls[0], s.calls[g->n_nodes]);
-  ck_assert_int_eq (qk_exec_forward (ex, x, BATCH + 1, 0, &got), -EINVAL);
+    ck_assert_int_gt (s.calls[g->input[0]], s.calls[g->output[0].value]);
+  ck_assert_int_eq (network_forward (ex, x, BATCH + 1, 0, &got), -EINVAL);
   qk_exec_free (ex);
 }
 
@@ -118,8 +118,8 @@ START_TEST (slices)
   const float *want;
 
   ck_assert_ptr_nonnull (x);
-  ck_assert_int_le (g->n_nodes, MOST_NODES);
-  checked (qk_exec_forward (ex, x, BATCH, 0, &want));
+  ck_assert_int_le (g->n_values, MOST_VALUES);
+  checked (network_forward (ex, x, BATCH, 0, &want));
   for (int threads = 1; threads <= 3; threads++)
     for (int64_t n = 1; n <= BATCH; n += effort (3, 6))
       compare (g, "fbgemm", threads, n, x, want,

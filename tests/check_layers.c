@@ -202,7 +202,7 @@ START_TEST (every_layer_has_a_case)
     ck_assert_msg (found > 0, "layer %s has no case in lib/layer-cases.c",
                    names[n]);
   }
-  ck_assert_int_ge (n, 13);
+  ck_assert_int_ge (n, 21);
   qk_names_free (names);
 }
 END_TEST
@@ -369,16 +369,12 @@ END_TEST
 
 /* One harness for the faults that show in forward. */
 static void
-open_layer (const char *layer, unsigned flags, int n_in, struct qk_shape a,
-            struct qk_shape b, struct harness *h)
+open_layer (const char *layer, unsigned flags, struct qk_shape in,
+            struct harness *h)
 {
-  const struct harness_spec s
-    = { .layer = layer,
-        .flags = flags,
-        .threads = 1,
-        .n_in = n_in,
-        .in = { a, b },
-        .dtype = { QK_F32, b.ndim == 1 ? QK_I32 : QK_F32 } };
+  const struct harness_spec s = {
+    .layer = layer, .flags = flags, .threads = 1, .n_in = 1, .in = { in }
+  };
 
   ck_assert_msg (harness_new (ctx, &s, h) == 0, "%s", qk_error_message ());
 }
@@ -386,31 +382,14 @@ open_layer (const char *layer, unsigned flags, int n_in, struct qk_shape a,
 START_TEST (bad_numbers)
 {
   struct harness h;
-  const struct qk_shape logits = { 2, { 2, 3 } }, labels = { 1, { 2 } };
   const struct qk_shape one = { 2, { 1, 3 } };
 
-  open_layer ("softmax_cross_entropy", 0, 2, logits, labels, &h);
-  ((int32_t *) h.in[1].data)[1] = 3;
-  ck_assert_int_eq (harness_forward (&h), -EINVAL);
-  ck_assert_ptr_nonnull (strstr (qk_error_message (), "sample 1 is 3"));
-  ((int32_t *) h.in[1].data)[1] = 0;
-  ((float *) h.in[0].data)[1] = NAN;
-  ck_assert_int_eq (harness_forward (&h), -EDOM);
-  ck_assert_ptr_nonnull (strstr (qk_error_message (), "nan"));
-  /* large logits do not overflow */
-  for (int i = 0; i < 6; i++)
-    ((float *) h.in[0].data)[i] = i % 3 == 0 ? 3e38f : -3e38f;
-  ck_assert_int_eq (harness_forward (&h), 0);
-  ck_assert (*(float *) h.out.data == 0.0f);
-  harness_free (&h);
-
-  open_layer ("batchnorm2d", QK_PASS_TRAIN | QK_PASS_BATCH_STATS, 1, one, one,
-              &h);
+  open_layer ("batchnorm2d", QK_PASS_TRAIN | QK_PASS_BATCH_STATS, one, &h);
   ck_assert_int_eq (harness_forward (&h), -EINVAL);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "more than 1 value"));
   harness_free (&h);
 
-  open_layer ("batchnorm2d", 0, 1, one, one, &h);
+  open_layer ("batchnorm2d", 0, one, &h);
   ((float *) h.param[3].data)[2] = -1.0f;
   ck_assert_int_eq (harness_forward (&h), -EDOM);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "running_var[2]"));

@@ -514,8 +514,7 @@ START_TEST (lowered_gives_the_same_bytes)
 
   must (harness_new (ctx, &s, &h), c->layer);
   lowers = h.cls->lower != NULL && h.traits.role != QK_ROLE_WEIGHTED;
-  ck_assert_msg (h.cls->lower != NULL || h.traits.role == QK_ROLE_BATCHNORM
-                   || h.traits.role == QK_ROLE_LOSS,
+  ck_assert_msg (h.cls->lower != NULL || h.traits.role == QK_ROLE_BATCHNORM,
                  "%s: does not lower to an int8 op", c->layer);
   harness_free (&h);
   for (int g = 0; g < N_GRIDS && lowers; g++)

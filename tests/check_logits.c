@@ -6,7 +6,7 @@
  *
  * SAMPLES receives the validation samples, float32 (N,C,H,W), LOGITS what
  * the network makes of them, float32 (N,classes).  Prints N C H W and the
- * number right. */
+ * number right: whose first largest logit is the label's. */
 #include "config.h"
 
 #include <stdio.h>
@@ -14,51 +14,67 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "train/metrics.h"
 
+/* N images X, each like SPEC. */
 static int
 write_nchw (FILE *out, const float *x, int64_t n,
-            const struct qk_dataset_info *d)
+            const struct qk_tensor_spec *spec)
 {
-  const int64_t pixels = d->height * d->width;
+  const int64_t *d = spec->shape.dims;
+  const int64_t pixels = d[1] * d[2];
   int64_t i, c, k;
 
   for (i = 0; i < n; i++)
-    for (c = 0; c < d->channels; c++)
+    for (c = 0; c < d[3]; c++)
       for (k = 0; k < pixels; k++)
-        if (fwrite (&x[(i * pixels + k) * d->channels + c], sizeof *x, 1, out)
-            != 1)
+        if (fwrite (&x[(i * pixels + k) * d[3] + c], sizeof *x, 1, out) != 1)
           return qk_error (-EIO, "cannot write");
   return 0;
+}
+
+static int64_t
+first_largest (const float *y, int64_t n)
+{
+  int64_t best = 0, i;
+
+  for (i = 1; i < n; i++)
+    best = y[i] > y[best] ? i : best;
+  return best;
 }
 
 static int
 write_all (struct qk_exec *ex, const struct qk_data *d, FILE *samples,
            FILE *logits)
 {
-  const struct qk_dataset_info *info = &d->info;
-  const size_t classes = (size_t) info->classes;
+  const struct qk_tensor_spec *image = d->info.input;
   int64_t total = 0, right = 0, i;
   struct qk_batch b;
-  const float *y;
-  int r, best;
+  int r;
 
   if ((r = qk_batches_start (d->batches, 0, 0)) < 0)
     return r;
   while ((r = qk_batches_next (d->batches, &b)) > 0) {
-    if ((r = write_nchw (samples, b.images, b.n, info)) < 0
-        || (r = qk_exec_forward (ex, b.images, b.n, 0, &y)) < 0)
+    const struct qk_tensor *t;
+    const float *y;
+    int64_t classes;
+
+    if ((r = write_nchw (samples, b.input[0], b.n, image)) < 0
+        || (r = qk_exec_forward (ex, b.input, b.n, 0)) < 0)
       return r;
-    if (fwrite (y, classes * sizeof *y, (size_t) b.n, logits) != (size_t) b.n)
+    t = qk_exec_output (ex, 0);
+    y = t->data;
+    classes = qk_shape_count (&t->shape) / b.n;
+    if (fwrite (y, (size_t) classes * sizeof *y, (size_t) b.n, logits)
+        != (size_t) b.n)
       return qk_error (-EIO, "cannot write");
-    for (i = 0; i < b.n; i++) {
-      qk_top_k (y + i * (int64_t) classes, (int) classes, 1, &best);
-      right += best == b.labels[i];
-    }
+    for (i = 0; i < b.n; i++)
+      right += first_largest (y + i * classes, classes)
+               == ((const int32_t *) b.target[0])[i];
     total += b.n;
   }
-  printf ("%lld %d %d %d %lld\n", (long long) total, (int) info->channels,
-          (int) info->height, (int) info->width, (long long) right);
+  printf ("%lld %d %d %d %lld\n", (long long) total,
+          (int) image->shape.dims[3], (int) image->shape.dims[1],
+          (int) image->shape.dims[2], (long long) right);
   return r;
 }
 

@@ -28,6 +28,27 @@ tear_down (void)
   qk_context_free (ctx);
 }
 
+/* SIZE x SIZE images of CHANNELS channels and, if CLASSES > 0, a label. */
+struct data {
+  struct qk_tensor_spec image, label;
+  struct qk_model_request req;
+};
+
+static const struct qk_model_request *
+images (struct data *d, int size, int channels, int classes)
+{
+  memset (d, 0, sizeof *d);
+  d->image.name = "image";
+  d->image.dtype = QK_F32;
+  d->image.shape = (struct qk_shape){ 4, { 1, size, size, channels } };
+  d->label.name = "label";
+  d->label.dtype = QK_I32;
+  d->label.shape = (struct qk_shape){ 1, { 1 } };
+  d->label.categories = classes;
+  d->req = (struct qk_model_request){ 1, classes > 0, &d->image, &d->label };
+  return &d->req;
+}
+
 static int
 build (const char *model, const char *options,
        const struct qk_model_request *req, struct qk_graph **g)
@@ -51,10 +72,11 @@ build (const char *model, const char *options,
 static struct qk_graph *
 must_build (const char *model, const char *options, int size, int classes)
 {
-  const struct qk_model_request req = { size, size, 3, classes };
   struct qk_graph *g;
+  struct data d;
 
-  ck_assert_msg (build (model, options, &req, &g) >= 0, "%s %s: %s", model,
+  ck_assert_msg (build (model, options, images (&d, size, 3, classes), &g)
+                   >= 0, "%s %s: %s", model,
                  options, qk_error_message ());
   return g;
 }
@@ -222,8 +244,21 @@ START_TEST (classifier_starts_small)
 }
 END_TEST
 
+/* The network's only output is (1,CLASSES). */
+static void
+gives_classes (const struct qk_graph *g, int classes)
+{
+  const struct qk_shape *s;
+
+  ck_assert_int_eq (g->n_outputs, 1);
+  s = &g->value[g->output[0].value].shape;
+  ck_assert_int_eq (s->ndim, 2);
+  ck_assert_int_eq (s->dims[1], classes);
+}
+
 /* All models, whatever is installed: logits (1,classes), the option classes
- * wins over the data's, and no number of classes is an error. */
+ * wins over the data's, and no number of classes is an error, as are data
+ * without one image. */
 START_TEST (every_model_builds)
 {
   char **names;
@@ -231,8 +266,7 @@ START_TEST (every_model_builds)
 
   ck_assert_int_ge (qk_context_list (ctx, QK_KIND_MODEL, &names), 0);
   for (; names[n] != NULL; n++) {
-    const struct qk_model_request none = { 32, 32, 3, 0 };
-    const struct qk_model_request gray = { 28, 28, 1, 10 };
+    struct data d;
     /* most of the time goes into random weights */
     const char *width = effort (1, 0) || strncmp (names[n], "resnet", 6) != 0
                           ? ""
@@ -240,19 +274,29 @@ START_TEST (every_model_builds)
     struct qk_graph *g = must_build (names[n], width, 32, 7);
     char three[64];
 
-    ck_assert_int_eq (g->value[g->output].shape.ndim, 2);
-    ck_assert_int_eq (g->value[g->output].shape.dims[1], 7);
+    gives_classes (g, 7);
     qk_graph_free (g);
     snprintf (three, sizeof three, "%s classes=3", width);
     g = must_build (names[n], three, 64, 7);
-    ck_assert_int_eq (g->value[g->output].shape.dims[1], 3);
+    gives_classes (g, 3);
     qk_graph_free (g);
-    ck_assert_msg (build (names[n], width, &gray, &g) >= 0, "%s: %s", names[n],
+    ck_assert_msg (build (names[n], width, images (&d, 28, 1, 10), &g) >= 0, "%s: %s", names[n],
                    qk_error_message ());
     qk_graph_free (g);
-    ck_assert_msg (build (names[n], "", &none, &g) == -EINVAL
+    ck_assert_msg (build (names[n], "", images (&d, 32, 3, 0), &g) == -EINVAL
                      && strstr (qk_error_message (), "classes") != NULL,
                    "%s without classes: %s", names[n], qk_error_message ());
+    qk_graph_free (g);
+    images (&d, 32, 3, 10);
+    d.image.shape.ndim = 2;
+    ck_assert_msg (build (names[n], "", &d.req, &g) == -EINVAL
+                     && strstr (qk_error_message (), "image") != NULL,
+                   "%s of vectors: %s", names[n], qk_error_message ());
+    qk_graph_free (g);
+    d.req.n_inputs = 2;
+    ck_assert_msg (build (names[n], "", &d.req, &g) == -EINVAL
+                     && strstr (qk_error_message (), "2 inputs") != NULL,
+                   "%s of two inputs: %s", names[n], qk_error_message ());
     qk_graph_free (g);
   }
   ck_assert_int_ge (n, 5);

@@ -32,24 +32,27 @@
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 
 static struct qk_context *ctx;
+static struct qk_exec_loss loss; /* softmax_cross_entropy */
+
+static void
+checked (int ret)
+{
+  ck_assert_msg (ret >= 0, "%s", qk_error_message ());
+}
 
 static void
 set_up (void)
 {
   ctx = qk_context_new ();
   ck_assert_ptr_nonnull (ctx);
+  checked (network_loss (ctx, "softmax_cross_entropy", "", &loss));
 }
 
 static void
 tear_down (void)
 {
+  network_loss_free (&loss);
   qk_context_free (ctx);
-}
-
-static void
-checked (int ret)
-{
-  ck_assert_msg (ret >= 0, "%s", qk_error_message ());
 }
 
 static int
@@ -66,7 +69,8 @@ executor (struct qk_graph *g, int64_t batch, bool train)
   const struct qk_exec_options opt = { .batch = batch,
                                        .threads = threads (),
                                        .train = train,
-                                       .loss = "softmax_cross_entropy" };
+                                       .n_losses = 1,
+                                       .loss = &loss };
   struct qk_exec *ex;
 
   checked (qk_exec_new (g, &opt, &ex));
@@ -188,13 +192,13 @@ check_logits (const char *options, int64_t n, int side, const float *want,
   const float *y;
   struct qk_exec *ex = executor (g, n, false);
 
-  checked (qk_exec_forward (ex, x, n, 0, &y));
+  checked (network_forward (ex, x, n, 0, &y));
   assert_close (options, y, want, (int) n * 10, tolerance);
   qk_exec_free (ex);
   /* and with batch-norm and clamp taken over by the convolutions */
   checked (qk_pass_fuse (g, &fused));
   ex = executor (fused, n, false);
-  checked (qk_exec_forward (ex, x, n, 0, &y));
+  checked (network_forward (ex, x, n, 0, &y));
   assert_close (options, y, want, (int) n * 10, tolerance);
   qk_exec_free (ex);
   qk_graph_free (fused);
@@ -213,7 +217,7 @@ static void
 check_step (struct qk_graph *g)
 {
   const int n = 8;
-  float *x = network_samples (n, 64), loss;
+  float *x = network_samples (n, 64), mean;
   struct qk_exec *ex = executor (g, n, true);
   int32_t labels[8];
   const float *y;
@@ -221,9 +225,9 @@ check_step (struct qk_graph *g)
   for (int i = 0; i < n; i++)
     labels[i] = i * 3 % 10;
   checked (
-    qk_exec_forward (ex, x, n, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
-  checked (qk_exec_backward (ex, labels, &loss));
-  assert_close ("loss", &loss, golden_narrow_loss, 1, 5e-6);
+    network_forward (ex, x, n, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
+  checked (network_backward (ex, labels, &mean));
+  assert_close ("loss", &mean, golden_narrow_loss, 1, 5e-6);
   assert_digests ("gradients", g, true, golden_narrow_grads,
                   COUNT (golden_narrow_grads), 2e-4);
   assert_digests ("statistics", g, false, golden_narrow_stats,
@@ -267,11 +271,12 @@ conv_bn (struct qk_graph *g, int i, int in, int relu, const char *options)
 static struct qk_graph *
 small_network (void)
 {
+  const struct qk_tensor_spec image = network_image (16);
   struct qk_graph *g;
   int v, both[2];
 
   checked (qk_graph_new (ctx, 1, &g));
-  v = qk_graph_input (g, 16, 16, 3);
+  v = qk_graph_input (g, &image);
   v = conv_bn (g, 1, v, 1, "out=8 kernel=3 stride=2 padding=1");
   both[0] = v;
   v = conv_bn (g, 2, v, 1, "out=16 kernel=1");
@@ -281,7 +286,7 @@ small_network (void)
   v = conv_bn (g, 5, v, 1, "out=12 kernel=3 stride=2 padding=1");
   v = qk_graph_node (g, "flatten", "flatten", &v, 1, "%s", "");
   v = qk_graph_node (g, "fc", "linear", &v, 1, "out=5");
-  checked (qk_graph_output (g, v));
+  checked (qk_graph_output (g, "logits", v));
   checked (qk_graph_finish (g));
   checked (network_fill (g));
   return g;
@@ -356,7 +361,7 @@ steps_apart (const float *got, const float *want, int n, float scale)
 START_TEST (qat_steps_of_a_small_network)
 {
   struct qk_graph *g = small_network (), *p;
-  float *x = network_samples (8, 16), loss;
+  float *x = network_samples (8, 16), mean;
   struct qk_optimize *sgd;
   struct qk_exec *ex;
   int32_t labels[8];
@@ -373,12 +378,12 @@ START_TEST (qat_steps_of_a_small_network)
   qk_graph_set_observing (p, true, true);
   for (int step = 0; step < COUNT (golden_small_losses); step++) {
     checked (
-      qk_exec_forward (ex, x, 8, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
+      network_forward (ex, x, 8, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
     assert_grids (p, step);
     apart += steps_apart (y, golden_small_logits + 40 * step, 40,
                           golden_small_scales[8 * step + 7]);
-    checked (qk_exec_backward (ex, labels, &loss));
-    assert_close ("loss", &loss, &golden_small_losses[step], 1, 2e-3);
+    checked (network_backward (ex, labels, &mean));
+    assert_close ("loss", &mean, &golden_small_losses[step], 1, 2e-3);
     checked (qk_optimize_step (sgd, 3, 3));
   }
   if (getenv ("CHECK_NETWORK_SHOW") != NULL)

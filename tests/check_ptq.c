@@ -39,16 +39,15 @@ setup (void)
   p.threads = 2;
   p.seed = 1;
   p.m = &monitor;
-  p.limit = p.n_images = BATCHES;
-  p.images = calloc (BATCHES, sizeof *p.images);
-  p.n_samples = calloc (BATCHES, sizeof *p.n_samples);
+  p.limit = p.n_kept = BATCHES;
+  p.kept = calloc (BATCHES, sizeof *p.kept);
   for (int i = 0; i < BATCHES; i++) {
     const size_t n = (size_t) BATCH * 8 * 8 * 3;
     float *all = network_samples (BATCH * BATCHES, 8);
 
-    p.n_samples[i] = BATCH;
-    p.images[i] = qk_alloc (n * sizeof (float));
-    memcpy (p.images[i], all + (size_t) i * n, n * sizeof (float));
+    p.kept[i].n = BATCH;
+    p.kept[i].input[0] = qk_alloc (n * sizeof (float));
+    memcpy (p.kept[i].input[0], all + (size_t) i * n, n * sizeof (float));
     qk_free (all);
   }
 }
@@ -74,10 +73,10 @@ begin (void)
 }
 
 static int
-see (void *cookie, int node, const struct qk_tensor *t)
+see (void *cookie, int value, const struct qk_tensor *t)
 {
   struct qk_graph *q = cookie;
-  struct qk_quantizer *qz = q->value[node < 0 ? 0 : q->node[node].out].qz;
+  struct qk_quantizer *qz = q->value[value].qz;
 
   return qz == NULL ? 0
                     : qk_quantizer_collect (
@@ -98,14 +97,14 @@ calibrate (const struct network_quant *how)
   qk_graph_set_observing (p.quantized, true, false);
   qk_exec_set_hook (ex, see, p.quantized);
   for (int i = 0; i < BATCHES; i++)
-    OK (qk_exec_forward (ex, p.images[i], BATCH, 0, &y));
+    OK (network_forward (ex, p.kept[i].input[0], BATCH, 0, &y));
   qk_exec_free (ex);
   for (int i = 0; i < p.quantized->n_values; i++)
     if (p.quantized->value[i].qz != NULL)
       OK (qk_quantizer_refresh (p.quantized->value[i].qz));
   qk_graph_set_observing (p.quantized, false, true);
   OK (qk_exec_new (p.quantized, &opt, &ex));
-  OK (qk_exec_forward (ex, p.images[0], 1, 0, &y));
+  OK (network_forward (ex, p.kept[0].input[0], 1, 0, &y));
   qk_exec_free (ex);
   qk_graph_set_observing (p.quantized, false, false);
   for (int i = 0; (qz = qk_graph_next_quantizer (p.quantized, &i)) != NULL;)
@@ -139,7 +138,7 @@ logits_of (struct qk_graph *net, float out[BATCHES * BATCH * 5])
 
   OK (qk_exec_new (net, &opt, &ex));
   for (int i = 0; i < BATCHES; i++) {
-    OK (qk_exec_forward (ex, p.images[i], BATCH, 0, &y));
+    OK (network_forward (ex, p.kept[i].input[0], BATCH, 0, &y));
     memcpy (out + i * BATCH * 5, y, BATCH * 5 * sizeof *y);
   }
   qk_exec_free (ex);
@@ -177,7 +176,7 @@ convert_exactly (void)
   OK (qk_pass_convert (p.quantized, &int8));
   for (int i = 0; i < BATCHES; i++)
     ck_assert_int_eq (
-      network_differing (p.quantized, int8, p.images[i], BATCH), 0);
+      network_differing (p.quantized, int8, p.kept[i].input[0], BATCH), 0);
   qk_graph_free (int8);
 }
 
@@ -445,7 +444,7 @@ START_TEST (values_alone)
     ck_assert_int_eq (n->as, n->traits.role == QK_ROLE_WEIGHTED ? QK_AS_VALUES
                                                                 : QK_AS_INT8);
     ck_assert_int_eq (p.quantized->value[n->out].on_grid,
-                      n->out != p.quantized->output);
+                      n->out != p.quantized->output[0].value);
   }
   logits_of (p.real, real);
   logits_of (p.quantized, y);
@@ -473,15 +472,18 @@ dynamic_number (uint32_t seed, uint32_t i)
 static struct qk_graph *
 linear_network (void)
 {
+  const struct qk_tensor_spec in = { .name = "image",
+                                     .dtype = QK_F32,
+                                     .shape = { 4, { 1, 1, 1, DYNAMIC_C } } };
   struct qk_graph *n;
   float *w, *b;
   int v;
 
   OK (qk_graph_new (ctx, 1, &n));
-  v = qk_graph_input (n, 1, 1, DYNAMIC_C);
+  v = qk_graph_input (n, &in);
   v = qk_graph_node (n, "flatten", "flatten", &v, 1, "%s", "");
   v = qk_graph_node (n, "fc", "linear", &v, 1, "out=%d", (int) DYNAMIC_K);
-  OK (qk_graph_output (n, v));
+  OK (qk_graph_output (n, "logits", v));
   OK (qk_graph_finish (n));
   w = qk_graph_find_param (n, "fc.weight")->value.data;
   b = qk_graph_find_param (n, "fc.bias")->value.data;
@@ -503,7 +505,7 @@ observe_weights (struct qk_graph *n)
 
   qk_graph_set_observing (n, false, true);
   OK (qk_exec_new (n, &opt, &ex));
-  OK (qk_exec_forward (ex, x, 1, 0, &y));
+  OK (network_forward (ex, x, 1, 0, &y));
   qk_graph_set_observing (n, false, false);
   qk_exec_free (ex);
 }
@@ -522,7 +524,7 @@ check_dynamic (struct qk_graph *int8, const char *backend)
     for (uint32_t i = 0; i < DYNAMIC_N * DYNAMIC_C; i++)
       x[i]
         = dynamic_number (3 + c, i) * dynamic_case[c][0] + dynamic_case[c][1];
-    OK (qk_exec_forward (ex, x, DYNAMIC_N, 0, &y));
+    OK (network_forward (ex, x, DYNAMIC_N, 0, &y));
     ck_assert_mem_eq (y, dynamic_bits + c * DYNAMIC_N * DYNAMIC_K,
                       DYNAMIC_N * DYNAMIC_K * sizeof *y);
   }
@@ -534,7 +536,12 @@ START_TEST (dynamic_as_pytorch)
   const struct network_quant how
     = { .mode = QK_Q_DYNAMIC, .weight_observer = "minmax" };
   const char *const names[] = { "a", "b", "c", "d", "e", "f", "g" };
-  const struct qk_model_info info = { DYNAMIC_K, names, "" };
+  const struct qk_tensor_spec label = { .name = "label",
+                                        .dtype = QK_I32,
+                                        .shape = { 1, { 1 } },
+                                        .categories = DYNAMIC_K,
+                                        .category = names };
+  const struct qk_model_info info = { 1, &label, "" };
   struct qk_graph *n = linear_network (), *prepared, *int8;
   struct qk_model *m;
   char path[] = "dynamic-XXXXXX";

@@ -50,6 +50,7 @@ static const char *const fixed_scale[]
 
 static struct qk_context *ctx;
 static struct qk_graph *g;
+static struct qk_exec_loss loss;
 static float *x;
 
 static void
@@ -58,6 +59,7 @@ setup (void)
   ctx = qk_context_new ();
   ck_assert_ptr_nonnull (ctx);
   OK (network_small (ctx, &g));
+  OK (network_loss (ctx, "softmax_cross_entropy", "", &loss));
   x = network_samples (SAMPLES, 8);
 }
 
@@ -65,6 +67,7 @@ static void
 teardown (void)
 {
   qk_free (x);
+  network_loss_free (&loss);
   qk_graph_free (g);
   qk_context_free (ctx);
 }
@@ -76,12 +79,13 @@ train (struct qk_graph *p, bool observe)
   const struct qk_exec_options opt = { .batch = SAMPLES,
                                        .threads = 1,
                                        .train = true,
-                                       .loss = "softmax_cross_entropy" };
+                                       .n_losses = 1,
+                                       .loss = &loss };
   const int32_t labels[SAMPLES] = { 0, 3, 1, 4 };
   struct qk_optimize *sgd;
   struct qk_exec *ex;
   const float *y;
-  float loss;
+  float mean;
 
   OK (qk_exec_new (p, &opt, &ex));
   OK (network_sgd (p, "lr=0.002 momentum=0.9", &sgd));
@@ -89,9 +93,9 @@ train (struct qk_graph *p, bool observe)
     const bool frozen = step == 2;
 
     qk_graph_set_observing (p, observe && !frozen, observe && !frozen);
-    OK (qk_exec_forward (
+    OK (network_forward (
       ex, x, SAMPLES, QK_PASS_TRAIN | (frozen ? 0 : QK_PASS_BATCH_STATS), &y));
-    OK (qk_exec_backward (ex, labels, &loss));
+    OK (network_backward (ex, labels, &mean));
     OK (qk_optimize_step (sgd, 3, 3));
   }
   OK (qk_graph_check_params (p));
@@ -110,9 +114,9 @@ alive (struct qk_graph *p)
   int n = 0;
 
   OK (qk_exec_new (p, &opt, &ex));
-  OK (qk_exec_forward (ex, x, SAMPLES, 0, &y));
+  OK (network_forward (ex, x, SAMPLES, 0, &y));
   for (int i = 0; i < p->n_nodes; i++) {
-    const struct qk_tensor *t = qk_exec_output (ex, i);
+    const struct qk_tensor *t = qk_exec_value (ex, p->node[i].out);
     const unsigned char *b = t->data;
     const size_t size
       = (size_t) qk_shape_count (&t->shape) * qk_dtype_size (t->dtype);
@@ -162,7 +166,7 @@ START_TEST (fakequants_train_and_convert)
         .weight_bits = widths[b],
         .symmetric = i & 1,
         .per_channel = i & 2,
-        .quantize_logits = b == 0,
+        .quantize_outputs = b == 0,
       };
 
       prove (&how, true);
@@ -255,7 +259,7 @@ START_TEST (evaluation_moves_nothing)
   for (int i = 0; i < SAMPLES * 8 * 8 * 3; i++)
     x[i] *= 100.0f;
   OK (qk_exec_new (p, &opt, &ex));
-  OK (qk_exec_forward (ex, x, SAMPLES, 0, &y));
+  OK (network_forward (ex, x, SAMPLES, 0, &y));
   at = 0;
   for (n = 0; (qz = qk_graph_next_quantizer (p, &at)) != NULL; n++) {
     OK (qk_quantizer_refresh (qz)); /* from the observer's own state */

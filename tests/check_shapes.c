@@ -74,13 +74,14 @@ static int32_t
 read_one (const struct qk_dataset_class *ds, void *self, int64_t index,
           uint64_t seed, float *image)
 {
+  int32_t label = -1;
+  void *const input[] = { image }, *const target[] = { &label };
   struct qk_rng rng;
   void *worker = NULL;
-  int32_t label = -1;
 
   qk_rng_seed (&rng, seed, 0);
   ck_assert_int_eq (ds->worker_new (self, &worker), 0);
-  ck_assert_msg (ds->read (self, worker, index, &rng, image, &label) == 0,
+  ck_assert_msg (ds->read (self, worker, index, &rng, input, target) == 0,
                  "%s", qk_error_message ());
   ds->worker_free (worker);
   return label;
@@ -92,19 +93,25 @@ START_TEST (test_info)
   void *val = open_with (shapes, "val", false, 1, "size=48 val_count=77");
   void *none = open_with (shapes, NULL, false, 1, "");
   struct qk_dataset_info info;
+  char text[80];
   int i;
 
   ck_assert_int_eq (shapes->info (train, &info), 0);
   ck_assert_int_eq (info.count, 6000);
-  ck_assert_int_eq (info.classes, 10);
-  ck_assert_int_eq (info.height, 32);
-  ck_assert_int_eq (info.channels, 3);
+  ck_assert_int_eq (info.n_inputs, 1);
+  ck_assert_int_eq (info.n_targets, 1);
+  ck_assert_str_eq (qk_spec_print (info.input, text, sizeof text),
+                    "image f32 (1,32,32,3)");
+  ck_assert_str_eq (qk_spec_print (info.target, text, sizeof text),
+                    "label i32 (1)");
+  ck_assert_int_eq (info.target->categories, 10);
   for (i = 1; i < 10; i++)
-    ck_assert_int_lt (strcmp (info.class_names[i - 1], info.class_names[i]),
-                      0);
+    ck_assert_int_lt (
+      strcmp (info.target->category[i - 1], info.target->category[i]), 0);
   ck_assert_int_eq (shapes->info (val, &info), 0);
   ck_assert_int_eq (info.count, 77);
-  ck_assert_int_eq (info.width, 48);
+  ck_assert_str_eq (qk_spec_print (info.input, text, sizeof text),
+                    "image f32 (1,48,48,3)");
   ck_assert_int_eq (shapes->info (none, &info), 0);
   ck_assert_int_eq (info.count, 0);
   shapes->close (train);
@@ -216,15 +223,16 @@ START_TEST (test_export)
     void *self
       = open_with (shapes, splits[s], false, 1, "train_count=40 val_count=20");
     struct qk_dataset_info mine, theirs;
-    void *read, *worker = NULL;
+    void *read, *worker = NULL, *const input[] = { file };
 
-    ck_assert_msg (shapes->export_jpeg (self, top) == 0, "%s",
+    ck_assert_msg (shapes->export_files (self, top) == 0, "%s",
                    qk_error_message ());
     read = open_with (folder, splits[s], false, 1, options);
     ck_assert_int_eq (shapes->info (self, &mine), 0);
     ck_assert_int_eq (folder->info (read, &theirs), 0);
     ck_assert_int_eq (mine.count, theirs.count);
-    ck_assert_int_eq (mine.classes, theirs.classes);
+    ck_assert_int_eq (mine.target->categories,
+                      theirs.target->categories);
     ck_assert_int_eq (shapes->worker_new (self, &worker), 0);
     for (i = 0; i < mine.count; i++) {
       const int64_t per_class = mine.count / 10;
@@ -232,15 +240,16 @@ START_TEST (test_export)
       const int32_t label = read_one (shapes, self, i, 0, image);
       double error = 0;
 
-      ck_assert_str_eq (mine.class_names[label], theirs.class_names[label]);
+      ck_assert_str_eq (mine.target->category[label],
+                        theirs.target->category[label]);
       ck_assert_int_eq (read_one (folder, read, there, 0, back), label);
       for (k = 0; k < FLOATS; k++)
         error += fabs ((double) (image[k] - back[k])) / FLOATS;
       /* quality 95 on noisy samples: a few levels of 255 */
       ck_assert_msg (error < 6.0 / 255.0 / 0.25, "%d: %g", i, error);
       snprintf (path, sizeof path, "%s/%s/%s/%09d.jpg", top, splits[s],
-                mine.class_names[label], i);
-      ck_assert_msg (shapes->read_file (self, worker, path, file) == 0, "%s",
+                mine.target->category[label], i);
+      ck_assert_msg (shapes->read_file (self, worker, path, input) == 0, "%s",
                      qk_error_message ());
       ck_assert_mem_eq (file, back, sizeof file);
     }
@@ -256,8 +265,8 @@ START_TEST (test_export_faults)
   void *self = open_with (shapes, "val", false, 1, "val_count=1");
   void *none = open_with (shapes, NULL, false, 1, "");
 
-  ck_assert_int_eq (shapes->export_jpeg (self, "no/such/folder"), -ENOENT);
-  ck_assert_int_eq (shapes->export_jpeg (none, top), -EINVAL);
+  ck_assert_int_eq (shapes->export_files (self, "no/such/folder"), -ENOENT);
+  ck_assert_int_eq (shapes->export_files (none, top), -EINVAL);
   shapes->close (self);
   shapes->close (none);
 }

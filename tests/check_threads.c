@@ -91,7 +91,7 @@ static int
 build (struct shared *all, struct qk_graph **out)
 {
   const struct network_quant how
-    = { .per_channel = true, .quantize_logits = true };
+    = { .per_channel = true, .quantize_outputs = true };
   struct qk_graph *g;
   int r = network_build (all->ctx, "mobilenet_v2", "width=0.25", SIDE, CLASSES,
                          &g);
@@ -110,10 +110,12 @@ build (struct shared *all, struct qk_graph **out)
 static int
 train (struct work *w)
 {
+  struct qk_exec_loss loss = { NULL };
   const struct qk_exec_options opt = { .batch = BATCH,
                                        .threads = 2,
                                        .train = true,
-                                       .loss = "softmax_cross_entropy" };
+                                       .n_losses = 1,
+                                       .loss = &loss };
   struct qk_batches *batches = NULL;
   struct qk_optimize *o = NULL;
   struct qk_exec *ex = NULL;
@@ -124,6 +126,8 @@ train (struct work *w)
   if (r == 0)
     r = loader (w->all, &batches);
   if (r == 0)
+    r = network_loss (w->all->ctx, "softmax_cross_entropy", "", &loss);
+  if (r == 0)
     r = qk_exec_new (w->trained, &opt, &ex);
   if (r == 0)
     r = network_sgd (w->trained, "lr=0.05 momentum=0.9", &o);
@@ -131,15 +135,16 @@ train (struct work *w)
     if ((r = qk_batches_next (batches, &batch)) <= 0)
       break;
     qk_exec_set_step (ex, 5, (uint64_t) step);
-    r = qk_exec_forward (ex, batch.images, batch.n,
+    r = network_forward (ex, batch.input[0], batch.n,
                          QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &logits);
     if (r == 0)
-      r = qk_exec_backward (ex, batch.labels, &w->loss);
+      r = network_backward (ex, batch.target[0], &w->loss);
     if (r == 0)
       r = qk_optimize_step (o, STEPS, STEPS);
   }
   qk_optimize_free (o);
   qk_exec_free (ex);
+  network_loss_free (&loss);
   qk_batches_free (batches);
   return r;
 }
@@ -159,7 +164,7 @@ infer (struct work *w)
   if (r == 0)
     r = loader (w->all, &batches);
   while (r == 0 && (r = qk_batches_next (batches, &batch)) == 1) {
-    r = qk_exec_forward (ex, batch.images, batch.n, 0, &logits);
+    r = network_forward (ex, batch.input[0], batch.n, 0, &logits);
     if (r == 0)
       memcpy (w->logits, logits, sizeof w->logits);
   }

@@ -38,11 +38,11 @@ grep -q '^sensitivity: ' err || failed "no progress"
 expect 0 analyze -q run --json - --samples 20
 [ ! -s err ] || failed "-q writes to stderr"
 json out 'x["kind"] == "QAT" and x["subset_samples"] == 20'
-json out 'n["int8"]["top1"] == n["fake-quantized"]["top1"]'
+json out 'n["int8"]["scores"] == n["fake-quantized"]["scores"]'
 json out 'n["int8"]["subset"] == n["fake-quantized"]["subset"]'
 json out 'all (e["sqnr_fake_db"] == e["sqnr_int8_db"] for e in x["layers"])'
-json out 'all (0 <= e["top1"] <= e["top5"] <= 1 and e["samples"] == 50 for e in x["networks"])'
-json out 'all (close (e["top1"] - n["float"]["top1"], (e["won"] - e["lost"]) / 50, 1e-6) for e in x["networks"])'
+json out 'all (0 <= e["scores"]["top1"] <= e["scores"]["top5"] <= 1 and e["samples"] == 50 for e in x["networks"])'
+json out 'all (close (e["scores"]["top1"] - n["float"]["scores"]["top1"], (e["won"] - e["lost"]) / 50, 1e-6) for e in x["networks"])'
 json out 'close (sum (e["noise_share"] for e in x["layers"]), 1, 1e-4)'
 json out '[e["noise_share"] for e in x["layers"]] == sorted ((e["noise_share"] for e in x["layers"]), reverse = True)'
 json out 'all (sum (e["activation"]["histogram"]) == 20 * 16 * 16 * 3 for e in x["layers"] if e["name"] == "input")'
@@ -58,22 +58,22 @@ json out 'x["kind"] == "QAT" and len (x["layers"]) == 5'
 # as accurate as eval says, and PTQ as ptq says
 expect 0 eval -q run/model-int8.safetensors --json
 top1=$(sed -n 's/.*"top1":\([0-9.]*\).*/\1/p' out)
-json first "close (n['int8']['top1'], $top1, 1e-6)"
+json first "close (n['int8']['scores']['top1'], $top1, 1e-6)"
 expect 0 ptq -q tiny.ini -o model.weights=$w --output ptq --json
 top1=$(sed -n 's/.*"PTQ int8","top1":\([0-9.]*\).*/\1/p' out)
 expect 0 analyze -q tiny.ini -o model.weights=$w --json -
-json out "x['kind'] == 'PTQ' and close (n['int8']['top1'], $top1, 1e-6)"
+json out "x['kind'] == 'PTQ' and close (n['int8']['scores']['top1'], $top1, 1e-6)"
 json out '"float, before QAT" not in n and x["log"] == []'
 cp out eight
 
 # what is made worse is found: few bits of one weight, of one output
 expect 0 analyze -q tiny.ini -o model.weights=$w --json - -o qconfig\ conv2:weight.bits=2
 json out 'x["layers"][0]["name"] == "conv2" and l["conv2"]["weight"]["bits"] == 2'
-json out 'n["weights only"]["subset"]["logit_sqnr_db"] < n["activations only"]["subset"]["logit_sqnr_db"] - 6'
-json out 'l["conv2"]["all_but"]["logit_sqnr_db"] > n["fake-quantized"]["subset"]["logit_sqnr_db"] + 6'
+json out 'n["weights only"]["subset"]["output_sqnr_db"] < n["activations only"]["subset"]["output_sqnr_db"] - 6'
+json out 'l["conv2"]["all_but"]["output_sqnr_db"] > n["fake-quantized"]["subset"]["output_sqnr_db"] + 6'
 expect 0 analyze -q tiny.ini -o model.weights=$w --json - -o qconfig\ conv1:activation.bits=2
 json out 'x["layers"][0]["name"] == "conv1"'
-json out 'n["weights only"]["subset"]["logit_sqnr_db"] > n["activations only"]["subset"]["logit_sqnr_db"] + 6'
+json out 'n["weights only"]["subset"]["output_sqnr_db"] > n["activations only"]["subset"]["output_sqnr_db"] + 6'
 # a bit is 6 dB
 expect 0 analyze -q tiny.ini -o model.weights=$w --json - -o qconfig.weight.bits=6
 cp out six

@@ -80,7 +80,7 @@ nothing_but folder
 offer qatkit run -o ""
 sed -n 's/^[ ={]*{ "\([a-z_.]*\)", QK_OPT_.*/\1/p' "$srcdir/core/settings/tables.c" \
   | sort -u > keys
-[ "$(wc -l < keys)" -ge 30 ] || failed "keys of core/settings/tables.c"
+[ "$(wc -l < keys)" -ge 40 ] || failed "keys of core/settings/tables.c"
 cp out offered
 while read -r k; do
   grep -qE "^[a-z]+\.$k=\$" offered || failed "key $k is not offered"
@@ -97,6 +97,14 @@ offer qatkit run -o optimizer.name =
 offers sgd adam
 offer qatkit run -o optimizer.name = s
 nothing_but sgd
+offer qatkit run -o loss.label
+nothing_but loss.label_smoothing=
+offer qatkit run -o loss.name = mean
+! grep -q . out || failed "a loss that is none"
+offer qatkit run -o loss.name = m
+nothing_but 'mae|mse'
+offer qatkit run -o metric.name = a
+nothing_but 'auto|accuracy|agreement'
 offer qatkit run -o ptq.methods = equalize,bias
 nothing_but equalize,bias_correction
 offer qatkit run -o qconfig.weight.observer = ""

@@ -68,8 +68,24 @@ bad "no observer plugin 'minmaxx' (did you mean 'minmax'?)" \
 bad "no fakequant plugin 'afine' (did you mean 'affine'?)" \
   -- -o qconfig.activation.fakequant=afine
 bad "no reporter plugin 'jsonk' (did you mean 'jsonl'?)" -- -o run.reporter=jsonk
-bad "no layer plugin 'softmax_cros_entropy'" "softmax_cross_entropy" \
-  -- -o train.loss=softmax_cros_entropy
+bad "no loss plugin 'softmax_cros_entropy'" "softmax_cross_entropy" \
+  -- -o loss.name=softmax_cros_entropy
+bad "no metric plugin 'acuracy' (did you mean 'accuracy'?)" \
+  -- -o metric.name=acuracy
+
+# losses and metrics: what they compare, and what they have to say to that
+bad "there is no output 'logit'" "did you mean 'logits'" -- -o loss.output=logit
+bad "there is no target 'labl'" "did you mean 'label'" -- -o metric.target=labl
+bad "[loss mse]" "expected f32 of the same shape" -- -o "loss mse.weight=1"
+bad "two metrics give a score 'top1'" \
+  -- -o "metric.name=accuracy" -o "metric accuracy.target=label"
+bad "it compares with a teacher" "no targets" \
+  -- -o "loss.weight=1" -o "loss distillation.target=label"
+bad "unknown key 'label_smooting'" "did you mean 'label_smoothing'" \
+  -- -o loss.label_smooting=0.1
+bad "during" "'never'" "train" "qat" -- -o loss.during=never
+bad "no metric gives 'top2'" "did you mean 'top" "known are loss, top1, top5" \
+  -- -o qat.best=top2
 
 # patterns
 bad "section [qconfig covn*]: the pattern 'covn*' matches nothing" \
@@ -104,8 +120,8 @@ says "threads"
 # a network the data do not fit
 bad "[model] channels" "1..1024" "'0'" -- -o model.channels=0
 expect 1 run tiny.ini -o model.classes=7
-says "7 outputs"
-says "10 classes"
+says "label has 10 categories"
+says "output logits has 7"
 [ ! -e run ] || failed "a run that cannot work made its folder"
 
 # a folder that cannot be made

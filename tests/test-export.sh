@@ -134,7 +134,7 @@ quantize () { # FOLDER [OPTION]...
   expect 0 export "$folder/model-ptq.safetensors" --onnx "$folder.onnx"
   compute "$folder/model-ptq.safetensors" "$folder.onnx" 0.1 1
 }
-quantize seven -o qconfig.activation.bits=7 -o qat.quantize_logits=yes \
+quantize seven -o qconfig.activation.bits=7 -o qat.quantize_outputs=yes \
   -o qconfig.weight.per_channel=no
 quantize mixed -o 'qconfig depthwise.quantize=no' -o 'qconfig mix.quantize=no'
 exit 0

@@ -50,7 +50,7 @@ build (const struct qk_config *cfg, const struct qk_model_request *req,
        struct qk_graph *g)
 {
   (void) cfg;
-  return qk_graph_input (g, req->height, req->width, req->channels);
+  return qk_graph_input (g, req->input);
 }
 static const struct qk_model_class model
   = { QK_CLASS (struct qk_model_class, QK_KIND_MODEL, "x", "A test", NULL),

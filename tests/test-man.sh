@@ -70,17 +70,22 @@ run:qk_table_run
 model:qk_table_model
 data:qk_table_data
 train:qk_table_train
+loss:qk_table_loss
+loss NAME:qk_table_loss
+metric:qk_table_metric
+metric NAME:qk_table_metric
 train optimizer:qk_table_optimizer
+optimizer:qk_table_optimizer
 train schedule:qk_table_schedule
+schedule:qk_table_schedule
 ptq:qk_table_ptq
 ptq:qk_table_ptq_observers
 qat:qk_table_qat
-optimizer:qk_table_optimizer
-schedule:qk_table_schedule
 qconfig:qk_table_qconfig
+qconfig PATTERN:qk_table_qconfig
 END
-for t in $(sed -n 's/.*qk_option \(qk_table_[a-z_]*\)\[\].*/\1/p' "$tables"); do
-  grep -q ":$t$" list || failed "the section of $t is not known here"
+for table in $(grep -o 'qk_table_[a-z_]*' "${tables%.c}.h"); do
+  grep -q ":$table\$" list || failed "no section has $table"
 done
 while IFS=: read -r section table; do
   awk -v s="[$section]" '/^\.SS / { on = index ($0, s) > 0 } on' sections > part

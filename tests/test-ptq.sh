@@ -75,12 +75,15 @@ grep -q '"event":"node".*"node":"fc".*"as":"float"' ledger/log.jsonl \
 expect 0 qat -v net.ini --output ledger
 says "QAT: fc (linear) int8"
 
-# logits on a grid: ties are counted and shown
-expect 0 qat net.ini --output ties -o qat.quantize_logits=yes -o qconfig.activation.bits=2
-prints " tie for the best class"
+# outputs on a grid: ties are counted and told
+expect 0 qat net.ini --output ties -o qat.quantize_outputs=yes -o qconfig.activation.bits=2
+grep -q '"event":"eval".*"ties1":[1-9]' ties/log.jsonl || failed "no ties in the log"
+expect 0 eval -q ties/model-int8.safetensors --json
+grep -q '"ties1":[1-9]' out || failed "no ties in JSON"
 
 # distillation: changes what is trained, repeats, resumes, verifies
-set -- -o qat.distill=0.5 -o qat.distill_temperature=3 -o qat.epochs=3
+set -- -o loss.weight=0.5 -o "loss distillation.weight=0.5" \
+  -o "loss distillation.temperature=3" -o qat.epochs=3
 expect 0 qat -q net.ini --output plain -o qat.epochs=3
 expect 0 qat -q net.ini --output whole "$@"
 tail -c 1000 plain/model-int8.safetensors > x
@@ -95,7 +98,7 @@ rm "$(ls whole/checkpoints/*.safetensors | tail -n 1)"
 rm whole/model-int8.safetensors
 expect 0 qat -q net.ini --output whole --resume "$@"
 same kept/best.safetensors whole/best.safetensors
-expect 1 qat net.ini -o qat.distill=0.5 -o qat.distill_loss=distilation
+expect 1 qat net.ini -o "loss distillation.name=distilation"
 says "did you mean 'distillation'"
 
 # distillation after float training: the teacher is the trained network

@@ -40,7 +40,7 @@ says "'conv2'"
 says "left in float by its qconfig"
 
 # the network as a whole
-proof logits -o qat.quantize_logits=yes
+proof logits -o qat.quantize_outputs=yes
 proof strict -o qat.strict=yes
 proof bits8 -o qconfig.activation.bits=8
 proof bits7 -o qconfig.activation.bits=7
@@ -125,7 +125,7 @@ proof resnet
 expect 0 inspect resnet/model-int8.safetensors
 prints " add "
 proof resnet_lsq -o qconfig.activation.fakequant=lsq
-proof resnet_mixed -o "qconfig *add.quantize=no" -o qat.quantize_logits=yes \
+proof resnet_mixed -o "qconfig *add.quantize=no" -o qat.quantize_outputs=yes \
   -o "qconfig *conv2.weight.bits=5"
 network "arch = resnet18" "channels = 4" "input = large"
 proof pool

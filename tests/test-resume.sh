@@ -6,7 +6,7 @@
 
 # longer than tiny.ini, so that there is something to interrupt
 set -- -o data.train_count=1024 -o train.epochs=2 -o qat.epochs=3 -o qat.batches=0 \
-  -o optimizer.momentum=0.9 -o train.label_smoothing=0.1 -o data.val_count=50
+  -o optimizer.momentum=0.9 -o loss.label_smoothing=0.1 -o data.val_count=50
 expect 0 run tiny.ini --output whole "$@"
 
 # the configuration names the folder, so each run has it as "whole"

@@ -101,8 +101,8 @@ says "bad.jpg"
 says "nowhere.jpg"
 # shellcheck disable=SC2086
 expect 1 predict $m --json $good bad.jpg
-json out 'len (x) == 3 and all (len (p["classes"]) == 5 for p in x)'
-json out 'all (sum (c["probability"] for c in p["classes"]) <= 1.0001 for p in x)'
+json out 'len (x) == 3 and all (len (p["answers"]) == 5 for p in x)'
+json out 'all (sum (c["score"] for c in p["answers"]) <= 1.0001 for p in x)'
 expect 1 predict run/model-int8.safetensors tiny.ini
 says "tiny.ini"
 expect 2 predict tiny.ini bad.jpg

@@ -29,12 +29,15 @@ PADDING = ["pad_top", "pad_left", "pad_bottom", "pad_right"]
 
 
 def model(name, graph, tensors=(), config="", classes=("a", "b"),
-          version="1.0"):
+          version="1.0", targets=None):
     if not isinstance(graph, str):
         graph = json.dumps(graph)
     header = {"__metadata__": {
         "qatkit.model": version, "qatkit.graph": graph,
-        "qatkit.classes": json.dumps(classes), "qatkit.config": config}}
+        "qatkit.targets": json.dumps(targets if targets is not None else [
+            {"name": "label", "dtype": "i32", "shape": [1],
+             "categories": len(classes), "names": classes}]),
+        "qatkit.config": config}}
     data = b""
     for tensor, dtype, shape, content in tensors:
         header[tensor] = {"dtype": dtype, "shape": shape, "data_offsets":
@@ -45,28 +48,37 @@ def model(name, graph, tensors=(), config="", classes=("a", "b"),
         out.write(struct.pack("<Q", len(header)) + header + data)
 
 
+INPUT = {"name": "image", "constant": False, "grid": GRID}
+
+
+def outputs(value):
+    return [{"name": "logits", "value": value}]
+
+
 def graph(shape, *nodes):
     """Nodes (kind, output shape, geometry) in a row."""
-    values = [{"shape": shape, "grid": GRID}]
+    values = [dict(INPUT, shape=shape)]
     result = []
     for i, (kind, out, geometry) in enumerate(nodes):
         op = {"kind": kind, "lo": 0, "hi": 255, "count_pad": 0,
               "weight_scales": 1, "function": 0,
               "in_channels": values[-1]["shape"][-1],
-              "out_channels": out[-1]}
+              "out_channels": out[-1], "function": 0, "weight_scales": 1}
         op.update({key: 1 for key in WINDOW}, **{key: 0 for key in PADDING})
         op.update(geometry)
         values.append({"shape": out, "grid": GRID})
         result.append({"name": "n%d" % i, "layer": kind, "options": "",
                        "in": [i], "out": i + 1, "op": op})
-    return {"values": values, "nodes": result, "output": len(result)}
+    return {"values": values, "nodes": result,
+            "outputs": outputs(len(result))}
 
 
 def layer(name, options, shape, out):
     """A node that a layer computes in float."""
-    return {"values": [{"shape": shape, "grid": GRID}, {"shape": out}],
+    return {"values": [dict(INPUT, shape=shape), {"shape": out}],
             "nodes": [{"name": "n0", "layer": name, "options": options,
-                       "in": [0], "out": 1, "absorbed": []}], "output": 1}
+                       "in": [0], "out": 1, "absorbed": []}],
+            "outputs": outputs(1)}
 
 
 def weights(shape):
@@ -76,7 +88,7 @@ def weights(shape):
     return [("n0.weight", "I8", shape, bytes(count)),
             ("n0.bias", "I32", [k], bytes(4 * k)),
             ("n0.multiplier", "F32", [k], struct.pack("<f", 0.01) * k),
-            ("n0.weight_scale", "F32", [1], struct.pack("<f", 0.01))]
+            ("n0.weight_scale", "F32", [1], struct.pack("<f", 0.2))]
 
 
 def square(kernel):
@@ -102,6 +114,7 @@ model("layer-window", layer("maxpool2d", "kernel=255 stride=1 padding=127",
                             BIG, BIG))
 model("deep", "[" * 1000000)
 model("classes", graph(TINY, ("clamp", TINY, {})), classes=[""] * 1000001)
+model("targets", graph(TINY, ("clamp", TINY, {})), targets=[{}] * 33)
 
 # many values that are alive at once: each is added to the last one
 pyramid = graph([1, 1, 1, 4], *[("clamp", [1, 1, 1, 4], {})] * 4900,
@@ -186,7 +199,8 @@ every "its file cannot have more than" layer
 every "makes 1069551616 elements, more than" layer-value
 every "with node 'n0' a sample takes 1.75e+13 operations" layer-window
 every "graph is not JSON" deep
-every "'qatkit.classes' is not a list" classes
+every "not as many names as categories" classes
+every "not a list of at most 32" targets
 every "bent.safetensors: graph: 'shape' is not an integer in 1..16777216 but \
 1099511627776" bent
 every "'shape' is not an integer in 1..16777216 but text" typed
@@ -263,9 +277,9 @@ import sys
 data = open(sys.argv[1], "rb").read()
 size, = struct.unpack("<Q", data[:8])
 header = json.loads(data[8:8 + size])
-count = len(json.loads(header["__metadata__"]["qatkit.classes"]))
-header["__metadata__"]["qatkit.classes"] = json.dumps(
-    ["a\x1b[1mb\u009bc"] * count)
+targets = json.loads(header["__metadata__"]["qatkit.targets"])
+targets[0]["names"] = ["a\x1b[1mb\u009bc"] * targets[0]["categories"]
+header["__metadata__"]["qatkit.targets"] = json.dumps(targets)
 text = json.dumps(header).encode()
 open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text
                               + data[8 + size:])

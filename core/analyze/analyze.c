@@ -88,7 +88,7 @@ open_networks (struct qk_analyzer *z)
                      z->opt->subject);
   if ((r = qk_settings_build (settings, &z->data->info, !qat, &g)) < 0)
     return r;
-  if ((r = qk_settings_check (settings, g)) == 0)
+  if ((r = qk_settings_check (settings, g, &z->data->info)) == 0)
     r = qat ? open_checkpoint (z, g)
             : qk_session_calibrate (&z->session, g, &z->g);
   qk_graph_free (g);

@@ -113,16 +113,21 @@ settled (const struct qk_analysis *a)
 }
 
 /* What is lost from before QAT to after, less two standard errors; 0 when it
- * is not known. */
+ * is not known.  Of shares the error is that of two independent ones: both
+ * networks differ far more from FLOAT than from each other. */
 static double
 sure_loss_of_training (const struct qk_analysis *a)
 {
+  const struct qk_scores *s = &a->net[QK_NET_ORIGINAL].scores;
+  const double p = qk_scores_get (s, a->score);
+  double error = hypot (drop_error (a, QK_NET_BOTH),
+                        drop_error (a, QK_NET_ORIGINAL));
+
   if (!a->net[QK_NET_ORIGINAL].valid)
     return 0;
-  return drop (a, QK_NET_BOTH) - drop (a, QK_NET_ORIGINAL)
-         - 2
-             * hypot (drop_error (a, QK_NET_BOTH),
-                      drop_error (a, QK_NET_ORIGINAL));
+  if (a->score_spec.percent)
+    error = 100 * sqrt (2 * p * (1 - p) / (double) s->n);
+  return drop (a, QK_NET_BOTH) - drop (a, QK_NET_ORIGINAL) - 2 * error;
 }
 
 static double

@@ -232,7 +232,7 @@ inspect_config (struct qk_cli *cli, const char *path)
     return r;
   if ((r = qk_data_open (settings, QK_DATA_EVAL, &data)) < 0
       || (r = qk_settings_build (settings, &data->info, false, &g)) < 0
-      || (r = qk_settings_check (settings, g)) < 0
+      || (r = qk_settings_check (settings, g, &data->info)) < 0
       || (r = qk_settings_prepare (
             settings, g, qk_config_int (settings->qat, "epochs") == 0,
             &prepared))

@@ -290,6 +290,7 @@ backward_sources (struct qk_exec *ex)
   for (i = 0; i < g->n_values; i++) {
     const struct qk_value *v = &g->value[i];
     const void *x = v->constant;
+    size_t count, k;
     float *grad;
 
     if (v->producer >= 0 || !ex->value[i].needs_grad
@@ -299,8 +300,15 @@ backward_sources (struct qk_exec *ex)
       if (g->input[j] == i)
         x = ex->input[j];
     grad = qk_arena_at (&ex->arena, ex->value[i].grad);
-    r = qk_quantizer_backward (
-      v->qz, x, grad, grad, (size_t) qk_shape_count (&ex->value[i].t.shape));
+    count = (size_t) qk_shape_count (&ex->value[i].t.shape);
+    if (v->constant != NULL) { /* the same for all samples */
+      const size_t one = count / (size_t) ex->n;
+
+      for (k = one; k < count; k++)
+        grad[k % one] += grad[k];
+      count = one;
+    }
+    r = qk_quantizer_backward (v->qz, x, grad, grad, count);
     if (r < 0)
       return r;
   }

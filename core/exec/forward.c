@@ -172,10 +172,10 @@ put_on_grid (const struct qk_qparams *q, const float *x, int64_t count,
       = (uint8_t) qk_quantize (x[i], inv, q->zero_point, q->qmin, q->qmax);
 }
 
-/* The elements X of an input or constant as value V is carried.  KERNEL: of
- * the backend, for inputs; may be NULL. */
+/* The samples X of input V as they are carried.  KERNEL: of the backend; may
+ * be NULL. */
 static int
-take_value (struct qk_exec *ex, int v, const void *x, void *kernel)
+take_input (struct qk_exec *ex, int v, const void *x, void *kernel)
 {
   const struct qk_value *value = &ex->g->value[v];
   struct qk_tensor *t = &ex->value[v].t;
@@ -186,9 +186,8 @@ take_value (struct qk_exec *ex, int v, const void *x, void *kernel)
   t->shape = qk_value_shape (ex->g, v, ex->n);
   t->dtype = value->on_grid ? QK_U8 : QK_F32;
   count = qk_shape_count (&t->shape);
-  if (!value->on_grid || (value->constant != NULL && value->qz == NULL)) {
+  if (!value->on_grid) {
     t->data = (void *) x;
-    t->q = value->q;
     return 0;
   }
   t->data = value_data (ex, v);
@@ -204,6 +203,38 @@ take_value (struct qk_exec *ex, int v, const void *x, void *kernel)
                              qk_arena_at (&ex->arena, ex->workspace));
   else
     put_on_grid (&value->q, x, count, t->data, ex->opt.threads);
+  return 0;
+}
+
+/* The elements of constant V as they are carried: once for each sample, so
+ * that who reads it need not know that it is one. */
+static int
+take_constant (struct qk_exec *ex, int v)
+{
+  const struct qk_value *value = &ex->g->value[v];
+  const size_t count = (size_t) qk_shape_count (&value->shape);
+  struct qk_tensor *t = &ex->value[v].t;
+  size_t bytes;
+  int64_t i;
+  int r;
+
+  memset (t, 0, sizeof *t);
+  t->shape = qk_value_shape (ex->g, v, ex->n);
+  t->dtype = value->on_grid ? QK_U8 : QK_F32;
+  t->data = value_data (ex, v);
+  t->q = value->q;
+  bytes = count * qk_dtype_size (t->dtype);
+  if (value->qz != NULL) {
+    if ((r = qk_quantizer_observe (value->qz, value->constant, count)) < 0)
+      return r;
+    t->q = *qk_quantizer_qparams (value->qz);
+    r = qk_quantizer_forward_u8 (value->qz, value->constant, count, t->data);
+    if (r < 0)
+      return r;
+  } else
+    memcpy (t->data, value->constant, bytes);
+  for (i = 1; i < ex->n; i++)
+    memcpy ((char *) t->data + (size_t) i * bytes, t->data, bytes);
   return 0;
 }
 
@@ -224,7 +255,7 @@ take_inputs (struct qk_exec *ex, const void *const *input)
     const int v = g->input[i];
     const int64_t size = qk_shape_count (&g->value[v].shape);
 
-    r = take_value (ex, v, (const float *) input[i] + ex->at * size,
+    r = take_input (ex, v, (const float *) input[i] + ex->at * size,
                     ex->input_kernel[i]);
     if (r == 0)
       r = tell (ex, v);
@@ -241,11 +272,22 @@ take_constants (struct qk_exec *ex)
 
   for (i = 0; r == 0 && i < ex->g->n_values; i++)
     if (ex->g->value[i].constant != NULL) {
-      r = take_value (ex, i, ex->g->value[i].constant, NULL);
+      r = take_constant (ex, i);
       if (r == 0)
         r = tell (ex, i);
     }
   return r;
+}
+
+/* As many samples of the constants as the call has now. */
+static void
+trim_constants (struct qk_exec *ex)
+{
+  int i;
+
+  for (i = 0; i < ex->g->n_values; i++)
+    if (ex->g->value[i].constant != NULL)
+      ex->value[i].t.shape.dims[0] = ex->n;
 }
 
 void
@@ -482,11 +524,13 @@ qk_forward_all (struct qk_exec *ex, const void *const *input)
     return r;
   for (ex->at = 0; ex->at < n; ex->at += slice) {
     ex->n = n - ex->at < slice ? n - ex->at : slice;
+    trim_constants (ex);
     if ((r = take_inputs (ex, input)) < 0
         || (r = run_nodes (ex, 0, ex->tail)) < 0)
       return r;
   }
   join_slices (ex, input, n);
+  trim_constants (ex);
   if ((r = run_nodes (ex, ex->tail, ex->g->n_nodes)) < 0)
     return r;
   give_outputs (ex);

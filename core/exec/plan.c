@@ -106,7 +106,7 @@ add_buffer (struct qk_exec *ex, int *where, size_t size, int first, int last)
 }
 
 /* Which values hold opt.batch samples: those that nodes from TAIL on make or
- * read, and the outputs. */
+ * read, the outputs, and constants. */
 static void
 mark_whole (struct qk_exec *ex)
 {
@@ -114,7 +114,7 @@ mark_whole (struct qk_exec *ex)
   int i, j;
 
   for (i = 0; i < g->n_values; i++)
-    ex->value[i].whole = ex->tail == 0;
+    ex->value[i].whole = ex->tail == 0 || g->value[i].constant != NULL;
   for (i = 0; i < g->n_outputs; i++)
     ex->value[g->output[i].value].whole = true;
   for (i = ex->tail; i < g->n_nodes; i++) {
@@ -137,10 +137,9 @@ plan_values (struct qk_exec *ex)
     const int made
       = g->value[i].producer < 0 || early ? 0 : g->value[i].producer;
 
-    if (g->value[i].producer < 0
-        && (!g->value[i].on_grid
-            || (g->value[i].constant != NULL && g->value[i].qz == NULL)))
-      continue; /* read where they are */
+    if (g->value[i].producer < 0 && g->value[i].constant == NULL
+        && !g->value[i].on_grid)
+      continue; /* read where it is */
     if ((r = add_buffer (ex, &ex->value[i].data, value_bytes (ex, i, false),
                          made, ex->opt.keep_values ? qk_time_end (ex) : made))
         < 0)
@@ -267,8 +266,25 @@ loss_specs (const struct qk_exec *ex, const struct qk_exec_loss *l,
   }
 }
 
-/* What the losses keep, and room for the gradient by an output that an earlier
- * loss compares too. */
+/* Whether the value of output J of loss I has a gradient by then: an earlier
+ * loss compares it too, or this one under another name. */
+static bool
+is_compared_before (const struct qk_exec *ex, int i, int j)
+{
+  const struct qk_output *o = ex->g->output;
+  const struct qk_exec_loss *l = ex->opt.loss;
+  const int v = o[l[i].out[j]].value;
+  int a, b;
+
+  for (a = 0; a <= i; a++)
+    for (b = 0; b < (a < i ? l[a].n_out : j); b++)
+      if (o[l[a].out[b]].value == v)
+        return true;
+  return false;
+}
+
+/* What the losses keep, and room for the gradient by an output that is
+ * compared before. */
 static int
 plan_losses (struct qk_exec *ex)
 {
@@ -288,11 +304,12 @@ plan_losses (struct qk_exec *ex)
       saved = l->cls->saved (l->self, spec, l->n_out, ex->opt.batch);
     if ((r = add_buffer (ex, &ex->loss_saved[i], saved, now, end)) < 0)
       return r;
-    for (j = 0; i > 0 && j < l->n_out; j++) {
+    for (j = 0; j < l->n_out; j++) {
       struct qk_exec_output *o = &ex->output[l->out[j]];
       const int v = ex->g->output[l->out[j]].value;
 
       if (ex->value[v].needs_grad && o->temp < 0
+          && is_compared_before (ex, i, j)
           && (r
               = add_buffer (ex, &o->temp, value_bytes (ex, v, true), now, now))
                < 0)

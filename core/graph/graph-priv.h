@@ -156,7 +156,7 @@ const char *qk_value_name (const struct qk_graph *g, int value);
 /* The index of the only input, or an error that names WHAT needs it. */
 int qk_graph_only_input (const struct qk_graph *g, const char *what);
 
-/* Shape of VALUE for a batch of N samples; a constant's stays as it is. */
+/* Shape of VALUE for a batch of N samples, in which a constant is repeated. */
 struct qk_shape qk_value_shape (const struct qk_graph *g, int value,
                                 int64_t n);
 int qk_graph_add_node (struct qk_graph *g, const char *name, const char *layer,

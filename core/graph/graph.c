@@ -175,17 +175,18 @@ int
 qk_graph_constant (struct qk_graph *g, const char *name,
                    const struct qk_shape *shape, const float *data)
 {
+  const struct qk_shape own = *shape; /* which may be that of a value, moved */
   size_t bytes;
   void *copy;
   int v, r;
 
   if (g->error < 0)
     return g->error;
-  if ((r = check_spec (g, "constant", name, shape)) < 0
-      || (r = qk_limit_value (g, name, shape)) < 0
-      || (r = v = qk_graph_add_value (g, shape, -1)) < 0)
+  if ((r = check_spec (g, "constant", name, &own)) < 0
+      || (r = qk_limit_value (g, name, &own)) < 0
+      || (r = v = qk_graph_add_value (g, &own, -1)) < 0)
     return g->error = r;
-  bytes = sizeof (float) * (size_t) qk_shape_count (shape);
+  bytes = sizeof (float) * (size_t) qk_shape_count (&own);
   if ((copy = qk_alloc (bytes)) == NULL)
     return g->error = qk_oom ("constant '%s'", name);
   memcpy (copy, data, bytes);
@@ -240,8 +241,7 @@ qk_value_shape (const struct qk_graph *g, int value, int64_t n)
 {
   struct qk_shape s = g->value[value].shape;
 
-  if (g->value[value].constant == NULL)
-    s.dims[0] *= n;
+  s.dims[0] = n;
   return s;
 }
 

@@ -454,8 +454,11 @@ source_from_json (struct qk_graph *g, const json_t *o)
   const char *name = json_string_value (json_object_get (o, "name"));
   const json_t *grid = json_object_get (o, "grid");
   struct qk_shape shape;
-  int v, r;
+  int i, v, r;
 
+  for (i = 0; i < g->n_values; i++)
+    if (g->value[i].name != NULL && strcmp (g->value[i].name, name) == 0)
+      return qk_error (-EBADMSG, "graph: two inputs or constants '%s'", name);
   if ((r = shape_from_json (json_object_get (o, "shape"), &shape)) < 0
       || (r = qk_limit_value (g, name, &shape)) < 0
       || (r = v = qk_graph_add_value (g, &shape, -1)) < 0)

@@ -158,13 +158,16 @@ add (struct builder *b, const struct part *p, const struct candidate *x,
 }
 
 /* Nobody names the component: the one of highest rank that accepts outputs
- * and references is taken, with its options as they are by default. */
+ * and references is taken, with its options as they are by default.  Where the
+ * data have targets, a loss that looks at none of them is nobody's wish.
+ * *CHOSEN NULL: there is none, and the error says what the one of highest rank
+ * has against them. */
 static int
 choose (struct builder *b, const struct part *p, const char **chosen)
 {
   struct qk_context *ctx = b->settings->ctx;
-  int best = 0, r;
-  char **names;
+  int best = 0, refused = 0, r;
+  char **names, why[400] = "no plugin is for the use at hand";
 
   *chosen = NULL;
   if ((r = qk_context_list (ctx, b->kind, &names)) < 0)
@@ -180,7 +183,10 @@ choose (struct builder *b, const struct part *p, const char **chosen)
         || qk_config_parse (c->options, "", *name, &cfg) < 0)
       continue;
     x = candidate_of (c);
-    trial.o = calloc (1, sizeof *trial.o);
+    trial.o = b->kind == QK_KIND_LOSS && b->o->n_targets > 0
+                  && x.reference == QK_REFERENCE_TEACHER
+                ? NULL
+                : calloc (1, sizeof *trial.o);
     if (trial.o != NULL) {
       trial.o->n_outputs = b->o->n_outputs;
       memcpy (trial.o->output, b->o->output, sizeof b->o->output);
@@ -189,12 +195,17 @@ choose (struct builder *b, const struct part *p, const char **chosen)
       if (add (&trial, p, &x, cfg) == 0) {
         best = c->default_rank;
         *chosen = c->name;
+      } else if (c->default_rank > refused) {
+        refused = c->default_rank;
+        snprintf (why, sizeof why, "%s", qk_error_message ());
       }
     }
     qk_objective_free (trial.o);
     qk_config_free (cfg);
   }
   qk_names_free (names);
+  if (*chosen == NULL)
+    qk_error (-EINVAL, "%s", why);
   return 0;
 }
 
@@ -220,10 +231,9 @@ take_part (struct builder *b, const char *section, bool needed)
     goto end;
   if (name == NULL) {
     if (needed)
-      r = qk_error (-EINVAL,
-                    "[%s] name is not given, and no %s plugin is for such "
-                    "outputs and targets by default",
-                    section, qk_kind_name (b->kind));
+      r = qk_error_prefix (-EINVAL,
+                           "[%s] name is not given, and no %s plugin fits: ",
+                           section, qk_kind_name (b->kind));
     goto end;
   }
   if ((r = qk_context_class (b->settings->ctx, b->kind, name, &c)) == 0

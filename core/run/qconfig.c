@@ -218,11 +218,16 @@ qk_settings_prepare (struct qk_settings *settings, const struct qk_graph *g,
 }
 
 int
-qk_settings_check (struct qk_settings *settings, const struct qk_graph *g)
+qk_settings_check (struct qk_settings *settings, const struct qk_graph *g,
+                   const struct qk_dataset_info *info)
 {
+  struct qk_objective *o;
   struct qk_graph *p;
   int i, r;
 
+  if ((r = qk_settings_objective (settings, g, info, &o)) < 0)
+    return r;
+  qk_objective_free (o);
   for (i = 0; i < 2; i++) {
     if ((r = qk_settings_prepare (settings, g, i == 0, &p)) < 0)
       return r;

@@ -176,7 +176,7 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, bool resume,
            < 0
       || (r = open_objective (run)) < 0
       /* before hours of float training */
-      || (r = qk_settings_check (settings, run->g)) < 0
+      || (r = qk_settings_check (settings, run->g, &run->s.eval->info)) < 0
       || (r = qk_ini_text (settings->ini, &run->config)) < 0
       || (r = open_folder (run)) < 0)
     goto error;

@@ -11,9 +11,11 @@
 #include "settings/settings.h"
 #include "train/stage.h"
 
-/* Whether the float graph G can be prepared for PTQ and for QAT, and no
- * section, key or pattern of the configuration is left that nobody knows. */
-int qk_settings_check (struct qk_settings *settings, const struct qk_graph *g);
+/* Whether the float graph G can be prepared for PTQ and for QAT, losses and
+ * metrics are for it and data like INFO, and no section, key or pattern of the
+ * configuration is left that nobody knows. */
+int qk_settings_check (struct qk_settings *settings, const struct qk_graph *g,
+                       const struct qk_dataset_info *info);
 
 /* The float network for samples as INFO says, weights loaded from
  * [model] weights if that is given and WITH_WEIGHTS is true. */

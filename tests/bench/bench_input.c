@@ -16,7 +16,7 @@
 #include <qatkit/context.h>
 #include <qatkit/dataset.h>
 
-#include "train/metrics.h"
+#include "train/objective.h"
 
 static const char *
 argument (int argc, char **argv, const char *key, const char *def)
@@ -43,11 +43,12 @@ round_of (const struct qk_dataset_class *d, void *self, void *worker,
   const double t = qk_seconds ();
   struct qk_rng rng;
   int32_t label;
+  void *const input[] = { image }, *const target[] = { &label };
   int64_t i;
 
   for (i = 0; i < info->count; i++) {
     qk_rng_seed (&rng, 1, (uint64_t) i);
-    if (d->read (self, worker, i, &rng, image, &label) < 0)
+    if (d->read (self, worker, i, &rng, input, target) < 0)
       return -1;
   }
   return qk_seconds () - t;
@@ -72,7 +73,7 @@ measure (struct qk_context *ctx, const struct qk_dataset_class *d,
       || (r = d->info (self, &info)) < 0
       || (r = d->worker_new (self, &worker)) < 0)
     return r;
-  image = malloc ((size_t) (info.height * info.width * 3) * sizeof *image);
+  image = malloc (qk_spec_bytes (info.input));
   if (image == NULL)
     return -ENOMEM;
   for (i = 0; i < rounds; i++) {

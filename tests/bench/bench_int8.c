@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* bench_int8.c: a whole int8 network in the executor, samples to logits:
+/* bench_int8.c: a whole int8 network in the executor, samples to outputs:
  * time to load and pack it, activation memory, time of a batch.
  *
  * Usage: bench_int8 [file=MODEL] [model=NAME] [size=224] [classes=1000]
@@ -19,7 +19,7 @@
 #include "model/modelfile.h"
 
 #define MAX_RUNS 100000
-#define MAX_NODES 4096
+#define MAX_VALUES 4096
 
 struct bench {
   const char *file, *model, *backend;
@@ -28,7 +28,7 @@ struct bench {
 
 /* Times between the calls of the executor's hook. */
 struct stopwatch {
-  double last, best[MAX_NODES];
+  double last, best[MAX_VALUES];
 };
 
 static void
@@ -73,7 +73,7 @@ make_network (struct qk_context *ctx, const struct bench *b)
   die_if (network_prepare (g, b->bits, &prepared));
   qk_graph_set_observing (prepared, true, true);
   die_if (qk_exec_new (prepared, &opt, &ex));
-  die_if (qk_exec_forward (ex, x, 2, QK_PASS_BATCH_STATS, &logits));
+  die_if (network_forward (ex, x, 2, QK_PASS_BATCH_STATS, &logits));
   qk_exec_free (ex);
   die_if (qk_pass_convert (prepared, &int8));
   qk_graph_free (prepared);
@@ -83,15 +83,14 @@ make_network (struct qk_context *ctx, const struct bench *b)
 }
 
 static int
-lap (void *cookie, int node, const struct qk_tensor *out)
+lap (void *cookie, int value, const struct qk_tensor *t)
 {
   struct stopwatch *w = cookie;
   const double now = now_ms (), spent = now - w->last;
 
-  (void) out;
-  if (node + 1 < MAX_NODES
-      && (w->best[node + 1] == 0 || spent < w->best[node + 1]))
-    w->best[node + 1] = spent;
+  (void) t;
+  if (value < MAX_VALUES && (w->best[value] == 0 || spent < w->best[value]))
+    w->best[value] = spent;
   w->last = now_ms ();
   return 0;
 }
@@ -106,16 +105,17 @@ print_nodes (struct qk_exec *ex, const struct qk_graph *g, const float *x,
   qk_exec_set_hook (ex, lap, &w);
   for (int i = 0; i < b->runs; i++) {
     w.last = now_ms ();
-    die_if (qk_exec_forward (ex, x, b->batch, 0, &logits));
+    die_if (network_forward (ex, x, b->batch, 0, &logits));
   }
   qk_exec_set_hook (ex, NULL, NULL);
-  printf ("  %-28s %8.4f ms\n", "input", w.best[0]);
-  for (int i = 0; i < g->n_nodes && i + 1 < MAX_NODES; i++) {
+  printf ("  %-28s %8.4f ms\n", "input", w.best[g->input[0]]);
+  for (int i = 0; i < g->n_nodes && g->node[i].out < MAX_VALUES; i++) {
     const struct qk_node *n = &g->node[i];
+    const double best = w.best[n->out];
     char shape[80];
 
-    printf ("  %-28s %8.4f ms %7.1f GMAC/s  %s\n", n->name, w.best[i + 1],
-            (double) n->traits.macs * b->batch / w.best[i + 1] * 1e-6,
+    printf ("  %-28s %8.4f ms %7.1f GMAC/s  %s\n", n->name, best,
+            (double) n->traits.macs * b->batch / best * 1e-6,
             qk_shape_print (&g->value[n->out].shape, shape, sizeof shape));
   }
 }
@@ -126,7 +126,7 @@ time_network (struct qk_graph *g, const struct bench *b, double loaded)
   static double ms[MAX_RUNS];
   const struct qk_exec_options opt
     = { .batch = b->batch, .threads = b->threads, .backend = b->backend };
-  const int side = (int) g->value[0].shape.dims[1];
+  const int side = (int) g->value[g->input[0]].shape.dims[1];
   float *x = network_samples (b->batch, side);
   double start = now_ms ();
   const float *logits;
@@ -142,7 +142,7 @@ time_network (struct qk_graph *g, const struct bench *b, double loaded)
           (double) qk_exec_memory (ex) / 1e6);
   for (int i = -2; i < b->runs; i++) {
     start = now_ms ();
-    die_if (qk_exec_forward (ex, x, b->batch, 0, &logits));
+    die_if (network_forward (ex, x, b->batch, 0, &logits));
     ms[i < 0 ? 0 : i] = now_ms () - start;
   }
   qsort (ms, (size_t) b->runs, sizeof ms[0], ascending);

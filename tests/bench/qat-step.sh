@@ -65,7 +65,7 @@ ours () {
     --mode "$1" --size "$size" --classes "$classes" --batch "$batch" \
     --threads "$threads" --runs "$steps" --json - \
     -o optimizer.name=sgd -o optimizer.lr=0.01 -o optimizer.momentum=0.9 \
-    -o optimizer.weight_decay=0.0001 -o qat.quantize_logits=yes "${set[@]}" \
+    -o optimizer.weight_decay=0.0001 -o qat.quantize_outputs=yes "${set[@]}" \
     | tr ',{}' '\n\n\n' | awk -F: '
       { gsub (/"/, "", $1); v[$1] = $2 }
       END {

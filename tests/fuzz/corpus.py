@@ -171,9 +171,9 @@ GRID = [0.05, 128, 0, 255]
 def op(kind, c_in, c_out, **more):
     o = dict.fromkeys(("lo", "kernel_h", "kernel_w", "stride_h", "stride_w",
                        "pad_top", "pad_left", "pad_bottom", "pad_right",
-                       "dilation_h", "dilation_w", "groups"), 0)
-    o.update(kind=kind, hi=255, count_pad=0, in_channels=c_in,
-             out_channels=c_out, weight_scales=1, function=0)
+                       "dilation_h", "dilation_w", "groups", "function"), 0)
+    o.update(kind=kind, hi=255, count_pad=False, in_channels=c_in,
+             out_channels=c_out, weight_scales=int(c_out > 0))
     if kind in ("conv2d", "maxpool2d", "avgpool2d"):
         o.update(kernel_h=3, kernel_w=3, stride_h=1, stride_w=1, pad_top=1,
                  pad_left=1, pad_bottom=1, pad_right=1, dilation_h=1,
@@ -182,22 +182,31 @@ def op(kind, c_in, c_out, **more):
     return o
 
 
-def graph(*steps):
-    """Steps (shape, grid, inputs, op or float layer) -> the graph's JSON."""
-    values = [{"shape": [1, 6, 6, 3], "grid": GRID}]
+IMAGE = {"name": "image", "constant": False, "shape": [1, 6, 6, 3],
+         "grid": GRID}
+
+
+def graph(*steps, sources=(IMAGE,), outputs=None):
+    """Inputs and constants, and steps (shape, grid, inputs, op or float
+    layer) -> the graph's JSON."""
+    values = list(sources)
     nodes = []
     for i, (shape, grid, inputs, what) in enumerate(steps):
+        nodes.append({"name": "n%d" % i, "in": inputs, "out": len(values)})
         values.append({"shape": shape})
         if grid:
             values[-1]["grid"] = grid
-        nodes.append({"name": "n%d" % i, "in": inputs, "out": i + 1})
         if isinstance(what, dict):
             nodes[-1].update(layer=what["kind"], options="", op=what)
         else:
             nodes[-1].update(layer=what.split(" ", 1)[0], absorbed=[],
                              options=what.partition(" ")[2])
+    if outputs is None:
+        outputs = {"logits": len(values) - 1}
     return json.dumps({"values": values, "nodes": nodes,
-                       "output": len(steps)}, separators=(",", ":"))
+                       "outputs": [{"name": k, "value": v}
+                                   for k, v in outputs.items()]},
+                      separators=(",", ":"))
 
 
 CONV = ([1, 6, 6, 4], GRID, [0], op("conv2d", 3, 4))
@@ -260,21 +269,80 @@ MODELS = {
 }
 
 
+def source(name, shape, grid=None, constant=False):
+    s = {"name": name, "constant": constant, "shape": shape}
+    return dict(s, grid=grid) if grid else s
+
+
+def binary(inputs, function=0):
+    return ([1, 6, 6, 3], GRID, inputs,
+            op("binary", 0, 0, function=function))
+
+
+TWO = (IMAGE, source("more", [1, 6, 6, 3], GRID))
+SHIFT = source("shift", [1, 1, 1, 3], GRID, True)
+GRAPHS = {
+    "two-inputs": graph(binary([0, 1]), binary([2, 1], 1), sources=TWO,
+                        outputs={"a": 2, "b": 3}),
+    "float-input": graph(([1, 6, 6, 3], GRID, [0], "relu"), binary([1, 2], 2),
+                         sources=(source("x", [1, 6, 6, 3]), SHIFT)),
+    "constant": graph(binary([0, 1]), sources=(IMAGE, SHIFT)),
+    "float-constant": graph(
+        ([1, 6, 6, 3], None, [0], "relu"),
+        ([1, 6, 6, 3], None, [2, 1], "mul"),
+        sources=(source("x", [1, 6, 6, 3]),
+                 source("scale", [1, 3], constant=True))),
+    "only-constants": graph(binary([0, 1]), sources=(
+        source("a", [1, 6, 6, 3], GRID, True), SHIFT)),
+    "same-names": graph(binary([0, 1]), sources=(IMAGE, IMAGE)),
+    "name-no-text": graph(CONV, sources=(dict(IMAGE, name=3),)),
+    "table": graph(([1, 6, 6, 3], GRID, [0], op("table", 0, 0))),
+    "function": graph(binary([0, 1], 3), sources=TWO),
+    "broadcast": graph(binary([0, 1]), sources=(
+        IMAGE, source("odd", [1, 1, 6, 2], GRID))),
+    "output-input": graph(CONV, outputs={"x": 0}),
+    "output-none": graph(CONV, outputs={}),
+    "output-beyond": graph(CONV, outputs={"x": 2}),
+    "output-twice": graph(CONV, outputs={"x": 1, "y": 1}),
+    "too-many-values": graph(CONV).replace(
+        '"values":[', '"values":[{"shape":[1,2]},'),
+}
+
+
+LABEL = {"name": "label", "dtype": "i32", "shape": [1], "categories": 2}
+TARGETS = {
+    "none": [],
+    "two": [LABEL, {"name": "box", "dtype": "f32", "shape": [1, 4]}],
+    "no-list": LABEL,
+    "names": [dict(LABEL, names=["a"])],
+    "no-name": [{"dtype": "i32", "shape": [1]}],
+    "dtype": [dict(LABEL, dtype="f99")],
+    "shape": [dict(LABEL, shape=[1] * 9)],
+    "huge": [dict(LABEL, categories=2**60)],
+    "many": [LABEL] * 40,
+}
+
+
 def model():
     folder = os.path.join(HERE, "corpus", "model")
     os.makedirs(folder, exist_ok=True)
     for name, steps in MODELS.items():
         with open(os.path.join(folder, name), "wb") as out:
             out.write(graph(*steps).encode() + b"\0" + bytes(range(7, 251, 9)))
+    for name, text in GRAPHS.items():
+        with open(os.path.join(folder, name), "wb") as out:
+            out.write(text.encode() + b"\0" + bytes(range(7, 251, 9)))
     meta = {"qatkit.model": "1.0", "qatkit.config": "[model]\narch = cnn\n",
-            "qatkit.classes": json.dumps(["a", "b"]),
+            "qatkit.targets": json.dumps([
+                {"name": "label", "dtype": "i32", "shape": [1],
+                 "categories": 2, "names": ["a", "b"]}]),
             "qatkit.graph": graph(([1, 108], GRID, [0], op("reshape", 0, 0)),
                                   ([1, 2], None, [1], op("linear", 108, 2)))}
     tensors = {"n1.weight": entry("I8", [2, 108], 0, 216),
                "n1.bias": entry("I32", [2], 216, 224),
                "n1.multiplier": entry("F32", [2], 224, 232),
                "n1.weight_scale": entry("F32", [1], 232, 236)}
-    data = bytes(224) + struct.pack("<fff", 0.5, 0.25, 0.1)
+    data = bytes(224) + struct.pack("<fff", 0.5, 0.25, 0.125)
     put("model", "file", dict(tensors, __metadata__=meta), data)
     put("model", "minor", dict(tensors, __metadata__=dict(
         meta, **{"qatkit.model": "1.7"})), data)
@@ -282,6 +350,19 @@ def model():
         meta, **{"qatkit.model": "2.0"})), data)
     put("model", "version", dict(tensors, __metadata__=dict(
         meta, **{"qatkit.model": "1"})), data)
+    for name, targets in TARGETS.items():
+        put("model", "targets-" + name, dict(tensors, __metadata__=dict(
+            meta, **{"qatkit.targets": json.dumps(targets)})), data)
+    put("model", "constant-file", dict(
+        {"constant.shift": entry("U8", [1, 1, 1, 3], 0, 3)},
+        __metadata__=dict(meta, **{
+            "qatkit.graph": GRAPHS["constant"]})), bytes(3))
+    put("model", "constant-shape", dict(
+        {"constant.shift": entry("U8", [1, 3], 0, 3)},
+        __metadata__=dict(meta, **{
+            "qatkit.graph": GRAPHS["constant"]})), bytes(3))
+    put("model", "no-constant", {"__metadata__": dict(meta, **{
+        "qatkit.graph": GRAPHS["constant"]})})
     put("model", "no-bias", {"n1.weight": entry("I8", [2, 108], 0, 216),
                              "__metadata__": meta}, bytes(216))
 

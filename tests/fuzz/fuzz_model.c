@@ -72,6 +72,20 @@ give_arrays (struct qk_op *op, struct bytes *b)
   return true;
 }
 
+/* The elements that a file would have for a constant. */
+static void
+give_constant (struct qk_value *v, struct bytes *b)
+{
+  const int64_t n = qk_shape_count (&v->shape);
+  const enum qk_dtype dtype = v->on_grid ? QK_U8 : QK_F32;
+
+  v->constant = qk_alloc ((size_t) n * qk_dtype_size (dtype));
+  if (v->constant == NULL)
+    abort ();
+  for (int64_t i = 0; i < n; i++)
+    give_number (dtype, v->constant, i, b);
+}
+
 static bool
 complete (struct qk_graph *g, struct bytes *b)
 {
@@ -82,6 +96,9 @@ complete (struct qk_graph *g, struct bytes *b)
   for (i = 0; i < g->n_values; i++)
     if (qk_shape_count (&g->value[i].shape) > MAX_COUNT)
       return false;
+  for (i = 0; i < g->n_values; i++)
+    if (g->value[i].producer < 0 && !qk_graph_is_input (g, i))
+      give_constant (&g->value[i], b);
   for (i = 0; i < g->n_nodes; i++) {
     struct qk_node *n = &g->node[i];
     const struct qk_shape *out = &g->value[n->out].shape;
@@ -100,32 +117,47 @@ complete (struct qk_graph *g, struct bytes *b)
   return true;
 }
 
+/* Numbers for each of N samples X. */
+static float *
+give_samples (int64_t n, struct bytes *b)
+{
+  float *x = qk_alloc ((size_t) n * sizeof *x);
+
+  if (x == NULL)
+    abort ();
+  for (int64_t i = 0; i < n; i++)
+    x[i] = (float) (int8_t) next_byte (b) / 50.0f;
+  return x;
+}
+
 static void
 execute (struct qk_graph *g, struct bytes *b)
 {
   struct qk_exec_options opt;
   struct qk_exec *ex;
-  const float *logits;
-  const int64_t n = qk_shape_count (&g->value[0].shape);
-  float *image = qk_alloc ((size_t) n * sizeof *image), sum = 0;
-  int64_t i;
+  void *input[QK_GRAPH_MAX_INPUTS];
+  float sum = 0;
 
-  if (!image)
-    abort ();
   memset (&opt, 0, sizeof opt);
   opt.batch = opt.threads = 1;
   opt.backend = next_byte (b) & 1 ? "fbgemm" : "reference";
-  for (i = 0; i < n; i++)
-    image[i] = (float) (int8_t) next_byte (b) / 50.0f;
+  for (int i = 0; i < g->n_inputs; i++)
+    input[i]
+      = give_samples (qk_shape_count (&g->value[g->input[i]].shape), b);
   if (qk_exec_new (g, &opt, &ex) == 0) {
-    if (qk_exec_forward (ex, image, 1, 0, &logits) == 0)
-      for (i = 0; i < qk_shape_count (&g->value[g->output].shape); i++)
-        sum += logits[i];
+    if (qk_exec_forward (ex, (const void *const *) input, 1, 0) == 0)
+      for (int k = 0; k < g->n_outputs; k++) {
+        const struct qk_tensor *y = qk_exec_output (ex, k);
+
+        for (int64_t i = 0; i < qk_shape_count (&y->shape); i++)
+          sum += ((const float *) y->data)[i];
+      }
     qk_exec_free (ex);
   }
   if (sum == 1.2345f)
-    abort (); /* the logits are really read */
-  qk_free (image);
+    abort (); /* the outputs are really read */
+  for (int i = 0; i < g->n_inputs; i++)
+    qk_free (input[i]);
 }
 
 static struct qk_context *

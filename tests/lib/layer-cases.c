@@ -205,17 +205,6 @@ const struct layer_case layer_cases[] = {
     .options = "p=0.3",
     .n_in = 1,
     .in = { IMAGE (2, 3, 3, 5) } },
-  { .layer = "softmax_cross_entropy",
-    .n_in = 2,
-    .in = { VECTOR (5, 4), { 1, { 5 } } } },
-  { .layer = "softmax_cross_entropy",
-    .options = "label_smoothing=0.2",
-    .n_in = 2,
-    .in = { VECTOR (3, 6), { 1, { 3 } } } },
-  { .layer = "distillation",
-    .options = "temperature=2.5",
-    .n_in = 2,
-    .in = { VECTOR (4, 5), VECTOR (4, 5) } },
 };
 
 const int n_layer_cases = sizeof layer_cases / sizeof layer_cases[0];
@@ -234,8 +223,7 @@ layer_case_spec (const struct layer_case *c, int64_t n, int threads)
     s.in[i] = c->in[i];
     if (n > 0)
       s.in[i].dims[0] = n;
-    /* labels are the only one-dimensional input of any layer */
-    s.dtype[i] = c->in[i].ndim == 1 ? QK_I32 : QK_F32;
+    s.dtype[i] = QK_F32;
   }
   return s;
 }
@@ -265,9 +253,7 @@ layer_case_fill (const struct layer_case *c, struct harness *h, uint64_t seed)
 
   qk_rng_seed (&rng, seed, 2);
   for (int i = 0; i < h->io.n_in; i++)
-    if (h->in[i].dtype == QK_I32)
-      harness_fill (&h->in[i], &rng, 0, (float) (h->in[0].shape.dims[1] - 1));
-    else if (c->values == VALUES_SPREAD)
+    if (c->values == VALUES_SPREAD)
       spread (&h->in[i], &rng, i == 0 ? 0.2f : 0.4f, i == 0 ? 0.1f : 0.0f);
     else
       harness_fill (&h->in[i], &rng, -2.0f, 2.0f);

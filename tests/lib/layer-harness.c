@@ -73,6 +73,19 @@ harness_tensor_free (struct qk_tensor *t)
   t->data = NULL;
 }
 
+int
+harness_tensor_check (const struct qk_tensor *t, const char *what)
+{
+  return guarded_check (t->data, what);
+}
+
+void
+harness_tensor_scribble (const struct qk_tensor *t)
+{
+  if (t->data != NULL)
+    memset (t->data, 0xff, harness_bytes (t));
+}
+
 void
 harness_fill (const struct qk_tensor *t, struct qk_rng *rng, float lo,
               float hi)

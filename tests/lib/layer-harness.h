@@ -60,5 +60,10 @@ size_t harness_bytes (const struct qk_tensor *t);
 int harness_tensor (struct qk_tensor *t, enum qk_dtype dtype,
                     const struct qk_shape *shape);
 void harness_tensor_free (struct qk_tensor *t);
+/* -EFAULT with a sentence when a guard byte of T, called WHAT, was changed;
+ * without data 0. */
+int harness_tensor_check (const struct qk_tensor *t, const char *what);
+/* Overwrite it with NaN, 255 or -1. */
+void harness_tensor_scribble (const struct qk_tensor *t);
 
 #endif /* QATKIT_TESTS_LAYER_HARNESS_H */

@@ -45,11 +45,27 @@ network_between (const char *name, int64_t count, float lo, float hi,
     out[i] = lo + (hi - lo) * uniform (h, (uint32_t) i);
 }
 
+struct qk_tensor_spec
+network_image (int side)
+{
+  const struct qk_tensor_spec spec
+    = { .name = "image",
+        .dtype = QK_F32,
+        .shape = { 4, { 1, side, side, 3 } } };
+
+  return spec;
+}
+
 int
 network_build (struct qk_context *ctx, const char *model, const char *options,
                int side, int classes, struct qk_graph **out)
 {
-  const struct qk_model_request req = { side, side, 3, classes };
+  const struct qk_tensor_spec image = network_image (side);
+  const struct qk_tensor_spec label = { .name = "label",
+                                        .dtype = QK_I32,
+                                        .shape = { 1, { 1 } },
+                                        .categories = classes };
+  const struct qk_model_request req = { 1, 1, &image, &label };
   const struct qk_class *c;
   struct qk_config *cfg;
   struct qk_graph *g = NULL;
@@ -227,7 +243,7 @@ network_prepare_as (const struct qk_graph *g, const struct network_quant *how,
   qc.activation.symmetric = how->symmetric;
   qc.weight.per_channel = how->per_channel;
   if (r == 0 && (r = qk_pass_fuse (g, &p)) == 0)
-    r = qk_pass_prepare (p, same_for_all, &qc, how->quantize_logits);
+    r = qk_pass_prepare (p, same_for_all, &qc, how->quantize_outputs);
   drop_setting (&qc.activation);
   drop_setting (&qc.weight);
   if (r < 0) {
@@ -242,9 +258,67 @@ int
 network_prepare (const struct qk_graph *g, int bits, struct qk_graph **out)
 {
   const struct network_quant how
-    = { .value_bits = bits, .per_channel = true, .quantize_logits = true };
+    = { .value_bits = bits, .per_channel = true, .quantize_outputs = true };
 
   return network_prepare_as (g, &how, out);
+}
+
+/* ---- at work ----------------------------------------*/
+
+int
+network_forward (struct qk_exec *ex, const float *x, int64_t n, unsigned flags,
+                 const float **y)
+{
+  const void *const input[] = { x };
+  const int r = qk_exec_forward (ex, input, n, flags);
+
+  if (r == 0)
+    *y = qk_exec_output (ex, 0)->data;
+  return r;
+}
+
+int
+network_loss (struct qk_context *ctx, const char *name, const char *options,
+              struct qk_exec_loss *out)
+{
+  static const int first[] = { 0 };
+  struct qk_config *cfg;
+  const void *c;
+  int r;
+
+  memset (out, 0, sizeof *out);
+  if ((r = take (ctx, QK_KIND_LOSS, name, options, &c, &cfg)) < 0)
+    return r;
+  out->name = name;
+  out->cls = c;
+  out->weight = 1;
+  out->n_out = out->n_ref = 1;
+  out->out = out->ref = first;
+  r = out->cls->create (cfg, &out->self);
+  qk_config_free (cfg);
+  return r;
+}
+
+void
+network_loss_free (struct qk_exec_loss *l)
+{
+  if (l->cls != NULL)
+    l->cls->destroy (l->self);
+  memset (l, 0, sizeof *l);
+}
+
+int
+network_backward (struct qk_exec *ex, const int32_t *labels, float *loss)
+{
+  const struct qk_tensor ref
+    = { .dtype = QK_I32,
+        .shape = { 1, { qk_exec_output (ex, 0)->shape.dims[0] } },
+        .data = (void *) (uintptr_t) labels };
+  double sum = 0;
+  const int r = qk_exec_backward (ex, &ref, &sum);
+
+  *loss = (float) sum;
+  return r;
 }
 
 int64_t
@@ -255,7 +329,7 @@ network_differing (struct qk_graph *a, struct qk_graph *b, const float *x,
     = { .batch = n, .threads = 2, .keep_values = true };
   struct qk_graph *const g[2] = { a, b };
   struct qk_exec *ex[2] = { NULL, NULL };
-  const float *logits;
+  const float *y;
   int64_t differing = 0;
   int r = 0;
 
@@ -264,16 +338,18 @@ network_differing (struct qk_graph *a, struct qk_graph *b, const float *x,
       qk_graph_set_observing (g[k], false, false);
     r = qk_exec_new (g[k], &opt, &ex[k]);
     if (r == 0)
-      r = qk_exec_forward (ex[k], x, n, 0, &logits);
+      r = network_forward (ex[k], x, n, 0, &y);
   }
-  for (int i = -1; r == 0 && i < a->n_nodes; i++) {
-    const struct qk_tensor *s = qk_exec_output (ex[0], i);
-    const struct qk_tensor *t = qk_exec_output (ex[1], i);
+  if (r == 0 && a->n_values != b->n_values)
+    r = qk_error (-EINVAL, "%d and %d values", a->n_values, b->n_values);
+  for (int i = 0; r == 0 && i < a->n_values; i++) {
+    const struct qk_tensor *s = qk_exec_value (ex[0], i);
+    const struct qk_tensor *t = qk_exec_value (ex[1], i);
     const size_t size
       = (size_t) qk_shape_count (&s->shape) * qk_dtype_size (s->dtype);
 
     if (s->dtype != t->dtype || !qk_shape_equal (&s->shape, &t->shape))
-      r = qk_error (-EINVAL, "node %d differs in shape or type", i);
+      r = qk_error (-EINVAL, "value %d differs in shape or type", i);
     for (size_t j = 0; r == 0 && j < size; j++)
       differing += ((const char *) s->data)[j] != ((const char *) t->data)[j];
   }
@@ -298,12 +374,13 @@ conv_bn (struct qk_graph *g, const char *name, int in, const char *clamp,
 int
 network_small (struct qk_context *ctx, struct qk_graph **out)
 {
+  const struct qk_tensor_spec image = network_image (8);
   struct qk_graph *g;
   int v, both[2], r;
 
   if ((r = qk_graph_new (ctx, 1, &g)) < 0)
     return r;
-  v = qk_graph_input (g, 8, 8, 3);
+  v = qk_graph_input (g, &image);
   v = both[0] = conv_bn (g, "stem", v, "relu", "out=8 kernel=3 padding=1");
   v = conv_bn (g, "expand", v, "relu6", "out=16 kernel=1");
   v = conv_bn (g, "depthwise", v, "relu",
@@ -313,7 +390,7 @@ network_small (struct qk_context *ctx, struct qk_graph **out)
   v = conv_bn (g, "head", v, "relu", "out=12 kernel=3 stride=2");
   v = qk_graph_node (g, "flatten", "flatten", &v, 1, "%s", "");
   v = qk_graph_node (g, "fc", "linear", &v, 1, "out=5");
-  if ((r = qk_graph_output (g, v)) < 0 || (r = qk_graph_finish (g)) < 0
+  if ((r = qk_graph_output (g, "logits", v)) < 0 || (r = qk_graph_finish (g)) < 0
       || (r = network_fill (g)) < 0) {
     qk_graph_free (g);
     return r;

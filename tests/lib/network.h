@@ -14,8 +14,11 @@
 void network_between (const char *name, int64_t count, float lo, float hi,
                       float *out);
 
-/* The network of a model plugin for SIDE x SIDE colour samples.  *OUT
- * belongs to the caller: qk_graph_free. */
+/* The spec of SIDE x SIDE colour samples, an input called "image". */
+struct qk_tensor_spec network_image (int side);
+
+/* The network of a model plugin for SIDE x SIDE colour samples with a label.
+ * *OUT belongs to the caller: qk_graph_free. */
 int network_build (struct qk_context *ctx, const char *model,
                    const char *options, int side, int classes,
                    struct qk_graph **out);
@@ -30,7 +33,7 @@ float *network_samples (int64_t n, int side);
 
 /* A fused copy of G, prepared as PyTorch's default for fbgemm: moving
  * averages of the ranges, values of BITS bits, weights of 8 with a scale for
- * each channel; the logits too. */
+ * each channel; the outputs too. */
 int network_prepare (const struct qk_graph *g, int bits,
                      struct qk_graph **out);
 
@@ -44,7 +47,7 @@ struct network_quant {
   bool symmetric;              /* values */
   bool per_channel;
   enum qk_qmode mode;
-  bool quantize_logits;
+  bool quantize_outputs;
 };
 
 /* A fused copy of G, prepared so; names left NULL are
@@ -53,7 +56,22 @@ int network_prepare_as (const struct qk_graph *g,
                         const struct network_quant *how,
                         struct qk_graph **out);
 
-/* Bytes in which the nodes of two networks differ for N samples X, in
+/* Run N samples X through a network of one input and one output, which *Y is:
+ * borrowed until the next call. */
+int network_forward (struct qk_exec *ex, const float *x, int64_t n,
+                     unsigned flags, const float **y);
+
+/* A loss plugin that compares the first output with the first reference, for
+ * an executor, which it must outlive. */
+int network_loss (struct qk_context *ctx, const char *name,
+                  const char *options, struct qk_exec_loss *out);
+void network_loss_free (struct qk_exec_loss *l); /* accepts zeros */
+
+/* The gradients and the loss for the LABELS of the samples that EX ran last,
+ * one each. */
+int network_backward (struct qk_exec *ex, const int32_t *labels, float *loss);
+
+/* Bytes in which the values of two networks differ for N samples X, in
  * evaluation on the reference backend; -1 and the error if one cannot be
  * run. */
 int64_t network_differing (struct qk_graph *a, struct qk_graph *b,

@@ -17,7 +17,7 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   int v, two[2];
 
   (void) cfg;
-  v = qk_graph_input (g, req->height, req->width, req->channels);
+  v = qk_graph_input (g, req->input);
   v = one (g, "stem", "conv2d", v,
            "out=8 kernel_h=3 kernel_w=2 pad_top=1 pad_left=1 pad_bottom=1 "
            "pad_right=0 bias=no");
@@ -55,8 +55,9 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   two[0] = one (g, "flat", "flatten", v, "");
   two[1] = one (g, "global", "global_avgpool", v, "");
   v = qk_graph_node (g, "ends", "concat", two, 2, "%s", "");
-  v = qk_graph_node (g, "fc", "linear", &v, 1, "out=%d", req->classes);
-  return qk_graph_output (g, v);
+  v = qk_graph_node (g, "fc", "linear", &v, 1, "out=%d",
+                     (int) req->target->categories);
+  return qk_graph_output (g, "logits", v);
 }
 
 static const struct qk_model_class every = {

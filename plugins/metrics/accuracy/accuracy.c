@@ -3,7 +3,7 @@
  * classes of largest logit.  Of equal logits the class of lower number comes
  * first; ties1 and ties5 count the samples in which that decided.
  *
- * z f32 (N,C), label i32 (N).  With fewer than 6 classes top-5 counts every
+ * z f32 (N,C), label i32 (N); samples of label -1 do not count.  With fewer than 6 classes top-5 counts every
  * sample. */
 #include "config.h"
 
@@ -14,7 +14,7 @@
 
 #include "pairs/pairs.h"
 
-enum { TOP1, TOP5, TIES1, TIES5, SUMS };
+enum { TOP1, TOP5, TIES1, TIES5, SCORES, SAMPLES = SCORES, SUMS };
 
 static int
 accuracy_create (const struct qk_config *cfg, void **self)
@@ -57,7 +57,7 @@ accuracy_scores (void *self, int *n)
   };
 
   (void) self;
-  *n = SUMS;
+  *n = SCORES;
   return scores;
 }
 
@@ -110,12 +110,15 @@ accuracy_update (void *self, const struct qk_metric_io *io, double *sums)
   for (int64_t i = 0; i < n; i++, z += classes) {
     int64_t place, best[6] = { 0 };
 
+    if (label[i] == QK_NO_CATEGORY)
+      continue;
     if (label[i] < 0 || label[i] >= classes)
       return qk_error (-EINVAL,
                        "accuracy: label of a sample is %d, expected 0 to %lld",
                        (int) label[i], (long long) classes - 1);
     place = place_of (z, classes, label[i]);
     best_of (z, classes, k, best);
+    sums[SAMPLES]++;
     sums[TOP1] += place < 1;
     sums[TOP5] += place < 5;
     sums[TIES1] += k > 1 && z[best[0]] == z[best[1]];
@@ -128,8 +131,9 @@ static void
 accuracy_result (void *self, const double *sums, int64_t n, double *score)
 {
   (void) self;
-  score[TOP1] = sums[TOP1] / (double) n;
-  score[TOP5] = sums[TOP5] / (double) n;
+  (void) n;
+  score[TOP1] = sums[TOP1] / sums[SAMPLES]; /* NaN if none counts */
+  score[TOP5] = sums[TOP5] / sums[SAMPLES];
   score[TIES1] = sums[TIES1];
   score[TIES5] = sums[TIES5];
 }
