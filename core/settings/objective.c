@@ -290,6 +290,84 @@ qk_settings_objective (struct qk_settings *settings, const struct qk_graph *g,
     qk_objective_free (b.o);
     return r;
   }
+  settings->has_objective = true;
   *out = b.o;
   return 0;
+}
+
+/* Take the options TABLE of SECTION, for the errors alone. */
+static int
+take_table (struct qk_ini *ini, const char *section,
+            const struct qk_option *table)
+{
+  struct qk_config *cfg = NULL;
+  const int r = qk_ini_take (ini, section, table, "", &cfg);
+
+  qk_config_free (cfg);
+  return r;
+}
+
+/* The options of every class of KIND: nobody has chosen one yet. */
+static int
+take_all (struct qk_settings *settings, enum qk_kind kind, const char *section)
+{
+  const struct qk_class *c;
+  char **names;
+  int r = qk_context_list (settings->ctx, kind, &names);
+
+  if (r < 0)
+    return r;
+  for (char **name = names; r == 0 && *name != NULL; name++)
+    if (qk_context_class (settings->ctx, kind, *name, &c) == 0)
+      r = take_table (settings->ini, section, c->options);
+  qk_names_free (names);
+  return r;
+}
+
+static int
+check_section (struct qk_settings *settings, enum qk_kind kind,
+               const char *section)
+{
+  const char *space = strchr (section, ' ');
+  struct qk_config *core = NULL;
+  const struct qk_class *c;
+  const char *name;
+  int r = qk_ini_take (settings->ini, section,
+                       kind == QK_KIND_LOSS ? qk_table_loss : qk_table_metric,
+                       "", &core);
+
+  if (r < 0)
+    return r;
+  name = qk_config_string (core, "name");
+  if (strcmp (name, "auto") == 0 && space != NULL)
+    name = space + 1;
+  if (strcmp (name, "auto") == 0)
+    r = take_all (settings, kind, section);
+  else if ((r = qk_context_class (settings->ctx, kind, name, &c)) == 0)
+    r = take_table (settings->ini, section, c->options);
+  else
+    qk_error_prefix (r, "[%s] ", section);
+  qk_config_free (core);
+  return r;
+}
+
+int
+qk_settings_check_objective (struct qk_settings *settings)
+{
+  static const enum qk_kind kinds[] = { QK_KIND_LOSS, QK_KIND_METRIC };
+  int r = 0;
+
+  for (size_t i = 0; r == 0 && i < qk_ini_sections (settings->ini); i++) {
+    const char *section = qk_ini_section (settings->ini, i);
+
+    for (int k = 0; r == 0 && k < 2; k++) {
+      const char *base = qk_kind_name (kinds[k]);
+      const size_t len = strlen (base);
+
+      if (strncmp (section, base, len) == 0
+          && (section[len] == '\0' || section[len] == ' '))
+        r = check_section (settings, kinds[k], section);
+    }
+  }
+  return r;
 }

@@ -418,6 +418,9 @@ qk_settings_check (struct qk_settings *settings, const struct qk_graph *g)
       return r;
     qk_graph_free (p);
   }
+  if (!settings->has_objective
+      && (r = qk_settings_check_objective (settings)) < 0)
+    return r;
   return qk_ini_check_unused (settings->ini);
 }
 

@@ -51,6 +51,7 @@ struct qk_settings {
   uint64_t seed;
   int64_t max_params;           /* see struct qk_graph; 0: any number */
   struct qk_bad_samples bad[2]; /* of the splits train and val */
+  bool has_objective;           /* the sections of losses and metrics are taken */
 
   /* configurations made for single nodes, kept for qk_settings_free */
   struct qk_config **kept;
@@ -120,6 +121,9 @@ int qk_settings_objective (struct qk_settings *settings,
                            const struct qk_graph *g,
                            const struct qk_dataset_info *info,
                            struct qk_objective **out);
+/* The same for who needs no objective: that the sections of losses and metrics
+ * name plugins and say what these understand. */
+int qk_settings_check_objective (struct qk_settings *settings);
 
 /* Executor options for this settings. */
 void qk_settings_exec_options (const struct qk_settings *settings,
