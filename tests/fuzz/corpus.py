@@ -38,6 +38,7 @@ def safetensors():
                                 "e": entry("F32", [0, 7], 21, 21)}, bytes(21))
     put("safetensors", "empty", "{}")
     put("safetensors", "five-dims", {"a": entry("U8", [1] * 5, 0, 1)}, b"x")
+    put("safetensors", "nine-dims", {"a": entry("U8", [1] * 9, 0, 1)}, b"x")
     put("safetensors", "u16", {"a": entry("U16", [1], 0, 2)}, b"xy")
     put("safetensors", "padded", "{}      ")
     put("safetensors", "short", good, b"x")
