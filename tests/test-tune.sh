@@ -4,10 +4,16 @@
 . "${0%/*}/functions.sh"
 
 # goals that are none
-for goal in 'top1' 'top1 > 3' 'top1 >= float -' 'top1 >= 101' 'top3 >= 5' 'top1 >= float - 0.5 x' ''; do
+for goal in 'top1' 'top1 > 3' 'top1 >= float -' 'top1 >= float - 0.5 x' ''; do
   expect 2 tune tiny.ini --goal "$goal"
   says "goal '$goal' is not understood"
 done
+expect 1 tune tiny.ini --goal 'top1 >= 101'
+says "top1 is in percent, 0 to 100, not 101"
+expect 1 tune tiny.ini --goal 'top3 >= 5'
+says "no metric gives 'top3'"
+expect 1 tune tiny.ini --goal 'top1 <= 5'
+says "top1 is better where it is larger, expected '>='"
 expect 2 tune
 expect 2 tune tiny.ini --trials 0
 

@@ -231,9 +231,9 @@ take_part (struct builder *b, const char *section, bool needed)
     goto end;
   if (name == NULL) {
     if (needed)
-      r = qk_error_prefix (-EINVAL,
-                           "[%s] name is not given, and no %s plugin fits: ",
-                           section, qk_kind_name (b->kind));
+      r = qk_error_prefix (
+        -EINVAL, "[%s] name is not given, and no %s plugin fits: ", section,
+        qk_kind_name (b->kind));
     goto end;
   }
   if ((r = qk_context_class (b->settings->ctx, b->kind, name, &c)) == 0
