@@ -24,7 +24,7 @@ expect 0 tune tiny.ini --goal 'top1 >= 1' --trials 15 -o data.val_count=40
 prints "1 "
 prints "qconfig:weight.per_channel=no, ptq:activation.observer=kl"
 prints "qconfig:weight.bits=4"
-prints "goal: top-1 >= 1.00 % (* reached)"
+prints "goal: top1 >= 1.00 % (* reached)"
 [ "$(wc -l < run/tune.jsonl)" = 16 ] || failed "not a line for each trial"
 grep -q '^weight.bits = 5$\|^weight.bits = 4$' run/tuned.ini || failed "the best has not the fewest bits"
 
