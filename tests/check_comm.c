@@ -430,13 +430,14 @@ compare_quantizers (const struct qk_graph *g, const struct qk_graph *h,
   struct qk_quantizer_param p[QK_FQ_MAX_PARAMS], q[QK_FQ_MAX_PARAMS];
   struct qk_quantizer *a, *b;
   double longest = 0;
+  int at = 0;
 
-  for (int i = 0; (b = qk_graph_quantizer (h, i)) != NULL; i++)
+  for (int i = 0; (b = qk_graph_next_quantizer (h, &i)) != NULL;)
     for (int j = qk_quantizer_params (b, q) - 1; j >= 0; j--)
       for (size_t k = 0; k < q[j].count; k++)
         longest = fmax (longest, fabs ((double) q[j].grad[k]));
-  for (int i = 0; (b = qk_graph_quantizer (h, i)) != NULL; i++) {
-    a = qk_graph_quantizer (g, i);
+  for (int i = 0; (b = qk_graph_next_quantizer (h, &i)) != NULL;) {
+    a = qk_graph_next_quantizer (g, &at);
     qk_quantizer_params (a, p);
     for (int j = qk_quantizer_params (b, q) - 1; j >= 0; j--)
       for (size_t k = 0; k < q[j].count; k++)

@@ -10,7 +10,7 @@
 
 #include "gemm/convback.h"
 #include "gemm/gemm.h"
-#include "gemm/igemm.h"
+#include "int8gemm/product.h"
 #include "qatkit/rng.h"
 #include "lib/ok.h"
 
@@ -140,24 +140,26 @@ END_TEST
 
 /* ---- bytes ------------------------------------------------------------*/
 
-/* One product in bytes; with EXTREME everything is as large as it can be, so
- * that sums of pairs leave int16. */
+/* One product in bytes, of inputs up to MOST; with EXTREME everything is as
+ * large as it can be, so that sums of pairs leave int16. */
 static void
-byte_product (int64_t m, int64_t n, int64_t k, bool extreme,
-              struct qk_rng *rng)
+byte_product (const struct qk_kernels *kn, int64_t m, int64_t n, int64_t k,
+              int most, bool extreme, struct qk_rng *rng)
 {
-  const int64_t lda = qk_igemm_depth (k) + PAD, ldc = n + PAD;
-  const int32_t z = extreme ? 0 : 131;
+  const int64_t lda = qk_product_depth (k) + PAD, ldc = n + PAD;
+  const int32_t z = extreme ? 0 : most / 2 + 3;
+  const struct qk_qparams q = { 0.5f, z, 0, most };
   uint8_t *a = malloc ((size_t) (m * lda));
   int8_t *w = malloc ((size_t) (n * k));
   double *sum = calloc ((size_t) n, sizeof *sum);
   int32_t *c = malloc ((size_t) (m * ldc) * sizeof *c);
   float *f = malloc ((size_t) (m * ldc) * sizeof *f);
   void *packed
-    = aligned_alloc (64, (qk_igemm_size (n, k) + 63) & ~(size_t) 63);
+    = aligned_alloc (64, (qk_product_size (kn, n, k) + 63) & ~(size_t) 63);
 
   for (int64_t i = 0; i < m * lda; i++)
-    a[i] = extreme ? 255 : (uint8_t) qk_rng_below (rng, 256);
+    a[i] = extreme ? (uint8_t) most
+                   : (uint8_t) qk_rng_below (rng, (uint64_t) most + 1);
   for (int64_t i = 0; i < n * k; i++)
     w[i] = extreme ? (int8_t) (i / k % 2 ? 127 : -128)
                    : (int8_t) ((int) qk_rng_below (rng, 256) - 128);
@@ -165,10 +167,10 @@ byte_product (int64_t m, int64_t n, int64_t k, bool extreme,
     sum[i / k] += w[i];
   for (int64_t i = 0; i < m * ldc; i++)
     f[i] = (float) (c[i] = 77);
-  qk_igemm_pack (n, k, w, k, packed);
-  qk_igemm_zero_point (n, k, sum, z, packed);
-  qk_igemm (m, n, k, a, lda, packed, false, c, ldc);
-  qk_igemm (m, n, k, a, lda, packed, true, f, ldc);
+  qk_product_pack (kn, n, k, w, k, packed);
+  qk_product_range (kn, n, k, sum, &q, packed);
+  qk_product (kn, m, n, k, a, lda, packed, false, c, ldc);
+  qk_product (kn, m, n, k, a, lda, packed, true, f, ldc);
   for (int64_t i = 0; i < m; i++)
     for (int64_t j = 0; j < ldc; j++) {
       int32_t want = j < n ? 0 : 77;
@@ -186,16 +188,23 @@ byte_product (int64_t m, int64_t n, int64_t k, bool extreme,
   free (a);
 }
 
+/* At every level of this CPU, which is LEVEL's turn. */
 START_TEST (byte_products)
 {
+  const enum qk_cpu_level level = (enum qk_cpu_level) _i;
+  struct qk_kernels kn;
   struct qk_rng rng;
 
-  if (!qk_igemm_usable ())
+  if (!qk_cpu_has (level))
     return;
-  qk_rng_seed (&rng, 5, 5);
-  for (int64_t i = 1; i <= 45; i++)
-    byte_product (i, i * 29 % 150 + 1, i * 13 % 71 + 1, i % 9 == 0, &rng);
-  byte_product (15, 130, 1031, true, &rng);
+  qk_kernels_init (&kn, level);
+  for (int most = 127; most <= 255; most += 128) {
+    qk_rng_seed (&rng, 5, 5);
+    for (int64_t i = 1; i <= 45; i++)
+      byte_product (&kn, i, i * 29 % 150 + 1, i * 13 % 71 + 1, most,
+                    i % 9 == 0, &rng);
+    byte_product (&kn, 15, 130, 1031, most, true, &rng);
+  }
 }
 END_TEST
 
@@ -325,7 +334,7 @@ main (void)
 
   tcase_add_loop_test (t, products, LIBRARY, THREADED + 1);
   tcase_add_test (t, concurrent);
-  tcase_add_test (t, byte_products);
+  tcase_add_loop_test (t, byte_products, 0, QK_CPU_NEON);
   tcase_add_loop_test (t, convolution_gradients, 0, 2);
   suite_add_tcase (s, t);
   r = srunner_create (s);

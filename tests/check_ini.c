@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "settings/ini.h"
+#include "options/ini.h"
 
 static const struct qk_option qat[]
   = { { "epochs", QK_OPT_INT, "8", 1, 1000, NULL, "Number of epochs." },

@@ -270,7 +270,8 @@ START_TEST (conv2d_another_way)
     struct kernel_case c;
 
     ck_assert_int_eq (case_new (&c, 7, i, QK_OP_CONV2D), 0);
-    check_conv2d (&c);
+    if (c.op.out_q.scale != 0)
+      check_conv2d (&c);
     case_free (&c);
   }
 }
@@ -331,11 +332,11 @@ refused (const struct qk_op *op, const struct qk_shape *in,
 
 #define REFUSED(change, sentence)                                             \
   do {                                                                        \
-    struct qk_shape in, out;                                                  \
-    struct qk_op op = good_conv2d (&in, &out);                                \
+    struct qk_shape in[2], out;                                               \
+    struct qk_op op = good_conv2d (&in[0], &out);                             \
                                                                               \
     change;                                                                   \
-    refused (&op, &in, &out, sentence);                                       \
+    refused (&op, in, &out, sentence);                                        \
   } while (0)
 
 START_TEST (refusals)
@@ -357,9 +358,9 @@ START_TEST (refusals)
   REFUSED (out.dims[1] = 6, "features.0: output height is 6, expected 5");
   REFUSED (out.dims[0] = 2, "features.0: input 0 is a batch of 1, output of "
                             "2");
-  REFUSED (in.dims[2] = 0, "features.0: dimension 2 of the input is 0, "
-                           "expected 1 to 1073741824");
-  REFUSED (in.dims[1] = in.dims[2] = 1 << 20,
+  REFUSED (in[0].dims[2] = 0, "features.0: dimension 2 of the input is 0, "
+                              "expected 1 to 1073741824");
+  REFUSED (in[0].dims[1] = in[0].dims[2] = 1 << 20,
            "features.0: the input has more than 2^40 elements");
   REFUSED (op.lo = 300, "features.0: output bounds are 300 to 255, expected "
                         "within 0 to 255");
@@ -367,6 +368,13 @@ START_TEST (refusals)
            "features.0: zero point of the input is 256, expected 0 to 255");
   REFUSED (op.out_q.scale = NAN, "features.0: scale of the output is nan, "
                                  "expected a positive finite number");
+  REFUSED (op.kind = QK_OP_TABLE, "features.0: no table given");
+  REFUSED (
+    (op.kind = QK_OP_BINARY, op.n_in = 2, op.function = 3, in[1] = in[0]),
+    "features.0: unknown function 3 of two tensors");
+  REFUSED (
+    (op.kind = QK_OP_BINARY, op.n_in = 2, in[1] = in[0], in[1].dims[2] = 4),
+    "features.0: (1,5,5,4) and (1,5,4,4) cannot be broadcast to one shape");
   REFUSED (op.n_in = 2, "features.0: 2 inputs, expected 1 to 1");
   REFUSED (op.kind = (enum qk_op_kind) 77,
            "features.0: unknown kind of operation, 77");
@@ -377,6 +385,30 @@ START_TEST (refusals)
   REFUSED (op.kind = QK_OP_AVGPOOL2D,
            "features.0: the output's scale and zero point are 1 and 7, "
            "expected the input's, 0.5 and 10");
+}
+END_TEST
+
+/* An op of an older header has no fields beyond its end; one of a newer
+ * header is taken as far as this one knows it. */
+START_TEST (other_versions)
+{
+  struct qk_shape in, out;
+  struct qk_op op = good_conv2d (&in, &out), copy;
+
+  op.weight_scales = 7;
+  op.struct_size = offsetof (struct qk_op, weight_scales);
+  qk_op_copy (&copy, &op);
+  ck_assert_uint_eq (copy.struct_size, sizeof op);
+  ck_assert_int_eq (copy.weight_scales, 0);
+  ck_assert_int_eq (copy.groups, 1);
+  ck_assert_int_eq (qk_op_check (&op, &in, &out), -EINVAL);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "features.0: made for"));
+  op.struct_size = sizeof op + 64;
+  qk_op_copy (&copy, &op);
+  ck_assert_uint_eq (copy.struct_size, sizeof op);
+  ck_assert_int_eq (copy.weight_scales, 7);
+  op.weight_scales = 0;
+  ck_assert_int_eq (qk_op_check (&op, &in, &out), 0);
 }
 END_TEST
 
@@ -429,6 +461,7 @@ main (void)
   tcase_add_test (tc, others_by_hand);
   tcase_add_test (tc, conv2d_another_way);
   tcase_add_test (tc, refusals);
+  tcase_add_test (tc, other_versions);
 #if defined(__x86_64__) || defined(__i386__)
   tcase_add_test (tc, levels);
 #endif

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "settings/option-priv.h"
+#include "options/option-priv.h"
 
 static const char *const modes[] = { "constant", "linear", "cosine", NULL };
 

@@ -107,7 +107,7 @@ calibrate (const struct network_quant *how)
   OK (network_forward (ex, p.kept[0].input[0], 1, 0, &y));
   qk_exec_free (ex);
   qk_graph_set_observing (p.quantized, false, false);
-  for (int i = 0; (qz = qk_graph_quantizer (p.quantized, i)) != NULL; i++)
+  for (int i = 0; (qz = qk_graph_next_quantizer (p.quantized, &i)) != NULL;)
     ck_assert (qk_quantizer_has_range (qz));
 }
 

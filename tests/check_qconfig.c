@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "settings/settings.h"
+#include "run/session.h"
 #include "run/coverage.h"
 #include "lib/network.h"
 #include "quant/quantizer-priv.h"

@@ -76,11 +76,9 @@ teardown (void)
 static void
 train (struct qk_graph *p, bool observe)
 {
-  const struct qk_exec_options opt = { .batch = SAMPLES,
-                                       .threads = 1,
-                                       .train = true,
-                                       .n_losses = 1,
-                                       .loss = &loss };
+  const struct qk_exec_options opt = {
+    .batch = SAMPLES, .threads = 1, .train = true, .n_losses = 1, .loss = &loss
+  };
   const int32_t labels[SAMPLES] = { 0, 3, 1, 4 };
   struct qk_optimize *sgd;
   struct qk_exec *ex;
@@ -245,12 +243,12 @@ START_TEST (evaluation_moves_nothing)
   struct qk_graph *p;
   struct qk_exec *ex;
   const float *y;
-  int n;
+  int n, at = 0;
 
   OK (network_prepare_as (g, &how, &p));
   train (p, true);
   qk_graph_set_observing (p, false, false);
-  for (n = 0; (qz = qk_graph_quantizer (p, n)) != NULL; n++) {
+  for (n = 0; (qz = qk_graph_next_quantizer (p, &at)) != NULL; n++) {
     ck_assert_int_lt (n, COUNT (before));
     before[n] = *qk_quantizer_qparams (qz);
     ck_assert (!qk_quantizer_observing (qz));
@@ -260,7 +258,8 @@ START_TEST (evaluation_moves_nothing)
     x[i] *= 100.0f;
   OK (qk_exec_new (p, &opt, &ex));
   OK (network_forward (ex, x, SAMPLES, 0, &y));
-  for (n = 0; (qz = qk_graph_quantizer (p, n)) != NULL; n++) {
+  at = 0;
+  for (n = 0; (qz = qk_graph_next_quantizer (p, &at)) != NULL; n++) {
     OK (qk_quantizer_refresh (qz)); /* from the observer's own state */
     ck_assert_mem_eq (&before[n], qk_quantizer_qparams (qz), sizeof before[n]);
   }

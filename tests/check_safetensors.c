@@ -77,7 +77,7 @@ static void
 refused (int err, const char *word)
 {
   void *self = NULL;
-  const int got = fmt->open (path, &self);
+  const int got = fmt->open (NULL, path, &self);
 
   if (got == 0)
     fmt->close (self);
@@ -114,7 +114,7 @@ find (void *self, const char *name, struct qk_format_entry *e)
 static void
 must_open (const char *name, void **self)
 {
-  ck_assert_msg (fmt->open (name, self) == 0, "%s", qk_error_message ());
+  ck_assert_msg (fmt->open (NULL, name, self) == 0, "%s", qk_error_message ());
 }
 
 static uint32_t
@@ -239,7 +239,7 @@ write_file (const struct qk_format_entry *e, int64_t n,
   int err;
 
   ck_assert_int_ge (fd, 0);
-  err = fmt->write (fd, e, n, meta, n_meta);
+  err = fmt->write (NULL, fd, e, n, meta, n_meta);
   close (fd);
   return err;
 }
@@ -381,7 +381,7 @@ START_TEST (write_to_full_disk)
 
   if (fd < 0)
     return; /* a system without this device */
-  ck_assert_int_eq (fmt->write (fd, all, N_ALL, NULL, 0), -ENOSPC);
+  ck_assert_int_eq (fmt->write (NULL, fd, all, N_ALL, NULL, 0), -ENOSPC);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "No space left"));
   close (fd);
 }
@@ -557,7 +557,7 @@ START_TEST (truncated_and_bent)
   bytes = contents (&size);
   for (n = 0; n < size; n++) {
     put (bytes, n);
-    ck_assert_int_eq (fmt->open (path, &self), -EBADMSG);
+    ck_assert_int_eq (fmt->open (NULL, path, &self), -EBADMSG);
   }
   for (n = 0; n < size; n += 3) {
     struct qk_format_entry e;
@@ -566,7 +566,7 @@ START_TEST (truncated_and_bent)
     bytes[n] ^= 0x15;
     put (bytes, size);
     bytes[n] ^= 0x15;
-    if (fmt->open (path, &self) < 0)
+    if (fmt->open (NULL, path, &self) < 0)
       continue;
     for (i = 0; i < fmt->count (self); i++)
       fmt->entry (self, i, &e);
@@ -580,11 +580,11 @@ START_TEST (not_a_file)
 {
   void *self;
 
-  ck_assert_int_eq (fmt->open ("/nonexistent/x", &self), -ENOENT);
+  ck_assert_int_eq (fmt->open (NULL, "/nonexistent/x", &self), -ENOENT);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "/nonexistent/x"));
-  ck_assert_int_eq (fmt->open (dir, &self), -EINVAL);
+  ck_assert_int_eq (fmt->open (NULL, dir, &self), -EINVAL);
   ck_assert_int_eq (mkfifo (path, 0600), 0);
-  ck_assert_int_eq (fmt->open (path, &self), -EINVAL);
+  ck_assert_int_eq (fmt->open (NULL, path, &self), -EINVAL);
 }
 END_TEST
 

@@ -5,6 +5,11 @@
 # training's bytes on every backend that promises them.
 . "${0%/*}/functions.sh"
 
+# in a plugin folder: models and checkpoints choose no code outside of those
+mkdir -p own/models
+ln -s "$testplugins/tp_every_layer.so" own/models/
+export QATKIT_PLUGIN_PATH="${QATKIT_PLUGIN_PATH:+$QATKIT_PLUGIN_PATH:}$tmp/own"
+
 own=reference,qnnpack
 case $(uname -m) in x86_64 | i?86) own=$own,fbgemm ;; esac
 
@@ -12,7 +17,7 @@ case $(uname -m) in x86_64 | i?86) own=$own,fbgemm ;; esac
 check () {
   local folder=$1 backend
   shift
-  expect 0 run tiny.ini --output "$folder" --quiet "$@"
+  expect 0 run "${ini-tiny.ini}" --output "$folder" --quiet "$@"
   expect 0 verify "$folder" --quiet --backend "$own"
   for backend in ${own//,/ }; do
     prints "$backend: 0 differing bytes"
@@ -32,6 +37,12 @@ grep -q "^se1.mul .*\bmul\b" out || failed "no mul"
 check lsq -o model.activation=silu -o qconfig.activation.fakequant=lsq
 check histogram -o model.activation=gelu \
   -o qconfig.activation.observer=histogram -o qconfig.activation.bits=7
+
+# an activation left in float between int8 nodes
+check mixed -o model.activation=silu -o 'qconfig act2.quantize=no'
+# every layer there is
+sed '/^channels/d; /^depth/d; s/^lr = 0.05/lr = 0.02/' tiny.ini > every.ini
+ini=every.ini check every -o model.arch=tp_every_layer
 
 # the same network, loaded from its file, is the same file again
 expect 0 convert attend

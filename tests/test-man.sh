@@ -16,7 +16,7 @@ text () {
 n=0
 generated=$builddir/qatkit-plugins.7
 [ -s "$generated" ] || failed "no $generated"
-for page in "$man"/*.[1-9] "$generated"; do
+for page in "$man"/*.[1-9] "$builddir"/kind-pages/*.3 "$generated"; do
   groff -man -Tutf8 -ww -z "$page" 2> err || failed "groff $page"
   [ ! -s err ] || failed "groff has warnings about $page"
   if type man > /dev/null 2>&1; then
@@ -27,6 +27,7 @@ for page in "$man"/*.[1-9] "$generated"; do
   text "$page" | grep -oE 'qatkit[a-z.-]*\([0-9]\)' | sort -u > references
   while IFS='()' read -r name section; do
     [ -s "$man/$name.$section" ] || [ "$name.$section" = qatkit-plugins.7 ] \
+      || [ -s "$builddir/kind-pages/$name.$section" ] \
       || failed "${page##*/} refers to $name($section)"
   done < references
   n=$((n + 1))
@@ -64,7 +65,7 @@ done
 # every key of the core's sections, in its section and with its default
 tables=$srcdir/core/settings/tables.c
 sed -n '/^\.SH SECTIONS/,/^\.SH EXAMPLES/p' "$man/qatkit.ini.5" > sections
-cat > list <<'END'
+cat > list << 'END'
 run:qk_table_run
 model:qk_table_model
 data:qk_table_data

@@ -42,7 +42,7 @@ build averages
 build shifts
 
 # refusals of the script
-for args in "observer Averages x" "observer 9x x" "layer x x" "observer" \
+for args in "observer Averages x" "observer 9x x" "picture x x" "observer" \
     "observer minmax x" "observer averages averages"; do
   # shellcheck disable=SC2086
   ! new_plugin $args || failed "new-plugin $args was done"

@@ -24,7 +24,7 @@ fbgemm_probe (struct qk_backend_caps *caps)
   if (!IS_X86)
     return qk_error (-ENOTSUP, "fbgemm: this CPU is not an x86; use "
                                "backend = auto");
-  r = qk_cpu_best (&level);
+  r = qk_cpu_best (QK_CPU_X86, &level);
   if (r < 0)
     return r;
   qk_kernels_init (&kernels, level);
@@ -47,7 +47,7 @@ fbgemm_create (const struct qk_config *cfg, int threads, void **self)
 
   (void) cfg;
   if (r == 0)
-    r = qk_cpu_best (&level);
+    r = qk_cpu_best (QK_CPU_X86, &level);
   if (r < 0)
     return r;
   f = qk_alloc (sizeof *f);
@@ -55,6 +55,7 @@ fbgemm_create (const struct qk_config *cfg, int threads, void **self)
     return qk_oom ("fbgemm");
   f->threads = threads > 0 ? threads : 1;
   qk_kernels_init (&f->kernels, level);
+  f->pointwise = fbgemm_pointwise_kernels (level);
   *self = f;
   return 0;
 }
@@ -105,7 +106,7 @@ is_depthwise (const struct fbgemm_kernel *k)
   const struct qk_op *op = &k->op;
 
   return op->kind == QK_OP_CONV2D && op->groups == k->g.c && k->g.k == k->g.c
-         && k->g.c > 1
+         && k->g.c > 1 && op->out_q.scale != 0
          && fbgemm_fits_int32 (op, (int64_t) op->kernel_h * op->kernel_w);
 }
 
@@ -121,7 +122,7 @@ static int
 prepare_pointwise (struct fbgemm_kernel *k, const struct qk_shape *in)
 {
   k->run = run_pointwise;
-  return pointwise_new (&k->kernels.point, k->threads, &k->op, &k->g, in,
+  return pointwise_new (k->pointwise, k->threads, &k->op, &k->g, in,
                         &k->point);
 }
 
@@ -158,6 +159,7 @@ fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   k->g = g;
   k->threads = f->threads;
   k->kernels = f->kernels;
+  k->pointwise = f->pointwise;
   *scratch = 0;
   if (is_depthwise (k))
     r = fbgemm_prepare_depthwise (k, scratch);

@@ -24,6 +24,7 @@ round64 (int64_t size)
 struct fbgemm {
   int threads;
   struct qk_kernels kernels;
+  const struct pointwise_kernels *pointwise;
   struct fbgemm_kernel *last; /* with a product, prepared before; or NULL */
 };
 
@@ -45,6 +46,7 @@ struct fbgemm_kernel {
   struct int8op_geometry g;
   int threads;
   struct qk_kernels kernels;
+  const struct pointwise_kernels *pointwise;
   void (*run) (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
                void *out, void *scratch);
   bool joins; /* fbgemm_run_joined can */

@@ -44,7 +44,8 @@ output_of (const struct fbgemm_kernel *k)
 {
   const bool f32 = k->op.out_q.scale == 0;
 
-  return (struct qk_output){ k->op.out_q.zero_point, k->op.lo, k->op.hi, f32,
+  return (struct qk_output){ k->op.out_q.zero_point, k->op.lo, k->op.hi,
+                             f32 ? QK_STORE_F32 : QK_STORE_U8,
                              k->g.k * (f32 ? 4 : 1) };
 }
 
@@ -71,14 +72,14 @@ multiply_wide (const struct fbgemm_kernel *k, const uint8_t *a, int64_t lda,
 {
   const struct fbgemm_product *p = &k->product[w->group];
   const int64_t pitch = (int64_t) k->kernels.lanes * k->kernels.max_vectors;
-  const struct qk_output o = { .f32 = true, .pitch = pitch * 4 };
+  const struct qk_output o = { .store = QK_STORE_F32, .pitch = pitch * 4 };
   const struct qk_grids g = {
     .inv = 1.0f, .zp = k->op.out_q.zero_point, .lo = k->op.lo, .hi = k->op.hi
   };
 
   k->kernels.gemm (a, lda, w->rows, p->steps, b, &o, tile);
   for (int64_t i = 0; i < w->rows; i++)
-    k->kernels.point.quantize (tile + i * pitch, b->n, &g, y + i * k->g.k);
+    k->pointwise->quantize (tile + i * pitch, b->n, &g, y + i * k->g.k);
 }
 
 static void
@@ -99,7 +100,7 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
     const struct qk_gemm_block *b = &p->block[j];
     uint8_t *y = output_at (k, out, w->to, w->group, j);
 
-    if (k->wide && !o.f32)
+    if (k->wide && o.store == QK_STORE_U8)
       multiply_wide (k, a, k->pitch, w, b, y,
                      (float *) (void *) (panel + k->panel));
     else
@@ -235,8 +236,8 @@ add_piece (const struct fbgemm_kernel *k, const struct joined *j,
     for (int t = 0; t < 2; t++)
       x[t]
         = j->term[t] == j->middle ? middle + i * k->g.k + c0 : j->term[t] + at;
-    k->kernels.point.binary[j->add->op.function](
-      x[0], x[1], count, &j->add->grids[0], j->out + at);
+    k->pointwise->binary[j->add->op.function](x[0], x[1], count,
+                                              &j->add->grids[0], j->out + at);
   }
 }
 

@@ -416,7 +416,8 @@ onednn_build (struct onednn_kernel *k, dnnl_engine_t engine,
   case QK_OP_RESHAPE:
     return 0;
   default:
-    return qk_error (-ENOTSUP, "onednn: has no %s on another grid",
-                     qk_op_kind_name (k->op.kind));
+    return qk_error (
+      -ENOTSUP, "onednn: does not support %s with another scale or zero point",
+      qk_op_kind_name (k->op.kind));
   }
 }

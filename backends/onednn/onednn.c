@@ -173,7 +173,7 @@ onednn_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
                      op->name);
   if (op->weight != NULL && op->in_q[0].qmax > 127 && !has_vnni ())
     return qk_error (-ENOTSUP,
-                     "onednn: node '%s': values of 0..%d could "
+                     "onednn: node '%s': activations of 0..%d could "
                      "saturate on this machine, 0..127 cannot",
                      op->name, op->in_q[0].qmax);
   k = qk_alloc (sizeof *k);

@@ -27,6 +27,7 @@ bool
 qnnpack_is_depthwise (const struct qnnpack_kernel *k)
 {
   return k->op.groups == k->g.c && k->g.k == k->g.c && k->g.c > 1
+         && k->op.out_q.scale != 0
          && columns (k) * k->op.kernel_h <= MOST_POINTERS;
 }
 

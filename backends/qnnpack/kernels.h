@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cpu.h"
+#include <qatkit/cpu.h>
 #include "pointwise/pointwise.h"
 
 #define Q8_NR 16 /* channels of a block of weights */
@@ -73,7 +73,7 @@ typedef QK_DWCONV_U8S8 (qk_dwconv_u8s8_fn);
 /* ---- dispatch ---------------------------------------------------------- */
 
 struct q8_kernels {
-  enum q8_cpu_level level;
+  enum qk_cpu_level level;
   int mr, kr; /* of gemm */
   /* Subtracted from activations inside gemm, which therefore wants
    * (z_in - offset) * sum w in its bias. */
@@ -84,7 +84,7 @@ struct q8_kernels {
 };
 
 /* The best kernels for a CPU of LEVEL. */
-void q8_kernels_init (struct q8_kernels *k, enum q8_cpu_level level);
+void q8_kernels_init (struct q8_kernels *k, enum qk_cpu_level level);
 
 QK_GEMM_U8S8 (qk_gemm_u8s8_4x16__c);
 QK_GEMM_U8S8 (qk_gemm_u8s8_4x16__neon);

@@ -12,24 +12,24 @@
 static int
 qnnpack_probe (struct qk_backend_caps *caps)
 {
-  enum q8_cpu_level level;
-  int r = q8_cpu_best (&level);
+  enum qk_cpu_level level;
+  int r = qk_cpu_best (QK_CPU_ARM, &level);
 
   if (r < 0)
     return r;
   *caps = (struct qk_backend_caps){ .per_channel = false,
                                     .activation_bits = 8,
                                     .exact = true,
-                                    .cpu_level = q8_cpu_level_name (level) };
+                                    .cpu_level = qk_cpu_level_name (level) };
   return 0;
 }
 
 static int
 qnnpack_create (const struct qk_config *cfg, int threads, void **self)
 {
-  enum q8_cpu_level level;
+  enum qk_cpu_level level;
   struct qnnpack *b;
-  int r = q8_cpu_best (&level);
+  int r = qk_cpu_best (QK_CPU_ARM, &level);
 
   (void) cfg;
   if (r < 0)

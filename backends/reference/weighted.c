@@ -32,19 +32,25 @@ with_bias (const struct qk_op *op, int64_t sum, int64_t k)
   return (int32_t) (uint32_t) (sum + (op->bias != NULL ? op->bias[k] : 0));
 }
 
-static uint8_t
-to_u8 (const struct qk_op *op, int32_t acc, int64_t k)
+/* Element I of OUT, of channel K, from its accumulator: u8 or, where the
+ * output has no grid, f32. */
+static void
+put (const struct qk_op *op, int32_t acc, int64_t k, void *out, int64_t i)
 {
-  return (uint8_t) qk_requantize (acc, op->multiplier[k], op->out_q.zero_point,
-                                  op->lo, op->hi);
+  if (op->out_q.scale == 0)
+    ((float *) out)[i] = (float) acc * op->multiplier[k];
+  else
+    ((uint8_t *) out)[i] = (uint8_t) qk_requantize (
+      acc, op->multiplier[k], op->out_q.zero_point, op->lo, op->hi);
 }
 
-/* One output pixel: x is the sample (H,W,C), y the pixel's K channels.
+/* One output pixel: x is the sample (H,W,C), y the pixel's K channels, from
+ * element AT of OUT on.
  * y[k] = sum over the taps (r,s) inside the sample and the channels c of
  * k's group of (x[.,.,c] - z) * w[k,r,s,c]; outside, x is z and adds 0. */
 static void
 conv2d_pixel (const struct reference_kernel *kn, const uint8_t *x, int64_t p,
-              int64_t q, uint8_t *y)
+              int64_t q, void *out, int64_t at)
 {
   const struct qk_op *op = &kn->op;
   const struct int8op_geometry *g = &kn->g;
@@ -69,11 +75,11 @@ conv2d_pixel (const struct reference_kernel *kn, const uint8_t *x, int64_t p,
         sum += dot (x + (row * g->w + col) * g->c + c0, z,
                     op->weight + tap * cg, cg);
       }
-    y[k] = to_u8 (op, with_bias (op, sum, k), k);
+    put (op, with_bias (op, sum, k), k, out, at + k);
   }
 }
 
-/* x (N,H,W,C), w (K,R,S,C/groups), y (N,P,Q,K) */
+/* x (N,H,W,C), w (K,R,S,C/groups), y (N,P,Q,K), u8 or f32 */
 void
 reference_conv2d (const struct reference_kernel *kn, int64_t n,
                   const void *const *in, void *out)
@@ -81,13 +87,12 @@ reference_conv2d (const struct reference_kernel *kn, int64_t n,
   const struct int8op_geometry *g = &kn->g;
   const int64_t rows = n * g->p;
   const uint8_t *x = in[0];
-  uint8_t *y = out;
 
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < rows; i++)
     for (int64_t q = 0; q < g->q; q++)
-      conv2d_pixel (kn, x + i / g->p * g->h * g->w * g->c, i % g->p, q,
-                    y + (i * g->q + q) * g->k);
+      conv2d_pixel (kn, x + i / g->p * g->h * g->w * g->c, i % g->p, q, out,
+                    (i * g->q + q) * g->k);
 }
 
 /* x (N,C), w (K,C), y (N,K), u8 or, where the output has no grid, f32 */
@@ -107,10 +112,7 @@ reference_linear (const struct reference_kernel *kn, int64_t n,
     const int32_t acc = with_bias (
       op, dot (x + i / g->k * g->c, z, op->weight + k * g->c, g->c), k);
 
-    if (op->out_q.scale == 0)
-      ((float *) out)[i] = (float) acc * op->multiplier[k];
-    else
-      ((uint8_t *) out)[i] = to_u8 (op, acc, k);
+    put (op, acc, k, out, i);
   }
 }
 

@@ -88,14 +88,14 @@ open_networks (struct qk_analyzer *z)
                      z->opt->subject);
   if ((r = qk_settings_build (settings, &z->data->info, !qat, &g)) < 0)
     return r;
-  if ((r = qk_settings_check (settings, g)) == 0)
+  if ((r = qk_settings_check (settings, g, &z->data->info)) == 0)
     r = qat ? open_checkpoint (z, g)
             : qk_session_calibrate (&z->session, g, &z->g);
   qk_graph_free (g);
   if (r < 0 || (r = open_objective (z)) < 0)
     return r;
   qk_graph_set_observing (z->g, false, false);
-  if ((r = qk_graph_copy (z->g, false, &z->float_g)) < 0
+  if ((r = qk_graph_copy (z->g, &z->float_g)) < 0
       || (r = qk_pass_convert (z->g, &z->int8_g)) < 0)
     return r;
   return qat ? open_original (z) : 0;

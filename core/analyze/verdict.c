@@ -63,7 +63,7 @@ number (const struct qk_analysis *a, double value, char *buf, size_t size)
   return buf;
 }
 
-/* "points of top1", "of mae": what a difference is in. */
+/* "points of accuracy", "of mae": what a difference is in. */
 static const char *
 unit (const struct qk_analysis *a, char *buf, size_t size)
 {
@@ -120,8 +120,8 @@ sure_loss_of_training (const struct qk_analysis *a)
 {
   const struct qk_scores *s = &a->net[QK_NET_ORIGINAL].scores;
   const double p = qk_scores_get (s, a->score);
-  double error = hypot (drop_error (a, QK_NET_BOTH),
-                        drop_error (a, QK_NET_ORIGINAL));
+  double error
+    = hypot (drop_error (a, QK_NET_BOTH), drop_error (a, QK_NET_ORIGINAL));
 
   if (!a->net[QK_NET_ORIGINAL].valid)
     return 0;
@@ -209,7 +209,7 @@ settled_text (const struct qk_analysis *a, char **out)
   number (a, shown (a, QK_NET_BOTH), to, sizeof to);
   if (!a->net[QK_NET_ORIGINAL].valid)
     return asprintf (out,
-                     "The weights have settled on their grid: %s is %s with "
+                     "The weights have adapted to rounding: %s is %s with "
                      "it and %s without.  The float network that QAT began "
                      "with is not known, so neither is what quantization "
                      "costs.",
@@ -217,9 +217,9 @@ settled_text (const struct qk_analysis *a, char **out)
   number (a, shown (a, QK_NET_ORIGINAL), before, sizeof before);
   return asprintf (out,
                    "%s: the float network had %s %s before QAT, the quantized "
-                   "one has %s.  Its weights have settled on their grid (%s "
-                   "without it), so that the noise below tells how much each "
-                   "layer needs its grid, not what the grid costs.",
+                   "one has %s.  Its weights have adapted to rounding (%s "
+                   "without it), so that the noise below shows how much each "
+                   "layer needs its rounding, not what rounding costs.",
                    a->limit == QK_LIMIT_TRAINING
                      ? "Training has not won back what quantization costs"
                      : "Quantization costs no measurable accuracy",
@@ -319,12 +319,13 @@ advise_channels (struct qk_analysis *a)
   }
   if (worst == NULL)
     return 0;
-  return advise (a,
-                 "Set weight.per_channel = yes in [qconfig]: in %d of %d "
-                 "layers with one scale for the whole weight, the middle "
-                 "channel uses less than half of the grid (in %s it loses "
-                 "%.1f bits).",
-                 n, all, worst->name, worst->spare_bits);
+  return advise (
+    a,
+    "Set weight.per_channel = yes in [qconfig]: in %d of %d "
+    "layers with one scale for the whole weight, the middle "
+    "channel uses less than half of the int8 range (in %s it loses "
+    "%.1f bits).",
+    n, all, worst->name, worst->spare_bits);
 }
 
 static int
@@ -373,12 +374,12 @@ advise_clipping (struct qk_analysis *a)
     }
   if (worst == NULL)
     return advise (a,
-                   "No range clips more than %.0f %% of its values: if "
+                   "No range clips more than %.0f %% of its activations: if "
                    "outliers make the ranges too wide, try the observers "
                    "histogram, mse or percentile for activations.",
                    100 * MUCH_CLIPPED);
   return advise (a,
-                 "%d range%s clip%s more than %.0f %% of the values (%s: "
+                 "%d range%s clip%s more than %.0f %% of the activations (%s: "
                  "%.1f %%): calibrate with more samples, or use the observer "
                  "minmax there.",
                  n, n == 1 ? "" : "s", n == 1 ? "s" : "", 100 * MUCH_CLIPPED,

@@ -7,8 +7,10 @@
 
 #include "qatkit/context.h"
 
-/* Plugins loaded by this context; see plugin/loader-priv.h. */
+/* Plugins loaded by this context, and where options of theirs stand; see
+ * plugin/loader-priv.h. */
 struct qk_loaded;
+struct qk_option_source;
 
 struct qk_context {
   pthread_mutex_t log_lock; /* guards the next three */
@@ -21,6 +23,8 @@ struct qk_context {
   struct qk_loaded *loaded;    /* a list, newest first */
   bool only_given;             /* paths of plugins must be in the next */
   char **given;                /* NULL-terminated, or NULL */
+
+  struct qk_option_source *options; /* a list, newest first */
 };
 
 #endif /* QK_BASE_CONTEXT_PRIV_H */

@@ -5,7 +5,8 @@
 
 #include "bench/timing.h"
 #include "exec/exec.h"
-#include "settings/settings.h"
+#include "run/session.h"
+#include "train/stage.h"
 
 /* What a node mostly does, for sums over nodes alike. */
 enum qk_bench_group {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/infer.h"
+#include "plugin/loader-priv.h"
 
 double
 qk_bench_float_peak (struct qk_context *ctx, const char *name)
@@ -20,7 +21,7 @@ qk_bench_float_peak (struct qk_context *ctx, const char *name)
     return 0;
   b = (const struct qk_backend_class *) (const void *) c;
   if (b->peak == NULL || b->probe (&caps) < 0
-      || qk_config_parse (c->options, "", name, &cfg) < 0)
+      || qk_context_options (ctx, c, &cfg) < 0)
     return 0;
   if (b->create (cfg, 1, &self) == 0) {
     if (b->peak (self, QK_F32, &peak) < 0)

@@ -50,7 +50,7 @@ qk_bench_network (struct qk_settings *settings, int batches,
   if ((r = qk_data_open (settings, QK_DATA_CALIBRATE, &s.calibrate)) < 0
       || (r = qk_settings_build (settings, &s.calibrate->info, true, &built))
            < 0
-      || (r = qk_settings_check (settings, built)) < 0
+      || (r = qk_settings_check (settings, built, &s.calibrate->info)) < 0
       || (r = qk_pass_fuse (built, &g)) < 0)
     goto end;
   if (*qk_config_string (settings->model, "weights") == 0

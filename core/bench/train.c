@@ -115,7 +115,7 @@ open_trainer (struct qk_settings *settings, const struct qk_data *d,
 
   if ((r = qk_settings_build (settings, &d->info, true, &g)) < 0)
     return r;
-  if ((r = qk_settings_check (settings, g)) == 0)
+  if ((r = qk_settings_check (settings, g, &d->info)) == 0)
     r = t->qat ? qk_settings_prepare (settings, g, false, &t->g)
                : qk_pass_fuse (g, &t->g);
   qk_graph_free (g);

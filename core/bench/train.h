@@ -4,7 +4,8 @@
 #define QK_BENCH_TRAIN_H
 
 #include "bench/timing.h"
-#include "settings/settings.h"
+#include "run/session.h"
+#include "train/stage.h"
 
 enum qk_bench_part {
   QK_BENCH_FORWARD,

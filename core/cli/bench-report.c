@@ -107,8 +107,8 @@ qk_bench_report_new (const struct qk_bench_settings *s,
                      struct qk_bench_report **out)
 {
   static const char *const titles[]
-    = { "backend",  "level",  "threads", "batch",     "best ms", "median ms",
-        "images/s", "GMAC/s", "of peak", "memory MB", "pack ms", "fallback" };
+    = { "backend",   "level",  "threads", "batch",     "best ms", "median ms",
+        "samples/s", "GMAC/s", "of peak", "memory MB", "pack ms", "fallback" };
   struct qk_bench_report *p = calloc (1, sizeof *p);
   int r;
 

@@ -15,7 +15,7 @@
 #include "report/html.h"
 #include "report/table.h"
 
-#define DEFAULT_PICTURES 64
+#define DEFAULT_SAMPLES 64
 #define ROWS 20 /* of the table, unless --verbose */
 
 /* What is analyzed, and where its files lie. */
@@ -325,7 +325,7 @@ qk_cmd_analyze (struct qk_cli *cli)
     opt.subject = cli->arg[0];
     opt.checkpoint = s.checkpoint;
     opt.weights = s.weights;
-    opt.samples = cli->samples > 0 ? cli->samples : DEFAULT_PICTURES;
+    opt.samples = cli->samples > 0 ? cli->samples : DEFAULT_SAMPLES;
     opt.batches = qk_config_int (s.settings->data, "eval_batches");
     r = qk_analyze (&opt, &a);
   }

@@ -92,9 +92,9 @@ static int
 print_table (struct bench *b)
 {
   static const char *const titles[]
-    = { "step",    "threads",   "forward",  "backward", "optim.",
-        "best ms", "median ms", "images/s", "GMAC/s",   "of peak",
-        "GB/s",    "of memory", "peak MiB", "scaling" };
+    = { "step",    "threads",   "forward",   "backward", "optim.",
+        "best ms", "median ms", "samples/s", "GMAC/s",   "of peak",
+        "GB/s",    "of memory", "peak MiB",  "scaling" };
   struct qk_table *t;
   int i, j, r;
 

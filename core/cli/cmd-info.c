@@ -146,11 +146,10 @@ inspect_json (const struct qk_model *m, const struct qk_exec *ex)
     qk_json_append (&nodes, o);
   }
   for (i = 0; i < m->n_targets; i++)
-    qk_json_append (&targets,
-                    json_pack ("{s:o,s:I}", "name",
-                               qk_json_string (m->target[i].name),
-                               "categories",
-                               (json_int_t) m->target[i].categories));
+    qk_json_append (
+      &targets,
+      json_pack ("{s:o,s:I}", "name", qk_json_string (m->target[i].name),
+                 "categories", (json_int_t) m->target[i].categories));
   return qk_json_print (
     stdout, json_pack ("{s:o,s:I,s:I,s:o}", "targets", targets, "bytes",
                        (json_int_t) qk_graph_bytes (g), "macs",
@@ -209,7 +208,7 @@ inspect_tensors (struct qk_cli *cli, const char *path)
   }
   if (r == 0 && !cli->json) {
     r = qk_table_print (t, stdout);
-    printf ("%lld tensors, %lld numbers\n",
+    printf ("%lld tensors, %lld elements\n",
             (long long) qk_tensorfile_count (f), (long long) count);
   }
   qk_table_free (t);
@@ -233,7 +232,7 @@ inspect_config (struct qk_cli *cli, const char *path)
     return r;
   if ((r = qk_data_open (settings, QK_DATA_EVAL, &data)) < 0
       || (r = qk_settings_build (settings, &data->info, false, &g)) < 0
-      || (r = qk_settings_check (settings, g)) < 0
+      || (r = qk_settings_check (settings, g, &data->info)) < 0
       || (r = qk_settings_prepare (
             settings, g, qk_config_int (settings->qat, "epochs") == 0,
             &prepared))

@@ -331,7 +331,7 @@ qk_cmd_compare (struct qk_cli *cli)
       /* of this settings: those of the variants do not live long enough */
       || (r = qk_data_open (settings, QK_DATA_CALIBRATE, &run->s.calibrate))
            < 0
-      || (r = qk_graph_copy (run->g, false, &float_g)) < 0)
+      || (r = qk_graph_copy (run->g, &float_g)) < 0)
     goto end;
   row[n].name = "float";
   row[n++].result = &run->result[QK_ROW_FLOAT];

@@ -38,7 +38,7 @@ static const struct qk_command commands[] = {
     "A model is evaluated on the samples of the configuration it was made\n"
     "with; change that with -o, as in -o data.root=FOLDER.",
     "otbnj", qk_cmd_eval },
-  { "predict", "MODEL IMAGE...", "the five best classes of samples",
+  { "predict", "MODEL FILE...", "what a model makes of files",
     "A sample that cannot be read is named and left out; the exit status\n"
     "is 1 then.",
     "otbj", qk_cmd_predict },
@@ -58,7 +58,8 @@ static const struct qk_command commands[] = {
     "a\n"
     "checkpoint in it): the network that QAT of a run ended with.  Layers "
     "are\n"
-    "quantized one by one on a sample of samples.  Writes report.html there.",
+    "quantized one by one on a subset of the samples.  Writes report.html "
+    "there.",
     "oOtbnpHJ", qk_cmd_analyze },
   { "tune", "FILE.ini", "settings that reach an accuracy goal",
     "Tries weights per channel and per tensor, observers and bits after\n"
@@ -103,7 +104,8 @@ static const struct option_row option_rows[] = {
   { 'm', "model", "FILE", "the int8 model to compare with" },
   { 'E', "onnx", "OUT", "write the network to this ONNX file" },
   { 'n', "batches", "N", "only so many batches" },
-  { 'g', "goal", "GOAL", "such as 'top1 >= float - 0.5' (points)" },
+  { 'g', "goal", "GOAL",
+    "such as 'accuracy >= float - 0.5' or 'mae <= float + 2 %'" },
   { 'i', "trials", "N", "at most so many (40)" },
   { 'p', "samples", "N", "size of the sample (64)" },
   { 'H', "html", "FILE", "the report, if not report.html in the folder" },
@@ -155,7 +157,7 @@ print_usage (FILE *out)
   for (i = 0; i < N_COMMANDS; i++)
     fprintf (out, "  %-8s %-20s %s\n", commands[i].name, commands[i].arguments,
              commands[i].summary);
-  fprintf (out, "\nqatkit COMMAND --help tells more; qatkit --version the "
+  fprintf (out, "\nqatkit COMMAND --help explains each; qatkit --version the "
                 "version.\n");
 }
 
@@ -219,7 +221,7 @@ qk_cli_usage (struct qk_cli *cli, const char *fmt, ...)
   va_start (args, fmt);
   vfprintf (stderr, fmt, args);
   va_end (args);
-  fprintf (stderr, "\nqatkit %s --help tells more\n", cli->command);
+  fprintf (stderr, "\nsee qatkit %s --help\n", cli->command);
   return QK_EXIT_USAGE;
 }
 

@@ -47,7 +47,7 @@ qk_cli_float (struct qk_settings *settings, const struct qk_dataset_info *info,
 
   if ((r = qk_settings_build (settings, info, true, &g)) < 0)
     return r;
-  if ((r = qk_settings_check (settings, g)) == 0)
+  if ((r = qk_settings_check (settings, g, info)) == 0)
     *out = g;
   else
     qk_graph_free (g);
@@ -63,7 +63,7 @@ qk_cli_check_keys (struct qk_settings *settings,
 
   if ((r = qk_settings_build (settings, info, false, &g)) < 0)
     return r;
-  r = qk_settings_check (settings, g);
+  r = qk_settings_check (settings, g, info);
   qk_graph_free (g);
   return r;
 }
@@ -120,7 +120,7 @@ qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
           = qk_settings_build (run->s.settings, &run->s.eval->info, false, &g))
            < 0)
     return r;
-  if ((r = qk_settings_check (run->s.settings, g)) == 0)
+  if ((r = qk_settings_check (run->s.settings, g, &run->s.eval->info)) == 0)
     r = qk_settings_prepare (run->s.settings, g, false, &run->g);
   qk_graph_free (g);
   if (r < 0 || (r = check_stage (c)) < 0)

@@ -60,7 +60,7 @@ finish_gradients (struct qk_exec *ex)
 
   if (qk_comm_size (ex->opt.comm) == 1)
     return 0;
-  for (i = 0; (qz = qk_graph_quantizer (ex->g, i)) != NULL; i++) {
+  for (i = 0; (qz = qk_graph_next_quantizer (ex->g, &i)) != NULL;) {
     n = qk_quantizer_params (qz, qp);
     for (j = 0; j < n; j++)
       if ((r = qk_comm_sum_begin (ex->opt.comm, qp[j].grad, qp[j].count)) < 0)

@@ -19,7 +19,7 @@ share_quantizers (struct qk_exec *ex, struct qk_comm *comm)
   struct qk_quantizer *qz;
   int i;
 
-  for (i = 0; (qz = qk_graph_quantizer (ex->g, i)) != NULL; i++)
+  for (i = 0; (qz = qk_graph_next_quantizer (ex->g, &i)) != NULL;)
     qk_quantizer_set_comm (qz, comm);
 }
 
@@ -138,7 +138,7 @@ qk_exec_set_part (struct qk_exec *ex, double share, int64_t first)
 
   ex->share = share;
   ex->first = first;
-  for (i = 0; (qz = qk_graph_quantizer (ex->g, i)) != NULL; i++)
+  for (i = 0; (qz = qk_graph_next_quantizer (ex->g, &i)) != NULL;)
     qk_quantizer_set_share (qz, share);
 }
 

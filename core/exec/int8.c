@@ -29,8 +29,8 @@ find_backend (struct qk_exec *ex, const char *name,
 }
 
 static int
-open_backend (const struct qk_backend_class *cls, int threads,
-              struct qk_exec_backend *b)
+open_backend (struct qk_context *ctx, const struct qk_backend_class *cls,
+              int threads, struct qk_exec_backend *b)
 {
   const char *name = cls->cls.name;
   struct qk_config *cfg = NULL;
@@ -39,7 +39,7 @@ open_backend (const struct qk_backend_class *cls, int threads,
   b->cls = cls;
   if ((r = cls->probe (&b->caps)) < 0)
     return qk_error_prefix (r, "backend '%s': ", name);
-  if ((r = qk_config_parse (cls->cls.options, "", name, &cfg)) < 0)
+  if ((r = qk_context_options (ctx, &cls->cls, &cfg)) < 0)
     return r;
   r = cls->create (cfg, threads, &b->self);
   qk_config_free (cfg);
@@ -101,7 +101,8 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch,
       return r;
     leave_node (ex, n, qk_op_macs (&n->op, in_s, &out->shape), macs, told);
     if (ex->backend[1].cls == NULL) {
-      r = open_backend (told->cls, ex->kernel_threads, &ex->backend[1]);
+      r = open_backend (ex->g->ctx, told->cls, ex->kernel_threads,
+                        &ex->backend[1]);
       if (r < 0)
         return r;
     }
@@ -187,7 +188,8 @@ qk_int8_prepare (struct qk_exec *ex)
     = qk_slices_plan (ex, cls->shared && told.cls != NULL && told.cls->shared)
         ? 1
         : ex->opt.threads;
-  if ((r = open_backend (cls, ex->kernel_threads, &ex->backend[0])) < 0)
+  if ((r = open_backend (ex->g->ctx, cls, ex->kernel_threads, &ex->backend[0]))
+      < 0)
     return r;
   for (i = 0; i < ex->g->n_inputs; i++)
     if ((r = prepare_input (ex, i)) < 0)

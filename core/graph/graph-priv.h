@@ -119,8 +119,20 @@ int qk_graph_replace_clamp (const struct qk_graph *g, int node,
                             struct qk_graph **out);
 
 /* A deep copy of a graph without quantizers: nodes, absorbed layers and
- * parameter values.  With FUSE every node takes over what it can. */
-int qk_graph_copy (const struct qk_graph *g, bool fuse, struct qk_graph **out);
+ * parameter values. */
+int qk_graph_copy (const struct qk_graph *g, struct qk_graph **out);
+
+/* The same in steps, for passes that leave out nodes or put others in their
+ * place.  MAP tells for each value of FROM which one of the copy stands for
+ * it: copy_value sets it, in the order of the values.
+ * copy_end, to be called also after an error ERR, which it returns, takes
+ * over parameters by name, frees MAP and, after an error, the copy. */
+int qk_graph_copy_begin (const struct qk_graph *from, struct qk_graph **out,
+                         int **map);
+int qk_graph_copy_value (const struct qk_graph *from, int value, int *map,
+                         struct qk_graph *g);
+int qk_graph_copy_end (const struct qk_graph *from, int *map, int err,
+                       struct qk_graph **out);
 
 /* A bare value and node, for readers of int8 models. */
 int qk_graph_add_value (struct qk_graph *g, const struct qk_shape *shape,

@@ -175,17 +175,18 @@ int
 qk_graph_constant (struct qk_graph *g, const char *name,
                    const struct qk_shape *shape, const float *data)
 {
+  const struct qk_shape own = *shape; /* which may be that of a value, moved */
   size_t bytes;
   void *copy;
   int v, r;
 
   if (g->error < 0)
     return g->error;
-  if ((r = check_spec (g, "constant", name, shape)) < 0
-      || (r = qk_limit_value (g, name, shape)) < 0
-      || (r = v = qk_graph_add_value (g, shape, -1)) < 0)
+  if ((r = check_spec (g, "constant", name, &own)) < 0
+      || (r = qk_limit_value (g, name, &own)) < 0
+      || (r = v = qk_graph_add_value (g, &own, -1)) < 0)
     return g->error = r;
-  bytes = sizeof (float) * (size_t) qk_shape_count (shape);
+  bytes = sizeof (float) * (size_t) qk_shape_count (&own);
   if ((copy = qk_alloc (bytes)) == NULL)
     return g->error = qk_oom ("constant '%s'", name);
   memcpy (copy, data, bytes);
@@ -384,8 +385,9 @@ qk_graph_add_node (struct qk_graph *g, const char *name, const char *layer,
                      n_in, QK_OP_MAX_INPUTS);
   for (i = 0; i < n_in; i++)
     if (in[i] < 0 || in[i] >= g->n_values)
-      return qk_error (-EINVAL, "node '%s': input %d is not a value (%d)",
-                       name, i, in[i]);
+      return qk_error (
+        -EINVAL, "node '%s': input %d is %d, which is no tensor of the graph",
+        name, i, in[i]);
   if (qk_graph_find_node (g, name) >= 0)
     return qk_error (-EEXIST, "node '%s': name used twice", name);
   if ((r = grow ((void **) &g->node, g->n_nodes, sizeof *g->node)) < 0)
@@ -543,7 +545,8 @@ qk_graph_output (struct qk_graph *g, const char *name, int value)
   if (g->error < 0)
     return g->error;
   if (value < 0 || value >= g->n_values)
-    r = qk_error (-EINVAL, "graph: output '%s' is %d, which is not a value",
+    r = qk_error (-EINVAL,
+                  "graph: output '%s' is %d, which is no tensor of the graph",
                   name, value);
   else if (g->value[value].producer < 0)
     r = qk_error (-EINVAL,
@@ -610,28 +613,30 @@ end:
   return r;
 }
 
-/* Copy one node (with what it absorbed) into G, or let the producer of its
- * input take it over. */
+int
+qk_graph_copy_begin (const struct qk_graph *from, struct qk_graph **out,
+                     int **map)
+{
+  struct qk_graph *g = NULL;
+  int r;
+
+  *out = NULL;
+  if ((*map = calloc ((size_t) from->n_values + 1, sizeof **map)) == NULL)
+    return qk_oom ("graph");
+  if ((r = qk_graph_new (from->ctx, from->seed, &g)) < 0)
+    return r;
+  *out = g;
+  g->max_params = from->max_params;
+  return 0;
+}
+
 static int
-copy_node (const struct qk_graph *from, const struct qk_node *n, bool fuse,
-           int *map, struct qk_graph *g)
+copy_node (const struct qk_node *n, int *map, struct qk_graph *g)
 {
   int in[QK_OP_MAX_INPUTS], i, r;
-  const struct qk_value *src = &from->value[n->in[0]];
 
   for (i = 0; i < n->n_in; i++)
     in[i] = map[n->in[i]];
-  if (fuse && n->n_in == 1 && n->n_absorbed == 0 && src->n_consumers == 1
-      && g->value[in[0]].producer >= 0
-      && (n->traits.role == QK_ROLE_BATCHNORM
-          || n->traits.role == QK_ROLE_CLAMP)) {
-    r = qk_graph_absorb (g, g->value[in[0]].producer, n->name, n->layer_name,
-                         n->options);
-    if (r == 0)
-      map[n->out] = in[0];
-    if (r != -ENOTSUP)
-      return r;
-  }
   r = node_from_text (g, n->name, n->layer_name, n->options, in, n->n_in);
   if (r < 0)
     return r;
@@ -672,6 +677,18 @@ qk_graph_copy_source (const struct qk_graph *from, int value,
 }
 
 int
+qk_graph_copy_value (const struct qk_graph *from, int value, int *map,
+                     struct qk_graph *g)
+{
+  const int producer = from->value[value].producer;
+
+  if (producer >= 0)
+    return copy_node (&from->node[producer], map, g);
+  map[value] = qk_graph_copy_source (from, value, g);
+  return map[value] < 0 ? map[value] : 0;
+}
+
+int
 qk_graph_copy_outputs (const struct qk_graph *from, const int *map,
                        struct qk_graph *g)
 {
@@ -687,42 +704,37 @@ qk_graph_copy_outputs (const struct qk_graph *from, const int *map,
 }
 
 int
-qk_graph_copy (const struct qk_graph *from, bool fuse, struct qk_graph **out)
+qk_graph_copy_end (const struct qk_graph *from, int *map, int err,
+                   struct qk_graph **out)
 {
-  struct qk_graph *g = NULL;
-  int *map = calloc ((size_t) from->n_values + 1, sizeof *map);
-  int i, r;
+  struct qk_graph *g = *out;
+  int i;
 
-  if (map == NULL)
-    return qk_oom ("graph");
-  if ((r = qk_graph_new (from->ctx, from->seed, &g)) < 0)
-    goto error;
-  g->max_params = from->max_params;
-  /* values in their order, so that they keep their numbers */
-  for (i = 0; i < from->n_values; i++) {
-    const int node = from->value[i].producer;
-
-    r = node < 0 ? (map[i] = qk_graph_copy_source (from, i, g))
-                 : copy_node (from, &from->node[node], fuse, map, g);
-    if (r < 0)
-      goto error;
-  }
-  if ((r = qk_graph_copy_outputs (from, map, g)) < 0)
-    goto error;
-  for (i = 0; i < g->n_params; i++) {
+  if (err == 0)
+    err = qk_graph_copy_outputs (from, map, g);
+  for (i = 0; err == 0 && i < g->n_params; i++) {
     const struct qk_param *p = qk_graph_find_param (from, g->param[i].name);
 
     memcpy (g->param[i].value.data, p->value.data,
             sizeof (float) * (size_t) qk_shape_count (&p->value.shape));
   }
+  if (err < 0) {
+    qk_graph_free (g);
+    *out = NULL;
+  }
   free (map);
-  *out = g;
-  return 0;
+  return err;
+}
 
-error:
-  free (map);
-  qk_graph_free (g);
-  return r;
+int
+qk_graph_copy (const struct qk_graph *from, struct qk_graph **out)
+{
+  int *map, i, r;
+
+  r = qk_graph_copy_begin (from, out, &map);
+  for (i = 0; r == 0 && i < from->n_values; i++)
+    r = qk_graph_copy_value (from, i, map, *out);
+  return qk_graph_copy_end (from, map, r, out);
 }
 
 int
@@ -740,7 +752,7 @@ qk_graph_replace_clamp (const struct qk_graph *g, int node, const char *layer,
   old = *a;
   a->layer = (char *) layer;
   a->options = (char *) options;
-  r = qk_graph_copy (g, false, out);
+  r = qk_graph_copy (g, out);
   *a = old;
   return r;
 }

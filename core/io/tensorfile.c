@@ -9,6 +9,7 @@
 
 #include "base/atomic-file.h"
 #include "io/tensorfile.h"
+#include "plugin/loader-priv.h"
 
 /* More tensors than this no honest file has. */
 #define MAX_ENTRIES 1000000
@@ -20,6 +21,7 @@ struct named {
 
 struct qk_tensorfile {
   const struct qk_format_class *cls;
+  struct qk_config *cfg;
   void *self;
   char *path;
   int64_t n;
@@ -184,7 +186,10 @@ qk_tensorfile_open (struct qk_context *ctx, const char *path,
   err = qk_format_find (ctx, path, format, &f->cls);
   if (err < 0)
     goto error;
-  err = f->cls->open (path, &f->self);
+  err = qk_context_options (ctx, &f->cls->cls, &f->cfg);
+  if (err < 0)
+    goto error;
+  err = f->cls->open (f->cfg, path, &f->self);
   if (err < 0) {
     f->self = NULL;
     goto error;
@@ -207,6 +212,7 @@ qk_tensorfile_close (struct qk_tensorfile *f)
     return;
   if (f->self)
     f->cls->close (f->self);
+  qk_config_free (f->cfg);
   free (f->index);
   free (f->name);
   free (f->path);
@@ -387,6 +393,7 @@ qk_layout_to_file (enum qk_param_layout layout, const struct qk_shape *ours,
 
 struct content {
   const struct qk_format_class *cls;
+  struct qk_config *cfg;
   const struct qk_format_entry *entries;
   int64_t n;
   const struct qk_format_meta *meta;
@@ -398,7 +405,7 @@ write_content (int fd, void *arg)
 {
   const struct content *c = arg;
 
-  return c->cls->write (fd, c->entries, c->n, c->meta, c->n_meta);
+  return c->cls->write (c->cfg, fd, c->entries, c->n, c->meta, c->n_meta);
 }
 
 int
@@ -406,7 +413,7 @@ qk_tensorfile_write (struct qk_context *ctx, const char *path,
                      const char *format, const struct qk_format_entry *entries,
                      int64_t n, const struct qk_format_meta *meta, int n_meta)
 {
-  struct content c = { NULL, entries, n, meta, n_meta };
+  struct content c = { NULL, NULL, entries, n, meta, n_meta };
   int err = qk_format_find (ctx, path, format, &c.cls);
 
   if (err < 0)
@@ -414,5 +421,9 @@ qk_tensorfile_write (struct qk_context *ctx, const char *path,
   if (!c.cls->write)
     return qk_error (-ENOTSUP, "%s: format %s can only be read", path,
                      c.cls->cls.name);
-  return qk_atomic_write (path, write_content, &c);
+  if ((err = qk_context_options (ctx, &c.cls->cls, &c.cfg)) < 0)
+    return err;
+  err = qk_atomic_write (path, write_content, &c);
+  qk_config_free (c.cfg);
+  return err;
 }

@@ -274,11 +274,12 @@ shape_from_json (const json_t *j, struct qk_shape *s)
       return r;
     count *= s->dims[i];
     if (count > QK_LIMIT_VALUE)
-      return qk_error (-EBADMSG, "graph: a value of more than %lld elements",
+      return qk_error (-EBADMSG, "graph: a tensor of more than %lld elements",
                        (long long) QK_LIMIT_VALUE);
   }
   if (s->dims[0] != 1)
-    return qk_error (-EBADMSG, "graph: a shape that is not of one sample");
+    return qk_error (
+      -EBADMSG, "graph: a shape whose first dimension, the batch, is not 1");
   return 0;
 }
 
@@ -289,8 +290,10 @@ grid_from_json (const json_t *j, struct qk_qparams *q)
   int r;
 
   if (json_array_size (j) != 4 || !json_is_number (json_array_get (j, 0)))
-    return qk_error (-EBADMSG, "graph: a grid that is not [scale, zero_point, "
-                               "qmin, qmax]");
+    return qk_error (
+      -EBADMSG,
+      "graph: the quantization of a tensor is not [scale, zero_point, "
+      "qmin, qmax]");
   if ((r = get_int (json_array_get (j, 1), 0, 255, "zero_point", &zp)) < 0
       || (r = get_int (json_array_get (j, 2), 0, 255, "qmin", &qmin)) < 0
       || (r = get_int (json_array_get (j, 3), 0, 255, "qmax", &qmax)) < 0)
@@ -505,18 +508,19 @@ values_from_json (struct qk_graph *g, const json_t *values,
 
     if (json_object_get (v, "name") != NULL) {
       if (json_string_value (json_object_get (v, "name")) == NULL)
-        return qk_error (-EBADMSG, "graph: the name of a value is no text");
+        return qk_error (-EBADMSG, "graph: the name of a tensor is not text");
       r = source_from_json (g, v);
     } else if (node < json_array_size (nodes))
       r = node_from_json (g, json_array_get (nodes, node++), values);
     else
-      r = qk_error (-EBADMSG, "graph: more values than nodes and inputs");
+      r = qk_error (-EBADMSG, "graph: more tensors than nodes and inputs");
     if (r < 0)
       return r;
   }
   return node == json_array_size (nodes)
            ? 0
-           : qk_error (-EBADMSG, "graph: %zu values are too few for %zu nodes",
+           : qk_error (-EBADMSG,
+                       "graph: %zu tensors are too few for %zu nodes",
                        json_array_size (values), json_array_size (nodes));
 }
 

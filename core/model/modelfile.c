@@ -226,8 +226,8 @@ read_constant (const struct qk_tensorfile *f, struct qk_value *v)
     r = qk_error (-EBADMSG, "tensor '%s' is missing", name);
   else if ((r = qk_tensorfile_entry (f, at, &e)) == 0
            && !qk_shape_equal (&e.tensor.shape, &t.shape))
-    r = qk_error (-EBADMSG, "tensor '%s' has not the shape of its constant",
-                  name);
+    r = qk_error (-EBADMSG,
+                  "tensor '%s' does not have the shape of its constant", name);
   if (r == 0) {
     v->constant = t.data = qk_alloc ((size_t) qk_shape_count (&t.shape)
                                      * qk_dtype_size (t.dtype));

@@ -9,6 +9,7 @@
 #include "base/atomic-file.h"
 #include "io/tensorfile.h"
 #include "model/network.h"
+#include "plugin/loader-priv.h"
 
 struct qk_network_view {
   struct qk_network net;
@@ -270,6 +271,7 @@ qk_network_free (struct qk_network_view *v)
 
 struct content {
   const struct qk_format_class *cls;
+  struct qk_config *cfg;
   const struct qk_network *net;
 };
 
@@ -278,7 +280,7 @@ write_content (int fd, void *arg)
 {
   const struct content *c = arg;
 
-  return c->cls->write_network (fd, c->net);
+  return c->cls->write_network (c->cfg, fd, c->net);
 }
 
 int
@@ -297,7 +299,10 @@ qk_network_write (const struct qk_graph *g, const struct qk_model_info *info,
   if ((r = qk_network_new (g, info, &v)) < 0)
     return qk_error_prefix (r, "%s: ", path);
   c.net = &v->net;
-  r = qk_atomic_write (path, write_content, &c);
+  if ((r = qk_context_options (g->ctx, &c.cls->cls, &c.cfg)) == 0) {
+    r = qk_atomic_write (path, write_content, &c);
+    qk_config_free (c.cfg);
+  }
   qk_network_free (v);
   return r;
 }

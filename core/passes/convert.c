@@ -155,7 +155,7 @@ qk_pass_convert (const struct qk_graph *g, struct qk_graph **out)
     goto error;
   }
   qk_value_grids (g, q);
-  if ((r = qk_graph_copy (g, false, &c)) < 0)
+  if ((r = qk_graph_copy (g, &c)) < 0)
     goto error;
   c->stage = QK_STAGE_INT8;
   for (i = 0; i < g->n_values; i++) {
@@ -174,7 +174,7 @@ qk_pass_convert (const struct qk_graph *g, struct qk_graph **out)
     if (n->as == QK_AS_WEIGHTS) {
       r = qk_error (-ENOTSUP,
                     "convert: node '%s' has quantized weights on float "
-                    "values, which has no int8 form",
+                    "activations, which has no int8 form",
                     n->name);
       goto error;
     }

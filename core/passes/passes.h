@@ -71,9 +71,11 @@ void qk_value_grids (const struct qk_graph *g, struct qk_qparams *q);
 void qk_graph_set_observing (struct qk_graph *g, bool activations,
                              bool weights);
 
-/* The I-th quantizer of a graph (values first, then weights), NULL past the
- * end. */
-struct qk_quantizer *qk_graph_quantizer (const struct qk_graph *g, int i);
+/* The quantizers of a graph one after the other, those of values first, then
+ * those of weights; NULL after the last.  *AT is 0 before the first:
+ *   for (at = 0; (qz = qk_graph_next_quantizer (g, &at)) != NULL;) */
+struct qk_quantizer *qk_graph_next_quantizer (const struct qk_graph *g,
+                                              int *at);
 
 /* -EDOM, naming the parameter, when one holds NaN or infinity. */
 int qk_graph_check_params (const struct qk_graph *g);

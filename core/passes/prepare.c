@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* prepare.c: the passes fuse and prepare. */
+/* prepare.c: the pass that puts quantizers on values and weights. */
 #include "config.h"
 
 #include <math.h>
@@ -9,14 +9,6 @@
 
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
-
-int
-qk_pass_fuse (const struct qk_graph *g, struct qk_graph **out)
-{
-  if (g->stage != QK_STAGE_FLOAT)
-    return qk_error (-EINVAL, "fuse: expected a float graph");
-  return qk_graph_copy (g, true, out);
-}
 
 static int
 new_quantizer (struct qk_graph *g, const char *name,
@@ -88,12 +80,13 @@ reason_for_float (const struct qk_node *n, const struct qk_qconfig *qc)
     return "batch-norm that could not be fused";
   if (qc->mode == QK_Q_DYNAMIC && !n->traits.dynamic)
     return n->traits.role == QK_ROLE_WEIGHTED
-             ? "its layer has no dynamic form"
+             ? "its layer does not support dynamic quantization"
              : "dynamic quantization is for layers with weights";
   if (qc->mode == QK_Q_DYNAMIC && (!isinf (n->lo) || !isinf (n->hi)))
-    return "a clamp follows, which its dynamic form has not";
+    return "it is followed by an activation function, which dynamic "
+           "quantization does not support";
   if (n->layer->lower == NULL)
-    return "its layer has no int8 form";
+    return "its layer has no int8 operation";
   if ((n->traits.role == QK_ROLE_WEIGHTED
        || n->traits.role == QK_ROLE_SAME_GRID
        || n->traits.role == QK_ROLE_CLAMP)
@@ -102,7 +95,7 @@ reason_for_float (const struct qk_node *n, const struct qk_qconfig *qc)
   if (qc->mode == QK_Q_WEIGHTS)
     return "only weights are quantized";
   if (qc->mode == QK_Q_VALUES && n->traits.role == QK_ROLE_WEIGHTED)
-    return "only values are quantized";
+    return "only activations are quantized";
   return NULL;
 }
 
@@ -264,15 +257,15 @@ qk_graph_check_params (const struct qk_graph *g)
 }
 
 struct qk_quantizer *
-qk_graph_quantizer (const struct qk_graph *g, int index)
+qk_graph_next_quantizer (const struct qk_graph *g, int *at)
 {
-  int i;
+  while (*at < g->n_values + g->n_nodes) {
+    const int i = (*at)++;
+    struct qk_quantizer *qz
+      = i < g->n_values ? g->value[i].qz : g->node[i - g->n_values].weight_qz;
 
-  for (i = 0; i < g->n_values; i++)
-    if (g->value[i].qz != NULL && index-- == 0)
-      return g->value[i].qz;
-  for (i = 0; i < g->n_nodes; i++)
-    if (g->node[i].weight_qz != NULL && index-- == 0)
-      return g->node[i].weight_qz;
+    if (qz != NULL)
+      return qz;
+  }
   return NULL;
 }

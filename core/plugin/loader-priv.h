@@ -33,6 +33,27 @@ int qk_context_default (struct qk_context *ctx, enum qk_kind kind,
 int qk_context_ranked (struct qk_context *ctx, enum qk_kind kind, unsigned use,
                        const struct qk_class ***out);
 
+/* Where the options stand of components that the library opens by itself:
+ * reporters, comm plugins, backends, formats.  The one added last is asked. */
+struct qk_option_source {
+  /* The options of CLS; *OUT is to be freed with qk_config_free. */
+  int (*take) (void *cookie, const struct qk_class *cls,
+               struct qk_config **out);
+  void *cookie;
+  struct qk_option_source *next;
+};
+
+/* SOURCE belongs to the caller and must be removed before CTX is freed. */
+void qk_context_add_options (struct qk_context *ctx,
+                             struct qk_option_source *source);
+void qk_context_remove_options (struct qk_context *ctx,
+                                const struct qk_option_source *source);
+
+/* What the source says about CLS, the defaults where there is none; *OUT is
+ * to be freed with qk_config_free. */
+int qk_context_options (struct qk_context *ctx, const struct qk_class *cls,
+                        struct qk_config **out);
+
 /* The file of the plugin KIND/NAME (a plain name), to be freed. */
 int qk_context_path (struct qk_context *ctx, enum qk_kind kind,
                      const char *name, char **out);

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/nearest.h"
-#include "settings/option-priv.h"
+#include "options/option-priv.h"
 #include "plugin/loader-priv.h"
 
 /* What is asked for. */

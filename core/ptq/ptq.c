@@ -15,7 +15,7 @@
 int
 qk_ptq_begin (struct qk_ptq *p, const struct qk_graph *g)
 {
-  return qk_graph_copy (g, true, &p->real);
+  return qk_pass_fuse (g, &p->real);
 }
 
 static void

@@ -5,17 +5,11 @@
 
 #include <math.h>
 
+#include "qatkit/cpu.h"
 #include "qatkit/numeric.h"
 #include "qatkit/observer.h"
 #include "qatkit/quantizer.h"
 #include "quant/loops-priv.h"
-
-#ifdef HAVE_TARGET_CLONES
-#define LOOP_CLONES                                                           \
-  __attribute__ ((target_clones ("avx512f", "avx2", "default")))
-#else
-#define LOOP_CLONES
-#endif
 
 #ifdef _OPENMP
 #define LOOP_PRAGMA(x) _Pragma (#x)
@@ -43,9 +37,9 @@ loop_block_size (size_t n, size_t start)
 /* The loop runs in lanes, since a compiler may not reorder a minimum of
  * floats by itself.  *check becomes NaN when there is a NaN or an infinity: 0
  * times either. */
-LOOP_CLONES static void
-loop_range_block (const float *x, size_t n, float *min, float *max,
-                  float *check)
+QK_LOOP (static, loop_range_block,
+         (const float *x, size_t n, float *min, float *max, float *check),
+         (x, n, min, max, check))
 {
   float lo[LOOP_LANES], hi[LOOP_LANES], sum[LOOP_LANES];
   size_t i = 0;
@@ -126,18 +120,20 @@ qk_range_find (const float *x, size_t n, float *min, float *max)
   return -EDOM;
 }
 
-LOOP_CLONES static void
-loop_u8_block (const float *restrict x, size_t n, float inv, int32_t zp,
-               int32_t lo, int32_t hi, uint8_t *restrict out)
+QK_LOOP (static, loop_u8_block,
+         (const float *restrict x, size_t n, float inv, int32_t zp, int32_t lo,
+          int32_t hi, uint8_t *restrict out),
+         (x, n, inv, zp, lo, hi, out))
 {
   LOOP_PRAGMA (omp simd)
   for (size_t i = 0; i < n; i++)
     out[i] = (uint8_t) qk_quantize (x[i], inv, zp, lo, hi);
 }
 
-LOOP_CLONES static void
-loop_i8_block (const float *restrict x, size_t n, float inv, int32_t zp,
-               int32_t lo, int32_t hi, int8_t *restrict out)
+QK_LOOP (static, loop_i8_block,
+         (const float *restrict x, size_t n, float inv, int32_t zp, int32_t lo,
+          int32_t hi, int8_t *restrict out),
+         (x, n, inv, zp, lo, hi, out))
 {
   LOOP_PRAGMA (omp simd)
   for (size_t i = 0; i < n; i++)
@@ -185,9 +181,10 @@ qk_loop_quantize_i8 (const float *x, size_t n, const struct qk_qparams *q,
 }
 
 /* No restrict: dx may be dy. */
-LOOP_CLONES static void
-loop_ste_block (const float *x, const float *dy, size_t n, float inv, float lo,
-                float hi, float *dx)
+QK_LOOP (static, loop_ste_block,
+         (const float *x, const float *dy, size_t n, float inv, float lo,
+          float hi, float *dx),
+         (x, dy, n, inv, lo, hi, dx))
 {
   LOOP_PRAGMA (omp simd)
   for (size_t i = 0; i < n; i++) {

@@ -173,10 +173,11 @@ quantizer_new_fakequant (struct qk_quantizer *qz, const struct qk_config *cfg)
     return qk_error (-ENOEXEC, "fake-quantizer '%s' lacks create",
                      fq->cls.name);
   if (fq->transform != NULL && !qz->info.weight)
-    return qk_error (-EINVAL,
-                     "fake-quantizer '%s' reshapes numbers, which works for "
-                     "weights only, not for '%s'",
-                     fq->cls.name, qz->info.name);
+    return qk_error (
+      -EINVAL,
+      "fake-quantizer '%s' changes weights before rounding, which works for "
+      "weights only, not for '%s'",
+      fq->cls.name, qz->info.name);
   r = quantizer_new_self (qz, fq->self_size, fq->channel_size, &qz->fq_self);
   if (r >= 0 && fq->create != NULL)
     r = fq->create (cfg, &qz->info, &qz->fq_self);
@@ -705,7 +706,8 @@ qk_quantizer_forward_u8 (struct qk_quantizer *qz, const float *x, size_t n,
                          uint8_t *q)
 {
   if (qz->info.weight)
-    return qk_error (-EINVAL, "'%s' is a weight, not a value", qz->info.name);
+    return qk_error (-EINVAL, "'%s' is a weight, expected an activation",
+                     qz->info.name);
   qk_loop_quantize_u8 (x, n, qz->grid, q);
   return 0;
 }
@@ -727,7 +729,8 @@ qk_quantizer_forward_i8 (struct qk_quantizer *qz, const float *x, size_t n,
   if (block == 0)
     return -EINVAL;
   if (!qz->info.weight)
-    return qk_error (-EINVAL, "'%s' is a value, not a weight", qz->info.name);
+    return qk_error (-EINVAL, "'%s' is an activation, expected a weight",
+                     qz->info.name);
   r = quantizer_transform (qz, &x, n);
   if (r < 0)
     return r;

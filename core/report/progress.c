@@ -120,7 +120,7 @@ print_facts (const struct qk_progress *p, double now, bool over,
   else
     snprintf (part[n++], sizeof part[0], "%" PRId64, p->done);
   if (rate > 0)
-    snprintf (part[n++], sizeof part[0], "%.*f images/s", rate < 10 ? 1 : 0,
+    snprintf (part[n++], sizeof part[0], "%.*f samples/s", rate < 10 ? 1 : 0,
               rate);
   if (!isnan (p->loss))
     snprintf (part[n++], sizeof part[0], "loss %.4f", p->loss);

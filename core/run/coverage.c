@@ -22,7 +22,7 @@ const char *
 qk_node_as_name (enum qk_node_as as)
 {
   static const char *const names[]
-    = { "float", "int8", "weights only", "values only", "dynamic" };
+    = { "float", "int8", "weights only", "activations only", "dynamic" };
 
   return (int) as >= 0 && (size_t) as < sizeof names / sizeof *names
            ? names[as]
@@ -196,8 +196,8 @@ int
 qk_coverage_print (const struct qk_graph *g, bool json, FILE *out)
 {
   static const char *const titles[]
-    = { "node",       "layer", "as",      "weight bits",
-        "value bits", "MMAC",  "share %", "reason" };
+    = { "node", "layer",   "as",    "weight bits", "activation bits",
+        "MMAC", "share %", "reason" };
   struct qk_table *t;
   char *text;
   int i, r;

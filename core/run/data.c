@@ -7,7 +7,7 @@
 
 #include "graph/limits.h"
 #include "io/weights.h"
-#include "settings/settings.h"
+#include "run/session.h"
 
 static int
 open_batches (struct qk_settings *settings, enum qk_data_use use,
@@ -59,7 +59,8 @@ check_limits (const struct qk_settings *settings, const struct qk_data *d,
                      key, (long long) batch, (long long) sample,
                      (long long) QK_LIMIT_BATCH);
   if (d->info.count > QK_LIMIT_SAMPLES)
-    return qk_error (-EBADMSG, "%lld samples, a file may ask for %lld",
+    return qk_error (-EBADMSG,
+                     "%lld samples, a model's configuration may ask for %lld",
                      (long long) d->info.count, (long long) QK_LIMIT_SAMPLES);
   return 0;
 }
@@ -167,4 +168,16 @@ qk_settings_build (struct qk_settings *settings,
 error:
   qk_graph_free (g);
   return r;
+}
+
+void
+qk_settings_exec_options (const struct qk_settings *settings, int64_t batch,
+                          bool train, struct qk_exec_options *out)
+{
+  memset (out, 0, sizeof *out);
+  out->batch = batch;
+  out->threads = settings->threads;
+  out->train = train;
+  out->comm = settings->comm;
+  out->backend = qk_config_string (settings->qat, "backend");
 }

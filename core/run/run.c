@@ -13,6 +13,7 @@
 #include "run/coverage.h"
 #include "run/run.h"
 #include "model/modelfile.h"
+#include "plugin/loader-priv.h"
 
 const char *
 qk_row_name (enum qk_row row)
@@ -91,9 +92,9 @@ open_reporter (struct qk_run *run, const struct qk_reporter_class *cls,
 {
   const int i = run->s.m->n_reporters;
   struct qk_config *cfg = NULL;
-  int r;
+  int r = qk_context_options (run->s.settings->ctx, &cls->cls, &cfg);
 
-  if ((r = qk_config_parse (cls->cls.options, "", cls->cls.name, &cfg)) < 0)
+  if (r < 0)
     return r;
   run->s.m->reporter[i] = cls;
   r = cls->create (cfg, req, &run->s.m->reporter_self[i]);
@@ -175,7 +176,7 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, bool resume,
            < 0
       || (r = open_objective (run)) < 0
       /* before hours of float training */
-      || (r = qk_settings_check (settings, run->g)) < 0
+      || (r = qk_settings_check (settings, run->g, &run->s.eval->info)) < 0
       || (r = qk_ini_text (settings->ini, &run->config)) < 0
       || (r = open_folder (run)) < 0)
     goto error;

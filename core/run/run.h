@@ -5,6 +5,7 @@
 
 #include "io/checkpoints.h"
 #include "run/session.h"
+#include "train/stage.h"
 
 /* Rows of the table at the end. */
 enum qk_row { QK_ROW_FLOAT, QK_ROW_PTQ, QK_ROW_QAT, QK_ROW_INT8, QK_ROWS };

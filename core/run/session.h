@@ -1,10 +1,69 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* session.h: a configuration at work on its data: what networks are evaluated
- * and calibrated with.  A run has one; so have commands that only look. */
-#ifndef QK_SESSION_H
-#define QK_SESSION_H
+/* session.h: settings at work on their data: samples, the network, what it is
+ * trained for and measured by, and evaluating and calibrating with all that.
+ * A run has a session; so have commands that only look. */
+#ifndef QK_RUN_SESSION_H
+#define QK_RUN_SESSION_H
 
+#include "data/batches.h"
+#include "exec/exec.h"
+#include "passes/passes.h"
 #include "settings/settings.h"
+#include "train/stage.h"
+
+/* Whether the float graph G can be prepared for PTQ and for QAT, losses and
+ * metrics are for it and data like INFO, and no section, key or pattern of the
+ * configuration is left that nobody knows. */
+int qk_settings_check (struct qk_settings *settings, const struct qk_graph *g,
+                       const struct qk_dataset_info *info);
+
+/* The float network for samples as INFO says, weights loaded from
+ * [model] weights if that is given and WITH_WEIGHTS is true. */
+int qk_settings_build (struct qk_settings *settings,
+                       const struct qk_dataset_info *info, bool with_weights,
+                       struct qk_graph **out);
+
+/* Fill the parameters of G from PATH, in [model] format. */
+int qk_settings_load_weights (struct qk_settings *settings, struct qk_graph *g,
+                              const char *path);
+
+/* Fuse and prepare a float graph for QAT, or for PTQ. */
+int qk_settings_prepare (struct qk_settings *settings,
+                         const struct qk_graph *g, bool ptq,
+                         struct qk_graph **out);
+
+/* One split of the dataset, opened and batched. */
+struct qk_data {
+  const struct qk_dataset_class *cls;
+  void *self;
+  struct qk_dataset_info info;
+  struct qk_batches *batches;
+  int64_t batch;
+};
+
+enum qk_data_use {
+  QK_DATA_TRAIN,     /* train split, augmented, shuffled */
+  QK_DATA_CALIBRATE, /* train split, shuffled, prepared as for evaluation */
+  QK_DATA_EVAL,      /* val split, in order */
+  QK_DATA_SUBSET /* val split, shuffled: its first samples are the subset */
+};
+
+int qk_data_open (struct qk_settings *settings, enum qk_data_use use,
+                  struct qk_data **out);
+void qk_data_close (struct qk_data *d); /* accepts NULL */
+
+/* What the network G is trained for and measured by on data like INFO.  G and
+ * INFO's specs are borrowed and must outlive it.  Free with
+ * qk_objective_free. */
+int qk_settings_objective (struct qk_settings *settings,
+                           const struct qk_graph *g,
+                           const struct qk_dataset_info *info,
+                           struct qk_objective **out);
+
+/* Executor options for this settings. */
+void qk_settings_exec_options (const struct qk_settings *settings,
+                               int64_t batch, bool train,
+                               struct qk_exec_options *out);
 
 struct qk_session {
   struct qk_settings *settings; /* borrowed */
@@ -48,4 +107,4 @@ int qk_session_calibrate (struct qk_session *s, const struct qk_graph *g,
 int qk_session_ptq (struct qk_session *s, const struct qk_graph *g,
                     struct qk_graph **out, bool *analysis);
 
-#endif /* QK_SESSION_H */
+#endif /* QK_RUN_SESSION_H */

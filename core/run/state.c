@@ -180,7 +180,7 @@ visit_network (struct qk_graph *g, struct qk_graph *teacher,
     if (r < 0)
       return r;
   }
-  for (i = 0; (qz = qk_graph_quantizer (g, i)) != NULL; i++) {
+  for (i = 0; (qz = qk_graph_next_quantizer (g, &i)) != NULL;) {
     snprintf (name, sizeof name, "quant.%s.", qk_quantizer_info (qz)->name);
     if ((r = qk_state_push (st, name, &mark)) < 0)
       return r;

@@ -4,7 +4,8 @@
 #ifndef QK_RUN_VERIFY_H
 #define QK_RUN_VERIFY_H
 
-#include "settings/settings.h"
+#include "run/session.h"
+#include "train/stage.h"
 
 /* What was compared at one value: an input, a constant, or what a node
  * computes. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* settings.c: from an INI document to checked options and loaded classes. */
+/* settings.c: from an INI document to checked options and loaded plugins. */
 #include "config.h"
 
 #include <stdio.h>
@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <qatkit/backend.h>
 #include <qatkit/observer.h>
 
 #include "plugin/loader-priv.h"
@@ -266,14 +265,95 @@ qk_settings_reporters (struct qk_settings *settings, int max,
   return r < 0 ? r : n;
 }
 
-/* What is only needed later in a run must be there all the same. */
+/* ---- options of what the library opens by itself -------------------------- */
+
+/* Kinds of which a run may use several, or one that is found on the spot:
+ * the options of each stand in a section of its own, [KIND NAME]. */
+static const enum qk_kind sectioned[]
+  = { QK_KIND_REPORTER, QK_KIND_COMM, QK_KIND_BACKEND, QK_KIND_FORMAT };
+
+static int
+take_options (void *cookie, const struct qk_class *cls, struct qk_config **out)
+{
+  struct qk_settings *settings = cookie;
+  char *section;
+  int r;
+
+  if (asprintf (&section, "%s %s", qk_kind_name (cls->kind), cls->name) < 0)
+    return qk_oom ("settings");
+  r = qk_ini_take (settings->ini, section, cls->options, "", out);
+  free (section);
+  return r;
+}
+
+/* Check the options of CLS long before they are used. */
+static int
+check_options (struct qk_settings *settings, const struct qk_class *cls)
+{
+  struct qk_config *cfg;
+  const int r = take_options (settings, cls, &cfg);
+
+  if (r == 0)
+    qk_config_free (cfg);
+  return r;
+}
+
+/* The same for the plugin of KIND that option KEY of CFG names; one that is
+ * not there is for whoever needs it to report. */
+static int
+check_named_options (struct qk_settings *settings, enum qk_kind kind,
+                     const struct qk_config *cfg, const char *key)
+{
+  const char *name = qk_config_string (cfg, key);
+  const struct qk_class *c;
+
+  if (*name == '\0' || strcmp (name, "auto") == 0
+      || qk_context_class (settings->ctx, kind, name, &c) < 0)
+    return 0;
+  return check_options (settings, c);
+}
+
+/* The same for SECTION, if it is [KIND NAME] of an installed plugin, in use or
+ * not: which ones are differs from machine to machine. */
+static int
+check_section (struct qk_settings *settings, const char *section)
+{
+  for (size_t i = 0; i < sizeof sectioned / sizeof *sectioned; i++) {
+    const char *kind = qk_kind_name (sectioned[i]);
+    const size_t n = strlen (kind);
+    const struct qk_class *c;
+
+    if (strncmp (section, kind, n) == 0 && section[n] == ' '
+        && strchr (section, '/') == NULL
+        && qk_context_class (settings->ctx, sectioned[i], section + n + 1, &c)
+             == 0)
+      return check_options (settings, c);
+  }
+  return 0;
+}
+
+/* What is only needed later in a run must be there all the same, and its
+ * options be right. */
 static int
 check_later (struct qk_settings *settings)
 {
-  const struct qk_reporter_class *reporter[QK_MONITOR_MAX_REPORTERS];
-  const int r
-    = qk_settings_reporters (settings, QK_MONITOR_MAX_REPORTERS, reporter);
-  return r < 0 ? r : 0;
+  const struct qk_reporter_class *reporter[QK_SETTINGS_MAX_REPORTERS];
+  int n
+    = qk_settings_reporters (settings, QK_SETTINGS_MAX_REPORTERS, reporter);
+  int r = n < 0 ? n : 0;
+
+  for (int i = 0; r == 0 && i < n; i++)
+    r = check_options (settings, &reporter[i]->cls);
+  if (r == 0)
+    r = check_options (settings, &settings->backend_class->cls);
+  if (r == 0)
+    r = check_named_options (settings, QK_KIND_COMM, settings->run, "comm");
+  if (r == 0)
+    r = check_named_options (settings, QK_KIND_FORMAT, settings->model,
+                             "format");
+  for (size_t i = 0; r == 0 && i < qk_ini_sections (settings->ini); i++)
+    r = check_section (settings, qk_ini_section (settings->ini, i));
+  return r;
 }
 
 static int
@@ -295,7 +375,7 @@ take_sections (struct qk_settings *settings)
       || (r = qk_ini_take (settings->ini, "qat", qk_table_qat, "",
                            &settings->qat))
            < 0
-      || (r = check_later (settings)) < 0 || (r = take_methods (settings)) < 0)
+      || (r = take_methods (settings)) < 0)
     return r;
   r = take_component (settings, "model", qk_table_model, "arch", QK_KIND_MODEL,
                       &settings->model, &settings->model_cfg, &c);
@@ -316,7 +396,9 @@ take_sections (struct qk_settings *settings)
                            &settings->qat_opt))
       < 0)
     return r;
-  return take_backend (settings);
+  if ((r = take_backend (settings)) < 0)
+    return r;
+  return check_later (settings);
 }
 
 int
@@ -333,6 +415,9 @@ qk_settings_new (struct qk_context *ctx, struct qk_ini *ini,
   }
   settings->ctx = ctx;
   settings->ini = ini;
+  settings->source.take = take_options;
+  settings->source.cookie = settings;
+  qk_context_add_options (ctx, &settings->source);
   if ((r = take_sections (settings)) < 0) {
     qk_settings_free (settings);
     return r;
@@ -361,7 +446,7 @@ qk_settings_join (struct qk_settings *settings)
   if (r < 0)
     return qk_error_prefix (r,
                             "%s: ", qk_config_where (settings->run, "comm"));
-  if ((r = qk_config_parse (c->options, "", c->name, &cfg)) < 0)
+  if ((r = take_options (settings, c, &cfg)) < 0)
     return r;
   r = qk_comm_open ((const struct qk_comm_class *) (const void *) c, cfg,
                     &settings->comm);
@@ -386,6 +471,7 @@ qk_settings_free (struct qk_settings *settings)
   if (settings == NULL)
     return;
   qk_comm_close (settings->comm);
+  qk_context_remove_options (settings->ctx, &settings->source);
   for (i = 0; i < settings->n_kept; i++)
     qk_config_free (settings->kept[i]);
   free (settings->kept);
@@ -405,34 +491,4 @@ qk_settings_free (struct qk_settings *settings)
   free_optimizer (&settings->qat_opt);
   qk_ini_free (settings->ini);
   free (settings);
-}
-
-int
-qk_settings_check (struct qk_settings *settings, const struct qk_graph *g)
-{
-  struct qk_graph *p;
-  int i, r;
-
-  for (i = 0; i < 2; i++) {
-    if ((r = qk_settings_prepare (settings, g, i == 0, &p)) < 0)
-      return r;
-    qk_graph_free (p);
-  }
-  if (!settings->has_objective
-      && (r = qk_settings_check_objective (settings)) < 0)
-    return r;
-  return qk_ini_check_unused (settings->ini);
-}
-
-void
-qk_settings_exec_options (const struct qk_settings *settings, int64_t batch,
-                          bool train, struct qk_exec_options *out)
-{
-  memset (out, 0, sizeof *out);
-  out->batch = batch;
-  out->threads = settings->threads;
-  out->train = train;
-  out->comm = settings->comm;
-
-  out->backend = qk_config_string (settings->qat, "backend");
 }

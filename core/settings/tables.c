@@ -83,7 +83,7 @@ const struct qk_option qk_table_ptq[]
 
 const struct qk_option qk_table_ptq_observers[]
   = { { "activation.observer", QK_OPT_STRING, "auto", 0, 0, NULL,
-        "Observer plugin for values in post-training quantization" },
+        "Observer plugin for activations in post-training quantization" },
       { "weight.observer", QK_OPT_STRING, "auto", 0, 0, NULL,
         "Observer plugin for weights in post-training quantization" },
       END };
@@ -107,7 +107,8 @@ const struct qk_option qk_table_qat[] = {
     "Score of a metric, or loss, by which the best epoch is chosen; empty = "
     "the first score" },
   { "strict", QK_OPT_BOOL, "no", 0, 0, NULL,
-    "Whether a node that stays in float unasked is an error" },
+    "Fail if a node stays in float although the configuration does not ask "
+    "for it" },
   END
 };
 
@@ -159,17 +160,19 @@ const struct qk_option qk_table_qconfig[] = {
   { "quantize", QK_OPT_BOOL, "yes", 0, 0, NULL,
     "Whether the node is quantized; no leaves it in float" },
   { "preset", QK_OPT_CHOICE, "default", 0, 0, presets,
-    "What of the node is quantized: weights and values, one of the two (to "
+    "What of the node is quantized: weights and activations, one of the two "
+    "(to "
     "see what it costs), or nothing" },
   { "activation.observer", QK_OPT_STRING, "auto", 0, 0, NULL,
-    "Observer plugin for values (QAT)" },
+    "Observer plugin for activations (QAT)" },
   { "activation.fakequant", QK_OPT_STRING, "auto", 0, 0, NULL,
-    "Fake-quantizer plugin for values" },
+    "Fake-quantizer plugin for activations" },
   { "activation.bits", QK_OPT_INT, "0", 0, 8, NULL,
-    "Bits of a value, 2 to 8; 0 = what the backend prefers on this machine "
+    "Bits of an activation, 2 to 8; 0 = what the backend prefers on this "
+    "machine "
     "(7 where vpmaddubsw could saturate, else 8)" },
   { "activation.symmetric", QK_OPT_BOOL, "no", 0, 0, NULL,
-    "Whether the grid of a value has its zero_point in the middle" },
+    "Whether the zero point of an activation is in the middle of its range" },
   { "weight.observer", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Observer plugin for weights (QAT)" },
   { "weight.fakequant", QK_OPT_STRING, "auto", 0, 0, NULL,

@@ -46,8 +46,8 @@ struct qk_objective_metric {
 
 /* A number that networks are judged by. */
 struct qk_score {
-  char *name;  /* "top1", "boxes.mae"; owned */
-  char *title; /* "top-1 %"; NULL: not in tables; owned */
+  char *name;  /* "mae", "boxes.mae"; owned */
+  char *title; /* "boxes mae"; NULL: not in tables; owned */
   struct qk_score_spec spec;
 };
 

@@ -60,7 +60,7 @@ collect (struct qk_optimize *o, bool decay_all)
     if (r < 0)
       return r;
   }
-  for (i = 0; (qz = qk_graph_quantizer (g, i)) != NULL; i++) {
+  for (i = 0; (qz = qk_graph_next_quantizer (g, &i)) != NULL;) {
     n = qk_quantizer_params (qz, qp);
     for (j = 0; j < n; j++)
       if ((r = add_trained (o, qk_quantizer_info (qz)->name, qp[j].count,
@@ -188,7 +188,7 @@ qk_optimize_step (struct qk_optimize *o, int64_t total, int64_t per_epoch)
 #endif
   for (i = 0; i < threads; i++)
     move (o, &step, i, threads);
-  for (i = 0; (qz = qk_graph_quantizer (o->g, i)) != NULL; i++)
+  for (i = 0; (qz = qk_graph_next_quantizer (o->g, &i)) != NULL;)
     if (qk_quantizer_params (qz, qp) > 0
         && (r = qk_quantizer_refresh (qz)) < 0)
       return r;

@@ -85,11 +85,12 @@ qk_goal_parse (const char *text, struct qk_goal *out)
     s++;
   if (good && *s == 0)
     return 0;
-  return qk_error (-EINVAL,
-                   "goal '%s' is not understood, expected something "
-                   "like 'top1 >= float - 0.5', 'mae <= float + 2 %%' or "
-                   "'top5 >= 90'",
-                   text);
+  return qk_error (
+    -EINVAL,
+    "goal '%s' is not understood, expected something "
+    "like 'miou >= float - 0.5' (points), 'mae <= float + 2 %%' or "
+    "'miou >= 90'",
+    text);
 }
 
 int

@@ -5,8 +5,8 @@
 
 #include "train/objective.h"
 
-/* "top1 >= float - 0.5": percent points below the float network;
- * "mae <= float + 2 %": two percent of its score above; "top5 >= 90". */
+/* "miou >= float - 0.5": percent points below the float network;
+ * "mae <= float + 2 %": two percent of its score above; "miou >= 90". */
 struct qk_goal {
   char name[64]; /* of a score */
   bool at_least; /* ">=", else "<=" */

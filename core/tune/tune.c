@@ -537,7 +537,7 @@ begin (struct tuner *u)
   if ((r = qk_run_new (u->opt->settings, u->opt->m, u->opt->resume, &u->run))
         < 0
       || (r = take_goal (u)) < 0 || (r = qk_run_go (u->run, QK_PART_TRAIN)) < 0
-      || (r = qk_graph_copy (u->run->g, false, &u->float_g)) < 0
+      || (r = qk_graph_copy (u->run->g, &u->float_g)) < 0
       || (r = qk_data_open (u->opt->settings, QK_DATA_CALIBRATE,
                             &u->run->s.calibrate))
            < 0

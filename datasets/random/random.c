@@ -18,7 +18,7 @@
 
 static const struct qk_option options[]
   = { { "size", QK_OPT_INT, "224", 1, 4096, NULL, "height and width, pixels" },
-      { "channels", QK_OPT_INT, "3", 1, 1024, NULL, "numbers of a pixel" },
+      { "channels", QK_OPT_INT, "3", 1, 1024, NULL, "channels of an image" },
       { "classes", QK_OPT_INT, "1000", 2, MAX_CLASSES, NULL, "classes" },
       { "count", QK_OPT_INT, "1000", 1, 1e9, NULL, "images of each split" },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "draw.h"
+#include "draw/draw.h"
+#include "generated/generated.h"
 #include "imagespec/imagespec.h"
 #include "jpeg/image.h"
 
@@ -20,10 +21,7 @@
 static const struct qk_option options[]
   = { { "size", QK_OPT_INT, "32", 16, DRAW_MAX_SIZE, NULL,
         "height and width, pixels" },
-      { "train_count", QK_OPT_INT, "6000", 1, 1e9, NULL,
-        "images of the training split" },
-      { "val_count", QK_OPT_INT, "1000", 1, 1e9, NULL,
-        "images of the evaluation split" },
+      GENERATED_OPTIONS ("6000", "1000"),
       { "difficulty", QK_OPT_FLOAT, "0.35", 0, 1, NULL,
         "0 = clear figures, 1 = faint, noisy and half hidden ones" },
       { "mean", QK_OPT_FLOATS, "0.5,0.5,0.5", -10, 10, NULL,
@@ -34,16 +32,12 @@ static const struct qk_option options[]
         "mirror training images at random, both ways" },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
-enum split { SPLIT_NONE = 0, SPLIT_TRAIN = 1, SPLIT_VAL = 2 };
-
 struct shapes {
   struct image_norm norm;
   struct image_specs specs;
-  enum split split;
-  int64_t count;
+  struct generated g;
   int size;
   double difficulty;
-  uint64_t seed;
   bool flip;
 };
 
@@ -60,10 +54,6 @@ configure (struct shapes *s, const struct qk_config *cfg)
 
   s->size = (int) qk_config_int (cfg, "size");
   s->difficulty = qk_config_float (cfg, "difficulty");
-  if (s->split == SPLIT_TRAIN)
-    s->count = qk_config_int (cfg, "train_count");
-  if (s->split == SPLIT_VAL)
-    s->count = qk_config_int (cfg, "val_count");
   if (qk_config_floats (cfg, "mean", mean, 3) != 3
       || qk_config_floats (cfg, "std", std, 3) != 3)
     return qk_error (
@@ -83,21 +73,12 @@ shapes_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
              void **self)
 {
   struct shapes *s = calloc (1, sizeof *s);
-  int err = 0;
+  int err;
 
   if (!s)
     return qk_oom ("shapes");
-  s->seed = req->seed;
   s->flip = req->augment && qk_config_bool (cfg, "flip");
-  if (!req->split)
-    s->split = SPLIT_NONE;
-  else if (!strcmp (req->split, "train"))
-    s->split = SPLIT_TRAIN;
-  else if (!strcmp (req->split, "val"))
-    s->split = SPLIT_VAL;
-  else
-    err = qk_error (-EINVAL, "shapes: no split '%s', only train and val",
-                    req->split);
+  err = generated_open (&s->g, "shapes", cfg, req);
   if (err == 0)
     err = configure (s, cfg);
   if (err) {
@@ -113,7 +94,7 @@ shapes_info (void *self, struct qk_dataset_info *out)
 {
   struct shapes *s = self;
 
-  out->count = s->count;
+  out->count = s->g.count;
   image_specs_set (&s->specs, s->size, s->size, 3, DRAW_CLASSES, draw_names,
                    out);
   return 0;
@@ -151,14 +132,16 @@ shapes_worker_new (void *self, void **worker)
   return 0;
 }
 
-/* Image INDEX into w->rgb; returns its class. */
+/* Image INDEX into w->rgb; returns its class, or a negative errno value. */
 static int
 draw (const struct shapes *s, struct shapes_worker *w, int64_t index)
 {
   const int label = (int) (index % DRAW_CLASSES);
   struct qk_rng rng;
+  const int err = generated_begin (&s->g, "shapes", index, &rng);
 
-  qk_rng_seed (&rng, s->seed, ((uint64_t) s->split << 40) + (uint64_t) index);
+  if (err)
+    return err;
   draw_image (&rng, label, s->size, s->difficulty, w->canvas, w->rgb);
   return label;
 }
@@ -172,12 +155,12 @@ shapes_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   const int64_t n = s->size;
   float *image = input[0];
   bool mirror = false, upside_down = false;
+  const int label = draw (s, w, index);
   int64_t y;
 
-  if (index < 0 || index >= s->count)
-    return qk_error (-EINVAL, "shapes: no image %lld, there are %lld",
-                     (long long) index, (long long) s->count);
-  *(int32_t *) target[0] = draw (s, w, index);
+  if (label < 0)
+    return label;
+  *(int32_t *) target[0] = label;
   if (s->flip) {
     const uint64_t bits = qk_rng_below (rng, 4);
 
@@ -249,19 +232,19 @@ static int
 shapes_export_files (void *self, const char *dir)
 {
   const struct shapes *s = self;
-  const char *split = s->split == SPLIT_TRAIN ? "train" : "val";
+  const char *split = s->g.split == GENERATED_TRAIN ? "train" : "val";
   void *worker = NULL;
   struct shapes_worker *w;
   int64_t i;
   int err;
 
-  if (s->split == SPLIT_NONE)
+  if (s->g.split == GENERATED_NONE)
     return qk_error (-EINVAL, "shapes: no split to export");
   err = make_folders (dir, split);
   if (err == 0)
     err = shapes_worker_new (self, &worker);
   w = worker;
-  for (i = 0; err == 0 && i < s->count; i++) {
+  for (i = 0; err == 0 && i < s->g.count; i++) {
     const int label = draw (s, w, i);
     char path[4096];
 

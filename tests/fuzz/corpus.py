@@ -173,7 +173,7 @@ def op(kind, c_in, c_out, **more):
     o = dict.fromkeys(("lo", "kernel_h", "kernel_w", "stride_h", "stride_w",
                        "pad_top", "pad_left", "pad_bottom", "pad_right",
                        "dilation_h", "dilation_w", "groups", "function"), 0)
-    o.update(kind=kind, hi=255, count_pad=False, in_channels=c_in,
+    o.update(kind=kind, hi=255, count_pad=0, in_channels=c_in,
              out_channels=c_out, weight_scales=int(c_out > 0))
     if kind in ("conv2d", "maxpool2d", "avgpool2d"):
         o.update(kernel_h=3, kernel_w=3, stride_h=1, stride_w=1, pad_top=1,
@@ -232,6 +232,21 @@ MODELS = {
                                       pad_left=0, pad_bottom=0, pad_right=0)),
         ([1, 16], GRID, [4], op("clamp", 0, 0, lo=3, hi=200)),
         ([1, 2], None, [5], op("linear", 16, 2))),
+    "broadcast": (CONV, ([1, 6, 6, 4], GRID, [1], op("table", 0, 0)),
+                  ([1, 1, 1, 4], GRID, [2], op(
+                      "avgpool2d", 0, 0, kernel_h=6, kernel_w=6, pad_top=0,
+                      pad_left=0, pad_bottom=0, pad_right=0)),
+                  ([1, 6, 6, 4], GRID, [2, 3], op("binary", 0, 0, function=2)),
+                  ([1, 6, 6, 4], GRID, [3, 4], op("binary", 0, 0, function=1)),
+                  ([1, 144], GRID, [5], op("reshape", 0, 0))),
+    "no-broadcast": (CONV, ([1, 6, 6, 3], GRID, [0, 1],
+                            op("binary", 0, 0, function=2))),
+    "function": (CONV, ([1, 6, 6, 4], GRID, [1, 1],
+                        op("binary", 0, 0, function=3))),
+    "scales": (([1, 6, 6, 4], GRID, [0], op("conv2d", 3, 4,
+                                            weight_scales=3)),),
+    "ceil": (([1, 3, 3, 3], GRID, [0], op("maxpool2d", 0, 0, stride_h=3,
+                                          stride_w=3)),),
     "float-nodes": (CONV, ([1, 6, 6, 2], None, [1],
                            "conv2d out=2 kernel=1"),
                     ([1, 72], None, [2], "flatten"),

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "settings/ini.h"
+#include "options/ini.h"
 #include "replay.h"
 
 static const char *const colours[] = { "red", "green", NULL };

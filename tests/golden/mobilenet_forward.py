@@ -71,7 +71,7 @@ def fill(model):
 
 
 def images(n, side):
-    v = between("images", n * 3 * side * side, -2.0, 2.0)
+    v = between("pictures", n * 3 * side * side, -2.0, 2.0)
     return torch.from_numpy(v.reshape(n, 3, side, side))
 
 

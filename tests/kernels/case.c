@@ -340,6 +340,8 @@ make_conv2d (struct kernel_case *c, struct qk_rng *r, int batch)
   op->out_channels = out;
   c->in[0] = shape4 (batch, h, w, in);
   c->out = shape4 (batch, p, q, out);
+  if (one_in (r, 8))
+    memset (&op->out_q, 0, sizeof op->out_q); /* f32 */
   return fill_weighted (
     c, r, (size_t) out,
     (size_t) (op->kernel_h * op->kernel_w * (in / op->groups)));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conv/conv.h"
 #include "lib/conv-rig.h"
 #include "lib/ok.h"
 #include "quant/quantizer-priv.h"
@@ -245,8 +246,9 @@ rig_make_params (struct rig *b)
 
 /* QUANTIZED: weight and output have quantizers, the input a grid. */
 void
-rig_open (struct rig *b, const struct rig_given *g, int what, int threads,
-          bool train, bool quantized, uint64_t seed)
+rig_open_with (struct rig *b, const struct rig_given *g, const char *forward,
+               const char *backward, int what, int threads, bool train,
+               bool quantized, uint64_t seed)
 {
   const bool u8_in = quantized && !(what & FLOAT_IN);
   const bool u8_out = quantized && !(what & FLOAT_OUT);
@@ -255,6 +257,7 @@ rig_open (struct rig *b, const struct rig_given *g, int what, int threads,
   struct qk_config *cfg;
   struct qk_layer_setup s = { 0 };
   int64_t k;
+  int ret;
 
   memset (b, 0, sizeof *b);
   b->what = what;
@@ -297,7 +300,13 @@ rig_open (struct rig *b, const struct rig_given *g, int what, int threads,
   s.quantized_out = u8_out;
   s.quantized_weight = i8_weight;
   s.keep_in = s.keep_out = true;
-  rig_checked (b->cls->setup (b->self, &s));
+  ((struct qk_conv *) b->self)->use_forward = forward;
+  ((struct qk_conv *) b->self)->use_backward = backward;
+  ret = b->cls->setup (b->self, &s);
+  b->unusable = ret == -ENOTSUP && (forward || backward);
+  if (b->unusable)
+    return;
+  rig_checked (ret);
   b->io.threads = threads;
   b->io.n_in = 1;
   b->io.in = &b->in;
@@ -309,6 +318,13 @@ rig_open (struct rig *b, const struct rig_given *g, int what, int threads,
   b->io.dout = &b->dout;
   b->io.din = &b->din;
   b->io.dparam = b->dparam;
+}
+
+void
+rig_open (struct rig *b, const struct rig_given *g, int what, int threads,
+          bool train, bool quantized, uint64_t seed)
+{
+  rig_open_with (b, g, NULL, NULL, what, threads, train, quantized, seed);
 }
 
 void

@@ -35,6 +35,7 @@ struct rig {
   struct qk_shape in_shape, out_shape;
   int what;
   bool bias;
+  bool unusable; /* the strategies are not right here: nothing but close it */
   float lo, hi;
 };
 
@@ -71,6 +72,11 @@ void rig_checked (int ret);
  * for what WHAT says. */
 void rig_open (struct rig *b, const struct rig_given *g, int what, int threads,
                bool train, bool quantized, uint64_t seed);
+/* The same with strategies of plugins/common/conv by name; where they are not
+ * right for G, b->unusable is set. */
+void rig_open_with (struct rig *b, const struct rig_given *g,
+                    const char *forward, const char *backward, int what,
+                    int threads, bool train, bool quantized, uint64_t seed);
 void rig_close (struct rig *b);
 /* Bytes or floats between LO and HI. */
 void rig_fill (struct rig *b, struct qk_tensor *t, float lo, float hi);

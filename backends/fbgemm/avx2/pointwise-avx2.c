@@ -2,7 +2,7 @@
 /* pointwise-avx2.c: operations without weights for avx2. */
 #include "config.h"
 
-#include "../tmpl/vec256.h"
+#include "int8gemm/tmpl/vec256.h"
 
 #include "../kernels.h"
 

@@ -2,7 +2,7 @@
 /* pointwise-avx512.c: operations without weights for avx512. */
 #include "config.h"
 
-#include "../tmpl/vec512.h"
+#include "int8gemm/tmpl/vec512.h"
 
 #include "../kernels.h"
 

@@ -31,9 +31,10 @@ struct qk_format_class {
   /* File name endings, NULL-terminated: ".safetensors". */
   const char *const *suffixes;
 
-  /* Open and check the whole structure; the file is untrusted.
-   * *self belongs to the library: close.  -EBADMSG for a damaged file. */
-  int (*open) (const char *path, void **self);
+  /* Open and check the whole structure; the file is untrusted.  CFG is
+   * borrowed and lives until close.  *self belongs to the library: close.
+   * -EBADMSG for a damaged file. */
+  int (*open) (const struct qk_config *cfg, const char *path, void **self);
   void (*close) (void *self); /* accepts NULL */
   int64_t (*count) (void *self);
   /* Entry I (0 <= I < count); borrowed, lives until close. */
@@ -44,13 +45,15 @@ struct qk_format_class {
   /* Write a file through FD (positioned at 0, to be filled from the start;
    * the library fsyncs, renames and closes it).
    * (optional; default: read only) */
-  int (*write) (int fd, const struct qk_format_entry *entries, int64_t n,
+  int (*write) (const struct qk_config *cfg, int fd,
+                const struct qk_format_entry *entries, int64_t n,
                 const struct qk_format_meta *meta, int n_meta);
 
   /* Write a network that another program can run, through FD as above.
    * -ENOTSUP, naming the node, for one the format cannot express.
    * (optional; default: the format holds tensors only) */
-  int (*write_network) (int fd, const struct qk_network *net);
+  int (*write_network) (const struct qk_config *cfg, int fd,
+                        const struct qk_network *net);
 };
 
 #ifdef __cplusplus

@@ -35,7 +35,7 @@ QK_PUBLIC int qk_graph_node (struct qk_graph *g, const char *name,
 QK_PUBLIC const struct qk_shape *qk_graph_shape (const struct qk_graph *g,
                                                  int value);
 
-/* Make VALUE an output called NAME ("logits"), after those there are. */
+/* Make VALUE an output called NAME ("scores"), after those there are. */
 QK_PUBLIC int qk_graph_output (struct qk_graph *g, const char *name,
                                int value);
 

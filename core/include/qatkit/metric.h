@@ -12,7 +12,7 @@ extern "C" {
 /* A number that a metric gives.  Goals, best-of, journal, tables, charts and
  * checkpoints know it by its name. */
 struct qk_score_spec {
-  const char *name;  /* "top1": letters, digits, '_' */
+  const char *name;  /* "mae": letters, digits, '_' */
   const char *title; /* head of its column; NULL: not in tables */
   bool larger_is_better;
   bool percent; /* a share 0..1, shown and asked for in percent */

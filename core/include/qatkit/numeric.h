@@ -82,7 +82,7 @@ qk_requantize (int32_t acc, float multiplier, int32_t zp, int32_t lo,
   return qk_clamp_rounded (qk_rne ((float) acc * multiplier), zp, lo, hi);
 }
 
-/* Output of a layer whose result stays float (the logits):
+/* Output of a layer whose result stays float:
  * (float) acc * (s_in * s_w). */
 static inline float
 qk_dequantize_acc (int32_t acc, float s_in, float s_w)

@@ -7,6 +7,7 @@
 #include "base.h"
 #include "comm.h"
 #include "context.h"
+#include "cpu.h"
 #include "dataset.h"
 #include "fakequant.h"
 #include "format.h"

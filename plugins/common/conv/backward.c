@@ -23,25 +23,15 @@
 #include <qatkit/layer.h>
 
 #include "conv/conv-priv.h"
-#include "gemm/convback.h"
-#include "gemm/gemm.h"
 #include "multiversion.h"
 
 /* Weights at a time that are gathered from the threads. */
 enum { CHUNK = 512 };
 
-struct backward {
-  struct conv_run run;
-  struct qk_conv_mask mask;
-  const float *dout;
-  float *dx;         /* NULL: not wanted */
-  bool sums_in_pass; /* sums are taken together with d */
-};
-
 /* ---- the gradient by acc -------------------------------------------------*/
 
 static void
-sums_pass (const struct backward *bw, int t)
+sums_pass (const struct conv_backward *bw, int t)
 {
   const struct conv_run *run = &bw->run;
   const int64_t k = run->cv->k, step = run->cv->plan.rows;
@@ -60,9 +50,9 @@ sums_pass (const struct backward *bw, int t)
 }
 
 /* d of rows to D. */
-static void
-rows_grad (const struct backward *bw, const struct conv_thread *th,
-           int64_t row0, int64_t rows, float *d)
+void
+conv_rows_grad (const struct conv_backward *bw, const struct conv_thread *th,
+                int64_t row0, int64_t rows, float *d)
 {
   const struct conv_run *run = &bw->run;
   const int64_t k = run->cv->k;
@@ -78,11 +68,11 @@ rows_grad (const struct backward *bw, const struct conv_thread *th,
 }
 
 /* d of a unit into th->blk. */
-static const float *
-unit_grad (const struct backward *bw, const struct conv_thread *th,
-           const struct conv_unit *u)
+const float *
+conv_unit_grad (const struct conv_backward *bw, const struct conv_thread *th,
+                const struct conv_unit *u)
 {
-  rows_grad (bw, th, u->row0, u->rows, th->blk);
+  conv_rows_grad (bw, th, u->row0, u->rows, th->blk);
   return th->blk;
 }
 
@@ -115,8 +105,8 @@ sum_g_xhat (const struct conv_run *run, int64_t i)
 }
 
 /* a1, a2, a3 under batch statistics; FACTOR: sigma or gamma. */
-QK_MULTIVERSION static void
-batch_gradient_affine (const struct conv_run *run, const float *factor)
+QK_LOOP (static, batch_gradient_affine,
+         (const struct conv_run *run, const float *factor), (run, factor))
 {
   const struct conv_channels *ch = &run->ch;
   const struct conv_scratch_channels *sc = &run->sc;
@@ -162,291 +152,6 @@ gradient_affine (struct conv_run *run)
   conv_repeat (sc->a3, cv->k, cv->plan.period);
 }
 
-/* ---- matrix products -----------------------------------------------------*/
-
-static void
-matrix_unit (const struct backward *bw, const struct conv_thread *th,
-             const float *wf, const struct conv_unit *u)
-{
-  const struct conv_run *run = &bw->run;
-  const struct qk_conv *cv = run->cv;
-  const int64_t depth = conv_depth (cv), kg = cv->k / cv->groups;
-  const bool direct = run->kind == CONV_DIRECT;
-  const float *d = unit_grad (bw, th, u);
-  int64_t ld;
-  const float *a = conv_block_input (run, th, u, &ld);
-
-  for (int g = 0; g < cv->groups; g++)
-    qk_sgemm (true, false, kg, depth, u->rows, d + g * kg, cv->k,
-              a + g * depth, ld, 1.0f, th->dw + g * kg * depth, depth);
-  if (!bw->dx)
-    return;
-  for (int g = 0; g < cv->groups; g++)
-    qk_sgemm (false, false, u->rows, depth, kg, d + g * kg, cv->k,
-              wf + g * kg * depth, depth, 0.0f,
-              direct ? bw->dx + u->row0 * cv->c : th->col + g * depth, ld);
-  if (!direct)
-    conv_block_scatter (run, u, th->col, bw->dx);
-}
-
-static void
-matrix_pass (const struct backward *bw, int t)
-{
-  const struct conv_run *run = &bw->run;
-  const struct qk_conv *cv = run->cv;
-  const int64_t sample = cv->h * cv->w * cv->c;
-  int64_t u0 = run->units * t / run->threads;
-  int64_t u1 = run->units * (t + 1) / run->threads;
-  struct conv_thread th;
-  const float *wf;
-
-  conv_thread_at (run, t, &th);
-  wf = conv_own_weight (run, &th);
-  memset (th.dw, 0, (size_t) (cv->k * conv_depth (cv)) * sizeof *th.dw);
-  if (run->kind == CONV_GENERAL) {
-    /* windows overlap within a sample: one thread each */
-    const int64_t per = run->units / run->n;
-    const int64_t n0 = run->n * t / run->threads;
-    const int64_t n1 = run->n * (t + 1) / run->threads;
-
-    u0 = n0 * per;
-    u1 = n1 * per;
-    if (bw->dx)
-      memset (bw->dx + n0 * sample, 0,
-              (size_t) ((n1 - n0) * sample) * sizeof *bw->dx);
-  }
-  for (int64_t i = u0; i < u1; i++) {
-    struct conv_unit u;
-
-    conv_unit_at (run, i, &u);
-    matrix_unit (bw, &th, wf, &u);
-  }
-}
-
-/* ---- whole tensors -------------------------------------------------------*/
-
-/* Thread T's part of d, which may lie where acc is. */
-static void
-whole_d (const struct backward *bw, int t, float *d)
-{
-  const struct conv_run *run = &bw->run;
-  const struct qk_conv *cv = run->cv;
-  const int64_t step = cv->plan.rows, r1 = run->m * (t + 1) / run->threads;
-  struct conv_thread th;
-
-  conv_thread_at (run, t, &th);
-  for (int64_t r = run->m * t / run->threads; r < r1; r += step) {
-    const int64_t rows = r1 - r < step ? r1 - r : step;
-
-    rows_grad (bw, &th, r, rows, th.blk);
-    if (cv->plan.blocked)
-      qk_convback_block (th.blk, r, rows, cv->p * cv->q, cv->k, d);
-    else
-      memcpy (d + r * cv->k, th.blk, (size_t) (rows * cv->k) * sizeof *d);
-  }
-}
-
-/* Thread T's part of the input as floats, where it is not just that. */
-static void
-whole_x (const struct conv_run *run, int t, float *x)
-{
-  const struct qk_conv *cv = run->cv;
-  const int64_t pixels = run->n * cv->h * cv->w, hw = cv->h * cv->w;
-  const int64_t at = pixels * t / run->threads;
-  const int64_t n = pixels * (t + 1) / run->threads - at;
-  const uint8_t *in8 = run->io->in->data;
-  const float *in = run->io->in->data;
-
-  if (run->u8_in && cv->plan.blocked)
-    qk_convback_block_u8 (in8 + at * cv->c, at, n, hw, cv->c, run->z, x);
-  else if (cv->plan.blocked)
-    qk_convback_block (in + at * cv->c, at, n, hw, cv->c, x);
-  else if (run->u8_in)
-    qk_rows_expand (in8 + at * cv->c, (size_t) (n * cv->c), run->z,
-                    x + at * cv->c);
-}
-
-/* dx of thread T from the blocked order. */
-static void
-whole_dx (const struct backward *bw, int t, const float *blocked)
-{
-  const struct conv_run *run = &bw->run;
-  const struct qk_conv *cv = run->cv;
-  const int64_t pixels = run->n * cv->h * cv->w;
-  const int64_t at = pixels * t / run->threads;
-
-  qk_convback_unblock (blocked, at, pixels * (t + 1) / run->threads - at,
-                       cv->h * cv->w, cv->c, bw->dx + at * cv->c);
-}
-
-/* Both gradients of a window larger than 1x1; X has room for dx after. */
-static int
-whole_library (const struct backward *bw, const float *d, const float *x,
-               float *room, float *dw)
-{
-  const struct conv_run *run = &bw->run;
-  const struct qk_conv *cv = run->cv;
-  void *scratch = (char *) run->io->workspace + cv->plan.ws_lib;
-  float *dx = cv->plan.blocked ? room : bw->dx;
-  struct qk_convback cb;
-
-  conv_back_shape (run, &cb);
-  if (!qk_convback_weights (&cb, run->threads, d, x, dw, scratch,
-                            cv->plan.ws_lib_size)
-      || (bw->dx
-          && !qk_convback_data (&cb, run->threads, d, run->wf, dx, scratch,
-                                cv->plan.ws_lib_size)))
-    return qk_error (-EIO, "%s: the library's convolution failed", cv->who);
-  if (!bw->dx || !cv->plan.blocked)
-    return 0;
-#pragma omp parallel for num_threads(run->threads) schedule(static, 1)
-  for (int t = 0; t < run->threads; t++)
-    whole_dx (bw, t, dx);
-  return 0;
-}
-
-static int
-whole_pass (const struct backward *bw, float *dw)
-{
-  const struct conv_run *run = &bw->run;
-  const struct qk_conv *cv = run->cv;
-  char *ws = run->io->workspace;
-  float *d
-    = cv->plan.over_acc ? run->acc : (float *) (void *) (ws + cv->plan.ws_d);
-  float *room = (float *) (void *) (ws + cv->plan.ws_x);
-  const float *x = run->u8_in || cv->plan.blocked ? room : run->io->in->data;
-
-#pragma omp parallel for num_threads(run->threads) schedule(static, 1)
-  for (int t = 0; t < run->threads; t++) {
-    whole_d (bw, t, d);
-    whole_x (run, t, room);
-  }
-  if (run->kind != CONV_DIRECT)
-    return whole_library (bw, d, x, room, dw);
-  qk_sgemm_threaded (run->threads, true, false, cv->k, cv->c, run->m, d, cv->k,
-                     x, cv->c, 0.0f, dw, cv->c);
-  if (bw->dx)
-    qk_sgemm_threaded (run->threads, false, false, run->m, cv->c, cv->k, d,
-                       cv->k, run->wf, cv->c, 0.0f, bw->dx, cv->c);
-  return 0;
-}
-
-/* ---- depthwise -----------------------------------------------------------*/
-
-/* Lines of dx up to LIMIT are complete: move them out of the ring. */
-static int64_t
-flush_lines (const struct backward *bw, const struct conv_thread *th,
-             int64_t img, int64_t next, int64_t limit)
-{
-  const struct qk_conv *cv = bw->run.cv;
-  const int span = conv_ring_span (cv);
-  const int64_t line = conv_ring_width (cv) * cv->c, size = cv->w * cv->c;
-  const int64_t *tags = th->tags + span;
-
-  for (; next < limit && next < cv->h; next++) {
-    float *dx = bw->dx + (img * cv->h + next) * size;
-
-    if (tags[next % span] == next)
-      memcpy (dx, th->dring + next % span * line + cv->pad_left * cv->c,
-              (size_t) size * sizeof *dx);
-    else
-      memset (dx, 0, (size_t) size * sizeof *dx);
-  }
-  return next;
-}
-
-/* Where output line P adds its gradients; a line outside the sample goes to
- * the extra line of the ring. */
-static void
-ring_lines (const struct backward *bw, const struct conv_thread *th, int64_t p,
-            float **drow)
-{
-  const struct qk_conv *cv = bw->run.cv;
-  const int span = conv_ring_span (cv);
-  const int64_t line = conv_ring_width (cv) * cv->c;
-  int64_t *tags = th->tags + span;
-
-  for (int a = 0; a < cv->r; a++) {
-    const int64_t ih = p * cv->stride_h - cv->pad_top + a * cv->dil_h;
-    const bool outside = ih < 0 || ih >= cv->h;
-    const int64_t at = outside ? span : ih % span;
-
-    drow[a] = th->dring + at * line;
-    if (outside || tags[at] != ih)
-      memset (drow[a], 0, (size_t) line * sizeof **drow);
-    if (!outside)
-      tags[at] = ih;
-  }
-}
-
-static void
-depthwise_sample (const struct backward *bw, const struct conv_thread *th,
-                  int64_t img)
-{
-  const struct conv_run *run = &bw->run;
-  const struct qk_conv *cv = run->cv;
-  const int64_t per = run->units / run->n;
-  const int span = conv_ring_span (cv);
-  const float *row[CONV_WIDE_CHUNK];
-  float *drow[CONV_WIDE_CHUNK];
-  int64_t next = 0;
-
-  for (int i = 0; i < span; i++)
-    th->tags[span + i] = -1;
-  for (int64_t i = img * per; i < (img + 1) * per; i++) {
-    struct conv_unit u;
-    const float *d;
-
-    conv_unit_at (run, i, &u);
-    d = unit_grad (bw, th, &u);
-    for (int64_t p = u.p0; p < u.p1; p++, d += cv->q * cv->k) {
-      conv_ring_fill (run, th, img, p, row);
-      if (bw->dx) {
-        next = flush_lines (bw, th, img, next, p * cv->stride_h - cv->pad_top);
-        ring_lines (bw, th, p, drow);
-      }
-      qk_rows_depthwise_grad (row, bw->dx ? drow : NULL, run->wf, th->dwi,
-                              cv->r, cv->s, cv->c, cv->q, cv->stride_w,
-                              cv->dil_w, d);
-    }
-  }
-  if (bw->dx)
-    flush_lines (bw, th, img, next, cv->h);
-}
-
-static void
-depthwise_pass (const struct backward *bw, int t)
-{
-  const struct conv_run *run = &bw->run;
-  const int64_t weight = run->cv->k * conv_depth (run->cv);
-  const int64_t n1 = run->n * (t + 1) / run->threads;
-  struct conv_thread th;
-
-  conv_thread_at (run, t, &th);
-  memset (th.dw, 0, (size_t) weight * sizeof *th.dw);
-  conv_ring_reset (run, &th);
-  for (int64_t n = run->n * t / run->threads; n < n1; n++) {
-    /* a sum for each sample keeps the rounding of the whole small */
-    memset (th.dwi, 0, (size_t) weight * sizeof *th.dwi);
-    depthwise_sample (bw, &th, n);
-    for (int64_t i = 0; i < weight; i++)
-      th.dw[i] += th.dwi[i];
-  }
-}
-
-static void
-passes (const struct backward *bw)
-{
-  const struct conv_run *run = &bw->run;
-
-#pragma omp parallel for num_threads(run->threads) schedule(static, 1)
-  for (int t = 0; t < run->threads; t++)
-    if (run->kind == CONV_DEPTHWISE)
-      depthwise_pass (bw, t);
-    else
-      matrix_pass (bw, t);
-}
-
 /* ---- parameters ----------------------------------------------------------*/
 
 /* Where dw' is after the passes: with each thread, or in one place. */
@@ -462,28 +167,30 @@ find_dw (const struct conv_run *run, const float *whole,
          struct weight_source *s)
 {
   const struct qk_conv *cv = run->cv;
-  const bool depthwise = run->kind == CONV_DEPTHWISE;
+  const bool depthwise = cv->plan.back == &conv_back_depthwise;
+  const bool one = conv_one_dw (&cv->plan);
   struct conv_thread th;
 
   conv_thread_at (run, 0, &th);
-  s->dw = cv->plan.whole ? whole : th.dw;
+  s->dw = one ? whole : th.dw;
   s->step = cv->plan.th_size;
-  s->n = cv->plan.whole ? 1 : run->threads;
+  s->n = one ? 1 : run->threads;
   s->channel = depthwise ? 1 : conv_depth (cv);
   s->element = depthwise ? cv->k : 1;
 }
 
-QK_MULTIVERSION static void
-scaled (const float *x, int64_t n, float scale, float *out)
+QK_LOOP (static, scaled, (const float *x, int64_t n, float scale, float *out),
+         (x, n, scale, out))
 {
   QK_SIMD
   for (int64_t j = 0; j < n; j++)
     out[j] = x[j] * scale;
 }
 
-QK_MULTIVERSION static void
-add_scaled (const float *restrict x, const float *restrict y, int64_t n,
-            float scale, float *restrict out)
+QK_LOOP (static, add_scaled,
+         (const float *restrict x, const float *restrict y, int64_t n,
+          float scale, float *restrict out),
+         (x, y, n, scale, out))
 {
   QK_SIMD
   for (int64_t j = 0; j < n; j++)
@@ -515,9 +222,10 @@ gather_dw (const struct weight_source *s, int64_t i, int64_t at, int64_t n,
 }
 
 /* d = 0 where w k was clamped to the grid. */
-QK_MULTIVERSION static void
-mask_dw (const float *restrict w, int64_t n, float k, float inv, float lo,
-         float hi, float *restrict d)
+QK_LOOP (static, mask_dw,
+         (const float *restrict w, int64_t n, float k, float inv, float lo,
+          float hi, float *restrict d),
+         (w, n, k, inv, lo, hi, d))
 {
   QK_SIMD
   for (int64_t j = 0; j < n; j++) {
@@ -528,9 +236,10 @@ mask_dw (const float *restrict w, int64_t n, float k, float inv, float lo,
 }
 
 /* dw += d k where DW is given; returns sum (d w). */
-QK_MULTIVERSION static double
-channel_dw (const float *restrict d, const float *restrict w, int64_t n,
-            float k, float *restrict dw)
+QK_LOOP_VALUE (static, double, channel_dw,
+               (const float *restrict d, const float *restrict w, int64_t n,
+                float k, float *restrict dw),
+               (d, w, n, k, dw))
 {
   double s = 0.0;
 
@@ -684,7 +393,7 @@ channel_gradients (const struct conv_run *run)
 
 /* Let a fake-quantizer of its own kind turn the gradient, on all of y. */
 static int
-quantizer_gradient (struct backward *bw)
+quantizer_gradient (struct conv_backward *bw)
 {
   struct conv_run *run = &bw->run;
   const struct qk_conv *cv = run->cv;
@@ -710,7 +419,7 @@ quantizer_gradient (struct backward *bw)
 }
 
 static int
-begin (struct backward *bw)
+begin (struct conv_backward *bw)
 {
   struct conv_run *run = &bw->run;
   const struct qk_conv *cv = run->cv;
@@ -719,12 +428,8 @@ begin (struct backward *bw)
 
   bw->dout = io->dout->data;
   bw->dx = io->din->data;
-  bw->mask = (struct qk_conv_mask){ .a = run->ch.a,
-                                    .b = run->ch.b,
-                                    .rlo = -1.0f,
-                                    .rhi = 1.0f,
-                                    .ylo = cv->lo,
-                                    .yhi = cv->hi };
+  bw->mask = (struct qk_conv_mask){ .a = run->ch.a, .b = run->ch.b };
+  qk_conv_mask_bounds (&bw->mask, cv->lo, cv->hi, 0.0f, 0.0f, 0.0f);
   if (!run->u8_out)
     return 0;
   if (!qk_quantizer_is_ste (io->out_qz)) {
@@ -733,16 +438,16 @@ begin (struct backward *bw)
                        cv->who);
     return quantizer_gradient (bw);
   }
-  bw->mask.inv = 1.0f / grid->scale;
-  bw->mask.rlo = (float) (grid->qmin - grid->zero_point);
-  bw->mask.rhi = (float) (grid->qmax - grid->zero_point);
+  qk_conv_mask_bounds (&bw->mask, cv->lo, cv->hi, 1.0f / grid->scale,
+                       (float) (grid->qmin - grid->zero_point),
+                       (float) (grid->qmax - grid->zero_point));
   return 0;
 }
 
 int
 qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io)
 {
-  struct backward bw = { 0 };
+  struct conv_backward bw = { 0 };
   struct conv_run *run = &bw.run;
   float *dw;
   int ret;
@@ -770,9 +475,7 @@ qk_conv_backward (struct qk_conv *cv, struct qk_layer_io *io)
   }
   gradient_affine (run);
   dw = (float *) (void *) ((char *) io->workspace + cv->plan.ws_wt);
-  if (!cv->plan.whole)
-    passes (&bw);
-  else if ((ret = whole_pass (&bw, dw)) < 0)
+  if ((ret = cv->plan.back->pass (&bw, dw)) < 0)
     return ret;
   if (bw.sums_in_pass)
     conv_collect_sums (run);

@@ -32,7 +32,7 @@ struct conv_weight {
   float *k, *sigma, *sw; /* K: gamma / sigma; scale of the weight */
   double *sum, *size;    /* K: of the integers and their absolute values */
   int8_t *wq;            /* (K, R S C/groups), the integers */
-  void *pack; /* the same for qk_igemm, group by group; NULL: not wanted */
+  void *pack; /* the same for qk_product, group by group; NULL: not wanted */
   float *wf;  /* depthwise: (R S, C), the weight or its integers */
 };
 
@@ -79,8 +79,8 @@ struct conv_run {
   int64_t row_block; /* CONV_DIRECT */
   int64_t units;
   bool u8_in, u8_out;
-  bool q8, again; /* see struct qk_conv_plan */
-  bool exact;     /* forward has the bytes of the int8 network */
+  bool again; /* see struct qk_conv_plan */
+  bool exact; /* forward has the bytes of the int8 network */
   float z, s_in;
   const float *wf; /* (K, R S C/groups); depthwise: (R S, C); NULL: every
                        thread makes its own, see conv_own_weight */
@@ -110,7 +110,9 @@ size_t conv_weight_size (const struct qk_conv *cv, bool quantized,
 void conv_weight_at (const struct qk_conv *cv, bool quantized, bool packed,
                      void *base, struct conv_weight *w);
 struct qk_convback;
-void conv_back_shape (const struct conv_run *run, struct qk_convback *cb);
+/* What the library works on, for a batch of N. */
+void conv_back_shape (const struct qk_conv *cv, int64_t n,
+                      struct qk_convback *cb);
 int conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
                     struct conv_run *run);
 void conv_thread_at (const struct conv_run *run, int t,
@@ -156,7 +158,85 @@ void conv_place_weight (struct conv_run *run, const int8_t *w8, bool forward);
 const float *conv_own_weight (const struct conv_run *run,
                               const struct conv_thread *th);
 
-/* blocks.c */
+/* ---- strategies ---------------------------------------------------------*/
+
+/* One way of making accumulators. */
+struct conv_forward {
+  const char *name;
+  /* Whether it is right for CV; QUANTIZED: input and weight are.  The plan's
+   * kernels, threads and batch are known. */
+  bool (*usable) (const struct qk_conv *cv, bool quantized);
+  /* Before the first block of a thread.  (optional) */
+  void (*begin) (const struct conv_run *run, const struct conv_thread *th);
+  /* acc of a unit, float or (wide) int32. */
+  void (*block) (const struct conv_run *run, const struct conv_thread *th,
+                 const struct conv_unit *u, float *acc);
+};
+
+struct conv_backward {
+  struct conv_run run;
+  struct qk_conv_mask mask;
+  const float *dout;
+  float *dx;         /* NULL: not wanted */
+  bool sums_in_pass; /* sums are taken together with d */
+};
+
+/* One way of making the gradients by input and weight. */
+struct conv_back {
+  const char *name;
+  bool (*usable) (const struct qk_conv *cv, bool quantized);
+  /* All of dx, if it is wanted, and dw' (see backward.c): in DW (K, R S
+   * C/groups) or, of each thread, in th->dw; conv_one_dw tells which. */
+  int (*pass) (const struct conv_backward *bw, float *dw);
+};
+
+extern const struct conv_forward conv_forward_depthwise, conv_forward_integer,
+  conv_forward_matrix, conv_forward_reference;
+extern const struct conv_back conv_back_depthwise, conv_back_whole,
+  conv_back_matrix, conv_back_reference;
+
+/* strategy.c */
+/* Fill pl->forward and pl->back.  -ENOTSUP if those that CV asks for are not
+ * right for it. */
+int conv_choose (const struct qk_conv *cv, bool quantized,
+                 struct qk_conv_plan *pl);
+
+static inline bool
+conv_in_bytes (const struct qk_conv_plan *pl)
+{
+  return pl->forward == &conv_forward_integer;
+}
+
+/* Whether all threads make one gradient of the weight. */
+static inline bool
+conv_one_dw (const struct qk_conv_plan *pl)
+{
+  return pl->back == &conv_back_whole || pl->back == &conv_back_reference;
+}
+
+/* backward.c */
+/* d of rows to D; d of a unit, in th->blk. */
+void conv_rows_grad (const struct conv_backward *bw,
+                     const struct conv_thread *th, int64_t row0, int64_t rows,
+                     float *d);
+const float *conv_unit_grad (const struct conv_backward *bw,
+                             const struct conv_thread *th,
+                             const struct conv_unit *u);
+
+/* im2col.c */
+void conv_im2col (const struct conv_run *run, const struct conv_unit *u,
+                  float *col);
+/* The same in bytes, for qk_product: the zero point stands for padding, rows
+ * are LD apart. */
+void conv_im2col_bytes (const struct conv_run *run, const struct conv_unit *u,
+                        int64_t ld, uint8_t *col);
+
+/* integer.c */
+void conv_integer_block (const struct conv_run *run,
+                         const struct conv_thread *th,
+                         const struct conv_unit *u, bool to_float, float *acc);
+
+/* blocks.c, matrix.c, im2col.c, depthwise.c */
 /* acc of a unit, float or (wide) int32. */
 void conv_block (const struct conv_run *run, const struct conv_thread *th,
                  const struct conv_unit *u, float *acc);

@@ -17,17 +17,24 @@
 
 #include <qatkit/layer.h>
 
+#include "int8gemm/kernels.h"
+
+struct conv_forward;
+struct conv_back;
+
 /* Where things lie in the memory the library hands out; made by setup. */
 struct qk_conv_plan {
+  struct qk_kernels kernels; /* products of bytes */
   int threads;
   bool train, u8_out, i8_weight;
-  bool q8;         /* forward multiplies bytes: see igemm.h */
-  bool ahead;      /* prepare works on the weight */
-  bool own_pack;   /* the order for q8 is kept from there to backward */
+  const struct conv_forward *forward; /* the strategies: see conv-priv.h */
+  const struct conv_back *back;
+  bool ahead; /* prepare works on the weight */
+  bool
+    own_pack; /* the order for integer products is kept from there to backward */
   bool again;      /* acc is not kept but computed again where it is read */
-  bool whole;      /* backward works on whole tensors instead of blocks */
-  bool blocked;    /* … in the order that Winograd's products want */
-  bool over_acc;   /* whole: d takes the place of acc */
+  bool blocked;    /* back "whole": in the order that Winograd wants */
+  bool over_acc;   /* back "whole": d takes the place of acc */
   bool own_y;      /* there is room for all of y */
   int64_t batch;   /* largest, in samples */
   int64_t rows;    /* most output rows (pixels) of one block */
@@ -60,6 +67,9 @@ struct qk_conv {
   bool bn, clamp;
   float eps, momentum;
   float lo, hi; /* -INFINITY, INFINITY without clamp */
+
+  /* strategies to use, by name; NULL: the best (tests ask for others) */
+  const char *use_forward, *use_backward;
 
   /* known after infer */
   int64_t h, w, c, p, q;

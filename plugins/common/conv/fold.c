@@ -47,8 +47,9 @@ folded_bias (const struct qk_conv *cv, const struct qk_tensor *param,
 }
 
 /* Sum of N < 2^24 weights, and of their absolute values. */
-QK_MULTIVERSION static void
-weight_sums (const int8_t *w, int64_t n, int32_t *sum, int32_t *size)
+QK_LOOP (static, weight_sums,
+         (const int8_t *w, int64_t n, int32_t *sum, int32_t *size),
+         (w, n, sum, size))
 {
   int32_t s = 0, a = 0;
 
@@ -93,8 +94,9 @@ accumulator_bound (double sum, double size, const struct qk_qparams *q)
 }
 
 /* Smallest and largest w k; NaN or infinite where one of them is. */
-QK_MULTIVERSION static void
-scaled_range (const float *w, int64_t n, float k, float *min, float *max)
+QK_LOOP (static, scaled_range,
+         (const float *w, int64_t n, float k, float *min, float *max),
+         (w, n, k, min, max))
 {
   float lo = INFINITY, hi = -INFINITY;
   int bad = 0;
@@ -115,9 +117,10 @@ scaled_range (const float *w, int64_t n, float k, float *min, float *max)
       *min = NAN;
 }
 
-QK_MULTIVERSION static void
-quantize_scaled (const float *restrict w, int64_t n, float k,
-                 const struct qk_qparams *q, int8_t *restrict wq)
+QK_LOOP (static, quantize_scaled,
+         (const float *restrict w, int64_t n, float k,
+          const struct qk_qparams *q, int8_t *restrict wq),
+         (w, n, k, q, wq))
 {
   const float inv = 1.0f / q->scale;
   const int32_t zp = q->zero_point, lo = q->qmin, hi = q->qmax;
@@ -217,9 +220,10 @@ conv_fold_weight (const struct qk_conv *cv, const struct qk_tensor *param,
 }
 
 /* Largest accumulator_bound of K channels. */
-QK_MULTIVERSION static double
-largest_bound (const double *sum, const double *size, int64_t k,
-               const struct qk_qparams *q)
+QK_LOOP_VALUE (static, double, largest_bound,
+               (const double *sum, const double *size, int64_t k,
+                const struct qk_qparams *q),
+               (sum, size, k, q))
 {
   double most = 0.0;
 

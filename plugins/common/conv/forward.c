@@ -107,8 +107,9 @@ struct batch_channels {
 };
 
 /* N <= CHUNK of them; returns whether all numbers are finite. */
-QK_MULTIVERSION static bool
-batch_chunk (const struct batch_channels *b, int64_t at, int64_t n)
+QK_LOOP_VALUE (static, bool, batch_chunk,
+               (const struct batch_channels *b, int64_t at, int64_t n),
+               (b, at, n))
 {
   const double m = b->m, momentum = b->momentum, eps = b->eps, s_in = b->s_in;
   const double *sg = b->sg + at, *sgu = b->sgu + at;
@@ -312,8 +313,8 @@ first_pass (const struct conv_run *run, int t, int stats, bool one_pass)
     th.min[i] = INFINITY;
     th.max[i] = -INFINITY;
   }
-  if (run->kind == CONV_DEPTHWISE)
-    conv_ring_reset (run, &th);
+  if (run->cv->plan.forward->begin)
+    run->cv->plan.forward->begin (run, &th);
   for (int64_t i = u0; i < u1; i++) {
     struct conv_unit u;
     float *acc = th.blk;
@@ -364,9 +365,10 @@ second_pass (const struct conv_run *run, int t, float *y)
   }
 }
 
-QK_MULTIVERSION static void
-join_ranges (const float *restrict lo, const float *restrict hi, int64_t n,
-             float *restrict min, float *restrict max)
+QK_LOOP (static, join_ranges,
+         (const float *restrict lo, const float *restrict hi, int64_t n,
+          float *restrict min, float *restrict max),
+         (lo, hi, n, min, max))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++) {

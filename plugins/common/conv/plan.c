@@ -9,19 +9,15 @@
 
 #include "conv/conv-priv.h"
 #include "gemm/convback.h"
-#include "gemm/igemm.h"
+#include "int8gemm/product.h"
 #include "multiversion.h"
 
 /* Floats of one block: half of a common second-level cache. */
 enum { BLOCK_FLOATS = 131072 };
 
 /* Up to this depth a product of bytes costs less than writing its result to
- * memory and reading it back three times. */
-enum { AGAIN_DEPTH = 192 };
-
-/* Weights from this size on are too large to have their gradient added up
- * block by block: each time all of it goes through the cache. */
-enum { WHOLE_WEIGHT = 131072 };
+ * memory and reading it back three times; without VNNI products take longer. */
+enum { AGAIN_DEPTH = 192, AGAIN_DEPTH_NO_VNNI = 48 };
 
 /* Weights up to this size are prepared ahead of the step.  Larger ones keep
  * all threads busy by themselves, and their order for the products would have
@@ -41,7 +37,9 @@ enum { WINOGRAD_MIN = 512 };
 size_t
 conv_pack_size (const struct qk_conv *cv)
 {
-  return (qk_igemm_size (cv->k / cv->groups, conv_depth (cv)) + 63)
+  return (qk_product_size (&cv->plan.kernels, cv->k / cv->groups,
+                           conv_depth (cv))
+          + 63)
          & ~(size_t) 63;
 }
 
@@ -173,7 +171,8 @@ static bool
 expands (const struct qk_conv *cv, const struct qk_conv_plan *pl)
 {
   return conv_kind (cv) != CONV_DEPTHWISE
-         && (!pl->q8 || (pl->train && !pl->whole));
+         && (!conv_in_bytes (pl)
+             || (pl->train && pl->back != &conv_back_whole));
 }
 
 /* How large blocks are; see BLOCK_FLOATS. */
@@ -204,12 +203,13 @@ plan_thread (const struct qk_conv *cv, bool quantized_weight,
              struct qk_conv_plan *pl)
 {
   const bool dw = conv_kind (cv) == CONV_DEPTHWISE;
+  const bool whole = conv_one_dw (pl);
   const size_t out = (size_t) (pl->rows * cv->k) * sizeof (float);
   const size_t weight = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
   const size_t line = (size_t) (conv_ring_width (cv) * cv->c) * sizeof (float);
   const size_t ring = dw ? (size_t) (conv_ring_span (cv) + 1) * line : 0;
   const int64_t depth = cv->r * cv->s * cv->c;
-  const size_t bytes = (size_t) (pl->rows * qk_igemm_depth (depth)) + 64;
+  const size_t bytes = (size_t) (pl->rows * qk_product_depth (depth)) + 64;
   const size_t floats = (size_t) (pl->rows * depth) * sizeof (float);
   size_t *total = &pl->th_size;
 
@@ -221,10 +221,10 @@ plan_thread (const struct qk_conv *cv, bool quantized_weight,
   pl->th_tmp = take (total, out);
   pl->th_sum = take (total, (size_t) pl->period
                               * (2 * sizeof (double) + 2 * sizeof (float)));
-  pl->th_dw = take (total, pl->train && !pl->whole ? weight : 0);
+  pl->th_dw = take (total, pl->train && !whole ? weight : 0);
   pl->th_dwi = take (total, pl->train && dw ? weight : 0);
   pl->th_wf = take (
-    total, quantized_weight && pl->train && !pl->whole && !dw ? weight : 0);
+    total, quantized_weight && pl->train && !whole && !dw ? weight : 0);
   pl->th_ring = take (total, ring);
   pl->th_dring = take (total, pl->train ? ring : 0);
   pl->th_tags = take (
@@ -233,8 +233,8 @@ plan_thread (const struct qk_conv *cv, bool quantized_weight,
     *total = (*total + THREAD_STEP - 1) / THREAD_STEP * THREAD_STEP;
 }
 
-static void
-convback_shape (const struct qk_conv *cv, int64_t n, struct qk_convback *cb)
+void
+conv_back_shape (const struct qk_conv *cv, int64_t n, struct qk_convback *cb)
 {
   *cb = (struct qk_convback){
     .blocked = cv->plan.blocked,
@@ -259,39 +259,45 @@ convback_shape (const struct qk_conv *cv, int64_t n, struct qk_convback *cb)
   };
 }
 
-void
-conv_back_shape (const struct conv_run *run, struct qk_convback *cb)
+/* Whether Winograd's products pay. */
+static bool
+suits_winograd (const struct qk_conv *cv, const struct qk_conv_plan *pl)
 {
-  convback_shape (run->cv, run->n, cb);
+  struct qk_convback cb;
+
+  if (conv_kind (cv) != CONV_GENERAL || cv->r != 3 || cv->s != 3
+      || cv->stride_h != 1 || cv->stride_w != 1 || cv->dil_h != 1
+      || cv->dil_w != 1 || cv->groups != 1 || cv->c % 16 != 0
+      || cv->k % 16 != 0 || pl->batch * cv->p * cv->q < WINOGRAD_MIN)
+    return false;
+  conv_back_shape (cv, pl->batch, &cb);
+  cb.blocked = true;
+  return qk_convback_usable (&cb);
 }
 
-/* Which of the ways of computing pay here. */
-static void
+static int
 choose_ways (const struct qk_conv *cv, const struct qk_layer_setup *s,
              struct qk_conv_plan *pl)
 {
-  const enum conv_kind kind = conv_kind (cv);
+  const bool quantized = s->quantized_in && s->quantized_weight;
   struct qk_convback cb;
+  int ret;
 
-  pl->q8 = s->quantized_in && s->quantized_weight && kind != CONV_DEPTHWISE
-           && qk_igemm_usable ();
-  pl->again = pl->q8 && kind == CONV_DIRECT && conv_depth (cv) <= AGAIN_DEPTH;
-  if (!s->train || kind == CONV_DEPTHWISE)
-    return;
-  if (kind == CONV_DIRECT) {
-    pl->whole = cv->k * cv->c >= WHOLE_WEIGHT;
-    return;
-  }
-  convback_shape (cv, pl->batch, &cb);
-  cb.blocked = cv->r == 3 && cv->s == 3 && cv->stride_h == 1
-               && cv->stride_w == 1 && cv->dil_h == 1 && cv->dil_w == 1
-               && cv->groups == 1 && cv->c % 16 == 0 && cv->k % 16 == 0
-               && pl->batch * cv->p * cv->q >= WINOGRAD_MIN;
-  pl->blocked = cb.blocked && qk_convback_usable (&cb);
-  cb.blocked = pl->blocked;
-  pl->whole = qk_convback_usable (&cb);
-  if (pl->whole)
-    pl->ws_lib_size = qk_convback_scratch (&cb, pl->threads);
+  pl->blocked = s->train && suits_winograd (cv, pl);
+  if ((ret = conv_choose (cv, quantized, pl)) < 0)
+    return ret;
+  if (pl->back != &conv_back_whole)
+    pl->blocked = false;
+  pl->again
+    = conv_in_bytes (pl) && conv_kind (cv) == CONV_DIRECT
+      && conv_depth (cv)
+           <= (pl->kernels.saturates ? AGAIN_DEPTH_NO_VNNI : AGAIN_DEPTH);
+  if (!s->train || pl->back != &conv_back_whole
+      || conv_kind (cv) == CONV_DIRECT)
+    return 0;
+  conv_back_shape (cv, pl->batch, &cb);
+  pl->ws_lib_size = qk_convback_scratch (&cb, pl->threads);
+  return 0;
 }
 
 /* Memory kept from forward to backward. */
@@ -312,13 +318,19 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   const int64_t batch = s->in[0].dims[0];
   const size_t weight = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
   const bool known = s->out_qz && qk_quantizer_is_ste (s->out_qz);
+  enum qk_cpu_level level;
   size_t acc, numbers;
+  bool whole;
+  int ret;
 
   if (batch < 1
       || (double) batch * (double) (cv->p * cv->q) * (double) cv->k > 1e12)
     return qk_error (-EOVERFLOW, "%s: cannot work on a batch of %lld", cv->who,
                      (long long) batch);
+  if ((ret = qk_cpu_best (QK_CPU_X86, &level)) < 0)
+    return ret;
   memset (pl, 0, sizeof *pl);
+  qk_kernels_init (&pl->kernels, level);
   pl->threads = s->threads < 1 ? 1 : s->threads;
   pl->train = s->train;
   pl->u8_out = s->quantized_out;
@@ -327,13 +339,15 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   pl->period = cv->k >= 128 ? cv->k : cv->k * ((127 + cv->k) / cv->k);
   pl->own_y
     = s->quantized_out && !(known && qk_quantizer_wants_range (s->out_qz));
-  choose_ways (cv, s, pl);
+  if ((ret = choose_ways (cv, s, pl)) < 0)
+    return ret;
   choose_blocks (cv, pl);
+  whole = s->train && pl->back == &conv_back_whole;
   acc = (size_t) (batch * cv->p * cv->q * cv->k) * sizeof (float);
-  pl->over_acc = pl->whole && !pl->blocked && !pl->again;
+  pl->over_acc = whole && !pl->blocked && !pl->again;
   pl->ahead
     = s->train && pl->i8_weight && cv->k * conv_depth (cv) <= AHEAD_WEIGHT;
-  pl->own_pack = pl->q8 && (pl->ahead || pl->again);
+  pl->own_pack = conv_in_bytes (pl) && (pl->ahead || pl->again);
   numbers = conv_weight_size (cv, pl->i8_weight, pl->own_pack);
 
   plan_thread (cv, s->quantized_weight, pl);
@@ -351,14 +365,15 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   pl->ws_wf = take (&pl->ws_size, weight);
   pl->ws_wk = take (&pl->ws_size, weight);
   pl->ws_wt = take (&pl->ws_size, weight);
-  pl->ws_pack = take (
-    &pl->ws_size,
-    pl->q8 && !pl->own_pack ? (size_t) cv->groups * conv_pack_size (cv) : 0);
+  pl->ws_pack
+    = take (&pl->ws_size, conv_in_bytes (pl) && !pl->own_pack
+                            ? (size_t) cv->groups * conv_pack_size (cv)
+                            : 0);
   pl->ws_y = take (&pl->ws_size, pl->own_y ? acc : 0);
   pl->ws_g
     = take (&pl->ws_size, s->train && s->quantized_out && !known ? acc : 0);
-  pl->ws_d = take (&pl->ws_size, pl->whole && !pl->over_acc ? acc : 0);
-  pl->ws_x = take (&pl->ws_size, pl->whole && (s->quantized_in || pl->blocked)
+  pl->ws_d = take (&pl->ws_size, whole && !pl->over_acc ? acc : 0);
+  pl->ws_x = take (&pl->ws_size, whole && (s->quantized_in || pl->blocked)
                                    ? (size_t) (batch * cv->h * cv->w * cv->c)
                                        * sizeof (float)
                                    : 0);
@@ -399,7 +414,7 @@ check_call (const struct qk_conv *cv, const struct qk_layer_io *io)
                      cv->plan.u8_out ? "" : " at setup");
   if ((io->flags & QK_PASS_TRAIN) && !cv->plan.train)
     return qk_error (-EINVAL, "%s: not set up for training", cv->who);
-  if (cv->plan.q8 && (in->dtype != QK_U8 || !io->weight_qz))
+  if (conv_in_bytes (&cv->plan) && (in->dtype != QK_U8 || !io->weight_qz))
     return qk_error (-EINVAL, "%s: set up for a quantized input and weight",
                      cv->who);
   return 0;
@@ -431,14 +446,13 @@ conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
   run->s_in = run->u8_in ? io->in->q.scale : 1.0f;
   run->z = run->u8_in ? (float) io->in->q.zero_point : 0.0f;
   run->saved = (struct conv_saved *) saved;
-  run->q8 = pl->q8;
   run->again = pl->again;
   conv_weight_at (cv, pl->i8_weight, pl->own_pack,
                   pl->ahead   ? io->prepared
                   : pl->train ? saved + pl->sv_weight
                               : ws + pl->ws_weight,
                   &run->weight);
-  if (pl->q8 && !pl->own_pack)
+  if (conv_in_bytes (pl) && !pl->own_pack)
     run->weight.pack = ws + pl->ws_pack;
   if (pl->train)
     run->acc = pl->again ? NULL : saved + pl->sv_acc;
@@ -500,8 +514,9 @@ conv_unit_at (const struct conv_run *run, int64_t i, struct conv_unit *u)
   }
 }
 
-QK_MULTIVERSION static void
-add_doubles (const double *restrict x, int64_t n, double *restrict sum)
+QK_LOOP (static, add_doubles,
+         (const double *restrict x, int64_t n, double *restrict sum),
+         (x, n, sum))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)

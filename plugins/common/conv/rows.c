@@ -3,7 +3,10 @@
 #include "config.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
+
+#include <qatkit/cpu.h>
 
 #include "conv/rows.h"
 #include "multiversion.h"
@@ -13,18 +16,46 @@
   for (size_t i = 0, len; (len = (n) -i < (period) ? (n) -i : (period)) > 0;  \
        i += len)
 
-QK_MULTIVERSION void
-qk_rows_expand (const uint8_t *restrict x, size_t n, float z,
-                float *restrict out)
+QK_LOOP (, qk_rows_expand,
+         (const uint8_t *restrict x, size_t n, float z, float *restrict out),
+         (x, n, z, out))
 {
   QK_SIMD
   for (size_t i = 0; i < n; i++)
     out[i] = (float) x[i] - z;
 }
 
-QK_MULTIVERSION void
-qk_rows_moments (const float *restrict x, size_t n, size_t period,
-                 double *restrict sum, double *restrict sq)
+/* What a level has beside the portable loops: NULL where these are as good as
+ * any. */
+struct level_loops {
+  size_t (*moments) (const float *x, size_t n, size_t period, double *sum,
+                     double *sq);
+  size_t (*grad_sums) (const float *dout, const float *acc, size_t n,
+                       size_t period, const struct qk_conv_mask *m, double *sg,
+                       double *sgu);
+  void (*depthwise_3x3_grad) (const float *const *row, float *const *drow,
+                              const float *w, float *dw, int64_t c, int64_t q,
+                              const float *d);
+};
+
+static struct level_loops
+level_loops (void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+  const enum qk_cpu_level level = qk_cpu_current ();
+
+  if (level == QK_CPU_AVX2 || level == QK_CPU_AVXVNNI)
+    return (struct level_loops){ qk_rows_moments__avx2,
+                                 qk_rows_grad_sums__avx2,
+                                 qk_rows_depthwise_3x3_grad__avx2 };
+#endif
+  return (struct level_loops){ NULL, NULL, NULL };
+}
+
+QK_LOOP (static, moments,
+         (const float *restrict x, size_t n, size_t period,
+          double *restrict sum, double *restrict sq),
+         (x, n, period, sum, sq))
 {
   FOR_PIECES (i, len, n, period)
   {
@@ -40,9 +71,22 @@ qk_rows_moments (const float *restrict x, size_t n, size_t period,
   }
 }
 
-QK_MULTIVERSION void
-qk_rows_minmax (const float *restrict x, size_t n, size_t period,
-                float *restrict min, float *restrict max)
+void
+qk_rows_moments (const float *x, size_t n, size_t period, double *sum,
+                 double *sq)
+{
+  const struct level_loops here = level_loops ();
+  size_t done = 0;
+
+  if (here.moments && period % 8 == 0)
+    done = here.moments (x, n, period, sum, sq);
+  moments (x + done, n - done, period, sum, sq);
+}
+
+QK_LOOP (, qk_rows_minmax,
+         (const float *restrict x, size_t n, size_t period,
+          float *restrict min, float *restrict max),
+         (x, n, period, min, max))
 {
   FOR_PIECES (i, len, n, period)
   {
@@ -64,10 +108,10 @@ clampf (float x, float lo, float hi)
   return x < hi ? x : hi;
 }
 
-QK_MULTIVERSION void
-qk_rows_affine (const float *acc, size_t n, size_t period,
-                const float *restrict a, const float *restrict b, float lo,
-                float hi, float *y)
+QK_LOOP (, qk_rows_affine,
+         (const float *acc, size_t n, size_t period, const float *restrict a,
+          const float *restrict b, float lo, float hi, float *y),
+         (acc, n, period, a, b, lo, hi, y))
 {
   FOR_PIECES (i, len, n, period)
   QK_SIMD
@@ -80,10 +124,11 @@ qk_rows_affine (const float *acc, size_t n, size_t period,
   }
 }
 
-QK_MULTIVERSION void
-qk_rows_affine_u8 (const float *restrict acc, size_t n, size_t period,
-                   const float *restrict a, const float *restrict b,
-                   const struct qk_conv_grid *g, uint8_t *restrict q)
+QK_LOOP (, qk_rows_affine_u8,
+         (const float *restrict acc, size_t n, size_t period,
+          const float *restrict a, const float *restrict b,
+          const struct qk_conv_grid *g, uint8_t *restrict q),
+         (acc, n, period, a, b, g, q))
 {
   const float ylo = g->ylo, yhi = g->yhi, inv = g->inv;
   const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
@@ -103,10 +148,11 @@ qk_rows_affine_u8 (const float *restrict acc, size_t n, size_t period,
   }
 }
 
-QK_MULTIVERSION void
-qk_rows_requantize (const float *restrict acc, size_t n, size_t period,
-                    const int32_t *restrict bias, const float *restrict m,
-                    const struct qk_conv_grid *g, uint8_t *restrict q)
+QK_LOOP (, qk_rows_requantize,
+         (const float *restrict acc, size_t n, size_t period,
+          const int32_t *restrict bias, const float *restrict m,
+          const struct qk_conv_grid *g, uint8_t *restrict q),
+         (acc, n, period, bias, m, g, q))
 {
   const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
   const int32_t zp = g->zp;
@@ -125,10 +171,11 @@ qk_rows_requantize (const float *restrict acc, size_t n, size_t period,
   }
 }
 
-QK_MULTIVERSION void
-qk_rows_requantize_i32 (const int32_t *restrict acc, size_t n, size_t period,
-                        const int32_t *restrict bias, const float *restrict m,
-                        const struct qk_conv_grid *g, uint8_t *restrict q)
+QK_LOOP (, qk_rows_requantize_i32,
+         (const int32_t *restrict acc, size_t n, size_t period,
+          const int32_t *restrict bias, const float *restrict m,
+          const struct qk_conv_grid *g, uint8_t *restrict q),
+         (acc, n, period, bias, m, g, q))
 {
   const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
   const int32_t zp = g->zp;
@@ -147,10 +194,11 @@ qk_rows_requantize_i32 (const int32_t *restrict acc, size_t n, size_t period,
   }
 }
 
-QK_MULTIVERSION void
-qk_rows_dequantize (const float *acc, size_t n, size_t period,
-                    const int32_t *restrict bias, const float *restrict s,
-                    float lo, float hi, float *y)
+QK_LOOP (, qk_rows_dequantize,
+         (const float *acc, size_t n, size_t period,
+          const int32_t *restrict bias, const float *restrict s, float lo,
+          float hi, float *y),
+         (acc, n, period, bias, s, lo, hi, y))
 {
   FOR_PIECES (i, len, n, period)
   QK_SIMD
@@ -159,10 +207,11 @@ qk_rows_dequantize (const float *acc, size_t n, size_t period,
       = clampf ((float) ((int32_t) acc[i + j] + bias[j]) * s[j], lo, hi);
 }
 
-QK_MULTIVERSION void
-qk_rows_dequantize_i32 (const int32_t *acc, size_t n, size_t period,
-                        const int32_t *restrict bias, const float *restrict s,
-                        float lo, float hi, float *y)
+QK_LOOP (, qk_rows_dequantize_i32,
+         (const int32_t *acc, size_t n, size_t period,
+          const int32_t *restrict bias, const float *restrict s, float lo,
+          float hi, float *y),
+         (acc, n, period, bias, s, lo, hi, y))
 {
   FOR_PIECES (i, len, n, period)
   QK_SIMD
@@ -170,16 +219,17 @@ qk_rows_dequantize_i32 (const int32_t *acc, size_t n, size_t period,
     y[i + j] = clampf ((float) (acc[i + j] + bias[j]) * s[j], lo, hi);
 }
 
-QK_MULTIVERSION void
-qk_rows_add_i32 (const float *restrict x, size_t n, int32_t *restrict acc)
+QK_LOOP (, qk_rows_add_i32,
+         (const float *restrict x, size_t n, int32_t *restrict acc),
+         (x, n, acc))
 {
   QK_SIMD
   for (size_t i = 0; i < n; i++)
     acc[i] += (int32_t) x[i];
 }
 
-QK_MULTIVERSION void
-qk_rows_to_float (const int32_t *acc, size_t n, float *y)
+QK_LOOP (, qk_rows_to_float, (const int32_t *acc, size_t n, float *y),
+         (acc, n, y))
 {
   QK_SIMD
   for (size_t i = 0; i < n; i++)
@@ -188,25 +238,56 @@ qk_rows_to_float (const int32_t *acc, size_t n, float *y)
 
 /* ---- backward ----------------------------------------------------------*/
 
-/* Bitwise &, no branches, so that the loops become vector code. */
-static inline float
-masked (float dout, float y, float inv, float rlo, float rhi, float ylo,
-        float yhi)
+/* The smallest y whose product with INV is at least V: products round
+ * monotonously. */
+static float
+least_product (float v, float inv)
 {
-  const float r = rintf (y * inv);
-  const int open = (r >= rlo) & (r <= rhi) & (y > ylo) & (y < yhi);
+  float y = v / inv;
 
-  return open ? dout : 0.0f;
+  while (nextafterf (y, -INFINITY) * inv >= v)
+    y = nextafterf (y, -INFINITY);
+  while (y * inv < v)
+    y = nextafterf (y, INFINITY);
+  return y;
 }
 
-QK_MULTIVERSION void
-qk_rows_grad_sums (const float *restrict dout, const float *restrict acc,
-                   size_t n, size_t period, const struct qk_conv_mask *mask,
-                   double *restrict sg, double *restrict sgu)
+/* The smallest number that rounds to R or more: halves go to even. */
+static float
+least_rounded (float r)
+{
+  const float half = r - 0.5f;
+
+  return fmodf (r, 2.0f) == 0.0f ? half : nextafterf (half, INFINITY);
+}
+
+void
+qk_conv_mask_bounds (struct qk_conv_mask *m, float ylo, float yhi, float inv,
+                     float rlo, float rhi)
+{
+  m->lo = nextafterf (ylo, INFINITY);
+  m->hi = nextafterf (yhi, -INFINITY);
+  if (inv == 0.0f)
+    return;
+  m->lo = fmaxf (m->lo, least_product (least_rounded (rlo), inv));
+  m->hi = fminf (m->hi, -least_product (least_rounded (-rhi), inv));
+}
+
+/* Bitwise &, no branches, so that the loops become vector code. */
+static inline float
+masked (float dout, float y, float lo, float hi)
+{
+  return ((y >= lo) & (y <= hi)) ? dout : 0.0f;
+}
+
+QK_LOOP (static, grad_sums,
+         (const float *restrict dout, const float *restrict acc, size_t n,
+          size_t period, const struct qk_conv_mask *mask, double *restrict sg,
+          double *restrict sgu),
+         (dout, acc, n, period, mask, sg, sgu))
 {
   const float *restrict a = mask->a, *restrict b = mask->b;
-  const float inv = mask->inv, rlo = mask->rlo, rhi = mask->rhi;
-  const float ylo = mask->ylo, yhi = mask->yhi;
+  const float lo = mask->lo, hi = mask->hi;
 
   FOR_PIECES (i, len, n, period)
   {
@@ -214,8 +295,7 @@ qk_rows_grad_sums (const float *restrict dout, const float *restrict acc,
 
     QK_SIMD
     for (size_t j = 0; j < len; j++) {
-      const double g
-        = masked (dy[j], u[j] * a[j] + b[j], inv, rlo, rhi, ylo, yhi);
+      const double g = masked (dy[j], u[j] * a[j] + b[j], lo, hi);
 
       sg[j] += g;
       sgu[j] += g * (double) u[j];
@@ -223,15 +303,28 @@ qk_rows_grad_sums (const float *restrict dout, const float *restrict acc,
   }
 }
 
-QK_MULTIVERSION void
-qk_rows_grad (const float *restrict dout, const float *restrict acc, size_t n,
-              size_t period, const struct qk_conv_mask *mask,
-              const float *restrict a1, const float *restrict a2,
-              const float *restrict a3, float *restrict d)
+void
+qk_rows_grad_sums (const float *dout, const float *acc, size_t n,
+                   size_t period, const struct qk_conv_mask *m, double *sg,
+                   double *sgu)
+{
+  const struct level_loops here = level_loops ();
+  size_t done = 0;
+
+  if (here.grad_sums && period % 8 == 0)
+    done = here.grad_sums (dout, acc, n, period, m, sg, sgu);
+  grad_sums (dout + done, acc + done, n - done, period, m, sg, sgu);
+}
+
+QK_LOOP (, qk_rows_grad,
+         (const float *restrict dout, const float *restrict acc, size_t n,
+          size_t period, const struct qk_conv_mask *mask,
+          const float *restrict a1, const float *restrict a2,
+          const float *restrict a3, float *restrict d),
+         (dout, acc, n, period, mask, a1, a2, a3, d))
 {
   const float *restrict a = mask->a, *restrict b = mask->b;
-  const float inv = mask->inv, rlo = mask->rlo, rhi = mask->rhi;
-  const float ylo = mask->ylo, yhi = mask->yhi;
+  const float lo = mask->lo, hi = mask->hi;
 
   FOR_PIECES (i, len, n, period)
   {
@@ -240,8 +333,7 @@ qk_rows_grad (const float *restrict dout, const float *restrict acc, size_t n,
 
     QK_SIMD
     for (size_t j = 0; j < len; j++) {
-      const float g
-        = masked (dy[j], u[j] * a[j] + b[j], inv, rlo, rhi, ylo, yhi);
+      const float g = masked (dy[j], u[j] * a[j] + b[j], lo, hi);
 
       o[j] = a1[j] * g + (a2[j] * u[j] + a3[j]);
     }
@@ -250,9 +342,10 @@ qk_rows_grad (const float *restrict dout, const float *restrict acc, size_t n,
 
 /* ---- depthwise ---------------------------------------------------------*/
 
-QK_MULTIVERSION static void
-depthwise_3x3 (const float *const *row, const float *restrict w, int64_t c,
-               int64_t q, int64_t step, int64_t dil, float *restrict out)
+QK_LOOP (static, depthwise_3x3,
+         (const float *const *row, const float *restrict w, int64_t c,
+          int64_t q, int64_t step, int64_t dil, float *restrict out),
+         (row, w, c, q, step, dil, out))
 {
   const int64_t d1 = dil * c, d2 = 2 * dil * c;
 
@@ -270,10 +363,11 @@ depthwise_3x3 (const float *const *row, const float *restrict w, int64_t c,
   }
 }
 
-QK_MULTIVERSION static void
-depthwise_any (const float *const *row, const float *restrict w, int r, int s,
-               int64_t c, int64_t q, int64_t step, int64_t dil,
-               float *restrict out)
+QK_LOOP (static, depthwise_any,
+         (const float *const *row, const float *restrict w, int r, int s,
+          int64_t c, int64_t q, int64_t step, int64_t dil,
+          float *restrict out),
+         (row, w, r, s, c, q, step, dil, out))
 {
   memset (out, 0, (size_t) (q * c) * sizeof *out);
   for (int64_t i = 0; i < q; i++, out += c)
@@ -298,19 +392,20 @@ qk_rows_depthwise (const float *const *row, const float *w, int r, int s,
     depthwise_any (row, w, r, s, c, q, step, dil, out);
 }
 
-QK_MULTIVERSION static void
-depthwise_dw (const float *restrict x, float *restrict dw, int64_t c,
-              const float *restrict d)
+QK_LOOP (static, depthwise_dw,
+         (const float *restrict x, float *restrict dw, int64_t c,
+          const float *restrict d),
+         (x, dw, c, d))
 {
   QK_SIMD
   for (int64_t j = 0; j < c; j++)
     dw[j] += d[j] * x[j];
 }
 
-QK_MULTIVERSION static void
-depthwise_dw_dx (const float *restrict x, float *restrict dx,
-                 const float *restrict w, float *restrict dw, int64_t c,
-                 const float *restrict d)
+QK_LOOP (static, depthwise_dw_dx,
+         (const float *restrict x, float *restrict dx, const float *restrict w,
+          float *restrict dw, int64_t c, const float *restrict d),
+         (x, dx, w, dw, c, d))
 {
   QK_SIMD
   for (int64_t j = 0; j < c; j++) {
@@ -335,10 +430,10 @@ vec_at (const float *x)
 /* 3x3, stride 1, channels J to J + VEC of one output line: weights and their
  * gradient stay in registers, and so do the sums of the two columns of dx
  * that the next window touches as well. */
-QK_MULTIVERSION static void
-depthwise_3x3_grad (const float *const *row, float *const *drow,
-                    const float *w, float *dw, int64_t c, int64_t q,
-                    const float *d, int64_t j)
+QK_LOOP (static, depthwise_3x3_grad,
+         (const float *const *row, float *const *drow, const float *w,
+          float *dw, int64_t c, int64_t q, const float *d, int64_t j),
+         (row, drow, w, dw, c, q, d, j))
 {
   reg k[9], g[9], left[3], middle[3];
 
@@ -384,7 +479,14 @@ qk_rows_depthwise_grad (const float *const *row, float *const *drow,
                         const float *w, float *dw, int r, int s, int64_t c,
                         int64_t q, int64_t step, int64_t dil, const float *d)
 {
-  if (drow && r == 3 && s == 3 && step == 1 && dil == 1 && c % VEC == 0) {
+  const struct level_loops here = level_loops ();
+  const bool small = drow && r == 3 && s == 3 && step == 1 && dil == 1;
+
+  if (small && c % 8 == 0 && here.depthwise_3x3_grad) {
+    here.depthwise_3x3_grad (row, drow, w, dw, c, q, d);
+    return;
+  }
+  if (small && c % VEC == 0) {
     for (int64_t j = 0; j < c; j += VEC)
       depthwise_3x3_grad (row, drow, w, dw, c, q, d, j);
     return;

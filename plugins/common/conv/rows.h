@@ -10,14 +10,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where the gradient passes: through the grid's range and the clamp.
- * y = acc * a + b. */
+/* Where the gradient passes: lo <= acc * a + b <= hi. */
 struct qk_conv_mask {
   const float *a, *b; /* PERIOD each */
-  float inv;          /* 1 / scale of the output's grid; 0: no grid */
-  float rlo, rhi;     /* qmin - zero_point, qmax - zero_point */
-  float ylo, yhi;     /* open interval of the clamp */
+  float lo, hi;
 };
+
+/* m->lo and m->hi: y lies inside the open interval YLO to YHI of the clamp, and
+ * y INV (1 / scale of the output's grid; 0: no grid) rounds to RLO .. RHI,
+ * which are qmin - zero_point and qmax - zero_point. */
+void qk_conv_mask_bounds (struct qk_conv_mask *m, float ylo, float yhi,
+                          float inv, float rlo, float rhi);
 
 /* Grid of the output and the clamp on the way to it. */
 struct qk_conv_grid {
@@ -89,5 +92,19 @@ void qk_rows_depthwise_grad (const float *const *row, float *const *drow,
                              const float *w, float *dw, int r, int s,
                              int64_t c, int64_t q, int64_t step, int64_t dil,
                              const float *d);
+
+/* ---- of one CPU level: AVX2 with FMA -------------------------------------
+ * The first two are for a PERIOD that is a multiple of 8, do whole periods and
+ * return how many elements that was. */
+size_t qk_rows_moments__avx2 (const float *x, size_t n, size_t period,
+                              double *sum, double *sq);
+size_t qk_rows_grad_sums__avx2 (const float *dout, const float *acc, size_t n,
+                                size_t period, const struct qk_conv_mask *m,
+                                double *sg, double *sgu);
+/* 3x3, stride 1; C is a multiple of 8. */
+void qk_rows_depthwise_3x3_grad__avx2 (const float *const *row,
+                                       float *const *drow, const float *w,
+                                       float *dw, int64_t c, int64_t q,
+                                       const float *d);
 
 #endif /* QATKIT_COMMON_CONV_ROWS_H */

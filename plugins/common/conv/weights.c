@@ -7,7 +7,7 @@
 #include <qatkit/layer.h>
 
 #include "conv/conv-priv.h"
-#include "gemm/igemm.h"
+#include "int8gemm/product.h"
 #include "multiversion.h"
 
 static void
@@ -31,8 +31,9 @@ conv_place_depthwise (const struct qk_conv *cv, const float *weight,
         = weight ? weight[i * depth + j] : (float) w->wq[i * depth + j];
 }
 
-QK_MULTIVERSION static void
-widen_some (const int8_t *restrict w8, int64_t n, float *restrict wf)
+QK_LOOP (static, widen_some,
+         (const int8_t *restrict w8, int64_t n, float *restrict wf),
+         (w8, n, wf))
 {
   QK_SIMD
   for (int64_t j = 0; j < n; j++)
@@ -64,17 +65,20 @@ static void
 pack (const struct qk_conv *cv, int threads, const struct conv_weight *w)
 {
   const int64_t kg = cv->k / cv->groups, depth = conv_depth (cv);
-  const int64_t pieces = (kg + 63) / 64;
+  const struct qk_kernels *kn = &cv->plan.kernels;
+  const int64_t block = qk_product_block (kn);
+  const int64_t pieces = (kg + block - 1) / block;
   const size_t size = conv_pack_size (cv);
 
 #pragma omp parallel for num_threads(threads)                                 \
   schedule(static) if (threads > 1 && cv->k * depth > CONV_PARALLEL_MIN)
   for (int64_t i = 0; i < cv->groups * pieces; i++) {
-    const int64_t g = i / pieces, j0 = i % pieces * 64;
+    const int64_t g = i / pieces, j0 = i % pieces * block;
 
-    qk_igemm_pack (
-      kg - j0 < 64 ? kg - j0 : 64, depth, w->wq + (g * kg + j0) * depth, depth,
-      (char *) w->pack + (size_t) g * size + qk_igemm_size (j0, depth));
+    qk_product_pack (kn, kg - j0 < block ? kg - j0 : block, depth,
+                     w->wq + (g * kg + j0) * depth, depth,
+                     (char *) w->pack + (size_t) g * size
+                       + qk_product_size (kn, j0, depth));
   }
 }
 
@@ -121,14 +125,15 @@ conv_place_weight (struct conv_run *run, const int8_t *w8, bool forward)
     run->wf = run->weight.wf;
     return;
   }
-  if (forward && run->q8) {
+  if (forward && conv_in_bytes (&cv->plan)) {
     for (int64_t g = 0; g < cv->groups; g++)
-      qk_igemm_zero_point (
-        kg, depth, run->weight.sum + g * kg, (int32_t) run->z,
-        (char *) run->weight.pack + (size_t) g * conv_pack_size (cv));
+      qk_product_range (&cv->plan.kernels, kg, depth, run->weight.sum + g * kg,
+                        &run->io->in->q,
+                        (char *) run->weight.pack
+                          + (size_t) g * conv_pack_size (cv));
     return;
   }
-  if (w8 && !forward && !cv->plan.whole) {
+  if (w8 && !forward && cv->plan.back != &conv_back_whole) {
     run->wf = NULL;
     return;
   }

@@ -31,9 +31,10 @@ qk_convback_block (const float *x, int64_t row0, int64_t rows, int64_t hw,
               x + b * BLOCK, BLOCK * sizeof *x);
 }
 
-QK_MULTIVERSION void
-qk_convback_block_u8 (const uint8_t *x, int64_t row0, int64_t rows, int64_t hw,
-                      int64_t c, float z, float *blocked)
+QK_LOOP (, qk_convback_block_u8,
+         (const uint8_t *x, int64_t row0, int64_t rows, int64_t hw, int64_t c,
+          float z, float *blocked),
+         (x, row0, rows, hw, c, z, blocked))
 {
   for (int64_t r = row0; r < row0 + rows; r++, x += c)
     for (int64_t b = 0; b < c / BLOCK; b++) {

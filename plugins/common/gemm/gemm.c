@@ -50,9 +50,10 @@ pack_b (bool tb, const float *b, int64_t ldb, int64_t j0, int64_t nr,
                               : b[(k0 + k) * ldb + j0 + j];
 }
 
-QK_MULTIVERSION static void
-tile (int64_t kc, const float *restrict a, const float *restrict b,
-      float *restrict sum)
+QK_LOOP (static, tile,
+         (int64_t kc, const float *restrict a, const float *restrict b,
+          float *restrict sum),
+         (kc, a, b, sum))
 {
   float s0[NR], s1[NR], s2[NR], s3[NR];
 

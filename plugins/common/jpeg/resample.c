@@ -17,6 +17,8 @@
 #include <immintrin.h>
 #endif
 
+#include <qatkit/cpu.h>
+
 #include "image.h"
 
 #define PRECISION_BITS 22 /* 32 - 8 - 2: a sum of bytes fits an int32 */
@@ -372,7 +374,7 @@ const struct image_kernels *
 image_kernels_best (void)
 {
 #ifdef IMAGE_AVX2
-  if (__builtin_cpu_supports ("avx2"))
+  if (qk_cpu_current () >= QK_CPU_AVX2)
     return &kernels_avx2;
 #endif
   return &kernels_plain;

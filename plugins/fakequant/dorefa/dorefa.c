@@ -39,8 +39,9 @@ dorefa_create (const struct qk_config *cfg, const struct qk_quant_info *info,
   struct dorefa *d;
 
   if (!info->weight)
-    return qk_error (-EINVAL, "dorefa reshapes weights, not values; use pact, "
-                              "lsq or affine for values");
+    return qk_error (-EINVAL,
+                     "dorefa is for weights, not activations; use pact, "
+                     "lsq or affine for activations");
   d = qk_alloc (sizeof *d);
   if (d == NULL)
     return qk_oom ("dorefa");
@@ -140,7 +141,7 @@ dorefa_backward (void *self, const struct qk_fq_params *p,
 
 static const struct qk_fakequant_class dorefa = {
   .cls = QK_CLASS (struct qk_fakequant_class, QK_KIND_FAKEQUANT, "dorefa",
-                   "Weights through tanh, then on the grid", dorefa_options),
+                   "Weights through tanh, then rounded", dorefa_options),
   .create = dorefa_create,
   .destroy = dorefa_destroy,
   .qparams = dorefa_qparams,

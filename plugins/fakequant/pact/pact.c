@@ -40,8 +40,9 @@ pact_create (const struct qk_config *cfg, const struct qk_quant_info *info,
   struct pact *p;
 
   if (info->weight)
-    return qk_error (-EINVAL, "pact clips values, not weights; use dorefa, "
-                              "lsq or affine for weights");
+    return qk_error (-EINVAL,
+                     "pact is for activations, not weights; use dorefa, "
+                     "lsq or affine for weights");
   p = qk_alloc (sizeof *p);
   if (p == NULL)
     return qk_oom ("pact");
@@ -142,7 +143,7 @@ pact_state (void *self, struct qk_state *st)
 
 static const struct qk_fakequant_class pact = {
   .cls = QK_CLASS (struct qk_fakequant_class, QK_KIND_FAKEQUANT, "pact",
-                   "Learned clipping level of values", pact_options),
+                   "Learned clipping level of activations", pact_options),
   .create = pact_create,
   .destroy = pact_destroy,
   .params = pact_params,

@@ -39,6 +39,7 @@ int onnx_entry (void *self, int64_t i, struct qk_format_entry *out);
 
 /* ---- writing: build.c, write.c -----------------------------------------*/
 
-int onnx_write_network (int fd, const struct qk_network *net);
+int onnx_write_network (const struct qk_config *cfg, int fd,
+                        const struct qk_network *net);
 
 #endif /* ONNX_PRIV_H */

@@ -10,13 +10,14 @@
 #include "onnx-priv.h"
 
 static int
-onnx_open (const char *path, void **self)
+onnx_open (const struct qk_config *cfg, const char *path, void **self)
 {
   struct onnx_file *f;
   void *map = NULL;
   size_t size = 0;
   int err;
 
+  (void) cfg;
   if ((err = mapped_open (path, 1, "an ONNX file", &map, &size)) < 0)
     return err;
   if ((err = onnx_parse (map, size, path, &f)) < 0) {

@@ -518,10 +518,10 @@ put_clamp (struct writer *w, const struct qk_network_node *n)
     return 0;
   }
   if (t->lo != -INFINITY)
-    in[1] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/lo", n->name), QK_F32,
+    in[1] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/min", n->name), QK_F32,
                          &t->lo);
   if (t->hi != INFINITY)
-    in[2] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/hi", n->name), QK_F32,
+    in[2] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/max", n->name), QK_F32,
                          &t->hi);
   onnx_node (&w->b, "Clip", raw, *in[2] ? 3 : 2, in);
   finish (w, n, raw);
@@ -778,7 +778,7 @@ put_graph (struct writer *w)
 
   for (i = 0; i < net->n_values; i++)
     if ((r = onnx_dims (&net->value[i]->shape, dims)) < 0)
-      return qk_error_prefix (r, "onnx: value %d: ", i);
+      return qk_error_prefix (r, "onnx: tensor %d: ", i);
   for (i = 0; i < net->n_inputs; i++)
     put_input (w, net->input[i]);
   for (i = 0; i < net->n_values; i++)
@@ -817,7 +817,8 @@ category_list (const struct qk_network *net)
 }
 
 int
-onnx_write_network (int fd, const struct qk_network *net)
+onnx_write_network (const struct qk_config *cfg, int fd,
+                    const struct qk_network *net)
 {
   struct qk_format_meta meta[2]
     = { { "qatkit.config", net->config }, { "qatkit.classes", NULL } };
@@ -825,6 +826,7 @@ onnx_write_network (int fd, const struct qk_network *net)
   struct writer w;
   int r;
 
+  (void) cfg;
   if (classes == NULL)
     return qk_error (-EINVAL, "onnx: the names of categories are not UTF-8");
   meta[1].value = classes;

@@ -9,7 +9,7 @@
 #include "pth-priv.h"
 
 static int
-pth_open (const char *path, void **self)
+pth_open (const struct qk_config *cfg, const char *path, void **self)
 {
   struct pth_file *f;
   struct stat st;
@@ -17,6 +17,7 @@ pth_open (const char *path, void **self)
   zip_error_t ze;
   zip_t *zip;
 
+  (void) cfg;
   if (stat (path, &st) < 0) {
     r = -errno;
     return qk_error (r, "%s: cannot open: %s", path, strerror (-r));

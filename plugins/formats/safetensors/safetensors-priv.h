@@ -74,7 +74,8 @@ void st_free (struct st_file *f); /* accepts NULL; unmaps f->map */
 int st_entry (void *self, int64_t i, struct qk_format_entry *out);
 const char *st_metadata (void *self, const char *key);
 
-int st_write (int fd, const struct qk_format_entry *entries, int64_t n,
+int st_write (const struct qk_config *cfg, int fd,
+              const struct qk_format_entry *entries, int64_t n,
               const struct qk_format_meta *meta, int n_meta);
 
 #endif /* SAFETENSORS_PRIV_H */

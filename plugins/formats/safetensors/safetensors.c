@@ -17,13 +17,14 @@
 #include "safetensors-priv.h"
 
 static int
-safetensors_open (const char *path, void **self)
+safetensors_open (const struct qk_config *cfg, const char *path, void **self)
 {
   struct st_file *f;
   void *map = NULL;
   size_t size = 0;
   int err;
 
+  (void) cfg;
   err = mapped_open (path, 10, "a safetensors file", &map, &size);
   if (err < 0)
     return err;

@@ -240,7 +240,8 @@ write_data (int fd, const struct qk_tensor *t, size_t bytes)
 }
 
 int
-st_write (int fd, const struct qk_format_entry *entries, int64_t n,
+st_write (const struct qk_config *cfg, int fd,
+          const struct qk_format_entry *entries, int64_t n,
           const struct qk_format_meta *meta, int n_meta)
 {
   const struct qk_format_entry **order;
@@ -249,6 +250,7 @@ st_write (int fd, const struct qk_format_entry *entries, int64_t n,
   int64_t i;
   int err;
 
+  (void) cfg;
   if (n < 0 || n > ST_MAX_TENSORS)
     return qk_error (-EINVAL,
                      "safetensors: %lld tensors, 0 to %d are possible",

@@ -185,9 +185,10 @@ block_rows (int64_t channels)
 /* ---- statistics --------------------------------------------------------*/
 
 /* Mean of a block to fa, sum of squared deviations from it to fb. */
-QK_MULTIVERSION static void
-block_stats (const float *x, int64_t rows, int64_t channels, float *fa,
-             float *fb)
+QK_LOOP (static, block_stats,
+         (const float *x, int64_t rows, int64_t channels, float *fa,
+          float *fb),
+         (x, rows, channels, fa, fb))
 {
   const float inv = 1.0f / (float) rows;
 
@@ -216,16 +217,18 @@ block_stats (const float *x, int64_t rows, int64_t channels, float *fa,
     (b) += (m2) + delta_ * delta_ * (double) (na) *w_;                        \
   } while (0)
 
-QK_MULTIVERSION static void
-merge_block (struct slice s, int64_t na, int64_t nb, int64_t channels)
+QK_LOOP (static, merge_block,
+         (struct slice s, int64_t na, int64_t nb, int64_t channels),
+         (s, na, nb, channels))
 {
   for (int64_t c = 0; c < channels; c++)
     MERGE (s.a[c], s.b[c], na, (double) s.fa[c], (double) s.fb[c], nb);
 }
 
-QK_MULTIVERSION static void
-merge_slice (struct slice s, int64_t na, struct slice t, int64_t nb,
-             int64_t channels)
+QK_LOOP (static, merge_slice,
+         (struct slice s, int64_t na, struct slice t, int64_t nb,
+          int64_t channels),
+         (s, na, t, nb, channels))
 {
   for (int64_t c = 0; c < channels; c++)
     MERGE (s.a[c], s.b[c], na, t.a[c], t.b[c], nb);
@@ -360,9 +363,10 @@ use_running_stats (const struct batchnorm *l, const struct qk_layer_io *io,
 
 /* ---- forward -----------------------------------------------------------*/
 
-QK_MULTIVERSION static void
-normalise (const float *x, float *y, int64_t rows, int64_t channels,
-           const float *mean, const float *k, const float *bias)
+QK_LOOP (static, normalise,
+         (const float *x, float *y, int64_t rows, int64_t channels,
+          const float *mean, const float *k, const float *bias),
+         (x, y, rows, channels, mean, k, bias))
 {
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < channels; c++)
@@ -409,9 +413,10 @@ batchnorm2d_forward (void *self, struct qk_layer_io *io)
 /* ---- backward ----------------------------------------------------------*/
 
 /* Sums of a block: dy to fa, dy (x - mean) to fb; added to a and b. */
-QK_MULTIVERSION static void
-block_sums (const float *x, const float *dy, int64_t rows, int64_t channels,
-            const float *mean, struct slice s)
+QK_LOOP (static, block_sums,
+         (const float *x, const float *dy, int64_t rows, int64_t channels,
+          const float *mean, struct slice s),
+         (x, dy, rows, channels, mean, s))
 {
   for (int64_t c = 0; c < channels; c++)
     s.fa[c] = s.fb[c] = 0.0f;
@@ -469,10 +474,11 @@ gradient_sums (const struct batchnorm *l, const struct qk_layer_io *io,
 }
 
 /* dx = k (dy - shift - (x - mean) slope) */
-QK_MULTIVERSION static void
-gradient_batch (const float *x, const float *dy, float *dx, int64_t rows,
-                int64_t channels, const float *mean, const float *k,
-                const float *shift, const float *slope)
+QK_LOOP (static, gradient_batch,
+         (const float *x, const float *dy, float *dx, int64_t rows,
+          int64_t channels, const float *mean, const float *k,
+          const float *shift, const float *slope),
+         (x, dy, dx, rows, channels, mean, k, shift, slope))
 {
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < channels; c++) {
@@ -483,9 +489,10 @@ gradient_batch (const float *x, const float *dy, float *dx, int64_t rows,
 }
 
 /* dx = k dy */
-QK_MULTIVERSION static void
-gradient_frozen (const float *dy, float *dx, int64_t rows, int64_t channels,
-                 const float *k)
+QK_LOOP (static, gradient_frozen,
+         (const float *dy, float *dx, int64_t rows, int64_t channels,
+          const float *k),
+         (dy, dx, rows, channels, k))
 {
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < channels; c++)

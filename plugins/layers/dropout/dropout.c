@@ -70,8 +70,9 @@ dropout_setup (void *self, struct qk_layer_setup *s)
 }
 
 /* N numbers times K where they are kept, else 0. */
-QK_MULTIVERSION static void
-keep_f32 (const uint8_t *kept, const float *x, int64_t n, float k, float *y)
+QK_LOOP (static, keep_f32,
+         (const uint8_t *kept, const float *x, int64_t n, float k, float *y),
+         (kept, x, n, k, y))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)
@@ -79,9 +80,10 @@ keep_f32 (const uint8_t *kept, const float *x, int64_t n, float k, float *y)
 }
 
 /* The same on a grid: ZERO is real 0. */
-QK_MULTIVERSION static void
-keep_u8 (const uint8_t *kept, const uint8_t *x, int64_t n, uint8_t zero,
-         uint8_t *y)
+QK_LOOP (static, keep_u8,
+         (const uint8_t *kept, const uint8_t *x, int64_t n, uint8_t zero,
+          uint8_t *y),
+         (kept, x, n, zero, y))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)
@@ -89,8 +91,9 @@ keep_u8 (const uint8_t *kept, const uint8_t *x, int64_t n, uint8_t zero,
 }
 
 /* Random numbers from P on are kept. */
-QK_MULTIVERSION static void
-choose (const float *restrict r, int64_t n, float p, uint8_t *restrict kept)
+QK_LOOP (static, choose,
+         (const float *restrict r, int64_t n, float p, uint8_t *restrict kept),
+         (r, n, p, kept))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)

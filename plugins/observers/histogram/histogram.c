@@ -115,9 +115,10 @@ error:
 /* Bins of the N numbers of X, torch.histc's formula:
  *   floor ((x - lo) * bins / (hi - lo)), the last bin includes hi;
  * numbers outside lo..hi get the bin after the last. */
-QK_MULTIVERSION static void
-histogram_bins_of (const float *restrict x, int n, float lo, float hi,
-                   int bins, int32_t *restrict bin)
+QK_LOOP (static, histogram_bins_of,
+         (const float *restrict x, int n, float lo, float hi, int bins,
+          int32_t *restrict bin),
+         (x, n, lo, hi, bins, bin))
 {
   const float fbins = (float) bins, span = hi - lo;
 

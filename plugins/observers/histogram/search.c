@@ -29,10 +29,10 @@ search_step_of (float v, double dst_width, float last)
 /* Error of each source bin's values, taken as spread evenly over the bin,
  * when bins START.. are quantized in steps DST_WIDTH wide:
  * density * integral of (distance to the step's centre)^2. */
-QK_MULTIVERSION static void
-search_bin_errors (const float *restrict hist, int bins, int start,
-                   float width, float dst_width, float half, float last,
-                   float *restrict error)
+QK_LOOP (static, search_bin_errors,
+         (const float *restrict hist, int bins, int start, float width,
+          float dst_width, float half, float last, float *restrict error),
+         (hist, bins, start, width, dst_width, half, last, error))
 {
   const float half_cube = half * half * half;
   const float neg = -half, neg_cube = neg * neg * neg;

@@ -82,9 +82,10 @@ mse_create (const struct qk_config *cfg, const struct qk_quant_info *info,
 
 /* Sum of the squared errors of the N numbers X, each OFTEN times (NULL:
  * once). */
-QK_MULTIVERSION static double
-mse_error (const float *restrict x, const float *restrict often, size_t n,
-           float scale, float lo, float hi)
+QK_LOOP_VALUE (static, double, mse_error,
+               (const float *restrict x, const float *restrict often, size_t n,
+                float scale, float lo, float hi),
+               (x, often, n, scale, lo, hi))
 {
   const float inverse = 1.0f / scale;
   float part[MSE_LANES] = { 0 };
@@ -162,7 +163,7 @@ mse_update_weight (struct mse *m, const float *x, size_t block)
     m->range.max[c] = max;
   }
   /* the message belongs to the thread that failed */
-  return failed < 0 ? qk_error (failed, "no grid for the range") : 0;
+  return failed < 0 ? qk_error (failed, "no scale for the range") : 0;
 }
 
 static int

@@ -9,14 +9,9 @@
 
 #include <math.h>
 
+#include <qatkit/cpu.h>
 #include <qatkit/optimizer.h>
 #include <qatkit/tensor.h>
-
-#ifdef HAVE_TARGET_CLONES
-#define ADAM_CLONES __attribute__ ((target_clones ("fma", "default")))
-#else
-#define ADAM_CLONES
-#endif
 
 struct adam {
   double beta1, beta2;
@@ -70,10 +65,11 @@ struct adam_factors {
   float root_bias; /* sqrt (1 - beta2^t) */
 };
 
-ADAM_CLONES static void
-adam_block (const struct adam_factors *f, float *restrict w,
-            const float *restrict g, float *restrict m, float *restrict v,
-            size_t n)
+QK_LOOP (static, adam_block,
+         (const struct adam_factors *f, float *restrict w,
+          const float *restrict g, float *restrict m, float *restrict v,
+          size_t n),
+         (f, w, g, m, v, n))
 {
   const struct adam_factors k = *f;
 

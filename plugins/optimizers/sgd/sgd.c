@@ -10,14 +10,9 @@
 
 #include <math.h>
 
+#include <qatkit/cpu.h>
 #include <qatkit/optimizer.h>
 #include <qatkit/tensor.h>
-
-#ifdef HAVE_TARGET_CLONES
-#define SGD_CLONES __attribute__ ((target_clones ("fma", "default")))
-#else
-#define SGD_CLONES
-#endif
 
 struct sgd {
   float momentum, one_minus_dampening, weight_decay;
@@ -74,18 +69,19 @@ sgd_slots (void *self)
   return s->momentum != 0.0f ? 1 : 0;
 }
 
-SGD_CLONES static void
-sgd_block_plain (float *restrict w, const float *restrict g, size_t n,
-                 float lr, float decay)
+QK_LOOP (static, sgd_block_plain,
+         (float *restrict w, const float *restrict g, size_t n, float lr,
+          float decay),
+         (w, g, n, lr, decay))
 {
   for (size_t i = 0; i < n; i++)
     w[i] = fmaf (-lr, fmaf (decay, w[i], g[i]), w[i]);
 }
 
-SGD_CLONES static void
-sgd_block_momentum (const struct sgd *s, float *restrict w,
-                    const float *restrict g, float *restrict b, size_t n,
-                    float lr, float decay, bool first)
+QK_LOOP (static, sgd_block_momentum,
+         (const struct sgd *s, float *restrict w, const float *restrict g,
+          float *restrict b, size_t n, float lr, float decay, bool first),
+         (s, w, g, b, n, lr, decay, first))
 {
   const float momentum = first ? 0.0f : s->momentum;
   const float take = first ? 1.0f : s->one_minus_dampening;

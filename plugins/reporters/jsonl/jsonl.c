@@ -26,7 +26,7 @@ static const struct qk_option options[]
   = { { "file", QK_OPT_STRING, "log.jsonl", 0, 0, NULL,
         "Name of the file in the folder of the run" },
       { "timing", QK_OPT_STRING, "timing.jsonl", 0, 0, NULL,
-        "Name of the file for what tells of the clock" },
+        "Name of the file for timings" },
       { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
 struct jsonl_file {

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* NAME.c: grids whose scale is a power of two, at most 2^largest. */
+/* NAME.c: scales that are powers of two, at most 2^largest.
+ *
+ *   [qconfig]
+ *   weight.fakequant = ./NAME.so
+ *   weight.fakequant.largest = -4 */
 #include <math.h>
 
 #include <qatkit/fakequant.h>
@@ -11,13 +15,17 @@ struct NAME {
   int largest;
 };
 
-/* What the INI may say: weight.fakequant.largest = -4 */
+/* What the INI may say: name, type, default, smallest and largest, choices,
+ * help.  The library checks it and tells file and line of a fault. */
 static const struct qk_option NAME_options[]
   = { { "largest", QK_OPT_INT, "8", -30, 30, NULL,
         "Largest exponent of a scale." },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
-/* Take the options; refuse what makes no sense with qk_error (-EINVAL, …). */
+/* When the network is prepared, once for each value and weight, which INFO
+ * describes: take the options; refuse what makes no sense with
+ * qk_error (-EINVAL, …).  CFG is borrowed for the call.
+ * (optional where self_size is given, and so is destroy) */
 static int
 NAME_create (const struct qk_config *cfg, const struct qk_quant_info *info,
              void **self)
@@ -29,9 +37,13 @@ NAME_create (const struct qk_config *cfg, const struct qk_quant_info *info,
   return 0;
 }
 
-/* The grids, from the observer's ranges; qmin and qmax are preset.  The
- * slots left out have defaults: no learnable parameters, no transform of the
- * numbers, the straight-through gradient. */
+/* Whenever the observer's range or a parameter has changed: scale and zero_point
+ * of each channel, from the ranges MIN and MAX (NULL: nothing has been seen);
+ * qmin and qmax are preset.  The integers are then always
+ *   q = clamp (rne (x / scale) + zero_point, qmin, qmax)
+ * in training as in the int8 network.  The slots left out have defaults: no
+ * learnable parameters (params, init), no transform of the weights, the
+ * straight-through gradient (backward), no state. */
 static int
 NAME_qparams (void *self, const struct qk_fq_params *p, const float *min,
               const float *max, struct qk_qparams *out)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* NAME.c: the mean of all batches' ranges, times a factor. */
+/* NAME.c: the mean of all batches' ranges, times a factor.
+ *
+ *   [qconfig]
+ *   activation.observer = ./NAME.so
+ *   activation.observer.factor = 0.8 */
 #include <qatkit/observer.h>
 
 /* Everything an instance knows; the library makes one, zeroed, for each value
@@ -13,13 +17,17 @@ struct NAME {
   } sum[]; /* of the batches' ranges, for each of info->channels */
 };
 
-/* What the INI may say: weight.observer.factor = 0.8 */
+/* What the INI may say: name, type, default, smallest and largest, choices,
+ * help.  The library checks it and tells file and line of a fault. */
 static const struct qk_option NAME_options[]
   = { { "factor", QK_OPT_FLOAT, "0.9", 0.01, 10.0, NULL,
         "The range found is multiplied by this." },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
-/* Take the options; refuse what makes no sense with qk_error (-EINVAL, …). */
+/* When the network is prepared, once for each value and weight, which INFO
+ * describes: take the options; refuse what makes no sense with
+ * qk_error (-EINVAL, …).  CFG is borrowed for the call.
+ * (optional where self_size is given, and so is destroy) */
 static int
 NAME_create (const struct qk_config *cfg, const struct qk_quant_info *info,
              void **self)
@@ -31,7 +39,11 @@ NAME_create (const struct qk_config *cfg, const struct qk_quant_info *info,
   return 0;
 }
 
-/* One training batch: the smallest and the largest value of each channel. */
+/* Each training batch while observers are enabled, and the calibration batches
+ * of PTQ: the smallest and the largest value of each channel, arrays of
+ * info->channels floats, finite.  An observer that needs the numbers themselves
+ * has update (self, x, n) instead.  Several instances work at the same time,
+ * each in a thread of its own. */
 static int
 NAME_update_range (void *self, const float *min, const float *max)
 {
@@ -45,7 +57,8 @@ NAME_update_range (void *self, const float *min, const float *max)
   return 0;
 }
 
-/* What the quantizer shall cover. */
+/* After any batch: what the quantizer shall cover.  -ENODATA, without a
+ * sentence, says that nothing has been seen. */
 static int
 NAME_range (void *self, float *min, float *max)
 {
@@ -61,7 +74,9 @@ NAME_range (void *self, float *min, float *max)
   return 0;
 }
 
-/* What a checkpoint keeps, so that a run can be resumed. */
+/* When a checkpoint is written and when it is read: name each array, whose size
+ * must not depend on what was seen, so that a resumed run goes on as one that
+ * was never stopped.  (optional; default: the range is kept) */
 static int
 NAME_state (void *self, struct qk_state *st)
 {

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qconfig.c: how each node is quantized, from the sections [qconfig] and
+ * [qconfig PATTERN], and [ptq] for the observers of post-training
+ * quantization. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run/session.h"
+#include "settings/tables.h"
+
+/* Keep a configuration until the settings is freed. */
+static int
+keep (struct qk_settings *settings, struct qk_config *cfg)
+{
+  struct qk_config **k
+    = realloc (settings->kept, (settings->n_kept + 1) * sizeof *k);
+
+  if (k == NULL) {
+    qk_config_free (cfg);
+    return qk_oom ("qconfig");
+  }
+  settings->kept = k;
+  k[settings->n_kept++] = cfg;
+  return 0;
+}
+
+/* The plugin that option KEY of CORE names, with its own options KEY.* from
+ * the N sections. */
+static int
+take_plugin (struct qk_settings *settings, const struct qk_config *core,
+             const char *key, enum qk_kind kind, const char *const *sections,
+             size_t n, const struct qk_class **cls, struct qk_config **cfg)
+{
+  char prefix[64];
+  int r;
+
+  r = qk_context_class (settings->ctx, kind, qk_config_string (core, key),
+                        cls);
+  if (r < 0)
+    return qk_error_prefix (r, "%s: ", qk_config_where (core, key));
+  snprintf (prefix, sizeof prefix, "%s.", key);
+  r = qk_ini_take_merged (settings->ini, sections, n, (*cls)->options, prefix,
+                          cfg);
+  return r < 0 ? r : keep (settings, *cfg);
+}
+
+/* One of "activation" and "weight". */
+static int
+take_setting (struct qk_settings *settings, const char *which, bool ptq,
+              const struct qk_config *core, const char *const *sections,
+              size_t n, struct qk_qsetting *s)
+{
+  static const char *const ptq_section = "ptq";
+  struct qk_config *observers = NULL;
+  const struct qk_class *c;
+  struct qk_config *cfg;
+  char key[64];
+  int r;
+
+  snprintf (key, sizeof key, "%s.observer", which);
+  if (ptq) {
+    r = qk_ini_take (settings->ini, "ptq", qk_table_ptq_observers, "",
+                     &observers);
+    if (r < 0 || (r = keep (settings, observers)) < 0)
+      return r;
+    r = take_plugin (settings, observers, key, QK_KIND_OBSERVER, &ptq_section,
+                     1, &c, &cfg);
+  } else
+    r = take_plugin (settings, core, key, QK_KIND_OBSERVER, sections, n, &c,
+                     &cfg);
+  if (r < 0)
+    return r;
+  s->observer = (const struct qk_observer_class *) (const void *) c;
+  s->observer_cfg = cfg;
+  snprintf (key, sizeof key, "%s.fakequant", which);
+  r = take_plugin (settings, core, key, QK_KIND_FAKEQUANT, sections, n, &c,
+                   &cfg);
+  if (r < 0)
+    return r;
+  s->fakequant = (const struct qk_fakequant_class *) (const void *) c;
+  s->fakequant_cfg = cfg;
+  snprintf (key, sizeof key, "%s.bits", which);
+  s->bits = (int) qk_config_int (core, key);
+  snprintf (key, sizeof key, "%s.symmetric", which);
+  s->symmetric = qk_config_bool (core, key);
+  return 0;
+}
+
+/* What the keys quantize, preset and [ptq] mode make of a node. */
+static void
+take_mode (const struct qk_settings *settings, const struct qk_config *core,
+           bool ptq, struct qk_qconfig *out)
+{
+  const char *preset = qk_config_string (core, "preset");
+  const bool dynamic
+    = ptq && strcmp (qk_config_string (settings->ptq, "mode"), "dynamic") == 0;
+
+  out->quantize
+    = qk_config_bool (core, "quantize") && strcmp (preset, "float") != 0;
+  if (strcmp (preset, "weight_only") == 0)
+    out->mode = QK_Q_WEIGHTS;
+  else if (strcmp (preset, "activation_only") == 0)
+    out->mode = QK_Q_VALUES;
+  else
+    out->mode = dynamic ? QK_Q_DYNAMIC : QK_Q_BOTH;
+}
+
+/* What the integer formulas, and those of dynamic layers, have not. */
+static int
+check_symmetric (const struct qk_config *core, const struct qk_qconfig *qc)
+{
+  if (!qc->weight.symmetric)
+    return qk_error (-EINVAL,
+                     "%s: weight.symmetric is no, expected yes: "
+                     "int8 weights have no zero_point here",
+                     qk_config_where (core, "weight.symmetric"));
+  if (qc->activation.symmetric && qc->mode == QK_Q_DYNAMIC)
+    return qk_error (-EINVAL,
+                     "%s: activation.symmetric is yes, expected no "
+                     "with [ptq] mode = dynamic",
+                     qk_config_where (core, "activation.symmetric"));
+  return 0;
+}
+
+struct lookup {
+  struct qk_settings *settings;
+  bool ptq;
+};
+
+static int
+node_qconfig (void *cookie, const char *node, struct qk_qconfig *out)
+{
+  const struct lookup *l = cookie;
+  struct qk_settings *settings = l->settings;
+  const char **sections = NULL, *per_channel;
+  struct qk_config *core = NULL;
+  const int n = qk_ini_match (settings->ini, "qconfig", node, &sections);
+  int r = n;
+
+  memset (out, 0, sizeof *out);
+  if (r < 0)
+    return r;
+  r = qk_ini_take_merged (settings->ini, sections, (size_t) n,
+                          qk_table_qconfig, "", &core);
+  if (r < 0 || (r = keep (settings, core)) < 0)
+    goto end;
+  if ((r = take_setting (settings, "activation", l->ptq, core, sections,
+                         (size_t) n, &out->activation))
+        < 0
+      || (r = take_setting (settings, "weight", l->ptq, core, sections,
+                            (size_t) n, &out->weight))
+           < 0)
+    goto end;
+  take_mode (settings, core, l->ptq, out);
+  if ((r = check_symmetric (core, out)) < 0)
+    goto end;
+  if (out->activation.bits == 0)
+    out->activation.bits = settings->caps.activation_bits;
+  if (out->activation.bits < 2) {
+    r = qk_error (-EINVAL, "%s: activation.bits is %d, expected 0 or 2 to 8",
+                  qk_config_where (core, "activation.bits"),
+                  out->activation.bits);
+    goto end;
+  }
+  per_channel = qk_config_string (core, "weight.per_channel");
+  /* PyTorch's dynamic layers have one scale unless asked otherwise */
+  out->weight.per_channel
+    = strcmp (per_channel, "auto") == 0
+        ? settings->caps.per_channel && out->mode != QK_Q_DYNAMIC
+        : strcmp (per_channel, "yes") == 0;
+end:
+  free (sections);
+  return r;
+}
+
+/* A node that stays in float though nobody asked for it. */
+static int
+check_strict (struct qk_settings *settings, const struct qk_graph *g)
+{
+  int i;
+
+  if (!qk_config_bool (settings->qat, "strict"))
+    return 0;
+  for (i = 0; i < g->n_nodes; i++)
+    if (!g->node[i].int8)
+      return qk_error (-EINVAL,
+                       "%s: strict = yes, but node '%s' (%s) stays in float: "
+                       "%s",
+                       qk_config_where (settings->qat, "strict"),
+                       g->node[i].name, g->node[i].layer_name,
+                       g->node[i].skip_reason);
+  return 0;
+}
+
+int
+qk_settings_prepare (struct qk_settings *settings, const struct qk_graph *g,
+                     bool ptq, struct qk_graph **out)
+{
+  struct lookup l = { settings, ptq };
+  struct qk_graph *p;
+  int r;
+
+  if ((r = qk_pass_fuse (g, &p)) < 0)
+    return r;
+  r = qk_pass_prepare (p, node_qconfig, &l,
+                       qk_config_bool (settings->qat, "quantize_outputs"));
+  if (r == 0)
+    r = check_strict (settings, p);
+  if (r < 0) {
+    qk_graph_free (p);
+    return r;
+  }
+  *out = p;
+  return 0;
+}
+
+int
+qk_settings_check (struct qk_settings *settings, const struct qk_graph *g,
+                   const struct qk_dataset_info *info)
+{
+  struct qk_objective *o;
+  struct qk_graph *p;
+  int i, r;
+
+  if ((r = qk_settings_objective (settings, g, info, &o)) < 0)
+    return r;
+  qk_objective_free (o);
+  for (i = 0; i < 2; i++) {
+    if ((r = qk_settings_prepare (settings, g, i == 0, &p)) < 0)
+      return r;
+    qk_graph_free (p);
+  }
+  return qk_ini_check_unused (settings->ini);
+}

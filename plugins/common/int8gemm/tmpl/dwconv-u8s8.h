@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* dwconv-u8s8.h: template of qk_dwconv_u8s8: include a vector header, define
+ * v_dot and DWCONV_NAME, then include this.
+ *
+ * Up to four rows of a column of the window are interleaved channel by
+ * channel, so that v_dot sums them.  For 3x3 windows a column serves up to
+ * three outputs and stays in registers. */
+#include "int8gemm/kernels.h"
+
+/* Rows 4 * GROUP .. of column X, channels C .. C+N-1. */
+INLINE void
+dwconv_column (const struct qk_dwconv_row *w, int64_t x, int group, int64_t c,
+               int64_t n, vi out[4])
+{
+  const bool inside = x >= 0 && x < w->width;
+  const int rows = w->kernel_h - 4 * group;
+  vi r[4];
+
+  UNROLL
+  for (int i = 0; i < 4; i++) {
+    const int row = 4 * group + i;
+
+    r[i] = v_zero ();
+    if (i < rows)
+      r[i] = v_load_part (
+        (inside ? w->row[row] + x * w->step[row] : w->pad) + c, n);
+  }
+  if (rows == 3)
+    r[3] = r[1];
+  v_interleave4 (r[0], r[1], r[2], r[3], out);
+}
+
+INLINE void
+dwconv_start (vi acc[4], const struct qk_dwconv_block *b)
+{
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    acc[i] = v_load (b->bias + i * LANES);
+}
+
+INLINE void
+dwconv_add (vi acc[4], vi column[4], const int8_t *weight)
+{
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    acc[i] = v_dot (acc[i], column[i], v_load (weight + i * BLOCK));
+}
+
+/* Products are below 2^31, as in gemm_store_u8. */
+INLINE vi
+dwconv_pack (vi acc[4], const struct qk_dwconv_block *b, vi zp)
+{
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    acc[i] = v_round (
+      vf_mul (v_float (acc[i]), vf_load (b->multiplier + i * LANES)));
+  return v_narrow4 (acc[0], acc[1], acc[2], acc[3], zp);
+}
+
+INLINE void
+dwconv_store (vi acc[4], const struct qk_dwconv_block *b,
+              const struct qk_output *o, uint8_t *out)
+{
+  vi r = dwconv_pack (acc, b, v_set16 (o->zero_point));
+
+  r = v_min_u8 (v_max_u8 (r, v_set8 (o->lo)), v_set8 (o->hi));
+  v_store_part (out, r, b->n);
+}
+
+static void
+dwconv_any (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
+            int64_t c, const struct qk_output *o, uint8_t *out)
+{
+  const int groups = (w->kernel_h + 3) / 4;
+
+  for (int64_t q = 0; q < w->q; q++) {
+    const int64_t x = q * w->stride - w->pad_left;
+    vi acc[4], column[4];
+
+    dwconv_start (acc, b);
+    for (int s = 0; s < w->kernel_w; s++)
+      for (int g = 0; g < groups; g++) {
+        const int64_t at = ((int64_t) s * groups + g) * 4 * BLOCK;
+
+        dwconv_column (w, x + (int64_t) s * w->dilation, g, c, b->n, column);
+        dwconv_add (acc, column, b->weight + at);
+        if (b->weight2 != NULL)
+          dwconv_add (acc, column, b->weight2 + at);
+      }
+    dwconv_store (acc, b, o, out + q * o->pitch);
+  }
+}
+
+/* What the loop over a row needs, out of reach of its stores. */
+struct dwconv3 {
+  const uint8_t *p0, *p1, *p2, *pad; /* from the block's first channel on */
+  int64_t s0, s1, s2;                /* steps */
+  int64_t width, n;
+};
+
+/* Column X of a window of three rows; N is BLOCK where FULL. */
+INLINE void
+dwconv_column3 (const struct dwconv3 *w, int64_t x, const bool full, vi out[4])
+{
+  const bool inside = x >= 0 && x < w->width;
+  const uint8_t *p0 = inside ? w->p0 + x * w->s0 : w->pad;
+  const uint8_t *p1 = inside ? w->p1 + x * w->s1 : w->pad;
+  const uint8_t *p2 = inside ? w->p2 + x * w->s2 : w->pad;
+
+  const vi middle = full ? v_load (p1) : v_load_part (p1, w->n);
+
+  if (full)
+    v_interleave4 (v_load (p0), middle, v_load (p2), middle, out);
+  else
+    v_interleave4 (v_load_part (p0, w->n), middle, v_load_part (p2, w->n),
+                   middle, out);
+}
+
+INLINE void
+dwconv_copy (vi to[4], vi from[4])
+{
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    to[i] = from[i];
+}
+
+INLINE void
+dwconv_3x3 (const struct qk_dwconv_row *row, const struct qk_dwconv_block *b,
+            int64_t c, const struct qk_output *o, uint8_t *out,
+            const int stride, const bool full, const bool halves)
+{
+  const struct dwconv3 w = { row->row[0] + c, row->row[1] + c, row->row[2] + c,
+                             row->pad + c,    row->step[0],    row->step[1],
+                             row->step[2],    row->width,      b->n };
+  const int64_t columns = row->q, pitch = o->pitch;
+  const vi zp = v_set16 (o->zero_point);
+  const vi lo = v_set8 (o->lo), hi = v_set8 (o->hi);
+  int64_t x = -(int64_t) row->pad_left;
+  vi c0[4], c1[4], c2[4], acc[4], weight[12], r;
+
+  UNROLL
+  for (int i = 0; i < 12; i++)
+    weight[i] = v_load (b->weight + i * BLOCK);
+  dwconv_column3 (&w, x, full, c0);
+  if (stride == 1)
+    dwconv_column3 (&w, x + 1, full, c1);
+  for (int64_t q = 0; q < columns; q++, x += stride, out += pitch) {
+    if (stride == 2)
+      dwconv_column3 (&w, x + 1, full, c1);
+    dwconv_column3 (&w, x + 2, full, c2);
+    dwconv_start (acc, b);
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+      acc[i] = v_dot (acc[i], c0[i], weight[i]);
+      acc[i] = v_dot (acc[i], c1[i], weight[4 + i]);
+      acc[i] = v_dot (acc[i], c2[i], weight[8 + i]);
+    }
+    if (halves) {
+      dwconv_add (acc, c0, b->weight2);
+      dwconv_add (acc, c1, b->weight2 + 4 * BLOCK);
+      dwconv_add (acc, c2, b->weight2 + 8 * BLOCK);
+    }
+    r = dwconv_pack (acc, b, zp);
+    r = v_min_u8 (v_max_u8 (r, lo), hi);
+    if (full)
+      v_store (out, r);
+    else
+      v_store_part (out, r, w.n);
+    dwconv_copy (c0, stride == 1 ? c1 : c2);
+    if (stride == 1)
+      dwconv_copy (c1, c2);
+  }
+}
+
+/* Whole blocks and narrower ones, with halves and without. */
+INLINE void
+dwconv_small (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
+              const struct qk_output *o, uint8_t *out, const int stride)
+{
+  const bool full = b->n == BLOCK, halves = b->weight2 != NULL;
+
+  if (full && !halves)
+    dwconv_3x3 (w, b, b->first, o, out, stride, true, false);
+  else if (full)
+    dwconv_3x3 (w, b, b->first, o, out, stride, true, true);
+  else if (!halves)
+    dwconv_3x3 (w, b, b->first, o, out, stride, false, false);
+  else
+    dwconv_3x3 (w, b, b->first, o, out, stride, false, true);
+}
+
+QK_DWCONV_U8S8 (DWCONV_NAME)
+{
+  const bool small = w->kernel_h == 3 && w->kernel_w == 3 && w->dilation == 1;
+
+  for (int i = 0; i < w->blocks; i++) {
+    const struct qk_dwconv_block *b = &w->block[i];
+    uint8_t *to = out + b->first;
+
+    if (small && w->stride == 1)
+      dwconv_small (w, b, o, to, 1);
+    else if (small && w->stride == 2)
+      dwconv_small (w, b, o, to, 2);
+    else
+      dwconv_any (w, b, b->first, o, to);
+  }
+}

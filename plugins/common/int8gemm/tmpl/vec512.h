@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vec512.h: the vectors that the kernel templates are written in, 512 bits
+ * (AVX-512 F, BW, VL, DQ); see vec256.h for what they do. */
+#ifndef VEC512_H
+#define VEC512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LANES 16
+#define BLOCK 64
+
+typedef __m512i vi;
+typedef __m512 vf;
+
+/* Loops over registers must vanish, except under a sanitizer: its checks,
+ * unrolled, keep a compiler busy for many minutes. */
+#ifdef QK_SANITIZED
+#define UNROLL
+#elif defined __clang__
+#define UNROLL _Pragma ("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma ("GCC unroll 16")
+#endif
+
+#define INLINE static inline __attribute__ ((always_inline, unused))
+
+INLINE void
+v_prefetch (const void *p)
+{
+  _mm_prefetch (p, _MM_HINT_T0);
+}
+INLINE vi
+v_load (const void *p)
+{
+  return _mm512_loadu_si512 (p);
+}
+INLINE void
+v_store (void *p, vi v)
+{
+  _mm512_storeu_si512 (p, v);
+}
+INLINE vi
+v_zero (void)
+{
+  return _mm512_setzero_si512 ();
+}
+INLINE vi
+v_set8 (int x)
+{
+  return _mm512_set1_epi8 ((char) x);
+}
+INLINE vi
+v_set16 (int x)
+{
+  return _mm512_set1_epi16 ((short) x);
+}
+INLINE vi
+v_set32 (int x)
+{
+  return _mm512_set1_epi32 (x);
+}
+INLINE vi
+v_add32 (vi a, vi b)
+{
+  return _mm512_add_epi32 (a, b);
+}
+INLINE vi
+v_sub32 (vi a, vi b)
+{
+  return _mm512_sub_epi32 (a, b);
+}
+INLINE vi
+v_add16 (vi a, vi b)
+{
+  return _mm512_add_epi16 (a, b);
+}
+INLINE vi
+v_sub16 (vi a, vi b)
+{
+  return _mm512_sub_epi16 (a, b);
+}
+INLINE vi
+v_madd16 (vi a, vi b)
+{
+  return _mm512_madd_epi16 (a, b);
+}
+INLINE vi
+v_shl16 (vi a, const int n)
+{
+  return _mm512_slli_epi16 (a, n);
+}
+INLINE vi
+v_srl16 (vi a, const int n)
+{
+  return _mm512_srli_epi16 (a, n);
+}
+INLINE vi
+v_sra16 (vi a, const int n)
+{
+  return _mm512_srai_epi16 (a, n);
+}
+INLINE vi
+v_and (vi a, vi b)
+{
+  return _mm512_and_si512 (a, b);
+}
+INLINE vf
+v_as_float (vi a)
+{
+  return _mm512_castsi512_ps (a);
+}
+INLINE vi
+v_shl32 (vi a, const int n)
+{
+  return _mm512_slli_epi32 (a, n);
+}
+INLINE vi
+v_sra32 (vi a, const int n)
+{
+  return _mm512_srai_epi32 (a, n);
+}
+INLINE vi
+v_mul32 (vi a, vi b)
+{
+  return _mm512_mullo_epi32 (a, b);
+}
+INLINE vi
+v_xor (vi a, vi b)
+{
+  return _mm512_xor_si512 (a, b);
+}
+INLINE vi
+v_subs_i8 (vi a, vi b)
+{
+  return _mm512_subs_epi8 (a, b);
+}
+INLINE vi
+v_max_u8 (vi a, vi b)
+{
+  return _mm512_max_epu8 (a, b);
+}
+INLINE vi
+v_min_u8 (vi a, vi b)
+{
+  return _mm512_min_epu8 (a, b);
+}
+INLINE vf
+v_float (vi a)
+{
+  return _mm512_cvtepi32_ps (a);
+}
+INLINE vi
+v_round (vf a)
+{
+  return _mm512_cvtps_epi32 (a);
+}
+INLINE vf
+vf_load (const float *p)
+{
+  return _mm512_loadu_ps (p);
+}
+INLINE vf
+vf_set (float x)
+{
+  return _mm512_set1_ps (x);
+}
+INLINE vf
+vf_add (vf a, vf b)
+{
+  return _mm512_add_ps (a, b);
+}
+INLINE vf
+vf_sub (vf a, vf b)
+{
+  return _mm512_sub_ps (a, b);
+}
+INLINE vf
+vf_mul (vf a, vf b)
+{
+  return _mm512_mul_ps (a, b);
+}
+INLINE vf
+vf_div (vf a, vf b)
+{
+  return _mm512_div_ps (a, b);
+}
+INLINE vf
+vf_max (vf a, vf b)
+{
+  return _mm512_max_ps (a, b);
+}
+INLINE vf
+vf_min (vf a, vf b)
+{
+  return _mm512_min_ps (a, b);
+}
+
+INLINE vi
+v_spread4 (const void *p)
+{
+  int32_t x;
+
+  memcpy (&x, p, 4);
+  return _mm512_set1_epi32 (x);
+}
+
+/* Sixteen bytes at P in every quarter of a vector. */
+INLINE vi
+v_spread16 (const void *p)
+{
+  return _mm512_broadcast_i32x4 (_mm_loadu_si128 (p));
+}
+
+/* The bytes of A that INDEX names, among sixteen; 0 for 0x80. */
+INLINE vi
+v_pick (vi a, vi index)
+{
+  return _mm512_shuffle_epi8 (a, index);
+}
+
+/* N ones, 0 <= N. */
+INLINE __mmask64
+bytes_mask (int64_t n)
+{
+  return n >= 64 ? ~(__mmask64) 0 : ((__mmask64) 1 << n) - 1;
+}
+
+INLINE __mmask16
+lanes_mask (int64_t n)
+{
+  return (__mmask16) (n >= 16 ? 0xffff : n > 0 ? (1 << n) - 1 : 0);
+}
+
+INLINE vi
+v_load_part (const void *p, int64_t n)
+{
+  return n >= BLOCK ? v_load (p) : _mm512_maskz_loadu_epi8 (bytes_mask (n), p);
+}
+
+INLINE void
+v_store_part (void *p, vi v, int64_t n)
+{
+  if (n >= BLOCK)
+    v_store (p, v);
+  else
+    _mm512_mask_storeu_epi8 (p, bytes_mask (n), v);
+}
+
+INLINE vf
+vf_load_part (const float *p, int64_t n)
+{
+  return _mm512_maskz_loadu_ps (lanes_mask (n), p);
+}
+
+INLINE void
+vf_store_part (float *p, vf v, int64_t n)
+{
+  _mm512_mask_storeu_ps (p, lanes_mask (n), v);
+}
+
+INLINE void
+v_interleave4 (vi a, vi b, vi c, vi d, vi out[4])
+{
+  const vi ab0 = _mm512_unpacklo_epi8 (a, b);
+  const vi ab1 = _mm512_unpackhi_epi8 (a, b);
+  const vi cd0 = _mm512_unpacklo_epi8 (c, d);
+  const vi cd1 = _mm512_unpackhi_epi8 (c, d);
+
+  out[0] = _mm512_unpacklo_epi16 (ab0, cd0);
+  out[1] = _mm512_unpackhi_epi16 (ab0, cd0);
+  out[2] = _mm512_unpacklo_epi16 (ab1, cd1);
+  out[3] = _mm512_unpackhi_epi16 (ab1, cd1);
+}
+
+INLINE void
+v_widen4 (vi a, vi out[4])
+{
+  const vi z = v_zero ();
+
+  v_interleave4 (a, z, z, z, out);
+}
+
+/* A block of bytes as floats less Z, in the order of widen4: with 0x4b above
+ * it a byte is the float 2^23 + byte, and the difference is exact. */
+INLINE void
+v_real4 (vi a, int32_t z, vf out[4])
+{
+  const vf base = vf_set ((float) (8388608 + z));
+  vi w[4];
+
+  v_interleave4 (a, v_zero (), v_zero (), v_set8 (0x4b), w);
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    out[i] = _mm512_sub_ps (_mm512_castsi512_ps (w[i]), base);
+}
+
+INLINE vi
+v_narrow4 (vi a, vi b, vi c, vi d, vi zp)
+{
+  const vi ab = _mm512_adds_epi16 (_mm512_packs_epi32 (a, b), zp);
+  const vi cd = _mm512_adds_epi16 (_mm512_packs_epi32 (c, d), zp);
+
+  return _mm512_packus_epi16 (ab, cd);
+}
+
+INLINE vi
+v_narrow4_ordered (vi a, vi b, vi c, vi d, vi zp)
+{
+  const vi order
+    = _mm512_setr_epi32 (0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+
+  return _mm512_permutexvar_epi32 (order, v_narrow4 (a, b, c, d, zp));
+}
+
+INLINE vi
+v_widen_ordered (vi a, const int i)
+{
+  switch (i) {
+  case 0:
+    return _mm512_cvtepu8_epi32 (_mm512_castsi512_si128 (a));
+  case 1:
+    return _mm512_cvtepu8_epi32 (_mm512_extracti32x4_epi32 (a, 1));
+  case 2:
+    return _mm512_cvtepu8_epi32 (_mm512_extracti32x4_epi32 (a, 2));
+  default:
+    return _mm512_cvtepu8_epi32 (_mm512_extracti32x4_epi32 (a, 3));
+  }
+}
+
+/* The first N bytes at P, 2 * LANES at most, as int16; the others are 0. */
+INLINE vi
+v_widen16 (const void *p, int64_t n)
+{
+  if (n >= 2 * LANES)
+    return _mm512_cvtepu8_epi16 (_mm256_loadu_si256 (p));
+  return _mm512_cvtepu8_epi16 (
+    _mm256_maskz_loadu_epi8 ((__mmask32) bytes_mask (n), p));
+}
+
+INLINE void
+v_store_half (void *p, vi v, const int i, int64_t n)
+{
+  const __m256i h
+    = i ? _mm512_extracti64x4_epi64 (v, 1) : _mm512_castsi512_si256 (v);
+
+  if (n >= 32)
+    _mm256_storeu_si256 (p, h);
+  else
+    _mm256_mask_storeu_epi8 (p, (__mmask32) bytes_mask (n), h);
+}
+
+INLINE void
+v_store_quarter (void *p, vi v, const int i, int64_t n)
+{
+  const __m128i h = i == 0   ? _mm512_castsi512_si128 (v)
+                    : i == 1 ? _mm512_extracti32x4_epi32 (v, 1)
+                    : i == 2 ? _mm512_extracti32x4_epi32 (v, 2)
+                             : _mm512_extracti32x4_epi32 (v, 3);
+
+  if (n >= 16)
+    _mm_storeu_si128 (p, h);
+  else
+    _mm_mask_storeu_epi8 (p, (__mmask16) bytes_mask (n), h);
+}
+
+/* A table of 256 bytes as sixteen pieces, each but those for 0 and 128 as the
+ * exclusive or with the piece before.  From 0..127 and from 128..255 eight
+ * pieces each are looked at, with sixteen less to look for at each step: where
+ * that becomes negative, v_pick gives 0. */
+struct v_table {
+  vi piece[16];
+};
+
+INLINE struct v_table
+v_table_load (const uint8_t *table)
+{
+  struct v_table t;
+
+  UNROLL
+  for (int i = 0; i < 16; i++)
+    t.piece[i] = v_spread16 (table + 16 * i);
+  UNROLL
+  for (int i = 15; i > 0; i--)
+    if (i != 8)
+      t.piece[i] = v_xor (t.piece[i], t.piece[i - 1]);
+  return t;
+}
+
+/* table[x] for every byte x of X */
+INLINE vi
+v_table_at (const struct v_table *t, vi x)
+{
+  const vi sixteen = v_set8 (16);
+  vi high = v_xor (x, v_set8 (0x80));
+  vi y = v_xor (v_pick (t->piece[0], x), v_pick (t->piece[8], high));
+
+  UNROLL
+  for (int i = 1; i < 8; i++) {
+    x = v_subs_i8 (x, sixteen);
+    high = v_subs_i8 (high, sixteen);
+    y = v_xor (y, v_pick (t->piece[i], x));
+    y = v_xor (y, v_pick (t->piece[8 + i], high));
+  }
+  return y;
+}
+
+#endif /* VEC512_H */

@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Three tasks besides classification, each from its configuration in etc/ to
+# an int8 network that gives training's bytes: numbers (regression), a label
+# for each pixel, and two outputs of two inputs without labels.
+. "${0%/*}/functions.sh"
+
+own=reference,qnnpack
+case $(uname -m) in x86_64 | i?86) own=$own,fbgemm ;; esac
+
+# task NAME: a run of its configuration, and verify
+task () {
+  local backend
+  expect 0 run "$srcdir/etc/$1.ini" --output "$1" --quiet -o run.threads=2
+  cp out "$1.table"
+  expect 0 verify "$1" --quiet --backend "$own"
+  for backend in ${own//,/ }; do
+    prints "$backend: 0 differing bytes"
+  done
+  ls "$1"/model-int8.safetensors "$1"/model-ptq.safetensors > /dev/null \
+    || failed "$1: no models"
+}
+
+# score NAME NETWORK SCORE: as the log has it last
+score () {
+  local s
+  s=$(grep '"event":"eval"' "$1/log.jsonl" | grep -F "\"network\":\"$2" \
+      | tail -n 1 | grep -o "\"$3\":[^,}]*" | cut -d: -f2)
+  [ -n "$s" ] || failed "$1: no score $3 of '$2' in log.jsonl"
+  echo "$s"
+}
+
+# holds EXPRESSION: of numbers
+holds () {
+  awk "BEGIN { exit !($1) }" || failed "not true: $1"
+}
+
+# others FOLDER SCORE: the other commands name the score
+others () {
+  expect 0 eval "$1/model-int8.safetensors" --quiet
+  prints "$3"
+  expect 0 eval "$1/model-int8.safetensors" --json --quiet
+  prints "\"$2\""
+  expect 0 inspect "$1/model-int8.safetensors"
+  ! grep -q float32 out || failed "$1: nodes in float"
+  cp "$1/model-int8.safetensors" was
+  expect 0 convert "$1"
+  same was "$1/model-int8.safetensors"
+}
+
+# ---- numbers -----------------------------------------------------------------
+n=poses-lenet
+task $n
+grep -q 'mae.*rmse.*r2' $n.table || failed "the table does not name the scores"
+float=$(score $n float mae)
+best=$(score $n 'QAT fake' mae)
+holds "$float < 0.15 && $best < 1.1 * $float"
+holds "$(score $n 'QAT fake' r2) > 0.9"
+others $n mae mae
+
+# ---- a label for each pixel ----------------------------------------------------
+n=scenes-context
+task $n
+grep -q 'mIoU' $n.table || failed "the table does not name the score"
+float=$(score $n float miou)
+best=$(score $n 'QAT fake' miou)
+holds "$float > 0.8 && $best > $float - 0.02"
+others $n miou mIoU
+
+# ---- two inputs, two outputs, no labels ------------------------------------------
+n=queries-detector
+task $n
+grep -q 'boxes SQNR dB.*scores SQNR dB' $n.table \
+  || failed "the table does not name the scores"
+for s in boxes.sqnr scores.sqnr; do
+  ptq=$(score $n PTQ $s)
+  qat=$(score $n 'QAT fake' $s)
+  holds "$qat > $ptq + 1"
+done
+# a constant is part of the model, on a grid of its own
+expect 0 inspect $n/model-int8.safetensors
+prints position
+others $n boxes.sqnr "QAT" || true
+exit 0
