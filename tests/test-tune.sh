@@ -29,7 +29,7 @@ prints "goal: top1 >= 1.00 % (* reached)"
 grep -q '^weight.bits = 5$\|^weight.bits = 4$' run/tuned.ini || failed "the best has not the fewest bits"
 
 # … and again, with the same accuracy
-best=$(sed -n '1s/; int8 top-1 \([0-9.]*\).*/\1/p' run/tuned.ini)
+best=$(sed -n '1s/; int8 top1 \([0-9.]*\).*/\1/p' run/tuned.ini)
 expect 0 run run/tuned.ini
 ! grep -q QAT out || failed "QAT was not needed and is repeated"
 grep 'PTQ int8' out | grep -qF " $best " || failed "tuned.ini does not give $best again"
@@ -53,5 +53,5 @@ grep -q '"float_layers":1' far/tune.jsonl || failed "the journal does not tell"
 
 # training reaches it: run trains again, to the same accuracy
 expect 0 run far/tuned.ini
-best=$(sed -n '1s/; int8 top-1 \([0-9.]*\).*/\1/p' far/tuned.ini)
+best=$(sed -n '1s/; int8 top1 \([0-9.]*\).*/\1/p' far/tuned.ini)
 grep 'int8' out | grep -qF " $best " || failed "far/tuned.ini does not give $best again"
