@@ -468,7 +468,8 @@ START_TEST (test_refused)
   ck_assert_int_eq (qk_batches_start (b, 0, 0), 0);
   ck_assert_int_eq (qk_batches_next (b, &batch), -EINVAL);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "label of sample "));
-  ck_assert_ptr_nonnull (strstr (qk_error_message (), "is 3, expected 0 to 2"));
+  ck_assert_ptr_nonnull (
+    strstr (qk_error_message (), "is 3, expected 0 to 2"));
   qk_batches_free (b);
   qk_batches_free (NULL);
 }

@@ -30,11 +30,11 @@ open_layer (const char *layer, const char *options, unsigned flags,
             struct qk_shape in, struct harness *h)
 {
   const struct harness_spec s = { .layer = layer,
-                            .options = options,
-                            .flags = flags,
-                            .threads = 1,
-                            .n_in = 1,
-                            .in = { in } };
+                                  .options = options,
+                                  .flags = flags,
+                                  .threads = 1,
+                                  .n_in = 1,
+                                  .in = { in } };
 
   ck_assert_msg (harness_new (ctx, &s, h) == 0, "%s", qk_error_message ());
 }

@@ -365,15 +365,15 @@ START_TEST (threads_agree)
   for (int threads = 1; threads <= 3; threads++) {
     open_case (c, many (c), &r);
     r.io.threads = threads;
-    ck_assert_msg (forward (&r) == loss, "%s: the loss differs with %d threads",
-                   case_name (c), threads);
+    ck_assert_msg (forward (&r) == loss,
+                   "%s: the loss differs with %d threads", case_name (c),
+                   threads);
     backward (&r);
     for (int i = 0; i < r.n; i++)
-      ck_assert_msg (memcmp (one.dout[i].data, r.dout[i].data,
-                             harness_bytes (&r.dout[i]))
-                       == 0,
-                     "%s: gradients differ with %d threads", case_name (c),
-                     threads);
+      ck_assert_msg (
+        memcmp (one.dout[i].data, r.dout[i].data, harness_bytes (&r.dout[i]))
+          == 0,
+        "%s: gradients differ with %d threads", case_name (c), threads);
     clear (&r);
   }
   clear (&one);
@@ -560,8 +560,8 @@ START_TEST (cross_entropy_leaves_out)
     for (int k = 0; k < 5; k++)
       ck_assert (i % 3 == 0 ? g[k] == 0.0f
                             : g[k]
-                                == ((const float *) a.dout[0].data)
-                                  [5 * (i < 3 ? i - 1 : i - 2) + k]);
+                                == ((const float *) a.dout[0]
+                                      .data)[5 * (i < 3 ? i - 1 : i - 2) + k]);
   }
   /* none counts at all */
   for (int i = 0; i < 4; i++)
@@ -736,8 +736,8 @@ network (void)
   in[1] = qk_graph_input (g, &b);
   two[1] = qk_graph_constant (g, "scale", &four, scale);
   v = qk_graph_node (g, "first", "linear", &in[0], 1, "out=4");
-  two[0] = qk_graph_node (g, "scaled", "mul", (int[]){ v, two[1] }, 2, "%s",
-                          "");
+  two[0]
+    = qk_graph_node (g, "scaled", "mul", (int[]){ v, two[1] }, 2, "%s", "");
   two[1] = in[1];
   v = qk_graph_node (g, "sum", "add", two, 2, "%s", "");
   OK (qk_graph_output (g, "middle", v));
@@ -753,11 +753,9 @@ network (void)
 static double
 train (const struct qk_exec_loss *loss, int n, float *out)
 {
-  const struct qk_exec_options opt = { .batch = BATCH,
-                                       .threads = 2,
-                                       .train = true,
-                                       .n_losses = n,
-                                       .loss = loss };
+  const struct qk_exec_options opt = {
+    .batch = BATCH, .threads = 2, .train = true, .n_losses = n, .loss = loss
+  };
   float a[BATCH * 6], b[BATCH * 4], target[BATCH * 4];
   const void *const input[] = { a, b };
   const struct qk_tensor ref[]

@@ -48,13 +48,19 @@ struct metric_case {
 /* Label 2 is first, second because of a tie, third, sixth, fifth because of a
  * tie with the sixth, first. */
 static const float logits[] = {
-  1, 2, 3, 0, 0, -1, -2, /* top-1; nothing is tied among the first six but
+  1, 2,  3,  0,
+  0, -1, -2, /* top-1; nothing is tied among the first six but
                             places 4 and 5 */
-  5, 7, 7, 0, 1, 2,  3,  /* tie for the best: class 1 comes first */
-  5, 9, 4, 3, 2, 1,  0,  /* top-5 */
-  6, 5, 0, 4, 3, 2,  1,  /* last: not even top-5 */
-  6, 5, 1, 4, 3, 1,  0,  /* places 5 and 6 are tied: label 2 comes first */
-  0, 0, 9, 0, 0, 0,  0,  /* top-1; places 5 and 6 are tied */
+  5, 7,  7,  0,
+  1, 2,  3, /* tie for the best: class 1 comes first */
+  5, 9,  4,  3,
+  2, 1,  0, /* top-5 */
+  6, 5,  0,  4,
+  3, 2,  1, /* last: not even top-5 */
+  6, 5,  1,  4,
+  3, 1,  0, /* places 5 and 6 are tied: label 2 comes first */
+  0, 0,  9,  0,
+  0, 0,  0, /* top-1; places 5 and 6 are tied */
 };
 static const int32_t twos[] = { 2, 2, 2, 2, 2, 2 };
 
@@ -239,10 +245,9 @@ update (const struct rig *r, int64_t from, int64_t n, double *sums)
     out[i].dtype = QK_F32;
     out[i].shape = r->out[i].shape;
     out[i].shape.dims[0] = n;
-    out[i].data = (void *) (uintptr_t) (r->c->y[i]
-                                        + from
-                                            * qk_shape_count (
-                                              &r->out[i].shape));
+    out[i].data
+      = (void *) (uintptr_t) (r->c->y[i]
+                              + from * qk_shape_count (&r->out[i].shape));
     ref[i].dtype = r->ref[i].dtype;
     ref[i].shape = r->ref[i].shape;
     ref[i].shape.dims[0] = n;
@@ -382,7 +387,13 @@ START_TEST (labels_out_of_range)
   for (int i = 0; i < 2; i++) {
     const int32_t label[]
       = { i == 0 ? (int32_t) c.out[0].dims[c.out[0].ndim - 1] : -2,
-          0, 0, 0, 0, 0, 0, 0 };
+          0,
+          0,
+          0,
+          0,
+          0,
+          0,
+          0 };
 
     c.ref[0] = label;
     make (&c, &r);
@@ -419,11 +430,10 @@ START_TEST (accuracy_says_classes)
 {
   static const char *const names[] = { "a", "b", "c" };
   static float z[] = { 0, 1.0986123f, 0 }; /* 1 : 3 : 1 */
-  const struct metric_case c = { "accuracy",  1, { VECTOR (2, 3) }, true,
-                                 { three },   { of_three },
-                                 { "top1" }, { 0 } };
-  const struct qk_tensor out
-    = { QK_F32, VECTOR (1, 3), z, { 0, 0, 0, 0 } };
+  const struct metric_case c
+    = { "accuracy", 1,    { VECTOR (2, 3) }, true, { three }, { of_three },
+        { "top1" }, { 0 } };
+  const struct qk_tensor out = { QK_F32, VECTOR (1, 3), z, { 0, 0, 0, 0 } };
   struct said s = { 0 };
   struct rig r;
 
@@ -464,10 +474,9 @@ add (struct qk_objective *o, const char *metric, const char *name)
 /* An objective of a network of logits, its label and a teacher. */
 START_TEST (scores_have_names)
 {
-  const struct qk_tensor_spec label = { .name = "label",
-                                        .dtype = QK_I32,
-                                        .shape = { 1, { 1 } },
-                                        .categories = 5 };
+  const struct qk_tensor_spec label = {
+    .name = "label", .dtype = QK_I32, .shape = { 1, { 1 } }, .categories = 5
+  };
   const struct qk_comparison c = { 1, 1, { 0 }, { 0 } };
   const struct qk_class *cls;
   struct qk_config *cfg;

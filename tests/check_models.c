@@ -76,8 +76,8 @@ must_build (const char *model, const char *options, int size, int classes)
   struct data d;
 
   ck_assert_msg (build (model, options, images (&d, size, 3, classes), &g)
-                   >= 0, "%s %s: %s", model,
-                 options, qk_error_message ());
+                   >= 0,
+                 "%s %s: %s", model, options, qk_error_message ());
   return g;
 }
 
@@ -280,8 +280,8 @@ START_TEST (every_model_builds)
     g = must_build (names[n], three, 64, 7);
     gives_classes (g, 3);
     qk_graph_free (g);
-    ck_assert_msg (build (names[n], width, images (&d, 28, 1, 10), &g) >= 0, "%s: %s", names[n],
-                   qk_error_message ());
+    ck_assert_msg (build (names[n], width, images (&d, 28, 1, 10), &g) >= 0,
+                   "%s: %s", names[n], qk_error_message ());
     qk_graph_free (g);
     ck_assert_msg (build (names[n], "", images (&d, 32, 3, 0), &g) == -EINVAL
                      && strstr (qk_error_message (), "classes") != NULL,

@@ -76,11 +76,9 @@ teardown (void)
 static void
 train (struct qk_graph *p, bool observe)
 {
-  const struct qk_exec_options opt = { .batch = SAMPLES,
-                                       .threads = 1,
-                                       .train = true,
-                                       .n_losses = 1,
-                                       .loss = &loss };
+  const struct qk_exec_options opt = {
+    .batch = SAMPLES, .threads = 1, .train = true, .n_losses = 1, .loss = &loss
+  };
   const int32_t labels[SAMPLES] = { 0, 3, 1, 4 };
   struct qk_optimize *sgd;
   struct qk_exec *ex;

@@ -215,9 +215,8 @@ START_TEST (golden)
   check_direct (self);
   check_converted (self);
 
-  ck_assert_int_eq (find (self, "five", &e), -ENOTSUP);
-  ck_assert_ptr_nonnull (strstr (qk_error_message (), "5 dimensions"));
-  ck_assert_ptr_nonnull (strstr (qk_error_message (), "\"five\""));
+  ck_assert_int_eq (find (self, "five", &e), 0);
+  ck_assert_int_eq (e.tensor.shape.ndim, 5);
   ck_assert_int_eq (find (self, "i16", &e), -ENOTSUP);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "I16"));
   ck_assert_int_eq (fmt->entry (self, 13, &e), -EINVAL);
@@ -363,7 +362,7 @@ START_TEST (write_refuses)
   e[0].tensor.dtype = QK_NONE;
   ck_assert_int_eq (write_file (e, 1, NULL, 0), -EINVAL);
   e[0] = all[0];
-  e[0].tensor.shape.ndim = 5;
+  e[0].tensor.shape.ndim = QK_MAX_DIMS + 1;
   ck_assert_int_eq (write_file (e, 1, NULL, 0), -EINVAL);
   e[0] = all[0];
   e[0].tensor.shape.dims[0] = -1;

@@ -231,8 +231,7 @@ START_TEST (test_export)
     ck_assert_int_eq (shapes->info (self, &mine), 0);
     ck_assert_int_eq (folder->info (read, &theirs), 0);
     ck_assert_int_eq (mine.count, theirs.count);
-    ck_assert_int_eq (mine.target->categories,
-                      theirs.target->categories);
+    ck_assert_int_eq (mine.target->categories, theirs.target->categories);
     ck_assert_int_eq (shapes->worker_new (self, &worker), 0);
     for (i = 0; i < mine.count; i++) {
       const int64_t per_class = mine.count / 10;

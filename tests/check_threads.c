@@ -111,11 +111,9 @@ static int
 train (struct work *w)
 {
   struct qk_exec_loss loss = { NULL };
-  const struct qk_exec_options opt = { .batch = BATCH,
-                                       .threads = 2,
-                                       .train = true,
-                                       .n_losses = 1,
-                                       .loss = &loss };
+  const struct qk_exec_options opt = {
+    .batch = BATCH, .threads = 2, .train = true, .n_losses = 1, .loss = &loss
+  };
   struct qk_batches *batches = NULL;
   struct qk_optimize *o = NULL;
   struct qk_exec *ex = NULL;

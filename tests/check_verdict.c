@@ -29,8 +29,8 @@ static const struct {
     "Training, not quantization, limits the accuracy", "lower rate" },
   { true, 960, 961, 960, QK_LIMIT_NOTHING, "no measurable accuracy",
     "Nothing has to be done" },
-  { true, 960, 960, 850, QK_LIMIT_BOTH, "Quantization costs 11.00 points of top1",
-    "Train longer" },
+  { true, 960, 960, 850, QK_LIMIT_BOTH,
+    "Quantization costs 11.00 points of top1", "Train longer" },
   { false, -1, 960, 850, QK_LIMIT_BOTH, "Quantization costs 11.00 points",
     "Train with quantization" },
 };
@@ -53,8 +53,7 @@ answers (struct qk_analysis *a, enum qk_analyze_net net, int right, int bare)
 static struct qk_analysis *
 analysis (bool qat, bool share)
 {
-  static const struct qk_score_spec top1
-    = { "top1", "top-1", true, true, 2 };
+  static const struct qk_score_spec top1 = { "top1", "top-1", true, true, 2 };
   static const struct qk_score_spec mae = { "mae", "mae", false, false, 4 };
   struct qk_analysis *a = calloc (1, sizeof *a);
 

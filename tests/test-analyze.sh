@@ -28,7 +28,7 @@ expect 0 analyze run
 prints "float, before QAT"
 prints "activations only"
 prints "layer, worst first"
-for l in input conv1 conv2 conv3 fc; do
+for l in image conv1 conv2 conv3 fc; do
   grep -q "^$l  " out || failed "no row of $l"
 done
 prints "tandard error"
@@ -45,7 +45,7 @@ json out 'all (0 <= e["scores"]["top1"] <= e["scores"]["top5"] <= 1 and e["sampl
 json out 'all (close (e["scores"]["top1"] - n["float"]["scores"]["top1"], (e["won"] - e["lost"]) / 50, 1e-6) for e in x["networks"])'
 json out 'close (sum (e["noise_share"] for e in x["layers"]), 1, 1e-4)'
 json out '[e["noise_share"] for e in x["layers"]] == sorted ((e["noise_share"] for e in x["layers"]), reverse = True)'
-json out 'all (sum (e["activation"]["histogram"]) == 20 * 16 * 16 * 3 for e in x["layers"] if e["name"] == "input")'
+json out 'all (sum (e["activation"]["histogram"]) == 20 * 16 * 16 * 3 for e in x["layers"] if e["name"] == "image")'
 json out 'l["conv1"]["batchnorm"]["mean_drift"] > 0 and l["fc"]["batchnorm"] is None'
 json out 'l["conv1"]["weight"]["channels"] == 8 and l["conv1"]["weight"]["range_ratio"] >= 1'
 json out 'any (e["event"] == "epoch" for e in x["log"]) and x["verdict"]'
@@ -122,7 +122,7 @@ if [ -s page.html ] && type chromium > /dev/null 2>&1; then
     ! grep -o '<html[^>]*data-error="[^"]*"' dom || failed "an error in the page's script"
     grep -q '<html[^>]*data-charts="8"' dom || failed "not all charts are drawn"
     [ "$(grep -o '<canvas[^>]*width="[1-9]' dom | wc -l)" = 8 ] || failed "not all charts have a size"
-    for l in input conv1 conv2 conv3 fc; do
+    for l in image conv1 conv2 conv3 fc; do
       grep -q "<td class=\"text\">$l</td>" dom || failed "no row of $l in the page"
     done
     # names stay text, whatever they hold

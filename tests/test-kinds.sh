@@ -188,7 +188,7 @@ differs o4 -o optimizer.beta1=0.5
 differs o5 -o schedule.warmup=0
 differs o6 -o data.noise=0
 differs o7 -o qconfig.activation.observer.factor=0.5
-differs o8 -o qconfig.weight.fakequant.largest=-5
+differs o8 -o qconfig.weight.fakequant.largest=-9
 
 # metric: a wider tolerance, more is right
 expect 0 eval all/model-int8.safetensors "${again[@]}" -o metric.tolerance=100
@@ -197,7 +197,7 @@ grep -q '100\.0' out || failed "tolerance does nothing"
 # comm: two processes train as one does
 mkdir exchange
 two=(-q all.ini -o "comm my_comm:folder=exchange" -o "comm my_comm:size=2"
-  -o run.threads=1)
+  -o run.threads=1 -o ptq.enabled=no)
 qatkit run "${two[@]}" --output two -o "comm my_comm:rank=1" > second 2>&1 &
 expect 0 run "${two[@]}" --output two -o "comm my_comm:rank=0"
 wait $! || { cat second; failed "the second process"; }
@@ -215,13 +215,13 @@ for name, t in json.loads (data[8:8 + n]).items ():
         continue
     a, b = t["data_offsets"]
     x = struct.unpack ("<%df" % ((b - a) // 4), data[8 + n + a:8 + n + b])
-    print ("module." + name, ",".join (map (str, t["shape"])),
+    print ("net." + name, ",".join (map (str, t["shape"])),
            *["%.9g" % v for v in x])
 END_OF_PYTHON
   text=(-o model.weights=weights.txt -o model.format=./format/my_format.so)
   expect 1 ptq -q all.ini "${text[@]}" --output text
   expect 0 ptq -q all.ini "${text[@]}" --output text \
-    -o "format my_format:strip=module."
+    -o "format my_format:strip=net."
   expect 0 ptq -q all.ini -o model.weights=all/weights.safetensors \
     --output binary
   cmp <(numbers text/model-ptq.safetensors) \

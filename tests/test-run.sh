@@ -164,9 +164,9 @@ json out 'x["differing"] > 0'
 # inspect
 expect 0 inspect $m
 prints "conv1"
-prints "10 classes"
+prints "target 'label': 10 categories"
 expect 0 inspect $m --json
-json out 'x["classes"] == 10 and x["nodes"][0]["int8"] is True'
+json out 'x["targets"][0]["categories"] == 10 and x["nodes"][0]["int8"] is True'
 expect 0 inspect $w
 prints "conv1.weight"
 prints "(8,3,3,3)"

@@ -236,8 +236,8 @@ add_piece (const struct fbgemm_kernel *k, const struct joined *j,
     for (int t = 0; t < 2; t++)
       x[t]
         = j->term[t] == j->middle ? middle + i * k->g.k + c0 : j->term[t] + at;
-    k->pointwise->binary[j->add->op.function](
-      x[0], x[1], count, &j->add->grids[0], j->out + at);
+    k->pointwise->binary[j->add->op.function](x[0], x[1], count,
+                                              &j->add->grids[0], j->out + at);
   }
 }
 

@@ -120,8 +120,8 @@ sure_loss_of_training (const struct qk_analysis *a)
 {
   const struct qk_scores *s = &a->net[QK_NET_ORIGINAL].scores;
   const double p = qk_scores_get (s, a->score);
-  double error = hypot (drop_error (a, QK_NET_BOTH),
-                        drop_error (a, QK_NET_ORIGINAL));
+  double error
+    = hypot (drop_error (a, QK_NET_BOTH), drop_error (a, QK_NET_ORIGINAL));
 
   if (!a->net[QK_NET_ORIGINAL].valid)
     return 0;

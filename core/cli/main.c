@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <getopt.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,14 +125,53 @@ static const struct option_row option_rows[] = {
 };
 #define N_OPTION_ROWS (sizeof option_rows / sizeof *option_rows)
 
-/* Set by the signal handler, read by the loops. */
+/* Set by the thread that waits for signals, read by the loops. */
 static volatile sig_atomic_t stop_wanted;
 
-static void
-on_signal (int sig)
+/* The signals that ask to stop.  They are blocked in every thread: machine code
+ * that oneDNN makes at run time keeps data where a handler's stack frame would
+ * go, so that no handler may run on a thread that computes. */
+static sigset_t stop_signals;
+
+static void *
+wait_for_signals (void *unused)
 {
-  stop_wanted = 1;
-  signal (sig, SIG_DFL); /* a second one ends at once */
+  int sig;
+
+  (void) unused;
+  while (sigwait (&stop_signals, &sig) != 0)
+    ;
+  __atomic_store_n (&stop_wanted, 1, __ATOMIC_RELAXED);
+  pthread_sigmask (SIG_UNBLOCK, &stop_signals, NULL);
+  pause (); /* a second one ends the process at once */
+  return NULL;
+}
+
+/* From now on a signal that asks to stop sets stop_wanted.  SIGHUP only where
+ * it is not ignored, as nohup has it. */
+static int
+catch_signals (void)
+{
+  struct sigaction old;
+  pthread_t thread;
+  int err;
+
+  sigemptyset (&stop_signals);
+  sigaddset (&stop_signals, SIGINT);
+  sigaddset (&stop_signals, SIGTERM);
+  if (sigaction (SIGHUP, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+    sigaddset (&stop_signals, SIGHUP);
+  /* a shell ignores SIGINT in what it puts in the background */
+  signal (SIGINT, SIG_DFL);
+  signal (SIGTERM, SIG_DFL);
+  pthread_sigmask (SIG_BLOCK, &stop_signals, NULL);
+  err = pthread_create (&thread, NULL, wait_for_signals, NULL);
+  if (err != 0)
+    return qk_error (-err,
+                     "cannot start the thread that waits for signals: %s",
+                     strerror (err));
+  pthread_detach (thread);
+  return 0;
 }
 
 static void
@@ -418,7 +458,6 @@ parse (struct qk_cli *cli, const struct qk_command *c, int argc, char **argv)
 static int
 run_command (const struct qk_command *c, int argc, char **argv)
 {
-  struct sigaction sa;
   struct qk_cli cli;
   int r = QK_EXIT_FAILURE, p;
 
@@ -439,13 +478,9 @@ run_command (const struct qk_command *c, int argc, char **argv)
     stderr, cli.quiet ? QK_PROGRESS_QUIET : QK_PROGRESS_AUTO);
   qk_context_set_log (cli.ctx, print_log, &cli,
                       cli.verbose ? QK_LOG_DEBUG : QK_LOG_INFO);
-  memset (&sa, 0, sizeof sa);
-  sa.sa_handler = on_signal;
-  sigaction (SIGINT, &sa, NULL);
-  sigaction (SIGTERM, &sa, NULL);
   signal (SIGPIPE, SIG_IGN);
   signal (SIGXFSZ, SIG_IGN);
-  r = c->run (&cli);
+  r = (p = catch_signals ()) < 0 ? qk_cli_fail (&cli, p) : c->run (&cli);
 end:
   qk_monitor_close (&cli.monitor);
   qk_progress_free (cli.monitor.progress);

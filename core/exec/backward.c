@@ -31,18 +31,6 @@ fill_loss (const struct qk_exec *ex, int i, const struct qk_tensor *all_ref,
   io->saved = qk_arena_at (&ex->arena, ex->loss_saved[i]);
 }
 
-/* The mean over this process's samples counts as its share of the batch. */
-static void
-weigh_gradient (const struct qk_exec *ex, const struct qk_tensor *t, float *g)
-{
-  const int64_t n = qk_shape_count (&t->shape);
-  const float share = (float) ex->share;
-  int64_t i;
-
-  for (i = 0; share != 1.0f && i < n; i++)
-    g[i] *= share;
-}
-
 /* Node INDEX's gradients are complete: sum them over the processes. */
 static int
 send_gradients (struct qk_exec *ex, int index)
@@ -196,7 +184,8 @@ loss_gradients (struct qk_exec *ex, const struct qk_tensor *all_ref)
     fill_loss (ex, i, all_ref, out, ref, &io);
     place_loss (ex, l, dout, temporary);
     io.dout = dout;
-    io.scale = l->weight;
+    io.scale = l->weight * ex->share; /* the mean is over this process's
+                                         samples */
     if ((r = l->cls->backward (l->self, &io)) < 0)
       return qk_error_prefix (r, "loss '%s': ", l->name);
     for (j = 0; j < l->n_out; j++)
@@ -327,10 +316,6 @@ qk_exec_backward (struct qk_exec *ex, const struct qk_tensor *ref,
     ex->value[i].grad_written = false;
   if ((r = loss_gradients (ex, ref)) < 0)
     return r;
-  for (i = 0; i < ex->g->n_values; i++)
-    if (ex->value[i].grad_written)
-      weigh_gradient (ex, &ex->value[i].t,
-                      qk_arena_at (&ex->arena, ex->value[i].grad));
   for (i = ex->g->n_nodes - 1; i >= 0; i--)
     if ((r = backward_node (ex, i)) < 0 || (r = send_gradients (ex, i)) < 0)
       return r;

@@ -231,9 +231,9 @@ take_part (struct builder *b, const char *section, bool needed)
     goto end;
   if (name == NULL) {
     if (needed)
-      r = qk_error_prefix (-EINVAL,
-                           "[%s] name is not given, and no %s plugin fits: ",
-                           section, qk_kind_name (b->kind));
+      r = qk_error_prefix (
+        -EINVAL, "[%s] name is not given, and no %s plugin fits: ", section,
+        qk_kind_name (b->kind));
     goto end;
   }
   if ((r = qk_context_class (b->settings->ctx, b->kind, name, &c)) == 0
@@ -272,56 +272,6 @@ take_parts (struct builder *b, const char *base, bool needed)
   return r < 0 || any ? r : take_part (b, base, needed);
 }
 
-/* SECTION's keys, those of a plugin included, are in order. */
-static int
-allow_part (struct qk_settings *settings, enum qk_kind kind,
-            const char *section)
-{
-  const struct qk_option *core
-    = kind == QK_KIND_LOSS ? qk_table_loss : qk_table_metric;
-  const char *name = qk_ini_get (settings->ini, section, "name");
-  const char *space = strchr (section, ' ');
-  const struct qk_class *c;
-  char **names;
-  int r = qk_ini_allow (settings->ini, section, core, "");
-
-  if (r == 0 && name == NULL && space != NULL)
-    name = space + 1;
-  if (r == 0 && name != NULL && strcmp (name, "auto") != 0)
-    return qk_context_class (settings->ctx, kind, name, &c) < 0
-             ? 0
-             : qk_ini_allow (settings->ini, section, c->options, "");
-  if (r < 0 || (r = qk_context_list (settings->ctx, kind, &names)) < 0)
-    return r;
-  for (char **n = names; r == 0 && *n != NULL; n++)
-    if (qk_context_class (settings->ctx, kind, *n, &c) == 0
-        && c->default_rank > 0)
-      r = qk_ini_allow (settings->ini, section, c->options, "");
-  qk_names_free (names);
-  return r;
-}
-
-int
-qk_settings_allow_objective (struct qk_settings *settings)
-{
-  static const enum qk_kind kinds[] = { QK_KIND_LOSS, QK_KIND_METRIC };
-  int r = 0;
-
-  for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-    const char *base = qk_kind_name (kinds[k]);
-    const size_t n = strlen (base);
-
-    for (size_t i = 0; r == 0 && i < qk_ini_sections (settings->ini); i++) {
-      const char *section = qk_ini_section (settings->ini, i);
-
-      if (strncmp (section, base, n) == 0
-          && (section[n] == '\0' || section[n] == ' '))
-        r = allow_part (settings, kinds[k], section);
-    }
-  }
-  return r;
-}
-
 int
 qk_settings_objective (struct qk_settings *settings, const struct qk_graph *g,
                        const struct qk_dataset_info *info,
@@ -340,7 +290,6 @@ qk_settings_objective (struct qk_settings *settings, const struct qk_graph *g,
     qk_objective_free (b.o);
     return r;
   }
-  settings->objective = true;
   *out = b.o;
   return 0;
 }

@@ -233,7 +233,5 @@ qk_settings_check (struct qk_settings *settings, const struct qk_graph *g,
       return r;
     qk_graph_free (p);
   }
-  if (!settings->objective && (r = qk_settings_allow_objective (settings)) < 0)
-    return r;
   return qk_ini_check_unused (settings->ini);
 }

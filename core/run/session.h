@@ -60,10 +60,6 @@ int qk_settings_objective (struct qk_settings *settings,
                            const struct qk_dataset_info *info,
                            struct qk_objective **out);
 
-/* The sections [loss] and [metric] are in order for commands that train and
- * measure nothing. */
-int qk_settings_allow_objective (struct qk_settings *settings);
-
 /* Executor options for this settings. */
 void qk_settings_exec_options (const struct qk_settings *settings,
                                int64_t batch, bool train,

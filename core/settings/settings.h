@@ -55,8 +55,6 @@ struct qk_settings {
   int64_t max_params;           /* see struct qk_graph; 0: any number */
   struct qk_bad_samples bad[2]; /* of the splits train and val */
 
-  bool objective; /* [loss] and [metric] have been read */
-
   struct qk_option_source source; /* for what the library opens by itself */
 
   /* configurations made for single nodes, kept for qk_settings_free */

@@ -11,7 +11,7 @@
 bool
 qk_monitor_stopped (const struct qk_monitor *m)
 {
-  return (m->stop != NULL && *m->stop != 0)
+  return (m->stop != NULL && __atomic_load_n (m->stop, __ATOMIC_RELAXED) != 0)
          || (m->stop_after > 0 && m->steps >= m->stop_after);
 }
 

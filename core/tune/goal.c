@@ -107,6 +107,10 @@ qk_goal_bind (struct qk_goal *goal, const struct qk_objective *o)
       -EINVAL, "goal: %s is better where it is %s, expected '%s'", goal->name,
       goal->spec.larger_is_better ? "larger" : "smaller",
       goal->spec.larger_is_better ? ">=" : "<=");
+  if (goal->spec.percent && !goal->relative
+      && !(goal->value >= 0 && goal->value <= 100))
+    return qk_error (-EINVAL, "goal: %s is in percent, 0 to 100, not %g",
+                     goal->name, goal->value);
   return 0;
 }
 

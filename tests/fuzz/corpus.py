@@ -38,6 +38,7 @@ def safetensors():
                                 "e": entry("F32", [0, 7], 21, 21)}, bytes(21))
     put("safetensors", "empty", "{}")
     put("safetensors", "five-dims", {"a": entry("U8", [1] * 5, 0, 1)}, b"x")
+    put("safetensors", "nine-dims", {"a": entry("U8", [1] * 9, 0, 1)}, b"x")
     put("safetensors", "u16", {"a": entry("U16", [1], 0, 2)}, b"xy")
     put("safetensors", "padded", "{}      ")
     put("safetensors", "short", good, b"x")
@@ -172,7 +173,7 @@ def op(kind, c_in, c_out, **more):
     o = dict.fromkeys(("lo", "kernel_h", "kernel_w", "stride_h", "stride_w",
                        "pad_top", "pad_left", "pad_bottom", "pad_right",
                        "dilation_h", "dilation_w", "groups", "function"), 0)
-    o.update(kind=kind, hi=255, count_pad=False, in_channels=c_in,
+    o.update(kind=kind, hi=255, count_pad=0, in_channels=c_in,
              out_channels=c_out, weight_scales=int(c_out > 0))
     if kind in ("conv2d", "maxpool2d", "avgpool2d"):
         o.update(kernel_h=3, kernel_w=3, stride_h=1, stride_w=1, pad_top=1,

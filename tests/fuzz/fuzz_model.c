@@ -142,8 +142,7 @@ execute (struct qk_graph *g, struct bytes *b)
   opt.batch = opt.threads = 1;
   opt.backend = next_byte (b) & 1 ? "fbgemm" : "reference";
   for (int i = 0; i < g->n_inputs; i++)
-    input[i]
-      = give_samples (qk_shape_count (&g->value[g->input[i]].shape), b);
+    input[i] = give_samples (qk_shape_count (&g->value[g->input[i]].shape), b);
   if (qk_exec_new (g, &opt, &ex) == 0) {
     if (qk_exec_forward (ex, (const void *const *) input, 1, 0) == 0)
       for (int k = 0; k < g->n_outputs; k++) {

@@ -48,10 +48,9 @@ network_between (const char *name, int64_t count, float lo, float hi,
 struct qk_tensor_spec
 network_image (int side)
 {
-  const struct qk_tensor_spec spec
-    = { .name = "image",
-        .dtype = QK_F32,
-        .shape = { 4, { 1, side, side, 3 } } };
+  const struct qk_tensor_spec spec = { .name = "image",
+                                       .dtype = QK_F32,
+                                       .shape = { 4, { 1, side, side, 3 } } };
 
   return spec;
 }
@@ -390,8 +389,8 @@ network_small (struct qk_context *ctx, struct qk_graph **out)
   v = conv_bn (g, "head", v, "relu", "out=12 kernel=3 stride=2");
   v = qk_graph_node (g, "flatten", "flatten", &v, 1, "%s", "");
   v = qk_graph_node (g, "fc", "linear", &v, 1, "out=5");
-  if ((r = qk_graph_output (g, "logits", v)) < 0 || (r = qk_graph_finish (g)) < 0
-      || (r = network_fill (g)) < 0) {
+  if ((r = qk_graph_output (g, "logits", v)) < 0
+      || (r = qk_graph_finish (g)) < 0 || (r = network_fill (g)) < 0) {
     qk_graph_free (g);
     return r;
   }

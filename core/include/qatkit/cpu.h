@@ -17,7 +17,7 @@ extern "C" {
  * family, except that AVX512 does not need AVXVNNI. */
 enum qk_cpu_level {
   QK_CPU_PORTABLE, /* of both families */
-  QK_CPU_AVX2, /* and FMA */
+  QK_CPU_AVX2,     /* and FMA */
   QK_CPU_AVXVNNI,
   QK_CPU_AVX512, /* F, DQ, BW and VL */
   QK_CPU_AVX512VNNI,

@@ -126,7 +126,10 @@ binary_setup (void *self, struct qk_layer_setup *s)
 
 /* ---- forward -----------------------------------------------------------*/
 
-QK_LOOP (static, dequantize_block, (const uint8_t *restrict q, int64_t n, int32_t zp, float scale, float *restrict out), (q, n, zp, scale, out))
+QK_LOOP (static, dequantize_block,
+         (const uint8_t *restrict q, int64_t n, int32_t zp, float scale,
+          float *restrict out),
+         (q, n, zp, scale, out))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)
@@ -181,7 +184,10 @@ real_block (const struct binary *l, const struct qk_layer_io *io, int j,
   return buf;
 }
 
-QK_LOOP (static, function_block, (int function, const float *restrict a, const float *restrict b, int64_t n, float *y), (function, a, b, n, y))
+QK_LOOP (static, function_block,
+         (int function, const float *restrict a, const float *restrict b,
+          int64_t n, float *y),
+         (function, a, b, n, y))
 {
   if (function == QK_ADD)
     QK_SIMD
@@ -193,7 +199,10 @@ QK_LOOP (static, function_block, (int function, const float *restrict a, const f
 }
 
 /* inside = lo < y < hi, and y clamped. */
-QK_LOOP (static, clamp_block, (float *restrict y, int64_t n, float lo, float hi, uint8_t *restrict inside), (y, n, lo, hi, inside))
+QK_LOOP (static, clamp_block,
+         (float *restrict y, int64_t n, float lo, float hi,
+          uint8_t *restrict inside),
+         (y, n, lo, hi, inside))
 {
   if (inside != NULL)
     QK_SIMD
@@ -207,7 +216,8 @@ QK_LOOP (static, clamp_block, (float *restrict y, int64_t n, float lo, float hi,
   }
 }
 
-QK_LOOP (static, range_block, (const float *restrict y, int64_t n, struct range *r), (y, n, r))
+QK_LOOP (static, range_block,
+         (const float *restrict y, int64_t n, struct range *r), (y, n, r))
 {
   float lo = r->min, hi = r->max;
   int bad = 0;
@@ -224,7 +234,10 @@ QK_LOOP (static, range_block, (const float *restrict y, int64_t n, struct range 
 }
 
 /* Y on the grid, and where it was not clamped by it. */
-QK_LOOP (static, grid_block, (const float *restrict y, int64_t n, const struct qk_qparams *q, uint8_t *restrict out, uint8_t *restrict inside), (y, n, q, out, inside))
+QK_LOOP (static, grid_block,
+         (const float *restrict y, int64_t n, const struct qk_qparams *q,
+          uint8_t *restrict out, uint8_t *restrict inside),
+         (y, n, q, out, inside))
 {
   const float inv = 1.0f / q->scale;
   const int32_t zp = q->zero_point, lo = q->qmin, hi = q->qmax;
@@ -373,7 +386,10 @@ binary_forward (void *self, struct qk_layer_io *io)
 
 /* ---- backward ----------------------------------------------------------*/
 
-QK_LOOP (static, gate_block, (const float *dy, const uint8_t *restrict inside, int64_t n, float *restrict g), (dy, inside, n, g))
+QK_LOOP (static, gate_block,
+         (const float *dy, const uint8_t *restrict inside, int64_t n,
+          float *restrict g),
+         (dy, inside, n, g))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)
@@ -381,28 +397,38 @@ QK_LOOP (static, gate_block, (const float *dy, const uint8_t *restrict inside, i
 }
 
 /* The same to two places. */
-QK_LOOP (static, gate_both, (const float *dy, const uint8_t *restrict inside, int64_t n, float *restrict da, float *restrict db), (dy, inside, n, da, db))
+QK_LOOP (static, gate_both,
+         (const float *dy, const uint8_t *restrict inside, int64_t n,
+          float *restrict da, float *restrict db),
+         (dy, inside, n, da, db))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)
     da[i] = db[i] = inside[i] ? dy[i] : 0.0f;
 }
 
-QK_LOOP (static, multiply_block, (const float *restrict g, const float *restrict x, int64_t n, float *restrict out), (g, x, n, out))
+QK_LOOP (static, multiply_block,
+         (const float *restrict g, const float *restrict x, int64_t n,
+          float *restrict out),
+         (g, x, n, out))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)
     out[i] = g[i] * x[i];
 }
 
-QK_LOOP (static, negate_block, (const float *restrict g, int64_t n, float *restrict out), (g, n, out))
+QK_LOOP (static, negate_block,
+         (const float *restrict g, int64_t n, float *restrict out),
+         (g, n, out))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)
     out[i] = -g[i];
 }
 
-QK_LOOP (static, add_block, (const float *restrict x, int64_t n, float *restrict sum), (x, n, sum))
+QK_LOOP (static, add_block,
+         (const float *restrict x, int64_t n, float *restrict sum),
+         (x, n, sum))
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)

@@ -35,10 +35,10 @@ struct unary_function {
 };
 
 #define UNARY_LOOP(function)                                                  \
-  QK_LOOP (static, function##_loop,                                           \
-           (const float *restrict x, float *restrict y, int64_t n,            \
-            const float *p),                                                  \
-           (x, y, n, p))                                                      \
+  QK_LOOP (                                                                   \
+    static, function##_loop,                                                  \
+    (const float *restrict x, float *restrict y, int64_t n, const float *p),  \
+    (x, y, n, p))                                                             \
   {                                                                           \
     float own[UNARY_PARAMS];                                                  \
                                                                               \

@@ -8,7 +8,7 @@
  *   format = ./NAME.so
  *
  *   [format NAME]
- *   strip = module. */
+ *   strip = net. */
 #define _POSIX_C_SOURCE 200809L /* getline, strdup */
 
 #include <stdio.h>
@@ -25,7 +25,7 @@ struct NAME {
 
 static const struct qk_option NAME_options[]
   = { { "strip", QK_OPT_STRING, "", 0, 0, NULL,
-        "Beginning of names that is left out, as in \"module.\"" },
+        "Beginning of names that is left out, as in \"net.\"" },
       { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL } };
 
 static void
