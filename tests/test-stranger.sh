@@ -190,7 +190,7 @@ every () {
   refuse "$words" export "$file" --onnx out.onnx
 }
 every "a tensor of more than 268435456 elements" value
-every "node 'n16' makes 268435456 elements, more than" values
+every "node 'n15' makes 268435456 elements, more than" values
 every "with node 'n0' a sample takes 4.5e+15 operations" window
 every "with node 'n0' a sample takes 2.08e+12 operations" work
 every "tensor 'n0.weight' is missing" weights
