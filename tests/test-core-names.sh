@@ -16,8 +16,14 @@ sed -n '/^The core names no plugin$/,/^Build from git$/p' "$srcdir/HACKING" \
   | sed -n 's/^  \(core\/[^ ]*\)  *\([a-z0-9_, ]*\)$/\1 \2/p' | tr -d , > allowed
 [ -s allowed ] || failed "no exceptions found in HACKING"
 
-(cd "$srcdir" && find core -name '*.[ch]' ! -path '*/include/*' \
-  -exec grep -noE '"[A-Za-z0-9_.-]+"' {} +) > strings
+# comments may have examples
+(cd "$srcdir" && find core -name '*.[ch]' ! -path '*/include/*' -exec awk '
+  /^ *\/?\*/ { next }
+  { sub (/\/\*.*/, "") }
+  { while (match ($0, /"[A-Za-z0-9_.-]+"/)) {
+      print FILENAME ":" FNR ":" substr ($0, RSTART, RLENGTH)
+      $0 = substr ($0, RSTART + RLENGTH)
+    } }' {} +) > strings
 awk '
   FILENAME == "names" { plugin[$1] = 1; next }
   FILENAME == "allowed" { for (i = 2; i <= NF; i++) ok[$1 " " $i] = 1; next }

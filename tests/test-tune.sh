@@ -24,12 +24,12 @@ expect 0 tune tiny.ini --goal 'top1 >= 1' --trials 15 -o data.val_count=40
 prints "1 "
 prints "qconfig:weight.per_channel=no, ptq:activation.observer=kl"
 prints "qconfig:weight.bits=4"
-prints "goal: top-1 >= 1.00 % (* reached)"
+prints "goal: top1 >= 1.00 % (* reached)"
 [ "$(wc -l < run/tune.jsonl)" = 16 ] || failed "not a line for each trial"
 grep -q '^weight.bits = 5$\|^weight.bits = 4$' run/tuned.ini || failed "the best has not the fewest bits"
 
 # … and again, with the same accuracy
-best=$(sed -n '1s/; int8 top-1 \([0-9.]*\).*/\1/p' run/tuned.ini)
+best=$(sed -n '1s/; int8 top1 \([0-9.]*\).*/\1/p' run/tuned.ini)
 expect 0 run run/tuned.ini
 ! grep -q QAT out || failed "QAT was not needed and is repeated"
 grep 'PTQ int8' out | grep -qF " $best " || failed "tuned.ini does not give $best again"
@@ -53,5 +53,5 @@ grep -q '"float_layers":1' far/tune.jsonl || failed "the journal does not tell"
 
 # training reaches it: run trains again, to the same accuracy
 expect 0 run far/tuned.ini
-best=$(sed -n '1s/; int8 top-1 \([0-9.]*\).*/\1/p' far/tuned.ini)
+best=$(sed -n '1s/; int8 top1 \([0-9.]*\).*/\1/p' far/tuned.ini)
 grep 'int8' out | grep -qF " $best " || failed "far/tuned.ini does not give $best again"

@@ -698,7 +698,10 @@ do_parts (struct qk_run *run, unsigned parts)
                                    -1, &run->result[QK_ROW_FLOAT]))
              < 0)
       return r;
-    if ((parts & QK_PART_PTQ) && (r = ptq_stage (run)) < 0)
+    /* PTQ is compared with the float network too */
+    if ((parts & QK_PART_PTQ)
+        && ((r = qk_session_keep_teacher (&run->s, run->g)) < 0
+            || (r = ptq_stage (run)) < 0))
       return r;
     if (!(parts & QK_PART_QAT) || epochs == 0)
       return qk_monitor_event (run->s.m, "run_end", NULL);

@@ -32,7 +32,7 @@ static const struct qk_option options[]
       GENERATED_OPTIONS ("4000", "500"),
       { .name = "difficulty",
         .type = QK_OPT_FLOAT,
-        .def = "0.1",
+        .def = "0.05",
         .min = 0,
         .max = 1,
         .help = "0 = a clear figure, 1 = a faint, noisy and half hidden one" },

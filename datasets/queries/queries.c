@@ -126,6 +126,7 @@ queries_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   for (i = 0; i < s->figures; i++) {
     f[i].kind = (enum draw_kind) qk_rng_below (&own, DRAW_CLASSES);
     f[i].label = 0;
+    f[i].paint = NULL;
     f[i].x = qk_rng_double (&own);
     f[i].y = qk_rng_double (&own);
     f[i].radius = 0.15 + 0.15 * qk_rng_double (&own);

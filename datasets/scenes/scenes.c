@@ -23,6 +23,10 @@ static const char *const categories[]
 static const enum draw_kind kinds[CATEGORIES - 1]
   = { DRAW_CHECKER, DRAW_DISC, DRAW_RING };
 
+/* Their usual colours: red, green, blue; half of what is seen of a figure. */
+static const double usual[CATEGORIES - 1][3]
+  = { { 220, 60, 60 }, { 60, 200, 80 }, { 70, 80, 220 } };
+
 static const struct qk_option options[]
   = { { .name = "size",
         .type = QK_OPT_INT,
@@ -142,15 +146,20 @@ scenes_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   const struct scenes *s = self;
   const bool mirror = s->flip && qk_rng_below (rng, 2) == 1;
   struct draw_figure f[MOST_FIGURES];
+  double paint[MOST_FIGURES][3];
   struct qk_rng own;
   const int r = generated_begin (&s->g, "scenes", index, &own);
-  int i;
+  int i, c;
 
   if (r < 0)
     return r;
   for (i = 0; i < s->figures; i++) {
     const uint64_t kind = qk_rng_below (&own, CATEGORIES - 1);
 
+    for (c = 0; c < 3; c++)
+      paint[i][c]
+        = 0.5 * usual[kind][c] + 0.5 * (20 + 215 * qk_rng_double (&own));
+    f[i].paint = paint[i];
     f[i].kind = kinds[kind];
     f[i].label = (int32_t) kind + 1;
     /* at least half of it is within the image */

@@ -371,6 +371,8 @@ draw_scene (struct qk_rng *rng, const struct draw_figure *figure, int n,
       = { f->x * size, f->y * size, { co, si, -si, co }, 1.5 * radius + 1 };
 
     contrasting_colour (rng, a, b, 130 - 90 * difficulty, c);
+    for (i = 0; f->paint != NULL && i < 3; i++)
+      c[i] = f->paint[i];
     paint_figure (&place, f->kind, size, c, 1, canvas);
     for (i = 0; mask != NULL && i < size * size; i++) {
       const double share = coverage (&place, f->kind, i % size, i / size);

@@ -36,7 +36,9 @@ enum draw_kind {
 struct draw_figure {
   enum draw_kind kind;
   double x, y, radius, angle;
-  int32_t label; /* of its pixels */
+  int32_t label;       /* of its pixels */
+  const double *paint; /* red, green, blue, 0..255; NULL: any that differs
+                          from the background */
 };
 
 /* Pixels of a mask that lie on the edge of a figure. */
