@@ -29,7 +29,7 @@ awk '/^```/ { fenced = !fenced } fenced { next }
          if (part[i] ~ /^(\.\/|make new)/) print part[i] }' "$readme" \
   | awk '!seen[$0]++' > lines
 # What is no command: the lines of tables of results, and of configurations.
-grep -vE '^(network  |float  |PTQ int8  |QAT |files in |fbgemm: |\[|[a-z0-9_.]+ += )' \
+grep -vE '^(network  |float  |PTQ int8  |QAT:? |files in |fbgemm: |\[|[a-z0-9_.]+ += )' \
   lines | sed 's/  *# .*//' > commands
 [ "$(wc -l < commands)" -ge 20 ] || failed "README has few commands"
 
@@ -105,7 +105,7 @@ while IFS= read -r line <&3; do
     compare)
       extra=(--output "out$n" -o model.weights=folder/weights.safetensors
         -o train.epochs=0 -o qat.epochs=1 -o data.eval_batches=1
-        -o ptq.adaround.iterations=5)
+        -o ptq.methods=adaround -o ptq.adaround.iterations=5)
       ;;
     eval)
       [ "${command[3]}" = "$model" ] \
@@ -179,7 +179,8 @@ done 3< commands
 
 # the network of one's own, as README builds it
 [ -s own ] || failed "README does not run its plugin"
-expect 0 run -q tiny.ini -o model.arch=./mine.so --output own-run
+sed '/^channels/d; /^depth/d' tiny.ini > own.ini # options of another model
+expect 0 run -q own.ini -o model.arch=./mine.so --output own-run
 expect 0 verify -q own-run -o model.arch=./mine.so --backend reference
 prints "reference: 0 differing bytes of"
 

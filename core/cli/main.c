@@ -109,7 +109,8 @@ static const struct option_row option_rows[] = {
   { 'E', "onnx", "OUT", "write the network to this ONNX file" },
   { 'n', "batches", "N", "use only N batches" },
   { 'g', "goal", "GOAL",
-    "such as 'accuracy >= float - 0.5' or 'mae <= float + 2 %'" },
+    "such as 'top1 >= float - 0.5' or\n"
+    "'mae <= float + 2 %'" },
   { 'i', "trials", "N", "run at most N trials (40)" },
   { 'p', "samples", "N", "samples of the subset (64)" },
   { 'H', "html", "FILE", "the report, instead of report.html" },
