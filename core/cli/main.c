@@ -41,7 +41,8 @@ static const struct qk_command commands[] = {
     "otbnj", qk_cmd_eval },
   { "predict", "MODEL FILE...", "what a model answers for single files",
     "Prints the answers of the model's metric, such as classes and their\n"
-    "probabilities, or else its outputs.  A file that cannot be read is named\n"
+    "probabilities, or else its outputs.  A file that cannot be read is "
+    "named\n"
     "and skipped; the exit status is then 1.",
     "otbj", qk_cmd_predict },
   { "verify", "FOLDER | CHECKPOINT", "proof: int8 computes what was trained",
@@ -51,7 +52,8 @@ static const struct qk_command commands[] = {
     "first, or compared with --model.  Exit status 1 if any byte differs.",
     "otbmnj", qk_cmd_verify },
   { "bench", "MODEL | FILE.ini", "speed of int8 backends, and of training",
-    "MODEL is an int8 model, or the name of a model plugin, which gets random\n"
+    "MODEL is an int8 model, or the name of a model plugin, which gets "
+    "random\n"
     "weights and is quantized in memory.  FILE.ini describes such a network,\n"
     "and the training that --train measures.  Exit status 1 if a backend\n"
     "cannot run here.",
