@@ -21,16 +21,17 @@ build () {
   [ ! -s err ] || failed "building $1 says something"
 }
 
-# the plugin of README
-awk '/^```c$/ { on = 1; next } /^```/ { on = 0 } on' "$srcdir/README.md" > first.c
+# the plugin of qatkit-plugin(3)
+sed -n '/^#include <qatkit.observer/,/^\.fi/{ /^\.fi/d; s/\\-/-/g; p; }' \
+  "$srcdir/docs/man/qatkit-plugin.3" > first.c
 # the plugins of the document, named in their first lines, and its commands
 document=$srcdir/docs/writing-plugins.md
 awk '/^```c$/ { on = 1; file = ""; next } /^```/ { on = 0 }
      on && !file { file = $2; sub (":", "", file) }
      on { print > file }' "$document"
 for name in calm pow2 first; do
-  grep -qxF "    cc -shared -fPIC -o $name.so $name.c \$(pkg-config --cflags --libs qatkit)" \
-    "$document" "$srcdir/README.md" || failed "no command for $name"
+  [ $name = first ] || grep -qxF "    cc -shared -fPIC -o $name.so $name.c \$(pkg-config --cflags --libs qatkit)" \
+    "$document" || failed "no command for $name"
   # shellcheck disable=SC2086
   $CC -shared -fPIC -o $name.so $name.c -Wall -Wextra -Werror $flags \
     || failed "$name.c of the document cannot be built"

@@ -42,7 +42,7 @@ says "unknown option '-x'"
 expect 2 run -o
 says "option '-o' lacks its argument"
 expect 2 predict model.safetensors
-says "at least one sample"
+says "at least one file"
 expect 2 train
 says "no configuration"
 expect 2 run a.ini b.ini

@@ -20,7 +20,7 @@
  * g goal, i trials. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
-    "Without FILE.ini a narrow MobileNetV2 is trained on generated samples.\n"
+    "Without FILE.ini a narrow MobileNetV2 is trained on generated images.\n"
     "Writes weights, models, checkpoints and a log into one folder.",
     "orOtbj", qk_cmd_run },
   { "train", "FILE.ini", "float training alone",
@@ -35,13 +35,15 @@ static const struct qk_command commands[] = {
     "minmax and by the observer of the configuration, and with equalization,\n"
     "bias correction and adaptive rounding.",
     "oOtbj", qk_cmd_compare },
-  { "eval", "FILE.ini | MODEL", "accuracy of a float network or int8 model",
+  { "eval", "FILE.ini | MODEL", "metrics of a float network or int8 model",
     "A model is evaluated on the samples of the configuration it was made\n"
     "with; change that with -o, as in -o data.root=FOLDER.",
     "otbnj", qk_cmd_eval },
-  { "predict", "MODEL FILE...", "what a model makes of files",
-    "A sample that cannot be read is named and left out; the exit status\n"
-    "is 1 then.",
+  { "predict", "MODEL FILE...", "what a model answers for single files",
+    "Prints the answers of the model's metric, such as classes and their\n"
+    "probabilities, or else its outputs.  A file that cannot be read is "
+    "named\n"
+    "and skipped; the exit status is then 1.",
     "otbj", qk_cmd_predict },
   { "verify", "FOLDER | CHECKPOINT", "proof: int8 computes what was trained",
     "FOLDER is the output of a run: its best.safetensors is compared with "
@@ -50,9 +52,11 @@ static const struct qk_command commands[] = {
     "first, or compared with --model.  Exit status 1 if any byte differs.",
     "otbmnj", qk_cmd_verify },
   { "bench", "MODEL | FILE.ini", "speed of int8 backends, and of training",
-    "MODEL is an int8 model, or the name of a model plugin: random weights\n"
-    "then, quantized in memory.  FILE.ini describes such a network, and what\n"
-    "--train shall time.  Exit status 1 if a backend cannot run here.",
+    "MODEL is an int8 model, or the name of a model plugin, which gets "
+    "random\n"
+    "weights and is quantized in memory.  FILE.ini describes such a network,\n"
+    "and the training that --train measures.  Exit status 1 if a backend\n"
+    "cannot run here.",
     "oxTBNLsRSCMJ", qk_cmd_bench },
   { "analyze", "FILE.ini | FOLDER", "where accuracy is lost, layer by layer",
     "FILE.ini: post-training quantization of its float weights.  FOLDER (or "
@@ -81,8 +85,9 @@ static const struct qk_command commands[] = {
     "otE", qk_cmd_export },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
     "FILE is an int8 model, or any other file of tensors: weights, a\n"
-    "checkpoint; or a configuration, FILE.ini: then the ledger of what it\n"
-    "makes int8, what not, why, and its share of the work.",
+    "checkpoint.  Of a configuration, FILE.ini, the coverage report is\n"
+    "printed: which nodes become int8, which stay float and why, and their\n"
+    "shares of the multiply-accumulates.",
     "obj", qk_cmd_inspect },
   { "plugins", "[NAME | KIND/NAME]", "what is installed; options of a plugin",
     "Exit status 1 if a plugin cannot be loaded.", "j", qk_cmd_plugins },
@@ -104,23 +109,24 @@ static const struct option_row option_rows[] = {
   { 'b', "backend", "NAME", "int8 backend (qat.backend); verify: a,b" },
   { 'm', "model", "FILE", "the int8 model to compare with" },
   { 'E', "onnx", "OUT", "write the network to this ONNX file" },
-  { 'n', "batches", "N", "only so many batches" },
+  { 'n', "batches", "N", "use only N batches" },
   { 'g', "goal", "GOAL",
-    "such as 'accuracy >= float - 0.5' or 'mae <= float + 2 %'" },
-  { 'i', "trials", "N", "at most so many (40)" },
-  { 'p', "samples", "N", "size of the sample (64)" },
-  { 'H', "html", "FILE", "the report, if not report.html in the folder" },
+    "such as 'top1 >= float - 0.5' or\n"
+    "'mae <= float + 2 %'" },
+  { 'i', "trials", "N", "run at most N trials (40)" },
+  { 'p', "samples", "N", "samples of the subset (64)" },
+  { 'H', "html", "FILE", "the report, instead of report.html" },
   { 'j', "json", NULL, "results as JSON on standard output" },
-  { 'x', "train", NULL, "time training steps instead" },
+  { 'x', "train", NULL, "measure training steps instead" },
   { 'B', "backend", "NAME[,NAME]...", "int8 backends; also float" },
   { 'T', "threads", "N[,N]...", "threads that compute" },
-  { 'N', "batch", "N[,N]...", "samples of a batch" },
-  { 'S', "size", "N", "random samples of N x N pixels" },
-  { 'C', "classes", "N", "classes of those (1000)" },
-  { 'L', "layers", NULL, "node by node as well" },
-  { 'M', "mode", "float|qat", "--train: only these steps" },
-  { 's', "seconds", "N", "measure each for so long (2)" },
-  { 'R', "runs", "N", "measure each so many times instead" },
+  { 'N', "batch", "N[,N]...", "samples in a batch" },
+  { 'S', "size", "N", "random images of N x N pixels" },
+  { 'C', "classes", "N", "classes of the random images (1000)" },
+  { 'L', "layers", NULL, "also measure each node" },
+  { 'M', "mode", "float|qat", "--train: measure only these steps" },
+  { 's', "seconds", "N", "measure each for N seconds (2)" },
+  { 'R', "runs", "N", "measure each N times instead" },
   { 'J', "json", "FILE", "results as JSON; - = standard output" },
 };
 #define N_OPTION_ROWS (sizeof option_rows / sizeof *option_rows)

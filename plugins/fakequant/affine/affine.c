@@ -9,7 +9,7 @@
 static const struct qk_fakequant_class affine = {
   .cls = QK_CLASS_DEFAULT (
     struct qk_fakequant_class, QK_KIND_FAKEQUANT, "affine",
-    "Grid over the observed range, straight-through gradient", NULL, 100, 0,
+    "Affine over the observed range, straight-through gradient", NULL, 100, 0,
     ""),
   .self_size = sizeof (const struct qk_quant_info *),
 };

@@ -13,7 +13,7 @@ struct fixed {
 
 static const struct qk_option fixed_options[]
   = { { "scale", QK_OPT_FLOAT, NULL, 1e-30, 1e30, NULL,
-        "Step between neighbouring quantized values." },
+        "Step between neighbouring quantized numbers." },
       { "zero_point", QK_OPT_INT, "0", -128, 255, NULL,
         "Integer that stands for 0; 0 for weights." },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
@@ -53,6 +53,6 @@ fixed_qparams (void *self, const struct qk_fq_params *p, const float *min,
 }
 
 QK_FAKEQUANT (fixed, "1.0", "LGPL-2.1-or-later",
-              "Grid given by the options, straight-through gradient",
+              "Scale and zero point by options, straight-through",
               fixed_options, .create = fixed_create, .qparams = fixed_qparams,
               .self_size = sizeof (struct fixed));

@@ -55,10 +55,9 @@ minmax_state (void *self, struct qk_state *st)
 }
 
 static const struct qk_observer_class minmax = {
-  .cls
-  = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER, "minmax",
-                      "Smallest and largest value ever seen", NULL, 90,
-                      QK_FOR_PTQ_ACTIVATION | QK_FOR_PTQ_WEIGHT, ""),
+  .cls = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER,
+                           "minmax", "Smallest and largest element seen", NULL,
+                           90, QK_FOR_PTQ_ACTIVATION | QK_FOR_PTQ_WEIGHT, ""),
   .create = minmax_create,
   .destroy = minmax_destroy,
   .update_range = minmax_update_range,

@@ -83,7 +83,7 @@ moving_average_state (void *self, struct qk_state *st)
 static const struct qk_observer_class moving_average = {
   .cls = QK_CLASS_DEFAULT (
     struct qk_observer_class, QK_KIND_OBSERVER, "moving_average_minmax",
-    "Moving average of the smallest and largest value of each batch",
+    "Moving average of the minimum and maximum of each batch",
     moving_average_options, 100, QK_FOR_QAT_ACTIVATION | QK_FOR_QAT_WEIGHT,
     ""),
   .create = moving_average_create,

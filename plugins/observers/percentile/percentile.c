@@ -26,12 +26,13 @@ struct percentile {
   double share; /* 0.5 to 1 */
 };
 
-static const struct qk_option percentile_options[]
-  = { { "percentile", QK_OPT_FLOAT, "99.99", 50.0, 100.0, NULL,
-        "Values below the upper bound and above the lower one, in percent." },
-      { "bins", QK_OPT_INT, "8192", 16, 65536, NULL,
-        "Number of bins, a multiple of 4." },
-      { NULL, 0, NULL, 0, 0, NULL, NULL } };
+static const struct qk_option percentile_options[] = {
+  { "percentile", QK_OPT_FLOAT, "99.99", 50.0, 100.0, NULL,
+    "Elements below the upper bound and above the lower one, in percent." },
+  { "bins", QK_OPT_INT, "8192", 16, 65536, NULL,
+    "Number of bins, a multiple of 4." },
+  { NULL, 0, NULL, 0, 0, NULL, NULL }
+};
 
 static void
 percentile_destroy (void *self)
@@ -220,9 +221,10 @@ percentile_state (void *self, struct qk_state *st)
 }
 
 static const struct qk_observer_class percentile = {
-  .cls = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER,
-                           "percentile", "Range without the outermost values",
-                           percentile_options, 80, QK_FOR_PTQ_ACTIVATION, ""),
+  .cls
+  = QK_CLASS_DEFAULT (struct qk_observer_class, QK_KIND_OBSERVER, "percentile",
+                      "Range without the outermost elements",
+                      percentile_options, 80, QK_FOR_PTQ_ACTIVATION, ""),
   .create = percentile_create,
   .destroy = percentile_destroy,
   .update = percentile_update,
