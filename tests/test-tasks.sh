@@ -80,5 +80,5 @@ done
 # a constant is part of the model, on a grid of its own
 expect 0 inspect $n/model-int8.safetensors
 prints position
-others $n boxes.sqnr "QAT" || true
+others $n boxes.sqnr SQNR
 exit 0
