@@ -57,7 +57,7 @@ round_trip (const struct qk_format_entry *entries, int n)
 
   if (fd < 0)
     return;
-  demand (st_write (fd, entries, n, NULL, 0) == 0, "cannot write");
+  demand (st_write (NULL, fd, entries, n, NULL, 0) == 0, "cannot write");
   size = lseek (fd, 0, SEEK_END);
   map = mmap (NULL, (size_t) size, PROT_READ, MAP_PRIVATE, fd, 0);
   demand (map != MAP_FAILED, "cannot map");
