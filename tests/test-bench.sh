@@ -16,7 +16,7 @@ done
 python3 - <<'PY' || failed "b.json"
 import json
 b = json.load(open("b.json"))
-assert b["input"] == [32, 32, 3] and b["macs"] > 1e5, b
+assert b["inputs"] == [[32, 32, 3]] and b["macs"] > 1e5, b
 rows = b["results"]
 assert [(r["threads"], r["batch"], r["backend"]) for r in rows] == [
     (t, n, x) for t in (1, 2) for n in (1, 3)
@@ -54,7 +54,7 @@ python3 - model.json out <<'PY' || failed "file and configuration"
 import json, sys
 a, b = (json.load(open(f)) for f in sys.argv[1:])
 assert a["open_ms"] > 0 and "open_ms" not in b
-assert a["macs"] == b["macs"] > 0 and a["input"] == b["input"]
+assert a["macs"] == b["macs"] > 0 and a["inputs"] == b["inputs"]
 assert [r["backend"] for r in a["results"]] == ["float", "reference"]
 PY
 
