@@ -217,7 +217,7 @@ done
 
 refuse "1000000000 samples, a model's configuration may ask for 16777216" \
   eval config-samples.safetensors
-refuse "eval_batch = 65536 samples of 786432 bytes" \
+refuse "eval_batch = 65536 samples of 786436 bytes" \
   eval config-batch.safetensors
 for c in eval "bench --runs 1 --backend float"; do
   # shellcheck disable=SC2086
@@ -234,7 +234,7 @@ expect 0 run --quiet tiny.ini -o train.epochs=1 -o qat.epochs=1
 for c in verify analyze; do
   refuse "1000000000 samples, a model's configuration may ask for 16777216" \
     $c run -o data.val_count=1000000000
-  refuse "eval_batch = 65536 samples of 786432 bytes" \
+  refuse "eval_batch = 65536 samples of 786436 bytes" \
     $c run -o data.size=256 -o data.eval_batch=65536
   refuse "its file cannot have more than" $c run -o model.channels=1024
 done
