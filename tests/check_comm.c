@@ -358,6 +358,12 @@ train (struct work *w, struct qk_comm *comm)
   int64_t step;
   int r;
 
+  if (samples == NULL)
+    return qk_oom ("samples");
+  /* others than golden values are of: with those an activation lies so near
+   * the bound of a clamp that the order of sums decides on which side */
+  network_between ("samples", (int64_t) BATCH * SIDE * SIDE * 3, -2.0f, 2.0f,
+                   samples);
   r = network_build (ctx, "mobilenet_v2", t->options, SIDE, CLASSES, &g);
   if (r < 0 || (r = network_fill (g)) < 0
       || (r = network_loss (ctx, "softmax_cross_entropy", "", &loss)) < 0)

@@ -148,6 +148,7 @@ END_TEST
 START_TEST (test_refuses)
 {
   const struct qk_dataset_class *ds = dataset (names[_i]);
+  void *const none[MOST] = { NULL };
   void *self, *worker;
   struct qk_rng rng;
 
@@ -156,7 +157,7 @@ START_TEST (test_refuses)
   ck_assert_int_eq (try_open (ds, "val", 1, "val_count=3", &self), 0);
   ck_assert_int_eq (ds->worker_new (self, &worker), 0);
   qk_rng_seed (&rng, 1, 1);
-  ck_assert_int_lt (ds->read (self, worker, 3, &rng, NULL, NULL), 0);
+  ck_assert_int_lt (ds->read (self, worker, 3, &rng, none, none), 0);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "no sample 3"));
   ds->worker_free (worker);
   ds->close (self);

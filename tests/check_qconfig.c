@@ -207,7 +207,7 @@ START_TEST (ledger)
   ck_assert_ptr_nonnull (
     strstr (text, "; weights only: expand (only weights are quantized; "));
   ck_assert_ptr_nonnull (
-    strstr (text, "; values only: depthwise (only values are quantized; "));
+    strstr (text, "; activations only: depthwise (only activations are quantized; "));
   ck_assert_ptr_nonnull (
     strstr (text, "; float: fc (left in float by its qconfig; "));
   free (text);

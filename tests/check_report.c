@@ -185,9 +185,9 @@ START_TEST (progress_lines)
   char *text = run_job (QK_PROGRESS_LINES, open_memstream);
 
   ck_assert_str_eq (
-    text, "epoch 1/8?: 400/1000, 40 images/s, loss 0.2500, ETA 0:15\n"
-          "epoch 1/8?: 800/1000, 40 images/s, loss 0.2500, ETA 0:05\n"
-          "epoch 1/8?: 1000/1000, 40 images/s, loss 0.2500, in 0:25\n");
+    text, "epoch 1/8?: 400/1000, 40 samples/s, loss 0.2500, ETA 0:15\n"
+          "epoch 1/8?: 800/1000, 40 samples/s, loss 0.2500, ETA 0:05\n"
+          "epoch 1/8?: 1000/1000, 40 samples/s, loss 0.2500, in 0:25\n");
   free (text);
   /* a memory stream is no terminal */
   text = run_job (QK_PROGRESS_AUTO, open_memstream);

@@ -10,13 +10,13 @@ small=(-o model.width=0.25)
 expect 0 bench mobilenet_v2 "${small[@]}" --size 32 --classes 10 --runs 2 \
   --backend reference,fbgemm,float --threads 1,2 --batch 1,3 --layers \
   --json b.json
-for word in "best ms" images/s GMAC/s "of peak" pointwise depthwise linear; do
+for word in "best ms" samples/s GMAC/s "of peak" pointwise depthwise linear; do
   prints "$word"
 done
 python3 - <<'PY' || failed "b.json"
 import json
 b = json.load(open("b.json"))
-assert b["input"] == [32, 32, 3] and b["macs"] > 1e5, b
+assert b["inputs"] == [[32, 32, 3]] and b["macs"] > 1e5, b
 rows = b["results"]
 assert [(r["threads"], r["batch"], r["backend"]) for r in rows] == [
     (t, n, x) for t in (1, 2) for n in (1, 3)
@@ -24,7 +24,7 @@ assert [(r["threads"], r["batch"], r["backend"]) for r in rows] == [
 for r in rows:
     assert 0 < r["best_ms"] <= r["median_ms"] < 60000, r
     assert r["runs"] == 2 and r["fallback_nodes"] == 0, r
-    assert abs(r["images_s"] * r["best_ms"] / 1000 / r["batch"] - 1) < 1e-3
+    assert abs(r["samples_s"] * r["best_ms"] / 1000 / r["batch"] - 1) < 1e-3
     assert r["activation_bytes"] >= 32 * 32 * 3 and r["pack_ms"] > 0, r
     rate = b["macs"] * r["batch"] / r["best_ms"] / 1e6
     assert abs(rate / r["gmac_s"] - 1) < 1e-3, r
@@ -54,7 +54,7 @@ python3 - model.json out <<'PY' || failed "file and configuration"
 import json, sys
 a, b = (json.load(open(f)) for f in sys.argv[1:])
 assert a["open_ms"] > 0 and "open_ms" not in b
-assert a["macs"] == b["macs"] > 0 and a["input"] == b["input"]
+assert a["macs"] == b["macs"] > 0 and a["inputs"] == b["inputs"]
 assert [r["backend"] for r in a["results"]] == ["float", "reference"]
 PY
 
@@ -85,7 +85,7 @@ for s in b["steps"]:
     parts = sum(s[p + "_ms"] for p in ("forward", "backward", "optimizer"))
     assert 0 < s["forward_ms"] and 0 < parts <= 1.01 * s["step_ms"], s
     assert s["steps"] == 2 and s["step_ms"] <= s["step_median_ms"], s
-    assert abs(s["images_s"] * s["step_ms"] / 4000 - 1) < 1e-3, s
+    assert abs(s["samples_s"] * s["step_ms"] / 4000 - 1) < 1e-3, s
     assert s["activation_bytes"] > 0 and s["memory_gbyte_s"] > 0.1, s
     assert ("of_float_step" in s) == (s["mode"] == "qat"), s
     if "peak_bytes" in s:

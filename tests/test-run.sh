@@ -25,7 +25,7 @@ for row in network float "PTQ int8" "QAT fake-quantized" "QAT int8"; do
 done
 prints "files in run"
 # plain lines where no terminal is
-grep -q '^train 1/1: 128/128, .* images/s, loss [0-9.]*, in ' err \
+grep -q '^train 1/1: 128/128, .* samples/s, loss [0-9.]*, in ' err \
   || failed "no progress line of the training"
 for stage in float calibrate "PTQ int8" "qat 2/2" "int8 2/2" "QAT fake-quantized"; do
   grep -q "^$stage: " err || failed "no progress of '$stage'"

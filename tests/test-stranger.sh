@@ -190,11 +190,11 @@ every () {
   refuse "$words" export "$file" --onnx out.onnx
 }
 every "a tensor of more than 268435456 elements" value
-every "node 'n16' makes 268435456 elements, more than" values
+every "node 'n15' makes 268435456 elements, more than" values
 every "with node 'n0' a sample takes 4.5e+15 operations" window
 every "with node 'n0' a sample takes 2.08e+12 operations" work
 every "tensor 'n0.weight' is missing" weights
-every "10001 nodes, at most 10000" nodes
+every "10001 nodes, expected 1 to 10000" nodes
 every "its file cannot have more than" layer
 every "makes 1069551616 elements, more than" layer-value
 every "with node 'n0' a sample takes 1.75e+13 operations" layer-window
@@ -215,7 +215,7 @@ for v in 1.0x 4294967297.0; do
     version-$v
 done
 
-refuse "1000000000 samples, a file may ask for 16777216" \
+refuse "1000000000 samples, a model's configuration may ask for 16777216" \
   eval config-samples.safetensors
 refuse "eval_batch = 65536 samples of 786432 bytes" \
   eval config-batch.safetensors
@@ -232,7 +232,7 @@ done
 # may have written into it
 expect 0 run --quiet tiny.ini -o train.epochs=1 -o qat.epochs=1
 for c in verify analyze; do
-  refuse "1000000000 samples, a file may ask for 16777216" \
+  refuse "1000000000 samples, a model's configuration may ask for 16777216" \
     $c run -o data.val_count=1000000000
   refuse "eval_batch = 65536 samples of 786432 bytes" \
     $c run -o data.size=256 -o data.eval_batch=65536

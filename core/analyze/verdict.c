@@ -150,6 +150,14 @@ louder (const struct qk_analysis *a)
   return v > 2 * w ? QK_LIMIT_ACTIVATIONS : QK_LIMIT_BOTH;
 }
 
+/* Whether the score compares with the float network itself, which is then
+ * infinitely good: no difference from it can be taken. */
+static bool
+relative (const struct qk_analysis *a)
+{
+  return !isfinite (shown (a, QK_NET_FLOAT));
+}
+
 static enum qk_analyze_limit
 find_limit (const struct qk_analysis *a)
 {
@@ -160,6 +168,8 @@ find_limit (const struct qk_analysis *a)
   const double before
     = a->net[QK_NET_ORIGINAL].valid ? -drop (a, QK_NET_ORIGINAL) : 0;
 
+  if (relative (a))
+    return louder (a);
   if (settled (a))
     return sure_loss_of_training (a) > 0 ? QK_LIMIT_TRAINING
                                          : QK_LIMIT_NOTHING;
@@ -275,6 +285,16 @@ cost_text (const struct qk_analysis *a, const char *from, const char *to,
 }
 
 static int
+relative_text (const struct qk_analysis *a, const char *to, char **out)
+{
+  return asprintf (out,
+                   "Held against the float network of the same weights, %s of "
+                   "the quantized one is %s.  Most of the noise comes from "
+                   "%s.",
+                   a->score_name, to, limit_text (a->limit));
+}
+
+static int
 write_verdict (struct qk_analysis *a)
 {
   char from[32], to[32];
@@ -282,7 +302,9 @@ write_verdict (struct qk_analysis *a)
 
   number (a, shown (a, QK_NET_FLOAT), from, sizeof from);
   number (a, shown (a, QK_NET_BOTH), to, sizeof to);
-  if (settled (a))
+  if (relative (a))
+    n = relative_text (a, to, &a->verdict);
+  else if (settled (a))
     n = settled_text (a, &a->verdict);
   else if (a->limit == QK_LIMIT_TRAINING)
     n = training_text (a, from, to, &a->verdict);

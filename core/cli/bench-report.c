@@ -352,7 +352,7 @@ case_to_json (const struct qk_bench_report *p, const struct qk_bench_row *row,
   qk_json_set (o, "best_ms", qk_json_real (1e3 * best));
   qk_json_set (o, "median_ms",
                qk_json_real (1e3 * qk_timing_median (&c->whole)));
-  qk_json_set (o, "images_s", qk_json_real ((double) row->batch / best));
+  qk_json_set (o, "samples_s", qk_json_real ((double) row->batch / best));
   qk_json_set (o, "gmac_s", qk_json_real (gmac_s (macs, best)));
   if (peak > 0) {
     qk_json_set (o, "core_peak_gmac_s",

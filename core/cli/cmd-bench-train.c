@@ -132,7 +132,7 @@ step_to_json (const struct bench *b, struct pair *p, int i)
     snprintf (key, sizeof key, "%s_median_ms", part_name[k]);
     qk_json_set (&o, key, qk_json_real (1e3 * qk_timing_median (&x->part[k])));
   }
-  qk_json_set (&o, "images_s", qk_json_real ((double) b->batch / s));
+  qk_json_set (&o, "samples_s", qk_json_real ((double) b->batch / s));
   qk_json_set (&o, "gmac_s", qk_json_real (1e-9 * x->macs / s));
   qk_json_set (&o, "gbyte_s", qk_json_real (1e-9 * x->traffic / s));
   qk_json_set (&o, "activation_bytes",

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "model/json-spec.h"
 
-#define MAX_SPECS 64
+#define MAX_SPECS 32
 #define MAX_CATEGORIES 1000000
 
 /* ---- writing ------------------------------------------------------------- */

@@ -16,14 +16,15 @@
 #define MOST_FIGURES 8
 
 static const char *const categories[]
-  = { "background", "checker", "disc", "ring" };
+  = { "background", "cross", "disc", "square" };
 #define CATEGORIES ((int) (sizeof categories / sizeof categories[0]))
 
 /* What the categories after the background are drawn as. */
 static const enum draw_kind kinds[CATEGORIES - 1]
-  = { DRAW_CHECKER, DRAW_DISC, DRAW_RING };
+  = { DRAW_CROSS, DRAW_DISC, DRAW_SQUARE };
 
-/* Their usual colours: red, green, blue; half of what is seen of a figure. */
+/* Their usual colours: red, green, blue; three quarters of what is seen of a
+ * figure. */
 static const double usual[CATEGORIES - 1][3]
   = { { 220, 60, 60 }, { 60, 200, 80 }, { 70, 80, 220 } };
 
@@ -158,7 +159,7 @@ scenes_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
 
     for (c = 0; c < 3; c++)
       paint[i][c]
-        = 0.5 * usual[kind][c] + 0.5 * (20 + 215 * qk_rng_double (&own));
+        = 0.75 * usual[kind][c] + 0.25 * (20 + 215 * qk_rng_double (&own));
     f[i].paint = paint[i];
     f[i].kind = kinds[kind];
     f[i].label = (int32_t) kind + 1;

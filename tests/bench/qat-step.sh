@@ -73,7 +73,7 @@ ours () {
         for (i = 1; i <= n; i++)
           printf "  %s_ms %.1f %.1f", part[i], v[part[i] "_ms"],
             v[part[i] "_median_ms"]
-        printf "  images_s %.1f  gmac_s %.1f  peak_mib %d", v["images_s"],
+        printf "  samples_s %.1f  gmac_s %.1f  peak_mib %d", v["samples_s"],
           v["gmac_s"], v["peak_bytes"] / 1048576
         printf "  peak_gmac_s %.1f  gbyte_s %.2f  memory_gbyte_s %.2f\n",
           v["peak_gmac_s"], v["gbyte_s"], v["memory_gbyte_s"]
@@ -120,7 +120,7 @@ awk '
   {
     seen[FILENAME] = 1
     best("forward_ms", 1); best("backward_ms", 1); best("optimizer_ms", 1)
-    best("step_ms", 1); best("images_s", 0); best("peak_mib", 0)
+    best("step_ms", 1); best("samples_s", 0); best("peak_mib", 0)
     best("gmac_s", 0); best("peak_gmac_s", 0)
     best("gbyte_s", 0); best("memory_gbyte_s", 0)
   }
@@ -135,7 +135,7 @@ awk '
     gmac = v[like, "gmac_s"] * v[like, "step_ms"] / v[f, "step_ms"]
     printf "%-24s %8.1f %8.1f %7.1f %8.1f %8.1f %6d %7.1f %7s %7s\n", label,
       v[f, "forward_ms"], v[f, "backward_ms"], v[f, "optimizer_ms"],
-      v[f, "step_ms"], v[f, "images_s"], v[f, "peak_mib"], gmac,
+      v[f, "step_ms"], v[f, "samples_s"], v[f, "peak_mib"], gmac,
       share(gmac, v[like, "peak_gmac_s"]),
       share(v[f, "gbyte_s"], v[f, "memory_gbyte_s"])
   }

@@ -72,7 +72,7 @@ def main():
                                        1e3 * ms[len(ms) // 2])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     best = min(r[3] for r in rows[1:])
-    print(line + "  images_s %.1f  peak_mib %d" % (a.batch / best, peak))
+    print(line + "  samples_s %.1f  peak_mib %d" % (a.batch / best, peak))
 
 
 main()

@@ -318,7 +318,7 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   const int64_t batch = s->in[0].dims[0];
   const size_t weight = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
   const bool known = s->out_qz && qk_quantizer_is_ste (s->out_qz);
-  enum qk_cpu_level level;
+  const enum qk_cpu_level level = qk_cpu_current ();
   size_t acc, numbers;
   bool whole;
   int ret;
@@ -327,8 +327,6 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
       || (double) batch * (double) (cv->p * cv->q) * (double) cv->k > 1e12)
     return qk_error (-EOVERFLOW, "%s: cannot work on a batch of %lld", cv->who,
                      (long long) batch);
-  if ((ret = qk_cpu_best (QK_CPU_X86, &level)) < 0)
-    return ret;
   memset (pl, 0, sizeof *pl);
   qk_kernels_init (&pl->kernels, level);
   pl->threads = s->threads < 1 ? 1 : s->threads;
