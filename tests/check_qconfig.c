@@ -206,8 +206,8 @@ START_TEST (ledger)
   ck_assert_ptr_nonnull (strstr (text, "5 nodes int8, "));
   ck_assert_ptr_nonnull (
     strstr (text, "; weights only: expand (only weights are quantized; "));
-  ck_assert_ptr_nonnull (
-    strstr (text, "; activations only: depthwise (only activations are quantized; "));
+  ck_assert_ptr_nonnull (strstr (
+    text, "; activations only: depthwise (only activations are quantized; "));
   ck_assert_ptr_nonnull (
     strstr (text, "; float: fc (left in float by its qconfig; "));
   free (text);
