@@ -111,7 +111,7 @@ static const struct option_row option_rows[] = {
   { 'E', "onnx", "OUT", "write the network to this ONNX file" },
   { 'n', "batches", "N", "use only N batches" },
   { 'g', "goal", "GOAL",
-    "such as 'top1 >= float - 0.5' or\n"
+    "such as 'miou >= float - 0.5' or\n"
     "'mae <= float + 2 %'" },
   { 'i', "trials", "N", "run at most N trials (40)" },
   { 'p', "samples", "N", "samples of the subset (64)" },
