@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "plugin/loader-priv.h"
+#include "qatkit/loss.h"
 #include "qatkit/observer.h"
 #include "quant/state-priv.h"
 #include "lib/state.h"
@@ -219,6 +220,56 @@ START_TEST (wrong_class)
   refused_file ("tp_blind", -ENOEXEC,
                 "lacks both slots 'update' and 'update_range'");
   refused_file ("tp_bad_option", -ENOEXEC, "default of option bins: expected");
+}
+END_TEST
+
+static int
+some_create (const struct qk_config *cfg, void **self)
+{
+  (void) cfg;
+  *self = NULL;
+  return 0;
+}
+
+static int
+some_check (void *self, const struct qk_tensor_spec *out, int n_out,
+            const struct qk_tensor_spec *ref, int n_ref)
+{
+  (void) self, (void) out, (void) n_out, (void) ref, (void) n_ref;
+  return 0;
+}
+
+static int
+some_forward (void *self, const struct qk_loss_io *io, double *loss)
+{
+  (void) self, (void) io;
+  *loss = 0;
+  return 0;
+}
+
+static int
+some_backward (void *self, const struct qk_loss_io *io)
+{
+  (void) self, (void) io;
+  return 0;
+}
+
+/* A loss without an instance is whole; one that makes an instance and never
+ * frees it is not. */
+START_TEST (instances_are_optional)
+{
+  struct qk_loss_class loss
+    = { .cls = QK_CLASS (struct qk_loss_class, QK_KIND_LOSS, "l", "", NULL),
+        .check = some_check,
+        .forward = some_forward,
+        .backward = some_backward };
+
+  ck_assert_int_eq (qk_kind_check_class (&loss.cls), 0);
+  loss.create = some_create;
+  ck_assert_int_eq (qk_kind_check_class (&loss.cls), -ENOEXEC);
+  ck_assert_str_eq (qk_error_message (),
+                    "loss class has one of the slots 'create' and 'destroy', "
+                    "both or none are required");
 }
 END_TEST
 
@@ -461,6 +512,7 @@ main (void)
   tcase_add_test (tc, struct_sizes);
   tcase_add_test (tc, wrong_abi);
   tcase_add_test (tc, wrong_class);
+  tcase_add_test (tc, instances_are_optional);
   tcase_add_test (tc, unknown_name);
   tcase_add_test (tc, unknown_kind);
   tcase_add_test (tc, listing);

@@ -104,18 +104,18 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
       .pair = { SLOT (qk_comm_class, start), SLOT (qk_comm_class, wait) } },
   [QK_KIND_LOSS]
   = { "loss", "losses", sizeof (struct qk_loss_class),
-      .required
-      = { SLOT (qk_loss_class, create), SLOT (qk_loss_class, destroy),
-          SLOT (qk_loss_class, check), SLOT (qk_loss_class, forward),
-          SLOT (qk_loss_class, backward) },
+      .required = { SLOT (qk_loss_class, check), SLOT (qk_loss_class, forward),
+                    SLOT (qk_loss_class, backward) },
+      .pair = { SLOT (qk_loss_class, create), SLOT (qk_loss_class, destroy) },
       .data = { SLOT (qk_loss_class, reference) } },
   [QK_KIND_METRIC]
   = { "metric", "metrics", sizeof (struct qk_metric_class),
       .required
-      = { SLOT (qk_metric_class, create), SLOT (qk_metric_class, destroy),
-          SLOT (qk_metric_class, check), SLOT (qk_metric_class, scores),
+      = { SLOT (qk_metric_class, check), SLOT (qk_metric_class, scores),
           SLOT (qk_metric_class, sums), SLOT (qk_metric_class, update),
           SLOT (qk_metric_class, result) },
+      .pair
+      = { SLOT (qk_metric_class, create), SLOT (qk_metric_class, destroy) },
       .data = { SLOT (qk_metric_class, reference) } },
   [QK_KIND_PTQ]
   = { "ptq", "ptq", sizeof (struct qk_ptq_class),

@@ -44,11 +44,13 @@ qk_objective_free (struct qk_objective *o)
   if (o == NULL)
     return;
   for (i = 0; i < o->n_losses; i++) {
-    o->loss[i].cls->destroy (o->loss[i].self);
+    if (o->loss[i].cls->destroy != NULL)
+      o->loss[i].cls->destroy (o->loss[i].self);
     free (o->loss[i].name);
   }
   for (i = 0; i < o->n_metrics; i++)
-    o->metric[i].cls->destroy (o->metric[i].self);
+    if (o->metric[i].cls->destroy != NULL)
+      o->metric[i].cls->destroy (o->metric[i].self);
   for (i = 0; i < o->n_scores; i++) {
     free (o->score[i].name);
     free (o->score[i].title);
@@ -95,10 +97,12 @@ qk_objective_add_loss (struct qk_objective *o, const struct qk_loss_class *cls,
     return qk_oom ("loss '%s'", name);
   comparison_specs (o, c, out, ref);
   l->self = NULL;
-  if ((r = cls->create (cfg, &l->self)) == 0)
+  r = cls->create != NULL ? cls->create (cfg, &l->self) : 0;
+  if (r == 0)
     r = cls->check (l->self, out, c->n_out, ref, c->n_ref);
   if (r < 0) {
-    cls->destroy (l->self);
+    if (cls->destroy != NULL)
+      cls->destroy (l->self);
     free (l->name);
     return r;
   }
@@ -173,10 +177,11 @@ qk_objective_add_metric (struct qk_objective *o,
   m->cls = cls;
   m->c = *c;
   comparison_specs (o, c, out, ref);
-  if ((r = cls->create (cfg, &m->self)) < 0
-      || (r = cls->check (m->self, out, c->n_out, ref, c->n_ref)) < 0
+  r = cls->create != NULL ? cls->create (cfg, &m->self) : 0;
+  if (r < 0 || (r = cls->check (m->self, out, c->n_out, ref, c->n_ref)) < 0
       || (r = add_scores (o, m, name)) < 0) {
-    cls->destroy (m->self);
+    if (cls->destroy != NULL)
+      cls->destroy (m->self);
     return r;
   }
   m->at = o->n_sums;

@@ -293,7 +293,7 @@ network_loss (struct qk_context *ctx, const char *name, const char *options,
   out->weight = 1;
   out->n_out = out->n_ref = 1;
   out->out = out->ref = first;
-  r = out->cls->create (cfg, &out->self);
+  r = out->cls->create != NULL ? out->cls->create (cfg, &out->self) : 0;
   qk_config_free (cfg);
   return r;
 }
@@ -301,7 +301,7 @@ network_loss (struct qk_context *ctx, const char *name, const char *options,
 void
 network_loss_free (struct qk_exec_loss *l)
 {
-  if (l->cls != NULL)
+  if (l->cls != NULL && l->cls->destroy != NULL)
     l->cls->destroy (l->self);
   memset (l, 0, sizeof *l);
 }

@@ -37,7 +37,8 @@ struct qk_loss_class {
   struct qk_class cls;
   enum qk_reference reference;
 
-  /* Make an instance; *self belongs to the library: destroy. */
+  /* Make an instance; *self belongs to the library: destroy.  (optional, both
+   * or none; without them self is NULL) */
   int (*create) (const struct qk_config *cfg, void **self);
   void (*destroy) (void *self); /* accepts NULL */
 

@@ -38,6 +38,7 @@ struct qk_metric_class {
   struct qk_class cls;
   enum qk_reference reference;
 
+  /* As in a loss; optional, both or none. */
   int (*create) (const struct qk_config *cfg, void **self);
   void (*destroy) (void *self); /* accepts NULL */
 

@@ -6,25 +6,10 @@
 #include "config.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include <qatkit/loss.h>
 
 #include "pairs/pairs.h"
-
-static int
-mae_create (const struct qk_config *cfg, void **self)
-{
-  (void) cfg;
-  *self = malloc (1);
-  return *self == NULL ? qk_oom ("mae") : 0;
-}
-
-static void
-mae_destroy (void *self)
-{
-  free (self);
-}
 
 static int
 mae_check (void *self, const struct qk_tensor_spec *out, int n_out,
@@ -77,8 +62,6 @@ static const struct qk_loss_class mae = {
   .cls = QK_CLASS_DEFAULT (struct qk_loss_class, QK_KIND_LOSS, "mae",
                            "Mean absolute error of outputs and targets", NULL,
                            10, 0, ""),
-  .create = mae_create,
-  .destroy = mae_destroy,
   .check = mae_check,
   .forward = mae_forward,
   .backward = mae_backward,

@@ -6,25 +6,10 @@
 #include "config.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include <qatkit/loss.h>
 
 #include "pairs/pairs.h"
-
-static int
-mse_create (const struct qk_config *cfg, void **self)
-{
-  (void) cfg;
-  *self = malloc (1);
-  return *self == NULL ? qk_oom ("mse") : 0;
-}
-
-static void
-mse_destroy (void *self)
-{
-  free (self);
-}
 
 static int
 mse_check (void *self, const struct qk_tensor_spec *out, int n_out,
@@ -77,8 +62,6 @@ static const struct qk_loss_class mse = {
   .cls = QK_CLASS_DEFAULT (struct qk_loss_class, QK_KIND_LOSS, "mse",
                            "Mean squared error of outputs and targets", NULL,
                            20, 0, ""),
-  .create = mse_create,
-  .destroy = mse_destroy,
   .check = mse_check,
   .forward = mse_forward,
   .backward = mse_backward,

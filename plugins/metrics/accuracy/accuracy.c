@@ -17,20 +17,6 @@
 enum { TOP1, TOP5, TIES1, TIES5, SCORES, SAMPLES = SCORES, SUMS };
 
 static int
-accuracy_create (const struct qk_config *cfg, void **self)
-{
-  (void) cfg;
-  *self = malloc (1);
-  return *self == NULL ? qk_oom ("accuracy") : 0;
-}
-
-static void
-accuracy_destroy (void *self)
-{
-  free (self);
-}
-
-static int
 accuracy_check (void *self, const struct qk_tensor_spec *out, int n_out,
                 const struct qk_tensor_spec *ref, int n_ref)
 {
@@ -172,8 +158,6 @@ static const struct qk_metric_class accuracy = {
                            "Share of samples whose label is among the best "
                            "one, and the best five, classes",
                            NULL, 30, 0, ""),
-  .create = accuracy_create,
-  .destroy = accuracy_destroy,
   .check = accuracy_check,
   .scores = accuracy_scores,
   .sums = accuracy_sums,

@@ -5,25 +5,9 @@
  * first largest number stands at the same place */
 #include "config.h"
 
-#include <stdlib.h>
-
 #include <qatkit/metric.h>
 
 #include "pairs/pairs.h"
-
-static int
-agreement_create (const struct qk_config *cfg, void **self)
-{
-  (void) cfg;
-  *self = malloc (1);
-  return *self == NULL ? qk_oom ("agreement") : 0;
-}
-
-static void
-agreement_destroy (void *self)
-{
-  free (self);
-}
 
 static int
 agreement_check (void *self, const struct qk_tensor_spec *out, int n_out,
@@ -90,8 +74,6 @@ static const struct qk_metric_class agreement = {
   = QK_CLASS (struct qk_metric_class, QK_KIND_METRIC, "agreement",
               "Share of answers that are those of the float network", NULL),
   .reference = QK_REFERENCE_TEACHER,
-  .create = agreement_create,
-  .destroy = agreement_destroy,
   .check = agreement_check,
   .scores = agreement_scores,
   .sums = agreement_sums,

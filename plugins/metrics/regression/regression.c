@@ -8,27 +8,12 @@
 #include "config.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include <qatkit/metric.h>
 
 #include "pairs/pairs.h"
 
 enum { ABSOLUTE, SQUARE, TARGET, TARGET_SQUARE, ELEMENTS, SUMS };
-
-static int
-regression_create (const struct qk_config *cfg, void **self)
-{
-  (void) cfg;
-  *self = malloc (1);
-  return *self == NULL ? qk_oom ("regression") : 0;
-}
-
-static void
-regression_destroy (void *self)
-{
-  free (self);
-}
 
 static int
 regression_check (void *self, const struct qk_tensor_spec *out, int n_out,
@@ -99,8 +84,6 @@ static const struct qk_metric_class regression = {
                       "Mean absolute and root mean squared error, and the "
                       "share of the variance that is explained",
                       NULL, 20, 0, ""),
-  .create = regression_create,
-  .destroy = regression_destroy,
   .check = regression_check,
   .scores = regression_scores,
   .sums = regression_sums,

@@ -7,25 +7,10 @@
 #include "config.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include <qatkit/metric.h>
 
 #include "pairs/pairs.h"
-
-static int
-sqnr_create (const struct qk_config *cfg, void **self)
-{
-  (void) cfg;
-  *self = malloc (1);
-  return *self == NULL ? qk_oom ("sqnr") : 0;
-}
-
-static void
-sqnr_destroy (void *self)
-{
-  free (self);
-}
 
 static int
 sqnr_check (void *self, const struct qk_tensor_spec *out, int n_out,
@@ -85,8 +70,6 @@ static const struct qk_metric_class sqnr = {
                            "network",
                            NULL, 5, 0, ""),
   .reference = QK_REFERENCE_TEACHER,
-  .create = sqnr_create,
-  .destroy = sqnr_destroy,
   .check = sqnr_check,
   .scores = sqnr_scores,
   .sums = sqnr_sums,
