@@ -301,7 +301,7 @@ START_TEST (errors)
     { { "conv2d", "out=4 groups=3", IMAGE (1, 4, 4, 6) }, "groups = 3" },
     { { "conv2d", "out=4 kernel=5", IMAGE (1, 4, 4, 6) }, "window of 5x5" },
     { { "conv2d", "out=4", { 2, { 4, 6 } } }, "(4,6)" },
-    { { "linear", "out=4", IMAGE (1, 4, 4, 6) }, "(1,4,4,6)" },
+    { { "linear", "out=4", { 1, { 6 } } }, "(6)" },
   };
   struct qk_context *ctx = qk_context_new ();
 

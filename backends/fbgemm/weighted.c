@@ -397,17 +397,6 @@ pack_lines (struct fbgemm_kernel *k)
   return r;
 }
 
-/* A linear layer is a convolution of one pixel. */
-static void
-as_conv2d (struct qk_op *op)
-{
-  op->kernel_h = op->kernel_w = 1;
-  op->stride_h = op->stride_w = 1;
-  op->dilation_h = op->dilation_w = 1;
-  op->pad_top = op->pad_left = op->pad_bottom = op->pad_right = 0;
-  op->groups = 1;
-}
-
 int
 fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
 {
@@ -415,7 +404,7 @@ fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
   int64_t row_bytes, kg;
 
   if (op->kind == QK_OP_LINEAR)
-    as_conv2d (op);
+    int8op_as_conv2d (op);
   kg = k->g.k / op->groups;
   row_bytes = (int64_t) op->kernel_h * op->kernel_w * (k->g.c / op->groups);
   plan_rows (k, row_bytes);

@@ -111,17 +111,6 @@ onednn_create (const struct qk_config *cfg, int threads, void **self)
   return 0;
 }
 
-/* A linear layer is a convolution of one pixel. */
-static void
-as_conv2d (struct qk_op *op)
-{
-  op->kernel_h = op->kernel_w = 1;
-  op->stride_h = op->stride_w = 1;
-  op->dilation_h = op->dilation_w = 1;
-  op->pad_top = op->pad_left = op->pad_bottom = op->pad_right = 0;
-  op->groups = 1;
-}
-
 static void
 onednn_release (void *self, void *kernel)
 {
@@ -182,7 +171,7 @@ onednn_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   qk_op_copy (&k->op, op);
   k->g = g;
   if (op->kind == QK_OP_LINEAR)
-    as_conv2d (&k->op);
+    int8op_as_conv2d (&k->op);
   k->in_bytes
     = (size_t) (g.h * g.w * g.c) * (op->kind == QK_OP_QUANTIZE ? 4 : 1);
   k->out_bytes = (size_t) (g.p * g.q * g.k)

@@ -83,17 +83,6 @@ run_pointwise (const struct qnnpack_kernel *k, int64_t n,
   pointwise_run (k->point, n, in, out);
 }
 
-/* A linear layer is a convolution of one pixel. */
-static void
-as_conv2d (struct qk_op *op)
-{
-  op->kernel_h = op->kernel_w = 1;
-  op->stride_h = op->stride_w = 1;
-  op->dilation_h = op->dilation_w = 1;
-  op->pad_top = op->pad_left = op->pad_bottom = op->pad_right = 0;
-  op->groups = 1;
-}
-
 /* What padding shows: long enough for a pixel of all groups. */
 static int
 prepare_pad (struct qnnpack_kernel *k)
@@ -118,7 +107,7 @@ prepare_kind (struct qnnpack_kernel *k, const struct qk_shape *in,
                           &k->point);
   }
   if (op->kind == QK_OP_LINEAR)
-    as_conv2d (op);
+    int8op_as_conv2d (op);
   r = prepare_pad (k);
   if (r < 0)
     return r;

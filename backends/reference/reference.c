@@ -38,28 +38,6 @@ reference_destroy (void *self)
   qk_free (self);
 }
 
-/* As int8op_check, with the operation that only this backend runs. */
-static int
-check_op (const struct qk_op *op, const struct qk_shape *in,
-          const struct qk_shape *out, struct int8op_geometry *g)
-{
-  int r;
-
-  if (op->kind != QK_OP_LINEAR_DYNAMIC)
-    return int8op_check (op, in, out, g);
-  r = qk_op_check (op, in, out);
-  if (r < 0)
-    return r;
-  *g = (struct int8op_geometry){ .batch = out->dims[0],
-                                 .h = 1,
-                                 .w = 1,
-                                 .p = 1,
-                                 .q = 1,
-                                 .c = op->in_channels,
-                                 .k = op->out_channels };
-  return 0;
-}
-
 static int
 reference_supports (void *self, const struct qk_op *op,
                     const struct qk_shape *in, const struct qk_shape *out)
@@ -67,7 +45,7 @@ reference_supports (void *self, const struct qk_op *op,
   struct int8op_geometry g;
 
   (void) self;
-  return check_op (op, in, out, &g);
+  return int8op_check_all (op, in, out, &g);
 }
 
 static int
@@ -78,7 +56,7 @@ reference_prepare (void *self, const struct qk_op *op,
   const struct reference *ref = self;
   struct int8op_geometry g;
   struct reference_kernel *k;
-  int r = check_op (op, in, out, &g);
+  int r = int8op_check_all (op, in, out, &g);
 
   if (r < 0)
     return r;
@@ -94,7 +72,8 @@ reference_prepare (void *self, const struct qk_op *op,
   }
   k->out = *out;
   *kernel = k;
-  *scratch = op->kind == QK_OP_LINEAR_DYNAMIC ? (size_t) (g.batch * g.c) : 0;
+  *scratch
+    = op->kind == QK_OP_LINEAR_DYNAMIC ? (size_t) (g.batch * g.q * g.c) : 0;
   return 0;
 }
 

@@ -20,7 +20,7 @@ void reference_conv2d (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
 void reference_linear (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
-/* SCRATCH: N C bytes. */
+/* SCRATCH: a byte for each element of the input. */
 void reference_linear_dynamic (const struct reference_kernel *k, int64_t n,
                                const void *const *in, void *out,
                                uint8_t *scratch);

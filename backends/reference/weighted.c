@@ -95,7 +95,7 @@ reference_conv2d (const struct reference_kernel *kn, int64_t n,
                     (i * g->q + q) * g->k);
 }
 
-/* x (N,C), w (K,C), y (N,K), u8 or, where the output has no grid, f32 */
+/* x (N,…,C), w (K,C), y (N,…,K), u8 or, where the output has no grid, f32 */
 void
 reference_linear (const struct reference_kernel *kn, int64_t n,
                   const void *const *in, void *out)
@@ -103,7 +103,7 @@ reference_linear (const struct reference_kernel *kn, int64_t n,
   const struct qk_op *op = &kn->op;
   const struct int8op_geometry *g = &kn->g;
   const int32_t z = op->in_q[0].zero_point;
-  const int64_t count = n * g->k;
+  const int64_t count = n * g->q * g->k;
   const uint8_t *x = in[0];
 
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
@@ -116,24 +116,24 @@ reference_linear (const struct reference_kernel *kn, int64_t n,
   }
 }
 
-/* x f32 (N,C), w (K,C), y f32 (N,K); the grid is that of all of x */
+/* x f32 (N,…,C), w (K,C), y f32 (N,…,K); the grid is that of all of x */
 void
 reference_linear_dynamic (const struct reference_kernel *kn, int64_t n,
                           const void *const *in, void *out, uint8_t *a)
 {
   const struct qk_op *op = &kn->op;
-  const int64_t c = kn->g.c, count = n * kn->g.k;
+  const int64_t c = kn->g.c, rows = n * kn->g.q, count = rows * kn->g.k;
   const float *x = in[0];
   float *y = out, min = 0.0f, max = 0.0f, inv;
   struct qk_qparams q;
 
-  for (int64_t i = 0; i < n * c; i++) {
+  for (int64_t i = 0; i < rows * c; i++) {
     min = x[i] < min ? x[i] : min;
     max = x[i] > max ? x[i] : max;
   }
   q = qk_dynamic_grid (min, max, op->lo, op->hi);
   inv = 1.0f / q.scale;
-  for (int64_t i = 0; i < n * c; i++)
+  for (int64_t i = 0; i < rows * c; i++)
     a[i] = (uint8_t) qk_quantize (x[i], inv, q.zero_point, q.qmin, q.qmax);
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < count; i++) {

@@ -278,17 +278,6 @@ setup (const struct xnnpack_kernel *k, int64_t n, const void *a, const void *b,
 
 /* ---- the backend ------------------------------------------------------- */
 
-/* A linear layer is a convolution of one pixel. */
-static void
-as_conv2d (struct qk_op *op)
-{
-  op->kernel_h = op->kernel_w = 1;
-  op->stride_h = op->stride_w = 1;
-  op->dilation_h = op->dilation_w = 1;
-  op->pad_top = op->pad_left = op->pad_bottom = op->pad_right = 0;
-  op->groups = 1;
-}
-
 static void
 xnnpack_release (void *self, void *kernel)
 {
@@ -330,7 +319,7 @@ xnnpack_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   k->g = g;
   k->in_bytes = (size_t) (g.h * g.w * g.c);
   if (op->kind == QK_OP_LINEAR)
-    as_conv2d (&k->op);
+    int8op_as_conv2d (&k->op);
   status = create_operator (k);
   /* for the largest batch, so that run has nothing to allocate */
   if (status == xnn_status_success && k->operator!= NULL)

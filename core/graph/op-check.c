@@ -20,6 +20,18 @@ name_of (const struct qk_op *op)
 
 /* ---- shapes ------------------------------------------------------------ */
 
+/* The output is not what the inputs give. */
+static int
+other_shape (const struct qk_op *op, const struct qk_shape *found,
+             const struct qk_shape *want)
+{
+  char a[96], b[96];
+
+  return qk_error (-EINVAL, "%s: output is %s, expected %s", name_of (op),
+                   qk_shape_print (found, a, sizeof a),
+                   qk_shape_print (want, b, sizeof b));
+}
+
 static int
 check_shape (const struct qk_op *op, const char *what,
              const struct qk_shape *s)
@@ -205,24 +217,17 @@ int
 qk_op_check_linear (const struct qk_op *op, const struct qk_shape *in,
                     const struct qk_shape *out)
 {
-  if (in->ndim != 2 || out->ndim != 2)
+  struct qk_shape want = *in;
+
+  if (in->ndim < 2 || out->ndim < 2)
     return qk_error (-EINVAL,
                      "%s: input and output have %d and %d dimensions, "
-                     "expected (N,C) and (N,K)",
+                     "expected (N,...,C) and (N,...,K)",
                      name_of (op), in->ndim, out->ndim);
+  want.dims[want.ndim - 1] = out->dims[out->ndim - 1];
+  if (!qk_shape_equal (&want, out))
+    return other_shape (op, out, &want);
   return check_channels (op, in, out);
-}
-
-/* The output is not what the inputs give. */
-static int
-other_shape (const struct qk_op *op, const struct qk_shape *found,
-             const struct qk_shape *want)
-{
-  char a[96], b[96];
-
-  return qk_error (-EINVAL, "%s: output is %s, expected %s", name_of (op),
-                   qk_shape_print (found, a, sizeof a),
-                   qk_shape_print (want, b, sizeof b));
 }
 
 int

@@ -122,8 +122,7 @@ macs_of_conv2d (const struct qk_op *op, const struct qk_shape *out)
 static int64_t
 macs_of_linear (const struct qk_op *op, const struct qk_shape *out)
 {
-  (void) out;
-  return qk_op_weight_count (op);
+  return qk_shape_count (out) / out->dims[0] * op->in_channels;
 }
 
 /* ---- the table --------------------------------------------------------- */

@@ -356,7 +356,14 @@ make_linear (struct kernel_case *c, struct qk_rng *r, int batch)
   c->op.in_channels = in;
   c->op.out_channels = out;
   c->in[0] = (struct qk_shape){ 2, { batch, in } };
-  c->out = (struct qk_shape){ 2, { batch, out } };
+  for (int64_t rows = 4; one_in (r, 3) && c->in[0].ndim < QK_MAX_DIMS
+                         && batch * rows * in * out < MOST_MACS;
+       rows *= 4) {
+    c->in[0].dims[c->in[0].ndim - 1] = between (r, 1, 4);
+    c->in[0].dims[c->in[0].ndim++] = in;
+  }
+  c->out = c->in[0];
+  c->out.dims[c->out.ndim - 1] = out;
   if (one_in (r, 2))
     memset (&c->op.out_q, 0, sizeof c->op.out_q);
   return fill_weighted (c, r, (size_t) out, (size_t) in);

@@ -399,9 +399,14 @@ rig_sizes_of (const struct rig *b, const struct qk_op *op)
   const int64_t *i = b->in_shape.dims, *o = b->out_shape.dims;
   struct rig_sizes z;
 
-  if (b->in_shape.ndim == 2)
-    z = (struct rig_sizes){ i[0], 1, 1, i[1], 1, 1, o[1], i[1] };
-  else
+  if (op->kind == QK_OP_LINEAR) {
+    const int64_t c = i[b->in_shape.ndim - 1];
+    const int64_t rows = qk_shape_count (&b->in_shape) / i[0] / c;
+
+    z = (struct rig_sizes){
+      i[0], 1, rows, c, 1, rows, o[b->out_shape.ndim - 1], c
+    };
+  } else
     z = (struct rig_sizes){ i[0], i[1], i[2], i[3],
                             o[1], o[2], o[3], i[3] / op->groups };
   return z;
@@ -455,6 +460,8 @@ const struct rig_given rig_givens[RIG_GIVENS] = {
   { "conv2d", "out=6 kernel=3 padding=1 groups=3", IMAGE (2, 4, 4, 3) },
   { "linear", "out=6", { 2, { 5, 9 } } },
   { "linear", "out=3 bias=no", { 2, { 4, 11 } } },
+  { "linear", "out=5", { 3, { 3, 6, 9 } } },
+  { "linear", "out=4 bias=no", { 5, { 2, 3, 1, 5, 8 } } },
 };
 
 const struct rig_given rig_wide[RIG_WIDE] = {

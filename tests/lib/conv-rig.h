@@ -93,7 +93,7 @@ int32_t rig_naive_sum (const struct rig *b, const struct qk_op *op, int64_t i);
 
 /* Small ones of all kinds; sums beyond 2^24, which float32 cannot hold;
  * several blocks a thread and enough rows for the transposed weight. */
-enum { RIG_GIVENS = 15, RIG_WIDE = 3, RIG_LARGE = 6 };
+enum { RIG_GIVENS = 17, RIG_WIDE = 3, RIG_LARGE = 6 };
 extern const struct rig_given rig_givens[RIG_GIVENS];
 extern const struct rig_given rig_wide[RIG_WIDE];
 extern const struct rig_given rig_large[RIG_LARGE];

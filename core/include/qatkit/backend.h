@@ -15,7 +15,7 @@ extern "C" {
 
 enum qk_op_kind {
   QK_OP_CONV2D = 1,      /* x u8 (N,H,W,C) -> u8 (N,P,Q,K), or f32 */
-  QK_OP_LINEAR = 2,      /* x u8 (N,C) -> u8 (N,K), or f32 (N,K) */
+  QK_OP_LINEAR = 2,      /* x u8 (N,…,C) -> u8 (N,…,K), or f32 */
   QK_OP_BINARY = 3,      /* a, b u8 -> u8, see function */
   QK_OP_CONCAT = 4,      /* u8 (N,…,C_i) -> u8 (N,…,sum C_i), last axis */
   QK_OP_MAXPOOL2D = 5,   /* u8 -> u8, same grid */
@@ -25,7 +25,7 @@ enum qk_op_kind {
   QK_OP_QUANTIZE = 9,    /* f32 -> u8; qk_quantize */
   QK_OP_DEQUANTIZE = 10, /* u8 -> f32; qk_dequantize */
   QK_OP_REQUANTIZE = 11, /* u8 -> u8 on another grid; qk_regrid */
-  QK_OP_LINEAR_DYNAMIC = 12, /* x f32 (N,C) -> f32 (N,K), see real_bias */
+  QK_OP_LINEAR_DYNAMIC = 12, /* x f32 (N,…,C) -> f32 (N,…,K): real_bias */
   QK_OP_TABLE = 13           /* u8 -> u8, q_out = table[q_in] */
 };
 

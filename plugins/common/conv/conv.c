@@ -54,11 +54,12 @@ window_out (int64_t size, int before, int after, int kernel, int dilation,
 static int
 infer_sizes (struct qk_conv *cv, const struct qk_shape *in)
 {
+  const int last = in->ndim - 1;
   char buf[96];
 
-  if (in->ndim != (cv->flat ? 2 : 4))
+  if (cv->flat ? in->ndim < 2 : in->ndim != 4)
     return qk_error (-EINVAL, "%s: input must be %s, got %s", cv->who,
-                     cv->flat ? "(N,C)" : "(N,H,W,C)",
+                     cv->flat ? "(N,...,C)" : "(N,H,W,C)",
                      qk_shape_print (in, buf, sizeof buf));
   for (int i = 1; i < in->ndim; i++)
     if (in->dims[i] < 1 || in->dims[i] > 1 << 24)
@@ -66,7 +67,11 @@ infer_sizes (struct qk_conv *cv, const struct qk_shape *in)
                        qk_shape_print (in, buf, sizeof buf));
   cv->h = cv->flat ? 1 : in->dims[1];
   cv->w = cv->flat ? 1 : in->dims[2];
-  cv->c = in->dims[cv->flat ? 1 : 3];
+  for (int i = 1; cv->flat && i < last; i++)
+    if ((cv->w *= in->dims[i]) > 1 << 30)
+      return qk_error (-EOVERFLOW, "%s: input %s has more than 2^30 rows",
+                       cv->who, qk_shape_print (in, buf, sizeof buf));
+  cv->c = in->dims[last];
   cv->p = window_out (cv->h, cv->pad_top, cv->pad_bottom, cv->r, cv->dil_h,
                       cv->stride_h);
   cv->q = window_out (cv->w, cv->pad_left, cv->pad_right, cv->s, cv->dil_w,
@@ -103,7 +108,7 @@ qk_conv_infer (struct qk_conv *cv, const struct qk_shape *in, int n_in,
                      cv->who, (long long) cv->k, (long long) conv_depth (cv));
   *out = *in;
   if (cv->flat)
-    out->dims[1] = cv->k;
+    out->dims[out->ndim - 1] = cv->k;
   else {
     out->dims[1] = cv->p;
     out->dims[2] = cv->q;

@@ -6,7 +6,8 @@
  *   y[n,p,q,k] = b[k] + sum w[k,r,s,c]
  *                * x[n, p sh + r dh - top, q sw + s dw - left, c]
  * and, once absorbed, y <- gamma (y - mean) / sqrt (var + eps) + beta and
- * y <- min (max (y, lo), hi).  A linear layer is the 1x1 case with H = W = 1.
+ * y <- min (max (y, lo), hi).  A linear layer is the 1x1 case whose pixels are the
+ * rows of a sample, H = 1.
  *
  * With a weight quantizer the formulas are those of PyTorch's _ConvBnNd
  * (Krishnamoorthi 2018, "Quantizing deep convolutional networks", 3.2.2):
@@ -52,7 +53,7 @@ struct qk_conv_plan {
 
 struct qk_conv {
   const char *who; /* "conv2d", for messages; static */
-  bool flat;       /* tensors are (N,C) and (N,K): linear */
+  bool flat;       /* tensors are (N,...,C) and (N,...,K): linear */
 
   int64_t k; /* output channels */
   int r, s;  /* window */

@@ -14,6 +14,11 @@ geometry (const struct qk_op *op, const struct qk_shape *in,
   };
   g->c = qk_shape_count (&in[0]) / g->batch;
   g->k = qk_shape_count (out) / g->batch;
+  if (op->kind == QK_OP_LINEAR || op->kind == QK_OP_LINEAR_DYNAMIC) {
+    g->w = g->q = g->c / op->in_channels;
+    g->c = op->in_channels;
+    g->k = op->out_channels;
+  }
   if (op->kind != QK_OP_CONV2D && op->kind != QK_OP_MAXPOOL2D
       && op->kind != QK_OP_AVGPOOL2D)
     return;
@@ -24,18 +29,34 @@ geometry (const struct qk_op *op, const struct qk_shape *in,
 }
 
 int
-int8op_check (const struct qk_op *op, const struct qk_shape *in,
-              const struct qk_shape *out, struct int8op_geometry *g)
+int8op_check_all (const struct qk_op *op, const struct qk_shape *in,
+                  const struct qk_shape *out, struct int8op_geometry *g)
 {
-  int r;
+  const int r = qk_op_check (op, in, out);
 
-  if (op->kind == QK_OP_LINEAR_DYNAMIC)
-    return qk_error (-ENOTSUP, "%s: dynamic quantization is not done here",
-                     op->name);
-  r = qk_op_check (op, in, out);
   if (r == 0)
     geometry (op, in, out, g);
   return r;
+}
+
+int
+int8op_check (const struct qk_op *op, const struct qk_shape *in,
+              const struct qk_shape *out, struct int8op_geometry *g)
+{
+  if (op->kind == QK_OP_LINEAR_DYNAMIC)
+    return qk_error (-ENOTSUP, "%s: dynamic quantization is not done here",
+                     op->name);
+  return int8op_check_all (op, in, out, g);
+}
+
+void
+int8op_as_conv2d (struct qk_op *op)
+{
+  op->kernel_h = op->kernel_w = 1;
+  op->stride_h = op->stride_w = 1;
+  op->dilation_h = op->dilation_w = 1;
+  op->pad_top = op->pad_left = op->pad_bottom = op->pad_right = 0;
+  op->groups = 1;
 }
 
 #define HEAVY_BYTES 8192 /* of weights for a row */

@@ -5,9 +5,9 @@
 
 #include <qatkit/backend.h>
 
-/* An operation's sizes without the batch, as plain numbers.  Elementwise
- * operations, reshape and linear use h = w = p = q = 1 and all elements of a
- * sample as c and k. */
+/* An operation's sizes without the batch, as plain numbers.  A linear layer
+ * has the rows of a sample as w and q; elementwise operations and reshape use
+ * h = w = p = q = 1 and all elements of a sample as c and k. */
 struct int8op_geometry {
   int64_t batch;   /* the largest */
   int64_t h, w, c; /* input 0 */
@@ -18,6 +18,13 @@ struct int8op_geometry {
  * reference backend alone runs. */
 int int8op_check (const struct qk_op *op, const struct qk_shape *in,
                   const struct qk_shape *out, struct int8op_geometry *g);
+/* The same with that operation. */
+int int8op_check_all (const struct qk_op *op, const struct qk_shape *in,
+                      const struct qk_shape *out, struct int8op_geometry *g);
+
+/* Give the linear layer OP the window of the convolution it is: one pixel, which
+ * is a row. */
+void int8op_as_conv2d (struct qk_op *op);
 
 /* Of KERNEL window positions spaced DILATION from START on, those in
  * 0 .. SIZE-1: indices *first .. *last-1. */

@@ -6,7 +6,7 @@
 
 #include "patches/patches.h"
 
-/* Sizes of a call; a linear layer is one pixel. */
+/* Sizes of a call; the pixels of a linear layer are its rows. */
 struct sizes {
   int64_t h, w, c, p, q, r, s, groups, per_group;
 };
@@ -23,8 +23,10 @@ sizes_of (const struct qk_op *op, const struct qk_tensor *x)
 {
   struct sizes z = { 1, 1, op->in_channels, 1, 1, 1, 1, 1, op->in_channels };
 
-  if (op->kind != QK_OP_CONV2D)
+  if (op->kind != QK_OP_CONV2D) {
+    z.w = z.q = qk_shape_count (&x->shape) / x->shape.dims[0] / z.c;
     return z;
+  }
   z.h = x->shape.dims[1];
   z.w = x->shape.dims[2];
   z.r = op->kernel_h;
@@ -60,7 +62,7 @@ pixel (const struct qk_op *op, const struct sizes *z,
        const struct qk_tensor *x, int64_t sample, int64_t p, int64_t q,
        int64_t r, int64_t s)
 {
-  int64_t row = 0, col = 0;
+  int64_t row = p, col = q;
 
   if (op->kind == QK_OP_CONV2D) {
     row = p * op->stride_h + r * op->dilation_h - op->pad_top;

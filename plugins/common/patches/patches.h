@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* patches.h: the windows of input that a convolution's outputs are weighted
- * sums of; of a linear layer, its input. */
+ * sums of; of a linear layer, the rows of its input. */
 #ifndef QK_COMMON_PATCHES_H
 #define QK_COMMON_PATCHES_H
 
 #include <qatkit/backend.h>
 
-/* Output positions of one sample of X (N,H,W,C) or (N,C). */
+/* Output positions of one sample of X (N,H,W,C) or, linear,
+ * (N,...,C). */
 int64_t patches_count (const struct qk_op *op, const struct qk_tensor *x);
 
 /* Numbers of one patch: R S C. */

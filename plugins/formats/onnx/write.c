@@ -78,6 +78,38 @@ to_oihw (const void *from, void *to, const int64_t *d, size_t size)
         memcpy (t, s + (size_t) ((k * pixels + i) * d[3] + c) * size, size);
 }
 
+/* (K,C) to (C,K), elements of SIZE bytes. */
+static void
+to_columns (const void *from, void *to, const int64_t *d, size_t size)
+{
+  const char *s = from;
+  char *t = to;
+
+  for (int64_t c = 0; c < d[1]; c++)
+    for (int64_t k = 0; k < d[0]; k++, t += size)
+      memcpy (t, s + (size_t) (k * d[1] + c) * size, size);
+}
+
+/* A matrix (K,C) as MatMul wants it on its right. */
+static const char *
+put_columns (struct writer *w, const char *name, enum qk_dtype dtype,
+             const int64_t *dims, const void *data)
+{
+  const int64_t theirs[2] = { dims[1], dims[0] };
+  const size_t size = qk_dtype_size (dtype);
+  void *copy = malloc ((size_t) (dims[0] * dims[1]) * size);
+  const char *put;
+
+  if (copy == NULL) {
+    w->b.error = qk_oom ("onnx");
+    return "";
+  }
+  to_columns (data, copy, dims, size);
+  put = onnx_constant (&w->b, name, dtype, 2, theirs, copy);
+  free (copy);
+  return put;
+}
+
 /* The weight of a convolution (NDIM 4, our order DIMS) or matrix. */
 static const char *
 put_weight (struct writer *w, const char *name, enum qk_dtype dtype, int ndim,
@@ -206,10 +238,18 @@ finish (struct writer *w, const struct qk_network_node *n, const char *raw)
 
 /* ---- weights ---------------------------------------------------------------------- */
 
-/* Q's integers as the reals they stand for: a constant with its DQ. */
+/* A linear layer of more than rows of one sample, which Gemm cannot do. */
+static bool
+is_matmul (const struct writer *w, const struct qk_network_node *n)
+{
+  return n->op->kind == QK_OP_LINEAR && value_of (w, n->in[0])->shape.ndim > 2;
+}
+
+/* Integers as the reals they stand for, a scale for each of K along AXIS: a
+ * constant with its DQ. */
 static const char *
 put_dequantized (struct writer *w, const char *constant, const char *name,
-                 const float *scale, int64_t k, enum qk_dtype dtype)
+                 const float *scale, int64_t k, int axis, enum qk_dtype dtype)
 {
   struct onnx_build *b = &w->b;
   const char *in[3] = { constant };
@@ -221,7 +261,7 @@ put_dequantized (struct writer *w, const char *constant, const char *name,
   in[2] = onnx_constant (b, onnx_name (b, "%s/zero_point", name), dtype, 1, &k,
                          NULL);
   n = onnx_node (b, "DequantizeLinear", out, 3, in);
-  onnx_attr_int (b, n, "axis", 0);
+  onnx_attr_int (b, n, "axis", axis);
   return out;
 }
 
@@ -248,10 +288,13 @@ put_int8_weights (struct writer *w, const struct qk_network_node *n,
     s[i] = op->weight_scale[op->weight_scales > 1 ? i : 0];
     sb[i] = op->in_q[0].scale * s[i];
   }
-  in[1] = put_weight (w, weight, QK_I8, conv ? 4 : 2, dims, op->weight);
-  in[1] = put_dequantized (w, in[1], weight, s, k, QK_I8);
+  if (is_matmul (w, n))
+    in[1] = put_columns (w, weight, QK_I8, dims, op->weight);
+  else
+    in[1] = put_weight (w, weight, QK_I8, conv ? 4 : 2, dims, op->weight);
+  in[1] = put_dequantized (w, in[1], weight, s, k, is_matmul (w, n), QK_I8);
   in[2] = onnx_constant (&w->b, bias, QK_I32, 1, &k, op->bias);
-  in[2] = put_dequantized (w, in[2], bias, sb, k, QK_I32);
+  in[2] = put_dequantized (w, in[2], bias, sb, k, 0, QK_I32);
 }
 
 /* Weight and bias left in float; returns the number of inputs. */
@@ -264,8 +307,12 @@ put_float_weights (struct writer *w, const struct qk_network_node *n,
   for (i = 0; i < n->n_params && count < 3; i++) {
     const struct qk_tensor *t = n->param[i].tensor;
 
-    in[count++] = put_weight (w, n->param[i].name, QK_F32, t->shape.ndim,
-                              t->shape.dims, t->data);
+    if (count == 1 && is_matmul (w, n))
+      in[count++]
+        = put_columns (w, n->param[i].name, QK_F32, t->shape.dims, t->data);
+    else
+      in[count++] = put_weight (w, n->param[i].name, QK_F32, t->shape.ndim,
+                                t->shape.dims, t->data);
   }
   return count;
 }
@@ -316,6 +363,20 @@ put_dilation (struct writer *w, Onnx__NodeProto *o, const struct qk_op *op)
     onnx_attr_ints (&w->b, o, "dilations", dilations, 2);
 }
 
+/* IN[0] by the matrix IN[1], and, of COUNT 3, plus IN[2]. */
+static void
+put_matmul (struct writer *w, const struct qk_network_node *n, int count,
+            const char **in, const char *raw)
+{
+  const char *sum[2] = { raw, in[2] };
+
+  if (count == 3)
+    sum[0] = onnx_name (&w->b, "%s/product", n->name);
+  onnx_node (&w->b, "MatMul", sum[0], 2, in);
+  if (count == 3)
+    onnx_node (&w->b, "Add", raw, 2, sum);
+}
+
 static int
 put_weighted (struct writer *w, const struct qk_network_node *n)
 {
@@ -328,13 +389,17 @@ put_weighted (struct writer *w, const struct qk_network_node *n)
     put_int8_weights (w, n, in);
   else
     count = put_float_weights (w, n, in);
-  o = onnx_node (&w->b, conv ? "Conv" : "Gemm", raw, count, in);
   if (conv) {
+    o = onnx_node (&w->b, "Conv", raw, count, in);
     put_window (w, o, n);
     put_dilation (w, o, n->op);
     onnx_attr_int (&w->b, o, "group", n->op->groups);
-  } else
+  } else if (is_matmul (w, n))
+    put_matmul (w, n, count, in, raw);
+  else {
+    o = onnx_node (&w->b, "Gemm", raw, count, in);
     onnx_attr_int (&w->b, o, "transB", 1);
+  }
   if (n->quantized && on_grid (w, n->out))
     finish_clamped (w, n, raw, n->op->lo, n->op->hi);
   else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* linear.c: fully connected layer, x (N,C), w (K,C), y (N,K); a convolution
- * of one pixel, see common/conv/conv.h. */
+/* linear.c: fully connected layer, x (N,...,C), w (K,C), y (N,...,K): the last
+ * axis, at each place of those between; a convolution with a window of one
+ * pixel, see common/conv/conv.h. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -117,7 +118,7 @@ linear_set_weight (void *self, const struct qk_tensor *param,
 
 static const struct qk_layer_class linear = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "linear",
-                   "Fully connected layer, y = x W^T + b", options),
+                   "Fully connected layer on the last axis, y = x W^T + b", options),
   .create = linear_create,
   .destroy = linear_destroy,
   .infer = linear_infer,

@@ -23,6 +23,7 @@ struct NAME {
 struct NAME_kernel {
   struct qk_op op; /* its arrays live as long as the model */
   int8_t *weight;  /* (C,K) */
+  int64_t rows;    /* of a sample */
 };
 
 static const struct qk_option NAME_options[]
@@ -85,7 +86,7 @@ NAME_supports (void *self, const struct qk_op *op, const struct qk_shape *in,
 }
 
 /* Once for each op that is supported: pack it.  *SCRATCH bytes are given to
- * run: here room for the sums of one sample. */
+ * run: here room for the sums of one row. */
 static int
 NAME_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
               const struct qk_shape *out, void **kernel, size_t *scratch)
@@ -94,13 +95,13 @@ NAME_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   struct NAME_kernel *k = malloc (sizeof *k);
 
   (void) self;
-  (void) in;
   (void) out;
   if (k == NULL || (k->weight = malloc ((size_t) (c * n))) == NULL) {
     free (k);
     return qk_oom ("NAME");
   }
   qk_op_copy (&k->op, op);
+  k->rows = qk_shape_count (&in[0]) / in[0].dims[0] / c;
   for (int64_t i = 0; i < n; i++)
     for (int64_t j = 0; j < c; j++)
       k->weight[j * n + i] = op->weight[i * c + j];
@@ -120,7 +121,7 @@ NAME_release (void *self, void *kernel)
   free (k);
 }
 
-/* Each batch of N samples: x u8 (N,C) -> u8 (N,K), or f32 (N,K) where the
+/* Each batch of N samples: x u8 (N,...,C) -> u8 (N,...,K), or f32 where the
  * output has no scale.  It cannot fail. */
 static void
 NAME_run (void *self, void *kernel, int64_t n, const void *const *in,
@@ -133,7 +134,7 @@ NAME_run (void *self, void *kernel, int64_t n, const void *const *in,
   int32_t *sum = scratch;
 
   (void) self;
-  for (int64_t s = 0; s < n; s++, x += c) {
+  for (int64_t s = 0; s < n * packed->rows; s++, x += c) {
     memset (sum, 0, (size_t) k * sizeof *sum);
     for (int64_t j = 0; j < c; j++)
       for (int64_t i = 0; i < k; i++)
