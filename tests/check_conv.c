@@ -287,6 +287,104 @@ START_TEST (gamma_zero)
 }
 END_TEST
 
+/* Weights of every second channel (of all with PER_TENSOR) become SIZE times
+ * what they are, and their mean goes into beta, which then is far beyond
+ * 2^30 steps of the accumulator that the weights alone would give. */
+static void
+shrink_channels (struct rig *b, float size)
+{
+  const int64_t k = b->out_shape.dims[b->out_shape.ndim - 1];
+  const int64_t depth = qk_shape_count (&b->param[0].shape) / k;
+  const struct qk_tensor *bn = b->param + 1 + b->bias;
+
+  for (int64_t i = 0; i < k; i += b->what & PER_TENSOR ? 1 : 2) {
+    for (int64_t j = 0; j < depth; j++)
+      ((float *) b->param[0].data)[i * depth + j] *= size;
+    if (b->bias)
+      ((float *) b->param[1].data)[i] = 0.0f;
+    ((float *) bn[QK_BN_BETA].data)[i] = i % 4 == 0 ? 4.0f : -3.5f;
+    ((float *) bn[QK_BN_MEAN].data)[i] = 0.0f;
+  }
+}
+
+/* Those channels give beta and nothing else, to a step. */
+static void
+assert_betas (struct rig *b, float size, const char *what)
+{
+  const int64_t k = b->out_shape.dims[b->out_shape.ndim - 1];
+  const float *beta = b->param[1 + b->bias + QK_BN_BETA].data;
+
+  for (int64_t i = 0; i < qk_shape_count (&b->out_shape); i++) {
+    const struct qk_qparams *q = &b->out.q;
+    const float got
+      = qk_dequantize (((uint8_t *) b->out.data)[i], q->scale, q->zero_point);
+
+    HOLDS (i % k % 2 != 0 || fabsf (got - beta[i % k]) <= q->scale,
+           "%s: weights times %g: channel %lld is %g, expected %g", what,
+           (double) size, (long long) (i % k), (double) got,
+           (double) beta[i % k]);
+  }
+}
+
+static void
+fits_with (const struct rig_given *g, int what, float size)
+{
+  struct rig b;
+
+  rig_open (&b, g, what, 2, true, true, 7);
+  shrink_channels (&b, size);
+  rig_observing (&b, true, true);
+  rig_forward (&b, QK_PASS_TRAIN);
+  assert_betas (&b, size, "observing");
+  assert_int8_bytes (&b, "observing");
+  ck_assert_int_gt (qk_quantizer_raised (b.io.weight_qz), 0);
+  rig_checked (b.cls->backward (b.self, &b.io));
+  rig_observing (&b, false, false);
+  if (!(what & TWICE)) { /* what is made ahead does not know the input */
+    struct qk_layer_io ahead = { .flags = QK_PASS_TRAIN,
+                                 .threads = 1,
+                                 .n_params = b.io.n_params,
+                                 .param = b.io.param,
+                                 .weight_qz = b.io.weight_qz,
+                                 .prepared = b.io.prepared };
+
+    ck_assert_int_eq (b.cls->prepare (b.self, &ahead), 1);
+    rig_forward (&b, QK_PASS_TRAIN | QK_PASS_PREPARED);
+    assert_betas (&b, size, "prepared");
+    assert_int8_bytes (&b, "prepared");
+  }
+  rig_close (&b);
+}
+
+/* A bias that is large beside its weights is not cut: the scale gives way,
+ * in training, conversion and whoever asks the quantizer. */
+START_TEST (bias_fits)
+{
+  const struct rig_given *g = &rig_givens[_i];
+
+  fits_with (g, BN, 0.0f);
+  fits_with (g, BN, 1e-9f);
+  fits_with (g, BN | TWICE, 1e-9f);
+  fits_with (g, BN | BY_TENSOR, 0.0f);
+}
+END_TEST
+
+/* Batch statistics leave no bias; scales are the weights' own there. */
+START_TEST (bias_does_not_matter)
+{
+  struct rig b;
+
+  rig_open (&b, &rig_givens[3], BN, 1, true, true, 7);
+  shrink_channels (&b, 1e-9f);
+  rig_observing (&b, true, true);
+  rig_forward (&b, QK_PASS_TRAIN);
+  ck_assert_int_gt (qk_quantizer_raised (b.io.weight_qz), 0);
+  rig_forward (&b, QK_PASS_TRAIN | QK_PASS_BATCH_STATS);
+  ck_assert_int_eq (qk_quantizer_raised (b.io.weight_qz), 0);
+  rig_close (&b);
+}
+END_TEST
+
 #define IMAGE(n, h, w, c)                                                     \
   {                                                                           \
     4, { n, h, w, c }                                                         \
@@ -342,6 +440,8 @@ main (void)
   tcase_add_loop_test (t, repeatable, 0, RIG_GIVENS);
   tcase_add_loop_test (t, prepared, 0, RIG_GIVENS);
   tcase_add_test (t, lower_formulas);
+  tcase_add_loop_test (t, bias_fits, 0, RIG_GIVENS);
+  tcase_add_test (t, bias_does_not_matter);
   tcase_add_test (t, gamma_zero);
   tcase_add_test (t, errors);
   tcase_set_timeout (t, 300);

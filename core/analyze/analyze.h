@@ -64,6 +64,9 @@ struct qk_analyze_layer {
   double range_ratio; /* widest channel by the narrowest that is not 0 */
   double spare_bits;  /* by how many bits a range common to all channels is
                           too wide for the middle one */
+  int64_t raised;     /* channels with a larger scale, for their bias */
+  int64_t vanished;   /* channels of which most weights become 0 beside a few
+                          large ones */
   int shown;          /* channels below, widest first */
   float channel_min[QK_ANALYZE_SHOWN], channel_max[QK_ANALYZE_SHOWN];
   float channel_grid[QK_ANALYZE_SHOWN]; /* largest number on its grid */

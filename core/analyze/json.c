@@ -98,6 +98,8 @@ weight (const struct qk_analyze_layer *l)
   qk_json_set (&o, "sqnr_db", qk_json_real (l->weight_sqnr));
   qk_json_set (&o, "range_ratio", qk_json_real (l->range_ratio));
   qk_json_set (&o, "spare_bits", qk_json_real (l->spare_bits));
+  qk_json_set (&o, "raised", json_integer (l->raised));
+  qk_json_set (&o, "vanished", json_integer (l->vanished));
   qk_json_set (&o, "per_channel_would_help",
                json_boolean (!l->per_channel && l->spare_bits >= 1));
   qk_json_set (&o, "quartiles", reals (l->quartile, 5));

@@ -13,6 +13,7 @@
 #define WIDE_SPREAD 1.0 /* bits lost by the middle channel worth a change */
 #define MUCH_CLIPPED 0.01
 #define FAR_DRIFT 0.5    /* standard deviations */
+#define FULL_BITS 7      /* with fewer, most weights are 0 by right */
 #define LARGE_SHARE 0.25 /* of the noise, by one layer */
 
 const char *
@@ -350,6 +351,35 @@ advise_channels (struct qk_analysis *a)
     n, all, worst->name, worst->spare_bits);
 }
 
+/* Channels with one huge weight and many tiny ones. */
+static int
+advise_vanished (struct qk_analysis *a)
+{
+  const struct qk_analyze_layer *worst = NULL;
+  int i, n = 0;
+
+  for (i = 0; i < a->n; i++) {
+    const struct qk_analyze_layer *l = &a->layer[i];
+
+    /* a scale chosen for the bias takes nothing from the sum */
+    if (l->weight_bits < FULL_BITS || l->vanished <= l->raised)
+      continue;
+    n++;
+    if (worst == NULL || l->vanished > worst->vanished)
+      worst = l;
+  }
+  if (worst == NULL)
+    return 0;
+  return advise (a,
+                 "In %d layer%s, channels have a few weights so large that "
+                 "most others become 0 (%s: %lld of %lld channels): try the "
+                 "observers mse or percentile for weights, the method "
+                 "equalize, or leave %s in float.",
+                 n, n == 1 ? "" : "s", worst->name,
+                 (long long) worst->vanished, (long long) worst->channels,
+                 n == 1 ? "it" : "them");
+}
+
 static int
 advise_bits (struct qk_analysis *a, bool weights)
 {
@@ -494,7 +524,7 @@ advise_noise (struct qk_analysis *a, enum qk_analyze_limit cause)
   int r = 0;
 
   if (cause == QK_LIMIT_WEIGHTS || cause == QK_LIMIT_BOTH)
-    if ((r = advise_channels (a)) == 0)
+    if ((r = advise_channels (a)) == 0 && (r = advise_vanished (a)) == 0)
       r = advise_bits (a, true);
   if (r == 0 && (cause == QK_LIMIT_ACTIVATIONS || cause == QK_LIMIT_BOTH)
       && (r = advise_bits (a, false)) == 0)

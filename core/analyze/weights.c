@@ -169,6 +169,19 @@ channel_noise (const float *x, const int8_t *q, int64_t n, float scale,
   return signal;
 }
 
+/* Whether most weights that are not 0 became 0: a few are far larger. */
+static bool
+channel_vanishes (const float *x, const int8_t *q, int64_t n)
+{
+  int64_t set = 0, lost = 0;
+
+  for (int64_t i = 0; i < n; i++) {
+    set += x[i] != 0.0f;
+    lost += x[i] != 0.0f && q[i] == 0;
+  }
+  return 2 * lost > set;
+}
+
 /* What the sorted channels say, widest first. */
 static void
 describe_channels (const struct channel *c, int64_t n,
@@ -219,11 +232,13 @@ one_weight (struct qk_quantizer *qz, const float *x, int64_t count,
     c[i].range = fmax (fabs ((double) c[i].min), fabs ((double) c[i].max));
     c[i].grid = (float) g->qmax * g->scale;
     signal += channel_noise (w, q + i * depth, depth, g->scale, &noise);
+    l->vanished += channel_vanishes (w, q + i * depth, depth);
   }
   if (r == 0) {
     qsort (c, (size_t) channels, sizeof *c, by_range);
     describe_channels (c, channels, l);
     l->channels = channels;
+    l->raised = qk_quantizer_raised (qz);
     l->weight_sqnr = qk_decibel (signal, noise);
   }
   free (c);

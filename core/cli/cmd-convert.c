@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "run/coverage.h"
 
 #define MODEL "model-int8.safetensors"
 
@@ -98,6 +99,7 @@ qk_cmd_convert (struct qk_cli *cli)
       || (r = qk_ini_text (run.s.settings->ini, &run.config)) < 0
       || (r = qk_pass_convert (run.g, &int8)) < 0)
     goto end;
+  qk_coverage_raised (run.g, "convert");
   if ((r = qk_run_save_model (&run, int8, MODEL)) == 0)
     qk_log (cli->ctx, QK_LOG_INFO, "%s/" MODEL " written from %s", run.output,
             qk_checkpoint_path (c));

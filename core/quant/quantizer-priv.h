@@ -52,6 +52,9 @@ int qk_quantizer_collect (struct qk_quantizer *qz, const float *x, size_t n);
  * once when nothing has been observed. */
 int qk_quantizer_refresh (struct qk_quantizer *qz);
 
+/* How many channels have a scale that qk_quantizer_raise chose. */
+int64_t qk_quantizer_raised (const struct qk_quantizer *qz);
+
 /* The range the observer has found, arrays of channels floats.  -ENODATA
  * when there is none. */
 int qk_quantizer_range (struct qk_quantizer *qz, float *min, float *max);

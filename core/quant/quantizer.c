@@ -25,7 +25,8 @@ struct qk_quantizer {
   void *fq_self;
 
   struct qk_qparams *grid; /* in force; channels of each of these */
-  struct qk_qparams *next; /* being computed */
+  struct qk_qparams *next; /* being computed; then grid before floor */
+  float *floor;            /* weights: the smallest scales allowed */
   float *min, *max;
 
   /* The range of an observer that keeps no state, from a checkpoint: minima,
@@ -223,12 +224,13 @@ qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
   qz->name = qk_alloc (strlen (info->name) + 1);
   qz->grid = qk_alloc (channels * sizeof *qz->grid);
   qz->next = qk_alloc (channels * sizeof *qz->next);
+  qz->floor = qk_alloc (channels * sizeof (float));
   qz->min = qk_alloc (channels * sizeof (float));
   qz->max = qk_alloc (channels * sizeof (float));
   if (obs != NULL && obs->state == NULL)
     qz->kept = qk_alloc (2 * channels * sizeof (float));
   if (qz->name == NULL || qz->grid == NULL || qz->next == NULL
-      || qz->min == NULL || qz->max == NULL
+      || qz->floor == NULL || qz->min == NULL || qz->max == NULL
       || (obs != NULL && obs->state == NULL && qz->kept == NULL)) {
     r = qk_oom ("'%s'", info->name);
     goto error;
@@ -241,6 +243,7 @@ qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
     qz->grid[c].qmin = info->qmin;
     qz->grid[c].qmax = info->qmax;
     qz->grid[c].zero_point = info->qmin > 0 ? info->qmin : 0;
+    qz->next[c] = qz->grid[c];
   }
 
   if (obs != NULL && (r = quantizer_new_observer (qz, obs_cfg)) < 0)
@@ -274,6 +277,7 @@ qk_quantizer_free (struct qk_quantizer *qz)
   qk_free (qz->kept);
   qk_free (qz->max);
   qk_free (qz->min);
+  qk_free (qz->floor);
   qk_free (qz->next);
   qk_free (qz->grid);
   qk_free (qz->name);
@@ -454,6 +458,24 @@ quantizer_default_grids (struct qk_quantizer *qz, bool seen)
   return 0;
 }
 
+/* The grids in force: those computed, with no scale below its floor.  Whether
+ * that changed one. */
+static bool
+quantizer_take_grids (struct qk_quantizer *qz)
+{
+  bool changed = false;
+
+  for (int64_t c = 0; c < qz->info.channels; c++) {
+    struct qk_qparams q = qz->next[c];
+
+    if (qz->floor[c] > q.scale)
+      q.scale = qz->floor[c];
+    changed = changed || q.scale != qz->grid[c].scale;
+    qz->grid[c] = q;
+  }
+  return changed;
+}
+
 int
 qk_quantizer_refresh (struct qk_quantizer *qz)
 {
@@ -485,8 +507,26 @@ qk_quantizer_refresh (struct qk_quantizer *qz)
   }
   if (r < 0)
     return r;
-  memcpy (qz->grid, qz->next, (size_t) channels * sizeof *qz->grid);
+  quantizer_take_grids (qz);
   return 0;
+}
+
+bool
+qk_quantizer_raise (struct qk_quantizer *qz, const float *floor)
+{
+  for (int64_t c = 0; c < qz->info.channels; c++)
+    qz->floor[c] = floor != NULL && isfinite (floor[c]) ? floor[c] : 0.0f;
+  return quantizer_take_grids (qz);
+}
+
+int64_t
+qk_quantizer_raised (const struct qk_quantizer *qz)
+{
+  int64_t raised = 0;
+
+  for (int64_t c = 0; c < qz->info.channels; c++)
+    raised += qz->floor[c] > qz->next[c].scale;
+  return raised;
 }
 
 /* ---- observing ---------------------------------------------------------*/

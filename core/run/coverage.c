@@ -160,6 +160,32 @@ qk_coverage_report (const struct qk_graph *g, const char *what,
   return r;
 }
 
+void
+qk_coverage_raised (const struct qk_graph *g, const char *what)
+{
+  char *text = NULL;
+  size_t size = 0;
+  int i, count = 0;
+  FILE *f = open_memstream (&text, &size);
+
+  if (f == NULL)
+    return; /* it is but a note */
+  for (i = 0; i < g->n_nodes; i++) {
+    const struct qk_quantizer *qz = g->node[i].weight_qz;
+    const long long n = qz != NULL ? (long long) qk_quantizer_raised (qz) : 0;
+
+    if (n > 0 && count++ < NAMED)
+      fprintf (f, "%s%s (%lld of %lld)", count > 1 ? ", " : "",
+               g->node[i].name, n, (long long) qk_quantizer_channels (qz));
+  }
+  if (fclose (f) == 0 && count > 0)
+    qk_log (g->ctx, QK_LOG_INFO,
+            "%s: scales of weights raised so that biases fit into int32, the "
+            "weights being zero or tiny beside them: %s%s",
+            what, text, count > NAMED ? ", …" : "");
+  free (text);
+}
+
 /* ---- printing --------------------------------------------------------------- */
 
 static void

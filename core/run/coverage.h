@@ -25,6 +25,10 @@ char *qk_coverage_sentence (const struct qk_graph *g);
 int qk_coverage_report (const struct qk_graph *g, const char *what,
                         struct qk_monitor *m);
 
+/* Log, after WHAT, in which nodes the scales of weights were raised so that
+ * biases fit into int32, as of the last conversion or evaluation of G. */
+void qk_coverage_raised (const struct qk_graph *g, const char *what);
+
 /* The whole table, or JSON, on OUT. */
 int qk_coverage_print (const struct qk_graph *g, bool json, FILE *out);
 

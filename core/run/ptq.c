@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "run/coverage.h"
 #include "run/session.h"
 #include "ptq/ptq-priv.h"
 
@@ -95,7 +96,8 @@ qk_session_ptq (struct qk_session *s, const struct qk_graph *g,
     *out = prepared;
     return 0;
   }
-  r = qk_pass_convert (prepared, out);
+  if ((r = qk_pass_convert (prepared, out)) == 0)
+    qk_coverage_raised (prepared, "PTQ");
   qk_graph_free (prepared);
   return r;
 }

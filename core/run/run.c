@@ -614,8 +614,10 @@ qat_stage (struct qk_run *run)
   run->analysis = qk_graph_is_analysis (run->g);
   if ((r = train_stage (run, &s)) < 0 || (r = load_best (run)) < 0)
     return r;
-  return qk_session_evaluate (&run->s, run->g, qk_row_name (QK_ROW_QAT),
-                              run->pos.epoch, &run->result[QK_ROW_QAT]);
+  r = qk_session_evaluate (&run->s, run->g, qk_row_name (QK_ROW_QAT),
+                           run->pos.epoch, &run->result[QK_ROW_QAT]);
+  qk_coverage_raised (run->g, "QAT");
+  return r;
 }
 
 /* Tell what PTQ will quantize. */

@@ -9,6 +9,7 @@
 #ifndef QATKIT_NUMERIC_H
 #define QATKIT_NUMERIC_H
 
+#include <float.h>
 #include <math.h>
 
 #include "tensor.h"
@@ -64,6 +65,17 @@ qk_quantize_bias (float b, float s_in, float s_w)
   r = r > -limit ? r : -limit;
   r = r < limit ? r : limit;
   return (int32_t) r;
+}
+
+/* The smallest scale of a weight with which the bias B fits into
+ * qk_quantize_bias, and s_in * s_w is a normal number. */
+static inline float
+qk_least_weight_scale (float b, float s_in)
+{
+  const float fits = fabsf (b) / (s_in * 1073741824.0f);
+  const float normal = FLT_MIN / s_in;
+
+  return fits > normal ? fits : normal;
 }
 
 /* Multiplier of an output channel, M = (s_in * s_w) / s_out. */

@@ -46,6 +46,13 @@ QK_PUBLIC int qk_quantizer_forward_u8 (struct qk_quantizer *qz, const float *x,
 QK_PUBLIC int qk_quantizer_forward_i8 (struct qk_quantizer *qz, const float *x,
                                        size_t n, int8_t *q);
 
+/* Weights: no scale is below FLOOR, one a channel, from now on until the next
+ * call; what is not finite, or NULL, is no floor.  Whether that changed a
+ * grid.  For layers whose bias is an int32 in units of the scale: where all
+ * weights of a channel are zero or tiny the scale would be too small for it. */
+QK_PUBLIC bool qk_quantizer_raise (struct qk_quantizer *qz,
+                                   const float *floor);
+
 /* Whether backward is the plain clipped straight-through estimator, so that
  * a layer may apply qk_ste_mask in its own loops instead of calling
  * qk_quantizer_backward. */

@@ -130,11 +130,19 @@ void conv_norm_factors (const struct qk_conv *cv,
 /* Whether that takes no more than one pass for the range and one for the
  * integers: no WK, no threads of the quantizer's own. */
 bool conv_weight_simple (struct qk_quantizer *weight_qz);
+/* Raise the scales of the weight where the bias, with K folded in, would not
+ * fit into int32 for an input on IN_Q; NULL: as the weight alone wants them.
+ * SCRATCH: K.  Whether that changed a scale. */
+bool conv_fit_scale (const struct qk_conv *cv, const struct qk_tensor *param,
+                     struct qk_quantizer *weight_qz,
+                     const struct qk_qparams *in_q, const float *k,
+                     float *scratch);
 /* The one place where a weight gets its integers; OBSERVE: its quantizer sees
- * it first.  WK: room for the weight in floats. */
+ * it first; IN_Q as in conv_fit_scale.  WK: room for the weight in floats. */
 int conv_fold_weight (const struct qk_conv *cv, const struct qk_tensor *param,
-                      struct qk_quantizer *weight_qz, bool observe,
-                      int threads, float *wk, struct conv_weight *w);
+                      struct qk_quantizer *weight_qz,
+                      const struct qk_qparams *in_q, bool observe, int threads,
+                      float *wk, struct conv_weight *w);
 /* The one place where a bias gets its integers, for an input on IN_Q; NULL: a
  * float one, REAL only.  BATCH: batch statistics swallow the bias.  Refuses sums
  * that may leave int32; *WIDE: they may leave what float32 holds exactly. */
@@ -144,9 +152,11 @@ int conv_fold_bias (const struct qk_conv *cv, const struct qk_tensor *param,
                     bool *wide);
 
 /* weights.c */
-/* W for a quantized weight, observed first; WK as in conv_fold_weight. */
+/* W for a quantized weight, observed first with OBSERVE; IN_Q and WK as in
+ * conv_fold_weight. */
 int conv_make_weight (const struct qk_conv *cv, const struct qk_layer_io *io,
-                      int threads, float *wk, struct conv_weight *w);
+                      const struct qk_qparams *in_q, bool observe, int threads,
+                      float *wk, struct conv_weight *w);
 /* w->wf from the integers, or from WEIGHT. */
 void conv_place_depthwise (const struct qk_conv *cv, const float *weight,
                            const struct conv_weight *w);

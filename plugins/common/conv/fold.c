@@ -177,10 +177,31 @@ conv_weight_simple (struct qk_quantizer *qz)
          && (!qk_quantizer_observing (qz) || qk_quantizer_wants_range (qz));
 }
 
+bool
+conv_fit_scale (const struct qk_conv *cv, const struct qk_tensor *param,
+                struct qk_quantizer *qz, const struct qk_qparams *in_q,
+                const float *k, float *scratch)
+{
+  const bool one = qk_quantizer_channels (qz) == 1;
+
+  if (!in_q)
+    return qk_quantizer_raise (qz, NULL);
+  for (int64_t i = 0; i < cv->k; i++) {
+    const float least
+      = qk_least_weight_scale (folded_bias (cv, param, i, k[i]), in_q->scale);
+
+    if (!one || i == 0)
+      scratch[i] = least;
+    else if (!(least <= scratch[0]))
+      scratch[0] = least;
+  }
+  return qk_quantizer_raise (qz, scratch);
+}
+
 int
 conv_fold_weight (const struct qk_conv *cv, const struct qk_tensor *param,
-                  struct qk_quantizer *qz, bool observe, int threads,
-                  float *wk, struct conv_weight *w)
+                  struct qk_quantizer *qz, const struct qk_qparams *in_q,
+                  bool observe, int threads, float *wk, struct conv_weight *w)
 {
   const int64_t depth = conv_depth (cv), grids = qk_quantizer_channels (qz);
   const float *weight = param[0].data;
@@ -199,6 +220,8 @@ conv_fold_weight (const struct qk_conv *cv, const struct qk_tensor *param,
     scale_weight (cv, weight, threads, w->k, wk);
   if (observe && (ret = observe_weight (cv, weight, qz, threads, wk, w)) < 0)
     return ret;
+  /* the sums come later */
+  conv_fit_scale (cv, param, qz, in_q, w->k, (float *) w->sum);
   if (!plain
       && (ret
           = qk_quantizer_forward_i8 (qz, wk, (size_t) (cv->k * depth), w->wq))
@@ -351,8 +374,8 @@ lower_weight (struct qk_conv *cv, const struct qk_layer_io *io,
     qk_error (ret, "%s: out of memory", cv->who);
     goto error;
   }
-  ret
-    = conv_fold_weight (cv, io->param, io->weight_qz, false, 1, l->wk, &l->w);
+  ret = conv_fold_weight (cv, io->param, io->weight_qz, in_q, false, 1, l->wk,
+                          &l->w);
   if (ret == 0)
     ret = conv_fold_bias (cv, io->param, in_q, false, &l->w, l->real, l->bias,
                           &wide);

@@ -24,13 +24,31 @@ enum { CHUNK = 64 };
 
 /* ---- weights ------------------------------------------------------------*/
 
+/* The weight's integers.  Batch statistics leave no bias whose size they could
+ * depend on; what was prepared did not know the input. */
+static int
+make_weight (struct conv_run *run)
+{
+  const struct qk_layer_io *io = run->io;
+  const struct qk_conv *cv = run->cv;
+  const struct qk_qparams *in_q = run->exact ? &io->in->q : NULL;
+  const bool prepared = io->flags & QK_PASS_PREPARED;
+  float *wk = (float *) (void *) ((char *) io->workspace + cv->plan.ws_wk);
+
+  if (prepared
+      && !conv_fit_scale (cv, io->param, io->weight_qz, in_q, run->weight.k,
+                          run->sc.real_bias))
+    return 0;
+  return conv_make_weight (cv, io, in_q, !prepared, run->threads, wk,
+                           &run->weight);
+}
+
 static int
 begin_weight (struct conv_run *run)
 {
   const struct qk_layer_io *io = run->io;
   const struct qk_conv *cv = run->cv;
   struct conv_saved *sv = run->saved;
-  float *wk = (float *) (void *) ((char *) io->workspace + cv->plan.ws_wk);
   int ret;
 
   memset (sv, 0, sizeof *sv);
@@ -51,8 +69,7 @@ begin_weight (struct conv_run *run)
     conv_place_weight (run, NULL, true);
     return 0;
   }
-  if (!(io->flags & QK_PASS_PREPARED)
-      && (ret = conv_make_weight (cv, io, run->threads, wk, &run->weight)) < 0)
+  if ((ret = make_weight (run)) < 0)
     return ret;
   ret = conv_fold_bias (cv, io->param, run->u8_in ? &io->in->q : NULL,
                         sv->batch, &run->weight, run->sc.real_bias,

@@ -84,10 +84,11 @@ pack (const struct qk_conv *cv, int threads, const struct conv_weight *w)
 
 int
 conv_make_weight (const struct qk_conv *cv, const struct qk_layer_io *io,
-                  int threads, float *wk, struct conv_weight *w)
+                  const struct qk_qparams *in_q, bool observe, int threads,
+                  float *wk, struct conv_weight *w)
 {
-  const int ret
-    = conv_fold_weight (cv, io->param, io->weight_qz, true, threads, wk, w);
+  const int ret = conv_fold_weight (cv, io->param, io->weight_qz, in_q,
+                                    observe, threads, wk, w);
 
   if (ret < 0)
     return ret;
@@ -107,7 +108,7 @@ qk_conv_prepare (struct qk_conv *cv, struct qk_layer_io *io)
   if (!cv->plan.ahead || !conv_weight_simple (io->weight_qz))
     return 0;
   conv_weight_at (cv, cv->plan.i8_weight, cv->plan.own_pack, io->prepared, &w);
-  ret = conv_make_weight (cv, io, 1, NULL, &w);
+  ret = conv_make_weight (cv, io, NULL, true, 1, NULL, &w);
   return ret < 0 ? ret : 1;
 }
 
