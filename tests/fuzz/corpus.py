@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Makes the folders of corpus/ that the fuzz targets for safetensors, onnx,
-checkpoint, model and ini start from: small good files and one file for each way to
-be wrong."""
+checkpoint, model, ini and npy start from: small good files and one file for
+each way to be wrong."""
+import io
 import json
 import os
 import struct
+import zipfile
 import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -368,8 +370,59 @@ def model():
                              "__metadata__": meta}, bytes(216))
 
 
+def array(descr, shape, data, version=1, fortran=False, length=None):
+    text = "{'descr': %r, 'fortran_order': %s, 'shape': %s, }\n" % (
+        descr, fortran, shape)
+    n = len(text) if length is None else length
+    return (b"\x93NUMPY" + bytes([version, 0])
+            + struct.pack("<H" if version == 1 else "<I", n)
+            + text.encode() + data)
+
+
+def archive(members, method=zipfile.ZIP_STORED):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as z:
+        for name, data in members.items():
+            z.writestr(zipfile.ZipInfo(name), data, method)
+    return out.getvalue()
+
+
+def npy():
+    good = array("<f4", (2, 3), bytes(24))
+    numbers = array(">i2", (3,), bytes(range(6)))
+    members = {"a.npy": good, "b.npy": numbers, "notes.txt": b"x"}
+    stored = archive(members)
+    files = {
+        "good": good, "numbers": numbers,
+        "half": array("<f2", (4,), bytes.fromhex("0000010000fc017e")),
+        "fortran": array("<f8", (2, 1, 2), bytes(32), fortran=True),
+        "version-2": array("|b1", (2,), b"\0\1", 2),
+        "version-3": array("<u8", (1,), b"\xff" * 8, 3),
+        "scalar": array("<i8", (), bytes(8)),
+        "empty": array("<f4", (0, 5), b""),
+        "python-2": array("<f4", "(2L, 1L)", bytes(8)),
+        "objects": array("|O", (2,), bytes(16)),
+        "records": array([("a", "<f4")], (2,), bytes(8)),
+        "short": good[:-1], "long": good + b"x",
+        "header": array("<f4", (2,), bytes(8), length=0xffff),
+        "product": array("<f4", (2**32, 2**32), bytes(8)),
+        "wrap": array("<f4", (0, 2**63 - 1, 2), bytes(8)),
+        "nine-dims": array("<f4", (1,) * 9, bytes(4)),
+        "stored": stored, "deflated": archive(members, zipfile.ZIP_DEFLATED),
+        "archive-cut": stored[:-30], "archive-none": archive({}),
+        "claims": stored.replace(struct.pack("<I", len(good)),
+                                 struct.pack("<I", 2**31)),
+    }
+    folder = os.path.join(HERE, "corpus", "npy")
+    os.makedirs(folder, exist_ok=True)
+    for name, data in files.items():
+        with open(os.path.join(folder, name), "wb") as out:
+            out.write(data)
+
+
 def main():
     model()
+    npy()
     safetensors()
     onnx()
     ini()

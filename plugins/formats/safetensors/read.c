@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "half.h"
 #include "safetensors-priv.h"
 
 /* Names in messages are cut to this many bytes. */
@@ -451,30 +452,6 @@ st_free (struct st_file *f)
 }
 
 /* ---- entries ---------------------------------------------------------*/
-
-/* Bits of the float equal to the binary16 H; NaNs keep their payload. */
-static uint32_t
-half_bits (uint16_t h)
-{
-  const uint32_t sign = (uint32_t) (h & 0x8000) << 16;
-  uint32_t exponent = h >> 10 & 0x1f;
-  uint32_t fraction = h & 0x3ff;
-
-  if (exponent == 0x1f)
-    return sign | 0x7f800000 | fraction << 13;
-  if (exponent == 0) {
-    if (fraction == 0)
-      return sign;
-    /* subnormal: shift the leading one up to its hidden place */
-    exponent = 1;
-    while (!(fraction & 0x400)) {
-      fraction <<= 1;
-      exponent--;
-    }
-    fraction &= 0x3ff;
-  }
-  return sign | (exponent + 112) << 23 | fraction << 13;
-}
 
 /* Make T's copy that this machine can compute with. */
 static int

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The examples of qatkit-data(7), each on small files made for it, and the
+# recipe for keyword spotting on its data where they are.
+. "${0%/*}/functions.sh"
+
+page=$srcdir/docs/man/qatkit-data.7
+
+# example WHAT: the example that begins with "; files of WHAT", as a
+# configuration, in example.ini
+example () {
+  sed '/^\[data\]/,$d' tiny.ini > example.ini
+  sed -n "/^; files of $1\$/,/^\.RE/p" "$page" \
+    | sed '/^\./d; s/\\-/-/g; s/\\(aq/'"'"'/g' > lines
+  [ -s lines ] || failed "the page has no example '$1'"
+  cat lines >> example.ini
+  echo 'batch = 8' >> example.ini
+  sed -n '/^\[train\]/,$p' tiny.ini >> example.ini
+  tested="$tested
+$1"
+}
+
+# array FILE DESCR SHAPE: an array whose numbers are taken from stdin
+array () {
+  local dict="{'descr': '$2', 'fortran_order': False, 'shape': ($3), }"
+  printf '\x93NUMPY\x01\x00'
+  # shellcheck disable=SC2059
+  printf "\\x$(printf %02x ${#dict})\\x00"
+  printf %s "$dict"
+  cat
+} > "$1"
+
+# count NUMBER LAST: NUMBER bytes 0, 1 … LAST, 0, 1 …
+count () {
+  local i
+  # shellcheck disable=SC2059
+  for ((i = 0; i < $1; i++)); do printf "\\x$(printf %02x $((i % ($2 + 1))))"; done
+}
+
+tested=
+example arrays
+mkdir arrays
+count 2560 250 > bytes
+array arrays/x.npy '|u1' "40, 1, 8, 8" < bytes
+count 40 2 | array arrays/y.npy '|u1' "40,"
+expect 0 run example.ini --output arrays.out --quiet
+prints "QAT int8"
+expect 0 verify arrays.out --quiet
+head -c 64 bytes | array one.npy '|u1' "1, 8, 8"
+expect 0 predict arrays.out/model-int8.safetensors one.npy --quiet
+prints "one.npy"
+array arrays/y.npy '|u1' "39," < <(count 39 2)
+expect 1 run example.ini --output x --quiet
+says "arrays/x.npy has 40 samples, arrays/y.npy has 39"
+
+# every example of the page was tested
+sed -n 's/^; files of //p' "$page" | sort > there
+sed '/^$/d' <<< "$tested" | sort > ran
+same there ran
+
+# ---- the recipe ----------------------------------------------------------------
+kws=${QATKIT_DATA:-$srcdir/../shared/data}/kws
+if [ -r "$kws/x.npy" ]; then
+  expect 0 run "$srcdir/etc/kws-cnn.ini" -o data.root="$kws" -o train.epochs=4 \
+    -o model.channels=8 -o qat.epochs=1 --output kws --quiet
+  prints "QAT int8"
+  expect 0 verify kws --quiet
+else
+  echo "no data for the recipe: not run"
+fi
