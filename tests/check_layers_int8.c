@@ -156,6 +156,81 @@ clamp_formula (const struct qk_tensor *x, float hi, uint8_t *y)
   }
 }
 
+/* The integers of option KEY, "axes="; returns how many, DEF of them where it
+ * is not given. */
+static int
+options_of (const struct layer_case *c, const char *key, int64_t *out, int n,
+            int64_t def)
+{
+  const char *s = c->options != NULL ? strstr (c->options, key) : NULL;
+  char *end;
+  int count = 0;
+
+  for (int i = 0; s == NULL && i < n; i++)
+    out[i] = def;
+  if (s == NULL)
+    return n;
+  for (s += strlen (key); count < QK_MAX_DIMS; s = end + 1) {
+    out[count++] = strtoll (s, &end, 10);
+    if (*end != ',')
+      break;
+  }
+  return count;
+}
+
+/* The first element that Python's slice with START takes out of SIZE. */
+static int64_t
+slice_first (int64_t start, int64_t step, int64_t size)
+{
+  if (start < 0)
+    start = start < -size ? -1 : start + size;
+  if (step > 0)
+    return start < 0 ? 0 : start;
+  return start >= size ? size - 1 : start;
+}
+
+/* Place of element I of axis D of the output in the input, of SIZE along that
+ * axis; -1: what is filled in. */
+static int64_t
+place_of (const struct layer_case *c, int d, int64_t i, int64_t size)
+{
+  int64_t a[QK_MAX_DIMS], b[QK_MAX_DIMS];
+
+  if (strcmp (c->layer, "slice") == 0) {
+    const int n = options_of (c, "starts=", a, 0, 0);
+
+    options_of (c, "steps=", b, n, 1);
+    return slice_first (a[d - 1], b[d - 1], size) + i * b[d - 1];
+  }
+  return i;
+}
+
+/* Layers that only move bytes: y[i…] = x[place…]. */
+static void
+move_formula (const struct layer_case *c, const struct qk_tensor *x,
+              const struct qk_shape *out, uint8_t *y)
+{
+  const bool permute = strcmp (c->layer, "permute") == 0;
+  int64_t axes[QK_MAX_DIMS];
+
+  if (permute)
+    options_of (c, "axes=", axes, 0, 0);
+  for (int64_t i = 0; i < qk_shape_count (out); i++) {
+    int64_t at[QK_MAX_DIMS], rest = i, from = 0;
+
+    for (int d = out->ndim - 1; d >= 0; rest /= out->dims[d--])
+      at[permute ? axes[d] : d] = rest % out->dims[d];
+    for (int d = 0; d < x->shape.ndim; d++) {
+      const int64_t size = x->shape.dims[d];
+      const int64_t p
+        = permute || d == 0 ? at[d] : place_of (c, d, at[d], size);
+
+      from = from * size + p;
+    }
+    y[i] = ((uint8_t *) x->data)[from];
+  }
+}
+
 /* What the layer must give; false for a layer this test does not know. */
 static bool
 formula (const struct layer_case *c, const struct qk_tensor *x,
@@ -182,8 +257,12 @@ formula (const struct layer_case *c, const struct qk_tensor *x,
     w.kernel_h = (int) x->shape.dims[1];
     w.kernel_w = (int) x->shape.dims[2];
     pool_formula (x, &w, false, out, y);
-  } else if (strcmp (c->layer, "flatten") == 0
-             || strcmp (c->layer, "dropout") == 0)
+  } else if (strcmp (c->layer, "permute") == 0
+             || strcmp (c->layer, "slice") == 0)
+    move_formula (c, x, out, y);
+  else if (strcmp (c->layer, "flatten") == 0
+           || strcmp (c->layer, "reshape") == 0
+           || strcmp (c->layer, "dropout") == 0)
     memcpy (y, x->data, harness_bytes (x));
   else
     return false;
@@ -500,6 +579,8 @@ check_lowered (const struct layer_case *c, const struct qk_qparams *in_q,
   ck_assert_int_ge (tried, 2);
   qk_names_free (names);
   qk_free ((void *) op.table);
+  qk_free ((void *) op.order);
+  qk_free ((void *) op.place);
   harness_tensor_free (&want);
   harness_tensor_free (&got);
   harness_free (&h);

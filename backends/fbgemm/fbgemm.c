@@ -94,7 +94,7 @@ fbgemm_release (void *self, void *kernel)
   qk_free (k->dw_arrays);
   qk_free (k->pad);
   qk_free (k->row_kind);
-  qk_free (k->point);
+  pointwise_free (k->point);
   qk_free (k);
 }
 
@@ -119,10 +119,11 @@ run_pointwise (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
 }
 
 static int
-prepare_pointwise (struct fbgemm_kernel *k, const struct qk_shape *in)
+prepare_pointwise (struct fbgemm_kernel *k, const struct qk_shape *in,
+                   const struct qk_shape *out)
 {
   k->run = run_pointwise;
-  return pointwise_new (k->pointwise, k->threads, &k->op, &k->g, in,
+  return pointwise_new (k->pointwise, k->threads, &k->op, &k->g, in, out,
                         &k->point);
 }
 
@@ -168,7 +169,7 @@ fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   else if (op->kind == QK_OP_CONV2D || op->kind == QK_OP_LINEAR)
     r = fbgemm_prepare_weighted (k, scratch);
   else
-    r = prepare_pointwise (k, in);
+    r = prepare_pointwise (k, in, out);
   if (r < 0) {
     fbgemm_release (self, k);
     return r;

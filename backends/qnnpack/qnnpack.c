@@ -71,7 +71,7 @@ qnnpack_release (void *self, void *kernel)
   qk_free (k->arrays);
   qk_free (k->block);
   qk_free (k->dw);
-  qk_free (k->point);
+  pointwise_free (k->point);
   qk_free (k);
 }
 
@@ -96,14 +96,14 @@ prepare_pad (struct qnnpack_kernel *k)
 
 static int
 prepare_kind (struct qnnpack_kernel *k, const struct qk_shape *in,
-              size_t *scratch)
+              const struct qk_shape *out, size_t *scratch)
 {
   struct qk_op *op = &k->op;
   int r;
 
   if (op->kind != QK_OP_CONV2D && op->kind != QK_OP_LINEAR) {
     k->run = run_pointwise;
-    return pointwise_new (&k->kernels.point, k->threads, op, &k->g, in,
+    return pointwise_new (&k->kernels.point, k->threads, op, &k->g, in, out,
                           &k->point);
   }
   if (op->kind == QK_OP_LINEAR)
@@ -135,7 +135,7 @@ qnnpack_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   k->threads = b->threads;
   k->kernels = b->kernels;
   *scratch = 0;
-  r = prepare_kind (k, in, scratch);
+  r = prepare_kind (k, in, out, scratch);
   if (r < 0) {
     qnnpack_release (self, k);
     return r;

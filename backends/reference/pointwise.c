@@ -81,7 +81,7 @@ regrid (const struct qk_op *op, const struct qk_qparams *q, const uint8_t *x,
                                 op->hi);
 }
 
-/* x_i (N,…,C_i), y (N,…,sum C_i) */
+/* x_i (N,…,C_i,…), y (N,…,sum C_i,…); channels: all from that axis on */
 void
 reference_concat (const struct reference_kernel *kn, int64_t n,
                   const void *const *in, void *out)

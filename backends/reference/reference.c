@@ -68,7 +68,7 @@ reference_prepare (void *self, const struct qk_op *op,
   k->threads = ref->threads;
   for (int i = 0; i < op->n_in; i++) {
     k->in[i] = in[i];
-    k->channels[i] = in[i].dims[in[i].ndim - 1];
+    k->channels[i] = int8op_row (op, &in[i]);
   }
   k->out = *out;
   *kernel = k;
@@ -130,6 +130,12 @@ reference_run (void *self, void *kernel, int64_t n, const void *const *in,
     break;
   case QK_OP_TABLE:
     reference_table (k, n, in, out);
+    break;
+  case QK_OP_TRANSPOSE:
+    reference_transpose (k, n, in, out);
+    break;
+  case QK_OP_GATHER:
+    reference_gather (k, n, in, out);
     break;
   }
 }

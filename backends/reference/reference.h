@@ -10,7 +10,7 @@ struct reference_kernel {
   struct qk_op op; /* its arrays are the model's */
   struct int8op_geometry g;
   struct qk_shape in[QK_OP_MAX_INPUTS], out;
-  int64_t channels[QK_OP_MAX_INPUTS]; /* last axis of every input */
+  int64_t channels[QK_OP_MAX_INPUTS]; /* int8op_row of every input */
   int threads;
 };
 
@@ -29,6 +29,10 @@ void reference_binary (const struct reference_kernel *k, int64_t n,
 void reference_table (const struct reference_kernel *k, int64_t n,
                       const void *const *in, void *out);
 void reference_concat (const struct reference_kernel *k, int64_t n,
+                       const void *const *in, void *out);
+void reference_transpose (const struct reference_kernel *k, int64_t n,
+                          const void *const *in, void *out);
+void reference_gather (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
 void reference_maxpool2d (const struct reference_kernel *k, int64_t n,
                           const void *const *in, void *out);

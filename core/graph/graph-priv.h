@@ -171,7 +171,8 @@ int qk_graph_find_node (const struct qk_graph *g, const char *name);
 int qk_graph_finish (struct qk_graph *g);
 
 /* Kind and geometry of node N of a float graph into OP, which is zero before
- * and remains so where its layer tells nothing. */
+ * and remains so where its layer tells nothing.  Free with qk_op_free_arrays,
+ * also after an error. */
 int qk_graph_geometry (const struct qk_graph *g, const struct qk_node *n,
                        struct qk_op *op);
 

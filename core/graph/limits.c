@@ -43,9 +43,11 @@ qk_limit_work (const struct qk_graph *g)
       struct qk_op op;
 
       qk_op_init (&op);
-      if ((r = qk_graph_geometry (g, n, &op)) < 0)
+      r = qk_graph_geometry (g, n, &op);
+      work = r == 0 && op.kind != 0 ? qk_op_work (&op, in, out) : 0;
+      qk_op_free_arrays (&op);
+      if (r < 0)
         return r;
-      work = op.kind != 0 ? qk_op_work (&op, in, out) : 0;
     }
     /* both terms are below 2^62: see qk_limit_value, and qk_graph.max_params
      * for the weights */

@@ -249,26 +249,94 @@ int
 qk_op_check_concat (const struct qk_op *op, const struct qk_shape *in,
                     const struct qk_shape *out)
 {
-  const int last = in[0].ndim - 1;
+  const int axis = op->axis == 0 ? in[0].ndim - 1 : op->axis;
   struct qk_shape sum = in[0];
 
+  if (axis < 1 || axis >= in[0].ndim)
+    return qk_error (-EINVAL,
+                     "%s: axis %d of inputs with %d axes, expected 1 "
+                     "to %d",
+                     name_of (op), axis, in[0].ndim, in[0].ndim - 1);
   for (int i = 1; i < op->n_in; i++) {
     struct qk_shape s = in[i];
 
     if (s.ndim == in[0].ndim)
-      s.dims[last] = in[0].dims[last];
-    if (last < 1 || !qk_shape_equal (&s, &in[0])) {
+      s.dims[axis] = in[0].dims[axis];
+    if (!qk_shape_equal (&s, &in[0])) {
       char a[96], b[96];
 
       return qk_error (-EINVAL,
-                       "%s: inputs %s and %s differ in more than the last "
-                       "axis",
+                       "%s: inputs %s and %s differ in more than axis %d",
                        name_of (op), qk_shape_print (&in[0], a, sizeof a),
-                       qk_shape_print (&in[i], b, sizeof b));
+                       qk_shape_print (&in[i], b, sizeof b), axis);
     }
-    sum.dims[last] += in[i].dims[last];
+    sum.dims[axis] += in[i].dims[axis];
   }
   return qk_shape_equal (&sum, out) ? 0 : other_shape (op, out, &sum);
+}
+
+/* The sizes must make up a sample, and each axis be taken once. */
+int
+qk_op_check_transpose (const struct qk_op *op, const struct qk_shape *in,
+                       const struct qk_shape *out)
+{
+  const int64_t sample = qk_shape_count (in) / in->dims[0];
+  int64_t count = 1;
+  unsigned taken = 0;
+
+  if (op->axes < 1 || op->axes > QK_MAX_DIMS || op->order == NULL)
+    return qk_error (-EINVAL, "%s: order of %d axes, expected 1 to %d",
+                     name_of (op), op->order == NULL ? 0 : op->axes,
+                     QK_MAX_DIMS);
+  for (int i = 0; i < op->axes; i++) {
+    const int32_t size = op->order[2 * i], from = op->order[2 * i + 1];
+
+    if (size < 1 || size > sample / count)
+      return qk_error (-EINVAL,
+                       "%s: axis %d has size %d, expected a divisor of the "
+                       "sample's %lld elements",
+                       name_of (op), i, size, (long long) sample);
+    count *= size;
+    if (from < 0 || from >= op->axes || (taken & 1u << from))
+      return qk_error (-EINVAL,
+                       "%s: axis %d of the result is axis %d, expected each "
+                       "of 0 to %d once",
+                       name_of (op), i, from, op->axes - 1);
+    taken |= 1u << from;
+  }
+  if (count != sample)
+    return qk_error (-EINVAL,
+                     "%s: axes of %lld elements, expected the sample's %lld",
+                     name_of (op), (long long) count, (long long) sample);
+  return qk_op_check_each (op, in, out);
+}
+
+int
+qk_op_check_gather (const struct qk_op *op, const struct qk_shape *in,
+                    const struct qk_shape *out)
+{
+  int64_t at = 0, all = 0;
+
+  for (int d = 1; d < out->ndim; d++)
+    all += out->dims[d];
+  if (in->ndim != out->ndim || op->place == NULL || op->places != all)
+    return qk_error (-EINVAL,
+                     "%s: %lld places for %d axes out of %d, expected %lld "
+                     "for %d",
+                     name_of (op), (long long) (op->place ? op->places : 0),
+                     out->ndim, in->ndim, (long long) all, out->ndim);
+  if (op->fill < 0 || op->fill > 255)
+    return qk_error (-EINVAL, "%s: filled with %d, expected 0 to 255",
+                     name_of (op), op->fill);
+  for (int d = 1; d < out->ndim; d++)
+    for (int64_t i = 0; i < out->dims[d]; i++, at++)
+      if (op->place[at] < -1 || op->place[at] >= in->dims[d])
+        return qk_error (-EINVAL,
+                         "%s: place %lld along axis %d is %d, expected -1 to "
+                         "%lld",
+                         name_of (op), (long long) i, d, op->place[at],
+                         (long long) in->dims[d] - 1);
+  return 0;
 }
 
 int
@@ -355,12 +423,12 @@ qk_op_check (const struct qk_op *op, const struct qk_shape *in,
   const struct qk_op_row *row = qk_op_row (op->kind);
   int r;
 
-  if (op->struct_size < offsetof (struct qk_op, table) + sizeof op->table)
+  if (op->struct_size < offsetof (struct qk_op, fill) + sizeof op->fill)
     return qk_error (-EINVAL,
                      "%s: made for a qatkit whose operations have %zu bytes, "
                      "expected %zu or more",
                      name_of (op), op->struct_size,
-                     offsetof (struct qk_op, table) + sizeof op->table);
+                     offsetof (struct qk_op, fill) + sizeof op->fill);
   if (row->name == NULL)
     return qk_error (-EINVAL, "%s: unknown kind of operation, %d",
                      name_of (op), (int) op->kind);

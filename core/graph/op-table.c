@@ -46,6 +46,12 @@ static const struct qk_op_field groups[] = { INT (groups), END };
 
 static const struct qk_op_field function[] = { INT (function), END };
 
+static const struct qk_op_field axis[] = { INT (axis), END };
+
+static const struct qk_op_field axes[] = { INT (axes), END };
+
+static const struct qk_op_field places[] = { COUNT (places), INT (fill), END };
+
 static const struct qk_op_field count_pad[]
   = { { "count_pad", QK_KEPT_BOOL, offsetof (struct qk_op, count_pad), 1 },
       END };
@@ -86,6 +92,18 @@ shape_of_bytes (const struct qk_op *op, struct qk_shape *out)
   *out = (struct qk_shape){ 1, { 256 } };
 }
 
+static void
+shape_of_order (const struct qk_op *op, struct qk_shape *out)
+{
+  *out = (struct qk_shape){ 2, { op->axes, 2 } };
+}
+
+static void
+shape_of_places (const struct qk_op *op, struct qk_shape *out)
+{
+  *out = (struct qk_shape){ 1, { op->places } };
+}
+
 #define ARRAY(name, member, dtype, shape)                                     \
   {                                                                           \
     name, dtype, offsetof (struct qk_op, member), shape                       \
@@ -109,6 +127,13 @@ static const struct qk_op_array dynamic_arrays[]
 static const struct qk_op_array table_arrays[]
   = { ARRAY ("table", table, QK_U8, shape_of_bytes),
       ARRAY (NULL, table, QK_NONE, NULL) };
+
+static const struct qk_op_array order_arrays[]
+  = { ARRAY ("order", order, QK_I32, shape_of_order),
+      ARRAY (NULL, order, QK_NONE, NULL) };
+static const struct qk_op_array place_arrays[]
+  = { ARRAY ("place", place, QK_I32, shape_of_places),
+      ARRAY (NULL, place, QK_NONE, NULL) };
 
 /* ---- multiply-accumulates ---------------------------------------------- */
 
@@ -154,7 +179,7 @@ static const struct qk_op_row rows[QK_OP_KINDS] = {
   [QK_OP_CONCAT] = { .name = "concat",
                      .least = 1,
                      .most = QK_OP_MAX_INPUTS,
-                     .field = { bounds },
+                     .field = { bounds, axis },
                      .check = qk_op_check_concat },
   [QK_OP_MAXPOOL2D]
   = { .name = "maxpool2d",
@@ -217,6 +242,20 @@ static const struct qk_op_row rows[QK_OP_KINDS] = {
                     .array = table_arrays,
                     .check = qk_op_check_table,
                     .numbers = qk_op_numbers_table },
+  [QK_OP_TRANSPOSE] = { .name = "transpose",
+                        .least = 1,
+                        .most = 1,
+                        .flags = QK_OPF_SAME_GRID,
+                        .field = { bounds, axes },
+                        .array = order_arrays,
+                        .check = qk_op_check_transpose },
+  [QK_OP_GATHER] = { .name = "gather",
+                     .least = 1,
+                     .most = 1,
+                     .flags = QK_OPF_SAME_GRID,
+                     .field = { bounds, places },
+                     .array = place_arrays,
+                     .check = qk_op_check_gather },
 };
 
 const struct qk_op_row *

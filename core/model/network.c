@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/atomic-file.h"
+#include "graph/op-priv.h"
 #include "io/tensorfile.h"
 #include "model/network.h"
 #include "plugin/loader-priv.h"
@@ -20,7 +21,7 @@ struct qk_network_view {
   const struct qk_network_node **node_at;
   struct qk_network_param *param;
   struct qk_network_output *output;
-  struct qk_op *op; /* of nodes left in float; arrays NULL */
+  struct qk_op *op; /* of nodes left in float, with what geometry gave */
 };
 
 /* ---- taking apart ---------------------------------------------------------- */
@@ -258,6 +259,8 @@ qk_network_free (struct qk_network_view *v)
   free (v->value_at);
   for (i = 0; v->node != NULL && i < v->g->n_nodes; i++)
     qk_config_free ((struct qk_config *) v->node[i].config);
+  for (i = 0; v->op != NULL && i < v->g->n_nodes; i++)
+    qk_op_free_arrays (&v->op[i]);
   free (v->node);
   free (v->node_at);
   free (v->op);

@@ -181,6 +181,8 @@ def op(kind, c_in, c_out, **more):
         o.update(kernel_h=3, kernel_w=3, stride_h=1, stride_w=1, pad_top=1,
                  pad_left=1, pad_bottom=1, pad_right=1, dilation_h=1,
                  dilation_w=1, groups=1)
+    o.update({"concat": {"axis": 0}, "transpose": {"axes": 1},
+              "gather": {"places": 0, "fill": 0}}.get(kind, {}))
     o.update(more)
     return o
 
@@ -284,6 +286,27 @@ def binary(inputs, function=0):
 
 TWO = (IMAGE, source("more", [1, 6, 6, 3], GRID))
 SHIFT = source("shift", [1, 1, 1, 3], GRID, True)
+# models and the bytes of their arrays
+MOVES = {
+    "moves": ((([1, 3, 6, 6], GRID, [0], op("transpose", 0, 0, axes=2)),
+               ([1, 3, 7, 2], GRID, [1], op("gather", 0, 0, places=12,
+                                            fill=9)),
+               ([1, 3, 14, 2], GRID, [2, 2], op("concat", 0, 0, axis=2))),
+              [36, 1, 3, 0, 0, 1, 2, 255, 0, 1, 2, 3, 4, 5, 5, 0]),
+    "order-twice": ((([1, 3, 6, 6], GRID, [0], op("transpose", 0, 0,
+                                                  axes=2)),),
+                    [36, 1, 3, 1]),
+    "order-size": ((([1, 3, 6, 6], GRID, [0], op("transpose", 0, 0,
+                                                 axes=2)),),
+                   [36, 1, 4, 0]),
+    "place-beyond": ((([1, 3, 7, 2], GRID, [0], op("gather", 0, 0,
+                                                   places=12)),),
+                     [0, 1, 2, 255, 0, 1, 2, 3, 4, 6, 2, 0]),
+    "places-few": ((([1, 3, 7, 2], GRID, [0], op("gather", 0, 0,
+                                                 places=11)),), [0]),
+    "concat-axis": ((([1, 6, 6, 6], GRID, [0, 0], op("concat", 0, 0,
+                                                     axis=4)),), [0]),
+}
 GRAPHS = {
     "two-inputs": graph(binary([0, 1]), binary([2, 1], 1), sources=TWO,
                         outputs={"a": 2, "b": 3}),
@@ -332,6 +355,9 @@ def model():
     for name, steps in MODELS.items():
         with open(os.path.join(folder, name), "wb") as out:
             out.write(graph(*steps).encode() + b"\0" + bytes(range(7, 251, 9)))
+    for name, (steps, arrays) in MOVES.items():
+        with open(os.path.join(folder, name), "wb") as out:
+            out.write(graph(*steps).encode() + b"\0" + bytes(arrays))
     for name, text in GRAPHS.items():
         with open(os.path.join(folder, name), "wb") as out:
             out.write(text.encode() + b"\0" + bytes(range(7, 251, 9)))

@@ -28,13 +28,15 @@ next_byte (struct bytes *b)
   return b->size > 0 ? b->data[b->at++ % b->size] : 1;
 }
 
-/* Fill element I of an array of DTYPE. */
+/* Fill element I of an array of DTYPE; integers of four bytes are multiples
+ * of FACTOR. */
 static void
-give_number (enum qk_dtype dtype, void *data, int64_t i, struct bytes *b)
+give_number (enum qk_dtype dtype, int factor, void *data, int64_t i,
+             struct bytes *b)
 {
   switch (dtype) {
   case QK_I32:
-    ((int32_t *) data)[i] = (int8_t) next_byte (b) * 1000;
+    ((int32_t *) data)[i] = (int8_t) next_byte (b) * factor;
     break;
   case QK_F32:
     ((float *) data)[i] = ldexpf (1.0f + (float) next_byte (b), -16);
@@ -67,7 +69,8 @@ give_arrays (struct qk_op *op, struct bytes *b)
       abort ();
     *qk_op_array_at (op, a) = data;
     for (int64_t i = 0; i < n; i++)
-      give_number (a->dtype, data, i, b);
+      give_number (a->dtype, strcmp (a->name, "bias") == 0 ? 1000 : 1, data, i,
+                   b);
   }
   return true;
 }
@@ -83,7 +86,7 @@ give_constant (struct qk_value *v, struct bytes *b)
   if (v->constant == NULL)
     abort ();
   for (int64_t i = 0; i < n; i++)
-    give_number (dtype, v->constant, i, b);
+    give_number (dtype, 1, v->constant, i, b);
 }
 
 static bool

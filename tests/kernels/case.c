@@ -432,15 +432,103 @@ make_pool (struct kernel_case *c, struct qk_rng *r, int batch)
 static int
 make_concat (struct kernel_case *c, struct qk_rng *r, int batch)
 {
+  int axis;
+
   c->op.n_in = one_in (r, 8) ? QK_OP_MAX_INPUTS : between (r, 1, 4);
   c->out = random_shape (r, batch);
-  c->out.dims[c->out.ndim - 1] = 0;
+  c->op.axis = one_in (r, 2) ? 0 : between (r, 1, c->out.ndim - 1);
+  axis = c->op.axis == 0 ? c->out.ndim - 1 : c->op.axis;
+  c->out.dims[axis] = 0;
   for (int i = 0; i < c->op.n_in; i++) {
     c->in[i] = c->out;
-    c->in[i].dims[c->out.ndim - 1] = channels (r);
+    c->in[i].dims[axis]
+      = axis == c->out.ndim - 1 ? channels (r) : between (r, 1, 6);
   }
   for (int i = 0; i < c->op.n_in; i++)
-    c->out.dims[c->out.ndim - 1] += c->in[i].dims[c->out.ndim - 1];
+    c->out.dims[axis] += c->in[i].dims[axis];
+  return 0;
+}
+
+/* Axes in any order, often some that stay neighbours; the widths of tiles. */
+static int
+make_transpose (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  const int axes = one_in (r, 6) ? QK_MAX_DIMS : between (r, 1, 5);
+  int64_t sample = 1;
+
+  for (int i = 0; i < axes; i++) {
+    const int most = sample > 2000 ? 3 : sample > 200 ? 8 : 70;
+    const int size = one_in (r, 3) ? between (r, 1, 4) : between (r, 1, most);
+
+    c->order[2 * i] = size;
+    c->order[2 * i + 1] = i;
+    sample *= size;
+  }
+  for (int i = axes - 1; i > 0 && !one_in (r, 10); i--) {
+    const int k = between (r, 0, i), from = c->order[2 * i + 1];
+
+    c->order[2 * i + 1] = c->order[2 * k + 1];
+    c->order[2 * k + 1] = from;
+  }
+  c->op.axes = axes;
+  c->op.order = c->order;
+  c->in[0] = (struct qk_shape){ 2, { batch, sample } };
+  c->out
+    = one_in (r, 2) ? c->in[0] : (struct qk_shape){ 3, { batch, 1, sample } };
+  return 0;
+}
+
+/* Places along an axis of SIZE elements: all of them, backwards, every other,
+ * repeated, with a border, or any. */
+static void
+fill_places (struct qk_rng *r, int32_t *place, int64_t out, int64_t size)
+{
+  const int how = between (r, 0, 6), shift = between (r, -3, 3);
+
+  for (int64_t i = 0; i < out; i++) {
+    int64_t p = how == 0   ? i
+                : how == 1 ? size - 1 - i
+                : how == 2 ? 2 * i
+                : how == 3 ? i / 2
+                : how == 4 ? i + shift
+                : how == 5 ? 0
+                           : between (r, -1, (int) size - 1);
+
+    place[i] = (int32_t) (p < 0 || p >= size ? -1 : p);
+  }
+}
+
+static int
+make_gather (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  int32_t *place;
+
+  c->in[0] = c->out = random_shape (r, batch);
+  if (one_in (r, 6)) {
+    c->in[0].ndim = c->out.ndim = QK_MAX_DIMS;
+    for (int i = 1; i < QK_MAX_DIMS; i++)
+      c->in[0].dims[i] = c->out.dims[i] = between (r, 1, 4);
+  }
+  for (int d = 1; d < c->out.ndim; d++) {
+    if (!one_in (r, 2))
+      c->out.dims[d] = between (r, 1, (int) c->in[0].dims[d] + 4);
+    c->op.places += c->out.dims[d];
+  }
+  c->op.place = place = c->place
+    = malloc ((size_t) c->op.places * sizeof *c->place);
+  if (place == NULL)
+    return -1;
+  for (int d = 1; d < c->out.ndim; d++) {
+    const int64_t size = c->in[0].dims[d];
+
+    if (c->out.dims[d] == size && one_in (r, 2))
+      for (int64_t i = 0; i < size; i++)
+        place[i] = (int32_t) i;
+    else
+      fill_places (r, place, c->out.dims[d], size);
+    place += c->out.dims[d];
+  }
+  c->op.fill = between (r, 0, 255);
   return 0;
 }
 
@@ -534,7 +622,9 @@ static int (*const makers[]) (struct kernel_case *c, struct qk_rng *r,
       [QK_OP_DEQUANTIZE] = make_elementwise,
       [QK_OP_REQUANTIZE] = make_elementwise,
       [QK_OP_LINEAR_DYNAMIC] = NULL, /* of the reference backend alone */
-      [QK_OP_TABLE] = make_table };
+      [QK_OP_TABLE] = make_table,
+      [QK_OP_TRANSPOSE] = make_transpose,
+      [QK_OP_GATHER] = make_gather };
 
 bool
 case_exists (enum qk_op_kind kind)
@@ -564,6 +654,7 @@ case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
     op->in_q[i] = random_grid (&r);
   op->out_q = random_grid (&r);
   if (kind == QK_OP_MAXPOOL2D || kind == QK_OP_AVGPOOL2D || kind == QK_OP_CLAMP
+      || kind == QK_OP_TRANSPOSE || kind == QK_OP_GATHER
       || (kind == QK_OP_CONCAT && one_in (&r, 2)))
     op->out_q = op->in_q[0];
   random_bounds (&r, op);
@@ -579,6 +670,7 @@ case_free (struct kernel_case *c)
   free (c->weight);
   free (c->bias);
   free (c->multiplier);
+  free (c->place);
 }
 
 size_t
@@ -597,6 +689,10 @@ case_print (const struct kernel_case *c)
   const struct qk_op *op = &c->op;
   char a[96], b[96];
 
+  if (op->kind == QK_OP_TRANSPOSE)
+    for (int i = 0; i < op->axes; i++)
+      printf ("%s%d of size %d", i == 0 ? "  axes " : ", ",
+              op->order[2 * i + 1], op->order[2 * op->order[2 * i + 1]]);
   if (op->n_in == 2)
     printf ("  function %d, with %s\n", op->function,
             qk_shape_print (&c->in[1], a, sizeof a));

@@ -36,6 +36,7 @@ struct kernel_case {
   int32_t *bias;
   float *multiplier;
   uint8_t table[256]; /* op.table: a case stays where it was made */
+  int32_t order[2 * QK_MAX_DIMS], *place;
 };
 
 /* Whether there are cases of KIND, which qk_op_kind_name knows. */

@@ -17,7 +17,7 @@ enum qk_op_kind {
   QK_OP_CONV2D = 1,      /* x u8 (N,H,W,C) -> u8 (N,P,Q,K), or f32 */
   QK_OP_LINEAR = 2,      /* x u8 (N,…,C) -> u8 (N,…,K), or f32 */
   QK_OP_BINARY = 3,      /* a, b u8 -> u8, see function */
-  QK_OP_CONCAT = 4,      /* u8 (N,…,C_i) -> u8 (N,…,sum C_i), last axis */
+  QK_OP_CONCAT = 4,      /* u8 (N,…,C_i,…) -> (N,…,sum C_i,…): axis */
   QK_OP_MAXPOOL2D = 5,   /* u8 -> u8, same grid */
   QK_OP_AVGPOOL2D = 6,   /* u8 -> u8, same grid; qk_mean_quantized */
   QK_OP_CLAMP = 7,       /* u8 -> u8, same grid; to lo..hi */
@@ -26,7 +26,9 @@ enum qk_op_kind {
   QK_OP_DEQUANTIZE = 10, /* u8 -> f32; qk_dequantize */
   QK_OP_REQUANTIZE = 11, /* u8 -> u8 on another grid; qk_regrid */
   QK_OP_LINEAR_DYNAMIC = 12, /* x f32 (N,…,C) -> f32 (N,…,K): real_bias */
-  QK_OP_TABLE = 13           /* u8 -> u8, q_out = table[q_in] */
+  QK_OP_TABLE = 13,          /* u8 -> u8, q_out = table[q_in] */
+  QK_OP_TRANSPOSE = 14,      /* u8 -> u8, same grid: axes in another order */
+  QK_OP_GATHER = 15          /* u8 -> u8, same grid: elements by places */
 };
 
 /* "conv2d", …; NULL for an unknown value. */
@@ -89,6 +91,22 @@ struct qk_op {
 
   /* table: 256 outputs, all of them in lo..hi */
   const uint8_t *table;
+
+  /* concat: the axis, the batch being 0; 0: the last one */
+  int axis;
+
+  /* transpose: a sample is a tensor of AXES axes, order[2 i] the size of axis
+   * i, and axis i of the result is its axis order[2 i + 1].  The shapes of
+   * input and output only have the same number of elements. */
+  int axes;
+  const int32_t *order; /* (axes,2) */
+
+  /* gather: for each axis of the output but the batch, one axis after the
+   * other, from which place along that axis of the input its elements come;
+   * -1: fill, an integer of the grid. */
+  int64_t places;
+  const int32_t *place; /* (places) */
+  int fill;
 };
 
 /* An empty op of this header's size. */

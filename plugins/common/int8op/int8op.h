@@ -26,6 +26,19 @@ int int8op_check_all (const struct qk_op *op, const struct qk_shape *in,
  * is a row. */
 void int8op_as_conv2d (struct qk_op *op);
 
+/* Elements of X, an input of OP, that lie side by side in the output: those
+ * of the last axis, and for concat those from its axis on. */
+static inline int64_t
+int8op_row (const struct qk_op *op, const struct qk_shape *x)
+{
+  int64_t n = x->dims[x->ndim - 1];
+
+  if (op->kind == QK_OP_CONCAT && op->axis > 0)
+    for (int d = op->axis; d < x->ndim - 1; d++)
+      n *= x->dims[d];
+  return n;
+}
+
 /* Of KERNEL window positions spaced DILATION from START on, those in
  * 0 .. SIZE-1: indices *first .. *last-1. */
 static inline void

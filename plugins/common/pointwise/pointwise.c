@@ -251,6 +251,22 @@ run_concat (const struct pointwise *k, int64_t n, const void *const *in,
   }
 }
 
+static void
+run_transpose (const struct pointwise *k, int64_t n, const void *const *in,
+               void *out)
+{
+  transpose_run (&k->transpose, n, in[0], out, 1, k->threads);
+}
+
+static void
+run_gather (const struct pointwise *k, int64_t n, const void *const *in,
+            void *out)
+{
+  const uint8_t fill = (uint8_t) k->op.fill;
+
+  gather_copy (&k->gather, n, in[0], out, 1, &fill, k->threads);
+}
+
 /* What numeric.h's mean divides by: with count_pad positions in the padding
  * count too, but not those beyond it, which ceil mode makes. */
 static int32_t
@@ -377,6 +393,10 @@ runner (enum qk_op_kind kind)
     return run_dequantize;
   case QK_OP_REQUANTIZE:
     return run_requantize;
+  case QK_OP_TRANSPOSE:
+    return run_transpose;
+  case QK_OP_GATHER:
+    return run_gather;
   default:
     return NULL;
   }
@@ -385,9 +405,11 @@ runner (enum qk_op_kind kind)
 int
 pointwise_new (const struct pointwise_kernels *kernels, int threads,
                const struct qk_op *op, const struct int8op_geometry *g,
-               const struct qk_shape *in, struct pointwise **out)
+               const struct qk_shape *in, const struct qk_shape *out,
+               struct pointwise **made)
 {
   struct pointwise *k;
+  int r;
 
   if (runner (op->kind) == NULL)
     return qk_error (-ENOTSUP, "%s: operation %d has weights or is unknown",
@@ -401,15 +423,30 @@ pointwise_new (const struct pointwise_kernels *kernels, int threads,
   k->kernels = *kernels;
   k->run = runner (op->kind);
   for (int i = 0; i < op->n_in; i++) {
-    k->channels[i] = in[i].dims[in[i].ndim - 1];
+    k->channels[i] = int8op_row (op, &in[i]);
     k->grids[i] = grids_of (op, i);
     if (op->kind == QK_OP_CONCAT)
       k->identity[i] = is_identity (op, i, &k->grids[i]);
   }
   if (op->kind == QK_OP_BINARY)
     broadcast_plan (&in[0], &in[1], &k->broadcast);
-  *out = k;
+  if (op->kind == QK_OP_TRANSPOSE)
+    transpose_plan (op->order, op->axes, false, &k->transpose);
+  if (op->kind == QK_OP_GATHER
+      && (r = gather_plan (op->name, op->place, in, out, &k->gather)) < 0) {
+    qk_free (k);
+    return r;
+  }
+  *made = k;
   return 0;
+}
+
+void
+pointwise_free (struct pointwise *k)
+{
+  if (k != NULL)
+    gather_clear (&k->gather);
+  qk_free (k);
 }
 
 void

@@ -12,6 +12,8 @@
 
 #include "broadcast/broadcast.h"
 #include "int8op/int8op.h"
+#include "move/gather.h"
+#include "move/transpose.h"
 
 /* ---- kernels ----------------------------------------------------------- */
 
@@ -112,21 +114,26 @@ typedef void (pointwise_fn) (const struct pointwise *k, int64_t n,
 struct pointwise {
   struct qk_op op;
   struct int8op_geometry g;
-  int64_t channels[QK_OP_MAX_INPUTS]; /* last axis of every input */
+  int64_t channels[QK_OP_MAX_INPUTS]; /* int8op_row of every input */
   int threads;
   struct pointwise_kernels kernels;
   struct qk_grids grids[QK_OP_MAX_INPUTS]; /* of input i and the output */
   bool identity[QK_OP_MAX_INPUTS];         /* concat: the two are the same */
   struct broadcast broadcast;              /* binary */
+  struct transpose transpose;
+  struct gather gather;
   pointwise_fn *run;
 };
 
 /* Prepare OP, checked by int8op_check with geometry G, for input shapes IN
- * and up to THREADS threads.  *OUT belongs to the caller: qk_free.  -ENOTSUP
- * for an operation with weights, -ENOMEM. */
+ * and OUT and up to THREADS threads.  *MADE belongs to the caller:
+ * pointwise_free.  -ENOTSUP for an operation with weights, -ENOMEM. */
 int pointwise_new (const struct pointwise_kernels *kernels, int threads,
                    const struct qk_op *op, const struct int8op_geometry *g,
-                   const struct qk_shape *in, struct pointwise **out);
+                   const struct qk_shape *in, const struct qk_shape *out,
+                   struct pointwise **made);
+/* Accepts NULL. */
+void pointwise_free (struct pointwise *k);
 
 /* Run N samples. */
 void pointwise_run (const struct pointwise *k, int64_t n,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* concat: tensors side by side along the last axis.
+/* concat: tensors side by side along an axis, the last one unless another is
+ * given.
  *
- * x_i (N,...,C_i) -> y (N,...,sum C_i); dx_i is its part of dy.
+ * x_i (N,…,C_i,…) -> y (N,…,sum C_i,…); dx_i is its part of dy.
  * Quantization is the library's matter: the int8 formula (qk_regrid) is
  * dequantizing each input and qk_quantize. */
 #include "config.h"
@@ -11,9 +12,9 @@
 
 #include <qatkit/layer.h>
 
-/* No state, but an instance must be something. */
 struct concat {
-  int n_in;
+  int given; /* axis; -1: the last one */
+  int axis;  /* from infer on */
 };
 
 static int
@@ -21,9 +22,9 @@ concat_create (const struct qk_config *cfg, void **self)
 {
   struct concat *l = calloc (1, sizeof *l);
 
-  (void) cfg;
   if (l == NULL)
     return qk_oom ("concat");
+  l->given = (int) qk_config_int (cfg, "axis");
   *self = l;
   return 0;
 }
@@ -39,30 +40,31 @@ concat_infer (void *self, const struct qk_shape *in, int n_in,
               struct qk_shape *out)
 {
   struct concat *l = self;
-  const int last = in[0].ndim - 1;
+  const int axis = l->given < 0 ? in[0].ndim - 1 : l->given;
   char a[80], b[80];
 
   if (n_in < 2 || n_in > QK_OP_MAX_INPUTS)
     return qk_error (-EINVAL, "concat: takes 2 to %d inputs, got %d",
                      QK_OP_MAX_INPUTS, n_in);
-  if (last < 1)
-    return qk_error (-EINVAL, "concat: inputs need 2 axes or more, got %s",
-                     qk_shape_print (&in[0], a, sizeof a));
+  if (axis < 1 || axis >= in[0].ndim)
+    return qk_error (
+      -EINVAL, "concat: axis %d of inputs like %s, expected 1 to %d", axis,
+      qk_shape_print (&in[0], a, sizeof a), in[0].ndim - 1);
   *out = in[0];
   for (int i = 1; i < n_in; i++) {
     struct qk_shape same = in[i];
 
     if (same.ndim == in[0].ndim)
-      same.dims[last] = in[0].dims[last];
+      same.dims[axis] = in[0].dims[axis];
     if (!qk_shape_equal (&same, &in[0]))
       return qk_error (-EINVAL,
-                       "concat: input %d must be like input 0 but for the "
-                       "last axis, got %s and %s",
-                       i, qk_shape_print (&in[i], a, sizeof a),
+                       "concat: input %d must be like input 0 but for axis "
+                       "%d, got %s and %s",
+                       i, axis, qk_shape_print (&in[i], a, sizeof a),
                        qk_shape_print (&in[0], b, sizeof b));
-    out->dims[last] += in[i].dims[last];
+    out->dims[axis] += in[i].dims[axis];
   }
-  l->n_in = n_in;
+  l->axis = axis;
   return 0;
 }
 
@@ -93,18 +95,28 @@ concat_copy (float *part, int64_t n, float *whole, int64_t width,
   }
 }
 
+/* Elements from axis AXIS on. */
+static int64_t
+row_of (const struct qk_shape *s, int axis)
+{
+  int64_t n = 1;
+
+  for (int d = axis; d < s->ndim; d++)
+    n *= s->dims[d];
+  return n;
+}
+
 /* One walk serves both ways: in[] to out, dout to din[]. */
 static int
-concat_walk (const struct qk_tensor *part, int n, const struct qk_tensor *all,
-             bool gather, int threads)
+concat_walk (const struct concat *l, const struct qk_tensor *part, int n,
+             const struct qk_tensor *all, bool gather, int threads)
 {
-  const int last = all->shape.ndim - 1;
-  const int64_t width = all->shape.dims[last];
+  const int64_t width = row_of (&all->shape, l->axis);
   const int64_t rows = qk_shape_count (&all->shape) / width;
   int64_t first = 0;
 
   for (int i = 0; i < n; i++) {
-    const int64_t c = part[i].shape.dims[last];
+    const int64_t c = row_of (&part[i].shape, l->axis);
 
     if (part[i].data != NULL)
       concat_copy (part[i].data, c, all->data, width, first, rows, gather,
@@ -117,30 +129,40 @@ concat_walk (const struct qk_tensor *part, int n, const struct qk_tensor *all,
 static int
 concat_forward (void *self, struct qk_layer_io *io)
 {
-  (void) self;
-  return concat_walk (io->in, io->n_in, io->out, true, io->threads);
+  return concat_walk (self, io->in, io->n_in, io->out, true, io->threads);
 }
 
 static int
 concat_backward (void *self, struct qk_layer_io *io)
 {
-  (void) self;
-  return concat_walk (io->din, io->n_in, io->dout, false, io->threads);
+  return concat_walk (self, io->din, io->n_in, io->dout, false, io->threads);
 }
 
 static int
 concat_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
 {
-  (void) self;
+  const struct concat *l = self;
+
   op->kind = QK_OP_CONCAT;
+  op->axis = l->axis;
   op->lo = io->out->q.qmin;
   op->hi = io->out->q.qmax;
   return 0;
 }
 
+static const struct qk_option options[]
+  = { { .name = "axis",
+        .type = QK_OPT_INT,
+        .def = "-1",
+        .min = -1,
+        .max = QK_MAX_DIMS - 1,
+        .help = "Axis along which the inputs are joined, counted with the "
+                "batch, which is 0; -1: the last one." },
+      { .name = NULL } };
+
 static const struct qk_layer_class concat = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "concat",
-                   "Tensors side by side along the last axis", NULL),
+                   "Tensors side by side along an axis", options),
   .create = concat_create,
   .destroy = concat_destroy,
   .infer = concat_infer,

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* move.c: the reference backend's operations that only move bytes. */
+#include "config.h"
+
+#include "reference.h"
+
+/* y[i1,i2,…] = x[…] with axis j of y being axis order[j] of x */
+void
+reference_transpose (const struct reference_kernel *kn, int64_t n,
+                     const void *const *in, void *out)
+{
+  const struct qk_op *op = &kn->op;
+  const int64_t sample = kn->g.k;
+  int64_t step[QK_MAX_DIMS] = { 0 }; /* in x along its axes */
+  const uint8_t *x = in[0];
+  uint8_t *y = out;
+
+  for (int a = op->axes - 1; a >= 0; a--)
+    step[a] = a == op->axes - 1 ? 1 : step[a + 1] * op->order[2 * (a + 1)];
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < n * sample; i++) {
+    int64_t rest = i % sample, at = i / sample * sample;
+
+    for (int j = op->axes - 1; j >= 0; j--) {
+      const int from = op->order[2 * j + 1];
+
+      at += rest % op->order[2 * from] * step[from];
+      rest /= op->order[2 * from];
+    }
+    y[i] = x[at];
+  }
+}
+
+/* y[i1,i2,…] = x[place1[i1],place2[i2],…], or fill where one of them is -1 */
+void
+reference_gather (const struct reference_kernel *kn, int64_t n,
+                  const void *const *in, void *out)
+{
+  const struct qk_op *op = &kn->op;
+  const int64_t sample = kn->g.k, sample_in = kn->g.c;
+  const uint8_t *x = in[0];
+  uint8_t *y = out;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < n * sample; i++) {
+    const int32_t *place = op->place + op->places;
+    int64_t rest = i % sample, at = i / sample * sample_in, step = 1;
+    bool filled = false;
+
+    for (int d = kn->out.ndim - 1; d > 0; d--) {
+      place -= kn->out.dims[d];
+      filled |= place[rest % kn->out.dims[d]] < 0;
+      at += place[rest % kn->out.dims[d]] * step;
+      step *= kn->in[0].dims[d];
+      rest /= kn->out.dims[d];
+    }
+    y[i] = filled ? (uint8_t) op->fill : x[at];
+  }
+}
