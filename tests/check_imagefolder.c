@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_imagefolder.c: folders of JPEG files as a dataset: order, faults,
+/* check_imagefolder.c: folders of images as a dataset: order, faults,
  * augmentation, and through the batch loader. */
 #include "config.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,8 +70,8 @@ copy (const char *golden, const char *name, size_t keep)
   FILE *f;
   size_t size;
 
-  snprintf (path, sizeof path, "%s/tests/golden/jpeg/%s.jpg", src ? src : ".",
-            golden);
+  snprintf (path, sizeof path, "%s/tests/golden/%s%s.jpg", src ? src : ".",
+            strchr (golden, '/') ? "" : "jpeg/", golden);
   f = fopen (path, "rb");
   ck_assert_msg (f != NULL, "%s is missing", path);
   size = fread (data, 1, sizeof data, f);
@@ -217,6 +218,49 @@ START_TEST (test_order)
 }
 END_TEST
 
+/* A file is what its content says; channels and orientation by the options. */
+START_TEST (test_pixels)
+{
+  static float turned[FLOATS], lying[FLOATS], expected[FLOATS];
+  void *const input[] = { expected };
+  struct qk_dataset_info info;
+  char text[80];
+  int32_t label;
+  void *self, *worker = NULL;
+  int i, same = 0;
+
+  copy ("image/exif6", "train/B/a.png", 0);
+  ck_assert_int_eq (open_split ("train", false, "channels=1", &self), 0);
+  ck_assert_int_eq (ds->info (self, &info), 0);
+  ck_assert_int_eq (info.count, 8);
+  ck_assert_str_eq (qk_spec_print (info.input, text, sizeof text),
+                    "image f32 (1,24,24,1)");
+  ck_assert_msg (read_one (self, 0, 0, turned, &label) == 0, "%s",
+                 qk_error_message ());
+  ck_assert_int_eq (ds->worker_new (self, &worker), 0);
+  ck_assert_int_eq (ds->read_file (self, worker, at ("train/B/a.png"), input),
+                    0);
+  ck_assert (memcmp (turned, expected, CROP * CROP * sizeof *turned) == 0);
+  ds->worker_free (worker);
+  ds->close (self);
+  ck_assert_int_eq (
+    open_split ("train", false, "channels=1 exif=ignore mean=0 std=1", &self),
+    0);
+  ck_assert_int_eq (read_one (self, 0, 0, lying, &label), 0);
+  ds->close (self);
+  for (i = 0; i < CROP * CROP; i++) {
+    ck_assert (lying[i] >= 0 && lying[i] <= 1);
+    /* the means of three */
+    same += fabsf (turned[i] - (lying[i] - 0.449f) / 0.226f) < 1e-4f;
+  }
+  ck_assert_int_lt (same, CROP * CROP / 2);
+  ck_assert_int_eq (open_split ("train", false, "channels=4", &self), 0);
+  ck_assert_int_eq (ds->info (self, &info), 0);
+  ck_assert_int_eq (info.input->shape.dims[3], 4);
+  ds->close (self);
+}
+END_TEST
+
 START_TEST (test_limit)
 {
   struct qk_dataset_info info;
@@ -278,8 +322,10 @@ START_TEST (test_refused)
   refuse ("test", "", -EINVAL, "'test'");
   refuse ("train", "crop=64", -EINVAL, "crop 64");
   refuse ("train", "mean=0.5", -EINVAL, "mean");
+  refuse ("train", "channels=2", -EINVAL, "1, 3 or 4");
+  refuse ("train", "background=1,2", -EINVAL, "background");
   folder ("train/empty");
-  put ("train/empty/image.png", "x", 1);
+  put ("train/empty/image.gif", "x", 1);
   refuse ("train", "", -ENODATA, "train/empty has no");
   if (geteuid () != 0) {
     ck_assert_int_eq (chmod (at ("train/empty"), 0), 0);
@@ -421,6 +467,7 @@ main (void)
 
   tcase_add_checked_fixture (tc, setup, teardown);
   tcase_add_test (tc, test_order);
+  tcase_add_test (tc, test_pixels);
   tcase_add_test (tc, test_limit);
   tcase_add_test (tc, test_links);
   tcase_add_test (tc, test_refused);

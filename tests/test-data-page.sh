@@ -53,6 +53,19 @@ array arrays/y.npy '|u1' "39," < <(count 39 2)
 expect 1 run example.ini --output x --quiet
 says "arrays/x.npy has 40 samples, arrays/y.npy has 39"
 
+example images
+mkdir -p images/{train,val}/{cat,dog}
+for d in train val; do
+  cp "$srcdir"/tests/golden/image/{exif*.jpg,rgb*.png,palette*.png} images/$d/cat
+  cp "$srcdir"/tests/golden/image/{exif*.jpg,grey*.png,turned.*} images/$d/dog
+done
+# what this build cannot decode is left out, and counted
+expect 0 run example.ini --output images.out --quiet -o data.max_bad=0.8
+prints "QAT int8"
+expect 0 predict images.out/model-int8.safetensors images/val/dog/exif6.jpg \
+  --quiet
+prints "dog"
+
 # every example of the page was tested
 sed -n 's/^; files of //p' "$page" | sort > there
 sed '/^$/d' <<< "$tested" | sort > ran

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* imagefolder.c: a folder of class folders of JPEG files.
+/* imagefolder.c: a folder of class folders of images.
  *
  * Evaluation: torchvision's Resize (resize) + CenterCrop (crop).  Training:
  * RandomResizedCrop (crop) + RandomHorizontalFlip.  Then
@@ -12,8 +12,10 @@
 #include <string.h>
 
 #include "imagespec/imagespec.h"
-#include "jpeg/image.h"
+#include "image/image.h"
 #include "scan.h"
+
+static const char *const exif_choices[] = { "apply", "ignore", NULL };
 
 static const struct qk_option options[]
   = { { "root", QK_OPT_PATH, "", 0, 0, NULL,
@@ -26,10 +28,19 @@ static const struct qk_option options[]
         "shorter side after resizing for evaluation, pixels" },
       { "crop", QK_OPT_INT, "224", 1, 8192, NULL,
         "height and width of what is delivered, pixels" },
+      { "channels", QK_OPT_INT, "3", 1, 4, NULL,
+        "1 = grey, 3 = red, green and blue, 4 = and alpha" },
+      { "exif", QK_OPT_CHOICE, "apply", 0, 0, exif_choices,
+        "turn images as their EXIF orientation says, or not" },
+      { "background", QK_OPT_FLOATS, "255,255,255", 0, 255, NULL,
+        "red, green and blue that transparent pixels are laid over, unless "
+        "channels = 4" },
       { "mean", QK_OPT_FLOATS, "0.485,0.456,0.406", -10, 10, NULL,
-        "subtracted from red, green and blue (0 to 1)" },
+        "subtracted from each channel (0 to 1); grey: their mean unless given "
+        "as one number, alpha: 0 unless given as the fourth" },
       { "std", QK_OPT_FLOATS, "0.229,0.224,0.225", 1e-6, 100, NULL,
-        "red, green and blue are then divided by" },
+        "each channel is then divided by; grey: their mean unless given as "
+        "one number, alpha: 1 unless given as the fourth" },
       { "min_scale", QK_OPT_FLOAT, "0.08", 1e-6, 1, NULL,
         "smallest share of an image's area that a training crop takes" },
       { "flip", QK_OPT_BOOL, "yes", 0, 0, NULL,
@@ -45,28 +56,63 @@ struct imagefolder {
   struct image_specs specs;
   struct scan scan;
   struct image_norm norm;
+  struct image_options pixels;
   int64_t resize, crop;
   double min_scale;
   bool augment, flip, fast;
 };
 
+/* One number for each channel; ALPHA for the fourth where three are given. */
 static int
-read_three (const struct qk_config *cfg, const char *name, float out[3])
+read_channels (const struct qk_config *cfg, const char *name, int channels,
+               float alpha, float out[4])
 {
-  const int n = qk_config_floats (cfg, name, out, 3);
+  const int n = qk_config_floats (cfg, name, out, 4);
 
-  if (n != 3)
-    return qk_error (-EINVAL, "imagefolder: %s (%s) must be 3 numbers, got %d",
-                     name, qk_config_where (cfg, name), n);
+  if (n == 3 && channels == 4)
+    out[3] = alpha;
+  else if (n == 3 && channels == 1)
+    out[0] = (out[0] + out[1] + out[2]) / 3.0f;
+  else if (n != channels)
+    return qk_error (-EINVAL,
+                     "imagefolder: %s (%s) must be %d numbers, got %d", name,
+                     qk_config_where (cfg, name), channels, n);
   return 0;
+}
+
+/* What is made of the pixels of a file. */
+static int
+configure_pixels (struct imagefolder *f, const struct qk_config *cfg)
+{
+  const int channels = (int) qk_config_int (cfg, "channels");
+  float background[3], mean[4], std[4];
+  const int n = qk_config_floats (cfg, "background", background, 3);
+  int i, err;
+
+  if (channels == 2)
+    return qk_error (-EINVAL,
+                     "imagefolder: channels (%s) must be 1, 3 or 4, "
+                     "got 2",
+                     qk_config_where (cfg, "channels"));
+  if (n != 3)
+    return qk_error (-EINVAL,
+                     "imagefolder: background (%s) must be 3 numbers, got %d",
+                     qk_config_where (cfg, "background"), n);
+  f->pixels.channels = channels;
+  f->pixels.exif = strcmp (qk_config_string (cfg, "exif"), "apply") == 0;
+  for (i = 0; i < 3; i++)
+    f->pixels.background[i] = (uint8_t) (background[i] + 0.5f);
+  err = read_channels (cfg, "mean", channels, 0.0f, mean);
+  if (err == 0)
+    err = read_channels (cfg, "std", channels, 1.0f, std);
+  return err < 0
+           ? err
+           : image_norm_set (&f->norm, channels, mean, std, "imagefolder");
 }
 
 static int
 configure (struct imagefolder *f, const struct qk_config *cfg)
 {
-  float mean[3], std[3];
-  int err;
-
   f->resize = qk_config_int (cfg, "resize");
   f->crop = qk_config_int (cfg, "crop");
   f->min_scale = qk_config_float (cfg, "min_scale");
@@ -79,12 +125,7 @@ configure (struct imagefolder *f, const struct qk_config *cfg)
                      qk_config_where (cfg, "crop"),
                      qk_config_where (cfg, "resize"), (long long) f->crop,
                      (long long) f->resize);
-  err = read_three (cfg, "mean", mean);
-  if (err == 0)
-    err = read_three (cfg, "std", std);
-  if (err == 0)
-    err = image_norm_set (&f->norm, mean, std, "imagefolder");
-  return err;
+  return configure_pixels (f, cfg);
 }
 
 /* The folder of SPLIT, to be freed; NULL with an error recorded. */
@@ -190,18 +231,18 @@ imagefolder_info (void *self, struct qk_dataset_info *out)
   struct imagefolder *f = self;
 
   out->count = f->scan.count;
-  image_specs_set (&f->specs, f->crop, f->crop, 3, f->scan.classes,
-                   (const char *const *) f->scan.names, out);
+  image_specs_set (&f->specs, f->crop, f->crop, f->pixels.channels,
+                   f->scan.classes, (const char *const *) f->scan.names, out);
   return 0;
 }
 
 static int
 imagefolder_worker_new (void *self, void **worker)
 {
+  const struct imagefolder *f = self;
   struct image_reader *r;
-  const int err = image_reader_new (&r);
+  const int err = image_reader_new (&f->pixels, &r);
 
-  (void) self;
   if (err == 0)
     *worker = r;
   return err;
@@ -262,8 +303,9 @@ imagefolder_read_file (void *self, void *worker, const char *path,
 }
 
 static const struct qk_dataset_class imagefolder = {
-  .cls = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "imagefolder",
-                   "A folder of class folders of JPEG files", options),
+  .cls
+  = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "imagefolder",
+              "A folder of class folders of images: JPEG, PNG, WebP", options),
   .open = imagefolder_open,
   .close = imagefolder_close,
   .info = imagefolder_info,

@@ -51,12 +51,18 @@ join (const char *dir, const char *name)
   return path;
 }
 
+/* By the name: what a file is, its content says when it is read. */
 static bool
 is_image (const char *name)
 {
+  static const char *const endings[] = { ".jpg", ".jpeg", ".png", ".webp" };
   const char *dot = strrchr (name, '.');
+  size_t i;
 
-  return dot && (!strcasecmp (dot, ".jpg") || !strcasecmp (dot, ".jpeg"));
+  for (i = 0; dot && i < sizeof endings / sizeof endings[0]; i++)
+    if (strcasecmp (dot, endings[i]) == 0)
+      return true;
+  return false;
 }
 
 static int
@@ -206,7 +212,9 @@ scan_class (struct scan *s, struct qk_context *ctx, int32_t label,
     return no_memory ();
   err = walk (s, ctx, top, "", NULL, label);
   if (err == 0 && s->count == before)
-    err = qk_error (-ENODATA, "class folder %s has no .jpg or .jpeg images",
+    err = qk_error (-ENODATA,
+                    "class folder %s has no .jpg, .jpeg, .png or .webp "
+                    "images",
                     top);
   free (top);
   if (err)

@@ -14,7 +14,7 @@
 #include "draw/draw.h"
 #include "generated/generated.h"
 #include "imagespec/imagespec.h"
-#include "jpeg/image.h"
+#include "image/image.h"
 
 #define JPEG_QUALITY 95
 
@@ -59,7 +59,7 @@ configure (struct shapes *s, const struct qk_config *cfg)
     return qk_error (
       -EINVAL, "shapes: mean (%s) and std (%s) must be 3 numbers each",
       qk_config_where (cfg, "mean"), qk_config_where (cfg, "std"));
-  return image_norm_set (&s->norm, mean, std, "shapes");
+  return image_norm_set (&s->norm, 3, mean, std, "shapes");
 }
 
 static void
@@ -181,7 +181,8 @@ shapes_read_file (void *self, void *worker, const char *path,
   struct shapes_worker *w = worker;
   struct image_view view;
   int64_t width, height;
-  int err = w->reader ? 0 : image_reader_new (&w->reader);
+  int err
+    = w->reader ? 0 : image_reader_new (image_options_default (), &w->reader);
 
   if (err == 0)
     err = image_open (w->reader, path, &width, &height);

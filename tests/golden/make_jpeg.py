@@ -79,29 +79,35 @@ CENTER = [(64, 48), (32, 32), (33, 17), (100, 96)]
 BOXES = [(0.1, 0.2, 0.7, 0.6, 40, 0), (0.4, 0.0, 0.6, 0.3, 24, 1),
          (0.0, 0.5, 0.2, 0.5, 31, 1)]
 
-os.makedirs(HERE, exist_ok=True)
-with open(os.path.join(HERE, "expected.h"), "w") as out:
-    out.write("/* SPDX-License-Identifier: LGPL-2.1-or-later */\n"
-              "/* Made by tests/golden/make_jpeg.py; do not edit. */\n\n"
-              "static const struct golden_center golden_centers[] = {\n")
-    boxes = []
-    for name, data in sorted(FILES.items()):
-        with open(os.path.join(HERE, name + ".jpg"), "wb") as f:
-            f.write(data)
-        im = Image.open(io.BytesIO(data)).convert("RGB")
-        for resize, crop in CENTER:
-            o = F.center_crop(F.resize(im, resize), crop)
-            t = F.normalize(F.to_tensor(o), MEAN, STD)
-            out.write('  { "%s", %d, %d, %d, %d,\n    %s,\n    %s },\n' % (
-                name, *im.size, resize, crop, fnv(np.asarray(o)),
-                fnv(t.permute(1, 2, 0).numpy())))
-        for x, y, w, h, size, flip in BOXES:
-            w, h = max(1, int(w * im.width)), max(1, int(h * im.height))
-            x = min(int(x * im.width), im.width - w)
-            y = min(int(y * im.height), im.height - h)
-            o = F.resized_crop(im, y, x, h, w, (size, size))
-            o = F.hflip(o) if flip else o
-            boxes.append('  { "%s", %d, %d, %d, %d, %d, %d,\n    %s },\n' % (
-                name, x, y, w, h, size, flip, fnv(np.asarray(o))))
-    out.write("};\n\nstatic const struct golden_box golden_boxes[] = {\n")
-    out.write("".join(boxes) + "};\n")
+
+def main():
+    os.makedirs(HERE, exist_ok=True)
+    with open(os.path.join(HERE, "expected.h"), "w") as out:
+        out.write("/* SPDX-License-Identifier: LGPL-2.1-or-later */\n"
+                  "/* Made by tests/golden/make_jpeg.py; do not edit. */\n\n"
+                  "static const struct golden_center golden_centers[] = {\n")
+        boxes = []
+        for name, data in sorted(FILES.items()):
+            with open(os.path.join(HERE, name + ".jpg"), "wb") as f:
+                f.write(data)
+            im = Image.open(io.BytesIO(data)).convert("RGB")
+            for resize, crop in CENTER:
+                o = F.center_crop(F.resize(im, resize), crop)
+                t = F.normalize(F.to_tensor(o), MEAN, STD)
+                out.write('  { "%s", %d, %d, %d, %d,\n    %s,\n    %s },\n' % (
+                    name, *im.size, resize, crop, fnv(np.asarray(o)),
+                    fnv(t.permute(1, 2, 0).numpy())))
+            for x, y, w, h, size, flip in BOXES:
+                w, h = max(1, int(w * im.width)), max(1, int(h * im.height))
+                x = min(int(x * im.width), im.width - w)
+                y = min(int(y * im.height), im.height - h)
+                o = F.resized_crop(im, y, x, h, w, (size, size))
+                o = F.hflip(o) if flip else o
+                boxes.append('  { "%s", %d, %d, %d, %d, %d, %d,\n    %s },\n' % (
+                    name, x, y, w, h, size, flip, fnv(np.asarray(o))))
+        out.write("};\n\nstatic const struct golden_box golden_boxes[] = {\n")
+        out.write("".join(boxes) + "};\n")
+
+
+if __name__ == "__main__":
+    main()

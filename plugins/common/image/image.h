@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* image.h: JPEG files to normalised images, shared by datasets.
+/* image.h: image files to normalised images, shared by datasets.
  *
  * A file is decoded row by row, each row is resized horizontally at once and
  * rows are combined vertically as soon as they are complete, so that nothing
  * the size of the whole image is kept.  The resize is PIL's antialiased
  * bilinear one, to the byte: two passes with 22-bit fixed-point weights and
- * 8-bit rounding in between.
+ * 8-bit rounding in between.  (Interlaced, turned and WebP images are decoded
+ * as a whole.)
  */
 #ifndef QATKIT_COMMON_IMAGE_H
 #define QATKIT_COMMON_IMAGE_H
@@ -90,29 +91,43 @@ const struct image_kernels *image_kernels_plain (void);
 
 /* (x / 255 - mean) / std in float32 for every byte, per channel. */
 struct image_norm {
-  float value[3][256];
+  int channels; /* 1, 3 or 4 */
+  float value[4][256];
 };
 
-/* MEAN and STD are RGB in 0..1; -EINVAL unless std > 0 and all are finite.
- * WHO prefixes the message. */
-int image_norm_set (struct image_norm *norm, const float mean[3],
-                    const float std[3], const char *who);
+/* MEAN and STD of each of the CHANNELS, in 0..1; -EINVAL unless std > 0 and
+ * all are finite.  WHO prefixes the message. */
+int image_norm_set (struct image_norm *norm, int channels, const float *mean,
+                    const float *std, const char *who);
 
-/* N pixels of STEP bytes each (RGB first) to (n,3) floats. */
+/* N pixels of STEP bytes each (RGB first) to (n,channels) floats. */
 void image_norm_row (const struct image_norm *norm, const uint8_t *src,
                      int step, int64_t n, bool flip, float *dst);
 
 /* ---- files -----------------------------------------------------------*/
 
-/* A decoder with its buffers; one per thread. */
+/* What is made of the pixels of a file. */
+struct image_options {
+  int channels; /* 1: luma as PIL's mode L; 3: red, green, blue; 4: and alpha,
+                   255 where the file has none */
+  bool exif;    /* turn the image as its EXIF orientation says */
+  uint8_t background[3]; /* what transparent pixels are laid over, unless
+                            alpha is delivered */
+};
+/* Three channels, turned, over white. */
+const struct image_options *image_options_default (void);
+
+/* The decoders with their buffers; one per thread. */
 struct image_reader;
 
 /* -ENOMEM; free with image_reader_free, which accepts NULL. */
-int image_reader_new (struct image_reader **out);
+int image_reader_new (const struct image_options *options,
+                      struct image_reader **out);
 void image_reader_free (struct image_reader *r);
 
-/* Load the file and read its header.  -EBADMSG, naming the file, when it is
- * not a JPEG image that can be decoded; another error when it cannot be
+/* Load the file and read its header; W and H are those of the image turned
+ * the right way up.  -EBADMSG, naming the file, when it is not an image that
+ * can be decoded, whatever its name says; another error when it cannot be
  * read (-ENOENT, -EACCES, …). */
 int image_open (struct image_reader *r, const char *path, int64_t *w,
                 int64_t *h);
@@ -126,15 +141,16 @@ int image_open_memory (struct image_reader *r, const uint8_t *data,
  * its size, whatever leaves VIEW's box no smaller than what it is resized to,
  * by inverse transforms of fewer points and plain chroma upsampling, and
  * change the box accordingly.  Several times faster; the bytes are near those
- * of the whole image, not equal.  Returns the divisor, 1 to 8. */
+ * of the whole image, not equal.  Returns the divisor, 1 to 8; 1 for what is
+ * not JPEG. */
 int image_reduce (struct image_reader *r, struct image_view *view);
 
 /* Decode the image opened last, once, and deliver the window of VIEW as
- * (win_h, win_w, 3): bytes into RGB, or normalised floats into IMAGE (the
- * other is NULL).  -EBADMSG, naming the file, when it is damaged or
+ * (win_h, win_w, channels): bytes into BYTES, or normalised floats into IMAGE
+ * (either may be NULL).  -EBADMSG, naming the file, when it is damaged or
  * truncated. */
 int image_render (struct image_reader *r, const struct image_view *view,
-                  const struct image_norm *norm, uint8_t *rgb, float *image);
+                  const struct image_norm *norm, uint8_t *bytes, float *image);
 
 /* Write a W x H image of RGB bytes as a JPEG file, colour not subsampled.
  * QUALITY 1..100.  A negative errno value with a sentence. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fuzz_jpeg.c: any bytes as a JPEG sample, prepared for evaluation and for
- * training. */
+/* fuzz_image.c: any bytes as an image, prepared for evaluation and for
+ * training, with any number of channels. */
 #include "config.h"
 
-#include "jpeg/image.h"
+#include "image/image.h"
 #include "replay.h"
 
 #define SIDE 40
@@ -11,18 +11,22 @@
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
-  static struct image_reader *reader;
-  static uint8_t rgb[SIDE * SIDE * 3];
+  static struct image_reader *readers[3];
+  static const int channels[3] = { 3, 4, 1 };
+  static uint8_t bytes[SIDE * SIDE * 4];
   struct image_view view;
   struct qk_rng rng;
   int64_t w, h;
   int i;
 
-  if (!reader && image_reader_new (&reader))
-    abort ();
   qk_rng_seed (&rng, 1, size);
   for (i = 0; i < 3; i++) {
-    if (image_open_memory (reader, data, size, "fuzz", &w, &h))
+    struct image_options o = *image_options_default ();
+
+    o.channels = channels[i];
+    if (!readers[i] && image_reader_new (&o, &readers[i]))
+      abort ();
+    if (image_open_memory (readers[i], data, size, "fuzz", &w, &h))
       continue;
     if (w * h > 1 << 22)
       return 0; /* slow, and no more to be seen than in small ones */
@@ -30,7 +34,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
       image_view_center (w, h, SIDE + 5, SIDE, &view);
     else
       image_view_random (w, h, SIDE, 0.05, true, &rng, &view);
-    image_render (reader, &view, NULL, rgb, NULL);
+    image_render (readers[i], &view, NULL, bytes, NULL);
   }
   return 0;
 }
@@ -39,6 +43,6 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 int
 main (int argc, char **argv)
 {
-  return replay_main (argc, argv, "jpeg");
+  return replay_main (argc, argv, "image");
 }
 #endif

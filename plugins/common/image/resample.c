@@ -185,18 +185,19 @@ horizontal_plain (const uint8_t *src, uint8_t *dst, const struct image_taps *t)
   for (i = 0; i < t->n; i++) {
     const uint8_t *p = src + (int64_t) t->first[i] * 4;
     const int32_t *w = t->weight + i * t->stride;
-    int32_t r = 1 << (PRECISION_BITS - 1), g = r, b = r;
+    int32_t r = 1 << (PRECISION_BITS - 1), g = r, b = r, a = r;
     int k;
 
     for (k = 0; k < t->count[i]; k++) {
       r += p[4 * k] * w[k];
       g += p[4 * k + 1] * w[k];
       b += p[4 * k + 2] * w[k];
+      a += p[4 * k + 3] * w[k];
     }
     dst[4 * i] = to_byte (r);
     dst[4 * i + 1] = to_byte (g);
     dst[4 * i + 2] = to_byte (b);
-    dst[4 * i + 3] = 0;
+    dst[4 * i + 3] = to_byte (a);
   }
 }
 
