@@ -189,6 +189,24 @@ slice_first (int64_t start, int64_t step, int64_t size)
   return start >= size ? size - 1 : start;
 }
 
+/* What stands at place I of an axis that was padded, found by walking. */
+static int64_t
+padded_place (const struct layer_case *c, int64_t i, int64_t size)
+{
+  const char *mode = strstr (c->options, "mode=");
+
+  if (mode == NULL)
+    return i < 0 || i >= size ? -1 : i;
+  while (i < 0 || i >= size)
+    if (strncmp (mode, "mode=edge", 9) == 0)
+      i += i < 0 ? 1 : -1;
+    else if (strncmp (mode, "mode=wrap", 9) == 0)
+      i += i < 0 ? size : -size;
+    else
+      i = i < 0 ? -i : 2 * (size - 1) - i;
+  return i;
+}
+
 /* Place of element I of axis D of the output in the input, of SIZE along that
  * axis; -1: what is filled in. */
 static int64_t
@@ -202,7 +220,54 @@ place_of (const struct layer_case *c, int d, int64_t i, int64_t size)
     options_of (c, "steps=", b, n, 1);
     return slice_first (a[d - 1], b[d - 1], size) + i * b[d - 1];
   }
+  if (strcmp (c->layer, "gather") == 0 && d == option (c, "axis=", 0)) {
+    options_of (c, "indices=", a, 0, 0);
+    return a[i];
+  }
+  if (strcmp (c->layer, "pad") == 0) {
+    options_of (c, "before=", a, 0, 0);
+    return padded_place (c, i - a[d - 1], size);
+  }
+  if (strcmp (c->layer, "tile") == 0 || strcmp (c->layer, "expand") == 0)
+    return i % size;
   return i;
+}
+
+/* Blocks of pixels as channels, and back: where element AT of the output
+ * stands in the input; the block's pixel is (i,j). */
+static void
+block_place (const struct layer_case *c, const struct qk_shape *in,
+             const struct qk_shape *out, int64_t *at)
+{
+  const bool crd = strstr (c->options, "crd") != NULL;
+  const bool depth = strcmp (c->layer, "depth_to_space") == 0;
+  const int64_t b = option (c, "block=", 2), k = at[3];
+  const int64_t channels = depth ? out->dims[3] : in->dims[3];
+  const int64_t pixel = crd ? k % (b * b) : k / channels;
+  const int64_t i = at[1] % b, j = at[2] % b;
+
+  if (depth) {
+    at[1] /= b;
+    at[2] /= b;
+    at[3] = crd ? (k * b + i) * b + j : (i * b + j) * channels + k;
+  } else {
+    at[1] = at[1] * b + pixel / b;
+    at[2] = at[2] * b + pixel % b;
+    at[3] = crd ? k / (b * b) : k % channels;
+  }
+}
+
+/* The constant of gather and pad on the grid Q. */
+static uint8_t
+fill_of (const struct layer_case *c, const struct qk_qparams *q)
+{
+  const char *text = strstr (c->options, "fill=");
+
+  if (text == NULL)
+    text = strstr (c->options, "value=");
+  return (uint8_t) qk_quantize (
+    text != NULL ? strtof (strchr (text, '=') + 1, NULL) : 0.0f,
+    1.0f / q->scale, q->zero_point, q->qmin, q->qmax);
 }
 
 /* Layers that only move bytes: y[i…] = x[place…]. */
@@ -211,24 +276,43 @@ move_formula (const struct layer_case *c, const struct qk_tensor *x,
               const struct qk_shape *out, uint8_t *y)
 {
   const bool permute = strcmp (c->layer, "permute") == 0;
+  const bool blocks = strstr (c->layer, "_to_") != NULL;
+  const uint8_t fill = fill_of (c, &x->q);
   int64_t axes[QK_MAX_DIMS];
 
   if (permute)
     options_of (c, "axes=", axes, 0, 0);
   for (int64_t i = 0; i < qk_shape_count (out); i++) {
     int64_t at[QK_MAX_DIMS], rest = i, from = 0;
+    bool filled = false;
 
     for (int d = out->ndim - 1; d >= 0; rest /= out->dims[d--])
       at[permute ? axes[d] : d] = rest % out->dims[d];
+    if (blocks)
+      block_place (c, &x->shape, out, at);
     for (int d = 0; d < x->shape.ndim; d++) {
       const int64_t size = x->shape.dims[d];
       const int64_t p
-        = permute || d == 0 ? at[d] : place_of (c, d, at[d], size);
+        = permute || blocks || d == 0 ? at[d] : place_of (c, d, at[d], size);
 
+      filled |= p < 0;
       from = from * size + p;
     }
-    y[i] = ((uint8_t *) x->data)[from];
+    y[i] = filled ? fill : ((uint8_t *) x->data)[from];
   }
+}
+
+static bool
+moves (const char *layer)
+{
+  static const char *const names[]
+    = { "permute", "slice",  "gather",         "pad",
+        "tile",    "expand", "depth_to_space", "space_to_depth" };
+
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (strcmp (layer, names[i]) == 0)
+      return true;
+  return false;
 }
 
 /* What the layer must give; false for a layer this test does not know. */
@@ -257,8 +341,7 @@ formula (const struct layer_case *c, const struct qk_tensor *x,
     w.kernel_h = (int) x->shape.dims[1];
     w.kernel_w = (int) x->shape.dims[2];
     pool_formula (x, &w, false, out, y);
-  } else if (strcmp (c->layer, "permute") == 0
-             || strcmp (c->layer, "slice") == 0)
+  } else if (moves (c->layer))
     move_formula (c, x, out, y);
   else if (strcmp (c->layer, "flatten") == 0
            || strcmp (c->layer, "reshape") == 0

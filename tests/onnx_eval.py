@@ -80,6 +80,36 @@ def reshape(a, x, shape):
                       for i, n in enumerate(shape)])
 
 
+def pad(a, x, pads, fill=0):
+    n = x.ndim
+    return np.pad(x, [(pads[i], pads[n + i]) for i in range(n)],
+                  constant_values=fill)
+
+
+def cut(a, x, starts, ends, axes, steps):
+    at = [slice(None)] * x.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps):
+        at[axis] = slice(start, None if end < -x.shape[axis] else end, step)
+    return x[tuple(at)]
+
+
+def depth_to_space(a, x):
+    b = a["blocksize"]
+    n, c, h, w = x.shape
+    if a["mode"] == b"CRD":
+        return x.reshape(n, c // b**2, b, b, h, w).transpose(
+            0, 1, 4, 2, 5, 3).reshape(n, c // b**2, h * b, w * b)
+    return x.reshape(n, b, b, c // b**2, h, w).transpose(
+        0, 3, 4, 1, 5, 2).reshape(n, c // b**2, h * b, w * b)
+
+
+def space_to_depth(a, x):
+    b = a["blocksize"]
+    n, c, h, w = x.shape
+    return x.reshape(n, c, h // b, b, w // b, b).transpose(
+        0, 3, 5, 1, 2, 4).reshape(n, c * b**2, h // b, w // b)
+
+
 OPS = {
     "Conv": conv,
     "Gemm": lambda a, x, w, b=0: x @ (w.T if a.get("transB") else w) + b,
@@ -103,6 +133,11 @@ OPS = {
     "GlobalAveragePool": lambda a, x: x.mean(axis=(2, 3), keepdims=True),
     "Flatten": lambda a, x: x.reshape(x.shape[0], -1),
     "Transpose": lambda a, x: x.transpose(a["perm"]),
+    "Pad": pad,
+    "Slice": cut,
+    "Gather": lambda a, x, i: np.take(x, i, axis=a["axis"]),
+    "DepthToSpace": depth_to_space,
+    "SpaceToDepth": space_to_depth,
     "Identity": lambda a, x: x,
     "QuantizeLinear": quantize,
     "DequantizeLinear": dequantize,

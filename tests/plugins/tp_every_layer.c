@@ -10,6 +10,44 @@ one (struct qk_graph *g, const char *name, const char *layer, int in,
   return qk_graph_node (g, name, layer, &in, 1, "%s", options);
 }
 
+/* Layers that move elements, all in their ways; the result has the shape of
+ * V, of 8 channels. */
+static int
+moved (struct qk_graph *g, int v)
+{
+  const struct qk_shape *s = qk_graph_shape (g, v);
+  int h, w, c, two[2];
+
+  if (s == NULL)
+    return v;
+  h = (int) s->dims[1], w = (int) s->dims[2], c = (int) s->dims[3];
+  v = qk_graph_node (g, "groups", "reshape", &v, 1, "shape=-1,2,%d", c / 2);
+  v = one (g, "shuffle", "permute", v, "axes=0,1,3,2");
+  v = qk_graph_node (g, "ungroup", "reshape", &v, 1, "shape=%d,%d,%d", h, w,
+                     c);
+  two[0] = one (g, "framed", "pad", v, "before=1,2,0 after=1,0,0 value=0.3");
+  two[0] = one (g, "mirrored", "pad", two[0],
+                "before=0,1,0 after=0,0,1 mode=reflect");
+  two[0] = qk_graph_node (g, "inner", "slice", two, 1,
+                          "starts=1,3,0 ends=%d,100,-1", h + 1);
+  two[1] = one (g, "down", "slice", v,
+                "starts=0,-1,0 ends=1,-9223372036854775808,100 steps=1,-1,1");
+  two[1] = qk_graph_node (g, "up", "expand", two + 1, 1, "shape=%d,1,-1", h);
+  v = qk_graph_node (g, "beside", "concat", two, 2, "axis=2");
+  v = qk_graph_node (g, "half", "slice", &v, 1, "starts=0,%d,0 ends=%d,%d,%d",
+                     w / 2, h, w / 2 + w, c);
+  two[0] = one (g, "picked", "gather", v, "axis=3 indices=1,0,-1,1 fill=0.5");
+  two[0] = one (g, "wider", "depth_to_space", two[0], "block=2");
+  two[1] = one (g, "twice", "tile", v, "repeats=2,2,1");
+  two[1] = one (g, "few", "slice", two[1], "starts=0,0,0 ends=1000,1000,1");
+  v = qk_graph_node (g, "filled", "mul", two, 2, "%s", "");
+  v = one (g, "narrower", "space_to_depth", v, "block=2");
+  two[0] = one (g, "crossed", "depth_to_space", v, "block=2 mode=crd");
+  two[0] = one (g, "back", "space_to_depth", two[0], "block=2 mode=crd");
+  two[1] = v;
+  return qk_graph_node (g, "again", "concat", two, 2, "%s", "");
+}
+
 static int
 every_build (const struct qk_config *cfg, const struct qk_model_request *req,
              struct qk_graph *g)
@@ -40,6 +78,7 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   two[1] = one (g, "side", "conv2d", v, "out=8 groups=2");
   v = qk_graph_node (g, "sum", "add", two, 2, "%s", "");
   v = one (g, "sum_relu", "relu", v, "");
+  v = moved (g, v);
   two[0] = one (g, "max", "maxpool2d", v,
                 "kernel=3 stride=2 padding=1 ceil_mode=yes");
   two[1] = one (g, "average", "avgpool2d", v,

@@ -181,6 +181,20 @@ onnx_attr_ints (struct onnx_build *b, Onnx__NodeProto *n, const char *name,
 }
 
 void
+onnx_attr_text (struct onnx_build *b, Onnx__NodeProto *n, const char *name,
+                const char *v)
+{
+  Onnx__AttributeProto *a
+    = attribute (b, n, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+
+  if (a == NULL)
+    return;
+  a->has_s = 1;
+  a->s.data = (uint8_t *) onnx_name (b, "%s", v);
+  a->s.len = strlen (v);
+}
+
+void
 onnx_attr_float (struct onnx_build *b, Onnx__NodeProto *n, const char *name,
                  float v)
 {

@@ -32,6 +32,8 @@ void onnx_attr_int (struct onnx_build *b, Onnx__NodeProto *n, const char *name,
                     int64_t v);
 void onnx_attr_ints (struct onnx_build *b, Onnx__NodeProto *n,
                      const char *name, const int64_t *v, int count);
+void onnx_attr_text (struct onnx_build *b, Onnx__NodeProto *n,
+                     const char *name, const char *v);
 void onnx_attr_float (struct onnx_build *b, Onnx__NodeProto *n,
                       const char *name, float v);
 

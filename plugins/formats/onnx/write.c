@@ -22,18 +22,7 @@
 
 #include "build.h"
 #include "onnx-priv.h"
-
-struct writer {
-  struct onnx_build b;
-  const struct qk_network *net;
-  const char **name; /* of each value, as consumers read it */
-};
-
-static const struct qk_network_value *
-value_of (const struct writer *w, int i)
-{
-  return w->net->value[i];
-}
+#include "writer.h"
 
 static int
 unknown (const struct qk_network_node *n)
@@ -46,21 +35,13 @@ unknown (const struct qk_network_node *n)
 /* ---- layouts ----------------------------------------------------------------- */
 
 /* Our shape without the batch as ONNX has it: (H,W,C) becomes (C,H,W).
- * Returns the number of dimensions, -ENOTSUP for other ranks. */
+ * Returns the number of dimensions. */
 static int
 onnx_dims (const struct qk_shape *s, int64_t *dims)
 {
-  if (s->ndim == 4) {
-    dims[0] = s->dims[3];
-    dims[1] = s->dims[1];
-    dims[2] = s->dims[2];
-    return 3;
-  }
-  if (s->ndim != 2)
-    return qk_error (-ENOTSUP, "a tensor of %d dimensions, expected 2 or 4",
-                     s->ndim);
-  dims[0] = s->dims[1];
-  return 1;
+  for (int d = 1; d < s->ndim; d++)
+    dims[onnx_axis (s->ndim, d) - 1] = s->dims[d];
+  return s->ndim - 1;
 }
 
 /* (K,R,S,C) to (K,C,R,S), elements of SIZE bytes. */
@@ -135,7 +116,7 @@ put_weight (struct writer *w, const char *name, enum qk_dtype dtype, int ndim,
 
 /* ---- grids ---------------------------------------------------------------------- */
 
-static const char *
+const char *
 node1 (struct writer *w, const char *op, const char *out, const char *in)
 {
   onnx_node (&w->b, op, out, 1, &in);
@@ -173,7 +154,7 @@ put_grid (struct writer *w, const char *raw, const char *prefix,
 }
 
 /* The name of the output that VALUE is; NULL if it is none. */
-static const char *
+const char *
 output_name (const struct writer *w, int value)
 {
   int i;
@@ -210,7 +191,7 @@ on_grid (const struct writer *w, int value)
 }
 
 /* Name for the float result of N, before its grid if it has one. */
-static const char *
+const char *
 raw_name (struct writer *w, const struct qk_network_node *n)
 {
   return on_grid (w, n->out) ? onnx_name (&w->b, "%s/out", n->name)
@@ -218,7 +199,7 @@ raw_name (struct writer *w, const struct qk_network_node *n)
 }
 
 /* The same for results that cannot leave the range of their inputs. */
-static void
+void
 finish (struct writer *w, const struct qk_network_node *n, const char *raw)
 {
   const struct qk_qparams *q = &value_of (w, n->out)->q;
@@ -417,23 +398,26 @@ joining (const struct qk_op *op)
   return op->kind == QK_OP_CONCAT ? "Concat" : names[op->function];
 }
 
-/* Input J of N for an operator that broadcasts from the last axis on: a vector
- * beside (N,C,H,W) needs its axes of size 1. */
+/* Input J of N for an operator that broadcasts from the last axis on: what has
+ * fewer axes than the output gets those it lacks, of size 1. */
 static const char *
 put_broadcast (struct writer *w, const struct qk_network_node *n, int j)
 {
   const struct qk_shape *s = &value_of (w, n->in[j])->shape;
-  const int64_t dims[4] = { 0, s->dims[s->ndim - 1], 1, 1 }, four = 4;
-  const char *in[2] = { w->name[n->in[j]], "" }, *out;
+  const int ndim = value_of (w, n->out)->shape.ndim;
 
-  if (n->op->kind != QK_OP_BINARY
-      || s->ndim == value_of (w, n->out)->shape.ndim)
-    return in[0];
-  in[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s/shape%d", n->name, j),
-                         QK_I64, 1, &four, dims);
-  out = onnx_name (&w->b, "%s/in%d", n->name, j);
-  onnx_node (&w->b, "Reshape", out, 2, in);
-  return out;
+  if (n->op->kind != QK_OP_BINARY || s->ndim == ndim)
+    return w->name[n->in[j]];
+  return onnx_put_axes (w, n, w->name[n->in[j]], onnx_name (&w->b, "in%d", j),
+                        s, ndim);
+}
+
+static int
+concat_axis (const struct writer *w, const struct qk_network_node *n)
+{
+  const int ndim = value_of (w, n->out)->shape.ndim;
+
+  return onnx_axis (ndim, n->op->axis > 0 ? n->op->axis : ndim - 1);
 }
 
 static int
@@ -447,7 +431,7 @@ put_joined (struct writer *w, const struct qk_network_node *n)
     in[i] = put_broadcast (w, n, i);
   o = onnx_node (&w->b, joining (n->op), raw, n->n_in, in);
   if (n->op->kind == QK_OP_CONCAT)
-    onnx_attr_int (&w->b, o, "axis", 1);
+    onnx_attr_int (&w->b, o, "axis", concat_axis (w, n));
   if (n->quantized)
     finish_clamped (w, n, raw, n->op->lo, n->op->hi);
   else
@@ -529,44 +513,6 @@ put_pool (struct writer *w, const struct qk_network_node *n)
   }
   if (flat)
     return put_flat (w, n, raw);
-  finish (w, n, raw);
-  return 0;
-}
-
-/* Samples as vectors in our order, (N,HWC); or nothing at all. */
-static int
-put_reshape (struct writer *w, const struct qk_network_node *n)
-{
-  static const int64_t to_nhwc[] = { 0, 2, 3, 1 };
-  const struct qk_shape *in = &value_of (w, n->in[0])->shape;
-  const struct qk_shape *out = &value_of (w, n->out)->shape;
-  const char *raw, *from = w->name[n->in[0]];
-  Onnx__NodeProto *o;
-
-  if (qk_shape_equal (in, out) && output_name (w, n->out) == NULL) {
-    w->name[n->out] = from;
-    return 0;
-  }
-  raw = raw_name (w, n);
-  if (qk_shape_equal (in, out)) {
-    node1 (w, "Identity", raw, from);
-    finish (w, n, raw);
-    return 0;
-  }
-  if (in->ndim != 4 || out->ndim != 2)
-    return unknown (n);
-  if (in->dims[1] * in->dims[2] > 1 && in->dims[3] > 1) {
-    const char *turned = onnx_name (&w->b, "%s/nhwc", n->name);
-
-    o = onnx_node (&w->b, "Transpose", turned, 1, &from);
-    onnx_attr_ints (&w->b, o, "perm", to_nhwc, 4);
-    from = turned;
-    if (n->quantized)
-      from = put_grid (w, from, turned, &value_of (w, n->in[0])->q, 0, 255,
-                       onnx_name (&w->b, "%s/dequantized", turned));
-  }
-  o = onnx_node (&w->b, "Flatten", raw, 1, &from);
-  onnx_attr_int (&w->b, o, "axis", 1);
   finish (w, n, raw);
   return 0;
 }
@@ -741,7 +687,11 @@ put_node (struct writer *w, const struct qk_network_node *n)
   case QK_OP_TABLE:
     return put_table (w, n);
   case QK_OP_RESHAPE:
-    return put_reshape (w, n);
+    return onnx_put_reshape (w, n);
+  case QK_OP_TRANSPOSE:
+    return onnx_put_transpose (w, n);
+  case QK_OP_GATHER:
+    return onnx_put_gather (w, n);
   case QK_OP_CLAMP:
   case QK_OP_REQUANTIZE:
     finish_clamped (w, n, w->name[n->in[0]], n->op->lo, n->op->hi);
