@@ -329,6 +329,24 @@ START_TEST (round_trip)
 }
 END_TEST
 
+/* Whoever copies another model over an open one changes nothing, and cutting it
+ * ends nobody. */
+START_TEST (overwritten_while_open)
+{
+  struct qk_format_entry e;
+  void *self;
+
+  ck_assert_int_eq (write_file (all, N_ALL, pairs, 2), 0);
+  must_open (path, &self);
+  ck_assert_int_eq (truncate (path, 0), 0);
+  ck_assert_int_eq (find (self, all[0].name, &e), 0);
+  ck_assert_mem_eq (e.tensor.data, all[0].tensor.data,
+                    (size_t) qk_shape_count (&all[0].tensor.shape)
+                      * qk_dtype_size (all[0].tensor.dtype));
+  fmt->close (self);
+}
+END_TEST
+
 START_TEST (empty_file)
 {
   void *self;
@@ -599,6 +617,7 @@ main (void)
   tcase_add_checked_fixture (t, setup, teardown);
   tcase_add_test (t, golden);
   tcase_add_test (t, round_trip);
+  tcase_add_test (t, overwritten_while_open);
   tcase_add_test (t, empty_file);
   tcase_add_test (t, write_refuses);
   tcase_add_test (t, write_to_full_disk);

@@ -47,6 +47,27 @@ says "cannot be exported"
 expect 0 run folder.ini $(data samples) --output good
 prints "QAT int8"
 
+# the folders tell what a file is: a question for each of 1.28 million costs
+# minutes on a file server.  As many for 60 samples as for 50.
+faults=$builddir/tests/faults/.libs/faults.so
+if [ -f "$faults" ] && ! grep -q '^#define QK_SANITIZED' "$builddir/config.h"; then
+  questions () {
+    ( direct
+      # shellcheck disable=SC2046
+      LD_PRELOAD=$faults QATKIT_FAULT_STATS=$tmp/stats qatkit eval folder.ini $(data samples) \
+        -o data.batch=8 > /dev/null 2>&1 ) || failed "eval with a counter"
+    cat stats
+  }
+  before=$(questions)
+  class=$(basename "$(ls -d samples/val/*/ | head -n 1)")
+  for i in $(seq 10); do
+    cp "$(ls samples/val/"$class"/*.jpg | head -n 1)" samples/val/"$class"/more$i.jpg
+  done
+  after=$(questions)
+  rm samples/val/"$class"/more*.jpg
+  [ "$after" = "$before" ] || failed "$after questions about files, before 10 more images $before"
+fi
+
 # a class without samples
 mkdir samples/val/aaa
 folder samples "class folder samples/val/aaa has no .jpg"

@@ -10,7 +10,7 @@ cp -r run before
 # full LIMIT: the same run again where no file may grow beyond LIMIT blocks
 # of 1024 bytes
 full () {
-  ( ulimit -f "$1" || exit 77; qatkit run tiny.ini > out.txt 2> err.txt )
+  ( ulimit -f "$1" || exit 77; qatkit run tiny.ini --overwrite > out.txt 2> err.txt )
   status=$?
   mv out.txt out.now; cp err.txt err
   [ $status != 77 ] || skip "no limit on files can be set"

@@ -42,11 +42,31 @@ expect 0 tune tiny.ini --goal 'top1 >= 1' --trials 15 -o data.val_count=40 --res
 [ "$(wc -l < run/tune.jsonl)" = 16 ] || failed "the journal was not continued"
 expect 1 tune tiny.ini --goal 'top1 >= 1' -o data.val_count=41 --resume
 
+# what power loss leaves: zeros within, before and instead of lines
+lost () { # FORMAT-OF-WHAT-STANDS-BEFORE-THE-LAST-3-TRIALS REMEMBERED
+  # shellcheck disable=SC2059
+  { head -n 4 cut; printf "$1"; sed -n '5,6p' cut; } > run/tune.jsonl
+  expect 0 tune tiny.ini --goal 'top1 >= 1' --trials 6 -o data.val_count=40 --resume --json
+  [ "$(grep -o '"remembered":true' out | wc -l)" = "$2" ] || failed "not $2 trials are remembered after: $1"
+}
+lost '\0\0\0\0' 5
+lost '\0\0\0\0\n' 5
+says "tune.jsonl:5: not a trial; passed over"
+lost '{"qat":\0fal\n\n' 5
+printf '\0\0\0\0\0\0\0\0\n' > run/tune.jsonl
+expect 0 tune tiny.ini --goal 'top1 >= 1' --trials 2 -o data.val_count=40 --resume
+[ "$(wc -l < run/tune.jsonl)" = 3 ] || failed "a journal of zeros is not begun anew"
+{ printf '\0\0\n'; sed -n '2,6p' cut; } > run/tune.jsonl
+expect 1 tune tiny.ini --goal 'top1 >= 1' --trials 2 -o data.val_count=40 --resume
+says "its first line is damaged"
+
 # a goal out of reach: training, then layers in float; exit status 1
 expect 1 tune tiny.ini --goal 'top1 >= 100' --output far -o data.val_count=40 \
   -o qconfig.weight.bits=2 -o train.batches=2
 prints "not reached by any trial"
 prints "qat, qconfig:weight.per_channel"
+n=$(sed -n 's/^qatkit: trial \([0-9]*\): qat.*/\1/p' err)
+[ -s "far/trial-$n/best.safetensors" ] || failed "trial $n is in $(ls -d far/trial-*)"
 grep -q 'qconfig [a-z0-9]*:quantize=no' out || failed "no layer was tried in float"
 grep -q '"float_layers":1' far/tune.jsonl || failed "the journal does not tell"
 [ -s far/tuned.ini ] || failed "no tuned.ini"

@@ -18,7 +18,7 @@
 /* A file on its way; all strings belong to it. */
 struct pending {
   const char *path; /* as the caller names it */
-  char *target;     /* path with symbolic links resolved */
+  char *target;     /* a copy of it */
   char *folder;
   char *temporary; /* NULL: not created yet */
   int fd;
@@ -39,16 +39,15 @@ resolve (struct pending *p)
   struct stat st;
   const char *slash;
 
-  if (lstat (p->path, &st) == 0 && S_ISLNK (st.st_mode)) {
-    p->target = realpath (p->path, NULL);
-    if (!p->target)
-      return fail (p, errno, "cannot follow the symbolic link");
-  } else {
-    p->target = strdup (p->path);
-    if (!p->target)
-      return fail (p, ENOMEM, "cannot write");
-  }
-  if (stat (p->target, &st) == 0) {
+  p->target = strdup (p->path);
+  if (!p->target)
+    return fail (p, ENOMEM, "cannot write");
+  if (lstat (p->target, &st) == 0) {
+    if (S_ISLNK (st.st_mode))
+      return qk_error (-ELOOP,
+                       "%s: is a symbolic link, expected a file or nothing; "
+                       "remove it",
+                       p->path);
     if (S_ISDIR (st.st_mode))
       return fail (p, EISDIR, "cannot write");
     if (!S_ISREG (st.st_mode))

@@ -12,8 +12,8 @@ typedef int (*qk_atomic_fill) (int fd, void *arg);
 /* Write file PATH: FILL gets a file under a temporary name in the same
  * folder, which then takes the place of PATH, both flushed to disk.  On any
  * failure the old file stays as it was and the temporary one is removed; the
- * sentence names PATH.  A symbolic link is followed; an existing file keeps
- * its access mode. */
+ * sentence names PATH.  A symbolic link is an error (-ELOOP): somebody else
+ * may have put it there.  An existing file keeps its access mode. */
 int qk_atomic_write (const char *path, qk_atomic_fill fill, void *arg);
 
 /* The same for N bytes at hand. */

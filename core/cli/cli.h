@@ -20,7 +20,7 @@ struct qk_cli {
   struct qk_context *ctx;
   struct qk_monitor monitor;
   const char *command;
-  bool quiet, json, resume, verbose;
+  bool quiet, json, resume, overwrite, verbose;
   const char *backend; /* --backend */
   const char *model;   /* --model */
   const char *output;  /* --output */
@@ -92,6 +92,11 @@ int qk_cli_check_keys (struct qk_settings *settings,
 int qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
                     struct qk_run *run);
 void qk_cli_close_run (struct qk_run *run);
+
+/* PATH, which the user typed, with the symbolic link at its end followed: what
+ * the library writes replaces files and follows none.  To be freed; NULL with
+ * an error recorded. */
+char *qk_cli_follow (const char *path);
 
 /* The table of results on stdout, or JSON. */
 int qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run);

@@ -271,13 +271,15 @@ write_page (struct qk_cli *cli, const struct subject *s, const char *json)
     return 0;
   }
   if (cli->html == NULL
-      && ((r = qk_run_make_folder (s->folder)) < 0
+      && ((r = qk_folder_make (s->folder)) < 0
           || (r = join (s->folder, "report.html", &path)) < 0))
     return r;
-  r = qk_html_write (json, path != NULL ? path : cli->html);
+  if (path == NULL && (path = qk_cli_follow (cli->html)) == NULL)
+    return -ENOENT;
+  r = qk_html_write (json, path);
   if (r == 0)
     qk_log (cli->ctx, QK_LOG_INFO, "report in '%s'",
-            path != NULL ? path : cli->html);
+            cli->html != NULL ? cli->html : path);
   free (path);
   return r;
 }
@@ -287,7 +289,7 @@ report (struct qk_cli *cli, struct subject *s, const struct qk_analysis *a)
 {
   const bool instead
     = cli->json_file != NULL && strcmp (cli->json_file, "-") == 0;
-  char *json;
+  char *json, *path = NULL;
   int r;
 
   if ((r = qk_analysis_json (a, s->log, &json)) < 0)
@@ -297,7 +299,10 @@ report (struct qk_cli *cli, struct subject *s, const struct qk_analysis *a)
   else
     r = print_analysis (cli, a);
   if (r == 0 && cli->json_file != NULL && !instead)
-    r = qk_atomic_write_data (cli->json_file, json, strlen (json));
+    r = (path = qk_cli_follow (cli->json_file)) == NULL
+          ? -ENOENT
+          : qk_atomic_write_data (path, json, strlen (json));
+  free (path);
   if (r == 0)
     r = write_page (cli, s, json);
   free (json);

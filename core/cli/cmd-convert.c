@@ -94,6 +94,7 @@ qk_cmd_convert (struct qk_cli *cli)
                          cli->n_args);
   memset (&run, 0, sizeof run);
   if ((r = find_folder (cli, &run.output)) < 0
+      || (r = qk_folder_open (cli->ctx, run.output, &run.folder)) < 0
       || (r = open_checkpoint (cli, &run, &c)) < 0
       || (r = qk_cli_restore (cli, c, &run)) < 0
       || (r = qk_ini_text (run.s.settings->ini, &run.config)) < 0

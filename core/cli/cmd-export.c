@@ -15,6 +15,7 @@ export_model (struct qk_cli *cli, const char *file)
 {
   struct qk_model_info info;
   struct qk_model *m;
+  char *out;
   int r;
 
   if (cli->n_override > 0)
@@ -24,7 +25,11 @@ export_model (struct qk_cli *cli, const char *file)
   info.n_targets = m->n_targets;
   info.target = m->target;
   info.config = m->config;
-  r = qk_network_write (m->graph, &info, cli->onnx, "onnx");
+  if ((out = qk_cli_follow (cli->onnx)) == NULL)
+    r = -ENOENT;
+  else
+    r = qk_network_write (m->graph, &info, out, "onnx");
+  free (out);
   qk_model_free (m);
   return r;
 }
@@ -38,7 +43,7 @@ export_float (struct qk_cli *cli, const char *file)
   struct qk_graph *g = NULL;
   struct qk_settings *settings = NULL;
   struct qk_data *d = NULL;
-  char *config = NULL;
+  char *config = NULL, *out = NULL;
   int r;
 
   if ((r = qk_cli_open (cli, file, &settings, &none)) < 0
@@ -53,8 +58,12 @@ export_float (struct qk_cli *cli, const char *file)
   info.n_targets = d->info.n_targets;
   info.target = d->info.target;
   info.config = config;
-  r = qk_network_write (g, &info, cli->onnx, "onnx");
+  if ((out = qk_cli_follow (cli->onnx)) == NULL)
+    r = -ENOENT;
+  else
+    r = qk_network_write (g, &info, out, "onnx");
 end:
+  free (out);
   free (config);
   qk_graph_free (g);
   qk_data_close (d);

@@ -52,6 +52,15 @@ check_args (struct qk_cli *cli, int min)
   return QK_EXIT_OK;
 }
 
+/* enum qk_run_mode, as the command line has it. */
+static unsigned
+mode_of (const struct qk_cli *cli, unsigned parts)
+{
+  return (cli->resume ? QK_RUN_RESUME : 0u)
+         | (cli->overwrite ? QK_RUN_OVERWRITE : 0u)
+         | (parts & (QK_PART_TRAIN | QK_PART_QAT) ? 0u : QK_RUN_LOOK);
+}
+
 /* Make a run, do PARTS, print the table. */
 static int
 go (struct qk_cli *cli, unsigned parts)
@@ -65,9 +74,11 @@ go (struct qk_cli *cli, unsigned parts)
   if ((parts & QK_PART_PTQ) && (parts & QK_PART_QAT)
       && !qk_config_bool (settings->ptq, "enabled"))
     parts &= ~(unsigned) QK_PART_PTQ;
-  r = qk_run_new (settings, &cli->monitor, cli->resume, &run);
+  r = qk_run_new (settings, &cli->monitor, mode_of (cli, parts), &run);
   if (r == 0)
     r = qk_run_go (run, parts);
+  if (r == 0 && (parts & (QK_PART_TRAIN | QK_PART_QAT)))
+    r = qk_run_finish (run);
   if (r == 0 && qk_run_writes (run))
     r = qk_cli_print_results (cli, run);
 end:
@@ -326,7 +337,9 @@ qk_cmd_compare (struct qk_cli *cli)
   if ((r = check_args (cli, 1)) != 0)
     return r;
   if ((r = make_job (cli, &settings)) < 0
-      || (r = qk_run_new (settings, &cli->monitor, false, &run)) < 0
+      || (r = qk_run_new (settings, &cli->monitor, mode_of (cli, QK_PART_QAT),
+                          &run))
+           < 0
       || (r = qk_run_go (run, QK_PART_TRAIN)) < 0
       /* of this settings: those of the variants do not live long enough */
       || (r = qk_data_open (settings, QK_DATA_CALIBRATE, &run->s.calibrate))
@@ -342,7 +355,7 @@ qk_cmd_compare (struct qk_cli *cli)
     row[n].name = variants[i].name;
     row[n++].result = &result[i];
   }
-  if ((r = qk_run_go (run, QK_PART_QAT)) < 0)
+  if ((r = qk_run_go (run, QK_PART_QAT)) < 0 || (r = qk_run_finish (run)) < 0)
     goto end;
   for (i = QK_ROW_QAT; i < QK_ROWS; i++)
     if (run->result[i].valid && !(run->analysis && i == QK_ROW_INT8)) {

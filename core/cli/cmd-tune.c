@@ -126,8 +126,10 @@ print_tuning (struct qk_cli *cli, const struct qk_settings *settings,
 int
 qk_cmd_tune (struct qk_cli *cli)
 {
-  struct qk_tune_options opt
-    = { .m = &cli->monitor, .resume = cli->resume, .samples = SAMPLE };
+  struct qk_tune_options opt = { .m = &cli->monitor,
+                                 .resume = cli->resume,
+                                 .overwrite = cli->overwrite,
+                                 .samples = SAMPLE };
   struct qk_goal parsed;
   struct qk_tuning *t = NULL;
   struct qk_ini *ini;

@@ -2,6 +2,7 @@
 /* config.c: finding the configuration and applying the options to it. */
 #include "config.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,4 +160,18 @@ qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
   }
   *out = ini;
   return 0;
+}
+
+char *
+qk_cli_follow (const char *path)
+{
+  struct stat st;
+  char *out = lstat (path, &st) == 0 && S_ISLNK (st.st_mode)
+                ? realpath (path, NULL)
+                : strdup (path);
+
+  if (out == NULL)
+    qk_error (-errno, "%s: cannot follow the symbolic link: %s", path,
+              strerror (errno));
+  return out;
 }

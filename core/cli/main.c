@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <getopt.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #include "base/nearest.h"
 #include "cli/cli.h"
 
-/* Letters of the options: o override, r resume, O output, t threads, b
+/* Letters of the options: o override, r resume, w overwrite, O output, t threads, b
  * backend, m model, n batches, j json, E onnx; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
  * M mode, J json; those of analyze: p samples, H html, J json; those of tune:
@@ -22,19 +23,19 @@ static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
     "Without FILE.ini a narrow MobileNetV2 is trained on generated images.\n"
     "Writes weights, models, checkpoints and a log into one folder.",
-    "orOtbj", qk_cmd_run },
+    "orwOtbj", qk_cmd_run },
   { "train", "FILE.ini", "float training alone",
-    "Writes weights.safetensors, with PyTorch's names and shapes.", "orOtj",
+    "Writes weights.safetensors, with PyTorch's names and shapes.", "orwOtj",
     qk_cmd_train },
   { "ptq", "FILE.ini", "post-training quantization of given weights",
     "Writes model-ptq.safetensors.", "oOtbj", qk_cmd_ptq },
   { "qat", "FILE.ini", "quantization-aware training of given weights",
-    "Writes model-int8.safetensors.", "orOtbj", qk_cmd_qat },
+    "Writes model-int8.safetensors.", "orwOtbj", qk_cmd_qat },
   { "compare", "FILE.ini", "float, PTQ variants and QAT side by side",
     "PTQ dynamic, per tensor and per channel, each with activation ranges by\n"
     "minmax and by the observer of the configuration, and with equalization,\n"
     "bias correction and adaptive rounding.",
-    "oOtbj", qk_cmd_compare },
+    "owOtbj", qk_cmd_compare },
   { "eval", "FILE.ini | MODEL", "metrics of a float network or int8 model",
     "A model is evaluated on the samples of the configuration it was made\n"
     "with; change that with -o, as in -o data.root=FOLDER.",
@@ -71,7 +72,7 @@ static const struct qk_command commands[] = {
     "training; if the goal needs it, training with quantization, then the\n"
     "most sensitive layers in float.  Writes tune.jsonl and tuned.ini.\n"
     "Exit status 1 if no trial reaches the goal.",
-    "orOtbngij", qk_cmd_tune },
+    "orwOtbngij", qk_cmd_tune },
   { "convert", "FILE.ini | FOLDER", "the int8 model of a checkpoint",
     "FOLDER is the output of a run, FILE.ini a configuration that names it.\n"
     "Writes model-int8.safetensors there, from best.safetensors or, before\n"
@@ -104,6 +105,7 @@ static const struct option_row option_rows[] = {
     "set a key; SECTION:KEY=VALUE where\n"
     "SECTION has a dot; may be repeated" },
   { 'r', "resume", NULL, "continue from the newest checkpoint" },
+  { 'w', "overwrite", NULL, "begin anew where an unfinished run is" },
   { 'O', "output", "FOLDER", "folder for what is written (run.output)" },
   { 't', "threads", "N", "threads that compute (run.threads)" },
   { 'b', "backend", "NAME", "int8 backend (qat.backend); verify: a,b" },
@@ -246,10 +248,21 @@ print_help (const struct qk_command *c)
   print_option ("-h, --help", "this text");
 }
 
+/* Whether nobody reads standard output any more, as after "| head". */
+static bool
+reader_is_gone (void)
+{
+  struct pollfd out = { STDOUT_FILENO, 0, 0 };
+
+  return poll (&out, 1, 0) > 0 && (out.revents & POLLERR) != 0;
+}
+
 int
 qk_cli_fail (struct qk_cli *cli, int r)
 {
   qk_progress_clear (cli->monitor.progress);
+  if (r == -EIO && ferror (stdout) && reader_is_gone ())
+    return QK_EXIT_FAILURE; /* who ends a pipe wants no word about it */
   if (qk_comm_size (cli->monitor.comm) > 1)
     fprintf (stderr, "process %d of %d: ", qk_comm_rank (cli->monitor.comm),
              qk_comm_size (cli->monitor.comm));
@@ -305,6 +318,9 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
     break;
   case 'r':
     cli->resume = true;
+    break;
+  case 'w':
+    cli->overwrite = true;
     break;
   case 'O':
     cli->output = value;
@@ -550,6 +566,10 @@ main (int argc, char **argv)
 
   if (fflush (stdout) == 0 && !ferror (stdout))
     return r;
+  if (reader_is_gone ()) { /* end as other programs do, without a word */
+    signal (SIGPIPE, SIG_DFL);
+    raise (SIGPIPE);
+  }
   fprintf (stderr, "qatkit: cannot write to standard output\n");
   return QK_EXIT_FAILURE;
 }

@@ -134,6 +134,7 @@ qk_cli_close_run (struct qk_run *run)
   qk_graph_free (run->g);
   qk_data_close (run->s.eval);
   qk_settings_free (run->s.settings);
+  qk_folder_close (run->folder);
   free (run->output);
   free (run->config);
 }

@@ -133,6 +133,7 @@ qk_checkpoints_open (struct qk_context *ctx, const char *dir, int keep,
 {
   const struct qk_format_class *format;
   struct qk_checkpoints *s;
+  struct stat st;
   int err;
 
   if (keep < 1)
@@ -156,6 +157,13 @@ qk_checkpoints_open (struct qk_context *ctx, const char *dir, int keep,
   if (mkdir (dir, 0777) < 0 && errno != EEXIST) {
     err = -errno;
     qk_error (err, "%s: cannot make folder: %s", dir, strerror (-err));
+    goto error;
+  }
+  if (lstat (dir, &st) == 0 && S_ISLNK (st.st_mode)) {
+    err = qk_error (-ELOOP,
+                    "%s: is a symbolic link, expected a folder or nothing; "
+                    "remove it",
+                    dir);
     goto error;
   }
   err = qk_atomic_remove_leftovers (ctx, dir, s->suffix);

@@ -74,8 +74,9 @@ struct qk_quantizer_param {
 int qk_quantizer_params (struct qk_quantizer *qz,
                          struct qk_quantizer_param *out);
 
-/* Save or load: arrays "observer.…", "fakequant.…" and "initialized".
- * After loading the grids are renewed. */
+/* Save or load: arrays "observer.…", "fakequant.…", "initialized" and
+ * "derived".  After loading the grids are renewed where those saved had been:
+ * a quantizer that has seen nothing keeps its first ones. */
 int qk_quantizer_state (struct qk_quantizer *qz, struct qk_state *st);
 
 #endif /* QK_QUANT_QUANTIZER_PRIV_H */

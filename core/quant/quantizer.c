@@ -38,6 +38,7 @@ struct qk_quantizer {
   struct qk_fq_param param[QK_FQ_MAX_PARAMS];
   float *grad[QK_FQ_MAX_PARAMS];
   int32_t initialized; /* the fake-quantizer has seen its first batch */
+  int32_t derived;     /* grid is from range and parameters, not the first */
 
   float *transformed; /* scratch, transformed_size floats */
   size_t transformed_size;
@@ -508,6 +509,7 @@ qk_quantizer_refresh (struct qk_quantizer *qz)
   if (r < 0)
     return r;
   quantizer_take_grids (qz);
+  qz->derived = 1;
   return 0;
 }
 
@@ -879,9 +881,13 @@ qk_quantizer_state (struct qk_quantizer *qz, struct qk_state *st)
     if (r < 0)
       return r;
   }
-  if (!st->loading)
-    return 0;
+  if ((r = qk_state_add (st, "derived", QK_I32, &qz->derived, 1)) < 0
+      || !st->loading)
+    return r;
   if (qz->fq == NULL || qz->fq->init == NULL)
     qz->initialized = 1; /* nothing to wait for, whatever the file says */
+  if (qz->derived == 0)
+    return 0;        /* as made: what was saved had not derived one either */
+  qz->warned = true; /* it was said when that happened */
   return qk_quantizer_refresh (qz);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/atomic-file.h"
 #include "io/weights.h"
@@ -34,33 +35,83 @@ qk_run_path (const struct qk_run *run, const char *file)
 
 /* ---- making and freeing --------------------------------------------------- */
 
-int
-qk_run_make_folder (const char *path)
+/* What a run in the folder has left that did not come to its end is work that
+ * somebody may want. */
+static int
+check_unfinished (const struct qk_run *run, unsigned mode)
 {
-  char *p = strdup (path), *s;
+  struct qk_checkpoints *all;
+  struct qk_checkpoint *c = NULL;
+  char *dir;
+  int r;
+
+  if (mode != 0 || !qk_folder_unfinished (run->folder))
+    return 0;
+  if ((dir = qk_run_path (run, "checkpoints")) == NULL)
+    return qk_oom ("run");
+  r = access (dir, F_OK) < 0
+        ? -ENOENT
+        : qk_checkpoints_open (run->s.settings->ctx, dir, 1, &all);
+  free (dir);
+  if (r < 0)
+    return r == -ENOENT ? 0 : r;
+  r = qk_checkpoints_newest (all, &c);
+  qk_checkpoint_close (c);
+  qk_checkpoints_close (all);
+  if (r == -ENOENT)
+    return 0;
+  return qk_error (-EEXIST,
+                   "'%s' holds a run that was not finished: --resume "
+                   "continues it, --overwrite begins anew, or give another "
+                   "--output",
+                   run->output);
+}
+
+/* Before hours of work: nothing is written through links. */
+static int
+check_links (const struct qk_run *run)
+{
+  static const char *const file[]
+    = { "weights.safetensors", "best.safetensors", "model-ptq.safetensors",
+        "model-int8.safetensors" };
+  struct stat st;
+  size_t i;
   int r = 0;
 
-  if (p == NULL)
-    return qk_oom ("%s", path);
-  for (s = p + 1; r == 0; s++) {
-    const char c = *s;
+  for (i = 0; r == 0 && i < sizeof file / sizeof *file; i++) {
+    char *path = qk_run_path (run, file[i]);
 
-    if (c != '/' && c != 0)
-      continue;
-    *s = 0;
-    if (mkdir (p, 0777) < 0 && errno != EEXIST)
-      r = qk_error (-errno, "cannot make folder '%s': %s", p,
-                    strerror (errno));
-    *s = c;
-    if (c == 0)
-      break;
+    if (path == NULL)
+      return qk_oom ("run");
+    if (lstat (path, &st) == 0 && S_ISLNK (st.st_mode))
+      r = qk_error (-ELOOP,
+                    "%s: is a symbolic link, expected a file or nothing; "
+                    "remove it",
+                    path);
+    free (path);
   }
-  free (p);
   return r;
 }
 
+/* The first process takes the folder for all. */
 static int
-open_folder (struct qk_run *run)
+take_folder (struct qk_run *run, unsigned mode)
+{
+  struct qk_context *ctx = run->s.settings->ctx;
+  int r = 0;
+
+  if (!qk_run_writes (run)) /* perhaps on another machine */
+    r = qk_folder_make (run->output);
+  else if ((r = qk_folder_open (ctx, run->output, &run->folder)) == 0
+           && (r = check_unfinished (run, mode)) == 0
+           && (r = check_links (run)) == 0)
+    /* of a run that was killed */
+    r = qk_atomic_remove_leftovers (ctx, run->output, ".safetensors");
+  return qk_run_written (run, r);
+}
+
+static int
+open_folder (struct qk_run *run, unsigned mode)
 {
   char *dir;
   int r;
@@ -71,11 +122,7 @@ open_folder (struct qk_run *run)
   if (*run->output == 0)
     return qk_error (-EINVAL, "%s: output is empty, expected a folder",
                      qk_config_where (run->s.settings->run, "output"));
-  if ((r = qk_run_make_folder (run->output)) < 0
-      /* of a run that was killed */
-      || (r = qk_atomic_remove_leftovers (run->s.settings->ctx, run->output,
-                                          ".safetensors"))
-           < 0)
+  if ((r = take_folder (run, mode)) < 0)
     return r;
   if ((dir = qk_run_path (run, "checkpoints")) == NULL)
     return qk_oom ("run");
@@ -158,7 +205,7 @@ start_network (struct qk_run *run, struct qk_graph **float_g)
 }
 
 int
-qk_run_new (struct qk_settings *settings, struct qk_monitor *m, bool resume,
+qk_run_new (struct qk_settings *settings, struct qk_monitor *m, unsigned mode,
             struct qk_run **out)
 {
   struct qk_run *run = calloc (1, sizeof *run);
@@ -178,9 +225,9 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, bool resume,
       /* before hours of float training */
       || (r = qk_settings_check (settings, run->g, &run->s.eval->info)) < 0
       || (r = qk_ini_text (settings->ini, &run->config)) < 0
-      || (r = open_folder (run)) < 0)
+      || (r = open_folder (run, mode)) < 0)
     goto error;
-  if (resume) {
+  if (mode & QK_RUN_RESUME) {
     r = qk_checkpoints_newest (run->checkpoints, &c);
     if (r == -ENOENT)
       qk_log (settings->ctx, QK_LOG_INFO, "no checkpoint yet in '%s'",
@@ -196,6 +243,9 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, bool resume,
   if (c != NULL && (r = qk_restore_network (run->g, run->s.teacher, c)) < 0)
     goto error;
   run->fresh = c == NULL;
+  if (!(mode & QK_RUN_LOOK) && run->folder != NULL
+      && (r = qk_folder_begin (run->folder)) < 0)
+    goto error;
   if ((r = open_reporters (run, c != NULL)) < 0)
     goto error;
   qk_checkpoint_close (c);
@@ -218,9 +268,16 @@ qk_run_free (struct qk_run *run)
   qk_graph_free (run->g);
   qk_session_clear (&run->s);
   qk_checkpoints_close (run->checkpoints);
+  qk_folder_close (run->folder);
   free (run->config);
   free (run->output);
   free (run);
+}
+
+int
+qk_run_finish (struct qk_run *run)
+{
+  return run->folder != NULL ? qk_folder_end (run->folder) : 0;
 }
 
 bool

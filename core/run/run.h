@@ -4,6 +4,7 @@
 #define QK_RUN_RUN_H
 
 #include "io/checkpoints.h"
+#include "run/folder.h"
 #include "run/session.h"
 #include "train/stage.h"
 
@@ -15,6 +16,13 @@ const char *qk_row_name (enum qk_row row);
 /* Where a run stands; a checkpoint continues from here. */
 enum qk_run_stage { QK_RUN_FLOAT, QK_RUN_QAT, QK_RUN_DONE };
 
+/* How qk_run_new treats what is in the folder already. */
+enum qk_run_mode {
+  QK_RUN_RESUME = 1,    /* continue from the newest checkpoint, if any */
+  QK_RUN_OVERWRITE = 2, /* even what an unfinished run has left */
+  QK_RUN_LOOK = 4       /* no checkpoint will be written */
+};
+
 /* Which parts qk_run_go does. */
 enum qk_run_parts {
   QK_PART_TRAIN = 1, /* float training, if [train] epochs > 0 */
@@ -24,8 +32,9 @@ enum qk_run_parts {
 
 struct qk_run {
   struct qk_session s;
-  char *output; /* folder; owned, as is all below */
-  char *config; /* INI text */
+  char *output;             /* folder; owned, as is all below */
+  char *config;             /* INI text */
+  struct qk_folder *folder; /* taken for us; NULL: another process writes */
   struct qk_checkpoints *checkpoints;
 
   struct qk_graph *g; /* the network as it is: float, then prepared */
@@ -42,24 +51,24 @@ struct qk_run {
   bool fresh;         /* the folder may hold checkpoints of an earlier run */
 };
 
-/* Prepare a run: folder, data, network, all checks.  RESUME: continue from
- * the newest checkpoint in the folder if there is one. */
+/* Prepare a run: folder, data, network, all checks.  MODE: enum qk_run_mode;
+ * an unfinished run in the folder is refused unless it says what to do. */
 int qk_run_new (struct qk_settings *settings, struct qk_monitor *m,
-                bool resume, struct qk_run **out);
+                unsigned mode, struct qk_run **out);
 void qk_run_free (struct qk_run *run); /* accepts NULL */
 
 /* Do PARTS (enum qk_run_parts), from where the run stands.  -EINTR after a
  * stop; a checkpoint was written then. */
 int qk_run_go (struct qk_run *run, unsigned parts);
 
+/* Note in the folder that all was done that the run is for. */
+int qk_run_finish (struct qk_run *run);
+
 /* Whether this process writes the run's files: the first of several. */
 bool qk_run_writes (const struct qk_run *run);
 /* After the first process wrote, with result R (0 in the others): all wait
  * for it and learn whether it worked. */
 int qk_run_written (struct qk_run *run, int r);
-
-/* Make a folder and those above it, where they are missing. */
-int qk_run_make_folder (const char *path);
 
 /* Path of a file in the run's folder; to be freed.  NULL: out of memory. */
 char *qk_run_path (const struct qk_run *run, const char *file);

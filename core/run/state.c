@@ -111,10 +111,12 @@ visit_tally (struct qk_run *run, struct qk_state *st)
                       run->s.objective->n_sums);
   if (r < 0 || !st->loading)
     return r;
+  if ((r = check_counts (x, 1)) < 0)
+    return r;
   t->n = (int64_t) x[0];
   t->loss = x[1];
   t->teacher = x[2] != 0;
-  return check_counts (x, 1);
+  return 0;
 }
 
 int
@@ -131,6 +133,25 @@ qk_checkpoint_run_stage (const struct qk_checkpoint *c, int64_t *stage)
   return r < 0 ? qk_error_prefix (r, "%s: ", qk_checkpoint_path (c)) : 0;
 }
 
+/* Stage, epoch, batch, best epoch and steps of a file. */
+static int
+check_where (const int64_t where[5])
+{
+  static const char *const name[5]
+    = { "stage", "epoch", "batch", "best epoch", "steps" };
+  const int64_t least[5] = { 0, 0, 0, -1, 0 };
+  const int64_t most[5]
+    = { QK_RUN_DONE, 1000000, 1000000000, 1000000, QK_CHECKPOINT_MAX_NUMBER };
+  int i;
+
+  for (i = 0; i < 5; i++)
+    if (where[i] < least[i] || where[i] > most[i])
+      return qk_error (-EBADMSG, "%s is %lld, expected %lld to %lld", name[i],
+                       (long long) where[i], (long long) least[i],
+                       (long long) most[i]);
+  return 0;
+}
+
 /* Where the run stands. */
 static int
 visit_position (struct qk_run *run, struct qk_state *st)
@@ -144,6 +165,8 @@ visit_position (struct qk_run *run, struct qk_state *st)
     return r;
   if (!st->loading)
     return 0;
+  if ((r = check_where (where)) < 0)
+    return r;
   run->stage = where[0];
   run->pos.epoch = where[1];
   run->pos.batch = where[2];
@@ -203,6 +226,13 @@ visit_optimizer (struct qk_run *run, struct qk_state *st)
     return 0;
   if ((r = qk_state_add (st, "optimizer.steps", QK_I64, &o->t, 1)) < 0)
     return r;
+  if (st->loading && (o->t < 0 || o->t > QK_CHECKPOINT_MAX_NUMBER)) {
+    const int64_t steps = o->t;
+
+    o->t = 0;
+    return qk_error (-EBADMSG, "optimizer.steps is %lld, expected 0 to %d",
+                     (long long) steps, QK_CHECKPOINT_MAX_NUMBER);
+  }
   for (i = 0; i < o->n; i++)
     for (j = 0; j < o->n_slots; j++) {
       snprintf (name, sizeof name, "optimizer.%d.%s.%d", i, o->trained[i].name,

@@ -65,98 +65,146 @@ read_lines (int fd, const char *path, char **out, size_t *n)
   return 0;
 }
 
-/* The first line tells for which configuration the journal is. */
-static int
-check_head (const char *path, const char *line, uint32_t want)
+/* What LINE says: SIZE bytes, perhaps after zeros, which power loss leaves
+ * where something had been written; NULL for no JSON. */
+static json_t *
+parse_line (const char *line, size_t size)
 {
-  json_t *head = json_loads (line, JSON_DISABLE_EOF_CHECK, NULL);
-  const json_t *crc = json_object_get (head, "config_crc32");
-  int r = 0;
-
-  if (!json_is_integer (crc))
-    r = qk_error (-EBADMSG, "%s: not a journal of trials", path);
-  else if ((uint32_t) json_integer_value (crc) != want)
-    r = qk_error (-EINVAL,
-                  "%s was made with another configuration (CRC %08x, "
-                  "now %08x); go on without --resume or with the old one",
-                  path, (unsigned) json_integer_value (crc), (unsigned) want);
-  json_decref (head);
-  return r;
+  while (size > 0 && *line == 0) {
+    line++;
+    size--;
+  }
+  return size > 0 ? json_loadb (line, size, 0, NULL) : NULL;
 }
 
+/* The first line tells for which configuration the journal is; 1 if it tells
+ * nothing. */
 static int
-remember (struct qk_journal *j, char *text, uint32_t want)
+check_head (const char *path, const json_t *head, uint32_t want)
 {
-  char *line, *end;
-  int r, number = 0;
+  const json_t *crc = json_object_get (head, "config_crc32");
 
-  for (line = text; *line != 0; line = end + 1) {
-    json_t *t;
-
-    end = strchr (line, '\n');
-    *end = 0;
-    if (number++ == 0) {
-      if ((r = check_head (j->path, line, want)) < 0)
-        return r;
-      continue;
-    }
-    t = json_loads (line, 0, NULL);
-    if (!json_is_object (t) || !json_is_array (json_object_get (t, "set"))) {
-      json_decref (t);
-      return qk_error (-EBADMSG, "%s:%d: not a trial", j->path, number);
-    }
-    if (json_array_append_new (j->trials, t) < 0)
-      return qk_oom ("%s", j->path);
-  }
+  if (!json_is_integer (crc))
+    return 1;
+  if ((uint32_t) json_integer_value (crc) != want)
+    return qk_error (-EINVAL,
+                     "%s was made with another configuration (CRC %08x, "
+                     "now %08x); go on without --resume or with the old one",
+                     path, (unsigned) json_integer_value (crc),
+                     (unsigned) want);
   return 0;
 }
 
-/* What is there is remembered, and cut after its last complete line. */
+/* A line after the first: a trial is remembered, anything else passed over. */
 static int
-load (struct qk_journal *j, uint32_t want)
+take_trial (struct qk_journal *j, struct qk_context *ctx, json_t *t,
+            int number)
+{
+  if (!json_is_object (t) || !json_is_array (json_object_get (t, "set"))) {
+    json_decref (t);
+    qk_log (ctx, QK_LOG_WARNING, "%s:%d: not a trial; passed over", j->path,
+            number);
+    return 0;
+  }
+  return json_array_append_new (j->trials, t) < 0 ? qk_oom ("%s", j->path) : 0;
+}
+
+/* The lines of TEXT, N bytes.  Without a head nobody knows what the trials
+ * belong to: an error, unless there are none. */
+static int
+remember (struct qk_journal *j, struct qk_context *ctx, const char *text,
+          size_t n, uint32_t want, bool *empty)
+{
+  const char *line = text, *const stop = text + n;
+  bool headless = false;
+  int r = 0, number = 0;
+
+  while (r >= 0 && line < stop) {
+    const char *end = memchr (line, '\n', (size_t) (stop - line));
+    json_t *t = parse_line (line, (size_t) (end - line));
+
+    if (number++ == 0) {
+      r = check_head (j->path, t, want);
+      headless = r > 0;
+      json_decref (t);
+    } else
+      r = take_trial (j, ctx, t, number);
+    line = end + 1;
+  }
+  if (r < 0)
+    return r;
+  if (headless && json_array_size (j->trials) > 0)
+    return qk_error (-EBADMSG,
+                     "%s: not a journal of trials: its first line is damaged; "
+                     "remove it to begin anew",
+                     j->path);
+  *empty = n == 0 || headless;
+  return 0;
+}
+
+/* What is there is remembered, and cut after its last complete line; whether
+ * there was nothing of use. */
+static int
+load (struct qk_journal *j, struct qk_context *ctx, uint32_t want, bool *empty)
 {
   size_t n = 0;
   char *text = NULL;
   int r = read_lines (j->fd, j->path, &text, &n);
 
-  if (r == 0 && n > 0)
-    r = remember (j, text, want);
+  if (r == 0)
+    r = remember (j, ctx, text, n, want, empty);
   if (r == 0
-      && (ftruncate (j->fd, (off_t) n) < 0 || lseek (j->fd, 0, SEEK_END) < 0))
+      && (ftruncate (j->fd, *empty ? 0 : (off_t) n) < 0
+          || lseek (j->fd, 0, SEEK_END) < 0))
     r = qk_error (-errno, "%s: %s", j->path, strerror (errno));
   free (text);
-  return r < 0 ? r : (int) (n > 0);
+  return r;
+}
+
+/* The first line, safe on the disk before there are trials. */
+static int
+begin (struct qk_journal *j, uint32_t config)
+{
+  char head[64];
+  const int n = snprintf (head, sizeof head, "{\"config_crc32\": %lu}\n",
+                          (unsigned long) config);
+  int r = qk_write_all (j->fd, head, (size_t) n);
+
+  if (r == 0 && fsync (j->fd) < 0 && errno != EINVAL)
+    r = qk_error (-errno, "%s", strerror (errno));
+  return r < 0 ? qk_error_prefix (r, "%s: ", j->path) : 0;
 }
 
 int
-qk_journal_open (const char *path, const char *config,
+qk_journal_open (struct qk_context *ctx, const char *path, const char *config,
                  const struct qk_objective *o, bool resume,
                  struct qk_journal **out)
 {
   struct qk_journal *j = calloc (1, sizeof *j);
-  char head[64];
-  int n, r = 0;
+  bool empty = true;
+  int r = 0;
 
   if (j == NULL)
     return qk_oom ("journal");
   j->o = o;
   j->path = strdup (path);
   j->trials = json_array ();
-  j->fd
-    = open (path, O_RDWR | O_CREAT | O_CLOEXEC | (resume ? 0 : O_TRUNC), 0666);
-  if (j->fd < 0)
+  j->fd = open (
+    path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (resume ? 0 : O_TRUNC),
+    0666);
+  if (j->fd < 0 && errno == ELOOP)
+    r = qk_error (-ELOOP,
+                  "%s: is a symbolic link, expected a file or nothing; remove "
+                  "it",
+                  path);
+  else if (j->fd < 0)
     r = qk_error (-errno, "%s: %s", path, strerror (errno));
   else if (j->path == NULL || j->trials == NULL)
     r = qk_oom ("journal");
   if (r == 0)
-    r = load (j, fingerprint (config));
-  if (r == 0) { /* new */
-    n = snprintf (head, sizeof head, "{\"config_crc32\": %lu}\n",
-                  (unsigned long) fingerprint (config));
-    r = qk_write_all (j->fd, head, (size_t) n);
-    if (r < 0)
-      qk_error_prefix (r, "%s: ", path);
-  }
+    r = load (j, ctx, fingerprint (config), &empty);
+  if (r == 0 && empty)
+    r = begin (j, fingerprint (config));
   if (r < 0) {
     qk_journal_close (j);
     return r;

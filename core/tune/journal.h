@@ -8,13 +8,13 @@
 struct qk_journal;
 
 /* Open the journal PATH for a configuration with the text CONFIG and the scores
- * of O, which must outlive it.  With RESUME
- * its trials are remembered (-EINVAL when it was made with another
- * configuration; a line that was cut off is left out), else it starts
- * empty. */
-int qk_journal_open (const char *path, const char *config,
-                     const struct qk_objective *o, bool resume,
-                     struct qk_journal **out);
+ * of O, which must outlive it.  With RESUME its trials are remembered (-EINVAL
+ * when it was made with another configuration), else it starts empty.  What
+ * power loss has left of it is used: a line that was cut off is left out, one
+ * that is no trial named and passed over. */
+int qk_journal_open (struct qk_context *ctx, const char *path,
+                     const char *config, const struct qk_objective *o,
+                     bool resume, struct qk_journal **out);
 void qk_journal_close (struct qk_journal *j); /* accepts NULL */
 
 /* Fill in T's results if a trial with its settings is remembered. */

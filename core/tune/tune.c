@@ -215,13 +215,14 @@ train_trial (struct tuner *u, struct qk_trial *t)
   char *output;
   int r;
 
-  if (asprintf (&output, "%s/trial-%d", u->run->output, u->t->n) < 0)
+  if (asprintf (&output, "%s/trial-%d", u->run->output, u->t->n + 1) < 0)
     return qk_oom ("tune");
   r = trial_job (u, t, output, &settings);
   if (r == 0)
-    r = qk_run_new (settings, u->opt->m, u->opt->resume, &run);
-  if (r == 0)
-    r = qk_run_go (run, QK_PART_QAT);
+    r = qk_run_new (settings, u->opt->m,
+                    u->opt->resume ? QK_RUN_RESUME : QK_RUN_OVERWRITE, &run);
+  if (r == 0 && (r = qk_run_go (run, QK_PART_QAT)) == 0)
+    r = qk_run_finish (run);
   if (r == 0 && !run->result[QK_ROW_INT8].valid)
     r = qk_error (-EINVAL, "tune: [qat] epochs is 0, so training cannot help");
   if (r == 0)
@@ -534,7 +535,10 @@ begin (struct tuner *u)
   char *path;
   int r;
 
-  if ((r = qk_run_new (u->opt->settings, u->opt->m, u->opt->resume, &u->run))
+  if ((r = qk_run_new (u->opt->settings, u->opt->m,
+                       (u->opt->resume ? QK_RUN_RESUME : 0u)
+                         | (u->opt->overwrite ? QK_RUN_OVERWRITE : 0u),
+                       &u->run))
         < 0
       || (r = take_goal (u)) < 0 || (r = qk_run_go (u->run, QK_PART_TRAIN)) < 0
       || (r = qk_graph_copy (u->run->g, &u->float_g)) < 0
@@ -549,8 +553,8 @@ begin (struct tuner *u)
     return qk_oom ("tune");
   if ((path = qk_run_path (u->run, "tune.jsonl")) == NULL)
     return qk_oom ("tune");
-  r = qk_journal_open (path, u->text, u->run->s.objective, u->opt->resume,
-                       &u->journal);
+  r = qk_journal_open (u->opt->settings->ctx, path, u->text,
+                       u->run->s.objective, u->opt->resume, &u->journal);
   free (path);
   return r;
 }
@@ -565,8 +569,9 @@ qk_tune (const struct qk_tune_options *opt, struct qk_tuning **out)
   u.opt = opt;
   if ((u.t = calloc (1, sizeof *u.t)) == NULL)
     return qk_oom ("tune");
-  if ((r = begin (&u)) == 0 && (r = search (&u)) == 0)
-    r = write_config (&u);
+  if ((r = begin (&u)) == 0 && (r = search (&u)) == 0
+      && (r = write_config (&u)) == 0)
+    r = qk_run_finish (u.run);
   for (i = 0; i < u.n_fallback; i++)
     free (u.fallback[i]);
   if (u.run != NULL) { /* the scores' names live on */

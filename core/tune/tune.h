@@ -38,6 +38,7 @@ struct qk_tune_options {
   const char *goal; /* as the user writes it; NULL: the first score within half
                        a percent (point) of the float network's */
   int max_trials;
+  bool overwrite; /* even an unfinished run's files */
   bool resume; /* what the journal in the output folder has is not repeated */
   int64_t samples; /* of the sample that sensitivity is measured on */
 };

@@ -87,14 +87,19 @@ add_item (struct scan *s, char *path, int32_t label)
 static int walk (struct scan *s, struct qk_context *ctx, const char *top,
                  const char *below, const struct place *up, int32_t label);
 
-/* One entry of a folder: FULL is its path, REL the part below the class. */
+/* What entry E, whose path is FULL, is: DT_REG, DT_DIR or DT_UNKNOWN for
+ * anything else, which is passed over.  The folder tells of most; only links,
+ * and file systems that do not say, cost a question to the file server. */
 static int
-visit (struct scan *s, struct qk_context *ctx, const char *top,
-       const char *full, char **rel, const struct place *at, int32_t label)
+type_of (const struct dirent *e, struct qk_context *ctx, const char *full,
+         int *type)
 {
   struct stat st;
   int err;
 
+  *type = e->d_type == DT_REG || e->d_type == DT_DIR ? e->d_type : DT_UNKNOWN;
+  if (e->d_type != DT_LNK && e->d_type != DT_UNKNOWN)
+    return 0;
   if (stat (full, &st)) {
     err = errno;
     if ((err == ENOENT || err == ELOOP) && is_image (full))
@@ -105,8 +110,25 @@ visit (struct scan *s, struct qk_context *ctx, const char *top,
     return qk_error (-err, "%s: %s", full, strerror (err));
   }
   if (S_ISDIR (st.st_mode))
+    *type = DT_DIR;
+  else if (S_ISREG (st.st_mode))
+    *type = DT_REG;
+  return 0;
+}
+
+/* One entry of a folder: FULL is its path, REL the part below the class. */
+static int
+visit (struct scan *s, struct qk_context *ctx, const struct dirent *e,
+       const char *top, const char *full, char **rel, const struct place *at,
+       int32_t label)
+{
+  int type, err = type_of (e, ctx, full, &type);
+
+  if (err)
+    return err;
+  if (type == DT_DIR)
     return walk (s, ctx, top, *rel, at, label);
-  if (!S_ISREG (st.st_mode) || !is_image (full))
+  if (type != DT_REG || !is_image (full))
     return 0;
   err = add_item (s, *rel, label);
   if (err == 0)
@@ -130,7 +152,6 @@ walk_entries (struct scan *s, struct qk_context *ctx, const char *top,
       return errno ? cannot_read (dir, errno) : 0;
     if (e->d_name[0] == '.')
       continue;
-    /* most entries need no stat to be passed over */
     if (e->d_type == DT_REG && !is_image (e->d_name))
       continue;
     full = join (dir, e->d_name);
@@ -138,7 +159,7 @@ walk_entries (struct scan *s, struct qk_context *ctx, const char *top,
     if (!full || !rel)
       err = no_memory ();
     else
-      err = visit (s, ctx, top, full, &rel, at, label);
+      err = visit (s, ctx, e, top, full, &rel, at, label);
     free (full);
     free (rel);
     if (err)
@@ -232,14 +253,17 @@ compare_names (const void *a, const void *b)
   return strcmp (*(char *const *) a, *(char *const *) b);
 }
 
-/* Whether ROOT/NAME is a folder; < 0 on error. */
+/* Whether entry E of ROOT is a folder; < 0 on error. */
 static int
-is_folder (const char *root, const char *name)
+is_folder (const char *root, const struct dirent *e)
 {
-  char *path = join (root, name);
   struct stat st;
+  char *path;
   int yes;
 
+  if (e->d_type != DT_LNK && e->d_type != DT_UNKNOWN)
+    return e->d_type == DT_DIR;
+  path = join (root, e->d_name);
   if (!path)
     return no_memory ();
   yes = stat (path, &st) == 0 && S_ISDIR (st.st_mode);
@@ -261,7 +285,7 @@ scan_names (struct scan *s, DIR *d)
       return errno ? cannot_read (s->root, errno) : 0;
     if (e->d_name[0] == '.')
       continue;
-    yes = is_folder (s->root, e->d_name);
+    yes = is_folder (s->root, e);
     if (yes < 0)
       return yes;
     if (!yes)

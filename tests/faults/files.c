@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* files.c: kills the program at an operation on files, or lets the disk be
- * full from there on. */
+ * full from there on; counts questions about files. */
 #include "config.h"
 
 #include <errno.h>
@@ -119,6 +119,54 @@ open (const char *path, int flags, ...)
   return next (path, flags, mode);
 }
 
+/* Questions about a file by its name are only counted. */
+static long questions;
+
+int
+stat (const char *path, struct stat *st)
+{
+  static int (*next) (const char *, struct stat *);
+
+  if (!next)
+    *(void **) &next = faults_next ("stat");
+  __atomic_add_fetch (&questions, 1, __ATOMIC_SEQ_CST);
+  return next (path, st);
+}
+
+int
+lstat (const char *path, struct stat *st)
+{
+  static int (*next) (const char *, struct stat *);
+
+  if (!next)
+    *(void **) &next = faults_next ("lstat");
+  __atomic_add_fetch (&questions, 1, __ATOMIC_SEQ_CST);
+  return next (path, st);
+}
+
+int
+fstatat (int fd, const char *path, struct stat *st, int flags)
+{
+  static int (*next) (int, const char *, struct stat *, int);
+
+  if (!next)
+    *(void **) &next = faults_next ("fstatat");
+  __atomic_add_fetch (&questions, 1, __ATOMIC_SEQ_CST);
+  return next (fd, path, st, flags);
+}
+
+static void
+tell (const char *variable, long n)
+{
+  const char *path = getenv (variable);
+  FILE *f = path ? fopen (path, "w") : NULL;
+
+  if (!f)
+    return;
+  fprintf (f, "%ld\n", n);
+  fclose (f);
+}
+
 void
 faults_files_start (void)
 {
@@ -129,11 +177,8 @@ faults_files_start (void)
 void
 faults_files_end (void)
 {
-  const char *path = getenv ("QATKIT_FAULT_FILES");
-  FILE *f = path ? fopen (path, "w") : NULL;
+  const long n = count; /* the next lines make more */
 
-  if (!f)
-    return;
-  fprintf (f, "%ld\n", count);
-  fclose (f);
+  tell ("QATKIT_FAULT_FILES", n);
+  tell ("QATKIT_FAULT_STATS", questions);
 }

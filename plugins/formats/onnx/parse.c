@@ -3,7 +3,7 @@
  * trusted.
  *
  * Only ModelProto.graph.initializer is looked at, three messages deep, in the
- * mapped file and without copies: protobuf-c would unpack all of the model,
+ * file's bytes and without copies: protobuf-c would unpack all of the model,
  * recursing as deep as a stranger's file tells it to.
  * https://protobuf.dev/programming-guides/encoding/ */
 #include "config.h"

@@ -6,8 +6,8 @@
  * …, "__metadata__": {"key": "text", …}}, padded with spaces; the data.
  * https://github.com/huggingface/safetensors#format
  *
- * Files are mapped, not read: a tensor costs memory when it is used.  They
- * must not be shortened in place while open; files are replaced by renaming.
+ * A file is read whole: tensors are views of those bytes, which nobody changes
+ * who overwrites the file.
  */
 #include "config.h"
 

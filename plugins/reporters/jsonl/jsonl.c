@@ -82,9 +82,14 @@ open_file (struct jsonl_file *f, const struct qk_config *cfg,
     return qk_oom ("jsonl");
   }
   f->fd = open (f->path,
-                O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC
+                O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW
                   | (req->resume ? 0 : O_TRUNC),
                 0666);
+  if (f->fd < 0 && errno == ELOOP)
+    return qk_error (-ELOOP,
+                     "jsonl: %s: is a symbolic link, expected a file "
+                     "or nothing; remove it",
+                     f->path);
   if (f->fd < 0) {
     err = -errno;
     return qk_error (err, "jsonl: %s: cannot open: %s", f->path,
