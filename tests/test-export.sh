@@ -25,10 +25,10 @@ same was.safetensors run/model-int8.safetensors
 rm run/model-int8.safetensors
 expect 0 convert tiny.ini -o "$every"
 same was.safetensors run/model-int8.safetensors
-mv run/best.safetensors best
+mkdir apart && mv run/best.safetensors run/spare apart
 expect 0 convert run
 says "written from run/checkpoints/"
-mv best run/best.safetensors
+mv apart/* run
 cp was.safetensors run/model-int8.safetensors
 expect 0 verify run --quiet
 

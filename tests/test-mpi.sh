@@ -65,3 +65,97 @@ says "cannot make folder"
 several 2 run tiny.ini --output few -o data.batch=1 "$@" -o data.batch=1 > out 2> err \
   && failed "one sample for two processes"
 says "a batch of 1 samples cannot be shared by 2 processes"
+
+# Processes that differ are told apart before the first step.
+# differ SAYS ARGUMENTS-OF-0 : ARGUMENTS-OF-1
+differ () {
+  local text=$1 a=() b=() o
+  shift
+  while [ "$1" != : ]; do a+=("$1"); shift; done
+  shift
+  b=("$@")
+  rm -rf differ
+  # shellcheck disable=SC2086
+  mpirun -n 1 $QATKIT run "${a[@]}" "${common[@]}" : -n 1 $QATKIT run "${b[@]}" "${common[@]}" \
+    > out 2> err && failed "processes that differ train: $text"
+  says "$text"
+  [ ! -e differ/weights.safetensors ] || failed "processes that differ trained"
+}
+common=(tiny.ini --output differ "$@")
+differ "process 1 of 2: settings differ from those of process 0: '[run] seed = 2' instead of '[run] seed = 1'" \
+  -o run.seed=1 : -o run.seed=2
+differ "'[ptq] batches = 3' instead of '[ptq] batches = 2'" -o run.keep=2 -o ptq.batches=2 : -o run.keep=2 -o ptq.batches=3
+differ "'qatkit run --resume' instead of 'qatkit run'" -o run.keep=2 : --resume -o run.keep=2
+common=(-o model.weights=w.safetensors "$tmp/tiny.ini" --output "$tmp/differ" "$@" -o train.epochs=0)
+# the same names, other things: each process in a folder of its own
+mkdir here there
+expect 0 train tiny.ini --output w2 "$@" -o run.seed=5
+cp one/weights.safetensors here/w.safetensors
+cp w2/weights.safetensors there/w.safetensors
+apart () { # SAYS ARGUMENT…
+  local text=$1
+  shift
+  # shellcheck disable=SC2086
+  mpirun -n 1 --wdir "$tmp/here" $QATKIT run "$@" : -n 1 --wdir "$tmp/there" $QATKIT run "$@" \
+    > out 2> err && failed "processes that differ train: $text"
+  says "$text"
+}
+apart "process 1 of 2: weight tensor 'conv1.weight' differs" "$tmp/tiny.ini" --output "$tmp/differ" "$@" \
+  -o train.epochs=0 -o model.weights=w.safetensors
+expect 0 export tiny.ini samples -o data.train_count=64 -o data.val_count=40
+cp -r samples here && cp -r samples there
+sed '/^size\|_count\|^dataset/d' tiny.ini > folder.ini
+folder=("$tmp/folder.ini" --output "$tmp/differ" -o data.dataset=imagefolder -o data.crop=16
+  -o data.resize=16 -o data.root=samples -o run.threads=1)
+gone=$(cd here && ls samples/train/*/*.jpg | sed -n 9p)
+rm "there/$gone"
+apart "process 1 of 2: train samples differ from those of process 0: '${gone#samples/train/}' is missing" "${folder[@]}"
+cp "here/$gone" "there/$gone"
+class=$(basename "$(ls -d there/samples/val/*/ | tail -n 1)")
+for split in train val; do mv there/samples/$split/"$class" there/samples/$split/zzz; done
+apart "zzz' instead of '" "${folder[@]}"
+
+# A process that is stopped is named, and the job ends.
+several 2 run tiny.ini --output stuck -o run.threads=1 -o data.train_count=2048 -o train.epochs=50 \
+  -o 'comm mpi:timeout=2' > out 2> err &
+job=$!
+for _ in $(seq 1 600); do
+  [ -n "$(ls stuck/checkpoints 2> /dev/null)" ] && break
+  sleep 0.1
+done
+victim=$(sed -n 's/process \([0-9]*\) on.*/\1/p' stuck/lock)
+kill -STOP "$victim"
+for _ in $(seq 1 300); do
+  kill -0 $job 2> /dev/null || break
+  sleep 0.1
+done
+kill -0 $job 2> /dev/null && { kill -KILL "$victim"; failed "a stopped process hangs the job"; }
+wait $job && failed "a job with a stopped process ends well"
+says "process 0 on $(hostname)"
+says "has not answered for 2 s"
+
+# What processes share, and what one does alone.
+expect 0 eval one/model-int8.safetensors --json
+grep -o '"top1":[0-9.]*' out > alone
+several 2 eval one/model-int8.safetensors --json > out 2> err || failed "eval by two"
+[ "$(grep -c top1 out)" = 1 ] || failed "eval: each process prints"
+grep -o '"top1":[0-9.]*' out | cmp - alone || failed "eval by two gives another accuracy"
+several 2 run tiny.ini --output few "$@" -o data.eval_batches=1 -o data.eval_batch=1 > out 2> err \
+  || failed "one sample to evaluate for two processes"
+for command in "predict one/model-int8.safetensors $tmp/here/$gone --json" "inspect one/model-int8.safetensors --json" \
+  "verify one" "plugins"; do
+  # shellcheck disable=SC2086
+  qatkit $command > alone 2> err || failed "$command"
+  # shellcheck disable=SC2086
+  several 2 $command > out 2> err || failed "$command by two"
+  cmp alone out || failed "$command: each process does everything"
+done
+
+# Part of a batch that one process cannot decode costs that batch, not the run.
+cp -r samples broken
+for f in broken/train/*/*.jpg; do
+  [ $((RANDOM % 3)) = 0 ] && echo no > "$f"
+done
+several 2 train folder.ini --output broken-run -o data.dataset=imagefolder -o data.crop=16 -o data.resize=16 \
+  -o data.root=broken -o data.batch=2 -o data.max_bad=1 -o run.threads=1 > out 2> err \
+  || failed "a part that cannot be decoded"

@@ -50,6 +50,7 @@ struct qk_command {
   const char *help;    /* further lines */
   const char *options; /* letters of the options it takes, see main.c */
   int (*run) (struct qk_cli *cli);
+  bool shared; /* several processes share the work */
 };
 
 /* Print the sentence recorded last; returns the exit status for R. */
@@ -92,6 +93,15 @@ int qk_cli_check_keys (struct qk_settings *settings,
 int qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
                     struct qk_run *run);
 void qk_cli_close_run (struct qk_run *run);
+
+/* Join the other processes, if there are any, for work that they share: all
+ * must have the same command and settings, and only the first one talks. */
+int qk_cli_join (struct qk_cli *cli, struct qk_settings *settings);
+/* Leave the settings.  After an error R the other processes cannot go on. */
+void qk_cli_leave (struct qk_cli *cli, struct qk_settings *settings, int r);
+
+/* Whether this is the first process, which does alone what is not shared. */
+int qk_cli_is_first (struct qk_cli *cli, bool *first);
 
 /* PATH, which the user typed, with the symbolic link at its end followed: what
  * the library writes replaces files and follows none.  To be freed; NULL with

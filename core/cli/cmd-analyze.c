@@ -105,7 +105,7 @@ open_subject (struct qk_cli *cli, struct subject *s)
   }
   s->qat = true;
   if ((r = find_checkpoint (arg, s)) < 0
-      || (r = qk_checkpoint_open (cli->ctx, s->checkpoint, &s->c)) < 0
+      || (r = qk_run_open_best (cli->ctx, s->checkpoint, &s->c)) < 0
       || (r = qk_cli_ini_text (cli, qk_checkpoint_text (s->c, "qatkit.config"),
                                s->checkpoint, &ini))
            < 0

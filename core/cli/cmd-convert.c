@@ -71,8 +71,8 @@ open_checkpoint (struct qk_cli *cli, const struct qk_run *run,
 
   if (best == NULL || dir == NULL)
     r = qk_oom ("convert");
-  else if (access (best, F_OK) == 0)
-    r = qk_checkpoint_open (cli->ctx, best, out);
+  else if ((r = qk_run_open_best (cli->ctx, best, out)) != -ENOENT)
+    ;
   else if ((r = open_newest (cli, dir, out)) == -ENOENT)
     r = qk_error (-ENOENT, "'%s' has no best.safetensors and no checkpoint",
                   run->output);
@@ -97,7 +97,9 @@ qk_cmd_convert (struct qk_cli *cli)
       || (r = qk_folder_open (cli->ctx, run.output, &run.folder)) < 0
       || (r = open_checkpoint (cli, &run, &c)) < 0
       || (r = qk_cli_restore (cli, c, &run)) < 0
-      || (r = qk_ini_text (run.s.settings->ini, &run.config)) < 0
+      || (r
+          = qk_run_config_text (run.s.settings->ini, true, &run.model_config))
+           < 0
       || (r = qk_pass_convert (run.g, &int8)) < 0)
     goto end;
   qk_coverage_raised (run.g, "convert");

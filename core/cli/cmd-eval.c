@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "cli/cli.h"
+#include "data/list.h"
 #include "report/table.h"
 #include "report/text.h"
 
@@ -28,6 +29,23 @@ float_network (struct qk_run *run, struct qk_graph **out)
   return r;
 }
 
+/* All processes must have the same samples. */
+static int
+check_samples (struct qk_cli *cli, const struct qk_data *d)
+{
+  char *text = NULL;
+  size_t size;
+  int r;
+
+  if (qk_comm_size (cli->monitor.comm) == 1)
+    return 0;
+  r = qk_samples_list (d->cls, d->self, &d->info, true, &text, &size);
+  if (r == 0)
+    r = qk_comm_check_text (cli->monitor.comm, "val samples", text, size);
+  free (text);
+  return r;
+}
+
 int
 qk_cmd_eval (struct qk_cli *cli)
 {
@@ -36,7 +54,7 @@ qk_cmd_eval (struct qk_cli *cli)
   struct qk_settings *settings = NULL;
   struct qk_run run;
   enum qk_row row;
-  int r;
+  int r, status;
 
   if (cli->n_args != 1)
     return qk_cli_usage (cli, "one configuration or model expected, got %d",
@@ -47,7 +65,12 @@ qk_cmd_eval (struct qk_cli *cli)
   if ((r = qk_cli_open (cli, cli->arg[0], &settings, &model)) < 0)
     goto end;
   run.s.settings = settings;
-  if ((r = qk_data_open (settings, QK_DATA_EVAL, &run.s.eval)) < 0)
+  if ((r = qk_cli_join (cli, settings)) < 0
+      || (r = qk_data_open (settings, QK_DATA_EVAL, &run.s.eval)) < 0
+      || (r = check_samples (cli, run.s.eval)) < 0)
+    goto end;
+  if (model != NULL
+      && (r = qk_data_match (run.s.eval, model->target, model->n_targets)) < 0)
     goto end;
   r = model == NULL ? float_network (&run, &g)
                     : qk_cli_check_keys (settings, &run.s.eval->info);
@@ -62,15 +85,15 @@ qk_cmd_eval (struct qk_cli *cli)
   r = qk_session_evaluate (&run.s, model != NULL ? model->graph : g,
                            model != NULL ? "int8" : "float", -1,
                            &run.result[row]);
-  if (r == 0)
+  if (r == 0 && qk_run_writes (&run))
     r = qk_cli_print_results (cli, &run);
 end:
-  r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+  status = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   qk_session_clear (&run.s);
   qk_graph_free (g);
   qk_model_free (model);
-  qk_settings_free (settings);
-  return r;
+  qk_cli_leave (cli, settings, r);
+  return status;
 }
 
 /* ---- predict ------------------------------------------------------------------ */

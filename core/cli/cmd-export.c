@@ -49,7 +49,7 @@ export_float (struct qk_cli *cli, const char *file)
   if ((r = qk_cli_open (cli, file, &settings, &none)) < 0
       || (r = qk_data_open (settings, QK_DATA_EVAL, &d)) < 0
       || (r = qk_cli_float (settings, &d->info, &g)) < 0
-      || (r = qk_ini_text (settings->ini, &config)) < 0)
+      || (r = qk_run_config_text (settings->ini, true, &config)) < 0)
     goto end;
   if (*qk_config_string (settings->model, "weights") == 0)
     qk_log (cli->ctx, QK_LOG_WARNING,

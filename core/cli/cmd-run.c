@@ -17,26 +17,9 @@ make_job (struct qk_cli *cli, struct qk_settings **out)
   int r;
 
   if ((r = qk_cli_ini (cli, cli->n_args > 0 ? cli->arg[0] : NULL, &ini)) < 0
-      || (r = qk_settings_new (cli->ctx, ini, out)) < 0
-      || (r = qk_settings_join (*out)) < 0)
+      || (r = qk_settings_new (cli->ctx, ini, out)) < 0)
     return r;
-  cli->monitor.comm = (*out)->comm;
-  if (qk_comm_rank ((*out)->comm) > 0) { /* the first process tells all */
-    cli->quiet = true;
-    qk_progress_free (cli->monitor.progress);
-    cli->monitor.progress = NULL;
-  }
-  return 0;
-}
-
-/* Leave the settings.  After an error R the other processes cannot go on. */
-static void
-end_job (struct qk_cli *cli, struct qk_settings *settings, int r)
-{
-  if (r < 0 && r != -EINTR && settings != NULL)
-    qk_comm_abort (settings->comm);
-  cli->monitor.comm = NULL;
-  qk_settings_free (settings);
+  return qk_cli_join (cli, *out);
 }
 
 static int
@@ -84,7 +67,7 @@ go (struct qk_cli *cli, unsigned parts)
 end:
   status = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   qk_run_free (run);
-  end_job (cli, settings, r);
+  qk_cli_leave (cli, settings, r);
   return status;
 }
 
@@ -369,6 +352,6 @@ end:
   status = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   qk_graph_free (float_g);
   qk_run_free (run);
-  end_job (cli, settings, r);
+  qk_cli_leave (cli, settings, r);
   return status;
 }

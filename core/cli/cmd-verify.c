@@ -48,7 +48,7 @@ open_subject (struct qk_cli *cli, struct subject *s)
   int r;
 
   if ((r = find_files (cli, s)) < 0
-      || (r = qk_checkpoint_open (cli->ctx, s->checkpoint, &s->c)) < 0
+      || (r = qk_run_open_best (cli->ctx, s->checkpoint, &s->c)) < 0
       || (r = qk_cli_restore (cli, s->c, &s->run)) < 0)
     return r;
   if (s->model == NULL)

@@ -154,7 +154,8 @@ qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
   if ((r = trust_options_only (cli)) < 0
       || (r = qk_ini_parse (text, strlen (text), path, &ini)) < 0)
     return r;
-  if ((r = apply_options (cli, ini)) < 0) {
+  if ((r = qk_run_find_paths (path, ini)) < 0
+      || (r = apply_options (cli, ini)) < 0) {
     qk_ini_free (ini);
     return r;
   }

@@ -23,42 +23,42 @@ static const struct qk_command commands[] = {
   { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
     "Without FILE.ini a narrow MobileNetV2 is trained on generated images.\n"
     "Writes weights, models, checkpoints and a log into one folder.",
-    "orwOtbj", qk_cmd_run },
+    "orwOtbj", qk_cmd_run, true },
   { "train", "FILE.ini", "float training alone",
     "Writes weights.safetensors, with PyTorch's names and shapes.", "orwOtj",
-    qk_cmd_train },
+    qk_cmd_train, true },
   { "ptq", "FILE.ini", "post-training quantization of given weights",
-    "Writes model-ptq.safetensors.", "oOtbj", qk_cmd_ptq },
+    "Writes model-ptq.safetensors.", "oOtbj", qk_cmd_ptq, true },
   { "qat", "FILE.ini", "quantization-aware training of given weights",
-    "Writes model-int8.safetensors.", "orwOtbj", qk_cmd_qat },
+    "Writes model-int8.safetensors.", "orwOtbj", qk_cmd_qat, true },
   { "compare", "FILE.ini", "float, PTQ variants and QAT side by side",
     "PTQ dynamic, per tensor and per channel, each with activation ranges by\n"
     "minmax and by the observer of the configuration, and with equalization,\n"
     "bias correction and adaptive rounding.",
-    "owOtbj", qk_cmd_compare },
+    "owOtbj", qk_cmd_compare, true },
   { "eval", "FILE.ini | MODEL", "metrics of a float network or int8 model",
     "A model is evaluated on the samples of the configuration it was made\n"
     "with; change that with -o, as in -o data.root=FOLDER.",
-    "otbnj", qk_cmd_eval },
+    "otbnj", qk_cmd_eval, true },
   { "predict", "MODEL FILE...", "what a model answers for single files",
     "Prints the answers of the model's metric, such as classes and their\n"
     "probabilities, or else its outputs.  A file that cannot be read is "
     "named\n"
     "and skipped; the exit status is then 1.",
-    "otbj", qk_cmd_predict },
+    "otbj", qk_cmd_predict, false },
   { "verify", "FOLDER | CHECKPOINT", "proof: int8 computes what was trained",
     "FOLDER is the output of a run: its best.safetensors is compared with "
     "its\n"
     "model-int8.safetensors.  The network of a CHECKPOINT alone is converted\n"
     "first, or compared with --model.  Exit status 1 if any byte differs.",
-    "otbmnj", qk_cmd_verify },
+    "otbmnj", qk_cmd_verify, false },
   { "bench", "MODEL | FILE.ini", "speed of int8 backends, and of training",
     "MODEL is an int8 model, or the name of a model plugin, which gets "
     "random\n"
     "weights and is quantized in memory.  FILE.ini describes such a network,\n"
     "and the training that --train measures.  Exit status 1 if a backend\n"
     "cannot run here.",
-    "oxTBNLsRSCMJ", qk_cmd_bench },
+    "oxTBNLsRSCMJ", qk_cmd_bench, false },
   { "analyze", "FILE.ini | FOLDER", "where accuracy is lost, layer by layer",
     "FILE.ini: post-training quantization of its float weights.  FOLDER (or "
     "a\n"
@@ -66,32 +66,33 @@ static const struct qk_command commands[] = {
     "are\n"
     "quantized one by one on a subset of the samples.  Writes report.html "
     "there.",
-    "oOtbnpHJ", qk_cmd_analyze },
+    "oOtbnpHJ", qk_cmd_analyze, false },
   { "tune", "FILE.ini", "settings that reach an accuracy goal",
     "Tries weights per channel and per tensor, observers and bits after\n"
     "training; if the goal needs it, training with quantization, then the\n"
     "most sensitive layers in float.  Writes tune.jsonl and tuned.ini.\n"
     "Exit status 1 if no trial reaches the goal.",
-    "orwOtbngij", qk_cmd_tune },
+    "orwOtbngij", qk_cmd_tune, false },
   { "convert", "FILE.ini | FOLDER", "the int8 model of a checkpoint",
     "FOLDER is the output of a run, FILE.ini a configuration that names it.\n"
     "Writes model-int8.safetensors there, from best.safetensors or, before\n"
     "that is there, the newest checkpoint.",
-    "o", qk_cmd_convert },
+    "o", qk_cmd_convert, false },
   { "export", "FILE [FOLDER]", "a network as ONNX, or a dataset as JPEGs",
     "With --onnx: FILE is an int8 model, written with QuantizeLinear and\n"
     "DequantizeLinear, or a configuration, whose float network is written.\n"
     "Without: the samples of the configuration FILE go to FOLDER, as JPEGs\n"
     "in class folders.",
-    "otE", qk_cmd_export },
+    "otE", qk_cmd_export, false },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
     "FILE is an int8 model, or any other file of tensors: weights, a\n"
     "checkpoint.  Of a configuration, FILE.ini, the coverage report is\n"
     "printed: which nodes become int8, which stay float and why, and their\n"
     "shares of the multiply-accumulates.",
-    "obj", qk_cmd_inspect },
+    "obj", qk_cmd_inspect, false },
   { "plugins", "[NAME | KIND/NAME]", "what is installed; options of a plugin",
-    "Exit status 1 if a plugin cannot be loaded.", "j", qk_cmd_plugins },
+    "Exit status 1 if a plugin cannot be loaded.", "j", qk_cmd_plugins,
+    false },
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
@@ -482,6 +483,7 @@ run_command (const struct qk_command *c, int argc, char **argv)
 {
   struct qk_cli cli;
   int r = QK_EXIT_FAILURE, p;
+  bool first = true;
 
   memset (&cli, 0, sizeof cli);
   cli.command = c->name;
@@ -502,7 +504,11 @@ run_command (const struct qk_command *c, int argc, char **argv)
                       cli.verbose ? QK_LOG_DEBUG : QK_LOG_INFO);
   signal (SIGPIPE, SIG_IGN);
   signal (SIGXFSZ, SIG_IGN);
-  r = (p = catch_signals ()) < 0 ? qk_cli_fail (&cli, p) : c->run (&cli);
+  if ((p = catch_signals ()) < 0
+      || (p = c->shared ? 0 : qk_cli_is_first (&cli, &first)) < 0)
+    r = qk_cli_fail (&cli, p);
+  else
+    r = first ? c->run (&cli) : QK_EXIT_OK;
 end:
   qk_monitor_close (&cli.monitor);
   qk_progress_free (cli.monitor.progress);

@@ -137,4 +137,5 @@ qk_cli_close_run (struct qk_run *run)
   qk_folder_close (run->folder);
   free (run->output);
   free (run->config);
+  free (run->model_config);
 }

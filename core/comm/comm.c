@@ -8,6 +8,7 @@
 
 #include <qatkit/tensor.h>
 
+#include "base/difference.h"
 #include "comm/comm.h"
 
 /* Arrays of fewer floats travel together in buckets of that many. */
@@ -240,26 +241,113 @@ qk_comm_sum_end (struct qk_comm *c)
 
 /* ---- agreement ------------------------------------------------------------- */
 
+/* What two equal arrays have in common, and others hardly ever. */
+struct digest {
+  uint64_t bytes;
+  uint32_t crc, adler;
+};
+
+/* Everybody's bytes, one after the other in *ALL, for free; SIZES has how many
+ * each has. */
+static int
+gather_bytes (struct qk_comm *c, const void *data, size_t bytes, size_t *sizes,
+              char **all)
+{
+  size_t total = 0;
+  int i, r = c->cls->gather (c->self, data, bytes, sizes, NULL);
+
+  *all = NULL;
+  for (i = 0; r == 0 && i < c->size; i++)
+    total += sizes[i];
+  if (r == 0 && (*all = malloc (total + 1)) == NULL)
+    return qk_oom ("%zu bytes of all processes", total);
+  if (r == 0)
+    r = c->cls->gather (c->self, data, bytes, sizes, *all);
+  if (r == 0)
+    return 0;
+  free (*all);
+  *all = NULL;
+  return blame (c, r);
+}
+
+/* The first process whose DATA is not that of process 0, 0 if there is none. */
+static int
+find_other (struct qk_comm *c, const void *data, size_t bytes, size_t *sizes)
+{
+  const struct digest mine = {
+    bytes,
+    (uint32_t) crc32_z (0, data, bytes),
+    (uint32_t) adler32_z (1, data, bytes),
+  };
+  struct digest *all;
+  char *raw;
+  int i, r = gather_bytes (c, &mine, sizeof mine, sizes, &raw);
+
+  if (r < 0)
+    return r;
+  all = (struct digest *) (void *) raw;
+  for (i = 1; i < c->size; i++)
+    if (sizes[i] != sizeof mine || memcmp (&all[i], &all[0], sizeof mine) != 0)
+      break;
+  free (raw);
+  return i < c->size ? i : 0;
+}
+
 int
 qk_comm_check_same (struct qk_comm *c, const char *what, const void *data,
                     size_t bytes)
 {
-  double crc[2];
-  int r;
+  size_t *sizes;
+  int other;
 
   if (qk_comm_size (c) == 1)
     return 0;
-  crc[0] = (double) crc32_z (0, data, bytes);
-  crc[1] = -crc[0];
-  r = qk_comm_reduce (c, QK_COMM_MAX, QK_COMM_F64, crc, 2);
+  if ((sizes = calloc ((size_t) c->size, sizeof *sizes)) == NULL)
+    return qk_oom ("comm");
+  other = find_other (c, data, bytes, sizes);
+  free (sizes);
+  return other <= 0
+           ? other
+           : qk_error (-EPROTO,
+                       "process %d of %d: %s differs from that of process 0, "
+                       "expected the same bytes",
+                       other, c->size, what);
+}
+
+/* Process 0 and OTHER show their text, which is not the same. */
+static int
+tell_difference (struct qk_comm *c, int other, const char *what,
+                 const char *text, size_t size, size_t *sizes)
+{
+  const bool shows = c->rank == 0 || c->rank == other;
+  char said[512], *all;
+  int r = gather_bytes (c, text, shows ? size : 0, sizes, &all);
+
   if (r < 0)
     return r;
-  if (crc[0] != -crc[1])
-    return qk_error (-EPROTO,
-                     "process %d of %d: %s differs between the "
-                     "processes, expected the same bytes",
-                     c->rank, c->size, what);
-  return 0;
+  qk_difference (all, sizes[0], all + sizes[0], sizes[other], said,
+                 sizeof said);
+  free (all);
+  return qk_error (-EPROTO,
+                   "process %d of %d: %s differ from those of process 0: %s",
+                   other, c->size, what, said);
+}
+
+int
+qk_comm_check_text (struct qk_comm *c, const char *what, const char *text,
+                    size_t size)
+{
+  size_t *sizes;
+  int other, r;
+
+  if (qk_comm_size (c) == 1)
+    return 0;
+  if ((sizes = calloc ((size_t) c->size, sizeof *sizes)) == NULL)
+    return qk_oom ("comm");
+  other = find_other (c, text, size, sizes);
+  r = other > 0 ? tell_difference (c, other, what, text, size, sizes) : other;
+  free (sizes);
+  return r;
 }
 
 void

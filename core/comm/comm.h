@@ -23,9 +23,14 @@ int qk_comm_gather (struct qk_comm *c, const float *x, size_t n, float **all,
 int qk_comm_sum_begin (struct qk_comm *c, float *data, size_t count);
 int qk_comm_sum_end (struct qk_comm *c);
 
-/* -EPROTO when DATA is not the same in all processes; WHAT names it. */
+/* -EPROTO when DATA is not the same in all processes; WHAT names it, and the
+ * error the first process that has others. */
 int qk_comm_check_same (struct qk_comm *c, const char *what, const void *data,
                         size_t bytes);
+
+/* The same for lines of text; the error says what the first difference is. */
+int qk_comm_check_text (struct qk_comm *c, const char *what, const char *text,
+                        size_t size);
 
 /* End the other processes because this one has failed. */
 void qk_comm_abort (struct qk_comm *c);

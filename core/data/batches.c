@@ -45,6 +45,7 @@ struct qk_batches {
   int64_t count; /* batches of an epoch */
   int64_t room;  /* samples of a slot */
   struct qk_bad_samples own_bad, *bad;
+  int32_t *map[QK_DATASET_MAX_TENSORS]; /* of categories; NULL: as they are */
 
   pthread_mutex_t mutex;
   pthread_cond_t work;  /* there may be samples to take, or to stop */
@@ -104,12 +105,34 @@ slot_of (struct qk_batches *b, int64_t batch)
   return &b->slots[batch % b->opt.depth];
 }
 
-/* Samples of batch number BATCH; the last one may be smaller. */
+/* Places of the epoch's order that batches are made of. */
+static int64_t
+places_used (const struct qk_batches *b)
+{
+  const int64_t full = b->count * b->opt.batch;
+
+  return b->opt.last == QK_LAST_DROP && full < b->info.count ? full
+                                                             : b->info.count;
+}
+
+/* The batch that PLACE of the epoch's order belongs to. */
+static int64_t
+batch_of (const struct qk_batches *b, int64_t place)
+{
+  const int64_t batch = place / b->opt.batch;
+
+  return b->opt.last == QK_LAST_MERGE && batch >= b->count ? b->count - 1
+                                                           : batch;
+}
+
+/* Samples of batch number BATCH; the last one may be smaller, or larger. */
 static int64_t
 batch_size (const struct qk_batches *b, int64_t batch)
 {
-  const int64_t left = b->info.count - batch * b->opt.batch;
+  const int64_t left = places_used (b) - batch * b->opt.batch;
 
+  if (b->opt.last == QK_LAST_MERGE && batch == b->count - 1)
+    return left;
   return left < b->opt.batch ? left : b->opt.batch;
 }
 
@@ -228,6 +251,22 @@ check_categories (const struct qk_batches *b, int64_t index,
   return 0;
 }
 
+static void
+map_categories (const struct qk_batches *b, void *const *target)
+{
+  int i;
+
+  for (i = 0; i < b->info.n_targets; i++) {
+    const int64_t n = qk_shape_count (&b->info.target[i].shape);
+    int32_t *x = target[i];
+    int64_t j;
+
+    for (j = 0; b->map[i] != NULL && j < n; j++)
+      if (x[j] != QK_NO_CATEGORY)
+        x[j] = b->map[i][x[j]];
+  }
+}
+
 /* Read sample INDEX into place AT of its slot; called without the mutex:
  * nobody else touches this place. */
 static void
@@ -247,6 +286,8 @@ read_sample (struct worker *w, struct slot *s, int64_t at, int64_t index,
   err = d->read (b->opt.self, w->state, index, &rng, input, target);
   if (err == 0)
     err = check_categories (b, index, target);
+  if (err == 0)
+    map_categories (b, target);
   s->indices[at] = index;
   sample->err = err < 0 ? err : 0;
   if (err < 0)
@@ -260,7 +301,7 @@ own_place (const struct qk_batches *b, int64_t place)
 {
   int64_t batch, start, first, end;
 
-  for (batch = place / b->opt.batch; batch < b->count; batch++) {
+  for (batch = batch_of (b, place); batch < b->count; batch++) {
     start = batch * b->opt.batch;
     part_of (b, batch_size (b, batch), &first, &end);
     if (place < start + first)
@@ -276,7 +317,7 @@ static bool
 can_take (const struct qk_batches *b)
 {
   return b->active && b->taken < b->info.count
-         && b->taken / b->opt.batch < b->released + b->opt.depth;
+         && batch_of (b, b->taken) < b->released + b->opt.depth;
 }
 
 static void *
@@ -287,7 +328,7 @@ worker_main (void *arg)
 
   pthread_mutex_lock (&b->mutex);
   for (;;) {
-    int64_t place, index, epoch, first, end;
+    int64_t place, batch, index, epoch, first, end;
     struct slot *s;
 
     while (!b->quit && !can_take (b))
@@ -298,11 +339,12 @@ worker_main (void *arg)
     b->taken = own_place (b, place + 1);
     index = b->order ? b->order[place] : place;
     epoch = b->epoch;
-    s = slot_of (b, place / b->opt.batch);
-    part_of (b, batch_size (b, place / b->opt.batch), &first, &end);
+    batch = batch_of (b, place);
+    s = slot_of (b, batch);
+    part_of (b, batch_size (b, batch), &first, &end);
     b->busy++;
     pthread_mutex_unlock (&b->mutex);
-    read_sample (w, s, place % b->opt.batch - first, index, epoch);
+    read_sample (w, s, place - batch * b->opt.batch - first, index, epoch);
     pthread_mutex_lock (&b->mutex);
     b->busy--;
     s->missing--;
@@ -445,10 +487,11 @@ make_buffers (struct qk_batches *b)
                      (long long) b->opt.batch, b->opt.parts);
   batch = b->opt.batch;
 
-  b->count = (b->info.count + batch - 1) / batch;
+  b->count = b->opt.last == QK_LAST_KEEP ? (b->info.count + batch - 1) / batch
+                                         : b->info.count / batch;
   if (b->opt.together && batch_size (b, b->count - 1) < b->opt.parts)
     b->count--;
-  b->room = (batch + b->opt.parts - 1) / b->opt.parts;
+  b->room = (qk_batches_largest (b) + b->opt.parts - 1) / b->opt.parts;
   b->bad = b->opt.bad != NULL ? b->opt.bad : &b->own_bad;
   if (!b->bad->bits)
     b->bad->bits = calloc ((size_t) (b->info.count / 8 + 1), 1);
@@ -517,6 +560,8 @@ qk_batches_free (struct qk_batches *b)
   free (b->slots);
   free (b->workers);
   free (b->order);
+  for (i = 0; i < QK_DATASET_MAX_TENSORS; i++)
+    free (b->map[i]);
   free (b->own_bad.bits);
   pthread_cond_destroy (&b->ready);
   pthread_cond_destroy (&b->work);
@@ -541,7 +586,8 @@ qk_batches_start (struct qk_batches *b, int64_t epoch, int64_t first)
   if (b->order)
     shuffle (b);
   b->next = b->released = first;
-  b->taken = own_place (b, first * b->opt.batch);
+  b->taken
+    = first < b->count ? own_place (b, first * b->opt.batch) : b->info.count;
   for (i = 0; i < b->opt.depth; i++) {
     slot_clear (&b->slots[i], b->room);
     if (first + i < b->count)
@@ -678,12 +724,7 @@ qk_batches_next (struct qk_batches *b, struct qk_batch *out)
       stop_epoch (b);
       return err;
     }
-    if (out->n == 0 && b->opt.together)
-      return qk_error (-EBADMSG,
-                       "no sample of this process's part of "
-                       "batch %lld can be decoded",
-                       (long long) batch);
-    if (out->n == 0)
+    if (out->n == 0 && !b->opt.together)
       continue; /* nothing but bad samples */
     out->index = batch;
     part_of (b, batch_size (b, batch), &out->first, &end);
@@ -693,6 +734,27 @@ qk_batches_next (struct qk_batches *b, struct qk_batch *out)
     return 1;
   }
   return 0;
+}
+
+int64_t
+qk_batches_largest (const struct qk_batches *b)
+{
+  const int64_t last = qk_batches_last (b);
+
+  return last > b->opt.batch ? last : b->opt.batch;
+}
+
+int64_t
+qk_batches_last (const struct qk_batches *b)
+{
+  return batch_size (b, b->count - 1);
+}
+
+void
+qk_batches_map (struct qk_batches *b, int t, int32_t *map)
+{
+  free (b->map[t]);
+  b->map[t] = map;
 }
 
 int64_t

@@ -15,6 +15,13 @@ struct qk_bad_samples {
   int64_t n;
 };
 
+/* What becomes of the samples that make no full batch at the end. */
+enum qk_last_batch {
+  QK_LAST_KEEP,  /* a smaller batch */
+  QK_LAST_DROP,  /* left out of this epoch, unless there is no other batch */
+  QK_LAST_MERGE, /* the batch before has them too */
+};
+
 struct qk_batches_options {
   struct qk_context *ctx;                 /* for the log */
   const struct qk_dataset_class *dataset; /* borrowed, as is self, */
@@ -27,8 +34,9 @@ struct qk_batches_options {
   int part, parts; /* deliver the PART-th of PARTS pieces of every batch, in
                       the order of the samples; 0, 0: whole batches */
   bool together;   /* every part must have a sample of every batch */
-  bool shuffle;    /* a new order each epoch; else 0, 1, 2, … */
-  double max_bad;  /* share of the dataset that may be undecodable, 0..1 */
+  enum qk_last_batch last;
+  bool shuffle;   /* a new order each epoch; else 0, 1, 2, … */
+  double max_bad; /* share of the dataset that may be undecodable, 0..1 */
   struct qk_bad_samples *bad; /* borrowed; shared by those that read the same
                                   samples, not at the same time; NULL: own */
 };
@@ -36,7 +44,7 @@ struct qk_batches_options {
 /* One batch; lives until the next call of start, next or free. */
 struct qk_batch {
   int64_t index; /* of the batch within the epoch, from 0 */
-  int64_t n;     /* samples, at least 1 */
+  int64_t n;     /* samples, at least 1; of parts that go TOGETHER also 0 */
   int64_t first; /* of them in the whole batch */
   /* by the dataset's inputs and targets: n samples of each */
   const void *const *input, *const *target;
@@ -57,14 +65,21 @@ int qk_batches_start (struct qk_batches *b, int64_t epoch, int64_t first);
 
 /* The next batch: 1 with *OUT filled, 0 when the epoch is over, or an error.
  * A sample that cannot be decoded is left out of its batch and named once
- * in the log; -EBADMSG when their share exceeds max_bad,
- * or none is left of a part that goes TOGETHER.  After an error the
+ * in the log; -EBADMSG when their share exceeds max_bad.  After an error the
  * epoch is over. */
 int qk_batches_next (struct qk_batches *b, struct qk_batch *out);
 
 /* Batches of a whole epoch.  Of parts that go TOGETHER, a last batch with
  * fewer samples than parts is left out. */
 int64_t qk_batches_count (const struct qk_batches *b);
+/* Samples of the largest batch, and of the last one, all parts together. */
+int64_t qk_batches_largest (const struct qk_batches *b);
+int64_t qk_batches_last (const struct qk_batches *b);
+
+/* From now on category C of target T is delivered as MAP[C], an array for free
+ * that B takes over.  Not while an epoch is being read. */
+void qk_batches_map (struct qk_batches *b, int t, int32_t *map);
+
 /* Borrowed, lives as long as B. */
 const struct qk_dataset_info *qk_batches_info (const struct qk_batches *b);
 /* Undecodable samples met so far, each counted once. */

@@ -3,6 +3,8 @@
 #include "config.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,8 @@
 #include "base/atomic-file.h"
 #include "io/checkpoints.h"
 
-#define NAME_PREFIX "checkpoint-"
+#define WHOLE "checkpoint-"
+#define PART "part-"
 
 struct qk_checkpoints {
   struct qk_context *ctx;
@@ -24,33 +27,48 @@ struct qk_checkpoints {
 
 /* ---- names -----------------------------------------------------------*/
 
-/* The number in "checkpoint-NNNNNN.suffix"; -1 for any other name. */
+/* Checkpoints in the order of their age: by number, a part before the whole
+ * one of its number. */
 static int64_t
-number_of (const struct qk_checkpoints *s, const char *name)
+age_of (int64_t number, bool whole)
 {
-  const size_t k = strlen (NAME_PREFIX);
+  return 2 * number + (whole ? 1 : 0);
+}
+
+static bool
+is_whole (int64_t age)
+{
+  return age % 2 == 1;
+}
+
+/* The age that "checkpoint-NNNNNN.suffix" or "part-NNNNNN.suffix" tells; -1
+ * for any other name. */
+static int64_t
+age_in (const struct qk_checkpoints *s, const char *name)
+{
+  const bool whole = strncmp (name, WHOLE, strlen (WHOLE)) == 0;
   int64_t v = 0;
   size_t digits;
 
-  if (strncmp (name, NAME_PREFIX, k) != 0)
+  if (!whole && strncmp (name, PART, strlen (PART)) != 0)
     return -1;
-  name += k;
+  name += strlen (whole ? WHOLE : PART);
   digits = strspn (name, "0123456789");
   if (digits < 6 || digits > 9 || strcmp (name + digits, s->suffix) != 0)
     return -1;
   while (digits-- > 0)
     v = 10 * v + (*name++ - '0');
-  return v;
+  return age_of (v, whole);
 }
 
 /* To be freed. */
 static char *
-path_of (const struct qk_checkpoints *s, int64_t number)
+path_of (const struct qk_checkpoints *s, int64_t age)
 {
   char *path;
 
-  if (asprintf (&path, "%s/" NAME_PREFIX "%06lld%s", s->dir,
-                (long long) number, s->suffix)
+  if (asprintf (&path, "%s/%s%06lld%s", s->dir, is_whole (age) ? WHOLE : PART,
+                (long long) age / 2, s->suffix)
       < 0) {
     qk_oom ("%s", s->dir);
     return NULL;
@@ -66,12 +84,12 @@ descending (const void *a, const void *b)
   return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* Numbers of the checkpoints there are, largest first; *OUT to be freed.
+/* The ages of the checkpoints there are, newest first; *OUT to be freed.
  * Returns how many. */
 static int64_t
-list_numbers (const struct qk_checkpoints *s, int64_t **out)
+list_ages (const struct qk_checkpoints *s, int64_t **out)
 {
-  int64_t *numbers = NULL;
+  int64_t *ages = NULL;
   size_t n = 0, room = 0;
   struct dirent *entry;
   DIR *dir = opendir (s->dir);
@@ -82,37 +100,38 @@ list_numbers (const struct qk_checkpoints *s, int64_t **out)
     return qk_error (err, "%s: cannot list: %s", s->dir, strerror (-err));
   }
   while ((entry = readdir (dir)) != NULL) {
-    const int64_t number = number_of (s, entry->d_name);
+    const int64_t age = age_in (s, entry->d_name);
     struct stat st;
 
-    if (number < 0 || fstatat (dirfd (dir), entry->d_name, &st, 0) < 0
+    if (age < 0
+        || fstatat (dirfd (dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0
         || !S_ISREG (st.st_mode))
       continue;
     if (n == room) {
       int64_t *more;
 
       room = room ? 2 * room : 16;
-      more = realloc (numbers, room * sizeof *more);
+      more = realloc (ages, room * sizeof *more);
       if (!more) {
-        free (numbers);
+        free (ages);
         closedir (dir);
         return qk_oom ("%s", s->dir);
       }
-      numbers = more;
+      ages = more;
     }
-    numbers[n++] = number;
+    ages[n++] = age;
   }
   closedir (dir);
   if (n > 0)
-    qsort (numbers, n, sizeof *numbers, descending);
-  *out = numbers;
+    qsort (ages, n, sizeof *ages, descending);
+  *out = ages;
   return (int64_t) n;
 }
 
 static int
-remove_number (const struct qk_checkpoints *s, int64_t number)
+remove_one (const struct qk_checkpoints *s, int64_t age)
 {
-  char *path = path_of (s, number);
+  char *path = path_of (s, age);
   int err = 0;
 
   if (!path)
@@ -186,22 +205,52 @@ qk_checkpoints_close (struct qk_checkpoints *s)
   free (s);
 }
 
-/* Of those up to NEWEST keep as many as asked for; that one cannot be
- * removed harms nobody, so it is only logged. */
+/* Of those up to NEWEST keep as many as asked for, of parts only what came
+ * after the last whole one; that one cannot be removed harms nobody, so it is
+ * only logged. */
 static void
 prune (struct qk_checkpoints *s, int64_t newest)
 {
-  int64_t *numbers = NULL;
-  const int64_t n = list_numbers (s, &numbers);
-  int64_t i, kept = 0;
+  int64_t *ages = NULL;
+  const int64_t n = list_ages (s, &ages);
+  int64_t i, whole = 0, parts = 0;
 
   if (n < 0)
     qk_log (s->ctx, QK_LOG_WARNING, "%s", qk_error_message ());
-  for (i = 0; i < n; i++)
-    if (numbers[i] <= newest && ++kept > s->keep
-        && remove_number (s, numbers[i]) < 0)
+  for (i = 0; i < n; i++) {
+    if (ages[i] > newest)
+      continue;
+    if (is_whole (ages[i]) ? ++whole <= s->keep
+                           : whole == 0 && ++parts <= s->keep)
+      continue;
+    if (remove_one (s, ages[i]) < 0)
       qk_log (s->ctx, QK_LOG_WARNING, "%s", qk_error_message ());
-  free (numbers);
+  }
+  free (ages);
+}
+
+static int
+write_one (struct qk_checkpoints *s, int64_t number, bool whole,
+           const struct qk_format_entry *entries, int64_t n,
+           const struct qk_format_meta *meta, int n_meta)
+{
+  const int64_t age = age_of (number, whole);
+  char *path;
+  int err;
+
+  if (number < 0 || number > QK_CHECKPOINT_MAX_NUMBER)
+    return qk_error (-EINVAL, "%s: no checkpoint can have number %lld", s->dir,
+                     (long long) number);
+  path = path_of (s, age);
+  if (!path)
+    return -ENOMEM;
+  err = qk_checkpoint_write (s->ctx, path, entries, n, meta, n_meta);
+  if (err == 0) {
+    s->named = INT64_MAX;
+    prune (s, age);
+  }
+  free (path);
+  return err;
 }
 
 int
@@ -209,29 +258,22 @@ qk_checkpoints_write (struct qk_checkpoints *s, int64_t number,
                       const struct qk_format_entry *entries, int64_t n,
                       const struct qk_format_meta *meta, int n_meta)
 {
-  char *path;
-  int err;
+  return write_one (s, number, true, entries, n, meta, n_meta);
+}
 
-  if (number < 0 || number > QK_CHECKPOINT_MAX_NUMBER)
-    return qk_error (-EINVAL, "%s: no checkpoint can have number %lld", s->dir,
-                     (long long) number);
-  path = path_of (s, number);
-  if (!path)
-    return -ENOMEM;
-  err = qk_checkpoint_write (s->ctx, path, entries, n, meta, n_meta);
-  if (err == 0) {
-    s->named = INT64_MAX;
-    prune (s, number);
-  }
-  free (path);
-  return err;
+int
+qk_checkpoints_write_part (struct qk_checkpoints *s, int64_t number,
+                           const struct qk_format_entry *entries, int64_t n,
+                           const struct qk_format_meta *meta, int n_meta)
+{
+  return write_one (s, number, false, entries, n, meta, n_meta);
 }
 
 int
 qk_checkpoints_newest (struct qk_checkpoints *s, struct qk_checkpoint **out)
 {
-  int64_t *numbers = NULL;
-  const int64_t n = list_numbers (s, &numbers);
+  int64_t *ages = NULL;
+  const int64_t n = list_ages (s, &ages);
   int64_t i;
   int err;
 
@@ -239,7 +281,7 @@ qk_checkpoints_newest (struct qk_checkpoints *s, struct qk_checkpoint **out)
     return (int) n;
   err = qk_error (-ENOENT, "%s: no checkpoint there", s->dir);
   for (i = 0; i < n; i++) {
-    char *path = path_of (s, numbers[i]);
+    char *path = path_of (s, ages[i]);
 
     if (!path) {
       err = -ENOMEM;
@@ -249,35 +291,35 @@ qk_checkpoints_newest (struct qk_checkpoints *s, struct qk_checkpoint **out)
     free (path);
     if (err != -EBADMSG && err != -EIO)
       break;
-    if (numbers[i] < s->named)
+    if (ages[i] < s->named)
       qk_log (s->ctx, QK_LOG_WARNING, "%s; trying the checkpoint before it",
               qk_error_message ());
-    s->named = numbers[i] < s->named ? numbers[i] : s->named;
+    s->named = ages[i] < s->named ? ages[i] : s->named;
   }
   if (i == n && n > 0)
     err = qk_error (-EBADMSG, "%s: none of the %lld checkpoints is usable",
                     s->dir, (long long) n);
-  free (numbers);
+  free (ages);
   return err;
 }
 
 void
 qk_checkpoints_prune (struct qk_checkpoints *s)
 {
-  prune (s, QK_CHECKPOINT_MAX_NUMBER);
+  prune (s, age_of (QK_CHECKPOINT_MAX_NUMBER, true));
 }
 
 int
 qk_checkpoints_keep_only (struct qk_checkpoints *s, int64_t number)
 {
-  int64_t *numbers = NULL;
-  const int64_t n = list_numbers (s, &numbers);
+  int64_t *ages = NULL;
+  const int64_t n = list_ages (s, &ages);
   int64_t i;
   int err = n < 0 ? (int) n : 0;
 
   for (i = 0; err == 0 && i < n; i++)
-    if (numbers[i] != number)
-      err = remove_number (s, numbers[i]);
-  free (numbers);
+    if (ages[i] / 2 != number)
+      err = remove_one (s, ages[i]);
+  free (ages);
   return err;
 }

@@ -60,6 +60,14 @@ int qk_checkpoints_write (struct qk_checkpoints *s, int64_t number,
                           const struct qk_format_entry *entries, int64_t n,
                           const struct qk_format_meta *meta, int n_meta);
 
+/* The same for one from within an epoch: "part-NNNNNN", of which the newest
+ * KEEP are kept until the next checkpoint makes them needless.  One counts as
+ * older than a checkpoint of its number. */
+int qk_checkpoints_write_part (struct qk_checkpoints *s, int64_t number,
+                               const struct qk_format_entry *entries,
+                               int64_t n, const struct qk_format_meta *meta,
+                               int n_meta);
+
 /* Open the one with the largest number that is sound; damaged ones are named
  * in the log, once each.  -ENOENT: there is none at all; -EBADMSG: all are
  * damaged; -ENOTSUP: the newest sound one was written by a newer major
@@ -71,7 +79,8 @@ int qk_checkpoints_newest (struct qk_checkpoints *s,
  * killed after a write may have left one more. */
 void qk_checkpoints_prune (struct qk_checkpoints *s);
 
-/* Remove all but NUMBER, for a new run that has written its first one. */
+/* Remove all but NUMBER, part or whole, for a new run that has written its
+ * first one. */
 int qk_checkpoints_keep_only (struct qk_checkpoints *s, int64_t number);
 
 #endif /* QK_IO_CHECKPOINTS_H */

@@ -25,13 +25,18 @@ qk_ini_new (const char *path)
 }
 
 static void
+free_entry (struct qk_ini_entry *e)
+{
+  free (e->key);
+  free (e->value);
+  free (e->where);
+}
+
+static void
 free_section (struct qk_ini_section *s)
 {
-  for (size_t i = 0; i < s->n; i++) {
-    free (s->entry[i].key);
-    free (s->entry[i].value);
-    free (s->entry[i].where);
-  }
+  for (size_t i = 0; i < s->n; i++)
+    free_entry (&s->entry[i]);
   free (s->entry);
   free (s->name);
   free (s->where);
@@ -263,6 +268,26 @@ qk_ini_set (struct qk_ini *ini, const char *section, const char *key,
   if (err < 0)
     qk_error_prefix (err, "%s: ", where);
   return err;
+}
+
+void
+qk_ini_unset (struct qk_ini *ini, const char *section, const char *key)
+{
+  struct qk_ini_section *s = qk_ini_find_section (ini, section);
+  struct qk_ini_entry *e = s ? qk_ini_find_key (s, key) : NULL;
+
+  if (!e)
+    return;
+  free_entry (e);
+  memmove (e, e + 1, (size_t) (s->entry + s->n - (e + 1)) * sizeof *e);
+  s->n--;
+  ini->entries--;
+  if (s->n > 0)
+    return;
+  free_section (s);
+  memmove (s, s + 1, (size_t) (ini->section + ini->n - (s + 1)) * sizeof *s);
+  ini->n--;
+  ini->entries--;
 }
 
 int

@@ -50,6 +50,9 @@ int qk_ini_override (struct qk_ini *ini, const char *assignment);
 int qk_ini_set (struct qk_ini *ini, const char *section, const char *key,
                 const char *value, const char *where);
 
+/* Take one key away, and its section with the last one. */
+void qk_ini_unset (struct qk_ini *ini, const char *section, const char *key);
+
 /* ---- looking at it ---------------------------------------------------- */
 
 /* Sections in the order of the file, those made by overrides last. */

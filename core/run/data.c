@@ -2,12 +2,23 @@
 /* data.c: the settings' samples and network. */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/limits.h"
 #include "io/weights.h"
 #include "run/session.h"
+
+static enum qk_last_batch
+last_batch (const struct qk_settings *settings)
+{
+  const char *what = qk_config_string (settings->data, "last_batch");
+
+  return strcmp (what, "drop") == 0    ? QK_LAST_DROP
+         : strcmp (what, "merge") == 0 ? QK_LAST_MERGE
+                                       : QK_LAST_KEEP;
+}
 
 static int
 open_batches (struct qk_settings *settings, enum qk_data_use use,
@@ -16,6 +27,7 @@ open_batches (struct qk_settings *settings, enum qk_data_use use,
   const int workers = (int) qk_config_int (settings->data, "workers");
   const bool val = use == QK_DATA_EVAL || use == QK_DATA_SUBSET;
   struct qk_batches_options opt;
+  int r;
 
   memset (&opt, 0, sizeof opt);
   d->batch = qk_config_int (settings->data, val ? "eval_batch" : "batch");
@@ -26,6 +38,8 @@ open_batches (struct qk_settings *settings, enum qk_data_use use,
   opt.threads = workers > 0 ? workers : settings->threads;
   opt.seed = settings->seed;
   opt.shuffle = use != QK_DATA_EVAL;
+  if (use == QK_DATA_TRAIN)
+    opt.last = last_batch (settings);
   if (use != QK_DATA_CALIBRATE) { /* which everyone does alone, and alike */
     opt.part = qk_comm_rank (settings->comm);
     opt.parts = qk_comm_size (settings->comm);
@@ -33,7 +47,11 @@ open_batches (struct qk_settings *settings, enum qk_data_use use,
   }
   opt.max_bad = qk_config_float (settings->data, "max_bad");
   opt.bad = &settings->bad[val];
-  return qk_batches_new (&opt, &d->batches);
+  if ((r = qk_batches_new (&opt, &d->batches)) < 0)
+    return r;
+  if (use == QK_DATA_TRAIN)
+    d->batch = qk_batches_largest (d->batches);
+  return 0;
 }
 
 /* What a configuration out of somebody's file may ask for. */
@@ -93,6 +111,75 @@ qk_data_open (struct qk_settings *settings, enum qk_data_use use,
   }
   *out = d;
   return 0;
+}
+
+/* The number in data that means what category C of the model does: by name. */
+static int
+match_category (const struct qk_tensor_spec *data,
+                const struct qk_tensor_spec *model, int64_t c, int32_t *out)
+{
+  char known[400] = "";
+  int64_t i;
+
+  for (i = 0; i < model->categories; i++) {
+    const size_t used = strlen (known);
+
+    if (strcmp (model->category[i], data->category[c]) == 0) {
+      *out = (int32_t) i;
+      return 0;
+    }
+    if (used < sizeof known - 1)
+      snprintf (known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "",
+                model->category[i]);
+  }
+  return qk_error (-EINVAL,
+                   "category '%s' of target '%s' is none of the model's: %s",
+                   data->category[c], data->name, known);
+}
+
+static int
+match_target (struct qk_data *d, int t, const struct qk_tensor_spec *model)
+{
+  const struct qk_tensor_spec *data = &d->info.target[t];
+  bool same = data->categories == model->categories;
+  int32_t *map;
+  int64_t c;
+  int r = 0;
+
+  if (data->categories == 0 || model->categories == 0)
+    return 0;
+  if (data->category == NULL || model->category == NULL)
+    return same ? 0
+                : qk_error (-EINVAL,
+                            "target '%s' has %lld categories, those the model "
+                            "was made with %lld",
+                            data->name, (long long) data->categories,
+                            (long long) model->categories);
+  if ((map = calloc ((size_t) data->categories, sizeof *map)) == NULL)
+    return qk_oom ("data");
+  for (c = 0; r == 0 && c < data->categories; c++) {
+    r = match_category (data, model, c, &map[c]);
+    same = same && map[c] == c;
+  }
+  if (r == 0 && !same)
+    qk_batches_map (d->batches, t, map);
+  else
+    free (map);
+  return r;
+}
+
+int
+qk_data_match (struct qk_data *d, const struct qk_tensor_spec *target, int n)
+{
+  int i, r = 0;
+
+  if (d->info.n_targets != n)
+    return 0; /* told by who needs them */
+  for (i = 0; r == 0 && i < n; i++)
+    r = match_target (d, i, &target[i]);
+  if (r == 0)
+    d->info.target = target;
+  return r;
 }
 
 void

@@ -224,7 +224,8 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, unsigned mode,
       || (r = open_objective (run)) < 0
       /* before hours of float training */
       || (r = qk_settings_check (settings, run->g, &run->s.eval->info)) < 0
-      || (r = qk_ini_text (settings->ini, &run->config)) < 0
+      || (r = qk_run_config_text (settings->ini, false, &run->config)) < 0
+      || (r = qk_run_config_text (settings->ini, true, &run->model_config)) < 0
       || (r = open_folder (run, mode)) < 0)
     goto error;
   if (mode & QK_RUN_RESUME) {
@@ -238,13 +239,25 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, unsigned mode,
     if (qk_run_writes (run))
       qk_checkpoints_prune (run->checkpoints);
   }
-  if ((r = start_network (run, &run->g)) < 0)
+  if ((r = qk_run_check_samples (run, c != NULL, !(mode & QK_RUN_LOOK))) < 0
+      || (c == NULL && (r = qk_run_check_last_batch (run, run->g)) < 0)
+      || (r = start_network (run, &run->g)) < 0)
     goto error;
   if (c != NULL && (r = qk_restore_network (run->g, run->s.teacher, c)) < 0)
     goto error;
+  if ((r = qk_run_check_network (run)) < 0)
+    goto error;
   run->fresh = c == NULL;
+  if (c != NULL)
+    qk_log (settings->ctx, QK_LOG_INFO,
+            "continuing from %s: %s, epoch %lld, batch %lld",
+            qk_checkpoint_path (c),
+            run->stage == QK_RUN_FLOAT ? "float training" : "QAT",
+            (long long) run->pos.epoch + 1, (long long) run->pos.batch + 1);
   if (!(mode & QK_RUN_LOOK) && run->folder != NULL
-      && (r = qk_folder_begin (run->folder)) < 0)
+      && ((r = qk_folder_begin (run->folder)) < 0
+          || (r = qk_run_write_config (run)) < 0
+          || (c != NULL && (r = qk_run_repair (run)) < 0)))
     goto error;
   if ((r = open_reporters (run, c != NULL)) < 0)
     goto error;
@@ -270,6 +283,7 @@ qk_run_free (struct qk_run *run)
   qk_checkpoints_close (run->checkpoints);
   qk_folder_close (run->folder);
   free (run->config);
+  free (run->model_config);
   free (run->output);
   free (run);
 }
@@ -293,7 +307,8 @@ qk_run_save_model (struct qk_run *run, const struct qk_graph *g,
                    const char *file)
 {
   const struct qk_model_info info
-    = { run->s.eval->info.n_targets, run->s.eval->info.target, run->config };
+    = { run->s.eval->info.n_targets, run->s.eval->info.target,
+        run->model_config };
   char *path = qk_run_path (run, file);
   int r;
 
@@ -420,13 +435,31 @@ stopped (struct qk_run *run)
   return r < 0 ? r : -EINTR;
 }
 
+static void
+count_steps (struct qk_run *run)
+{
+  run->steps += run->s.m->steps - run->counted;
+  run->counted = run->s.m->steps;
+}
+
+/* Between two steps of an epoch. */
+static int
+save_within (void *cookie)
+{
+  struct qk_run *run = cookie;
+
+  count_steps (run);
+  return qk_run_checkpoint (run);
+}
+
 static int
 train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
              struct qk_exec *teacher, int64_t batches)
 {
   const struct qk_subject subject
     = { ex, run->s.objective, stage_of_losses (run), teacher };
-  const int64_t epoch = run->pos.epoch, before = run->s.m->steps;
+  const struct qk_config *checkpoint = run->s.settings->checkpoint;
+  const int64_t epoch = run->pos.epoch;
   struct qk_train_options opt;
   struct qk_scores scores;
   char label[64];
@@ -441,11 +474,16 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
   opt.flags = s->begin_epoch (run, epoch);
   opt.batches = batches;
   opt.epochs = s->epochs;
+  opt.save_batches = qk_config_int (checkpoint, "batches");
+  opt.save_minutes = qk_config_float (checkpoint, "minutes");
+  opt.save = save_within;
+  opt.cookie = run;
 
+  run->counted = run->s.m->steps;
   lr = qk_optimize_lr (run->o, opt.epochs * batches, batches);
   r = qk_stage_train (&subject, run->o, run->s.train->batches, &opt, run->s.m,
                       &run->pos);
-  run->steps += run->s.m->steps - before;
+  count_steps (run);
   if (run->g->stage == QK_STAGE_PREPARED)
     qk_graph_set_observing (run->g, false, false);
   if (r == -EINTR)
@@ -544,7 +582,8 @@ save_weights (struct qk_run *run)
                           : 0;
   free (w);
   free (path);
-  return qk_run_written (run, r);
+  r = qk_run_written (run, r);
+  return r < 0 ? r : qk_run_keep_spare (run, "weights.safetensors");
 }
 
 static int
@@ -629,6 +668,8 @@ qat_end (struct qk_run *run)
     if (analysis
         || (r = qk_run_save_model (run, int8, "model-int8.safetensors")) == 0)
       r = qk_run_save_state (run, "best.safetensors");
+    if (r == 0)
+      r = qk_run_keep_spare (run, "best.safetensors");
   }
   qk_graph_free (int8);
   return r;
@@ -645,7 +686,7 @@ load_best (struct qk_run *run)
 
   if (path == NULL)
     return qk_oom ("run");
-  if ((r = qk_checkpoint_open (run->s.settings->ctx, path, &c)) == 0) {
+  if ((r = qk_run_open_best (run->s.settings->ctx, path, &c)) == 0) {
     r = qk_restore_network (run->g, run->s.teacher, c);
     qk_checkpoint_close (c);
   }

@@ -32,9 +32,9 @@ enum qk_run_parts {
 
 struct qk_run {
   struct qk_session s;
-  char *output;             /* folder; owned, as is all below */
-  char *config;             /* INI text */
-  struct qk_folder *folder; /* taken for us; NULL: another process writes */
+  char *output;                /* folder; owned, as is all below */
+  char *config, *model_config; /* INI text for checkpoints, for models */
+  struct qk_folder *folder;    /* taken for us; NULL: another process writes */
   struct qk_checkpoints *checkpoints;
 
   struct qk_graph *g; /* the network as it is: float, then prepared */
@@ -47,6 +47,7 @@ struct qk_run {
   int best;           /* the score that chooses the best epoch */
   int64_t best_epoch; /* of QAT, by the int8 network's; -1: none yet */
   int64_t steps;      /* all training steps made */
+  int64_t counted;    /* of the monitor's steps, those among them */
   bool analysis;      /* the network last made has no int8 form */
   bool fresh;         /* the folder may hold checkpoints of an earlier run */
 };
@@ -76,6 +77,43 @@ char *qk_run_path (const struct qk_run *run, const char *file);
 /* Save an int8 graph in the run's folder. */
 int qk_run_save_model (struct qk_run *run, const struct qk_graph *g,
                        const char *file);
+
+/* ---- samples.c ------------------------------------------------------------- */
+
+/* Whether the samples are those of the other processes and, with RESUME, those
+ * that the run in the folder began with, which samples-SPLIT.txt names; with
+ * KEEP that is written where it is not there. */
+int qk_run_check_samples (struct qk_run *run, bool resume, bool keep);
+
+/* Whether the network is that of the other processes. */
+int qk_run_check_network (struct qk_run *run);
+
+/* ---- files.c --------------------------------------------------------------- */
+
+/* Copy FILE of the run's folder to its folder "spare". */
+int qk_run_keep_spare (struct qk_run *run, const char *file);
+/* Open best.safetensors at PATH, or its spare where it is lost. */
+int qk_run_open_best (struct qk_context *ctx, const char *path,
+                      struct qk_checkpoint **out);
+/* Write those files of a resumed run again that are lost. */
+int qk_run_repair (struct qk_run *run);
+
+/* ---- carried.c ------------------------------------------------------------- */
+
+/* The configuration without the run's folder, as checkpoints carry it, and for
+ * a MODEL without the paths of its maker's files; for free. */
+int qk_run_config_text (const struct qk_ini *ini, bool model, char **out);
+/* Write the whole configuration to config.ini in the run's folder. */
+int qk_run_write_config (struct qk_run *run);
+/* Put the paths back into INI, the configuration of the model at path MODEL,
+ * that config.ini beside it has. */
+int qk_run_find_paths (const char *model, struct qk_ini *ini);
+
+/* ---- checks.c ---------------------------------------------------------------- */
+
+/* Whether float network G can be trained on the last batch of an epoch. */
+int qk_run_check_last_batch (const struct qk_run *run,
+                             const struct qk_graph *g);
 
 /* ---- state.c ------------------------------------------------------------- */
 

@@ -52,6 +52,11 @@ int qk_data_open (struct qk_settings *settings, enum qk_data_use use,
                   struct qk_data **out);
 void qk_data_close (struct qk_data *d); /* accepts NULL */
 
+/* Let D speak of its targets as a model with the N targets TARGET (borrowed as
+ * long as D) does: categories are found by name. */
+int qk_data_match (struct qk_data *d, const struct qk_tensor_spec *target,
+                   int n);
+
 /* What the network G is trained for and measured by on data like INFO.  G and
  * INFO's specs are borrowed and must outlive it.  Free with
  * qk_objective_free. */

@@ -283,6 +283,9 @@ save (struct qk_run *run, const char *path)
   else if (path != NULL)
     r = qk_checkpoint_write (run->s.settings->ctx, path, e, (int64_t) list.n,
                              &meta, 1);
+  else if (run->pos.batch > 0)
+    r = qk_checkpoints_write_part (run->checkpoints, run->steps, e,
+                                   (int64_t) list.n, &meta, 1);
   else
     r = qk_checkpoints_write (run->checkpoints, run->steps, e,
                               (int64_t) list.n, &meta, 1);
@@ -325,9 +328,11 @@ static bool
 changes_nothing (const char *section, const char *key)
 {
   static const char *const keys[][2] = {
-    { "run", "output" },      { "run", "threads" },  { "run", "comm" },
-    { "run", "keep" },        { "run", "reporter" }, { "data", "workers" },
-    { "data", "eval_batch" }, { "data", "root" },
+    { "run", "output" },         { "run", "threads" },
+    { "run", "comm" },           { "run", "keep" },
+    { "run", "reporter" },       { "data", "workers" },
+    { "data", "eval_batch" },    { "data", "root" },
+    { "checkpoint", "minutes" }, { "checkpoint", "batches" },
   };
   size_t i;
 

@@ -366,6 +366,9 @@ take_sections (struct qk_settings *settings)
       || (r = qk_ini_take (settings->ini, "run", qk_table_run, "",
                            &settings->run))
            < 0
+      || (r = qk_ini_take (settings->ini, "checkpoint", qk_table_checkpoint,
+                           "", &settings->checkpoint))
+           < 0
       || (r = qk_ini_take (settings->ini, "train", qk_table_train, "",
                            &settings->train))
            < 0
@@ -480,6 +483,7 @@ qk_settings_free (struct qk_settings *settings)
   free (settings->bad[0].bits);
   free (settings->bad[1].bits);
   qk_config_free (settings->run);
+  qk_config_free (settings->checkpoint);
   qk_config_free (settings->model);
   qk_config_free (settings->data);
   qk_config_free (settings->train);

@@ -37,7 +37,7 @@ struct qk_settings {
   struct qk_ini *ini;     /* owned */
 
   /* the core's options of each section, see tables.c */
-  struct qk_config *run, *model, *data, *train, *ptq, *qat;
+  struct qk_config *run, *checkpoint, *model, *data, *train, *ptq, *qat;
 
   const struct qk_model_class *model_class;
   struct qk_config *model_cfg;

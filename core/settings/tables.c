@@ -16,6 +16,7 @@
   }
 
 static const char *const auto_yes_no[] = { "auto", "yes", "no", NULL };
+static const char *const last_batches[] = { "keep", "drop", "merge", NULL };
 static const char *const modes[] = { "static", "dynamic", NULL };
 static const char *const presets[]
   = { "default", "weight_only", "activation_only", "float", NULL };
@@ -36,6 +37,15 @@ const struct qk_option qk_table_run[] = {
   END
 };
 
+const struct qk_option qk_table_checkpoint[] = {
+  { "minutes", QK_OPT_FLOAT, "30", 0, 1e6, NULL,
+    "Minutes of an epoch after which one is written within it; 0 = never" },
+  { "batches", QK_OPT_INT, "0", 0, 1e9, NULL,
+    "Batches of an epoch after which one is written within it; 0 = "
+    "never" },
+  END
+};
+
 const struct qk_option qk_table_model[]
   = { { "arch", QK_OPT_STRING, "auto", 0, 0, NULL,
         "Model plugin that builds the network" },
@@ -50,6 +60,9 @@ const struct qk_option qk_table_data[]
         "Dataset plugin that delivers the samples" },
       { "batch", QK_OPT_INT, "32", 1, 65536, NULL,
         "Samples of a training batch" },
+      { "last_batch", QK_OPT_CHOICE, "keep", 0, 0, last_batches,
+        "What becomes of the samples that make no full batch at the end of an "
+        "epoch: a smaller batch, none, or a part of the batch before" },
       { "eval_batch", QK_OPT_INT, "50", 1, 65536, NULL,
         "Samples of an evaluation batch" },
       { "workers", QK_OPT_INT, "0", 0, 1024, NULL,

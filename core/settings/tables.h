@@ -6,6 +6,7 @@
 #include <qatkit/option.h>
 
 extern const struct qk_option qk_table_run[];
+extern const struct qk_option qk_table_checkpoint[];
 extern const struct qk_option qk_table_model[];
 extern const struct qk_option qk_table_data[];
 extern const struct qk_option qk_table_train[];

@@ -87,16 +87,17 @@ evaluate (const struct qk_subject *s, struct qk_batches *b, int64_t limit,
 {
   const bool alone = qk_comm_size (m->comm) == 1;
   struct qk_batch batch;
+  int64_t next = 0; /* the batch that is due */
   bool stop;
   int r;
 
   if ((r = qk_batches_start (b, 0, 0)) < 0)
     return r;
-  memset (&batch, 0, sizeof batch);
-  while ((limit == 0 || batch.index + 1 < limit || (alone && t->n == 0))
+  while ((limit == 0 || next < limit || (alone && t->n == 0))
          && (r = qk_batches_next (b, &batch)) > 0) {
     if (limit > 0 && batch.index >= limit && !alone)
       break;
+    next = batch.index + 1;
     if (t->n == 0)
       qk_progress_begin (m->progress, label, samples (b, limit, batch.n));
     if ((r = evaluate_batch (s, &batch, 1, t)) < 0)
@@ -228,17 +229,58 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
   return calibrate_weights (prepared);
 }
 
-/* What the processes have to tell each other before a step: how many samples
- * they have together, and whether any wants to stop. */
-static int
-agree_on_step (const struct qk_monitor *m, int64_t n, int64_t *all, bool *stop)
-{
-  double sum[2] = { (double) n, qk_monitor_stopped (m) ? 1 : 0 };
-  const int r = qk_comm_reduce (m->comm, QK_COMM_SUM, QK_COMM_F64, sum, 2);
+/* When the state was kept last, and where. */
+struct kept {
+  double at; /* qk_seconds */
+  int64_t batch;
+};
 
-  *all = (int64_t) sum[0];
+/* Whether it is time to keep the state, before the step at POS. */
+static bool
+is_due (const struct qk_train_options *opt, const struct kept *last,
+        const struct qk_position *pos)
+{
+  if (opt->save == NULL || pos->batch <= last->batch)
+    return false;
+  return (opt->save_batches > 0 && pos->batch % opt->save_batches == 0)
+         || (opt->save_minutes > 0
+             && qk_seconds () - last->at >= 60 * opt->save_minutes);
+}
+
+/* What the processes have to tell each other before a step: how many samples
+ * they have together (0: one of them has none, so that the batch is left out),
+ * whether any wants to stop, and whether the first wants to keep the state. */
+static int
+agree_on_step (const struct qk_monitor *m, int64_t n, int64_t *all, bool *stop,
+               bool *save)
+{
+  double sum[4]
+    = { (double) n, qk_monitor_stopped (m) ? 1 : 0,
+        *save && qk_comm_rank (m->comm) == 0 ? 1 : 0, n == 0 ? 1 : 0 };
+  const int r = qk_comm_reduce (m->comm, QK_COMM_SUM, QK_COMM_F64, sum, 4);
+
+  /* of a part where nothing can be decoded no statistics can be made */
+  *all = sum[3] > 0 ? 0 : (int64_t) sum[0];
   *stop = sum[1] > 0;
+  *save = sum[2] > 0;
   return r;
+}
+
+/* Keep the state before the step at POS; the first process then has what all
+ * have added up, as it will when training goes on from there. */
+static int
+save_within (const struct qk_train_options *opt, const struct qk_objective *o,
+             struct qk_monitor *m, struct qk_position *pos, struct kept *last)
+{
+  int r = qk_tally_join (&pos->tally, o, m->comm);
+
+  if (r < 0 || (r = opt->save (opt->cookie)) < 0)
+    return r;
+  if (qk_comm_rank (m->comm) > 0)
+    qk_tally_reset (&pos->tally, o);
+  last->at = qk_seconds ();
+  last->batch = pos->batch;
+  return 0;
 }
 
 /* All processes must have come to the same network. */
@@ -302,9 +344,10 @@ qk_stage_train (const struct qk_subject *s, struct qk_optimize *o,
                 struct qk_monitor *m, struct qk_position *pos)
 {
   const int64_t first = pos->batch, before = pos->tally.n;
+  struct kept last = { qk_seconds (), first };
   int64_t all, seen = 0;
   struct qk_batch batch;
-  bool begun = false, stop;
+  bool begun = false, stop, save;
   int r = check_data (s->ex, b);
 
   if (r < 0)
@@ -316,12 +359,20 @@ qk_stage_train (const struct qk_subject *s, struct qk_optimize *o,
       > 0) /* the first process counts what was before */
     qk_tally_reset (&pos->tally, s->o);
   while (pos->batch < opt->batches) {
-    if ((r = next_batch (b, &batch, &pos->tally)) <= 0
-        || (r = agree_on_step (m, batch.n, &all, &stop)) < 0)
+    if ((r = next_batch (b, &batch, &pos->tally)) <= 0)
+      break;
+    save = is_due (opt, &last, pos);
+    if ((r = agree_on_step (m, batch.n, &all, &stop, &save)) < 0)
       break;
     if (stop) {
       r = qk_error (-EINTR, "stopped");
       break;
+    }
+    if (save && (r = save_within (opt, s->o, m, pos, &last)) < 0)
+      break;
+    if (all == 0) {
+      pos->batch = batch.index + 1;
+      continue;
     }
     if (!begun)
       qk_progress_begin (m->progress, opt->label,

@@ -42,6 +42,14 @@ struct qk_train_options {
   unsigned flags;  /* enum qk_pass_flags besides TRAIN */
   int64_t batches; /* of this epoch */
   int64_t epochs;  /* of the whole stage, for the schedule */
+
+  /* Keep the state within the epoch: whenever POS->batch is a multiple of
+   * save_batches, and save_minutes after the last time; 0: not.  The first
+   * process decides for all. */
+  int64_t save_batches;
+  double save_minutes;
+  int (*save) (void *cookie); /* NULL: never */
+  void *cookie;
 };
 
 /* The rest of the epoch POS->epoch.  Several processes (M->comm, also of S's

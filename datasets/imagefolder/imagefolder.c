@@ -7,9 +7,12 @@
  */
 #include "config.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "imagespec/imagespec.h"
 #include "image/image.h"
@@ -302,6 +305,48 @@ imagefolder_read_file (void *self, void *worker, const char *path,
   return image_render (worker, &view, &f->norm, NULL, input[0]);
 }
 
+/* The size of a file and its first bytes, in which a JPEG has its tables, as
+ * one number (FNV-1a); 0 for who cannot be read, which is told when it is
+ * needed. */
+static uint64_t
+look_into (const char *path)
+{
+  unsigned char head[4096];
+  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  uint64_t h = 14695981039346656037u;
+  struct stat st;
+  ssize_t i, n = -1;
+
+  if (fd >= 0 && fstat (fd, &st) == 0)
+    n = read (fd, head, sizeof head);
+  if (fd >= 0)
+    close (fd);
+  if (n < 0)
+    return 0;
+  h ^= (uint64_t) st.st_size;
+  for (i = 0; i < n; i++)
+    h = (h ^ head[i]) * 1099511628211u;
+  return h;
+}
+
+static int
+imagefolder_describe (void *self, int64_t index, char *name, size_t size,
+                      uint64_t *content)
+{
+  const struct imagefolder *f = self;
+  const struct scan_item *item = &f->scan.items[index];
+  char *path;
+
+  snprintf (name, size, "%s/%s", f->scan.names[item->label], item->path);
+  if (!content)
+    return 0;
+  if (asprintf (&path, "%s/%s", f->scan.root, name) < 0)
+    return qk_oom ("imagefolder");
+  *content = look_into (path);
+  free (path);
+  return 0;
+}
+
 static const struct qk_dataset_class imagefolder = {
   .cls
   = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "imagefolder",
@@ -313,6 +358,7 @@ static const struct qk_dataset_class imagefolder = {
   .worker_free = imagefolder_worker_free,
   .read = imagefolder_read,
   .read_file = imagefolder_read_file,
+  .describe = imagefolder_describe,
 };
 
 QK_PLUGIN ("imagefolder", "1.0", "LGPL-2.1-or-later", &imagefolder.cls);

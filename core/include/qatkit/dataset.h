@@ -67,6 +67,13 @@ struct qk_dataset_class {
    * if its parent exists; the plugin's page says which and how.
    * (optional; default: cannot) */
   int (*export_files) (void *self, const char *dir);
+
+  /* What sample INDEX is called, as users know it, in NAME (SIZE bytes; cut if
+   * need be), and a number that changes with what is in it (0: not known; NULL:
+   * nobody asks).  A run that is resumed, and the processes of one, compare
+   * them.  (optional; default: only the number of samples is compared) */
+  int (*describe) (void *self, int64_t index, char *name, size_t size,
+                   uint64_t *content);
 };
 
 #ifdef __cplusplus

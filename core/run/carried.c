@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* carried.c: the configuration as files carry it that may travel.
+ *
+ * The same run in another folder writes the same bytes, so none of them names
+ * the folder.  A model also keeps quiet about where its maker's files lie: of
+ * a path that begins with '/' or '~' the last name is left.  The run's folder
+ * has the whole in config.ini, from which a model that still lies there learns
+ * its paths again. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/atomic-file.h"
+#include "run/run.h"
+
+#define WHOLE "config.ini"
+
+/* What is left of VALUE in a model; the same pointer where all is. */
+static const char *
+cut (const char *value)
+{
+  const size_t n = strlen (value);
+  const char *slash = strrchr (value, '/');
+
+  if ((value[0] != '/' && value[0] != '~') || slash == NULL
+      || (n > 3 && strcmp (value + n - 3, ".so") == 0))
+    return value;
+  return slash + 1;
+}
+
+/* A copy of INI without the keys that say where and when the run is kept; to be
+ * freed. */
+static int
+copy_without_folder (const struct qk_ini *ini, struct qk_ini **out)
+{
+  char *text;
+  int r = qk_ini_text (ini, &text);
+
+  if (r < 0)
+    return r;
+  r = qk_ini_parse (text, strlen (text), "configuration", out);
+  free (text);
+  if (r < 0)
+    return r;
+  qk_ini_unset (*out, "run", "output");
+  qk_ini_unset (*out, "checkpoint", "minutes");
+  qk_ini_unset (*out, "checkpoint", "batches");
+  return 0;
+}
+
+int
+qk_run_config_text (const struct qk_ini *ini, bool model, char **out)
+{
+  struct qk_ini *copy;
+  size_t i, j;
+  int r = copy_without_folder (ini, &copy);
+
+  if (r < 0)
+    return r;
+  for (i = 0; model && i < qk_ini_sections (copy); i++)
+    for (j = 0; r == 0 && j < qk_ini_keys (copy, i); j++) {
+      const struct qk_ini_key k = qk_ini_key (copy, i, j);
+      char *left = cut (k.value) != k.value ? strdup (cut (k.value)) : NULL;
+
+      if (left != NULL)
+        r = qk_ini_set (copy, qk_ini_section (copy, i), k.key, left,
+                        "carried");
+      free (left);
+    }
+  if (r == 0)
+    r = qk_ini_text (copy, out);
+  qk_ini_free (copy);
+  return r;
+}
+
+int
+qk_run_write_config (struct qk_run *run)
+{
+  char *path = qk_run_path (run, WHOLE), *text = NULL;
+  int r = path == NULL ? qk_oom ("run")
+                       : qk_ini_text (run->s.settings->ini, &text);
+
+  if (r == 0)
+    r = qk_atomic_write_data (path, text, strlen (text));
+  free (text);
+  free (path);
+  return r;
+}
+
+int
+qk_run_find_paths (const char *model, struct qk_ini *ini)
+{
+  const char *slash = strrchr (model, '/');
+  struct qk_ini *whole = NULL;
+  char *path;
+  size_t i, j;
+  int r = 0;
+
+  if (asprintf (&path, "%.*s" WHOLE, slash ? (int) (slash + 1 - model) : 0,
+                model)
+      < 0)
+    return qk_oom ("%s", model);
+  if (access (path, R_OK) == 0 && qk_ini_read (path, &whole) < 0)
+    whole = NULL; /* somebody's other file of that name */
+  for (i = 0; whole != NULL && i < qk_ini_sections (ini); i++)
+    for (j = 0; r == 0 && j < qk_ini_keys (ini, i); j++) {
+      const struct qk_ini_key k = qk_ini_key (ini, i, j);
+      const char *section = qk_ini_section (ini, i);
+      const char *is = qk_ini_get (whole, section, k.key);
+
+      if (is != NULL && cut (is) != is && strcmp (cut (is), k.value) == 0)
+        r = qk_ini_set (ini, section, k.key, is, path);
+    }
+  qk_ini_free (whole);
+  free (path);
+  return r;
+}
