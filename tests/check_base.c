@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/atomic-file.h"
+#include "base/difference.h"
 #include "base/nearest.h"
 #include "qatkit/context.h"
 #include "qatkit/rng.h"
@@ -383,6 +384,32 @@ START_TEST (atomic_success)
 }
 END_TEST
 
+/* What DIFFERENCE says of two lists. */
+static const char *
+told (const char *a, const char *b)
+{
+  static char said[200];
+
+  qk_difference (a, strlen (a), b, strlen (b), said, sizeof said);
+  return said;
+}
+
+START_TEST (difference)
+{
+  ck_assert_str_eq (told ("a\nb\nc\n", "a\nc\n"), "'b' is missing");
+  ck_assert_str_eq (told ("a\nb\nc\n", "a\nb\n"), "'c' is missing");
+  ck_assert_str_eq (told ("a\nc\n", "a\nb\nc\n"), "'b' is new");
+  ck_assert_str_eq (told ("a\n", "a\nb\n"), "'b' is new");
+  ck_assert_str_eq (told ("", "b\n"), "'b' is new");
+  ck_assert_str_eq (told ("a\t1\nb\t2\n", "a\t1\nb\t3\n"),
+                    "'b' has other contents");
+  ck_assert_str_eq (told ("a\nb\nc\n", "a\nx\nc\n"), "'x' instead of 'b'");
+  /* a name is not the beginning of another */
+  ck_assert_str_eq (told ("a\nb\n", "bb\na\n"), "'bb' is new");
+  ck_assert_str_eq (told ("a\nb", "a\nc"), "'c' instead of 'b'");
+}
+END_TEST
+
 START_TEST (atomic_symlink)
 {
   char link[128];
@@ -476,6 +503,7 @@ main (void)
   tcase_add_checked_fixture (disk, make_folder, remove_folder);
   tcase_add_test (disk, atomic_success);
   tcase_add_test (disk, atomic_symlink);
+  tcase_add_test (disk, difference);
   tcase_add_test (disk, atomic_failing_fill);
   tcase_add_test (disk, atomic_bad_targets);
   tcase_add_test (disk, atomic_full_disk); /* last: keeps the limit */

@@ -56,7 +56,7 @@ expect 0 run tiny.ini --resume
 # symbolic links: refused by name, and what they point to stays
 echo precious > victim
 for f in log.jsonl timing.jsonl weights.safetensors model-ptq.safetensors \
-  model-int8.safetensors best.safetensors lock; do
+  model-int8.safetensors best.safetensors lock config.ini samples-val.txt spare; do
   rm -rf run && mkdir run && ln -s ../victim run/$f
   expect 1 run tiny.ini
   says "run/$f: is a symbolic link"

@@ -150,16 +150,28 @@ score_spec (const char *name, const struct qk_score_spec *s)
   return o;
 }
 
-/* The lines of a log that are JSON objects, as an array. */
+/* The lines of a log that are JSON objects, as an array.  One that was cut off,
+ * or zeros that power loss has left, cost no other line. */
 static json_t *
 read_log (const char *path)
 {
   json_t *a = json_array (), *line;
   FILE *f = fopen (path, "r");
+  char *text = NULL;
+  size_t room = 0;
+  ssize_t n;
 
-  while (f != NULL
-         && ((line = json_loadf (f, JSON_DISABLE_EOF_CHECK, NULL)) != NULL))
-    qk_json_append (&a, line);
+  while (f != NULL && (n = getline (&text, &room, f)) > 0) {
+    const char *s = text;
+
+    while (n > 0 && *s == 0) {
+      s++;
+      n--;
+    }
+    if ((line = json_loadb (s, (size_t) n, 0, NULL)) != NULL)
+      qk_json_append (&a, line);
+  }
+  free (text);
   if (f != NULL)
     fclose (f);
   return a;

@@ -74,6 +74,7 @@ qk_run_keep_spare (struct qk_run *run, const char *file)
 {
   char *path = qk_run_path (run, file), *dir = qk_run_path (run, "spare");
   char *spare = path != NULL ? spare_of (path) : NULL;
+  struct stat st;
   int r = 0;
 
   if (dir == NULL || spare == NULL)
@@ -82,6 +83,11 @@ qk_run_keep_spare (struct qk_run *run, const char *file)
     if (mkdir (dir, 0777) < 0 && errno != EEXIST)
       r = qk_error (-errno, "cannot make folder '%s': %s", dir,
                     strerror (errno));
+    else if (lstat (dir, &st) == 0 && S_ISLNK (st.st_mode))
+      r = qk_error (-ELOOP,
+                    "%s: is a symbolic link, expected a folder or nothing; "
+                    "remove it",
+                    dir);
     else
       r = copy_file (path, spare);
   }

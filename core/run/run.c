@@ -73,7 +73,7 @@ check_links (const struct qk_run *run)
 {
   static const char *const file[]
     = { "weights.safetensors", "best.safetensors", "model-ptq.safetensors",
-        "model-int8.safetensors" };
+        "model-int8.safetensors", "spare" };
   struct stat st;
   size_t i;
   int r = 0;
@@ -239,7 +239,9 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, unsigned mode,
     if (qk_run_writes (run))
       qk_checkpoints_prune (run->checkpoints);
   }
-  if ((r = qk_run_check_samples (run, c != NULL, !(mode & QK_RUN_LOOK))) < 0
+  if ((r = qk_run_check_samples (run, (mode & QK_RUN_RESUME) != 0,
+                                 !(mode & QK_RUN_LOOK)))
+        < 0
       || (c == NULL && (r = qk_run_check_last_batch (run, run->g)) < 0)
       || (r = start_network (run, &run->g)) < 0)
     goto error;
