@@ -38,7 +38,7 @@ else
   echo "no small file system can be mounted, part left out"
 fi
 
-expect 0 run tiny.ini
+expect 0 run tiny.ini --overwrite
 same before/model-int8.safetensors run/model-int8.safetensors
 same before/best.safetensors run/best.safetensors
 exit 0
