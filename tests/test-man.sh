@@ -67,6 +67,7 @@ tables=$srcdir/core/settings/tables.c
 sed -n '/^\.SH SECTIONS/,/^\.SH EXAMPLES/p' "$man/qatkit.ini.5" > sections
 cat > list << 'END'
 run:qk_table_run
+checkpoint:qk_table_checkpoint
 model:qk_table_model
 data:qk_table_data
 train:qk_table_train
