@@ -24,7 +24,8 @@ qk_cli_open (struct qk_cli *cli, const char *file,
   int r;
 
   *model = NULL;
-  if (qk_cli_ends_with (file, ".ini")) {
+  if (qk_cli_ends_with (file, ".ini")
+      || qk_cli_network_of (cli, file) != NULL) {
     if ((r = qk_cli_ini (cli, file, &ini)) < 0)
       return r;
     return qk_settings_new (cli->ctx, ini, settings);
