@@ -73,7 +73,7 @@ read_tensors (const struct sample *s, const char *folder, const char *kind,
   int i;
 
   for (i = 0; i < MAX_TENSORS; i++) {
-    char path[600];
+    char path[1000];
     size_t size;
     void *data;
 
@@ -346,7 +346,7 @@ try_folder (const char *folder, struct tally *t)
   int i, n = scandir (folder, &list, is_model, alphasort);
 
   for (i = 0; i < n; i++) {
-    char path[600], sentence[700] = "";
+    char path[700], sentence[700] = "";
     enum result r;
     struct stat st;
 

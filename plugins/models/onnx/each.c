@@ -154,6 +154,9 @@ lay_cast (struct lay *l, struct net_node *nd)
   const int type = (int) net_attr_int (nd, "to", 1);
 
   net_attr_int (nd, "saturate", 1);
+  if (type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
+    return net_error (l->n, nd, -ENOTSUP,
+                      "rounds to bfloat16, expected float or half");
   if (!onnx_type_is_real (type))
     return net_error (l->n, nd, -ENOTSUP,
                       "makes %s of what is computed from the data, expected "
@@ -165,11 +168,15 @@ lay_cast (struct lay *l, struct net_node *nd)
 int
 lay_dropout (struct lay *l, struct net_node *nd)
 {
-  double ratio = (double) net_attr_float (nd, "ratio", 0.5f);
+  double ratio = (double) net_attr_float (nd, "ratio", 0.5f), training = 0;
   char text[64];
 
-  net_attr_int (nd, "seed", 0);
   net_attr_int (nd, "is_test", 0);
+  /* the mask of training is drawn from our own random numbers */
+  if (net_attr_given (nd, "seed") && nd->n_in > 2 && nd->in[2] >= 0
+      && net_scalar (l->n, nd->in[2], &training) && training != 0)
+    return net_error (l->n, nd, -ENOTSUP,
+                      "leaves out the elements that its seed chooses");
   if (nd->n_out > 1 && nd->out[1] >= 0 && l->n->value[nd->out[1]].uses > 0)
     return net_error (l->n, nd, -ENOTSUP,
                       "its second output, the mask, is "

@@ -350,19 +350,19 @@ lay_one (struct lay *l, struct net_node *nd)
   return 0;
 }
 
-static bool
-depends_on_batch (const struct view *v)
+/* Axes of ours that V has when each of the file's is one. */
+static int
+axes_of (const struct view *v)
 {
-  int i;
+  int n = 1, i;
 
   for (i = 0; i < v->ndim; i++)
-    if (view_has_batch (v, i))
-      return true;
-  return false;
+    n += !view_is_batch (v, i);
+  return n;
 }
 
-/* An output with four axes is images (N,C,H,W), one of three without a batch
- * an image; others are as in the file. */
+/* Whoever takes our tensors of four axes for images (N,C,H,W) is to see the
+ * file's axes in their order; all others are as in the file. */
 static int
 place_output (struct lay *l, int value)
 {
@@ -378,14 +378,16 @@ place_output (struct lay *l, int value)
                      l->n->file->path, v->name);
   for (i = 0; i < v->view.ndim; i++)
     order[i] = i;
-  if (v->view.ndim == 4 && view_is_batch (&v->view, 0)) {
-    order[1] = 2;
-    order[2] = 3;
-    order[3] = 1;
-  } else if (v->view.ndim == 3 && !depends_on_batch (&v->view)) {
-    order[0] = 1;
-    order[1] = 2;
-    order[2] = 0;
+  if (axes_of (&v->view) == 4 && v->view.ndim >= 3) {
+    const int first = v->view.ndim == 4; /* the batch is an axis alone */
+
+    if (first && !view_is_batch (&v->view, 0))
+      return qk_error (-ENOTSUP,
+                       "%s: output '%.200s': the batch is not axis 0",
+                       l->n->file->path, v->name);
+    order[first] = first + 1;
+    order[first + 1] = first + 2;
+    order[first + 2] = first;
   }
   for (i = 1; i < v->view.ndim; i++)
     if (view_has_batch (&v->view, i) && l->n->batch > 1)

@@ -143,7 +143,9 @@ window_options (const struct window *w)
   if (even && w->begin[0] > 0)
     fprintf (f, " padding=%lld", (long long) w->begin[0]);
   else if (!even)
-    fprintf (f, " pad_top=%lld pad_bottom=%lld pad_left=%lld pad_right=%lld",
+    fprintf (f,
+             " padding_top=%lld padding_bottom=%lld padding_left=%lld "
+             "padding_right=%lld",
              (long long) w->begin[0], (long long) w->end[0],
              (long long) w->begin[1], (long long) w->end[1]);
   return fclose (f) == 0 ? text : NULL;
@@ -358,7 +360,7 @@ pool (struct lay *l, struct net_node *nd, const char *layer, const char *more)
   if ((options = window_options (&w)) == NULL)
     return qk_oom ("%s", nd->name);
   id = lay_node (l, nd, layer, &image.id, 1, "%s%s%s", options,
-                 ceil ? " ceil_mode=yes" : "", more);
+                 ceil ? " ceil=yes" : "", more);
   free (options);
   if (id < 0)
     return id;
@@ -383,8 +385,8 @@ lay_average_pool (struct lay *l, struct net_node *nd)
 {
   return pool (l, nd, "avgpool2d",
                net_attr_int (nd, "count_include_pad", 0) != 0
-                 ? " count_include_pad=yes"
-                 : " count_include_pad=no");
+                 ? " count_pad=yes"
+                 : " count_pad=no");
 }
 
 /* All of the image into one element a channel. */
