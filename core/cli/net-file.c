@@ -75,14 +75,32 @@ print_data (FILE *f, const char *path, const struct qk_graph *g)
                      "dataset for it");
   fprintf (f, "[data]\ndataset = imagefolder\nroot = ");
   print_quoted (f, path);
-  fprintf (f, "\ncrop = %lld\n", (long long) in->dims[1]);
+  /* what is cut away at the sides is an eighth, as for ImageNet */
+  fprintf (f, "\nresize = %lld\ncrop = %lld\n",
+           (long long) (in->dims[1] * 8 / 7), (long long) in->dims[1]);
   return 0;
 }
 
+/* What it is trained for where its outputs are no scores of the samples'
+ * categories. */
+static void
+print_teacher (FILE *f)
+{
+  fprintf (f, "[loss]\nname = distillation\nmeasure = mse\n"
+              "[metric]\nname = sqnr\n");
+}
+
+/* How far a configuration for a network goes. */
+enum extent {
+  ALONE,  /* the network */
+  DATA,   /* and the samples */
+  TEACHER /* and the network as its own teacher */
+};
+
 /* The text of a configuration; to be freed. */
 static int
-write_ini (const char *path, const char *arch, const char *data,
-           const struct qk_graph *g, char **out)
+write_ini (struct qk_cli *cli, const char *path, const struct qk_graph *g,
+           enum extent extent, char **out)
 {
   size_t size;
   FILE *f = open_memstream (out, &size);
@@ -90,22 +108,24 @@ write_ini (const char *path, const char *arch, const char *data,
 
   if (f == NULL)
     return qk_oom ("%s", path);
-  fprintf (f, "[model]\narch = %s\nfile = ", arch);
+  fprintf (f, "[model]\narch = %s\nfile = ", qk_cli_network_of (cli, path));
   print_quoted (f, path);
   fprintf (f, "\n");
-  if (data != NULL)
-    r = print_data (f, data, g);
+  if (extent >= DATA)
+    r = print_data (f, cli->data, g);
+  if (extent == TEACHER)
+    print_teacher (f);
   if (fclose (f) != 0 && r == 0)
     r = qk_oom ("%s", path);
   return r;
 }
 
 static int
-parse (struct qk_cli *cli, const char *path, const char *arch,
-       const char *data, const struct qk_graph *g, struct qk_ini **out)
+make_ini (struct qk_cli *cli, const char *path, const struct qk_graph *g,
+          enum extent extent, struct qk_ini **out)
 {
   char *text = NULL;
-  int r = write_ini (path, arch, data, g, &text);
+  int r = write_ini (cli, path, g, extent, &text);
 
   if (r == 0)
     r = qk_ini_parse (text, strlen (text), path, out);
@@ -121,16 +141,55 @@ int
 qk_cli_network (struct qk_cli *cli, const char *path,
                 struct qk_settings **settings, struct qk_graph **out)
 {
-  const char *arch = qk_cli_network_of (cli, path);
   struct qk_dataset_info none;
   struct qk_ini *ini;
   int r;
 
   memset (&none, 0, sizeof none);
-  if ((r = parse (cli, path, arch, NULL, NULL, &ini)) < 0
+  if ((r = make_ini (cli, path, NULL, ALONE, &ini)) < 0
       || (r = qk_settings_new (cli->ctx, ini, settings)) < 0)
     return r;
   return qk_settings_build (*settings, &none, true, out);
+}
+
+/* Whether the only output of G has a score for each category of the samples'
+ * only target. */
+static bool
+scores_categories (const struct qk_graph *g, const struct qk_dataset_info *d)
+{
+  const struct qk_shape *s = &g->value[g->output[0].value].shape;
+
+  return g->n_outputs == 1 && d->n_targets == 1 && s->ndim == 2
+         && d->target[0].categories == s->dims[1];
+}
+
+/* *EXTENT becomes TEACHER where the samples' labels do not fit G. */
+static int
+look_at_samples (struct qk_cli *cli, const char *path,
+                 const struct qk_graph *g, enum extent *extent)
+{
+  struct qk_settings *settings = NULL;
+  struct qk_data *d = NULL;
+  struct qk_ini *ini;
+  int r;
+
+  if ((r = make_ini (cli, path, g, DATA, &ini)) < 0)
+    return r;
+  if ((r = qk_settings_new (cli->ctx, ini, &settings)) == 0
+      && (r = qk_data_open (settings, QK_DATA_EVAL, &d)) == 0
+      && !scores_categories (g, &d->info)) {
+    *extent = TEACHER;
+    qk_log (cli->ctx, QK_LOG_INFO,
+            "%s: its outputs are no scores of the %lld categories in '%s'; it "
+            "is trained by its own float outputs, and compared with them",
+            path,
+            d->info.n_targets > 0 ? (long long) d->info.target[0].categories
+                                  : 0LL,
+            cli->data);
+  }
+  qk_data_close (d);
+  qk_settings_free (settings);
+  return r;
 }
 
 int
@@ -138,16 +197,17 @@ qk_cli_network_ini (struct qk_cli *cli, const char *path, struct qk_ini **out)
 {
   struct qk_settings *settings = NULL;
   struct qk_graph *g = NULL;
-  int r = 0;
+  enum extent extent = DATA;
+  int r;
 
   if (cli->data == NULL)
     return qk_error (-EINVAL,
                      "%s: a network alone cannot be trained or evaluated; "
                      "name its samples with --data FOLDER",
                      path);
-  r = qk_cli_network (cli, path, &settings, &g);
-  if (r == 0)
-    r = parse (cli, path, qk_cli_network_of (cli, path), cli->data, g, out);
+  if ((r = qk_cli_network (cli, path, &settings, &g)) == 0
+      && (r = look_at_samples (cli, path, g, &extent)) == 0)
+    r = make_ini (cli, path, g, extent, out);
   qk_graph_free (g);
   qk_settings_free (settings);
   return r;

@@ -166,6 +166,23 @@ lay_cast (struct lay *l, struct net_node *nd)
 }
 
 int
+lay_cast_like (struct lay *l, struct net_node *nd)
+{
+  const struct onnx_const *c;
+  int r;
+
+  net_attr_int (nd, "saturate", 1);
+  if ((r = lay_known (l, nd, 1, false, &c)) < 0)
+    return r;
+  if (!c->real || c->type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
+    return net_error (l->n, nd, -ENOTSUP,
+                      "makes %s of what is computed from the data, expected "
+                      "float or half",
+                      onnx_type_name (c->type));
+  return lay_pass (l, nd);
+}
+
+int
 lay_dropout (struct lay *l, struct net_node *nd)
 {
   double ratio = (double) net_attr_float (nd, "ratio", 0.5f), training = 0;
@@ -331,7 +348,7 @@ with_constant (struct lay *l, struct net_node *nd, const char *layer,
   view_order (a, order);
   if ((r = view_arrange (l, nd, a, a->ndim, order, a)) < 0)
     return r;
-  id = view_constant (l, nd, value, a, a->ndim, order, true);
+  id = view_constant (l, nd, value, a, a->ndim, order);
   if (id < 0)
     return id;
   in[swap] = a->id;
@@ -612,12 +629,66 @@ lay_prelu (struct lay *l, struct net_node *nd)
   return 0;
 }
 
+/* ---- where ------------------------------------------------------------------- */
+
+/* C's elements where COND is (or, INVERSE, is not) true, else 0; C NULL: 1.
+ * Both have the same shape, or C has one element. */
+static int
+masked (const struct onnx_const *cond, const struct onnx_const *c,
+        bool inverse, struct onnx_const **out)
+{
+  const int r = onnx_const_new (true, &cond->shape, out);
+  int64_t i;
+
+  for (i = 0; r == 0 && i < cond->n; i++) {
+    const float x = c == NULL ? 1 : c->n == 1 ? c->f[0] : c->f[i];
+
+    (*out)->f[i] = (cond->i[i] != 0) != inverse ? x : 0;
+  }
+  return r;
+}
+
+/* LAYER of A and the numbers C, which become a value of their own. */
+static int
+with_numbers (struct lay *l, struct net_node *nd, const char *layer,
+              struct view *a, struct onnx_const *c)
+{
+  /* the condition's own value is of no more use */
+  net_set_known (l->n, nd->in[0], c);
+  return with_constant (l, nd, layer, a, nd->in[0], false);
+}
+
 /* A condition that is known: x where it holds (or does not), a constant
  * elsewhere: x times 1 or 0, plus 0 or the constant. */
 int
 lay_where (struct lay *l, struct net_node *nd)
 {
-  (void) l;
-  return net_error (l->n, nd, -ENOTSUP,
-                    "its condition or both its values depend on the data");
+  const bool second = nd->n_in == 3 && is_known (l, nd->in[1]);
+  const struct onnx_const *cond, *other;
+  struct onnx_const *keep = NULL, *add = NULL;
+  struct view v;
+  int r;
+
+  if (nd->n_in != 3 || nd->in[0] < 0
+      || (r = net_known (l->n, nd->in[0], &cond)) < 0 || cond == NULL
+      || cond->real
+      || (r = net_known (l->n, nd->in[second ? 1 : 2], &other)) < 0
+      || other == NULL || !other->real
+      || (other->n != 1 && !qk_shape_equal (&other->shape, &cond->shape)))
+    return net_error (l->n, nd, -ENOTSUP,
+                      "its condition, and one of its values in the shape of "
+                      "that, are to be known beforehand");
+  if ((r = lay_input (l, nd, second ? 2 : 1, &v)) < 0
+      || (r = masked (cond, NULL, second, &keep)) < 0
+      || (r = masked (cond, other, !second, &add)) < 0) {
+    onnx_const_free (keep);
+    return r;
+  }
+  if ((r = with_numbers (l, nd, "mul", &v, keep)) < 0) {
+    onnx_const_free (add);
+    return r;
+  }
+  if ((r = with_numbers (l, nd, "add", &v, add)) == 0)
+    lay_output (l, nd, 0, &v);
+  return r;
 }

@@ -99,8 +99,7 @@ int view_reshape (struct lay *l, const struct net_node *nd,
 /* Constant C as a value of the graph that lies as axes ORDER of a view V of
  * N axes does after view_arrange; C's axes are matched from the last. */
 int view_constant (struct lay *l, const struct net_node *nd, int value,
-                   const struct view *v, int n, const int *order,
-                   bool broadcast);
+                   const struct view *v, int n, const int *order);
 /* (N,C,H,W) or (N,C,L) as (N,H,W,C), H being 1. */
 int view_image (struct lay *l, const struct net_node *nd, const struct view *v,
                 struct view *out);
@@ -147,6 +146,7 @@ LAY (prelu);
 LAY (where);
 LAY (pass);
 LAY (cast);
+LAY (cast_like);
 LAY (dropout);
 /* shape.c */
 LAY (reshape);

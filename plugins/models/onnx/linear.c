@@ -255,35 +255,72 @@ leading (const struct view *v, int *lead)
   return n;
 }
 
+/* Input I of a product, with NDIM axes at least, or (*CONSTANT) a constant. */
+static int
+factor_input (struct lay *l, struct net_node *nd, int i, struct view *v,
+              const struct onnx_const **constant)
+{
+  const int r = net_known (l->n, nd->in[i], constant);
+
+  if (r < 0)
+    return r;
+  if (*constant == NULL)
+    return lay_input (l, nd, i, v);
+  v->ndim = (*constant)->shape.ndim;
+  return 0;
+}
+
+/* Constant input I as a factor whose leading axes are in the order LEAD of the
+ * view LIKE. */
+static int
+constant_factor (struct lay *l, struct net_node *nd, int i,
+                 const struct view *like, const int *lead, int n_lead)
+{
+  struct view v = *like; /* says which of the leading axes is the batch */
+  int order[QK_MAX_DIMS], k;
+
+  for (k = 0; k < n_lead; k++)
+    order[k] = lead[k];
+  order[k++] = v.ndim - 2;
+  order[k++] = v.ndim - 1;
+  v.axis[v.ndim - 2].n = v.axis[v.ndim - 1].n = 0;
+  return view_constant (l, nd, nd->in[i], &v, k, order);
+}
+
 static int
 matmul_pair (struct lay *l, struct net_node *nd)
 {
-  struct view a, b, out;
-  bool ta, tb;
-  int lead[QK_MAX_DIMS], in[2], i, n, id, r;
+  const struct onnx_const *c[2];
+  struct view v[2], out;
+  bool turned[2] = { false, false };
+  int lead[QK_MAX_DIMS], in[2], i, k, n, id, r;
 
-  if ((r = lay_input (l, nd, 0, &a)) < 0 || (r = lay_input (l, nd, 1, &b)) < 0)
-    return r;
-  if (a.ndim < 2 || b.ndim < 2 || a.ndim < b.ndim)
+  for (i = 0; i < 2; i++)
+    if ((r = factor_input (l, nd, i, &v[i], &c[i])) < 0)
+      return r;
+  k = c[0] == NULL && (c[1] != NULL || v[0].ndim >= v[1].ndim) ? 0 : 1;
+  if (v[0].ndim < 2 || v[1].ndim < 2 || v[k].ndim < v[!k].ndim)
     return net_error (l->n, nd, -ENOTSUP,
                       "its inputs have %d and %d axes, expected two or more, "
-                      "the first not fewer",
-                      a.ndim, b.ndim);
-  n = leading (&a, lead);
-  if ((r = factor (l, nd, &a, lead, n, a.ndim, &ta)) < 0
-      || (r = factor (l, nd, &b, lead, n, a.ndim, &tb)) < 0)
+                      "and as many in what is computed from the data",
+                      v[0].ndim, v[1].ndim);
+  n = leading (&v[k], lead);
+  for (i = 0, r = 0; i < 2 && r >= 0; i++)
+    if (c[i] != NULL)
+      r = in[i] = constant_factor (l, nd, i, &v[k], lead, n);
+    else if ((r = factor (l, nd, &v[i], lead, n, v[k].ndim, &turned[i])) == 0)
+      in[i] = v[i].id;
+  if (r < 0)
     return r;
-  in[0] = a.id;
-  in[1] = b.id;
   id = lay_node (l, nd, "matmul", in, 2, "transpose_a=%s transpose_b=%s",
-                 ta ? "yes" : "no", tb ? "yes" : "no");
+                 turned[0] ? "yes" : "no", turned[1] ? "yes" : "no");
   if (id < 0)
     return id;
-  out = a;
+  out = v[k];
   out.id = id;
   for (i = 0; i < 2; i++) {
-    out.axis[a.ndim - 2 + i].n = 1;
-    out.axis[a.ndim - 2 + i].of[0] = qk_graph_shape (l->g, id)->ndim - 2 + i;
+    out.axis[out.ndim - 2 + i].n = 1;
+    out.axis[out.ndim - 2 + i].of[0] = qk_graph_shape (l->g, id)->ndim - 2 + i;
   }
   lay_output (l, nd, 0, &out);
   return 0;
@@ -292,20 +329,15 @@ matmul_pair (struct lay *l, struct net_node *nd)
 int
 lay_matmul (struct lay *l, struct net_node *nd)
 {
-  const struct onnx_const *a = NULL, *b = NULL;
+  const struct onnx_const *b = NULL;
   int r;
 
   if (nd->n_in < 2 || nd->in[0] < 0 || nd->in[1] < 0)
     return net_error (l->n, nd, -EBADMSG, "%d inputs, expected 2", nd->n_in);
-  if ((r = net_known (l->n, nd->in[0], &a)) < 0
-      || (r = net_known (l->n, nd->in[1], &b)) < 0)
+  if ((r = net_known (l->n, nd->in[1], &b)) < 0)
     return r;
-  if (a != NULL || (b != NULL && b->shape.ndim != 2))
-    return net_error (l->n, nd, -ENOTSUP,
-                      "one factor is a constant of %d axes, expected the "
-                      "second, with two",
-                      a != NULL ? a->shape.ndim : b->shape.ndim);
-  return b != NULL ? matmul_weights (l, nd, b) : matmul_pair (l, nd);
+  return b != NULL && b->shape.ndim == 2 ? matmul_weights (l, nd, b)
+                                         : matmul_pair (l, nd);
 }
 
 /* ---- normalisation ------------------------------------------------------------------------- */
@@ -400,23 +432,30 @@ int
 lay_layer_norm (struct lay *l, struct net_node *nd)
 {
   char buf[LAY_LIST];
+  struct qk_shape own, merged;
   struct view v;
-  int axis, r;
+  int axis, i, r;
 
   net_attr_int (nd, "stash_type", 1);
   if ((r = lay_input (l, nd, 0, &v)) < 0)
     return r;
   axis = net_axis (net_attr_int (nd, "axis", -1), v.ndim);
-  if (axis != v.ndim - 1)
-    return net_error (l->n, nd, -ENOTSUP,
-                      "goes over the axes from %d on, expected the last of %d",
-                      axis, v.ndim);
+  if (axis < 0)
+    return net_error (l->n, nd, -EBADMSG, "its axis is not one of %d", v.ndim);
   if (nd->n_out > 1 && nd->out[1] >= 0 && l->n->value[nd->out[1]].uses > 0)
     return net_error (l->n, nd, -ENOTSUP, "its second output is used");
+  view_shape (l, &v, &own);
+  merged = own;
+  merged.ndim = axis + 1;
+  for (i = axis + 1; i < own.ndim; i++)
+    merged.dims[axis] *= own.dims[i];
+  if (axis < v.ndim - 1 && (r = view_reshape (l, nd, &v, &merged, &v)) < 0)
+    return r;
   if ((r = view_last (l, nd, &v, axis, &v)) < 0
       || (r = affine_norm (l, nd, &v, "layer_norm", view_size (l, &v, axis),
                            eps_option (nd, buf, "")))
-           < 0)
+           < 0
+      || (r = view_reshape (l, nd, &v, &own, &v)) < 0)
     return r;
   lay_output (l, nd, 0, &v);
   return 0;

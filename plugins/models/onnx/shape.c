@@ -286,7 +286,7 @@ lay_concat (struct lay *l, struct net_node *nd)
 
     if (in->view.id < 0)
       r = id[i]
-        = view_constant (l, nd, nd->in[i], &leader, leader.ndim, order, false);
+        = view_constant (l, nd, nd->in[i], &leader, leader.ndim, order);
     else if ((r = view_arrange (l, nd, &in->view, leader.ndim, order, &v))
              == 0)
       id[i] = v.id;
@@ -704,57 +704,102 @@ without (struct view *v, const bool *gone_ours, const bool *gone, bool keep)
   *v = out;
 }
 
+/* What a reduction is made of: a function of each element before, the
+ * reduction, and one behind. */
+static const struct reduction {
+  const char *name, *before, *op, *behind;
+} reductions[] = {
+  { "ReduceMean", NULL, "mean", NULL },
+  { "ReduceSum", NULL, "sum", NULL },
+  { "ReduceMax", NULL, "max", NULL },
+  { "ReduceMin", NULL, "min", NULL },
+  { "ReduceL1", "abs", "sum", NULL },
+  { "ReduceL2", "square", "sum", "sqrt" },
+  { "ReduceSumSquare", "square", "sum", NULL },
+  { "ReduceLogSum", NULL, "sum", "log" },
+  { "ReduceLogSumExp", "exp", "sum", "log" },
+};
+
+/* The file's axes that ND reduces. */
+static int
+reduced_axes (struct lay *l, struct net_node *nd, const struct view *v,
+              bool *gone, bool *none)
+{
+  const bool noop = net_attr_int (nd, "noop_with_empty_axes", 0) != 0;
+  int64_t axes[QK_MAX_DIMS];
+  const int n = axes_of (l, nd, axes);
+  int i, k;
+
+  if (n < -1)
+    return n;
+  *none = n <= 0 && noop;
+  for (i = 0; i < (n <= 0 ? v->ndim : n); i++) {
+    if ((k = n <= 0 ? i : net_axis (axes[i], v->ndim)) < 0)
+      return net_error (l->n, nd, -EBADMSG, "axis %lld of %d",
+                        (long long) axes[i], v->ndim);
+    gone[k] = true;
+  }
+  return 0;
+}
+
+/* LAYER of the value ID; itself where LAYER is NULL. */
+static int
+each (struct lay *l, struct net_node *nd, const char *layer, int id)
+{
+  return layer == NULL || id < 0 ? id
+                                 : lay_node (l, nd, layer, &id, 1, "%s", "");
+}
+
+/* Reduce our axes in GONE of the value ID. */
+static int
+reduce_ours (struct lay *l, struct net_node *nd, int id, const char *op,
+             const bool *gone)
+{
+  const int ndim = qk_graph_shape (l->g, id)->ndim;
+  int64_t list[QK_MAX_DIMS];
+  char text[LAY_LIST];
+  int i, count = 0;
+
+  for (i = 1; i < ndim; i++)
+    if (gone[i])
+      list[count++] = i;
+  if (count == 0)
+    return id;
+  if (strcmp (op, "mean") == 0 && ndim == 4 && count == 2 && list[0] == 1
+      && list[1] == 2)
+    return lay_node (l, nd, "global_avgpool", &id, 1, "%s", "");
+  return lay_node (l, nd, "reduce", &id, 1, "op=%s axes=%s keep=no", op,
+                   lay_list (list, count, text));
+}
+
 int
 lay_reduce (struct lay *l, struct net_node *nd)
 {
-  static const char *const names[][2] = { { "ReduceMean", "mean" },
-                                          { "ReduceSum", "sum" },
-                                          { "ReduceMax", "max" },
-                                          { "ReduceMin", "min" },
-                                          { "ReduceL2", "l2" } };
   const bool keep = net_attr_int (nd, "keepdims", 1) != 0;
-  const bool none = net_attr_int (nd, "noop_with_empty_axes", 0) != 0;
   bool gone[QK_MAX_DIMS] = { false }, gone_ours[QK_MAX_DIMS] = { false };
-  int64_t axes[QK_MAX_DIMS], list[QK_MAX_DIMS];
-  char text[LAY_LIST];
+  const struct reduction *how = reductions;
   struct view v;
-  int i, k, n, count = 0, id, r;
+  bool none;
+  int i, k, id, r;
 
-  if ((r = lay_input (l, nd, 0, &v)) < 0)
+  if ((r = lay_input (l, nd, 0, &v)) < 0
+      || (r = reduced_axes (l, nd, &v, gone, &none)) < 0)
     return r;
-  n = axes_of (l, nd, axes);
-  if (n <= 0 && none)
-    return lay_pass (l, nd);
-  if (n < -1)
-    return n;
-  for (i = 0; i < (n <= 0 ? v.ndim : n); i++) {
-    if ((k = n <= 0 ? i : net_axis (axes[i], v.ndim)) < 0)
-      return net_error (l->n, nd, -EBADMSG, "axis %lld of %d",
-                        (long long) axes[i], v.ndim);
-    gone[k] = true;
-  }
+  while (strcmp (how->name, nd->op) != 0)
+    how++;
   for (i = 0; i < v.ndim; i++)
-    for (k = 0; gone[i] && k < v.axis[i].n; k++) {
+    for (k = 0; gone[i] && !none && k < v.axis[i].n; k++) {
       if (v.axis[i].of[k] == 0)
         return net_error (l->n, nd, -ENOTSUP, "reduces over the batch");
       gone_ours[v.axis[i].of[k]] = true;
     }
-  for (i = 1; i < view_ours (l, &v)->ndim; i++)
-    if (gone_ours[i])
-      list[count++] = i;
-  for (i = 0; strcmp (names[i][0], nd->op) != 0; i++)
-    continue;
-  if (count == 0)
-    id = v.id;
-  else if (i == 0 && view_ours (l, &v)->ndim == 4 && count == 2 && list[0] == 1
-           && list[1] == 2)
-    id = lay_node (l, nd, "global_avgpool", &v.id, 1, "%s", "");
-  else
-    id = lay_node (l, nd, "reduce", &v.id, 1, "op=%s axes=%s keep=no",
-                   names[i][1], lay_list (list, count, text));
+  if ((id = each (l, nd, how->before, v.id)) >= 0
+      && (id = reduce_ours (l, nd, id, how->op, gone_ours)) >= 0)
+    id = each (l, nd, how->behind, id);
   if (id < 0)
     return id;
-  without (&v, gone_ours, gone, keep);
+  if (!none)
+    without (&v, gone_ours, gone, keep);
   v.id = id;
   lay_output (l, nd, 0, &v);
   return 0;

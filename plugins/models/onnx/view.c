@@ -572,7 +572,7 @@ add_constant (struct lay *l, const struct net_node *nd,
 
 int
 view_constant (struct lay *l, const struct net_node *nd, int value,
-               const struct view *v, int n, const int *order, bool broadcast)
+               const struct view *v, int n, const int *order)
 {
   const struct onnx_const *c;
   struct qk_shape shape = { 1, { 1 } };
@@ -595,7 +595,6 @@ view_constant (struct lay *l, const struct net_node *nd, int value,
     }
     step[shape.ndim] = s;
     shape.dims[shape.ndim++] = size;
-    (void) broadcast;
   }
   data = malloc (sizeof *data * (size_t) (qk_shape_count (&shape) + 1));
   if (data == NULL)
