@@ -115,7 +115,7 @@ int qk_cli_network (struct qk_cli *cli, const char *path,
 
 /* predict with arrays, not samples of a dataset, going in and coming out:
  * whether the command line asks for it, and doing it. */
-bool qk_cli_wants_arrays (const struct qk_cli *cli);
+bool qk_cli_wants_arrays (struct qk_cli *cli);
 int qk_cli_predict_arrays (struct qk_cli *cli);
 
 /* The table of results on stdout, or JSON. */

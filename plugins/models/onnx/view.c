@@ -84,11 +84,15 @@ view_axis (const struct view *v, int a)
 int
 lay_input (struct lay *l, const struct net_node *nd, int i, struct view *out)
 {
+  const struct onnx_const *c;
   const struct net_value *v;
+  int r;
 
   if (i >= nd->n_in || nd->in[i] < 0)
     return net_error (l->n, nd, -EBADMSG, "input %d is missing", i);
   v = &l->n->value[nd->in[i]];
+  if ((r = net_known (l->n, nd->in[i], &c)) < 0)
+    return r; /* a constant that cannot be read */
   if (v->view.id < 0)
     return net_error (l->n, nd, -ENOTSUP,
                       "input '%.100s' does not depend on the data, expected "
@@ -443,7 +447,7 @@ int
 view_reshape (struct lay *l, const struct net_node *nd, const struct view *v,
               const struct qk_shape *shape, struct view *out)
 {
-  int order[QK_MAX_DIMS], i, r;
+  int order[QK_MAX_DIMS] = { 0 }, i, r;
   struct qk_shape ours = { 1, { 1 } };
   struct view plain;
   bool done, batch = false;
