@@ -288,7 +288,7 @@ take_typed (const struct onnxfile *f, const Onnx__TensorProto *t,
 
   switch (type->type) {
   case T (FLOAT):
-    if ((found = t->n_float_data) == n)
+    if ((found = t->n_float_data) == n && n > 0)
       memcpy (c->f, t->float_data, n * sizeof *c->f);
     break;
   case T (DOUBLE):
