@@ -14,7 +14,7 @@ enum qk_stage {
 };
 
 struct qk_param {
-  char *name; /* "features.0.0.weight" */
+  char *name;  /* "features.0.0.weight" */
   char *alias; /* what files of weights call it; NULL: the same; owned */
   struct qk_param_spec spec;
   struct qk_tensor value; /* f32, data owned */
@@ -96,7 +96,7 @@ struct qk_graph {
   int n_inputs, n_outputs;
   int input[QK_GRAPH_MAX_INPUTS]; /* values */
   struct qk_output *output;
-  int error; /* the first error of the builder calls */
+  int error;   /* the first error of the builder calls */
   bool filled; /* the model gave its parameters numbers, qk_graph_fill */
   /* Bytes that all parameters together may take, where somebody unknown
    * wrote the model, to whom limits.h applies; 0: any number. */
