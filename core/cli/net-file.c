@@ -73,7 +73,7 @@ print_data (FILE *f, const char *path, const struct qk_graph *g)
                      "--data is a folder of images, which the network's "
                      "inputs are not; write a configuration that names a "
                      "dataset for it");
-  fprintf (f, "[data]\ndataset = imagefolder\nroot = ");
+  fprintf (f, "[data]\ndataset = %s\nroot = ", "imagefolder");
   print_quoted (f, path);
   /* what is cut away at the sides is an eighth, as for ImageNet */
   fprintf (f, "\nresize = %lld\ncrop = %lld\n",
@@ -86,8 +86,8 @@ print_data (FILE *f, const char *path, const struct qk_graph *g)
 static void
 print_teacher (FILE *f)
 {
-  fprintf (f, "[loss]\nname = distillation\nmeasure = mse\n"
-              "[metric]\nname = sqnr\n");
+  fprintf (f, "[loss]\nname = %s\nmeasure = mse\n", "distillation");
+  fprintf (f, "[metric]\nname = %s\n", "sqnr");
 }
 
 /* How far a configuration for a network goes. */
