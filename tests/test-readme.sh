@@ -11,6 +11,16 @@ readme=$srcdir/README.md
 expect 0 run -q tiny.ini --output folder
 model=folder/model-int8.safetensors
 expect 0 export -q tiny.ini images
+expect 0 export -q tiny.ini --onnx net.onnx \
+  -o model.weights=folder/weights.safetensors
+side=$(sed -n 's/^size *= *//p' tiny.ini)
+perl -e '
+  my ($side, $h) = ($ARGV[0], "");
+  $h = "{\x27descr\x27: \x27<f4\x27, \x27fortran_order\x27: False, "
+    . "\x27shape\x27: (1, 3, $side, $side), }";
+  $h .= " " x (117 - length $h) . "\n";
+  print "\x93NUMPY\1\0", pack ("v", 118), $h, pack ("f<*", (0) x (3 * $side ** 2));
+' "${side:-16}" > x.npy
 mapfile -t files < <(find images/val -name '*.jpg' | sort | head -n 2)
 [ ${#files[@]} = 2 ] || failed "export wrote no images"
 
@@ -45,6 +55,7 @@ short () {
 # substitute COMMAND: with files that are here, as words in command=()
 substitute () {
   local text=$1 n=$2
+  text=${text//NET.onnx/net.onnx}
   text=${text//FILE.ini/tiny.ini}
   text=${text//FILE.../${files[*]}}
   text=${text//MODEL/$model}
@@ -88,6 +99,10 @@ while IFS= read -r line <&3; do
     command=("${command[@]//=WEIGHTS/=weights/weights.safetensors}")
     expect 0 "${command[@]:2}" -q --output "out$n" -o model.width=0.25 \
       -o data.crop=32 -o data.resize=32 -o data.eval_batches=1
+    ;;
+  './run qatkit run NET.onnx --data FOLDER')
+    expect 0 run -q net.onnx --data images --output "out$n" -o qat.epochs=1 \
+      -o qat.batches=1 -o data.eval_batches=1
     ;;
   './run qatkit run '[a-z]*.ini)
     short "${command[3]}"

@@ -37,7 +37,10 @@ struct qk_cli {
   long trials;           /* --trials */
   const char *json_file; /* --json FILE */
   const char *html;      /* --html */
-  char **override;       /* -o */
+  const char *data;      /* --data */
+  char **input;          /* --input */
+  int n_input;
+  char **override; /* -o */
   int n_override;
   char **arg; /* what is left */
   int n_args;
@@ -62,6 +65,9 @@ int qk_cli_usage (struct qk_cli *cli, const char *fmt, ...) QK_PRINTF (2, 3);
 /* Read NAME (found in the configuration folders when it has no '/'), apply
  * the overrides.  NAME NULL: the default story. */
 int qk_cli_ini (struct qk_cli *cli, const char *name, struct qk_ini **out);
+
+/* Put what the command line says into INI. */
+int qk_cli_apply_options (struct qk_cli *cli, struct qk_ini *ini);
 
 /* The same from the text a checkpoint or model carries.  Paths of plugins in
  * it are refused from then on, unless the command line has them too. */
@@ -107,6 +113,25 @@ int qk_cli_is_first (struct qk_cli *cli, bool *first);
  * the library writes replaces files and follows none.  To be freed; NULL with
  * an error recorded. */
 char *qk_cli_follow (const char *path);
+
+/* Whether PATH is a file that a model plugin reads networks from: the
+ * plugin's name, borrowed from CTX, else NULL. */
+const char *qk_cli_network_of (struct qk_cli *cli, const char *path);
+
+/* The configuration for such a file by itself, with the options applied; with
+ * --data also that of the samples and of what it is trained for. */
+int qk_cli_network_ini (struct qk_cli *cli, const char *path,
+                        struct qk_ini **out);
+
+/* The float network of such a file, whatever the data, and its settings; both
+ * belong to the caller. */
+int qk_cli_network (struct qk_cli *cli, const char *path,
+                    struct qk_settings **settings, struct qk_graph **out);
+
+/* predict with arrays, not samples of a dataset, going in and coming out:
+ * whether the command line asks for it, and doing it. */
+bool qk_cli_wants_arrays (struct qk_cli *cli);
+int qk_cli_predict_arrays (struct qk_cli *cli);
 
 /* The table of results on stdout, or JSON. */
 int qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run);

@@ -51,7 +51,7 @@ export_float (struct qk_cli *cli, const char *file)
       || (r = qk_cli_float (settings, &d->info, &g)) < 0
       || (r = qk_run_config_text (settings->ini, true, &config)) < 0)
     goto end;
-  if (*qk_config_string (settings->model, "weights") == 0)
+  if (*qk_config_string (settings->model, "weights") == 0 && !g->filled)
     qk_log (cli->ctx, QK_LOG_WARNING,
             "no weights are given ([model] "
             "weights): the network is as it was before any training");

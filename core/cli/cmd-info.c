@@ -247,6 +247,23 @@ end:
   return r;
 }
 
+/* The same of the network in the file PATH, for PTQ. */
+static int
+inspect_network (struct qk_cli *cli, const char *path)
+{
+  struct qk_graph *g = NULL, *prepared = NULL;
+  struct qk_settings *settings = NULL;
+  int r;
+
+  if ((r = qk_cli_network (cli, path, &settings, &g)) == 0
+      && (r = qk_settings_prepare (settings, g, true, &prepared)) == 0)
+    r = qk_coverage_print (prepared, cli->json, stdout);
+  qk_graph_free (prepared);
+  qk_graph_free (g);
+  qk_settings_free (settings);
+  return r;
+}
+
 static bool
 is_config (const char *path)
 {
@@ -265,6 +282,10 @@ qk_cmd_inspect (struct qk_cli *cli)
 
   if (cli->n_args != 1)
     return qk_cli_usage (cli, "one file expected, got %d", cli->n_args);
+  if (qk_cli_network_of (cli, cli->arg[0]) != NULL) {
+    r = inspect_network (cli, cli->arg[0]);
+    return r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+  }
   if (is_config (cli->arg[0])) {
     r = inspect_config (cli, cli->arg[0]);
     return r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
@@ -350,6 +371,21 @@ show_class_json (const struct qk_class *c, const struct qk_plugin *p,
   return qk_json_print_line (stdout, o);
 }
 
+/* What a model plugin tells besides. */
+static void
+print_notes (const struct qk_class *c)
+{
+  const struct qk_model_class *m
+    = (const struct qk_model_class *) (const void *) c;
+  const char *line;
+  int i;
+
+  if (c->kind != QK_KIND_MODEL || m->note == NULL)
+    return;
+  for (i = 0; (line = m->note (i)) != NULL; i++)
+    printf (i == 0 ? "operators:\n  %s\n" : "  %s\n", line);
+}
+
 static int
 show_class (struct qk_cli *cli, const struct qk_class *c)
 {
@@ -375,6 +411,7 @@ show_class (struct qk_cli *cli, const struct qk_class *c)
   if (c->options != NULL && c->options->name != NULL)
     printf ("options:\n");
   print_options (c->options);
+  print_notes (c);
   return 0;
 }
 

@@ -47,8 +47,8 @@ find_config (const char *name, char **out)
   return 0;
 }
 
-static int
-apply_options (struct qk_cli *cli, struct qk_ini *ini)
+int
+qk_cli_apply_options (struct qk_cli *cli, struct qk_ini *ini)
 {
   char batches[32];
   int i, r;
@@ -83,12 +83,14 @@ qk_cli_ini (struct qk_cli *cli, const char *name, struct qk_ini **out)
   char *path = NULL;
   int r;
 
+  if (name != NULL && qk_cli_network_of (cli, name) != NULL)
+    return qk_cli_network_ini (cli, name, out);
   if ((r = find_config (name, &path)) < 0)
     return r;
   r = qk_ini_read (path, &ini);
   free (path);
   if (r == 0)
-    r = apply_options (cli, ini);
+    r = qk_cli_apply_options (cli, ini);
   if (r < 0) {
     qk_ini_free (ini);
     return r;
@@ -155,7 +157,7 @@ qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
       || (r = qk_ini_parse (text, strlen (text), path, &ini)) < 0)
     return r;
   if ((r = qk_run_find_paths (path, ini)) < 0
-      || (r = apply_options (cli, ini)) < 0) {
+      || (r = qk_cli_apply_options (cli, ini)) < 0) {
     qk_ini_free (ini);
     return r;
   }

@@ -18,19 +18,21 @@
  * backend, m model, n batches, j json, E onnx; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
  * M mode, J json; those of analyze: p samples, H html, J json; those of tune:
- * g goal, i trials. */
+ * g goal, i trials; D data, of files with a network; I input of predict. */
 static const struct qk_command commands[] = {
-  { "run", "[FILE.ini]", "the whole schedule: float, PTQ, QAT, int8",
+  { "run", "[FILE.ini | NET.onnx]",
+    "the whole schedule: float, PTQ, QAT, int8",
     "Without FILE.ini a narrow MobileNetV2 is trained on generated images.\n"
+    "A network in a file needs --data, its samples.\n"
     "Writes weights, models, checkpoints and a log into one folder.",
-    "orwOtbj", qk_cmd_run, true },
+    "orwOtbjD", qk_cmd_run, true },
   { "train", "FILE.ini", "float training alone",
-    "Writes weights.safetensors, with PyTorch's names and shapes.", "orwOtj",
+    "Writes weights.safetensors, with PyTorch's names and shapes.", "orwOtjD",
     qk_cmd_train, true },
   { "ptq", "FILE.ini", "post-training quantization of given weights",
-    "Writes model-ptq.safetensors.", "oOtbj", qk_cmd_ptq, true },
+    "Writes model-ptq.safetensors.", "oOtbjD", qk_cmd_ptq, true },
   { "qat", "FILE.ini", "quantization-aware training of given weights",
-    "Writes model-int8.safetensors.", "orwOtbj", qk_cmd_qat, true },
+    "Writes model-int8.safetensors.", "orwOtbjD", qk_cmd_qat, true },
   { "compare", "FILE.ini", "float, PTQ variants and QAT side by side",
     "PTQ dynamic, per tensor and per channel, each with activation ranges by\n"
     "minmax and by the observer of the configuration, and with equalization,\n"
@@ -39,13 +41,15 @@ static const struct qk_command commands[] = {
   { "eval", "FILE.ini | MODEL", "metrics of a float network or int8 model",
     "A model is evaluated on the samples of the configuration it was made\n"
     "with; change that with -o, as in -o data.root=FOLDER.",
-    "otbnj", qk_cmd_eval, true },
+    "otbnjD", qk_cmd_eval, true },
   { "predict", "MODEL FILE...", "what a model answers for single files",
     "Prints the answers of the model's metric, such as classes and their\n"
     "probabilities, or else its outputs.  A file that cannot be read is "
     "named\n"
-    "and skipped; the exit status is then 1.",
-    "otbj", qk_cmd_predict, false },
+    "and skipped; the exit status is then 1.  With arrays (.npy, .npz), one\n"
+    "for each input, MODEL may also be a network (.onnx): its outputs are\n"
+    "printed or, with --output, written; images in them are (N,C,H,W).",
+    "otbjOI", qk_cmd_predict, false },
   { "verify", "FOLDER | CHECKPOINT", "proof: int8 computes what was trained",
     "FOLDER is the output of a run: its best.safetensors is compared with "
     "its\n"
@@ -88,7 +92,7 @@ static const struct qk_command commands[] = {
     "FILE is an int8 model, or any other file of tensors: weights, a\n"
     "checkpoint.  Of a configuration, FILE.ini, the coverage report is\n"
     "printed: which nodes become int8, which stay float and why, and their\n"
-    "shares of the multiply-accumulates.",
+    "shares of the multiply-accumulates; also of a network, NET.onnx.",
     "obj", qk_cmd_inspect, false },
   { "plugins", "[NAME | KIND/NAME]", "what is installed; options of a plugin",
     "Exit status 1 if a plugin cannot be loaded.", "j", qk_cmd_plugins,
@@ -119,6 +123,8 @@ static const struct option_row option_rows[] = {
   { 'i', "trials", "N", "run at most N trials (40)" },
   { 'p', "samples", "N", "samples of the subset (64)" },
   { 'H', "html", "FILE", "the report, instead of report.html" },
+  { 'D', "data", "FOLDER", "the samples of a network in a file" },
+  { 'I', "input", "NAME=FILE", "array for the input NAME; may be repeated" },
   { 'j', "json", NULL, "results as JSON on standard output" },
   { 'x', "train", NULL, "measure training steps instead" },
   { 'B', "backend", "NAME[,NAME]...", "int8 backends; also float" },
@@ -374,6 +380,12 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
   case 'J':
     cli->json_file = value;
     break;
+  case 'D':
+    cli->data = value;
+    break;
+  case 'I':
+    cli->input[cli->n_input++] = value;
+    break;
   case 'n':
     return positive (cli, "batches", value, &cli->limit);
   case 'g':
@@ -488,8 +500,9 @@ run_command (const struct qk_command *c, int argc, char **argv)
   memset (&cli, 0, sizeof cli);
   cli.command = c->name;
   cli.override = calloc ((size_t) argc + 1, sizeof *cli.override);
+  cli.input = calloc ((size_t) argc + 1, sizeof *cli.input);
   cli.ctx = qk_context_new ();
-  if (cli.override == NULL || cli.ctx == NULL) {
+  if (cli.override == NULL || cli.input == NULL || cli.ctx == NULL) {
     fprintf (stderr, "qatkit: out of memory\n");
     goto end;
   }
@@ -514,6 +527,7 @@ end:
   qk_progress_free (cli.monitor.progress);
   qk_context_free (cli.ctx);
   free (cli.override);
+  free (cli.input);
   return r;
 }
 

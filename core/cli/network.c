@@ -24,7 +24,8 @@ qk_cli_open (struct qk_cli *cli, const char *file,
   int r;
 
   *model = NULL;
-  if (qk_cli_ends_with (file, ".ini")) {
+  if (qk_cli_ends_with (file, ".ini")
+      || qk_cli_network_of (cli, file) != NULL) {
     if ((r = qk_cli_ini (cli, file, &ini)) < 0)
       return r;
     return qk_settings_new (cli->ctx, ini, settings);
@@ -61,6 +62,10 @@ qk_cli_check_keys (struct qk_settings *settings,
   struct qk_graph *g;
   int r;
 
+  /* a model stands for itself: the file its network came from may be gone,
+   * and is nobody's to open */
+  if (settings->model_class->suffixes != NULL)
+    return 0;
   if ((r = qk_settings_build (settings, info, false, &g)) < 0)
     return r;
   r = qk_settings_check (settings, g, info);

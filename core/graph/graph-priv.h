@@ -14,7 +14,8 @@ enum qk_stage {
 };
 
 struct qk_param {
-  char *name; /* "features.0.0.weight" */
+  char *name;  /* "features.0.0.weight" */
+  char *alias; /* what files of weights call it; NULL: the same; owned */
   struct qk_param_spec spec;
   struct qk_tensor value; /* f32, data owned */
   struct qk_tensor grad;  /* f32, data owned; NULL until training */
@@ -95,7 +96,8 @@ struct qk_graph {
   int n_inputs, n_outputs;
   int input[QK_GRAPH_MAX_INPUTS]; /* values */
   struct qk_output *output;
-  int error; /* the first error of the builder calls */
+  int error;   /* the first error of the builder calls */
+  bool filled; /* the model gave its parameters numbers, qk_graph_fill */
   /* Bytes that all parameters together may take, where somebody unknown
    * wrote the model, to whom limits.h applies; 0: any number. */
   int64_t max_params;
@@ -164,6 +166,8 @@ int qk_graph_add_node (struct qk_graph *g, const char *name, const char *layer,
 
 struct qk_param *qk_graph_find_param (const struct qk_graph *g,
                                       const char *name);
+/* The name that files of weights have for P. */
+const char *qk_param_file_name (const struct qk_param *p);
 /* Index of a node, or -1. */
 int qk_graph_find_node (const struct qk_graph *g, const char *name);
 

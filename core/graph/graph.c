@@ -47,12 +47,14 @@ node_clear (struct qk_node *n)
 }
 
 void
-qk_graph_free (struct qk_graph *g)
+qk_graph_clear (struct qk_graph *g)
 {
+  const struct qk_graph empty = { .ctx = g->ctx,
+                                  .stage = g->stage,
+                                  .seed = g->seed,
+                                  .max_params = g->max_params };
   int i;
 
-  if (g == NULL)
-    return;
   for (i = 0; i < g->n_nodes; i++)
     node_clear (&g->node[i]);
   for (i = 0; i < g->n_values; i++) {
@@ -65,12 +67,22 @@ qk_graph_free (struct qk_graph *g)
   free (g->output);
   for (i = 0; i < g->n_params; i++) {
     free (g->param[i].name);
+    free (g->param[i].alias);
     qk_free (g->param[i].value.data);
     qk_free (g->param[i].grad.data);
   }
   free (g->node);
   free (g->value);
   free (g->param);
+  *g = empty;
+}
+
+void
+qk_graph_free (struct qk_graph *g)
+{
+  if (g == NULL)
+    return;
+  qk_graph_clear (g);
   free (g);
 }
 
@@ -512,6 +524,54 @@ qk_graph_node (struct qk_graph *g, const char *name, const char *layer,
   return r;
 }
 
+const char *
+qk_param_file_name (const struct qk_param *p)
+{
+  return p->alias != NULL ? p->alias : p->name;
+}
+
+/* Files of weights call P NAME, unless they call another one so. */
+static int
+set_alias (struct qk_graph *g, struct qk_param *p, const char *name)
+{
+  int i;
+
+  if (name == NULL || *name == '\0')
+    return 0;
+  for (i = 0; i < g->n_params; i++)
+    if (strcmp (qk_param_file_name (&g->param[i]), name) == 0)
+      return 0;
+  return (p->alias = strdup (name)) == NULL ? qk_oom ("graph") : 0;
+}
+
+int
+qk_graph_fill (struct qk_graph *g, int value, const char *param,
+               const char *alias, const float *data)
+{
+  const struct qk_node *n;
+  int i;
+
+  if (g->error < 0)
+    return g->error;
+  if (value < 0 || value >= g->n_values || g->value[value].producer < 0)
+    return g->error
+           = qk_error (-EINVAL, "graph: tensor %d is made by no node", value);
+  n = &g->node[g->value[value].producer];
+  for (i = 0; i < n->n_params; i++) {
+    struct qk_param *p = &g->param[n->param[i]];
+
+    if (strcmp (p->spec.name, param) != 0)
+      continue;
+    memcpy (p->value.data, data,
+            sizeof *data * (size_t) qk_shape_count (&p->value.shape));
+    g->filled = true;
+    i = set_alias (g, p, alias);
+    return i < 0 ? (g->error = i) : 0;
+  }
+  return g->error
+         = qk_error (-EINVAL, "node '%s': no parameter '%s'", n->name, param);
+}
+
 const struct qk_shape *
 qk_graph_shape (const struct qk_graph *g, int value)
 {
@@ -627,6 +687,7 @@ qk_graph_copy_begin (const struct qk_graph *from, struct qk_graph **out,
     return r;
   *out = g;
   g->max_params = from->max_params;
+  g->filled = from->filled;
   return 0;
 }
 
@@ -715,6 +776,8 @@ qk_graph_copy_end (const struct qk_graph *from, int *map, int err,
   for (i = 0; err == 0 && i < g->n_params; i++) {
     const struct qk_param *p = qk_graph_find_param (from, g->param[i].name);
 
+    if (p->alias != NULL && (g->param[i].alias = strdup (p->alias)) == NULL)
+      err = qk_oom ("graph");
     memcpy (g->param[i].value.data, p->value.data,
             sizeof (float) * (size_t) qk_shape_count (&p->value.shape));
   }

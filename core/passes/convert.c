@@ -105,6 +105,7 @@ drop_params (struct qk_graph *g)
   for (i = 0; i < g->n_params; i++) {
     if (map[i] < 0) {
       free (g->param[i].name);
+      free (g->param[i].alias);
       qk_free (g->param[i].value.data);
       qk_free (g->param[i].grad.data);
       continue;

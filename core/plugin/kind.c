@@ -39,7 +39,8 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
           SLOT (qk_layer_class, infer), SLOT (qk_layer_class, forward) },
       .data = { SLOT (qk_layer_class, quantized) } },
   [QK_KIND_MODEL] = { "model", "models", sizeof (struct qk_model_class),
-                      .required = { SLOT (qk_model_class, build) } },
+                      .required = { SLOT (qk_model_class, build) },
+                      .data = { SLOT (qk_model_class, suffixes) } },
   [QK_KIND_OBSERVER]
   = { "observer", "observers", sizeof (struct qk_observer_class),
       .required

@@ -205,7 +205,7 @@ qk_settings_load_weights (struct qk_settings *settings, struct qk_graph *g,
   if (w == NULL)
     return qk_oom ("weights");
   for (i = 0; i < g->n_params; i++) {
-    w[i].name = g->param[i].name;
+    w[i].name = qk_param_file_name (&g->param[i]);
     w[i].tensor = &g->param[i].value;
     w[i].layout = g->param[i].spec.layout;
   }

@@ -575,7 +575,7 @@ save_weights (struct qk_run *run)
     return qk_oom ("run");
   }
   for (i = 0; i < g->n_params; i++) {
-    w[i].name = g->param[i].name;
+    w[i].name = qk_param_file_name (&g->param[i]);
     w[i].tensor = &g->param[i].value;
     w[i].layout = g->param[i].spec.layout;
   }

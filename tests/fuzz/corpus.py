@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Makes the folders of corpus/ that the fuzz targets for safetensors, onnx,
-checkpoint, model, ini and npy start from: small good files and one file for
+network, checkpoint, model, ini and npy start from: small good files and one file for
 each way to be wrong."""
 import io
 import json
@@ -126,6 +126,145 @@ def onnx():
     model("deep", field(1, field(5, field(6, field(1, field(5, b""))))))
     with open(os.path.join(folder, "no-graph"), "wb") as out:
         out.write(field(1, 7))
+
+
+def reals(*x):
+    return struct.pack("<%df" % len(x), *x)
+
+
+def whole(*x):
+    return struct.pack("<%dq" % len(x), *x)
+
+
+def attribute(name, value):
+    """An attribute of a node: a number, a list of them, a text, a message."""
+    a = field(1, name.encode())
+    if isinstance(value, float):
+        return a + varint(2 << 3 | 5) + struct.pack("<f", value) + field(20, 1)
+    if isinstance(value, int):
+        return a + field(3, value & (2**64 - 1)) + field(20, 2)
+    if isinstance(value, str):
+        return a + field(4, value.encode()) + field(20, 3)
+    if isinstance(value, bytes):
+        return a + value
+    return a + b"".join(field(8, v & (2**64 - 1)) for v in value) \
+        + field(20, 7)
+
+
+def node(op, inputs, outputs, name="", domain="", **attributes):
+    """A node; inputs and outputs are names with blanks between them."""
+    return field(1, b"".join(field(1, i.encode()) for i in inputs.split(" "))
+                 + b"".join(field(2, o.encode()) for o in outputs.split(" "))
+                 + (field(3, name.encode()) if name else b"")
+                 + field(4, op.encode())
+                 + b"".join(field(5, attribute(k, v))
+                            for k, v in attributes.items())
+                 + (field(7, domain.encode()) if domain else b""))
+
+
+def end(number, name, dims, dtype=1):
+    """An input (11) or output (12) of a graph; a dimension is a number or the
+    name of an open one."""
+    shape = b"".join(field(1, field(1, d) if isinstance(d, int)
+                           else field(2, d.encode())) for d in dims)
+    return field(number, field(1, name.encode())
+                 + field(2, field(1, field(1, dtype) + field(2, shape))))
+
+
+def networks():
+    """Whole networks: x goes in, y comes out."""
+    folder = os.path.join(HERE, "corpus", "network")
+    os.makedirs(folder, exist_ok=True)
+
+    def model(name, *parts, x=("N", 3, 8, 8), opset=13, y="y"):
+        graph = b"".join(parts) + field(2, b"g") + end(11, "x", x) \
+            + end(12, y, ["N"])
+        with open(os.path.join(folder, name), "wb") as out:
+            out.write(field(1, 8) + field(7, graph)
+                      + field(8, field(1, b"") + field(2, opset)))
+
+    w = tensor(b"c.weight", [4, 3, 3, 3], reals(*[.01 * i for i in range(108)]))
+    b = tensor(b"c.bias", [4], reals(1, 2, 3, 4))
+    bn = b"".join(tensor(n.encode(), [4], reals(*v)) for n, v in (
+        ("g", (1, 2, 1, .5)), ("h", (0, 1, 0, -1)), ("m", (0, 0, 1, 1)),
+        ("v", (1, 1, 2, 2))))
+    fc = tensor(b"fc.weight", [2, 4], reals(*range(8)))
+    conv = node("Conv", "x c.weight c.bias", "c", "conv", pads=[1, 1, 1, 1],
+                strides=[2, 2])
+    good = (w + b + bn + fc + conv
+            + node("BatchNormalization", "c g h m v", "b", "bn", epsilon=1e-3)
+            + node("Relu", "b", "r", "relu")
+            + node("GlobalAveragePool", "r", "p", "pool")
+            + node("Flatten", "p", "f", "flat", axis=1)
+            + node("Gemm", "f fc.weight", "y", "fc", transB=1))
+    model("good", good)
+    model("batch", good, x=(2, 3, 8, 8))
+    model("sorted-not", w + b + node("Relu", "c", "y", "last") + conv)
+    shape = (node("Shape", "c", "s") + tensor(b"zero", [1], whole(0), 7)
+             + node("Gather", "s zero", "n", axis=0)
+             + tensor(b"rest", [1], whole(-1), 7)
+             + node("Concat", "n rest", "t", axis=0)
+             + node("Reshape", "c t", "y"))
+    model("shapes", w + b + conv + shape)
+    model("shuffle", node("Reshape", "x five", "a")
+          + tensor(b"five", [5], whole(0, 1, 3, 8, 8), 7)
+          + node("Transpose", "a", "t", perm=[0, 2, 1, 3, 4])
+          + tensor(b"four", [4], whole(0, -1, 8, 8), 7)
+          + node("Reshape", "t four", "y"))
+    model("pieces", tensor(b"3", [], reals(3)) + tensor(b"0", [], reals(0))
+          + tensor(b"6", [], reals(6)) + node("Add", "x 3", "a")
+          + node("Clip", "a 0 6", "k") + node("Mul", "x k", "m")
+          + node("Div", "m 6", "y", "swish"))
+    model("product", tensor(b"w", [8, 5], reals(*range(40)))
+          + tensor(b"b", [5], reals(*range(5)))
+          + node("MatMul", "x w", "m") + node("Add", "m b", "y"))
+    model("slices", tensor(b"s", [1], whole(1), 7)
+          + tensor(b"e", [1], whole(2**63 - 1), 7)
+          + tensor(b"a", [1], whole(-1), 7)
+          + node("Slice", "x s e a", "l") + node("Split", "l", "p q", axis=1,
+                                                  split=[1, 2])
+          + node("Concat", "q p", "y", axis=1))
+    # what is refused
+    model("circle", node("Relu", "b", "a", "one") + node("Relu", "a", "b")
+          + node("Add", "x b", "y"))
+    model("dangling", node("Add", "x nothing", "y", "sum"))
+    model("twice", node("Relu", "x", "y") + node("Abs", "x", "y"))
+    model("no-output", node("Relu", "x", "z"))
+    model("foreign", node("Relu", "x", "y", "mine", domain="com.example"))
+    model("unknown", node("TopK", "x", "y", "top"))
+    model("loop", node("If", "x", "y", "fork", then_branch=field(
+        6, node("Relu", "x", "y")) + field(20, 5)))
+    model("attribute", node("Relu", "x", "y", "relu", slope=0.5))
+    model("weights-computed", node("Conv", "x x", "y", "conv"))
+    model("groups", w + b + node("Conv", "x c.weight", "y", "conv", group=2))
+    model("kernel", w + b + node("Conv", "x c.weight", "y", "conv",
+                                 kernel_shape=[5, 5]))
+    model("batch-mixed", node("Transpose", "x", "y", "turn",
+                              perm=[1, 0, 2, 3]), x=(2, 3, 8, 8))
+    model("window", node("MaxPool", "x", "y", "pool",
+                         kernel_shape=[2**31, 2**31]))
+    model("pads", node("Conv", "x c.weight", "y", "conv",
+                       pads=[-1, 2**40, 0, 0]) + w)
+    model("reshape-absurd", tensor(b"t", [2], whole(-5, 2**62), 7)
+          + node("Reshape", "x t", "y", "shape"))
+    model("expand-absurd", tensor(b"t", [4], whole(1, 2**40, 8, 8), 7)
+          + node("Expand", "x t", "y", "wide"), x=("N", 1, 8, 8))
+    model("range-absurd", tensor(b"0", [], whole(0), 7)
+          + tensor(b"n", [], whole(2**60), 7) + tensor(b"1", [], whole(1), 7)
+          + node("Range", "0 n 1", "i") + node("Gather", "x i", "y"))
+    model("dim-absurd", node("Relu", "x", "y"), x=("N", 2**40, 2**40, 8))
+    model("no-shape", node("Relu", "x", "y"), x=())
+    model("control", node("Relu", "x", "y", "\x1b[2J"))
+    model("string", field(5, field(1, 1) + field(2, 8) + field(8, b"s"))
+          + node("Add", "x s", "y"))
+    model("external", field(5, field(1, 4) + field(2, 1) + field(8, b"e")
+                            + field(13, field(1, b"location")
+                                    + field(2, b"../../etc/passwd"))
+                            + field(14, 1)) + node("Add", "x e", "y"))
+    deep = b""
+    for _ in range(40):
+        deep = field(5, field(6, field(1, deep)))
+    model("deep", field(1, deep))
 
 
 def checkpoint(name, version, data, bend=0):
@@ -451,6 +590,7 @@ def main():
     npy()
     safetensors()
     onnx()
+    networks()
     ini()
     checkpoint("good", "1.0", bytes(range(16)))
     checkpoint("newer", "2.0", bytes(16))

@@ -11,6 +11,10 @@ extern "C" {
 
 struct qk_graph;
 
+/* Empty the graph again, errors included, for a model that tries another
+ * way. */
+QK_PUBLIC void qk_graph_clear (struct qk_graph *g);
+
 /* Add an input like SPEC (copied), f32; returns the value's id.  Inputs come
  * before all nodes. */
 QK_PUBLIC int qk_graph_input (struct qk_graph *g,
@@ -34,6 +38,13 @@ QK_PUBLIC int qk_graph_node (struct qk_graph *g, const char *name,
 /* Shape of a value for one sample (dims[0] = 1); NULL if there is none. */
 QK_PUBLIC const struct qk_shape *qk_graph_shape (const struct qk_graph *g,
                                                  int value);
+
+/* Give a parameter of the node that computes VALUE its numbers in place of
+ * random ones: PARAM is the name that its layer has for it, "weight"; DATA, in
+ * the layout of ours, is copied.  ALIAS is what files of weights call it
+ * (NULL, or one that another parameter has: "NODE.weight"). */
+QK_PUBLIC int qk_graph_fill (struct qk_graph *g, int value, const char *param,
+                             const char *alias, const float *data);
 
 /* Make VALUE an output called NAME ("scores"), after those there are. */
 QK_PUBLIC int qk_graph_output (struct qk_graph *g, const char *name,

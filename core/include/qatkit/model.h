@@ -9,7 +9,8 @@
 extern "C" {
 #endif
 
-/* What the data look like; borrowed for the call. */
+/* What the data look like; borrowed for the call.  n_inputs 0: there are no
+ * data; a model that knows its inputs by itself declares those. */
 struct qk_model_request {
   int n_inputs, n_targets;
   const struct qk_tensor_spec *input, *target;
@@ -23,6 +24,17 @@ struct qk_model_class {
    * sentence, where the data are none that this architecture is for. */
   int (*build) (const struct qk_config *cfg,
                 const struct qk_model_request *req, struct qk_graph *g);
+
+  /* Endings of the files that networks are read from, NULL-terminated, where
+   * the option "file" names one: ".onnx".  Such a file can stand for a
+   * configuration on the command line.
+   * (optional; default: none) */
+  const char *const *suffixes;
+
+  /* Line I of what else 'qatkit plugins NAME' tells, such as the operators
+   * that a file may contain; NULL behind the last.  Static text.
+   * (optional; default: nothing) */
+  const char *(*note) (int i);
 };
 
 #ifdef __cplusplus

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* onnx.c: a network out of an ONNX file, with its weights.
+ *
+ * fold.c computes what is known beforehand, recognise.c puts together what
+ * exporters take apart, layout.c makes the graph. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <qatkit/model.h>
+
+#include "fold.h"
+#include "lay.h"
+#include "recognise.h"
+
+/* How the axes of the inputs stand to those of the data. */
+enum layout {
+  IMAGES, /* axis 0 is the batch; with four axes, channels are axis 1 */
+  PLAIN,  /* axis 0 is the batch; the others as in the data */
+  ALONE   /* the file knows no batch: it is an axis of ours more; with three
+             axes, channels are axis 0 */
+};
+
+/* ---- inputs -------------------------------------------------------------------------- */
+
+/* Dimensions that the file states for VALUE, 0 where it leaves one open. */
+static int
+stated (const struct net *n, int value, struct qk_shape *out)
+{
+  const Onnx__GraphProto *g = n->file->model->graph;
+  const char *name = n->value[value].name;
+  const Onnx__TypeProto *t = NULL;
+  const Onnx__TensorShapeProto *s;
+  size_t i;
+
+  for (i = 0; i < g->n_input; i++)
+    if (g->input[i]->name != NULL && strcmp (g->input[i]->name, name) == 0)
+      t = g->input[i]->type;
+  if (t == NULL || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE
+      || (s = t->tensor_type->shape) == NULL)
+    return qk_error (-ENOTSUP,
+                     "%s: input '%.200s' has no shape, expected a tensor's",
+                     n->file->path, name);
+  if (!onnx_type_is_real ((int) t->tensor_type->elem_type))
+    return qk_error (
+      -ENOTSUP, "%s: input '%.200s' is of type %s, expected real numbers",
+      n->file->path, name, onnx_type_name ((int) t->tensor_type->elem_type));
+  memset (out, 0, sizeof *out);
+  if (s->n_dim > QK_MAX_DIMS)
+    return qk_error (-ENOTSUP, "%s: input '%.200s' has %zu axes, at most %d",
+                     n->file->path, name, s->n_dim, QK_MAX_DIMS);
+  for (i = 0; i < s->n_dim; i++) {
+    const Onnx__TensorShapeProto__Dimension *d = s->dim[i];
+
+    out->dims[out->ndim++]
+      = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE
+            && d->dim_value > 0
+          ? d->dim_value
+          : 0;
+  }
+  return 0;
+}
+
+/* The order of the file's axes in our tensor of HOW, -1 for none. */
+static void
+order_of (int ndim, enum layout how, int *order)
+{
+  static const int image[] = { 0, 2, 3, 1 }, single[] = { 1, 2, 0 };
+  int i;
+
+  for (i = 0; i < ndim; i++)
+    order[i] = ndim == 4 && how == IMAGES  ? image[i]
+               : ndim == 3 && how == ALONE ? single[i]
+                                           : i;
+}
+
+/* Whether our shape S can be what the file states as F, seen as HOW. */
+static bool
+fits (const struct qk_shape *s, const struct qk_shape *f, enum layout how)
+{
+  const int skip = how == ALONE;
+  int order[QK_MAX_DIMS], i;
+
+  if (s->ndim != f->ndim + skip)
+    return false;
+  order_of (f->ndim, how, order);
+  for (i = skip ? 0 : 1; i < f->ndim; i++)
+    if (f->dims[order[i]] != 0 && f->dims[order[i]] != s->dims[i + skip])
+      return false;
+  return true;
+}
+
+/* Our shape of what the file states as F; SIDE stands for open axes. */
+static int
+own_shape (const struct net *n, int value, const struct qk_shape *f,
+           enum layout how, int64_t side, struct qk_shape *out)
+{
+  int order[QK_MAX_DIMS], i;
+
+  if (f->ndim + (how == ALONE) > QK_MAX_DIMS || (f->ndim == 0 && how != ALONE))
+    return qk_error (-ENOTSUP, "%s: input '%.200s' has %d axes", n->file->path,
+                     n->value[value].name, f->ndim);
+  order_of (f->ndim, how, order);
+  out->ndim = 0;
+  out->dims[out->ndim++] = 1;
+  for (i = how == ALONE ? 0 : 1; i < f->ndim; i++) {
+    const int64_t d = f->dims[order[i]];
+
+    if (d == 0 && side == 0)
+      return qk_error (-EINVAL,
+                       "%s: input '%.200s' leaves axis %d open; give the "
+                       "data, or the size in [model] side",
+                       n->file->path, n->value[value].name, order[i]);
+    out->dims[out->ndim++] = d > 0 ? d : side;
+  }
+  return 0;
+}
+
+/* The data's input for VALUE, number I of the file's: by name, else by
+ * number. */
+static const struct qk_tensor_spec *
+spec_for (const struct net *n, int i, const struct qk_model_request *req)
+{
+  int k;
+
+  for (k = 0; k < req->n_inputs; k++)
+    if (strcmp (req->input[k].name, n->value[n->input[i]].name) == 0)
+      return &req->input[k];
+  return i < req->n_inputs ? &req->input[i] : NULL;
+}
+
+/* Declare input I of the file in the graph. */
+static int
+add_input (struct lay *l, int i, const struct qk_model_request *req,
+           enum layout how, int64_t side)
+{
+  const int value = l->n->input[i];
+  struct net_value *v = &l->n->value[value];
+  struct qk_tensor_spec own = { .name = v->name, .dtype = QK_F32 };
+  const struct qk_tensor_spec *spec = &own;
+  int order[QK_MAX_DIMS], k, id, r;
+  struct qk_shape f;
+
+  if ((r = stated (l->n, value, &f)) < 0)
+    return r;
+  if (req->n_inputs > 0) {
+    char a[120], b[120];
+
+    spec = spec_for (l->n, i, req);
+    if (spec == NULL || !fits (&spec->shape, &f, how))
+      return qk_error (
+        -EINVAL,
+        "%s: input '%.200s' is %s, which the data's %s do not "
+        "fit",
+        l->n->file->path, v->name, qk_shape_print (&f, a, sizeof a),
+        spec == NULL ? "inputs" : qk_spec_print (spec, b, sizeof b));
+  } else if ((r = own_shape (l->n, value, &f, how, side, &own.shape)) < 0)
+    return r;
+  if ((id = qk_graph_input (l->g, spec)) < 0)
+    return qk_error_prefix (id, "%s: ", l->n->file->path);
+  order_of (f.ndim, how, order);
+  view_plain (&v->view, id, f.ndim);
+  for (k = 0; k < f.ndim; k++)
+    v->view.axis[order[k]].of[0] = k + (how == ALONE);
+  return 0;
+}
+
+/* What the batch axis has for size in the file; all inputs alike. */
+static int
+find_batch (struct lay *l, enum layout how)
+{
+  struct qk_shape f;
+  int i, r;
+
+  l->n->batch = 1;
+  if (how == ALONE)
+    return 0;
+  for (i = 0; i < l->n->n_inputs; i++) {
+    if ((r = stated (l->n, l->n->input[i], &f)) < 0)
+      return r;
+    if (f.ndim == 0)
+      return qk_error (-ENOTSUP, "%s: input '%.200s' is one number",
+                       l->n->file->path, l->n->value[l->n->input[i]].name);
+    if (i > 0 && (f.dims[0] > 0 ? f.dims[0] : 1) != l->n->batch)
+      return qk_error (-ENOTSUP,
+                       "%s: input '%.200s' has a batch of %lld, the first "
+                       "one of %lld",
+                       l->n->file->path, l->n->value[l->n->input[i]].name,
+                       (long long) f.dims[0], (long long) l->n->batch);
+    l->n->batch = f.dims[0] > 0 ? f.dims[0] : 1;
+  }
+  return 0;
+}
+
+/* ---- the graph ----------------------------------------------------------------------------- */
+
+static int
+fold_all (struct net *n)
+{
+  int i, r;
+
+  for (i = 0; i < n->n_nodes; i++)
+    if ((r = fold_node (n, &n->node[i], NULL, NULL)) < 0)
+      return r;
+  return 0;
+}
+
+/* Build the whole graph, the inputs being as HOW says. */
+static int
+build_as (struct onnxfile *file, const struct qk_model_request *req,
+          int64_t side, enum layout how, struct qk_graph *g)
+{
+  struct lay l;
+  int i, r;
+
+  memset (&l, 0, sizeof l);
+  l.g = g;
+  if ((r = net_new (file, &l.n)) < 0)
+    return r;
+  if ((r = fold_all (l.n)) < 0)
+    goto end;
+  recognise (l.n);
+  if ((r = find_batch (&l, how)) < 0)
+    goto end;
+  for (i = 0; i < l.n->n_inputs && r == 0; i++)
+    r = add_input (&l, i, req, how, side);
+  if (r == 0)
+    r = lay_out (&l);
+end:
+  net_free (l.n);
+  return r;
+}
+
+/* A batch is likelier than none; of two failures the first sentence is the
+ * better one. */
+static int
+onnx_build (const struct qk_config *cfg, const struct qk_model_request *req,
+            struct qk_graph *g)
+{
+  const char *path = qk_config_string (cfg, "file");
+  const int64_t side = qk_config_int (cfg, "side");
+  struct onnxfile *file;
+  char *first;
+  int r;
+
+  if ((r = onnxfile_open (path, &file)) < 0)
+    return r;
+  r = build_as (file, req, side, IMAGES, g);
+  if (r == -ENOTSUP || r == -EINVAL) {
+    first = strdup (qk_error_message ());
+    qk_graph_clear (g);
+    if (first != NULL && build_as (file, req, side, ALONE, g) < 0)
+      qk_error (r, "%s", first);
+    else if (first != NULL)
+      r = 0;
+    free (first);
+  }
+  onnxfile_close (file);
+  return r;
+}
+
+static const char *
+onnx_note (int i)
+{
+  const struct net_op *op = lay_operator (i);
+
+  return op != NULL ? op->text : NULL;
+}
+
+static const char *const suffixes[] = { ".onnx", NULL };
+
+static const struct qk_option options[]
+  = { { "file", QK_OPT_PATH, NULL, 0, 0, NULL, "The ONNX file" },
+      { "side", QK_OPT_INT, "0", 0, 1 << 16, NULL,
+        "Height and width, where the file leaves them open and there are no "
+        "data" },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
+
+static const struct qk_model_class onnx = {
+  .cls = QK_CLASS (struct qk_model_class, QK_KIND_MODEL, "onnx",
+                   "A network, with its weights, from an ONNX file", options),
+  .build = onnx_build,
+  .suffixes = suffixes,
+  .note = onnx_note,
+};
+
+QK_PLUGIN ("onnx", PACKAGE_VERSION, "LGPL-2.1-or-later", &onnx.cls);

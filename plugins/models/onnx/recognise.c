@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* recognise.c: hard swish, SiLU, GELU, Mish, layer normalisation and biases
+ * out of the nodes that exporters make of them. */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "recognise.h"
+
+/* ---- looking ----------------------------------------------------------------------- */
+
+/* The node of operator OP that makes VALUE; NULL if another makes it. */
+static struct net_node *
+made_by (struct net *n, int value, const char *op)
+{
+  const int p = value < 0 ? -1 : n->value[value].producer;
+
+  return p >= 0 && !n->node[p].gone && strcmp (n->node[p].op, op) == 0
+           ? &n->node[p]
+           : NULL;
+}
+
+static bool
+is_number (struct net *n, int value, double x)
+{
+  double y;
+
+  return net_scalar (n, value, &y) && fabs (x - y) <= 1e-3 * fabs (x) + 1e-7;
+}
+
+/* The other input of ND, whose operator has two that can be swapped, where
+ * one is the number X; -1. */
+static int
+beside_number (struct net *n, const struct net_node *nd, double x)
+{
+  if (nd == NULL || nd->n_in != 2)
+    return -1;
+  if (is_number (n, nd->in[1], x))
+    return nd->in[0];
+  return is_number (n, nd->in[0], x) ? nd->in[1] : -1;
+}
+
+/* What VALUE divides by X, or multiplies by 1/X; -1. */
+static int
+divided (struct net *n, int value, double x)
+{
+  const struct net_node *nd = made_by (n, value, "Div");
+
+  if (nd != NULL && nd->n_in == 2 && is_number (n, nd->in[1], x))
+    return nd->in[0];
+  return beside_number (n, made_by (n, value, "Mul"), 1 / x);
+}
+
+/* x of Clip (x + 3, 0, 6); -1. */
+static int
+clipped (struct net *n, int value)
+{
+  struct net_node *clip = made_by (n, value, "Clip");
+  double lo, hi;
+
+  if (clip == NULL)
+    return -1;
+  lo = (double) net_attr_float (clip, "min", -INFINITY);
+  hi = (double) net_attr_float (clip, "max", INFINITY);
+  if (clip->n_in > 1 && clip->in[1] >= 0)
+    net_scalar (n, clip->in[1], &lo);
+  if (clip->n_in > 2 && clip->in[2] >= 0)
+    net_scalar (n, clip->in[2], &hi);
+  return lo == 0 && hi == 6
+           ? beside_number (n, made_by (n, clip->in[0], "Add"), 3)
+           : -1;
+}
+
+/* ---- replacing ---------------------------------------------------------------------- */
+
+static void
+become (struct net *n, struct net_node *nd, const char *op, int n_in,
+        const int *in)
+{
+  int i;
+
+  for (i = 0; i < n_in; i++)
+    n->value[in[i]].uses++;
+  for (i = 0; i < nd->n_in; i++)
+    if (nd->in[i] >= 0)
+      n->value[nd->in[i]].uses--;
+  memcpy (nd->in, in, sizeof *in * (size_t) n_in);
+  nd->n_in = n_in;
+  nd->op = op;
+  nd->proto = NULL;
+}
+
+static bool
+become_unary (struct net *n, struct net_node *nd, const char *op, int x)
+{
+  if (x < 0)
+    return false;
+  become (n, nd, op, 1, &x);
+  return true;
+}
+
+/* ---- patterns, each by its last node --------------------------------------------------- */
+
+/* Clip (x + 3, 0, 6) / 6 */
+static bool
+hardsigmoid (struct net *n, struct net_node *nd)
+{
+  const int x = clipped (n, divided (n, nd->out[0], 6));
+
+  return become_unary (n, nd, ".hardsigmoid", x);
+}
+
+static bool
+is_hardsigmoid (struct net *n, int value, int x)
+{
+  struct net_node *nd = made_by (n, value, ".hardsigmoid");
+
+  if (nd != NULL)
+    return nd->in[0] == x;
+  nd = made_by (n, value, "HardSigmoid");
+  return nd != NULL && nd->in[0] == x
+         && fabsf (net_attr_float (nd, "alpha", 0.2f) - 1.0f / 6) < 1e-5f
+         && fabsf (net_attr_float (nd, "beta", 0.5f) - 0.5f) < 1e-5f;
+}
+
+/* tanh (softplus (x)) */
+static bool
+is_mish (struct net *n, int value, int x)
+{
+  const struct net_node *tanh = made_by (n, value, "Tanh");
+  const struct net_node *soft
+    = tanh != NULL ? made_by (n, tanh->in[0], "Softplus") : NULL;
+
+  return soft != NULL && soft->in[0] == x;
+}
+
+/* x times a function of x */
+static bool
+gate (struct net *n, struct net_node *nd)
+{
+  int i;
+
+  if (nd->n_in != 2)
+    return false;
+  for (i = 0; i < 2; i++) {
+    const int x = nd->in[i], f = nd->in[!i];
+    const struct net_node *s = made_by (n, f, "Sigmoid");
+
+    if (x < 0 || f < 0)
+      continue;
+    if (s != NULL && s->in[0] == x)
+      return become_unary (n, nd, ".silu", x);
+    if (is_hardsigmoid (n, f, x))
+      return become_unary (n, nd, ".hardswish", x);
+    if (is_mish (n, f, x))
+      return become_unary (n, nd, ".mish", x);
+  }
+  return false;
+}
+
+/* x Clip (x + 3, 0, 6) / 6 */
+static bool
+hardswish (struct net *n, struct net_node *nd)
+{
+  const struct net_node *mul = made_by (n, divided (n, nd->out[0], 6), "Mul");
+  int i;
+
+  for (i = 0; mul != NULL && mul->n_in == 2 && i < 2; i++)
+    if (mul->in[i] >= 0 && clipped (n, mul->in[!i]) == mul->in[i])
+      return become_unary (n, nd, ".hardswish", mul->in[i]);
+  return false;
+}
+
+/* x of 1 + erf (x / sqrt (2)); -1. */
+static int
+erf_of (struct net *n, int value)
+{
+  const int e = beside_number (n, made_by (n, value, "Add"), 1);
+  const struct net_node *erf = made_by (n, e, "Erf");
+
+  return erf != NULL ? divided (n, erf->in[0], sqrt (2)) : -1;
+}
+
+/* x (1 + erf (x / sqrt (2))) / 2, multiplied in any order */
+static bool
+gelu (struct net *n, struct net_node *nd)
+{
+  const int whole = beside_number (n, nd, 0.5);
+  const struct net_node *mul = made_by (n, whole, "Mul");
+  int i;
+
+  for (i = 0; mul != NULL && mul->n_in == 2 && i < 2; i++)
+    if (mul->in[i] >= 0 && erf_of (n, mul->in[!i]) == mul->in[i])
+      return become_unary (n, nd, ".gelu", mul->in[i]);
+  for (i = 0; nd->n_in == 2 && i < 2; i++) {
+    const int a = nd->in[i], b = nd->in[!i];
+    const int half = beside_number (n, made_by (n, a, "Mul"), 0.5);
+
+    if (half >= 0 && erf_of (n, b) == half)
+      return become_unary (n, nd, ".gelu", half);
+    if (half >= 0 && b >= 0 && erf_of (n, half) == b)
+      return become_unary (n, nd, ".gelu", b);
+  }
+  return false;
+}
+
+/* ReduceMean over the last axis; its input, or -1.  The axis of an unknown
+ * rank can be said as -1 only. */
+static int
+mean_of (struct net *n, int value)
+{
+  struct net_node *m = made_by (n, value, "ReduceMean");
+  int64_t axis[2] = { 0, 0 };
+  int count;
+
+  if (m == NULL || net_attr_int (m, "keepdims", 1) != 1)
+    return -1;
+  count = net_attr_ints (m, "axes", axis, 2);
+  if (count < 0 && m->n_in > 1)
+    count = net_ints (n, m, 1, axis, 2);
+  return count == 1 && axis[0] == -1 ? m->in[0] : -1;
+}
+
+/* x of x - mean (x); -1. */
+static int
+centred (struct net *n, int value)
+{
+  const struct net_node *sub = made_by (n, value, "Sub");
+
+  return sub != NULL && sub->n_in == 2 && mean_of (n, sub->in[1]) == sub->in[0]
+           ? sub->in[0]
+           : -1;
+}
+
+/* gamma (x - mean) / sqrt (var + eps) + beta */
+static bool
+layer_norm (struct net *n, struct net_node *nd)
+{
+  const struct onnx_const *c;
+  int side, in[3];
+
+  for (side = 0; nd->n_in == 2 && side < 2; side++) {
+    const struct net_node *mul = made_by (n, nd->in[side], "Mul"), *div;
+    const struct net_node *root, *add, *pow;
+    double eps;
+    int k, x;
+
+    for (k = 0; mul != NULL && mul->n_in == 2 && k < 2; k++) {
+      if ((div = made_by (n, mul->in[k], "Div")) == NULL
+          || (x = centred (n, div->in[0])) < 0
+          || (root = made_by (n, div->in[1], "Sqrt")) == NULL
+          || (add = made_by (n, root->in[0], "Add")) == NULL
+          || !net_scalar (n, add->in[1], &eps)
+          || (pow = made_by (n, mean_of (n, add->in[0]), "Pow")) == NULL
+          || !is_number (n, pow->in[1], 2) || centred (n, pow->in[0]) != x)
+        continue;
+      in[0] = x;
+      in[1] = mul->in[!k];
+      in[2] = nd->in[!side];
+      if (net_known (n, in[1], &c) < 0 || c == NULL || c->shape.ndim != 1
+          || net_known (n, in[2], &c) < 0 || c == NULL || c->shape.ndim != 1)
+        continue;
+      become (n, nd, ".layer_norm", 3, in);
+      nd->p[0] = (float) eps;
+      return true;
+    }
+  }
+  return false;
+}
+
+/* MatMul by a matrix, and a bias */
+static bool
+bias (struct net *n, struct net_node *nd)
+{
+  const struct onnx_const *w, *b;
+  int side;
+
+  for (side = 0; nd->n_in == 2 && side < 2; side++) {
+    const struct net_node *mm = made_by (n, nd->in[side], "MatMul");
+    int in[3];
+
+    if (mm == NULL || mm->n_in != 2 || n->value[nd->in[side]].uses != 1
+        || net_known (n, mm->in[1], &w) < 0 || w == NULL || w->shape.ndim != 2
+        || net_known (n, nd->in[!side], &b) < 0 || b == NULL
+        || b->shape.ndim != 1 || b->n != w->shape.dims[1])
+      continue;
+    in[0] = mm->in[0];
+    in[1] = mm->in[1];
+    in[2] = nd->in[!side];
+    become (n, nd, "MatMul", 3, in);
+    return true;
+  }
+  return false;
+}
+
+static const struct pattern {
+  const char *last;
+  bool (*find) (struct net *n, struct net_node *nd);
+} patterns[] = {
+  { "Add", bias },      { "Add", layer_norm },  { "Div", hardswish },
+  { "Mul", hardswish }, { "Div", hardsigmoid }, { "Mul", hardsigmoid },
+  { "Mul", gelu },      { "Mul", gate },
+};
+
+void
+recognise (struct net *n)
+{
+  size_t k;
+  int i;
+
+  for (i = 0; i < n->n_nodes; i++)
+    for (k = 0; k < sizeof patterns / sizeof *patterns; k++)
+      if (!n->node[i].gone && n->node[i].n_out == 1 && n->node[i].out[0] >= 0
+          && strcmp (n->node[i].op, patterns[k].last) == 0
+          && patterns[k].find (n, &n->node[i]))
+        break;
+}

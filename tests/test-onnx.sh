@@ -1,0 +1,128 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Networks from ONNX files: looked at, evaluated, quantized, trained, verified;
+# what cannot be read is refused with node and reason.
+. "${0%/*}/functions.sh"
+
+qatkit plugins > all 2> /dev/null
+sed -n '/^models/,/^[a-z]/p' all | grep -q '^  onnx ' \
+  || skip "built without protobuf-c or onnx.proto"
+
+# array NAME DIMENSIONS NUMBER…: a .npy file of float
+array () {
+  perl -e '
+    my ($file, $dims, @x) = @ARGV;
+    my $head = sprintf ("{\x27descr\x27: \x27<f4\x27, \x27fortran_order\x27: "
+      . "False, \x27shape\x27: (%s), }", $dims);
+    $head .= " " x (53 - length ($head) % 64 + (length ($head) % 64 > 53 ? 64 : 0)) . "\n";
+    open (my $f, ">:raw", $file) or die;
+    print $f "\x93NUMPY\x01\x00", pack ("v", length ($head)), $head,
+      pack ("f<*", @x);' "$@"
+}
+# numbers FILE: the floats of a .npy file
+numbers () { perl -e '
+  open (my $f, "<:raw", $ARGV[0]) or die; local $/; my $b = <$f>;
+  print join (" ", map { sprintf ("%.4f", $_) } unpack ("f<*",
+    substr ($b, 10 + unpack ("v", substr ($b, 8, 2))))), "\n"' "$1"; }
+
+corpus=$srcdir/tests/fuzz/corpus/network
+for f in "$corpus"/*; do cp "$f" "${f##*/}.onnx"; done
+
+# ---- looking -----------------------------------------------------------------
+expect 0 inspect good.onnx -o model.side=8
+prints "3 nodes int8, 100.0 % of MACs"
+grep -qE '^conv +conv2d +int8' out || failed "the node has lost its name"
+expect 0 plugins models/onnx
+prints "Conv (opset 1): conv2d"
+expect 1 inspect good.onnx -o model.file=none.onnx
+says "none.onnx"
+
+# ---- the numbers, by hand ------------------------------------------------------
+# y = x w + b, w the numbers from 0 on in 8 rows of 5
+array ones.npy 1,3,8,8 $(yes 1 | head -192)
+expect 0 predict product.onnx ones.npy --output y.npy
+[ "$(numbers y.npy | cut -d' ' -f1-5)" = "140.0000 149.0000 158.0000 167.0000 176.0000" ] \
+  || failed "product: $(numbers y.npy | cut -d' ' -f1-5)"
+# hard swish of -1 and 1
+array pair.npy 2,3,8,8 $(yes -- -1 | head -192) $(yes 1 | head -192)
+expect 0 predict pieces.onnx pair.npy --output y.npy
+[ "$(numbers y.npy | tr ' ' '\n' | sort -u | tr '\n' ' ')" = "-0.3333 0.6667 " ] \
+  || failed "pieces: $(numbers y.npy | tr ' ' '\n' | sort -u | tr '\n' ' ')"
+# channels 2 and 3, then 1, of the last 7 columns
+array counted.npy 1,3,8,8 $(seq 0 191)
+expect 0 predict slices.onnx counted.npy --output y.npy
+[ "$(numbers y.npy | cut -d' ' -f1,7,8,113)" = "65.0000 71.0000 73.0000 1.0000" ] \
+  || failed "slices: $(numbers y.npy | cut -d' ' -f1,7,8,113)"
+for f in shuffle shapes batch good; do
+  expect 0 predict $f.onnx pair.npy --output $f.npy
+done
+cmp batch.npy good.npy || failed "the batch of the file changes the numbers"
+expect 1 predict good.onnx y.npy
+says "expected samples of (3,8,8) for input 'x'"
+expect 1 predict good.onnx
+says "input 'x' is not given"
+expect 1 predict good.onnx --input z=pair.npy
+says "such as 'x'"
+expect 0 predict good.onnx --input x=pair.npy
+prints "y (2,2):"
+
+# ---- refused, by node and reason --------------------------------------------------
+# refused NAME TEXT
+refused () {
+  expect 1 inspect "$1.onnx" -o model.side=8
+  says "$1.onnx: $2"
+}
+refused attribute "node 'relu' (Relu): attribute 'slope' is not known here"
+refused circle "node 'Relu_1' (Relu): is part of a circle"
+refused dangling "node 'sum' (Add): input 'nothing' is made by no node"
+refused twice "tensor 'y' is made twice"
+refused no-output "output 'y' is made by no node"
+refused foreign "node 'mine' (Relu): is an operator of the domain 'com.example'"
+refused unknown "node 'top' (TopK): this operator cannot be run"
+refused loop "node 'fork' (If): this operator cannot be run: export the network for one way"
+refused groups "node 'conv' (Conv): 2 groups of 3 channels, but its input has 3"
+refused kernel "node 'conv' (Conv): kernel_shape says 5, its weights 3"
+refused weights-computed "node 'conv' (Conv): input 'x' is computed from the data"
+refused deep "not an ONNX file, or damaged"
+refused control "the name of node 0"
+refused external "tensor \"e\": its data are said to be in \"../../etc/passwd\""
+refused string "tensor \"s\" has type string (8), expected numbers"
+expect 1 run good.onnx
+says "name its samples with --data FOLDER"
+expect 1 run good.onnx --data none
+says "--data 'none'"
+
+# ---- a network of its own, from weights to int8 --------------------------------------
+expect 0 train tiny.ini --output float --quiet
+expect 0 export tiny.ini --onnx net.onnx -o model.weights=float/weights.safetensors
+expect 0 export tiny.ini images
+expect 0 run net.onnx --data images --output r --quiet \
+  -o qat.epochs=1 -o qat.batches=2 -o optimizer.lr=0.001
+prints "QAT int8"
+expect 0 verify r --quiet
+prints "0 differing bytes"
+grep -q '^file = ' r/run.ini || failed "the configuration is not in the folder"
+# the file is not needed any more, and an int8 network takes arrays as well
+mv net.onnx away.onnx
+side=$(qatkit inspect r/model-int8.safetensors | awk '/^[a-z]* +quantize/ { print $3 }' | tr -d '()')
+IFS=, read -r _ h w c <<< "$side"
+array image.npy "1,$c,$h,$w" $(perl -e 'srand (1); print rand (2) - 1, " " for 1 .. $ARGV[0]' $((h * w * c)))
+expect 0 predict r/model-int8.safetensors image.npy --output y.npy
+expect 0 eval r/model-int8.safetensors --batches 1
+mv away.onnx net.onnx
+
+# what is written is read again: the same numbers
+cat > again.ini << 'END'
+[run]
+output = again
+[model]
+arch = onnx
+file = net.onnx
+[data]
+dataset = imagefolder
+root = images
+END
+expect 0 export again.ini --onnx again.onnx -o data.resize="$h" -o data.crop="$w"
+[ ! -s err ] || failed "a network with weights of its own is warned about"
+for f in net again; do expect 0 predict $f.onnx image.npy --output $f.npy; done
+same net.npy again.npy
