@@ -315,10 +315,92 @@ moves (const char *layer)
   return false;
 }
 
-/* What the layer must give; false for a layer this test does not know. */
+/* Where element O of OUT lies in SIZE, in double. */
+static double
+resize_place (const struct layer_case *c, int d, int64_t o, int64_t size,
+              int64_t out)
+{
+  const char *scales = strstr (c->options, "scale=");
+  double s = (double) out / (double) size, half;
+
+  if (scales != NULL)
+    s = strtod (d == 1 ? scales + 6 : strchr (scales, ',') + 1, NULL);
+  half = ((double) o + 0.5) / s - 0.5;
+  if (strstr (c->options, "asymmetric") != NULL)
+    return (double) o / s;
+  if (strstr (c->options, "align_corners") != NULL)
+    return out == 1 ? 0 : (double) (o * (size - 1)) / (double) (out - 1);
+  if (strstr (c->options, "symmetric") != NULL)
+    return half + (double) size / 2 * (1 - (double) out / (s * (double) size));
+  return half;
+}
+
+/* How much element K of SIZE counts at place X. */
+static double
+resize_share (const struct layer_case *c, double x, int64_t k, int64_t size)
+{
+  const bool cubic = strstr (c->options, "cubic") != NULL;
+  double sum = 0;
+
+  if (strstr (c->options, "mode=") == NULL) /* nearest */
+    return k
+           == (int64_t) fmin ((double) size - 1,
+                              fmax (0, strstr (c->options, "floor") != NULL
+                                         ? floor (x)
+                                         : ceil (x - 0.5)));
+  for (int64_t i = (int64_t) floor (x) - 1; i <= (int64_t) floor (x) + 2;
+       i++) {
+    const double t = fabs (x - (double) i);
+
+    if ((i < 0 ? 0 : i >= size ? size - 1 : i) != k)
+      continue;
+    if (!cubic)
+      sum += t < 1 ? 1 - t : 0;
+    else
+      sum += t <= 1  ? (1.25 * t - 2.25) * t * t + 1
+             : t < 2 ? ((-0.75 * t + 3.75) * t - 6) * t + 3
+                     : 0;
+  }
+  return sum;
+}
+
+/* Sums over all elements of an axis in double, which may lie on the other
+ * side of a rounding, where they are near one, than the formula: the byte
+ * that the layer gave then stands. */
+static void
+resize_formula (const struct layer_case *c, const struct qk_tensor *x,
+                const struct qk_shape *out, const uint8_t *got, uint8_t *y)
+{
+  const int last = out->ndim - 1;
+  const int64_t h = last == 3 ? x->shape.dims[1] : 1;
+  const int64_t w = x->shape.dims[last - 1], ch = x->shape.dims[last];
+  const int64_t p = last == 3 ? out->dims[1] : 1, q = out->dims[last - 1];
+
+  for (int64_t i = 0; i < qk_shape_count (out); i++) {
+    const int64_t n = i / ch / q / p;
+    const double at_h
+      = last == 3 ? resize_place (c, 1, i / ch / q % p, h, p) : 0;
+    const double at_w = resize_place (c, last - 1, i / ch % q, w, q);
+    double sum = 0;
+
+    for (int64_t k = 0; k < h * w; k++)
+      sum += (last == 3 ? resize_share (c, at_h, k / w, h) : 1)
+             * resize_share (c, at_w, k % w, w)
+             * (((uint8_t *) x->data)[(n * h * w + k) * ch + i % ch]
+                - x->q.zero_point);
+    y[i] = (uint8_t) fmin (x->q.qmax,
+                           fmax (x->q.qmin, rint (sum) + x->q.zero_point));
+    if (fabs (fabs (sum - floor (sum)) - 0.5) < 1e-4
+        && abs ((int) got[i] - (int) y[i]) == 1)
+      y[i] = got[i];
+  }
+}
+
+/* What the layer must give, which gave GOT; false for a layer this test does
+ * not know. */
 static bool
 formula (const struct layer_case *c, const struct qk_tensor *x,
-         const struct qk_shape *out, uint8_t *y)
+         const struct qk_shape *out, const uint8_t *got, uint8_t *y)
 {
   const int kernel = option (c, "kernel=", 1);
   struct window w
@@ -341,7 +423,9 @@ formula (const struct layer_case *c, const struct qk_tensor *x,
     w.kernel_h = (int) x->shape.dims[1];
     w.kernel_w = (int) x->shape.dims[2];
     pool_formula (x, &w, false, out, y);
-  } else if (moves (c->layer))
+  } else if (strcmp (c->layer, "resize") == 0)
+    resize_formula (c, x, out, got, y);
+  else if (moves (c->layer))
     move_formula (c, x, out, y);
   else if (strcmp (c->layer, "flatten") == 0
            || strcmp (c->layer, "reshape") == 0
@@ -411,9 +495,9 @@ START_TEST (bytes_are_the_formulas)
 
     open_u8 (c, &grids[g], 0, 0, 1, &h);
     want = malloc (harness_bytes (&h.out));
-    ck_assert_msg (formula (c, &h.in[0], &h.out.shape, want),
-                   "layer %s has no formula here", c->layer);
     must (harness_forward (&h), c->layer);
+    ck_assert_msg (formula (c, &h.in[0], &h.out.shape, h.out.data, want),
+                   "layer %s has no formula here", c->layer);
     same_grid (c->layer, &h.out.q, &grids[g]);
     for (size_t i = 0; i < harness_bytes (&h.out); i++)
       HOLDS (((uint8_t *) h.out.data)[i] == want[i],
@@ -664,6 +748,7 @@ check_lowered (const struct layer_case *c, const struct qk_qparams *in_q,
   qk_free ((void *) op.table);
   qk_free ((void *) op.order);
   qk_free ((void *) op.place);
+  qk_free ((void *) op.share);
   harness_tensor_free (&want);
   harness_tensor_free (&got);
   harness_free (&h);

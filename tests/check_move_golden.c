@@ -120,6 +120,24 @@ START_TEST (by_hand)
          { 1, 0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2 });
   GIVES ("slice", "starts=-100,2 ends=100,-100 steps=1,-1", SHAPE (1, 2, 3),
          SHAPE (1, 2, 3), { 2, 1, 0, 5, 4, 3 });
+  /* the scale, not the sizes: the last column is 4 / 2.5 = 1.6 */
+  GIVES ("resize", "size=5 scale=2.5 coords=asymmetric mode=linear",
+         SHAPE (1, 2, 1), SHAPE (1, 5, 1), { 0, 0.4f, 0.8f, 1, 1 });
+  GIVES ("resize", "size=7 scale=3.7 nearest=ceil coords=asymmetric",
+         SHAPE (1, 2, 1), SHAPE (1, 7, 1), { 0, 1, 1, 1, 1, 1, 1 });
+  /* places -0.25, 0.25, 0.75, 1.25 */
+  GIVES ("resize", "size=4 mode=linear", SHAPE (1, 2, 1), SHAPE (1, 4, 1),
+         { 0, 0.25f, 0.75f, 1 });
+  /* a tie: place 0.5 */
+  GIVES ("resize", "size=1 nearest=round_prefer_floor", SHAPE (1, 2, 1),
+         SHAPE (1, 1, 1), { 0 });
+  GIVES ("resize", "size=1 nearest=round_prefer_ceil", SHAPE (1, 2, 1),
+         SHAPE (1, 1, 1), { 1 });
+  GIVES ("resize", "size=1 coords=pytorch_half_pixel mode=linear",
+         SHAPE (1, 2, 1), SHAPE (1, 1, 1), { 0 });
+  /* ONNX's example of half_pixel_symmetric: 4 by 0.6 is 2 */
+  GIVES ("resize", "size=2 scale=0.6 coords=half_pixel_symmetric mode=linear",
+         SHAPE (1, 4, 1), SHAPE (1, 2, 1), { 0.6666667f, 2.3333333f });
 }
 END_TEST
 

@@ -110,6 +110,48 @@ def space_to_depth(a, x):
         0, 3, 5, 1, 2, 4).reshape(n, c * b**2, h // b, w // b)
 
 
+def place(a, i, scale, size):
+    """Where element i of the output lies among SIZE elements."""
+    out = math.floor(scale * size)
+    how = a["coordinate_transformation_mode"]
+    if how == b"asymmetric":
+        return i / scale
+    if how == b"align_corners":
+        return i * (size - 1) / (out - 1) if out > 1 else 0
+    if how == b"pytorch_half_pixel" and out == 1:
+        return 0
+    return (i + 0.5) / scale - 0.5
+
+
+def shares(a, x, k):
+    """How much elements K count at place X."""
+    t = np.abs(x - k)
+    if a["mode"] == b"linear":
+        return np.maximum(1 - t, 0)
+    if a["mode"] == b"cubic":
+        return np.where(t <= 1, 1.25 * t**3 - 2.25 * t**2 + 1, np.where(
+            t < 2, -0.75 * t**3 + 3.75 * t**2 - 6 * t + 3, 0))
+    how = a["nearest_mode"]
+    return k == (math.floor(x) if how == b"floor" else
+                 math.ceil(x) if how == b"ceil" else
+                 math.ceil(x - 0.5) if how == b"round_prefer_floor" else
+                 math.floor(x + 0.5))
+
+
+def resize(a, x, roi, scales):
+    for axis, scale in enumerate(scales):
+        size = x.shape[axis]
+        if scale == 1:
+            continue
+        m = np.zeros((math.floor(scale * size), size))
+        beyond = np.arange(-4, size + 4)
+        for i in range(len(m)):
+            at = min(max(place(a, i, scale, size), -2), size + 1)
+            np.add.at(m[i], beyond.clip(0, size - 1), shares(a, at, beyond))
+        x = np.moveaxis(np.tensordot(m, x, (1, axis)), 0, axis)
+    return x
+
+
 OPS = {
     "Conv": conv,
     "Gemm": lambda a, x, w, b=0: x @ (w.T if a.get("transB") else w) + b,
@@ -133,7 +175,9 @@ OPS = {
     "GlobalAveragePool": lambda a, x: x.mean(axis=(2, 3), keepdims=True),
     "Flatten": lambda a, x: x.reshape(x.shape[0], -1),
     "Transpose": lambda a, x: x.transpose(a["perm"]),
+    "Constant": lambda a: np.array(a["value_floats"], np.float32),
     "Pad": pad,
+    "Resize": resize,
     "Slice": cut,
     "Gather": lambda a, x, i: np.take(x, i, axis=a["axis"]),
     "DepthToSpace": depth_to_space,

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* move.c: the reference backend's operations that only move bytes. */
+/* move.c: the reference backend's operations that move bytes, and resize. */
 #include "config.h"
 
 #include "reference.h"
+
+#include <qatkit/numeric.h>
 
 /* y[i1,i2,…] = x[…] with axis j of y being axis order[j] of x */
 void
@@ -55,5 +57,50 @@ reference_gather (const struct reference_kernel *kn, int64_t n,
       rest /= kn->out.dims[d];
     }
     y[i] = filled ? (uint8_t) op->fill : x[at];
+  }
+}
+
+/* Element (p,q,c) of a sample: taps along both axes, or one row of (N,L,C). */
+static uint8_t
+resized (const struct reference_kernel *kn, const uint8_t *x, int64_t p,
+         int64_t q, int64_t c)
+{
+  const struct qk_op *op = &kn->op;
+  const int64_t *d = kn->in[0].dims;
+  const bool image = kn->out.ndim == 4;
+  const int64_t channels = d[kn->out.ndim - 1];
+  const int64_t pitch = image ? d[2] * channels : 0;
+  const int64_t before = image ? kn->out.dims[1] * op->taps : 0;
+  int64_t row[QK_MAX_TAPS] = { 0 }, col[QK_MAX_TAPS];
+  float one = 1.0f;
+
+  for (int i = 0; i < op->taps; i++) {
+    if (image)
+      row[i] = op->place[p * op->taps + i] * pitch;
+    col[i] = op->place[before + q * op->taps + i] * channels;
+  }
+  return (uint8_t) qk_resample_quantized (
+    x + c, row, image ? op->share + p * op->taps : &one, image ? op->taps : 1,
+    col, op->share + before + q * op->taps, op->taps, op->in_q[0].zero_point,
+    op->lo, op->hi);
+}
+
+/* x (N,H,W,C) or (N,L,C) */
+void
+reference_resize (const struct reference_kernel *kn, int64_t n,
+                  const void *const *in, void *out)
+{
+  const int64_t *d = kn->out.dims;
+  const int last = kn->out.ndim - 1;
+  const int64_t channels = d[last], width = d[last - 1];
+  const int64_t sample = kn->g.k;
+  uint8_t *y = out;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < n * sample; i++) {
+    const int64_t pixel = i % sample / channels;
+
+    y[i] = resized (kn, (const uint8_t *) in[0] + i / sample * kn->g.c,
+                    pixel / width, pixel % width, i % channels);
   }
 }

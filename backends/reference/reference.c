@@ -137,6 +137,9 @@ reference_run (void *self, void *kernel, int64_t n, const void *const *in,
   case QK_OP_GATHER:
     reference_gather (k, n, in, out);
     break;
+  case QK_OP_RESIZE:
+    reference_resize (k, n, in, out);
+    break;
   }
 }
 

@@ -32,6 +32,8 @@ void reference_concat (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
 void reference_transpose (const struct reference_kernel *k, int64_t n,
                           const void *const *in, void *out);
+void reference_resize (const struct reference_kernel *k, int64_t n,
+                       const void *const *in, void *out);
 void reference_gather (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
 void reference_maxpool2d (const struct reference_kernel *k, int64_t n,

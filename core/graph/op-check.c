@@ -359,6 +359,42 @@ qk_op_check_table (const struct qk_op *op, const struct qk_shape *in,
   return qk_op_check_each (op, in, out);
 }
 
+int
+qk_op_check_resize (const struct qk_op *op, const struct qk_shape *in,
+                    const struct qk_shape *out)
+{
+  const int last = out->ndim - 1;
+  int64_t at = 0, all = 0;
+
+  if (in->ndim != out->ndim || last < 2 || last > 3
+      || in->dims[last] != out->dims[last]) {
+    char a[96], b[96];
+
+    return qk_error (-EINVAL,
+                     "%s: from %s to %s, expected (N,H,W,C) or (N,L,C) with "
+                     "as many channels",
+                     name_of (op), qk_shape_print (in, a, sizeof a),
+                     qk_shape_print (out, b, sizeof b));
+  }
+  for (int d = 1; d < last; d++)
+    all += out->dims[d] * op->taps;
+  if (op->taps < 1 || op->taps > QK_MAX_TAPS || op->place == NULL
+      || op->share == NULL || op->places != all)
+    return qk_error (-EINVAL,
+                     "%s: %lld places of %d taps, expected %lld of 1 to %d",
+                     name_of (op), (long long) (op->place ? op->places : 0),
+                     op->taps, (long long) all, QK_MAX_TAPS);
+  for (int d = 1; d < last; d++)
+    for (int64_t i = 0; i < out->dims[d] * op->taps; i++, at++)
+      if (op->place[at] < 0 || op->place[at] >= in->dims[d])
+        return qk_error (-EINVAL,
+                         "%s: place %lld along axis %d is %d, expected 0 to "
+                         "%lld",
+                         name_of (op), (long long) i, d, op->place[at],
+                         (long long) in->dims[d] - 1);
+  return 0;
+}
+
 /* ---- grids ------------------------------------------------------------- */
 
 static int
@@ -423,12 +459,12 @@ qk_op_check (const struct qk_op *op, const struct qk_shape *in,
   const struct qk_op_row *row = qk_op_row (op->kind);
   int r;
 
-  if (op->struct_size < offsetof (struct qk_op, fill) + sizeof op->fill)
+  if (op->struct_size < offsetof (struct qk_op, share) + sizeof op->share)
     return qk_error (-EINVAL,
                      "%s: made for a qatkit whose operations have %zu bytes, "
                      "expected %zu or more",
                      name_of (op), op->struct_size,
-                     offsetof (struct qk_op, fill) + sizeof op->fill);
+                     offsetof (struct qk_op, share) + sizeof op->share);
   if (row->name == NULL)
     return qk_error (-EINVAL, "%s: unknown kind of operation, %d",
                      name_of (op), (int) op->kind);
@@ -540,6 +576,16 @@ qk_op_numbers_table (const struct qk_op *op)
       return qk_error (
         -EINVAL, "%s: entry %d of the table is %d, expected %d to %d",
         name_of (op), i, op->table[i], (int) op->lo, (int) op->hi);
+  return 0;
+}
+
+int
+qk_op_numbers_resize (const struct qk_op *op)
+{
+  for (int64_t i = 0; i < op->places; i++)
+    if (!isfinite (op->share[i]))
+      return qk_error (-EDOM, "%s: share %lld is %g", name_of (op),
+                       (long long) i, (double) op->share[i]);
   return 0;
 }
 

@@ -52,6 +52,8 @@ static const struct qk_op_field axes[] = { INT (axes), END };
 
 static const struct qk_op_field places[] = { COUNT (places), INT (fill), END };
 
+static const struct qk_op_field taps[] = { COUNT (places), INT (taps), END };
+
 static const struct qk_op_field count_pad[]
   = { { "count_pad", QK_KEPT_BOOL, offsetof (struct qk_op, count_pad), 1 },
       END };
@@ -135,6 +137,11 @@ static const struct qk_op_array place_arrays[]
   = { ARRAY ("place", place, QK_I32, shape_of_places),
       ARRAY (NULL, place, QK_NONE, NULL) };
 
+static const struct qk_op_array tap_arrays[]
+  = { ARRAY ("place", place, QK_I32, shape_of_places),
+      ARRAY ("share", share, QK_F32, shape_of_places),
+      ARRAY (NULL, place, QK_NONE, NULL) };
+
 /* ---- multiply-accumulates ---------------------------------------------- */
 
 static int64_t
@@ -148,6 +155,15 @@ static int64_t
 macs_of_linear (const struct qk_op *op, const struct qk_shape *out)
 {
   return qk_shape_count (out) / out->dims[0] * op->in_channels;
+}
+
+/* Columns of each row, then rows. */
+static int64_t
+macs_of_resize (const struct qk_op *op, const struct qk_shape *out)
+{
+  const int64_t rows = out->ndim == 4 ? op->taps : 1;
+
+  return qk_shape_count (out) / out->dims[0] * rows * (op->taps + 1);
 }
 
 /* ---- the table --------------------------------------------------------- */
@@ -256,6 +272,15 @@ static const struct qk_op_row rows[QK_OP_KINDS] = {
                      .field = { bounds, places },
                      .array = place_arrays,
                      .check = qk_op_check_gather },
+  [QK_OP_RESIZE] = { .name = "resize",
+                     .least = 1,
+                     .most = 1,
+                     .flags = QK_OPF_SAME_GRID,
+                     .field = { bounds, taps },
+                     .array = tap_arrays,
+                     .check = qk_op_check_resize,
+                     .numbers = qk_op_numbers_resize,
+                     .macs = macs_of_resize },
 };
 
 const struct qk_op_row *

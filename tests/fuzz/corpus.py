@@ -321,7 +321,8 @@ def op(kind, c_in, c_out, **more):
                  pad_left=1, pad_bottom=1, pad_right=1, dilation_h=1,
                  dilation_w=1, groups=1)
     o.update({"concat": {"axis": 0}, "transpose": {"axes": 1},
-              "gather": {"places": 0, "fill": 0}}.get(kind, {}))
+              "gather": {"places": 0, "fill": 0},
+              "resize": {"places": 0, "taps": 2}}.get(kind, {}))
     o.update(more)
     return o
 
@@ -432,6 +433,11 @@ MOVES = {
                                             fill=9)),
                ([1, 3, 14, 2], GRID, [2, 2], op("concat", 0, 0, axis=2))),
               [36, 1, 3, 0, 0, 1, 2, 255, 0, 1, 2, 3, 4, 5, 5, 0]),
+    "resize": ((([1, 1, 2, 3], GRID, [0], op("resize", 0, 0, places=6)),),
+               [0, 1, 2, 3, 4, 5]),
+    "resize-beyond": ((([1, 1, 2, 3], GRID, [0], op("resize", 0, 0,
+                                                    places=6)),),
+                      [0, 6]),
     "order-twice": ((([1, 3, 6, 6], GRID, [0], op("transpose", 0, 0,
                                                   axes=2)),),
                     [36, 1, 3, 1]),

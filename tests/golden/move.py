@@ -77,6 +77,27 @@ case("depth_to_space", "block=2 mode=crd", (1, 2, 3, 8),
      nchw(lambda x: F.pixel_shuffle(x, 2)))
 case("space_to_depth", "block=2 mode=crd", (1, 4, 6, 2),
      nchw(lambda x: F.pixel_unshuffle(x, 2)))
+for size in ((7, 5), (2, 3)):
+    text = "size=%d,%d " % size
+    case("resize", text + "coords=asymmetric nearest=floor", (1, 4, 5, 2),
+         nchw(lambda x: F.interpolate(x, size, mode="nearest")))
+    case("resize", text + "nearest=round_prefer_ceil", (1, 4, 5, 2),
+         nchw(lambda x: F.interpolate(x, size, mode="nearest-exact")))
+    case("resize", text + "mode=linear", (1, 4, 5, 2),
+         nchw(lambda x: F.interpolate(x, size, mode="bilinear")))
+    case("resize", text + "mode=linear coords=align_corners", (1, 4, 5, 2),
+         nchw(lambda x: F.interpolate(x, size, mode="bilinear",
+                                      align_corners=True)))
+    case("resize", text + "mode=cubic", (1, 4, 5, 2),
+         nchw(lambda x: F.interpolate(x, size, mode="bicubic")))
+case("resize", "size=4,6 mode=cubic coords=align_corners", (1, 3, 4, 1),
+     nchw(lambda x: F.interpolate(x, (4, 6), mode="bicubic",
+                                  align_corners=True)))
+case("resize", "size=9 mode=linear", (2, 4, 3),
+     ncl(lambda x: F.interpolate(x, 9, mode="linear")))
+case("resize", "size=6,7 scale=1.6,1.75 mode=linear", (1, 4, 4, 2),
+     nchw(lambda x: F.interpolate(x, scale_factor=(1.6, 1.75), mode="bilinear",
+                                  recompute_scale_factor=False)))
 out.write("static const struct move_row {\n"
           "  const char *layer, *options;\n"
           "  struct qk_shape in;\n"

@@ -532,6 +532,40 @@ make_gather (struct kernel_case *c, struct qk_rng *r, int batch)
   return 0;
 }
 
+/* Two or four taps anywhere, with shares as interpolation has them, or wild
+ * ones. */
+static int
+make_resize (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  static const float special[] = { 0.0f, 1.0f, 0.5f, 3e38f, -3e38f, 1e-42f };
+  const int spatial = between (r, 1, 2), last = spatial + 1;
+  const bool wild = one_in (r, 6);
+  int64_t at = 0;
+
+  c->in[0] = c->out = (struct qk_shape){ last + 1, { batch } };
+  c->op.taps = one_in (r, 2) ? 2 : between (r, 1, 4);
+  c->in[0].dims[last] = c->out.dims[last]
+    = one_in (r, 8) ? between (r, 250, 300) : channels (r);
+  for (int d = 1; d < last; d++) {
+    c->in[0].dims[d] = between (r, 1, 7);
+    c->out.dims[d] = between (r, 1, 9);
+    c->op.places += c->out.dims[d] * c->op.taps;
+  }
+  c->op.place = c->place = malloc ((size_t) c->op.places * sizeof *c->place);
+  c->op.share = c->multiplier
+    = malloc ((size_t) c->op.places * sizeof *c->multiplier);
+  if (c->place == NULL || c->multiplier == NULL)
+    return -1;
+  for (int d = 1; d < last; d++)
+    for (int64_t i = 0; i < c->out.dims[d] * c->op.taps; i++, at++) {
+      c->place[at] = between (r, 0, (int) c->in[0].dims[d] - 1);
+      c->multiplier[at] = (float) qk_rng_double (r) * 1.4f - 0.2f;
+      if (one_in (r, 4))
+        c->multiplier[at] = special[qk_rng_below (r, wild ? 6 : 3)];
+    }
+  return 0;
+}
+
 static int
 make_elementwise (struct kernel_case *c, struct qk_rng *r, int batch)
 {
@@ -624,7 +658,8 @@ static int (*const makers[]) (struct kernel_case *c, struct qk_rng *r,
       [QK_OP_LINEAR_DYNAMIC] = NULL, /* of the reference backend alone */
       [QK_OP_TABLE] = make_table,
       [QK_OP_TRANSPOSE] = make_transpose,
-      [QK_OP_GATHER] = make_gather };
+      [QK_OP_GATHER] = make_gather,
+      [QK_OP_RESIZE] = make_resize };
 
 bool
 case_exists (enum qk_op_kind kind)
@@ -655,7 +690,7 @@ case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
   op->out_q = random_grid (&r);
   if (kind == QK_OP_MAXPOOL2D || kind == QK_OP_AVGPOOL2D || kind == QK_OP_CLAMP
       || kind == QK_OP_TRANSPOSE || kind == QK_OP_GATHER
-      || (kind == QK_OP_CONCAT && one_in (&r, 2)))
+      || kind == QK_OP_RESIZE || (kind == QK_OP_CONCAT && one_in (&r, 2)))
     op->out_q = op->in_q[0];
   random_bounds (&r, op);
   result = makers[kind](c, &r, batch);

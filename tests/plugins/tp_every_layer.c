@@ -79,6 +79,9 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   v = qk_graph_node (g, "sum", "add", two, 2, "%s", "");
   v = one (g, "sum_relu", "relu", v, "");
   v = moved (g, v);
+  v = one (g, "larger", "resize", v, "size=19,21 mode=linear");
+  v = one (g, "smaller", "resize", v,
+           "size=16,16 nearest=floor coords=asymmetric");
   two[0] = one (g, "max", "maxpool2d", v,
                 "kernel=3 stride=2 padding=1 ceil_mode=yes");
   two[1] = one (g, "average", "avgpool2d", v,

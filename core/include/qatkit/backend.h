@@ -28,13 +28,15 @@ enum qk_op_kind {
   QK_OP_LINEAR_DYNAMIC = 12, /* x f32 (N,…,C) -> f32 (N,…,K): real_bias */
   QK_OP_TABLE = 13,          /* u8 -> u8, q_out = table[q_in] */
   QK_OP_TRANSPOSE = 14,      /* u8 -> u8, same grid: axes in another order */
-  QK_OP_GATHER = 15          /* u8 -> u8, same grid: elements by places */
+  QK_OP_GATHER = 15,         /* u8 -> u8, same grid: elements by places */
+  QK_OP_RESIZE = 16          /* u8 -> u8, same grid: qk_resample_quantized */
 };
 
 /* "conv2d", …; NULL for an unknown value. */
 QK_PUBLIC const char *qk_op_kind_name (enum qk_op_kind kind);
 
 #define QK_OP_MAX_INPUTS 16
+#define QK_MAX_TAPS 16 /* along an axis of resize */
 
 /* One int8 operation, complete.  The formulas are those of numeric.h.
  * Arrays are borrowed and live as long as the model.
@@ -107,6 +109,13 @@ struct qk_op {
   int64_t places;
   const int32_t *place; /* (places) */
   int fill;
+
+  /* resize: x (N,H,W,C) or (N,L,C); each element is a sum of TAPS elements
+   * along each axis but the batch and the channels: place has those of the
+   * first element of the first axis, then of the second …, and share their
+   * shares. */
+  int taps;
+  const float *share; /* (places) */
 };
 
 /* An empty op of this header's size. */

@@ -192,7 +192,7 @@ struct qk_layer_class {
   int (*lower) (void *self, const struct qk_layer_io *io, struct qk_op *op);
 
   /* Describe the operation in float for files that other programs run: fill
-   * kind and geometry of OP as lower does, with the arrays order and place
+   * kind and geometry of OP as lower does, with the arrays order, place and share
    * where the kind has them; other arrays are left alone, grids and bounds
    * mean nothing.  io holds n_in, in[].shape and out->shape only,
    * with a grid of scale 1; no parameters.  What a layer absorbed is not part

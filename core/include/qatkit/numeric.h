@@ -167,6 +167,27 @@ qk_mean_quantized (int32_t sum, int32_t count, int32_t zp, int32_t lo,
   return qk_clamp_rounded (qk_rne ((float) sum / (float) count), zp, lo, hi);
 }
 
+/* A number between the elements of a sample: the sum over ROWS and COLS taps of
+ * a[i] b[j] (x[row[i] + col[j]] - zp), columns before rows and both in their
+ * order, all in float.  The grid stays that of the input. */
+static inline int32_t
+qk_resample_quantized (const uint8_t *x, const int64_t *row, const float *a,
+                       int rows, const int64_t *col, const float *b, int cols,
+                       int32_t zp, int32_t lo, int32_t hi)
+{
+  float sum = 0.0f;
+  int i, j;
+
+  for (i = 0; i < rows; i++) {
+    float part = 0.0f;
+
+    for (j = 0; j < cols; j++)
+      part += b[j] * (float) ((int32_t) x[row[i] + col[j]] - zp);
+    sum += a[i] * part;
+  }
+  return qk_clamp_rounded (qk_rne (sum), zp, lo, hi);
+}
+
 /* The grid LO..HI for numbers between MIN and MAX, as PyTorch chooses it in
  * each call of a dynamic layer (ChooseQuantizationParams in QuantUtils.h):
  * in double, with a scale of at least 6.1e-5, and 0.1 where all is 0. */

@@ -178,6 +178,66 @@ transpose_plan (const int32_t *order, int n, bool back, struct transpose *t)
 DEFINE_PLANE (uint8_t);
 DEFINE_PLANE (uint32_t);
 
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+/* Swap the bits of A above SHIFT with those of B below, in the fields of
+ * MASK. */
+#define SWAP(a, b, shift, mask)                                               \
+  do {                                                                        \
+    const uint64_t t_ = ((a) >> (shift) ^ (b)) & (mask);                      \
+                                                                              \
+    (b) ^= t_;                                                                \
+    (a) ^= t_ << (shift);                                                     \
+  } while (0)
+
+/* Eight rows of eight bytes, turned: pairs of bytes, of two and of four. */
+static inline __attribute__ ((always_inline)) void
+turn_8x8 (const uint8_t *in, int64_t is, uint8_t *out, int64_t os)
+{
+  uint64_t a[8];
+
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i++)
+    memcpy (&a[i], in + i * is, 8);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) {
+    SWAP (a[2 * i], a[2 * i + 1], 8, UINT64_C (0x00ff00ff00ff00ff));
+  }
+  SWAP (a[0], a[2], 16, UINT64_C (0x0000ffff0000ffff));
+  SWAP (a[1], a[3], 16, UINT64_C (0x0000ffff0000ffff));
+  SWAP (a[4], a[6], 16, UINT64_C (0x0000ffff0000ffff));
+  SWAP (a[5], a[7], 16, UINT64_C (0x0000ffff0000ffff));
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++)
+    SWAP (a[i], a[i + 4], 32, UINT64_C (0x00000000ffffffff));
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i++)
+    memcpy (out + i * os, &a[i], 8);
+}
+
+/* Columns BEGIN to END of a plane of bytes, in blocks of 8 by 8. */
+static void
+plane_of_bytes (const struct transpose *t, int64_t begin, int64_t end,
+                const uint8_t *in, uint8_t *out)
+{
+  const int64_t rows = t->rows, is = t->in_step, os = t->out_step;
+  int64_t c = begin;
+
+  for (; c + 8 <= end; c += 8) {
+    int64_t r = 0;
+
+    for (; r + 8 <= rows; r += 8)
+      turn_8x8 (in + r * is + c, is, out + c * os + r, os);
+    for (; r < rows; r++)
+      for (int64_t k = c; k < c + 8; k++)
+        out[k * os + r] = in[r * is + k];
+  }
+  if (c < end)
+    plane_uint8_t (t, c, end, in, out);
+}
+#else
+#define plane_of_bytes plane_uint8_t
+#endif
+
 static inline __attribute__ ((always_inline)) void
 plane_of_runs (const struct transpose *t, int64_t begin, int64_t end,
                const char *in, char *out, size_t bytes)
@@ -194,7 +254,9 @@ static void
 plane (const struct transpose *t, int64_t begin, int64_t end, const void *in,
        void *out, size_t bytes)
 {
-  if (bytes == 1)
+  if (bytes == 1 && t->rows >= 8 && t->columns >= 8)
+    plane_of_bytes (t, begin, end, in, out);
+  else if (bytes == 1)
     plane_uint8_t (t, begin, end, in, out);
   else if (bytes == 4 && t->unit == 1)
     plane_uint32_t (t, begin, end, in, out);

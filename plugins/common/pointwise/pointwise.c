@@ -267,6 +267,14 @@ run_gather (const struct pointwise *k, int64_t n, const void *const *in,
   gather_copy (&k->gather, n, in[0], out, 1, &fill, k->threads);
 }
 
+static void
+run_resize (const struct pointwise *k, int64_t n, const void *const *in,
+            void *out)
+{
+  resample_u8 (&k->resample, n, in[0], out, k->op.in_q[0].zero_point, k->op.lo,
+               k->op.hi, k->threads);
+}
+
 /* What numeric.h's mean divides by: with count_pad positions in the padding
  * count too, but not those beyond it, which ceil mode makes. */
 static int32_t
@@ -397,6 +405,8 @@ runner (enum qk_op_kind kind)
     return run_transpose;
   case QK_OP_GATHER:
     return run_gather;
+  case QK_OP_RESIZE:
+    return run_resize;
   default:
     return NULL;
   }
@@ -432,6 +442,8 @@ pointwise_new (const struct pointwise_kernels *kernels, int threads,
     broadcast_plan (&in[0], &in[1], &k->broadcast);
   if (op->kind == QK_OP_TRANSPOSE)
     transpose_plan (op->order, op->axes, false, &k->transpose);
+  if (op->kind == QK_OP_RESIZE)
+    resample_plan (op->taps, op->place, op->share, in, out, &k->resample);
   if (op->kind == QK_OP_GATHER
       && (r = gather_plan (op->name, op->place, in, out, &k->gather)) < 0) {
     qk_free (k);

@@ -13,6 +13,7 @@
 #include "broadcast/broadcast.h"
 #include "int8op/int8op.h"
 #include "move/gather.h"
+#include "move/resample.h"
 #include "move/transpose.h"
 
 /* ---- kernels ----------------------------------------------------------- */
@@ -122,6 +123,7 @@ struct pointwise {
   struct broadcast broadcast;              /* binary */
   struct transpose transpose;
   struct gather gather;
+  struct resample resample;
   pointwise_fn *run;
 };
 

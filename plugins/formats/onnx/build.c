@@ -195,6 +195,22 @@ onnx_attr_text (struct onnx_build *b, Onnx__NodeProto *n, const char *name,
 }
 
 void
+onnx_attr_floats (struct onnx_build *b, Onnx__NodeProto *n, const char *name,
+                  const float *v, int count)
+{
+  Onnx__AttributeProto *a
+    = attribute (b, n, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS);
+
+  if (a == NULL)
+    return;
+  a->floats = onnx_alloc (b, (size_t) count * sizeof *v);
+  if (a->floats == NULL)
+    return;
+  memcpy (a->floats, v, (size_t) count * sizeof *v);
+  a->n_floats = (size_t) count;
+}
+
+void
 onnx_attr_float (struct onnx_build *b, Onnx__NodeProto *n, const char *name,
                  float v)
 {

@@ -34,6 +34,8 @@ void onnx_attr_ints (struct onnx_build *b, Onnx__NodeProto *n,
                      const char *name, const int64_t *v, int count);
 void onnx_attr_text (struct onnx_build *b, Onnx__NodeProto *n,
                      const char *name, const char *v);
+void onnx_attr_floats (struct onnx_build *b, Onnx__NodeProto *n,
+                       const char *name, const float *v, int count);
 void onnx_attr_float (struct onnx_build *b, Onnx__NodeProto *n,
                       const char *name, float v);
 

@@ -5,6 +5,7 @@
  * elements is done in the order of ours in between. */
 #include "config.h"
 
+#include <math.h>
 #include <string.h>
 
 #include <qatkit/numeric.h>
@@ -305,6 +306,63 @@ stays (const int32_t *place, int64_t count, int64_t size)
   return i == count && count == size;
 }
 
+/* The scale that stands for OUT elements of SIZE: a runtime rounds their
+ * product down. */
+static float
+scale_of (int64_t size, int64_t out)
+{
+  float s = (float) out / (float) size;
+
+  while (floor ((double) s * (double) size) < (double) out)
+    s = nextafterf (s, INFINITY);
+  return s;
+}
+
+/* Resize as N's options say, by scales, as the number of samples is free. */
+int
+onnx_put_resize (struct writer *w, const struct qk_network_node *n)
+{
+  const struct qk_shape *in = &value_of (w, n->in[0])->shape;
+  const struct qk_shape *out = &value_of (w, n->out)->shape;
+  const char *mode = qk_config_string (n->config, "mode");
+  const char *at = qk_config_string (n->config, "coords");
+  const char *raw = raw_name (w, n), *all[3] = { w->name[n->in[0]], "", "" };
+  float given[2], scale[QK_MAX_DIMS];
+  const int count = qk_config_floats (n->config, "scale", given, 2);
+  Onnx__NodeProto *o;
+
+  if (strcmp (at, "half_pixel_symmetric") == 0)
+    return qk_error (-ENOTSUP,
+                     "node '%s': coords=half_pixel_symmetric needs a later "
+                     "version of ONNX than this file's",
+                     n->name);
+  for (int d = 0; d < in->ndim; d++) {
+    const float s = d > 0 && d <= count ? given[d - 1]
+                                        : scale_of (in->dims[d], out->dims[d]);
+
+    if (floorf (s * (float) in->dims[d]) != (float) out->dims[d])
+      return qk_error (-ENOTSUP,
+                       "node '%s': ONNX makes %g of %lld elements with "
+                       "scale %g, expected %lld",
+                       n->name, (double) floorf (s * (float) in->dims[d]),
+                       (long long) in->dims[d], (double) s,
+                       (long long) out->dims[d]);
+    scale[onnx_axis (in->ndim, d)] = s;
+  }
+  /* a node, as tensors of floats are taken for weights */
+  all[2] = onnx_name (&w->b, "%s/scales", n->name);
+  o = onnx_node (&w->b, "Constant", all[2], 0, NULL);
+  onnx_attr_floats (&w->b, o, "value_floats", scale, in->ndim);
+  o = onnx_node (&w->b, "Resize", raw, 3, all);
+  onnx_attr_text (&w->b, o, "mode", mode);
+  onnx_attr_text (&w->b, o, "coordinate_transformation_mode", at);
+  if (strcmp (mode, "nearest") == 0)
+    onnx_attr_text (&w->b, o, "nearest_mode",
+                    qk_config_string (n->config, "nearest"));
+  finish (w, n, raw);
+  return 0;
+}
+
 /* One operator for each axis that is changed. */
 int
 onnx_put_gather (struct writer *w, const struct qk_network_node *n)
@@ -314,6 +372,8 @@ onnx_put_gather (struct writer *w, const struct qk_network_node *n)
   const int32_t *place = n->op->place;
   const char *x = w->name[n->in[0]], *raw = raw_name (w, n);
 
+  if (n->config != NULL && strcmp (n->layer, "resize") == 0)
+    return onnx_put_resize (w, n);
   for (int d = 1; d < out->ndim; place += out->dims[d++])
     if (!stays (place, out->dims[d], in->dims[d]))
       x = put_places (w, n, x, d, place, out->dims[d],

@@ -692,6 +692,8 @@ put_node (struct writer *w, const struct qk_network_node *n)
     return onnx_put_transpose (w, n);
   case QK_OP_GATHER:
     return onnx_put_gather (w, n);
+  case QK_OP_RESIZE:
+    return n->config != NULL ? onnx_put_resize (w, n) : unknown (n);
   case QK_OP_CLAMP:
   case QK_OP_REQUANTIZE:
     finish_clamped (w, n, w->name[n->in[0]], n->op->lo, n->op->hi);

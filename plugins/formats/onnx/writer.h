@@ -45,6 +45,7 @@ const char *node1 (struct writer *w, const char *op, const char *out,
 
 int onnx_put_reshape (struct writer *w, const struct qk_network_node *n);
 int onnx_put_transpose (struct writer *w, const struct qk_network_node *n);
+int onnx_put_resize (struct writer *w, const struct qk_network_node *n);
 int onnx_put_gather (struct writer *w, const struct qk_network_node *n);
 
 /* IN, of shape S, with axes of size 1 after the batch so that there are
