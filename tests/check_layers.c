@@ -351,9 +351,13 @@ START_TEST (bad_options_and_shapes)
 {
   const struct qk_shape image = { 4, { 1, 4, 4, 3 } };
   const struct qk_shape vector = { 2, { 1, 4 } };
-  const struct qk_shape three = { 3, { 1, 4, 2 } };
+  const struct qk_shape scalar = { 1, { 4 } };
 
-  expect_error ("maxpool2d", "kernel=3 padding=2", image, "half of kernel=3");
+  expect_error ("maxpool2d", "kernel=2 padding_left=2", image,
+                "along the width sees only padding");
+  expect_error ("maxpool2d", "kernel_h=2", image, "no width");
+  expect_error ("maxpool2d", "kernel_h=300 kernel_w=300 padding=299", image,
+                "at most 65535");
   expect_error ("maxpool2d", "kernel=9", image, "9 pixels");
   expect_error ("maxpool2d", "kernel=2 padding=1 dilation=5", image,
                 "only padding");
@@ -361,9 +365,14 @@ START_TEST (bad_options_and_shapes)
   expect_error ("maxpool2d", "kernel=2", vector, "(N,H,W,C)");
   expect_error ("avgpool2d", "kernel=0", image, "kernel");
   expect_error ("global_avgpool", "", vector, "(N,H,W,C)");
-  expect_error ("batchnorm2d", "", three, "(N,H,W,C) or (N,C)");
+  expect_error ("batchnorm2d", "", scalar, "(N,…,C)");
   expect_error ("batchnorm2d", "eps=0", image, "eps");
   expect_error ("dropout", "p=1", image, "p");
+  expect_error ("reduce", "axes=0", image, "axes are '0'");
+  expect_error ("reduce", "axes=1,x", image, "axes are '1,x'");
+  expect_error ("reduce", "axes=4", image, "(1,4,4,3)");
+  expect_error ("prelu", "", scalar, "(N,…,C)");
+  expect_error ("clip", "min=2 max=1", image, "min is 2");
 }
 END_TEST
 

@@ -14,6 +14,7 @@
 
 #include <qatkit/numeric.h>
 
+#include "graph/op-priv.h"
 #include "lib/layer-cases.h"
 #include "lib/ok.h"
 
@@ -59,8 +60,21 @@ option (const struct layer_case *c, const char *key, int def)
   return s != NULL ? atoi (s + strlen (key)) : def;
 }
 
+static float
+real_option (const struct layer_case *c, const char *key, float def)
+{
+  const char *s = c->options != NULL ? strstr (c->options, key) : NULL;
+
+  return s != NULL ? strtof (s + strlen (key), NULL) : def;
+}
+
+/* One direction: size of the window, steps, padding before and after. */
+struct axis {
+  int kernel, stride, dilation, before, after;
+};
+
 struct window {
-  int kernel_h, kernel_w, stride, padding, dilation;
+  struct axis h, w;
   bool count_pad;
 };
 
@@ -72,10 +86,10 @@ gather (const struct qk_tensor *x, const struct window *w, int64_t n,
   const int64_t *d = x->shape.dims;
   int count = 0;
 
-  for (int r = 0; r < w->kernel_h; r++)
-    for (int s = 0; s < w->kernel_w; s++) {
-      const int64_t y = p * w->stride - w->padding + r * w->dilation;
-      const int64_t z = q * w->stride - w->padding + s * w->dilation;
+  for (int r = 0; r < w->h.kernel; r++)
+    for (int s = 0; s < w->w.kernel; s++) {
+      const int64_t y = p * w->h.stride - w->h.before + r * w->h.dilation;
+      const int64_t z = q * w->w.stride - w->w.before + s * w->w.dilation;
 
       if (y >= 0 && y < d[1] && z >= 0 && z < d[2])
         out[count++]
@@ -90,12 +104,13 @@ static int
 padded_count (const struct qk_tensor *x, const struct window *w, int64_t p,
               int64_t q)
 {
+  const int64_t *d = x->shape.dims;
   int count = 0;
 
-  for (int r = 0; r < w->kernel_h; r++)
-    for (int s = 0; s < w->kernel_w; s++)
-      count += p * w->stride + r < x->shape.dims[1] + 2 * w->padding
-               && q * w->stride + s < x->shape.dims[2] + 2 * w->padding;
+  for (int r = 0; r < w->h.kernel; r++)
+    for (int s = 0; s < w->w.kernel; s++)
+      count += p * w->h.stride + r < d[1] + w->h.before + w->h.after
+               && q * w->w.stride + s < d[2] + w->w.before + w->w.after;
   return count;
 }
 
@@ -106,6 +121,17 @@ largest (const uint8_t *v, int count)
 
   for (int i = 0; i < count; i++)
     m = v[i] > m ? v[i] : m;
+  return m;
+}
+
+/* The largest of 255 - V. */
+static uint8_t
+largest_of_rest (const uint8_t *v, int count)
+{
+  uint8_t m = 0;
+
+  for (int i = 0; i < count; i++)
+    m = 255 - v[i] > m ? (uint8_t) (255 - v[i]) : m;
   return m;
 }
 
@@ -144,11 +170,11 @@ pool_formula (const struct qk_tensor *x, const struct window *w, bool max,
 }
 
 static void
-clamp_formula (const struct qk_tensor *x, float hi, uint8_t *y)
+clamp_formula (const struct qk_tensor *x, float lo, float hi, uint8_t *y)
 {
   int32_t qlo, qhi;
 
-  qk_clamp_bounds (&x->q, 0.0f, hi, &qlo, &qhi);
+  qk_clamp_bounds (&x->q, lo, hi, &qlo, &qhi);
   for (int64_t i = 0; i < qk_shape_count (&x->shape); i++) {
     const int32_t v = ((uint8_t *) x->data)[i];
 
@@ -396,32 +422,103 @@ resize_formula (const struct layer_case *c, const struct qk_tensor *x,
   }
 }
 
+/* Bits of the axes that the case names; all but the batch if none. */
+static int
+axes_of (const struct layer_case *c, int ndim)
+{
+  const char *s = strstr (c->options, "axes=");
+  int axes = 0;
+
+  if (s == NULL)
+    return (1 << ndim) - 2;
+  for (s += 5; *s >= '0' && *s <= '9'; s += 1 + (s[1] == ','))
+    axes |= 1 << (*s - '0');
+  return axes;
+}
+
+/* The output's element that element I of X goes to. */
+static int64_t
+reduced_to (const struct qk_shape *x, int axes, int64_t i)
+{
+  int64_t at = 0, step = 1;
+
+  for (int d = x->ndim - 1; d >= 0; i /= x->dims[d], d--)
+    if ((axes >> d & 1) == 0) {
+      at += i % x->dims[d] * step;
+      step *= x->dims[d];
+    }
+  return at;
+}
+
+static void
+reduce_formula (const struct layer_case *c, const struct qk_tensor *x,
+                const struct qk_shape *out, uint8_t *y)
+{
+  const int axes = axes_of (c, x->shape.ndim);
+  uint8_t v[256];
+
+  for (int64_t j = 0; j < qk_shape_count (out); j++) {
+    int count = 0;
+
+    for (int64_t i = 0; i < qk_shape_count (&x->shape); i++)
+      if (reduced_to (&x->shape, axes, i) == j)
+        v[count++] = ((uint8_t *) x->data)[i];
+    y[j] = strstr (c->options, "op=max") ? largest (v, count)
+           : strstr (c->options, "op=min")
+             ? (uint8_t) (255 - largest_of_rest (v, count))
+             : mean (v, count, count, &x->q);
+  }
+}
+
+/* The option KEY, or else COMMON, or else DEF. */
+static int
+side (const struct layer_case *c, const char *key, const char *common, int def)
+{
+  return option (c, key, option (c, common, def));
+}
+
+static struct window
+window_of (const struct layer_case *c)
+{
+  const int kh = side (c, "kernel_h=", "kernel=", 1);
+  const int kw = side (c, "kernel_w=", "kernel=", 1);
+
+  return (struct window){ { kh, side (c, "stride_h=", "stride=", kh),
+                            side (c, "dilation_h=", "dilation=", 1),
+                            side (c, "padding_top=", "padding=", 0),
+                            side (c, "padding_bottom=", "padding=", 0) },
+                          { kw, side (c, "stride_w=", "stride=", kw),
+                            side (c, "dilation_w=", "dilation=", 1),
+                            side (c, "padding_left=", "padding=", 0),
+                            side (c, "padding_right=", "padding=", 0) },
+                          c->options == NULL
+                            || strstr (c->options, "count_pad=no") == NULL };
+}
+
 /* What the layer must give, which gave GOT; false for a layer this test does
  * not know. */
 static bool
 formula (const struct layer_case *c, const struct qk_tensor *x,
          const struct qk_shape *out, const uint8_t *got, uint8_t *y)
 {
-  const int kernel = option (c, "kernel=", 1);
-  struct window w
-    = { kernel,
-        kernel,
-        option (c, "stride=", kernel),
-        option (c, "padding=", 0),
-        option (c, "dilation=", 1),
-        c->options == NULL || strstr (c->options, "include_pad=no") == NULL };
+  struct window w = window_of (c);
 
   if (strcmp (c->layer, "relu") == 0)
-    clamp_formula (x, INFINITY, y);
+    clamp_formula (x, 0.0f, INFINITY, y);
   else if (strcmp (c->layer, "relu6") == 0)
-    clamp_formula (x, 6.0f, y);
+    clamp_formula (x, 0.0f, 6.0f, y);
+  else if (strcmp (c->layer, "clip") == 0)
+    clamp_formula (x, real_option (c, "min=", -INFINITY),
+                   real_option (c, "max=", INFINITY), y);
   else if (strcmp (c->layer, "maxpool2d") == 0)
     pool_formula (x, &w, true, out, y);
   else if (strcmp (c->layer, "avgpool2d") == 0)
     pool_formula (x, &w, false, out, y);
+  else if (strcmp (c->layer, "reduce") == 0)
+    reduce_formula (c, x, out, y);
   else if (strcmp (c->layer, "global_avgpool") == 0) {
-    w.kernel_h = (int) x->shape.dims[1];
-    w.kernel_w = (int) x->shape.dims[2];
+    w.h.kernel = (int) x->shape.dims[1];
+    w.w.kernel = (int) x->shape.dims[2];
     pool_formula (x, &w, false, out, y);
   } else if (strcmp (c->layer, "resize") == 0)
     resize_formula (c, x, out, got, y);
@@ -455,6 +552,7 @@ open_u8 (const struct layer_case *c, const struct qk_qparams *q, int64_t n,
   for (int i = 0; i < c->n_in; i++)
     harness_fill (&h->in[i], &rng, (float) q->qmin, (float) q->qmax);
   harness_fill (&h->dout, &rng, -1.0f, 1.0f);
+  layer_case_fill_params (h, &rng);
 }
 
 /* Whether the case is of a layer that works on bytes without a weight. */
@@ -745,10 +843,7 @@ check_lowered (const struct layer_case *c, const struct qk_qparams *in_q,
   }
   ck_assert_int_ge (tried, 2);
   qk_names_free (names);
-  qk_free ((void *) op.table);
-  qk_free ((void *) op.order);
-  qk_free ((void *) op.place);
-  qk_free ((void *) op.share);
+  qk_op_free_arrays (&op);
   harness_tensor_free (&want);
   harness_tensor_free (&got);
   harness_free (&h);
@@ -768,6 +863,111 @@ START_TEST (lowered_gives_the_same_bytes)
   harness_free (&h);
   for (int g = 0; g < N_GRIDS && lowers; g++)
     check_lowered (c, &grids[g], &grids[(g + 1) % N_GRIDS]);
+}
+END_TEST
+
+/* ---- batch-norm on its own -------------------------------------------*/
+
+/* What the float layer F, on the real numbers of U's bytes, lets through U's
+ * output grid: its result, and in F's dout where that was not limited. */
+static void
+float_twin (struct harness *u, struct harness *f)
+{
+  const struct qk_qparams *in = &u->in[0].q, *out = &u->out.q;
+  const int64_t n = qk_shape_count (&u->in[0].shape);
+
+  for (int64_t i = 0; i < n; i++)
+    ((float *) f->in[0].data)[i] = qk_dequantize (
+      ((uint8_t *) u->in[0].data)[i], in->scale, in->zero_point);
+  for (int i = 0; i < u->n_params; i++)
+    memcpy (f->param[i].data, u->param[i].data, harness_bytes (&u->param[i]));
+  must (harness_forward (f), "float");
+  for (int64_t i = 0; i < n; i++)
+    ((float *) f->dout.data)[i]
+      = ((float *) u->dout.data)[i]
+        * qk_ste_mask (((float *) f->out.data)[i], 1.0f / out->scale,
+                       out->zero_point, out->qmin, out->qmax);
+  must (harness_backward (f), "float");
+}
+
+static void
+near (const struct layer_case *c, const char *what, const struct qk_tensor *a,
+      const struct qk_tensor *b)
+{
+  for (int64_t i = 0; i < qk_shape_count (&a->shape); i++) {
+    const double x = (double) ((float *) a->data)[i];
+    const double y = (double) ((float *) b->data)[i];
+
+    HOLDS (fabs (x - y) <= 1e-4 * fmax (1, fabs (y)),
+           "%s: %s[%lld] is %g on bytes, %g in float", c->layer, what,
+           (long long) i, x, y);
+  }
+}
+
+/* Results within half a step (and what rounding the bias adds) of the float
+ * layer's, and its gradients. */
+START_TEST (batchnorm_on_bytes)
+{
+  const struct layer_case *c = &layer_cases[_i];
+  const struct qk_qparams out = { 0.017f, 120, 0, 255 };
+  const unsigned flags = c->flags | QK_PASS_TRAIN;
+  struct harness_spec s = layer_case_spec (c, 0, 1);
+  struct harness u, f;
+
+  if (strcmp (c->layer, "batchnorm2d") != 0)
+    return;
+  open_u8 (c, &grids[1], 0, flags, 1, &u);
+  must (harness_new (ctx, &s, &f), c->layer);
+  u.out.q = out;
+  float_twin (&u, &f);
+  must (harness_forward (&u), c->layer);
+  must (harness_backward (&u), c->layer);
+  for (int64_t i = 0; i < qk_shape_count (&u.out.shape); i++) {
+    const double y = (double) ((float *) f.out.data)[i];
+    const double want = fmax (0, fmin (255, y / (double) out.scale + 120));
+
+    HOLDS (fabs (((uint8_t *) u.out.data)[i] - want) <= 0.55,
+           "byte %lld is %d, expected %g", (long long) i,
+           ((uint8_t *) u.out.data)[i], want);
+  }
+  near (c, "dx", &u.din[0], &f.din[0]);
+  near (c, "dweight", &u.dparam[QK_BN_GAMMA], &f.dparam[QK_BN_GAMMA]);
+  near (c, "dbias", &u.dparam[QK_BN_BETA], &f.dparam[QK_BN_BETA]);
+  near (c, "running_mean", &u.param[QK_BN_MEAN], &f.param[QK_BN_MEAN]);
+  near (c, "running_var", &u.param[QK_BN_VAR], &f.param[QK_BN_VAR]);
+  harness_free (&u);
+  harness_free (&f);
+}
+END_TEST
+
+/* Factors of 0 and summands that are large beside them. */
+START_TEST (batchnorm_with_small_factors)
+{
+  const struct layer_case c
+    = { .layer = "batchnorm2d", .n_in = 1, .in = { { 2, { 3, 4 } } } };
+  const struct qk_qparams out = { 0.5f, 100, 0, 255 };
+  const float gamma[4] = { 0.0f, 0.0f, 1e-9f, 1e-30f };
+  const float beta[4] = { 0.0f, 30.2f, 40.3f, -30.0f };
+  const uint8_t want[4] = { 100, 160, 181, 40 };
+  struct qk_op op = { .struct_size = sizeof op, .name = "bn", .n_in = 1 };
+  struct harness h;
+
+  open_u8 (&c, &grids[0], 0, 0, 1, &h);
+  h.out.q = out;
+  memcpy (h.param[QK_BN_GAMMA].data, gamma, sizeof gamma);
+  memcpy (h.param[QK_BN_BETA].data, beta, sizeof beta);
+  must (harness_forward (&h), c.layer);
+  for (int i = 0; i < 12; i++)
+    ck_assert_int_eq (((uint8_t *) h.out.data)[i], want[i % 4]);
+  op.in_q[0] = h.in[0].q;
+  op.out_q = out;
+  must (h.cls->lower (h.self, &h.io, &op), c.layer);
+  must (qk_op_check_node (&op, &h.in[0].shape, &h.out.shape), c.layer);
+  ck_assert_int_eq (op.weight[0], 0);
+  ck_assert_int_lt (abs (op.weight[2]), 127);
+  ck_assert_int_le (abs (op.bias[2]), 1 << 30);
+  qk_op_free_arrays (&op);
+  harness_free (&h);
 }
 END_TEST
 
@@ -821,6 +1021,8 @@ main (void)
   tcase_add_loop_test (t, gradients_on_bytes, 0, n_layer_cases);
   tcase_add_loop_test (t, lowered_gives_the_same_bytes, 0, n_layer_cases);
   tcase_add_loop_test (t, no_way_from_bytes_to_float, 0, n_layer_cases);
+  tcase_add_loop_test (t, batchnorm_on_bytes, 0, n_layer_cases);
+  tcase_add_test (t, batchnorm_with_small_factors);
   tcase_add_test (t, relu6_at_its_bounds);
   tcase_add_test (t, dropout_statistics);
   tcase_add_test (t, averages_stay_exact);

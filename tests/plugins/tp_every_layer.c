@@ -57,8 +57,9 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   (void) cfg;
   v = qk_graph_input (g, req->input);
   v = one (g, "stem", "conv2d", v,
-           "out=8 kernel_h=3 kernel_w=2 pad_top=1 pad_left=1 pad_bottom=1 "
-           "pad_right=0 bias=no");
+           "out=8 kernel_h=3 kernel_w=2 padding_top=1 padding_left=1 "
+           "padding_bottom=1 "
+           "padding_right=0 bias=no");
   v = one (g, "stem_bn", "batchnorm2d", v, "eps=1e-3");
   v = one (g, "stem_relu", "relu", v, "");
   two[0] = one (g, "swish", "hardswish", v, "");
@@ -82,11 +83,11 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   v = one (g, "larger", "resize", v, "size=19,21 mode=linear");
   v = one (g, "smaller", "resize", v,
            "size=16,16 nearest=floor coords=asymmetric");
-  two[0] = one (g, "max", "maxpool2d", v,
-                "kernel=3 stride=2 padding=1 ceil_mode=yes");
+  two[0]
+    = one (g, "max", "maxpool2d", v, "kernel=3 stride=2 padding=1 ceil=yes");
   two[1] = one (g, "average", "avgpool2d", v,
-                "kernel=3 stride=2 padding=1 count_include_pad=no "
-                "ceil_mode=yes");
+                "kernel=3 stride=2 padding=1 count_pad=no "
+                "ceil=yes");
   v = qk_graph_node (g, "both", "concat", two, 2, "%s", "");
   v = one (g, "drop", "dropout", v, "p=0.1");
   two[0] = one (g, "normal", "gelu", v, "");
@@ -94,6 +95,24 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   v = qk_graph_node (g, "normals", "add", two, 2, "%s", "");
   v = one (g, "hyperbolic", "tanh", v, "");
   v = one (g, "mix", "conv2d", v, "out=6 kernel=3 stride=2 padding=1");
+  two[0] = one (g, "wider", "conv_transpose2d", v,
+                "out=6 kernel=3 stride=2 padding=1 groups=2");
+  two[1] = one (g, "wider_too", "conv_transpose2d", v,
+                "out=6 kernel=4 stride=2 padding_top=1 padding_left=2 "
+                "padding_bottom=2 padding_right=1 bias=no");
+  v = qk_graph_node (g, "wide", "max", two, 2, "%s", "");
+  v = one (g, "narrow", "avgpool2d", v, "kernel=2 ceil=yes");
+  v = one (g, "slope", "prelu", v, "channels=yes");
+  two[0] = one (g, "widest", "reduce", v, "op=max axes=1");
+  two[1] = one (g, "total", "reduce", v, "op=sum axes=1,2");
+  v = qk_graph_node (g, "smaller", "min", two, 2, "%s", "");
+  two[0] = v;
+  two[1] = one (g, "divisor", "sigmoid", v, "");
+  two[1] = one (g, "shifted", "affine", two[1], "scale=0.5 offset=1");
+  v = qk_graph_node (g, "ratio", "div", two, 2, "%s", "");
+  v = one (g, "above", "softplus", v, "beta=2");
+  v = one (g, "single_bn", "batchnorm2d", v, "");
+  v = one (g, "single_clip", "clip", v, "min=-1 max=2.5");
   two[0] = one (g, "flat", "flatten", v, "");
   two[1] = one (g, "global", "global_avgpool", v, "");
   v = qk_graph_node (g, "ends", "concat", two, 2, "%s", "");

@@ -15,6 +15,7 @@
 #include "move/gather.h"
 #include "move/resample.h"
 #include "move/transpose.h"
+#include "reduce/reduce.h"
 
 /* ---- kernels ----------------------------------------------------------- */
 
@@ -87,6 +88,9 @@ struct pointwise_kernels {
   QK_BINARY_U8 (qk_add_u8__##isa);                                            \
   QK_BINARY_U8 (qk_sub_u8__##isa);                                            \
   QK_BINARY_U8 (qk_mul_u8__##isa);                                            \
+  QK_BINARY_U8 (qk_div_u8__##isa);                                            \
+  QK_BINARY_U8 (qk_max_u8__##isa);                                            \
+  QK_BINARY_U8 (qk_min_u8__##isa);                                            \
   QK_REGRID_U8 (qk_regrid_u8__##isa);                                         \
   QK_QUANTIZE_F32 (qk_quantize_f32__##isa);                                   \
   QK_DEQUANTIZE_U8 (qk_dequantize_u8__##isa);                                 \
@@ -96,7 +100,8 @@ struct pointwise_kernels {
   QK_AVGPOOL_U8 (qk_avgpool_u8__##isa)
 #define POINTWISE_KERNELS(isa)                                                \
   {                                                                           \
-    { qk_add_u8__##isa, qk_sub_u8__##isa, qk_mul_u8__##isa },                 \
+    { qk_add_u8__##isa, qk_sub_u8__##isa, qk_mul_u8__##isa,                   \
+      qk_div_u8__##isa, qk_max_u8__##isa, qk_min_u8__##isa },                 \
       qk_regrid_u8__##isa, qk_quantize_f32__##isa, qk_dequantize_u8__##isa,   \
       qk_clamp_u8__##isa, qk_table_u8__##isa, qk_maxpool_u8__##isa,           \
       qk_avgpool_u8__##isa                                                    \
@@ -124,6 +129,7 @@ struct pointwise {
   struct transpose transpose;
   struct gather gather;
   struct resample resample;
+  struct reduce reduce; /* reduce */
   pointwise_fn *run;
 };
 

@@ -175,8 +175,7 @@ final_name (struct writer *w, const struct qk_network_node *n,
   return name != NULL ? name : onnx_name (&w->b, "%s/%s", n->name, what);
 }
 
-/* RAW, clamped to LO..HI, is what node N computes: put it on its grid. */
-static void
+void
 finish_clamped (struct writer *w, const struct qk_network_node *n,
                 const char *raw, int lo, int hi)
 {
@@ -226,9 +225,7 @@ is_matmul (const struct writer *w, const struct qk_network_node *n)
   return n->op->kind == QK_OP_LINEAR && value_of (w, n->in[0])->shape.ndim > 2;
 }
 
-/* Integers as the reals they stand for, a scale for each of K along AXIS: a
- * constant with its DQ. */
-static const char *
+const char *
 put_dequantized (struct writer *w, const char *constant, const char *name,
                  const float *scale, int64_t k, int axis, enum qk_dtype dtype)
 {
@@ -366,6 +363,8 @@ put_weighted (struct writer *w, const struct qk_network_node *n)
   Onnx__NodeProto *o;
   int count = 3;
 
+  if (conv && value_of (w, n->in[0])->shape.ndim != 4)
+    return n->quantized ? onnx_put_scaled (w, n) : unknown (n);
   if (n->quantized)
     put_int8_weights (w, n, in);
   else
@@ -393,7 +392,8 @@ static const char *
 joining (const struct qk_op *op)
 {
   static const char *const names[QK_FUNCTIONS]
-    = { [QK_ADD] = "Add", [QK_SUB] = "Sub", [QK_MUL] = "Mul" };
+    = { [QK_ADD] = "Add", [QK_SUB] = "Sub", [QK_MUL] = "Mul",
+        [QK_DIV] = "Div", [QK_MAX] = "Max", [QK_MIN] = "Min" };
 
   return op->kind == QK_OP_CONCAT ? "Concat" : names[op->function];
 }
@@ -559,107 +559,85 @@ put_batchnorm (struct writer *w, const struct qk_network_node *n)
   return 0;
 }
 
-/* ---- activations ------------------------------------------------------- */
-
-/* OUT = IN (op) FACTOR */
-static const char *
-put_scalar (struct writer *w, const struct qk_network_node *n, const char *op,
-            const char *in, float factor, const char *what, const char *out)
-{
-  const char *both[2] = { in, "" };
-
-  both[1] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/%s", n->name, what),
-                         QK_F32, &factor);
-  onnx_node (&w->b, op, out, 2, both);
-  return out;
-}
-
-static const char *
-put_product (struct writer *w, const char *a, const char *b, const char *out)
-{
-  const char *in[2] = { a, b };
-
-  onnx_node (&w->b, "Mul", out, 2, in);
-  return out;
-}
-
-static const char *
-put_hardsigmoid (struct writer *w, const char *x, const char *out)
-{
-  Onnx__NodeProto *o = onnx_node (&w->b, "HardSigmoid", out, 1, &x);
-
-  onnx_attr_float (&w->b, o, "alpha", 1.0f / 6.0f);
-  onnx_attr_float (&w->b, o, "beta", 0.5f);
-  return out;
-}
-
-/* x / 2 (1 + erf (x / sqrt (2))), or with tanh (sqrt (2 / pi) (x + c x^3)) */
-static void
-put_gelu (struct writer *w, const struct qk_network_node *n, const char *x,
-          const char *raw)
-{
-  struct onnx_build *b = &w->b;
-  const bool by_tanh
-    = n->config != NULL
-      && strcmp (qk_config_string (n->config, "approximate"), "tanh") == 0;
-  const char *u = x, *half;
-
-  if (by_tanh) { /* x (1 + c x^2) sqrt (2 / pi) */
-    u = put_product (w, x, x, onnx_name (b, "%s/square", n->name));
-    u = put_scalar (w, n, "Mul", u, 0.044715f, "cubic",
-                    onnx_name (b, "%s/part", n->name));
-    u = put_scalar (w, n, "Add", u, 1.0f, "linear",
-                    onnx_name (b, "%s/polynomial", n->name));
-    u = put_product (w, u, x, onnx_name (b, "%s/odd", n->name));
-  }
-  u = put_scalar (w, n, "Mul", u, by_tanh ? 0.79788456f : 0.70710678f,
-                  "factor", onnx_name (b, "%s/scaled", n->name));
-  u = node1 (w, by_tanh ? "Tanh" : "Erf", onnx_name (b, "%s/sigmoid", n->name),
-             u);
-  u = put_scalar (w, n, "Add", u, 1.0f, "one",
-                  onnx_name (b, "%s/doubled", n->name));
-  half = put_scalar (w, n, "Mul", x, 0.5f, "half",
-                     onnx_name (b, "%s/halved", n->name));
-  put_product (w, half, u, raw);
-}
-
-/* Attribute alpha from OPTION of N's layer. */
-static void
-put_alpha (struct writer *w, const struct qk_network_node *n, const char *op,
-           const char *option, const char *x, const char *raw)
-{
-  Onnx__NodeProto *o = onnx_node (&w->b, op, raw, 1, &x);
-
-  onnx_attr_float (&w->b, o, "alpha",
-                   (float) qk_config_float (n->config, option));
-}
-
 /* A function of one tensor, known by its layer. */
 static int
 put_table (struct writer *w, const struct qk_network_node *n)
 {
-  const char *x = w->name[n->in[0]], *raw = raw_name (w, n);
-  const char *gate = onnx_name (&w->b, "%s/sigmoid", n->name);
+  const char *raw = raw_name (w, n);
 
-  if (strcmp (n->layer, "sigmoid") == 0)
-    node1 (w, "Sigmoid", raw, x);
-  else if (strcmp (n->layer, "tanh") == 0)
-    node1 (w, "Tanh", raw, x);
-  else if (strcmp (n->layer, "silu") == 0)
-    put_product (w, x, node1 (w, "Sigmoid", gate, x), raw);
-  else if (strcmp (n->layer, "hardsigmoid") == 0)
-    put_hardsigmoid (w, x, raw);
-  else if (strcmp (n->layer, "hardswish")
-           == 0) /* an operator since opset 14 */
-    put_product (w, x, put_hardsigmoid (w, x, gate), raw);
-  else if (strcmp (n->layer, "gelu") == 0)
-    put_gelu (w, n, x, raw);
-  else if (strcmp (n->layer, "elu") == 0 && n->config != NULL)
-    put_alpha (w, n, "Elu", "alpha", x, raw);
-  else if (strcmp (n->layer, "leaky_relu") == 0 && n->config != NULL)
-    put_alpha (w, n, "LeakyRelu", "negative_slope", x, raw);
-  else
+  if (!onnx_put_function (&w->b, n, w->name[n->in[0]], raw))
     return unknown (n);
+  if (n->quantized)
+    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
+  else
+    finish (w, n, raw);
+  return 0;
+}
+
+static int
+put_reduce (struct writer *w, const struct qk_network_node *n)
+{
+  static const char *const names[QK_REDUCTIONS]
+    = { [QK_MEAN] = "ReduceMean",
+        [QK_SUM] = "ReduceSum",
+        [QK_LARGEST] = "ReduceMax",
+        [QK_SMALLEST] = "ReduceMin" };
+  const struct qk_shape *s = &value_of (w, n->in[0])->shape;
+  const bool sum = n->op->function == QK_SUM; /* its axes are an input */
+  const char *raw = raw_name (w, n), *in[2] = { w->name[n->in[0]], "" };
+  int64_t axes[QK_MAX_DIMS], count = 0;
+  Onnx__NodeProto *o;
+
+  for (int i = 1; i < s->ndim; i++)
+    if (n->op->along >> i & 1)
+      axes[count++] = onnx_axis (s->ndim, i);
+  if (sum)
+    in[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s/axes", n->name),
+                           QK_I64, 1, &count, axes);
+  o = onnx_node (&w->b, names[n->op->function], raw, sum ? 2 : 1, in);
+  if (!sum)
+    onnx_attr_ints (&w->b, o, "axes", axes, (int) count);
+  onnx_attr_int (&w->b, o, "keepdims",
+                 value_of (w, n->out)->shape.ndim == s->ndim);
+  if (n->quantized)
+    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
+  else
+    finish (w, n, raw);
+  return 0;
+}
+
+/* Slopes from the multipliers below 0, or the parameter. */
+static const char *
+put_slopes (struct writer *w, const struct qk_network_node *n)
+{
+  const struct qk_op *op = n->op;
+  const bool image = value_of (w, n->in[0])->shape.ndim == 4;
+  const int64_t channels
+    = n->quantized ? op->out_channels : n->param[0].tensor->shape.dims[0];
+  const int64_t dims[3] = { channels, 1, 1 };
+  const char *name = onnx_name (&w->b, "%s.weight", n->name);
+  float *slope;
+
+  if (!n->quantized)
+    return onnx_constant (&w->b, name, QK_F32, image ? 3 : 1, dims,
+                          n->param[0].tensor->data);
+  slope = onnx_alloc (&w->b, (size_t) channels * sizeof *slope);
+  if (slope == NULL)
+    return "";
+  for (int64_t c = 0; c < channels; c++)
+    slope[c] = op->multiplier[c] * op->out_q.scale / op->in_q[0].scale;
+  return onnx_constant (&w->b, name, QK_F32, image ? 3 : 1, dims, slope);
+}
+
+static int
+put_prelu (struct writer *w, const struct qk_network_node *n)
+{
+  const char *raw = raw_name (w, n), *in[2] = { w->name[n->in[0]], "" };
+
+  if (!n->quantized && n->n_params != 1)
+    return unknown (n);
+  in[1] = put_slopes (w, n);
+  onnx_node (&w->b, "PRelu", raw, 2, in);
   if (n->quantized)
     finish_clamped (w, n, raw, n->op->lo, n->op->hi);
   else
@@ -678,6 +656,8 @@ put_node (struct writer *w, const struct qk_network_node *n)
   case QK_OP_CONV2D:
   case QK_OP_LINEAR:
     return put_weighted (w, n);
+  case QK_OP_CONV_TRANSPOSE2D:
+    return onnx_put_transposed (w, n);
   case QK_OP_BINARY:
   case QK_OP_CONCAT:
     return put_joined (w, n);
@@ -686,6 +666,10 @@ put_node (struct writer *w, const struct qk_network_node *n)
     return put_pool (w, n);
   case QK_OP_TABLE:
     return put_table (w, n);
+  case QK_OP_PRELU:
+    return put_prelu (w, n);
+  case QK_OP_REDUCE:
+    return put_reduce (w, n);
   case QK_OP_RESHAPE:
     return onnx_put_reshape (w, n);
   case QK_OP_TRANSPOSE:
