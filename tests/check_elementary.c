@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_elementary.c: exp, tanh, erf and what is made of them against the C
+/* check_elementary.c: exp, ln, tanh, erf and what is made of them against the C
  * library's in double, over a dense sweep of the floats: the errors that
  * elementary.h states. */
 #include "config.h"
@@ -20,7 +20,8 @@ struct function {
   const char *name;
   float (*ours) (float x);
   double (*exact) (double x);
-  double ulp; /* allowed */
+  double ulp;    /* allowed */
+  bool positive; /* only of numbers above 0, up to the largest */
 };
 
 static double
@@ -30,11 +31,12 @@ sigmoid (double x)
 }
 
 static const struct function functions[]
-  = { { "exp", qk_exp, exp, 1 },
-      { "expm1", qk_expm1, expm1, 3.5 },
-      { "sigmoid", qk_sigmoid, sigmoid, 3 },
-      { "tanh", qk_tanh, tanh, 1.5 },
-      { "erf", qk_erf, erf, 1.5 } };
+  = { { "exp", qk_exp, exp, 1, false },
+      { "expm1", qk_expm1, expm1, 3.5, false },
+      { "ln", qk_ln, log, 1, true },
+      { "sigmoid", qk_sigmoid, sigmoid, 3, false },
+      { "tanh", qk_tanh, tanh, 1.5, false },
+      { "erf", qk_erf, erf, 1.5, false } };
 
 #define N_FUNCTIONS ((int) (sizeof functions / sizeof functions[0]))
 
@@ -65,11 +67,12 @@ START_TEST (errors_are_as_stated)
   const struct function *f = &functions[_i];
   const uint32_t step
     = (uint32_t) effort (257, 40009); /* primes: all low bits */
+  const uint32_t end = f->positive ? 0x7f800000 : 0x43000000; /* 128 */
   double worst = 0;
   float at = 0;
 
-  for (uint32_t bits = 0; bits < 0x43000000; bits += step) /* to 128 */
-    for (int sign = 0; sign < 2; sign++) {
+  for (uint32_t bits = 0; bits < end; bits += step)
+    for (int sign = 0; sign < (f->positive ? 1 : 2); sign++) {
       const float x = sign ? -float_of (bits) : float_of (bits);
       const double e = ulps (f->ours (x), f->exact ((double) x));
 
@@ -88,6 +91,8 @@ START_TEST (ends)
 {
   ck_assert (qk_exp (0) == 1 && qk_exp (-INFINITY) == 0);
   ck_assert (isinf (qk_exp (INFINITY)) && isinf (qk_exp (89)));
+  ck_assert (qk_ln (0) == -INFINITY && isinf (qk_ln (INFINITY)));
+  ck_assert (isnan (qk_ln (-1)) && qk_ln (1) == 0);
   ck_assert (qk_expm1 (-INFINITY) == -1 && isinf (qk_expm1 (INFINITY)));
   ck_assert (qk_sigmoid (INFINITY) == 1 && qk_sigmoid (-INFINITY) == 0);
   ck_assert (qk_tanh (INFINITY) == 1 && qk_tanh (-INFINITY) == -1);

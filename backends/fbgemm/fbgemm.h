@@ -5,6 +5,8 @@
 
 #include "int8op/int8op.h"
 #include "kernels.h"
+#include "matmulop/matmulop.h"
+#include "normop/normop.h"
 
 struct fbgemm_kernel;
 struct fbgemm_winograd;
@@ -84,6 +86,12 @@ struct fbgemm_kernel {
 
   /* pointwise */
   struct pointwise *point;
+
+  /* softmax and normalisations */
+  struct normop *norm;
+
+  /* products of two activations */
+  struct matmulop *matmul;
 };
 
 /* What inputs can be, zero point (padding) included. */
@@ -168,6 +176,9 @@ void fbgemm_run_joined (const struct fbgemm_kernel *k,
 /* Choose and pack; set k->run.  Negative errno. */
 int fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch);
 int fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch);
+
+void fbgemm_prepare_matmul (struct fbgemm_kernel *k, const struct qk_shape *in,
+                            size_t *scratch);
 
 /* Whether fewer products by transforms of windows are exact here, and worth
  * while. */

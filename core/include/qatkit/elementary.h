@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* elementary.h: exp, tanh and erf of the numeric contract.
+/* elementary.h: exp, ln, tanh and erf of the numeric contract.
  *
  * A C library's differ by version and CPU; these are IEEE binary32 in the
  * order written, like numeric.h, and so the same everywhere.  None of them
@@ -10,6 +10,7 @@
 #define QATKIT_ELEMENTARY_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -54,6 +55,44 @@ qk_exp (float x)
   const float y = qk_expm1_near_zero (r) + 1.0f;
 
   return y * qk_power_of_two (i / 2) * qk_power_of_two (i - i / 2);
+}
+
+/* The natural logarithm within 1 ulp; -infinity for 0, NaN below it and for
+ * NaN.  x = 2^n m with m about 1; S. L. Moshier's polynomial (Cephes, logf)
+ * for log (m). */
+static inline float
+qk_ln (float x)
+{
+  const bool tiny = x < 1.17549435e-38f;
+  const float t = tiny ? x * 8388608.0f : x; /* 2^23 */
+  uint32_t bits;
+  float m, z, y, n;
+  int32_t e;
+
+  memcpy (&bits, &t, sizeof bits);
+  e = (int32_t) (bits >> 23) - 126;
+  bits = (bits & 0x007fffffu) | 0x3f000000u;
+  memcpy (&m, &bits, sizeof m);
+  e -= m < 0.707106781f;
+  m = m < 0.707106781f ? m + m - 1.0f : m - 1.0f;
+  n = (float) (tiny ? e - 23 : e);
+  z = m * m;
+  y = 7.0376836292e-2f;
+  y = y * m - 1.1514610310e-1f;
+  y = y * m + 1.1676998740e-1f;
+  y = y * m - 1.2420140846e-1f;
+  y = y * m + 1.4249322787e-1f;
+  y = y * m - 1.6668057665e-1f;
+  y = y * m + 2.0000714765e-1f;
+  y = y * m - 2.4999993993e-1f;
+  y = y * m + 3.3333331174e-1f;
+  y = y * m * z;
+  y = y + n * -2.12194440e-4f;
+  y = y - 0.5f * z;
+  y = (m + y) + n * 0.693359375f;
+  y = x == INFINITY ? INFINITY : y;
+  y = x == 0.0f ? -INFINITY : y;
+  return x >= 0.0f ? y : NAN;
 }
 
 /* e^x - 1 within 3.5 ulp. */
