@@ -125,6 +125,8 @@ START_TEST (ends)
   ck_assert (isnan (qk_sin (INFINITY)) && qk_sin (2e9f) == 0);
   ck_assert (qk_exp (0) == 1 && qk_exp (-INFINITY) == 0);
   ck_assert (isinf (qk_exp (INFINITY)) && isinf (qk_exp (89)));
+  ck_assert (qk_ln (0) == -INFINITY && isinf (qk_ln (INFINITY)));
+  ck_assert (isnan (qk_ln (-1)) && qk_ln (1) == 0);
   ck_assert (qk_expm1 (-INFINITY) == -1 && isinf (qk_expm1 (INFINITY)));
   ck_assert (qk_sigmoid (INFINITY) == 1 && qk_sigmoid (-INFINITY) == 0);
   ck_assert (qk_tanh (INFINITY) == 1 && qk_tanh (-INFINITY) == -1);

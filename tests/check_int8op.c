@@ -198,6 +198,116 @@ START_TEST (others_by_hand)
 }
 END_TEST
 
+START_TEST (matmul_by_hand)
+{
+  /* a - z: { -1, 1 }, { 2, 0 }; b - z: { 1, -1 }, { 2, 0 } */
+  const uint8_t a[] = { 0, 2, 3, 1 }, turned_a[] = { 0, 3, 2, 1 };
+  const uint8_t b[] = { 11, 9, 12, 10 }, turned_b[] = { 11, 12, 9, 10 };
+  /* sums 1, 1, 2, -2 times M = 0.5 * 0.5 * 2 / 1: the first two tie */
+  const uint8_t want[] = { 100, 100, 101, 99 };
+  const struct qk_shape s = { 3, { 1, 2, 2 } }, both[] = { s, s };
+  struct qk_op op = simple (QK_OP_MATMUL, 0.5f, 1, 1, 100);
+
+  op.n_in = 2;
+  op.in_q[1] = grid (0.5f, 10);
+  op.factor = 2;
+  for (int i = 0; i < 4; i++) {
+    const void *in[] = { i & 1 ? turned_a : a, i & 2 ? turned_b : b };
+    uint8_t y[4];
+
+    op.transpose_a = (i & 1) != 0;
+    op.transpose_b = (i & 2) != 0;
+    run (&op, both, &s, in, y);
+    ck_assert_mem_eq (y, want, sizeof want);
+  }
+}
+END_TEST
+
+START_TEST (softmax_by_hand)
+{
+  /* e^-500 is nothing: 0, 1/2, 1/2; along the other axis all are alone */
+  const uint8_t x[] = { 0, 5, 5 }, half[] = { 0, 128, 128 };
+  const uint8_t alone[] = { 255, 255, 255 };
+  /* -ln 2 = -0.6931 is -11.09 steps of 1/16; 500 beyond the grid */
+  const uint8_t log[] = { 0, 189, 189 };
+  const struct qk_shape s = { 3, { 1, 1, 3 } };
+  const void *in[] = { x };
+  struct qk_op op = simple (QK_OP_SOFTMAX, 100, 0, 1.0f / 256, 0);
+  uint8_t y[3];
+
+  op.axis = 2;
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, half, sizeof half);
+  op.axis = 1;
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, alone, sizeof alone);
+  op.axis = 2;
+  op.function = QK_LOG_SOFTMAX;
+  op.out_q = grid (0.0625f, 200);
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, log, sizeof log);
+}
+END_TEST
+
+START_TEST (norm_by_hand)
+{
+  const uint8_t x[] = { 11, 13, 13, 11 };
+  const float gamma[] = { 2, 1 }, beta[] = { 0, 0.5f };
+  /* rows { 1, 3 } and { 3, 1 } less 2: -1 1, 1 -1; times gamma plus beta:
+   * -2 1.5, 2 -0.5; the same for all of them and for each channel */
+  const uint8_t rows[] = { 96, 103, 104, 99 };
+  /* by sqrt (5): 0.447 1.342, 1.342 0.447; 0.894 1.842, 2.683 0.947 */
+  const uint8_t squares[] = { 102, 104, 105, 102 };
+  /* variance 1/16 and eps 15/16: a quarter, -0.5 0.75, 0.5 0.25 */
+  const uint8_t less[] = { 99, 102, 101, 100 };
+  const struct qk_shape s = { 3, { 1, 2, 2 } };
+  const void *in[] = { x };
+  struct qk_op op = simple (QK_OP_NORM, 0.25f, 10, 0.5f, 100);
+  uint8_t y[4];
+
+  op.in_channels = 2;
+  op.groups = 1;
+  op.centered = true;
+  op.eps = 1e-12f;
+  op.gamma = gamma;
+  op.beta = beta;
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, rows, sizeof rows);
+  op.per_sample = true;
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, rows, sizeof rows);
+  op.groups = 2;
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, rows, sizeof rows);
+  op.per_sample = op.centered = false;
+  op.groups = 1;
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, squares, sizeof squares);
+  op.centered = true;
+  op.eps = 0.9375f;
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, less, sizeof less);
+}
+END_TEST
+
+START_TEST (lrn_by_hand)
+{
+  /* squares around: 5, 5, 4; d = 1 + 3 / 3 of it: 6, 6, 5; 1/6, 2/6, 0 in
+   * sixteenths are 2.67, 5.33, 0 */
+  const uint8_t x[] = { 8, 9, 7 }, want[] = { 3, 5, 0 };
+  const struct qk_shape s = { 2, { 1, 3 } };
+  const void *in[] = { x };
+  struct qk_op op = simple (QK_OP_LRN, 1, 7, 0.0625f, 0);
+  uint8_t y[3];
+
+  op.size = 3;
+  op.alpha = 3;
+  op.power = op.offset = 1;
+  run (&op, &s, &s, in, y);
+  ck_assert_mem_eq (y, want, sizeof want);
+}
+END_TEST
+
 /* The accumulator of one output of a convolution, from the sample copied
  * into a larger one of zeros. */
 static int64_t
@@ -375,6 +485,33 @@ START_TEST (refusals)
   REFUSED (
     (op.kind = QK_OP_BINARY, op.n_in = 2, in[1] = in[0], in[1].dims[2] = 4),
     "features.0: (1,5,5,4) and (1,5,4,4) cannot be broadcast to one shape");
+  REFUSED (
+    (op.kind = QK_OP_MATMUL, op.n_in = 2, in[1] = in[0]),
+    "features.0: (1,5,5,4) and (1,5,5,4) cannot be multiplied, expected "
+    "(N,...,M,K) and (N,...,K,P)");
+  REFUSED ((op.kind = QK_OP_MATMUL, op.n_in = 2, in[1] = in[0],
+            op.transpose_b = true),
+           "features.0: output is (1,5,5,4), expected (1,5,5,5)");
+  REFUSED ((op.kind = QK_OP_MATMUL, op.n_in = 2, in[0].dims[3] = 40000,
+            in[1] = in[0], op.transpose_b = true, out.dims[3] = 5),
+           "features.0: sums of 40000 products could overflow 32 bits, at "
+           "most 33025 cannot");
+  REFUSED (op.kind = QK_OP_SOFTMAX,
+           "features.0: axis 0 of 4 dimensions, expected 1 to 3");
+  REFUSED ((op.kind = QK_OP_SOFTMAX, op.function = 2),
+           "features.0: unknown kind of softmax, 2");
+  REFUSED ((op.kind = QK_OP_NORM, op.in_channels = 5),
+           "features.0: 4 channels in 4 dimensions, expected 5 in 2 or more");
+  REFUSED ((op.kind = QK_OP_NORM, op.groups = 2),
+           "features.0: 2 groups of 4 channels, expected 1 at each place");
+  REFUSED ((op.kind = QK_OP_NORM, op.per_sample = true,
+            in[0].dims[1] = out.dims[1] = 1 << 20),
+           "features.0: statistics of 20971520 elements, at most 8388608 are "
+           "exact");
+  REFUSED (op.kind = QK_OP_NORM, "features.0: no gamma given");
+  REFUSED ((op.kind = QK_OP_LRN, op.size = 4),
+           "features.0: sums over 4 channels, expected an odd number of at "
+           "most 255");
   REFUSED (op.n_in = 2, "features.0: 2 inputs, expected 1 to 1");
   REFUSED (op.kind = (enum qk_op_kind) 77,
            "features.0: unknown kind of operation, 77");
@@ -459,6 +596,10 @@ main (void)
   tcase_add_test (tc, joins_by_hand);
   tcase_add_test (tc, pools_by_hand);
   tcase_add_test (tc, others_by_hand);
+  tcase_add_test (tc, matmul_by_hand);
+  tcase_add_test (tc, softmax_by_hand);
+  tcase_add_test (tc, norm_by_hand);
+  tcase_add_test (tc, lrn_by_hand);
   tcase_add_test (tc, conv2d_another_way);
   tcase_add_test (tc, refusals);
   tcase_add_test (tc, other_versions);

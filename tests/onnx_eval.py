@@ -182,6 +182,25 @@ def conv_transpose(a, x, w, b=None):
     return y if b is None else y + b.reshape(1, -1, 1, 1)
 
 
+def softmax(a, x):
+    e = np.exp(x - x.max(axis=a["axis"], keepdims=True))
+    return e / e.sum(axis=a["axis"], keepdims=True)
+
+
+def instance_norm(a, x, scale, bias):
+    axes = tuple(range(2, x.ndim))
+    y = x - x.mean(axis=axes, keepdims=True)
+    y = y / np.sqrt((y * y).mean(axis=axes, keepdims=True) + a["epsilon"])
+    return per_channel(scale, x, 1) * y + per_channel(bias, x, 1)
+
+
+def lrn(a, x):
+    half = (a["size"] - 1) // 2
+    s = np.pad(x * x, ((0, 0), (half, a["size"] - 1 - half), (0, 0), (0, 0)))
+    s = sliding_window_view(s, a["size"], axis=1).sum(axis=-1)
+    return x / (a["bias"] + a["alpha"] / a["size"] * s) ** a["beta"]
+
+
 OPS = {
     "ConvTranspose": conv_transpose,
     "Div": lambda a, x, y: x / y,
@@ -215,6 +234,15 @@ OPS = {
     "Add": lambda a, x, y: x + y,
     "Sub": lambda a, x, y: x - y,
     "Mul": lambda a, x, y: x * y,
+    "Div": lambda a, x, y: x / y,
+    "Sqrt": lambda a, x: np.sqrt(x),
+    "MatMul": lambda a, x, y: x @ y,
+    "ReduceMean": lambda a, x: x.mean(axis=tuple(a["axes"]),
+                                      keepdims=bool(a["keepdims"])),
+    "Softmax": softmax,
+    "LogSoftmax": lambda a, x: np.log(softmax(a, x)),
+    "InstanceNormalization": instance_norm,
+    "LRN": lrn,
     "Reshape": reshape,
     "Sigmoid": lambda a, x: 1 / (1 + np.exp(-x)),
     "Tanh": lambda a, x: np.tanh(x),

@@ -8,7 +8,8 @@
 # ---- convert: the same bytes the run has written -----------------------------
 # in a plugin folder: models and checkpoints choose no code outside of those
 mkdir -p own/models
-ln -s "$testplugins/tp_every_layer.so" own/models/
+ln -s "$testplugins/tp_every_layer.so" "$testplugins/tp_transformer.so" \
+  own/models/
 export QATKIT_PLUGIN_PATH="${QATKIT_PLUGIN_PATH:+$QATKIT_PLUGIN_PATH:}$tmp/own"
 every=model.arch=tp_every_layer
 run () { # FOLDER [OPTION]…
@@ -137,4 +138,16 @@ quantize () { # FOLDER [OPTION]...
 quantize seven -o qconfig.activation.bits=7 -o qat.quantize_outputs=yes \
   -o qconfig.weight.per_channel=no
 quantize mixed -o 'qconfig depthwise.quantize=no' -o 'qconfig mix.quantize=no'
+
+# attention and normalisations
+expect 0 train tiny.ini --output attention --quiet -o model.arch=tp_transformer
+float="-o model.arch=tp_transformer"
+float="$float -o model.weights=attention/weights.safetensors"
+# shellcheck disable=SC2086
+expect 0 export tiny.ini $float --onnx attention.onnx
+compute tiny.ini attention.onnx 1e-4 0 model.arch=tp_transformer \
+  model.weights=attention/weights.safetensors
+quantize attention-int8
+quantize attention-mixed -o 'qconfig norm1.quantize=no' \
+  -o 'qconfig weights.quantize=no' -o 'qconfig groups.quantize=no'
 exit 0

@@ -96,6 +96,8 @@ fbgemm_release (void *self, void *kernel)
   qk_free (k->row_kind);
   pointwise_free (k->point);
   phased_free (k->phased);
+  qk_free (k->norm);
+  qk_free (k->matmul);
   qk_free (k);
 }
 
@@ -117,6 +119,37 @@ run_pointwise (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
 {
   (void) scratch;
   pointwise_run (k->point, n, in, out);
+}
+
+static void
+run_norm (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+          void *out, void *scratch)
+{
+  normop_run (k->norm, n, in[0], out, scratch);
+}
+
+static int
+prepare_norm (struct fbgemm_kernel *k, const struct qk_shape *in,
+              size_t *scratch)
+{
+  k->run = run_norm;
+  return normop_new (&k->op, &k->g, in, k->threads, &k->norm, scratch);
+}
+
+static void
+run_matmul (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+            void *out, void *scratch)
+{
+  matmulop_run (k->matmul, n, in, out, scratch);
+}
+
+static int
+prepare_matmul (struct fbgemm_kernel *k, const struct qk_shape *in,
+                size_t *scratch)
+{
+  k->run = run_matmul;
+  return matmulop_new (&k->kernels, &k->op, in, k->threads, &k->matmul,
+                       scratch);
 }
 
 static int
@@ -190,6 +223,10 @@ fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
     r = fbgemm_prepare_weighted (k, scratch);
   else if (op->kind == QK_OP_CONV_TRANSPOSE2D)
     r = prepare_transposed (f, k, in, out, scratch);
+  else if (op->kind == QK_OP_MATMUL)
+    r = prepare_matmul (k, in, scratch);
+  else if (normop_knows (op->kind))
+    r = prepare_norm (k, in, scratch);
   else
     r = prepare_pointwise (k, in, out);
   if (r < 0) {

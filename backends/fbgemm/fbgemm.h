@@ -6,6 +6,8 @@
 #include "int8op/int8op.h"
 #include "phases/phases.h"
 #include "kernels.h"
+#include "matmulop/matmulop.h"
+#include "normop/normop.h"
 
 struct fbgemm_kernel;
 struct fbgemm_winograd;
@@ -87,6 +89,12 @@ struct fbgemm_kernel {
   struct pointwise *point;
 
   struct phased *phased; /* conv_transpose2d */
+
+  /* softmax and normalisations */
+  struct normop *norm;
+
+  /* products of two activations */
+  struct matmulop *matmul;
 };
 
 /* What inputs can be, zero point (padding) included. */
@@ -171,6 +179,9 @@ void fbgemm_run_joined (const struct fbgemm_kernel *k,
 /* Choose and pack; set k->run.  Negative errno. */
 int fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch);
 int fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch);
+
+void fbgemm_prepare_matmul (struct fbgemm_kernel *k, const struct qk_shape *in,
+                            size_t *scratch);
 
 /* Whether fewer products by transforms of windows are exact here, and worth
  * while. */

@@ -73,6 +73,7 @@ qnnpack_release (void *self, void *kernel)
   qk_free (k->dw);
   pointwise_free (k->point);
   phased_free (k->phased);
+  qk_free (k->norm);
   qk_free (k);
 }
 
@@ -82,6 +83,13 @@ run_pointwise (const struct qnnpack_kernel *k, int64_t n,
 {
   (void) scratch;
   pointwise_run (k->point, n, in, out);
+}
+
+static void
+run_norm (const struct qnnpack_kernel *k, int64_t n, const void *const *in,
+          void *out, void *scratch)
+{
+  normop_run (k->norm, n, in[0], out, scratch);
 }
 
 /* What padding shows: long enough for a pixel of all groups. */
@@ -111,6 +119,14 @@ prepare_kind (struct qnnpack_kernel *k, const struct qk_shape *in,
   struct qk_op *op = &k->op;
   int r;
 
+  if (op->kind == QK_OP_MATMUL) {
+    qnnpack_prepare_matmul (k, in, scratch);
+    return 0;
+  }
+  if (normop_knows (op->kind)) {
+    k->run = run_norm;
+    return normop_new (op, &k->g, in, k->threads, &k->norm, scratch);
+  }
   if (op->kind != QK_OP_CONV2D && op->kind != QK_OP_LINEAR) {
     k->run = run_pointwise;
     return pointwise_new (&k->kernels.point, k->threads, op, &k->g, in, out,

@@ -6,6 +6,8 @@
 #include "int8op/int8op.h"
 #include "kernels.h"
 #include "phases/phases.h"
+#include "matmul/matmul.h"
+#include "normop/normop.h"
 
 struct qnnpack {
   int threads;
@@ -36,6 +38,8 @@ struct qnnpack_kernel {
   struct q8_dwconv_block *dw; /* depthwise: BLOCKS of them */
   struct pointwise *point;    /* operations without weights */
   struct phased *phased;      /* conv_transpose2d */
+  struct normop *norm;        /* softmax and normalisations */
+  struct matmul matmul;       /* products of two activations */
 };
 
 /* Pack the weights of all groups into k->block.  -ENOMEM. */
@@ -45,6 +49,10 @@ int qnnpack_pack_dwconv (struct qnnpack_kernel *k);
 
 /* One input channel an output channel, rows of reasonable width. */
 bool qnnpack_is_depthwise (const struct qnnpack_kernel *k);
+
+/* Products of two activations: set k->run. */
+void qnnpack_prepare_matmul (struct qnnpack_kernel *k,
+                             const struct qk_shape *in, size_t *scratch);
 
 /* Choose and pack; set k->run.  Negative errno. */
 int qnnpack_prepare_weighted (struct qnnpack_kernel *k, size_t *scratch);

@@ -10,8 +10,9 @@
 
 /* The element of a sample of S that element I of a sample of OUT is made of:
  * along axes of size 1 it is always the first. */
-static int64_t
-source_of (const struct qk_shape *s, const struct qk_shape *out, int64_t i)
+int64_t
+reference_source (const struct qk_shape *s, const struct qk_shape *out,
+                  int64_t i)
 {
   int64_t at = 0, step = 1;
 
@@ -46,9 +47,9 @@ reference_binary (const struct reference_kernel *kn, int64_t n,
   for (int64_t i = 0; i < n * size; i++) {
     const int64_t sample = i / size, e = i % size;
     const int32_t qa
-      = a[sample * size_a + source_of (&kn->in[0], &kn->out, e)];
+      = a[sample * size_a + reference_source (&kn->in[0], &kn->out, e)];
     const int32_t qb
-      = b[sample * size_b + source_of (&kn->in[1], &kn->out, e)];
+      = b[sample * size_b + reference_source (&kn->in[1], &kn->out, e)];
 
     y[i] = (uint8_t) qk_binary_quantized (
       op->function, qa, &op->in_q[0], qb, &op->in_q[1], inv,

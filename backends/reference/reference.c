@@ -149,6 +149,18 @@ reference_run (void *self, void *kernel, int64_t n, const void *const *in,
   case QK_OP_REDUCE:
     reference_reduce (k, n, in, out);
     break;
+  case QK_OP_MATMUL:
+    reference_matmul (k, n, in, out);
+    break;
+  case QK_OP_SOFTMAX:
+    reference_softmax (k, n, in, out);
+    break;
+  case QK_OP_NORM:
+    reference_norm (k, n, in, out);
+    break;
+  case QK_OP_LRN:
+    reference_lrn (k, n, in, out);
+    break;
   }
 }
 

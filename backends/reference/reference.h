@@ -30,6 +30,14 @@ void reference_binary (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
 void reference_table (const struct reference_kernel *k, int64_t n,
                       const void *const *in, void *out);
+void reference_matmul (const struct reference_kernel *k, int64_t n,
+                       const void *const *in, void *out);
+void reference_softmax (const struct reference_kernel *k, int64_t n,
+                        const void *const *in, void *out);
+void reference_norm (const struct reference_kernel *k, int64_t n,
+                     const void *const *in, void *out);
+void reference_lrn (const struct reference_kernel *k, int64_t n,
+                    const void *const *in, void *out);
 void reference_concat (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
 void reference_transpose (const struct reference_kernel *k, int64_t n,
@@ -56,5 +64,10 @@ void reference_prelu (const struct reference_kernel *k, int64_t n,
                       const void *const *in, void *out);
 void reference_reduce (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
+
+/* The element of a sample of S that element I of a sample of OUT, which S is
+ * broadcast to, is made of. */
+int64_t reference_source (const struct qk_shape *s, const struct qk_shape *out,
+                          int64_t i);
 
 #endif /* REFERENCE_H */

@@ -120,6 +120,31 @@ qk_shape_broadcast (const struct qk_shape *a, const struct qk_shape *b,
   return 0;
 }
 
+int
+qk_shape_matmul (const struct qk_shape *a, const struct qk_shape *b, bool ta,
+                 bool tb, struct qk_shape *out)
+{
+  struct qk_shape lead[2] = { *a, *b }, s;
+  char p[96], q[96];
+  int r;
+
+  if (a->ndim < 3 || b->ndim < 3
+      || a->dims[a->ndim - (ta ? 2 : 1)] != b->dims[b->ndim - (tb ? 1 : 2)])
+    return qk_error (-EINVAL,
+                     "%s%s and %s%s cannot be multiplied, expected "
+                     "(N,...,M,K) and (N,...,K,P)",
+                     qk_shape_print (a, p, sizeof p), ta ? " transposed" : "",
+                     qk_shape_print (b, q, sizeof q), tb ? " transposed" : "");
+  lead[0].ndim -= 2;
+  lead[1].ndim -= 2;
+  if ((r = qk_shape_broadcast (&lead[0], &lead[1], &s)) < 0)
+    return r;
+  s.dims[s.ndim++] = a->dims[a->ndim - (ta ? 1 : 2)];
+  s.dims[s.ndim++] = b->dims[b->ndim - (tb ? 2 : 1)];
+  *out = s;
+  return 0;
+}
+
 const char *
 qk_shape_print (const struct qk_shape *shape, char *buf, size_t size)
 {

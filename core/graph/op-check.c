@@ -539,6 +539,84 @@ qk_op_check_reduce (const struct qk_op *op, const struct qk_shape *in,
   return check_reduced_grid (op);
 }
 
+int
+qk_op_check_matmul (const struct qk_op *op, const struct qk_shape *in,
+                    const struct qk_shape *out)
+{
+  const int64_t k
+    = in->dims[in->ndim - (op->transpose_a && in->ndim > 1 ? 2 : 1)];
+  struct qk_shape s;
+  int r;
+
+  r = qk_shape_matmul (&in[0], &in[1], op->transpose_a, op->transpose_b, &s);
+  if (r < 0)
+    return qk_error_prefix (r, "%s: ", name_of (op));
+  if (k > QK_MATMUL_DEPTH)
+    return qk_error (-EINVAL,
+                     "%s: sums of %lld products could overflow 32 bits, at "
+                     "most %d cannot",
+                     name_of (op), (long long) k, QK_MATMUL_DEPTH);
+  return qk_shape_equal (&s, out) ? 0 : other_shape (op, out, &s);
+}
+
+int
+qk_op_check_softmax (const struct qk_op *op, const struct qk_shape *in,
+                     const struct qk_shape *out)
+{
+  if (op->function < 0 || op->function >= QK_SOFTMAXES)
+    return qk_error (-EINVAL, "%s: unknown kind of softmax, %d", name_of (op),
+                     op->function);
+  if (op->axis < 1 || op->axis >= in->ndim)
+    return qk_error (-EINVAL, "%s: axis %d of %d dimensions, expected 1 to %d",
+                     name_of (op), op->axis, in->ndim, in->ndim - 1);
+  return qk_shape_equal (in, out) ? 0 : other_shape (op, out, in);
+}
+
+int
+qk_op_check_norm (const struct qk_op *op, const struct qk_shape *in,
+                  const struct qk_shape *out)
+{
+  const int64_t c = in->dims[in->ndim - 1];
+  int64_t count;
+
+  if (in->ndim < 2 || op->in_channels != c)
+    return qk_error (-EINVAL,
+                     "%s: %lld channels in %d dimensions, expected %lld in 2 "
+                     "or more",
+                     name_of (op), (long long) c, in->ndim,
+                     (long long) op->in_channels);
+  if (op->groups < 1 || c % op->groups != 0
+      || (op->groups > 1 && !op->per_sample))
+    return qk_error (-EINVAL, "%s: %d groups of %lld channels%s", name_of (op),
+                     op->groups, (long long) c,
+                     op->per_sample ? "" : ", expected 1 at each place");
+  count
+    = (op->per_sample ? qk_shape_count (in) / in->dims[0] : c) / op->groups;
+  if (count > QK_NORM_COUNT)
+    return qk_error (
+      -EINVAL, "%s: statistics of %lld elements, at most %lld are exact",
+      name_of (op), (long long) count, (long long) QK_NORM_COUNT);
+  if (op->gamma == NULL || op->beta == NULL)
+    return qk_error (-EINVAL, "%s: no %s given", name_of (op),
+                     op->gamma == NULL ? "gamma" : "beta");
+  return qk_shape_equal (in, out) ? 0 : other_shape (op, out, in);
+}
+
+int
+qk_op_check_lrn (const struct qk_op *op, const struct qk_shape *in,
+                 const struct qk_shape *out)
+{
+  if (op->size < 1 || op->size > QK_LRN_SIZE || op->size % 2 == 0)
+    return qk_error (-EINVAL,
+                     "%s: sums over %d channels, expected an odd number of at "
+                     "most %d",
+                     name_of (op), op->size, QK_LRN_SIZE);
+  if (in->ndim < 2)
+    return qk_error (-EINVAL, "%s: %d dimensions, expected 2 or more",
+                     name_of (op), in->ndim);
+  return qk_shape_equal (in, out) ? 0 : other_shape (op, out, in);
+}
+
 /* ---- grids ------------------------------------------------------------- */
 
 static int
@@ -560,14 +638,15 @@ check_grid (const struct qk_op *op, const char *what,
   return 0;
 }
 
-/* Whether the output is f32: of these, ops with a weight may choose. */
+/* Whether the output is f32: ops with a weight, and some others, may choose. */
 static bool
 real_output (const struct qk_op *op)
 {
   const unsigned flags = qk_op_row (op->kind)->flags;
 
   return (flags & QK_OPF_REAL_OUT)
-         || ((flags & QK_OPF_WEIGHTED) && op->out_q.scale == 0);
+         || ((flags & (QK_OPF_WEIGHTED | QK_OPF_REAL_TOO))
+             && op->out_q.scale == 0);
 }
 
 static int
@@ -596,6 +675,15 @@ check_output (const struct qk_op *op)
   return check_grid (op, "the output", b);
 }
 
+/* Bytes of an op that has all fields of its KIND. */
+static size_t
+least_size (enum qk_op_kind kind)
+{
+  return kind <= QK_OP_TABLE && kind != QK_OP_CONCAT
+           ? offsetof (struct qk_op, table) + sizeof (const uint8_t *)
+           : sizeof (struct qk_op);
+}
+
 int
 qk_op_check (const struct qk_op *op, const struct qk_shape *in,
              const struct qk_shape *out)
@@ -603,12 +691,11 @@ qk_op_check (const struct qk_op *op, const struct qk_shape *in,
   const struct qk_op_row *row = qk_op_row (op->kind);
   int r;
 
-  if (op->struct_size < offsetof (struct qk_op, share) + sizeof op->share)
+  if (op->struct_size < least_size (op->kind))
     return qk_error (-EINVAL,
                      "%s: made for a qatkit whose operations have %zu bytes, "
                      "expected %zu or more",
-                     name_of (op), op->struct_size,
-                     offsetof (struct qk_op, share) + sizeof op->share);
+                     name_of (op), op->struct_size, least_size (op->kind));
   if (row->name == NULL)
     return qk_error (-EINVAL, "%s: unknown kind of operation, %d",
                      name_of (op), (int) op->kind);
@@ -744,6 +831,52 @@ qk_op_numbers_resize (const struct qk_op *op)
       return qk_error (-EDOM, "%s: share %lld is %g", name_of (op),
                        (long long) i, (double) op->share[i]);
   return 0;
+}
+
+int
+/* A number that must be above 0, or with ZERO at least that. */
+static int
+check_number (const struct qk_op *op, const char *what, float x, bool zero)
+{
+  if (isfinite (x) && (x > 0 || (zero && x == 0)))
+    return 0;
+  return qk_error (-EDOM, "%s: %s is %g, expected a %s number", name_of (op),
+                   what, (double) x, zero ? "non-negative" : "positive");
+}
+
+int
+qk_op_numbers_matmul (const struct qk_op *op)
+{
+  const int r = check_number (op, "the factor", op->factor, false);
+
+  if (r < 0)
+    return r;
+  return check_number (op, "the multiplier",
+                       qk_product_multiplier (op->in_q[0].scale,
+                                              op->in_q[1].scale, op->factor,
+                                              op->out_q.scale),
+                       false);
+}
+
+int
+qk_op_numbers_norm (const struct qk_op *op)
+{
+  for (int64_t i = 0; i < op->in_channels; i++)
+    if (!isfinite (op->gamma[i]) || !isfinite (op->beta[i]))
+      return qk_error (-EDOM, "%s: gamma and beta of channel %lld are %g, %g",
+                       name_of (op), (long long) i, (double) op->gamma[i],
+                       (double) op->beta[i]);
+  return check_number (op, "eps", op->eps, false);
+}
+
+int
+qk_op_numbers_lrn (const struct qk_op *op)
+{
+  int r = check_number (op, "alpha", op->alpha, true);
+
+  if (r == 0)
+    r = check_number (op, "the power", op->power, true);
+  return r < 0 ? r : check_number (op, "the offset", op->offset, false);
 }
 
 static int

@@ -6,14 +6,14 @@
 
 #include <qatkit/backend.h>
 
-#define QK_OP_KINDS 20 /* one more than the largest enum qk_op_kind */
+#define QK_OP_KINDS 24 /* one more than the largest enum qk_op_kind */
 
 /* A number of struct qk_op that model files keep, by name. */
 struct qk_op_field {
   const char *name; /* NULL ends a list */
-  enum { QK_KEPT_INT, QK_KEPT_INT64, QK_KEPT_BOOL } type;
+  enum { QK_KEPT_INT, QK_KEPT_INT64, QK_KEPT_BOOL, QK_KEPT_FLOAT } type;
   size_t offset;
-  int64_t max; /* the smallest is 0 */
+  int64_t max; /* of whole numbers; the smallest is 0 */
 };
 
 /* An array of struct qk_op, which belongs to whoever made the op. */
@@ -25,14 +25,15 @@ struct qk_op_array {
 };
 
 enum qk_op_flags {
-  QK_OPF_WEIGHTED = 1,  /* has a weight, its output may be f32 */
-  QK_OPF_WINDOW = 2,    /* a window slides over (N,H,W,C) */
-  QK_OPF_POOL = 4,      /* … and may reach beyond the padding: ceil mode */
-  QK_OPF_SAME_GRID = 8, /* the output is on the grid of the input */
-  QK_OPF_REAL_IN = 16,  /* the input is f32 */
-  QK_OPF_REAL_OUT = 32, /* the output is f32 */
-  QK_OPF_NO_GRIDS = 64, /* bytes of whatever grid */
-  QK_OPF_AROUND = 128   /* only around a network, never a node of one */
+  QK_OPF_WEIGHTED = 1,   /* has a weight, its output may be f32 */
+  QK_OPF_WINDOW = 2,     /* a window slides over (N,H,W,C) */
+  QK_OPF_POOL = 4,       /* … and may reach beyond the padding: ceil mode */
+  QK_OPF_SAME_GRID = 8,  /* the output is on the grid of the input */
+  QK_OPF_REAL_IN = 16,   /* the input is f32 */
+  QK_OPF_REAL_OUT = 32,  /* the output is f32 */
+  QK_OPF_NO_GRIDS = 64,  /* bytes of whatever grid */
+  QK_OPF_AROUND = 128,   /* only around a network, never a node of one */
+  QK_OPF_REAL_TOO = 256  /* the output may be f32 */
 };
 
 struct qk_op_row {
@@ -49,7 +50,8 @@ struct qk_op_row {
   /* What the arrays hold (optional; default: nothing to check). */
   int (*numbers) (const struct qk_op *op);
   /* Multiply-accumulates of a sample (optional; default: none). */
-  int64_t (*macs) (const struct qk_op *op, const struct qk_shape *out);
+  int64_t (*macs) (const struct qk_op *op, const struct qk_shape *in,
+                   const struct qk_shape *out);
 };
 
 /* The row of KIND; one without a name for an unknown value. */
@@ -110,9 +112,20 @@ int qk_op_check_transposed (const struct qk_op *op, const struct qk_shape *in,
 int qk_op_check_reduce (const struct qk_op *op, const struct qk_shape *in,
                         const struct qk_shape *out);
 int qk_op_numbers_prelu (const struct qk_op *op);
+int qk_op_check_matmul (const struct qk_op *op, const struct qk_shape *in,
+                        const struct qk_shape *out);
+int qk_op_check_softmax (const struct qk_op *op, const struct qk_shape *in,
+                         const struct qk_shape *out);
+int qk_op_check_norm (const struct qk_op *op, const struct qk_shape *in,
+                      const struct qk_shape *out);
+int qk_op_check_lrn (const struct qk_op *op, const struct qk_shape *in,
+                     const struct qk_shape *out);
 int qk_op_numbers_weighted (const struct qk_op *op);
 int qk_op_numbers_dynamic (const struct qk_op *op);
 int qk_op_numbers_pool (const struct qk_op *op);
 int qk_op_numbers_table (const struct qk_op *op);
+int qk_op_numbers_matmul (const struct qk_op *op);
+int qk_op_numbers_norm (const struct qk_op *op);
+int qk_op_numbers_lrn (const struct qk_op *op);
 
 #endif /* QK_GRAPH_OP_PRIV_H */

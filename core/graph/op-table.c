@@ -42,6 +42,25 @@ static const struct qk_op_field window[] = { INT (kernel_h),
 static const struct qk_op_field channels[]
   = { COUNT (in_channels), COUNT (out_channels), COUNT (weight_scales), END };
 
+#define BOOL(member)                                                          \
+  {                                                                           \
+#member, QK_KEPT_BOOL, offsetof(struct qk_op, member), 1                  \
+  }
+#define FLOAT(member)                                                         \
+  {                                                                           \
+#member, QK_KEPT_FLOAT, offsetof(struct qk_op, member), 0                 \
+  }
+
+static const struct qk_op_field product[]
+  = { BOOL (transpose_a), BOOL (transpose_b), FLOAT (factor), END };
+
+static const struct qk_op_field statistics[]
+  = { BOOL (per_sample), BOOL (centered), FLOAT (eps), COUNT (in_channels),
+      END };
+
+static const struct qk_op_field response[]
+  = { INT (size), FLOAT (alpha), FLOAT (power), FLOAT (offset), END };
+
 static const struct qk_op_field groups[] = { INT (groups), END };
 
 static const struct qk_op_field function[] = { INT (function), END };
@@ -82,6 +101,12 @@ static void
 shape_of_channels (const struct qk_op *op, struct qk_shape *out)
 {
   *out = (struct qk_shape){ 1, { op->out_channels } };
+}
+
+static void
+shape_of_inputs (const struct qk_op *op, struct qk_shape *out)
+{
+  *out = (struct qk_shape){ 1, { op->in_channels } };
 }
 
 static void
@@ -132,6 +157,10 @@ static const struct qk_op_array dynamic_arrays[]
 static const struct qk_op_array table_arrays[]
   = { ARRAY ("table", table, QK_U8, shape_of_bytes),
       ARRAY (NULL, table, QK_NONE, NULL) };
+static const struct qk_op_array norm_arrays[]
+  = { ARRAY ("gamma", gamma, QK_F32, shape_of_inputs),
+      ARRAY ("beta", beta, QK_F32, shape_of_inputs),
+      ARRAY (NULL, gamma, QK_NONE, NULL) };
 
 static const struct qk_op_array order_arrays[]
   = { ARRAY ("order", order, QK_I32, shape_of_order),
@@ -151,33 +180,40 @@ static const struct qk_op_array tap_arrays[]
 /* ---- multiply-accumulates ---------------------------------------------- */
 
 static int64_t
-macs_of_conv2d (const struct qk_op *op, const struct qk_shape *out)
+macs_of_conv2d (const struct qk_op *op, const struct qk_shape *in,
+                const struct qk_shape *out)
 {
   int64_t pixels = 1;
 
+  (void) in;
   for (int i = 1; i < out->ndim - 1; i++)
     pixels *= out->dims[i];
   return pixels * qk_op_weight_count (op);
 }
 
 static int64_t
-macs_of_linear (const struct qk_op *op, const struct qk_shape *out)
+macs_of_linear (const struct qk_op *op, const struct qk_shape *in,
+                const struct qk_shape *out)
 {
+  (void) in;
   return qk_shape_count (out) / out->dims[0] * op->in_channels;
 }
 
 /* Columns of each row, then rows. */
 static int64_t
-macs_of_resize (const struct qk_op *op, const struct qk_shape *out)
+macs_of_resize (const struct qk_op *op, const struct qk_shape *in,
+                const struct qk_shape *out)
 {
   const int64_t rows = out->ndim == 4 ? op->taps : 1;
 
+  (void) in;
   return qk_shape_count (out) / out->dims[0] * rows * (op->taps + 1);
 }
 
 /* Those of the inputs that outputs come from: output padding adds none. */
 static int64_t
-macs_of_transposed (const struct qk_op *op, const struct qk_shape *out)
+macs_of_transposed (const struct qk_op *op, const struct qk_shape *in,
+                    const struct qk_shape *out)
 {
   const int64_t h = (out->dims[1] + op->pad_top + op->pad_bottom - 1
                      - (int64_t) op->dilation_h * (op->kernel_h - 1))
@@ -188,7 +224,16 @@ macs_of_transposed (const struct qk_op *op, const struct qk_shape *out)
                       / op->stride_w
                     + 1;
 
+  (void) in;
   return h * w * qk_op_weight_count (op);
+}
+
+static int64_t
+macs_of_matmul (const struct qk_op *op, const struct qk_shape *in,
+                const struct qk_shape *out)
+{
+  return qk_shape_count (out) / out->dims[0]
+         * in->dims[in->ndim - (op->transpose_a ? 2 : 1)];
 }
 
 /* ---- the table --------------------------------------------------------- */
@@ -327,6 +372,32 @@ static const struct qk_op_row rows[QK_OP_KINDS] = {
                                .check = qk_op_check_transposed,
                                .numbers = qk_op_numbers_weighted,
                                .macs = macs_of_transposed },
+  [QK_OP_MATMUL] = { .name = "matmul",
+                     .least = 2,
+                     .most = 2,
+                     .field = { bounds, product },
+                     .check = qk_op_check_matmul,
+                     .numbers = qk_op_numbers_matmul,
+                     .macs = macs_of_matmul },
+  [QK_OP_SOFTMAX] = { .name = "softmax",
+                      .least = 1,
+                      .most = 1,
+                      .flags = QK_OPF_REAL_TOO,
+                      .field = { bounds, function, axis },
+                      .check = qk_op_check_softmax },
+  [QK_OP_NORM] = { .name = "norm",
+                   .least = 1,
+                   .most = 1,
+                   .field = { bounds, groups, statistics },
+                   .array = norm_arrays,
+                   .check = qk_op_check_norm,
+                   .numbers = qk_op_numbers_norm },
+  [QK_OP_LRN] = { .name = "lrn",
+                  .least = 1,
+                  .most = 1,
+                  .field = { bounds, response },
+                  .check = qk_op_check_lrn,
+                  .numbers = qk_op_numbers_lrn },
 };
 
 const struct qk_op_row *
@@ -397,8 +468,7 @@ qk_op_macs (const struct qk_op *op, const struct qk_shape *in,
 {
   const struct qk_op_row *row = qk_op_row (op->kind);
 
-  (void) in;
-  return row->macs == NULL ? 0 : row->macs (op, out);
+  return row->macs == NULL ? 0 : row->macs (op, in, out);
 }
 
 static int64_t

@@ -74,7 +74,7 @@ value_to_json (const struct qk_value *v)
   return whole (o, failed);
 }
 
-/* The number that FIELD is of OP. */
+/* The whole number that FIELD is of OP. */
 static int64_t
 field_value (const struct qk_op *op, const struct qk_op_field *f)
 {
@@ -107,6 +107,16 @@ field_set (struct qk_op *op, const struct qk_op_field *f, int64_t v)
   }
 }
 
+static json_t *
+field_to_json (const struct qk_op *op, const struct qk_op_field *f)
+{
+  const char *at = (const char *) op + f->offset;
+
+  return f->type == QK_KEPT_FLOAT
+           ? json_real ((double) *(const float *) (const void *) at)
+           : json_integer (field_value (op, f));
+}
+
 /* Field I of those that files keep of the operation of ROW; NULL: no more. */
 static const struct qk_op_field *
 field_at (const struct qk_op_row *row, int i)
@@ -132,7 +142,7 @@ op_to_json (const struct qk_op *op)
 
   set (o, "kind", json_string (row->name), &failed);
   for (i = 0; (f = field_at (row, i)) != NULL; i++)
-    set (o, f->name, json_integer (field_value (op, f)), &failed);
+    set (o, f->name, field_to_json (op, f), &failed);
   return whole (o, failed);
 }
 
@@ -309,23 +319,39 @@ grid_from_json (const json_t *j, struct qk_qparams *q)
 }
 
 static int
+field_from_json (const json_t *o, const struct qk_op_field *f,
+                 struct qk_op *op)
+{
+  const json_t *j = json_object_get (o, f->name);
+  int64_t v;
+  int r;
+
+  if (f->type == QK_KEPT_FLOAT) {
+    if (!json_is_number (j))
+      return qk_error (-EBADMSG, "graph: '%s' is no number", f->name);
+    *(float *) (void *) ((char *) op + f->offset)
+      = (float) json_number_value (j);
+    return 0;
+  }
+  if ((r = get_int (j, 0, f->max, f->name, &v)) == 0)
+    field_set (op, f, v);
+  return r;
+}
+
+static int
 op_from_json (const json_t *o, struct qk_op *op)
 {
   const struct qk_op_field *f;
   const char *kind;
-  int64_t v;
   int i, r;
 
   if ((r = get_string (o, "kind", &kind)) < 0)
     return r;
   if ((op->kind = qk_op_kind_find (kind)) == 0)
     return qk_error (-EBADMSG, "graph: unknown op '%s'", kind);
-  for (i = 0; (f = field_at (qk_op_row (op->kind), i)) != NULL; i++) {
-    r = get_int (json_object_get (o, f->name), 0, f->max, f->name, &v);
-    if (r < 0)
+  for (i = 0; (f = field_at (qk_op_row (op->kind), i)) != NULL; i++)
+    if ((r = field_from_json (o, f, op)) < 0)
       return r;
-    field_set (op, f, v);
-  }
   return 0;
 }
 

@@ -160,7 +160,8 @@ prepare_node (struct qk_graph *g, int index, const struct qk_qconfig *qc,
   }
   if (qk_graph_is_output (g, n->out) && !quantize_outputs
       && !wanted_on_grid (g, n->out)
-      && (!n->int8 || n->traits.role == QK_ROLE_WEIGHTED))
+      && (!n->int8 || n->traits.role == QK_ROLE_WEIGHTED
+          || n->traits.real_out))
     return 0;
   if (on_grids (n) || wanted_on_grid (g, n->out))
     return quantize_value (g, n->out, n->name, &qc->activation);

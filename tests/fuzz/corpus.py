@@ -322,7 +322,13 @@ def op(kind, c_in, c_out, **more):
                  dilation_w=1, groups=1)
     o.update({"concat": {"axis": 0}, "transpose": {"axes": 1},
               "gather": {"places": 0, "fill": 0},
-              "resize": {"places": 0, "taps": 2}}.get(kind, {}))
+              "resize": {"places": 0, "taps": 2},
+              "matmul": {"transpose_a": 0, "transpose_b": 0, "factor": 1.0},
+              "softmax": {"axis": 3},
+              "norm": {"per_sample": 0, "centered": 1, "eps": 1e-5,
+                       "groups": 1},
+              "lrn": {"size": 3, "alpha": 1e-4, "power": 0.75,
+                      "offset": 1.0}}.get(kind, {}))
     o.update(more)
     return o
 
@@ -452,6 +458,34 @@ MOVES = {
     "concat-axis": ((([1, 6, 6, 6], GRID, [0, 0], op("concat", 0, 0,
                                                      axis=4)),), [0]),
 }
+SAME = ([1, 6, 6, 3], GRID, [0])
+MOVES.update({
+    "attention": ((SAME + (op("norm", 3, 0),),
+                   ([1, 6, 6, 6], GRID, [1, 1],
+                    op("matmul", 0, 0, transpose_b=1, factor=0.5)),
+                   ([1, 6, 6, 6], GRID, [2], op("softmax", 0, 0)),
+                   ([1, 6, 6, 3], GRID, [3, 1], op("matmul", 0, 0)),
+                   ([1, 6, 6, 3], GRID, [4], op("lrn", 0, 0)),
+                   ([1, 6, 6, 3], GRID, [5], op("norm", 3, 0, per_sample=1,
+                                                groups=3)),
+                   ([1, 6, 6, 3], None, [6], op("softmax", 0, 0, axis=1,
+                                                function=1))),
+                  list(range(100, 110))),
+    "softmax-axis": ((SAME + (op("softmax", 0, 0, axis=4),),), [0]),
+    "softmax-function": ((SAME + (op("softmax", 0, 0, function=2),),), [0]),
+    "norm-groups": ((SAME + (op("norm", 3, 0, per_sample=1, groups=2),),),
+                    [9]),
+    "norm-channels": ((SAME + (op("norm", 4, 0),),), [9]),
+    "norm-eps": ((SAME + (op("norm", 3, 0, eps=0),),), [9]),
+    "eps-text": ((SAME + (op("norm", 3, 0, eps="small"),),), [9]),
+    "matmul-shape": ((([1, 6, 6, 3], GRID, [0, 0], op("matmul", 0, 0)),),
+                     [0]),
+    "matmul-factor": ((([1, 6, 6, 6], GRID, [0, 0],
+                        op("matmul", 0, 0, transpose_b=1, factor=-1)),),
+                      [0]),
+    "lrn-even": ((SAME + (op("lrn", 0, 0, size=4),),), [0]),
+    "lrn-offset": ((SAME + (op("lrn", 0, 0, offset=0),),), [0]),
+})
 GRAPHS = {
     "two-inputs": graph(binary([0, 1]), binary([2, 1], 1), sources=TWO,
                         outputs={"a": 2, "b": 3}),

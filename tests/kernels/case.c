@@ -734,6 +734,113 @@ make_reduce (struct kernel_case *c, struct qk_rng *r, int batch)
   return 0;
 }
 
+/* Axes before the last two; of the two inputs one may lack some, or repeat. */
+static void
+leading_axes (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  const int axes = one_in (r, 8) ? QK_MAX_DIMS - 3 : between (r, 0, 2);
+
+  c->out = (struct qk_shape){ 1 + axes, { batch } };
+  for (int i = 1; i <= axes; i++)
+    c->out.dims[i] = between (r, 1, 3);
+  c->in[0] = c->in[1] = c->out;
+  for (int i = 1; i <= axes; i++)
+    if (one_in (r, 4))
+      c->in[between (r, 0, 1)].dims[i] = 1;
+  if (axes > 0 && one_in (r, 4)) {
+    struct qk_shape *s = &c->in[between (r, 0, 1)];
+
+    s->ndim = 1;
+  }
+  qk_shape_broadcast (&c->in[0], &c->in[1], &c->out);
+}
+
+static void
+add_matrix (struct qk_shape *s, int64_t rows, int64_t columns, bool turned)
+{
+  s->dims[s->ndim++] = turned ? columns : rows;
+  s->dims[s->ndim++] = turned ? rows : columns;
+}
+
+static int
+make_matmul (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  struct qk_op *op = &c->op;
+  int64_t m, k, p;
+
+  leading_axes (c, r, batch);
+  do {
+    m = one_in (r, 3) ? between (r, 1, 150) : between (r, 1, 9);
+    k = one_in (r, 6) ? between (r, 1, 700) : channels (r);
+    p = channels (r);
+  } while (qk_shape_count (&c->out) * m * k * p > MOST_MACS);
+  op->transpose_a = one_in (r, 3);
+  op->transpose_b = one_in (r, 2);
+  add_matrix (&c->in[0], m, k, op->transpose_a);
+  add_matrix (&c->in[1], k, p, op->transpose_b);
+  add_matrix (&c->out, m, p, false);
+  op->factor = one_in (r, 2) ? 1.0f : log_uniform (r, 0.01, 10);
+  return 0;
+}
+
+static int
+make_softmax (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  const int result = make_elementwise (c, r, batch);
+
+  if (one_in (r, 3))
+    c->in[0].dims[between (r, 1, c->in[0].ndim - 1)] = between (r, 200, 700);
+  c->out = c->in[0];
+  c->op.function = between (r, 0, QK_SOFTMAXES - 1);
+  c->op.axis
+    = one_in (r, 2) ? c->out.ndim - 1 : between (r, 1, c->out.ndim - 1);
+  if (one_in (r, 2)) /* a range that exp is not 0 in */
+    c->op.in_q[0].scale = log_uniform (r, 1e-3, 0.3);
+  if (one_in (r, 5))
+    memset (&c->op.out_q, 0, sizeof c->op.out_q);
+  else if (one_in (r, 2))
+    c->op.out_q.scale = c->op.function == QK_SOFTMAX ? 1.0f / 256 : 0.05f;
+  return result;
+}
+
+static int
+make_norm (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  struct qk_op *op = &c->op;
+  const int result = make_elementwise (c, r, batch);
+  const int64_t n = c->out.dims[c->out.ndim - 1];
+
+  op->in_channels = n;
+  op->groups = 1;
+  op->per_sample = one_in (r, 2);
+  op->centered = !one_in (r, 3);
+  op->eps = one_in (r, 4) ? 0.1f : 1e-5f;
+  if (op->per_sample)
+    op->groups = one_in (r, 3) ? (int) n : pick_groups (r, (int) n);
+  if (one_in (r, 2)) /* numbers about 1 come out */
+    op->out_q.scale = one_in (r, 2) ? 0.03125f : 0.02f;
+  c->multiplier = malloc (2 * (size_t) n * sizeof *c->multiplier);
+  if (c->multiplier == NULL)
+    return -1;
+  for (int64_t i = 0; i < 2 * n; i++)
+    c->multiplier[i] = (float) qk_rng_normal (r);
+  op->gamma = c->multiplier;
+  op->beta = c->multiplier + n;
+  return result;
+}
+
+static int
+make_lrn (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  struct qk_op *op = &c->op;
+
+  op->size = one_in (r, 8) ? QK_LRN_SIZE : 2 * between (r, 0, 6) + 1;
+  op->alpha = log_uniform (r, 1e-4, 2);
+  op->power = one_in (r, 2) ? 0.75f : log_uniform (r, 0.1, 3);
+  op->offset = one_in (r, 2) ? 1.0f : log_uniform (r, 0.1, 3);
+  return make_elementwise (c, r, batch);
+}
+
 /* ---- the whole --------------------------------------------------------- */
 
 static int
@@ -779,7 +886,11 @@ static int (*const makers[]) (struct kernel_case *c, struct qk_rng *r,
       [QK_OP_RESIZE] = make_resize,
       [QK_OP_PRELU] = make_prelu,
       [QK_OP_REDUCE] = make_reduce,
-      [QK_OP_CONV_TRANSPOSE2D] = make_transposed };
+      [QK_OP_CONV_TRANSPOSE2D] = make_transposed,
+      [QK_OP_MATMUL] = make_matmul,
+      [QK_OP_SOFTMAX] = make_softmax,
+      [QK_OP_NORM] = make_norm,
+      [QK_OP_LRN] = make_lrn };
 
 bool
 case_exists (enum qk_op_kind kind)
@@ -804,7 +915,7 @@ case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
   c->n = between (&r, 1, batch);
   op->kind = kind;
   op->name = qk_op_kind_name (kind);
-  op->n_in = kind == QK_OP_BINARY ? 2 : 1;
+  op->n_in = kind == QK_OP_BINARY || kind == QK_OP_MATMUL ? 2 : 1;
   for (int i = 0; i < QK_OP_MAX_INPUTS; i++)
     op->in_q[i] = random_grid (&r);
   op->out_q = random_grid (&r);
@@ -832,7 +943,8 @@ size_t
 case_out_bytes (const struct kernel_case *c, int64_t n)
 {
   const bool f32 = c->op.kind == QK_OP_DEQUANTIZE
-                   || (c->op.weight != NULL && c->op.out_q.scale == 0);
+                   || ((c->op.weight != NULL || c->op.kind == QK_OP_SOFTMAX)
+                       && c->op.out_q.scale == 0);
 
   return (size_t) (qk_shape_count (&c->out) / c->out.dims[0] * n)
          * (f32 ? 4 : 1);

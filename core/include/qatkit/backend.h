@@ -33,7 +33,11 @@ enum qk_op_kind {
   QK_OP_RESIZE = 16,          /* u8 -> u8, same grid: qk_resample_quantized */
   QK_OP_PRELU = 17,           /* u8 (N,…,C) -> u8; qk_prelu_quantized */
   QK_OP_REDUCE = 18,          /* u8 -> u8 along axes; enum qk_reduction */
-  QK_OP_CONV_TRANSPOSE2D = 19 /* x u8 (N,H,W,C) -> u8 (N,P,Q,K), or f32 */
+  QK_OP_CONV_TRANSPOSE2D = 19, /* x u8 (N,H,W,C) -> u8 (N,P,Q,K), or f32 */
+  QK_OP_MATMUL = 20,  /* a u8 (N,…,M,K), b u8 (N,…,K,P) -> u8 (N,…,M,P) */
+  QK_OP_SOFTMAX = 21, /* u8 -> u8 or f32, qk_softmax_real along axis */
+  QK_OP_NORM = 22,    /* u8 -> u8, qk_norm_real: layer norm and the like */
+  QK_OP_LRN = 23      /* u8 -> u8, qk_lrn_real along the last axis */
 };
 
 /* "conv2d", …; NULL for an unknown value. */
@@ -105,7 +109,8 @@ struct qk_op {
   /* table: 256 outputs, all of them in lo..hi */
   const uint8_t *table;
 
-  /* concat: the axis, the batch being 0; 0: the last one */
+  /* concat: the axis, the batch being 0; 0: the last one
+   * softmax: the same, but never 0; function is enum qk_softmax */
   int axis;
 
   /* transpose: a sample is a tensor of AXES axes, order[2 i] the size of axis
@@ -134,7 +139,35 @@ struct qk_op {
   /* reduce: bit I for axis I; not the batch axis.  The output has size 1
    * there, or lacks them all. */
   int along;
+
+  /* matmul: the last two axes of a or b are the other way round; those before
+   * are broadcast (qk_shape_matmul).  With acc = sum (a - z_a) * (b - z_b),
+   * out = qk_requantize (acc, qk_product_multiplier (s_a, s_b, factor, s_out),
+   * …).  K is at most QK_MATMUL_DEPTH, so that acc fits int32. */
+  bool transpose_a, transpose_b;
+  float factor;
+
+  /* norm: of elements of equal statistics.  Per sample: these are all elements
+   * of a sample in one of GROUPS equal groups of channels (the last axis);
+   * else the channels at one place.  CENTERED: the mean is subtracted.  gamma,
+   * beta: a factor and a summand for each of in_channels channels. */
+  bool per_sample, centered;
+  float eps;
+  const float *gamma, *beta;
+
+  /* lrn: over SIZE channels, an odd number, of which the middle one is the
+   * output's */
+  int size;
+  float alpha, power, offset;
 };
+
+/* Inner elements of products of activations: 255 * 255 * K < 2^31. */
+#define QK_MATMUL_DEPTH 33025
+/* Elements that statistics are taken of: sums of their squares times their
+ * number fit int64. */
+#define QK_NORM_COUNT ((int64_t) 1 << 23)
+/* Channels that are summed: their squares' sum is below 2^24. */
+#define QK_LRN_SIZE 255
 
 /* An empty op of this header's size. */
 static inline void

@@ -70,6 +70,9 @@ struct qk_layer_traits {
   float eps, momentum; /* BATCHNORM */
   int64_t macs;        /* multiply-accumulates for one sample */
   bool dynamic;        /* lower also makes a QK_OP_LINEAR_DYNAMIC */
+  bool real_out;       /* on quantized inputs the output may be f32 (true of
+                          layers of QK_ROLE_WEIGHTED without saying so): as
+                          an output of the network it is not quantized */
 };
 
 /* Batch-norm parameters in the order BATCHNORM layers declare them and a

@@ -12,6 +12,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "elementary.h"
 #include "tensor.h"
 
 #ifdef __cplusplus
@@ -230,6 +231,80 @@ qk_prelu_quantized (int32_t a, int32_t z, float above, float below, int32_t zp,
                     int32_t lo, int32_t hi)
 {
   return qk_requantize (a - z, a > z ? above : below, zp, lo, hi);
+}
+
+/* Multiplier of a product of two activations, with the FACTOR that the
+ * network multiplies it by: M = ((s_a * s_b) * factor) / s_out. */
+static inline float
+qk_product_multiplier (float s_a, float s_b, float factor, float s_out)
+{
+  return ((s_a * s_b) * factor) / s_out;
+}
+
+/* ---- softmax -----------------------------------------------------------
+ * Of the integers q along an axis, of which the largest is m: with d = m - q
+ * and the exact sum of qk_softmax_term (d) over the axis,
+ * y = qk_softmax_real (d, sum); clamp (rne (y * inv) + zp, lo, hi). */
+
+enum qk_softmax { QK_SOFTMAX = 0, QK_LOG_SOFTMAX = 1 };
+#define QK_SOFTMAXES 2
+
+/* e^(-d s) in units of 2^-30, 0 <= d <= 255. */
+static inline int32_t
+qk_softmax_term (int32_t d, float scale)
+{
+  return (int32_t) qk_rne (qk_exp (-(float) d * scale) * 1073741824.0f);
+}
+
+static inline float
+qk_softmax_real (int function, int32_t d, int64_t sum, float scale)
+{
+  return function == QK_LOG_SOFTMAX
+           ? -(float) d * scale - qk_ln ((float) sum * (1.0f / 1073741824.0f))
+           : (float) qk_softmax_term (d, scale) / (float) sum;
+}
+
+/* ---- normalisation -----------------------------------------------------
+ * Of COUNT integers q with zero point z and scale s, at most QK_NORM_COUNT:
+ * the exact sums of (q - z) and (q - z)^2 give the mean in units of the scale
+ * (0 if it is not subtracted) and the factor s / sqrt (variance + eps), in
+ * double; y = qk_norm_real (q - z, …); clamp (rne (y * inv) + zp, lo, hi). */
+
+struct qk_norm {
+  float mean, factor;
+};
+
+static inline struct qk_norm
+qk_norm_of (int64_t count, int64_t sum, int64_t squares, float scale,
+            float eps, bool centered)
+{
+  const double n = (double) count, s = (double) scale;
+  const int64_t spread = centered ? count * squares - sum * sum : squares;
+  const double variance
+    = (centered ? (double) spread / (n * n) : (double) spread / n) * (s * s);
+  const double root = sqrt (variance + (double) eps);
+  struct qk_norm result;
+
+  result.mean = centered ? (float) ((double) sum / n) : 0.0f;
+  result.factor = (float) (s / root);
+  return result;
+}
+
+/* X: an integer less its zero point, or a real number. */
+static inline float
+qk_norm_real (float x, struct qk_norm n, float gamma, float beta)
+{
+  return ((x - n.mean) * n.factor) * gamma + beta;
+}
+
+/* ---- local response normalisation --------------------------------------
+ * X is the number, SQUARES the sum of the squares of those around it:
+ * d = offset + share * squares with share = alpha / size, y = x d^-power.  On
+ * a grid x = (q - z) * s, and squares = (float) sum (q - z)^2 * (s * s). */
+static inline float
+qk_lrn_real (float x, float squares, float share, float power, float offset)
+{
+  return x * qk_exp (-power * qk_ln (offset + share * squares));
 }
 
 /* The grid LO..HI for numbers between MIN and MAX, as PyTorch chooses it in

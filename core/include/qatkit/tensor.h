@@ -71,6 +71,14 @@ QK_PUBLIC int qk_shape_broadcast (const struct qk_shape *a,
                                   const struct qk_shape *b,
                                   struct qk_shape *out);
 
+/* The shape of the products A B of matrices: A is (N,…,M,K), B (N,…,K,P), with
+ * TA and TB the last two axes of A and B are the other way round; the axes
+ * before them, the batch axis among them, are those of qk_shape_broadcast.
+ * The result is (N,…,M,P).  -EINVAL with both shapes in a sentence. */
+QK_PUBLIC int qk_shape_matmul (const struct qk_shape *a,
+                               const struct qk_shape *b, bool ta, bool tb,
+                               struct qk_shape *out);
+
 /* Affine quantization of real numbers to integers:
  *   q = clamp (rne (x * (1.0f / scale)) + zero_point, qmin, qmax)
  *   x' = (float) (q - zero_point) * scale

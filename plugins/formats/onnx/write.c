@@ -21,6 +21,7 @@
 #include <qatkit/numeric.h>
 
 #include "build.h"
+#include "norms.h"
 #include "onnx-priv.h"
 #include "writer.h"
 
@@ -218,11 +219,20 @@ finish (struct writer *w, const struct qk_network_node *n, const char *raw)
 
 /* ---- weights ---------------------------------------------------------------------- */
 
-/* A linear layer of more than rows of one sample, which Gemm cannot do. */
+/* A linear layer on the pixels of images, a convolution there. */
+static bool
+is_pixelwise (const struct writer *w, const struct qk_network_node *n)
+{
+  return n->op->kind == QK_OP_LINEAR
+         && value_of (w, n->in[0])->shape.ndim == 4;
+}
+
+/* Another one of more than vectors, which Gemm cannot do. */
 static bool
 is_matmul (const struct writer *w, const struct qk_network_node *n)
 {
-  return n->op->kind == QK_OP_LINEAR && value_of (w, n->in[0])->shape.ndim > 2;
+  return n->op->kind == QK_OP_LINEAR && value_of (w, n->in[0])->shape.ndim > 2
+         && !is_pixelwise (w, n);
 }
 
 const char *
@@ -249,11 +259,13 @@ put_int8_weights (struct writer *w, const struct qk_network_node *n,
                   const char **in)
 {
   const struct qk_op *op = n->op;
-  const bool conv = op->kind == QK_OP_CONV2D;
+  const bool conv = op->kind == QK_OP_CONV2D, pixels = is_pixelwise (w, n);
   const int64_t k = op->out_channels;
-  const int64_t dims[4]
-    = { k, conv ? op->kernel_h : op->in_channels, op->kernel_w,
-        conv ? op->in_channels / op->groups : 0 };
+  const int64_t window[4] = { k, op->kernel_h, op->kernel_w,
+                              conv ? op->in_channels / op->groups : 0 };
+  const int64_t pixel[4] = { k, 1, 1, op->in_channels };
+  const int64_t matrix[2] = { k, op->in_channels };
+  const int64_t *dims = conv ? window : pixels ? pixel : matrix;
   float *s = onnx_alloc (&w->b, (size_t) k * sizeof *s);
   float *sb = onnx_alloc (&w->b, (size_t) k * sizeof *sb);
   const char *weight = onnx_name (&w->b, "%s.weight", n->name);
@@ -269,7 +281,8 @@ put_int8_weights (struct writer *w, const struct qk_network_node *n,
   if (is_matmul (w, n))
     in[1] = put_columns (w, weight, QK_I8, dims, op->weight);
   else
-    in[1] = put_weight (w, weight, QK_I8, conv ? 4 : 2, dims, op->weight);
+    in[1] = put_weight (w, weight, QK_I8, conv || pixels ? 4 : 2, dims,
+                        op->weight);
   in[1] = put_dequantized (w, in[1], weight, s, k, is_matmul (w, n), QK_I8);
   in[2] = onnx_constant (&w->b, bias, QK_I32, 1, &k, op->bias);
   in[2] = put_dequantized (w, in[2], bias, sb, k, 0, QK_I32);
@@ -284,8 +297,12 @@ put_float_weights (struct writer *w, const struct qk_network_node *n,
 
   for (i = 0; i < n->n_params && count < 3; i++) {
     const struct qk_tensor *t = n->param[i].tensor;
+    const int64_t pixel[4] = { t->shape.dims[0], 1, 1, t->shape.dims[1] };
 
-    if (count == 1 && is_matmul (w, n))
+    if (count == 1 && is_pixelwise (w, n))
+      in[count++]
+        = put_weight (w, n->param[i].name, QK_F32, 4, pixel, t->data);
+    else if (count == 1 && is_matmul (w, n))
       in[count++]
         = put_columns (w, n->param[i].name, QK_F32, t->shape.dims, t->data);
     else
@@ -360,6 +377,7 @@ put_weighted (struct writer *w, const struct qk_network_node *n)
 {
   const bool conv = n->op->kind == QK_OP_CONV2D;
   const char *raw = raw_name (w, n), *in[3] = { w->name[n->in[0]], "", "" };
+  const int64_t pixel[2] = { 1, 1 };
   Onnx__NodeProto *o;
   int count = 3;
 
@@ -374,6 +392,9 @@ put_weighted (struct writer *w, const struct qk_network_node *n)
     put_window (w, o, n);
     put_dilation (w, o, n->op);
     onnx_attr_int (&w->b, o, "group", n->op->groups);
+  } else if (is_pixelwise (w, n)) {
+    o = onnx_node (&w->b, "Conv", raw, count, in);
+    onnx_attr_ints (&w->b, o, "kernel_shape", pixel, 2);
   } else if (is_matmul (w, n))
     put_matmul (w, n, count, in, raw);
   else {
@@ -517,6 +538,56 @@ put_pool (struct writer *w, const struct qk_network_node *n)
   return 0;
 }
 
+/* Products of activations, of as many axes each as their result has. */
+static void
+put_product_of_two (struct writer *w, const struct qk_network_node *n,
+                    const char *raw)
+{
+  const int ndim = value_of (w, n->out)->shape.ndim;
+  struct qk_shape s[2];
+  const char *x[2];
+
+  for (int j = 0; j < 2; j++) {
+    const int more = ndim - value_of (w, n->in[j])->shape.ndim;
+
+    s[j] = value_of (w, n->in[j])->shape;
+    x[j] = w->name[n->in[j]];
+    if (more == 0)
+      continue;
+    x[j]
+      = onnx_put_axes (w, n, x[j], onnx_name (&w->b, "in%d", j), &s[j], ndim);
+    s[j].ndim = ndim;
+    for (int i = ndim - 1; i > more; i--)
+      s[j].dims[i] = s[j].dims[i - more];
+    for (int i = 1; i <= more; i++)
+      s[j].dims[i] = 1;
+  }
+  onnx_put_matmul (&w->b, n, s, x, raw);
+}
+
+/* Softmax, normalisations and products of activations. */
+static int
+put_norms (struct writer *w, const struct qk_network_node *n)
+{
+  const struct qk_shape *in = &value_of (w, n->in[0])->shape;
+  const char *x = w->name[n->in[0]], *raw = raw_name (w, n);
+  int r = 0;
+
+  if (n->op->kind == QK_OP_SOFTMAX)
+    onnx_put_softmax (&w->b, n, in, x, raw);
+  else if (n->op->kind == QK_OP_NORM)
+    onnx_put_norm (&w->b, n, in, x, raw);
+  else if (n->op->kind == QK_OP_LRN)
+    r = onnx_put_lrn (&w->b, n, in, x, raw);
+  else
+    put_product_of_two (w, n, raw);
+  if (n->quantized && on_grid (w, n->out))
+    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
+  else
+    finish (w, n, raw);
+  return r;
+}
+
 static int
 put_clamp (struct writer *w, const struct qk_network_node *n)
 {
@@ -543,10 +614,11 @@ static int
 put_batchnorm (struct writer *w, const struct qk_network_node *n)
 {
   const char *raw = raw_name (w, n), *in[1 + QK_BN_PARAMS];
+  const int axes = value_of (w, n->out)->shape.ndim;
   Onnx__NodeProto *o;
   int i;
 
-  if (n->n_params != QK_BN_PARAMS)
+  if (n->n_params != QK_BN_PARAMS || (axes != 2 && axes != 4))
     return unknown (n);
   in[0] = w->name[n->in[0]];
   for (i = 0; i < QK_BN_PARAMS; i++)
@@ -678,6 +750,11 @@ put_node (struct writer *w, const struct qk_network_node *n)
     return onnx_put_gather (w, n);
   case QK_OP_RESIZE:
     return n->config != NULL ? onnx_put_resize (w, n) : unknown (n);
+  case QK_OP_MATMUL:
+  case QK_OP_SOFTMAX:
+  case QK_OP_NORM:
+  case QK_OP_LRN:
+    return put_norms (w, n);
   case QK_OP_CLAMP:
   case QK_OP_REQUANTIZE:
     finish_clamped (w, n, w->name[n->in[0]], n->op->lo, n->op->hi);
