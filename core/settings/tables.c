@@ -52,7 +52,8 @@ const struct qk_option qk_table_model[]
       { "weights", QK_OPT_PATH, "", 0, 0, NULL,
         "File with the float weights; empty = start from random numbers" },
       { "format", QK_OPT_STRING, "", 0, 0, NULL,
-        "Format plugin that reads weights; empty = by the file's ending" },
+        "Format plugin that reads weights; empty = by what the file begins "
+        "with, or its ending" },
       END };
 
 const struct qk_option qk_table_data[]
