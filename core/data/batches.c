@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/called.h"
 #include "batches.h"
 #include "qatkit/tensor.h"
 
@@ -283,7 +284,9 @@ read_sample (struct worker *w, struct slot *s, int64_t at, int64_t index,
   places (b->info.input, b->info.n_inputs, s->input, at, input);
   places (b->info.target, b->info.n_targets, s->target, at, target);
   seed_sample (&rng, b->opt.seed, epoch, index);
-  err = d->read (b->opt.self, w->state, index, &rng, input, target);
+  err
+    = QK_CALLED (&d->cls, "read",
+                 d->read (b->opt.self, w->state, index, &rng, input, target));
   if (err == 0)
     err = check_categories (b, index, target);
   if (err == 0)
@@ -423,6 +426,14 @@ check_specs (const char *name, const struct qk_tensor_spec *s, int n,
       = s[i].dtype == QK_F32
         || (!input && (s[i].dtype == QK_I32 || s[i].dtype == QK_U8));
 
+    if (!s[i].name)
+      return qk_error (-EINVAL, "dataset %s: %s %d has no name", name,
+                       input ? "input" : "target", i);
+    for (int64_t c = 0; s[i].category && c < s[i].categories; c++)
+      if (!s[i].category[c])
+        return qk_error (
+          -EINVAL, "dataset %s: category %lld of %s '%s' has no name", name,
+          (long long) c, input ? "input" : "target", s[i].name);
     if (!type || s[i].shape.ndim < 1 || s[i].shape.ndim > QK_MAX_DIMS
         || s[i].shape.dims[0] != 1 || count < 1 || count > MAX_ELEMENTS)
       return qk_error (-EINVAL,
@@ -523,7 +534,8 @@ qk_batches_new (const struct qk_batches_options *options,
   pthread_mutex_init (&b->mutex, NULL);
   pthread_cond_init (&b->work, NULL);
   pthread_cond_init (&b->ready, NULL);
-  err = options->dataset->info (options->self, &b->info);
+  err = QK_CALLED (&options->dataset->cls, "info",
+                   options->dataset->info (options->self, &b->info));
   if (err == 0)
     err = check_options (options, &b->info);
   if (err == 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/called.h"
 #include "base/atomic-file.h"
 #include "io/foreign.h"
 #include "io/tensorfile.h"
@@ -253,7 +254,8 @@ qk_tensorfile_open (struct qk_context *ctx, const char *path,
   err = qk_context_options (ctx, &f->cls->cls, &f->cfg);
   if (err < 0)
     goto error;
-  err = f->cls->open (f->cfg, path, &f->self);
+  err
+    = QK_CALLED (&f->cls->cls, "open", f->cls->open (f->cfg, path, &f->self));
   if (err < 0) {
     f->self = NULL;
     goto error;

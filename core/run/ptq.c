@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/called.h"
 #include "run/coverage.h"
 #include "run/session.h"
 #include "ptq/ptq-priv.h"
@@ -20,7 +21,9 @@ run_methods (struct qk_session *s, struct qk_ptq *p, bool after)
 
     if ((after ? m->cls->after : m->cls->before) == NULL)
       continue;
-    if ((r = m->cls->create (m->cfg, &self)) == 0)
+    if ((r
+         = QK_CALLED (&m->cls->cls, "create", m->cls->create (m->cfg, &self)))
+        == 0)
       r = after ? m->cls->after (self, p) : m->cls->before (self, p);
     m->cls->destroy (self);
     if (r < 0)
