@@ -18,7 +18,6 @@
 #include "batches.h"
 #include "qatkit/tensor.h"
 
-#define MAX_THREADS 256
 #define MAX_DEPTH 64
 
 struct sample {
@@ -455,10 +454,10 @@ check_options (const struct qk_batches_options *o,
   if (o->batch < 1 || o->batch > 1 << 20)
     return qk_error (-EINVAL, "batch size must be 1 to %d, got %lld", 1 << 20,
                      (long long) o->batch);
-  if (o->threads < 1 || o->threads > MAX_THREADS)
+  if (o->threads < 1 || o->threads > QK_MAX_READERS)
     return qk_error (-EINVAL,
                      "threads that read samples must be 1 to %d, got %d",
-                     MAX_THREADS, o->threads);
+                     QK_MAX_READERS, o->threads);
   if (o->depth < 0 || o->depth > MAX_DEPTH)
     return qk_error (-EINVAL, "batches read ahead must be 0 to %d, got %d",
                      MAX_DEPTH, o->depth);

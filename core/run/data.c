@@ -36,7 +36,10 @@ open_batches (struct qk_settings *settings, enum qk_data_use use,
   opt.dataset = d->cls;
   opt.self = d->self;
   opt.batch = d->batch;
-  opt.threads = workers > 0 ? workers : settings->threads;
+  /* reading needs no more than that, however many compute */
+  opt.threads = workers > 0                          ? workers
+                : settings->threads < QK_MAX_READERS ? settings->threads
+                                                     : QK_MAX_READERS;
   opt.seed = settings->seed;
   opt.shuffle = use != QK_DATA_EVAL;
   if (use == QK_DATA_TRAIN)
