@@ -302,8 +302,18 @@ START_TEST (weights_prefix)
   entries[1].name = "conv.bias";
   OK (qk_tensorfile_write (ctx, path, NULL, entries, 4, NULL, 0));
   ck_assert_int_eq (qk_weights_load (ctx, path, NULL, net, 3), -EINVAL);
-  SAID ("missing: conv.weight");
-  SAID ("module.conv.weight");
+  SAID ("missing: conv.bias");
+  SAID ("not of this network: conv.bias");
+  SAID ("without \"module.\" before the file's names");
+  /* the network's names may have one too */
+  net[0].name = "body.a.conv.weight";
+  net[1].name = "body.a.conv.bias";
+  net[2].name = "body.a.fc.weight";
+  entries[1].name = "module.conv.bias";
+  bias[0] = 0;
+  OK (qk_tensorfile_write (ctx, path, NULL, entries, 4, NULL, 0));
+  OK (qk_weights_load (ctx, path, NULL, net, 3));
+  ck_assert (bias[0] == 3);
 }
 END_TEST
 

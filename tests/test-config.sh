@@ -131,4 +131,13 @@ says "file"
 says "Not a directory"
 expect 1 run tiny.ini --output file
 says "file"
+# options of a method that is not in use, threads: the key that was written
+expect 1 ptq tiny.ini -o ptq.adaround.iterations=30
+says "unknown key 'adaround.iterations' in [ptq] ('adaround' is not in use there: name it, a method for instance in 'methods'"
+expect 1 run tiny.ini -o data.workers=1000
+says "workers"
+says "1000"
+expect 1 run tiny.ini -o run.threads=5000
+says "threads"
+says "5000"
 exit 0

@@ -50,6 +50,19 @@ for line in open ("out"):
 assert n >= 34, n' || failed "plugins --json is not JSON lines"
 fi
 
+# a layer by path is in models that nobody can open: said before training
+expect 0 qat tiny.ini -o model.activation="$builddir/stage/layers/elu.so" --output path
+says "is named by its path, which no model file may ask for"
+says "no weights are named (model.weights): the float network is one of random numbers"
+expect 0 ptq tiny.ini -o model.activation=elu --output plain
+says "no weights are named"
+expect 0 train tiny.ini -o model.activation=elu --output trained
+if grep -q "no weights are named\|by its path" err; then
+  failed "a warning without need"
+fi
+expect 0 qat tiny.ini -o model.activation=elu -o model.weights=trained/weights.safetensors --output qat
+if grep -q "no weights are named" err; then failed "a warning without need"; fi
+
 # another folder in front of the path; a plugin that cannot be loaded is told
 mkdir -p mine/observers
 head -c 100 /dev/urandom > mine/observers/garbage.so
@@ -89,6 +102,48 @@ job tp_liar tp_liar.so "has no function"
 job tp_small_self tp_small_self.so "self_size 4"
 job tp_missing_slot tp_missing_slot.so range
 job tp_bad_option tp_bad_option.so bins
+job tp_data_entry tp_data_entry.so "its symbol qk_plugin_v1 is data, expected a function"
+job tp_outside tp_outside.so "class 0 lies outside the file"
+job tp_nameless tp_nameless.so "class 'tp_nameless' has no description"
+job tp_endless tp_endless.so "the options of class 'tp_endless' lie outside the file"
+expect 1 run tiny.ini -o "qconfig.weight.observer=$testplugins/tp_silent.so"
+says "observer 'tp_silent': its slot create returned -5 (Input/output error) without a sentence"
+
+# cut anywhere: refused, not killed when it is touched
+size=$(wc -c < "$testplugins/tp_good.so")
+for n in 0 3 60 200 1000 4096 $((size / 4)) $((size / 2)); do
+  head -c $n "$testplugins/tp_good.so" > tp_good.so
+  expect 1 plugins ./tp_good.so
+  says "plugin ./tp_good.so: "
+done
+
+# the reason, not the kind that was tried last
+expect 1 plugins "$testplugins/tp_missing_slot.so"
+says "observer class lacks required slot 'range'"
+expect 1 plugins "$testplugins/tp_wrong_name.so"
+says "its name is 'tp_original'"
+
+# a link does not hide who may write what it leads to, a folder further up too
+mkdir -p trust/open trust/up/deep
+cp "$testplugins/tp_good.so" trust/open/
+cp "$testplugins/tp_good.so" trust/up/deep/
+ln -s ../open trust/up/way
+ln -s open/tp_good.so trust/tp_good.so
+expect 0 plugins ./trust/tp_good.so
+chmod o+w trust/open
+for f in ./trust/open/tp_good.so ./trust/tp_good.so ./trust/up/way/tp_good.so; do
+  expect 1 plugins $f
+  says "open' can be written by everyone: refused"
+done
+chmod o-w trust/open
+chmod o+w trust/up
+expect 1 plugins ./trust/up/deep/tp_good.so
+says "trust/up' can be written by everyone: refused (on the way to './trust/up/deep/tp_good.so')"
+expect 1 plugins ./trust/up/way/tp_good.so
+chmod +t trust/up
+expect 0 plugins ./trust/up/deep/tp_good.so
+chmod 755 trust/up
+
 job no_such no_such.so "No such file"
 expect 1 run tiny.ini -o qconfig.weight.observer=./tiny.ini
 says "./tiny.ini"

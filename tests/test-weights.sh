@@ -45,12 +45,17 @@ weights "2 tensors do not fit" "wrong shape: conv1.weight is (3,8,3,3), expected
   "wrong shape: fc.bias is (5,2), expected (10)"
 # another network altogether
 expect 1 run tiny.ini -o model.weights=$w -o model.channels=4
-says "wrong shape: fc.weight"
 says "wrong shape: conv1.weight"
+says "wrong shape: 6 more (3 *.weight, 1 *.bias, 1 *.running_mean, 1 *.running_var)"
 # batch-norm counters of PyTorch and names of DataParallel are fine
-edit 's/"\(conv\|bn\|fc\)/"module.\1/g'
-expect 0 eval tiny.ini -o model.weights=bad.safetensors --json
-prints "\"top1\":$a,"
+for prefix in module. _orig_mod. net.model.; do
+  edit "s/\"\(conv\|bn\|fc\)/\"$prefix\1/g"
+  expect 0 eval tiny.ini -o model.weights=bad.safetensors --json
+  prints "\"top1\":$a,"
+done
+# the output alone has another size
+edit 's/"shape":\[10\]/"shape":[5,2]/'
+weights "Everything else fits.  Is the number of outputs"
 
 # headers that lie
 size=$(wc -c < $w)
@@ -83,9 +88,7 @@ weights "No such file"
 mkdir bad.safetensors
 weights
 cp $w x.bin
-expect 1 run tiny.ini -o model.weights=x.bin
-says "x.bin"
-says "format"
+expect 0 eval tiny.ini -o model.weights=x.bin
 expect 0 eval tiny.ini -o model.weights=x.bin -o model.format=safetensors
 cp tiny.ini x.safetensors
 expect 1 run tiny.ini -o model.weights=x.safetensors

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/called.h"
 #include "qatkit/base.h"
 
 /* Long enough to list every tensor of a network by name; a sentence that is
@@ -80,6 +81,24 @@ qk_oom (const char *fmt, ...)
   record (fmt, args, "");
   va_end (args);
   return qk_error_prefix (-ENOMEM, "out of memory: ");
+}
+
+void
+qk_error_clear (void)
+{
+  error_text[0] = 0;
+}
+
+int
+qk_error_blame (int err, const char *kind, const char *name, const char *slot)
+{
+  char reason[128];
+
+  if (err >= 0 || err == -EINTR || error_text[0] != 0)
+    return err;
+  return qk_error (
+    err, "%s '%s': its slot %s returned %d (%s) without a sentence", kind,
+    name, slot, err, strerror_r (-err, reason, sizeof reason));
 }
 
 const char *

@@ -420,14 +420,12 @@ static int
 show_path (struct qk_cli *cli, const char *path)
 {
   const struct qk_class *c;
-  int kind, r = -ENOENT;
+  enum qk_kind kind;
+  int r = qk_context_kind_of (path, &kind);
 
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_METRIC; kind++) {
-    r = qk_context_class (cli->ctx, (enum qk_kind) kind, path, &c);
-    if (r == 0)
-      return show_class (cli, c);
-  }
-  return r;
+  if (r == 0)
+    r = qk_context_class (cli->ctx, kind, path, &c);
+  return r == 0 ? show_class (cli, c) : r;
 }
 
 static int

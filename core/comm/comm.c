@@ -8,6 +8,7 @@
 
 #include <qatkit/tensor.h>
 
+#include "base/called.h"
 #include "base/difference.h"
 #include "comm/comm.h"
 
@@ -54,7 +55,9 @@ qk_comm_open (const struct qk_comm_class *cls, const struct qk_config *cfg,
   if (c == NULL)
     return qk_oom ("comm");
   c->cls = cls;
-  if ((r = cls->create (cfg, &c->self, &c->rank, &c->size)) < 0) {
+  if ((r = QK_CALLED (&cls->cls, "create",
+                      cls->create (cfg, &c->self, &c->rank, &c->size)))
+      < 0) {
     free (c);
     return qk_error_prefix (r, "comm '%s': ", cls->cls.name);
   }

@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/called.h"
 #include "batches.h"
 #include "qatkit/tensor.h"
 
-#define MAX_THREADS 256
 #define MAX_DEPTH 64
 
 struct sample {
@@ -283,7 +283,9 @@ read_sample (struct worker *w, struct slot *s, int64_t at, int64_t index,
   places (b->info.input, b->info.n_inputs, s->input, at, input);
   places (b->info.target, b->info.n_targets, s->target, at, target);
   seed_sample (&rng, b->opt.seed, epoch, index);
-  err = d->read (b->opt.self, w->state, index, &rng, input, target);
+  err
+    = QK_CALLED (&d->cls, "read",
+                 d->read (b->opt.self, w->state, index, &rng, input, target));
   if (err == 0)
     err = check_categories (b, index, target);
   if (err == 0)
@@ -423,6 +425,14 @@ check_specs (const char *name, const struct qk_tensor_spec *s, int n,
       = s[i].dtype == QK_F32
         || (!input && (s[i].dtype == QK_I32 || s[i].dtype == QK_U8));
 
+    if (!s[i].name)
+      return qk_error (-EINVAL, "dataset %s: %s %d has no name", name,
+                       input ? "input" : "target", i);
+    for (int64_t c = 0; s[i].category && c < s[i].categories; c++)
+      if (!s[i].category[c])
+        return qk_error (
+          -EINVAL, "dataset %s: category %lld of %s '%s' has no name", name,
+          (long long) c, input ? "input" : "target", s[i].name);
     if (!type || s[i].shape.ndim < 1 || s[i].shape.ndim > QK_MAX_DIMS
         || s[i].shape.dims[0] != 1 || count < 1 || count > MAX_ELEMENTS)
       return qk_error (-EINVAL,
@@ -444,10 +454,10 @@ check_options (const struct qk_batches_options *o,
   if (o->batch < 1 || o->batch > 1 << 20)
     return qk_error (-EINVAL, "batch size must be 1 to %d, got %lld", 1 << 20,
                      (long long) o->batch);
-  if (o->threads < 1 || o->threads > MAX_THREADS)
+  if (o->threads < 1 || o->threads > QK_MAX_READERS)
     return qk_error (-EINVAL,
                      "threads that read samples must be 1 to %d, got %d",
-                     MAX_THREADS, o->threads);
+                     QK_MAX_READERS, o->threads);
   if (o->depth < 0 || o->depth > MAX_DEPTH)
     return qk_error (-EINVAL, "batches read ahead must be 0 to %d, got %d",
                      MAX_DEPTH, o->depth);
@@ -523,7 +533,8 @@ qk_batches_new (const struct qk_batches_options *options,
   pthread_mutex_init (&b->mutex, NULL);
   pthread_cond_init (&b->work, NULL);
   pthread_cond_init (&b->ready, NULL);
-  err = options->dataset->info (options->self, &b->info);
+  err = QK_CALLED (&options->dataset->cls, "info",
+                   options->dataset->info (options->self, &b->info));
   if (err == 0)
     err = check_options (options, &b->info);
   if (err == 0)

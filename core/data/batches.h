@@ -9,6 +9,9 @@
 
 #include "qatkit/dataset.h"
 
+/* Threads that read samples, at most. */
+#define QK_MAX_READERS 256
+
 /* Which samples were found undecodable. */
 struct qk_bad_samples {
   uint8_t *bits; /* one a sample; for free */

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/called.h"
 #include "exec/exec-priv.h"
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
@@ -136,7 +137,8 @@ qk_exec_loss (struct qk_exec *ex, const struct qk_tensor *all_ref,
     double mean = 0;
 
     fill_loss (ex, i, all_ref, out, ref, &io);
-    r = l->cls->forward (l->self, &io, &mean);
+    r = QK_CALLED (&l->cls->cls, "forward",
+                   l->cls->forward (l->self, &io, &mean));
     if (r == -EDOM || (r == 0 && !isfinite (mean)))
       return name_bad_layer (ex, "the loss is");
     if (r < 0)
@@ -186,7 +188,9 @@ loss_gradients (struct qk_exec *ex, const struct qk_tensor *all_ref)
     io.dout = dout;
     io.scale = l->weight * ex->share; /* the mean is over this process's
                                          samples */
-    if ((r = l->cls->backward (l->self, &io)) < 0)
+    if ((r = QK_CALLED (&l->cls->cls, "backward",
+                        l->cls->backward (l->self, &io)))
+        < 0)
       return qk_error_prefix (r, "loss '%s': ", l->name);
     for (j = 0; j < l->n_out; j++)
       if (temporary[j])
@@ -259,7 +263,9 @@ backward_node (struct qk_exec *ex, int index)
     return r;
   for (i = 0; i < n->n_in; i++)
     place_gradient (ex, index, i, &c, &temporary[i]);
-  if ((r = n->layer->backward (n->self, &c.io)) < 0)
+  if ((r = QK_CALLED (&n->layer->cls, "backward",
+                      n->layer->backward (n->self, &c.io)))
+      < 0)
     return qk_error_prefix (r, "node '%s': ", n->name);
   for (i = 0; i < n->n_in; i++)
     if (temporary[i])

@@ -8,6 +8,7 @@
 
 #include <qatkit/numeric.h>
 
+#include "base/called.h"
 #include "exec/exec-priv.h"
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
@@ -379,7 +380,9 @@ run_layer (struct qk_exec *ex, int index)
   int r;
 
   qk_call_fill (ex, index, false, &c);
-  if ((r = n->layer->forward (n->self, &c.io)) < 0)
+  if ((r = QK_CALLED (&n->layer->cls, "forward",
+                      n->layer->forward (n->self, &c.io)))
+      < 0)
     return qk_error_prefix (r, "node '%s': ", n->name);
   t->q = c.out.q;
   if (ex->node[index].wrapped && ex->g->value[n->out].on_grid)

@@ -8,6 +8,7 @@
 
 #include <qatkit/backend.h>
 
+#include "base/called.h"
 #include "exec/exec-priv.h"
 #include "graph/op-priv.h"
 #include "plugin/loader-priv.h"
@@ -37,11 +38,11 @@ open_backend (struct qk_context *ctx, const struct qk_backend_class *cls,
   int r;
 
   b->cls = cls;
-  if ((r = cls->probe (&b->caps)) < 0)
+  if ((r = QK_CALLED (&cls->cls, "probe", cls->probe (&b->caps))) < 0)
     return qk_error_prefix (r, "backend '%s': ", name);
   if ((r = qk_context_options (ctx, &cls->cls, &cfg)) < 0)
     return r;
-  r = cls->create (cfg, threads, &b->self);
+  r = QK_CALLED (&cls->cls, "create", cls->create (cfg, threads, &b->self));
   qk_config_free (cfg);
   if (r < 0)
     return qk_error_prefix (r, "backend '%s': ", name);

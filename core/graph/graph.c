@@ -9,6 +9,7 @@
 
 #include <qatkit/rng.h>
 
+#include "base/called.h"
 #include "graph/limits.h"
 #include "graph/op-priv.h"
 #include "quant/quantizer-priv.h"
@@ -441,7 +442,7 @@ make_layer (struct qk_graph *g, const char *name, const char *layer,
   if ((r = qk_config_parse (c->options, options, name, &cfg)) < 0)
     return r;
   *self = NULL;
-  r = (*cls)->create (cfg, self);
+  r = QK_CALLED (&(*cls)->cls, "create", (*cls)->create (cfg, self));
   qk_config_free (cfg);
   if (r < 0)
     return qk_error_prefix (r, "node '%s': ", name);
@@ -469,7 +470,9 @@ complete_node (struct qk_graph *g, int index)
   for (i = 0; i < n->n_in; i++)
     in[i] = g->value[n->in[i]].shape;
   memset (&out, 0, sizeof out);
-  if ((r = n->layer->infer (n->self, in, n->n_in, &out)) < 0)
+  if ((r = QK_CALLED (&n->layer->cls, "infer",
+                      n->layer->infer (n->self, in, n->n_in, &out)))
+      < 0)
     return qk_error_prefix (r, "node '%s': ", n->name);
   if (out.ndim < 1 || out.ndim > QK_MAX_DIMS || qk_shape_count (&out) <= 0)
     return qk_error (-EINVAL, "node '%s': layer '%s' gives an empty shape",

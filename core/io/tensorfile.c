@@ -7,7 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/called.h"
 #include "base/atomic-file.h"
+#include "io/foreign.h"
 #include "io/tensorfile.h"
 #include "plugin/loader-priv.h"
 
@@ -62,18 +64,34 @@ format_by_name (struct qk_context *ctx, const char *name,
   return err;
 }
 
-/* Ask every installed format; KNOWN collects the endings for the error. */
+/* What is looked for among the installed formats. */
+struct wanted {
+  const char *path;
+  const void *head; /* NULL: by the ending */
+  size_t n;
+  FILE *known; /* gets all endings, for an error */
+};
+
+static bool
+is_wanted (const struct wanted *w, const struct qk_format_class *cls)
+{
+  if (w->head == NULL)
+    return claims (cls, w->path);
+  return cls->recognize != NULL && cls->recognize (w->head, w->n);
+}
+
+/* The first installed format that is wanted; NULL in *OUT: none. */
 static int
-format_by_claim (struct qk_context *ctx, const char *path,
-                 const struct qk_format_class **out, FILE *known)
+search_formats (struct qk_context *ctx, const struct wanted *w,
+                const struct qk_format_class **out)
 {
   char **names;
   size_t i;
   int err = qk_context_list (ctx, QK_KIND_FORMAT, &names);
 
+  *out = NULL;
   if (err < 0)
     return err;
-  *out = NULL;
   for (i = 0; names[i] && !*out; i++) {
     const struct qk_format_class *cls = NULL;
     const char *const *s;
@@ -83,48 +101,95 @@ format_by_claim (struct qk_context *ctx, const char *path,
               qk_error_message ());
       continue;
     }
-    if (claims (cls, path))
+    if (is_wanted (w, cls))
       *out = cls;
-    for (s = cls->suffixes; s && *s; s++)
-      fprintf (known, " %s", *s);
+    for (s = cls->suffixes; w->known && s && *s; s++)
+      fprintf (w->known, " %s", *s);
   }
   qk_names_free (names);
-  return *out ? 0 : -ENOENT;
+  return 0;
+}
+
+/* The ending of PATH; NULL: it has none. */
+static const char *
+ending_of (const char *path)
+{
+  const char *base = strrchr (path, '/');
+  const char *ending;
+
+  base = base ? base + 1 : path;
+  ending = strrchr (base, '.');
+  return ending == base ? NULL : ending;
 }
 
 int
 qk_format_find (struct qk_context *ctx, const char *path, const char *name,
                 const struct qk_format_class **out)
 {
-  const char *base = strrchr (path, '/');
-  const char *ending;
+  const char *ending = ending_of (path);
+  struct wanted w = { .path = path };
   char *known = NULL;
   size_t size;
-  FILE *list;
   int err;
 
   if (name)
     return format_by_name (ctx, name, out);
-  base = base ? base + 1 : path;
-  ending = strrchr (base, '.');
-  if (!ending || ending == base)
+  if (!ending)
     return format_by_name (ctx, QK_FORMAT_DEFAULT, out);
 
-  list = open_memstream (&known, &size);
-  if (!list)
+  w.known = open_memstream (&known, &size);
+  if (!w.known)
     return qk_oom ("%s", path);
-  err = format_by_claim (ctx, path, out, list);
-  if (fclose (list) != 0) {
+  err = search_formats (ctx, &w, out);
+  if (fclose (w.known) != 0) {
     free (known);
     return qk_oom ("%s", path);
   }
-  if (err == -ENOENT)
-    qk_error (-ENOENT,
-              "%s: no format is known for the ending \"%s\"; there "
-              "are:%s",
-              path, ending, size > 0 ? known : " none");
+  if (err == 0 && !*out)
+    err = qk_error (-ENOENT,
+                    "%s: no format is known for the ending \"%s\"; there "
+                    "are:%s",
+                    path, ending, size > 0 ? known : " none");
   free (known);
   return err;
+}
+
+/* The format to read PATH in: the one its ending names, unless what the file
+ * begins with is of another one. */
+static int
+format_of_file (struct qk_context *ctx, const char *path, const char *name,
+                const struct qk_format_class **out)
+{
+  const struct qk_format_class *named = NULL;
+  char head[QK_HEAD_SIZE];
+  const size_t n = qk_read_head (path, head);
+  const char *foreign = qk_foreign (head, n);
+  int err;
+
+  err = name ? format_by_name (ctx, name, &named)
+             : search_formats (ctx, &(struct wanted){ .path = path }, &named);
+  if (err < 0)
+    return err;
+  *out = named;
+  if (named && named->recognize && named->recognize (head, n))
+    return 0;
+  if (foreign)
+    return qk_error (-EBADMSG, "%s: this is %s", path, foreign);
+  if (name || (named && !named->recognize))
+    return 0;
+  err = search_formats (ctx, &(struct wanted){ .head = head, .n = n }, out);
+  if (err < 0 || *out)
+    return err;
+  *out = named; /* it will say what is wrong */
+  if (named)
+    return 0;
+  err = qk_format_find (ctx, path, NULL, out);
+  return err == -ENOENT
+           ? qk_error (err,
+                       "%s; nor does it begin as a file of one of them: name "
+                       "the format (model.format)",
+                       qk_error_message ())
+           : err;
 }
 
 /* ---- reading ---------------------------------------------------------*/
@@ -183,13 +248,14 @@ qk_tensorfile_open (struct qk_context *ctx, const char *path,
     err = qk_oom ("%s", path);
     goto error;
   }
-  err = qk_format_find (ctx, path, format, &f->cls);
+  err = format_of_file (ctx, path, format, &f->cls);
   if (err < 0)
     goto error;
   err = qk_context_options (ctx, &f->cls->cls, &f->cfg);
   if (err < 0)
     goto error;
-  err = f->cls->open (f->cfg, path, &f->self);
+  err
+    = QK_CALLED (&f->cls->cls, "open", f->cls->open (f->cfg, path, &f->self));
   if (err < 0) {
     f->self = NULL;
     goto error;

@@ -17,7 +17,8 @@ struct qk_tensorfile;
 int qk_format_find (struct qk_context *ctx, const char *path, const char *name,
                     const struct qk_format_class **out);
 
-/* Open PATH; FORMAT as for qk_format_find.  *out is to be freed with
+/* Open PATH in FORMAT; NULL: in the one that knows what the file begins with,
+ * or as for qk_format_find.  *out is to be freed with
  * qk_tensorfile_close.  -EBADMSG: the file is damaged. */
 int qk_tensorfile_open (struct qk_context *ctx, const char *path,
                         const char *format, struct qk_tensorfile **out);

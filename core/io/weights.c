@@ -6,12 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/match.h"
 #include "io/weights.h"
 
-/* What torch.nn.DataParallel puts before every name. */
-#define PREFIX "module."
 /* A counter of PyTorch's batch-norm that nothing computes with. */
 #define IGNORED "num_batches_tracked"
+
+/* What does not fit, by kind. */
+enum fault { MISSING, FOREIGN, SHAPE, TYPE, UNUSABLE, FAULTS };
+
+struct faults {
+  struct qk_name_list list[FAULTS];
+  int64_t found; /* names of the network that the file has */
+  size_t n;      /* of the network */
+  struct qk_match match;
+};
 
 static bool
 is_ignored (const char *name)
@@ -22,137 +31,193 @@ is_ignored (const char *name)
          && (n == k || name[n - k - 1] == '.');
 }
 
-/* Bytes of a prefix that all names of the file share and W does not have. */
-static size_t
-prefix_length (const struct qk_tensorfile *f, const struct qk_weight *w,
-               size_t n)
-{
-  const size_t k = sizeof PREFIX - 1;
-  int64_t i;
-
-  for (i = 0; i < qk_tensorfile_count (f); i++)
-    if (strncmp (qk_tensorfile_name (f, i), PREFIX, k) != 0)
-      return 0;
-  if (n > 0 && strncmp (w[0].name, PREFIX, k) == 0)
-    return 0;
-  return i > 0 ? k : 0;
-}
-
-static int64_t
-find (const struct qk_tensorfile *f, const char *name, size_t prefix)
-{
-  int64_t i;
-  char *full;
-
-  if (prefix == 0)
-    return qk_tensorfile_find (f, name);
-  if (asprintf (&full, "%.*s%s", (int) prefix, PREFIX, name) < 0)
-    return qk_oom ("%s", qk_tensorfile_path (f));
-  i = qk_tensorfile_find (f, full);
-  free (full);
-  return i;
-}
-
-/* Whether tensor I of the file fits W; if not, say why on OUT. */
-static bool
-fits (const struct qk_tensorfile *f, int64_t i, const struct qk_weight *w,
-      FILE *out)
+/* Whether tensor I of the file fits W; if not, say why in F. */
+static int
+check_fit (const struct qk_tensorfile *f, int64_t i, const struct qk_weight *w,
+           struct faults *to)
 {
   struct qk_format_entry e;
   struct qk_shape want;
   char a[128], b[128];
 
   if (qk_tensorfile_entry (f, i, &e) < 0
-      || qk_layout_file_shape (w->layout, &w->tensor->shape, &want) < 0) {
-    fprintf (out, "\n  unusable: %s (%s)", w->name, qk_error_message ());
-    return false;
-  }
-  if (!qk_shape_equal (&want, &e.tensor.shape)) {
-    fprintf (out, "\n  wrong shape: %s is %s, expected %s", w->name,
-             qk_shape_print (&e.tensor.shape, a, sizeof a),
-             qk_shape_print (&want, b, sizeof b));
-    return false;
-  }
+      || qk_layout_file_shape (w->layout, &w->tensor->shape, &want) < 0)
+    return qk_name_list_add (&to->list[UNUSABLE], "%s (%s)", w->name,
+                             qk_error_message ());
+  if (!qk_shape_equal (&want, &e.tensor.shape))
+    return qk_name_list_add (&to->list[SHAPE], "%s is %s, expected %s",
+                             w->name,
+                             qk_shape_print (&e.tensor.shape, a, sizeof a),
+                             qk_shape_print (&want, b, sizeof b));
   if (e.tensor.dtype != w->tensor->dtype
-      && !(e.tensor.dtype == QK_F64 && w->tensor->dtype == QK_F32)) {
-    fprintf (out, "\n  wrong type: %s is %s, expected %s", w->name,
-             qk_dtype_name (e.tensor.dtype), qk_dtype_name (w->tensor->dtype));
-    return false;
-  }
-  return true;
+      && !(e.tensor.dtype == QK_F64 && w->tensor->dtype == QK_F32))
+    return qk_name_list_add (&to->list[TYPE], "%s is %s, expected %s", w->name,
+                             qk_dtype_name (e.tensor.dtype),
+                             qk_dtype_name (w->tensor->dtype));
+  return 0;
 }
 
-/* Look up every parameter (AT gets the tensors' numbers) and write what is
- * wrong to OUT.  Returns the number of faults. */
-static long
-match (const struct qk_tensorfile *f, const struct qk_weight *w, size_t n,
-       int64_t *at, FILE *out)
+/* The tensors of the file that no parameter takes. */
+static int
+check_rest (const struct qk_tensorfile *f, const int64_t *at, size_t n,
+            struct faults *to)
 {
-  const size_t prefix = prefix_length (f, w, n);
   const int64_t count = qk_tensorfile_count (f);
-  long faults = 0;
-  bool *used;
-  size_t k;
-  int64_t i;
+  bool *used = calloc ((size_t) count + 1, sizeof *used);
+  int r = 0;
 
-  used = calloc ((size_t) count + 1, sizeof *used);
   if (!used)
     return qk_oom ("%s", qk_tensorfile_path (f));
-  for (k = 0; k < n; k++) {
-    at[k] = find (f, w[k].name, prefix);
-    if (at[k] == -ENOENT) {
-      fprintf (out, "\n  missing: %s", w[k].name);
-      faults++;
-    } else if (at[k] < 0) {
-      free (used);
-      return (long) at[k];
-    } else {
+  for (size_t k = 0; k < n; k++)
+    if (at[k] >= 0)
       used[at[k]] = true;
-      faults += !fits (f, at[k], &w[k], out);
-    }
-  }
-  for (i = 0; i < count; i++)
-    if (!used[i] && !is_ignored (qk_tensorfile_name (f, i))) {
-      fprintf (out, "\n  not of this network: %s",
-               qk_tensorfile_name (f, i) + prefix);
-      faults++;
-    }
+  for (int64_t i = 0; r == 0 && i < count; i++)
+    if (!used[i] && !is_ignored (qk_tensorfile_name (f, i)))
+      r = qk_name_list_add (&to->list[FOREIGN], "%s",
+                            qk_tensorfile_name (f, i));
   free (used);
-  return faults;
+  return r;
+}
+
+/* AT gets the numbers of the tensors. */
+static int
+find_names (const struct qk_tensorfile *f, const struct qk_weight *w, size_t n,
+            int64_t *at, struct faults *to)
+{
+  const int64_t count = qk_tensorfile_count (f);
+  const char **have = calloc ((size_t) count + n + 1, sizeof *have);
+  const char **want = have + count;
+
+  if (!have)
+    return qk_oom ("%s", qk_tensorfile_path (f));
+  for (int64_t i = 0; i < count; i++)
+    have[i] = qk_tensorfile_name (f, i);
+  for (size_t k = 0; k < n; k++)
+    want[k] = w[k].name;
+  to->n = n;
+  to->found = qk_match_names (have, count, want, n, at, &to->match);
+  free (have);
+  return to->found < 0 ? (int) to->found : 0;
+}
+
+/* Look up every parameter; what is wrong goes to TO. */
+static int
+match (const struct qk_tensorfile *f, const struct qk_weight *w, size_t n,
+       int64_t *at, struct faults *to)
+{
+  int r = find_names (f, w, n, at, to);
+
+  for (size_t k = 0; r == 0 && k < n; k++)
+    if (at[k] < 0)
+      r = qk_name_list_add (&to->list[MISSING], "%s", w[k].name);
+    else
+      r = check_fit (f, at[k], &w[k], to);
+  return r < 0 ? r : check_rest (f, at, n, to);
+}
+
+/* ---- the sentence -----------------------------------------------------------*/
+
+static size_t
+count_faults (const struct faults *f)
+{
+  size_t n = 0;
+
+  for (int i = 0; i < FAULTS; i++)
+    n += f->list[i].n;
+  return n;
+}
+
+/* Whether some line of L ends in TEXT. */
+static bool
+has_ending (const struct qk_name_list *l, const char *text)
+{
+  const size_t k = strlen (text);
+
+  for (size_t i = 0; i < l->n; i++) {
+    const size_t n = strlen (l->line[i]);
+
+    if (n >= k && strcmp (l->line[i] + n - k, text) == 0)
+      return true;
+  }
+  return false;
+}
+
+/* What the faults together point to. */
+static void
+print_hints (const struct qk_tensorfile *f, const struct faults *to, FILE *out)
+{
+  bool statistics = false;
+
+  for (int64_t i = 0; i < qk_tensorfile_count (f); i++) {
+    const char *name = qk_tensorfile_name (f, i);
+    const size_t n = strlen (name);
+
+    statistics |= n >= 12 && strcmp (name + n - 12, ".running_var") == 0;
+  }
+  if (to->found == 0 && to->n > 0)
+    fprintf (out, "\n  None of the network's names is in the file: another "
+                  "network (model.arch), or another naming of its layers.");
+  else if (*to->match.file || *to->match.network)
+    fprintf (out,
+             "\n  Compared without \"%s\" before the file's names and \"%s\" "
+             "before the network's.",
+             to->match.file, to->match.network);
+  if (to->found > 0 && !statistics
+      && has_ending (&to->list[MISSING], ".running_var"))
+    fprintf (out, "\n  The file has no statistics of batch-norm: they were "
+                  "folded into its weights; take a file from before that, or "
+                  "the whole network as ONNX.");
+  if (to->list[SHAPE].n > 0 && to->list[SHAPE].n <= 2
+      && count_faults (to) == to->list[SHAPE].n)
+    fprintf (out, "\n  Everything else fits.  Is the number of outputs (of "
+                  "classes of the dataset) that of these weights?");
+}
+
+static int
+fault_error (const struct qk_tensorfile *f, const struct faults *to)
+{
+  const size_t n = count_faults (to);
+  char *text = NULL;
+  size_t size;
+  FILE *out = open_memstream (&text, &size);
+  int r;
+
+  if (!out)
+    return qk_oom ("%s", qk_tensorfile_path (f));
+  for (int i = 0; i < FAULTS; i++)
+    qk_name_list_print (&to->list[i], out);
+  print_hints (f, to, out);
+  if (fclose (out) != 0)
+    r = qk_oom ("%s", qk_tensorfile_path (f));
+  else
+    r = qk_error (-EINVAL, "%s: %zu tensor%s not fit the network:%s",
+                  qk_tensorfile_path (f), n, n == 1 ? " does" : "s do", text);
+  free (text);
+  return r;
 }
 
 int
 qk_weights_read (const struct qk_tensorfile *f, const struct qk_weight *w,
                  size_t n)
 {
-  char *text = NULL;
-  int64_t *at;
-  FILE *out;
-  size_t size, k;
-  long faults;
-  int err = 0;
+  struct faults to = { .list = { { .what = "missing" },
+                                 { .what = "not of this network" },
+                                 { .what = "wrong shape" },
+                                 { .what = "wrong type" },
+                                 { .what = "unusable" } } };
+  int64_t *at = calloc (n + 1, sizeof *at);
+  int err;
 
-  at = calloc (n + 1, sizeof *at);
-  out = open_memstream (&text, &size);
-  if (!at || !out) {
-    if (out)
-      fclose (out);
-    free (text);
-    free (at);
+  if (!at)
     return qk_oom ("%s", qk_tensorfile_path (f));
-  }
-  faults = match (f, w, n, at, out);
-  if (fclose (out) != 0)
-    err = qk_oom ("%s", qk_tensorfile_path (f));
-  else if (faults < 0)
-    err = (int) faults;
-  else if (faults > 0)
-    err = qk_error (-EINVAL, "%s: %ld tensor%s not fit the network:%s",
-                    qk_tensorfile_path (f), faults,
-                    faults == 1 ? " does" : "s do", text);
-  for (k = 0; err == 0 && k < n; k++)
+  err = match (f, w, n, at, &to);
+  if (err == 0 && count_faults (&to) > 0)
+    err = fault_error (f, &to);
+  for (size_t k = 0; err == 0 && k < n; k++)
     err = qk_tensorfile_read (f, at[k], w[k].tensor, w[k].layout);
-  free (text);
+  for (int i = 0; i < FAULTS; i++)
+    qk_name_list_clear (&to.list[i]);
+  qk_match_clear (&to.match);
   free (at);
   return err;
 }

@@ -14,9 +14,9 @@ struct qk_weight {
 
 /* Fill all N parameters from PATH (FORMAT as for qk_format_find).  The file
  * must hold exactly these, except that *.num_batches_tracked is ignored and
- * a prefix "module." that all names have is dropped.  -EINVAL with one
- * sentence that lists every missing, superfluous and wrongly shaped tensor;
- * then no parameter was changed. */
+ * so is what stands before all names of the one or the other ("module.",
+ * "model.").  -EINVAL with one sentence that lists missing, superfluous and
+ * wrongly shaped tensors, ten of each; then no parameter was changed. */
 int qk_weights_load (struct qk_context *ctx, const char *path,
                      const char *format, const struct qk_weight *w, size_t n);
 /* The same from a file that is already open. */

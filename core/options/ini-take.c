@@ -247,6 +247,25 @@ report_section (FILE *f, const struct qk_ini *ini,
            qk_nearest_hint (&near, hint));
 }
 
+/* Whether KEY stands behind the name of something that is not in use, as
+ * "adaround.batch" without adaround in "methods". */
+static bool
+is_of_unused (const struct qk_ini *ini, const char *section, const char *key)
+{
+  const char *dot = strrchr (key, '.');
+  const size_t length = dot != NULL ? (size_t) (dot - key) : 0;
+
+  for (size_t i = 0; dot != NULL && i < ini->n_known; i++) {
+    const struct qk_ini_known *k = &ini->known[i];
+
+    if (k->key != NULL && strcmp (k->section, section) == 0
+        && strncmp (k->key, key, length) == 0
+        && (k->key[length] == '.' || k->key[length] == '\0'))
+      return false;
+  }
+  return dot != NULL;
+}
+
 static void
 report_key (FILE *f, const struct qk_ini *ini, const struct qk_ini_section *s,
             const struct qk_ini_entry *e)
@@ -265,6 +284,16 @@ report_key (FILE *f, const struct qk_ini *ini, const struct qk_ini_section *s,
       qk_nearest_offer (&near, k->key);
     else if (!elsewhere && strcmp (k->key, e->key) == 0)
       elsewhere = k->section;
+  }
+  if (is_of_unused (ini, s->name, e->key)) {
+    fprintf (
+      f,
+      "\n%s: unknown key '%s' in [%s] ('%.*s' is not in use there: name "
+      "it, a method for instance in 'methods', or leave its options "
+      "out)",
+      e->where, e->key, s->name, (int) (strrchr (e->key, '.') - e->key),
+      e->key);
+    return;
   }
   fprintf (f, "\n%s: unknown key '%s' in [%s]%s", e->where, e->key, s->name,
            qk_nearest_hint (&near, hint));

@@ -58,6 +58,9 @@ int qk_context_options (struct qk_context *ctx, const struct qk_class *cls,
 int qk_context_path (struct qk_context *ctx, enum qk_kind kind,
                      const char *name, char **out);
 
+/* The kind of the class that the file PATH, which has a '/', is named after. */
+int qk_context_kind_of (const char *path, enum qk_kind *out);
+
 /* sizeof the class of a kind as this library knows it; 0 for an unknown
  * kind. */
 size_t qk_kind_class_size (enum qk_kind kind);
@@ -71,6 +74,19 @@ int qk_kind_check_class (const struct qk_class *cls);
  * or a library it has loaded. */
 bool qk_is_loaded (const void *start, size_t length);
 bool qk_is_code (const void *start);
+/* Whether TEXT, not NULL, begins in such data and ends in the same segment. */
+bool qk_is_loaded_text (const char *text);
+
+/* Check that the file PATH is a shared library for this machine and holds all
+ * of its segments: the dynamic linker maps what there is, and a process that
+ * touches what there is not is killed. */
+int qk_elf_check (const char *path);
+
+/* Check that nobody but its owner, root and the members of its group may
+ * change what PATH names: the file or folder, all folders above it, and those
+ * of every symbolic link on the way.  (A folder with the sticky bit, as /tmp,
+ * protects what others own in it.) */
+int qk_trust_check (const char *path);
 
 /* Every kind is in 1 .. QK_KIND_LAST. */
 #define QK_KIND_LAST QK_KIND_METRIC

@@ -4,7 +4,7 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
-#include <libgen.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,8 @@
 #include "base/nearest.h"
 #include "options/option-priv.h"
 #include "plugin/loader-priv.h"
+
+#define ANY_KIND ((enum qk_kind) 0)
 
 /* What is asked for. */
 struct wanted {
@@ -44,39 +46,16 @@ qk_loaded_free (struct qk_loaded *list)
 
 /* ---- checks of the file ----------------------------------------------- */
 
-/* Whoever may write the file or its folder decides what code is run. */
-static int
-refuse_world_writable (const char *path)
-{
-  struct stat st;
-
-  if (stat (path, &st) < 0)
-    return qk_error (-errno, "plugin %s: %s", path, strerror (errno));
-  if (st.st_mode & S_IWOTH)
-    return qk_error (-EPERM,
-                     "plugin %s '%s' can be written by everyone: "
-                     "refused; 'chmod o-w' makes it usable",
-                     S_ISDIR (st.st_mode) ? "folder" : "file", path);
-  return 0;
-}
-
 static int
 check_file (const char *path)
 {
-  char *copy = strdup (path);
   struct stat st;
   int err;
 
-  if (!copy)
-    return qk_oom ("plugin %s", path);
   if (stat (path, &st) == 0 && !S_ISREG (st.st_mode)) /* a pipe would hang */
-    err = qk_error (-ENOEXEC, "plugin %s: expected a regular file", path);
-  else
-    err = refuse_world_writable (path);
-  if (err == 0)
-    err = refuse_world_writable (dirname (copy));
-  free (copy);
-  return err;
+    return qk_error (-ENOEXEC, "plugin %s: expected a regular file", path);
+  err = qk_trust_check (path);
+  return err < 0 ? err : qk_elf_check (path);
 }
 
 /* ---- from the file to a checked class --------------------------------- */
@@ -104,6 +83,56 @@ wrong_abi (const char *path, int found)
                    path, found, QK_ABI_MAJOR);
 }
 
+/* Whether SYMBOL at ENTRY is a function, not data that happens to lie beside
+ * one. */
+static bool
+is_function (void *entry)
+{
+#ifdef RTLD_DL_SYMENT
+  const ElfW (Sym) *sym = NULL;
+  Dl_info info;
+
+  if (dladdr1 (entry, &info, (void **) &sym, RTLD_DL_SYMENT) != 0
+      && sym != NULL && info.dli_saddr == entry
+      && (sym->st_info & 15) != STT_FUNC)
+    return false;
+#endif
+  return qk_is_code (entry);
+}
+
+/* What the entry returned, into OUT. */
+static int
+copy_plugin (const char *path, const struct qk_plugin *p,
+             struct qk_plugin *out)
+{
+  if (!p || !qk_is_loaded (p, offsetof (struct qk_plugin, name))
+      || p->struct_size < offsetof (struct qk_plugin, name)
+      || !qk_is_loaded (p, p->struct_size < sizeof *out ? p->struct_size
+                                                        : sizeof *out))
+    return qk_error (-ENOEXEC,
+                     "plugin %s: its entry %s returns nothing "
+                     "usable",
+                     path, QK_ENTRY_NAME);
+  if (p->abi_major != QK_ABI_MAJOR)
+    return wrong_abi (path, p->abi_major);
+  memset (out, 0, sizeof *out);
+  memcpy (out, p, p->struct_size < sizeof *out ? p->struct_size : sizeof *out);
+  if (!out->name || !out->classes)
+    return qk_error (-ENOEXEC, "plugin %s: it has no %s", path,
+                     out->name ? "classes" : "name");
+  if (!qk_is_loaded_text (out->name))
+    return qk_error (-ENOEXEC, "plugin %s: its name lies outside the file",
+                     path);
+  if (!out->version || !out->licence)
+    return qk_error (-ENOEXEC, "plugin %s: it has no %s", path,
+                     out->version ? "licence" : "version");
+  if (!qk_is_loaded_text (out->version) || !qk_is_loaded_text (out->licence))
+    return qk_error (-ENOEXEC,
+                     "plugin %s: its version or licence lies outside the file",
+                     path);
+  return 0;
+}
+
 /* Load the file and get what it offers into OUT, zero-filled.  The handle is
  * never closed: class data and code stay valid for the process. */
 static int
@@ -111,7 +140,6 @@ open_plugin (const char *path, struct qk_plugin *out)
 {
   void *handle = dlopen (path, RTLD_NOW | RTLD_LOCAL);
   qk_plugin_entry entry;
-  const struct qk_plugin *p;
   int abi;
 
   if (!handle)
@@ -127,19 +155,59 @@ open_plugin (const char *path, struct qk_plugin *out)
                      "symbol %s is missing",
                      path, QK_ABI_MAJOR, QK_ENTRY_NAME);
   }
-  p = entry ();
-  if (!p || p->struct_size < offsetof (struct qk_plugin, name))
+  if (!is_function (*(void **) &entry))
     return qk_error (-ENOEXEC,
-                     "plugin %s: its entry %s returns nothing "
-                     "usable",
+                     "plugin %s: its symbol %s is data, expected a function",
                      path, QK_ENTRY_NAME);
-  if (p->abi_major != QK_ABI_MAJOR)
-    return wrong_abi (path, p->abi_major);
-  memset (out, 0, sizeof *out);
-  memcpy (out, p, p->struct_size < sizeof *out ? p->struct_size : sizeof *out);
-  if (!out->name || !out->classes)
-    return qk_error (-ENOEXEC, "plugin %s: it has no %s", path,
-                     out->name ? "classes" : "name");
+  return copy_plugin (path, entry (), out);
+}
+
+/* Class I of a plugin, which can be read as far as this library knows it. */
+static int
+check_class_data (const char *path, const struct qk_class *c, size_t i)
+{
+  if (!qk_is_loaded (c, sizeof *c))
+    return qk_error (-ENOEXEC, "plugin %s: class %zu lies outside the file",
+                     path, i);
+  if (c->struct_size < sizeof *c || !c->name)
+    return qk_error (-ENOEXEC,
+                     "plugin %s: class %zu has struct_size %zu, "
+                     "expected at least %zu, and a name",
+                     path, i, c->struct_size, sizeof *c);
+  if (!qk_is_loaded (c, c->struct_size))
+    return qk_error (-ENOEXEC,
+                     "plugin %s: class %zu has struct_size %zu, "
+                     "more than there is in the file",
+                     path, i, c->struct_size);
+  if (!qk_is_loaded_text (c->name))
+    return qk_error (-ENOEXEC,
+                     "plugin %s: the name of class %zu lies outside the file",
+                     path, i);
+  if (!c->description || !qk_is_loaded_text (c->description))
+    return qk_error (-ENOEXEC, "plugin %s: class '%s' has no description",
+                     path, c->name);
+  return 0;
+}
+
+/* The table of options of class C, up to its end. */
+static int
+check_option_data (const char *path, const struct qk_class *c)
+{
+  for (const struct qk_option *o = c->options; o; o++) {
+    if (!qk_is_loaded (o, sizeof *o))
+      return qk_error (-ENOEXEC,
+                       "plugin %s: the options of class '%s' lie outside the "
+                       "file or have no end",
+                       path, c->name);
+    if (!o->name)
+      break;
+    if (!qk_is_loaded_text (o->name) || (o->def && !qk_is_loaded_text (o->def))
+        || (o->help && !qk_is_loaded_text (o->help)))
+      return qk_error (-ENOEXEC,
+                       "plugin %s: option %td of class '%s' has a text that "
+                       "lies outside the file",
+                       path, o - c->options, c->name);
+  }
   return 0;
 }
 
@@ -150,22 +218,23 @@ pick_class (const struct qk_plugin *plugin, const struct wanted *w,
 {
   const struct qk_class *other = NULL;
 
-  for (size_t i = 0; plugin->classes[i]; i++) {
-    const struct qk_class *c = plugin->classes[i];
+  for (size_t i = 0;; i++) {
+    const struct qk_class *c;
+    int r;
 
-    if (c->struct_size < sizeof *c || !c->name)
+    if (!qk_is_loaded (&plugin->classes[i], sizeof *plugin->classes))
       return qk_error (-ENOEXEC,
-                       "plugin %s: class %zu has struct_size %zu, "
-                       "expected at least %zu, and a name",
-                       w->path, i, c->struct_size, sizeof *c);
-    if (!qk_is_loaded (c, c->struct_size))
-      return qk_error (-ENOEXEC,
-                       "plugin %s: class %zu has struct_size %zu, "
-                       "more than there is in the file",
-                       w->path, i, c->struct_size);
+                       "plugin %s: its list of classes lies outside the file "
+                       "or has no end",
+                       w->path);
+    if ((c = plugin->classes[i]) == NULL)
+      break;
+    if ((r = check_class_data (w->path, c, i)) < 0
+        || (r = check_option_data (w->path, c)) < 0)
+      return r;
     if (strcmp (c->name, w->name) != 0)
       continue;
-    if (c->kind == w->kind) {
+    if (c->kind == w->kind || w->kind == ANY_KIND) {
       *out = c;
       return 0;
     }
@@ -388,9 +457,7 @@ load_by_name (struct qk_context *ctx, enum qk_kind kind, const char *name,
   if (err < 0)
     return err;
   w.path = path;
-  err = refuse_world_writable (dir);
-  if (err == 0)
-    err = load (&w, out);
+  err = load (&w, out);
   free (path);
   return err;
 }
@@ -401,19 +468,19 @@ load_by_path (enum qk_kind kind, const char *path, struct qk_loaded **out)
 {
   const char *base = strrchr (path, '/') + 1;
   const size_t len = strlen (base);
+  const char *what = kind == ANY_KIND ? "a" : qk_kind_name (kind);
   struct wanted w = { kind, NULL, path };
   struct stat st;
   char *name;
   int err;
 
   if (stat (path, &st) < 0)
-    return qk_error (-errno, "%s plugin %s: %s", qk_kind_name (kind), path,
-                     strerror (errno));
+    return qk_error (-errno, "%s plugin %s: %s", what, path, strerror (errno));
   if (len < 4 || strcmp (base + len - 3, ".so") != 0)
     return qk_error (-ENOEXEC,
                      "%s plugin %s: expected a file name that ends "
                      "in .so",
-                     qk_kind_name (kind), path);
+                     what, path);
   name = strndup (base, len - 3);
   if (!name)
     return qk_oom ("plugin %s", path);
@@ -498,6 +565,19 @@ qk_context_class (struct qk_context *ctx, enum qk_kind kind, const char *name,
   if (err == 0)
     *out = l->cls;
   return err;
+}
+
+int
+qk_context_kind_of (const char *path, enum qk_kind *out)
+{
+  struct qk_loaded *l;
+  const int err = load_by_path (ANY_KIND, path, &l);
+
+  if (err < 0)
+    return err;
+  *out = l->cls->kind;
+  free_one (l);
+  return 0;
 }
 
 const struct qk_plugin *

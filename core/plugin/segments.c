@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <link.h>
+#include <string.h>
 
 #include "plugin/loader-priv.h"
 
@@ -35,6 +36,35 @@ qk_is_loaded (const void *start, size_t length)
   struct region r = { (uintptr_t) start, length, PF_R };
 
   return dl_iterate_phdr (holds, &r) != 0;
+}
+
+/* The rest of the segment that holds cookie->start, in cookie->length. */
+static int
+rest (struct dl_phdr_info *object, size_t size, void *cookie)
+{
+  struct region *r = cookie;
+
+  (void) size;
+  for (int i = 0; i < object->dlpi_phnum; i++) {
+    const ElfW (Phdr) *p = &object->dlpi_phdr[i];
+    const uintptr_t offset = r->start - (object->dlpi_addr + p->p_vaddr);
+
+    if (p->p_type == PT_LOAD && (p->p_flags & r->flags) == r->flags
+        && offset < p->p_memsz) {
+      r->length = p->p_memsz - offset;
+      return 1;
+    }
+  }
+  return 0;
+}
+
+bool
+qk_is_loaded_text (const char *text)
+{
+  struct region r = { (uintptr_t) text, 0, PF_R };
+
+  return text != NULL && dl_iterate_phdr (rest, &r) != 0
+         && memchr (text, 0, r.length) != NULL;
 }
 
 bool

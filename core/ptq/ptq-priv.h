@@ -36,4 +36,10 @@ struct qk_ptq {
 int qk_ptq_begin (struct qk_ptq *p, const struct qk_graph *g);
 void qk_ptq_end (struct qk_ptq *p);
 
+/* After calibration: the noise in the outputs of the quantized network, as a
+ * share of what the float network REFERENCE gives on at most BATCHES of the
+ * calibration batches. */
+int qk_ptq_noise (struct qk_ptq *p, struct qk_graph *reference,
+                  int64_t batches, double *out);
+
 #endif /* QK_PTQ_PTQ_PRIV_H */

@@ -372,3 +372,56 @@ qk_ptq_note (const struct qk_ptq *p, const char *fmt, ...)
   va_end (args);
   qk_log (p->real->ctx, QK_LOG_INFO, "%s", text);
 }
+
+/* ---- the outputs --------------------------------------------------------- */
+
+/* Add the signal of the outputs of A and the noise of those of B. */
+static void
+add_noise (const struct qk_exec *a, const struct qk_exec *b, int n,
+           double *signal, double *noise)
+{
+  for (int i = 0; i < n; i++) {
+    const struct qk_tensor *ta = qk_exec_output (a, i);
+    const float *x = ta->data, *y = qk_exec_output (b, i)->data;
+    const int64_t count = qk_shape_count (&ta->shape);
+
+    for (int64_t j = 0; j < count; j++) {
+      const double d = (double) y[j] - (double) x[j];
+
+      *signal += (double) x[j] * (double) x[j];
+      *noise += d * d;
+    }
+  }
+}
+
+int
+qk_ptq_noise (struct qk_ptq *p, struct qk_graph *reference, int64_t batches,
+              double *out)
+{
+  const struct qk_exec_options opt
+    = { .batch = p->batch, .threads = p->threads };
+  double signal = 0.0, noise = 0.0;
+  struct qk_exec *ex = NULL;
+  int64_t i;
+  int r;
+
+  if (p->limit > 0 && batches > p->limit)
+    batches = p->limit;
+  if ((r = open_executors (p)) < 0 || (r = keep_batches (p, batches)) < 0
+      || (r = qk_exec_new (reference, &opt, &ex)) < 0)
+    return r;
+  for (i = 0; r == 0 && i < batches && i < p->n_kept; i++) {
+    const void *const *input = (const void *const *) p->kept[i].input;
+
+    r = qk_exec_forward (ex, input, p->kept[i].n, 0);
+    if (r == 0)
+      r = qk_exec_forward (p->quantized_ex, input, p->kept[i].n, 0);
+    if (r == 0)
+      add_noise (ex, p->quantized_ex, reference->n_outputs, &signal, &noise);
+    if (r == 0 && qk_monitor_stopped (p->m))
+      r = qk_error (-EINTR, "stopped");
+  }
+  qk_exec_free (ex);
+  *out = signal > 0.0 ? noise / signal : noise;
+  return r;
+}

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/called.h"
 #include "quant/loops-priv.h"
 #include "quant/quantizer-priv.h"
 
@@ -123,7 +124,8 @@ quantizer_new_observer (struct qk_quantizer *qz, const struct qk_config *cfg)
   r = quantizer_new_self (qz, obs->self_size, obs->channel_size,
                           &qz->obs_self);
   if (r >= 0 && obs->create != NULL)
-    r = obs->create (cfg, &qz->info, &qz->obs_self);
+    r = QK_CALLED (&obs->cls, "create",
+                   obs->create (cfg, &qz->info, &qz->obs_self));
   if (r < 0)
     return quantizer_blame (qz, r, &obs->cls);
   qz->range_only = obs->update == NULL;
@@ -182,7 +184,8 @@ quantizer_new_fakequant (struct qk_quantizer *qz, const struct qk_config *cfg)
       fq->cls.name, qz->info.name);
   r = quantizer_new_self (qz, fq->self_size, fq->channel_size, &qz->fq_self);
   if (r >= 0 && fq->create != NULL)
-    r = fq->create (cfg, &qz->info, &qz->fq_self);
+    r = QK_CALLED (&fq->cls, "create",
+                   fq->create (cfg, &qz->info, &qz->fq_self));
   if (r < 0)
     return quantizer_blame (qz, r, &fq->cls);
   qz->initialized = fq->init == NULL;
@@ -655,9 +658,11 @@ quantizer_see (struct qk_quantizer *qz, const float *x, size_t n, size_t block)
   if (qz->range_only && (r = quantizer_join_range (qz, qz->min, qz->max)) < 0)
     return r;
   if (qz->obs->update != NULL)
-    r = qz->obs->update (qz->obs_self, x, n);
+    r = QK_CALLED (&qz->obs->cls, "update",
+                   qz->obs->update (qz->obs_self, x, n));
   else
-    r = qz->obs->update_range (qz->obs_self, qz->min, qz->max);
+    r = QK_CALLED (&qz->obs->cls, "update_range",
+                   qz->obs->update_range (qz->obs_self, qz->min, qz->max));
   return r < 0 ? quantizer_blame (qz, r, &qz->obs->cls) : 0;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/called.h"
 #include "graph/limits.h"
 #include "io/weights.h"
 #include "run/session.h"
@@ -35,7 +36,10 @@ open_batches (struct qk_settings *settings, enum qk_data_use use,
   opt.dataset = d->cls;
   opt.self = d->self;
   opt.batch = d->batch;
-  opt.threads = workers > 0 ? workers : settings->threads;
+  /* reading needs no more than that, however many compute */
+  opt.threads = workers > 0                          ? workers
+                : settings->threads < QK_MAX_READERS ? settings->threads
+                                                     : QK_MAX_READERS;
   opt.seed = settings->seed;
   opt.shuffle = use != QK_DATA_EVAL;
   if (use == QK_DATA_TRAIN)
@@ -99,8 +103,12 @@ qk_data_open (struct qk_settings *settings, enum qk_data_use use,
   req.augment = use == QK_DATA_TRAIN;
   req.seed = settings->seed;
   d->cls = settings->dataset_class;
-  if ((r = d->cls->open (settings->dataset_cfg, &req, &d->self)) < 0
-      || (r = d->cls->info (d->self, &d->info)) < 0
+  if ((r = QK_CALLED (&d->cls->cls, "open",
+                      d->cls->open (settings->dataset_cfg, &req, &d->self)))
+        < 0
+      || (r
+          = QK_CALLED (&d->cls->cls, "info", d->cls->info (d->self, &d->info)))
+           < 0
       || (r = check_limits (settings, d,
                             use == QK_DATA_EVAL || use == QK_DATA_SUBSET))
            < 0
@@ -235,7 +243,8 @@ qk_settings_build (struct qk_settings *settings,
   if ((r = qk_graph_new (settings->ctx, settings->seed, &g)) < 0)
     return r;
   g->max_params = settings->max_params;
-  r = settings->model_class->build (settings->model_cfg, &req, g);
+  r = QK_CALLED (&settings->model_class->cls, "build",
+                 settings->model_class->build (settings->model_cfg, &req, g));
   if (r == 0)
     r = qk_graph_finish (g);
   if (r < 0) {

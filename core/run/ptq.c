@@ -2,8 +2,11 @@
 /* ptq.c: post-training quantization: methods, calibration, conversion. */
 #include "config.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/called.h"
 #include "run/coverage.h"
 #include "run/session.h"
 #include "ptq/ptq-priv.h"
@@ -20,7 +23,9 @@ run_methods (struct qk_session *s, struct qk_ptq *p, bool after)
 
     if ((after ? m->cls->after : m->cls->before) == NULL)
       continue;
-    if ((r = m->cls->create (m->cfg, &self)) == 0)
+    if ((r
+         = QK_CALLED (&m->cls->cls, "create", m->cls->create (m->cfg, &self)))
+        == 0)
       r = after ? m->cls->after (self, p) : m->cls->before (self, p);
     m->cls->destroy (self);
     if (r < 0)
@@ -45,12 +50,93 @@ calibrate (struct qk_session *s, struct qk_graph *g, struct qk_graph *prepared)
   return r;
 }
 
+/* A network as methods see it, and its prepared form. */
+struct attempt {
+  struct qk_ptq p;
+  struct qk_graph *prepared;
+};
+
+static void
+give_up (struct attempt *a)
+{
+  qk_ptq_end (&a->p);
+  qk_graph_free (a->prepared);
+}
+
+/* Prepare and calibrate the float network G, after what METHODS do to it
+ * before. */
+static int
+make_attempt (struct qk_session *s, const struct qk_graph *g, bool methods,
+              struct attempt *a)
+{
+  int r;
+
+  memset (a, 0, sizeof *a);
+  a->p.batches = s->calibrate->batches;
+  a->p.limit = qk_config_int (s->settings->ptq, "batches");
+  a->p.batch = s->calibrate->batch;
+  a->p.threads = s->settings->threads;
+  a->p.seed = s->settings->seed;
+  a->p.m = s->m;
+  if ((r = qk_ptq_begin (&a->p, g)) == 0
+      && (!methods || (r = run_methods (s, &a->p, false)) == 0)
+      && (r = qk_settings_prepare (s->settings, a->p.real, true, &a->prepared))
+           == 0
+      && (r = calibrate (s, a->p.real, a->prepared)) == 0)
+    a->p.quantized = a->prepared;
+  return r;
+}
+
+/* The names of the methods that work before calibration; false: none. */
+static bool
+name_early_methods (const struct qk_session *s, char *text, size_t size)
+{
+  size_t used = 0;
+
+  text[0] = 0;
+  for (int i = 0; i < s->settings->n_methods && used < size; i++)
+    if (s->settings->method[i].cls->before != NULL)
+      used += (size_t) snprintf (text + used, size - used, "%s%s",
+                                 used > 0 ? ", " : "",
+                                 s->settings->method[i].cls->cls.name);
+  return used > 0;
+}
+
+/* Batches that two attempts are compared on. */
+#define COMPARED 4
+
+/* A is what methods made of the float network: put the network without them
+ * in its place if its outputs have less noise. */
+static int
+keep_better (struct qk_session *s, const struct qk_graph *g,
+             const char *methods, struct attempt *a)
+{
+  double with = 0.0, without = 0.0;
+  struct attempt plain;
+  int r = make_attempt (s, g, false, &plain);
+
+  if (r == 0 && (r = qk_ptq_noise (&a->p, plain.p.real, COMPARED, &with)) == 0)
+    r = qk_ptq_noise (&plain.p, plain.p.real, COMPARED, &without);
+  if (r == 0 && without < with) {
+    struct attempt worse = *a;
+
+    qk_log (s->settings->ctx, QK_LOG_WARNING,
+            "PTQ: %s makes this network worse and is left out: the noise in "
+            "its outputs is %.1f dB below the signal with it, %.1f dB without",
+            methods, -10.0 * log10 (with), -10.0 * log10 (without));
+    *a = plain;
+    plain = worse;
+  }
+  give_up (&plain);
+  return r;
+}
+
 int
 qk_session_calibrate (struct qk_session *s, const struct qk_graph *g,
                       struct qk_graph **out)
 {
-  struct qk_graph *prepared = NULL;
-  struct qk_ptq p;
+  struct attempt a;
+  char methods[160];
   int r;
 
   if (s->settings->n_methods > 0 && qk_comm_size (s->m->comm) > 1)
@@ -61,25 +147,19 @@ qk_session_calibrate (struct qk_session *s, const struct qk_graph *g,
       && (r = qk_data_open (s->settings, QK_DATA_CALIBRATE, &s->calibrate))
            < 0)
     return r;
-  memset (&p, 0, sizeof p);
-  p.batches = s->calibrate->batches;
-  p.limit = qk_config_int (s->settings->ptq, "batches");
-  p.batch = s->calibrate->batch;
-  p.threads = s->settings->threads;
-  p.seed = s->settings->seed;
-  p.m = s->m;
-  if ((r = qk_ptq_begin (&p, g)) == 0 && (r = run_methods (s, &p, false)) == 0
-      && (r = qk_settings_prepare (s->settings, p.real, true, &prepared)) == 0
-      && (r = calibrate (s, p.real, prepared)) == 0) {
-    p.quantized = prepared;
-    r = run_methods (s, &p, true);
+  r = make_attempt (s, g, true, &a);
+  if (r == 0 && name_early_methods (s, methods, sizeof methods)
+      && !qk_graph_is_analysis (a.prepared))
+    r = keep_better (s, g, methods, &a);
+  if (r == 0)
+    r = run_methods (s, &a.p, true);
+  if (r < 0) {
+    give_up (&a);
+    return r;
   }
-  qk_ptq_end (&p);
-  if (r < 0)
-    qk_graph_free (prepared);
-  else
-    *out = prepared;
-  return r;
+  *out = a.prepared;
+  qk_ptq_end (&a.p);
+  return 0;
 }
 
 int

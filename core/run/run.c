@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/called.h"
 #include "base/atomic-file.h"
 #include "io/weights.h"
 #include "run/coverage.h"
@@ -144,7 +145,8 @@ open_reporter (struct qk_run *run, const struct qk_reporter_class *cls,
   if (r < 0)
     return r;
   run->s.m->reporter[i] = cls;
-  r = cls->create (cfg, req, &run->s.m->reporter_self[i]);
+  r = QK_CALLED (&cls->cls, "create",
+                 cls->create (cfg, req, &run->s.m->reporter_self[i]));
   qk_config_free (cfg);
   if (r == 0)
     run->s.m->n_reporters++;
@@ -779,12 +781,39 @@ begin_qat (struct qk_run *run)
   return qk_run_checkpoint (run);
 }
 
+/* What cannot be mended after hours of training is said before. */
+static void
+warn_before (const struct qk_run *run, unsigned parts)
+{
+  const struct qk_settings *settings = run->s.settings;
+  const struct qk_graph *g = run->g;
+  const bool trains
+    = (parts & QK_PART_TRAIN) && qk_config_int (settings->train, "epochs") > 0;
+
+  if (!trains && run->stage == QK_RUN_FLOAT && g->n_params > 0
+      && *qk_config_string (settings->model, "weights") == 0)
+    qk_log (settings->ctx, QK_LOG_WARNING,
+            "no weights are named (model.weights): the float network is one "
+            "of random numbers");
+  for (int i = 0; i < g->n_nodes; i++)
+    if (strchr (g->node[i].layer_name, '/') != NULL) {
+      qk_log (settings->ctx, QK_LOG_WARNING,
+              "node '%s': layer %s is named by its path, which no model file "
+              "may ask for: models of this network open only where -o gives "
+              "that path again.  Better put it into a folder layers/ below "
+              "one of QATKIT_PLUGIN_PATH and name it plainly",
+              g->node[i].name, g->node[i].layer_name);
+      return;
+    }
+}
+
 static int
 do_parts (struct qk_run *run, unsigned parts)
 {
   const int64_t epochs = qk_config_int (run->s.settings->qat, "epochs");
   int r;
 
+  warn_before (run, parts);
   r = qk_monitor_event (
     run->s.m, "run_start", "s:model", run->s.settings->model_class->cls.name,
     "s:dataset", run->s.settings->dataset_class->cls.name, "s:backend",

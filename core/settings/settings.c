@@ -9,6 +9,7 @@
 
 #include <qatkit/observer.h>
 
+#include "base/called.h"
 #include "plugin/loader-priv.h"
 #include "settings/settings.h"
 #include "settings/tables.h"
@@ -189,7 +190,9 @@ take_backend (struct qk_settings *settings)
     return r;
   settings->backend_class = (const struct qk_backend_class *) (const void *) c;
   memset (&settings->caps, 0, sizeof settings->caps);
-  if ((r = settings->backend_class->probe (&settings->caps)) < 0)
+  if ((r = QK_CALLED (&settings->backend_class->cls, "probe",
+                      settings->backend_class->probe (&settings->caps)))
+      < 0)
     return qk_error_prefix (
       r, "%s: backend '%s': ", qk_config_where (settings->qat, "backend"),
       c->name);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "settings/settings.h"
+#include "data/batches.h"
 #include "settings/tables.h"
 
 #define END                                                                   \
@@ -52,7 +53,8 @@ const struct qk_option qk_table_model[]
       { "weights", QK_OPT_PATH, "", 0, 0, NULL,
         "File with the float weights; empty = start from random numbers" },
       { "format", QK_OPT_STRING, "", 0, 0, NULL,
-        "Format plugin that reads weights; empty = by the file's ending" },
+        "Format plugin that reads weights; empty = by what the file begins "
+        "with, or its ending" },
       END };
 
 const struct qk_option qk_table_data[]
@@ -65,7 +67,7 @@ const struct qk_option qk_table_data[]
         "epoch: a smaller batch, none, or a part of the batch before" },
       { "eval_batch", QK_OPT_INT, "50", 1, 65536, NULL,
         "Samples of an evaluation batch" },
-      { "workers", QK_OPT_INT, "0", 0, 1024, NULL,
+      { "workers", QK_OPT_INT, "0", 0, QK_MAX_READERS, NULL,
         "Threads that read samples ahead; 0 = as many as compute" },
       { "eval_batches", QK_OPT_INT, "0", 0, 1e9, NULL,
         "Evaluate on so many batches only; 0 = on all" },

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/called.h"
 #include "train/monitor.h"
 
 #define MAX_FIELDS (24 + QK_MAX_SCORES)
@@ -48,7 +49,8 @@ send (struct qk_monitor *m, const struct qk_event *ev)
   int i, r = 0;
 
   for (i = 0; r == 0 && i < m->n_reporters; i++)
-    r = m->reporter[i]->event (m->reporter_self[i], ev);
+    r = QK_CALLED (&m->reporter[i]->cls, "event",
+                   m->reporter[i]->event (m->reporter_self[i], ev));
   return r;
 }
 

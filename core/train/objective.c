@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/called.h"
 #include "train/objective.h"
 
 int
@@ -97,9 +98,12 @@ qk_objective_add_loss (struct qk_objective *o, const struct qk_loss_class *cls,
     return qk_oom ("loss '%s'", name);
   comparison_specs (o, c, out, ref);
   l->self = NULL;
-  r = cls->create != NULL ? cls->create (cfg, &l->self) : 0;
+  r = cls->create != NULL
+        ? QK_CALLED (&cls->cls, "create", cls->create (cfg, &l->self))
+        : 0;
   if (r == 0)
-    r = cls->check (l->self, out, c->n_out, ref, c->n_ref);
+    r = QK_CALLED (&cls->cls, "check",
+                   cls->check (l->self, out, c->n_out, ref, c->n_ref));
   if (r < 0) {
     if (cls->destroy != NULL)
       cls->destroy (l->self);
@@ -140,6 +144,10 @@ add_scores (struct qk_objective *o, struct qk_objective_metric *m,
                      "at most %d are possible, %d of one metric",
                      m->cls->cls.name, m->n_scores, o->n_scores, QK_MAX_SCORES,
                      QK_METRIC_MAX_SCORES);
+  for (i = 0; i < m->n_scores; i++)
+    if (spec == NULL || spec[i].name == NULL)
+      return qk_error (-EINVAL, "metric '%s': score %d has no name",
+                       m->cls->cls.name, i);
   for (i = 0; i < m->n_scores; i++) {
     struct qk_score *s = &o->score[o->n_scores];
 
@@ -177,8 +185,13 @@ qk_objective_add_metric (struct qk_objective *o,
   m->cls = cls;
   m->c = *c;
   comparison_specs (o, c, out, ref);
-  r = cls->create != NULL ? cls->create (cfg, &m->self) : 0;
-  if (r < 0 || (r = cls->check (m->self, out, c->n_out, ref, c->n_ref)) < 0
+  r = cls->create != NULL
+        ? QK_CALLED (&cls->cls, "create", cls->create (cfg, &m->self))
+        : 0;
+  if (r < 0
+      || (r = QK_CALLED (&cls->cls, "check",
+                         cls->check (m->self, out, c->n_out, ref, c->n_ref)))
+           < 0
       || (r = add_scores (o, m, name)) < 0) {
     if (cls->destroy != NULL)
       cls->destroy (m->self);
@@ -280,7 +293,9 @@ qk_objective_loss_of (const struct qk_objective *o, unsigned during,
     io.n_ref = l->c.n_ref;
     io.out = out;
     io.ref = ref;
-    if ((r = l->cls->forward (l->self, &io, &mean)) < 0)
+    if ((r = QK_CALLED (&l->cls->cls, "forward",
+                        l->cls->forward (l->self, &io, &mean)))
+        < 0)
       return qk_error_prefix (r, "loss '%s': ", l->name);
     sum += l->weight * mean;
     n++;

@@ -8,6 +8,7 @@
 #include <omp.h>
 #endif
 
+#include "base/called.h"
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
 #include "train/optimize.h"
@@ -84,10 +85,15 @@ qk_optimize_new (struct qk_graph *g, const struct qk_optimize_options *opt,
   o->optimizer = opt->optimizer;
   o->schedule = opt->schedule;
   o->lr = (float) qk_config_float (opt->optimizer_cfg, "lr");
-  r = o->optimizer->create (opt->optimizer_cfg, &o->optimizer_self);
+  r = QK_CALLED (
+    &o->optimizer->cls, "create",
+    o->optimizer->create (opt->optimizer_cfg, &o->optimizer_self));
   if (r < 0)
     goto error;
-  if ((r = o->schedule->create (opt->schedule_cfg, &o->schedule_self)) < 0)
+  if ((r = QK_CALLED (
+         &o->schedule->cls, "create",
+         o->schedule->create (opt->schedule_cfg, &o->schedule_self)))
+      < 0)
     goto error;
   o->n_slots = o->optimizer->slots (o->optimizer_self);
   if (o->n_slots < 0 || o->n_slots > QK_OPTIMIZER_MAX_SLOTS) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* fuzz_pth.c: any bytes as the pickle in a file of PyTorch (the archive
- * around it is libzip's affair, whose checksums would stop a fuzzer). */
+ * around it is libzip's affair, whose checksums would stop a fuzzer), or as a
+ * whole file from before PyTorch 1.6. */
 #include "config.h"
 
 #include <stdio.h>
 
-#include "pickle.h"
+#include "legacy.h"
 #include "replay.h"
 
 static void
@@ -20,10 +21,14 @@ demand (int ok, const char *what)
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
+  const bool legacy = legacy_begins (data, size);
   struct pickle p;
   int64_t i;
+  int r;
 
-  if (pickle_read (data, size, "input", &p) < 0) {
+  r = legacy ? legacy_layout (data, size, size, "input", &p)
+             : pickle_read (data, size, "input", &p);
+  if (r < 0) {
     demand (strncmp (qk_error_message (), "input: ", 7) == 0,
             "error without the file's name");
     return 0;
@@ -38,6 +43,16 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     for (d = 0; d < t->ndim; d++)
       last += t->count > 0 ? (t->dims[d] - 1) * t->stride[d] : 0;
     demand (t->count == 0 || last < t->numel, "beyond the storage");
+  }
+  for (i = 0; i < p.n_storages; i++) {
+    const struct pickle_storage *s = &p.storage[i];
+
+    demand (pickle_find_storage (&p, s->key, strlen (s->key)) == s,
+            "a storage that is not found");
+    demand (s->at == 0
+              || (legacy && s->at <= size
+                  && (uint64_t) s->numel * s->type->size <= size - s->at),
+            "a storage beyond the file");
   }
   pickle_clear (&p);
   return 0;

@@ -28,6 +28,10 @@ def main():
     m = Cnn()
     nn.init.normal_(m.bn1.running_mean)
     nn.init.uniform_(m.bn1.running_var, 0.5, 2)
+    with torch.no_grad():              # 7 bits, which half and bfloat16 have
+        for t in list(m.parameters()) + [m.bn1.running_mean,
+                                         m.bn1.running_var]:
+            t.copy_((t * 64).round().clamp(-127, 127) / 64)
     state = m.state_dict()
     torch.save(state, os.path.join(HERE, "cnn.pth"))
     strange = {k: v.clone() for k, v in state.items()}

@@ -54,6 +54,12 @@ struct qk_format_class {
    * (optional; default: the format holds tensors only) */
   int (*write_network) (const struct qk_config *cfg, int fd,
                         const struct qk_network *net);
+
+  /* Whether a file that begins with these N bytes (up to 4096) is of this
+   * format.  Files are read in the format that knows them, whatever they are
+   * called.
+   * (optional; default: only the ending tells) */
+  bool (*recognize) (const void *head, size_t n);
 };
 
 #ifdef __cplusplus

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* archive.c: the zip archive that torch.save writes:
  *
- *   PREFIX/data.pkl   what there is, a pickle
- *   PREFIX/data/KEY   the numbers of storage KEY, little endian
+ *   PREFIX/data.pkl    what there is, a pickle
+ *   PREFIX/data/KEY    the numbers of storage KEY
+ *   PREFIX/byteorder   "little" or "big" (since 2.1; before: little)
  *
  * Nothing in it is compressed, so that a file cannot be larger inside than
  * outside. */
@@ -14,7 +15,6 @@
 
 #include "pth-priv.h"
 
-#define NAME "%.200s"
 #define PICKLE_NAME "data.pkl"
 
 static int
@@ -67,6 +67,11 @@ find_pickle (struct pth_file *f, zip_uint64_t *index)
   const zip_int64_t i = zip_name_locate (f->zip, PICKLE_NAME, ZIP_FL_NODIR);
   const char *name, *base;
 
+  if (zip_name_locate (f->zip, "constants.pkl", ZIP_FL_NODIR) >= 0)
+    return qk_error (-EBADMSG,
+                     "%s: an archive of TorchScript, a program: load it in "
+                     "Python (torch.jit.load) and save its state_dict()",
+                     f->path);
   if (i < 0 || (name = zip_get_name (f->zip, (zip_uint64_t) i, 0)) == NULL)
     return damaged (f->path, "no data.pkl in the archive");
   base = strrchr (name, '/');
@@ -75,175 +80,61 @@ find_pickle (struct pth_file *f, zip_uint64_t *index)
   return f->prefix == NULL ? qk_oom ("%s", f->path) : 0;
 }
 
-int
-pth_read (zip_t *zip, uint64_t size, const char *path, struct pth_file **out)
+/* The index of entry NAME behind the prefix; -ENOENT without a sentence. */
+static zip_int64_t
+find_entry (struct pth_file *f, const char *folder, const char *name)
 {
-  const uint64_t max = size < PICKLE_MAX_SIZE ? size : PICKLE_MAX_SIZE;
-  struct pth_file *f = calloc (1, sizeof *f);
+  zip_int64_t index;
+  char *path;
+
+  if (asprintf (&path, "%s%s%s", f->prefix, folder, name) < 0)
+    return qk_oom ("%s", f->path);
+  index = zip_name_locate (f->zip, path, 0);
+  free (path);
+  return index < 0 ? -ENOENT : index;
+}
+
+static int
+find_byte_order (struct pth_file *f)
+{
+  const zip_int64_t i = find_entry (f, "", "byteorder");
+  void *text = NULL;
+  uint64_t n = 0;
+  int r;
+
+  if (i < 0)
+    return i == -ENOENT ? 0 : (int) i;
+  if ((r = read_entry (f, (zip_uint64_t) i, 16, &text, &n)) < 0)
+    return r;
+  f->big = n == 3 && memcmp (text, "big", 3) == 0;
+  if (!f->big && (n != 6 || memcmp (text, "little", 6) != 0))
+    r = damaged (f->path, "its byte order is neither little nor big");
+  qk_free (text);
+  return r;
+}
+
+int
+pth_read_archive (struct pth_file *f)
+{
+  const uint64_t max = f->size < PICKLE_MAX_SIZE ? f->size : PICKLE_MAX_SIZE;
   zip_uint64_t index = 0;
   void *bytes = NULL;
   uint64_t n = 0;
   int r;
 
-  if (f == NULL) {
-    zip_discard (zip);
-    return qk_oom ("%s", path);
-  }
-  f->zip = zip;
-  f->size = size;
-  /* a storage may be shared, but not read and copied without end */
-  f->budget = 8 * size;
-  if ((f->path = strdup (path)) == NULL) {
-    r = qk_oom ("%s", path);
-    goto error;
-  }
-  if ((r = find_pickle (f, &index)) < 0
+  if ((r = find_pickle (f, &index)) < 0 || (r = find_byte_order (f)) < 0
       || (r = read_entry (f, index, max, &bytes, &n)) < 0)
-    goto error;
-  r = pickle_read (bytes, (size_t) n, path, &f->pickle);
+    return r;
+  r = pickle_read (bytes, (size_t) n, f->path, &f->pickle);
   qk_free (bytes);
-  if (r < 0)
-    goto error;
-  f->data = calloc ((size_t) f->pickle.n + 1, sizeof *f->data);
-  if (f->data == NULL) {
-    r = qk_oom ("%s", path);
-    goto error;
-  }
-  *out = f;
-  return 0;
-
-error:
-  pth_free (f);
   return r;
 }
 
-void
-pth_free (struct pth_file *f)
-{
-  int64_t i;
-
-  if (f == NULL)
-    return;
-  for (i = 0; f->data != NULL && i < f->pickle.n; i++)
-    qk_free (f->data[i]);
-  free (f->data);
-  qk_free (f->storage);
-  pickle_clear (&f->pickle);
-  if (f->zip != NULL)
-    zip_discard (f->zip);
-  free (f->prefix);
-  free (f->path);
-  free (f);
-}
-
-/* ---- entries ----------------------------------------------------------------------- */
-
-/* The elements of T, row-major, from those of its storage. */
-static void
-gather (const struct pickle_tensor *t, const char *from, char *to, size_t size)
-{
-  int64_t at[PICKLE_MAX_DIMS] = { 0 }, pos = t->offset, i;
-  int d;
-
-  for (i = 0; i < t->count; i++, to += size) {
-    memcpy (to, from + (size_t) pos * size, size);
-    for (d = t->ndim - 1; d >= 0; d--) {
-      pos += t->stride[d];
-      if (++at[d] < t->dims[d])
-        break;
-      pos -= t->stride[d] * t->dims[d];
-      at[d] = 0;
-    }
-  }
-}
-
-/* The storage of T as f->storage. */
-static int
-load_storage (struct pth_file *f, const struct pickle_tensor *t)
-{
-  zip_int64_t index;
-  char *name;
-  int r;
-
-  if (asprintf (&name, "%sdata/%s", f->prefix, t->storage) < 0)
-    return qk_oom ("%s", f->path);
-  index = zip_name_locate (f->zip, name, 0);
-  free (name);
-  if (index < 0)
-    return qk_error (-EBADMSG,
-                     "%s: tensor \"" NAME "\": its numbers are not "
-                     "in the archive",
-                     f->path, t->name);
-  if (f->storage != NULL && f->storage_index == (zip_uint64_t) index)
-    return 0;
-  qk_free (f->storage);
-  f->storage = NULL;
-  r = read_entry (f, (zip_uint64_t) index,
-                  f->size < f->budget ? f->size : f->budget, &f->storage,
-                  &f->storage_size);
-  if (r < 0)
-    return r;
-  f->storage_index = (zip_uint64_t) index;
-  f->budget -= f->storage_size;
-  return 0;
-}
-
-static int
-load (struct pth_file *f, int64_t i)
-{
-  const struct pickle_tensor *t = &f->pickle.tensor[i];
-  const size_t size = qk_dtype_size (t->dtype);
-  const int r = load_storage (f, t);
-
-  if (r < 0)
-    return r;
-  if (f->storage_size / size < (uint64_t) t->numel)
-    return qk_error (-EBADMSG,
-                     "%s: tensor \"" NAME "\": %llu bytes of "
-                     "numbers, expected %lld elements of %s",
-                     f->path, t->name, (unsigned long long) f->storage_size,
-                     (long long) t->numel, qk_dtype_name (t->dtype));
-  if ((uint64_t) t->count * size > f->budget)
-    return qk_error (-EBADMSG, "%s: too many tensors share their numbers",
-                     f->path);
-  if ((f->data[i] = qk_alloc ((size_t) t->count * size + 1)) == NULL)
-    return qk_oom ("%s: tensor \"" NAME "\"", f->path, t->name);
-  gather (t, f->storage, f->data[i], size);
-  f->budget -= (uint64_t) t->count * size;
-  return 0;
-}
-
-/* With -ENOTSUP out->name is set nevertheless. */
 int
-pth_entry (void *self, int64_t i, struct qk_format_entry *out)
+pth_archive_storage (struct pth_file *f, const char *key, uint64_t max,
+                     void **out, uint64_t *size)
 {
-  struct pth_file *f = self;
-  const struct pickle_tensor *t;
-  const uint16_t one = 1;
-  int r;
+  const zip_int64_t i = find_entry (f, "data/", key);
 
-  memset (out, 0, sizeof *out);
-  if (i < 0 || i >= f->pickle.n)
-    return qk_error (-EINVAL, "%s: no tensor number %lld of %lld", f->path,
-                     (long long) i, (long long) f->pickle.n);
-  t = &f->pickle.tensor[i];
-  out->name = t->name;
-  if (t->ndim > QK_MAX_DIMS || t->dtype == QK_NONE)
-    return qk_error (-ENOTSUP, "%s: tensor \"" NAME "\" has %s", f->path,
-                     t->name,
-                     t->dtype == QK_NONE ? "a type nothing here computes with"
-                                         : "more than 4 dimensions");
-  if (qk_dtype_size (t->dtype) > 1 && *(const unsigned char *) &one != 1)
-    return qk_error (-ENOTSUP,
-                     "%s: files of PyTorch cannot be read on a "
-                     "machine of this byte order",
-                     f->path);
-  if (f->data[i] == NULL && (r = load (f, i)) < 0)
-    return r;
-  out->tensor.dtype = t->dtype;
-  out->tensor.shape.ndim = t->ndim;
-  memcpy (out->tensor.shape.dims, t->dims,
-          (size_t) t->ndim * sizeof t->dims[0]);
-  out->tensor.data = f->data[i];
-  return 0;
+  return i < 0 ? (int) i : read_entry (f, (zip_uint64_t) i, max, out, size);
 }

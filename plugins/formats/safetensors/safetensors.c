@@ -53,6 +53,16 @@ safetensors_count (void *self)
   return f->n;
 }
 
+/* A length that a header can have, and the brace it begins with. */
+static bool
+safetensors_recognize (const void *head, size_t n)
+{
+  const unsigned char *p = head;
+
+  return n > 8 && p[8] == '{' && (p[0] | p[1] | p[2] | p[3]) != 0
+         && (p[4] | p[5] | p[6] | p[7]) == 0;
+}
+
 static const char *const suffixes[] = { ".safetensors", NULL };
 
 static const struct qk_format_class safetensors = {
@@ -65,6 +75,7 @@ static const struct qk_format_class safetensors = {
   .close = safetensors_close,
   .count = safetensors_count,
   .entry = st_entry,
+  .recognize = safetensors_recognize,
   .metadata = st_metadata,
   .write = st_write,
 };
