@@ -36,9 +36,13 @@ array () {
 
 # count NUMBER LAST: NUMBER bytes 0, 1 … LAST, 0, 1 …
 count () {
-  local i
+  local i h all=
+  for ((i = 0; i < $1; i++)); do
+    printf -v h '\\x%02x' $((i % ($2 + 1)))
+    all+=$h
+  done
   # shellcheck disable=SC2059
-  for ((i = 0; i < $1; i++)); do printf "\\x$(printf %02x $((i % ($2 + 1))))"; done
+  printf "$all"
 }
 
 tested=
@@ -131,6 +135,23 @@ mkdir cifar
 for i in 1 2 3 4 5; do { count 6146 6; } > cifar/data_batch_$i.bin; done
 cp cifar/data_batch_1.bin cifar/test_batch.bin
 expect 0 run example.ini --output cifar.out --quiet
+
+example sound
+if [ -r "$builddir/stage/datasets/wav.so" ]; then
+  mkdir -p sound/train/low sound/train/high
+  for ((i = 0; i < 24; i++)); do
+    [ $((i % 2)) = 0 ] && d=low || d=high
+    { # 1600 samples of 16 bits at 16000 Hz
+      printf 'RIFF\244\14\0\0WAVEfmt \20\0\0\0\1\0\1\0'
+      printf '\200\76\0\0\0\175\0\0\2\0\20\0data\200\14\0\0'
+      count 3200 $((i % 2 ? 3 : 90))
+    } > sound/train/$d/$i.wav
+  done
+  expect 0 run example.ini --output sound.out --quiet
+  expect 0 predict sound.out/model-int8.safetensors sound/train/low/0.wav \
+    --quiet
+  prints "low"
+fi
 
 # every example of the page was tested
 sed -n 's/^; files of //p' "$page" | sort > there
