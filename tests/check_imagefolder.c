@@ -261,6 +261,53 @@ START_TEST (test_pixels)
 }
 END_TEST
 
+/* Without a folder for evaluation: a share of the training images, or those of
+ * a list; both splits together are all of them, each once. */
+START_TEST (test_share)
+{
+  static const char *const options[]
+    = { "val_share=0.5", "val_list=check_imagefolder-list" };
+  static float image[FLOATS];
+  struct qk_dataset_info info;
+  int64_t count[2], k, i;
+  int32_t label;
+  void *self;
+  FILE *f = fopen ("check_imagefolder-list", "w");
+
+  ck_assert_ptr_nonnull (f);
+  fputs ("b/2.jpg\na/sub/c.jpg\n", f);
+  fclose (f);
+  for (i = 0; i < 2; i++) {
+    for (k = 0; k < 2; k++) {
+      ck_assert_msg (open_split (k ? "val" : "train", false, options[i], &self)
+                       == 0,
+                     "%s", qk_error_message ());
+      ck_assert_int_eq (ds->info (self, &info), 0);
+      ck_assert_int_eq (info.target->categories, 3);
+      count[k] = info.count;
+      if (i == 1 && k == 1) {
+        ck_assert_int_eq (read_one (self, 0, 0, image, &label), 0);
+        ck_assert_int_eq (label, 1);
+        ck_assert_int_eq (read_one (self, 1, 0, image, &label), 0);
+        ck_assert_int_eq (label, 2);
+      }
+      ds->close (self);
+    }
+    ck_assert_int_eq (count[0] + count[1], 7);
+    ck_assert (count[1] > 0 && count[1] < 7);
+  }
+  f = fopen ("check_imagefolder-list", "a");
+  fputs ("b/none.jpg\n", f);
+  fclose (f);
+  ck_assert_int_eq (open_split ("val", false, options[1], &self), -EINVAL);
+  ck_assert_ptr_nonnull (
+    strstr (qk_error_message (), "names 3 images, of which 2"));
+  unlink ("check_imagefolder-list");
+  ck_assert_int_eq (open_split ("val", false, "", &self), -ENOENT);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "val_share"));
+}
+END_TEST
+
 START_TEST (test_limit)
 {
   struct qk_dataset_info info;
@@ -468,6 +515,7 @@ main (void)
   tcase_add_checked_fixture (tc, setup, teardown);
   tcase_add_test (tc, test_order);
   tcase_add_test (tc, test_pixels);
+  tcase_add_test (tc, test_share);
   tcase_add_test (tc, test_limit);
   tcase_add_test (tc, test_links);
   tcase_add_test (tc, test_refused);

@@ -46,9 +46,16 @@ tear_down (void)
 
 enum reference {
   NUMBERS, /* f32 of the output's shape, never nearer to it than 0.1 */
+  SHARES,  /* f32 of the output's shape, 0..1 */
   LABELS,  /* i32 without the last axis */
   SOME     /* likewise, every third one -1 */
 };
+
+static bool
+is_f32 (enum reference r)
+{
+  return r == NUMBERS || r == SHARES;
+}
 
 struct loss_case {
   const char *loss, *options;
@@ -107,6 +114,31 @@ static const struct loss_case cases[] = {
     NUMBERS,
     2,
     { VECTOR (3, 5), IMAGE (3, 2, 2, 3) } },
+  { "softmax_cross_entropy",
+    "class_weights=1,0.5,3,0",
+    SOME,
+    1,
+    { VECTOR (7, 4) } },
+  { "softmax_cross_entropy",
+    "class_weights=1,0.5,3,2 label_smoothing=0.2",
+    LABELS,
+    1,
+    { IMAGE (2, 2, 3, 4) } },
+  { "bce", "", SHARES, 1, { VECTOR (4, 5) } },
+  { "bce",
+    "positive_weight=3",
+    SHARES,
+    2,
+    { VECTOR (3, 5), IMAGE (3, 2, 2, 3) } },
+  /* far from the targets only, and near them only: between, the second
+   * derivative jumps */
+  { "huber", "delta=0.05", NUMBERS, 1, { VECTOR (4, 3) } },
+  { "huber", "delta=100", NUMBERS, 2, { VECTOR (4, 3), { 1, { 4 } } } },
+  { "focal", "", LABELS, 1, { VECTOR (5, 4) } },
+  { "focal", "gamma=0.5", SOME, 1, { IMAGE (2, 3, 2, 3) } },
+  { "focal", "gamma=0", SOME, 1, { VECTOR (5, 4) } },
+  { "dice", "", SOME, 1, { IMAGE (2, 3, 4, 3) } },
+  { "dice", "smooth=0.1", LABELS, 1, { { 3, { 3, 6, 4 } } } },
 };
 
 /* ---- a loss with everything it works on ------------------------------------ */
@@ -194,9 +226,9 @@ add (struct rig *r, const struct qk_shape *shape, enum reference reference)
 
   OK (harness_tensor (&r->out[r->n], QK_F32, shape));
   OK (harness_tensor (&r->dout[r->n], QK_F32, shape));
-  s.ndim -= reference != NUMBERS;
-  OK (harness_tensor (&r->ref[r->n], reference == NUMBERS ? QK_F32 : QK_I32,
-                      &s));
+  s.ndim -= !is_f32 (reference);
+  OK (
+    harness_tensor (&r->ref[r->n], is_f32 (reference) ? QK_F32 : QK_I32, &s));
   r->n++;
 }
 
@@ -214,8 +246,9 @@ fill (struct rig *r, enum reference reference)
 
     harness_fill (&r->out[i], &rng, -2.0f, 2.0f);
     harness_fill (&r->ref[i], &rng, reference == NUMBERS ? -2.0f : 0.0f,
-                  reference == NUMBERS ? 2.0f
-                                       : (float) (s->dims[s->ndim - 1] - 1));
+                  reference == NUMBERS  ? 2.0f
+                  : reference == SHARES ? 1.0f
+                                        : (float) (s->dims[s->ndim - 1] - 1));
     for (int64_t k = 0; reference == NUMBERS && k < n; k++) {
       const float far = ((const float *) r->out[i].data)[k];
 
@@ -453,7 +486,7 @@ refused (struct rig *r, const char *loss, const char *sentence)
 START_TEST (references_are_checked)
 {
   const struct loss_case *c = &cases[_i];
-  const bool labels = c->reference != NUMBERS;
+  const bool labels = !is_f32 (c->reference);
   struct qk_tensor_spec out[MOST], ref[MOST];
   struct rig r;
 
@@ -605,6 +638,62 @@ START_TEST (cross_entropy_of_bad_numbers)
   for (int i = 0; i < 6; i++)
     z[i] = i % 3 == 0 ? 3e38f : -3e38f;
   ck_assert (forward (&r) == 0);
+  clear (&r);
+}
+END_TEST
+
+/* ---- PyTorch's ------------------------------------------------------------- */
+
+struct golden_loss {
+  const char *loss, *options;
+  struct qk_shape shape;
+  float z[36];
+  bool f32;
+  float t[20]; /* targets, or labels */
+  double want;
+  float gradient[36];
+};
+#include "golden/losses.h"
+
+START_TEST (as_pytorch)
+{
+  const struct golden_loss *g = &golden_losses[_i];
+  const int n = (int) qk_shape_count (&g->shape);
+  struct rig r;
+
+  make (&r, g->loss, g->options);
+  add (&r, &g->shape, g->f32 ? NUMBERS : LABELS);
+  OK (declare (&r));
+  memcpy (r.out[0].data, g->z, (size_t) n * sizeof (float));
+  for (int i = 0; i < (int) qk_shape_count (&r.ref[0].shape); i++)
+    if (g->f32)
+      ((float *) r.ref[0].data)[i] = g->t[i];
+    else
+      ((int32_t *) r.ref[0].data)[i] = (int32_t) g->t[i];
+  ck_assert_double_eq_tol (forward (&r), g->want, 1e-6);
+  backward (&r);
+  near (g->loss, r.dout[0].data, g->gradient, n, 1e-6);
+  clear (&r);
+}
+END_TEST
+
+START_TEST (bad_options)
+{
+  const struct qk_shape s = VECTOR (2, 3);
+  struct rig r;
+
+  make (&r, "softmax_cross_entropy", "class_weights=1,2");
+  add (&r, &s, LABELS);
+  refused (&r, "softmax_cross_entropy",
+           "2 class_weights, expected one for "
+           "each of the 3 classes");
+  clear (&r);
+  make (&r, "bce", "");
+  add (&r, &s, NUMBERS);
+  OK (declare (&r));
+  ((float *) r.ref[0].data)[4] = 2;
+  ck_assert_int_eq (r.cls->forward (r.self, &r.io, &(double){ 0 }), -EINVAL);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "target 4 is 2"));
   clear (&r);
 }
 END_TEST
@@ -874,6 +963,8 @@ main (void)
   tcase_add_test (t, cross_entropy_leaves_out);
   tcase_add_test (t, cross_entropy_of_bad_numbers);
   tcase_add_loop_test (t, as_by_hand, 0, COUNT (by_hand));
+  tcase_add_loop_test (t, as_pytorch, 0, COUNT (golden_losses));
+  tcase_add_test (t, bad_options);
   tcase_add_loop_test (t, outputs_add_up, 0, COUNT (cases));
   tcase_add_test (t, losses_add_up);
   tcase_add_test (t, failures_are_named);

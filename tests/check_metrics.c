@@ -88,6 +88,17 @@ static const int32_t of_four[] = { 0, 1, 2, 1 };
 static const float student[] = { 3, 0, 0, 4, 1, 1, 0, 0 };
 static const float teacher[] = { 3, 1, 1, 4, 0, 1, 0, 0 };
 
+/* Three labels, the last of which never occurs; the answers are 0 2, 0 1, 1 2,
+ * 0, meant are 0, 1, 0 1, 1. */
+static const float several[]
+  = { 2, -1, 0.5f, 0.5f, 1.5f, -3, -2, 0, 1, 1, -0.5f, -1 };
+static const float several_want[] = { 1, 0, 0, 0, 1, 0, 1, 1, 0, 0, 1, 0 };
+
+/* Probabilities of the answers, and whether they are right: 0.91 yes, 0.74
+ * yes, 0.55 no, 0.96 yes. */
+static const float sure[] = { 3, 0, 0, 0, 2, 0.5f, 1, 1.5f, 0, 0, 0, 4 };
+static const int32_t sure_labels[] = { 0, 1, 0, 2 };
+
 #define VECTOR(n, c)                                                          \
   {                                                                           \
     2, { n, c }                                                               \
@@ -188,6 +199,23 @@ static const struct metric_case cases[] = {
     { teacher, second_want },
     { "agreement" },
     { 5.0 / 6 } },
+  /* by the definitions, in Python */
+  { "multilabel",
+    1,
+    { VECTOR (4, 3) },
+    false,
+    { several },
+    { several_want },
+    { "map", "f1", "precision", "recall", "exact" },
+    { 0.875, 0.5, 0.42857142857142855, 0.59999999999999998, 0 } },
+  { "calibration",
+    1,
+    { VECTOR (4, 3) },
+    true,
+    { sure },
+    { sure_labels },
+    { "ece", "nll" },
+    { 0.23407962711723501, 0.38534639343375721 } },
 };
 
 /* ---- a metric at work ------------------------------------------------------ */

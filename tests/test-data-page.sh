@@ -9,10 +9,14 @@ page=$srcdir/docs/man/qatkit-data.7
 # example WHAT: the example that begins with "; files of WHAT", as a
 # configuration, in example.ini
 example () {
-  sed '/^\[data\]/,$d' tiny.ini > example.ini
   sed -n "/^; files of $1\$/,/^\.RE/p" "$page" \
     | sed '/^\./d; s/\\-/-/g; s/\\(aq/'"'"'/g' > lines
   [ -s lines ] || failed "the page has no example '$1'"
+  if grep -q '^\[model\]' lines; then
+    sed '/^\[model\]/,$d' tiny.ini > example.ini
+  else
+    sed '/^\[data\]/,$d' tiny.ini > example.ini
+  fi
   cat lines >> example.ini
   echo 'batch = 8' >> example.ini
   sed -n '/^\[train\]/,$p' tiny.ini >> example.ini
@@ -32,9 +36,13 @@ array () {
 
 # count NUMBER LAST: NUMBER bytes 0, 1 … LAST, 0, 1 …
 count () {
-  local i
+  local i h all=
+  for ((i = 0; i < $1; i++)); do
+    printf -v h '\\x%02x' $((i % ($2 + 1)))
+    all+=$h
+  done
   # shellcheck disable=SC2059
-  for ((i = 0; i < $1; i++)); do printf "\\x$(printf %02x $((i % ($2 + 1))))"; done
+  printf "$all"
 }
 
 tested=
@@ -65,6 +73,85 @@ prints "QAT int8"
 expect 0 predict images.out/model-int8.safetensors images/val/dog/exif6.jpg \
   --quiet
 prints "dog"
+
+# a tenth held out where there is no folder for evaluation
+mv images/val images/else
+expect 1 run example.ini --output x --quiet
+says "val_share"
+expect 0 run example.ini --output share.out --quiet -o data.val_share=0.3 \
+  -o data.max_bad=0.8
+mv images/else images/val
+
+example "a list"
+mkdir list
+for i in 1 2 3 4 5 6 7 8; do
+  cp "$srcdir/tests/golden/image/exif$i.jpg" list
+  cp "$srcdir/tests/golden/image/exif$i.jpg" list/again$i.png
+done
+{
+  echo "file,kind"
+  for i in 1 2 3 4 5 6 7 8; do
+    echo "exif$i.jpg,$((i % 2))"
+    echo "again$i.png,$((i % 2))"
+  done
+  echo "gone.jpg,1"
+} > list/train.csv
+expect 0 run example.ini --output list.out --quiet -o data.max_bad=0.5
+expect 1 run example.ini --output x --quiet
+says "list/train.csv:18: list/gone.jpg: No such file"
+
+example "a table"
+{
+  echo "id,width,kind,height"
+  for ((i = 0; i < 60; i++)); do
+    echo "$i,$((i % 7)).5,$((i % 2 ? 1 : 0))-leaf,$((i % 2 * 30 + i % 5))"
+  done
+} > table.csv
+expect 0 run example.ini --output table.out --quiet
+prints "QAT int8"
+# without the table: what it was standardised with is in the model
+mv table.csv elsewhere.csv
+sed -n '1p;5p' elsewhere.csv > row.csv
+expect 0 predict table.out/model-int8.safetensors row.csv --quiet
+prints "leaf"
+mv elsewhere.csv table.csv
+expect 0 eval table.out/model-int8.safetensors --quiet
+
+example "IDX"
+mkdir mnist
+{
+  printf '\0\0\10\3\0\0\0\50\0\0\0\34\0\0\0\34'
+  count 31360 255
+} > mnist/train-images-idx3-ubyte
+{ printf '\0\0\10\1\0\0\0\50'; count 40 9; } > mnist/train-labels-idx1-ubyte
+for f in images-idx3 labels-idx1; do
+  cp mnist/train-$f-ubyte mnist/t10k-$f-ubyte
+done
+gzip mnist/t10k-labels-idx1-ubyte 2> /dev/null || true
+expect 0 run example.ini --output mnist.out --quiet
+
+example CIFAR
+mkdir cifar
+for i in 1 2 3 4 5; do { count 6146 6; } > cifar/data_batch_$i.bin; done
+cp cifar/data_batch_1.bin cifar/test_batch.bin
+expect 0 run example.ini --output cifar.out --quiet
+
+example sound
+if [ -r "$builddir/stage/datasets/wav.so" ]; then
+  mkdir -p sound/train/low sound/train/high
+  for ((i = 0; i < 24; i++)); do
+    [ $((i % 2)) = 0 ] && d=low || d=high
+    { # 1600 samples of 16 bits at 16000 Hz
+      printf 'RIFF\244\14\0\0WAVEfmt \20\0\0\0\1\0\1\0'
+      printf '\200\76\0\0\0\175\0\0\2\0\20\0data\200\14\0\0'
+      count 3200 $((i % 2 ? 3 : 90))
+    } > sound/train/$d/$i.wav
+  done
+  expect 0 run example.ini --output sound.out --quiet
+  expect 0 predict sound.out/model-int8.safetensors sound/train/low/0.wav \
+    --quiet
+  prints "low"
+fi
 
 # every example of the page was tested
 sed -n 's/^; files of //p' "$page" | sort > there

@@ -38,6 +38,27 @@ check_same_target (const struct qk_tensor_spec *t,
   return 0;
 }
 
+static int
+keep_key (void *cookie, const char *key, const char *value)
+{
+  const struct qk_session *s = cookie;
+
+  return qk_ini_set (s->settings->ini, "data", key, value,
+                     "the training samples");
+}
+
+/* Make what the dataset found in the training samples part of the
+ * configuration. */
+static int
+keep_found (struct qk_session *s)
+{
+  const struct qk_dataset_class *d = s->train->cls;
+  const int r = d->found == NULL ? 0 : d->found (s->train->self, keep_key, s);
+
+  return r < 0 ? r
+               : qk_ini_allow (s->settings->ini, "data", d->cls.options, "");
+}
+
 int
 qk_session_open_splits (struct qk_session *s)
 {
@@ -57,7 +78,7 @@ qk_session_open_splits (struct qk_session *s)
   for (i = 0; i < t->n_targets; i++)
     if ((r = check_same_target (&t->target[i], &v->target[i])) < 0)
       return r;
-  return 0;
+  return keep_found (s);
 }
 
 /* Keep the float network G where losses of QAT, or metrics, compare with

@@ -89,7 +89,9 @@ struct qk_result {
 
 void qk_session_clear (struct qk_session *s); /* accepts zeros */
 
-/* Open the splits eval and train; both must mean the same by their targets. */
+/* Open the splits eval and train; both must mean the same by their targets.
+ * What the dataset found in the training samples becomes part of the
+ * configuration that models carry. */
 int qk_session_open_splits (struct qk_session *s);
 
 /* Keep a copy of the float network G if the objective needs a teacher. */

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* imagefolder.c: a folder of class folders of images.
- *
- * Evaluation: torchvision's Resize (resize) + CenterCrop (crop).  Training:
- * RandomResizedCrop (crop) + RandomHorizontalFlip.  Then
- * (x / 255 - mean) / std.  Resizing gives PIL's bytes.
- */
+ * What is made of them, plugins/common/imageset says. */
 #include "config.h"
 
 #include <fcntl.h>
@@ -14,11 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "imageset/imageset.h"
 #include "imagespec/imagespec.h"
-#include "image/image.h"
 #include "scan.h"
-
-static const char *const exif_choices[] = { "apply", "ignore", NULL };
+#include "split/split.h"
+#include "textfile/textfile.h"
 
 static const struct qk_option options[]
   = { { "root", QK_OPT_PATH, "", 0, 0, NULL,
@@ -27,109 +23,24 @@ static const struct qk_option options[]
         "folder of the training images, within root unless absolute" },
       { "val", QK_OPT_PATH, "val", 0, 0, NULL,
         "folder of the evaluation images, within root unless absolute" },
-      { "resize", QK_OPT_INT, "256", 1, 8192, NULL,
-        "shorter side after resizing for evaluation, pixels" },
-      { "crop", QK_OPT_INT, "224", 1, 8192, NULL,
-        "height and width of what is delivered, pixels" },
-      { "channels", QK_OPT_INT, "3", 1, 4, NULL,
-        "1 = grey, 3 = red, green and blue, 4 = and alpha" },
-      { "exif", QK_OPT_CHOICE, "apply", 0, 0, exif_choices,
-        "turn images as their EXIF orientation says, or not" },
-      { "background", QK_OPT_FLOATS, "255,255,255", 0, 255, NULL,
-        "red, green and blue that transparent pixels are laid over, unless "
-        "channels = 4" },
-      { "mean", QK_OPT_FLOATS, "0.485,0.456,0.406", -10, 10, NULL,
-        "subtracted from each channel (0 to 1); grey: their mean unless given "
-        "as one number, alpha: 0 unless given as the fourth" },
-      { "std", QK_OPT_FLOATS, "0.229,0.224,0.225", 1e-6, 100, NULL,
-        "each channel is then divided by; grey: their mean unless given as "
-        "one number, alpha: 1 unless given as the fourth" },
-      { "min_scale", QK_OPT_FLOAT, "0.08", 1e-6, 1, NULL,
-        "smallest share of an image's area that a training crop takes" },
-      { "flip", QK_OPT_BOOL, "yes", 0, 0, NULL,
-        "mirror half of the training images" },
-      { "fast_decode", QK_OPT_BOOL, "no", 0, 0, NULL,
-        "decode large training images at a half, quarter or eighth of their "
-        "size: much faster, not PIL's bytes" },
+      { "val_share", QK_OPT_FLOAT, "0", 0, 0.999999, NULL,
+        "where there is no folder val: share of the training images held out "
+        "for evaluation, chosen by their paths" },
+      { "val_list", QK_OPT_PATH, "", 0, 0, NULL,
+        "text file of the training images held out for evaluation instead, "
+        "CLASS/FILE, one a line" },
+      IMAGESET_OPTIONS,
       { "limit", QK_OPT_INT, "0", 0, 1e12, NULL,
         "use only so many images of each class; 0 = all" },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
+#define MAX_LIST (INT64_C (1) << 30) /* bytes of val_list */
+
 struct imagefolder {
+  struct imageset images;
   struct image_specs specs;
   struct scan scan;
-  struct image_norm norm;
-  struct image_options pixels;
-  int64_t resize, crop;
-  double min_scale;
-  bool augment, flip, fast;
 };
-
-/* One number for each channel; ALPHA for the fourth where three are given. */
-static int
-read_channels (const struct qk_config *cfg, const char *name, int channels,
-               float alpha, float out[4])
-{
-  const int n = qk_config_floats (cfg, name, out, 4);
-
-  if (n == 3 && channels == 4)
-    out[3] = alpha;
-  else if (n == 3 && channels == 1)
-    out[0] = (out[0] + out[1] + out[2]) / 3.0f;
-  else if (n != channels)
-    return qk_error (-EINVAL,
-                     "imagefolder: %s (%s) must be %d numbers, got %d", name,
-                     qk_config_where (cfg, name), channels, n);
-  return 0;
-}
-
-/* What is made of the pixels of a file. */
-static int
-configure_pixels (struct imagefolder *f, const struct qk_config *cfg)
-{
-  const int channels = (int) qk_config_int (cfg, "channels");
-  float background[3], mean[4], std[4];
-  const int n = qk_config_floats (cfg, "background", background, 3);
-  int i, err;
-
-  if (channels == 2)
-    return qk_error (-EINVAL,
-                     "imagefolder: channels (%s) must be 1, 3 or 4, "
-                     "got 2",
-                     qk_config_where (cfg, "channels"));
-  if (n != 3)
-    return qk_error (-EINVAL,
-                     "imagefolder: background (%s) must be 3 numbers, got %d",
-                     qk_config_where (cfg, "background"), n);
-  f->pixels.channels = channels;
-  f->pixels.exif = strcmp (qk_config_string (cfg, "exif"), "apply") == 0;
-  for (i = 0; i < 3; i++)
-    f->pixels.background[i] = (uint8_t) (background[i] + 0.5f);
-  err = read_channels (cfg, "mean", channels, 0.0f, mean);
-  if (err == 0)
-    err = read_channels (cfg, "std", channels, 1.0f, std);
-  return err < 0
-           ? err
-           : image_norm_set (&f->norm, channels, mean, std, "imagefolder");
-}
-
-static int
-configure (struct imagefolder *f, const struct qk_config *cfg)
-{
-  f->resize = qk_config_int (cfg, "resize");
-  f->crop = qk_config_int (cfg, "crop");
-  f->min_scale = qk_config_float (cfg, "min_scale");
-  f->flip = qk_config_bool (cfg, "flip");
-  f->fast = qk_config_bool (cfg, "fast_decode");
-  if (f->crop > f->resize)
-    return qk_error (-EINVAL,
-                     "imagefolder: crop (%s) must be <= resize (%s), got "
-                     "crop %lld and resize %lld",
-                     qk_config_where (cfg, "crop"),
-                     qk_config_where (cfg, "resize"), (long long) f->crop,
-                     (long long) f->resize);
-  return configure_pixels (f, cfg);
-}
 
 /* The folder of SPLIT, to be freed; NULL with an error recorded. */
 static char *
@@ -192,39 +103,146 @@ imagefolder_close (void *self)
   free (f);
 }
 
+/* ---- images held out ---------------------------------------------------*/
+
+/* How it is decided which training images are for evaluation. */
+struct held {
+  double share;
+  struct text_lines list; /* sorted; none: by the share */
+};
+
+static int
+compare_lines (const void *a, const void *b)
+{
+  return strcmp (*(char *const *) a, *(char *const *) b);
+}
+
+static bool
+is_held (const struct held *h, const char *name)
+{
+  if (h->list.n == 0)
+    return split_held_out (split_key (name), h->share);
+  return bsearch (&name, h->list.line, (size_t) h->list.n,
+                  sizeof *h->list.line, compare_lines)
+         != NULL;
+}
+
+/* Whether the split has a folder of its own. */
+static bool
+has_val_folder (const struct qk_config *cfg)
+{
+  char *path = split_folder (cfg, "val");
+  struct stat st;
+  const bool there = path && stat (path, &st) == 0 && S_ISDIR (st.st_mode);
+
+  free (path);
+  return there;
+}
+
+/* Keep the images of F's that are held out, or the others. */
+static int
+divide (struct imagefolder *f, const struct held *h, bool val)
+{
+  int64_t i, n = 0, found = 0;
+
+  for (i = 0; i < f->scan.count; i++) {
+    struct scan_item *item = &f->scan.items[i];
+    bool held;
+    char *name;
+
+    if (asprintf (&name, "%s/%s", f->scan.names[item->label], item->path)
+        < 0) {
+      for (; i < f->scan.count; i++)
+        free (f->scan.items[i].path);
+      f->scan.count = n; /* what is kept so far is still the scan's */
+      return qk_oom ("imagefolder");
+    }
+    held = is_held (h, name);
+    free (name);
+    found += held;
+    if (held == val)
+      f->scan.items[n++] = *item;
+    else
+      free (item->path);
+  }
+  f->scan.count = n;
+  if (n == 0)
+    return qk_error (-EINVAL, "imagefolder: %s: no images are left for %s",
+                     f->scan.root, val ? "evaluation" : "training");
+  if (h->list.n > 0 && found < h->list.n)
+    return qk_error (-EINVAL,
+                     "imagefolder: val_list names %lld images, of which %lld "
+                     "are below %s",
+                     (long long) h->list.n, (long long) found, f->scan.root);
+  return 0;
+}
+
+/* The images of SPLIT, out of the training folder. */
+static int
+scan_shared (struct imagefolder *f, const struct qk_config *cfg,
+             struct qk_context *ctx, bool val)
+{
+  const char *list = qk_config_string (cfg, "val_list");
+  struct held h = { qk_config_float (cfg, "val_share"), { NULL, NULL, 0 } };
+  char *path = split_folder (cfg, "train");
+  int err = path ? 0 : -EINVAL;
+
+  if (err == 0 && *list) {
+    err = text_names_read (list, &h.list);
+    qsort (h.list.line, (size_t) h.list.n, sizeof *h.list.line, compare_lines);
+  }
+  if (err == 0)
+    err
+      = scan_folder (&f->scan, ctx, path, true, qk_config_int (cfg, "limit"));
+  if (err == 0)
+    err = divide (f, &h, val);
+  text_lines_clear (&h.list);
+  free (path);
+  return err;
+}
+
+static int
+scan_split (struct imagefolder *f, const struct qk_config *cfg,
+            const struct qk_dataset_request *req, int split)
+{
+  char *path;
+  int err;
+
+  if (*qk_config_string (cfg, "val_list")
+      || (qk_config_float (cfg, "val_share") > 0 && !has_val_folder (cfg)))
+    return scan_shared (f, cfg, req->ctx, split == 1);
+  path = split_folder (cfg, req->split);
+  err = path ? scan_folder (&f->scan, req->ctx, path, true,
+                            qk_config_int (cfg, "limit"))
+             : -EINVAL;
+  if (err == -ENOENT && split == 1)
+    err = qk_error_prefix (err, "no folder for evaluation (val_share = 0.1 "
+                                "would hold out a tenth of the training "
+                                "images): ");
+  free (path);
+  return err;
+}
+
 static int
 imagefolder_open (const struct qk_config *cfg,
                   const struct qk_dataset_request *req, void **self)
 {
   struct imagefolder *f = calloc (1, sizeof *f);
+  const int split = split_parse (req->split, "imagefolder");
   int err;
 
   if (!f)
     return qk_oom ("imagefolder");
-  f->augment = req->augment;
-  err = configure (f, cfg);
+  err = split == -EINVAL
+          ? split
+          : imageset_configure (&f->images, "imagefolder", cfg, req->augment);
+  if (err == 0)
+    err = split < 0 ? scan_for_names (f, cfg, req->ctx)
+                    : scan_split (f, cfg, req, split);
   if (err)
-    goto error;
-  if (!req->split)
-    err = scan_for_names (f, cfg, req->ctx);
-  else if (strcmp (req->split, "train") && strcmp (req->split, "val"))
-    err = qk_error (-EINVAL, "imagefolder: no split '%s', only train and val",
-                    req->split);
-  else {
-    char *path = split_folder (cfg, req->split);
-
-    err = path ? scan_folder (&f->scan, req->ctx, path, true,
-                              qk_config_int (cfg, "limit"))
-               : -EINVAL;
-    free (path);
-  }
-  if (err)
-    goto error;
-  *self = f;
-  return 0;
-
-error:
-  imagefolder_close (f);
+    imagefolder_close (f);
+  else
+    *self = f;
   return err;
 }
 
@@ -234,8 +252,9 @@ imagefolder_info (void *self, struct qk_dataset_info *out)
   struct imagefolder *f = self;
 
   out->count = f->scan.count;
-  image_specs_set (&f->specs, f->crop, f->crop, f->pixels.channels,
-                   f->scan.classes, (const char *const *) f->scan.names, out);
+  image_specs_set (&f->specs, f->images.crop, f->images.crop,
+                   f->images.pixels.channels, f->scan.classes,
+                   (const char *const *) f->scan.names, out);
   return 0;
 }
 
@@ -244,7 +263,7 @@ imagefolder_worker_new (void *self, void **worker)
 {
   const struct imagefolder *f = self;
   struct image_reader *r;
-  const int err = image_reader_new (&f->pixels, &r);
+  const int err = image_reader_new (&f->images.pixels, &r);
 
   if (err == 0)
     *worker = r;
@@ -263,8 +282,6 @@ imagefolder_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
 {
   const struct imagefolder *f = self;
   const struct scan_item *item;
-  struct image_view view;
-  int64_t w, h;
   char *path;
   int err;
 
@@ -276,18 +293,10 @@ imagefolder_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
                 item->path)
       < 0)
     return qk_oom ("imagefolder");
-  err = image_open (worker, path, &w, &h);
-  free (path);
-  if (err)
-    return err;
-  if (f->augment)
-    image_view_random (w, h, f->crop, f->min_scale, f->flip, rng, &view);
-  else
-    image_view_center (w, h, f->resize, f->crop, &view);
-  if (f->augment && f->fast)
-    image_reduce (worker, &view);
   *(int32_t *) target[0] = item->label;
-  return image_render (worker, &view, &f->norm, NULL, input[0]);
+  err = imageset_read (&f->images, worker, path, rng, input[0]);
+  free (path);
+  return err;
 }
 
 static int
@@ -295,14 +304,8 @@ imagefolder_read_file (void *self, void *worker, const char *path,
                        void *const *input)
 {
   const struct imagefolder *f = self;
-  struct image_view view;
-  int64_t w, h;
-  int err = image_open (worker, path, &w, &h);
 
-  if (err)
-    return err;
-  image_view_center (w, h, f->resize, f->crop, &view);
-  return image_render (worker, &view, &f->norm, NULL, input[0]);
+  return imageset_read (&f->images, worker, path, NULL, input[0]);
 }
 
 /* The size of a file and its first bytes, in which a JPEG has its tables, as

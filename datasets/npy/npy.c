@@ -13,10 +13,10 @@
 #include <string.h>
 
 #include "fields.h"
+#include "split/split.h"
 #include "textfile/textfile.h"
 
 #define MAX_CHANNELS 4096
-#define SHARE_SEED 0x73686172 /* of the choice of samples held out */
 
 static const struct qk_option options[] = {
   { "root", QK_OPT_PATH, "", 0, 0, NULL,
@@ -97,17 +97,6 @@ open_arrays (struct npy_data *d, const struct qk_config *cfg, bool val)
   return err;
 }
 
-/* Whether sample ROW is held out: by its number alone, so that it stays where
- * it is when samples are added behind it. */
-static bool
-held_out (int64_t row, double share)
-{
-  struct qk_rng rng;
-
-  qk_rng_seed (&rng, SHARE_SEED, (uint64_t) row);
-  return qk_rng_double (&rng) < share;
-}
-
 /* Keep the rows of the split where both come from the same arrays. */
 static int
 choose_rows (struct npy_data *d, double share, bool val)
@@ -118,7 +107,7 @@ choose_rows (struct npy_data *d, double share, bool val)
   if (d->row == NULL)
     return qk_oom ("npy: %lld samples", (long long) d->count);
   for (i = 0; i < d->count; i++)
-    if (held_out (i, share) == val)
+    if (split_held_out ((uint64_t) i, share) == val)
       d->row[n++] = i;
   if (n == 0)
     return qk_error (
@@ -131,13 +120,14 @@ choose_rows (struct npy_data *d, double share, bool val)
 static int
 open_split (struct npy_data *d, const struct qk_config *cfg, const char *split)
 {
-  const bool val = split != NULL && strcmp (split, "val") == 0;
+  const int number = split_parse (split, "npy");
+  const bool val = number == 1;
   const bool own = *qk_config_string (cfg, "val_inputs") != 0;
   const int64_t limit = qk_config_int (cfg, "limit");
   int err;
 
-  if (split != NULL && !val && strcmp (split, "train") != 0)
-    return qk_error (-EINVAL, "npy: no split '%s', only train and val", split);
+  if (number == -EINVAL)
+    return number;
   if (!own && *qk_config_string (cfg, "val_targets") != 0)
     return qk_error (-EINVAL, "npy: val_targets (%s) without val_inputs",
                      qk_config_where (cfg, "val_targets"));

@@ -625,9 +625,50 @@ def npy():
             out.write(data)
 
 
+def write(folder, files):
+    folder = os.path.join(HERE, "corpus", folder)
+    os.makedirs(folder, exist_ok=True)
+    for name, data in files.items():
+        with open(os.path.join(folder, name), "wb") as out:
+            out.write(data)
+
+
+def table():
+    write("table", {
+        "commas": b"a,b\n1,2.5\n-3e2,x\n", "tabs": b"a b\tc\n1\t2\n",
+        "spaces": b"x/1.jpg  3 \ny.jpg 12\n", "semicolons": b"a;b\n;\n",
+        "quotes": b'"a, ""b""",c\n"",""\n', "open": b'a,"b\n',
+        "mark": b"\xef\xbb\xbfa\r\n1\r\n", "short": b"a,b\n1\n",
+        "empty": b"\n\n", "nul": b"a\0b\n", "twice": b"a,a\n1,2\n",
+        "junk": b'"a"b,c\n', "many": b"," * 300 + b"\n" + b"," * 300})
+
+
+def gzipped(data):
+    z = zlib.compressobj(9, zlib.DEFLATED, 31)
+    return z.compress(data) + z.flush()
+
+
+def idx():
+    def file(kind, dims, data):
+        return (bytes([0, 0, kind, len(dims)])
+                + b"".join(struct.pack(">I", d) for d in dims) + data)
+
+    good = file(8, (2, 2, 3), bytes(range(12)))
+    write("idx", {
+        "images": good, "colours": file(8, (2, 1, 2, 3), bytes(range(12))),
+        "gzip": gzipped(good), "labels": file(8, (2,), b"\1\2"),
+        "cut": good[:-1], "more": good + b"x", "header": good[:9],
+        "floats": file(13, (2, 2, 3), bytes(48)),
+        "huge": file(8, (2**32 - 1,) * 4, bytes(8)),
+        "bomb": gzipped(file(8, (2**20, 1, 1), bytes(9))),
+        "none": file(8, (0, 2, 2), b""), "five": file(8, (1,) * 5, b"x")})
+
+
 def main():
     model()
     npy()
+    table()
+    idx()
     safetensors()
     onnx()
     networks()

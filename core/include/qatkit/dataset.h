@@ -35,6 +35,9 @@ struct qk_dataset_info {
  * samples of any size to measure speed with. */
 enum qk_dataset_use { QK_FOR_TRAINING = 1, QK_FOR_TIMING = 2 };
 
+/* Receives the text VALUE of option KEY; both borrowed. */
+typedef int (*qk_found_fn) (void *cookie, const char *key, const char *value);
+
 struct qk_dataset_class {
   struct qk_class cls;
 
@@ -62,6 +65,12 @@ struct qk_dataset_class {
    * (optional; default: predict does not work with this dataset) */
   int (*read_file) (void *self, void *worker, const char *path,
                     void *const *input);
+
+  /* Tell the options that a use of the trained network elsewhere needs and
+   * that were found in the training data instead of given: what inputs were
+   * normalised with.  They become part of the configuration that models carry.
+   * (optional; default: the configuration says everything) */
+  int (*found) (void *self, qk_found_fn fn, void *cookie);
 
   /* Write all samples of the split as files of a common format into DIR, made
    * if its parent exists; the plugin's page says which and how.

@@ -3,47 +3,11 @@
  * LeCun et al. 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf */
 #include "config.h"
 
-#include <limits.h>
 #include <math.h>
 
-#include <qatkit/model.h>
+#include "answer/answer.h"
 
 #define LEAST_SIDE 14 /* pixels, so that something is left to flatten */
-
-/* What the last layer is to give. */
-struct answer {
-  const char *name;
-  int64_t numbers;
-};
-
-/* The option, else categories or numbers of the first target that has
- * either. */
-static int
-find_answer (int64_t given, const struct qk_model_request *req,
-             struct answer *out)
-{
-  char text[160];
-
-  *out = (struct answer){ "logits", given };
-  for (int i = 0; out->numbers == 0 && i < req->n_targets; i++) {
-    const struct qk_tensor_spec *t = &req->target[i];
-
-    if (t->categories > 0)
-      *out = (struct answer){ "logits", t->categories };
-    else if (t->dtype == QK_F32 && t->shape.ndim == 2)
-      *out = (struct answer){ t->name, t->shape.dims[1] };
-    else
-      return qk_error (-EINVAL,
-                       "lenet: target %s is neither a category nor numbers "
-                       "(1,C) in f32; set the option outputs",
-                       qk_spec_print (t, text, sizeof text));
-  }
-  if (out->numbers < 1 || out->numbers > INT_MAX)
-    return qk_error (-EINVAL,
-                     "lenet: the data have no targets that say how "
-                     "many outputs there are; set the option outputs");
-  return 0;
-}
 
 /* Two convolutions, each with the maximum of 2x2 pixels after it. */
 static int
@@ -87,7 +51,8 @@ lenet_build (const struct qk_config *cfg, const struct qk_model_request *req,
                      "one image (1,H,W,C), H and W at least %d",
                      req->n_inputs, qk_spec_print (image, text, sizeof text),
                      LEAST_SIDE);
-  if ((r = find_answer (qk_config_int (cfg, "outputs"), req, &answer)) < 0)
+  if ((r = answer_find ("lenet", qk_config_int (cfg, "outputs"), req, &answer))
+      < 0)
     return r;
   v = qk_graph_input (g, image);
   v = features (g, v, (int) qk_config_int (cfg, "channels"));

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* imageset.c: what datasets of image files have in common. */
+#include "config.h"
+
+#include <string.h>
+
+#include "imageset.h"
+
+const char *const imageset_exif[] = { "apply", "ignore", NULL };
+
+/* One number for each channel; ALPHA for the fourth where three are given. */
+static int
+read_channels (const struct qk_config *cfg, const char *who, const char *name,
+               int channels, float alpha, float out[4])
+{
+  const int n = qk_config_floats (cfg, name, out, 4);
+
+  if (n == 3 && channels == 4)
+    out[3] = alpha;
+  else if (n == 3 && channels == 1)
+    out[0] = (out[0] + out[1] + out[2]) / 3.0f;
+  else if (n != channels)
+    return qk_error (-EINVAL, "%s: %s (%s) must be %d numbers, got %d", who,
+                     name, qk_config_where (cfg, name), channels, n);
+  return 0;
+}
+
+/* What is made of the pixels of a file. */
+static int
+configure_pixels (struct imageset *s, const char *who,
+                  const struct qk_config *cfg)
+{
+  const int channels = (int) qk_config_int (cfg, "channels");
+  float background[3], mean[4], std[4];
+  const int n = qk_config_floats (cfg, "background", background, 3);
+  int i, err;
+
+  if (channels == 2)
+    return qk_error (-EINVAL, "%s: channels (%s) must be 1, 3 or 4, got 2",
+                     who, qk_config_where (cfg, "channels"));
+  if (n != 3)
+    return qk_error (-EINVAL, "%s: background (%s) must be 3 numbers, got %d",
+                     who, qk_config_where (cfg, "background"), n);
+  s->pixels.channels = channels;
+  s->pixels.exif = strcmp (qk_config_string (cfg, "exif"), "apply") == 0;
+  for (i = 0; i < 3; i++)
+    s->pixels.background[i] = (uint8_t) (background[i] + 0.5f);
+  err = read_channels (cfg, who, "mean", channels, 0.0f, mean);
+  if (err == 0)
+    err = read_channels (cfg, who, "std", channels, 1.0f, std);
+  return err < 0 ? err : image_norm_set (&s->norm, channels, mean, std, who);
+}
+
+int
+imageset_configure (struct imageset *s, const char *name,
+                    const struct qk_config *cfg, bool augment)
+{
+  s->augment = augment;
+  s->resize = qk_config_int (cfg, "resize");
+  s->crop = qk_config_int (cfg, "crop");
+  s->min_scale = qk_config_float (cfg, "min_scale");
+  s->flip = qk_config_bool (cfg, "flip");
+  s->fast = qk_config_bool (cfg, "fast_decode");
+  if (s->crop > s->resize)
+    return qk_error (-EINVAL,
+                     "%s: crop (%s) must be <= resize (%s), got crop %lld and "
+                     "resize %lld",
+                     name, qk_config_where (cfg, "crop"),
+                     qk_config_where (cfg, "resize"), (long long) s->crop,
+                     (long long) s->resize);
+  return configure_pixels (s, name, cfg);
+}
+
+/* Of the image that was opened. */
+static int
+render (const struct imageset *s, struct image_reader *r, int64_t w, int64_t h,
+        struct qk_rng *rng, float *out)
+{
+  const bool augment = s->augment && rng;
+  struct image_view view;
+
+  if (augment)
+    image_view_random (w, h, s->crop, s->min_scale, s->flip, rng, &view);
+  else
+    image_view_center (w, h, s->resize, s->crop, &view);
+  if (augment && s->fast)
+    image_reduce (r, &view);
+  return image_render (r, &view, &s->norm, NULL, out);
+}
+
+int
+imageset_read (const struct imageset *s, struct image_reader *r,
+               const char *path, struct qk_rng *rng, float *out)
+{
+  int64_t w, h;
+  const int err = image_open (r, path, &w, &h);
+
+  return err ? err : render (s, r, w, h, rng, out);
+}
+
+int
+imageset_read_memory (const struct imageset *s, struct image_reader *r,
+                      const uint8_t *data, size_t size, const char *name,
+                      struct qk_rng *rng, float *out)
+{
+  int64_t w, h;
+  const int err = image_open_memory (r, data, size, name, &w, &h);
+
+  return err ? err : render (s, r, w, h, rng, out);
+}

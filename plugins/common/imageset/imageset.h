@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* imageset.h: what datasets of image files have in common: the options that
+ * say what is made of an image, and making it.
+ *
+ * Evaluation: torchvision's Resize (resize) + CenterCrop (crop).  Training:
+ * RandomResizedCrop (crop) + RandomHorizontalFlip.  Then
+ * (x / 255 - mean) / std.  Resizing gives PIL's bytes. */
+#ifndef QK_IMAGESET_H
+#define QK_IMAGESET_H
+
+#include <qatkit/dataset.h>
+
+#include "image/image.h"
+
+struct imageset {
+  struct image_norm norm;
+  struct image_options pixels;
+  int64_t resize, crop;
+  double min_scale;
+  bool augment, flip, fast;
+};
+
+extern const char *const imageset_exif[];
+
+/* Rows of an option table. */
+#define IMAGESET_OPTIONS                                                      \
+  { "resize",                                                                 \
+    QK_OPT_INT,                                                               \
+    "256",                                                                    \
+    1,                                                                        \
+    8192,                                                                     \
+    NULL,                                                                     \
+    "shorter side after resizing for evaluation, pixels" },                   \
+    { "crop",                                                                 \
+      QK_OPT_INT,                                                             \
+      "224",                                                                  \
+      1,                                                                      \
+      8192,                                                                   \
+      NULL,                                                                   \
+      "height and width of what is delivered, pixels" },                      \
+    { "channels",                                                             \
+      QK_OPT_INT,                                                             \
+      "3",                                                                    \
+      1,                                                                      \
+      4,                                                                      \
+      NULL,                                                                   \
+      "1 = grey, 3 = red, green and blue, 4 = and alpha" },                   \
+    { "exif",                                                                 \
+      QK_OPT_CHOICE,                                                          \
+      "apply",                                                                \
+      0,                                                                      \
+      0,                                                                      \
+      imageset_exif,                                                          \
+      "turn images as their EXIF orientation says, or not" },                 \
+    { "background",                                                           \
+      QK_OPT_FLOATS,                                                          \
+      "255,255,255",                                                          \
+      0,                                                                      \
+      255,                                                                    \
+      NULL,                                                                   \
+      "red, green and blue that transparent pixels are laid over, unless "    \
+      "channels = 4" },                                                       \
+    { "mean",                                                                 \
+      QK_OPT_FLOATS,                                                          \
+      "0.485,0.456,0.406",                                                    \
+      -10,                                                                    \
+      10,                                                                     \
+      NULL,                                                                   \
+      "subtracted from each channel (0 to 1); grey: their mean unless given " \
+      "as one number, alpha: 0 unless given as the fourth" },                 \
+    { "std",                                                                  \
+      QK_OPT_FLOATS,                                                          \
+      "0.229,0.224,0.225",                                                    \
+      1e-6,                                                                   \
+      100,                                                                    \
+      NULL,                                                                   \
+      "each channel is then divided by; grey: their mean unless given as "    \
+      "one number, alpha: 1 unless given as the fourth" },                    \
+    { "min_scale",                                                            \
+      QK_OPT_FLOAT,                                                           \
+      "0.08",                                                                 \
+      1e-6,                                                                   \
+      1,                                                                      \
+      NULL,                                                                   \
+      "smallest share of an image's area that a training crop takes" },       \
+    { "flip",                                                                 \
+      QK_OPT_BOOL,                                                            \
+      "yes",                                                                  \
+      0,                                                                      \
+      0,                                                                      \
+      NULL,                                                                   \
+      "mirror half of the training images" },                                 \
+  {                                                                           \
+    "fast_decode", QK_OPT_BOOL, "no", 0, 0, NULL,                             \
+      "decode large training images at a half, quarter or eighth of their "   \
+      "size: much faster, not PIL's bytes"                                    \
+  }
+
+/* Read those options for the dataset NAME. */
+int imageset_configure (struct imageset *s, const char *name,
+                        const struct qk_config *cfg, bool augment);
+
+/* The sample in the file PATH; RNG NULL: as for evaluation, also where
+ * training samples are augmented. */
+int imageset_read (const struct imageset *s, struct image_reader *r,
+                   const char *path, struct qk_rng *rng, float *out);
+/* The same of a file in memory, called NAME in messages. */
+int imageset_read_memory (const struct imageset *s, struct image_reader *r,
+                          const uint8_t *data, size_t size, const char *name,
+                          struct qk_rng *rng, float *out);
+
+#endif /* QK_IMAGESET_H */
