@@ -833,7 +833,6 @@ qk_op_numbers_resize (const struct qk_op *op)
   return 0;
 }
 
-int
 /* A number that must be above 0, or with ZERO at least that. */
 static int
 check_number (const struct qk_op *op, const char *what, float x, bool zero)
