@@ -141,6 +141,66 @@ START_TEST (by_hand)
 }
 END_TEST
 
+/* What is wrong is refused in a sentence, in create or in infer. */
+static void
+refused (const char *layer, const char *options, struct qk_shape in,
+         const char *sentence)
+{
+  const struct harness_spec s = {
+    .layer = layer, .options = options, .threads = 1, .n_in = 1, .in = { in }
+  };
+  struct harness h;
+  const int err = harness_new (ctx, &s, &h);
+
+  ck_assert_msg (err < 0 && strstr (qk_error_message (), sentence) != NULL,
+                 "%s %s: expected \"%s\", got %d \"%s\"", layer, options,
+                 sentence, err, qk_error_message ());
+  harness_free (&h);
+}
+
+START_TEST (refusals)
+{
+  static const struct {
+    const char *layer, *options, *sentence;
+  } rows[] = {
+    { "permute", "axes=1,0,2,3", "entry 0 of axes is 1" },
+    { "permute", "axes=0,2,2,1", "entry 2 of axes is 2" },
+    { "permute", "axes=0,1", "axes has 2 entries for the input (1,4,4,3)" },
+    { "permute", "axes=0,1,,2", "axes=0,1,,2, expected integers" },
+    { "permute", "axes=0,1,2,", "axes=0,1,2,, expected integers" },
+    { "permute", "axes=0,1,2,3,4,5,6,7,8", "9 numbers, expected 8" },
+    { "reshape", "shape=-1,-1", "dimension 1 of shape is -1" },
+    { "reshape", "shape=5,-1", "the 48 elements" },
+    { "reshape", "shape=48,2", "the 48 elements" },
+    { "slice", "starts=0,0,0 ends=1,1", "3 starts, 2 ends" },
+    { "slice", "starts=0,0,0 ends=1,1,1 steps=1,0,1", "step 1 is 0" },
+    { "slice", "starts=0,3,0 ends=1,2,1", "nothing is left of axis 2" },
+    { "slice", "starts=0,0 ends=1,1", "2 starts for the input" },
+    { "gather", "axis=4 indices=0", "axis=4 of the input (1,4,4,3)" },
+    { "gather", "axis=3 indices=0,3", "entry 1 of indices is 3" },
+    { "gather", "axis=3 indices=-2", "entry 0 of indices is -2" },
+    { "gather", "axis=1 indices=1x", "indices=1x, expected integers" },
+    { "pad", "before=1,1 after=1,1", "2 numbers in before" },
+    { "pad", "before=1,1,1 after=1,1", "3 numbers in before and 2 in after" },
+    { "pad", "before=-2,0,0 after=-2,0,0", "nothing is left of axis 1" },
+    { "pad", "before=1000000000,0,0 after=0,0,0", "too large" },
+    { "tile", "repeats=1,0,1", "entry 1 of repeats is 0" },
+    { "tile", "repeats=1000000000,1,1", "too large" },
+    { "expand", "shape=4,4,6", "axis 3 of the input (1,4,4,3)" },
+    { "depth_to_space", "block=2", "C a multiple of 4" },
+    { "space_to_depth", "block=3", "multiples of 3" },
+    { "resize", "size=2", "1 numbers in size for the input" },
+    { "resize", "size=2,0", "entry 1 of size is 0" },
+    { "resize", "size=2,2 scale=2", "2 numbers in size and 1 in scale" },
+    { "concat", "axis=4", "2 to 16 inputs" },
+  };
+
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    refused (rows[i].layer, rows[i].options,
+             (struct qk_shape){ 4, { 1, 4, 4, 3 } }, rows[i].sentence);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -153,6 +213,7 @@ main (void)
   tcase_add_loop_test (t, as_pytorch, 0,
                        (int) (sizeof move_rows / sizeof move_rows[0]));
   tcase_add_test (t, by_hand);
+  tcase_add_test (t, refusals);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_NORMAL);
