@@ -31,6 +31,7 @@ static const struct shape shapes[] = {
   { 32, 64, 8, 3, 1, 4, 1 },   /* groups: one after the other */
   { 32, 32, 9, 3, 1, 32, 2 },  /* depthwise: likewise */
   { 200, 96, 0, 1, 1, 1, 5 },  /* linear */
+  { 96, 64, -37, 1, 1, 1, 3 }, /* the same on 37 rows of a sample */
 };
 
 struct pair {
@@ -76,7 +77,7 @@ make (struct pair *p, const struct shape *s, uint64_t seed)
 {
   const int pad = s->window / 2;
   const int q
-    = s->side == 0 ? 1 : (s->side + 2 * pad - s->window) / s->stride + 1;
+    = s->side <= 0 ? 1 : (s->side + 2 * pad - s->window) / s->stride + 1;
   const struct qk_qparams in = { 0.02f, 7, 0, 255 };
   const struct qk_qparams middle = { 0.03f, 121, 0, 255 };
   const struct qk_qparams other = { 0.025f, 90, 0, 255 };
@@ -88,7 +89,7 @@ make (struct pair *p, const struct shape *s, uint64_t seed)
   p->n = s->samples;
   p->product = (struct qk_op){
     .struct_size = sizeof (struct qk_op),
-    .kind = s->side == 0 ? QK_OP_LINEAR : QK_OP_CONV2D,
+    .kind = s->side <= 0 ? QK_OP_LINEAR : QK_OP_CONV2D,
     .name = "product",
     .n_in = 1,
     .in_q = { in },
@@ -123,6 +124,9 @@ make (struct pair *p, const struct shape *s, uint64_t seed)
   if (s->side == 0) {
     p->in = (struct qk_shape){ 2, { s->samples, s->c } };
     p->out = (struct qk_shape){ 2, { s->samples, s->k } };
+  } else if (s->side < 0) {
+    p->in = (struct qk_shape){ 3, { s->samples, -s->side, s->c } };
+    p->out = (struct qk_shape){ 3, { s->samples, -s->side, s->k } };
   } else {
     p->in = (struct qk_shape){ 4, { s->samples, s->side, s->side, s->c } };
     p->out = (struct qk_shape){ 4, { s->samples, q, q, s->k } };

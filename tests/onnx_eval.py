@@ -238,7 +238,7 @@ OPS = {
     "Sqrt": lambda a, x: np.sqrt(x),
     "MatMul": lambda a, x, y: x @ y,
     "ReduceMean": lambda a, x: x.mean(axis=tuple(a["axes"]),
-                                      keepdims=bool(a["keepdims"])),
+                                      keepdims=bool(a.get("keepdims", 1))),
     "Softmax": softmax,
     "LogSoftmax": lambda a, x: np.log(softmax(a, x)),
     "InstanceNormalization": instance_norm,

@@ -148,6 +148,7 @@ expect 0 export tiny.ini $float --onnx attention.onnx
 compute tiny.ini attention.onnx 1e-4 0 model.arch=tp_transformer \
   model.weights=attention/weights.safetensors
 quantize attention-int8
+quantize attention-heads -o model.heads=yes -o model.softmax=yes
 quantize attention-mixed -o 'qconfig norm1.quantize=no' \
   -o 'qconfig weights.quantize=no' -o 'qconfig groups.quantize=no'
 exit 0
