@@ -509,6 +509,66 @@ START_TEST (augmentation)
 }
 END_TEST
 
+/* ---- tar ---------------------------------------------------------------*/
+
+static void
+run (const char *command)
+{
+  char text[512];
+
+  snprintf (text, sizeof text, "cd %s && %s", dir, command);
+  ck_assert_msg (system (text) == 0, "%s", text);
+}
+
+/* Archives in each format, with a name too long for the oldest. */
+START_TEST (tars)
+{
+  static const char *const formats[] = { "ustar", "gnu", "pax" };
+  struct qk_dataset_info info;
+  char command[300];
+  int32_t label;
+  void *self;
+
+  run ("mkdir -p s/$(printf %060d/%060d 7 7)");
+  copy ("s/0.jpg");
+  run ("cp s/0.jpg s/1.jpg && cp s/0.jpg s/2.jpg && cp s/0.jpg "
+       "s/$(printf %060d/%060d 7 7)/3.jpg");
+  run ("echo 1 > s/0.cls && echo 12 > s/1.cls && printf 2 > s/$(printf "
+       "%060d/%060d "
+       "7 7)/3.cls && echo > s/notes && printf 'a\\nb\\nc\\n' > names");
+  for (int i = 0; i < 3; i++) {
+    snprintf (command, sizeof command,
+              "tar --sort=name --format=%s -cf %d.tar s", formats[i], i);
+    run (command);
+  }
+  self = opened ("tar", "train",
+                 SMALL "train=DIR/*.tar val=DIR/0.tar names=DIR/names", &info);
+  ck_assert_int_eq (info.count, 12);
+  ck_assert_str_eq (info.target->category[2], "c");
+  for (int i = 0; i < 3; i++) {
+    ck_assert_msg (read_one (self, 4 * i, image, &label, NULL) == 0, "%s",
+                   qk_error_message ());
+    ck_assert_int_eq (label, 1);
+    ck_assert_int_eq (read_one (self, 4 * i + 1, image, &label, NULL), 0);
+    ck_assert_int_eq (label, 2); /* of the folder */
+    ck_assert_int_eq (read_one (self, 4 * i + 2, image, &label, NULL),
+                      -EBADMSG);
+    says ("its .cls is something else, expected a number from 0 to 2");
+    ck_assert_int_eq (read_one (self, 4 * i + 3, image, &label, NULL),
+                      -EBADMSG);
+    says ("no .cls beside it");
+  }
+  ds->close (self);
+  refuse ("tar", "train", SMALL "train=DIR/none*.tar classes=3", -ENOENT,
+          "no archives");
+  refuse ("tar", "train", SMALL "train=DIR/*.tar", -EINVAL,
+          "how many classes");
+  run ("head -c 2000 0.tar > cut.tar");
+  refuse ("tar", "train", SMALL "train=DIR/cut.tar classes=3", -EBADMSG,
+          "cut.tar: byte");
+}
+END_TEST
+
 int
 main (void)
 {
@@ -527,6 +587,7 @@ main (void)
   tcase_add_test (t, bad_idx);
   tcase_add_test (t, cifar);
   tcase_add_test (t, augmentation);
+  tcase_add_test (t, tars);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_NORMAL);

@@ -208,7 +208,7 @@ static const struct metric_case cases[] = {
     { several_want },
     { "map", "f1", "precision", "recall", "exact" },
     { 0.875, 0.5, 0.42857142857142855, 0.59999999999999998, 0 } },
-  { "calibration",
+  { "ece",
     1,
     { VECTOR (4, 3) },
     true,

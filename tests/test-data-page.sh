@@ -100,6 +100,16 @@ expect 0 run example.ini --output list.out --quiet -o data.max_bad=0.5
 expect 1 run example.ini --output x --quiet
 says "list/train.csv:18: list/gone.jpg: No such file"
 
+example shards
+mkdir shards
+for i in 1 2 3 4 5 6 7 8; do
+  echo $((i % 2)) > list/exif$i.cls
+  echo $((i % 2)) > list/again$i.cls
+done
+tar -C list -cf shards/0.tar --sort=name --exclude='exif*' .
+tar -C list -cf shards/1.tar --sort=name --exclude='again*' .
+expect 0 run example.ini --output shards.out --quiet
+
 example "a table"
 {
   echo "id,width,kind,height"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* calibration: whether probabilities are what they say: expected calibration
+/* ece: whether probabilities are what they say: expected calibration
  * error, the mean over 15 equal intervals of the largest probability, weighted
  * by how many samples fall into each, of |accuracy - probability|, and the
  * mean negative log-likelihood.
@@ -21,15 +21,15 @@
 enum { COUNT = 0, RIGHT = BINS, SURE = 2 * BINS, NLL = 3 * BINS, SUMS };
 
 static int
-calibration_check (void *self, const struct qk_tensor_spec *out, int n_out,
-                   const struct qk_tensor_spec *ref, int n_ref)
+ece_check (void *self, const struct qk_tensor_spec *out, int n_out,
+           const struct qk_tensor_spec *ref, int n_ref)
 {
   (void) self;
-  return pairs_check_categories ("calibration", out, n_out, ref, n_ref);
+  return pairs_check_categories ("ece", out, n_out, ref, n_ref);
 }
 
 static const struct qk_score_spec *
-calibration_scores (void *self, int *n)
+ece_scores (void *self, int *n)
 {
   static const struct qk_score_spec scores[] = {
     { "ece", "ECE", false, true, 2 },
@@ -42,14 +42,14 @@ calibration_scores (void *self, int *n)
 }
 
 static size_t
-calibration_sums (void *self)
+ece_sums (void *self)
 {
   (void) self;
   return SUMS;
 }
 
 static int
-calibration_update (void *self, const struct qk_metric_io *io, double *sums)
+ece_update (void *self, const struct qk_metric_io *io, double *sums)
 {
   int64_t classes;
   const int64_t rows = pairs_rows (io->out, &classes);
@@ -65,8 +65,7 @@ calibration_update (void *self, const struct qk_metric_io *io, double *sums)
     if (label[i] == QK_NO_CATEGORY)
       continue;
     if (label[i] < 0 || label[i] >= classes)
-      return qk_error (-EINVAL,
-                       "calibration: a label is %d, expected 0 to %lld",
+      return qk_error (-EINVAL, "ece: a label is %d, expected 0 to %lld",
                        (int) label[i], (long long) classes - 1);
     for (int64_t c = 1; c < classes; c++)
       best = z[c] > z[best] ? c : best;
@@ -85,7 +84,7 @@ calibration_update (void *self, const struct qk_metric_io *io, double *sums)
 }
 
 static void
-calibration_result (void *self, const double *sums, int64_t n, double *score)
+ece_result (void *self, const double *sums, int64_t n, double *score)
 {
   double all = 0, error = 0;
 
@@ -99,17 +98,16 @@ calibration_result (void *self, const double *sums, int64_t n, double *score)
   score[1] = sums[NLL] / all;
 }
 
-static const struct qk_metric_class calibration = {
-  .cls = QK_CLASS (struct qk_metric_class, QK_KIND_METRIC, "calibration",
+static const struct qk_metric_class ece = {
+  .cls = QK_CLASS (struct qk_metric_class, QK_KIND_METRIC, "ece",
                    "Expected calibration error and likelihood of the "
                    "probabilities by softmax",
                    NULL),
-  .check = calibration_check,
-  .scores = calibration_scores,
-  .sums = calibration_sums,
-  .update = calibration_update,
-  .result = calibration_result,
+  .check = ece_check,
+  .scores = ece_scores,
+  .sums = ece_sums,
+  .update = ece_update,
+  .result = ece_result,
 };
 
-QK_PLUGIN ("calibration", PACKAGE_VERSION, "LGPL-2.1-or-later",
-           &calibration.cls);
+QK_PLUGIN ("ece", PACKAGE_VERSION, "LGPL-2.1-or-later", &ece.cls);
