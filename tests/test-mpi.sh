@@ -159,3 +159,24 @@ done
 several 2 train folder.ini --output broken-run -o data.dataset=imagefolder -o data.crop=16 -o data.resize=16 \
   -o data.root=broken -o data.batch=2 -o data.max_bad=1 -o run.threads=1 > out 2> err \
   || failed "a part that cannot be decoded"
+
+# Killed within an epoch, two processes go on there, to the same bytes.
+within=(-o data.train_count=320 -o data.batch=8 -o run.threads=1 -o qat.batches=0 -o train.epochs=1
+  -o qat.epochs=1 -o checkpoint.batches=7)
+mkdir within undisturbed
+( cd undisturbed && several 2 run ../tiny.ini "${within[@]}" > "$tmp/out" 2> "$tmp/err" ) \
+  || failed "two processes with checkpoints within epochs"
+cd within || exit 99
+several 2 run ../tiny.ini "${within[@]}" > "$tmp/out" 2> "$tmp/err" &
+job=$!
+for _ in $(seq 1 3000); do
+  ls run/checkpoints/part-* > /dev/null 2>&1 && break
+  kill -0 $job 2> /dev/null || failed "no part"
+  sleep 0.01
+done
+kill -KILL "$(sed -n 's/process \([0-9]*\) on.*/\1/p' run/lock)"
+wait $job
+several 2 run ../tiny.ini "${within[@]}" --resume > "$tmp/out" 2> "$tmp/err" || failed "no resuming within an epoch"
+says "continuing from run/checkpoints/part-"
+diff -rq --exclude='*.jsonl' ../undisturbed/run run || failed "resumed within an epoch: other bytes"
+exit 0

@@ -64,11 +64,10 @@ qk_cmd_eval (struct qk_cli *cli)
       || (r = qk_data_open (settings, QK_DATA_EVAL, &run.s.eval)) < 0
       || (r = check_samples (cli, run.s.eval)) < 0)
     goto end;
-  if (model != NULL
-      && (r = qk_data_match (run.s.eval, model->target, model->n_targets)) < 0)
-    goto end;
   r = model == NULL ? float_network (&run, &g)
                     : qk_cli_check_keys (settings, &run.s.eval->info);
+  if (r == 0 && model != NULL)
+    r = qk_data_match (run.s.eval, model->target, model->n_targets);
   if (r < 0)
     goto end;
   row = model != NULL ? QK_ROW_INT8 : QK_ROW_FLOAT;

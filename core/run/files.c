@@ -127,7 +127,7 @@ is_lost (struct qk_run *run, const char *file,
   const bool lost = path != NULL && check (run->s.settings->ctx, path) < 0;
 
   if (lost)
-    qk_log (run->s.settings->ctx, QK_LOG_WARNING, "%s; written again",
+    qk_log (run->s.settings->ctx, QK_LOG_WARNING, "%s; to be written again",
             qk_error_message ());
   free (path);
   return lost;
@@ -247,23 +247,30 @@ has_models (const struct qk_run *run)
   return run->g->stage == QK_STAGE_PREPARED && !qk_graph_is_analysis (run->g);
 }
 
-int
-qk_run_repair (struct qk_run *run)
+/* What cannot be written again is no reason not to go on. */
+static void
+note (struct qk_run *run, int r)
 {
-  const bool trained = qk_config_int (run->s.settings->train, "epochs") > 0;
-  int r = 0;
+  if (r < 0)
+    qk_log (run->s.settings->ctx, QK_LOG_WARNING, "%s", qk_error_message ());
+}
+
+void
+qk_run_repair (struct qk_run *run, unsigned parts)
+{
+  const bool trained = (parts & QK_PART_TRAIN)
+                       && qk_config_int (run->s.settings->train, "epochs") > 0;
 
   if (run->stage == QK_RUN_FLOAT || qk_comm_size (run->s.m->comm) > 1)
-    return 0;
+    return;
   if (trained && is_lost (run, WEIGHTS, check_tensors))
-    r = restore (run, WEIGHTS);
-  if (r == 0 && run->best_epoch >= 0 && is_lost (run, BEST, check_checkpoint))
-    r = restore (run, BEST);
-  if (r == 0 && run->best_epoch >= 0 && has_models (run)
+    note (run, restore (run, WEIGHTS));
+  if (run->best_epoch >= 0 && is_lost (run, BEST, check_checkpoint))
+    note (run, restore (run, BEST));
+  if (run->best_epoch >= 0 && has_models (run)
       && is_lost (run, INT8, check_model))
-    r = write_int8 (run);
-  if (r == 0 && run->result[QK_ROW_PTQ].valid && has_models (run)
-      && is_lost (run, PTQ, check_model))
-    r = write_ptq (run);
-  return r;
+    note (run, write_int8 (run));
+  if ((parts & QK_PART_PTQ) && run->result[QK_ROW_PTQ].valid
+      && has_models (run) && is_lost (run, PTQ, check_model))
+    note (run, write_ptq (run));
 }

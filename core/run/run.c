@@ -43,6 +43,7 @@ check_unfinished (const struct qk_run *run, unsigned mode)
 {
   struct qk_checkpoints *all;
   struct qk_checkpoint *c = NULL;
+  int64_t steps;
   char *dir;
   int r;
 
@@ -57,6 +58,8 @@ check_unfinished (const struct qk_run *run, unsigned mode)
   if (r < 0)
     return r == -ENOENT ? 0 : r;
   r = qk_checkpoints_newest (all, &c);
+  if (r == 0 && qk_checkpoint_run_steps (c, &steps) == 0 && steps == 0)
+    r = -ENOENT; /* not a step of work is lost */
   qk_checkpoint_close (c);
   qk_checkpoints_close (all);
   if (r == -ENOENT)
@@ -260,8 +263,7 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, unsigned mode,
             (long long) run->pos.epoch + 1, (long long) run->pos.batch + 1);
   if (!(mode & QK_RUN_LOOK) && run->folder != NULL
       && ((r = qk_folder_begin (run->folder)) < 0
-          || (r = qk_run_write_config (run)) < 0
-          || (c != NULL && (r = qk_run_repair (run)) < 0)))
+          || (r = qk_run_write_config (run)) < 0))
     goto error;
   if ((r = open_reporters (run, c != NULL)) < 0)
     goto error;
@@ -811,6 +813,7 @@ static int
 do_parts (struct qk_run *run, unsigned parts)
 {
   const int64_t epochs = qk_config_int (run->s.settings->qat, "epochs");
+  const bool resumed = run->stage != QK_RUN_FLOAT;
   int r;
 
   warn_before (run, parts);
@@ -839,6 +842,8 @@ do_parts (struct qk_run *run, unsigned parts)
     if ((r = begin_qat (run)) < 0)
       return r;
   }
+  if (resumed)
+    qk_run_repair (run, parts);
   if (run->stage == QK_RUN_QAT && (parts & QK_PART_QAT)
       && (r = qat_stage (run)) < 0)
     return r;

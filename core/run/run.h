@@ -95,8 +95,9 @@ int qk_run_keep_spare (struct qk_run *run, const char *file);
 /* Open best.safetensors at PATH, or its spare where it is lost. */
 int qk_run_open_best (struct qk_context *ctx, const char *path,
                       struct qk_checkpoint **out);
-/* Write those files of a resumed run again that are lost. */
-int qk_run_repair (struct qk_run *run);
+/* Write those files again that PARTS of a run, now resumed, had written and
+ * that are lost. */
+void qk_run_repair (struct qk_run *run, unsigned parts);
 
 /* ---- carried.c ------------------------------------------------------------- */
 
@@ -123,6 +124,8 @@ int qk_run_checkpoint (struct qk_run *run);
 int qk_run_save_state (struct qk_run *run, const char *file);
 /* The stage (enum qk_run_stage) of the run that made a checkpoint. */
 int qk_checkpoint_run_stage (const struct qk_checkpoint *c, int64_t *stage);
+/* The training steps it had made. */
+int qk_checkpoint_run_steps (const struct qk_checkpoint *c, int64_t *steps);
 /* Where the checkpoint says the run stands, before the network is made. */
 int qk_run_peek (struct qk_run *run, const struct qk_checkpoint *c);
 /* Whether the run's configuration is the one the checkpoint was made with,

@@ -119,18 +119,38 @@ visit_tally (struct qk_run *run, struct qk_state *st)
   return 0;
 }
 
-int
-qk_checkpoint_run_stage (const struct qk_checkpoint *c, int64_t *stage)
+/* What run.where of a checkpoint says. */
+static int
+read_where (const struct qk_checkpoint *c, int64_t where[5])
 {
   struct qk_state_source source;
   struct qk_state st;
-  int64_t where[5] = { 0 };
   int r;
 
+  memset (where, 0, 5 * sizeof *where);
   start_loading (&st, &source, c);
   r = qk_state_add (&st, "run.where", QK_I64, where, 5);
-  *stage = where[0];
   return r < 0 ? qk_error_prefix (r, "%s: ", qk_checkpoint_path (c)) : 0;
+}
+
+int
+qk_checkpoint_run_stage (const struct qk_checkpoint *c, int64_t *stage)
+{
+  int64_t where[5];
+  const int r = read_where (c, where);
+
+  *stage = where[0];
+  return r;
+}
+
+int
+qk_checkpoint_run_steps (const struct qk_checkpoint *c, int64_t *steps)
+{
+  int64_t where[5];
+  const int r = read_where (c, where);
+
+  *steps = where[4];
+  return r;
 }
 
 /* Stage, epoch, batch, best epoch and steps of a file. */
