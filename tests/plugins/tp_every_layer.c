@@ -37,7 +37,7 @@ moved (struct qk_graph *g, int v)
   v = qk_graph_node (g, "half", "slice", &v, 1, "starts=0,%d,0 ends=%d,%d,%d",
                      w / 2, h, w / 2 + w, c);
   two[0] = one (g, "picked", "gather", v, "axis=3 indices=1,0,-1,1 fill=0.5");
-  two[0] = one (g, "wider", "depth_to_space", two[0], "block=2");
+  two[0] = one (g, "spread", "depth_to_space", two[0], "block=2");
   two[1] = one (g, "twice", "tile", v, "repeats=2,2,1");
   two[1] = one (g, "few", "slice", two[1], "starts=0,0,0 ends=1000,1000,1");
   v = qk_graph_node (g, "filled", "mul", two, 2, "%s", "");
@@ -95,13 +95,13 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   v = qk_graph_node (g, "normals", "add", two, 2, "%s", "");
   v = one (g, "hyperbolic", "tanh", v, "");
   v = one (g, "mix", "conv2d", v, "out=6 kernel=3 stride=2 padding=1");
-  two[0] = one (g, "wider", "conv_transpose2d", v,
+  two[0] = one (g, "spread", "conv_transpose2d", v,
                 "out=6 kernel=3 stride=2 padding=1 groups=2");
-  two[1] = one (g, "wider_too", "conv_transpose2d", v,
+  two[1] = one (g, "spread_too", "conv_transpose2d", v,
                 "out=6 kernel=4 stride=2 padding_top=1 padding_left=2 "
                 "padding_bottom=2 padding_right=1 bias=no");
-  v = qk_graph_node (g, "wide", "max", two, 2, "%s", "");
-  v = one (g, "narrow", "avgpool2d", v, "kernel=2 ceil=yes");
+  v = qk_graph_node (g, "greater", "max", two, 2, "%s", "");
+  v = one (g, "narrowed", "avgpool2d", v, "kernel=2 ceil=yes count_pad=no");
   v = one (g, "slope", "prelu", v, "channels=yes");
   two[0] = one (g, "widest", "reduce", v, "op=max axes=1");
   two[1] = one (g, "total", "reduce", v, "op=sum axes=1,2");

@@ -678,27 +678,40 @@ put_reduce (struct writer *w, const struct qk_network_node *n)
   return 0;
 }
 
+/* A number for each channel beside (N,C,H,W). */
+static const char *
+put_channels (struct writer *w, const char *in, const char *name, int64_t k)
+{
+  const int64_t dims[3] = { k, 1, 1 }, three = 3;
+  const char *both[2] = { in, "" };
+
+  both[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s/shape", name), QK_I64,
+                           1, &three, dims);
+  in = onnx_name (&w->b, "%s/channels", name);
+  onnx_node (&w->b, "Reshape", in, 2, both);
+  return in;
+}
+
 /* Slopes from the multipliers below 0, or the parameter. */
 static const char *
 put_slopes (struct writer *w, const struct qk_network_node *n)
 {
   const struct qk_op *op = n->op;
-  const bool image = value_of (w, n->in[0])->shape.ndim == 4;
   const int64_t channels
     = n->quantized ? op->out_channels : n->param[0].tensor->shape.dims[0];
-  const int64_t dims[3] = { channels, 1, 1 };
-  const char *name = onnx_name (&w->b, "%s.weight", n->name);
-  float *slope;
+  const char *name = onnx_name (&w->b, "%s.weight", n->name), *put;
+  float *slope = onnx_alloc (&w->b, (size_t) channels * sizeof *slope);
 
-  if (!n->quantized)
-    return onnx_constant (&w->b, name, QK_F32, image ? 3 : 1, dims,
-                          n->param[0].tensor->data);
-  slope = onnx_alloc (&w->b, (size_t) channels * sizeof *slope);
   if (slope == NULL)
     return "";
   for (int64_t c = 0; c < channels; c++)
-    slope[c] = op->multiplier[c] * op->out_q.scale / op->in_q[0].scale;
-  return onnx_constant (&w->b, name, QK_F32, image ? 3 : 1, dims, slope);
+    slope[c] = n->quantized
+                 ? op->multiplier[c] * op->out_q.scale / op->in_q[0].scale
+                 : ((const float *) n->param[0].tensor->data)[c];
+  put = onnx_constant (&w->b, name, QK_F32, 1, &channels, slope);
+  if (value_of (w, n->in[0])->shape.ndim != 4 || channels == 1)
+    return put;
+  return put_channels (w, put, name, channels);
 }
 
 static int
