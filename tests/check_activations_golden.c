@@ -162,12 +162,11 @@ check_pool (const char *layer, const char *options, const float *y,
 
 START_TEST (ceil_mode_is_pytorchs)
 {
-  check_pool ("maxpool2d", "kernel=3 stride=2 ceil_mode=yes", ceil_max_y,
+  check_pool ("maxpool2d", "kernel=3 stride=2 ceil=yes", ceil_max_y,
               ceil_max_dy, sizeof ceil_max_dy, ceil_max_dx);
-  check_pool ("avgpool2d", "kernel=3 stride=2 padding=1 ceil_mode=yes",
-              ceil_avg_y, ceil_avg_dy, sizeof ceil_avg_dy, ceil_avg_dx);
-  check_pool ("avgpool2d",
-              "kernel=3 stride=2 padding=1 ceil_mode=yes count_include_pad=no",
+  check_pool ("avgpool2d", "kernel=3 stride=2 padding=1 ceil=yes", ceil_avg_y,
+              ceil_avg_dy, sizeof ceil_avg_dy, ceil_avg_dx);
+  check_pool ("avgpool2d", "kernel=3 stride=2 padding=1 ceil=yes count_pad=no",
               ceil_avg_inside_y, ceil_avg_inside_dy, sizeof ceil_avg_inside_dy,
               ceil_avg_inside_dx);
 }

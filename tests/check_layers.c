@@ -353,7 +353,11 @@ START_TEST (bad_options_and_shapes)
   const struct qk_shape vector = { 2, { 1, 4 } };
   const struct qk_shape three = { 3, { 1, 4, 2 } };
 
-  expect_error ("maxpool2d", "kernel=3 padding=2", image, "half of kernel=3");
+  expect_error ("maxpool2d", "kernel=2 padding_left=2", image,
+                "along the width sees only padding");
+  expect_error ("maxpool2d", "kernel_h=2", image, "no width");
+  expect_error ("maxpool2d", "kernel_h=300 kernel_w=300 padding=299", image,
+                "at most 65535");
   expect_error ("maxpool2d", "kernel=9", image, "9 pixels");
   expect_error ("maxpool2d", "kernel=2 padding=1 dilation=5", image,
                 "only padding");

@@ -177,7 +177,7 @@ START_TEST (pooling_is_pytorchs)
               sizeof pool_max_dilated_dy, pool_max_dilated_dx);
   check_pool ("avgpool2d", "kernel=3 stride=2 padding=1", pool_avg_y,
               pool_avg_dy, sizeof pool_avg_dy, pool_avg_dx);
-  check_pool ("avgpool2d", "kernel=3 stride=2 padding=1 count_include_pad=no",
+  check_pool ("avgpool2d", "kernel=3 stride=2 padding=1 count_pad=no",
               pool_avg_inside_y, pool_avg_inside_dy, sizeof pool_avg_inside_dy,
               pool_avg_inside_dx);
   check_pool ("global_avgpool", NULL, pool_global_y, pool_global_dy,

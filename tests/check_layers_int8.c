@@ -59,8 +59,13 @@ option (const struct layer_case *c, const char *key, int def)
   return s != NULL ? atoi (s + strlen (key)) : def;
 }
 
+/* One direction: size of the window, steps, padding before and after. */
+struct axis {
+  int kernel, stride, dilation, before, after;
+};
+
 struct window {
-  int kernel_h, kernel_w, stride, padding, dilation;
+  struct axis h, w;
   bool count_pad;
 };
 
@@ -72,10 +77,10 @@ gather (const struct qk_tensor *x, const struct window *w, int64_t n,
   const int64_t *d = x->shape.dims;
   int count = 0;
 
-  for (int r = 0; r < w->kernel_h; r++)
-    for (int s = 0; s < w->kernel_w; s++) {
-      const int64_t y = p * w->stride - w->padding + r * w->dilation;
-      const int64_t z = q * w->stride - w->padding + s * w->dilation;
+  for (int r = 0; r < w->h.kernel; r++)
+    for (int s = 0; s < w->w.kernel; s++) {
+      const int64_t y = p * w->h.stride - w->h.before + r * w->h.dilation;
+      const int64_t z = q * w->w.stride - w->w.before + s * w->w.dilation;
 
       if (y >= 0 && y < d[1] && z >= 0 && z < d[2])
         out[count++]
@@ -90,12 +95,13 @@ static int
 padded_count (const struct qk_tensor *x, const struct window *w, int64_t p,
               int64_t q)
 {
+  const int64_t *d = x->shape.dims;
   int count = 0;
 
-  for (int r = 0; r < w->kernel_h; r++)
-    for (int s = 0; s < w->kernel_w; s++)
-      count += p * w->stride + r < x->shape.dims[1] + 2 * w->padding
-               && q * w->stride + s < x->shape.dims[2] + 2 * w->padding;
+  for (int r = 0; r < w->h.kernel; r++)
+    for (int s = 0; s < w->w.kernel; s++)
+      count += p * w->h.stride + r < d[1] + w->h.before + w->h.after
+               && q * w->w.stride + s < d[2] + w->w.before + w->w.after;
   return count;
 }
 
@@ -315,19 +321,37 @@ moves (const char *layer)
   return false;
 }
 
+/* The option KEY, or else COMMON, or else DEF. */
+static int
+side (const struct layer_case *c, const char *key, const char *common, int def)
+{
+  return option (c, key, option (c, common, def));
+}
+
+static struct window
+window_of (const struct layer_case *c)
+{
+  const int kh = side (c, "kernel_h=", "kernel=", 1);
+  const int kw = side (c, "kernel_w=", "kernel=", 1);
+
+  return (struct window){ { kh, side (c, "stride_h=", "stride=", kh),
+                            side (c, "dilation_h=", "dilation=", 1),
+                            side (c, "padding_top=", "padding=", 0),
+                            side (c, "padding_bottom=", "padding=", 0) },
+                          { kw, side (c, "stride_w=", "stride=", kw),
+                            side (c, "dilation_w=", "dilation=", 1),
+                            side (c, "padding_left=", "padding=", 0),
+                            side (c, "padding_right=", "padding=", 0) },
+                          c->options == NULL
+                            || strstr (c->options, "count_pad=no") == NULL };
+}
+
 /* What the layer must give; false for a layer this test does not know. */
 static bool
 formula (const struct layer_case *c, const struct qk_tensor *x,
          const struct qk_shape *out, uint8_t *y)
 {
-  const int kernel = option (c, "kernel=", 1);
-  struct window w
-    = { kernel,
-        kernel,
-        option (c, "stride=", kernel),
-        option (c, "padding=", 0),
-        option (c, "dilation=", 1),
-        c->options == NULL || strstr (c->options, "include_pad=no") == NULL };
+  struct window w = window_of (c);
 
   if (strcmp (c->layer, "relu") == 0)
     clamp_formula (x, INFINITY, y);
@@ -338,8 +362,8 @@ formula (const struct layer_case *c, const struct qk_tensor *x,
   else if (strcmp (c->layer, "avgpool2d") == 0)
     pool_formula (x, &w, false, out, y);
   else if (strcmp (c->layer, "global_avgpool") == 0) {
-    w.kernel_h = (int) x->shape.dims[1];
-    w.kernel_w = (int) x->shape.dims[2];
+    w.h.kernel = (int) x->shape.dims[1];
+    w.w.kernel = (int) x->shape.dims[2];
     pool_formula (x, &w, false, out, y);
   } else if (moves (c->layer))
     move_formula (c, x, out, y);

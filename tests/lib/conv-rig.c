@@ -443,8 +443,9 @@ const struct rig_given rig_givens[RIG_GIVENS] = {
   { "conv2d", "out=6 kernel=3 stride=2 padding=1 groups=2",
     IMAGE (2, 7, 6, 4) },
   { "conv2d",
-    "out=3 kernel_h=2 kernel_w=3 stride_h=1 stride_w=2 pad_top=1 "
-    "pad_left=0 pad_bottom=0 pad_right=2 dilation_h=2 dilation_w=1",
+    "out=3 kernel_h=2 kernel_w=3 stride_h=1 stride_w=2 padding_top=1 "
+    "padding_left=0 padding_bottom=0 padding_right=2 dilation_h=2 "
+    "dilation_w=1",
     IMAGE (2, 6, 7, 2) },
   { "conv2d", "out=4 kernel=3 padding=2 dilation=2 groups=2",
     IMAGE (2, 6, 5, 4) },
@@ -454,7 +455,7 @@ const struct rig_given rig_givens[RIG_GIVENS] = {
     IMAGE (3, 7, 6, 5) },
   { "conv2d", "out=3 kernel=5 stride=1 padding=2 groups=3",
     IMAGE (2, 6, 7, 3) },
-  { "conv2d", "out=3 kernel=3 stride=3 pad_bottom=1 dilation=2 groups=3",
+  { "conv2d", "out=3 kernel=3 stride=3 padding_bottom=1 dilation=2 groups=3",
     IMAGE (2, 9, 11, 3) },
   { "conv2d", "out=4 kernel=2 stride=4 groups=4", IMAGE (2, 10, 9, 4) },
   { "conv2d", "out=6 kernel=3 padding=1 groups=3", IMAGE (2, 4, 4, 3) },

@@ -57,8 +57,9 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   (void) cfg;
   v = qk_graph_input (g, req->input);
   v = one (g, "stem", "conv2d", v,
-           "out=8 kernel_h=3 kernel_w=2 pad_top=1 pad_left=1 pad_bottom=1 "
-           "pad_right=0 bias=no");
+           "out=8 kernel_h=3 kernel_w=2 padding_top=1 padding_left=1 "
+           "padding_bottom=1 "
+           "padding_right=0 bias=no");
   v = one (g, "stem_bn", "batchnorm2d", v, "eps=1e-3");
   v = one (g, "stem_relu", "relu", v, "");
   two[0] = one (g, "swish", "hardswish", v, "");
@@ -79,11 +80,11 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   v = qk_graph_node (g, "sum", "add", two, 2, "%s", "");
   v = one (g, "sum_relu", "relu", v, "");
   v = moved (g, v);
-  two[0] = one (g, "max", "maxpool2d", v,
-                "kernel=3 stride=2 padding=1 ceil_mode=yes");
+  two[0]
+    = one (g, "max", "maxpool2d", v, "kernel=3 stride=2 padding=1 ceil=yes");
   two[1] = one (g, "average", "avgpool2d", v,
-                "kernel=3 stride=2 padding=1 count_include_pad=no "
-                "ceil_mode=yes");
+                "kernel=3 stride=2 padding=1 count_pad=no "
+                "ceil=yes");
   v = qk_graph_node (g, "both", "concat", two, 2, "%s", "");
   v = one (g, "drop", "dropout", v, "p=0.1");
   two[0] = one (g, "normal", "gelu", v, "");

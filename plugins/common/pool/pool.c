@@ -15,21 +15,17 @@ int
 pool_read (const char *name, const struct qk_config *cfg,
            struct pool_window *out)
 {
-  const int kernel = (int) qk_config_int (cfg, "kernel");
-  const int stride = (int) qk_config_int (cfg, "stride");
-  const int padding = (int) qk_config_int (cfg, "padding");
+  struct window *w = &out->w;
 
-  if (padding > kernel / 2)
+  *out = (struct pool_window){ .ceil = qk_config_bool (cfg, "ceil") };
+  window_read (cfg, w);
+  if (w->kernel_h == 0 || w->kernel_w == 0)
     return qk_error (-EINVAL,
-                     "%s: padding must be at most half of kernel=%d, got %d",
-                     name, kernel, padding);
-  *out = (struct pool_window){ .kernel_h = kernel,
-                               .kernel_w = kernel,
-                               .stride_h = stride > 0 ? stride : kernel,
-                               .stride_w = stride > 0 ? stride : kernel,
-                               .padding = padding,
-                               .ceil = qk_config_bool (cfg, "ceil_mode"),
-                               .dilation = 1 };
+                     "%s: the window has no %s, expected kernel, or kernel_h "
+                     "and kernel_w",
+                     name, w->kernel_h == 0 ? "height" : "width");
+  w->stride_h = w->stride_h > 0 ? w->stride_h : w->kernel_h;
+  w->stride_w = w->stride_w > 0 ? w->stride_w : w->kernel_w;
   return 0;
 }
 
@@ -48,39 +44,51 @@ pool_clip (int64_t start, int k, int dilation, int64_t size, int *r0, int *r1)
   *r1 = (int) b;
 }
 
+/* One direction of a window, with the padding before and after. */
+struct axis {
+  const char *name;
+  int kernel, stride, dilation, before, after;
+};
+
 /* Output size along one axis. */
 static int
-axis_size (const char *name, const char *axis, const struct pool_window *w,
-           int kernel, int stride, int64_t size, int64_t *out)
+axis_size (const char *name, const struct axis *a, bool ceil, int64_t size,
+           int64_t *out)
 {
-  const int64_t extent = (int64_t) w->dilation * (kernel - 1) + 1;
-  const int64_t room = size + 2 * (int64_t) w->padding - extent;
+  const int64_t extent = (int64_t) a->dilation * (a->kernel - 1) + 1;
+  const int64_t room = size + a->before + a->after - extent;
 
   if (size < 1 || room < 0)
     return qk_error (-EINVAL,
                      "%s: the window is %lld pixels wide, the input's %s is "
-                     "%lld with padding %d",
-                     name, (long long) extent, axis, (long long) size,
-                     w->padding);
-  *out = room / stride + 1;
-  if (w->ceil && room % stride != 0 && *out * stride < size + w->padding)
+                     "%lld with padding %d and %d",
+                     name, (long long) extent, a->name, (long long) size,
+                     a->before, a->after);
+  *out = room / a->stride + 1;
+  if (ceil && room % a->stride != 0 && *out * a->stride < size + a->before)
     ++*out;
   for (int64_t p = 0; p < *out; p++) {
     int r0, r1;
 
-    pool_clip (p * stride - w->padding, kernel, w->dilation, size, &r0, &r1);
+    pool_clip (p * a->stride - a->before, a->kernel, a->dilation, size, &r0,
+               &r1);
     if (r0 == r1)
       return qk_error (-EINVAL,
                        "%s: window %lld along the %s sees only padding", name,
-                       (long long) p, axis);
+                       (long long) p, a->name);
   }
   return 0;
 }
 
 int
-pool_infer (const char *name, const struct pool_window *w,
+pool_infer (const char *name, const struct pool_window *pw,
             const struct qk_shape *in, int n_in, struct qk_shape *out)
 {
+  const struct window *w = &pw->w;
+  const struct axis h
+    = { "height", w->kernel_h, w->stride_h, w->dilation_h, w->top, w->bottom };
+  const struct axis v
+    = { "width", w->kernel_w, w->stride_w, w->dilation_w, w->left, w->right };
   char buf[80];
   int err;
 
@@ -90,12 +98,10 @@ pool_infer (const char *name, const struct pool_window *w,
     return qk_error (-EINVAL, "%s: input must be (N,H,W,C), got %s", name,
                      qk_shape_print (in, buf, sizeof buf));
   *out = *in;
-  err = axis_size (name, "height", w, w->kernel_h, w->stride_h, in->dims[1],
-                   &out->dims[1]);
+  err = axis_size (name, &h, pw->ceil, in->dims[1], &out->dims[1]);
   if (err < 0)
     return err;
-  return axis_size (name, "width", w, w->kernel_w, w->stride_w, in->dims[2],
-                    &out->dims[2]);
+  return axis_size (name, &v, pw->ceil, in->dims[2], &out->dims[2]);
 }
 
 int
@@ -144,19 +150,20 @@ padded_taps (int64_t start, int kernel, int64_t end)
 }
 
 static struct tile
-tile_of (const struct pool_window *w, const struct plane *d, int64_t i)
+tile_of (const struct pool_window *pw, const struct plane *d, int64_t i)
 {
-  const int64_t y = i / d->q % d->p * w->stride_h - w->padding;
-  const int64_t x = i % d->q * w->stride_w - w->padding;
+  const struct window *w = &pw->w;
+  const int64_t y = i / d->q % d->p * w->stride_h - w->top;
+  const int64_t x = i % d->q * w->stride_w - w->left;
   struct tile t;
 
   pool_clip (y, w->kernel_h, 1, d->h, &t.r0, &t.r1);
   pool_clip (x, w->kernel_w, 1, d->w, &t.s0, &t.s1);
   t.first = (i / d->q / d->p * d->h + y) * d->w + x;
   t.count = (t.r1 - t.r0) * (t.s1 - t.s0);
-  if (w->count_pad)
-    t.count = padded_taps (y, w->kernel_h, d->h + w->padding)
-              * padded_taps (x, w->kernel_w, d->w + w->padding);
+  if (pw->count_pad)
+    t.count = padded_taps (y, w->kernel_h, d->h + w->bottom)
+              * padded_taps (x, w->kernel_w, d->w + w->right);
   return t;
 }
 
@@ -268,11 +275,11 @@ pool_average_backward (const struct pool_window *w, struct qk_layer_io *io)
 }
 
 void
-pool_lower (const struct pool_window *w, const struct qk_layer_io *io,
+pool_lower (const struct pool_window *pw, const struct qk_layer_io *io,
             struct qk_op *op)
 {
   const struct qk_qparams *q = &io->in[0].q;
-  const int64_t channels = io->in[0].shape.dims[3];
+  const struct window *w = &pw->w;
 
   op->lo = q->qmin;
   op->hi = q->qmax;
@@ -280,10 +287,13 @@ pool_lower (const struct pool_window *w, const struct qk_layer_io *io,
   op->kernel_w = w->kernel_w;
   op->stride_h = w->stride_h;
   op->stride_w = w->stride_w;
-  op->pad_top = op->pad_left = w->padding;
-  op->pad_bottom = op->pad_right = w->padding;
-  op->dilation_h = op->dilation_w = w->dilation;
+  op->pad_top = w->top;
+  op->pad_left = w->left;
+  op->pad_bottom = w->bottom;
+  op->pad_right = w->right;
+  op->dilation_h = w->dilation_h;
+  op->dilation_w = w->dilation_w;
   op->groups = 1;
-  op->count_pad = w->count_pad;
-  op->in_channels = op->out_channels = channels;
+  op->count_pad = pw->count_pad;
+  op->in_channels = op->out_channels = io->in[0].shape.dims[3];
 }

@@ -6,49 +6,36 @@
 
 #include <qatkit/layer.h>
 
-/* A square window.  Padding is on all four sides and does not count, unless
- * count_pad, which lets it count as 0 in averages. */
+#include "window/window.h"
+
+/* Padding does not count, unless count_pad, which lets it count as 0 in
+ * averages. */
 struct pool_window {
-  int kernel_h, kernel_w, stride_h, stride_w, padding, dilation;
+  struct window w;
   bool count_pad;
-  bool ceil; /* a last window where a step is left over: PyTorch's ceil_mode */
+  bool ceil; /* a last window where a step is left over */
 };
 
-#define POOL_MAX_KERNEL 255
-
-/* Rows of an option table; stride 0 means the kernel's size. */
+/* Rows of an option table, see window.h: kernel or both of kernel_h and
+ * kernel_w, and no stride where it is the kernel's size. */
 #define POOL_OPTIONS                                                          \
-  { .name = "kernel",                                                         \
-    .type = QK_OPT_INT,                                                       \
-    .def = NULL,                                                              \
-    .min = 1,                                                                 \
-    .max = POOL_MAX_KERNEL,                                                   \
-    .help = "Side of the square window in pixels." },                         \
-    { .name = "stride",                                                       \
-      .type = QK_OPT_INT,                                                     \
-      .def = "0",                                                             \
-      .min = 0,                                                               \
-      .max = POOL_MAX_KERNEL,                                                 \
-      .help = "Pixels between windows; 0 takes the kernel's size." },         \
-    { .name = "ceil_mode",                                                    \
-      .type = QK_OPT_BOOL,                                                    \
-      .def = "no",                                                            \
-      .help                                                                   \
-      = "Whether a last window may reach beyond the padding, so that no "     \
-        "element is left out." },                                             \
+  WINDOW_KERNEL ("0", 0),                                                     \
+    WINDOW_STRIDE ("0", 0,                                                    \
+                   "Pixels between windows; 0 takes the kernel's size."),     \
+    WINDOW_PADDING ("Pixels added on each side, fewer than the window has."), \
   {                                                                           \
-    .name = "padding", .type = QK_OPT_INT, .def = "0", .min = 0,              \
-    .max = POOL_MAX_KERNEL / 2,                                               \
-    .help = "Pixels added on each side, at most half of the kernel."          \
+    .name = "ceil", .type = QK_OPT_BOOL, .def = "no",                         \
+    .help = "Whether a last window may reach beyond the padding, so that no " \
+            "element is left out (ceil_mode in PyTorch)."                     \
   }
 
 /* Read POOL_OPTIONS (dilation 1, count_pad false).  NAME is the layer's, for
- * messages.  -EINVAL when the padding exceeds half of the kernel. */
+ * messages.  -EINVAL without a kernel. */
 int pool_read (const char *name, const struct qk_config *cfg,
                struct pool_window *out);
 
 /* in (N,H,W,C) -> out (N,P,Q,C),
- * P = (H + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded up
+ * P = (H + top + bottom - dilation (kernel - 1) - 1) / stride + 1, rounded up
  * with ceil if the last window then starts before the padding's end.
  * -EINVAL when the window does not fit or sees nothing but padding. */
 int pool_infer (const char *name, const struct pool_window *w,

@@ -3,7 +3,10 @@
  *
  * x (N,H,W,C) -> y (N,P,Q,C); y = sum over the window of x / count, where
  * count is the number of the window's pixels that lie in the sample, or all
- * of them with count_include_pad.  dx += dy / count over the window. */
+ * of them with count_pad.  dx += dy / count over the window.
+ *
+ * Options: kernel, kernel_h, kernel_w, stride, stride_h, stride_w, padding,
+ * padding_top, padding_left, padding_bottom, padding_right, ceil, count_pad. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -25,7 +28,7 @@ avgpool2d_create (const struct qk_config *cfg, void **self)
 
   if (err < 0)
     return err;
-  w.count_pad = qk_config_bool (cfg, "count_include_pad");
+  w.count_pad = qk_config_bool (cfg, "count_pad");
   l = calloc (1, sizeof *l);
   if (l == NULL)
     return qk_oom ("avgpool2d");
@@ -64,8 +67,8 @@ avgpool2d_setup (void *self, struct qk_layer_setup *s)
   s->keep_in = s->keep_out = false;
   if (!s->quantized_in)
     return 0;
-  return pool_average_check ("avgpool2d", l->window.kernel_h,
-                             l->window.kernel_w);
+  return pool_average_check ("avgpool2d", l->window.w.kernel_h,
+                             l->window.w.kernel_w);
 }
 
 static int
@@ -97,10 +100,11 @@ avgpool2d_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
 
 static const struct qk_option options[]
   = { POOL_OPTIONS,
-      { .name = "count_include_pad",
+      { .name = "count_pad",
         .type = QK_OPT_BOOL,
         .def = "yes",
-        .help = "Whether the padding counts, as zeros, in the average." },
+        .help = "Whether the padding counts, as zeros, in the average "
+                "(count_include_pad in PyTorch)." },
       { .name = NULL } };
 
 static const struct qk_layer_class avgpool2d = {

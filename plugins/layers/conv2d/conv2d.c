@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* conv2d.c: two-dimensional convolution; see common/conv/conv.h. */
+/* conv2d.c: two-dimensional convolution; see common/conv/conv.h.
+ *
+ * Options: out, kernel, kernel_h, kernel_w, stride, stride_h, stride_w,
+ * padding, padding_top, padding_left, padding_bottom, padding_right, dilation,
+ * dilation_h, dilation_w, groups, bias.  A signal (N,L,C) is convolved as
+ * (N,1,L,C) with kernel_h=1, stride_h=1 and no padding above and below. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -7,69 +12,41 @@
 #include <qatkit/layer.h>
 
 #include "conv/conv.h"
+#include "window/window.h"
 
 static const struct qk_option options[]
   = { { "out", QK_OPT_INT, NULL, 1, 1 << 20, NULL, "Output channels" },
-      { "kernel", QK_OPT_INT, "1", 1, 255, NULL,
-        "Height and width of the window, in pixels" },
-      { "kernel_h", QK_OPT_INT, "1", 1, 255, NULL,
-        "Height of the window, in place of kernel" },
-      { "kernel_w", QK_OPT_INT, "1", 1, 255, NULL,
-        "Width of the window, in place of kernel" },
-      { "stride", QK_OPT_INT, "1", 1, 255, NULL,
-        "Step of the window down and across, in pixels" },
-      { "stride_h", QK_OPT_INT, "1", 1, 255, NULL,
-        "Step down, in place of stride" },
-      { "stride_w", QK_OPT_INT, "1", 1, 255, NULL,
-        "Step across, in place of stride" },
-      { "padding", QK_OPT_INT, "0", 0, 255, NULL,
-        "Zeros on each side of the sample, in pixels" },
-      { "pad_top", QK_OPT_INT, "0", 0, 255, NULL,
-        "Zeros above, in place of padding" },
-      { "pad_left", QK_OPT_INT, "0", 0, 255, NULL,
-        "Zeros on the left, in place of padding" },
-      { "pad_bottom", QK_OPT_INT, "0", 0, 255, NULL,
-        "Zeros below, in place of padding" },
-      { "pad_right", QK_OPT_INT, "0", 0, 255, NULL,
-        "Zeros on the right, in place of padding" },
-      { "dilation", QK_OPT_INT, "1", 1, 255, NULL,
-        "Distance of neighbouring window elements, in pixels" },
-      { "dilation_h", QK_OPT_INT, "1", 1, 255, NULL,
-        "Distance down, in place of dilation" },
-      { "dilation_w", QK_OPT_INT, "1", 1, 255, NULL,
-        "Distance across, in place of dilation" },
+      WINDOW_KERNEL ("1", 1),
+      WINDOW_STRIDE ("1", 1, "Step of the window down and across, in pixels."),
+      WINDOW_PADDING ("Zeros on each side of the sample, in pixels."),
+      WINDOW_DILATION,
       { "groups", QK_OPT_INT, "1", 1, 1 << 20, NULL,
         "Groups of channels that are convolved on their own" },
       { "bias", QK_OPT_BOOL, "yes", 0, 0, NULL, "Add a trained bias" },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
-/* The value of NAME if the user gave it, else that of COMMON. */
-static int
-side (const struct qk_config *cfg, const char *name, const char *common)
-{
-  return (int) qk_config_int (cfg,
-                              qk_config_given (cfg, name) ? name : common);
-}
-
 static int
 conv2d_create (const struct qk_config *cfg, void **self)
 {
   struct qk_conv *cv = malloc (sizeof *cv);
+  struct window w;
 
   if (!cv)
     return qk_oom ("conv2d");
   qk_conv_init (cv, "conv2d");
   cv->k = qk_config_int (cfg, "out");
-  cv->r = side (cfg, "kernel_h", "kernel");
-  cv->s = side (cfg, "kernel_w", "kernel");
-  cv->stride_h = side (cfg, "stride_h", "stride");
-  cv->stride_w = side (cfg, "stride_w", "stride");
-  cv->pad_top = side (cfg, "pad_top", "padding");
-  cv->pad_left = side (cfg, "pad_left", "padding");
-  cv->pad_bottom = side (cfg, "pad_bottom", "padding");
-  cv->pad_right = side (cfg, "pad_right", "padding");
-  cv->dil_h = side (cfg, "dilation_h", "dilation");
-  cv->dil_w = side (cfg, "dilation_w", "dilation");
+  window_read (cfg, &w);
+  window_read_dilation (cfg, &w);
+  cv->r = w.kernel_h;
+  cv->s = w.kernel_w;
+  cv->stride_h = w.stride_h;
+  cv->stride_w = w.stride_w;
+  cv->pad_top = w.top;
+  cv->pad_left = w.left;
+  cv->pad_bottom = w.bottom;
+  cv->pad_right = w.right;
+  cv->dil_h = w.dilation_h;
+  cv->dil_w = w.dilation_w;
   cv->groups = (int) qk_config_int (cfg, "groups");
   cv->bias = qk_config_bool (cfg, "bias");
   *self = cv;

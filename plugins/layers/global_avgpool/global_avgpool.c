@@ -79,11 +79,12 @@ global_avgpool_setup (void *self, struct qk_layer_setup *s)
 static struct pool_window
 global_avgpool_window (const struct global_avgpool *l)
 {
-  return (struct pool_window){ .kernel_h = (int) l->height,
-                               .kernel_w = (int) l->width,
-                               .stride_h = 1,
-                               .stride_w = 1,
-                               .dilation = 1 };
+  return (struct pool_window){ .w = { .kernel_h = (int) l->height,
+                                      .kernel_w = (int) l->width,
+                                      .stride_h = 1,
+                                      .stride_w = 1,
+                                      .dilation_h = 1,
+                                      .dilation_w = 1 } };
 }
 
 static int

@@ -4,7 +4,11 @@
  * x (N,H,W,C) -> y (N,P,Q,C); y = max over the window of x, padding does not
  * count; NaN wins, as in PyTorch.  dx: the first largest element of each
  * window gets its dy.  On u8 the order of the integers is that of the real
- * numbers, so the grid stays. */
+ * numbers, so the grid stays.
+ *
+ * Options: kernel, kernel_h, kernel_w, stride, stride_h, stride_w, padding,
+ * padding_top, padding_left, padding_bottom, padding_right, ceil, dilation,
+ * dilation_h, dilation_w. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -30,7 +34,12 @@ maxpool2d_create (const struct qk_config *cfg, void **self)
 
   if (err < 0)
     return err;
-  w.dilation = (int) qk_config_int (cfg, "dilation");
+  if (w.w.kernel_h * w.w.kernel_w > UINT16_MAX)
+    return qk_error (-EINVAL,
+                     "maxpool2d: a window of %d x %d, expected at most %d "
+                     "elements",
+                     w.w.kernel_h, w.w.kernel_w, UINT16_MAX);
+  window_read_dilation (cfg, &w.w);
   l = calloc (1, sizeof *l);
   if (l == NULL)
     return qk_oom ("maxpool2d");
@@ -80,16 +89,16 @@ struct maxpool_tile {
 };
 
 static struct maxpool_tile
-maxpool2d_tile (const struct pool_window *w, const struct qk_shape *in,
+maxpool2d_tile (const struct window *w, const struct qk_shape *in,
                 const struct qk_shape *out, int64_t i)
 {
   const int64_t p = out->dims[1], q = out->dims[2];
-  const int64_t y = i / q % p * w->stride_h - w->padding;
-  const int64_t x = i % q * w->stride_w - w->padding;
+  const int64_t y = i / q % p * w->stride_h - w->top;
+  const int64_t x = i % q * w->stride_w - w->left;
   struct maxpool_tile t;
 
-  pool_clip (y, w->kernel_h, w->dilation, in->dims[1], &t.r0, &t.r1);
-  pool_clip (x, w->kernel_w, w->dilation, in->dims[2], &t.s0, &t.s1);
+  pool_clip (y, w->kernel_h, w->dilation_h, in->dims[1], &t.r0, &t.r1);
+  pool_clip (x, w->kernel_w, w->dilation_w, in->dims[2], &t.s0, &t.s1);
   t.first = (i / q / p * in->dims[1] + y) * in->dims[2] + x;
   return t;
 }
@@ -119,12 +128,13 @@ maxpool2d_tile (const struct pool_window *w, const struct qk_shape *in,
       }                                                                       \
   }                                                                           \
   static void pixel_##suffix (                                                \
-    const struct pool_window *w, const struct maxpool_tile *t, const type *x, \
+    const struct window *w, const struct maxpool_tile *t, const type *x,      \
     type *y, uint16_t *win, int64_t width, int64_t channels)                  \
   {                                                                           \
     for (int r = t->r0; r < t->r1; r++)                                       \
       for (int s = t->s0; s < t->s1; s++) {                                   \
-        const int64_t pixel = t->first + (r * width + s) * w->dilation;       \
+        const int64_t pixel                                                   \
+          = t->first + r * w->dilation_h * width + s * w->dilation_w;         \
         const int tap = r * w->kernel_w + s;                                  \
                                                                               \
         if (r == t->r0 && s == t->s0)                                         \
@@ -142,7 +152,7 @@ static int
 maxpool2d_forward (void *self, struct qk_layer_io *io)
 {
   const struct maxpool *l = self;
-  const struct pool_window *w = &l->window;
+  const struct window *w = &l->window.w;
   const struct qk_tensor *in = &io->in[0];
   struct qk_tensor *out = io->out;
   const int64_t channels = in->shape.dims[3], width = in->shape.dims[2];
@@ -178,7 +188,7 @@ static int
 maxpool2d_backward (void *self, struct qk_layer_io *io)
 {
   const struct maxpool *l = self;
-  const struct pool_window *w = &l->window;
+  const struct window *w = &l->window.w;
   const struct qk_shape *in = &io->din[0].shape, *out = &io->dout->shape;
   const int64_t channels = in->dims[3], width = in->dims[2];
   const int64_t windows = out->dims[1] * out->dims[2];
@@ -202,7 +212,8 @@ maxpool2d_backward (void *self, struct qk_layer_io *io)
         const int tap = win[i * channels + c];
         const int64_t r = tap / w->kernel_w, s = tap % w->kernel_w;
 
-        dx[(t.first + (r * width + s) * w->dilation) * channels + c]
+        dx[(t.first + r * w->dilation_h * width + s * w->dilation_w) * channels
+           + c]
           += dy[i * channels + c];
       }
     }
@@ -221,14 +232,7 @@ maxpool2d_lower (void *self, const struct qk_layer_io *io, struct qk_op *op)
 }
 
 static const struct qk_option options[]
-  = { POOL_OPTIONS,
-      { .name = "dilation",
-        .type = QK_OPT_INT,
-        .def = "1",
-        .min = 1,
-        .max = 255,
-        .help = "Pixels from one element of the window to the next." },
-      { .name = NULL } };
+  = { POOL_OPTIONS, WINDOW_DILATION, { .name = NULL } };
 
 static const struct qk_layer_class maxpool2d = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "maxpool2d",
