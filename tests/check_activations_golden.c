@@ -67,11 +67,16 @@ run (const struct harness_spec *s, const float *const *x, const size_t *x_size,
 struct unary {
   const char *layer, *options;
   const float *y, *dx;
+  bool positive;
 };
 
 #define UNARY(layer, options, name)                                           \
   {                                                                           \
-    layer, options, name##_y, name##_dx                                       \
+    layer, options, name##_y, name##_dx, false                                \
+  }
+#define POSITIVE(layer, options, name)                                        \
+  {                                                                           \
+    layer, options, name##_y, name##_dx, true                                 \
   }
 
 static const struct unary unaries[]
@@ -83,7 +88,34 @@ static const struct unary unaries[]
       UNARY ("gelu", NULL, gelu),
       UNARY ("gelu", "approximate=tanh", gelu_tanh),
       UNARY ("elu", "alpha=0.7", elu),
-      UNARY ("leaky_relu", "negative_slope=0.2", leaky_relu) };
+      UNARY ("leaky_relu", "negative_slope=0.2", leaky_relu),
+      UNARY ("neg", NULL, neg),
+      UNARY ("abs", NULL, abs),
+      UNARY ("square", NULL, square),
+      UNARY ("softplus", NULL, softplus),
+      UNARY ("softplus", "beta=2 threshold=6", softplus_options),
+      UNARY ("softsign", NULL, softsign),
+      UNARY ("mish", NULL, mish),
+      UNARY ("selu", NULL, selu),
+      UNARY ("celu", "alpha=0.7", celu),
+      UNARY ("thresholded_relu", "alpha=1", thresholded_relu),
+      UNARY ("sign", NULL, sign),
+      UNARY ("floor", NULL, floor),
+      UNARY ("ceil", NULL, ceil),
+      UNARY ("round", NULL, round),
+      UNARY ("erf", NULL, erf),
+      UNARY ("sin", NULL, sin),
+      UNARY ("cos", NULL, cos),
+      UNARY ("pow", "exponent=3", cube),
+      UNARY ("affine", "scale=-1.5 offset=0.25", line),
+      UNARY ("clip", "min=-1.5 max=2.4", clip),
+      UNARY ("hardsigmoid", "alpha=0.21 beta=0.4", hardsigmoid_options),
+      POSITIVE ("exp", NULL, exp),
+      POSITIVE ("log", NULL, log),
+      POSITIVE ("sqrt", NULL, sqrt),
+      POSITIVE ("rsqrt", NULL, rsqrt),
+      POSITIVE ("reciprocal", NULL, reciprocal),
+      POSITIVE ("pow", "exponent=-0.7", pow) };
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 
@@ -96,7 +128,7 @@ START_TEST (activations_are_pytorchs)
                                   .threads = 1,
                                   .n_in = 1,
                                   .in = { { 2, { 4, 10 } } } };
-  const float *const x[] = { unary_x };
+  const float *const x[] = { u->positive ? positive_x : unary_x };
   const size_t size[] = { sizeof unary_x };
   struct harness h;
 

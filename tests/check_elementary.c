@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_elementary.c: exp, tanh, erf and what is made of them against the C
- * library's in double, over a dense sweep of the floats: the errors that
+/* check_elementary.c: exp, log, tanh, erf, sin and what is made of them against
+ * the C library's in double, over a dense sweep of the floats: the errors that
  * elementary.h states. */
 #include "config.h"
 
@@ -20,7 +20,9 @@ struct function {
   const char *name;
   float (*ours) (float x);
   double (*exact) (double x);
-  double ulp; /* allowed */
+  double ulp;   /* allowed */
+  uint32_t end; /* bits of the largest number tried; 0: 128 */
+  bool positive;
 };
 
 static double
@@ -29,12 +31,22 @@ sigmoid (double x)
   return 1 / (1 + exp (-x));
 }
 
+static double
+softplus (double x)
+{
+  return x > 40 ? x : log1p (exp (x));
+}
+
 static const struct function functions[]
   = { { "exp", qk_exp, exp, 1 },
       { "expm1", qk_expm1, expm1, 3.5 },
       { "sigmoid", qk_sigmoid, sigmoid, 3 },
       { "tanh", qk_tanh, tanh, 1.5 },
-      { "erf", qk_erf, erf, 1.5 } };
+      { "erf", qk_erf, erf, 1.5 },
+      { "log", qk_ln, log, 0.51, 0x7f7fffff, true },
+      { "softplus", qk_softplus, softplus, 0.51, 0x42b00000 },
+      { "sin", qk_sin, sin, 0.51, 0x49742400 },
+      { "cos", qk_cos, cos, 0.51, 0x49742400 } };
 
 #define N_FUNCTIONS ((int) (sizeof functions / sizeof functions[0]))
 
@@ -65,11 +77,12 @@ START_TEST (errors_are_as_stated)
   const struct function *f = &functions[_i];
   const uint32_t step
     = (uint32_t) effort (257, 40009); /* primes: all low bits */
+  const uint32_t end = f->end != 0 ? f->end : 0x43000000;
   double worst = 0;
   float at = 0;
 
-  for (uint32_t bits = 0; bits < 0x43000000; bits += step) /* to 128 */
-    for (int sign = 0; sign < 2; sign++) {
+  for (uint32_t bits = 0; bits < end; bits += step)
+    for (int sign = 0; sign < (f->positive ? 1 : 2); sign++) {
       const float x = sign ? -float_of (bits) : float_of (bits);
       const double e = ulps (f->ours (x), f->exact ((double) x));
 
@@ -84,8 +97,32 @@ START_TEST (errors_are_as_stated)
 }
 END_TEST
 
+START_TEST (powers)
+{
+  static const float exponents[]
+    = { 2, 3, -1, -2, 0.5f, 1.5f, -0.25f, 7, 0, 100 };
+  const uint32_t step = (uint32_t) effort (4099, 400009);
+
+  for (size_t i = 0; i < sizeof exponents / sizeof exponents[0]; i++)
+    for (uint32_t bits = 1; bits < 0x7f800000; bits += step) {
+      const float x = float_of (bits), y = exponents[i];
+      const double want = pow ((double) x, (double) y);
+      const double e = ulps (qk_pow (x, y), want);
+
+      HOLDS (e <= 0.51, "%.9g ^ %g: %.3f ulp", (double) x, (double) y, e);
+    }
+  ck_assert (qk_pow (-2, 3) == -8 && qk_pow (-2, 2) == 4);
+  ck_assert (isnan (qk_pow (-2, 0.5f)) && isnan (qk_pow (NAN, 2)));
+  ck_assert (qk_pow (0, 2) == 0 && qk_pow (0, 0) == 1);
+  ck_assert (isinf (qk_pow (0, -1)) && qk_pow (3, 2) == 9);
+}
+END_TEST
+
 START_TEST (ends)
 {
+  ck_assert (isinf (qk_ln (0)) && qk_ln (0) < 0 && isnan (qk_ln (-1)));
+  ck_assert (isinf (qk_ln (INFINITY)) && qk_ln (1) == 0);
+  ck_assert (isnan (qk_sin (INFINITY)) && qk_sin (2e9f) == 0);
   ck_assert (qk_exp (0) == 1 && qk_exp (-INFINITY) == 0);
   ck_assert (isinf (qk_exp (INFINITY)) && isinf (qk_exp (89)));
   ck_assert (qk_expm1 (-INFINITY) == -1 && isinf (qk_expm1 (INFINITY)));
@@ -108,6 +145,7 @@ main (void)
 
   tcase_set_timeout (t, 120);
   tcase_add_loop_test (t, errors_are_as_stated, 0, N_FUNCTIONS);
+  tcase_add_test (t, powers);
   tcase_add_test (t, ends);
   suite_add_tcase (s, t);
   r = srunner_create (s);

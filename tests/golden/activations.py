@@ -41,7 +41,45 @@ for name, f in (
         ("gelu", F.gelu),
         ("gelu_tanh", lambda t: F.gelu(t, approximate="tanh")),
         ("elu", lambda t: F.elu(t, alpha=0.7)),
-        ("leaky_relu", lambda t: F.leaky_relu(t, 0.2))):
+        ("leaky_relu", lambda t: F.leaky_relu(t, 0.2)),
+        ("neg", torch.neg),
+        ("abs", torch.abs),
+        ("square", torch.square),
+        ("softplus", F.softplus),
+        ("softplus_options", lambda t: F.softplus(t, 2, 6)),
+        ("softsign", F.softsign),
+        ("mish", F.mish),
+        ("selu", F.selu),
+        ("celu", lambda t: F.celu(t, 0.7)),
+        ("thresholded_relu", lambda t: F.threshold(t, 1.0, 0.0)),
+        ("sign", torch.sign),
+        ("floor", torch.floor),
+        ("ceil", torch.ceil),
+        ("round", torch.round),
+        ("erf", torch.erf),
+        ("sin", torch.sin),
+        ("cos", torch.cos),
+        ("cube", lambda t: t ** 3),
+        ("line", lambda t: t * -1.5 + 0.25),
+        ("clip", lambda t: t.clamp(-1.5, 2.4)),
+        ("hardsigmoid_options",
+         lambda t: (t * 0.21 + 0.4).clamp(0, 1))):
+    t = x.clone().requires_grad_()
+    y = f(t)
+    y.backward(dy)
+    emit(name + "_y", y)
+    emit(name + "_dx", t.grad)
+
+# and of positive numbers
+x = x.abs() / 4 + 0.01
+emit("positive_x", x)
+for name, f in (
+        ("exp", torch.exp),
+        ("log", torch.log),
+        ("sqrt", torch.sqrt),
+        ("rsqrt", torch.rsqrt),
+        ("reciprocal", torch.reciprocal),
+        ("pow", lambda t: t ** -0.7)):
     t = x.clone().requires_grad_()
     y = f(t)
     y.backward(dy)

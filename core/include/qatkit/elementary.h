@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* elementary.h: exp, tanh and erf of the numeric contract.
+/* elementary.h: exp, log, powers, tanh, erf, sin and cos of the numeric
+ * contract.
  *
- * A C library's differ by version and CPU; these are IEEE binary32 in the
- * order written, like numeric.h, and so the same everywhere.  None of them
+ * A C library's differ by version and CPU; these are IEEE binary32 (binary64
+ * where they say double) in the order written, like numeric.h, and so the same
+ * everywhere.  None of them
  * branches, so that compilers can make vector code of a loop over them.
  * Errors, in units in the last place (ulp) of the exact result, are checked
  * over a dense sweep by tests/check_elementary.c. */
@@ -10,6 +12,7 @@
 #define QATKIT_ELEMENTARY_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -114,6 +117,152 @@ qk_erf (float x)
   q = q * t - 1.28717512e-1f;
   q = q * t - t;
   return !(fabsf (x) > 0.927734375f) ? p : copysignf (1.0f - qk_exp (q), x);
+}
+
+/* The logarithm of a positive, finite X that is not subnormal, in double
+ * within 1e-15 (relative to 1 near 1): x = 2^n m with m around 1,
+ * ln m = 2 artanh ((m - 1) / (m + 1)). */
+static inline double
+qk_log_double (double x)
+{
+  uint64_t bits;
+  double m, n, s, z, p;
+
+  memcpy (&bits, &x, sizeof bits);
+  n = (double) ((int32_t) (bits >> 52 & 0x7ff) - 1022);
+  bits = (bits & 0xfffffffffffffu) | (uint64_t) 1022 << 52;
+  memcpy (&m, &bits, sizeof m);
+  n = m < 0.70710678118654752 ? n - 1.0 : n;
+  m = m < 0.70710678118654752 ? m + m : m;
+  s = (m - 1.0) / (m + 1.0);
+  z = s * s;
+  p = 1.0 / 19.0;
+  p = p * z + 1.0 / 17.0;
+  p = p * z + 1.0 / 15.0;
+  p = p * z + 1.0 / 13.0;
+  p = p * z + 1.0 / 11.0;
+  p = p * z + 1.0 / 9.0;
+  p = p * z + 1.0 / 7.0;
+  p = p * z + 1.0 / 5.0;
+  p = p * z + 1.0 / 3.0;
+  p = p * z;
+  return n * 0.69314718055994531 + 2.0 * (s + s * p);
+}
+
+/* e^X in double within 1e-15 of the result, for X between -160 and 160, which
+ * is more than results in float need. */
+static inline double
+qk_exp_double (double x)
+{
+  const double n = rint (x * 1.4426950408889634);
+  const double r
+    = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
+  const uint64_t bits = (uint64_t) ((int64_t) n + 1023) << 52;
+  double p = 1.0 / 6227020800.0, scale;
+
+  p = p * r + 1.0 / 479001600.0;
+  p = p * r + 1.0 / 39916800.0;
+  p = p * r + 1.0 / 3628800.0;
+  p = p * r + 1.0 / 362880.0;
+  p = p * r + 1.0 / 40320.0;
+  p = p * r + 1.0 / 5040.0;
+  p = p * r + 1.0 / 720.0;
+  p = p * r + 1.0 / 120.0;
+  p = p * r + 1.0 / 24.0;
+  p = p * r + 1.0 / 6.0;
+  p = p * r + 0.5;
+  p = p * r + 1.0;
+  p = p * r + 1.0;
+  memcpy (&scale, &bits, sizeof scale);
+  return p * scale;
+}
+
+/* The natural logarithm within 0.51 ulp; minus infinity for 0, NaN below. */
+static inline float
+qk_ln (float x)
+{
+  const float y = (float) qk_log_double ((double) x);
+
+  return x > 0.0f ? (x - x == 0.0f ? y : x) : x == 0.0f ? -INFINITY : NAN;
+}
+
+/* ln (1 + e^x) within 0.51 ulp, for x up to 88. */
+static inline float
+qk_softplus (float x)
+{
+  const double t = x > -104.0f ? (double) x : -104.0;
+  const double e = qk_exp_double (t < 100.0 ? t : 100.0);
+  const float y = (float) (e < 1e-6 ? e - 0.5 * e * e : qk_log_double (1.0 + e));
+
+  return x == x ? y : x;
+}
+
+/* x^y within 0.51 ulp, results below 2^-126 within 2^-149: NaN where x is
+ * negative and y not whole. */
+static inline float
+qk_pow (float x, float y)
+{
+  const bool whole = rintf (y) == y,
+             odd = whole && rintf (y * 0.5f) != y * 0.5f;
+  const double a = x == 0.0f ? 1.0 : (double) fabsf (x);
+  const double t = (double) y * qk_log_double (a);
+  float r = (float) qk_exp_double (t > 160.0    ? 160.0
+                                   : t < -160.0 ? -160.0
+                                                : t);
+
+  r = x == 0.0f && y != 0.0f ? (y > 0.0f ? 0.0f : INFINITY) : r;
+  r = x < 0.0f && odd ? -r : r;
+  return !(x == x && y == y) || (x < 0.0f && !whole) ? NAN : r;
+}
+
+/* The sine of r + n pi / 2 for |r| <= pi / 4, in double. */
+static inline float
+qk_sine_of (double r, int64_t n)
+{
+  const double z = r * r;
+  double s = 1.0 / 6227020800.0, c = 1.0 / 479001600.0, y;
+
+  s = s * z - 1.0 / 39916800.0;
+  s = s * z + 1.0 / 362880.0;
+  s = s * z - 1.0 / 5040.0;
+  s = s * z + 1.0 / 120.0;
+  s = s * z - 1.0 / 6.0;
+  s = s * z * r + r;
+  c = c * z - 1.0 / 3628800.0;
+  c = c * z + 1.0 / 40320.0;
+  c = c * z - 1.0 / 720.0;
+  c = c * z + 1.0 / 24.0;
+  c = c * z - 0.5;
+  c = c * z + 1.0;
+  y = n & 1 ? c : s;
+  return (float) (n & 2 ? -y : y);
+}
+
+/* The sine of X + ADD pi / 2. */
+static inline float
+qk_sine_at (float x, int64_t add)
+{
+  const double t = fabsf (x) < 1073741824.0f ? (double) x : 0.0;
+  const double n = rint (t * 0.63661977236758134);
+  const double r
+    = (t - n * 1.57079632673412561417) - n * 6.07710050650619224932e-11;
+  const float y = qk_sine_of (r, (int64_t) n + add);
+
+  return x - x == 0.0f ? y : NAN;
+}
+
+/* Sine and cosine within 0.51 ulp for |x| < 10^6; beyond, the error grows with
+ * x, and from 2^30 on x counts as 0. */
+static inline float
+qk_sin (float x)
+{
+  return qk_sine_at (x, 0);
+}
+
+static inline float
+qk_cos (float x)
+{
+  return qk_sine_at (x, 1);
 }
 
 #ifdef __cplusplus

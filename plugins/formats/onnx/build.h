@@ -52,4 +52,11 @@ Onnx__ValueInfoProto *onnx_value_info (struct onnx_build *b, const char *name,
 int onnx_build_write (struct onnx_build *b, int fd,
                       const struct qk_format_meta *meta, int n_meta);
 
+/* functions.c */
+struct qk_network_node;
+/* What the layer of N computes, a function of one tensor: from X to OUT.
+ * False: it is not known here. */
+bool onnx_put_function (struct onnx_build *b, const struct qk_network_node *n,
+                        const char *x, const char *out);
+
 #endif /* ONNX_BUILD_H */

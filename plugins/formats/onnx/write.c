@@ -312,6 +312,21 @@ padding_after (int64_t in, int64_t out, int kernel, int stride, int dilation,
   return used > after ? used : after;
 }
 
+/* Vectors (N,C) with two axes of size 1 behind them, for operators that want
+ * such, to OUT; or without them again. */
+static const char *
+put_axes (struct writer *w, const char *in, int64_t channels, bool more,
+          const char *out)
+{
+  const int64_t dims[4] = { 0, channels, 1, 1 }, n = more ? 4 : 2;
+  const char *both[2] = { in, "" };
+
+  both[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s/shape", out), QK_I64,
+                           1, &n, dims);
+  onnx_node (&w->b, "Reshape", out, 2, both);
+  return out;
+}
+
 static void
 put_window (struct writer *w, Onnx__NodeProto *o,
             const struct qk_network_node *n)
@@ -331,8 +346,10 @@ put_window (struct writer *w, Onnx__NodeProto *o,
   };
 
   onnx_attr_ints (&w->b, o, "kernel_shape", kernel, 2);
-  onnx_attr_ints (&w->b, o, "strides", strides, 2);
-  onnx_attr_ints (&w->b, o, "pads", pads, 4);
+  if (in->ndim == 4) {
+    onnx_attr_ints (&w->b, o, "strides", strides, 2);
+    onnx_attr_ints (&w->b, o, "pads", pads, 4);
+  }
 }
 
 static void
@@ -362,16 +379,22 @@ static int
 put_weighted (struct writer *w, const struct qk_network_node *n)
 {
   const bool conv = n->op->kind == QK_OP_CONV2D;
+  const bool vector = conv && value_of (w, n->in[0])->shape.ndim == 2;
   const char *raw = raw_name (w, n), *in[3] = { w->name[n->in[0]], "", "" };
+  const char *out = vector ? onnx_name (&w->b, "%s/image", n->name) : raw;
   Onnx__NodeProto *o;
   int count = 3;
+
+  if (vector)
+    in[0] = put_axes (w, in[0], n->op->in_channels, true,
+                      onnx_name (&w->b, "%s/in", n->name));
 
   if (n->quantized)
     put_int8_weights (w, n, in);
   else
     count = put_float_weights (w, n, in);
   if (conv) {
-    o = onnx_node (&w->b, "Conv", raw, count, in);
+    o = onnx_node (&w->b, "Conv", out, count, in);
     put_window (w, o, n);
     put_dilation (w, o, n->op);
     onnx_attr_int (&w->b, o, "group", n->op->groups);
@@ -381,6 +404,8 @@ put_weighted (struct writer *w, const struct qk_network_node *n)
     o = onnx_node (&w->b, "Gemm", raw, count, in);
     onnx_attr_int (&w->b, o, "transB", 1);
   }
+  if (vector)
+    put_axes (w, out, n->op->out_channels, false, raw);
   if (n->quantized && on_grid (w, n->out))
     finish_clamped (w, n, raw, n->op->lo, n->op->hi);
   else
@@ -559,106 +584,13 @@ put_batchnorm (struct writer *w, const struct qk_network_node *n)
   return 0;
 }
 
-/* ---- activations ------------------------------------------------------- */
-
-/* OUT = IN (op) FACTOR */
-static const char *
-put_scalar (struct writer *w, const struct qk_network_node *n, const char *op,
-            const char *in, float factor, const char *what, const char *out)
-{
-  const char *both[2] = { in, "" };
-
-  both[1] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/%s", n->name, what),
-                         QK_F32, &factor);
-  onnx_node (&w->b, op, out, 2, both);
-  return out;
-}
-
-static const char *
-put_product (struct writer *w, const char *a, const char *b, const char *out)
-{
-  const char *in[2] = { a, b };
-
-  onnx_node (&w->b, "Mul", out, 2, in);
-  return out;
-}
-
-static const char *
-put_hardsigmoid (struct writer *w, const char *x, const char *out)
-{
-  Onnx__NodeProto *o = onnx_node (&w->b, "HardSigmoid", out, 1, &x);
-
-  onnx_attr_float (&w->b, o, "alpha", 1.0f / 6.0f);
-  onnx_attr_float (&w->b, o, "beta", 0.5f);
-  return out;
-}
-
-/* x / 2 (1 + erf (x / sqrt (2))), or with tanh (sqrt (2 / pi) (x + c x^3)) */
-static void
-put_gelu (struct writer *w, const struct qk_network_node *n, const char *x,
-          const char *raw)
-{
-  struct onnx_build *b = &w->b;
-  const bool by_tanh
-    = n->config != NULL
-      && strcmp (qk_config_string (n->config, "approximate"), "tanh") == 0;
-  const char *u = x, *half;
-
-  if (by_tanh) { /* x (1 + c x^2) sqrt (2 / pi) */
-    u = put_product (w, x, x, onnx_name (b, "%s/square", n->name));
-    u = put_scalar (w, n, "Mul", u, 0.044715f, "cubic",
-                    onnx_name (b, "%s/part", n->name));
-    u = put_scalar (w, n, "Add", u, 1.0f, "linear",
-                    onnx_name (b, "%s/polynomial", n->name));
-    u = put_product (w, u, x, onnx_name (b, "%s/odd", n->name));
-  }
-  u = put_scalar (w, n, "Mul", u, by_tanh ? 0.79788456f : 0.70710678f,
-                  "factor", onnx_name (b, "%s/scaled", n->name));
-  u = node1 (w, by_tanh ? "Tanh" : "Erf", onnx_name (b, "%s/sigmoid", n->name),
-             u);
-  u = put_scalar (w, n, "Add", u, 1.0f, "one",
-                  onnx_name (b, "%s/doubled", n->name));
-  half = put_scalar (w, n, "Mul", x, 0.5f, "half",
-                     onnx_name (b, "%s/halved", n->name));
-  put_product (w, half, u, raw);
-}
-
-/* Attribute alpha from OPTION of N's layer. */
-static void
-put_alpha (struct writer *w, const struct qk_network_node *n, const char *op,
-           const char *option, const char *x, const char *raw)
-{
-  Onnx__NodeProto *o = onnx_node (&w->b, op, raw, 1, &x);
-
-  onnx_attr_float (&w->b, o, "alpha",
-                   (float) qk_config_float (n->config, option));
-}
-
 /* A function of one tensor, known by its layer. */
 static int
 put_table (struct writer *w, const struct qk_network_node *n)
 {
-  const char *x = w->name[n->in[0]], *raw = raw_name (w, n);
-  const char *gate = onnx_name (&w->b, "%s/sigmoid", n->name);
+  const char *raw = raw_name (w, n);
 
-  if (strcmp (n->layer, "sigmoid") == 0)
-    node1 (w, "Sigmoid", raw, x);
-  else if (strcmp (n->layer, "tanh") == 0)
-    node1 (w, "Tanh", raw, x);
-  else if (strcmp (n->layer, "silu") == 0)
-    put_product (w, x, node1 (w, "Sigmoid", gate, x), raw);
-  else if (strcmp (n->layer, "hardsigmoid") == 0)
-    put_hardsigmoid (w, x, raw);
-  else if (strcmp (n->layer, "hardswish")
-           == 0) /* an operator since opset 14 */
-    put_product (w, x, put_hardsigmoid (w, x, gate), raw);
-  else if (strcmp (n->layer, "gelu") == 0)
-    put_gelu (w, n, x, raw);
-  else if (strcmp (n->layer, "elu") == 0 && n->config != NULL)
-    put_alpha (w, n, "Elu", "alpha", x, raw);
-  else if (strcmp (n->layer, "leaky_relu") == 0 && n->config != NULL)
-    put_alpha (w, n, "LeakyRelu", "negative_slope", x, raw);
-  else
+  if (!onnx_put_function (&w->b, n, w->name[n->in[0]], raw))
     return unknown (n);
   if (n->quantized)
     finish_clamped (w, n, raw, n->op->lo, n->op->hi);
