@@ -38,15 +38,15 @@ softplus (double x)
 }
 
 static const struct function functions[]
-  = { { "exp", qk_exp, exp, 1 },
-      { "expm1", qk_expm1, expm1, 3.5 },
-      { "sigmoid", qk_sigmoid, sigmoid, 3 },
-      { "tanh", qk_tanh, tanh, 1.5 },
-      { "erf", qk_erf, erf, 1.5 },
+  = { { "exp", qk_exp, exp, 1, 0, false },
+      { "expm1", qk_expm1, expm1, 3.5, 0, false },
+      { "sigmoid", qk_sigmoid, sigmoid, 3, 0, false },
+      { "tanh", qk_tanh, tanh, 1.5, 0, false },
+      { "erf", qk_erf, erf, 1.5, 0, false },
       { "log", qk_ln, log, 0.51, 0x7f7fffff, true },
-      { "softplus", qk_softplus, softplus, 0.51, 0x42b00000 },
-      { "sin", qk_sin, sin, 0.51, 0x49742400 },
-      { "cos", qk_cos, cos, 0.51, 0x49742400 } };
+      { "softplus", qk_softplus, softplus, 0.51, 0x42b00000, false },
+      { "sin", qk_sin, sin, 0.51, 0x49742400, false },
+      { "cos", qk_cos, cos, 0.51, 0x49742400, false } };
 
 #define N_FUNCTIONS ((int) (sizeof functions / sizeof functions[0]))
 

@@ -14,6 +14,7 @@
 
 #include <qatkit/numeric.h>
 
+#include "graph/op-priv.h"
 #include "lib/layer-cases.h"
 #include "lib/ok.h"
 
@@ -57,6 +58,14 @@ option (const struct layer_case *c, const char *key, int def)
   const char *s = c->options != NULL ? strstr (c->options, key) : NULL;
 
   return s != NULL ? atoi (s + strlen (key)) : def;
+}
+
+static float
+real_option (const struct layer_case *c, const char *key, float def)
+{
+  const char *s = c->options != NULL ? strstr (c->options, key) : NULL;
+
+  return s != NULL ? strtof (s + strlen (key), NULL) : def;
 }
 
 /* One direction: size of the window, steps, padding before and after. */
@@ -150,11 +159,11 @@ pool_formula (const struct qk_tensor *x, const struct window *w, bool max,
 }
 
 static void
-clamp_formula (const struct qk_tensor *x, float hi, uint8_t *y)
+clamp_formula (const struct qk_tensor *x, float lo, float hi, uint8_t *y)
 {
   int32_t qlo, qhi;
 
-  qk_clamp_bounds (&x->q, 0.0f, hi, &qlo, &qhi);
+  qk_clamp_bounds (&x->q, lo, hi, &qlo, &qhi);
   for (int64_t i = 0; i < qk_shape_count (&x->shape); i++) {
     const int32_t v = ((uint8_t *) x->data)[i];
 
@@ -354,9 +363,12 @@ formula (const struct layer_case *c, const struct qk_tensor *x,
   struct window w = window_of (c);
 
   if (strcmp (c->layer, "relu") == 0)
-    clamp_formula (x, INFINITY, y);
+    clamp_formula (x, 0.0f, INFINITY, y);
   else if (strcmp (c->layer, "relu6") == 0)
-    clamp_formula (x, 6.0f, y);
+    clamp_formula (x, 0.0f, 6.0f, y);
+  else if (strcmp (c->layer, "clip") == 0)
+    clamp_formula (x, real_option (c, "min=", -INFINITY),
+                   real_option (c, "max=", INFINITY), y);
   else if (strcmp (c->layer, "maxpool2d") == 0)
     pool_formula (x, &w, true, out, y);
   else if (strcmp (c->layer, "avgpool2d") == 0)
@@ -395,6 +407,7 @@ open_u8 (const struct layer_case *c, const struct qk_qparams *q, int64_t n,
   for (int i = 0; i < c->n_in; i++)
     harness_fill (&h->in[i], &rng, (float) q->qmin, (float) q->qmax);
   harness_fill (&h->dout, &rng, -1.0f, 1.0f);
+  layer_case_fill_params (h, &rng);
 }
 
 /* Whether the case is of a layer that works on bytes without a weight. */
@@ -685,9 +698,7 @@ check_lowered (const struct layer_case *c, const struct qk_qparams *in_q,
   }
   ck_assert_int_ge (tried, 2);
   qk_names_free (names);
-  qk_free ((void *) op.table);
-  qk_free ((void *) op.order);
-  qk_free ((void *) op.place);
+  qk_op_free_arrays (&op);
   harness_tensor_free (&want);
   harness_tensor_free (&got);
   harness_free (&h);
@@ -707,6 +718,111 @@ START_TEST (lowered_gives_the_same_bytes)
   harness_free (&h);
   for (int g = 0; g < N_GRIDS && lowers; g++)
     check_lowered (c, &grids[g], &grids[(g + 1) % N_GRIDS]);
+}
+END_TEST
+
+/* ---- batch-norm on its own -------------------------------------------*/
+
+/* What the float layer F, on the real numbers of U's bytes, lets through U's
+ * output grid: its result, and in F's dout where that was not limited. */
+static void
+float_twin (struct harness *u, struct harness *f)
+{
+  const struct qk_qparams *in = &u->in[0].q, *out = &u->out.q;
+  const int64_t n = qk_shape_count (&u->in[0].shape);
+
+  for (int64_t i = 0; i < n; i++)
+    ((float *) f->in[0].data)[i] = qk_dequantize (
+      ((uint8_t *) u->in[0].data)[i], in->scale, in->zero_point);
+  for (int i = 0; i < u->n_params; i++)
+    memcpy (f->param[i].data, u->param[i].data, harness_bytes (&u->param[i]));
+  must (harness_forward (f), "float");
+  for (int64_t i = 0; i < n; i++)
+    ((float *) f->dout.data)[i]
+      = ((float *) u->dout.data)[i]
+        * qk_ste_mask (((float *) f->out.data)[i], 1.0f / out->scale,
+                       out->zero_point, out->qmin, out->qmax);
+  must (harness_backward (f), "float");
+}
+
+static void
+near (const struct layer_case *c, const char *what, const struct qk_tensor *a,
+      const struct qk_tensor *b)
+{
+  for (int64_t i = 0; i < qk_shape_count (&a->shape); i++) {
+    const double x = (double) ((float *) a->data)[i];
+    const double y = (double) ((float *) b->data)[i];
+
+    HOLDS (fabs (x - y) <= 1e-4 * fmax (1, fabs (y)),
+           "%s: %s[%lld] is %g on bytes, %g in float", c->layer, what,
+           (long long) i, x, y);
+  }
+}
+
+/* Results within half a step (and what rounding the bias adds) of the float
+ * layer's, and its gradients. */
+START_TEST (batchnorm_on_bytes)
+{
+  const struct layer_case *c = &layer_cases[_i];
+  const struct qk_qparams out = { 0.017f, 120, 0, 255 };
+  const unsigned flags = c->flags | QK_PASS_TRAIN;
+  struct harness_spec s = layer_case_spec (c, 0, 1);
+  struct harness u, f;
+
+  if (strcmp (c->layer, "batchnorm2d") != 0)
+    return;
+  open_u8 (c, &grids[1], 0, flags, 1, &u);
+  must (harness_new (ctx, &s, &f), c->layer);
+  u.out.q = out;
+  float_twin (&u, &f);
+  must (harness_forward (&u), c->layer);
+  must (harness_backward (&u), c->layer);
+  for (int64_t i = 0; i < qk_shape_count (&u.out.shape); i++) {
+    const double y = (double) ((float *) f.out.data)[i];
+    const double want = fmax (0, fmin (255, y / (double) out.scale + 120));
+
+    HOLDS (fabs (((uint8_t *) u.out.data)[i] - want) <= 0.55,
+           "byte %lld is %d, expected %g", (long long) i,
+           ((uint8_t *) u.out.data)[i], want);
+  }
+  near (c, "dx", &u.din[0], &f.din[0]);
+  near (c, "dweight", &u.dparam[QK_BN_GAMMA], &f.dparam[QK_BN_GAMMA]);
+  near (c, "dbias", &u.dparam[QK_BN_BETA], &f.dparam[QK_BN_BETA]);
+  near (c, "running_mean", &u.param[QK_BN_MEAN], &f.param[QK_BN_MEAN]);
+  near (c, "running_var", &u.param[QK_BN_VAR], &f.param[QK_BN_VAR]);
+  harness_free (&u);
+  harness_free (&f);
+}
+END_TEST
+
+/* Factors of 0 and summands that are large beside them. */
+START_TEST (batchnorm_with_small_factors)
+{
+  const struct layer_case c
+    = { .layer = "batchnorm2d", .n_in = 1, .in = { { 2, { 3, 4 } } } };
+  const struct qk_qparams out = { 0.5f, 100, 0, 255 };
+  const float gamma[4] = { 0.0f, 0.0f, 1e-9f, 1e-30f };
+  const float beta[4] = { 0.0f, 30.2f, 40.3f, -30.0f };
+  const uint8_t want[4] = { 100, 160, 181, 40 };
+  struct qk_op op = { .struct_size = sizeof op, .name = "bn", .n_in = 1 };
+  struct harness h;
+
+  open_u8 (&c, &grids[0], 0, 0, 1, &h);
+  h.out.q = out;
+  memcpy (h.param[QK_BN_GAMMA].data, gamma, sizeof gamma);
+  memcpy (h.param[QK_BN_BETA].data, beta, sizeof beta);
+  must (harness_forward (&h), c.layer);
+  for (int i = 0; i < 12; i++)
+    ck_assert_int_eq (((uint8_t *) h.out.data)[i], want[i % 4]);
+  op.in_q[0] = h.in[0].q;
+  op.out_q = out;
+  must (h.cls->lower (h.self, &h.io, &op), c.layer);
+  must (qk_op_check_node (&op, &h.in[0].shape, &h.out.shape), c.layer);
+  ck_assert_int_eq (op.weight[0], 0);
+  ck_assert_int_lt (abs (op.weight[2]), 127);
+  ck_assert_int_le (abs (op.bias[2]), 1 << 30);
+  qk_op_free_arrays (&op);
+  harness_free (&h);
 }
 END_TEST
 
@@ -760,6 +876,8 @@ main (void)
   tcase_add_loop_test (t, gradients_on_bytes, 0, n_layer_cases);
   tcase_add_loop_test (t, lowered_gives_the_same_bytes, 0, n_layer_cases);
   tcase_add_loop_test (t, no_way_from_bytes_to_float, 0, n_layer_cases);
+  tcase_add_loop_test (t, batchnorm_on_bytes, 0, n_layer_cases);
+  tcase_add_test (t, batchnorm_with_small_factors);
   tcase_add_test (t, relu6_at_its_bounds);
   tcase_add_test (t, dropout_statistics);
   tcase_add_test (t, averages_stay_exact);

@@ -123,6 +123,33 @@ check_axis (const struct qk_op *op, const struct axis *a)
   return 0;
 }
 
+/* A convolution of each row of channels by itself, in tensors of any rank. */
+static bool
+is_single_tap (const struct qk_op *op)
+{
+  return op->kind == QK_OP_CONV2D && op->kernel_h == 1 && op->kernel_w == 1
+         && op->stride_h == 1 && op->stride_w == 1 && op->pad_top == 0
+         && op->pad_left == 0 && op->pad_bottom == 0 && op->pad_right == 0;
+}
+
+/* Such a one: only the channels may differ. */
+static int
+check_rows (const struct qk_op *op, const struct qk_shape *in,
+            const struct qk_shape *out)
+{
+  struct qk_shape s = *in;
+  char a[96], b[96];
+
+  s.dims[s.ndim - 1] = out->dims[out->ndim - 1];
+  if (in->ndim < 2 || !qk_shape_equal (&s, out))
+    return qk_error (-EINVAL,
+                     "%s: input %s and output %s differ in more than "
+                     "channels",
+                     name_of (op), qk_shape_print (in, a, sizeof a),
+                     qk_shape_print (out, b, sizeof b));
+  return check_window (op);
+}
+
 static int
 check_spatial (const struct qk_op *op, const struct qk_shape *in,
                const struct qk_shape *out)
@@ -199,9 +226,11 @@ qk_op_check_conv2d (const struct qk_op *op, const struct qk_shape *in,
   int64_t c;
   int r;
 
-  if ((r = check_spatial (op, in, out)) < 0)
+  r = in->ndim != 4 && is_single_tap (op) ? check_rows (op, in, out)
+                                          : check_spatial (op, in, out);
+  if (r < 0)
     return r;
-  c = in->dims[3];
+  c = in->dims[in->ndim - 1];
   if (op->groups < 1 || c % op->groups != 0 || k % op->groups != 0)
     return qk_error (-EINVAL,
                      "%s: %d groups do not divide %lld and %lld channels",

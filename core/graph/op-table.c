@@ -140,8 +140,11 @@ static const struct qk_op_array place_arrays[]
 static int64_t
 macs_of_conv2d (const struct qk_op *op, const struct qk_shape *out)
 {
-  return (out->ndim == 4 ? out->dims[1] * out->dims[2] : 1)
-         * qk_op_weight_count (op);
+  int64_t pixels = 1;
+
+  for (int i = 1; i < out->ndim - 1; i++)
+    pixels *= out->dims[i];
+  return pixels * qk_op_weight_count (op);
 }
 
 static int64_t

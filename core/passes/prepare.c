@@ -76,7 +76,7 @@ reason_for_float (const struct qk_node *n, const struct qk_qconfig *qc)
 {
   if (!qc->quantize)
     return "left in float by its qconfig";
-  if (n->traits.role == QK_ROLE_BATCHNORM)
+  if (n->traits.role == QK_ROLE_BATCHNORM && n->layer->lower == NULL)
     return "batch-norm that could not be fused";
   if (qc->mode == QK_Q_DYNAMIC && !n->traits.dynamic)
     return n->traits.role == QK_ROLE_WEIGHTED
@@ -88,6 +88,7 @@ reason_for_float (const struct qk_node *n, const struct qk_qconfig *qc)
   if (n->layer->lower == NULL)
     return "its layer has no int8 operation";
   if ((n->traits.role == QK_ROLE_WEIGHTED
+       || n->traits.role == QK_ROLE_BATCHNORM
        || n->traits.role == QK_ROLE_SAME_GRID
        || n->traits.role == QK_ROLE_CLAMP)
       && !n->layer->quantized)

@@ -304,6 +304,27 @@ pick_groups (struct qk_rng *r, int c)
   return g;
 }
 
+/* The samples of a window of 1x1 without their height and width, or with more
+ * axes. */
+static void
+other_rank (struct kernel_case *c, struct qk_rng *r)
+{
+  const int ndim = between (r, 2, 5);
+
+  c->op.stride_h = c->op.stride_w = 1;
+  c->op.pad_bottom = c->op.pad_right = 0;
+  for (int i = 0; i < 2; i++) {
+    struct qk_shape *s = i == 0 ? &c->in[0] : &c->out;
+    const int64_t h = s->dims[1], w = s->dims[2], channels_ = s->dims[3];
+
+    s->ndim = ndim;
+    s->dims[1] = h;
+    s->dims[2] = ndim == 5 ? 1 : w;
+    s->dims[3] = w;
+    s->dims[ndim - 1] = channels_;
+  }
+}
+
 static int
 make_conv2d (struct kernel_case *c, struct qk_rng *r, int batch)
 {
@@ -340,6 +361,9 @@ make_conv2d (struct kernel_case *c, struct qk_rng *r, int batch)
   op->out_channels = out;
   c->in[0] = shape4 (batch, h, w, in);
   c->out = shape4 (batch, p, q, out);
+  if (op->kernel_h == 1 && op->kernel_w == 1 && p == h && q == w
+      && op->pad_top + op->pad_left == 0 && one_in (r, 3))
+    other_rank (c, r);
   if (one_in (r, 8))
     memset (&op->out_q, 0, sizeof op->out_q); /* f32 */
   return fill_weighted (

@@ -95,6 +95,21 @@ const struct layer_case layer_cases[] = {
     .n_in = 1,
     .in = { VECTOR (7, 3) } },
   { .layer = "batchnorm2d", .n_in = 1, .in = { IMAGE (2, 3, 2, 5) } },
+  { .layer = "batchnorm2d",
+    .flags = BATCH,
+    .n_in = 1,
+    .in = { { 3, { 3, 4, 5 } } } },
+  { .layer = "batchnorm2d",
+    .absorb = "relu",
+    .flags = BATCH,
+    .kinks = 0.4,
+    .n_in = 1,
+    .in = { IMAGE (3, 3, 2, 4) } },
+  { .layer = "batchnorm2d",
+    .absorb = "relu6",
+    .kinks = 0.4,
+    .n_in = 1,
+    .in = { VECTOR (7, 19) } },
   { .layer = "relu",
     .values = VALUES_SPREAD,
     .n_in = 1,
@@ -138,6 +153,11 @@ const struct layer_case layer_cases[] = {
     .kinks = 0.2,
     .n_in = 2,
     .in = { IMAGE (2, 3, 2, 2), IMAGE (2, 3, 2, 2) } },
+  { .layer = "add",
+    .absorb = "clip",
+    .values = VALUES_SPREAD,
+    .n_in = 2,
+    .in = { VECTOR (5, 7), VECTOR (5, 7) } },
   { .layer = "concat",
     .n_in = 3,
     .in = { IMAGE (2, 2, 3, 1), IMAGE (2, 2, 3, 4), IMAGE (2, 2, 3, 2) } },
@@ -231,6 +251,120 @@ const struct layer_case layer_cases[] = {
     .in = { IMAGE (2, 3, 4, 3) } },
   { .layer = "leaky_relu",
     .options = "negative_slope=0.2",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "exp", .n_in = 1, .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "log",
+    .values = VALUES_POSITIVE,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "sqrt",
+    .values = VALUES_POSITIVE,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "rsqrt",
+    .values = VALUES_POSITIVE,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "reciprocal",
+    .values = VALUES_POSITIVE,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "neg", .n_in = 1, .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "abs",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "square",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "pow",
+    .options = "exponent=1.5",
+    .values = VALUES_POSITIVE,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "pow",
+    .options = "exponent=3",
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "softplus",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "softplus",
+    .options = "beta=2 threshold=6",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "softsign",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "mish",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "selu",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "celu",
+    .options = "alpha=0.7",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "thresholded_relu",
+    .options = "alpha=1",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "sign",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "floor",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "ceil",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "round",
+    .values = VALUES_SPREAD,
+    .kinks = 0.3,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "erf",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "sin",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "cos",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "affine",
+    .options = "scale=-1.5 offset=0.25",
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "clip",
+    .options = "min=-1.6 max=2.4",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "clip",
+    .options = "max=1",
+    .values = VALUES_SPREAD,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
+  { .layer = "hardsigmoid",
+    .options = "alpha=0.21 beta=0.42",
     .values = VALUES_SPREAD,
     .n_in = 1,
     .in = { IMAGE (2, 3, 4, 3) } },
@@ -386,6 +520,18 @@ spread (const struct qk_tensor *t, struct qk_rng *rng, float gap, float shift)
 }
 
 void
+layer_case_fill_params (struct harness *h, struct qk_rng *rng)
+{
+  for (int i = 0; i < h->n_params; i++)
+    if (strcmp (h->spec[i].name, "running_var") == 0)
+      harness_fill (&h->param[i], rng, 0.5f, 2.0f);
+    else if (h->spec[i].init == QK_INIT_ONE)
+      harness_fill (&h->param[i], rng, 0.5f, 1.5f);
+    else
+      harness_fill (&h->param[i], rng, -0.7f, 0.7f);
+}
+
+void
 layer_case_fill (const struct layer_case *c, struct harness *h, uint64_t seed)
 {
   struct qk_rng rng;
@@ -394,14 +540,10 @@ layer_case_fill (const struct layer_case *c, struct harness *h, uint64_t seed)
   for (int i = 0; i < h->io.n_in; i++)
     if (c->values == VALUES_SPREAD)
       spread (&h->in[i], &rng, i == 0 ? 0.2f : 0.4f, i == 0 ? 0.1f : 0.0f);
+    else if (c->values == VALUES_POSITIVE)
+      harness_fill (&h->in[i], &rng, 0.5f, 3.0f);
     else
       harness_fill (&h->in[i], &rng, -2.0f, 2.0f);
-  for (int i = 0; i < h->n_params; i++)
-    if (strcmp (h->spec[i].name, "running_var") == 0)
-      harness_fill (&h->param[i], &rng, 0.5f, 2.0f);
-    else if (h->spec[i].init == QK_INIT_ONE)
-      harness_fill (&h->param[i], &rng, 0.5f, 1.5f);
-    else
-      harness_fill (&h->param[i], &rng, -0.7f, 0.7f);
+  layer_case_fill_params (h, &rng);
   harness_fill (&h->dout, &rng, -1.0f, 1.0f);
 }

@@ -8,8 +8,9 @@
 
 /* How the inputs are chosen. */
 enum case_values {
-  VALUES_UNIFORM = 0, /* in -2..2 */
-  VALUES_SPREAD = 1   /* odd multiples of 0.1 up to +-7, all different where
+  VALUES_UNIFORM = 0,  /* in -2..2 */
+  VALUES_POSITIVE = 2, /* in 0.5..3 */
+  VALUES_SPREAD = 1    /* odd multiples of 0.1 up to +-7, all different where
                          there are few enough of them, the second input
                          multiples of 0.4: no sum is near 0 or 6, no two
                          numbers are near each other */
@@ -36,5 +37,8 @@ struct harness_spec layer_case_spec (const struct layer_case *c, int64_t n,
 /* Give inputs, parameters and dout the values the case asks for. */
 void layer_case_fill (const struct layer_case *c, struct harness *h,
                       uint64_t seed);
+
+/* The parameters alone. */
+void layer_case_fill_params (struct harness *h, struct qk_rng *rng);
 
 #endif /* QATKIT_TESTS_LAYER_CASES_H */

@@ -14,7 +14,8 @@ extern "C" {
 #endif
 
 enum qk_op_kind {
-  QK_OP_CONV2D = 1,      /* x u8 (N,H,W,C) -> u8 (N,P,Q,K), or f32 */
+  QK_OP_CONV2D = 1,      /* x u8 (N,H,W,C) -> u8 (N,P,Q,K), or f32; with a
+                            window of 1x1 of any rank, (N,…,C) -> (N,…,K) */
   QK_OP_LINEAR = 2,      /* x u8 (N,…,C) -> u8 (N,…,K), or f32 */
   QK_OP_BINARY = 3,      /* a, b u8 -> u8, see function */
   QK_OP_CONCAT = 4,      /* u8 (N,…,C_i,…) -> (N,…,sum C_i,…): axis */

@@ -192,7 +192,8 @@ qk_softplus (float x)
 {
   const double t = x > -104.0f ? (double) x : -104.0;
   const double e = qk_exp_double (t < 100.0 ? t : 100.0);
-  const float y = (float) (e < 1e-6 ? e - 0.5 * e * e : qk_log_double (1.0 + e));
+  const float y
+    = (float) (e < 1e-6 ? e - 0.5 * e * e : qk_log_double (1.0 + e));
 
   return x == x ? y : x;
 }

@@ -22,10 +22,15 @@ geometry (const struct qk_op *op, const struct qk_shape *in,
   if (op->kind != QK_OP_CONV2D && op->kind != QK_OP_MAXPOOL2D
       && op->kind != QK_OP_AVGPOOL2D)
     return;
+  g->k = out->dims[out->ndim - 1];
+  if (in->ndim != 4) { /* a window of 1x1 */
+    g->c = in->dims[in->ndim - 1];
+    g->w = g->q = qk_shape_count (in) / g->batch / g->c;
+    return;
+  }
   g->h = in->dims[1], g->w = in->dims[2], g->c = in->dims[3];
   g->p = out->ndim == 4 ? out->dims[1] : 1;
   g->q = out->ndim == 4 ? out->dims[2] : 1;
-  g->k = out->dims[out->ndim - 1];
 }
 
 int
