@@ -167,6 +167,77 @@ START_TEST (broadcasting_is_pytorchs)
   check_binary ("add", add_y, add_da, add_db);
   check_binary ("sub", sub_y, sub_da, sub_db);
   check_binary ("mul", mul_y, mul_da, mul_db);
+  check_binary ("div", div_y, div_da, div_db);
+  check_binary ("max", max_y, max_da, max_db);
+  check_binary ("min", min_y, min_da, min_db);
+}
+END_TEST
+
+/* ---- slopes, and along axes ----------------------------------------- */
+
+static void
+check_prelu (const char *options, const float *w, const float *y,
+             const float *dx, const float *dw, size_t bytes)
+{
+  const struct harness_spec s = { .layer = "prelu",
+                                  .options = options,
+                                  .flags = QK_PASS_TRAIN,
+                                  .threads = 1,
+                                  .n_in = 1,
+                                  .in = { { 4, { 2, 2, 3, 4 } } } };
+  struct harness h;
+
+  ck_assert_msg (harness_new (ctx, &s, &h) == 0, "%s", qk_error_message ());
+  load (&h.in[0], binary_a, sizeof binary_a);
+  load (&h.dout, binary_dy, sizeof binary_dy);
+  load (&h.param[0], w, bytes);
+  ck_assert_int_eq (harness_forward (&h), 0);
+  ck_assert_int_eq (harness_backward (&h), 0);
+  near ("prelu", &h.out, y, sizeof binary_a, 1e-7);
+  near ("prelu dx", &h.din[0], dx, sizeof binary_a, 1e-7);
+  near ("prelu dweight", &h.dparam[0], dw, bytes, 1e-6);
+  harness_free (&h);
+}
+
+START_TEST (slopes_are_pytorchs)
+{
+  check_prelu ("", prelu_w, prelu_y, prelu_dx, prelu_dw, sizeof prelu_w);
+  check_prelu ("channels=yes", prelu_channels_w, prelu_channels_y,
+               prelu_channels_dx, prelu_channels_dw, sizeof prelu_channels_w);
+}
+END_TEST
+
+/* The gradients are the first of binary_dy. */
+static void
+check_reduce (const char *options, const float *y, size_t bytes,
+              const float *dx)
+{
+  const struct harness_spec s = { .layer = "reduce",
+                                  .options = options,
+                                  .flags = QK_PASS_TRAIN,
+                                  .threads = 1,
+                                  .n_in = 1,
+                                  .in = { { 4, { 2, 2, 3, 4 } } } };
+  const float *const x[] = { reduce_x };
+  const size_t size[] = { sizeof reduce_x };
+  struct harness h;
+
+  run (&s, x, size, binary_dy, bytes, &h);
+  near (options, &h.out, y, bytes, 1e-6);
+  near (options, &h.din[0], dx, sizeof reduce_x, 1e-6);
+  harness_free (&h);
+}
+
+START_TEST (reductions_are_pytorchs)
+{
+  check_reduce ("op=mean axes=1,2", reduce_mean_y, sizeof reduce_mean_y,
+                reduce_mean_dx);
+  check_reduce ("op=sum axes=1,3 keep=no", reduce_sum_y, sizeof reduce_sum_y,
+                reduce_sum_dx);
+  check_reduce ("op=max axes=2,3", reduce_largest_y, sizeof reduce_largest_y,
+                reduce_largest_dx);
+  check_reduce ("op=min keep=no", reduce_smallest_y, sizeof reduce_smallest_y,
+                reduce_smallest_dx);
 }
 END_TEST
 
@@ -215,6 +286,8 @@ main (void)
   tcase_add_checked_fixture (t, set_up, tear_down);
   tcase_add_loop_test (t, activations_are_pytorchs, 0, COUNT (unaries));
   tcase_add_test (t, broadcasting_is_pytorchs);
+  tcase_add_test (t, slopes_are_pytorchs);
+  tcase_add_test (t, reductions_are_pytorchs);
   tcase_add_test (t, ceil_mode_is_pytorchs);
   suite_add_tcase (s, t);
   r = srunner_create (s);

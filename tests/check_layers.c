@@ -368,6 +368,11 @@ START_TEST (bad_options_and_shapes)
   expect_error ("batchnorm2d", "", scalar, "(N,…,C)");
   expect_error ("batchnorm2d", "eps=0", image, "eps");
   expect_error ("dropout", "p=1", image, "p");
+  expect_error ("reduce", "axes=0", image, "axes are '0'");
+  expect_error ("reduce", "axes=1,x", image, "axes are '1,x'");
+  expect_error ("reduce", "axes=4", image, "(1,4,4,3)");
+  expect_error ("prelu", "", scalar, "(N,…,C)");
+  expect_error ("clip", "min=2 max=1", image, "min is 2");
 }
 END_TEST
 

@@ -124,6 +124,17 @@ largest (const uint8_t *v, int count)
   return m;
 }
 
+/* The largest of 255 - V. */
+static uint8_t
+largest_of_rest (const uint8_t *v, int count)
+{
+  uint8_t m = 0;
+
+  for (int i = 0; i < count; i++)
+    m = 255 - v[i] > m ? (uint8_t) (255 - v[i]) : m;
+  return m;
+}
+
 static uint8_t
 mean (const uint8_t *v, int count, int divisor, const struct qk_qparams *q)
 {
@@ -330,6 +341,54 @@ moves (const char *layer)
   return false;
 }
 
+/* Bits of the axes that the case names; all but the batch if none. */
+static int
+axes_of (const struct layer_case *c, int ndim)
+{
+  const char *s = strstr (c->options, "axes=");
+  int axes = 0;
+
+  if (s == NULL)
+    return (1 << ndim) - 2;
+  for (s += 5; *s >= '0' && *s <= '9'; s += 1 + (s[1] == ','))
+    axes |= 1 << (*s - '0');
+  return axes;
+}
+
+/* The output's element that element I of X goes to. */
+static int64_t
+reduced_to (const struct qk_shape *x, int axes, int64_t i)
+{
+  int64_t at = 0, step = 1;
+
+  for (int d = x->ndim - 1; d >= 0; i /= x->dims[d], d--)
+    if ((axes >> d & 1) == 0) {
+      at += i % x->dims[d] * step;
+      step *= x->dims[d];
+    }
+  return at;
+}
+
+static void
+reduce_formula (const struct layer_case *c, const struct qk_tensor *x,
+                const struct qk_shape *out, uint8_t *y)
+{
+  const int axes = axes_of (c, x->shape.ndim);
+  uint8_t v[256];
+
+  for (int64_t j = 0; j < qk_shape_count (out); j++) {
+    int count = 0;
+
+    for (int64_t i = 0; i < qk_shape_count (&x->shape); i++)
+      if (reduced_to (&x->shape, axes, i) == j)
+        v[count++] = ((uint8_t *) x->data)[i];
+    y[j] = strstr (c->options, "op=max") ? largest (v, count)
+           : strstr (c->options, "op=min")
+             ? (uint8_t) (255 - largest_of_rest (v, count))
+             : mean (v, count, count, &x->q);
+  }
+}
+
 /* The option KEY, or else COMMON, or else DEF. */
 static int
 side (const struct layer_case *c, const char *key, const char *common, int def)
@@ -373,6 +432,8 @@ formula (const struct layer_case *c, const struct qk_tensor *x,
     pool_formula (x, &w, true, out, y);
   else if (strcmp (c->layer, "avgpool2d") == 0)
     pool_formula (x, &w, false, out, y);
+  else if (strcmp (c->layer, "reduce") == 0)
+    reduce_formula (c, x, out, y);
   else if (strcmp (c->layer, "global_avgpool") == 0) {
     w.h.kernel = (int) x->shape.dims[1];
     w.w.kernel = (int) x->shape.dims[2];

@@ -171,6 +171,37 @@ START_TEST (layouts)
 }
 END_TEST
 
+/* theirs[c][k][r][s] of a group = ours[k][R-1-r][S-1-s][c] */
+START_TEST (turned_layout)
+{
+  enum { G = 2, KG = 3, CG = 2, R = 2, S = 3, N = G * KG * CG * R * S };
+  const enum qk_param_layout layout
+    = QK_LAYOUT_GROUPED (QK_LAYOUT_IOHW_TURNED, G);
+  const struct qk_shape ours = { 4, { G * KG, R, S, CG } };
+  struct qk_shape theirs;
+  float a[N], b[N], back[N];
+  int i, k, r, s, c;
+
+  for (i = 0; i < N; i++)
+    a[i] = (float) i;
+  OK (qk_layout_file_shape (layout, &ours, &theirs));
+  ck_assert (theirs.dims[0] == G * CG && theirs.dims[1] == KG
+             && theirs.dims[2] == R && theirs.dims[3] == S);
+  qk_layout_to_file (layout, &ours, 4, a, b);
+  for (k = 0; k < G * KG; k++)
+    for (c = 0; c < CG; c++)
+      for (r = 0; r < R; r++)
+        for (s = 0; s < S; s++) {
+          const int in = k / KG * CG + c;
+
+          ck_assert (b[((in * KG + k % KG) * R + r) * S + s]
+                     == a[((k * R + R - 1 - r) * S + S - 1 - s) * CG + c]);
+        }
+  qk_layout_from_file (layout, &ours, 4, b, back);
+  ck_assert_mem_eq (a, back, sizeof a);
+}
+END_TEST
+
 /* ---- weights ---------------------------------------------------------*/
 
 static float conv[2 * 3 * 3 * 4], bias[2], fc[5 * 2];
@@ -288,6 +319,7 @@ main (void)
   tcase_add_test (t, format_choice);
   tcase_add_test (t, find_and_read);
   tcase_add_test (t, layouts);
+  tcase_add_test (t, turned_layout);
   tcase_add_test (t, weights_round_trip);
   tcase_add_test (t, weights_faults);
   tcase_add_test (t, weights_prefix);

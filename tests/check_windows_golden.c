@@ -78,6 +78,19 @@ static const struct window_case cases[] = {
             "out=4 kernel_h=1 kernel_w=5 stride=2 padding_left=1 "
             "padding_right=3",
             IMAGE (2, 1, 11, 3), conv_signal),
+  WEIGHTED ("conv_transpose2d",
+            "out=3 kernel_h=3 kernel_w=4 stride_h=2 stride_w=3 padding_top=1 "
+            "padding_bottom=1 output_padding_h=1 output_padding_w=2",
+            IMAGE (2, 3, 5, 4), transposed),
+  WEIGHTED ("conv_transpose2d",
+            "out=6 kernel_h=3 kernel_w=2 stride=2 padding_top=2 "
+            "padding_bottom=2 padding_left=1 padding_right=1 groups=2 "
+            "dilation_h=2",
+            IMAGE (2, 3, 5, 4), transposed_groups),
+  WEIGHTED ("conv_transpose2d",
+            "out=2 kernel=2 stride=2 padding_top=2 padding_left=1 "
+            "padding_bottom=1 padding_right=3",
+            IMAGE (2, 3, 5, 4), transposed_cut),
   POOLING ("maxpool2d",
            "kernel_h=3 kernel_w=2 stride_h=1 stride_w=2 dilation_w=2 "
            "padding_top=2 padding_left=1 padding_bottom=1",

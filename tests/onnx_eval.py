@@ -110,7 +110,61 @@ def space_to_depth(a, x):
         0, 3, 5, 1, 2, 4).reshape(n, c * b**2, h // b, w // b)
 
 
+def along(f):
+    """A function along axes, which ReduceSum has as an input."""
+    def run(a, x, axes=None):
+        axes = a.get("axes") if axes is None else axes
+        return f(x, axis=tuple(int(i) for i in axes),
+                 keepdims=bool(a.get("keepdims", 1)))
+    return run
+
+
+def conv_transpose(a, x, w, b=None):
+    """As a sum of what each input gives to the output."""
+    (sh, sw), (dh, dw) = a["strides"], a["dilations"]
+    top, left, bottom, right = a["pads"]
+    groups, (_, k, r, s) = a["group"], w.shape
+    n, c, h, wide = x.shape
+    more = a["output_padding"]
+    y = np.zeros((n, k * groups, (h - 1) * sh + dh * (r - 1) + 1 + more[0],
+                  (wide - 1) * sw + dw * (s - 1) + 1 + more[1]))
+    for g in range(groups):
+        cs = slice(g * c // groups, (g + 1) * c // groups)
+        for i in range(r):
+            for j in range(s):
+                y[:, g * k:(g + 1) * k,
+                  i * dh:i * dh + (h - 1) * sh + 1:sh,
+                  j * dw:j * dw + (wide - 1) * sw + 1:sw] += np.einsum(
+                      "nchw,ck->nkhw", x[:, cs], w[cs, :, i, j])
+    y = y[:, :, top:y.shape[2] - bottom, left:y.shape[3] - right]
+    return y if b is None else y + b.reshape(1, -1, 1, 1)
+
+
 OPS = {
+    "ConvTranspose": conv_transpose,
+    "Div": lambda a, x, y: x / y,
+    "Max": lambda a, x, y: np.maximum(x, y),
+    "Min": lambda a, x, y: np.minimum(x, y),
+    "Pow": lambda a, x, y: x ** y,
+    "PRelu": lambda a, x, s: np.where(x > 0, x, s * x),
+    "ReduceMean": along(np.mean),
+    "ReduceSum": along(np.sum),
+    "ReduceMax": along(np.max),
+    "ReduceMin": along(np.min),
+    "Softplus": lambda a, x: np.logaddexp(0, x),
+    "Softsign": lambda a, x: x / (1 + np.abs(x)),
+    "Exp": lambda a, x: np.exp(x),
+    "Log": lambda a, x: np.log(x),
+    "Sqrt": lambda a, x: np.sqrt(x),
+    "Reciprocal": lambda a, x: 1 / x,
+    "Neg": lambda a, x: -x,
+    "Abs": lambda a, x: np.abs(x),
+    "Sign": lambda a, x: np.sign(x),
+    "Floor": lambda a, x: np.floor(x),
+    "Ceil": lambda a, x: np.ceil(x),
+    "Round": lambda a, x: np.rint(x),
+    "Sin": lambda a, x: np.sin(x),
+    "Cos": lambda a, x: np.cos(x),
     "Conv": conv,
     "Gemm": lambda a, x, w, b=0: x @ (w.T if a.get("transB") else w) + b,
     "BatchNormalization": batchnorm,

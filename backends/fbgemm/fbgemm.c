@@ -95,6 +95,7 @@ fbgemm_release (void *self, void *kernel)
   qk_free (k->pad);
   qk_free (k->row_kind);
   pointwise_free (k->point);
+  phased_free (k->phased);
   qk_free (k);
 }
 
@@ -125,6 +126,25 @@ prepare_pointwise (struct fbgemm_kernel *k, const struct qk_shape *in,
   k->run = run_pointwise;
   return pointwise_new (k->pointwise, k->threads, &k->op, &k->g, in, out,
                         &k->point);
+}
+
+static const struct qk_backend_class fbgemm;
+
+static void
+run_transposed (const struct fbgemm_kernel *k, int64_t n,
+                const void *const *in, void *out, void *scratch)
+{
+  phased_run (k->phased, n, in, out, scratch);
+}
+
+static int
+prepare_transposed (struct fbgemm *f, struct fbgemm_kernel *k,
+                    const struct qk_shape *in, const struct qk_shape *out,
+                    size_t *scratch)
+{
+  k->run = run_transposed;
+  return phased_new (f, &fbgemm, f->threads, &k->op, in, out, scratch,
+                     &k->phased);
 }
 
 /* Operations run in the order in which they are prepared: K's weights are the
@@ -168,6 +188,8 @@ fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
     r = fbgemm_prepare_winograd (k, scratch);
   else if (op->kind == QK_OP_CONV2D || op->kind == QK_OP_LINEAR)
     r = fbgemm_prepare_weighted (k, scratch);
+  else if (op->kind == QK_OP_CONV_TRANSPOSE2D)
+    r = prepare_transposed (f, k, in, out, scratch);
   else
     r = prepare_pointwise (k, in, out);
   if (r < 0) {

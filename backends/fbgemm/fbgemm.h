@@ -4,6 +4,7 @@
 #define FBGEMM_H
 
 #include "int8op/int8op.h"
+#include "phases/phases.h"
 #include "kernels.h"
 
 struct fbgemm_kernel;
@@ -84,6 +85,8 @@ struct fbgemm_kernel {
 
   /* pointwise */
   struct pointwise *point;
+
+  struct phased *phased; /* conv_transpose2d */
 };
 
 /* What inputs can be, zero point (padding) included. */

@@ -155,7 +155,8 @@ onednn_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   if (r < 0)
     return r;
   if (op->kind == QK_OP_BINARY
-      && (op->function == QK_MUL || !qk_shape_equal (&in[0], &in[1])))
+      && ((op->function != QK_ADD && op->function != QK_SUB)
+          || !qk_shape_equal (&in[0], &in[1])))
     return qk_error (-ENOTSUP,
                      "onednn: node '%s': has sums and differences of "
                      "tensors of one shape only",

@@ -72,6 +72,7 @@ qnnpack_release (void *self, void *kernel)
   qk_free (k->block);
   qk_free (k->dw);
   pointwise_free (k->point);
+  phased_free (k->phased);
   qk_free (k);
 }
 
@@ -92,6 +93,15 @@ prepare_pad (struct qnnpack_kernel *k)
     return qk_oom ("qnnpack");
   memset (k->pad, k->op.in_q[0].zero_point, (size_t) k->g.c);
   return 0;
+}
+
+static const struct qk_backend_class qnnpack;
+
+static void
+run_transposed (const struct qnnpack_kernel *k, int64_t n,
+                const void *const *in, void *out, void *scratch)
+{
+  phased_run (k->phased, n, in, out, scratch);
 }
 
 static int
@@ -135,7 +145,12 @@ qnnpack_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   k->threads = b->threads;
   k->kernels = b->kernels;
   *scratch = 0;
-  r = prepare_kind (k, in, out, scratch);
+  if (op->kind == QK_OP_CONV_TRANSPOSE2D) {
+    k->run = run_transposed;
+    r = phased_new (self, &qnnpack, b->threads, &k->op, in, out, scratch,
+                    &k->phased);
+  } else
+    r = prepare_kind (k, in, out, scratch);
   if (r < 0) {
     qnnpack_release (self, k);
     return r;

@@ -5,6 +5,7 @@
 
 #include "int8op/int8op.h"
 #include "kernels.h"
+#include "phases/phases.h"
 
 struct qnnpack {
   int threads;
@@ -34,6 +35,7 @@ struct qnnpack_kernel {
 
   struct q8_dwconv_block *dw; /* depthwise: BLOCKS of them */
   struct pointwise *point;    /* operations without weights */
+  struct phased *phased;      /* conv_transpose2d */
 };
 
 /* Pack the weights of all groups into k->block.  -ENOMEM. */

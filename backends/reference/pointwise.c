@@ -272,3 +272,80 @@ reference_requantize (const struct reference_kernel *kn, int64_t n,
   for (int64_t i = 0; i < count; i++)
     regrid (op, &op->in_q[0], x + i, 1, y + i);
 }
+
+void
+reference_prelu (const struct reference_kernel *kn, int64_t n,
+                 const void *const *in, void *out)
+{
+  const struct qk_op *op = &kn->op;
+  const float above = qk_multiplier (op->in_q[0].scale, 1.0f, op->out_q.scale);
+  const int64_t count = n * kn->g.k;
+  const uint8_t *x = in[0];
+  uint8_t *y = out;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < count; i++)
+    y[i] = (uint8_t) qk_prelu_quantized (x[i], op->in_q[0].zero_point, above,
+                                         op->multiplier[i % op->out_channels],
+                                         op->out_q.zero_point, op->lo, op->hi);
+}
+
+/* Element I of those of a sample of S whose axes have the bit ALONG. */
+static int64_t
+element_along (const struct qk_shape *s, int axes, bool along, int64_t i)
+{
+  int64_t at = 0, step = 1;
+
+  for (int d = s->ndim - 1; d >= 1; d--) {
+    if (((axes >> d & 1) != 0) == along) {
+      at += i % s->dims[d] * step;
+      i /= s->dims[d];
+    }
+    step *= s->dims[d];
+  }
+  return at;
+}
+
+/* COUNT elements of a sample from X on become one. */
+static uint8_t
+reduce_one (const struct reference_kernel *kn, const uint8_t *x, int64_t count)
+{
+  const struct qk_op *op = &kn->op;
+  const int32_t z = op->in_q[0].zero_point;
+  int32_t sum = 0, most = op->lo, least = op->hi;
+
+  for (int64_t r = 0; r < count; r++) {
+    const int32_t q = x[element_along (&kn->in[0], op->along, true, r)];
+
+    sum += q - z;
+    most = q > most ? q : most;
+    least = q < least ? q : least;
+  }
+  if (op->function == QK_MEAN)
+    return (uint8_t) qk_mean_quantized (sum, (int32_t) count, z, op->lo,
+                                        op->hi);
+  if (op->function == QK_SUM)
+    return (uint8_t) qk_requantize (
+      sum, qk_multiplier (op->in_q[0].scale, 1.0f, op->out_q.scale),
+      op->out_q.zero_point, op->lo, op->hi);
+  most = most < op->hi ? most : op->hi;
+  least = least > op->lo ? least : op->lo;
+  return (uint8_t) (op->function == QK_LARGEST ? most : least);
+}
+
+void
+reference_reduce (const struct reference_kernel *kn, int64_t n,
+                  const void *const *in, void *out)
+{
+  const int64_t outputs = kn->g.k, size = kn->g.c;
+  const uint8_t *x = in[0];
+  uint8_t *y = out;
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < n * outputs; i++)
+    y[i] = reduce_one (
+      kn,
+      x + i / outputs * size
+        + element_along (&kn->in[0], kn->op.along, false, i % outputs),
+      size / outputs);
+}

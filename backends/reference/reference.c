@@ -95,6 +95,9 @@ reference_run (void *self, void *kernel, int64_t n, const void *const *in,
   case QK_OP_CONV2D:
     reference_conv2d (k, n, in, out);
     break;
+  case QK_OP_CONV_TRANSPOSE2D:
+    reference_conv_transpose2d (k, n, in, out);
+    break;
   case QK_OP_LINEAR:
     reference_linear (k, n, in, out);
     break;
@@ -136,6 +139,12 @@ reference_run (void *self, void *kernel, int64_t n, const void *const *in,
     break;
   case QK_OP_GATHER:
     reference_gather (k, n, in, out);
+    break;
+  case QK_OP_PRELU:
+    reference_prelu (k, n, in, out);
+    break;
+  case QK_OP_REDUCE:
+    reference_reduce (k, n, in, out);
     break;
   }
 }

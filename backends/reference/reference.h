@@ -18,6 +18,8 @@ struct reference_kernel {
  * enum qk_op_kind gives. */
 void reference_conv2d (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
+void reference_conv_transpose2d (const struct reference_kernel *k, int64_t n,
+                                 const void *const *in, void *out);
 void reference_linear (const struct reference_kernel *k, int64_t n,
                        const void *const *in, void *out);
 /* SCRATCH: a byte for each element of the input. */
@@ -48,5 +50,9 @@ void reference_dequantize (const struct reference_kernel *k, int64_t n,
                            const void *const *in, void *out);
 void reference_requantize (const struct reference_kernel *k, int64_t n,
                            const void *const *in, void *out);
+void reference_prelu (const struct reference_kernel *k, int64_t n,
+                      const void *const *in, void *out);
+void reference_reduce (const struct reference_kernel *k, int64_t n,
+                       const void *const *in, void *out);
 
 #endif /* REFERENCE_H */

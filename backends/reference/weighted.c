@@ -95,6 +95,62 @@ reference_conv2d (const struct reference_kernel *kn, int64_t n,
                     (i * g->q + q) * g->k);
 }
 
+/* The input's row or column under tap T of output P of a transposed window; -1
+ * where there is none. */
+static int64_t
+transposed_at (int64_t p, int t, int kernel, int stride, int dilation,
+               int before, int64_t size)
+{
+  const int64_t at = p + (int64_t) t * dilation
+                     - ((int64_t) dilation * (kernel - 1) - before);
+
+  return at < 0 || at % stride != 0 || at / stride >= size ? -1 : at / stride;
+}
+
+/* One output pixel, as conv2d_pixel. */
+static void
+transposed_pixel (const struct reference_kernel *kn, const uint8_t *x,
+                  int64_t p, int64_t q, void *out, int64_t at)
+{
+  const struct qk_op *op = &kn->op;
+  const struct int8op_geometry *g = &kn->g;
+  const int64_t cg = g->c / op->groups, kg = g->k / op->groups;
+
+  for (int64_t k = 0; k < g->k; k++) {
+    int64_t sum = 0;
+
+    for (int r = 0; r < op->kernel_h; r++)
+      for (int s = 0; s < op->kernel_w; s++) {
+        const int64_t row = transposed_at (p, r, op->kernel_h, op->stride_h,
+                                           op->dilation_h, op->pad_top, g->h);
+        const int64_t col = transposed_at (q, s, op->kernel_w, op->stride_w,
+                                           op->dilation_w, op->pad_left, g->w);
+        const int64_t tap = (k * op->kernel_h + r) * op->kernel_w + s;
+
+        if (row >= 0 && col >= 0)
+          sum += dot (x + (row * g->w + col) * g->c + k / kg * cg,
+                      op->in_q[0].zero_point, op->weight + tap * cg, cg);
+      }
+    put (op, with_bias (op, sum, k), k, out, at + k);
+  }
+}
+
+/* x (N,H,W,C), w (K,R,S,C/groups), y (N,P,Q,K), u8 or f32 */
+void
+reference_conv_transpose2d (const struct reference_kernel *kn, int64_t n,
+                            const void *const *in, void *out)
+{
+  const struct int8op_geometry *g = &kn->g;
+  const int64_t rows = n * g->p;
+  const uint8_t *x = in[0];
+
+#pragma omp parallel for num_threads(kn->threads) schedule(static)
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t q = 0; q < g->q; q++)
+      transposed_pixel (kn, x + i / g->p * g->h * g->w * g->c, i % g->p, q,
+                        out, (i * g->q + q) * g->k);
+}
+
 /* x (N,…,C), w (K,C), y (N,…,K), u8 or, where the output has no grid, f32 */
 void
 reference_linear (const struct reference_kernel *kn, int64_t n,

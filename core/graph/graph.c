@@ -306,6 +306,9 @@ param_init (struct qk_param *p, uint64_t seed)
     case QK_INIT_UNIFORM:
       x[i] = (float) ((qk_rng_double (&rng) * 2 - 1) * v);
       break;
+    case QK_INIT_CONSTANT:
+      x[i] = p->spec.init_value;
+      break;
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "graph/op-priv.h"
 
@@ -218,19 +219,13 @@ check_channels (const struct qk_op *op, const struct qk_shape *in,
   return 0;
 }
 
-int
-qk_op_check_conv2d (const struct qk_op *op, const struct qk_shape *in,
-                    const struct qk_shape *out)
+/* Groups and channels of an op whose shapes fit its window. */
+static int
+check_groups (const struct qk_op *op, const struct qk_shape *in,
+              const struct qk_shape *out)
 {
-  const int64_t k = out->dims[out->ndim - 1];
-  int64_t c;
-  int r;
+  const int64_t k = out->dims[out->ndim - 1], c = in->dims[in->ndim - 1];
 
-  r = in->ndim != 4 && is_single_tap (op) ? check_rows (op, in, out)
-                                          : check_spatial (op, in, out);
-  if (r < 0)
-    return r;
-  c = in->dims[in->ndim - 1];
   if (op->groups < 1 || c % op->groups != 0 || k % op->groups != 0)
     return qk_error (-EINVAL,
                      "%s: %d groups do not divide %lld and %lld channels",
@@ -240,6 +235,56 @@ qk_op_check_conv2d (const struct qk_op *op, const struct qk_shape *in,
                      name_of (op), op->kernel_h, op->kernel_w,
                      (long long) (c / op->groups));
   return check_channels (op, in, out);
+}
+
+int
+qk_op_check_conv2d (const struct qk_op *op, const struct qk_shape *in,
+                    const struct qk_shape *out)
+{
+  const int r = in->ndim != 4 && is_single_tap (op)
+                  ? check_rows (op, in, out)
+                  : check_spatial (op, in, out);
+
+  return r < 0 ? r : check_groups (op, in, out);
+}
+
+/* A direction of a transposed window; the output may have fewer more elements
+ * than one step of stride or dilation. */
+static int
+check_transposed_axis (const struct qk_op *op, const struct axis *a)
+{
+  const int64_t want = (a->size - 1) * a->stride - a->before - a->after
+                       + (int64_t) a->dilation * (a->kernel - 1) + 1;
+  const int more = a->stride > a->dilation ? a->stride : a->dilation;
+
+  if (a->out >= want && a->out < want + more)
+    return 0;
+  return qk_error (-EINVAL, "%s: output %s is %lld, expected %lld to %lld",
+                   name_of (op), a->name, (long long) a->out, (long long) want,
+                   (long long) (want + more - 1));
+}
+
+int
+qk_op_check_transposed (const struct qk_op *op, const struct qk_shape *in,
+                        const struct qk_shape *out)
+{
+  const struct axis h
+    = { "height",     in->dims[1], out->dims[1],   op->kernel_h,
+        op->stride_h, op->pad_top, op->pad_bottom, op->dilation_h };
+  const struct axis w
+    = { "width",      in->dims[2],  out->dims[2],  op->kernel_w,
+        op->stride_w, op->pad_left, op->pad_right, op->dilation_w };
+  int r;
+
+  if (in->ndim != 4 || out->ndim != 4)
+    return qk_error (-EINVAL,
+                     "%s: input and output have %d and %d dimensions, "
+                     "expected 4",
+                     name_of (op), in->ndim, out->ndim);
+  if ((r = check_window (op)) < 0 || (r = check_transposed_axis (op, &h)) < 0
+      || (r = check_transposed_axis (op, &w)) < 0)
+    return r;
+  return check_groups (op, in, out);
 }
 
 int
@@ -386,6 +431,76 @@ qk_op_check_table (const struct qk_op *op, const struct qk_shape *in,
   if (op->table == NULL)
     return qk_error (-EINVAL, "%s: no table given", name_of (op));
   return qk_op_check_each (op, in, out);
+}
+
+int
+qk_op_check_prelu (const struct qk_op *op, const struct qk_shape *in,
+                   const struct qk_shape *out)
+{
+  const int64_t c = in->dims[in->ndim - 1];
+
+  if (op->multiplier == NULL || op->out_channels != c)
+    return qk_error (-EINVAL, "%s: %lld multipliers given, expected %lld",
+                     name_of (op),
+                     op->multiplier == NULL ? 0 : (long long) op->out_channels,
+                     (long long) c);
+  return qk_shape_equal (in, out) ? 0 : other_shape (op, out, in);
+}
+
+/* What IN becomes without the axes, or with KEEP by size 1 along them. */
+static void
+reduced_shape (const struct qk_op *op, const struct qk_shape *in, bool keep,
+               struct qk_shape *out)
+{
+  memset (out, 0, sizeof *out);
+  for (int i = 0; i < in->ndim; i++)
+    if ((op->along >> i & 1) == 0)
+      out->dims[out->ndim++] = in->dims[i];
+    else if (keep)
+      out->dims[out->ndim++] = 1;
+}
+
+/* The mean, largest and smallest stay on the input's grid. */
+static int
+check_reduced_grid (const struct qk_op *op)
+{
+  const struct qk_qparams *a = &op->in_q[0], *b = &op->out_q;
+
+  if (op->function == QK_SUM
+      || (a->scale == b->scale && a->zero_point == b->zero_point))
+    return 0;
+  return qk_error (-EINVAL,
+                   "%s: the output's scale and zero point are %g and %d, "
+                   "expected the input's, %g and %d",
+                   name_of (op), (double) b->scale, (int) b->zero_point,
+                   (double) a->scale, (int) a->zero_point);
+}
+
+int
+qk_op_check_reduce (const struct qk_op *op, const struct qk_shape *in,
+                    const struct qk_shape *out)
+{
+  const int64_t most = op->function == QK_MEAN  ? QK_MOST_MEAN
+                       : op->function == QK_SUM ? QK_MOST_SUM
+                                                : MAX_COUNT;
+  struct qk_shape s;
+
+  if (qk_reduction_name (op->function) == NULL)
+    return qk_error (-EINVAL, "%s: unknown function %d along axes",
+                     name_of (op), op->function);
+  if (op->along < 2 || op->along >= 1 << in->ndim || (op->along & 1) != 0)
+    return qk_error (-EINVAL,
+                     "%s: axes are the bits of %d, expected some of 1 to %d",
+                     name_of (op), op->along, in->ndim - 1);
+  reduced_shape (op, in, out->ndim == in->ndim, &s);
+  if (!qk_shape_equal (&s, out))
+    return other_shape (op, out, &s);
+  if (qk_shape_count (in) / qk_shape_count (out) > most)
+    return qk_error (
+      -EINVAL, "%s: %lld elements become one, at most %lld are exact",
+      name_of (op), (long long) (qk_shape_count (in) / qk_shape_count (out)),
+      (long long) most);
+  return check_reduced_grid (op);
 }
 
 /* ---- grids ------------------------------------------------------------- */
@@ -558,6 +673,19 @@ qk_op_numbers_pool (const struct qk_op *op)
                      "are exact",
                      name_of (op), op->kernel_h, op->kernel_w,
                      (long long) most);
+  return 0;
+}
+
+int
+qk_op_numbers_prelu (const struct qk_op *op)
+{
+  for (int64_t k = 0; k < op->out_channels; k++)
+    if (!isfinite (op->multiplier[k]))
+      return qk_error (-EDOM,
+                       "%s: multiplier of channel %lld is %g, expected a "
+                       "finite number",
+                       name_of (op), (long long) k,
+                       (double) op->multiplier[k]);
   return 0;
 }
 

@@ -6,7 +6,7 @@
 
 #include <qatkit/backend.h>
 
-#define QK_OP_KINDS 16 /* one more than the largest enum qk_op_kind */
+#define QK_OP_KINDS 19 /* one more than the largest enum qk_op_kind */
 
 /* A number of struct qk_op that model files keep, by name. */
 struct qk_op_field {
@@ -100,6 +100,13 @@ int qk_op_check_transpose (const struct qk_op *op, const struct qk_shape *in,
                            const struct qk_shape *out);
 int qk_op_check_gather (const struct qk_op *op, const struct qk_shape *in,
                         const struct qk_shape *out);
+int qk_op_check_prelu (const struct qk_op *op, const struct qk_shape *in,
+                       const struct qk_shape *out);
+int qk_op_check_transposed (const struct qk_op *op, const struct qk_shape *in,
+                            const struct qk_shape *out);
+int qk_op_check_reduce (const struct qk_op *op, const struct qk_shape *in,
+                        const struct qk_shape *out);
+int qk_op_numbers_prelu (const struct qk_op *op);
 int qk_op_numbers_weighted (const struct qk_op *op);
 int qk_op_numbers_dynamic (const struct qk_op *op);
 int qk_op_numbers_pool (const struct qk_op *op);

@@ -51,6 +51,9 @@ static const struct qk_op_field axis[] = { INT (axis), END };
 static const struct qk_op_field axes[] = { INT (axes), END };
 
 static const struct qk_op_field places[] = { COUNT (places), INT (fill), END };
+static const struct qk_op_field along[] = { INT (along), END };
+
+static const struct qk_op_field out_channels[] = { COUNT (out_channels), END };
 
 static const struct qk_op_field count_pad[]
   = { { "count_pad", QK_KEPT_BOOL, offsetof (struct qk_op, count_pad), 1 },
@@ -134,6 +137,9 @@ static const struct qk_op_array order_arrays[]
 static const struct qk_op_array place_arrays[]
   = { ARRAY ("place", place, QK_I32, shape_of_places),
       ARRAY (NULL, place, QK_NONE, NULL) };
+static const struct qk_op_array prelu_arrays[]
+  = { ARRAY ("multiplier", multiplier, QK_F32, shape_of_channels),
+      ARRAY (NULL, multiplier, QK_NONE, NULL) };
 
 /* ---- multiply-accumulates ---------------------------------------------- */
 
@@ -151,6 +157,22 @@ static int64_t
 macs_of_linear (const struct qk_op *op, const struct qk_shape *out)
 {
   return qk_shape_count (out) / out->dims[0] * op->in_channels;
+}
+
+/* Those of the inputs that outputs come from: output padding adds none. */
+static int64_t
+macs_of_transposed (const struct qk_op *op, const struct qk_shape *out)
+{
+  const int64_t h = (out->dims[1] + op->pad_top + op->pad_bottom - 1
+                     - (int64_t) op->dilation_h * (op->kernel_h - 1))
+                      / op->stride_h
+                    + 1;
+  const int64_t w = (out->dims[2] + op->pad_left + op->pad_right - 1
+                     - (int64_t) op->dilation_w * (op->kernel_w - 1))
+                      / op->stride_w
+                    + 1;
+
+  return h * w * qk_op_weight_count (op);
 }
 
 /* ---- the table --------------------------------------------------------- */
@@ -259,6 +281,27 @@ static const struct qk_op_row rows[QK_OP_KINDS] = {
                      .field = { bounds, places },
                      .array = place_arrays,
                      .check = qk_op_check_gather },
+  [QK_OP_PRELU] = { .name = "prelu",
+                    .least = 1,
+                    .most = 1,
+                    .field = { bounds, out_channels },
+                    .array = prelu_arrays,
+                    .check = qk_op_check_prelu,
+                    .numbers = qk_op_numbers_prelu },
+  [QK_OP_REDUCE] = { .name = "reduce",
+                     .least = 1,
+                     .most = 1,
+                     .field = { bounds, function, along },
+                     .check = qk_op_check_reduce },
+  [QK_OP_CONV_TRANSPOSE2D] = { .name = "conv_transpose2d",
+                               .least = 1,
+                               .most = 1,
+                               .flags = QK_OPF_WEIGHTED,
+                               .field = { bounds, window, groups, channels },
+                               .array = conv2d_arrays,
+                               .check = qk_op_check_transposed,
+                               .numbers = qk_op_numbers_weighted,
+                               .macs = macs_of_transposed },
 };
 
 const struct qk_op_row *
@@ -288,7 +331,9 @@ const char *
 qk_op_label (const struct qk_op *op)
 {
   const char *name = op->kind == QK_OP_BINARY ? qk_function_name (op->function)
-                                              : qk_op_kind_name (op->kind);
+                     : op->kind == QK_OP_REDUCE
+                       ? qk_reduction_name (op->function)
+                       : qk_op_kind_name (op->kind);
 
   return name != NULL ? name : "unknown";
 }
@@ -341,6 +386,8 @@ int64_t
 qk_op_work (const struct qk_op *op, const struct qk_shape *in,
             const struct qk_shape *out)
 {
+  if (op->kind == QK_OP_REDUCE)
+    return qk_shape_count (in);
   if (!(qk_op_row (op->kind)->flags & QK_OPF_POOL) || in->ndim != 4)
     return qk_op_macs (op, in, out);
   return qk_shape_count (out) * smaller (op->kernel_h, in->dims[1])

@@ -326,14 +326,30 @@ qk_tensorfile_read (const struct qk_tensorfile *f, int64_t i,
 
 /* ---- layouts ---------------------------------------------------------*/
 
+/* What a layout is, without the groups that it may name. */
+static enum qk_param_layout
+kind_of (enum qk_param_layout layout)
+{
+  return (enum qk_param_layout) ((int) layout & 0xff);
+}
+
+static int64_t
+groups_of (enum qk_param_layout layout)
+{
+  return (int) layout >> 8 > 0 ? (int) layout >> 8 : 1;
+}
+
 int
 qk_layout_file_shape (enum qk_param_layout layout, const struct qk_shape *ours,
                       struct qk_shape *theirs)
 {
+  const enum qk_param_layout kind = kind_of (layout);
+  const int64_t groups = groups_of (layout);
+
   *theirs = *ours;
-  if (layout == QK_LAYOUT_SAME)
+  if (kind == QK_LAYOUT_SAME)
     return 0;
-  if (layout != QK_LAYOUT_OIHW)
+  if (kind != QK_LAYOUT_OIHW && kind != QK_LAYOUT_IOHW_TURNED)
     return qk_error (-EINVAL, "unknown parameter layout %d", (int) layout);
   if (ours->ndim != 4)
     return qk_error (
@@ -341,7 +357,35 @@ qk_layout_file_shape (enum qk_param_layout layout, const struct qk_shape *ours,
   theirs->dims[1] = ours->dims[3];
   theirs->dims[2] = ours->dims[1];
   theirs->dims[3] = ours->dims[2];
+  if (kind == QK_LAYOUT_IOHW_TURNED) {
+    theirs->dims[0] = ours->dims[3] * groups;
+    theirs->dims[1] = ours->dims[0] / groups;
+  }
   return 0;
+}
+
+/* Between ours, (K,R,S,C/groups), and theirs, (C,K/groups,R,S) with the window
+ * backwards. */
+static void
+turn (const struct qk_shape *ours, int64_t groups, size_t size,
+      const char *from, char *to, bool to_file)
+{
+  const int64_t k = ours->dims[0], c = ours->dims[3];
+  const int64_t window = ours->dims[1] * ours->dims[2], kg = k / groups;
+
+  for (int64_t i = 0; i < k; i++)
+    for (int64_t w = 0; w < window; w++)
+      for (int64_t j = 0; j < c; j++) {
+        const int64_t in = i / kg * c + j; /* input channel */
+        const size_t mine = (size_t) ((i * window + w) * c + j) * size;
+        const size_t file
+          = (size_t) ((in * kg + i % kg) * window + window - 1 - w) * size;
+
+        if (to_file)
+          memcpy (to + file, from + mine, size);
+        else
+          memcpy (to + mine, from + file, size);
+      }
 }
 
 /* Each of N blocks is a ROWS x COLUMNS matrix of elements; transpose it. */
@@ -370,6 +414,8 @@ qk_layout_from_file (enum qk_param_layout layout, const struct qk_shape *ours,
   if (layout == QK_LAYOUT_OIHW) /* (K,C,RS) -> (K,RS,C) */
     transpose (ours->dims[0], ours->dims[3], ours->dims[1] * ours->dims[2],
                size, from, to);
+  else if (kind_of (layout) == QK_LAYOUT_IOHW_TURNED)
+    turn (ours, groups_of (layout), size, from, to, false);
   else
     memcpy (to, from, (size_t) count * size);
 }
@@ -385,6 +431,8 @@ qk_layout_to_file (enum qk_param_layout layout, const struct qk_shape *ours,
   if (layout == QK_LAYOUT_OIHW) /* (K,RS,C) -> (K,C,RS) */
     transpose (ours->dims[0], ours->dims[1] * ours->dims[2], ours->dims[3],
                size, from, to);
+  else if (kind_of (layout) == QK_LAYOUT_IOHW_TURNED)
+    turn (ours, groups_of (layout), size, from, to, true);
   else
     memcpy (to, from, (size_t) count * size);
 }

@@ -93,13 +93,41 @@ dy = torch.randn(2, 2, 3, 4)
 emit("binary_a", a)
 emit("binary_b", b)
 emit("binary_dy", dy)
-for name, f in (("add", torch.add), ("sub", torch.sub), ("mul", torch.mul)):
+for name, f in (("add", torch.add), ("sub", torch.sub), ("mul", torch.mul),
+                ("div", torch.div), ("max", torch.maximum),
+                ("min", torch.minimum)):
     p, q = a.clone().requires_grad_(), b.clone().requires_grad_()
     y = f(p, q)
     y.backward(dy)
     emit(name + "_y", y)
     emit(name + "_da", p.grad)
     emit(name + "_db", q.grad)
+
+
+# slopes: of all channels, of each one
+for name, w in (("prelu", torch.tensor([0.2])),
+                ("prelu_channels", torch.tensor([0.2, -0.5, 0.0, 1.5]))):
+    p, w = a.clone().requires_grad_(), w.requires_grad_()
+    y = F.prelu(p.permute(0, 3, 1, 2), w).permute(0, 2, 3, 1)
+    y.backward(dy)
+    emit(name + "_y", y)
+    emit(name + "_dx", p.grad)
+    emit(name + "_w", w)
+    emit(name + "_dw", w.grad)
+
+# along axes, with numbers that are equal
+x = (a * 2).round()
+emit("reduce_x", x)
+for name, f in (("mean", lambda t: t.mean((1, 2), keepdim=True)),
+                ("sum", lambda t: t.sum((1, 3))),
+                ("largest", lambda t: t.amax((2, 3), keepdim=True)),
+                ("smallest", lambda t: t.amin((1, 2, 3)))):
+    p = x.clone().requires_grad_()
+    y = f(p)
+    g = dy.reshape(-1)[:y.numel()].reshape(y.shape)
+    y.backward(g)
+    emit("reduce_%s_y" % name, y)
+    emit("reduce_%s_dx" % name, p.grad)
 
 
 def nhwc(t):

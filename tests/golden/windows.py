@@ -75,4 +75,32 @@ case("avg_uneven_inside",
 case("avg_ceil",
      lambda x: F.avg_pool2d(x, (2, 3), (3, 2), (1, 1), True),
      ("x", x, nhwc))
+
+
+def turned(groups):
+    """(C,K/groups,R,S) as ours, (K,R,S,C/groups) with the window backwards."""
+    def f(w):
+        c, k, r, s = w.shape
+        return (w.reshape(groups, c // groups, k, r, s).flip(3, 4)
+                .permute(0, 2, 3, 4, 1).contiguous())
+    return f
+
+
+x = torch.randn(2, 4, 3, 5)
+case("transposed",
+     lambda x, w, b: F.conv_transpose2d(x, w, b, stride=(2, 3),
+                                        padding=(1, 0),
+                                        output_padding=(1, 2)),
+     ("x", x, nhwc), ("w", torch.randn(4, 3, 3, 4), turned(1)),
+     ("b", torch.randn(3), same))
+case("transposed_groups",
+     lambda x, w, b: F.conv_transpose2d(x, w, b, stride=2, padding=(2, 1),
+                                        groups=2, dilation=(2, 1)),
+     ("x", x, nhwc), ("w", torch.randn(4, 3, 3, 2), turned(2)),
+     ("b", torch.randn(6), same))
+case("transposed_cut",
+     lambda x, w, b: F.conv_transpose2d(x, w, b, stride=2,
+                                        padding=1)[:, :, 1:, :-2],
+     ("x", x, nhwc), ("w", torch.randn(4, 2, 2, 2), turned(1)),
+     ("b", torch.randn(2), same))
 out.close()

@@ -371,6 +371,55 @@ make_conv2d (struct kernel_case *c, struct qk_rng *r, int batch)
     (size_t) (op->kernel_h * op->kernel_w * (in / op->groups)));
 }
 
+/* Output size of a transposed window along an axis. */
+static int
+transposed_extent (struct qk_rng *r, int size, int kernel, int stride,
+                   int dilation, int padding)
+{
+  const int most = stride > dilation ? stride : dilation;
+
+  return (size - 1) * stride - padding + dilation * (kernel - 1) + 1
+         + between (r, 0, most - 1);
+}
+
+static int
+make_transposed (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  struct qk_op *op = &c->op;
+  int h, w, p, q, in, out;
+  int64_t macs;
+
+  do {
+    random_window (r, op);
+    if (one_in (r, 3))
+      op->stride_h = op->stride_w = between (r, 1, 4);
+    h = between (r, 1, 7);
+    w = between (r, 1, 9);
+    in = channels (r);
+    out = channels (r);
+    op->groups = 1;
+    if (one_in (r, 4))
+      op->groups = out = in; /* depthwise */
+    else if (one_in (r, 4))
+      out = (op->groups = pick_groups (r, in)) * between (r, 1, 5);
+    p = transposed_extent (r, h, op->kernel_h, op->stride_h, op->dilation_h,
+                           op->pad_top + op->pad_bottom);
+    q = transposed_extent (r, w, op->kernel_w, op->stride_w, op->dilation_w,
+                           op->pad_left + op->pad_right);
+    macs = (int64_t) batch * h * w * out * (in / op->groups) * op->kernel_h
+           * op->kernel_w;
+  } while (p < 1 || q < 1 || macs > MOST_MACS);
+  op->in_channels = in;
+  op->out_channels = out;
+  c->in[0] = shape4 (batch, h, w, in);
+  c->out = shape4 (batch, p, q, out);
+  if (one_in (r, 8))
+    memset (&op->out_q, 0, sizeof op->out_q); /* f32 */
+  return fill_weighted (
+    c, r, (size_t) out,
+    (size_t) (op->kernel_h * op->kernel_w * (in / op->groups)));
+}
+
 static int
 make_linear (struct kernel_case *c, struct qk_rng *r, int batch)
 {
@@ -607,6 +656,50 @@ make_table (struct kernel_case *c, struct qk_rng *r, int batch)
   return make_elementwise (c, r, batch);
 }
 
+static int
+make_prelu (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  static const float special[] = { 0.0f, -0.25f, 1.0f, 1e30f, -1e30f };
+  const int made = make_elementwise (c, r, batch);
+  const int64_t k = c->out.dims[c->out.ndim - 1];
+
+  c->multiplier = malloc ((size_t) k * sizeof *c->multiplier);
+  if (c->multiplier == NULL)
+    return -1;
+  for (int64_t i = 0; i < k; i++)
+    c->multiplier[i] = one_in (r, 6) ? special[qk_rng_below (r, 5)]
+                                     : log_uniform (r, 1e-3, 10);
+  c->op.multiplier = c->multiplier;
+  c->op.out_channels = k;
+  return made;
+}
+
+/* Any axes but the batch, which stay with size 1 or go. */
+static int
+make_reduce (struct kernel_case *c, struct qk_rng *r, int batch)
+{
+  const bool keep = one_in (r, 2);
+  struct qk_op *op = &c->op;
+
+  c->in[0] = random_shape (r, batch);
+  if (one_in (r, 4)) {
+    c->in[0].ndim = 5;
+    for (int i = 1; i < 5; i++)
+      c->in[0].dims[i] = between (r, 1, 6);
+  }
+  op->function = between (r, 0, QK_REDUCTIONS - 1);
+  op->along = 2 * between (r, 1, (1 << (c->in[0].ndim - 1)) - 1);
+  for (int i = 0; i < c->in[0].ndim; i++)
+    if ((op->along >> i & 1) == 0)
+      c->out.dims[c->out.ndim++] = c->in[0].dims[i];
+    else if (keep)
+      c->out.dims[c->out.ndim++] = 1;
+  if (op->function != QK_SUM)
+    op->out_q = op->in_q[0];
+  random_bounds (r, op);
+  return 0;
+}
+
 /* ---- the whole --------------------------------------------------------- */
 
 static int
@@ -648,7 +741,10 @@ static int (*const makers[]) (struct kernel_case *c, struct qk_rng *r,
       [QK_OP_LINEAR_DYNAMIC] = NULL, /* of the reference backend alone */
       [QK_OP_TABLE] = make_table,
       [QK_OP_TRANSPOSE] = make_transpose,
-      [QK_OP_GATHER] = make_gather };
+      [QK_OP_GATHER] = make_gather,
+      [QK_OP_PRELU] = make_prelu,
+      [QK_OP_REDUCE] = make_reduce,
+      [QK_OP_CONV_TRANSPOSE2D] = make_transposed };
 
 bool
 case_exists (enum qk_op_kind kind)

@@ -26,10 +26,13 @@ enum qk_op_kind {
   QK_OP_QUANTIZE = 9,    /* f32 -> u8; qk_quantize */
   QK_OP_DEQUANTIZE = 10, /* u8 -> f32; qk_dequantize */
   QK_OP_REQUANTIZE = 11, /* u8 -> u8 on another grid; qk_regrid */
-  QK_OP_LINEAR_DYNAMIC = 12, /* x f32 (N,…,C) -> f32 (N,…,K): real_bias */
-  QK_OP_TABLE = 13,          /* u8 -> u8, q_out = table[q_in] */
-  QK_OP_TRANSPOSE = 14,      /* u8 -> u8, same grid: axes in another order */
-  QK_OP_GATHER = 15          /* u8 -> u8, same grid: elements by places */
+  QK_OP_LINEAR_DYNAMIC = 12,  /* x f32 (N,…,C) -> f32 (N,…,K): real_bias */
+  QK_OP_TABLE = 13,           /* u8 -> u8, q_out = table[q_in] */
+  QK_OP_TRANSPOSE = 14,       /* u8 -> u8, same grid: axes in another order */
+  QK_OP_GATHER = 15,          /* u8 -> u8, same grid: elements by places */
+  QK_OP_PRELU = 16,           /* u8 (N,…,C) -> u8; qk_prelu_quantized */
+  QK_OP_REDUCE = 17,          /* u8 -> u8 along axes; enum qk_reduction */
+  QK_OP_CONV_TRANSPOSE2D = 18 /* x u8 (N,H,W,C) -> u8 (N,P,Q,K), or f32 */
 };
 
 /* "conv2d", …; NULL for an unknown value. */
@@ -68,6 +71,12 @@ struct qk_op {
    * out = qk_requantize (sum (a - z_in) * w + bias[k], multiplier[k], …), or,
    * with out_q.scale 0, (float) acc * multiplier[k].  |acc| < 2^31 is
    * guaranteed for every input. */
+  /* conv_transpose2d: the same sum over u in place of x, u being x with
+   * stride - 1 zeros between its elements and dilation (kernel - 1) - padding
+   * before them; stride 1, no padding.  The weight (K,R,S,C/groups) is for
+   * that: PyTorch's has its window backwards.  The output may be larger than
+   * (H - 1) stride - padding + dilation (kernel - 1) + 1 by less than stride or
+   * dilation. */
   int64_t in_channels, out_channels;
   const int8_t *weight;
   const int32_t *bias;
@@ -87,7 +96,8 @@ struct qk_op {
   int64_t weight_scales;
 
   /* binary: qk_binary_quantized of enum qk_function.  The inputs are
-   * broadcast to the output's shape as qk_shape_broadcast says. */
+   * broadcast to the output's shape as qk_shape_broadcast says.
+   * reduce: enum qk_reduction. */
   int function;
 
   /* table: 256 outputs, all of them in lo..hi */
@@ -108,6 +118,13 @@ struct qk_op {
   int64_t places;
   const int32_t *place; /* (places) */
   int fill;
+
+  /* prelu: multiplier holds the multipliers below 0, one a channel of the last
+   * axis, out_channels of them. */
+
+  /* reduce: bit I for axis I; not the batch axis.  The output has size 1
+   * there, or lacks them all. */
+  int along;
 };
 
 /* An empty op of this header's size. */

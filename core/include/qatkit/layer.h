@@ -24,15 +24,22 @@ enum qk_param_flags {
 /* How a PyTorch tensor of the same name is laid out. */
 enum qk_param_layout {
   QK_LAYOUT_SAME = 0, /* same axes */
-  QK_LAYOUT_OIHW = 1  /* ours is (K,R,S,C), theirs (K,C,R,S) */
+  QK_LAYOUT_OIHW = 1, /* ours is (K,R,S,C), theirs (K,C,R,S) */
+  /* of a transposed convolution, whose groups QK_LAYOUT_GROUPED adds: ours is
+   * (K,R,S,C/groups), theirs (C,K/groups,R,S), R and S backwards */
+  QK_LAYOUT_IOHW_TURNED = 2
 };
+
+#define QK_LAYOUT_GROUPED(layout, groups)                                     \
+  ((enum qk_param_layout) ((int) (layout) | (groups) << 8))
 
 enum qk_param_init {
   QK_INIT_ZERO = 0,
   QK_INIT_ONE = 1,
   QK_INIT_KAIMING_NORMAL = 2, /* normal, std sqrt (2 / fan), He 2015 */
   QK_INIT_NORMAL = 3,         /* normal, std init_value */
-  QK_INIT_UNIFORM = 4         /* uniform in +-init_value */
+  QK_INIT_UNIFORM = 4,        /* uniform in +-init_value */
+  QK_INIT_CONSTANT = 5        /* init_value */
 };
 
 struct qk_param_spec {

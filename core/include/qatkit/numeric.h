@@ -116,23 +116,35 @@ qk_clamp_bounds (const struct qk_qparams *q, float clo, float chi, int32_t *lo,
 }
 
 /* Functions of two tensors, element by element. */
-enum qk_function { QK_ADD = 0, QK_SUB = 1, QK_MUL = 2 };
-#define QK_FUNCTIONS 3
+enum qk_function {
+  QK_ADD = 0,
+  QK_SUB = 1,
+  QK_MUL = 2,
+  QK_DIV = 3,
+  QK_MAX = 4,
+  QK_MIN = 5
+};
+#define QK_FUNCTIONS 6
 
 /* "add", …; NULL for an unknown value. */
 static inline const char *
 qk_function_name (int function)
 {
-  return function == QK_ADD   ? "add"
-         : function == QK_SUB ? "sub"
-         : function == QK_MUL ? "mul"
-                              : NULL;
+  static const char *const names[QK_FUNCTIONS]
+    = { "add", "sub", "mul", "div", "max", "min" };
+
+  return function >= 0 && function < QK_FUNCTIONS ? names[function] : NULL;
 }
 
 static inline float
 qk_function_real (int function, float x, float y)
 {
-  return function == QK_ADD ? x + y : function == QK_SUB ? x - y : x * y;
+  return function == QK_ADD   ? x + y
+         : function == QK_SUB ? x - y
+         : function == QK_MUL ? x * y
+         : function == QK_DIV ? x / y
+         : function == QK_MAX ? (x > y ? x : y)
+                              : (x < y ? x : y);
 }
 
 /* A function f of two quantized numbers:
@@ -165,6 +177,38 @@ qk_mean_quantized (int32_t sum, int32_t count, int32_t zp, int32_t lo,
                    int32_t hi)
 {
   return qk_clamp_rounded (qk_rne ((float) sum / (float) count), zp, lo, hi);
+}
+
+/* One number out of those along some axes.  The mean is qk_mean_quantized, on
+ * the input's grid; the largest and the smallest are those of the integers.
+ * The sum is qk_requantize of the exact sum of (a - z) with the multiplier
+ * qk_multiplier (s_in, 1.0f, s_out). */
+enum qk_reduction { QK_MEAN = 0, QK_SUM = 1, QK_LARGEST = 2, QK_SMALLEST = 3 };
+#define QK_REDUCTIONS 4
+
+/* "mean", …; NULL for an unknown value. */
+static inline const char *
+qk_reduction_name (int function)
+{
+  static const char *const names[QK_REDUCTIONS]
+    = { "mean", "sum", "max", "min" };
+
+  return function >= 0 && function < QK_REDUCTIONS ? names[function] : NULL;
+}
+
+/* Most elements whose sum of bytes is exact: as float for the mean, in int32
+ * for the sum. */
+#define QK_MOST_MEAN (((1 << 24) - 1) / 255)
+#define QK_MOST_SUM (INT32_MAX / 255)
+
+/* A rectifier with a slope for negative numbers: ABOVE is the multiplier
+ * qk_multiplier (s_in, 1.0f, s_out), BELOW that of the slope,
+ * qk_multiplier (s_in, slope, s_out). */
+static inline int32_t
+qk_prelu_quantized (int32_t a, int32_t z, float above, float below, int32_t zp,
+                    int32_t lo, int32_t hi)
+{
+  return qk_requantize (a - z, a > z ? above : below, zp, lo, hi);
 }
 
 /* The grid LO..HI for numbers between MIN and MAX, as PyTorch chooses it in

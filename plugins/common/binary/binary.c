@@ -112,7 +112,7 @@ binary_setup (void *self, struct qk_layer_setup *s)
   l->threads = s->threads > 1 ? s->threads : 1;
   l->sums
     = s->quantized_out && !(known && qk_quantizer_wants_range (s->out_qz));
-  s->keep_in = l->function == QK_MUL;
+  s->keep_in = l->function != QK_ADD && l->function != QK_SUB;
   s->keep_out = false;
   if (s->train && (l->clamped || s->quantized_out))
     s->saved = kept_bytes (n);
@@ -184,18 +184,26 @@ real_block (const struct binary *l, const struct qk_layer_io *io, int j,
   return buf;
 }
 
+#define FUNCTION_CASE(f)                                                      \
+  case f:                                                                     \
+    QK_SIMD                                                                   \
+    for (int64_t i = 0; i < n; i++)                                           \
+      y[i] = qk_function_real (f, a[i], b[i]);                                \
+    break
+
 QK_LOOP (static, function_block,
          (int function, const float *restrict a, const float *restrict b,
           int64_t n, float *y),
          (function, a, b, n, y))
 {
-  if (function == QK_ADD)
-    QK_SIMD
-  for (int64_t i = 0; i < n; i++)
-    y[i] = a[i] + b[i];
-  else if (function == QK_SUB) QK_SIMD for (int64_t i = 0; i < n; i++) y[i]
-    = a[i] - b[i];
-  else QK_SIMD for (int64_t i = 0; i < n; i++) y[i] = a[i] * b[i];
+  switch (function) {
+    FUNCTION_CASE (QK_ADD);
+    FUNCTION_CASE (QK_SUB);
+    FUNCTION_CASE (QK_MUL);
+    FUNCTION_CASE (QK_DIV);
+    FUNCTION_CASE (QK_MAX);
+    FUNCTION_CASE (QK_MIN);
+  }
 }
 
 /* inside = lo < y < hi, and y clamped. */
@@ -426,6 +434,36 @@ QK_LOOP (static, negate_block,
     out[i] = -g[i];
 }
 
+/* Gradients of a / b by A (OF_A) or by B. */
+QK_LOOP (static, quotient_block,
+         (const float *restrict g, const float *restrict a,
+          const float *restrict b, bool of_a, int64_t n, float *restrict out),
+         (g, a, b, of_a, n, out))
+{
+  if (of_a)
+    QK_SIMD
+  for (int64_t i = 0; i < n; i++)
+    out[i] = g[i] / b[i];
+  else QK_SIMD for (int64_t i = 0; i < n; i++) out[i]
+    = -g[i] * (a[i] / b[i]) / b[i];
+}
+
+/* Gradients by the OWN of two numbers of which the larger counts (SIGN 1) or
+ * the smaller (SIGN -1); half where they are equal. */
+QK_LOOP (static, choice_block,
+         (const float *restrict g, const float *restrict own,
+          const float *restrict other, float sign, int64_t n,
+          float *restrict out),
+         (g, own, other, sign, n, out))
+{
+  QK_SIMD
+  for (int64_t i = 0; i < n; i++) {
+    const float d = (own[i] - other[i]) * sign;
+
+    out[i] = d > 0.0f ? g[i] : d < 0.0f ? 0.0f : 0.5f * g[i];
+  }
+}
+
 QK_LOOP (static, add_block,
          (const float *restrict x, int64_t n, float *restrict sum),
          (x, n, sum))
@@ -451,14 +489,23 @@ static const float *
 gradient_block (const struct binary *l, const struct qk_layer_io *io, int j,
                 int64_t at, int64_t n, const float *g, float *buf)
 {
-  float other[BLOCK];
+  float other[BLOCK], own[BLOCK];
+  const float *a, *b;
 
-  if (l->function == QK_MUL)
-    multiply_block (g, real_block (l, io, 1 - j, at, n, other), n, buf);
-  else if (l->function == QK_SUB && j == 1)
-    negate_block (g, n, buf);
-  else
+  if (l->function == QK_ADD || (l->function == QK_SUB && j == 0))
     return g;
+  if (l->function == QK_SUB) {
+    negate_block (g, n, buf);
+    return buf;
+  }
+  a = real_block (l, io, j, at, n, own);
+  b = real_block (l, io, 1 - j, at, n, other);
+  if (l->function == QK_MUL)
+    multiply_block (g, b, n, buf);
+  else if (l->function == QK_DIV)
+    quotient_block (g, j == 0 ? a : b, j == 0 ? b : a, j == 0, n, buf);
+  else
+    choice_block (g, a, b, l->function == QK_MAX ? 1.0f : -1.0f, n, buf);
   return buf;
 }
 

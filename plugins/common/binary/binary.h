@@ -8,6 +8,8 @@
  *   add  da = g    db = g
  *   sub  da = g    db = -g
  *   mul  da = g b  db = g a
+ *   div  da = g / b  db = -g a / b^2
+ *   max, min  da = g where a is the one, 0 where b is, g / 2 where both are
  * each summed over the axes along which the input is repeated.
  *
  * The int8 formula (qk_binary_quantized) is f of the dequantized numbers in

@@ -19,8 +19,8 @@ geometry (const struct qk_op *op, const struct qk_shape *in,
     g->c = op->in_channels;
     g->k = op->out_channels;
   }
-  if (op->kind != QK_OP_CONV2D && op->kind != QK_OP_MAXPOOL2D
-      && op->kind != QK_OP_AVGPOOL2D)
+  if (op->kind != QK_OP_CONV2D && op->kind != QK_OP_CONV_TRANSPOSE2D
+      && op->kind != QK_OP_MAXPOOL2D && op->kind != QK_OP_AVGPOOL2D)
     return;
   g->k = out->dims[out->ndim - 1];
   if (in->ndim != 4) { /* a window of 1x1 */

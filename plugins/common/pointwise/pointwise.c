@@ -8,6 +8,8 @@
 
 #include <qatkit/numeric.h>
 
+#include "multiversion.h"
+
 #define CHUNK 16384 /* elements a thread takes at once */
 
 /* Elementwise operations run a chunk of elements [FIRST, FIRST + COUNT). */
@@ -334,6 +336,83 @@ run_pool (const struct pointwise *k, int64_t n, const void *const *in,
   }
 }
 
+/* ---- along axes --------------------------------------------------------- */
+
+#define REDUCE_BLOCK 1024 /* outputs a thread takes at once */
+
+/* COUNT results of reduce_u8 to the output's grid. */
+static void
+finish_reduce (const struct pointwise *k, const int32_t *sum, int64_t count,
+               uint8_t *out)
+{
+  const struct qk_op *op = &k->op;
+  const int32_t of = (int32_t) k->reduce.count, z = op->in_q[0].zero_point;
+  const float m = qk_multiplier (op->in_q[0].scale, 1.0f, op->out_q.scale);
+  const int32_t zp = op->out_q.zero_point, lo = op->lo, hi = op->hi;
+
+  if (op->function == QK_MEAN)
+    for (int64_t i = 0; i < count; i++)
+      out[i] = (uint8_t) qk_mean_quantized (sum[i] - z * of, of, zp, lo, hi);
+  else if (op->function == QK_SUM)
+    for (int64_t i = 0; i < count; i++)
+      out[i] = (uint8_t) qk_requantize (sum[i] - z * of, m, zp, lo, hi);
+  else
+    for (int64_t i = 0; i < count; i++)
+      out[i] = (uint8_t) (sum[i] < lo ? lo : sum[i] > hi ? hi : sum[i]);
+}
+
+static void
+run_reduce (const struct pointwise *k, int64_t n, const void *const *in,
+            void *out)
+{
+  const struct reduce *p = &k->reduce;
+  const int64_t per = (p->outputs + REDUCE_BLOCK - 1) / REDUCE_BLOCK;
+  const int threads = n * p->in < CHUNK ? 1 : k->threads;
+
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < n * per; i++) {
+    const int64_t sample = i / per, first = i % per * REDUCE_BLOCK;
+    const int64_t left = p->outputs - first;
+    const int64_t count = left < REDUCE_BLOCK ? left : REDUCE_BLOCK;
+    int32_t sum[REDUCE_BLOCK];
+
+    reduce_u8 (p, k->op.function, (const uint8_t *) in[0] + sample * p->in,
+               first, count, sum);
+    finish_reduce (k, sum, count,
+                   (uint8_t *) out + sample * p->outputs + first);
+  }
+}
+
+/* ---- a slope for each channel -------------------------------------------- */
+
+QK_LOOP (static, prelu_row,
+         (const uint8_t *restrict x, int64_t n, int32_t z, float above,
+          const float *restrict below, int32_t zp, int32_t lo, int32_t hi,
+          uint8_t *restrict y),
+         (x, n, z, above, below, zp, lo, hi, y))
+{
+  QK_SIMD
+  for (int64_t c = 0; c < n; c++)
+    y[c] = (uint8_t) qk_prelu_quantized (x[c], z, above, below[c], zp, lo, hi);
+}
+
+static void
+run_prelu (const struct pointwise *k, int64_t n, const void *const *in,
+           void *out)
+{
+  const struct qk_op *op = &k->op;
+  const int64_t channels = op->out_channels, rows = n * k->g.k / channels;
+  const float above = qk_multiplier (op->in_q[0].scale, 1.0f, op->out_q.scale);
+  const int threads = n * k->g.k < CHUNK ? 1 : k->threads;
+
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < rows; i++)
+    prelu_row ((const uint8_t *) in[0] + i * channels, channels,
+               op->in_q[0].zero_point, above, op->multiplier,
+               op->out_q.zero_point, op->lo, op->hi,
+               (uint8_t *) out + i * channels);
+}
+
 /* Grids of input I (and, for functions of two, input 1) and of the output. */
 static struct qk_grids
 grids_of (const struct qk_op *op, int i)
@@ -342,7 +421,8 @@ grids_of (const struct qk_op *op, int i)
   const int other = binary ? 1 : i;
   const double a = 256.0 * (double) op->in_q[i].scale;
   const double b = 256.0 * (double) op->in_q[other].scale;
-  const double most = binary && op->function == QK_MUL ? a * b : a + b;
+  const double most = !binary || op->function != QK_MUL ? a + b : a * b;
+  const bool divides = binary && op->function == QK_DIV;
 
   return (struct qk_grids){
     .za = op->in_q[i].zero_point,
@@ -354,7 +434,7 @@ grids_of (const struct qk_op *op, int i)
     .lo = op->lo,
     .hi = op->hi,
     /* in float as well, where numbers on the way may become infinite */
-    .bounded = a < 1e38 && b < 1e38 && most < 1e38
+    .bounded = !divides && a < 1e38 && b < 1e38 && most < 1e38
                && most * (double) (1.0f / op->out_q.scale) < 1073741824.0,
   };
 }
@@ -397,6 +477,10 @@ runner (enum qk_op_kind kind)
     return run_transpose;
   case QK_OP_GATHER:
     return run_gather;
+  case QK_OP_REDUCE:
+    return run_reduce;
+  case QK_OP_PRELU:
+    return run_prelu;
   default:
     return NULL;
   }
@@ -428,6 +512,8 @@ pointwise_new (const struct pointwise_kernels *kernels, int threads,
     if (op->kind == QK_OP_CONCAT)
       k->identity[i] = is_identity (op, i, &k->grids[i]);
   }
+  if (op->kind == QK_OP_REDUCE)
+    reduce_plan (&in[0], op->along, &k->reduce);
   if (op->kind == QK_OP_BINARY)
     broadcast_plan (&in[0], &in[1], &k->broadcast);
   if (op->kind == QK_OP_TRANSPOSE)

@@ -14,6 +14,7 @@
 #include "int8op/int8op.h"
 #include "move/gather.h"
 #include "move/transpose.h"
+#include "reduce/reduce.h"
 
 /* ---- kernels ----------------------------------------------------------- */
 
@@ -86,6 +87,9 @@ struct pointwise_kernels {
   QK_BINARY_U8 (qk_add_u8__##isa);                                            \
   QK_BINARY_U8 (qk_sub_u8__##isa);                                            \
   QK_BINARY_U8 (qk_mul_u8__##isa);                                            \
+  QK_BINARY_U8 (qk_div_u8__##isa);                                            \
+  QK_BINARY_U8 (qk_max_u8__##isa);                                            \
+  QK_BINARY_U8 (qk_min_u8__##isa);                                            \
   QK_REGRID_U8 (qk_regrid_u8__##isa);                                         \
   QK_QUANTIZE_F32 (qk_quantize_f32__##isa);                                   \
   QK_DEQUANTIZE_U8 (qk_dequantize_u8__##isa);                                 \
@@ -95,7 +99,8 @@ struct pointwise_kernels {
   QK_AVGPOOL_U8 (qk_avgpool_u8__##isa)
 #define POINTWISE_KERNELS(isa)                                                \
   {                                                                           \
-    { qk_add_u8__##isa, qk_sub_u8__##isa, qk_mul_u8__##isa },                 \
+    { qk_add_u8__##isa, qk_sub_u8__##isa, qk_mul_u8__##isa,                   \
+      qk_div_u8__##isa, qk_max_u8__##isa, qk_min_u8__##isa },                 \
       qk_regrid_u8__##isa, qk_quantize_f32__##isa, qk_dequantize_u8__##isa,   \
       qk_clamp_u8__##isa, qk_table_u8__##isa, qk_maxpool_u8__##isa,           \
       qk_avgpool_u8__##isa                                                    \
@@ -122,6 +127,7 @@ struct pointwise {
   struct broadcast broadcast;              /* binary */
   struct transpose transpose;
   struct gather gather;
+  struct reduce reduce; /* reduce */
   pointwise_fn *run;
 };
 

@@ -28,6 +28,9 @@ clamp (int x, int lo, int hi)
 BINARY (qk_add_u8__c, QK_ADD)
 BINARY (qk_sub_u8__c, QK_SUB)
 BINARY (qk_mul_u8__c, QK_MUL)
+BINARY (qk_div_u8__c, QK_DIV)
+BINARY (qk_max_u8__c, QK_MAX)
+BINARY (qk_min_u8__c, QK_MIN)
 
 QK_REGRID_U8 (qk_regrid_u8__c)
 {

@@ -36,7 +36,10 @@ function_of (const int function, vf x, vf y)
 {
   return function == QK_ADD   ? vf_add (x, y)
          : function == QK_SUB ? vf_sub (x, y)
-                              : vf_mul (x, y);
+         : function == QK_MUL ? vf_mul (x, y)
+         : function == QK_DIV ? vf_div (x, y)
+         : function == QK_MAX ? vf_max (x, y)
+                              : vf_min (x, y);
 }
 
 INLINE void
@@ -84,6 +87,12 @@ QK_BINARY_U8 (NAME (qk_add_u8)) { binary_loop (QK_ADD, a, b, n, g, out); }
 QK_BINARY_U8 (NAME (qk_sub_u8)) { binary_loop (QK_SUB, a, b, n, g, out); }
 
 QK_BINARY_U8 (NAME (qk_mul_u8)) { binary_loop (QK_MUL, a, b, n, g, out); }
+
+QK_BINARY_U8 (NAME (qk_div_u8)) { binary_loop (QK_DIV, a, b, n, g, out); }
+
+QK_BINARY_U8 (NAME (qk_max_u8)) { binary_loop (QK_MAX, a, b, n, g, out); }
+
+QK_BINARY_U8 (NAME (qk_min_u8)) { binary_loop (QK_MIN, a, b, n, g, out); }
 
 QK_TABLE_U8 (NAME (qk_table_u8))
 {

@@ -175,8 +175,7 @@ final_name (struct writer *w, const struct qk_network_node *n,
   return name != NULL ? name : onnx_name (&w->b, "%s/%s", n->name, what);
 }
 
-/* RAW, clamped to LO..HI, is what node N computes: put it on its grid. */
-static void
+void
 finish_clamped (struct writer *w, const struct qk_network_node *n,
                 const char *raw, int lo, int hi)
 {
@@ -226,9 +225,7 @@ is_matmul (const struct writer *w, const struct qk_network_node *n)
   return n->op->kind == QK_OP_LINEAR && value_of (w, n->in[0])->shape.ndim > 2;
 }
 
-/* Integers as the reals they stand for, a scale for each of K along AXIS: a
- * constant with its DQ. */
-static const char *
+const char *
 put_dequantized (struct writer *w, const char *constant, const char *name,
                  const float *scale, int64_t k, int axis, enum qk_dtype dtype)
 {
@@ -312,21 +309,6 @@ padding_after (int64_t in, int64_t out, int kernel, int stride, int dilation,
   return used > after ? used : after;
 }
 
-/* Vectors (N,C) with two axes of size 1 behind them, for operators that want
- * such, to OUT; or without them again. */
-static const char *
-put_axes (struct writer *w, const char *in, int64_t channels, bool more,
-          const char *out)
-{
-  const int64_t dims[4] = { 0, channels, 1, 1 }, n = more ? 4 : 2;
-  const char *both[2] = { in, "" };
-
-  both[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s/shape", out), QK_I64,
-                           1, &n, dims);
-  onnx_node (&w->b, "Reshape", out, 2, both);
-  return out;
-}
-
 static void
 put_window (struct writer *w, Onnx__NodeProto *o,
             const struct qk_network_node *n)
@@ -346,10 +328,8 @@ put_window (struct writer *w, Onnx__NodeProto *o,
   };
 
   onnx_attr_ints (&w->b, o, "kernel_shape", kernel, 2);
-  if (in->ndim == 4) {
-    onnx_attr_ints (&w->b, o, "strides", strides, 2);
-    onnx_attr_ints (&w->b, o, "pads", pads, 4);
-  }
+  onnx_attr_ints (&w->b, o, "strides", strides, 2);
+  onnx_attr_ints (&w->b, o, "pads", pads, 4);
 }
 
 static void
@@ -379,22 +359,18 @@ static int
 put_weighted (struct writer *w, const struct qk_network_node *n)
 {
   const bool conv = n->op->kind == QK_OP_CONV2D;
-  const bool vector = conv && value_of (w, n->in[0])->shape.ndim == 2;
   const char *raw = raw_name (w, n), *in[3] = { w->name[n->in[0]], "", "" };
-  const char *out = vector ? onnx_name (&w->b, "%s/image", n->name) : raw;
   Onnx__NodeProto *o;
   int count = 3;
 
-  if (vector)
-    in[0] = put_axes (w, in[0], n->op->in_channels, true,
-                      onnx_name (&w->b, "%s/in", n->name));
-
+  if (conv && value_of (w, n->in[0])->shape.ndim != 4)
+    return n->quantized ? onnx_put_scaled (w, n) : unknown (n);
   if (n->quantized)
     put_int8_weights (w, n, in);
   else
     count = put_float_weights (w, n, in);
   if (conv) {
-    o = onnx_node (&w->b, "Conv", out, count, in);
+    o = onnx_node (&w->b, "Conv", raw, count, in);
     put_window (w, o, n);
     put_dilation (w, o, n->op);
     onnx_attr_int (&w->b, o, "group", n->op->groups);
@@ -404,8 +380,6 @@ put_weighted (struct writer *w, const struct qk_network_node *n)
     o = onnx_node (&w->b, "Gemm", raw, count, in);
     onnx_attr_int (&w->b, o, "transB", 1);
   }
-  if (vector)
-    put_axes (w, out, n->op->out_channels, false, raw);
   if (n->quantized && on_grid (w, n->out))
     finish_clamped (w, n, raw, n->op->lo, n->op->hi);
   else
@@ -418,7 +392,8 @@ static const char *
 joining (const struct qk_op *op)
 {
   static const char *const names[QK_FUNCTIONS]
-    = { [QK_ADD] = "Add", [QK_SUB] = "Sub", [QK_MUL] = "Mul" };
+    = { [QK_ADD] = "Add", [QK_SUB] = "Sub", [QK_MUL] = "Mul",
+        [QK_DIV] = "Div", [QK_MAX] = "Max", [QK_MIN] = "Min" };
 
   return op->kind == QK_OP_CONCAT ? "Concat" : names[op->function];
 }
@@ -600,6 +575,90 @@ put_table (struct writer *w, const struct qk_network_node *n)
 }
 
 static int
+put_reduce (struct writer *w, const struct qk_network_node *n)
+{
+  static const char *const names[QK_REDUCTIONS]
+    = { [QK_MEAN] = "ReduceMean",
+        [QK_SUM] = "ReduceSum",
+        [QK_LARGEST] = "ReduceMax",
+        [QK_SMALLEST] = "ReduceMin" };
+  const struct qk_shape *s = &value_of (w, n->in[0])->shape;
+  const bool sum = n->op->function == QK_SUM; /* its axes are an input */
+  const char *raw = raw_name (w, n), *in[2] = { w->name[n->in[0]], "" };
+  int64_t axes[QK_MAX_DIMS], count = 0;
+  Onnx__NodeProto *o;
+
+  for (int i = 1; i < s->ndim; i++)
+    if (n->op->along >> i & 1)
+      axes[count++] = onnx_axis (s->ndim, i);
+  if (sum)
+    in[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s/axes", n->name),
+                           QK_I64, 1, &count, axes);
+  o = onnx_node (&w->b, names[n->op->function], raw, sum ? 2 : 1, in);
+  if (!sum)
+    onnx_attr_ints (&w->b, o, "axes", axes, (int) count);
+  onnx_attr_int (&w->b, o, "keepdims",
+                 value_of (w, n->out)->shape.ndim == s->ndim);
+  if (n->quantized)
+    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
+  else
+    finish (w, n, raw);
+  return 0;
+}
+
+/* A number for each channel beside (N,C,H,W). */
+static const char *
+put_channels (struct writer *w, const char *in, const char *name, int64_t k)
+{
+  const int64_t dims[3] = { k, 1, 1 }, three = 3;
+  const char *both[2] = { in, "" };
+
+  both[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s/shape", name), QK_I64,
+                           1, &three, dims);
+  in = onnx_name (&w->b, "%s/channels", name);
+  onnx_node (&w->b, "Reshape", in, 2, both);
+  return in;
+}
+
+/* Slopes from the multipliers below 0, or the parameter. */
+static const char *
+put_slopes (struct writer *w, const struct qk_network_node *n)
+{
+  const struct qk_op *op = n->op;
+  const int64_t channels
+    = n->quantized ? op->out_channels : n->param[0].tensor->shape.dims[0];
+  const char *name = onnx_name (&w->b, "%s.weight", n->name), *put;
+  float *slope = onnx_alloc (&w->b, (size_t) channels * sizeof *slope);
+
+  if (slope == NULL)
+    return "";
+  for (int64_t c = 0; c < channels; c++)
+    slope[c] = n->quantized
+                 ? op->multiplier[c] * op->out_q.scale / op->in_q[0].scale
+                 : ((const float *) n->param[0].tensor->data)[c];
+  put = onnx_constant (&w->b, name, QK_F32, 1, &channels, slope);
+  if (value_of (w, n->in[0])->shape.ndim != 4 || channels == 1)
+    return put;
+  return put_channels (w, put, name, channels);
+}
+
+static int
+put_prelu (struct writer *w, const struct qk_network_node *n)
+{
+  const char *raw = raw_name (w, n), *in[2] = { w->name[n->in[0]], "" };
+
+  if (!n->quantized && n->n_params != 1)
+    return unknown (n);
+  in[1] = put_slopes (w, n);
+  onnx_node (&w->b, "PRelu", raw, 2, in);
+  if (n->quantized)
+    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
+  else
+    finish (w, n, raw);
+  return 0;
+}
+
+static int
 put_node (struct writer *w, const struct qk_network_node *n)
 {
   if (!n->quantized && n->traits.role == QK_ROLE_BATCHNORM)
@@ -610,6 +669,8 @@ put_node (struct writer *w, const struct qk_network_node *n)
   case QK_OP_CONV2D:
   case QK_OP_LINEAR:
     return put_weighted (w, n);
+  case QK_OP_CONV_TRANSPOSE2D:
+    return onnx_put_transposed (w, n);
   case QK_OP_BINARY:
   case QK_OP_CONCAT:
     return put_joined (w, n);
@@ -618,6 +679,10 @@ put_node (struct writer *w, const struct qk_network_node *n)
     return put_pool (w, n);
   case QK_OP_TABLE:
     return put_table (w, n);
+  case QK_OP_PRELU:
+    return put_prelu (w, n);
+  case QK_OP_REDUCE:
+    return put_reduce (w, n);
   case QK_OP_RESHAPE:
     return onnx_put_reshape (w, n);
   case QK_OP_TRANSPOSE:

@@ -37,9 +37,24 @@ const char *raw_name (struct writer *w, const struct qk_network_node *n);
  * cannot leave the range of their inputs. */
 void finish (struct writer *w, const struct qk_network_node *n,
              const char *raw);
+/* RAW, clamped to LO..HI, is what node N computes: put it on its grid. */
+void finish_clamped (struct writer *w, const struct qk_network_node *n,
+                     const char *raw, int lo, int hi);
+/* Integers as the reals they stand for, a scale for each of K along AXIS: a
+ * constant with its DQ. */
+const char *put_dequantized (struct writer *w, const char *constant,
+                             const char *name, const float *scale, int64_t k,
+                             int axis, enum qk_dtype dtype);
 /* Append OUT = OP (IN); returns OUT. */
 const char *node1 (struct writer *w, const char *op, const char *out,
                    const char *in);
+
+/* ---- weighted.c: weights in an order of their own ----------------------- */
+
+/* A convolution of each row of channels by itself, one channel to one, in a
+ * tensor that is no image. */
+int onnx_put_scaled (struct writer *w, const struct qk_network_node *n);
+int onnx_put_transposed (struct writer *w, const struct qk_network_node *n);
 
 /* ---- move.c: nodes that move elements ---------------------------------- */
 
