@@ -118,7 +118,8 @@ linear_set_weight (void *self, const struct qk_tensor *param,
 
 static const struct qk_layer_class linear = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "linear",
-                   "Fully connected layer on the last axis, y = x W^T + b", options),
+                   "Fully connected layer on the last axis, y = x W^T + b",
+                   options),
   .create = linear_create,
   .destroy = linear_destroy,
   .infer = linear_infer,
