@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "lib/conv-rig.h"
+#include "lib/layer-cases.h"
+#include "lib/ok.h"
 #include "qatkit/cpu.h"
 
 /* FNV-1a over SIZE bytes. */
@@ -54,10 +56,40 @@ forward_hash (const struct rig_given *g, int what, int bits, uint64_t h)
   return h;
 }
 
+/* The bytes that layers without a weight make of bytes. */
+static uint64_t
+case_hash (struct qk_context *ctx, const struct layer_case *c, uint64_t h)
+{
+  struct harness_spec s = layer_case_spec (c, 0, 2);
+  struct qk_rng rng;
+  struct harness l;
+
+  s.flags = 0;
+  s.q = (struct qk_qparams){ 0.05f, 100, 0, 255 };
+  for (int i = 0; i < c->n_in; i++)
+    s.dtype[i] = QK_U8;
+  OK (harness_new (ctx, &s, &l));
+  if (l.cls->quantized && l.traits.role == QK_ROLE_OTHER) {
+    qk_rng_seed (&rng, 5, 1);
+    for (int i = 0; i < c->n_in; i++)
+      harness_fill (&l.in[i], &rng, 0, 255);
+    l.out.q = s.q;
+    OK (harness_forward (&l));
+    h = hash (h, l.out.data, harness_bytes (&l.out));
+  }
+  harness_free (&l);
+  return h;
+}
+
 static uint64_t
 all_hashes (void)
 {
+  struct qk_context *ctx = qk_context_new ();
   uint64_t h = 14695981039346656037u;
+
+  for (int i = 0; i < n_layer_cases; i++)
+    h = case_hash (ctx, &layer_cases[i], h);
+  qk_context_free (ctx);
 
   for (int bits = 7; bits <= 8; bits++) {
     for (int i = 0; i < RIG_GIVENS; i++) {
