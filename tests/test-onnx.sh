@@ -101,7 +101,7 @@ expect 0 run net.onnx --data images --output r --quiet \
 prints "QAT int8"
 expect 0 verify r --quiet
 prints "0 differing bytes"
-grep -q '^file = ' r/run.ini || failed "the configuration is not in the folder"
+grep -q '^file = ' r/config.ini || failed "the configuration is not in the folder"
 # the file is not needed any more, and an int8 network takes arrays as well
 mv net.onnx away.onnx
 side=$(qatkit inspect r/model-int8.safetensors | awk '/^[a-z]* +quantize/ { print $3 }' | tr -d '()')

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/atomic-file.h"
 #include "base/json.h"
 #include "cli/cli.h"
 #include "report/table.h"
@@ -45,26 +44,6 @@ mode_of (const struct qk_cli *cli, unsigned parts)
          | (parts & (QK_PART_TRAIN | QK_PART_QAT) ? 0u : QK_RUN_LOOK);
 }
 
-/* The configuration that a network in a file got, beside what it gave. */
-static int
-write_configuration (const struct qk_cli *cli, const struct qk_run *run)
-{
-  char *text = NULL, *path = NULL;
-  int r;
-
-  if (cli->data == NULL || !qk_run_writes (run))
-    return 0;
-  if ((r = qk_ini_text (run->s.settings->ini, &text)) < 0)
-    return r;
-  if (asprintf (&path, "%s/run.ini", run->output) < 0)
-    r = qk_oom ("%s", run->output);
-  else
-    r = qk_atomic_write_data (path, text, strlen (text));
-  free (path);
-  free (text);
-  return r;
-}
-
 /* Make a run, do PARTS, print the table. */
 static int
 go (struct qk_cli *cli, unsigned parts)
@@ -79,7 +58,7 @@ go (struct qk_cli *cli, unsigned parts)
       && !qk_config_bool (settings->ptq, "enabled"))
     parts &= ~(unsigned) QK_PART_PTQ;
   r = qk_run_new (settings, &cli->monitor, mode_of (cli, parts), &run);
-  if (r == 0 && (r = write_configuration (cli, run)) == 0)
+  if (r == 0)
     r = qk_run_go (run, parts);
   if (r == 0 && (parts & (QK_PART_TRAIN | QK_PART_QAT)))
     r = qk_run_finish (run);
