@@ -447,21 +447,22 @@ int
 view_reshape (struct lay *l, const struct net_node *nd, const struct view *v,
               const struct qk_shape *shape, struct view *out)
 {
+  const struct view from = *v; /* which OUT may be */
   int order[QK_MAX_DIMS] = { 0 }, i, r;
   struct qk_shape ours = { 1, { 1 } };
   struct view plain;
   bool done, batch = false;
 
-  if ((r = split_view (l, nd, v, shape, out, &done)) < 0 || done)
+  if ((r = split_view (l, nd, &from, shape, out, &done)) < 0 || done)
     return r;
-  for (i = 0; i < v->ndim; i++) {
+  for (i = 0; i < from.ndim; i++) {
     order[i] = i;
-    batch = batch || view_has_batch (v, i);
-    if (i > 0 && view_has_batch (v, i) && l->n->batch > 1)
+    batch = batch || view_has_batch (&from, i);
+    if (i > 0 && view_has_batch (&from, i) && l->n->batch > 1)
       return net_error (l->n, nd, -ENOTSUP,
                         "mixes samples: the batch is axis %d", i);
   }
-  if ((r = view_arrange (l, nd, v, v->ndim, order, &plain)) < 0)
+  if ((r = view_arrange (l, nd, &from, from.ndim, order, &plain)) < 0)
     return r;
   memset (out, 0, sizeof *out);
   out->ndim = shape->ndim;
