@@ -190,6 +190,10 @@ START_TEST (test_order)
   int32_t label;
   int i;
 
+  ck_assert_int_eq (warnings, 1);
+  ck_assert_msg (strstr (warning, "/train: 1 file beside 7 images left out "
+                                  "(1 .txt): images are .jpg"),
+                 "%s", warning);
   ck_assert_int_eq (ds->info (self, &info), 0);
   ck_assert_int_eq (info.count, 7);
   ck_assert_int_eq (info.n_inputs, 1);
@@ -483,7 +487,8 @@ START_TEST (test_loader)
     qk_batches_free (b);
     ds->close (o.self);
   }
-  ck_assert_int_eq (warnings, 6);
+  /* in each: three bad images, a file that is none */
+  ck_assert_int_eq (warnings, 8);
   ck_assert_mem_eq (indices[0], indices[1], sizeof indices[0]);
   ck_assert_mem_eq (images[0], images[1], sizeof images[0]);
 }

@@ -76,7 +76,7 @@ mkdir samples/train/aaa
 touch samples/train/aaa/notes.txt
 folder samples "class folder samples/train/aaa has no .jpg"
 cp samples/train/*/*5.jpg samples/train/aaa
-folder samples "11 categories" "10"
+folder samples "11 categories" "10" "the latter lack 'aaa'"
 mv samples/train/aaa samples/aaa
 mv samples/train/disc samples/train/dicse
 folder samples "'dicse'" "'disc'"

@@ -29,6 +29,28 @@ cp all/model-ptq.safetensors first.safetensors
 # shellcheck disable=SC2086
 expect 0 ptq -q net.ini --output all $methods
 same first.safetensors all/model-ptq.safetensors
+# a method that makes things worse is left out: one huge channel before ReLU6
+if type python3 > /dev/null 2>&1; then
+  expect 0 train -q tiny.ini --output relu6 -o model.activation=relu6
+  python3 - relu6/weights.safetensors huge.safetensors <<'END'
+import json, struct, sys
+b = bytearray(open(sys.argv[1], "rb").read())
+n = struct.unpack("<Q", b[:8])[0]
+at = 8 + n + json.loads(b[8:8 + n])["bn1.weight"]["data_offsets"][0]
+b[at:at + 4] = struct.pack("<f", 50 * struct.unpack("<f", b[at:at + 4])[0])
+open(sys.argv[2], "wb").write(b)
+END
+  set -- -o model.activation=relu6 -o model.weights=huge.safetensors \
+    -o qconfig.weight.per_channel=no
+  expect 0 ptq -q tiny.ini --output without "$@"
+  expect 0 ptq tiny.ini --output with -o ptq.methods=equalize "$@"
+  says "PTQ: equalize makes this network worse and is left out"
+  expect 0 eval -q without/model-ptq.safetensors --json
+  top1 > without.top1
+  expect 0 eval -q with/model-ptq.safetensors --json
+  top1 > with.top1
+  same without.top1 with.top1
+fi
 expect 1 ptq net.ini -o ptq.methods=adarond
 says "did you mean 'adaround'"
 

@@ -106,7 +106,7 @@ name_early_methods (const struct qk_session *s, char *text, size_t size)
 #define COMPARED 4
 
 /* A is what methods made of the float network: put the network without them
- * in its place if its outputs have less noise. */
+ * in its place if its outputs have less noise, by more than chance makes. */
 static int
 keep_better (struct qk_session *s, const struct qk_graph *g,
              const char *methods, struct attempt *a)
@@ -117,7 +117,7 @@ keep_better (struct qk_session *s, const struct qk_graph *g,
 
   if (r == 0 && (r = qk_ptq_noise (&a->p, plain.p.real, COMPARED, &with)) == 0)
     r = qk_ptq_noise (&plain.p, plain.p.real, COMPARED, &without);
-  if (r == 0 && without < with) {
+  if (r == 0 && without < 0.9 * with) {
     struct attempt worse = *a;
 
     qk_log (s->settings->ctx, QK_LOG_WARNING,

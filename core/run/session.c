@@ -3,9 +3,33 @@
  * with them. */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "run/session.h"
+
+/* WHAT and the first categories of A that B has not, in BUF; "" for none, or
+ * where they have no names. */
+static const char *
+missing_names (const struct qk_tensor_spec *a, const struct qk_tensor_spec *b,
+               const char *what, char *buf, size_t size)
+{
+  size_t used = 0;
+
+  buf[0] = 0;
+  for (int64_t i = 0; a->category != NULL && b->category != NULL
+                      && i < a->categories && used < size;
+       i++) {
+    int64_t j = 0;
+
+    while (j < b->categories && strcmp (a->category[i], b->category[j]) != 0)
+      j++;
+    if (j == b->categories)
+      used += (size_t) snprintf (buf + used, size - used, "%s'%s'",
+                                 used > 0 ? ", " : what, a->category[i]);
+  }
+  return buf;
+}
 
 /* Whether target I means the same in both splits: shape, and categories by
  * number. */
@@ -25,9 +49,11 @@ check_same_target (const struct qk_tensor_spec *t,
   if (t->categories != v->categories)
     return qk_error (-EINVAL,
                      "target '%s' has %lld categories in the training "
-                     "samples, %lld in those for evaluation",
+                     "samples, %lld in those for evaluation%s%s",
                      t->name, (long long) t->categories,
-                     (long long) v->categories);
+                     (long long) v->categories,
+                     missing_names (t, v, "; the latter lack ", a, sizeof a),
+                     missing_names (v, t, "; the former lack ", b, sizeof b));
   for (i = 0; t->category != NULL && v->category != NULL && i < t->categories;
        i++)
     if (strcmp (t->category[i], v->category[i]) != 0)

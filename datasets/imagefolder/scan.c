@@ -65,6 +65,45 @@ is_image (const char *name)
   return false;
 }
 
+/* Count a file that is no image. */
+static void
+leave_out (struct scan *s, const char *name)
+{
+  const char *base = strrchr (name, '/');
+  const char *dot = strrchr (base ? base : name, '.');
+  int i = 0;
+
+  s->left_out++;
+  if (!dot || strlen (dot) >= sizeof s->ending[0].text)
+    return;
+  while (i < SCAN_ENDINGS && s->ending[i].count > 0
+         && strcasecmp (s->ending[i].text, dot) != 0)
+    i++;
+  if (i == SCAN_ENDINGS)
+    return;
+  strcpy (s->ending[i].text, dot);
+  s->ending[i].count++;
+}
+
+static void
+tell_left_out (const struct scan *s, struct qk_context *ctx)
+{
+  char text[160] = "";
+  size_t used = 0;
+
+  if (s->left_out == 0)
+    return;
+  for (int i = 0; i < SCAN_ENDINGS && s->ending[i].count > 0; i++)
+    used += (size_t) snprintf (
+      text + used, sizeof text - used, "%s%lld %s", used > 0 ? ", " : " (",
+      (long long) s->ending[i].count, s->ending[i].text);
+  qk_log (ctx, QK_LOG_WARNING,
+          "folder %s: %lld file%s beside %lld images left out%s%s: images are "
+          ".jpg, .jpeg, .png and .webp",
+          s->root, (long long) s->left_out, s->left_out == 1 ? "" : "s",
+          (long long) s->count, text, used > 0 ? ")" : "");
+}
+
 static int
 add_item (struct scan *s, char *path, int32_t label)
 {
@@ -128,6 +167,8 @@ visit (struct scan *s, struct qk_context *ctx, const struct dirent *e,
     return err;
   if (type == DT_DIR)
     return walk (s, ctx, top, *rel, at, label);
+  if (type == DT_REG && !is_image (full))
+    leave_out (s, full);
   if (type != DT_REG || !is_image (full))
     return 0;
   err = add_item (s, *rel, label);
@@ -152,8 +193,10 @@ walk_entries (struct scan *s, struct qk_context *ctx, const char *top,
       return errno ? cannot_read (dir, errno) : 0;
     if (e->d_name[0] == '.')
       continue;
-    if (e->d_type == DT_REG && !is_image (e->d_name))
+    if (e->d_type == DT_REG && !is_image (e->d_name)) {
+      leave_out (s, e->d_name);
       continue;
+    }
     full = join (dir, e->d_name);
     rel = join (below, e->d_name);
     if (!full || !rel)
@@ -329,6 +372,7 @@ scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
     if (err)
       return err;
   }
+  tell_left_out (s, ctx);
   return 0;
 }
 

@@ -10,6 +10,9 @@ struct scan_item {
   int32_t label;
 };
 
+/* Endings of names that are counted apart. */
+#define SCAN_ENDINGS 4
+
 struct scan {
   char *root;
   int classes;
@@ -17,6 +20,12 @@ struct scan {
   int64_t count;
   struct scan_item *items; /* by class, then as PyTorch's ImageFolder */
   int64_t capacity;
+  /* files that are no images: how many, and of which endings */
+  int64_t left_out;
+  struct {
+    char text[12];
+    int64_t count;
+  } ending[SCAN_ENDINGS];
 };
 
 /* Names of the class folders of ROOT and, if WITH_IMAGES, of all images
@@ -24,7 +33,8 @@ struct scan {
  * zeroed; scan_free, also after an error.  A folder that is missing or
  * unreadable, a root without class folders and a class without images are
  * errors that name it.  Links are followed, a link to a folder above itself
- * is ignored with a warning, as is a link to nothing. */
+ * is ignored with a warning, as is a link to nothing.  Files that are no
+ * images are counted, and told in a warning. */
 int scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
                  bool with_images, int64_t limit);
 void scan_free (struct scan *s);
