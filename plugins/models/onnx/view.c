@@ -264,6 +264,8 @@ view_last (struct lay *l, const struct net_node *nd, const struct view *v,
   int order[QK_MAX_DIMS], i, n = 0;
   int all[QK_MAX_DIMS];
 
+  if (view_has_batch (v, a))
+    return net_error (l->n, nd, -ENOTSUP, "goes along the batch, axis %d", a);
   if (view_axis (v, a) == view_ours (l, v)->ndim - 1) {
     *out = *v;
     return 0;

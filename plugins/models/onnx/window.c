@@ -265,6 +265,38 @@ lay_conv (struct lay *l, struct net_node *nd)
   return 0;
 }
 
+/* Weights (C,K/groups,R,S) as (K,R,S,C/groups), the window turned around: those
+ * of an ordinary convolution of the input with zeros between its elements. */
+static void
+turned_around (const struct onnx_const *c, int64_t groups, float *to)
+{
+  const int64_t channels = c->shape.dims[0] / groups, k = c->shape.dims[1];
+  const int64_t window = c->n / c->shape.dims[0] / k;
+  int64_t g, i, j, p;
+
+  for (g = 0; g < groups; g++)
+    for (i = 0; i < k; i++)
+      for (p = 0; p < window; p++)
+        for (j = 0; j < channels; j++)
+          to[((g * k + i) * window + p) * channels + j]
+            = c->f[((g * channels + j) * k + i) * window + window - 1 - p];
+}
+
+static int
+fill_turned (struct lay *l, struct net_node *nd, int id,
+             const struct onnx_const *c, int64_t groups)
+{
+  float *to = malloc (sizeof *to * (size_t) (c->n + 1));
+  int r;
+
+  if (to == NULL)
+    return qk_oom ("%s", nd->name);
+  turned_around (c, groups, to);
+  r = lay_fill (l, id, "weight", nd->in[1], to);
+  free (to);
+  return r;
+}
+
 /* What of a transposed convolution is left over at the end: from
  * output_padding, or output_shape and auto_pad. */
 static int
@@ -314,6 +346,14 @@ lay_conv_transpose (struct lay *l, struct net_node *nd)
       || (r = view_image (l, nd, &v, &image)) < 0
       || (r = conv_kernel (l, nd, &v, &kernel, &w)) < 0)
     return r;
+  if (groups < 1 || kernel->shape.dims[0] % groups != 0
+      || kernel->shape.dims[0] != view_ours (l, &image)->dims[3])
+    return net_error (
+      l->n, nd, -EBADMSG,
+      "weights for %lld channels in %lld groups, but its input "
+      "has %lld",
+      (long long) kernel->shape.dims[0], (long long) groups,
+      (long long) view_ours (l, &image)->dims[3]);
   out = kernel->shape.dims[1] * groups;
   if ((r = check_bias (l, nd, 2, out, &bias)) < 0
       || (r = pair (l, nd, "strides", v.ndim - 2, 1, w.stride)) < 0
@@ -332,7 +372,7 @@ lay_conv_transpose (struct lay *l, struct net_node *nd)
                  bias != NULL ? "yes" : "no", (long long) extra[0],
                  (long long) extra[1], options);
   free (options);
-  if (id < 0 || (r = fill_kernel (l, nd, id, kernel)) < 0
+  if (id < 0 || (r = fill_turned (l, nd, id, kernel, groups)) < 0
       || (bias != NULL
           && (r = lay_fill (l, id, "bias", nd->in[2], bias->f)) < 0))
     return id < 0 ? id : r;
@@ -429,7 +469,8 @@ lay_global_max_pool (struct lay *l, struct net_node *nd)
 static int
 resize_to (struct lay *l, struct net_node *nd, const struct view *v,
            const struct view *image, const struct onnx_const *scales,
-           const struct onnx_const *sizes, int64_t *size, double *scale)
+           const struct onnx_const *sizes, const char *coords, int64_t *size,
+           double *scale)
 {
   const struct onnx_const *c = sizes != NULL ? sizes : scales;
   const int64_t *in = view_ours (l, image)->dims + 1;
@@ -453,6 +494,11 @@ resize_to (struct lay *l, struct net_node *nd, const struct view *v,
     }
     size[at] = sizes != NULL ? (int64_t) x : (int64_t) (x * (double) in[at]);
     scale[at] = sizes != NULL ? (double) size[at] / (double) in[at] : x;
+    if (strcmp (coords, "align_corners") == 0
+        && scale[at] * (double) in[at] != (double) size[at])
+      return net_error (l->n, nd, -ENOTSUP,
+                        "aligns corners of a size that is no whole number, %g",
+                        scale[at] * (double) in[at]);
     if (size[at] < 1 || size[at] > 1 << 20)
       return net_error (l->n, nd, -EBADMSG, "makes %lld of %lld",
                         (long long) size[at], (long long) in[at]);
@@ -472,7 +518,9 @@ resize (struct lay *l, struct net_node *nd, const struct onnx_const *scales,
 
   if ((r = lay_input (l, nd, 0, &v)) < 0
       || (r = view_image (l, nd, &v, &image)) < 0
-      || (r = resize_to (l, nd, &v, &image, scales, sizes, size, scale)) < 0)
+      || (r
+          = resize_to (l, nd, &v, &image, scales, sizes, coords, size, scale))
+           < 0)
     return r;
   id = lay_node (l, nd, "resize", &image.id, 1,
                  "size=%lld,%lld scale=%.9g,%.9g mode=%s coords=%s nearest=%s",
