@@ -9,7 +9,6 @@
 #include "cli/cli.h"
 #include "data/list.h"
 
-
 /* The float network, fused; every key of the configuration is checked. */
 static int
 float_network (struct qk_run *run, struct qk_graph **out)

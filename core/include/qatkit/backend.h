@@ -26,15 +26,15 @@ enum qk_op_kind {
   QK_OP_QUANTIZE = 9,    /* f32 -> u8; qk_quantize */
   QK_OP_DEQUANTIZE = 10, /* u8 -> f32; qk_dequantize */
   QK_OP_REQUANTIZE = 11, /* u8 -> u8 on another grid; qk_regrid */
-  QK_OP_LINEAR_DYNAMIC = 12,  /* x f32 (N,…,C) -> f32 (N,…,K): real_bias */
-  QK_OP_TABLE = 13,           /* u8 -> u8, q_out = table[q_in] */
-  QK_OP_TRANSPOSE = 14,       /* u8 -> u8, same grid: axes in another order */
-  QK_OP_GATHER = 15,          /* u8 -> u8, same grid: elements by places */
-  QK_OP_RESIZE = 16,          /* u8 -> u8, same grid: qk_resample_quantized */
-  QK_OP_PRELU = 17,           /* u8 (N,…,C) -> u8; qk_prelu_quantized */
-  QK_OP_REDUCE = 18,          /* u8 -> u8 along axes; enum qk_reduction */
+  QK_OP_LINEAR_DYNAMIC = 12, /* x f32 (N,…,C) -> f32 (N,…,K): real_bias */
+  QK_OP_TABLE = 13,          /* u8 -> u8, q_out = table[q_in] */
+  QK_OP_TRANSPOSE = 14,      /* u8 -> u8, same grid: axes in another order */
+  QK_OP_GATHER = 15,         /* u8 -> u8, same grid: elements by places */
+  QK_OP_RESIZE = 16,         /* u8 -> u8, same grid: qk_resample_quantized */
+  QK_OP_PRELU = 17,          /* u8 (N,…,C) -> u8; qk_prelu_quantized */
+  QK_OP_REDUCE = 18,         /* u8 -> u8 along axes; enum qk_reduction */
   QK_OP_CONV_TRANSPOSE2D = 19, /* x u8 (N,H,W,C) -> u8 (N,P,Q,K), or f32 */
-  QK_OP_MATMUL = 20,  /* a u8 (N,…,M,K), b u8 (N,…,K,P) -> u8 (N,…,M,P) */
+  QK_OP_MATMUL = 20, /* a u8 (N,…,M,K), b u8 (N,…,K,P) -> u8 (N,…,M,P) */
   QK_OP_SOFTMAX = 21, /* u8 -> u8 or f32, qk_softmax_real along axis */
   QK_OP_NORM = 22,    /* u8 -> u8, qk_norm_real: layer norm and the like */
   QK_OP_LRN = 23      /* u8 -> u8, qk_lrn_real along the last axis */
