@@ -54,7 +54,7 @@ build (const struct qk_config *cfg, const struct qk_model_request *req,
 }
 static const struct qk_model_class model
   = { QK_CLASS (struct qk_model_class, QK_KIND_MODEL, "x", "A test", NULL),
-      build };
+      build, 0, 0 };
 QK_PLUGIN ("x", "1", "LGPL-2.1-or-later", &model.cls);
 END
 cp "$dir/plugin" "$dir/plugin.c"

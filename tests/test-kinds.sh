@@ -210,13 +210,15 @@ if type python3 > /dev/null 2>&1; then
 import json, struct, sys
 data = open (sys.argv[1], "rb").read ()
 n = struct.unpack ("<Q", data[:8])[0]
+first = True # not all names begin alike: that would be stripped by itself
 for name, t in json.loads (data[8:8 + n]).items ():
     if name == "__metadata__":
         continue
     a, b = t["data_offsets"]
     x = struct.unpack ("<%df" % ((b - a) // 4), data[8 + n + a:8 + n + b])
-    print ("net." + name, ",".join (map (str, t["shape"])),
+    print (name if first else "net." + name, ",".join (map (str, t["shape"])),
            *["%.9g" % v for v in x])
+    first = False
 END_OF_PYTHON
   text=(-o model.weights=weights.txt -o model.format=./format/my_format.so)
   expect 1 ptq -q all.ini "${text[@]}" --output text

@@ -34,18 +34,9 @@ struct arrays {
 bool
 qk_cli_wants_arrays (struct qk_cli *cli)
 {
-  int i;
-
-  if (cli->n_args < 1)
-    return false;
-  if (cli->n_input > 0 || cli->output != NULL
-      || qk_cli_network_of (cli, cli->arg[0]) != NULL)
-    return true;
-  for (i = 1; i < cli->n_args; i++)
-    if (!qk_cli_ends_with (cli->arg[i], ".npy")
-        && !qk_cli_ends_with (cli->arg[i], ".npz"))
-      return false;
-  return cli->n_args > 1;
+  return cli->n_args >= 1
+         && (cli->n_input > 0 || cli->output != NULL
+             || qk_cli_network_of (cli, cli->arg[0]) != NULL);
 }
 
 /* ---- layout ------------------------------------------------------------------- */

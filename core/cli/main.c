@@ -46,9 +46,10 @@ static const struct qk_command commands[] = {
     "Prints the answers of the model's metric, such as classes and their\n"
     "probabilities, or else its outputs.  A file that cannot be read is "
     "named\n"
-    "and skipped; the exit status is then 1.  With arrays (.npy, .npz), one\n"
-    "for each input, MODEL may also be a network (.onnx): its outputs are\n"
-    "printed or, with --output, written; images in them are (N,C,H,W).",
+    "and skipped; the exit status is then 1.  With --output or --input, and\n"
+    "of a network (.onnx), the files are arrays (.npy, .npz), one for each\n"
+    "input, and the outputs themselves are printed or written; images in\n"
+    "arrays are (N,C,H,W).",
     "otbjOI", qk_cmd_predict, false },
   { "verify", "FOLDER | CHECKPOINT", "proof: int8 computes what was trained",
     "FOLDER is the output of a run: its best.safetensors is compared with "

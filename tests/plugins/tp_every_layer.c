@@ -95,9 +95,9 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   v = qk_graph_node (g, "normals", "add", two, 2, "%s", "");
   v = one (g, "hyperbolic", "tanh", v, "");
   v = one (g, "mix", "conv2d", v, "out=6 kernel=3 stride=2 padding=1");
-  two[0] = one (g, "spread", "conv_transpose2d", v,
+  two[0] = one (g, "upward", "conv_transpose2d", v,
                 "out=6 kernel=3 stride=2 padding=1 groups=2");
-  two[1] = one (g, "spread_too", "conv_transpose2d", v,
+  two[1] = one (g, "upward_too", "conv_transpose2d", v,
                 "out=6 kernel=4 stride=2 padding_top=1 padding_left=2 "
                 "padding_bottom=2 padding_right=1 bias=no");
   v = qk_graph_node (g, "greater", "max", two, 2, "%s", "");
@@ -105,7 +105,7 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   v = one (g, "slope", "prelu", v, "channels=yes");
   two[0] = one (g, "widest", "reduce", v, "op=max axes=1");
   two[1] = one (g, "total", "reduce", v, "op=sum axes=1,2");
-  v = qk_graph_node (g, "smaller", "min", two, 2, "%s", "");
+  v = qk_graph_node (g, "lesser", "min", two, 2, "%s", "");
   two[0] = v;
   two[1] = one (g, "divisor", "sigmoid", v, "");
   two[1] = one (g, "shifted", "affine", two[1], "scale=0.5 offset=1");
