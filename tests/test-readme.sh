@@ -201,7 +201,7 @@ expect 0 verify -q own-run -o model.arch=./mine.so --backend reference
 prints "reference: 0 differing bytes of"
 
 # its configuration, with data and weights that are here, is one
-awk '/^## / { on = /^## Your/ } on && /^    \.\/run/ { exit }
+awk '/^## / { on = /^## Your data/ } on && /^    \.\/run/ { exit }
      on && /^    / { print substr ($0, 5) }' "$readme" > example.ini
 grep -q '^\[loss distillation\]' example.ini || failed "README has no example"
 expect 0 inspect example.ini -o data.root=images -o data.crop=32 \
