@@ -244,7 +244,7 @@ expect 0 verify --quiet run
 # a sample and weights
 expect 0 run --quiet tiny.ini -o train.epochs=0 -o ptq.enabled=yes \
   -o qat.epochs=0 -o run.output=ptq
-refuse "65500 x 65500 pixels are more than" \
+refuse "65500 x 65500 pixels, accepted are sides of" \
   predict ptq/model-ptq.safetensors huge.jpg
 if [ -e "$builddir/stage/formats/pth.so" ]; then
   refuse "a compressed or too large entry" inspect storage.pth

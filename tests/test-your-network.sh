@@ -20,7 +20,7 @@ torch.manual_seed(1)
 for split, n in (("train", 64), ("val", 32)):
     x = torch.randn(n, 3, 32, 32)
     np.save(split + "-x.npy", x.numpy())
-    np.save(split + "-y.npy", net(x).argmax(1).numpy())
+    np.save(split + "-y.npy", np.arange(n) % 10)
 x = torch.randn(4, 3, 32, 32)
 np.save("x.npy", x.numpy())
 np.save("want.npy", net(x).detach().numpy())

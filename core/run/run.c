@@ -792,7 +792,7 @@ warn_before (const struct qk_run *run, unsigned parts)
   const bool trains
     = (parts & QK_PART_TRAIN) && qk_config_int (settings->train, "epochs") > 0;
 
-  if (!trains && run->stage == QK_RUN_FLOAT && g->n_params > 0
+  if (!trains && run->stage == QK_RUN_FLOAT && g->n_params > 0 && !g->filled
       && *qk_config_string (settings->model, "weights") == 0)
     qk_log (settings->ctx, QK_LOG_WARNING,
             "no weights are named (model.weights): the float network is one "
