@@ -480,8 +480,8 @@ START_TEST (refusals)
                                  "expected a positive finite number");
   REFUSED (op.kind = QK_OP_TABLE, "features.0: no table given");
   REFUSED (
-    (op.kind = QK_OP_BINARY, op.n_in = 2, op.function = 3, in[1] = in[0]),
-    "features.0: unknown function 3 of two tensors");
+    (op.kind = QK_OP_BINARY, op.n_in = 2, op.function = 99, in[1] = in[0]),
+    "features.0: unknown function 99 of two tensors");
   REFUSED (
     (op.kind = QK_OP_BINARY, op.n_in = 2, in[1] = in[0], in[1].dims[2] = 4),
     "features.0: (1,5,5,4) and (1,5,4,4) cannot be broadcast to one shape");

@@ -83,8 +83,10 @@ grep -o '"loss":[^,]*' out > want
 expect 0 eval tiny.ini -o "$every" -o model.weights=float.onnx --json
 grep -o '"loss":[^,]*' out > got
 same want got
+# and the network too
 expect 0 inspect float.onnx
-prints "depthwise.weight           f32   (8,1,3,3)"
+grep -qE '^depthwise/out[^ ]* +conv2d +int8' out || failed "no convolution"
+prints "100.0 % of MACs"
 expect 1 eval tiny.ini -o "$every" -o model.weights=int8.onnx
 says "not of this network"
 says "missing: stem_bn.running_var"
