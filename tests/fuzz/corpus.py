@@ -236,6 +236,10 @@ def networks():
         6, node("Relu", "x", "y")) + field(20, 5)))
     model("attribute", node("Relu", "x", "y", "relu", slope=0.5))
     model("weights-computed", node("Conv", "x x", "y", "conv"))
+    model("concat-nothing", node("Concat", "x  x", "y", axis=1))
+    model("bias-nothing", tensor(b"w", [8, 5], reals(*range(40)))
+          + tensor(b"b", [5], reals(*range(5)))
+          + node("MatMul", " w", "m") + node("Add", "m b", "y"))
     model("groups", w + b + node("Conv", "x c.weight", "y", "conv", group=2))
     model("kernel", w + b + node("Conv", "x c.weight", "y", "conv",
                                  kernel_shape=[5, 5]))

@@ -274,7 +274,9 @@ read_external (const struct onnxfile *f, const Onnx__TensorProto *t,
     munmap (map, size);
   }
   free (path);
-  return r;
+  return r < 0 && strncmp (qk_error_message (), f->path, strlen (f->path)) != 0
+           ? qk_error_prefix (r, "%s: tensor \"" NAME "\": ", f->path, t->name)
+           : r;
 }
 
 /* ---- typed fields ------------------------------------------------------------- */

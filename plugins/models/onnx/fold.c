@@ -187,6 +187,8 @@ shape_of (struct call *c, struct qk_shape *s)
 {
   const struct onnx_const *k;
 
+  if (c->nd->n_in < 1 || c->nd->in[0] < 0)
+    return false;
   if (net_known (c->n, c->nd->in[0], &k) == 0 && k != NULL) {
     *s = k->shape;
     return true;

@@ -74,12 +74,15 @@ clipped (struct net *n, int value)
 
 /* ---- replacing ---------------------------------------------------------------------- */
 
-static void
+static bool
 become (struct net *n, struct net_node *nd, const char *op, int n_in,
         const int *in)
 {
   int i;
 
+  for (i = 0; i < n_in; i++)
+    if (in[i] < 0)
+      return false; /* an input that the file leaves out */
   for (i = 0; i < n_in; i++)
     n->value[in[i]].uses++;
   for (i = 0; i < nd->n_in; i++)
@@ -89,15 +92,13 @@ become (struct net *n, struct net_node *nd, const char *op, int n_in,
   nd->n_in = n_in;
   nd->op = op;
   nd->proto = NULL;
+  return true;
 }
 
 static bool
 become_unary (struct net *n, struct net_node *nd, const char *op, int x)
 {
-  if (x < 0)
-    return false;
-  become (n, nd, op, 1, &x);
-  return true;
+  return become (n, nd, op, 1, &x);
 }
 
 /* ---- patterns, each by its last node --------------------------------------------------- */
@@ -261,9 +262,8 @@ layer_norm (struct net *n, struct net_node *nd)
       if (net_known (n, in[1], &c) < 0 || c == NULL || c->shape.ndim != 1
           || net_known (n, in[2], &c) < 0 || c == NULL || c->shape.ndim != 1)
         continue;
-      become (n, nd, ".layer_norm", 3, in);
       nd->p[0] = (float) eps;
-      return true;
+      return become (n, nd, ".layer_norm", 3, in);
     }
   }
   return false;
@@ -288,8 +288,7 @@ bias (struct net *n, struct net_node *nd)
     in[0] = mm->in[0];
     in[1] = mm->in[1];
     in[2] = nd->in[!side];
-    become (n, nd, "MatMul", 3, in);
-    return true;
+    return become (n, nd, "MatMul", 3, in);
   }
   return false;
 }

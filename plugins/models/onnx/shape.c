@@ -282,8 +282,13 @@ lay_concat (struct lay *l, struct net_node *nd)
     goto end;
   ours = view_axis (&leader, axis);
   for (i = 0; i < nd->n_in; i++) {
-    const struct net_value *in = &l->n->value[nd->in[i]];
+    const struct net_value *in;
 
+    if (nd->in[i] < 0) {
+      r = net_error (l->n, nd, -EBADMSG, "input %d is missing", i);
+      goto end;
+    }
+    in = &l->n->value[nd->in[i]];
     if (in->view.id < 0)
       r = id[i]
         = view_constant (l, nd, nd->in[i], &leader, leader.ndim, order);
