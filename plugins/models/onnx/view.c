@@ -574,7 +574,7 @@ add_constant (struct lay *l, const struct net_node *nd,
     return qk_oom ("%s", nd->name);
   id = qk_graph_constant (l->g, name, shape, data);
   free (name);
-  return id;
+  return id < 0 ? qk_error_prefix (id, "%s: ", l->n->file->path) : id;
 }
 
 int
