@@ -143,7 +143,7 @@ take_tensor (const struct qk_tensor *t, const struct qk_value *v,
   const struct qk_shape want = outside (&v->shape);
   char x[120], y[120];
   float *plain;
-  int64_t i;
+  int64_t i, k;
 
   if (!count_samples (t, &v->shape, a))
     return qk_error (-EINVAL,
@@ -151,15 +151,16 @@ take_tensor (const struct qk_tensor *t, const struct qk_value *v,
                      path, qk_shape_print (&t->shape, x, sizeof x),
                      qk_shape_print (&want, y, sizeof y), v->name);
   a->data = qk_alloc (sizeof *a->data * (size_t) (n * a->samples));
-  plain = qk_alloc (sizeof *plain * (size_t) (n * a->samples));
+  plain = qk_alloc (sizeof *plain * (size_t) n); /* a sample */
   if (a->data == NULL || plain == NULL) {
     qk_free (plain);
     return qk_oom ("%s", path);
   }
-  for (i = 0; i < n * a->samples; i++)
-    plain[i] = element (t, i);
-  for (i = 0; i < a->samples; i++)
-    turn (&v->shape, plain + i * n, a->data + i * n, true);
+  for (i = 0; i < a->samples; i++) {
+    for (k = 0; k < n; k++)
+      plain[k] = element (t, i * n + k);
+    turn (&v->shape, plain, a->data + i * n, true);
+  }
   qk_free (plain);
   return 0;
 }

@@ -30,7 +30,9 @@ qk_cli_network_of (struct qk_cli *cli, const char *path)
   char **list;
   int i;
 
-  if (strchr (path, '.') == NULL
+  /* the commonest arguments need no look at the plugins */
+  if (strchr (path, '.') == NULL || qk_cli_ends_with (path, ".ini")
+      || qk_cli_ends_with (path, "." QK_FORMAT_DEFAULT)
       || qk_context_list (cli->ctx, QK_KIND_MODEL, &list) < 0)
     return NULL;
   for (i = 0; list[i] != NULL && found == NULL; i++)

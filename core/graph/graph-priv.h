@@ -136,6 +136,13 @@ int qk_graph_copy_value (const struct qk_graph *from, int value, int *map,
 int qk_graph_copy_end (const struct qk_graph *from, int *map, int err,
                        struct qk_graph **out);
 
+/* A node as qk_graph_node makes it, its options as text. */
+int qk_graph_node_text (struct qk_graph *g, const char *name,
+                        const char *layer, const char *options, const int *in,
+                        int n_in);
+/* An output of any value, which may share its name with none. */
+int qk_graph_add_output (struct qk_graph *g, const char *name, int value);
+
 /* A bare value and node, for readers of int8 models. */
 int qk_graph_add_value (struct qk_graph *g, const struct qk_shape *shape,
                         int producer);

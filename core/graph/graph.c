@@ -492,9 +492,9 @@ complete_node (struct qk_graph *g, int index)
   return r;
 }
 
-static int
-node_from_text (struct qk_graph *g, const char *name, const char *layer,
-                const char *options, const int *in, int n_in)
+int
+qk_graph_node_text (struct qk_graph *g, const char *name, const char *layer,
+                    const char *options, const int *in, int n_in)
 {
   const int index = qk_graph_add_node (g, name, layer, options, in, n_in);
   struct qk_node *n;
@@ -523,7 +523,7 @@ qk_graph_node (struct qk_graph *g, const char *name, const char *layer,
   va_end (args);
   if (r < 0)
     return g->error = qk_oom ("graph");
-  r = node_from_text (g, name, layer, options, in, n_in);
+  r = qk_graph_node_text (g, name, layer, options, in, n_in);
   free (options);
   if (r < 0)
     g->error = r;
@@ -584,9 +584,8 @@ qk_graph_shape (const struct qk_graph *g, int value)
   return value >= 0 && value < g->n_values ? &g->value[value].shape : NULL;
 }
 
-/* Add an output that may share its name with none. */
-static int
-add_output (struct qk_graph *g, const char *name, int value)
+int
+qk_graph_add_output (struct qk_graph *g, const char *name, int value)
 {
   int i, r;
 
@@ -620,7 +619,7 @@ qk_graph_output (struct qk_graph *g, const char *name, int value)
                   "computes",
                   name, qk_value_name (g, value));
   else
-    r = add_output (g, name, value);
+    r = qk_graph_add_output (g, name, value);
   return r < 0 ? (g->error = r) : 0;
 }
 
@@ -676,153 +675,6 @@ qk_graph_absorb (struct qk_graph *g, int node, const char *name,
     r = qk_oom ("graph");
 end:
   cls->destroy (self);
-  return r;
-}
-
-int
-qk_graph_copy_begin (const struct qk_graph *from, struct qk_graph **out,
-                     int **map)
-{
-  struct qk_graph *g = NULL;
-  int r;
-
-  *out = NULL;
-  if ((*map = calloc ((size_t) from->n_values + 1, sizeof **map)) == NULL)
-    return qk_oom ("graph");
-  if ((r = qk_graph_new (from->ctx, from->seed, &g)) < 0)
-    return r;
-  *out = g;
-  g->max_params = from->max_params;
-  g->filled = from->filled;
-  return 0;
-}
-
-static int
-copy_node (const struct qk_node *n, int *map, struct qk_graph *g)
-{
-  int in[QK_OP_MAX_INPUTS], i, r;
-
-  for (i = 0; i < n->n_in; i++)
-    in[i] = map[n->in[i]];
-  r = node_from_text (g, n->name, n->layer_name, n->options, in, n->n_in);
-  if (r < 0)
-    return r;
-  map[n->out] = r;
-  for (i = 0; i < n->n_absorbed; i++) {
-    const struct qk_absorbed *a = &n->absorbed[i];
-
-    r = qk_graph_absorb (g, g->n_nodes - 1, a->name, a->layer, a->options);
-    if (r < 0)
-      return r;
-  }
-  return 0;
-}
-
-int
-qk_graph_copy_source (const struct qk_graph *from, int value,
-                      struct qk_graph *g)
-{
-  const struct qk_value *v = &from->value[value];
-  const int to = qk_graph_add_value (g, &v->shape, -1);
-  size_t bytes;
-  void *data;
-  int r;
-
-  if (to < 0)
-    return to;
-  if (v->constant == NULL) {
-    r = qk_graph_name_input (g, to, v->name);
-    return r < 0 ? r : to;
-  }
-  bytes = (size_t) qk_shape_count (&v->shape)
-          * (from->stage == QK_STAGE_INT8 && v->on_grid ? 1 : sizeof (float));
-  if ((data = qk_alloc (bytes)) == NULL)
-    return qk_oom ("constant '%s'", v->name);
-  memcpy (data, v->constant, bytes);
-  r = qk_graph_name_constant (g, to, v->name, data);
-  return r < 0 ? r : to;
-}
-
-int
-qk_graph_copy_value (const struct qk_graph *from, int value, int *map,
-                     struct qk_graph *g)
-{
-  const int producer = from->value[value].producer;
-
-  if (producer >= 0)
-    return copy_node (&from->node[producer], map, g);
-  map[value] = qk_graph_copy_source (from, value, g);
-  return map[value] < 0 ? map[value] : 0;
-}
-
-int
-qk_graph_copy_outputs (const struct qk_graph *from, const int *map,
-                       struct qk_graph *g)
-{
-  int i, r;
-
-  for (i = 0; i < from->n_outputs; i++) {
-    const struct qk_output *o = &from->output[i];
-
-    if ((r = add_output (g, o->name, map[o->value])) < 0)
-      return r;
-  }
-  return 0;
-}
-
-int
-qk_graph_copy_end (const struct qk_graph *from, int *map, int err,
-                   struct qk_graph **out)
-{
-  struct qk_graph *g = *out;
-  int i;
-
-  if (err == 0)
-    err = qk_graph_copy_outputs (from, map, g);
-  for (i = 0; err == 0 && i < g->n_params; i++) {
-    const struct qk_param *p = qk_graph_find_param (from, g->param[i].name);
-
-    if (p->alias != NULL && (g->param[i].alias = strdup (p->alias)) == NULL)
-      err = qk_oom ("graph");
-    memcpy (g->param[i].value.data, p->value.data,
-            sizeof (float) * (size_t) qk_shape_count (&p->value.shape));
-  }
-  if (err < 0) {
-    qk_graph_free (g);
-    *out = NULL;
-  }
-  free (map);
-  return err;
-}
-
-int
-qk_graph_copy (const struct qk_graph *from, struct qk_graph **out)
-{
-  int *map, i, r;
-
-  r = qk_graph_copy_begin (from, out, &map);
-  for (i = 0; r == 0 && i < from->n_values; i++)
-    r = qk_graph_copy_value (from, i, map, *out);
-  return qk_graph_copy_end (from, map, r, out);
-}
-
-int
-qk_graph_replace_clamp (const struct qk_graph *g, int node, const char *layer,
-                        const char *options, struct qk_graph **out)
-{
-  struct qk_node *n = &g->node[node];
-  struct qk_absorbed *a, old;
-  int r;
-
-  if (n->n_absorbed == 0 || (isinf (n->lo) && isinf (n->hi)))
-    return qk_error (-EINVAL, "node '%s' has taken over no clamp", n->name);
-  /* it is the last that can be taken over; G itself stays as it is */
-  a = &n->absorbed[n->n_absorbed - 1];
-  old = *a;
-  a->layer = (char *) layer;
-  a->options = (char *) options;
-  r = qk_graph_copy (g, out);
-  *a = old;
   return r;
 }
 

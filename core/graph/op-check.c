@@ -13,12 +13,6 @@
 #define MAX_COUNT ((int64_t) 1 << 40)
 #define MAX_WINDOW 4096
 
-static const char *
-name_of (const struct qk_op *op)
-{
-  return op->name != NULL ? op->name : "int8 operation";
-}
-
 /* ---- shapes ------------------------------------------------------------ */
 
 /* The output is not what the inputs give. */
@@ -28,7 +22,7 @@ other_shape (const struct qk_op *op, const struct qk_shape *found,
 {
   char a[96], b[96];
 
-  return qk_error (-EINVAL, "%s: output is %s, expected %s", name_of (op),
+  return qk_error (-EINVAL, "%s: output is %s, expected %s", qk_op_named (op),
                    qk_shape_print (found, a, sizeof a),
                    qk_shape_print (want, b, sizeof b));
 }
@@ -41,16 +35,17 @@ check_shape (const struct qk_op *op, const char *what,
 
   if (s->ndim < 1 || s->ndim > QK_MAX_DIMS)
     return qk_error (-EINVAL, "%s: %s has %d dimensions, expected 1 to %d",
-                     name_of (op), what, s->ndim, QK_MAX_DIMS);
+                     qk_op_named (op), what, s->ndim, QK_MAX_DIMS);
   for (int i = 0; i < s->ndim; i++) {
     if (s->dims[i] < 1 || s->dims[i] > MAX_DIM)
-      return qk_error (
-        -EINVAL, "%s: dimension %d of %s is %lld, expected 1 to %lld",
-        name_of (op), i, what, (long long) s->dims[i], (long long) MAX_DIM);
+      return qk_error (-EINVAL,
+                       "%s: dimension %d of %s is %lld, expected 1 to %lld",
+                       qk_op_named (op), i, what, (long long) s->dims[i],
+                       (long long) MAX_DIM);
     count *= s->dims[i]; /* at most 2^70 before the test below stops it */
     if (count > MAX_COUNT)
       return qk_error (-EINVAL, "%s: %s has more than 2^40 elements",
-                       name_of (op), what);
+                       qk_op_named (op), what);
   }
   return 0;
 }
@@ -77,8 +72,8 @@ check_window (const struct qk_op *op)
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
     if (rows[i].value < rows[i].min || rows[i].value > rows[i].max)
       return qk_error (-EINVAL, "%s: %s is %d, expected %d to %d",
-                       name_of (op), rows[i].what, rows[i].value, rows[i].min,
-                       rows[i].max);
+                       qk_op_named (op), rows[i].what, rows[i].value,
+                       rows[i].min, rows[i].max);
   return 0;
 }
 
@@ -112,14 +107,14 @@ check_axis (const struct qk_op *op, const struct axis *a)
 
   if (a->out != want && !(ceil && a->out == want + 1))
     return qk_error (-EINVAL, "%s: output %s is %lld, expected %lld",
-                     name_of (op), a->name, (long long) a->out,
+                     qk_op_named (op), a->name, (long long) a->out,
                      (long long) want);
   for (int64_t i = 0; pool && i < a->out; i++)
     if (!touches (i * a->stride - a->before, a->kernel, a->dilation, a->size))
       return qk_error (-EINVAL,
                        "%s: pooling window %lld lies outside the sample (%s "
                        "%lld, padding %d and %d)",
-                       name_of (op), (long long) i, a->name,
+                       qk_op_named (op), (long long) i, a->name,
                        (long long) a->size, a->before, a->after);
   return 0;
 }
@@ -146,7 +141,7 @@ check_rows (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL,
                      "%s: input %s and output %s differ in more than "
                      "channels",
-                     name_of (op), qk_shape_print (in, a, sizeof a),
+                     qk_op_named (op), qk_shape_print (in, a, sizeof a),
                      qk_shape_print (out, b, sizeof b));
   return check_window (op);
 }
@@ -170,7 +165,7 @@ check_spatial (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL,
                      "%s: input and output have %d and %d dimensions, "
                      "expected 4 (or 2 for a single window)",
-                     name_of (op), in->ndim, out->ndim);
+                     qk_op_named (op), in->ndim, out->ndim);
   if ((r = check_window (op)) < 0 || (r = check_axis (op, &h)) < 0)
     return r;
   return check_axis (op, &w);
@@ -186,7 +181,7 @@ qk_op_check_pool (const struct qk_op *op, const struct qk_shape *in,
     return r;
   if (out->dims[out->ndim - 1] != in->dims[3])
     return qk_error (-EINVAL, "%s: output has %lld channels, expected %lld",
-                     name_of (op), (long long) out->dims[out->ndim - 1],
+                     qk_op_named (op), (long long) out->dims[out->ndim - 1],
                      (long long) in->dims[3]);
   return 0;
 }
@@ -202,19 +197,19 @@ check_channels (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL,
                      "%s: weight is for %lld to %lld channels, the tensors "
                      "have %lld and %lld",
-                     name_of (op), (long long) op->in_channels,
+                     qk_op_named (op), (long long) op->in_channels,
                      (long long) op->out_channels, (long long) c,
                      (long long) k);
   if (op->weight == NULL || op->multiplier == NULL
       || (dynamic && op->real_bias == NULL))
-    return qk_error (-EINVAL, "%s: no %s given", name_of (op),
+    return qk_error (-EINVAL, "%s: no %s given", qk_op_named (op),
                      op->weight == NULL       ? "weight"
                      : op->multiplier == NULL ? "multiplier"
                                               : "bias");
   if (op->weight_scale != NULL && op->weight_scales != 1
       && op->weight_scales != k)
     return qk_error (-EINVAL, "%s: %lld scales of weights, expected 1 or %lld",
-                     name_of (op), (long long) op->weight_scales,
+                     qk_op_named (op), (long long) op->weight_scales,
                      (long long) k);
   return 0;
 }
@@ -227,12 +222,12 @@ check_groups (const struct qk_op *op, const struct qk_shape *in,
   const int64_t k = out->dims[out->ndim - 1], c = in->dims[in->ndim - 1];
 
   if (op->groups < 1 || c % op->groups != 0 || k % op->groups != 0)
-    return qk_error (-EINVAL,
-                     "%s: %d groups do not divide %lld and %lld channels",
-                     name_of (op), op->groups, (long long) c, (long long) k);
+    return qk_error (
+      -EINVAL, "%s: %d groups do not divide %lld and %lld channels",
+      qk_op_named (op), op->groups, (long long) c, (long long) k);
   if ((int64_t) op->kernel_h * op->kernel_w * (c / op->groups) > MAX_DIM)
     return qk_error (-EINVAL, "%s: a window of %d x %d x %lld is too large",
-                     name_of (op), op->kernel_h, op->kernel_w,
+                     qk_op_named (op), op->kernel_h, op->kernel_w,
                      (long long) (c / op->groups));
   return check_channels (op, in, out);
 }
@@ -260,8 +255,8 @@ check_transposed_axis (const struct qk_op *op, const struct axis *a)
   if (a->out >= want && a->out < want + more)
     return 0;
   return qk_error (-EINVAL, "%s: output %s is %lld, expected %lld to %lld",
-                   name_of (op), a->name, (long long) a->out, (long long) want,
-                   (long long) (want + more - 1));
+                   qk_op_named (op), a->name, (long long) a->out,
+                   (long long) want, (long long) (want + more - 1));
 }
 
 int
@@ -280,7 +275,7 @@ qk_op_check_transposed (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL,
                      "%s: input and output have %d and %d dimensions, "
                      "expected 4",
-                     name_of (op), in->ndim, out->ndim);
+                     qk_op_named (op), in->ndim, out->ndim);
   if ((r = check_window (op)) < 0 || (r = check_transposed_axis (op, &h)) < 0
       || (r = check_transposed_axis (op, &w)) < 0)
     return r;
@@ -297,7 +292,7 @@ qk_op_check_linear (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL,
                      "%s: input and output have %d and %d dimensions, "
                      "expected (N,...,C) and (N,...,K)",
-                     name_of (op), in->ndim, out->ndim);
+                     qk_op_named (op), in->ndim, out->ndim);
   want.dims[want.ndim - 1] = out->dims[out->ndim - 1];
   if (!qk_shape_equal (&want, out))
     return other_shape (op, out, &want);
@@ -313,9 +308,9 @@ qk_op_check_binary (const struct qk_op *op, const struct qk_shape *in,
 
   if (qk_function_name (op->function) == NULL)
     return qk_error (-EINVAL, "%s: unknown function %d of two tensors",
-                     name_of (op), op->function);
+                     qk_op_named (op), op->function);
   if ((r = qk_shape_broadcast (&in[0], &in[1], &s)) < 0)
-    return qk_error_prefix (r, "%s: ", name_of (op));
+    return qk_error_prefix (r, "%s: ", qk_op_named (op));
   return qk_shape_equal (&s, out) ? 0 : other_shape (op, out, &s);
 }
 
@@ -330,7 +325,7 @@ qk_op_check_concat (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL,
                      "%s: axis %d of inputs with %d axes, expected 1 "
                      "to %d",
-                     name_of (op), axis, in[0].ndim, in[0].ndim - 1);
+                     qk_op_named (op), axis, in[0].ndim, in[0].ndim - 1);
   for (int i = 1; i < op->n_in; i++) {
     struct qk_shape s = in[i];
 
@@ -341,7 +336,7 @@ qk_op_check_concat (const struct qk_op *op, const struct qk_shape *in,
 
       return qk_error (-EINVAL,
                        "%s: inputs %s and %s differ in more than axis %d",
-                       name_of (op), qk_shape_print (&in[0], a, sizeof a),
+                       qk_op_named (op), qk_shape_print (&in[0], a, sizeof a),
                        qk_shape_print (&in[i], b, sizeof b), axis);
     }
     sum.dims[axis] += in[i].dims[axis];
@@ -360,7 +355,7 @@ qk_op_check_transpose (const struct qk_op *op, const struct qk_shape *in,
 
   if (op->axes < 1 || op->axes > QK_MAX_DIMS || op->order == NULL)
     return qk_error (-EINVAL, "%s: order of %d axes, expected 1 to %d",
-                     name_of (op), op->order == NULL ? 0 : op->axes,
+                     qk_op_named (op), op->order == NULL ? 0 : op->axes,
                      QK_MAX_DIMS);
   for (int i = 0; i < op->axes; i++) {
     const int32_t size = op->order[2 * i], from = op->order[2 * i + 1];
@@ -369,19 +364,19 @@ qk_op_check_transpose (const struct qk_op *op, const struct qk_shape *in,
       return qk_error (-EINVAL,
                        "%s: axis %d has size %d, expected a divisor of the "
                        "sample's %lld elements",
-                       name_of (op), i, size, (long long) sample);
+                       qk_op_named (op), i, size, (long long) sample);
     count *= size;
     if (from < 0 || from >= op->axes || (taken & 1u << from))
       return qk_error (-EINVAL,
                        "%s: axis %d of the result is axis %d, expected each "
                        "of 0 to %d once",
-                       name_of (op), i, from, op->axes - 1);
+                       qk_op_named (op), i, from, op->axes - 1);
     taken |= 1u << from;
   }
   if (count != sample)
     return qk_error (-EINVAL,
                      "%s: axes of %lld elements, expected the sample's %lld",
-                     name_of (op), (long long) count, (long long) sample);
+                     qk_op_named (op), (long long) count, (long long) sample);
   return qk_op_check_each (op, in, out);
 }
 
@@ -397,18 +392,19 @@ qk_op_check_gather (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL,
                      "%s: %lld places for %d axes out of %d, expected %lld "
                      "for %d",
-                     name_of (op), (long long) (op->place ? op->places : 0),
-                     out->ndim, in->ndim, (long long) all, out->ndim);
+                     qk_op_named (op),
+                     (long long) (op->place ? op->places : 0), out->ndim,
+                     in->ndim, (long long) all, out->ndim);
   if (op->fill < 0 || op->fill > 255)
     return qk_error (-EINVAL, "%s: filled with %d, expected 0 to 255",
-                     name_of (op), op->fill);
+                     qk_op_named (op), op->fill);
   for (int d = 1; d < out->ndim; d++)
     for (int64_t i = 0; i < out->dims[d]; i++, at++)
       if (op->place[at] < -1 || op->place[at] >= in->dims[d])
         return qk_error (-EINVAL,
                          "%s: place %lld along axis %d is %d, expected -1 to "
                          "%lld",
-                         name_of (op), (long long) i, d, op->place[at],
+                         qk_op_named (op), (long long) i, d, op->place[at],
                          (long long) in->dims[d] - 1);
   return 0;
 }
@@ -419,7 +415,7 @@ qk_op_check_each (const struct qk_op *op, const struct qk_shape *in,
 {
   if (qk_shape_count (in) != qk_shape_count (out))
     return qk_error (-EINVAL, "%s: input has %lld elements, output %lld",
-                     name_of (op), (long long) qk_shape_count (in),
+                     qk_op_named (op), (long long) qk_shape_count (in),
                      (long long) qk_shape_count (out));
   return 0;
 }
@@ -429,7 +425,7 @@ qk_op_check_table (const struct qk_op *op, const struct qk_shape *in,
                    const struct qk_shape *out)
 {
   if (op->table == NULL)
-    return qk_error (-EINVAL, "%s: no table given", name_of (op));
+    return qk_error (-EINVAL, "%s: no table given", qk_op_named (op));
   return qk_op_check_each (op, in, out);
 }
 
@@ -447,24 +443,24 @@ qk_op_check_resize (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL,
                      "%s: from %s to %s, expected (N,H,W,C) or (N,L,C) with "
                      "as many channels",
-                     name_of (op), qk_shape_print (in, a, sizeof a),
+                     qk_op_named (op), qk_shape_print (in, a, sizeof a),
                      qk_shape_print (out, b, sizeof b));
   }
   for (int d = 1; d < last; d++)
     all += out->dims[d] * op->taps;
   if (op->taps < 1 || op->taps > QK_MAX_TAPS || op->place == NULL
       || op->share == NULL || op->places != all)
-    return qk_error (-EINVAL,
-                     "%s: %lld places of %d taps, expected %lld of 1 to %d",
-                     name_of (op), (long long) (op->place ? op->places : 0),
-                     op->taps, (long long) all, QK_MAX_TAPS);
+    return qk_error (
+      -EINVAL, "%s: %lld places of %d taps, expected %lld of 1 to %d",
+      qk_op_named (op), (long long) (op->place ? op->places : 0), op->taps,
+      (long long) all, QK_MAX_TAPS);
   for (int d = 1; d < last; d++)
     for (int64_t i = 0; i < out->dims[d] * op->taps; i++, at++)
       if (op->place[at] < 0 || op->place[at] >= in->dims[d])
         return qk_error (-EINVAL,
                          "%s: place %lld along axis %d is %d, expected 0 to "
                          "%lld",
-                         name_of (op), (long long) i, d, op->place[at],
+                         qk_op_named (op), (long long) i, d, op->place[at],
                          (long long) in->dims[d] - 1);
   return 0;
 }
@@ -477,7 +473,7 @@ qk_op_check_prelu (const struct qk_op *op, const struct qk_shape *in,
 
   if (op->multiplier == NULL || op->out_channels != c)
     return qk_error (-EINVAL, "%s: %lld multipliers given, expected %lld",
-                     name_of (op),
+                     qk_op_named (op),
                      op->multiplier == NULL ? 0 : (long long) op->out_channels,
                      (long long) c);
   return qk_shape_equal (in, out) ? 0 : other_shape (op, out, in);
@@ -508,7 +504,7 @@ check_reduced_grid (const struct qk_op *op)
   return qk_error (-EINVAL,
                    "%s: the output's scale and zero point are %g and %d, "
                    "expected the input's, %g and %d",
-                   name_of (op), (double) b->scale, (int) b->zero_point,
+                   qk_op_named (op), (double) b->scale, (int) b->zero_point,
                    (double) a->scale, (int) a->zero_point);
 }
 
@@ -523,19 +519,20 @@ qk_op_check_reduce (const struct qk_op *op, const struct qk_shape *in,
 
   if (qk_reduction_name (op->function) == NULL)
     return qk_error (-EINVAL, "%s: unknown function %d along axes",
-                     name_of (op), op->function);
+                     qk_op_named (op), op->function);
   if (op->along < 2 || op->along >= 1 << in->ndim || (op->along & 1) != 0)
     return qk_error (-EINVAL,
                      "%s: axes are the bits of %d, expected some of 1 to %d",
-                     name_of (op), op->along, in->ndim - 1);
+                     qk_op_named (op), op->along, in->ndim - 1);
   reduced_shape (op, in, out->ndim == in->ndim, &s);
   if (!qk_shape_equal (&s, out))
     return other_shape (op, out, &s);
   if (qk_shape_count (in) / qk_shape_count (out) > most)
-    return qk_error (
-      -EINVAL, "%s: %lld elements become one, at most %lld are exact",
-      name_of (op), (long long) (qk_shape_count (in) / qk_shape_count (out)),
-      (long long) most);
+    return qk_error (-EINVAL,
+                     "%s: %lld elements become one, at most %lld are exact",
+                     qk_op_named (op),
+                     (long long) (qk_shape_count (in) / qk_shape_count (out)),
+                     (long long) most);
   return check_reduced_grid (op);
 }
 
@@ -550,12 +547,12 @@ qk_op_check_matmul (const struct qk_op *op, const struct qk_shape *in,
 
   r = qk_shape_matmul (&in[0], &in[1], op->transpose_a, op->transpose_b, &s);
   if (r < 0)
-    return qk_error_prefix (r, "%s: ", name_of (op));
+    return qk_error_prefix (r, "%s: ", qk_op_named (op));
   if (k > QK_MATMUL_DEPTH)
     return qk_error (-EINVAL,
                      "%s: sums of %lld products could overflow 32 bits, at "
                      "most %d cannot",
-                     name_of (op), (long long) k, QK_MATMUL_DEPTH);
+                     qk_op_named (op), (long long) k, QK_MATMUL_DEPTH);
   return qk_shape_equal (&s, out) ? 0 : other_shape (op, out, &s);
 }
 
@@ -564,11 +561,11 @@ qk_op_check_softmax (const struct qk_op *op, const struct qk_shape *in,
                      const struct qk_shape *out)
 {
   if (op->function < 0 || op->function >= QK_SOFTMAXES)
-    return qk_error (-EINVAL, "%s: unknown kind of softmax, %d", name_of (op),
-                     op->function);
+    return qk_error (-EINVAL, "%s: unknown kind of softmax, %d",
+                     qk_op_named (op), op->function);
   if (op->axis < 1 || op->axis >= in->ndim)
     return qk_error (-EINVAL, "%s: axis %d of %d dimensions, expected 1 to %d",
-                     name_of (op), op->axis, in->ndim, in->ndim - 1);
+                     qk_op_named (op), op->axis, in->ndim, in->ndim - 1);
   return qk_shape_equal (in, out) ? 0 : other_shape (op, out, in);
 }
 
@@ -583,21 +580,21 @@ qk_op_check_norm (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL,
                      "%s: %lld channels in %d dimensions, expected %lld in 2 "
                      "or more",
-                     name_of (op), (long long) c, in->ndim,
+                     qk_op_named (op), (long long) c, in->ndim,
                      (long long) op->in_channels);
   if (op->groups < 1 || c % op->groups != 0
       || (op->groups > 1 && !op->per_sample))
-    return qk_error (-EINVAL, "%s: %d groups of %lld channels%s", name_of (op),
-                     op->groups, (long long) c,
+    return qk_error (-EINVAL, "%s: %d groups of %lld channels%s",
+                     qk_op_named (op), op->groups, (long long) c,
                      op->per_sample ? "" : ", expected 1 at each place");
   count
     = (op->per_sample ? qk_shape_count (in) / in->dims[0] : c) / op->groups;
   if (count > QK_NORM_COUNT)
     return qk_error (
       -EINVAL, "%s: statistics of %lld elements, at most %lld are exact",
-      name_of (op), (long long) count, (long long) QK_NORM_COUNT);
+      qk_op_named (op), (long long) count, (long long) QK_NORM_COUNT);
   if (op->gamma == NULL || op->beta == NULL)
-    return qk_error (-EINVAL, "%s: no %s given", name_of (op),
+    return qk_error (-EINVAL, "%s: no %s given", qk_op_named (op),
                      op->gamma == NULL ? "gamma" : "beta");
   return qk_shape_equal (in, out) ? 0 : other_shape (op, out, in);
 }
@@ -610,10 +607,10 @@ qk_op_check_lrn (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL,
                      "%s: sums over %d channels, expected an odd number of at "
                      "most %d",
-                     name_of (op), op->size, QK_LRN_SIZE);
+                     qk_op_named (op), op->size, QK_LRN_SIZE);
   if (in->ndim < 2)
     return qk_error (-EINVAL, "%s: %d dimensions, expected 2 or more",
-                     name_of (op), in->ndim);
+                     qk_op_named (op), in->ndim);
   return qk_shape_equal (in, out) ? 0 : other_shape (op, out, in);
 }
 
@@ -627,14 +624,14 @@ check_grid (const struct qk_op *op, const char *what,
     return qk_error (-EINVAL,
                      "%s: scale of %s is %g, expected a positive finite "
                      "number",
-                     name_of (op), what, (double) q->scale);
+                     qk_op_named (op), what, (double) q->scale);
   if (q->zero_point < 0 || q->zero_point > 255)
     return qk_error (-EINVAL, "%s: zero point of %s is %d, expected 0 to 255",
-                     name_of (op), what, (int) q->zero_point);
+                     qk_op_named (op), what, (int) q->zero_point);
   if (q->qmin < 0 || q->qmin > q->qmax || q->qmax > 255)
     return qk_error (-EINVAL,
                      "%s: range of %s is %d to %d, expected within 0 to 255",
-                     name_of (op), what, (int) q->qmin, (int) q->qmax);
+                     qk_op_named (op), what, (int) q->qmin, (int) q->qmax);
   return 0;
 }
 
@@ -662,7 +659,7 @@ check_output (const struct qk_op *op)
     return qk_error (-EINVAL,
                      "%s: output bounds are %d to %d, expected within 0 to "
                      "255",
-                     name_of (op), (int) op->lo, (int) op->hi);
+                     qk_op_named (op), (int) op->lo, (int) op->hi);
   if (real_output (op))
     return 0;
   if ((flags & QK_OPF_SAME_GRID)
@@ -670,7 +667,7 @@ check_output (const struct qk_op *op)
     return qk_error (-EINVAL,
                      "%s: the output's scale and zero point are %g and %d, "
                      "expected the input's, %g and %d",
-                     name_of (op), (double) b->scale, (int) b->zero_point,
+                     qk_op_named (op), (double) b->scale, (int) b->zero_point,
                      (double) a->scale, (int) a->zero_point);
   return check_grid (op, "the output", b);
 }
@@ -695,22 +692,23 @@ qk_op_check (const struct qk_op *op, const struct qk_shape *in,
     return qk_error (-EINVAL,
                      "%s: made for a qatkit whose operations have %zu bytes, "
                      "expected %zu or more",
-                     name_of (op), op->struct_size, least_size (op->kind));
+                     qk_op_named (op), op->struct_size, least_size (op->kind));
   if (row->name == NULL)
     return qk_error (-EINVAL, "%s: unknown kind of operation, %d",
-                     name_of (op), (int) op->kind);
+                     qk_op_named (op), (int) op->kind);
   if ((r = check_shape (op, "the output", out)) < 0)
     return r;
   if (op->n_in < row->least || op->n_in > row->most)
-    return qk_error (-EINVAL, "%s: %d inputs, expected %d to %d", name_of (op),
-                     op->n_in, row->least, row->most);
+    return qk_error (-EINVAL, "%s: %d inputs, expected %d to %d",
+                     qk_op_named (op), op->n_in, row->least, row->most);
   for (int i = 0; i < op->n_in; i++) {
     if ((r = check_shape (op, "the input", &in[i])) < 0)
       return r;
     if (in[i].dims[0] != out->dims[0])
-      return qk_error (
-        -EINVAL, "%s: input %d is a batch of %lld, output of %lld",
-        name_of (op), i, (long long) in[i].dims[0], (long long) out->dims[0]);
+      return qk_error (-EINVAL,
+                       "%s: input %d is a batch of %lld, output of %lld",
+                       qk_op_named (op), i, (long long) in[i].dims[0],
+                       (long long) out->dims[0]);
     if (!(row->flags & (QK_OPF_REAL_IN | QK_OPF_NO_GRIDS))
         && (r = check_grid (op, "the input", &op->in_q[i])) < 0)
       return r;
@@ -720,163 +718,7 @@ qk_op_check (const struct qk_op *op, const struct qk_shape *in,
   return row->check (op, in, out);
 }
 
-/* ---- numbers ----------------------------------------------------------- */
-
-/* No input within its range may overflow an int32 accumulator. */
-static int
-check_accumulator (const struct qk_op *op, int64_t widest, const int32_t *bias)
-{
-  const int64_t per = qk_op_weight_count (op) / op->out_channels;
-
-  for (int64_t k = 0; k < op->out_channels; k++) {
-    int64_t sum = 0;
-
-    for (int64_t i = 0; i < per; i++)
-      sum += abs (op->weight[k * per + i]);
-    sum = sum * widest + (bias != NULL ? llabs ((int64_t) bias[k]) : 0);
-    if (sum > INT32_MAX)
-      return qk_error (-ERANGE,
-                       "%s: output channel %lld could overflow its 32-bit "
-                       "accumulator",
-                       name_of (op), (long long) k);
-    if (!isfinite (op->multiplier[k]) || op->multiplier[k] <= 0)
-      return qk_error (-EDOM,
-                       "%s: multiplier of channel %lld is %g, expected a "
-                       "positive number",
-                       name_of (op), (long long) k,
-                       (double) op->multiplier[k]);
-  }
-  return 0;
-}
-
-int
-qk_op_numbers_weighted (const struct qk_op *op)
-{
-  const struct qk_qparams *q = &op->in_q[0];
-  const int64_t above = q->qmax - q->zero_point;
-
-  if (op->bias == NULL || op->weight_scale == NULL)
-    return qk_error (-EINVAL, "%s: no %s given", name_of (op),
-                     op->bias == NULL ? "bias" : "scale of the weight");
-  for (int64_t i = 0; i < op->weight_scales; i++)
-    if (!isfinite (op->weight_scale[i]) || op->weight_scale[i] <= 0)
-      return qk_error (-EDOM,
-                       "%s: scale %lld of the weight is %g, expected a "
-                       "positive number",
-                       name_of (op), (long long) i,
-                       (double) op->weight_scale[i]);
-  return check_accumulator (op, q->zero_point > above ? q->zero_point : above,
-                            op->bias);
-}
-
-int
-qk_op_numbers_dynamic (const struct qk_op *op)
-{
-  if (op->lo != 0 || op->hi < 3)
-    return qk_error (-EINVAL,
-                     "%s: integers of %d to %d, expected 0 to 3 up to 0 to "
-                     "255",
-                     name_of (op), (int) op->lo, (int) op->hi);
-  for (int64_t k = 0; k < op->out_channels; k++)
-    if (!isfinite (op->real_bias[k]))
-      return qk_error (-EDOM, "%s: bias of channel %lld is %g", name_of (op),
-                       (long long) k, (double) op->real_bias[k]);
-  return check_accumulator (op, op->hi, NULL);
-}
-
-/* Sums are exact in float: see qk_mean_quantized. */
-int
-qk_op_numbers_pool (const struct qk_op *op)
-{
-  const int64_t most = ((1 << 24) - 1) / 255;
-
-  if ((int64_t) op->kernel_h * op->kernel_w > most)
-    return qk_error (-EINVAL,
-                     "%s: an average over %d x %d elements, at most %lld "
-                     "are exact",
-                     name_of (op), op->kernel_h, op->kernel_w,
-                     (long long) most);
-  return 0;
-}
-
-int
-qk_op_numbers_prelu (const struct qk_op *op)
-{
-  for (int64_t k = 0; k < op->out_channels; k++)
-    if (!isfinite (op->multiplier[k]))
-      return qk_error (-EDOM,
-                       "%s: multiplier of channel %lld is %g, expected a "
-                       "finite number",
-                       name_of (op), (long long) k,
-                       (double) op->multiplier[k]);
-  return 0;
-}
-
-int
-qk_op_numbers_table (const struct qk_op *op)
-{
-  for (int i = 0; i < 256; i++)
-    if (op->table[i] < op->lo || op->table[i] > op->hi)
-      return qk_error (
-        -EINVAL, "%s: entry %d of the table is %d, expected %d to %d",
-        name_of (op), i, op->table[i], (int) op->lo, (int) op->hi);
-  return 0;
-}
-
-int
-qk_op_numbers_resize (const struct qk_op *op)
-{
-  for (int64_t i = 0; i < op->places; i++)
-    if (!isfinite (op->share[i]))
-      return qk_error (-EDOM, "%s: share %lld is %g", name_of (op),
-                       (long long) i, (double) op->share[i]);
-  return 0;
-}
-
-/* A number that must be above 0, or with ZERO at least that. */
-static int
-check_number (const struct qk_op *op, const char *what, float x, bool zero)
-{
-  if (isfinite (x) && (x > 0 || (zero && x == 0)))
-    return 0;
-  return qk_error (-EDOM, "%s: %s is %g, expected a %s number", name_of (op),
-                   what, (double) x, zero ? "non-negative" : "positive");
-}
-
-int
-qk_op_numbers_matmul (const struct qk_op *op)
-{
-  const int r = check_number (op, "the factor", op->factor, false);
-
-  if (r < 0)
-    return r;
-  return check_number (op, "the multiplier",
-                       qk_product_multiplier (op->in_q[0].scale,
-                                              op->in_q[1].scale, op->factor,
-                                              op->out_q.scale),
-                       false);
-}
-
-int
-qk_op_numbers_norm (const struct qk_op *op)
-{
-  for (int64_t i = 0; i < op->in_channels; i++)
-    if (!isfinite (op->gamma[i]) || !isfinite (op->beta[i]))
-      return qk_error (-EDOM, "%s: gamma and beta of channel %lld are %g, %g",
-                       name_of (op), (long long) i, (double) op->gamma[i],
-                       (double) op->beta[i]);
-  return check_number (op, "eps", op->eps, false);
-}
-
-int
-qk_op_numbers_lrn (const struct qk_op *op)
-{
-  int r = check_number (op, "alpha", op->alpha, true);
-
-  if (r == 0)
-    r = check_number (op, "the power", op->power, true);
-  return r < 0 ? r : check_number (op, "the offset", op->offset, false);
-}
+/* ---- nodes of networks --------------------------------------------------- */
 
 static int
 check_zero_point (const struct qk_op *op, const char *what,
@@ -886,7 +728,7 @@ check_zero_point (const struct qk_op *op, const char *what,
     return qk_error (-EINVAL,
                      "%s: zero point of %s is %d, expected to be within its "
                      "range, %d to %d",
-                     name_of (op), what, q->zero_point, q->qmin, q->qmax);
+                     qk_op_named (op), what, q->zero_point, q->qmin, q->qmax);
   return 0;
 }
 
@@ -901,7 +743,7 @@ qk_op_check_node (const struct qk_op *op, const struct qk_shape *in,
     return r;
   if (row->flags & QK_OPF_AROUND)
     return qk_error (-EINVAL, "%s: %s is not a node of a network",
-                     name_of (op), row->name);
+                     qk_op_named (op), row->name);
   for (int i = 0; i < op->n_in && !(row->flags & QK_OPF_REAL_IN); i++)
     if ((r = check_grid (op, "the input", &op->in_q[i])) < 0
         || (r = check_zero_point (op, "the input", &op->in_q[i])) < 0)
@@ -914,7 +756,7 @@ qk_op_check_node (const struct qk_op *op, const struct qk_shape *in,
       return qk_error (-EINVAL,
                        "%s: output bounds are %d to %d, expected within %d "
                        "to %d",
-                       name_of (op), (int) op->lo, (int) op->hi,
+                       qk_op_named (op), (int) op->lo, (int) op->hi,
                        op->out_q.qmin, op->out_q.qmax);
   }
   return row->numbers == NULL ? 0 : row->numbers (op);

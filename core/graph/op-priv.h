@@ -8,6 +8,13 @@
 
 #define QK_OP_KINDS 24 /* one more than the largest enum qk_op_kind */
 
+/* What messages call OP. */
+static inline const char *
+qk_op_named (const struct qk_op *op)
+{
+  return op->name != NULL ? op->name : "int8 operation";
+}
+
 /* A number of struct qk_op that model files keep, by name. */
 struct qk_op_field {
   const char *name; /* NULL ends a list */

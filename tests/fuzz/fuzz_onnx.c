@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fuzz_onnx.c: any bytes as an ONNX file. */
+/* fuzz_onnx.c: any bytes as an ONNX file of weights. */
 #include "config.h"
 
 #include <stdio.h>
@@ -19,11 +19,13 @@ demand (int ok, const char *what)
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
-  struct onnx_file *f = NULL;
+  struct onnx_weights *f = NULL;
+  struct onnxfile *file;
   volatile uint8_t sum = 0;
   int64_t i;
 
-  if (onnx_parse (data, size, "input", &f) < 0) {
+  if (onnxfile_read (data, size, "input", &file) < 0
+      || onnx_weights_read (file, &f) < 0) {
     demand (strncmp (qk_error_message (), "input: ", 7) == 0,
             "error without the file's name");
     return 0;
@@ -38,11 +40,11 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     }
     bytes = (size_t) qk_shape_count (&e.tensor.shape)
             * qk_dtype_size (e.tensor.dtype);
-    demand (bytes <= size, "more numbers than the file has bytes");
+    demand (bytes <= 8 * size, "more numbers than the file has bytes");
     for (k = 0; k < bytes; k++)
       sum = (uint8_t) (sum + ((const uint8_t *) e.tensor.data)[k]);
   }
-  onnx_free (f);
+  onnx_weights_free (f);
   return 0;
 }
 

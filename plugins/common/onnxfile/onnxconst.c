@@ -2,12 +2,13 @@
 /* onnxconst.c: constant tensors of ONNX files. */
 #include "config.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "mapped/mapped.h"
 #include "onnxfile.h"
 
 #define T(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
@@ -236,47 +237,96 @@ is_beside (const char *location)
          && strstr (location, "/../") == NULL && onnxfile_good_name (location);
 }
 
+/* Where the data of T are: DESCRIPTOR, open at *OFFSET with WANT bytes behind
+ * it. */
 static int
-read_external (const struct onnxfile *f, const Onnx__TensorProto *t,
-               const struct type *type, struct onnx_const *c)
+open_external (const struct onnxfile *f, const Onnx__TensorProto *t,
+               uint64_t want, int *descriptor, uint64_t *offset)
 {
   const char *location = external_key (t, "location");
-  const uint64_t want = (uint64_t) c->n * type->size;
-  uint64_t offset = 0, length = want;
+  uint64_t length = want;
+  struct stat st;
   char *path;
-  void *map = NULL;
-  size_t size = 0;
-  int r;
+  int fd;
 
+  *offset = 0;
   if (location == NULL || !is_beside (location)
-      || !number_of (external_key (t, "offset"), &offset)
+      || !number_of (external_key (t, "offset"), offset)
       || !number_of (external_key (t, "length"), &length))
     return qk_error (-EBADMSG,
                      "%s: tensor \"" NAME "\": its data are said to be in "
                      "\"%.200s\", expected a file beside this one, with "
                      "offset and length",
                      f->path, t->name, location != NULL ? location : "");
-  if (want == 0)
-    return 0;
   if (asprintf (&path, "%s/%s", f->folder, location) < 0)
     return qk_oom ("%s", f->path);
-  r = mapped_open (path, 1, "the data of an ONNX file", &map, &size);
-  if (r == 0) {
-    if (length != want || offset > size || want > size - offset)
-      r = qk_error (-EBADMSG,
-                    "%s: tensor \"" NAME "\": %llu bytes at %llu of \"%s\", "
-                    "which has %zu; expected %llu bytes",
-                    f->path, t->name, (unsigned long long) length,
-                    (unsigned long long) offset, path, size,
-                    (unsigned long long) want);
-    else
-      take_raw (c, type, (const unsigned char *) map + offset);
-    munmap (map, size);
-  }
+  fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   free (path);
-  return r < 0 && strncmp (qk_error_message (), f->path, strlen (f->path)) != 0
-           ? qk_error_prefix (r, "%s: tensor \"" NAME "\": ", f->path, t->name)
-           : r;
+  if (fd < 0 || fstat (fd, &st) < 0 || !S_ISREG (st.st_mode)) {
+    const int e = fd < 0 ? -errno : -EINVAL;
+
+    if (fd >= 0)
+      close (fd);
+    return qk_error (
+      e, "%s: tensor \"" NAME "\": its data are in \"%.200s\": %s", f->path,
+      t->name, location, e == -EINVAL ? "not a regular file" : strerror (-e));
+  }
+  if (length != want || *offset > (uint64_t) st.st_size
+      || want > (uint64_t) st.st_size - *offset) {
+    close (fd);
+    return qk_error (-EBADMSG,
+                     "%s: tensor \"" NAME "\": %llu bytes at %llu of "
+                     "\"%.200s\", which has %lld; expected %llu bytes",
+                     f->path, t->name, (unsigned long long) length,
+                     (unsigned long long) *offset, location,
+                     (long long) st.st_size, (unsigned long long) want);
+  }
+  *descriptor = fd;
+  return 0;
+}
+
+/* WANT bytes from OFFSET on; to be freed. */
+static unsigned char *
+read_at (int fd, uint64_t offset, uint64_t want)
+{
+  unsigned char *bytes = malloc (want + 1);
+  uint64_t at = 0;
+
+  while (bytes != NULL && at < want) {
+    const ssize_t n = pread (fd, bytes + at, want - at, (off_t) (offset + at));
+
+    if (n > 0) {
+      at += (uint64_t) n;
+    } else if (n == 0 || errno != EINTR) {
+      free (bytes);
+      return NULL;
+    }
+  }
+  return bytes;
+}
+
+/* The file's size is checked before memory is spent on what T claims. */
+static int
+read_external (const struct onnxfile *f, const Onnx__TensorProto *t,
+               const struct type *type, const struct qk_shape *shape,
+               struct onnx_const **out)
+{
+  const uint64_t want = (uint64_t) qk_shape_count (shape) * type->size;
+  unsigned char *bytes;
+  uint64_t offset;
+  int fd = -1, r;
+
+  if ((r = open_external (f, t, want, &fd, &offset)) < 0)
+    return r;
+  bytes = read_at (fd, offset, want);
+  close (fd);
+  if (bytes == NULL)
+    return qk_error (-EIO, "%s: tensor \"" NAME "\": its data cannot be read",
+                     f->path, t->name);
+  if ((r = onnx_const_new (type->real, shape, out)) == 0)
+    take_raw (*out, type, bytes);
+  free (bytes);
+  return r;
 }
 
 /* ---- typed fields ------------------------------------------------------------- */
@@ -373,11 +423,13 @@ onnx_const_read (const struct onnxfile *f, const Onnx__TensorProto *t,
 
     return wrong_size (f, t, 0, &claim, "numbers");
   }
-  if ((r = onnx_const_new (type->real, &shape, &c)) < 0)
+  r = outside ? read_external (f, t, type, &shape, &c)
+              : onnx_const_new (type->real, &shape, &c);
+  if (r < 0)
     return r;
   c->type = t->data_type;
   if (outside)
-    r = read_external (f, t, type, c);
+    r = 0;
   else if (t->has_raw_data)
     take_raw (c, type, t->raw_data.data);
   else

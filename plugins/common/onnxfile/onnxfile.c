@@ -99,7 +99,7 @@ scan (struct range r, const ProtobufCMessageDescriptor *d, int depth,
   return true;
 }
 
-static int
+static void
 find_opset (struct onnxfile *f)
 {
   size_t i;
@@ -114,7 +114,6 @@ find_opset (struct onnxfile *f)
   /* files older than the field are of version 1 */
   if (f->model->n_opset_import == 0)
     f->opset = 1;
-  return 0;
 }
 
 static int
@@ -152,8 +151,7 @@ onnxfile_read (const void *bytes, size_t size, const char *path,
                   path);
     goto error;
   }
-  if ((r = find_opset (f)) < 0)
-    goto error;
+  find_opset (f);
   *out = f;
   return 0;
 

@@ -5,36 +5,27 @@
 
 #include <qatkit/format.h>
 
-/* ---- reading: parse.c --------------------------------------------------*/
+#include "onnxfile/onnxfile.h"
 
-/* What a stranger's file can make the program allocate is bounded by these
- * and by its own size. */
-#define ONNX_MAX_TENSORS 100000
-#define ONNX_MAX_NAME 1000
+/* ---- reading: read.c -----------------------------------------------------*/
 
-struct onnx_tensor {
-  char *name; /* owned */
-  enum qk_dtype dtype;
-  const char *trouble; /* static: why it cannot be read; NULL if it can */
-  struct qk_shape shape;
-  const unsigned char *data; /* in the bytes parsed; not aligned */
+struct onnx_weight {
+  const Onnx__TensorProto *proto; /* of the file */
+  struct onnx_const *value;       /* owned; NULL: of no type that is read */
 };
 
-struct onnx_file {
-  char *path;
-  void *map; /* NULL when the bytes belong to someone else */
-  size_t map_size;
+struct onnx_weights {
+  struct onnxfile *file; /* owned */
   int64_t n;
-  struct onnx_tensor *tensor;
+  struct onnx_weight *weight;
 };
 
-/* Check SIZE BYTES completely and make *OUT, which borrows BYTES until
- * onnx_free.  PATH is for messages.  -EBADMSG for anything wrong. */
-int onnx_parse (const void *bytes, size_t size, const char *path,
-                struct onnx_file **out);
-void onnx_free (struct onnx_file *f); /* accepts NULL; unmaps f->map */
+/* The weights of FILE, which belongs to *OUT, also on failure. */
+int onnx_weights_read (struct onnxfile *file, struct onnx_weights **out);
+void onnx_weights_free (struct onnx_weights *f); /* accepts NULL */
 
-/* A slot of struct qk_format_class. */
+/* A slot of struct qk_format_class.  With -ENOTSUP the name is set
+ * nevertheless. */
 int onnx_entry (void *self, int64_t i, struct qk_format_entry *out);
 
 /* ---- writing: build.c, write.c -----------------------------------------*/

@@ -4,28 +4,19 @@
  * https://github.com/onnx/onnx/blob/main/docs/IR.md */
 #include "config.h"
 
-#include <sys/mman.h>
-
-#include "mapped/mapped.h"
 #include "onnx-priv.h"
 
 static int
 onnx_open (const struct qk_config *cfg, const char *path, void **self)
 {
-  struct onnx_file *f;
-  void *map = NULL;
-  size_t size = 0;
-  int err;
+  struct onnx_weights *f;
+  struct onnxfile *file;
+  int r;
 
   (void) cfg;
-  if ((err = mapped_open (path, 1, "an ONNX file", &map, &size)) < 0)
-    return err;
-  if ((err = onnx_parse (map, size, path, &f)) < 0) {
-    munmap (map, size);
-    return err;
-  }
-  f->map = map;
-  f->map_size = size;
+  if ((r = onnxfile_open (path, &file)) < 0
+      || (r = onnx_weights_read (file, &f)) < 0)
+    return r;
   *self = f;
   return 0;
 }
@@ -33,13 +24,13 @@ onnx_open (const struct qk_config *cfg, const char *path, void **self)
 static void
 onnx_close (void *self)
 {
-  onnx_free (self);
+  onnx_weights_free (self);
 }
 
 static int64_t
 onnx_count (void *self)
 {
-  const struct onnx_file *f = self;
+  const struct onnx_weights *f = self;
 
   return f->n;
 }

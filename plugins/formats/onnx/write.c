@@ -154,6 +154,26 @@ put_grid (struct writer *w, const char *raw, const char *prefix,
   return out;
 }
 
+/* RAW, which lies on the grid Q but for its scale FROM, with the scale TO. */
+static const char *
+put_rescaled (struct writer *w, const char *raw, const char *prefix,
+              const struct qk_qparams *q, float from, float to)
+{
+  struct onnx_build *b = &w->b;
+  const uint8_t zp = (uint8_t) q->zero_point;
+  const char *in[3] = { raw };
+
+  in[1] = onnx_scalar (b, onnx_name (b, "%s/from", prefix), QK_F32, &from);
+  in[2] = onnx_scalar (b, onnx_name (b, "%s/zero_point", prefix), QK_U8, &zp);
+  in[0] = onnx_name (b, "%s/quantized", prefix);
+  onnx_node (b, "QuantizeLinear", in[0], 3,
+             (const char *const[]){ raw, in[1], in[2] });
+  in[1] = onnx_scalar (b, onnx_name (b, "%s/to", prefix), QK_F32, &to);
+  raw = onnx_name (b, "%s/rescaled", prefix);
+  onnx_node (b, "DequantizeLinear", raw, 3, in);
+  return raw;
+}
+
 /* The name of the output that VALUE is; NULL if it is none. */
 const char *
 output_name (const struct writer *w, int value)
@@ -506,21 +526,29 @@ op_reaches_beyond (const struct writer *w, const struct qk_network_node *n)
                   > op->pad_right);
 }
 
+/* A mean of integers is computed on a grid of scale 1: sums are exact there,
+ * and halves, which means of 4 or 196 elements often are, stay halves.  They
+ * are rounded by a node of their own, to even: ONNX Runtime's integer kernel
+ * for a mean between two grids rounds them another way. */
 static int
 put_pool (struct writer *w, const struct qk_network_node *n)
 {
-  const struct qk_shape *in = &value_of (w, n->in[0])->shape;
+  const struct qk_network_value *x = value_of (w, n->in[0]);
   const bool flat = value_of (w, n->out)->shape.ndim == 2;
   const bool max = n->op->kind == QK_OP_MAXPOOL2D;
+  const bool exact = n->quantized && !max;
+  const char *in = w->name[n->in[0]];
   const char *raw
-    = flat ? onnx_name (&w->b, "%s/pool", n->name) : raw_name (w, n);
+    = exact || flat ? onnx_name (&w->b, "%s/pool", n->name) : raw_name (w, n);
   Onnx__NodeProto *o;
 
-  if (!max && is_global (n->op, in))
-    node1 (w, "GlobalAveragePool", raw, w->name[n->in[0]]);
+  if (exact)
+    in = put_rescaled (w, in, onnx_name (&w->b, "%s/integers", n->name), &x->q,
+                       x->q.scale, 1);
+  if (!max && is_global (n->op, &x->shape))
+    node1 (w, "GlobalAveragePool", raw, in);
   else {
-    o = onnx_node (&w->b, max ? "MaxPool" : "AveragePool", raw, 1,
-                   &w->name[n->in[0]]);
+    o = onnx_node (&w->b, max ? "MaxPool" : "AveragePool", raw, 1, &in);
     if (op_reaches_beyond (w, n) && !max && n->op->count_pad)
       return qk_error (-ENOTSUP,
                        "node '%s': ONNX counts what ceil mode adds in "
@@ -531,6 +559,11 @@ put_pool (struct writer *w, const struct qk_network_node *n)
       put_dilation (w, o, n->op);
     else
       onnx_attr_int (&w->b, o, "count_include_pad", n->op->count_pad);
+  }
+  if (exact) {
+    raw = node1 (w, "Round", onnx_name (&w->b, "%s/round", n->name), raw);
+    raw = put_rescaled (w, raw, onnx_name (&w->b, "%s/mean", n->name), &x->q,
+                        1, x->q.scale);
   }
   if (flat)
     return put_flat (w, n, raw);

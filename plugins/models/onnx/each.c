@@ -78,11 +78,7 @@ one_of (struct lay *l, struct net_node *nd, struct view v, const char *layer,
 {
   const int id = lay_node (l, nd, layer, &v.id, 1, "%s", options);
 
-  if (id < 0)
-    return id;
-  v.id = id;
-  lay_output (l, nd, 0, &v);
-  return 0;
+  return lay_result (l, nd, v, id);
 }
 
 static int
@@ -90,10 +86,7 @@ gelu (struct lay *l, struct net_node *nd)
 {
   char buf[NET_WORD];
   const bool tanh
-    = strcmp (net_attr_string (nd, "approximate",
-                               nd->p[0] != 0 ? "tanh" : "none", buf),
-              "tanh")
-      == 0;
+    = strcmp (net_attr_string (nd, "approximate", "none", buf), "tanh") == 0;
 
   return one (l, nd, "gelu", tanh ? "approximate=tanh" : "");
 }

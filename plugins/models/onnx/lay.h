@@ -21,7 +21,6 @@ struct lay {
 /* An operator of ONNX. */
 struct net_op {
   const char *name;
-  int since; /* opset from which on it is as read here */
   int (*lay) (struct lay *l, struct net_node *nd);
   const char *text; /* of the list of operators */
 };
@@ -52,6 +51,9 @@ int lay_fill (struct lay *l, int id, const char *param, int value,
 #define LAY_LIST 512
 const char *lay_list (const int64_t *x, int n, char buf[LAY_LIST]);
 
+/* Axes of input 1, or in older opsets of attribute "axes"; -1: none given. */
+int lay_axes (struct lay *l, struct net_node *nd, int64_t *axes);
+
 /* ---- views: view.c ---------------------------------------------------------- */
 
 /* The view of input I of ND, which is to be computed from the data. */
@@ -63,6 +65,10 @@ int lay_known (struct lay *l, const struct net_node *nd, int i, bool may_miss,
 /* Say how output I of ND lies. */
 void lay_output (struct lay *l, const struct net_node *nd, int i,
                  const struct view *v);
+/* The last step of most operators: output 0 of ND is the value ID, whose axes
+ * are as V says.  Passes on ID where it is an error, else 0. */
+int lay_result (struct lay *l, const struct net_node *nd, struct view v,
+                int id);
 
 const struct qk_shape *view_ours (const struct lay *l, const struct view *v);
 /* Elements along the file's axis A; the batch counts as in the file. */
@@ -161,6 +167,7 @@ LAY (gather);
 LAY (pad);
 LAY (expand);
 LAY (tile);
+/* reduce.c */
 LAY (reduce);
 
 #endif /* MODEL_ONNX_LAY_H */

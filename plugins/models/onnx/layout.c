@@ -15,7 +15,7 @@
 /* Operators that recognise.c makes begin with a '.' and are not listed. */
 #define OP(name, since, lay, becomes)                                         \
   {                                                                           \
-    name, since, lay, name " (opset " #since "): " becomes                    \
+    name, lay, name " (opset " #since "): " becomes                           \
   }
 
 static const struct net_op table[] = {
@@ -107,7 +107,7 @@ static const struct net_op table[] = {
   OP (".hardswish", 1, lay_unary, "hardswish"),
   OP (".mish", 1, lay_unary, "mish"),
   OP (".silu", 1, lay_unary, "silu"),
-  { ".layer_norm", 1, lay_layer_norm, "layer_norm" },
+  OP (".layer_norm", 1, lay_layer_norm, "layer_norm"),
 };
 #define N_OPS ((int) (sizeof table / sizeof *table))
 

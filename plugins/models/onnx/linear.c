@@ -422,7 +422,7 @@ static const char *
 eps_option (struct net_node *nd, char buf[LAY_LIST], const char *more)
 {
   const float eps
-    = net_attr_float (nd, "epsilon", nd->op[0] == '.' ? nd->p[0] : 1e-5f);
+    = net_attr_float (nd, "epsilon", nd->op[0] == '.' ? nd->eps : 1e-5f);
 
   snprintf (buf, LAY_LIST, "eps=%.9g%s", (double) eps, more);
   return buf;
@@ -516,11 +516,7 @@ lay_lrn (struct lay *l, struct net_node *nd)
   id = lay_node (l, nd, "lrn", &v.id, 1,
                  "size=%lld alpha=%.9g beta=%.9g bias=%.9g", (long long) size,
                  (double) alpha, (double) beta, (double) bias);
-  if (id < 0)
-    return id;
-  v.id = id;
-  lay_output (l, nd, 0, &v);
-  return 0;
+  return lay_result (l, nd, v, id);
 }
 
 /* ---- softmax ----------------------------------------------------------------------------------- */
@@ -554,7 +550,7 @@ softmax (struct lay *l, struct net_node *nd, const char *layer)
 {
   const bool old = l->n->file->opset < 13;
   struct view v;
-  int axis, id, r;
+  int axis, r;
 
   if ((r = lay_input (l, nd, 0, &v)) < 0)
     return r;
@@ -565,11 +561,7 @@ softmax (struct lay *l, struct net_node *nd, const char *layer)
     return old_softmax (l, nd, &v, axis, layer);
   if ((r = view_last (l, nd, &v, axis, &v)) < 0)
     return r;
-  if ((id = lay_node (l, nd, layer, &v.id, 1, "%s", "")) < 0)
-    return id;
-  v.id = id;
-  lay_output (l, nd, 0, &v);
-  return 0;
+  return lay_result (l, nd, v, lay_node (l, nd, layer, &v.id, 1, "%s", ""));
 }
 
 int

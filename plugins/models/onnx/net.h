@@ -29,17 +29,15 @@ struct net_value {
 
 struct net_op;
 
-#define NET_PARAMS 4
-
 struct net_node {
   char *name;     /* owned; unique, never empty */
   const char *op; /* "Conv"; those made by recognise.c begin with a '.' */
   const Onnx__NodeProto *proto; /* NULL in those */
   int n_in, n_out;
-  int *in, *out;       /* values; -1: left out */
-  bool gone;           /* folded, or part of another */
-  uint64_t used;       /* attributes that were asked for */
-  float p[NET_PARAMS]; /* numbers that recognise.c found */
+  int *in, *out; /* values; -1: left out */
+  bool gone;     /* folded, or part of another */
+  uint64_t used; /* attributes that were asked for */
+  float eps;     /* of a normalisation that recognise.c found */
 };
 
 struct net {

@@ -151,8 +151,8 @@ add_input (struct lay *l, int i, const struct qk_model_request *req,
     if (spec == NULL || !fits (&spec->shape, &f, how))
       return qk_error (
         -EINVAL,
-        "%s: input '%.200s' is %s, which the data's %s do not "
-        "fit",
+        "%s: input '%.200s' is %s (0: open), which the data's %s "
+        "do not fit",
         l->n->file->path, v->name, qk_shape_print (&f, a, sizeof a),
         spec == NULL ? "inputs" : qk_spec_print (spec, b, sizeof b));
   } else if ((r = own_shape (l->n, value, &f, how, side, &own.shape)) < 0)

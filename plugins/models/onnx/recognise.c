@@ -262,7 +262,7 @@ layer_norm (struct net *n, struct net_node *nd)
       if (net_known (n, in[1], &c) < 0 || c == NULL || c->shape.ndim != 1
           || net_known (n, in[2], &c) < 0 || c == NULL || c->shape.ndim != 1)
         continue;
-      nd->p[0] = (float) eps;
+      nd->eps = (float) eps;
       return become (n, nd, ".layer_norm", 3, in);
     }
   }

@@ -130,6 +130,16 @@ lay_output (struct lay *l, const struct net_node *nd, int i,
     l->n->value[nd->out[i]].view = *v;
 }
 
+int
+lay_result (struct lay *l, const struct net_node *nd, struct view v, int id)
+{
+  if (id < 0)
+    return id;
+  v.id = id;
+  lay_output (l, nd, 0, &v);
+  return 0;
+}
+
 /* ---- arranging ------------------------------------------------------------------ */
 
 void

@@ -227,6 +227,20 @@ check_bias (struct lay *l, struct net_node *nd, int input, int64_t channels,
   return 0;
 }
 
+/* The end of both convolutions: the bias, and V is what ID gives. */
+static int
+conv_result (struct lay *l, struct net_node *nd, struct view *v, int id,
+             const struct onnx_const *bias)
+{
+  const int r
+    = bias == NULL ? 0 : lay_fill (l, id, "bias", nd->in[2], bias->f);
+
+  if (r < 0)
+    return r;
+  view_of_image (v, id, v->ndim);
+  return lay_result (l, nd, *v, id);
+}
+
 int
 lay_conv (struct lay *l, struct net_node *nd)
 {
@@ -256,13 +270,9 @@ lay_conv (struct lay *l, struct net_node *nd)
                  (long long) kernel->shape.dims[0], (long long) groups,
                  bias != NULL ? "yes" : "no", options);
   free (options);
-  if (id < 0 || (r = fill_kernel (l, nd, id, kernel)) < 0
-      || (bias != NULL
-          && (r = lay_fill (l, id, "bias", nd->in[2], bias->f)) < 0))
+  if (id < 0 || (r = fill_kernel (l, nd, id, kernel)) < 0)
     return id < 0 ? id : r;
-  view_of_image (&v, id, v.ndim);
-  lay_output (l, nd, 0, &v);
-  return 0;
+  return conv_result (l, nd, &v, id, bias);
 }
 
 /* Weights (C,K/groups,R,S) as (K,R,S,C/groups), the window turned around: those
@@ -372,13 +382,9 @@ lay_conv_transpose (struct lay *l, struct net_node *nd)
                  bias != NULL ? "yes" : "no", (long long) extra[0],
                  (long long) extra[1], options);
   free (options);
-  if (id < 0 || (r = fill_turned (l, nd, id, kernel, groups)) < 0
-      || (bias != NULL
-          && (r = lay_fill (l, id, "bias", nd->in[2], bias->f)) < 0))
+  if (id < 0 || (r = fill_turned (l, nd, id, kernel, groups)) < 0)
     return id < 0 ? id : r;
-  view_of_image (&v, id, v.ndim);
-  lay_output (l, nd, 0, &v);
-  return 0;
+  return conv_result (l, nd, &v, id, bias);
 }
 
 /* ---- pooling --------------------------------------------------------------------------- */
@@ -402,11 +408,8 @@ pool (struct lay *l, struct net_node *nd, const char *layer, const char *more)
   id = lay_node (l, nd, layer, &image.id, 1, "%s%s%s", options,
                  ceil ? " ceil=yes" : "", more);
   free (options);
-  if (id < 0)
-    return id;
   view_of_image (&v, id, v.ndim);
-  lay_output (l, nd, 0, &v);
-  return 0;
+  return lay_result (l, nd, v, id);
 }
 
 int
@@ -526,11 +529,8 @@ resize (struct lay *l, struct net_node *nd, const struct onnx_const *scales,
                  "size=%lld,%lld scale=%.9g,%.9g mode=%s coords=%s nearest=%s",
                  (long long) size[0], (long long) size[1], scale[0], scale[1],
                  mode, coords, nearest);
-  if (id < 0)
-    return id;
   view_of_image (&v, id, v.ndim);
-  lay_output (l, nd, 0, &v);
-  return 0;
+  return lay_result (l, nd, v, id);
 }
 
 int
@@ -612,11 +612,8 @@ block (struct lay *l, struct net_node *nd, const char *layer, const char *more)
     return r;
   id = lay_node (l, nd, layer, &image.id, 1, "block=%lld%s", (long long) size,
                  more);
-  if (id < 0)
-    return id;
   view_of_image (&v, id, v.ndim);
-  lay_output (l, nd, 0, &v);
-  return 0;
+  return lay_result (l, nd, v, id);
 }
 
 int
