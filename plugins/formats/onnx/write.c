@@ -204,12 +204,6 @@ finish_clamped (struct writer *w, const struct qk_network_node *n,
                               hi, final_name (w, n, "dequantized"));
 }
 
-static bool
-on_grid (const struct writer *w, int value)
-{
-  return value_of (w, value)->q.scale > 0;
-}
-
 /* Name for the float result of N, before its grid if it has one. */
 const char *
 raw_name (struct writer *w, const struct qk_network_node *n)
@@ -439,6 +433,26 @@ joining (const struct qk_op *op)
   return op->kind == QK_OP_CONCAT ? "Concat" : names[op->function];
 }
 
+/* Input J of a concatenation: a constant, which has one sample, as often as
+ * there are samples. */
+static const char *
+put_repeated (struct writer *w, const struct qk_network_node *n, int j)
+{
+  const char *both[2], *out = onnx_name (&w->b, "%s/repeated%d", n->name, j);
+  int i;
+
+  for (i = 0; i < n->n_in && value_of (w, n->in[i])->constant != NULL; i++)
+    continue;
+  if (i == n->n_in || value_of (w, n->in[j])->constant == NULL)
+    return w->name[n->in[j]];
+  both[0] = w->name[n->in[j]];
+  both[1]
+    = onnx_put_sizes (w, n, w->name[n->in[i]], onnx_name (&w->b, "sizes%d", j),
+                      &value_of (w, n->in[j])->shape);
+  onnx_node (&w->b, "Expand", out, 2, both);
+  return out;
+}
+
 /* Input J of N for an operator that broadcasts from the last axis on: what has
  * fewer axes than the output gets those it lacks, of size 1. */
 static const char *
@@ -447,6 +461,8 @@ put_broadcast (struct writer *w, const struct qk_network_node *n, int j)
   const struct qk_shape *s = &value_of (w, n->in[j])->shape;
   const int ndim = value_of (w, n->out)->shape.ndim;
 
+  if (n->op->kind == QK_OP_CONCAT)
+    return put_repeated (w, n, j);
   if (n->op->kind != QK_OP_BINARY || s->ndim == ndim)
     return w->name[n->in[j]];
   return onnx_put_axes (w, n, w->name[n->in[j]], onnx_name (&w->b, "in%d", j),
@@ -526,10 +542,27 @@ op_reaches_beyond (const struct writer *w, const struct qk_network_node *n)
                   > op->pad_right);
 }
 
-/* A mean of integers is computed on a grid of scale 1: sums are exact there,
- * and halves, which means of 4 or 196 elements often are, stay halves.  They
- * are rounded by a node of their own, to even: ONNX Runtime's integer kernel
- * for a mean between two grids rounds them another way. */
+const char *
+put_integers (struct writer *w, const struct qk_network_node *n)
+{
+  const struct qk_qparams *q = &value_of (w, n->in[0])->q;
+
+  return put_rescaled (w, w->name[n->in[0]],
+                       onnx_name (&w->b, "%s/integers", n->name), q, q->scale,
+                       1);
+}
+
+const char *
+put_rounded (struct writer *w, const struct qk_network_node *n,
+             const char *raw)
+{
+  const struct qk_qparams *q = &value_of (w, n->in[0])->q;
+
+  raw = node1 (w, "Round", onnx_name (&w->b, "%s/round", n->name), raw);
+  return put_rescaled (w, raw, onnx_name (&w->b, "%s/mean", n->name), q, 1,
+                       q->scale);
+}
+
 static int
 put_pool (struct writer *w, const struct qk_network_node *n)
 {
@@ -543,8 +576,7 @@ put_pool (struct writer *w, const struct qk_network_node *n)
   Onnx__NodeProto *o;
 
   if (exact)
-    in = put_rescaled (w, in, onnx_name (&w->b, "%s/integers", n->name), &x->q,
-                       x->q.scale, 1);
+    in = put_integers (w, n);
   if (!max && is_global (n->op, &x->shape))
     node1 (w, "GlobalAveragePool", raw, in);
   else {
@@ -560,11 +592,8 @@ put_pool (struct writer *w, const struct qk_network_node *n)
     else
       onnx_attr_int (&w->b, o, "count_include_pad", n->op->count_pad);
   }
-  if (exact) {
-    raw = node1 (w, "Round", onnx_name (&w->b, "%s/round", n->name), raw);
-    raw = put_rescaled (w, raw, onnx_name (&w->b, "%s/mean", n->name), &x->q,
-                        1, x->q.scale);
-  }
+  if (exact)
+    raw = put_rounded (w, n, raw);
   if (flat)
     return put_flat (w, n, raw);
   finish (w, n, raw);
@@ -598,6 +627,25 @@ put_product_of_two (struct writer *w, const struct qk_network_node *n,
   onnx_put_matmul (&w->b, n, s, x, raw);
 }
 
+/* What softmax N reads: on a grid, integers times its scale, the same numbers
+ * as DequantizeLinear's, because ONNX Runtime makes one of softmax between
+ * two grids that rounds another way. */
+static const char *
+put_exponents (struct writer *w, const struct qk_network_node *n)
+{
+  const float scale = value_of (w, n->in[0])->q.scale;
+  const char *in[2], *out;
+
+  if (!n->quantized || !on_grid (w, n->in[0]))
+    return w->name[n->in[0]];
+  out = onnx_name (&w->b, "%s/exponents", n->name);
+  in[0] = put_integers (w, n);
+  in[1] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/step", n->name), QK_F32,
+                       &scale);
+  onnx_node (&w->b, "Mul", out, 2, in);
+  return out;
+}
+
 /* Softmax, normalisations and products of activations. */
 static int
 put_norms (struct writer *w, const struct qk_network_node *n)
@@ -607,7 +655,7 @@ put_norms (struct writer *w, const struct qk_network_node *n)
   int r = 0;
 
   if (n->op->kind == QK_OP_SOFTMAX)
-    onnx_put_softmax (&w->b, n, in, x, raw);
+    onnx_put_softmax (&w->b, n, in, put_exponents (w, n), raw);
   else if (n->op->kind == QK_OP_NORM)
     onnx_put_norm (&w->b, n, in, x, raw);
   else if (n->op->kind == QK_OP_LRN)
@@ -672,38 +720,6 @@ put_table (struct writer *w, const struct qk_network_node *n)
 
   if (!onnx_put_function (&w->b, n, w->name[n->in[0]], raw))
     return unknown (n);
-  if (n->quantized)
-    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
-  else
-    finish (w, n, raw);
-  return 0;
-}
-
-static int
-put_reduce (struct writer *w, const struct qk_network_node *n)
-{
-  static const char *const names[QK_REDUCTIONS]
-    = { [QK_MEAN] = "ReduceMean",
-        [QK_SUM] = "ReduceSum",
-        [QK_LARGEST] = "ReduceMax",
-        [QK_SMALLEST] = "ReduceMin" };
-  const struct qk_shape *s = &value_of (w, n->in[0])->shape;
-  const bool sum = n->op->function == QK_SUM; /* its axes are an input */
-  const char *raw = raw_name (w, n), *in[2] = { w->name[n->in[0]], "" };
-  int64_t axes[QK_MAX_DIMS], count = 0;
-  Onnx__NodeProto *o;
-
-  for (int i = 1; i < s->ndim; i++)
-    if (n->op->along >> i & 1)
-      axes[count++] = onnx_axis (s->ndim, i);
-  if (sum)
-    in[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s/axes", n->name),
-                           QK_I64, 1, &count, axes);
-  o = onnx_node (&w->b, names[n->op->function], raw, sum ? 2 : 1, in);
-  if (!sum)
-    onnx_attr_ints (&w->b, o, "axes", axes, (int) count);
-  onnx_attr_int (&w->b, o, "keepdims",
-                 value_of (w, n->out)->shape.ndim == s->ndim);
   if (n->quantized)
     finish_clamped (w, n, raw, n->op->lo, n->op->hi);
   else
@@ -787,7 +803,7 @@ put_node (struct writer *w, const struct qk_network_node *n)
   case QK_OP_PRELU:
     return put_prelu (w, n);
   case QK_OP_REDUCE:
-    return put_reduce (w, n);
+    return onnx_put_reduce (w, n);
   case QK_OP_RESHAPE:
     return onnx_put_reshape (w, n);
   case QK_OP_TRANSPOSE:
