@@ -5,7 +5,9 @@ files in a way of its own, from there to verified int8.
 
     tests/zoo/pieces.py [OPTION]... [NETWORK]...
 
-What is printed and checked is as in zoo.py.
+What is printed and checked is as in zoo.py, but that ONNX Runtime computes
+what the file says: one tie that its integer kernels round to the other side
+is much in networks as small as these.
 """
 import argparse
 import os
@@ -370,7 +372,7 @@ def one(name):
         make(name, path)
         difference = checks.float_difference(args.program, path, folder)
         share, differing, out = checks.int8(args.program, path, folder)
-        onnx = checks.agreement(args.program, path, folder, out)
+        onnx = checks.agreement(args.program, path, folder, out, 'basic')
     wrong = ('float differs' if not difference <= 1e-4 else
              'bytes differ' if differing else
              'ONNX Runtime differs' if onnx is not None and onnx < 40 else '')
