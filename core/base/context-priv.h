@@ -11,6 +11,7 @@
  * plugin/loader-priv.h. */
 struct qk_loaded;
 struct qk_option_source;
+struct qk_class;
 
 struct qk_context {
   pthread_mutex_t log_lock; /* guards the next three */
@@ -24,7 +25,8 @@ struct qk_context {
   bool only_given;             /* paths of plugins must be in the next */
   char **given;                /* NULL-terminated, or NULL */
 
-  struct qk_option_source *options; /* a list, newest first */
+  struct qk_option_source *options;     /* a list, newest first */
+  const struct qk_class *float_backend; /* see qk_context_use_float */
 };
 
 #endif /* QK_BASE_CONTEXT_PRIV_H */

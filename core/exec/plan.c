@@ -53,6 +53,7 @@ setup_node (struct qk_exec *ex, int index)
   s.out = &out;
   s.n_in = n->n_in;
   s.threads = ex->opt.threads;
+  s.float_backend = qk_context_float (ex->g->ctx);
   s.train = ex->opt.train;
   s.quantized_in = !en->wrapped && ex->g->value[n->in[0]].on_grid;
   s.quantized_out = !en->wrapped && ex->g->value[n->out].qz != NULL;

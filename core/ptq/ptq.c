@@ -343,6 +343,12 @@ qk_ptq_threads (const struct qk_ptq *p)
   return p->threads;
 }
 
+const struct qk_backend_class *
+qk_ptq_float_backend (const struct qk_ptq *p)
+{
+  return qk_context_float (p->real->ctx);
+}
+
 uint64_t
 qk_ptq_seed (const struct qk_ptq *p)
 {
