@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/called.h"
 #include "plugin/loader-priv.h"
 #include "qatkit/backend.h"
 
