@@ -8,6 +8,7 @@
 
 #include "exec/exec-priv.h"
 #include "graph/limits.h"
+#include "plugin/loader-priv.h"
 #include "quant/quantizer-priv.h"
 
 static size_t

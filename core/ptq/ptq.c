@@ -10,6 +10,7 @@
 
 #include "graph/op-priv.h"
 #include "passes/passes.h"
+#include "plugin/loader-priv.h"
 #include "ptq/ptq-priv.h"
 
 int
