@@ -4,6 +4,7 @@
 # the installed files and no others; every file is in exactly one package of
 # dist/qatkit.spec, whose files all are there.
 . "${0%/*}/functions.sh"
+CC=${CC:-cc}
 requires make pkg-config "${CC%% *}"
 root=$tmp/root
 
@@ -38,7 +39,7 @@ flags=$(PKG_CONFIG_PATH=$root$libdir/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root pkg-
   || failed "pkg-config"
 case $flags in *"$builddir"/core* | *"$srcdir"*) failed "the installed qatkit.pc has folders of the source tree: $flags" ;; esac
 quiet_make -C mine CC="$CC" QATKIT="$flags" > out 2> err || failed "the plugin cannot be built with what is installed"
-expect 0 plugins mine/mine.so
+expect 0 plugins ./mine/mine.so
 prints "observer mine: "
 
 # ---- the packages of dist/qatkit.spec ----------------------------------------
@@ -55,7 +56,7 @@ done
 spec=$builddir/dist/qatkit.spec
 rpmspec "${define[@]}" -P "$spec" > parsed 2> err || failed "rpmspec -P $spec"
 [ ! -s err ] || failed "rpmspec has warnings about $spec"
-grep -q "^Version: *$(qatkit --version | sed -n '1s/^qatkit //p')\$" parsed || failed "another version than qatkit's"
+grep -q "^Version: *$(qatkit --version | sed -n "1s/^qatkit \([0-9.]*\).*/\1/p")\$" parsed || failed "another version than qatkit's"
 # every file but libtool's, which the spec removes
 find "$root" ! -type d ! -name '*.la' | sed "s|^$root||" | sort > files
 
