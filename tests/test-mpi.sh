@@ -40,14 +40,13 @@ for n in 2 4; do
 done
 expect 0 verify several2
 
-# a_process_of FOLDER: one of those, but for mpirun, that train into FOLDER
+# a_process_of FOLDER: one of those that train into FOLDER
 a_process_of () {
-  local d
-  for d in /proc/[0-9]*; do
-    case $(tr '\0' ' ' 2> /dev/null < "$d/cmdline") in
-      *mpirun*) ;;
-      *" run tiny.ini --output $1 "*) echo "${d#/proc/}" ;;
-    esac
+  local f name
+  grep -lzx -e "$1" /proc/[0-9]*/cmdline 2> /dev/null | while read -r f; do
+    f=${f%/cmdline}
+    read -r name 2> /dev/null < "$f/comm" || continue
+    case $name in *qatkit*) echo "${f#/proc/}" ;; esac
   done | tail -n 1
 }
 

@@ -25,8 +25,10 @@ struct qk_context {
   bool only_given;             /* paths of plugins must be in the next */
   char **given;                /* NULL-terminated, or NULL */
 
-  struct qk_option_source *options;     /* a list, newest first */
-  const struct qk_class *float_backend; /* see qk_context_use_float */
+  struct qk_option_source *options; /* a list, newest first */
+  /* see qk_context_use_float */
+  bool float_chosen;
+  const struct qk_class *float_backend;
 };
 
 #endif /* QK_BASE_CONTEXT_PRIV_H */

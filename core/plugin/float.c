@@ -56,6 +56,7 @@ qk_context_use_float (struct qk_context *ctx, const char *name,
   }
   pthread_mutex_lock (&ctx->plugin_lock);
   ctx->float_backend = c;
+  ctx->float_chosen = true;
   pthread_mutex_unlock (&ctx->plugin_lock);
   *used = c ? c->name : "none";
   return 0;
@@ -65,9 +66,16 @@ const struct qk_backend_class *
 qk_context_float (struct qk_context *ctx)
 {
   const struct qk_class *c;
+  const char *used;
+  bool chosen;
 
   pthread_mutex_lock (&ctx->plugin_lock);
   c = ctx->float_backend;
+  chosen = ctx->float_chosen;
   pthread_mutex_unlock (&ctx->plugin_lock);
-  return as_backend (c);
+  if (chosen)
+    return as_backend (c);
+  return qk_context_use_float (ctx, "auto", &used) == 0
+           ? qk_context_float (ctx)
+           : NULL;
 }

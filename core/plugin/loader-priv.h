@@ -38,7 +38,7 @@ int qk_context_ranked (struct qk_context *ctx, enum qk_kind kind, unsigned use,
  * where there is none, their own.  *USED: which that is, as long as CTX. */
 int qk_context_use_float (struct qk_context *ctx, const char *name,
                           const char **used);
-/* That backend; NULL: none. */
+/* That backend, where nothing was said that of "auto"; NULL: none. */
 struct qk_backend_class;
 const struct qk_backend_class *qk_context_float (struct qk_context *ctx);
 

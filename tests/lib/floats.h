@@ -10,11 +10,7 @@
 static inline const struct qk_backend_class *
 test_float_backend (struct qk_context *ctx)
 {
-  const char *used;
-
-  return ctx != NULL && qk_context_use_float (ctx, "auto", &used) == 0
-           ? qk_context_float (ctx)
-           : NULL;
+  return ctx != NULL ? qk_context_float (ctx) : NULL;
 }
 
 #endif /* TESTS_LIB_FLOATS_H */
