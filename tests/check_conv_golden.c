@@ -18,6 +18,7 @@
 #include "golden/conv_golden.h"
 #include "qatkit/qatkit.h"
 #include "quant/quantizer-priv.h"
+#include "lib/floats.h"
 
 /* Everything of one step follows that of the step before. */
 struct golden {
@@ -176,6 +177,7 @@ layer_open (struct layer *l, const struct golden *g, int threads)
 
   memset (l, 0, sizeof *l);
   l->ctx = qk_context_new ();
+  s.float_backend = test_float_backend (l->ctx);
   checked (qk_context_class (l->ctx, QK_KIND_LAYER, "conv2d", &cls));
   l->cls = (const struct qk_layer_class *) cls;
   checked (qk_config_parse (cls->options, g->options, "test", &cfg));

@@ -12,7 +12,11 @@
 #include "gemm/gemm.h"
 #include "int8gemm/product.h"
 #include "qatkit/rng.h"
+#include "lib/floats.h"
 #include "lib/ok.h"
+
+/* The installed backend with float products, if there is one. */
+static const struct qk_backend_class *library;
 
 enum { PAD = 3 }; /* columns beyond the matrices, which stay untouched */
 
@@ -45,7 +49,7 @@ naive (const struct matrix *a, bool ta, const struct matrix *b, bool tb,
   return sum;
 }
 
-enum which { LIBRARY, PLAIN, THREADED };
+enum which { LIBRARY, PLAIN, THREADED, OWN };
 
 static void
 check_one (enum which which, bool ta, bool tb, int64_t m, int64_t n, int64_t k,
@@ -63,12 +67,14 @@ check_one (enum which which, bool ta, bool tb, int64_t m, int64_t n, int64_t k,
     if (i % c.ld < n)
       c.x[i] = NAN; /* must not be read */
   if (which == LIBRARY)
-    qk_sgemm (ta, tb, m, n, k, a.x, a.ld, b.x, b.ld, beta, c.x, c.ld);
+    qk_sgemm (library, ta, tb, m, n, k, a.x, a.ld, b.x, b.ld, beta, c.x, c.ld);
   else if (which == PLAIN)
     qk_sgemm_plain (ta, tb, m, n, k, a.x, a.ld, b.x, b.ld, beta, c.x, c.ld);
+  else if (which == OWN)
+    qk_sgemm (NULL, ta, tb, m, n, k, a.x, a.ld, b.x, b.ld, beta, c.x, c.ld);
   else
-    qk_sgemm_threaded (3, ta, tb, m, n, k, a.x, a.ld, b.x, b.ld, beta, c.x,
-                       c.ld);
+    qk_sgemm_threaded (library, 3, ta, tb, m, n, k, a.x, a.ld, b.x, b.ld, beta,
+                       c.x, c.ld);
   for (int64_t i = 0; i < m; i++)
     for (int64_t j = 0; j < c.ld; j++) {
       const double old = (double) before[i * c.ld + j];
@@ -121,12 +127,12 @@ START_TEST (concurrent)
     for (int64_t i = 0; i < 90 * alone.ld; i++)
       c[t].x[i] = alone.x[i];
   }
-  qk_sgemm (false, false, 90, 70, 200, a.x, a.ld, b.x, b.ld, 0.0f, alone.x,
-            alone.ld);
+  qk_sgemm (library, false, false, 90, 70, 200, a.x, a.ld, b.x, b.ld, 0.0f,
+            alone.x, alone.ld);
 #pragma omp parallel for num_threads(4) schedule(static, 1)
   for (int t = 0; t < 4; t++)
-    qk_sgemm (false, false, 90, 70, 200, a.x, a.ld, b.x, b.ld, 0.0f, c[t].x,
-              c[t].ld);
+    qk_sgemm (library, false, false, 90, 70, 200, a.x, a.ld, b.x, b.ld, 0.0f,
+              c[t].x, c[t].ld);
   for (int t = 0; t < 4; t++) {
     ck_assert_mem_eq (c[t].x, alone.x,
                       (size_t) (90 * alone.ld) * sizeof (float));
@@ -284,7 +290,7 @@ START_TEST (convolution_gradients)
   struct qk_rng rng;
   float *d, *x, *w, *dd, *dx, *dw, *back;
 
-  if (!qk_convback_usable (&cb))
+  if (!qk_convback_usable (library, &cb))
     return;
   qk_rng_seed (&rng, 3, 3);
   d = noise ((size_t) (m * cb.k), &rng);
@@ -300,8 +306,8 @@ START_TEST (convolution_gradients)
     qk_convback_block (d, 0, m, hw, cb.k, dd);
     qk_convback_block (x, 0, m, hw, cb.c, dx);
   }
-  ck_assert (qk_convback_weights (&cb, 2, dd, dx, dw, NULL, 0));
-  ck_assert (qk_convback_data (&cb, 2, dd, w, dx, NULL, 0));
+  ck_assert (library->convback_weights (&cb, 2, dd, dx, dw, NULL, 0));
+  ck_assert (library->convback_data (&cb, 2, dd, w, dx, NULL, 0));
   memcpy (back, dx, (size_t) (m * cb.c) * sizeof *dx);
   if (cb.blocked)
     qk_convback_unblock (dx, 0, m, hw, cb.c, back);
@@ -328,11 +334,14 @@ int
 main (void)
 {
   Suite *s = suite_create ("gemm");
-  TCase *t = tcase_create (qk_sgemm_library ());
+  struct qk_context *ctx = qk_context_new ();
+  TCase *t;
   SRunner *r;
   int failed;
 
-  tcase_add_loop_test (t, products, LIBRARY, THREADED + 1);
+  library = test_float_backend (ctx);
+  t = tcase_create (library ? library->cls.name : "plain");
+  tcase_add_loop_test (t, products, LIBRARY, OWN + 1);
   tcase_add_test (t, concurrent);
   tcase_add_loop_test (t, byte_products, 0, QK_CPU_NEON);
   tcase_add_loop_test (t, convolution_gradients, 0, 2);
@@ -341,5 +350,6 @@ main (void)
   srunner_run_all (r, CK_ENV);
   failed = srunner_ntests_failed (r);
   srunner_free (r);
+  qk_context_free (ctx);
   return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

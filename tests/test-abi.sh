@@ -43,7 +43,10 @@ echo "$(wc -l < public) public names, $n plugins"
 
 # ---- since the last release --------------------------------------------------
 
-tag=$(git -C "$srcdir" describe --tags --abbrev=0 --match 'v*' 2> /dev/null)
+tag=
+if type git > /dev/null 2>&1; then
+  tag=$(git -C "$srcdir" describe --tags --abbrev=0 --match 'v*' 2> /dev/null)
+fi
 if [ -z "$tag" ]; then
   echo "no tag of a release yet, nothing to compare the ABI with"
   exit 0

@@ -115,6 +115,7 @@ compute () {
   awk -v n="$n" -v most="$most" -v misses="$misses" '
     { exit !($1 == n && $2 <= misses && $3 <= most * $4) }' out \
     || failed "$onnx: samples, other classes, difference, spread, DQ: $(cat out)"
+  type node > /dev/null 2>&1 || { echo "no ONNX Runtime"; return; }
   node "$srcdir/tests/bench/ort-infer.js" run "$onnx" "$c,$h,$w" samples ort \
     > out 2> err || { echo "no ONNX Runtime"; return; }
   $python - "$most" 2> err <<'END' || failed "ONNX Runtime: $onnx"

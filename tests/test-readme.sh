@@ -162,6 +162,7 @@ while IFS= read -r line <&3; do
     unset OMP_NUM_THREADS
     ;;
   'cc '*)
+    type pkg-config > /dev/null 2>&1 || continue
     awk '/^```c$/ { on = 1; next } /^```/ { on = 0 } on' "$readme" > mine.c
     [ "$(grep -c . mine.c)" -le 30 ] || failed "the plugin is longer than 30 lines"
     flags=$(PKG_CONFIG_PATH=$builddir/core pkg-config --cflags --libs \

@@ -274,9 +274,10 @@ onednn_run (void *self, void *kernel, int64_t n, const void *const *in,
 }
 
 static const struct qk_backend_class onednn = {
-  .cls
-  = QK_CLASS (struct qk_backend_class, QK_KIND_BACKEND, "onednn",
-              "oneDNN's int8 primitives; their rounding is their own", NULL),
+  .cls = QK_CLASS_DEFAULT (struct qk_backend_class, QK_KIND_BACKEND, "onednn",
+                           "oneDNN's float products, and its int8 primitives, "
+                           "whose rounding is their own",
+                           NULL, 1, QK_FOR_FLOAT, ""),
   .probe = onednn_probe,
   .create = onednn_create,
   .destroy = onednn_destroy,
@@ -284,6 +285,11 @@ static const struct qk_backend_class onednn = {
   .prepare = onednn_prepare,
   .release = onednn_release,
   .run = onednn_run,
+  .sgemm = onednn_sgemm,
+  .convback_usable = onednn_convback_usable,
+  .convback_scratch = onednn_convback_scratch,
+  .convback_data = onednn_convback_data,
+  .convback_weights = onednn_convback_weights,
 };
 
 QK_PLUGIN ("onednn", "1.0", "LGPL-2.1-or-later", &onednn.cls);

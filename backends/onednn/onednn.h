@@ -28,4 +28,17 @@ int onednn_fail (const struct qk_op *op, dnnl_status_t status);
 int onednn_build (struct onednn_kernel *k, dnnl_engine_t engine,
                   dnnl_stream_t stream);
 
+/* The slots of float products, see struct qk_backend_class. */
+bool onednn_sgemm (bool ta, bool tb, int64_t m, int64_t n, int64_t k,
+                   const float *a, int64_t lda, const float *b, int64_t ldb,
+                   float beta, float *c, int64_t ldc);
+bool onednn_convback_usable (const struct qk_convback *cb);
+size_t onednn_convback_scratch (const struct qk_convback *cb, int threads);
+bool onednn_convback_data (const struct qk_convback *cb, int threads,
+                           const float *d, const float *w, float *dx,
+                           void *scratch, size_t size);
+bool onednn_convback_weights (const struct qk_convback *cb, int threads,
+                              const float *d, const float *x, float *dw,
+                              void *scratch, size_t size);
+
 #endif /* ONEDNN_H */

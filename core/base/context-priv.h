@@ -11,6 +11,7 @@
  * plugin/loader-priv.h. */
 struct qk_loaded;
 struct qk_option_source;
+struct qk_class;
 
 struct qk_context {
   pthread_mutex_t log_lock; /* guards the next three */
@@ -25,6 +26,9 @@ struct qk_context {
   char **given;                /* NULL-terminated, or NULL */
 
   struct qk_option_source *options; /* a list, newest first */
+  /* see qk_context_use_float */
+  bool float_chosen;
+  const struct qk_class *float_backend;
 };
 
 #endif /* QK_BASE_CONTEXT_PRIV_H */

@@ -8,6 +8,7 @@
 
 #include "exec/exec-priv.h"
 #include "graph/limits.h"
+#include "plugin/loader-priv.h"
 #include "quant/quantizer-priv.h"
 
 static size_t
@@ -53,6 +54,7 @@ setup_node (struct qk_exec *ex, int index)
   s.out = &out;
   s.n_in = n->n_in;
   s.threads = ex->opt.threads;
+  s.float_backend = qk_context_float (ex->g->ctx);
   s.train = ex->opt.train;
   s.quantized_in = !en->wrapped && ex->g->value[n->in[0]].on_grid;
   s.quantized_out = !en->wrapped && ex->g->value[n->out].qz != NULL;

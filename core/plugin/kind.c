@@ -96,6 +96,8 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
           SLOT (qk_backend_class, destroy), SLOT (qk_backend_class, supports),
           SLOT (qk_backend_class, prepare), SLOT (qk_backend_class, release),
           SLOT (qk_backend_class, run) },
+      .pair = { SLOT (qk_backend_class, convback_data),
+                SLOT (qk_backend_class, convback_weights) },
       .data = { SLOT (qk_backend_class, shared) } },
   [QK_KIND_COMM]
   = { "comm", "comm", sizeof (struct qk_comm_class),

@@ -33,6 +33,15 @@ int qk_context_default (struct qk_context *ctx, enum qk_kind kind,
 int qk_context_ranked (struct qk_context *ctx, enum qk_kind kind, unsigned use,
                        const struct qk_class ***out);
 
+/* From now on, layers that are planned in CTX use the float products of the
+ * backend NAME: "auto" is the default for QK_FOR_FLOAT, "none", and "auto"
+ * where there is none, their own.  *USED: which that is, as long as CTX. */
+int qk_context_use_float (struct qk_context *ctx, const char *name,
+                          const char **used);
+/* That backend, where nothing was said that of "auto"; NULL: none. */
+struct qk_backend_class;
+const struct qk_backend_class *qk_context_float (struct qk_context *ctx);
+
 /* Where the options stand of components that the library opens by itself:
  * reporters, comm plugins, backends, formats.  The one added last is asked. */
 struct qk_option_source {

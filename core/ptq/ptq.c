@@ -10,6 +10,7 @@
 
 #include "graph/op-priv.h"
 #include "passes/passes.h"
+#include "plugin/loader-priv.h"
 #include "ptq/ptq-priv.h"
 
 int
@@ -341,6 +342,12 @@ int
 qk_ptq_threads (const struct qk_ptq *p)
 {
   return p->threads;
+}
+
+const struct qk_backend_class *
+qk_ptq_float_backend (const struct qk_ptq *p)
+{
+  return qk_context_float (p->real->ctx);
 }
 
 uint64_t

@@ -136,6 +136,23 @@ settle_names (struct qk_settings *settings)
   return r;
 }
 
+/* The same for the backend of float products, which there need not be. */
+static int
+settle_float (struct qk_settings *settings)
+{
+  static const char key[] = "float_backend";
+  const char *given = qk_ini_get (settings->ini, "run", key), *used;
+  const int r
+    = qk_context_use_float (settings->ctx, given ? given : "auto", &used);
+
+  if (r < 0)
+    return qk_error_prefix (r, "[run] %s: ", key);
+  return given != NULL && strcmp (given, used) == 0
+           ? 0
+           : qk_ini_set (settings->ini, "run", key, used,
+                         "float_backend = auto");
+}
+
 int
 qk_settings_backend (struct qk_context *ctx, const char *name,
                      const char **out)
@@ -365,7 +382,7 @@ take_sections (struct qk_settings *settings)
   const struct qk_class *c;
   int r;
 
-  if ((r = settle_names (settings)) < 0
+  if ((r = settle_names (settings)) < 0 || (r = settle_float (settings)) < 0
       || (r = qk_ini_take (settings->ini, "run", qk_table_run, "",
                            &settings->run))
            < 0

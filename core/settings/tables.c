@@ -27,6 +27,9 @@ const struct qk_option qk_table_run[] = {
     "Seed of all random numbers; the same seed writes the same bytes" },
   { "threads", QK_OPT_INT, "0", 0, 1024, NULL,
     "Threads that compute; 0 = one for each processor" },
+  { "float_backend", QK_OPT_STRING, "auto", 0, 0, NULL,
+    "Backend plugin whose float products train; auto = the one of the highest "
+    "rank, none = qatkit's own" },
   { "output", QK_OPT_PATH, "run-out", 0, 0, NULL,
     "Folder for checkpoints, models and the log; made if needed" },
   { "keep", QK_OPT_INT, "2", 1, 1000, NULL, "Checkpoints to keep" },

@@ -12,6 +12,7 @@
 #include "lib/conv-rig.h"
 #include "lib/ok.h"
 #include "quant/quantizer-priv.h"
+#include "lib/floats.h"
 
 /* ---- an observer of the test: widest range seen --------------------------*/
 
@@ -273,6 +274,7 @@ rig_open_with (struct rig *b, const struct rig_given *g, const char *forward,
   rig_absorb (b);
   rig_make_params (b);
   k = b->out_shape.dims[b->out_shape.ndim - 1];
+  s.float_backend = test_float_backend (b->ctx);
 
   b->in = rig_tensor (u8_in ? QK_U8 : QK_F32, g->in);
   if (u8_in) {

@@ -211,7 +211,24 @@ struct qk_backend_caps {
 
 /* Uses that a backend can be the default for.  The fallback runs what others
  * cannot: every op, in the bytes of numeric.h. */
-enum qk_backend_use { QK_FOR_INFERENCE = 1, QK_FOR_FALLBACK = 2 };
+enum qk_backend_use {
+  QK_FOR_INFERENCE = 1,
+  QK_FOR_FALLBACK = 2,
+  QK_FOR_FLOAT = 4 /* the slots of float products, below */
+};
+
+/* The two gradients of a float convolution over whole tensors:
+ * x (N,H,W,C), w (K,R,S,C/groups), d (N,P,Q,K). */
+struct qk_convback {
+  /* x, d and dx are (N,C/16,H,W,16) instead, and Winograd's F(4x4,3x3) takes
+   * a quarter of the multiplications, with errors of a few 1e-6 of the
+   * largest gradient. */
+  bool blocked;
+  int64_t n, h, w, c, p, q, k;
+  int64_t r, s, groups;
+  int64_t stride_h, stride_w, dil_h, dil_w;
+  int64_t pad_top, pad_left, pad_bottom, pad_right;
+};
 
 /* Threads: a kernel runs from one thread at a time and may use up to the
  * number of threads given (OpenMP); any number gives the same bytes. */
@@ -275,6 +292,35 @@ struct qk_backend_class {
   void (*run_joined) (void *self, void *first, void *second, int64_t n,
                       const void *in, void *middle, const void *const *term,
                       void *out, void *scratch);
+
+  /* ---- float products, with which layers train; they need no instance.  The
+   * same arguments and number of threads give the same bits; integer-valued
+   * operands give the exact product as long as all partial sums stay below
+   * 2^24.  False: the library failed.
+   * (each optional; default: the layers' own, or none) */
+
+  /* C = op (A) op (B) + beta C, all row-major: C is (m,n) with rows LDC apart,
+   * op (A) is (m,k): A is (m,k), or (k,m) when TA; op (B) is (k,n): B is
+   * (k,n), or (n,k) when TB.  BETA is 0 (C need not be initialised) or 1;
+   * m, n and k are 1 or more.  Called from inside parallel regions: one
+   * thread. */
+  bool (*sgemm) (bool ta, bool tb, int64_t m, int64_t n, int64_t k,
+                 const float *a, int64_t lda, const float *b, int64_t ldb,
+                 float beta, float *c, int64_t ldc);
+
+  /* Whether the two below are fast for this shape. */
+  bool (*convback_usable) (const struct qk_convback *cb);
+  /* Bytes of scratch memory, aligned to 64, that they work in. */
+  size_t (*convback_scratch) (const struct qk_convback *cb, int threads);
+  /* dx = gradient by x; all of it is written.  SCRATCH has SIZE bytes; where
+   * that is not enough they allocate. */
+  bool (*convback_data) (const struct qk_convback *cb, int threads,
+                         const float *d, const float *w, float *dx,
+                         void *scratch, size_t size);
+  /* dw = gradient by w; all of it is written. */
+  bool (*convback_weights) (const struct qk_convback *cb, int threads,
+                            const float *d, const float *x, float *dw,
+                            void *scratch, size_t size);
 };
 
 #ifdef __cplusplus

@@ -146,6 +146,8 @@ struct qk_layer_setup {
   /* the quantizer of out in forward and backward; NULL: none, or unknown */
   const struct qk_quantizer *out_qz;
   size_t prepared; /* out: bytes kept from prepare to backward */
+  /* whose slots of float products to use; NULL: none; it stays */
+  const struct qk_backend_class *float_backend;
 };
 
 struct qk_layer_class {

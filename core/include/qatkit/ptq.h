@@ -76,6 +76,9 @@ QK_PUBLIC int qk_ptq_inputs (struct qk_ptq *p, int node, int64_t batches,
 
 /* Threads a method may use. */
 QK_PUBLIC int qk_ptq_threads (const struct qk_ptq *p);
+/* Whose slots of float products to use; NULL: none. */
+QK_PUBLIC const struct qk_backend_class *
+qk_ptq_float_backend (const struct qk_ptq *p);
 /* The run's seed. */
 QK_PUBLIC uint64_t qk_ptq_seed (const struct qk_ptq *p);
 /* Show on the terminal that DONE of TOTAL steps are done; -EINTR when the

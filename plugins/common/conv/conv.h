@@ -26,6 +26,8 @@ struct conv_back;
 /* Where things lie in the memory the library hands out; made by setup. */
 struct qk_conv_plan {
   struct qk_kernels kernels; /* products of bytes */
+  const struct qk_backend_class
+    *float_backend; /* products of float, or NULL */
   int threads;
   bool train, u8_out, i8_weight;
   const struct conv_forward *forward; /* the strategies: see conv-priv.h */

@@ -41,11 +41,11 @@ multiply (const struct conv_run *run, const float *a, int64_t ld, int64_t rows,
     const float *x = a + g * depth + k0;
 
     if (run->wt)
-      qk_sgemm (false, false, rows, kg, k1 - k0, x, ld,
+      qk_sgemm (cv->plan.float_backend, false, false, rows, kg, k1 - k0, x, ld,
                 run->wt + (g * depth + k0) * kg, kg, 0.0f, out + g * kg,
                 cv->k);
     else
-      qk_sgemm (false, true, rows, kg, k1 - k0, x, ld,
+      qk_sgemm (cv->plan.float_backend, false, true, rows, kg, k1 - k0, x, ld,
                 run->wf + g * kg * depth + k0, depth, 0.0f, out + g * kg,
                 cv->k);
   }
@@ -99,13 +99,14 @@ matrix_unit (const struct conv_backward *bw, const struct conv_thread *th,
   const float *a = conv_block_input (run, th, u, &ld);
 
   for (int g = 0; g < cv->groups; g++)
-    qk_sgemm (true, false, kg, depth, u->rows, d + g * kg, cv->k,
-              a + g * depth, ld, 1.0f, th->dw + g * kg * depth, depth);
+    qk_sgemm (cv->plan.float_backend, true, false, kg, depth, u->rows,
+              d + g * kg, cv->k, a + g * depth, ld, 1.0f,
+              th->dw + g * kg * depth, depth);
   if (!bw->dx)
     return;
   for (int g = 0; g < cv->groups; g++)
-    qk_sgemm (false, false, u->rows, depth, kg, d + g * kg, cv->k,
-              wf + g * kg * depth, depth, 0.0f,
+    qk_sgemm (cv->plan.float_backend, false, false, u->rows, depth, kg,
+              d + g * kg, cv->k, wf + g * kg * depth, depth, 0.0f,
               direct ? bw->dx + u->row0 * cv->c : th->col + g * depth, ld);
   if (!direct)
     conv_block_scatter (run, u, th->col, bw->dx);

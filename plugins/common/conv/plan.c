@@ -272,7 +272,7 @@ suits_winograd (const struct qk_conv *cv, const struct qk_conv_plan *pl)
     return false;
   conv_back_shape (cv, pl->batch, &cb);
   cb.blocked = true;
-  return qk_convback_usable (&cb);
+  return qk_convback_usable (pl->float_backend, &cb);
 }
 
 static int
@@ -296,7 +296,7 @@ choose_ways (const struct qk_conv *cv, const struct qk_layer_setup *s,
       || conv_kind (cv) == CONV_DIRECT)
     return 0;
   conv_back_shape (cv, pl->batch, &cb);
-  pl->ws_lib_size = qk_convback_scratch (&cb, pl->threads);
+  pl->ws_lib_size = pl->float_backend->convback_scratch (&cb, pl->threads);
   return 0;
 }
 
@@ -330,6 +330,7 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   memset (pl, 0, sizeof *pl);
   qk_kernels_init (&pl->kernels, level);
   pl->threads = s->threads < 1 ? 1 : s->threads;
+  pl->float_backend = s->float_backend;
   pl->train = s->train;
   pl->u8_out = s->quantized_out;
   pl->i8_weight = s->quantized_weight;

@@ -75,14 +75,15 @@ whole_library (const struct conv_backward *bw, const float *d, const float *x,
   const struct qk_conv *cv = run->cv;
   void *scratch = (char *) run->io->workspace + cv->plan.ws_lib;
   float *dx = cv->plan.blocked ? room : bw->dx;
+  const struct qk_backend_class *lib = cv->plan.float_backend;
   struct qk_convback cb;
 
   conv_back_shape (cv, run->n, &cb);
-  if (!qk_convback_weights (&cb, run->threads, d, x, dw, scratch,
-                            cv->plan.ws_lib_size)
+  if (!lib->convback_weights (&cb, run->threads, d, x, dw, scratch,
+                              cv->plan.ws_lib_size)
       || (bw->dx
-          && !qk_convback_data (&cb, run->threads, d, run->wf, dx, scratch,
-                                cv->plan.ws_lib_size)))
+          && !lib->convback_data (&cb, run->threads, d, run->wf, dx, scratch,
+                                  cv->plan.ws_lib_size)))
     return qk_error (-EIO, "%s: the library's convolution failed", cv->who);
   if (!bw->dx || !cv->plan.blocked)
     return 0;
@@ -110,11 +111,12 @@ whole_pass (const struct conv_backward *bw, float *dw)
   }
   if (run->kind != CONV_DIRECT)
     return whole_library (bw, d, x, room, dw);
-  qk_sgemm_threaded (run->threads, true, false, cv->k, cv->c, run->m, d, cv->k,
-                     x, cv->c, 0.0f, dw, cv->c);
+  qk_sgemm_threaded (cv->plan.float_backend, run->threads, true, false, cv->k,
+                     cv->c, run->m, d, cv->k, x, cv->c, 0.0f, dw, cv->c);
   if (bw->dx)
-    qk_sgemm_threaded (run->threads, false, false, run->m, cv->c, cv->k, d,
-                       cv->k, run->wf, cv->c, 0.0f, bw->dx, cv->c);
+    qk_sgemm_threaded (cv->plan.float_backend, run->threads, false, false,
+                       run->m, cv->c, cv->k, d, cv->k, run->wf, cv->c, 0.0f,
+                       bw->dx, cv->c);
   return 0;
 }
 
@@ -133,7 +135,7 @@ whole_usable (const struct qk_conv *cv, bool quantized)
   if (conv_kind (cv) == CONV_DIRECT)
     return cv->k * cv->c >= WHOLE_WEIGHT;
   conv_back_shape (cv, cv->plan.batch, &cb);
-  return qk_convback_usable (&cb);
+  return qk_convback_usable (cv->plan.float_backend, &cb);
 }
 
 const struct conv_back conv_back_whole = { "whole", whole_usable, whole_pass };

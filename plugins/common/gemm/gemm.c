@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* gemm.c: single-precision matrix product over oneDNN, CBLAS or plain C.
+/* gemm.c: single-precision matrix product over a backend's, CBLAS or plain C.
  *
- * oneDNN comes first: on the products of MobileNetV2 (10 to 1000 rows, 16 to
- * 1280 columns) it was measured at twice OpenBLAS 0.3.21 on AVX-512, and it
- * keeps to the calling thread inside an OpenMP region, which CBLAS does not
- * promise. */
+ * oneDNN comes before CBLAS: on the products of MobileNetV2 (10 to 1000 rows,
+ * 16 to 1280 columns) it was measured at twice OpenBLAS 0.3.21 on AVX-512, and
+ * it keeps to the calling thread inside an OpenMP region, which CBLAS does not
+ * promise.  It is a choice of the run, CBLAS one of the build. */
 #include "config.h"
 
 #include <limits.h>
@@ -13,9 +13,7 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
-#ifdef HAVE_DNNL
-#include <dnnl.h>
-#elif defined(HAVE_CBLAS)
+#ifdef HAVE_CBLAS
 #include <cblas.h>
 #endif
 
@@ -105,39 +103,15 @@ qk_sgemm_plain (bool ta, bool tb, int64_t m, int64_t n, int64_t k,
   }
 }
 
-/* ---- the library underneath -------------------------------------------*/
+/* ---- the library of the build -------------------------------------------*/
 
-#ifdef HAVE_DNNL
-
-const char *
-qk_sgemm_library (void)
-{
-  return "onednn";
-}
-
-static bool
-library_sgemm (bool ta, bool tb, int64_t m, int64_t n, int64_t k,
-               const float *a, int64_t lda, const float *b, int64_t ldb,
-               float beta, float *c, int64_t ldc)
-{
-  return dnnl_sgemm (ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1.0f, a, lda, b,
-                     ldb, beta, c, ldc)
-         == dnnl_success;
-}
-
-#elif defined(HAVE_CBLAS)
+#ifdef HAVE_CBLAS
 
 /* OpenBLAS built on pthreads would start threads of its own below ours. */
 extern void openblas_set_num_threads (int) __attribute__ ((weak));
 
-const char *
-qk_sgemm_library (void)
-{
-  return "cblas";
-}
-
 static bool
-library_sgemm (bool ta, bool tb, int64_t m, int64_t n, int64_t k,
+cblas_product (bool ta, bool tb, int64_t m, int64_t n, int64_t k,
                const float *a, int64_t lda, const float *b, int64_t ldb,
                float beta, float *c, int64_t ldc)
 {
@@ -154,14 +128,8 @@ library_sgemm (bool ta, bool tb, int64_t m, int64_t n, int64_t k,
 
 #else
 
-const char *
-qk_sgemm_library (void)
-{
-  return "plain";
-}
-
 static bool
-library_sgemm (bool ta, bool tb, int64_t m, int64_t n, int64_t k,
+cblas_product (bool ta, bool tb, int64_t m, int64_t n, int64_t k,
                const float *a, int64_t lda, const float *b, int64_t ldb,
                float beta, float *c, int64_t ldc)
 {
@@ -173,9 +141,9 @@ library_sgemm (bool ta, bool tb, int64_t m, int64_t n, int64_t k,
 #endif
 
 void
-qk_sgemm (bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a,
-          int64_t lda, const float *b, int64_t ldb, float beta, float *c,
-          int64_t ldc)
+qk_sgemm (const struct qk_backend_class *lib, bool ta, bool tb, int64_t m,
+          int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
+          int64_t ldb, float beta, float *c, int64_t ldc)
 {
   bool done;
 
@@ -193,7 +161,9 @@ qk_sgemm (bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a,
   if (threads > 1)
     omp_set_num_threads (1);
 #endif
-  done = library_sgemm (ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
+  done = lib && lib->sgemm
+           ? lib->sgemm (ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc)
+           : cblas_product (ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
 #ifdef _OPENMP
   if (threads > 1)
     omp_set_num_threads (threads);
@@ -203,9 +173,10 @@ qk_sgemm (bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a,
 }
 
 void
-qk_sgemm_threaded (int threads, bool ta, bool tb, int64_t m, int64_t n,
-                   int64_t k, const float *a, int64_t lda, const float *b,
-                   int64_t ldb, float beta, float *c, int64_t ldc)
+qk_sgemm_threaded (const struct qk_backend_class *lib, int threads, bool ta,
+                   bool tb, int64_t m, int64_t n, int64_t k, const float *a,
+                   int64_t lda, const float *b, int64_t ldb, float beta,
+                   float *c, int64_t ldc)
 {
   const int64_t parts = threads < 1 ? 1 : threads;
 
@@ -213,7 +184,7 @@ qk_sgemm_threaded (int threads, bool ta, bool tb, int64_t m, int64_t n,
   for (int64_t t = 0; t < parts; t++) {
     const int64_t i0 = m * t / parts, i1 = m * (t + 1) / parts;
 
-    qk_sgemm (ta, tb, i1 - i0, n, k, ta ? a + i0 : a + i0 * lda, lda, b, ldb,
-              beta, c + i0 * ldc, ldc);
+    qk_sgemm (lib, ta, tb, i1 - i0, n, k, ta ? a + i0 : a + i0 * lda, lda, b,
+              ldb, beta, c + i0 * ldc, ldc);
   }
 }

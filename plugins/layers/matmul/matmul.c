@@ -32,7 +32,8 @@ struct layer {
   /* from setup */
   struct qk_kernels kernels;
   int threads;
-  size_t each; /* scratch bytes of a thread */
+  const struct qk_backend_class *float_backend; /* or NULL */
+  size_t each;                                  /* scratch bytes of a thread */
   /* bytes from the start of the workspace: sums where they are not kept, the
    * gradient of the outputs and the outputs, real inputs */
   size_t ws_acc, ws_y, ws_in[2];
@@ -108,6 +109,7 @@ matmul_setup (void *self, struct qk_layer_setup *s)
 
   qk_kernels_init (&l->kernels, qk_cpu_current ());
   l->threads = s->threads > 1 ? s->threads : 1;
+  l->float_backend = s->float_backend;
   l->each = matmul_scratch (&l->kernels, &l->mm);
   s->keep_out = false;
   take (&s->workspace, s->quantized_in ? (size_t) l->threads * l->each : 0);
@@ -296,7 +298,8 @@ forward_product (const struct layer *l, const struct qk_layer_io *io,
   int64_t from[2];
 
   matmul_at (mm, i, from);
-  qk_sgemm_threaded (threads, mm->ta, mm->tb, mm->m, mm->p, mm->k,
+  qk_sgemm_threaded (l->float_backend, threads, mm->ta, mm->tb, mm->m, mm->p,
+                     mm->k,
                      (const float *) io->in[0].data + from[0] * mm->m * mm->k,
                      mm->ta ? mm->m : mm->k,
                      (const float *) io->in[1].data + from[1] * mm->k * mm->p,
@@ -307,47 +310,50 @@ forward_product (const struct layer *l, const struct qk_layer_io *io,
 
 /* da of product I from its dy, B being real numbers, added if ADD. */
 static void
-product_by_a (const struct matmul *mm, const float *dy, const float *b,
-              bool add, int threads, float *da)
+product_by_a (const struct layer *l, const float *dy, const float *b, bool add,
+              int threads, float *da)
 {
+  const struct matmul *mm = &l->mm;
   const int64_t ldb = mm->tb ? mm->k : mm->p;
 
   if (mm->ta)
-    qk_sgemm_threaded (threads, mm->tb, true, mm->k, mm->m, mm->p, b, ldb, dy,
-                       mm->p, add ? 1.0f : 0.0f, da, mm->m);
+    qk_sgemm_threaded (l->float_backend, threads, mm->tb, true, mm->k, mm->m,
+                       mm->p, b, ldb, dy, mm->p, add ? 1.0f : 0.0f, da, mm->m);
   else
-    qk_sgemm_threaded (threads, false, !mm->tb, mm->m, mm->k, mm->p, dy, mm->p,
-                       b, ldb, add ? 1.0f : 0.0f, da, mm->k);
+    qk_sgemm_threaded (l->float_backend, threads, false, !mm->tb, mm->m, mm->k,
+                       mm->p, dy, mm->p, b, ldb, add ? 1.0f : 0.0f, da, mm->k);
 }
 
 static void
-product_by_b (const struct matmul *mm, const float *dy, const float *a,
-              bool add, int threads, float *db)
+product_by_b (const struct layer *l, const float *dy, const float *a, bool add,
+              int threads, float *db)
 {
+  const struct matmul *mm = &l->mm;
   const int64_t lda = mm->ta ? mm->m : mm->k;
 
   if (mm->tb)
-    qk_sgemm_threaded (threads, true, mm->ta, mm->p, mm->k, mm->m, dy, mm->p,
-                       a, lda, add ? 1.0f : 0.0f, db, mm->k);
+    qk_sgemm_threaded (l->float_backend, threads, true, mm->ta, mm->p, mm->k,
+                       mm->m, dy, mm->p, a, lda, add ? 1.0f : 0.0f, db, mm->k);
   else
-    qk_sgemm_threaded (threads, !mm->ta, false, mm->k, mm->p, mm->m, a, lda,
-                       dy, mm->p, add ? 1.0f : 0.0f, db, mm->p);
+    qk_sgemm_threaded (l->float_backend, threads, !mm->ta, false, mm->k, mm->p,
+                       mm->m, a, lda, dy, mm->p, add ? 1.0f : 0.0f, db, mm->p);
 }
 
 /* The gradient of input J that product I gives; X are the other's numbers. */
 static void
-backward_product (const struct matmul *mm, int j, int64_t i, const float *dy,
+backward_product (const struct layer *l, int j, int64_t i, const float *dy,
                   const float *x, bool add, int threads, float *dx)
 {
+  const struct matmul *mm = &l->mm;
   int64_t from[2];
 
   matmul_at (mm, i, from);
   dy += i * mm->m * mm->p;
   if (j == 0)
-    product_by_a (mm, dy, x + from[1] * mm->k * mm->p, add, threads,
+    product_by_a (l, dy, x + from[1] * mm->k * mm->p, add, threads,
                   dx + from[0] * mm->m * mm->k);
   else
-    product_by_b (mm, dy, x + from[0] * mm->m * mm->k, add, threads,
+    product_by_b (l, dy, x + from[0] * mm->m * mm->k, add, threads,
                   dx + from[1] * mm->k * mm->p);
 }
 
@@ -421,7 +427,7 @@ backward_input (const struct layer *l, const struct qk_layer_io *io, int j,
 #pragma omp parallel for num_threads(d.outer) schedule(static)
   for (int64_t i = 0; i < pieces; i++)
     for (int64_t k = i * each; k < (i + 1) * each; k++)
-      backward_product (mm, j, k, dy, x, add, d.inner, dx);
+      backward_product (l, j, k, dy, x, add, d.inner, dx);
 }
 
 /* dy times the scale, through the grid of the output; in the workspace or,

@@ -198,6 +198,7 @@ do_node (const struct adaround_options *opt, struct qk_ptq *p, int node,
     .lo = info->lo,
     .hi = info->hi,
     .threads = qk_ptq_threads (p),
+    .float_backend = qk_ptq_float_backend (p),
     .seed = qk_ptq_seed (p),
   };
   struct sampling s = { .wanted = opt->samples };

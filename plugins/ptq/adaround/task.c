@@ -60,8 +60,9 @@ adaround_product (const struct adaround_task *t, const float *x, int64_t rows,
                   const float *w, bool clamp, float *y)
 {
   if (t->groups == 1)
-    qk_sgemm_threaded (t->threads, false, true, rows, t->channels, t->depth, x,
-                       t->depth, w, t->depth, 0.0f, y, t->channels);
+    qk_sgemm_threaded (t->float_backend, t->threads, false, true, rows,
+                       t->channels, t->depth, x, t->depth, w, t->depth, 0.0f,
+                       y, t->channels);
   else
     small_product (t, x, rows, w, y);
   for (int64_t i = 0; i < rows * t->channels; i++) {
@@ -79,8 +80,9 @@ weight_gradient (const struct adaround_task *t, const float *dy,
   const int64_t kg = t->channels / t->groups, depth = t->depth;
 
   if (t->groups == 1) {
-    qk_sgemm_threaded (t->threads, true, false, t->channels, depth, rows, dy,
-                       t->channels, x, depth, 0.0f, grad, depth);
+    qk_sgemm_threaded (t->float_backend, t->threads, true, false, t->channels,
+                       depth, rows, dy, t->channels, x, depth, 0.0f, grad,
+                       depth);
     return;
   }
 #ifdef _OPENMP

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <qatkit/backend.h>
+
 struct adaround_options {
   int64_t samples, batches;
   int iterations, rows;
@@ -18,6 +20,7 @@ struct adaround_task {
   int64_t channels, depth, groups, n; /* n samples */
   float lo, hi;                       /* the clamp behind, of y */
   int threads;
+  const struct qk_backend_class *float_backend; /* or NULL */
   uint64_t seed;
   float *x;      /* n x (groups * depth), of the quantized network */
   float *target; /* n x channels, of the float one, clamped */
