@@ -367,6 +367,7 @@ static const struct rule {
   { "ReduceMin", 1, 2, fold_reduce_min },
   { "ReduceMean", 1, 2, fold_reduce_mean },
   { "DequantizeLinear", 2, 3, fold_dequantize },
+  { "QuantizeLinear", 2, 3, fold_quantize },
 };
 #define N_RULES ((int) (sizeof rules / sizeof *rules))
 

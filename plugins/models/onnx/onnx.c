@@ -12,6 +12,7 @@
 
 #include "fold.h"
 #include "lay.h"
+#include "qlinear.h"
 #include "recognise.h"
 
 /* How the axes of the inputs stand to those of the data. */
@@ -209,16 +210,20 @@ fold_all (struct net *n)
 /* Build the whole graph, the inputs being as HOW says. */
 static int
 build_as (struct onnxfile *file, const struct qk_model_request *req,
-          int64_t side, enum layout how, struct qk_graph *g)
+          const struct qk_config *cfg, enum layout how, struct qk_graph *g)
 {
+  const int64_t side = qk_config_int (cfg, "side");
+  const char *grids = qk_config_string (cfg, "grids");
   struct lay l;
   int i, r;
 
   memset (&l, 0, sizeof l);
   l.g = g;
+  l.grids = *grids == 'k' ? GRIDS_KEEP : *grids == 't' ? GRIDS_TRAIN
+                                                      : GRIDS_IGNORE;
   if ((r = net_new (file, &l.n)) < 0)
     return r;
-  if ((r = fold_all (l.n)) < 0)
+  if ((r = fold_all (l.n)) < 0 || (r = qlinear (l.n)) < 0)
     goto end;
   recognise (l.n);
   if ((r = find_batch (&l, how)) < 0)
@@ -239,18 +244,17 @@ onnx_build (const struct qk_config *cfg, const struct qk_model_request *req,
             struct qk_graph *g)
 {
   const char *path = qk_config_string (cfg, "file");
-  const int64_t side = qk_config_int (cfg, "side");
   struct onnxfile *file;
   char *first;
   int r;
 
   if ((r = onnxfile_open (path, &file)) < 0)
     return r;
-  r = build_as (file, req, side, IMAGES, g);
+  r = build_as (file, req, cfg, IMAGES, g);
   if (r == -ENOTSUP || r == -EINVAL) {
     first = strdup (qk_error_message ());
     qk_graph_clear (g);
-    if (first != NULL && build_as (file, req, side, ALONE, g) < 0)
+    if (first != NULL && build_as (file, req, cfg, ALONE, g) < 0)
       qk_error (r, "%s", first);
     else if (first != NULL)
       r = 0;
@@ -270,11 +274,17 @@ onnx_note (int i)
 
 static const char *const suffixes[] = { ".onnx", NULL };
 
+static const char *const grids[] = { "keep", "train", "ignore", NULL };
+
 static const struct qk_option options[]
   = { { "file", QK_OPT_PATH, NULL, 0, 0, NULL, "The ONNX file" },
       { "side", QK_OPT_INT, "0", 0, 1 << 16, NULL,
         "Height and width, where the file leaves them open and there are no "
         "data" },
+      { "grids", QK_OPT_CHOICE, "keep", 0, 0, grids,
+        "What becomes of the grids of a file that is quantized: they stay, "
+        "quantization begins with them and goes on, or the float network "
+        "alone is read" },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static const struct qk_model_class onnx = {

@@ -178,6 +178,9 @@ fill_kernel (struct lay *l, struct net_node *nd, int id,
     return qk_oom ("%s", nd->name);
   channels_last (c, to);
   r = lay_fill (l, id, "weight", nd->in[1], to);
+  if (r == 0)
+    r = lay_keep_grid (l, nd, id, "weight", nd->in[1], 0, to,
+                       c->shape.dims[0], c->n / c->shape.dims[0]);
   free (to);
   return r;
 }
@@ -303,6 +306,11 @@ fill_turned (struct lay *l, struct net_node *nd, int id,
     return qk_oom ("%s", nd->name);
   turned_around (c, groups, to);
   r = lay_fill (l, id, "weight", nd->in[1], to);
+  /* axis 1 is the channels of one group */
+  if (r == 0)
+    r = lay_keep_grid (l, nd, id, "weight", nd->in[1], groups > 1 ? -2 : 1, to,
+                       c->shape.dims[1] * groups,
+                       c->n / c->shape.dims[1] / groups);
   free (to);
   return r;
 }
