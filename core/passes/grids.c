@@ -61,6 +61,17 @@ value_for (const struct qk_graph *g, const struct qk_grids *grids,
   }
 }
 
+/* Whether what N gives is put on the grid that its input has. */
+static bool
+is_rounded (const struct qk_graph *g, const struct qk_grids *grids,
+            const struct qk_node *n)
+{
+  struct qk_node wanted = *n;
+
+  wanted.traits.grid = grids->given[n->in[0]].q;
+  return readers_agree (g, n->out, &wanted);
+}
+
 /* Where the grid of node I goes. */
 static void
 place (const struct qk_graph *g, int i, struct qk_grids *grids)
@@ -102,8 +113,8 @@ qk_grids_find (const struct qk_graph *g, struct qk_grids *out)
 
     if (n->traits.role == QK_ROLE_GRID)
       place (g, i, out);
-    else if (n->traits.role == QK_ROLE_SAME_GRID
-             || n->traits.role == QK_ROLE_CLAMP)
+    else if (qk_node_keeps_grid (n)
+             && (!n->traits.means || is_rounded (g, out, n)))
       out->given[n->out] = out->given[n->in[0]];
   }
   return 0;

@@ -321,7 +321,43 @@ lay_dequantize (struct lay *l, struct net_node *nd)
                       (double) s.scale, s.zero_point, (double) in->scale,
                       in->zero_point);
   lay_output (l, nd, 0, &v);
+  l->n->value[nd->out[0]].grid = r == 0 ? s : (struct steps){ 0 };
   return 0;
+}
+
+/* The grid that output 0 of ND is put on, by what reads it or by ND itself;
+ * false: none, or not by all. */
+static bool
+grid_behind (struct lay *l, struct net_node *nd, struct steps *s)
+{
+  const struct net *n = l->n;
+  char why[80];
+  int i;
+
+  if (nd->y_scale >= 0)
+    return read_steps (l, nd, nd->y_scale, nd->y_zero, s, why) == 0;
+  if (n->value[nd->out[0]].uses != 1)
+    return false;
+  for (i = 0; i < n->n_nodes; i++) {
+    struct net_node *q = &n->node[i];
+
+    if (!q->gone && q->n_in > 1 && q->in[0] == nd->out[0]
+        && strcmp (q->op, "QuantizeLinear") == 0)
+      return read_steps (l, q, q->in[1], q->n_in > 2 ? q->in[2] : -1, s, why)
+             == 0;
+  }
+  return false;
+}
+
+bool
+lay_changes_grid (struct lay *l, struct net_node *nd)
+{
+  const struct net_value *in = &l->n->value[nd->in[0]];
+  const struct steps *from = nd->y_scale >= 0 ? &in->steps : &in->grid;
+  struct steps to;
+
+  return l->grids == GRIDS_KEEP && from->scale > 0 && grid_behind (l, nd, &to)
+         && !same_steps (from, &to);
 }
 
 /* ---- constants -------------------------------------------------------------------- */

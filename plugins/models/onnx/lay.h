@@ -137,6 +137,8 @@ int lay_integers (struct lay *l, struct net_node *nd,
                   const struct net_op *op);
 /* Whether some input of ND are integers that stand for reals. */
 bool lay_reads_integers (const struct lay *l, const struct net_node *nd);
+/* Whether ND takes its input, which is on one grid, to another one that stays. */
+bool lay_changes_grid (struct lay *l, struct net_node *nd);
 /* Let parameter PARAM of ID, whose numbers in our order are DATA, CHANNELS times
  * PER, keep the grid of the file's VALUE, whose axis AXIS is the channels. */
 int lay_keep_grid (struct lay *l, const struct net_node *nd, int id,

@@ -36,6 +36,7 @@ struct net_value {
    * axis; SCALE -1: it was not */
   int scale, axis;
   struct steps steps;
+  struct steps grid; /* of reals that DequantizeLinear made of integers */
 };
 
 struct net_op;
