@@ -27,10 +27,13 @@ value_bytes (const struct qk_exec *ex, int v, bool wide)
 static bool
 takes_grids (const struct qk_exec *ex, const struct qk_node *n)
 {
+  const struct qk_value *out = &ex->g->value[n->out];
+
   if (ex->g->stage != QK_STAGE_FLOAT)
     return n->lowered || (n->int8 && n->layer->quantized);
   return n->layer->quantized
-         && (n->traits.role == QK_ROLE_GRID || qk_node_keeps_grid (n));
+         && (n->traits.role == QK_ROLE_GRID
+             || (qk_node_keeps_grid (n) && out->on_grid && out->qz == NULL));
 }
 
 static bool

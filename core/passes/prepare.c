@@ -237,6 +237,7 @@ qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
     qk_quantizer_free (g->value[i].qz);
     g->value[i].qz = NULL;
     g->value[i].on_grid = false;
+    memset (&g->value[i].q, 0, sizeof g->value[i].q);
   }
   for (i = 0; i < g->n_nodes; i++) {
     struct qk_node *n = &g->node[i];

@@ -62,9 +62,9 @@ make_real (struct net *n, const struct net_node *nd, int value, int scale,
   if (q->real || s == NULL || !s->real || (s->n != 1 && s->n != size)
       || (zero >= 0 && (z == NULL || z->real || (z->n != 1 && z->n != size))))
     return net_error (n, nd, -ENOTSUP,
-                      "'" NAME "' is of type %s with %lld scales, expected "
-                      "integers with one scale, or one for each of %lld "
-                      "channels",
+                      "'" NAME "' is of type %s with %lld constant scales, "
+                      "expected integers with one scale, or one for each of "
+                      "%lld channels",
                       n->value[value].name, onnx_type_name (q->type),
                       s == NULL ? 0LL : (long long) s->n, (long long) size);
   if ((r = onnx_const_new (true, &q->shape, &real)) < 0)

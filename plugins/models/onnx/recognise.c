@@ -10,13 +10,15 @@
 
 /* ---- looking ----------------------------------------------------------------------- */
 
-/* The node of operator OP that makes VALUE; NULL if another makes it. */
+/* The node of operator OP that makes VALUE; NULL if another makes it, or if it
+ * is rounded to a grid. */
 static struct net_node *
 made_by (struct net *n, int value, const char *op)
 {
   const int p = value < 0 ? -1 : n->value[value].producer;
 
-  return p >= 0 && !n->node[p].gone && strcmp (n->node[p].op, op) == 0
+  return p >= 0 && !n->node[p].gone && n->node[p].y_scale < 0
+             && strcmp (n->node[p].op, op) == 0
            ? &n->node[p]
            : NULL;
 }
