@@ -106,6 +106,28 @@ numbers (const struct qk_layer_io *io)
   return x;
 }
 
+/* X on the grid of the output, which a quantizer may choose. */
+static int
+put_on_grid (const float *x, int64_t n, struct qk_layer_io *io)
+{
+  struct qk_qparams *q = &io->out->q;
+  uint8_t *y = io->out->data;
+  int r;
+
+  if (io->out_qz != NULL) {
+    if ((r = qk_quantizer_observe (io->out_qz, x, (size_t) n)) < 0)
+      return r;
+    *q = *qk_quantizer_qparams (io->out_qz);
+    return qk_quantizer_forward_u8 (io->out_qz, x, (size_t) n, y);
+  }
+  if (!(q->scale > 0.0f))
+    return qk_error (-EINVAL, "fake_quantize: the u8 output has no grid");
+  for (int64_t i = 0; i < n; i++)
+    y[i] = (uint8_t) qk_quantize (x[i], 1.0f / q->scale, q->zero_point,
+                                  q->qmin, q->qmax);
+  return 0;
+}
+
 static int
 fake_quantize_forward (void *self, struct qk_layer_io *io)
 {
@@ -115,17 +137,10 @@ fake_quantize_forward (void *self, struct qk_layer_io *io)
   const float *x = numbers (io), inv = 1.0f / l->q.scale;
   const struct qk_qparams q = l->q;
   float *y = io->out->data;
-  int r;
 
   (void) threads;
-  if (io->out->dtype == QK_U8) {
-    if (io->out_qz == NULL)
-      return qk_error (-ENOTSUP, "fake_quantize: its output has no quantizer");
-    if ((r = qk_quantizer_observe (io->out_qz, x, (size_t) n)) < 0)
-      return r;
-    io->out->q = *qk_quantizer_qparams (io->out_qz);
-    return qk_quantizer_forward_u8 (io->out_qz, x, (size_t) n, io->out->data);
-  }
+  if (io->out->dtype == QK_U8)
+    return put_on_grid (x, n, io);
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t i = 0; i < n; i++)
     y[i] = qk_dequantize (
@@ -164,8 +179,9 @@ fake_quantize_lower (void *self, const struct qk_layer_io *io,
                      struct qk_op *op)
 {
   (void) self;
-  (void) io;
   op->kind = QK_OP_REQUANTIZE;
+  op->lo = io->out->q.qmin;
+  op->hi = io->out->q.qmax;
   return 0;
 }
 
