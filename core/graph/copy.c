@@ -83,8 +83,7 @@ qk_graph_copy_value (const struct qk_graph *from, int value, int *map,
   const int producer = from->value[value].producer;
 
   if (producer >= 0)
-    return copy_node (&from->node[producer], from->value[value].given, map,
-                      g);
+    return copy_node (&from->node[producer], from->value[value].given, map, g);
   map[value] = qk_graph_copy_source (from, value, g);
   return map[value] < 0 ? map[value] : 0;
 }

@@ -569,8 +569,7 @@ param_of (struct qk_graph *g, int value, const char *name)
   for (i = 0; i < n->n_params; i++)
     if (strcmp (g->param[n->param[i]].spec.name, name) == 0)
       return &g->param[n->param[i]];
-  g->error
-    = qk_error (-EINVAL, "node '%s': no parameter '%s'", n->name, name);
+  g->error = qk_error (-EINVAL, "node '%s': no parameter '%s'", n->name, name);
   return NULL;
 }
 

@@ -338,8 +338,7 @@ qk_quantizer_set_share (struct qk_quantizer *qz, double share)
 bool
 qk_quantizer_observing (const struct qk_quantizer *qz)
 {
-  return qz->observing && !qz->fixed
-         && (qz->obs != NULL || !qz->initialized);
+  return qz->observing && !qz->fixed && (qz->obs != NULL || !qz->initialized);
 }
 
 bool
@@ -694,14 +693,13 @@ quantizer_see (struct qk_quantizer *qz, const float *x, size_t n, size_t block)
 int
 qk_quantizer_start (struct qk_quantizer *qz, const struct qk_qparams *q)
 {
-  const float ends[2]
-    = { qk_dequantize (q->qmin, q->scale, q->zero_point),
-        qk_dequantize (q->qmax, q->scale, q->zero_point) };
+  const float ends[2] = { qk_dequantize (q->qmin, q->scale, q->zero_point),
+                          qk_dequantize (q->qmax, q->scale, q->zero_point) };
   struct qk_comm *const comm = qz->comm;
   int r;
 
   if (qz->info.channels != 1 || qz->obs == NULL)
-    return 0; /* nothing that a range could tell */
+    return 0;      /* nothing that a range could tell */
   qz->comm = NULL; /* the same range everywhere */
   r = quantizer_see (qz, ends, 2, 2);
   qz->comm = comm;

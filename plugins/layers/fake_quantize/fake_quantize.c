@@ -143,9 +143,9 @@ fake_quantize_forward (void *self, struct qk_layer_io *io)
     return put_on_grid (x, n, io);
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t i = 0; i < n; i++)
-    y[i] = qk_dequantize (
-      qk_quantize (x[i], inv, q.zero_point, q.qmin, q.qmax), q.scale,
-      q.zero_point);
+    y[i]
+      = qk_dequantize (qk_quantize (x[i], inv, q.zero_point, q.qmin, q.qmax),
+                       q.scale, q.zero_point);
   return 0;
 }
 
@@ -165,9 +165,9 @@ fake_quantize_backward (void *self, struct qk_layer_io *io)
   x = numbers (io);
   if (io->out_qz != NULL) /* a learning one, whose input needs no gradient,
                              takes its own in place */
-    return qk_quantizer_backward (
-      io->out_qz, x, dy, dx != NULL ? dx : (float *) io->dout->data,
-      (size_t) n);
+    return qk_quantizer_backward (io->out_qz, x, dy,
+                                  dx != NULL ? dx : (float *) io->dout->data,
+                                  (size_t) n);
 #pragma omp parallel for simd schedule(static) num_threads(threads)
   for (int64_t i = 0; i < n; i++)
     dx[i] = dy[i] * qk_ste_mask (x[i], inv, q.zero_point, q.qmin, q.qmax);
@@ -185,16 +185,16 @@ fake_quantize_lower (void *self, const struct qk_layer_io *io,
   return 0;
 }
 
-static const struct qk_option options[] = {
-  { "scale", QK_OPT_FLOAT, NULL, 1e-38, 1e38, NULL,
-    "Step between neighbouring numbers of the grid." },
-  { "zero_point", QK_OPT_INT, "0", 0, 255, NULL, "Integer that stands for 0." },
-  { "qmin", QK_OPT_INT, "0", 0, 255, NULL, "The smallest integer." },
-  { "qmax", QK_OPT_INT, "255", 0, 255, NULL, "The largest integer." },
-  { "keep", QK_OPT_BOOL, "yes", 0, 0, NULL,
-    "Whether quantization keeps the grid; no = it begins with it." },
-  { NULL, 0, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option options[]
+  = { { "scale", QK_OPT_FLOAT, NULL, 1e-38, 1e38, NULL,
+        "Step between neighbouring numbers of the grid." },
+      { "zero_point", QK_OPT_INT, "0", 0, 255, NULL,
+        "Integer that stands for 0." },
+      { "qmin", QK_OPT_INT, "0", 0, 255, NULL, "The smallest integer." },
+      { "qmax", QK_OPT_INT, "255", 0, 255, NULL, "The largest integer." },
+      { "keep", QK_OPT_BOOL, "yes", 0, 0, NULL,
+        "Whether quantization keeps the grid; no = it begins with it." },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static const struct qk_layer_class fake_quantize = {
   .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, "fake_quantize",

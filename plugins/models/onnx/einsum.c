@@ -113,8 +113,7 @@ read_equation (const char *s, int a, int b, struct equation *e)
 
   if (!read_term (&s, a, hidden, &e->in[0]) || *s++ != ',')
     return false;
-  if (hidden_axes (s, b) != hidden
-      || !read_term (&s, b, hidden, &e->in[1]))
+  if (hidden_axes (s, b) != hidden || !read_term (&s, b, hidden, &e->in[1]))
     return false;
   if (*s == '\0') {
     implied (e);
@@ -231,76 +230,118 @@ give (struct lay *l, struct net_node *nd, struct view *v,
   return 0;
 }
 
+/* How the axes of both factors and of the result lie for the product. */
+struct plan {
+  struct term order[2];     /* of the factors' axes */
+  struct qk_shape shape[2]; /* of the factors, merged */
+  struct term result;       /* the axes of the product, apart again */
+  struct qk_shape last;
+  int batch; /* axes that count the matrices */
+};
+
+/* Append those of the axes that factor K has after the first ones, and that the
+ * result has too, to the result's. */
+static void
+add_to_result (const struct lay *l, const struct equation *e,
+               const struct factor *f, int k, struct plan *p)
+{
+  int i;
+
+  for (i = p->batch; i < p->order[k].n; i++) {
+    const char c = p->order[k].letter[i];
+
+    if (find (&e->out, c) < 0 || p->result.n == MOST)
+      continue;
+    p->result.letter[p->result.n++] = c;
+    p->last.dims[p->last.ndim++] = size_of (l, &f[k], find (&e->in[k], c));
+  }
+}
+
+/* The axes that count the matrices. */
+static int
+plan_batch (struct lay *l, struct net_node *nd, const struct equation *e,
+            const struct factor *f, struct plan *p)
+{
+  const struct term *a = &e->in[0], *b = &e->in[1];
+  int i;
+
+  collect (l, &f[0], a, a, true, b, true, &e->out, &p->order[0]);
+  p->order[1] = p->result = p->order[0];
+  p->last.ndim = p->batch = p->order[0].n;
+  for (i = 0; i < p->batch; i++) {
+    const char c = p->order[0].letter[i];
+    const int64_t n = size_of (l, &f[0], find (a, c));
+
+    p->shape[0].dims[i] = p->shape[1].dims[i] = p->last.dims[i] = n;
+    if (size_of (l, &f[1], find (b, c)) != n)
+      return net_error (l->n, nd, -ENOTSUP, "axis '%c' has two sizes", c);
+  }
+  return 0;
+}
+
+/* Rows, columns and what is summed over. */
+static int
+plan_matrices (struct lay *l, struct net_node *nd, const struct equation *e,
+               const struct factor *f, struct plan *p)
+{
+  const struct term *a = &e->in[0], *b = &e->in[1], *out = &e->out;
+  const int64_t m
+    = collect (l, &f[0], a, a, true, b, false, out, &p->order[0]);
+  const int64_t k
+    = collect (l, &f[0], a, b, true, out, false, a, &p->order[0]);
+  int at = p->batch;
+
+  if (collect (l, &f[1], b, a, true, out, false, a, &p->order[1]) != k)
+    return net_error (l->n, nd, -ENOTSUP, "what is summed over has two sizes");
+  p->shape[1].dims[at] = k;
+  p->shape[1].dims[at + 1]
+    = collect (l, &f[1], b, a, false, b, true, out, &p->order[1]);
+  p->shape[1].ndim = at + 2;
+  if (p->order[0].n != a->n || p->order[1].n != b->n)
+    return net_error (l->n, nd, -ENOTSUP,
+                      "an axis of one factor alone is summed over");
+  add_to_result (l, e, f, 0, p);
+  if (at == 0 && f[1].c != NULL) { /* a matrix: rows stay as they are */
+    p->shape[0] = p->last;
+    at = p->last.ndim;
+  } else
+    p->shape[0].dims[at++] = m;
+  p->shape[0].dims[at] = k;
+  p->shape[0].ndim = at + 1;
+  add_to_result (l, e, f, 1, p);
+  return p->result.n == out->n
+           ? 0
+           : net_error (l->n, nd, -EBADMSG,
+                        "the result has axes that no factor has");
+}
+
 /* F[0] by F[1], a constant if one is. */
 static int
 multiply (struct lay *l, struct net_node *nd, const struct equation *e,
           struct factor *f)
 {
-  const struct term *a = &e->in[0], *b = &e->in[1], *out = &e->out;
-  struct term order[2] = { { 0, "" }, { 0, "" } }, result = { 0, "" };
-  struct qk_shape shape[2], last = { 0, { 0 } };
-  int64_t m, n, k;
+  struct plan p;
   struct view v;
-  int batch, i, r;
+  int i, r;
 
-  collect (l, &f[0], a, a, true, b, true, out, &order[0]);
-  batch = order[0].n;
-  order[1] = result = order[0];
-  for (i = 0; i < batch; i++) {
-    const char c = order[0].letter[i];
-
-    shape[0].dims[i] = shape[1].dims[i] = last.dims[i]
-      = size_of (l, &f[0], find (a, c));
-    if (size_of (l, &f[1], find (b, c)) != last.dims[i])
-      return net_error (l->n, nd, -ENOTSUP, "axis '%c' has two sizes", c);
-  }
-  m = collect (l, &f[0], a, a, true, b, false, out, &order[0]);
-  k = collect (l, &f[0], a, b, true, out, false, a, &order[0]);
-  if (collect (l, &f[1], b, a, true, out, false, a, &order[1]) != k)
-    return net_error (l->n, nd, -ENOTSUP,
-                      "what is summed over has two sizes");
-  n = collect (l, &f[1], b, a, false, b, true, out, &order[1]);
-  if (order[0].n != a->n || order[1].n != b->n)
-    return net_error (l->n, nd, -ENOTSUP,
-                      "an axis of one factor alone is summed over");
-  last.ndim = batch;
-  for (i = batch; i < order[0].n; i++)
-    if (find (out, order[0].letter[i]) >= 0) {
-      result.letter[result.n++] = order[0].letter[i];
-      last.dims[last.ndim++] = size_of (l, &f[0], find (a, order[0].letter[i]));
-    }
-  for (i = batch; i < order[1].n; i++)
-    if (find (out, order[1].letter[i]) >= 0) {
-      result.letter[result.n++] = order[1].letter[i];
-      last.dims[last.ndim++] = size_of (l, &f[1], find (b, order[1].letter[i]));
-    }
-  if (result.n != out->n)
-    return net_error (l->n, nd, -EBADMSG,
-                      "the result has axes that no factor has");
-  shape[1].ndim = batch + 2;
-  shape[1].dims[batch] = k;
-  shape[1].dims[batch + 1] = n;
-  if (batch == 0 && f[1].c != NULL) { /* rows stay as they are */
-    for (i = 0, shape[0].ndim = 0; i < order[0].n; i++)
-      if (find (out, order[0].letter[i]) >= 0)
-        shape[0].dims[shape[0].ndim++]
-          = size_of (l, &f[0], find (a, order[0].letter[i]));
-    shape[0].dims[shape[0].ndim++] = k;
-  } else {
-    shape[0].ndim = batch + 2;
-    shape[0].dims[batch] = m;
-    shape[0].dims[batch + 1] = k;
-  }
-  if ((r = arrange (l, nd, &f[0], a, &order[0], &shape[0])) < 0
-      || (r = arrange (l, nd, &f[1], b, &order[1], &shape[1])) < 0)
+  memset (&p, 0, sizeof p);
+  for (i = 0; i < 2; i++)
+    if (e->in[i].n > MOST - 2 || e->in[0].n + e->in[1].n > 2 * MOST - 2)
+      return net_error (l->n, nd, -ENOTSUP, "a factor has %d axes",
+                        e->in[i].n);
+  if ((r = plan_batch (l, nd, e, f, &p)) < 0
+      || (r = plan_matrices (l, nd, e, f, &p)) < 0)
     return r;
-  if (batch == 0 && f[1].c != NULL) {
+  for (i = 0; i < 2; i++)
+    if ((r = arrange (l, nd, &f[i], &e->in[i], &p.order[i], &p.shape[i])) < 0)
+      return r;
+  if (p.batch == 0 && f[1].c != NULL) {
     v = f[0].v;
     r = lay_by_matrix (l, nd, &v, f[1].constant, -1);
   } else
     r = lay_product (l, nd, (struct view[]){ f[0].v, f[1].v },
                      (const int[]){ f[0].constant, f[1].constant }, &v);
-  return r < 0 ? r : give (l, nd, &v, &last, &result, out);
+  return r < 0 ? r : give (l, nd, &v, &p.last, &p.result, &e->out);
 }
 
 int

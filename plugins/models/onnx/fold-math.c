@@ -359,7 +359,8 @@ int
 fold_quantize (struct call *c)
 {
   const struct onnx_const *in = c->in[0], *scale = c->in[1], *zero = c->in[2];
-  const int type = zero != NULL ? zero->type : ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
+  const int type
+    = zero != NULL ? zero->type : ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
   const int lo = type == ONNX__TENSOR_PROTO__DATA_TYPE__INT8 ? -128 : 0;
   struct steps_at at;
   int64_t i;

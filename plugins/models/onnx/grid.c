@@ -34,8 +34,8 @@ read_steps (struct lay *l, struct net_node *nd, int scale, int zero,
     return net_error (l->n, nd, -ENOTSUP,
                       "its scale and zero point depend on the data, expected "
                       "constants");
-  s->type = z != NULL ? z->type
-                      : (int) net_attr_int (nd, "output_dtype", T (UINT8));
+  s->type
+    = z != NULL ? z->type : (int) net_attr_int (nd, "output_dtype", T (UINT8));
   if (s->type == 0)
     s->type = T (UINT8);
   if (c->n != 1 || (z != NULL && z->n != 1)) {
@@ -92,8 +92,7 @@ put_activation (struct lay *l, struct net_node *nd, struct view *v,
 
   if (s->zero_point != least (s))
     return 0;
-  id = lay_helper (l, nd,
-                   fabsf (end - 6) < 0.5f * s->scale ? "relu6" : "relu",
+  id = lay_helper (l, nd, fabsf (end - 6) < 0.5f * s->scale ? "relu6" : "relu",
                    v->id, "%s", "");
   if (id < 0)
     return id;
@@ -144,6 +143,21 @@ round_to (struct lay *l, struct net_node *nd, struct view *v, int scale,
   return r;
 }
 
+/* Attributes that QuantizeLinear and DequantizeLinear share, and that the first
+ * output and two inputs are there. */
+static int
+check_node (struct lay *l, struct net_node *nd)
+{
+  net_attr_int (nd, "axis", 1); /* of several scales */
+  net_attr_int (nd, "output_dtype", 0);
+  if (net_attr_int (nd, "block_size", 0) != 0)
+    return net_error (l->n, nd, -ENOTSUP, "block_size is given");
+  if (nd->n_in < 2 || nd->in[0] < 0 || nd->in[1] < 0 || nd->out[0] < 0)
+    return net_error (l->n, nd, -EBADMSG, "%d inputs, expected 2 or 3",
+                      nd->n_in);
+  return 0;
+}
+
 int
 lay_quantize (struct lay *l, struct net_node *nd)
 {
@@ -151,18 +165,10 @@ lay_quantize (struct lay *l, struct net_node *nd)
   struct view v;
   int r;
 
-  net_attr_int (nd, "axis", 1); /* of several scales */
   net_attr_int (nd, "saturate", 1);
   net_attr_int (nd, "precision", 0);
-  net_attr_int (nd, "output_dtype", 0);
-  if (net_attr_int (nd, "block_size", 0) != 0)
-    return net_error (l->n, nd, -ENOTSUP, "block_size is given");
-  if (nd->n_in < 2)
-    return net_error (l->n, nd, -EBADMSG, "%d inputs, expected 2 or 3",
-                      nd->n_in);
-  if ((r = lay_input (l, nd, 0, &v)) < 0
-      || (r = round_to (l, nd, &v, nd->in[1], zero,
-                        makes_sums (l, nd->in[0]),
+  if ((r = check_node (l, nd)) < 0 || (r = lay_input (l, nd, 0, &v)) < 0
+      || (r = round_to (l, nd, &v, nd->in[1], zero, makes_sums (l, nd->in[0]),
                         &l->n->value[nd->out[0]].steps))
            < 0)
     return r;
@@ -232,8 +238,7 @@ clip_integers (struct lay *l, struct net_node *nd, const struct steps *s)
   int id, r;
 
   if ((nd->n_in > 1 && nd->in[1] >= 0 && !net_scalar (l->n, nd->in[1], &lo))
-      || (nd->n_in > 2 && nd->in[2] >= 0
-          && !net_scalar (l->n, nd->in[2], &hi))
+      || (nd->n_in > 2 && nd->in[2] >= 0 && !net_scalar (l->n, nd->in[2], &hi))
       || lo > hi)
     return net_error (l->n, nd, -ENOTSUP, "its bounds are no constants");
   if ((r = lay_input (l, nd, 0, &v)) < 0)
@@ -252,16 +257,15 @@ int
 lay_integers (struct lay *l, struct net_node *nd, const struct net_op *op)
 {
   static const char *const moves[]
-    = { "Concat",  "DepthToSpace", "Expand",    "Flatten",      "Gather",
-        "MaxPool", "Identity",     "Reshape",   "Slice",        "SpaceToDepth",
-        "Split",   "Squeeze",      "Transpose", "Unsqueeze",    "Tile" };
+    = { "Concat",  "DepthToSpace", "Expand",    "Flatten",   "Gather",
+        "MaxPool", "Identity",     "Reshape",   "Slice",     "SpaceToDepth",
+        "Split",   "Squeeze",      "Transpose", "Unsqueeze", "Tile" };
   const struct steps *s = NULL;
   size_t k;
   int i, r;
 
   for (i = 0; i < nd->n_in; i++) {
-    const struct net_value *v = nd->in[i] < 0 ? NULL
-                                              : &l->n->value[nd->in[i]];
+    const struct net_value *v = nd->in[i] < 0 ? NULL : &l->n->value[nd->in[i]];
 
     if (v == NULL || (v->view.id < 0 && i > 0))
       continue;
@@ -293,24 +297,18 @@ lay_integers (struct lay *l, struct net_node *nd, const struct net_op *op)
 int
 lay_dequantize (struct lay *l, struct net_node *nd)
 {
-  const struct steps *in = &l->n->value[nd->in[0]].steps;
+  const struct steps *in;
   struct steps s;
   struct view v;
   char why[80];
   int r;
 
-  net_attr_int (nd, "axis", 1);
-  net_attr_int (nd, "output_dtype", 0);
-  if (net_attr_int (nd, "block_size", 0) != 0)
-    return net_error (l->n, nd, -ENOTSUP, "block_size is given");
-  if (nd->n_in < 2)
-    return net_error (l->n, nd, -EBADMSG, "%d inputs, expected 2 or 3",
-                      nd->n_in);
-  if ((r = lay_input (l, nd, 0, &v)) < 0
+  if ((r = check_node (l, nd)) < 0 || (r = lay_input (l, nd, 0, &v)) < 0
       || (r = read_steps (l, nd, nd->in[1], nd->n_in > 2 ? nd->in[2] : -1, &s,
                           why))
            < 0)
     return r;
+  in = &l->n->value[nd->in[0]].steps;
   if (in->scale == 0)
     return net_error (l->n, nd, -ENOTSUP,
                       "its input is made by no QuantizeLinear");
@@ -338,7 +336,7 @@ grid_behind (struct lay *l, struct net_node *nd, struct steps *s)
     return read_steps (l, nd, nd->y_scale, nd->y_zero, s, why) == 0;
   if (n->value[nd->out[0]].uses != 1)
     return false;
-  for (i = 0; i < n->n_nodes; i++) {
+  for (i = (int) (nd - n->node) + 1; i < n->n_nodes; i++) {
     struct net_node *q = &n->node[i];
 
     if (!q->gone && q->n_in > 1 && q->in[0] == nd->out[0]
@@ -352,15 +350,43 @@ grid_behind (struct lay *l, struct net_node *nd, struct steps *s)
 bool
 lay_changes_grid (struct lay *l, struct net_node *nd)
 {
-  const struct net_value *in = &l->n->value[nd->in[0]];
-  const struct steps *from = nd->y_scale >= 0 ? &in->steps : &in->grid;
+  const struct net_value *in;
+  const struct steps *from;
   struct steps to;
 
-  return l->grids == GRIDS_KEEP && from->scale > 0 && grid_behind (l, nd, &to)
+  if (l->grids != GRIDS_KEEP || nd->n_in < 1 || nd->in[0] < 0
+      || nd->out[0] < 0)
+    return false;
+  in = &l->n->value[nd->in[0]];
+  from = nd->y_scale >= 0 ? &in->steps : &in->grid;
+  return from->scale > 0 && grid_behind (l, nd, &to)
          && !same_steps (from, &to);
 }
 
 /* ---- constants -------------------------------------------------------------------- */
+
+/* Transpose nodes that are looked through. */
+#define MOST_TURNS 8
+
+/* Before node ND, a Transpose, each axis of what is behind it is FROM's. */
+static bool
+turn_back (struct net_node *nd, int ndim, int *from)
+{
+  int64_t perm[QK_MAX_DIMS];
+  const int count = net_attr_ints (nd, "perm", perm, QK_MAX_DIMS);
+  int i;
+
+  for (i = 0; i < ndim; i++) {
+    const int64_t to = count < 0         ? ndim - 1 - from[i]
+                       : from[i] < count ? perm[from[i]]
+                                         : -1;
+
+    if (to < 0 || to >= ndim)
+      return false;
+    from[i] = (int) to;
+  }
+  return true;
+}
 
 /* The scales of constant VALUE, *AXIS being along which of its axes; NULL: it
  * was not dequantized, or something was computed with it since. */
@@ -369,39 +395,29 @@ scales_of (struct lay *l, int value, int *axis)
 {
   struct net *n = l->n;
   const struct onnx_const *c;
+  int from[QK_MAX_DIMS], ndim, i, turns;
 
   *axis = -1;
-  while (value >= 0 && n->value[value].scale < 0) {
+  if (net_known (n, value, &c) < 0 || c == NULL)
+    return NULL;
+  ndim = c->shape.ndim;
+  for (i = 0; i < ndim; i++)
+    from[i] = i;
+  for (turns = 0; n->value[value].scale < 0; turns++) {
     const int p = n->value[value].producer;
-    int64_t perm[QK_MAX_DIMS];
 
-    if (p < 0 || n->node[p].n_in < 1)
-      return NULL;
-    if (strcmp (n->node[p].op, "Transpose") == 0) {
-      /* the axis of what is before it is found by asking again */
-      const int in = n->node[p].in[0];
-      const struct onnx_const *s = scales_of (l, in, axis);
-      const int count
-        = net_attr_ints (&n->node[p], "perm", perm, QK_MAX_DIMS);
-      int i;
-
-      if (s == NULL || net_known (n, in, &c) < 0 || c == NULL)
-        return NULL;
-      for (i = 0; i < c->shape.ndim; i++)
-        if ((count > i ? perm[i] : c->shape.ndim - 1 - i) == *axis) {
-          *axis = i;
-          break;
-        }
-      return s;
-    }
-    if (strcmp (n->node[p].op, "Identity") != 0)
+    if (p < 0 || turns == MOST_TURNS || n->node[p].n_in < 1
+        || n->node[p].in[0] < 0
+        || (strcmp (n->node[p].op, "Transpose") == 0
+              ? !turn_back (&n->node[p], ndim, from)
+              : strcmp (n->node[p].op, "Identity") != 0))
       return NULL;
     value = n->node[p].in[0];
   }
-  if (value < 0 || net_known (n, n->value[value].scale, &c) < 0)
-    return NULL;
-  *axis = n->value[value].axis;
-  return c;
+  for (i = 0; i < ndim; i++)
+    if (from[i] == n->value[value].axis)
+      *axis = i;
+  return net_known (n, n->value[value].scale, &c) < 0 ? NULL : c;
 }
 
 /* Whether all of DATA are integers of int8 times SCALE. */

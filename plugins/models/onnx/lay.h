@@ -133,8 +133,7 @@ int lay_product (struct lay *l, struct net_node *nd, struct view *v,
  * y_zero say. */
 int lay_round (struct lay *l, struct net_node *nd);
 /* Lay ND, some input of which are integers. */
-int lay_integers (struct lay *l, struct net_node *nd,
-                  const struct net_op *op);
+int lay_integers (struct lay *l, struct net_node *nd, const struct net_op *op);
 /* Whether some input of ND are integers that stand for reals. */
 bool lay_reads_integers (const struct lay *l, const struct net_node *nd);
 /* Whether ND takes its input, which is on one grid, to another one that stays. */

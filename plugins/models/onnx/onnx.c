@@ -219,8 +219,9 @@ build_as (struct onnxfile *file, const struct qk_model_request *req,
 
   memset (&l, 0, sizeof l);
   l.g = g;
-  l.grids = *grids == 'k' ? GRIDS_KEEP : *grids == 't' ? GRIDS_TRAIN
-                                                      : GRIDS_IGNORE;
+  l.grids = *grids == 'k'   ? GRIDS_KEEP
+            : *grids == 't' ? GRIDS_TRAIN
+                            : GRIDS_IGNORE;
   if ((r = net_new (file, &l.n)) < 0)
     return r;
   if ((r = fold_all (l.n)) < 0 || (r = qlinear (l.n)) < 0)

@@ -72,9 +72,8 @@ make_real (struct net *n, const struct net_node *nd, int value, int scale,
   for (i = 0; i < q->n; i++) {
     const int64_t k = i / inner % size;
 
-    real->f[i]
-      = (float) (q->i[i] - (z != NULL ? z->i[z->n > 1 ? k : 0] : 0))
-        * s->f[s->n > 1 ? k : 0];
+    real->f[i] = (float) (q->i[i] - (z != NULL ? z->i[z->n > 1 ? k : 0] : 0))
+                 * s->f[s->n > 1 ? k : 0];
   }
   *out = net_add_constant (n, value, real);
   n->value[*out].scale = scale;
@@ -103,8 +102,7 @@ make_bias (struct net *n, const struct net_node *nd, int value, int x, int w,
   if ((r = onnx_const_new (true, &q->shape, &real)) < 0)
     return r;
   for (i = 0; i < q->n; i++)
-    real->f[i]
-      = (float) q->i[i] * (xs->f[0] * ws->f[ws->n > 1 ? i : 0]);
+    real->f[i] = (float) q->i[i] * (xs->f[0] * ws->f[ws->n > 1 ? i : 0]);
   *out = net_add_constant (n, value, real);
   return 0;
 }
@@ -302,8 +300,8 @@ read_dynamic (struct net *n, struct net_node *nd)
       = p == NULL ? NULL : made_by (n, p->in[0], "DynamicQuantizeLinear");
     int which;
 
-    if (q == NULL || s == NULL || s->n_in != 2 || q->n_out < 3
-        || q->out[1] < 0 || known (n, p, 1) == NULL)
+    if (q == NULL || s == NULL || s->n_in != 2 || q->n_out < 3 || q->out[1] < 0
+        || known (n, p, 1) == NULL)
       continue;
     which = s->in[0] == q->out[1];
     if (s->in[!which] != q->out[1])

@@ -338,9 +338,15 @@ static const struct pattern {
   const char *last;
   bool (*find) (struct net *n, struct net_node *nd);
 } patterns[] = {
-  { "Add", bias },      { "Add", layer_norm },  { "Div", hardswish },
-  { "Mul", hardswish }, { "Div", hardsigmoid }, { "Mul", hardsigmoid },
-  { "Mul", gelu },      { "Mul", gate },        { "DequantizeLinear", mean_of_integers },
+  { "Add", bias },
+  { "Add", layer_norm },
+  { "Div", hardswish },
+  { "Mul", hardswish },
+  { "Div", hardsigmoid },
+  { "Mul", hardsigmoid },
+  { "Mul", gelu },
+  { "Mul", gate },
+  { "DequantizeLinear", mean_of_integers },
 };
 
 void

@@ -179,8 +179,8 @@ fill_kernel (struct lay *l, struct net_node *nd, int id,
   channels_last (c, to);
   r = lay_fill (l, id, "weight", nd->in[1], to);
   if (r == 0)
-    r = lay_keep_grid (l, nd, id, "weight", nd->in[1], 0, to,
-                       c->shape.dims[0], c->n / c->shape.dims[0]);
+    r = lay_keep_grid (l, nd, id, "weight", nd->in[1], 0, to, c->shape.dims[0],
+                       c->n / c->shape.dims[0]);
   free (to);
   return r;
 }
@@ -418,8 +418,8 @@ average_by_weights (struct lay *l, struct net_node *nd, struct view *image,
     for (i = 0; i < channels * per; i++)
       weight[i] = one;
     r = id = lay_node (l, nd, "conv2d", &image->id, 1,
-                       "out=%lld groups=%lld bias=no %s",
-                       (long long) channels, (long long) channels, options);
+                       "out=%lld groups=%lld bias=no %s", (long long) channels,
+                       (long long) channels, options);
   }
   if (r >= 0)
     r = lay_fill (l, id, "weight", -1, weight);
