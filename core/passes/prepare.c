@@ -224,6 +224,23 @@ prepare_source (struct qk_graph *g, int v, qk_qconfig_fn fn, void *cookie)
   return quantize_value (g, v, g->value[v].name, &qc.activation);
 }
 
+/* Values that some readers put on a grid which stays, and others take as they
+ * are, lie on that grid for all: being rounded twice costs more. */
+static void
+take_from_readers (struct qk_graph *g)
+{
+  int i;
+
+  for (i = 0; i < g->n_nodes; i++) {
+    const struct qk_node *n = &g->node[i];
+    struct qk_value *v = &g->value[n->in[0]];
+
+    if (n->traits.role == QK_ROLE_GRID && n->traits.keeps
+        && v->given.q.scale == 0 && !qk_graph_is_output (g, n->in[0]))
+      v->given = (struct qk_given){ n->traits.grid, true };
+  }
+}
+
 int
 qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
                  bool quantize_outputs)
@@ -239,6 +256,7 @@ qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
     g->value[i].on_grid = false;
     memset (&g->value[i].q, 0, sizeof g->value[i].q);
   }
+  take_from_readers (g);
   for (i = 0; i < g->n_nodes; i++) {
     struct qk_node *n = &g->node[i];
 

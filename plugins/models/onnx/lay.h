@@ -138,6 +138,9 @@ int lay_integers (struct lay *l, struct net_node *nd, const struct net_op *op);
 bool lay_reads_integers (const struct lay *l, const struct net_node *nd);
 /* Whether ND takes its input, which is on one grid, to another one that stays. */
 bool lay_changes_grid (struct lay *l, struct net_node *nd);
+/* The means of each channel of the image ID, (N,1,1,C), as a convolution, which
+ * puts them on a grid of their own.  Returns the value, or an error. */
+int lay_average_by_weights (struct lay *l, struct net_node *nd, int id);
 /* Let parameter PARAM of ID, whose numbers in our order are DATA, CHANNELS times
  * PER, keep the grid of the file's VALUE, whose axis AXIS is the channels. */
 int lay_keep_grid (struct lay *l, const struct net_node *nd, int id,

@@ -506,23 +506,32 @@ global (struct lay *l, struct net_node *nd, const char *layer,
   return 0;
 }
 
-/* See average_by_weights. */
+int
+lay_average_by_weights (struct lay *l, struct net_node *nd, int id)
+{
+  struct window w = { .stride = { 1, 1 }, .dilation = { 1, 1 } };
+  struct view image;
+  int i, r;
+
+  view_of_image (&image, id, 4);
+  for (i = 0; i < 2; i++)
+    w.kernel[i] = view_ours (l, &image)->dims[1 + i];
+  r = average_by_weights (l, nd, &image, &w);
+  return r < 0 ? r : image.id;
+}
+
 static int
 global_average_by_weights (struct lay *l, struct net_node *nd)
 {
-  struct window w = { .stride = { 1, 1 }, .dilation = { 1, 1 } };
   struct view v, image;
-  int i, r;
+  int id, r;
 
   if ((r = lay_input (l, nd, 0, &v)) < 0
-      || (r = view_image (l, nd, &v, &image)) < 0)
+      || (r = view_image (l, nd, &v, &image)) < 0
+      || (id = r = lay_average_by_weights (l, nd, image.id)) < 0)
     return r;
-  for (i = 0; i < 2; i++)
-    w.kernel[i] = view_ours (l, &image)->dims[1 + i];
-  if ((r = average_by_weights (l, nd, &image, &w)) < 0)
-    return r;
-  view_of_image (&v, image.id, v.ndim);
-  return lay_result (l, nd, v, image.id);
+  view_of_image (&v, id, v.ndim);
+  return lay_result (l, nd, v, id);
 }
 
 int
