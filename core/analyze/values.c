@@ -29,6 +29,8 @@ struct values {
   struct sums *sums; /* by layer */
 };
 
+/* Element I; of a float network too there are values on grids, those that
+ * its file has put there. */
 static double
 number (const struct qk_tensor *t, int64_t i)
 {
@@ -43,11 +45,10 @@ static double
 noise_of (const struct qk_tensor *x, const struct qk_tensor *other)
 {
   const int64_t n = qk_shape_count (&x->shape);
-  const float *f = x->data;
   double sum = 0;
 
   for (int64_t i = 0; i < n; i++) {
-    const double d = number (other, i) - f[i];
+    const double d = number (other, i) - number (x, i);
 
     sum += d * d;
   }
@@ -60,15 +61,14 @@ add_grid (const struct qk_tensor *x, const struct qk_qparams *q,
           struct sums *s)
 {
   const int64_t n = qk_shape_count (&x->shape);
-  const float *f = x->data, inv = 1.0f / q->scale;
+  const float inv = 1.0f / q->scale;
   const float lo = (float) (q->qmin - q->zero_point) - 0.5f;
   const float hi = (float) (q->qmax - q->zero_point) + 0.5f;
 
   for (int64_t i = 0; i < n; i++) {
-    const float y = f[i] * inv;
-    const int32_t k = qk_quantize (f[i], inv, q->zero_point, q->qmin, q->qmax);
-    const double d
-      = (double) qk_dequantize (k, q->scale, q->zero_point) - f[i];
+    const float f = (float) number (x, i), y = f * inv;
+    const int32_t k = qk_quantize (f, inv, q->zero_point, q->qmin, q->qmax);
+    const double d = (double) qk_dequantize (k, q->scale, q->zero_point) - f;
 
     s->own += d * d;
     s->clipped += y < lo || y > hi;
@@ -80,14 +80,15 @@ add_range (const struct qk_tensor *x, struct qk_analyze_layer *l,
            struct sums *s)
 {
   const int64_t n = qk_shape_count (&x->shape);
-  const float *f = x->data;
 
   for (int64_t i = 0; i < n; i++) {
-    s->signal += (double) f[i] * f[i];
-    if (s->n + i == 0 || f[i] < l->min)
-      l->min = f[i];
-    if (s->n + i == 0 || f[i] > l->max)
-      l->max = f[i];
+    const double f = number (x, i);
+
+    s->signal += f * f;
+    if (s->n + i == 0 || f < l->min)
+      l->min = f;
+    if (s->n + i == 0 || f > l->max)
+      l->max = f;
   }
   s->n += n;
 }
@@ -96,11 +97,10 @@ static void
 add_bins (const struct qk_tensor *x, struct qk_analyze_layer *l)
 {
   const int64_t n = qk_shape_count (&x->shape);
-  const float *f = x->data;
   const double width = (l->max - l->min) / QK_ANALYZE_BINS;
 
   for (int64_t i = 0; i < n; i++) {
-    const double at = width > 0 ? (f[i] - l->min) / width : 0;
+    const double at = width > 0 ? (number (x, i) - l->min) / width : 0;
 
     l->bins[at < QK_ANALYZE_BINS - 1 ? (int) at : QK_ANALYZE_BINS - 1]++;
   }

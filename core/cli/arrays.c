@@ -245,6 +245,26 @@ read_all (struct qk_cli *cli, struct arrays *p)
 
 #define BATCH 16
 
+/* A network whose file puts tensors on grids computes on these, averages of
+ * integers among others, when it is fused. */
+static int
+use_grids (struct qk_graph **g)
+{
+  struct qk_graph *fused;
+  int i, r;
+
+  for (i = 0; i < (*g)->n_nodes; i++)
+    if ((*g)->node[i].traits.role == QK_ROLE_GRID)
+      break;
+  if (i == (*g)->n_nodes)
+    return 0;
+  if ((r = qk_pass_fuse (*g, &fused)) < 0)
+    return r;
+  qk_graph_free (*g);
+  *g = fused;
+  return 0;
+}
+
 static int
 open_network (struct qk_cli *cli, struct arrays *p)
 {
@@ -253,7 +273,8 @@ open_network (struct qk_cli *cli, struct arrays *p)
   int r;
 
   if (qk_cli_network_of (cli, cli->arg[0]) != NULL) {
-    if ((r = qk_cli_network (cli, cli->arg[0], &p->settings, &p->own)) < 0)
+    if ((r = qk_cli_network (cli, cli->arg[0], &p->settings, &p->own)) < 0
+        || (r = use_grids (&p->own)) < 0)
       return r;
     g = p->own;
   } else if ((r = qk_cli_open (cli, cli->arg[0], &p->settings, &p->model)) < 0)

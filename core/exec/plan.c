@@ -8,6 +8,7 @@
 
 #include "exec/exec-priv.h"
 #include "graph/limits.h"
+#include "passes/passes.h"
 #include "plugin/loader-priv.h"
 #include "quant/quantizer-priv.h"
 
@@ -22,13 +23,26 @@ value_bytes (const struct qk_exec *ex, int v, bool wide)
   return (size_t) n * (val->on_grid && !wide ? 1 : sizeof (float));
 }
 
+/* Whether N works on what is on grids as it is.  Of a float network, some of
+ * whose values its file puts on grids, those that only pass these on do. */
+static bool
+takes_grids (const struct qk_exec *ex, const struct qk_node *n)
+{
+  const struct qk_value *out = &ex->g->value[n->out];
+
+  if (ex->g->stage != QK_STAGE_FLOAT)
+    return n->lowered || (n->int8 && n->layer->quantized);
+  return n->layer->quantized
+         && (n->traits.role == QK_ROLE_GRID
+             || (qk_node_keeps_grid (n) && out->on_grid && out->qz == NULL));
+}
+
 static bool
 is_wrapped (const struct qk_exec *ex, const struct qk_node *n)
 {
   int i;
 
-  if (ex->g->stage == QK_STAGE_FLOAT || n->lowered
-      || (n->int8 && n->layer->quantized))
+  if (takes_grids (ex, n))
     return false;
   for (i = 0; i < n->n_in; i++)
     if (ex->g->value[n->in[i]].on_grid)

@@ -28,7 +28,8 @@ qk_graph_copy_begin (const struct qk_graph *from, struct qk_graph **out,
 }
 
 static int
-copy_node (const struct qk_node *n, int *map, struct qk_graph *g)
+copy_node (const struct qk_node *n, struct qk_given given, int *map,
+           struct qk_graph *g)
 {
   int in[QK_OP_MAX_INPUTS], i, r;
 
@@ -38,6 +39,7 @@ copy_node (const struct qk_node *n, int *map, struct qk_graph *g)
   if (r < 0)
     return r;
   map[n->out] = r;
+  g->value[r].given = given;
   for (i = 0; i < n->n_absorbed; i++) {
     const struct qk_absorbed *a = &n->absorbed[i];
 
@@ -60,6 +62,7 @@ qk_graph_copy_source (const struct qk_graph *from, int value,
 
   if (to < 0)
     return to;
+  g->value[to].given = v->given;
   if (v->constant == NULL) {
     r = qk_graph_name_input (g, to, v->name);
     return r < 0 ? r : to;
@@ -80,7 +83,7 @@ qk_graph_copy_value (const struct qk_graph *from, int value, int *map,
   const int producer = from->value[value].producer;
 
   if (producer >= 0)
-    return copy_node (&from->node[producer], map, g);
+    return copy_node (&from->node[producer], from->value[value].given, map, g);
   map[value] = qk_graph_copy_source (from, value, g);
   return map[value] < 0 ? map[value] : 0;
 }
@@ -100,6 +103,18 @@ qk_graph_copy_outputs (const struct qk_graph *from, const int *map,
   return 0;
 }
 
+static int
+copy_scales (const struct qk_param *from, struct qk_param *to)
+{
+  const size_t bytes = sizeof *from->scale * (size_t) from->n_scales;
+
+  if ((to->scale = malloc (bytes)) == NULL)
+    return qk_oom ("the grid of '%s'", from->name);
+  memcpy (to->scale, from->scale, bytes);
+  to->n_scales = from->n_scales;
+  return 0;
+}
+
 int
 qk_graph_copy_end (const struct qk_graph *from, int *map, int err,
                    struct qk_graph **out)
@@ -116,6 +131,8 @@ qk_graph_copy_end (const struct qk_graph *from, int *map, int err,
       err = qk_oom ("graph");
     memcpy (g->param[i].value.data, p->value.data,
             sizeof (float) * (size_t) qk_shape_count (&p->value.shape));
+    if (err == 0 && p->scale != NULL)
+      err = copy_scales (p, &g->param[i]);
   }
   if (err < 0) {
     qk_graph_free (g);

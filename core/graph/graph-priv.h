@@ -19,6 +19,15 @@ struct qk_param {
   struct qk_param_spec spec;
   struct qk_tensor value; /* f32, data owned */
   struct qk_tensor grad;  /* f32, data owned; NULL until training */
+  /* the scales that it keeps, of the network's file; NULL: none; owned */
+  float *scale;
+  int64_t n_scales;
+};
+
+/* A grid that a value has in the network's file. */
+struct qk_given {
+  struct qk_qparams q; /* scale 0: none */
+  bool keeps;          /* it stays; else training begins with it */
 };
 
 struct qk_value {
@@ -28,7 +37,8 @@ struct qk_value {
   char *name;            /* of inputs and constants, else NULL; owned */
   void *constant; /* elements, u8 in an INT8 graph on a grid, else f32; NULL:
                      not a constant; owned */
-  bool on_grid;   /* PREPARED, INT8: carried as u8 */
+  struct qk_given given;
+  bool on_grid; /* carried as u8; in FLOAT graphs what has a given grid */
   struct qk_quantizer *qz; /* owned; the quantizer put on this value */
   struct qk_qparams q;     /* INT8: its grid */
 };
@@ -97,6 +107,7 @@ struct qk_graph {
   int input[QK_GRAPH_MAX_INPUTS]; /* values */
   struct qk_output *output;
   int error;   /* the first error of the builder calls */
+  bool quiet;  /* what there is to say was said when it was built before */
   bool filled; /* the model gave its parameters numbers, qk_graph_fill */
   /* Bytes that all parameters together may take, where somebody unknown
    * wrote the model, to whom limits.h applies; 0: any number. */
@@ -135,6 +146,9 @@ int qk_graph_copy_value (const struct qk_graph *from, int value, int *map,
                          struct qk_graph *g);
 int qk_graph_copy_end (const struct qk_graph *from, int *map, int err,
                        struct qk_graph **out);
+
+/* Whether anything of G keeps the grid that it has in the network's file. */
+bool qk_graph_keeps_grids (const struct qk_graph *g);
 
 /* A node as qk_graph_node makes it, its options as text. */
 int qk_graph_node_text (struct qk_graph *g, const char *name,

@@ -106,6 +106,7 @@ drop_params (struct qk_graph *g)
     if (map[i] < 0) {
       free (g->param[i].name);
       free (g->param[i].alias);
+      free (g->param[i].scale);
       qk_free (g->param[i].value.data);
       qk_free (g->param[i].grad.data);
       continue;

@@ -46,6 +46,20 @@ typedef int (*qk_qconfig_fn) (void *cookie, const char *node,
  * linear+relu, add+relu. */
 int qk_pass_fuse (const struct qk_graph *g, struct qk_graph **out);
 
+/* The grids that a network came with: of each value of a graph, and whether a
+ * node that puts one on its input is merged into what computes that. */
+struct qk_grids {
+  struct qk_given *given; /* by value */
+  bool *merged;           /* by node */
+};
+
+int qk_grids_find (const struct qk_graph *g, struct qk_grids *out);
+void qk_grids_clear (struct qk_grids *grids);
+/* Let a float graph compute on the grids that its values are given. */
+int qk_grids_put (struct qk_graph *g);
+/* Whether what N gives lies on the grid of its input. */
+bool qk_node_keeps_grid (const struct qk_node *n);
+
 /* Put quantizers on values and weights, in place.  QUANTIZE_OUTPUTS: also on
  * the network's outputs, which otherwise stay float. */
 int qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,

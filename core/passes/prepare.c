@@ -32,18 +32,49 @@ new_quantizer (struct qk_graph *g, const char *name,
                            s->fakequant, s->fakequant_cfg, out);
 }
 
+/* The settings of what keeps the grid of its file. */
+static struct qk_qsetting
+of_the_file (void)
+{
+  return (struct qk_qsetting){ .bits = 8 };
+}
+
 static int
 quantize_value (struct qk_graph *g, int v, const char *node,
                 const struct qk_qsetting *s)
 {
+  const struct qk_given *given = &g->value[v].given;
+  const bool keeps = given->q.scale > 0 && given->keeps;
+  const struct qk_qsetting own = of_the_file ();
+  struct qk_quantizer **qz = &g->value[v].qz;
   char *name;
   int r;
 
   if (asprintf (&name, "%s:out", node) < 0)
     return qk_oom ("prepare");
-  r = new_quantizer (g, name, s, false, 1, 0, &g->value[v].qz);
+  r = new_quantizer (g, name, keeps ? &own : s, false, 1, 0, qz);
   free (name);
+  if (r == 0 && given->q.scale > 0)
+    r = keeps ? qk_quantizer_fix (*qz, &given->q)
+              : qk_quantizer_start (*qz, &given->q);
   g->value[v].on_grid = r == 0;
+  return r;
+}
+
+/* The scales that parameter P keeps, as grids. */
+static int
+fix_weight (const struct qk_param *p, struct qk_quantizer *qz)
+{
+  struct qk_qparams *q = calloc ((size_t) p->n_scales, sizeof *q);
+  int64_t i;
+  int r;
+
+  if (q == NULL)
+    return qk_oom ("prepare");
+  for (i = 0; i < p->n_scales; i++)
+    q[i] = (struct qk_qparams){ p->scale[i], 0, -128, 127 };
+  r = qk_quantizer_fix (qz, q);
+  free (q);
   return r;
 }
 
@@ -51,6 +82,7 @@ static int
 quantize_weight (struct qk_graph *g, struct qk_node *n,
                  const struct qk_qsetting *s)
 {
+  const struct qk_qsetting own = of_the_file ();
   const struct qk_param *p;
   int i, r;
 
@@ -61,10 +93,12 @@ quantize_weight (struct qk_graph *g, struct qk_node *n,
     if (!(p->spec.flags & QK_PARAM_WEIGHT))
       continue;
     count = qk_shape_count (&p->value.shape);
-    channels = s->per_channel ? p->value.shape.dims[0] : 1;
-    r = new_quantizer (g, p->name, s, true, channels, count / channels,
-                       &n->weight_qz);
-    return r;
+    channels = p->scale != NULL ? p->n_scales
+               : s->per_channel ? p->value.shape.dims[0]
+                                : 1;
+    r = new_quantizer (g, p->name, p->scale != NULL ? &own : s, true, channels,
+                       count / channels, &n->weight_qz);
+    return r < 0 || p->scale == NULL ? r : fix_weight (p, n->weight_qz);
   }
   return qk_error (-EINVAL, "node '%s': layer '%s' declares no weight",
                    n->name, n->layer_name);
@@ -126,9 +160,15 @@ on_grids (const struct qk_node *n)
 static bool
 keeps_grid (const struct qk_node *n)
 {
-  return n->int8
-         && (n->traits.role == QK_ROLE_SAME_GRID
-             || n->traits.role == QK_ROLE_CLAMP);
+  return n->int8 && qk_node_keeps_grid (n);
+}
+
+/* Whether V lies on a grid of its network's file that it keeps. */
+static bool
+keeps_given (const struct qk_graph *g, int v, const struct qk_qconfig *qc)
+{
+  return qc->mode == QK_Q_BOTH && g->value[v].given.q.scale > 0
+         && g->value[v].given.keeps;
 }
 
 static bool
@@ -167,6 +207,8 @@ prepare_node (struct qk_graph *g, int index, const struct qk_qconfig *qc,
     g->value[n->out].on_grid = true;
     return 0;
   }
+  if (keeps_given (g, n->out, qc))
+    return quantize_value (g, n->out, n->name, &qc->activation);
   if (qk_graph_is_output (g, n->out) && !quantize_outputs
       && !wanted_on_grid (g, n->out) && (!n->int8 || leaves_reals (n)))
     return 0;
@@ -182,11 +224,28 @@ prepare_source (struct qk_graph *g, int v, qk_qconfig_fn fn, void *cookie)
   struct qk_qconfig qc;
   int r;
 
-  if (!wanted_on_grid (g, v))
-    return 0;
   if ((r = fn (cookie, g->value[v].name, &qc)) < 0)
     return r;
+  if (!wanted_on_grid (g, v) && !keeps_given (g, v, &qc))
+    return 0;
   return quantize_value (g, v, g->value[v].name, &qc.activation);
+}
+
+/* Values that some readers put on a grid which stays, and others take as they
+ * are, lie on that grid for all: being rounded twice costs more. */
+static void
+take_from_readers (struct qk_graph *g)
+{
+  int i;
+
+  for (i = 0; i < g->n_nodes; i++) {
+    const struct qk_node *n = &g->node[i];
+    struct qk_value *v = &g->value[n->in[0]];
+
+    if (n->traits.role == QK_ROLE_GRID && n->traits.keeps
+        && v->given.q.scale == 0 && !qk_graph_is_output (g, n->in[0]))
+      v->given = (struct qk_given){ n->traits.grid, true };
+  }
 }
 
 int
@@ -198,6 +257,13 @@ qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
 
   if (g->stage != QK_STAGE_FLOAT)
     return qk_error (-EINVAL, "prepare: expected a float graph");
+  for (i = 0; i < g->n_values; i++) { /* of computing in float */
+    qk_quantizer_free (g->value[i].qz);
+    g->value[i].qz = NULL;
+    g->value[i].on_grid = false;
+    memset (&g->value[i].q, 0, sizeof g->value[i].q);
+  }
+  take_from_readers (g);
   for (i = 0; i < g->n_nodes; i++) {
     struct qk_node *n = &g->node[i];
 

@@ -183,7 +183,7 @@ qk_ptq_replace_clamp (struct qk_ptq *p, int node, const char *layer,
     return r;
   qk_graph_free (p->real);
   p->real = g;
-  return 0;
+  return qk_grids_put (g);
 }
 
 /* ---- after calibration ---------------------------------------------------- */

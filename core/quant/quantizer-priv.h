@@ -28,6 +28,12 @@ const struct qk_quant_info *qk_quantizer_info (const struct qk_quantizer *qz);
 /* Name of its observer, for messages; "none" without one. */
 const char *qk_quantizer_observer_name (const struct qk_quantizer *qz);
 
+/* Keep the grids Q, one a channel, whatever is seen.  -EDOM where one is none
+ * that this quantizer can have. */
+int qk_quantizer_fix (struct qk_quantizer *qz, const struct qk_qparams *q);
+/* Begin with the grid Q: the observer has seen its ends. */
+int qk_quantizer_start (struct qk_quantizer *qz, const struct qk_qparams *q);
+
 /* Switched on for training batches and calibration while observers are not
  * frozen, off for evaluation.  Not part of the state: the schedule decides. */
 void qk_quantizer_set_observing (struct qk_quantizer *qz, bool on);

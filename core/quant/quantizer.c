@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <qatkit/numeric.h>
+
 #include "base/called.h"
 #include "quant/loops-priv.h"
 #include "quant/quantizer-priv.h"
@@ -17,6 +19,7 @@ struct qk_quantizer {
   bool observing;
   bool warned;          /* of a grid without data */
   bool range_only;      /* the observer is content with ranges */
+  bool fixed;           /* NEXT is given and stays */
   struct qk_comm *comm; /* values: observe together; NULL: alone */
   double share;         /* of the whole batch, in this process */
 
@@ -335,7 +338,7 @@ qk_quantizer_set_share (struct qk_quantizer *qz, double share)
 bool
 qk_quantizer_observing (const struct qk_quantizer *qz)
 {
-  return qz->observing && (qz->obs != NULL || !qz->initialized);
+  return qz->observing && !qz->fixed && (qz->obs != NULL || !qz->initialized);
 }
 
 bool
@@ -487,6 +490,10 @@ qk_quantizer_refresh (struct qk_quantizer *qz)
   bool seen = false;
   int r;
 
+  if (qz->fixed) {
+    quantizer_take_grids (qz);
+    return 0;
+  }
   if (qz->obs != NULL) {
     r = quantizer_range (qz, qz->min, qz->max);
     if (r < 0 && r != -ENODATA)
@@ -512,6 +519,23 @@ qk_quantizer_refresh (struct qk_quantizer *qz)
   if (r < 0)
     return r;
   quantizer_take_grids (qz);
+  qz->derived = 1;
+  return 0;
+}
+
+int
+qk_quantizer_fix (struct qk_quantizer *qz, const struct qk_qparams *q)
+{
+  int r = 0;
+
+  for (int64_t c = 0; r >= 0 && c < qz->info.channels; c++) {
+    qz->next[c] = q[c];
+    r = quantizer_check_grid (qz, c);
+  }
+  if (r < 0)
+    return qk_error_prefix (r, "'%s': ", qz->info.name);
+  quantizer_take_grids (qz);
+  qz->fixed = true;
   qz->derived = 1;
   return 0;
 }
@@ -664,6 +688,22 @@ quantizer_see (struct qk_quantizer *qz, const float *x, size_t n, size_t block)
     r = QK_CALLED (&qz->obs->cls, "update_range",
                    qz->obs->update_range (qz->obs_self, qz->min, qz->max));
   return r < 0 ? quantizer_blame (qz, r, &qz->obs->cls) : 0;
+}
+
+int
+qk_quantizer_start (struct qk_quantizer *qz, const struct qk_qparams *q)
+{
+  const float ends[2] = { qk_dequantize (q->qmin, q->scale, q->zero_point),
+                          qk_dequantize (q->qmax, q->scale, q->zero_point) };
+  struct qk_comm *const comm = qz->comm;
+  int r;
+
+  if (qz->info.channels != 1 || qz->obs == NULL)
+    return 0;      /* nothing that a range could tell */
+  qz->comm = NULL; /* the same range everywhere */
+  r = quantizer_see (qz, ends, 2, 2);
+  qz->comm = comm;
+  return r < 0 || !qz->initialized ? r : qk_quantizer_refresh (qz);
 }
 
 static int

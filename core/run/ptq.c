@@ -135,6 +135,7 @@ int
 qk_session_calibrate (struct qk_session *s, const struct qk_graph *g,
                       struct qk_graph **out)
 {
+  const bool kept = qk_graph_keeps_grids (g);
   struct attempt a;
   char methods[160];
   int r;
@@ -147,8 +148,13 @@ qk_session_calibrate (struct qk_session *s, const struct qk_graph *g,
       && (r = qk_data_open (s->settings, QK_DATA_CALIBRATE, &s->calibrate))
            < 0)
     return r;
-  r = make_attempt (s, g, true, &a);
-  if (r == 0 && name_early_methods (s, methods, sizeof methods)
+  if (kept && name_early_methods (s, methods, sizeof methods))
+    qk_log (s->settings->ctx, QK_LOG_WARNING,
+            "PTQ: %s is left out: it would change weights and activations "
+            "that keep the grids of the network's file",
+            methods);
+  r = make_attempt (s, g, !kept, &a);
+  if (r == 0 && !kept && name_early_methods (s, methods, sizeof methods)
       && !qk_graph_is_analysis (a.prepared))
     r = keep_better (s, g, methods, &a);
   if (r == 0)

@@ -52,6 +52,7 @@ struct qk_settings {
   struct qk_comm *comm; /* NULL until qk_settings_join; owned */
   int threads;
   uint64_t seed;
+  bool built;                   /* a network of it, with its warnings */
   int64_t max_params;           /* see struct qk_graph; 0: any number */
   struct qk_bad_samples bad[2]; /* of the splits train and val */
 

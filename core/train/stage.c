@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <qatkit/numeric.h>
+
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
 #include "train/stage.h"
@@ -138,11 +140,24 @@ collect_value (void *cookie, int value, const struct qk_tensor *t)
 {
   struct qk_graph *g = cookie;
   struct qk_quantizer *qz = g->value[value].qz;
+  const size_t n = (size_t) qk_shape_count (&t->shape);
+  float *x;
+  size_t i;
+  int r;
 
-  if (qz == NULL)
+  if (qz == NULL || !qk_quantizer_observing (qz))
     return 0;
-  return qk_quantizer_collect (qz, t->data,
-                               (size_t) qk_shape_count (&t->shape));
+  if (t->dtype == QK_F32)
+    return qk_quantizer_collect (qz, t->data, n);
+  /* on a grid of the network's file */
+  if ((x = malloc (n * sizeof *x)) == NULL)
+    return qk_oom ("calibration");
+  for (i = 0; i < n; i++)
+    x[i] = qk_dequantize (((const uint8_t *) t->data)[i], t->q.scale,
+                          t->q.zero_point);
+  r = qk_quantizer_collect (qz, x, n);
+  free (x);
+  return r;
 }
 
 /* Zeros for one sample of each input of G; NULL without memory. */

@@ -224,7 +224,68 @@ def networks():
           + node("Slice", "x s e a", "l") + node("Split", "l", "p q", axis=1,
                                                   split=[1, 2])
           + node("Concat", "q p", "y", axis=1))
+    # quantized in the file
+    grid = (tensor(b"s", [], reals(.05)) + tensor(b"z", [], bytes([120]), 2)
+            + tensor(b"t", [], reals(.07)) + tensor(b"n", [], bytes([0]), 2))
+    u8 = (tensor(b"u", [], bytes([5]), 2) + tensor(b"v", [], bytes([200]), 2))
+    ws = tensor(b"ws", [4], reals(.01, .02, .03, .04)) \
+        + tensor(b"wz", [4], bytes(4), 3)
+    wq = tensor(b"wq", [4, 3, 3, 3],
+                bytes((37 * i) % 251 for i in range(108)), 3)
+    bq = tensor(b"bq", [4], struct.pack("<4i", 100, -200, 300, 0), 6) \
+        + tensor(b"bs", [4], reals(.0005, .001, .0015, .002))
+    pair = node("QuantizeLinear", "x s z", "q", "in") \
+        + node("DequantizeLinear", "q s z", "d")
+    conv8 = (wq + ws + bq + node("DequantizeLinear", "wq ws wz", "w", axis=0)
+             + node("DequantizeLinear", "bq bs", "b", axis=0)
+             + node("Conv", "d w b", "c", "conv", pads=[1, 1, 1, 1]))
+    model("qdq", grid + u8 + pair + conv8
+          + node("QuantizeLinear", "c t n", "r", "out")
+          + node("Clip", "r u v", "k") + node("MaxPool", "k", "p", "pool",
+                                              kernel_shape=[2, 2])
+          + node("DequantizeLinear", "p t n", "y"))
+    model("qlinear", grid + wq + ws + bq
+          + node("QuantizeLinear", "x s z", "q", "in")
+          + node("QLinearConv", "q s z wq ws wz t n bq", "r", "conv",
+                 pads=[1, 1, 1, 1])
+          + node("QLinearAdd", "r t n r t n s z", "a", "sum",
+                 domain="com.microsoft")
+          + node("QLinearConcat", "s z a s z r t n", "j", "join",
+                 domain="com.microsoft", axis=1)
+          + node("DequantizeLinear", "j s z", "y"))
+    model("dynamic", wq + tensor(b"f", [], reals(.01))
+          + tensor(b"wz", [], bytes(1), 3)
+          + node("DynamicQuantizeLinear", "x", "q s z")
+          + node("ConvInteger", "q wq z wz", "i") + node("Cast", "i", "c", to=1)
+          + node("Mul", "s f", "m") + node("Mul", "c m", "y", "scale"))
+    model("mean", grid + tensor(b"1", [], reals(1)) + pair
+          + node("QuantizeLinear", "d s z", "i")
+          + node("DequantizeLinear", "i 1 z", "j")
+          + node("GlobalAveragePool", "j", "k") + node("Round", "k", "l")
+          + node("QuantizeLinear", "l 1 z", "m")
+          + node("DequantizeLinear", "m s z", "y"))
+    model("einsum", tensor(b"w", [3, 5], reals(*range(15)))
+          + node("Einsum", "x x", "a", "rows", equation="nchw,nchv->nhwv")
+          + node("Einsum", "x w", "b", "by", equation="nchw,ck->n k h w")
+          + node("ReduceMean", "a", "m", axes=[1, 2, 3])
+          + node("Add", "b m", "y"))
     # what is refused
+    model("einsum-absurd", node("Einsum", "x x", "y", "sum",
+                                equation="nchwabcdefgh,...->zzz"))
+    model("scale-absurd", tensor(b"s", [], reals(float("nan")))
+          + tensor(b"z", [], bytes(1), 2) + node("QuantizeLinear", "x s z", "y",
+                                                 "in"))
+    model("scale-computed", node("QuantizeLinear", "x x x", "q", "in")
+          + node("DequantizeLinear", "q x x", "y"))
+    model("integers-end", grid + node("QuantizeLinear", "x s z", "y"))
+    model("integers-computed", grid + node("QuantizeLinear", "x s z", "q")
+          + node("Abs", "q", "a", "abs")
+          + node("DequantizeLinear", "a s z", "y"))
+    model("qlinear-short", grid + node("QLinearConv", "x s z", "y", "conv"))
+    model("qlinear-other", grid + wq + ws
+          + node("QuantizeLinear", "x s z", "q", "in")
+          + node("QLinearConv", "q t n wq ws wz t n", "r", "conv")
+          + node("DequantizeLinear", "r t n", "y"))
     model("circle", node("Relu", "b", "a", "one") + node("Relu", "a", "b")
           + node("Add", "x b", "y"))
     model("dangling", node("Add", "x nothing", "y", "sum"))

@@ -414,6 +414,13 @@ const struct layer_case layer_cases[] = {
     .kinks = 0.3,
     .n_in = 1,
     .in = { IMAGE (2, 3, 4, 3) } },
+  /* the test moves numbers by whole steps of this grid, between which the
+   * straight-through gradient is the real one */
+  { .layer = "fake_quantize",
+    .options = "scale=0.015625 zero_point=128",
+    .kinks = 0.1,
+    .n_in = 1,
+    .in = { IMAGE (2, 3, 4, 3) } },
   { .layer = "erf",
     .values = VALUES_SPREAD,
     .n_in = 1,

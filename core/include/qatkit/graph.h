@@ -46,6 +46,18 @@ QK_PUBLIC const struct qk_shape *qk_graph_shape (const struct qk_graph *g,
 QK_PUBLIC int qk_graph_fill (struct qk_graph *g, int value, const char *param,
                              const char *alias, const float *data);
 
+/* Give a parameter of the node that computes VALUE, a weight, the grid that it
+ * has in the network's file and keeps: N scales (copied), one for each channel
+ * of its first axis or one for all. */
+QK_PUBLIC int qk_graph_fill_grid (struct qk_graph *g, int value,
+                                  const char *param, int64_t n,
+                                  const float *scale);
+
+/* Tell the user something about the network being built, in one sentence that
+ * begins with where. */
+QK_PUBLIC void qk_graph_warn (struct qk_graph *g, const char *fmt, ...)
+  QK_PRINTF (2, 3);
+
 /* Make VALUE an output called NAME ("scores"), after those there are. */
 QK_PUBLIC int qk_graph_output (struct qk_graph *g, const char *name,
                                int value);

@@ -60,8 +60,11 @@ enum qk_role {
   QK_ROLE_WEIGHTED = 1,  /* multiplies by a weight; may absorb what follows */
   QK_ROLE_BATCHNORM = 2, /* y = gamma (x - mean) / sqrt (var + eps) + beta */
   QK_ROLE_CLAMP = 3,     /* y = min (max (x, lo), hi) */
-  QK_ROLE_SAME_GRID = 4  /* output lies on the input's grid: pooling,
+  QK_ROLE_SAME_GRID = 4, /* output lies on the input's grid: pooling,
                             flatten, dropout; gets no quantizer of its own */
+  QK_ROLE_GRID = 5       /* puts its input on the grid that its network came
+                            with, traits.grid; merged into what computes the
+                            input where nothing else reads that */
 };
 
 struct qk_layer_traits {
@@ -73,6 +76,10 @@ struct qk_layer_traits {
   bool real_out;       /* on quantized inputs the output may be f32 (true of
                           layers of QK_ROLE_WEIGHTED without saying so): as
                           an output of the network it is not quantized */
+  bool means;          /* SAME_GRID: gives means of its input, which round; the
+                          others only choose among its elements */
+  struct qk_qparams grid; /* GRID */
+  bool keeps;             /* GRID: it stays; else training begins with it */
 };
 
 /* Batch-norm parameters in the order BATCHNORM layers declare them and a

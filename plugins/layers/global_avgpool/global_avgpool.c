@@ -62,6 +62,7 @@ global_avgpool_describe (void *self, struct qk_layer_traits *out)
 {
   (void) self;
   out->role = QK_ROLE_SAME_GRID;
+  out->means = true;
 }
 
 static int

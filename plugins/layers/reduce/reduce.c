@@ -112,6 +112,7 @@ reduce_describe (void *self, struct qk_layer_traits *out)
   const struct layer *l = self;
 
   out->role = l->function == QK_SUM ? QK_ROLE_OTHER : QK_ROLE_SAME_GRID;
+  out->means = l->function == QK_MEAN;
 }
 
 static int

@@ -303,31 +303,90 @@ REDUCE (l2, '2')
 
 /* ---- foreign quantization -------------------------------------------------------------- */
 
+/* Which of the scales belongs to an element. */
+struct steps_at {
+  int axis;
+  int64_t size, inner; /* scales; elements that have one, in a row */
+};
+
+/* Where the scales of C, input 1, belong; false: nowhere, or the zero points,
+ * input 2, are others. */
+static bool
+find_steps (struct call *c, struct steps_at *at)
+{
+  const struct onnx_const *in = c->in[0], *scale = c->in[1], *zero = c->in[2];
+  int k;
+
+  at->axis = net_axis (net_attr_int (c->nd, "axis", 1), in->shape.ndim);
+  at->size = scale->n;
+  at->inner = 1;
+  if (scale->n > 1) {
+    if (at->axis < 0 || scale->n != in->shape.dims[at->axis])
+      return false;
+    for (k = at->axis + 1; k < in->shape.ndim; k++)
+      at->inner *= in->shape.dims[k];
+  }
+  return scale->n > 0
+         && (zero == NULL || (zero->n == scale->n && !zero->real));
+}
+
+static int64_t
+steps_index (const struct steps_at *at, int64_t i)
+{
+  return at->size > 1 ? i / at->inner % at->size : 0;
+}
+
 int
 fold_dequantize (struct call *c)
 {
   const struct onnx_const *in = c->in[0], *scale = c->in[1], *zero = c->in[2];
-  int64_t inner = 1, size = 1, i;
-  const int axis = net_axis (net_attr_int (c->nd, "axis", 1), in->shape.ndim);
-  int k, r;
+  struct steps_at at;
+  int64_t i;
+  int r;
 
-  if (in->real || !scale->real || net_attr_int (c->nd, "block_size", 0) != 0)
-    return LEAVE;
-  if (scale->n > 1) {
-    if (axis < 0 || scale->n != in->shape.dims[axis])
-      return LEAVE;
-    size = scale->n;
-    for (k = axis + 1; k < in->shape.ndim; k++)
-      inner *= in->shape.dims[k];
-  }
-  if (zero != NULL && zero->n != scale->n)
+  if (in->real || !scale->real || net_attr_int (c->nd, "block_size", 0) != 0
+      || !find_steps (c, &at))
     return LEAVE;
   r = fold_make (c, true, &in->shape);
   for (i = 0; r == 0 && i < in->n; i++) {
-    const int64_t s = scale->n > 1 ? i / inner % size : 0;
+    const int64_t s = steps_index (&at, i);
 
     c->out[0]->f[i]
       = (float) (in->i[i] - (zero != NULL ? zero->i[s] : 0)) * scale->f[s];
   }
+  if (r == 0 && c->nd->out[0] >= 0) {
+    c->n->value[c->nd->out[0]].scale = c->nd->in[1];
+    c->n->value[c->nd->out[0]].axis = at.axis;
+  }
   return r;
+}
+
+int
+fold_quantize (struct call *c)
+{
+  const struct onnx_const *in = c->in[0], *scale = c->in[1], *zero = c->in[2];
+  const int type
+    = zero != NULL ? zero->type : ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
+  const int lo = type == ONNX__TENSOR_PROTO__DATA_TYPE__INT8 ? -128 : 0;
+  struct steps_at at;
+  int64_t i;
+  int r;
+
+  if (!in->real || !scale->real || net_attr_int (c->nd, "block_size", 0) != 0
+      || net_attr_int (c->nd, "output_dtype", 0) != 0
+      || (type != ONNX__TENSOR_PROTO__DATA_TYPE__UINT8
+          && type != ONNX__TENSOR_PROTO__DATA_TYPE__INT8)
+      || !find_steps (c, &at))
+    return LEAVE;
+  if ((r = fold_make (c, false, &in->shape)) != 0)
+    return r;
+  c->out[0]->type = type;
+  for (i = 0; i < in->n; i++) {
+    const int64_t s = steps_index (&at, i);
+    const double x = rint ((double) (in->f[i] / scale->f[s]))
+                     + (zero != NULL ? (double) zero->i[s] : 0.0);
+
+    c->out[0]->i[i] = x >= lo + 255 ? lo + 255 : x >= lo ? (int64_t) x : lo;
+  }
+  return 0;
 }

@@ -74,6 +74,7 @@ int fold_neg (struct call *c);
 int fold_not (struct call *c);
 int fold_or (struct call *c);
 int fold_pow (struct call *c);
+int fold_quantize (struct call *c);
 int fold_reciprocal (struct call *c);
 int fold_reduce_l1 (struct call *c);
 int fold_reduce_l2 (struct call *c);

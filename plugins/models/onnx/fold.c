@@ -371,6 +371,7 @@ static const struct rule {
   { "ReduceL1", 1, 2, fold_reduce_l1 },
   { "ReduceL2", 1, 2, fold_reduce_l2 },
   { "DequantizeLinear", 2, 3, fold_dequantize },
+  { "QuantizeLinear", 2, 3, fold_quantize },
 };
 #define N_RULES ((int) (sizeof rules / sizeof *rules))
 

@@ -11,9 +11,13 @@
 
 #include "net.h"
 
+/* What becomes of grids that a file has. */
+enum grids { GRIDS_KEEP, GRIDS_TRAIN, GRIDS_IGNORE };
+
 struct lay {
   struct net *n;
   struct qk_graph *g;
+  enum grids grids;
   int helpers; /* nodes made for the node at work, besides its own */
   bool own;    /* whether that one has been made */
 };
@@ -112,6 +116,40 @@ int view_image (struct lay *l, const struct net_node *nd, const struct view *v,
 /* The view of an image ID that has NDIM axes in the file. */
 void view_of_image (struct view *v, int id, int ndim);
 
+/* ---- products: linear.c ---------------------------------------------------------- */
+
+/* V becomes its product with the matrix (K,N) that WEIGHT is, K being V's last
+ * axis, plus the constant BIAS (-1: none). */
+int lay_by_matrix (struct lay *l, struct net_node *nd, struct view *v,
+                   int weight, int bias);
+/* The product, as MatMul has it, of V[0] and V[1]; of one of them CONSTANT may
+ * say which constant it is (-1: none), its view having no more than ndim. */
+int lay_product (struct lay *l, struct net_node *nd, struct view *v,
+                 const int *constant, struct view *out);
+
+/* ---- grids: grid.c -------------------------------------------------------------- */
+
+/* Round output 0 of ND, in real numbers now, to the grid that its y_scale and
+ * y_zero say. */
+int lay_round (struct lay *l, struct net_node *nd);
+/* Lay ND, some input of which are integers. */
+int lay_integers (struct lay *l, struct net_node *nd, const struct net_op *op);
+/* Whether some input of ND are integers that stand for reals. */
+bool lay_reads_integers (const struct lay *l, const struct net_node *nd);
+/* Whether ND takes its input, which is on one grid, to another one that stays. */
+bool lay_changes_grid (struct lay *l, struct net_node *nd);
+/* The means of each channel of the image ID, (N,1,1,C), as a convolution, which
+ * puts them on a grid of their own.  Returns the value, or an error. */
+int lay_average_by_weights (struct lay *l, struct net_node *nd, int id);
+/* Let parameter PARAM of ID, whose numbers in our order are DATA, CHANNELS times
+ * PER, keep the grid of the file's VALUE, whose axis AXIS is the channels. */
+int lay_keep_grid (struct lay *l, const struct net_node *nd, int id,
+                   const char *param, int value, int axis, const float *data,
+                   int64_t channels, int64_t per);
+/* Constant VALUE, which ID of the graph is, on the grid it has in the file. */
+int lay_constant_grid (struct lay *l, const struct net_node *nd, int value,
+                       int id);
+
 /* ---- the operators ------------------------------------------------------------ */
 
 #define LAY(name) int lay_##name (struct lay *l, struct net_node *nd)
@@ -169,5 +207,11 @@ LAY (expand);
 LAY (tile);
 /* reduce.c */
 LAY (reduce);
+/* einsum.c */
+LAY (einsum);
+/* grid.c */
+LAY (quantize);
+LAY (dequantize);
+LAY (fake_quantize);
 
 #endif /* MODEL_ONNX_LAY_H */

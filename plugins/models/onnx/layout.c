@@ -18,6 +18,12 @@
     name, lay, name " (opset " #since "): " becomes                           \
   }
 
+/* Those that qlinear.c puts others in the place of. */
+#define QLINEAR(name, domain, becomes)                                        \
+  {                                                                           \
+    name, NULL, name " (" domain "): " becomes ", and the grid of the result" \
+  }
+
 static const struct net_op table[] = {
   OP ("Abs", 1, lay_unary, "abs"),
   OP ("Add", 1, lay_add, "add, affine"),
@@ -33,8 +39,10 @@ static const struct net_op table[] = {
   OP ("ConvTranspose", 1, lay_conv_transpose, "conv_transpose2d"),
   OP ("Cos", 7, lay_unary, "cos"),
   OP ("DepthToSpace", 1, lay_depth_to_space, "depth_to_space"),
+  OP ("DequantizeLinear", 10, lay_dequantize, "nothing, behind a grid"),
   OP ("Div", 1, lay_div, "div, affine"),
   OP ("Dropout", 1, lay_dropout, "dropout"),
+  OP ("Einsum", 12, lay_einsum, "linear, matmul; of two factors"),
   OP ("Elu", 1, lay_unary, "elu"),
   OP ("Erf", 9, lay_unary, "erf"),
   OP ("Exp", 1, lay_unary, "exp"),
@@ -67,6 +75,17 @@ static const struct net_op table[] = {
   OP ("PRelu", 1, lay_prelu, "prelu"),
   OP ("Pad", 1, lay_pad, "pad"),
   OP ("Pow", 1, lay_pow, "square, sqrt, pow"),
+  QLINEAR ("QGemm", "com.microsoft", "linear"),
+  QLINEAR ("QLinearAdd", "com.microsoft", "add"),
+  QLINEAR ("QLinearAveragePool", "com.microsoft", "avgpool2d"),
+  QLINEAR ("QLinearConcat", "com.microsoft", "concat"),
+  QLINEAR ("QLinearConv", "opset 10", "conv2d"),
+  QLINEAR ("QLinearGlobalAveragePool", "com.microsoft", "global_avgpool"),
+  QLINEAR ("QLinearLeakyRelu", "com.microsoft", "leaky_relu"),
+  QLINEAR ("QLinearMatMul", "opset 10", "linear, matmul"),
+  QLINEAR ("QLinearMul", "com.microsoft", "mul"),
+  QLINEAR ("QLinearSigmoid", "com.microsoft", "sigmoid"),
+  OP ("QuantizeLinear", 10, lay_quantize, "fake_quantize, a grid"),
   OP ("Reciprocal", 1, lay_unary, "reciprocal"),
   OP ("ReduceL1", 1, lay_reduce, "abs, reduce"),
   OP ("ReduceL2", 1, lay_reduce, "square, reduce, sqrt"),
@@ -108,6 +127,7 @@ static const struct net_op table[] = {
   OP (".mish", 1, lay_unary, "mish"),
   OP (".silu", 1, lay_unary, "silu"),
   OP (".layer_norm", 1, lay_layer_norm, "layer_norm"),
+  OP (".fake_quantize", 1, lay_fake_quantize, "fake_quantize"),
 };
 #define N_OPS ((int) (sizeof table / sizeof *table))
 
@@ -123,7 +143,7 @@ find_op (const char *name)
   int i;
 
   for (i = 0; i < N_OPS; i++)
-    if (strcmp (table[i].name, name) == 0)
+    if (table[i].lay != NULL && strcmp (table[i].name, name) == 0)
       return &table[i];
   return NULL;
 }
@@ -164,12 +184,19 @@ advice (const char *op)
   return NULL;
 }
 
+/* Of another domain than ONNX's; those of ONNX Runtime that quantize are ONNX's
+ * own for more types. */
 static bool
 is_foreign (const struct net_node *nd)
 {
   const char *d = nd->proto != NULL ? nd->proto->domain : NULL;
 
-  return d != NULL && *d != '\0' && strcmp (d, "ai.onnx") != 0;
+  if (d == NULL || *d == '\0' || strcmp (d, "ai.onnx") == 0
+      || nd->y_scale >= 0)
+    return false;
+  return strcmp (d, "com.microsoft") != 0
+         || (strcmp (nd->op, "QuantizeLinear") != 0
+             && strcmp (nd->op, "DequantizeLinear") != 0);
 }
 
 static bool
@@ -347,7 +374,8 @@ lay_one (struct lay *l, struct net_node *nd)
                       "before the network runs");
   l->helpers = 0;
   l->own = false;
-  if ((r = op->lay (l, nd)) < 0)
+  r = lay_reads_integers (l, nd) ? lay_integers (l, nd, op) : op->lay (l, nd);
+  if (r < 0 || (nd->y_scale >= 0 && (r = lay_round (l, nd)) < 0))
     return r;
   if ((unused = net_attr_unused (nd)) != NULL)
     return net_error (l->n, nd, -ENOTSUP,
@@ -381,6 +409,12 @@ place_output (struct lay *l, int value)
     return qk_error (-ENOTSUP,
                      "%s: output '%.200s' does not depend on the data",
                      l->n->file->path, v->name);
+  if (v->steps.scale > 0)
+    return qk_error (-ENOTSUP,
+                     "%s: output '%.200s' is of type %s, expected real "
+                     "numbers: let the network end with DequantizeLinear",
+                     l->n->file->path, v->name,
+                     onnx_type_name (v->steps.type));
   for (i = 0; i < v->view.ndim; i++)
     order[i] = i;
   if (axes_of (&v->view) == 4 && v->view.ndim >= 3) {

@@ -15,6 +15,7 @@
 struct matrix {
   float *data; /* owned */
   int64_t in, out;
+  int axis; /* of the file's that is OUT */
 };
 
 /* C (K,N), or (N,K) where TRANSPOSED, times ALPHA.  COLUMN: which of the K
@@ -31,6 +32,7 @@ matrix_of (struct lay *l, struct net_node *nd, const struct onnx_const *c,
                       "its weights have %d axes, expected a matrix of real "
                       "numbers",
                       c->shape.ndim);
+  m->axis = !transposed;
   m->in = c->shape.dims[transposed];
   m->out = c->shape.dims[!transposed];
   m->data = malloc (sizeof *m->data * (size_t) c->n);
@@ -129,6 +131,9 @@ linear (struct lay *l, struct net_node *nd, struct view *v,
   id = lay_node (l, nd, "linear", &v->id, 1, "out=%lld bias=%s",
                  (long long) m->out, numbers != NULL ? "yes" : "no");
   if (id < 0 || (r = lay_fill (l, id, "weight", weight, m->data)) < 0
+      || (r = lay_keep_grid (l, nd, id, "weight", weight, m->axis, m->data,
+                             m->out, m->in))
+           < 0
       || (numbers != NULL
           && (r = lay_fill (l, id, "bias", bias, numbers)) < 0))
     return id < 0 ? id : r;
@@ -167,7 +172,7 @@ lay_gemm (struct lay *l, struct net_node *nd)
   const bool trans_a = net_attr_int (nd, "transA", 0) != 0;
   const bool trans_b = net_attr_int (nd, "transB", 0) != 0;
   const struct onnx_const *b, *c;
-  struct matrix m = { NULL, 0, 0 };
+  struct matrix m = { NULL, 0, 0, 0 };
   int64_t *column = NULL;
   float *bias = NULL;
   struct view v;
@@ -201,32 +206,45 @@ lay_gemm (struct lay *l, struct net_node *nd)
   return r;
 }
 
+int
+lay_by_matrix (struct lay *l, struct net_node *nd, struct view *v, int weight,
+               int bias)
+{
+  const struct onnx_const *b, *c;
+  struct matrix m = { NULL, 0, 0, 0 };
+  int64_t *column = NULL;
+  float *numbers = NULL;
+  int r;
+
+  if ((r = net_known (l->n, weight, &b)) < 0
+      || (r = net_known (l->n, bias, &c)) < 0)
+    return r;
+  if ((r = rows (l, nd, v, &column)) == 0
+      && (r = matrix_of (l, nd, b, false, 1, column, &m)) == 0
+      && (r = bias_of (l, nd, c, 1, m.out, &numbers)) == 0)
+    r = linear (l, nd, v, &m, weight, bias, numbers);
+  free (m.data);
+  free (numbers);
+  free (column);
+  return r;
+}
+
 /* MatMul by a matrix, with a bias as third input where recognise.c found
  * one. */
 static int
-matmul_weights (struct lay *l, struct net_node *nd, const struct onnx_const *b)
+matmul_weights (struct lay *l, struct net_node *nd)
 {
   const struct onnx_const *c;
-  struct matrix m = { NULL, 0, 0 };
-  int64_t *column = NULL;
-  float *bias = NULL;
   struct view v;
   int r;
 
   if ((r = lay_input (l, nd, 0, &v)) < 0
-      || (r = lay_known (l, nd, 2, true, &c)) < 0)
+      || (r = lay_known (l, nd, 2, true, &c)) < 0
+      || (r = lay_by_matrix (l, nd, &v, nd->in[1], c != NULL ? nd->in[2] : -1))
+           < 0)
     return r;
-  if ((r = rows (l, nd, &v, &column)) == 0
-      && (r = matrix_of (l, nd, b, false, 1, column, &m)) == 0
-      && (r = bias_of (l, nd, c, 1, m.out, &bias)) == 0
-      && (r = linear (l, nd, &v, &m, nd->in[1], c != NULL ? nd->in[2] : -1,
-                      bias))
-           == 0)
-    lay_output (l, nd, 0, &v);
-  free (m.data);
-  free (bias);
-  free (column);
-  return r;
+  lay_output (l, nd, 0, &v);
+  return 0;
 }
 
 /* ---- products of two activations --------------------------------------------------------- */
@@ -262,25 +280,10 @@ leading (const struct view *v, int *lead)
   return n;
 }
 
-/* Input I of a product, with NDIM axes at least, or (*CONSTANT) a constant. */
-static int
-factor_input (struct lay *l, struct net_node *nd, int i, struct view *v,
-              const struct onnx_const **constant)
-{
-  const int r = net_known (l->n, nd->in[i], constant);
-
-  if (r < 0)
-    return r;
-  if (*constant == NULL)
-    return lay_input (l, nd, i, v);
-  v->ndim = (*constant)->shape.ndim;
-  return 0;
-}
-
-/* Constant input I as a factor whose leading axes are in the order LEAD of the
+/* Constant VALUE as a factor whose leading axes are in the order LEAD of the
  * view LIKE. */
 static int
-constant_factor (struct lay *l, struct net_node *nd, int i,
+constant_factor (struct lay *l, struct net_node *nd, int value,
                  const struct view *like, const int *lead, int n_lead)
 {
   struct view v = *like; /* says which of the leading axes is the batch */
@@ -291,30 +294,26 @@ constant_factor (struct lay *l, struct net_node *nd, int i,
   order[k++] = v.ndim - 2;
   order[k++] = v.ndim - 1;
   v.axis[v.ndim - 2].n = v.axis[v.ndim - 1].n = 0;
-  return view_constant (l, nd, nd->in[i], &v, k, order);
+  return view_constant (l, nd, value, &v, k, order);
 }
 
-static int
-matmul_pair (struct lay *l, struct net_node *nd)
+int
+lay_product (struct lay *l, struct net_node *nd, struct view *v,
+             const int *constant, struct view *out)
 {
-  const struct onnx_const *c[2];
-  struct view v[2], out;
   bool turned[2] = { false, false };
-  int lead[QK_MAX_DIMS], in[2], i, k, n, id, r;
+  int lead[QK_MAX_DIMS], in[2], i, k, n, id, r = 0;
 
-  for (i = 0; i < 2; i++)
-    if ((r = factor_input (l, nd, i, &v[i], &c[i])) < 0)
-      return r;
-  k = c[0] == NULL && (c[1] != NULL || v[0].ndim >= v[1].ndim) ? 0 : 1;
+  k = constant[0] < 0 && (constant[1] >= 0 || v[0].ndim >= v[1].ndim) ? 0 : 1;
   if (v[0].ndim < 2 || v[1].ndim < 2 || v[k].ndim < v[!k].ndim)
     return net_error (l->n, nd, -ENOTSUP,
                       "its inputs have %d and %d axes, expected two or more, "
                       "and as many in what is computed from the data",
                       v[0].ndim, v[1].ndim);
   n = leading (&v[k], lead);
-  for (i = 0, r = 0; i < 2 && r >= 0; i++)
-    if (c[i] != NULL)
-      r = in[i] = constant_factor (l, nd, i, &v[k], lead, n);
+  for (i = 0; i < 2 && r >= 0; i++)
+    if (constant[i] >= 0)
+      r = in[i] = constant_factor (l, nd, constant[i], &v[k], lead, n);
     else if ((r = factor (l, nd, &v[i], lead, n, v[k].ndim, &turned[i])) == 0)
       in[i] = v[i].id;
   if (r < 0)
@@ -323,12 +322,34 @@ matmul_pair (struct lay *l, struct net_node *nd)
                  turned[0] ? "yes" : "no", turned[1] ? "yes" : "no");
   if (id < 0)
     return id;
-  out = v[k];
-  out.id = id;
+  *out = v[k];
+  out->id = id;
   for (i = 0; i < 2; i++) {
-    out.axis[out.ndim - 2 + i].n = 1;
-    out.axis[out.ndim - 2 + i].of[0] = qk_graph_shape (l->g, id)->ndim - 2 + i;
+    out->axis[out->ndim - 2 + i].n = 1;
+    out->axis[out->ndim - 2 + i].of[0]
+      = qk_graph_shape (l->g, id)->ndim - 2 + i;
   }
+  return 0;
+}
+
+static int
+matmul_pair (struct lay *l, struct net_node *nd)
+{
+  const struct onnx_const *c;
+  int constant[2], i, r;
+  struct view v[2], out;
+
+  for (i = 0; i < 2; i++) {
+    if ((r = net_known (l->n, nd->in[i], &c)) < 0)
+      return r;
+    constant[i] = c != NULL ? nd->in[i] : -1;
+    if (c != NULL)
+      v[i].ndim = c->shape.ndim;
+    else if ((r = lay_input (l, nd, i, &v[i])) < 0)
+      return r;
+  }
+  if ((r = lay_product (l, nd, v, constant, &out)) < 0)
+    return r;
   lay_output (l, nd, 0, &out);
   return 0;
 }
@@ -343,7 +364,7 @@ lay_matmul (struct lay *l, struct net_node *nd)
     return net_error (l->n, nd, -EBADMSG, "%d inputs, expected 2", nd->n_in);
   if ((r = net_known (l->n, nd->in[1], &b)) < 0)
     return r;
-  return b != NULL && b->shape.ndim == 2 ? matmul_weights (l, nd, b)
+  return b != NULL && b->shape.ndim == 2 ? matmul_weights (l, nd)
                                          : matmul_pair (l, nd);
 }
 

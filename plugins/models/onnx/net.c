@@ -12,6 +12,8 @@
 
 #define NAME "%.200s"
 
+#define NET_MORE 3 /* constants that may be added for each node */
+
 /* A graph is read in two steps, names first, with a hash table from names to
  * values. */
 struct reader {
@@ -66,11 +68,12 @@ add_value (struct reader *rd, const char *name, int producer)
     return qk_oom ("%s", n->file->path);
   v->name = name;
   v->producer = producer;
-  v->view.id = -1;
+  v->view.id = v->scale = -1;
   return n->n_values++;
 }
 
-/* Room for all names there can be. */
+/* Room for all names there can be, and weights and a bias for each node that
+ * net_add_constant may add. */
 static int
 make_room (struct reader *rd)
 {
@@ -79,7 +82,8 @@ make_room (struct reader *rd)
 
   for (i = 0; i < g->n_node; i++)
     values += g->node[i]->n_output;
-  rd->n->value = calloc (values + 1, sizeof *rd->n->value);
+  rd->n->value
+    = calloc (values + NET_MORE * g->n_node + 1, sizeof *rd->n->value);
   rd->n->node = calloc (g->n_node + 1, sizeof *rd->n->node);
   rd->n->input = calloc (g->n_input + 1, sizeof *rd->n->input);
   rd->n->output = calloc (g->n_output + 1, sizeof *rd->n->output);
@@ -155,6 +159,7 @@ read_node (struct reader *rd, size_t number)
   int v, r;
 
   nd->proto = p;
+  nd->y_scale = nd->y_zero = -1;
   nd->op = p->op_type != NULL ? p->op_type : "";
   nd->n_in = (int) p->n_input;
   nd->n_out = (int) p->n_output;
@@ -425,6 +430,17 @@ net_set_known (struct net *n, int value, struct onnx_const *c)
 {
   onnx_const_free (n->value[value].known);
   n->value[value].known = c;
+}
+
+int
+net_add_constant (struct net *n, int value, struct onnx_const *c)
+{
+  struct net_value *v = &n->value[n->n_values];
+
+  v->name = n->value[value].name;
+  v->known = c;
+  v->producer = v->view.id = v->scale = -1;
+  return n->n_values++;
 }
 
 bool

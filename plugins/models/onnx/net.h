@@ -18,6 +18,13 @@ struct view {
   } axis[QK_MAX_DIMS];
 };
 
+/* Of integers that the network computes: the real numbers they stand for,
+ * scale (q - zero_point).  The view of such a value is that of these. */
+struct steps {
+  float scale; /* 0: it is no such value */
+  int zero_point, type;
+};
+
 struct net_value {
   const char *name; /* of the file */
   const Onnx__TensorProto *init;
@@ -25,6 +32,11 @@ struct net_value {
   int producer;             /* node; -1: input or initializer */
   int uses;                 /* inputs of nodes, and outputs of the network */
   struct view view;
+  /* a constant that was dequantized: the value its scales are, and along which
+   * axis; SCALE -1: it was not */
+  int scale, axis;
+  struct steps steps;
+  struct steps grid; /* of reals that DequantizeLinear made of integers */
 };
 
 struct net_op;
@@ -38,6 +50,9 @@ struct net_node {
   bool gone;     /* folded, or part of another */
   uint64_t used; /* attributes that were asked for */
   float eps;     /* of a normalisation that recognise.c found */
+  /* what is left of an operator on integers: scale and zero point of the
+   * result, which is to be rounded to that grid; -1: none */
+  int y_scale, y_zero;
 };
 
 struct net {
@@ -71,6 +86,9 @@ bool net_scalar (struct net *n, int value, double *x);
  * where they are not known beforehand. */
 int net_ints (struct net *n, const struct net_node *nd, int i, int64_t *out,
               int max);
+
+/* A constant more, which belongs to N, called as VALUE is; its number. */
+int net_add_constant (struct net *n, int value, struct onnx_const *c);
 
 /* ---- attributes: asking for one marks it as used ------------------------- */
 

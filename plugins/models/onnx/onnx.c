@@ -12,6 +12,7 @@
 
 #include "fold.h"
 #include "lay.h"
+#include "qlinear.h"
 #include "recognise.h"
 
 /* How the axes of the inputs stand to those of the data. */
@@ -216,16 +217,22 @@ fold_all (struct net *n)
  * counting as OPEN. */
 static int
 build_as (struct onnxfile *file, const struct qk_model_request *req,
-          int64_t side, enum layout how, int64_t open, struct qk_graph *g)
+          const struct qk_config *cfg, enum layout how, int64_t open,
+          struct qk_graph *g)
 {
+  const int64_t side = qk_config_int (cfg, "side");
+  const char *grids = qk_config_string (cfg, "grids");
   struct lay l;
   int i, r;
 
   memset (&l, 0, sizeof l);
   l.g = g;
+  l.grids = *grids == 'k'   ? GRIDS_KEEP
+            : *grids == 't' ? GRIDS_TRAIN
+                            : GRIDS_IGNORE;
   if ((r = net_new (file, &l.n)) < 0)
     return r;
-  if ((r = fold_all (l.n)) < 0)
+  if ((r = fold_all (l.n)) < 0 || (r = qlinear (l.n)) < 0)
     goto end;
   recognise (l.n);
   if ((r = find_batch (&l, how, open)) < 0)
@@ -251,7 +258,6 @@ onnx_build (const struct qk_config *cfg, const struct qk_model_request *req,
     int64_t open;
   } attempt[] = { { IMAGES, OPEN_BATCH }, { IMAGES, 1 }, { ALONE, 1 } };
   const char *path = qk_config_string (cfg, "file");
-  const int64_t side = qk_config_int (cfg, "side");
   struct onnxfile *file;
   char *sentence = NULL;
   int i, r, first = 0;
@@ -259,7 +265,7 @@ onnx_build (const struct qk_config *cfg, const struct qk_model_request *req,
   if ((r = onnxfile_open (path, &file)) < 0)
     return r;
   for (i = 0; i < 3; i++) {
-    r = build_as (file, req, side, attempt[i].how, attempt[i].open, g);
+    r = build_as (file, req, cfg, attempt[i].how, attempt[i].open, g);
     if (r != -ENOTSUP && r != -EINVAL)
       break;
     if (i < 2) {
@@ -287,11 +293,17 @@ onnx_note (int i)
 
 static const char *const suffixes[] = { ".onnx", NULL };
 
+static const char *const grids[] = { "keep", "train", "ignore", NULL };
+
 static const struct qk_option options[]
   = { { "file", QK_OPT_PATH, NULL, 0, 0, NULL, "The ONNX file" },
       { "side", QK_OPT_INT, "0", 0, 1 << 16, NULL,
         "Height and width, where the file leaves them open and there are no "
         "data" },
+      { "grids", QK_OPT_CHOICE, "keep", 0, 0, grids,
+        "What becomes of the grids of a file that is quantized: they stay, "
+        "quantization begins with them and goes on, or the float network "
+        "alone is read" },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static const struct qk_model_class onnx = {

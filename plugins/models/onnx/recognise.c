@@ -10,13 +10,15 @@
 
 /* ---- looking ----------------------------------------------------------------------- */
 
-/* The node of operator OP that makes VALUE; NULL if another makes it. */
+/* The node of operator OP that makes VALUE; NULL if another makes it, or if it
+ * is rounded to a grid. */
 static struct net_node *
 made_by (struct net *n, int value, const char *op)
 {
   const int p = value < 0 ? -1 : n->value[value].producer;
 
-  return p >= 0 && !n->node[p].gone && strcmp (n->node[p].op, op) == 0
+  return p >= 0 && !n->node[p].gone && n->node[p].y_scale < 0
+             && strcmp (n->node[p].op, op) == 0
            ? &n->node[p]
            : NULL;
 }
@@ -27,6 +29,14 @@ is_number (struct net *n, int value, double x)
   double y;
 
   return net_scalar (n, value, &y) && fabs (x - y) <= 1e-3 * fabs (x) + 1e-7;
+}
+
+static bool
+same_number (struct net *n, int a, int b)
+{
+  double x, y;
+
+  return net_scalar (n, a, &x) && net_scalar (n, b, &y) && x == y;
 }
 
 /* The other input of ND, whose operator has two that can be swapped, where
@@ -293,13 +303,50 @@ bias (struct net *n, struct net_node *nd)
   return false;
 }
 
+/* The mean of integers as our own files have it, rounded to even: between
+ * QuantizeLinear and DequantizeLinear of scale s and 1, and back. */
+static bool
+mean_of_integers (struct net *n, struct net_node *nd)
+{
+  static const char *const pools[]
+    = { "GlobalAveragePool", "AveragePool", "ReduceMean" };
+  const struct net_node *q = made_by (n, nd->in[0], "QuantizeLinear");
+  const struct net_node *round
+    = q != NULL ? made_by (n, q->in[0], "Round") : NULL;
+  const struct net_node *pool = NULL, *first;
+  struct net_node *dq;
+  size_t i;
+
+  for (i = 0; round != NULL && pool == NULL && i < 3; i++)
+    pool = made_by (n, round->in[0], pools[i]);
+  dq = pool != NULL ? made_by (n, pool->in[0], "DequantizeLinear") : NULL;
+  first = dq != NULL ? made_by (n, dq->in[0], "QuantizeLinear") : NULL;
+  if (first == NULL || nd->n_in != 3 || q->n_in != 3 || dq->n_in != 3
+      || first->n_in != 3 || n->value[pool->in[0]].uses != 1
+      || !is_number (n, q->in[1], 1) || !is_number (n, dq->in[1], 1)
+      || !same_number (n, first->in[1], nd->in[1])
+      || !same_number (n, first->in[2], nd->in[2])
+      || !same_number (n, q->in[2], nd->in[2])
+      || !same_number (n, dq->in[2], nd->in[2]))
+    return false;
+  return become (n, dq, ".fake_quantize", 3, first->in)
+         && become (n, nd, ".fake_quantize", 3,
+                    (const int[]){ pool->out[0], nd->in[1], nd->in[2] });
+}
+
 static const struct pattern {
   const char *last;
   bool (*find) (struct net *n, struct net_node *nd);
 } patterns[] = {
-  { "Add", bias },      { "Add", layer_norm },  { "Div", hardswish },
-  { "Mul", hardswish }, { "Div", hardsigmoid }, { "Mul", hardsigmoid },
-  { "Mul", gelu },      { "Mul", gate },
+  { "Add", bias },
+  { "Add", layer_norm },
+  { "Div", hardswish },
+  { "Mul", hardswish },
+  { "Div", hardsigmoid },
+  { "Mul", hardsigmoid },
+  { "Mul", gelu },
+  { "Mul", gate },
+  { "DequantizeLinear", mean_of_integers },
 };
 
 void

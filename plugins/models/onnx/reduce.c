@@ -89,6 +89,14 @@ reduce_ours (struct lay *l, struct net_node *nd, int id, const char *op,
   if (count == 0)
     return id;
   if (strcmp (op, "mean") == 0 && ndim == 4 && count == 2 && list[0] == 1
+      && list[1] == 2 && lay_changes_grid (l, nd)) {
+    id = lay_average_by_weights (l, nd, id);
+    return id < 0
+             ? id
+             : lay_helper (l, nd, "reshape", id, "shape=%lld",
+                           (long long) qk_graph_shape (l->g, id)->dims[3]);
+  }
+  if (strcmp (op, "mean") == 0 && ndim == 4 && count == 2 && list[0] == 1
       && list[1] == 2)
     return lay_node (l, nd, "global_avgpool", &id, 1, "%s", "");
   return lay_node (l, nd, "reduce", &id, 1, "op=%s axes=%s keep=no", op,

@@ -692,5 +692,5 @@ view_constant (struct lay *l, const struct net_node *nd, int value,
   copy_arranged (c, &shape, step, data);
   id = add_constant (l, nd, &shape, data);
   free (data);
-  return id;
+  return id < 0 ? id : lay_constant_grid (l, nd, value, id);
 }

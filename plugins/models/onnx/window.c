@@ -178,6 +178,9 @@ fill_kernel (struct lay *l, struct net_node *nd, int id,
     return qk_oom ("%s", nd->name);
   channels_last (c, to);
   r = lay_fill (l, id, "weight", nd->in[1], to);
+  if (r == 0)
+    r = lay_keep_grid (l, nd, id, "weight", nd->in[1], 0, to, c->shape.dims[0],
+                       c->n / c->shape.dims[0]);
   free (to);
   return r;
 }
@@ -303,6 +306,11 @@ fill_turned (struct lay *l, struct net_node *nd, int id,
     return qk_oom ("%s", nd->name);
   turned_around (c, groups, to);
   r = lay_fill (l, id, "weight", nd->in[1], to);
+  /* axis 1 is the channels of one group */
+  if (r == 0)
+    r = lay_keep_grid (l, nd, id, "weight", nd->in[1], groups > 1 ? -2 : 1, to,
+                       c->shape.dims[1] * groups,
+                       c->n / c->shape.dims[1] / groups);
   free (to);
   return r;
 }
@@ -389,9 +397,47 @@ lay_conv_transpose (struct lay *l, struct net_node *nd)
 
 /* ---- pooling --------------------------------------------------------------------------- */
 
+/* The means of IMAGE in W as a convolution by one number, of each channel by
+ * itself: where they have a grid of their own, which pooling has not, that
+ * rounds them once.  IMAGE becomes them. */
 static int
-pool (struct lay *l, struct net_node *nd, const char *layer, const char *more)
+average_by_weights (struct lay *l, struct net_node *nd, struct view *image,
+                    const struct window *w)
 {
+  const int64_t channels = view_ours (l, image)->dims[3];
+  const int64_t per = w->kernel[0] * w->kernel[1];
+  const float one = (float) (1.0 / (double) per);
+  float *weight = malloc (sizeof *weight * (size_t) (channels * per));
+  char *options = window_options (w);
+  int64_t i;
+  int id = -ENOMEM, r;
+
+  if (weight == NULL || options == NULL)
+    r = qk_oom ("%s", nd->name);
+  else {
+    for (i = 0; i < channels * per; i++)
+      weight[i] = one;
+    r = id = lay_node (l, nd, "conv2d", &image->id, 1,
+                       "out=%lld groups=%lld bias=no %s", (long long) channels,
+                       (long long) channels, options);
+  }
+  if (r >= 0)
+    r = lay_fill (l, id, "weight", -1, weight);
+  if (r >= 0)
+    r = qk_graph_fill_grid (l->g, id, "weight", 1, &one);
+  free (weight);
+  free (options);
+  image->id = id;
+  return r;
+}
+
+/* COUNTS: elements of the padding too, in averages. */
+static int
+pool (struct lay *l, struct net_node *nd, const char *layer, bool counts)
+{
+  const char *more = strcmp (layer, "avgpool2d") != 0 ? ""
+                     : counts                         ? " count_pad=yes"
+                                                      : " count_pad=no";
   const bool ceil = net_attr_int (nd, "ceil_mode", 0) != 0;
   struct view v, image;
   struct window w;
@@ -403,6 +449,14 @@ pool (struct lay *l, struct net_node *nd, const char *layer, const char *more)
       || (r = pair (l, nd, "kernel_shape", v.ndim - 2, 1, w.kernel)) < 0
       || (r = read_window (l, nd, v.ndim - 2, view_ours (l, &image), &w)) < 0)
     return r;
+  if (strcmp (layer, "avgpool2d") == 0 && !ceil
+      && (counts || w.begin[0] + w.begin[1] + w.end[0] + w.end[1] == 0)
+      && lay_changes_grid (l, nd)) {
+    if ((r = average_by_weights (l, nd, &image, &w)) < 0)
+      return r;
+    view_of_image (&v, image.id, v.ndim);
+    return lay_result (l, nd, v, image.id);
+  }
   if ((options = window_options (&w)) == NULL)
     return qk_oom ("%s", nd->name);
   id = lay_node (l, nd, layer, &image.id, 1, "%s%s%s", options,
@@ -420,16 +474,14 @@ lay_max_pool (struct lay *l, struct net_node *nd)
                       "its second output, where the largest element was, is "
                       "used");
   net_attr_int (nd, "storage_order", 0); /* of that output */
-  return pool (l, nd, "maxpool2d", "");
+  return pool (l, nd, "maxpool2d", false);
 }
 
 int
 lay_average_pool (struct lay *l, struct net_node *nd)
 {
   return pool (l, nd, "avgpool2d",
-               net_attr_int (nd, "count_include_pad", 0) != 0
-                 ? " count_pad=yes"
-                 : " count_pad=no");
+               net_attr_int (nd, "count_include_pad", 0) != 0);
 }
 
 /* All of the image into one element a channel. */
@@ -455,8 +507,38 @@ global (struct lay *l, struct net_node *nd, const char *layer,
 }
 
 int
+lay_average_by_weights (struct lay *l, struct net_node *nd, int id)
+{
+  struct window w = { .stride = { 1, 1 }, .dilation = { 1, 1 } };
+  struct view image;
+  int i, r;
+
+  view_of_image (&image, id, 4);
+  for (i = 0; i < 2; i++)
+    w.kernel[i] = view_ours (l, &image)->dims[1 + i];
+  r = average_by_weights (l, nd, &image, &w);
+  return r < 0 ? r : image.id;
+}
+
+static int
+global_average_by_weights (struct lay *l, struct net_node *nd)
+{
+  struct view v, image;
+  int id, r;
+
+  if ((r = lay_input (l, nd, 0, &v)) < 0
+      || (r = view_image (l, nd, &v, &image)) < 0
+      || (id = r = lay_average_by_weights (l, nd, image.id)) < 0)
+    return r;
+  view_of_image (&v, id, v.ndim);
+  return lay_result (l, nd, v, id);
+}
+
+int
 lay_global_average_pool (struct lay *l, struct net_node *nd)
 {
+  if (lay_changes_grid (l, nd))
+    return global_average_by_weights (l, nd);
   return global (l, nd, "global_avgpool", "");
 }
 

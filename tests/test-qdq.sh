@@ -1,0 +1,156 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Networks that are quantized in their file: what they give in float is what the
+# file says, the int8 network gives the same; grids that stay, that training
+# begins with, and that are left out; our own files read again.
+. "${0%/*}/functions.sh"
+
+qatkit plugins > all 2> /dev/null
+sed -n '/^models/,/^[a-z]/p' all | grep -q '^  onnx ' \
+  || skip "built without protobuf-c or onnx.proto"
+python=/usr/bin/python3
+$python -c 'import onnx, numpy' 2> /dev/null \
+  || skip "no Python with onnx and numpy, which make the files"
+$python "$srcdir/tests/qdq_files.py" . 2> err || failed "qdq_files.py"
+
+# near FILE WANTED MOST: the arrays differ by MOST at most
+near () {
+  $python - "$@" 2> err <<'END' || failed "$1 is not $2: $(tail -n 1 err)"
+import sys, numpy
+a, b = (numpy.load(f) for f in sys.argv[1:3])
+d = abs(a.reshape(b.shape) - b).max()
+assert d <= float(sys.argv[3]), "they differ by %g" % d
+assert b.std() > 0.05, "nothing is compared"
+END
+}
+# configure NAME [KEY…]: NAME.ini for the file ${NAME%-*}.onnx
+configure () {
+  local name=$1
+  shift
+  { printf '%s\n' "[run]" "output = $name" "[model]" "arch = onnx" \
+      "file = ${name%-*}.onnx"
+    printf '%s\n' "$@"
+    printf '%s\n' "[data]" "dataset = random" "size = 8" "classes = 5" \
+      "count = 16" "[ptq]" "batches = 1" "[qat]" "epochs = 1" "batches = 2" \
+      "[optimizer]" "lr = 0.001"; } > "$name.ini"
+}
+
+# ---- as the file says, in float and in int8 ---------------------------------
+for f in u8 i8 zero7 integers; do
+  expect 0 predict $f.onnx x.npy --output y.npy
+  near y.npy $f-y.npy 1e-5
+  [ ! -s err ] || failed "$f: $(cat err)"
+  configure $f-keep
+  expect 0 ptq $f-keep.ini --quiet
+  expect 0 predict $f-keep/model-ptq.safetensors x.npy --output y.npy
+  near y.npy $f-y.npy 1e-5
+done
+expect 0 inspect u8.onnx -o model.side=8
+prints "7 nodes int8, 100.0 % of MACs"
+expect 0 inspect u8-keep/model-ptq.safetensors
+grep -qE '^conv1 .* 0\.0153 +0$' out || failed "another grid: $(cat out)"
+# ONNX Runtime's kernels for integers agree, where it is
+if node -e 'require ("onnxruntime-node")' 2> /dev/null; then
+  for f in u8 i8 zero7 integers; do
+    $python -c 'import numpy; numpy.load ("x.npy").tofile ("samples")'
+    node "$srcdir/tests/bench/ort-infer.js" run $f.onnx 3,8,8 samples ort \
+      precise > out 2> err || failed "ONNX Runtime: $f"
+    $python -c 'import numpy
+numpy.save ("ort.npy", numpy.fromfile ("ort", numpy.float32))'
+    near ort.npy $f-y.npy 1e-5
+  done
+else
+  echo "no ONNX Runtime: not compared with it"
+fi
+
+# ---- grids stay while the network is trained -----------------------------------
+expect 0 run u8-keep.ini --quiet -o run.output=u8-qat
+expect 0 verify u8-qat --quiet
+prints "0 differing bytes"
+expect 0 inspect u8-qat/model-int8.safetensors
+for s in 'image .* 0\.02 +120' 'conv1 .* 0\.0153 +0' 'conv2 .* 0\.0317 +128' \
+  'sum .* 0\.0293 +0' 'pool .* 0\.0293 +0' 'mean .* 0\.0111 +1' \
+  'fc .* 0\.0107 +100'; do
+  grep -qE "^$s\$" out || failed "no '$s'"
+done
+# methods that would change what the grids are for
+expect 0 ptq u8-keep.ini --quiet -o ptq.methods=equalize -o run.output=e
+says "equalize is left out"
+expect 0 predict e/model-ptq.safetensors x.npy --output y.npy
+near y.npy u8-y.npy 1e-5
+
+# ---- training begins with them --------------------------------------------------
+configure u8-train "grids = train"
+expect 0 run u8-train.ini --quiet
+expect 0 verify u8-train --quiet
+prints "0 differing bytes"
+expect 0 inspect u8-train/model-int8.safetensors
+! grep -qE '^conv1 .* 0\.0153 +0$' out || failed "the grid has stayed"
+grep -qE '^sum .* 0$' out || failed "a ReLU that only a grid was is lost"
+
+# ---- or are left out: the float network, with the ReLU that a grid was ------------
+for f in u8 i8; do
+  expect 0 predict $f.onnx x.npy --output y.npy -o model.grids=ignore
+  near y.npy $f-float.npy 1e-5
+done
+expect 1 predict u8.onnx x.npy -o model.grids=none
+says "grids"
+
+# ---- what has no form here: said by node, derived anew ---------------------------
+expect 0 predict asymmetric.onnx x.npy --output y.npy
+says "asymmetric.onnx: node 'conv1' (Conv): its weights have a zero point"
+near y.npy asymmetric-y.npy 1e-5
+configure asymmetric-keep
+expect 0 ptq asymmetric-keep.ini --quiet
+expect 0 predict asymmetric-keep/model-ptq.safetensors x.npy --output y.npy
+near y.npy asymmetric-y.npy 0.05
+expect 0 predict wide.onnx x.npy --output y.npy
+says "wide.onnx: node 'xq/q' (QuantizeLinear): its grid is of type int16"
+near y.npy wide-y.npy 1e-3
+expect 0 predict dynamic.onnx x.npy --output y.npy
+near y.npy dynamic-y.npy 1e-5
+expect 1 inspect ends-in-integers.onnx
+says "output 'y' is of type uint8, expected real numbers"
+expect 1 inspect other-scale.onnx
+says "node 'dq' (DequantizeLinear): reads with scale 0.03 and zero point 3"
+expect 1 inspect computes.onnx
+says "node 'abs' (Abs): computes on integers"
+
+# ---- products in Einstein's notation ----------------------------------------------
+expect 0 predict einsum.onnx x.npy --output y.npy
+near y.npy einsum-y.npy 1e-3
+expect 0 inspect einsum.onnx
+prints "100.0 % of MACs"
+
+# ---- our own files: the same bytes ----------------------------------------------
+# again ARCH SIDE CHANNELS [KEY…]: its int8 network, written and read again
+again () {
+  local arch=$1 side=$2 channels=$3 k m
+  shift 3
+  for k in first second; do
+    m="arch = $arch"
+    [ $k = first ] || m="arch = onnx
+file = $arch.onnx"
+    printf '%s\n' "[run]" "output = $arch-$k" "[model]" "$m" "[data]" \
+      "dataset = random" "size = $side" "channels = $channels" \
+      "classes = 10" "count = 8" "batch = 4" "eval_batch = 4" "[ptq]" \
+      "batches = 1" > again.ini
+    [ $k = second ] || printf '%s\n' "[model]" "$@" >> again.ini
+    expect 0 ptq again.ini --quiet
+    [ $k = second ] \
+      || expect 0 export $arch-first/model-ptq.safetensors --onnx $arch.onnx
+    expect 0 predict $arch-$k/model-ptq.safetensors $arch.npy \
+      --output $arch-$k.npy
+  done
+  same $arch-first.npy $arch-second.npy
+}
+for a in "lenet 28 1" "cnn 32 3" "mlp 16 1" "mobilenet_v2 32 3" "resnet18 32 3"; do
+  read -r arch side channels <<< "$a"
+  $python - "$arch" "$side" "$channels" <<'END'
+import sys, numpy
+side, c = (int(s) for s in sys.argv[2:])
+r = numpy.random.default_rng(1)
+numpy.save(sys.argv[1], r.normal(size=(3, c, side, side)).astype(numpy.float32))
+END
+  again $a
+done
