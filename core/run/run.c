@@ -245,7 +245,8 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, unsigned mode,
   run->best_epoch = -1;
   run->watched.best = NAN;
   run->fresh = true;
-  if ((minutes = qk_config_float (settings->run, "max_minutes")) > 0)
+  minutes = qk_config_float (settings->run, "max_minutes");
+  if (minutes > 0 && m->deadline == 0) /* of several runs together */
     m->deadline = qk_seconds () + 60 * minutes;
   if ((r = qk_session_open_splits (&run->s)) < 0
       || (r = qk_settings_build (settings, &run->s.eval->info,

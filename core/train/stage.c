@@ -196,6 +196,7 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
 {
   struct qk_batch batch;
   int64_t done = 0;
+  bool stop;
   int i, r;
 
   if ((r = check_data (float_ex, b)) < 0
@@ -210,7 +211,8 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
       qk_progress_begin (m->progress, "calibrate",
                          samples (b, limit, batch.n));
     r = qk_exec_forward (float_ex, batch.input, batch.n, 0);
-    if (r == 0 && qk_monitor_stopped (m))
+    /* all processes see the same batches */
+    if (r == 0 && (r = agree_to_stop (m, &stop)) == 0 && stop)
       r = qk_error (-EINTR, "stopped");
     if (r < 0)
       break;
