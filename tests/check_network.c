@@ -400,6 +400,65 @@ START_TEST (qat_steps_of_a_small_network)
 }
 END_TEST
 
+/* How many elements of P's gradient are other than 0. */
+static int64_t
+moving (const struct qk_param *p)
+{
+  const float *g = p->grad.data;
+  int64_t n = 0;
+
+  for (int64_t i = 0; i < qk_shape_count (&p->grad.shape); i++)
+    n += g[i] != 0;
+  return n;
+}
+
+/* All but the last layer frozen: no backward there, nor memory for it, and
+ * nothing changes, statistics included. */
+START_TEST (frozen_front)
+{
+  struct qk_graph *g = small_network (), *before;
+  float *x = network_samples (8, 16), mean;
+  const int own = g->n_params - 2;
+  struct qk_optimize *sgd;
+  struct qk_exec *ex = executor (g, 8, true);
+  const size_t memory = qk_exec_memory (ex);
+  int32_t labels[8];
+  const float *y;
+
+  for (int i = 0; i < 8; i++)
+    labels[i] = i * 3 % 5;
+  qk_exec_free (ex);
+  checked (qk_graph_copy (g, &before));
+  for (int i = 0; i < own; i++)
+    g->param[i].frozen = true;
+  ex = executor (g, 8, true);
+  ck_assert_uint_lt (qk_exec_memory (ex), memory);
+  checked (network_sgd (g, "lr=0.05 weight_decay=0.1", &sgd));
+  ck_assert_int_eq (sgd->n, 2);
+  checked (
+    network_forward (ex, x, 8, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
+  checked (network_backward (ex, labels, &mean));
+  for (int i = 0; i < g->n_params; i++)
+    if (g->param[i].spec.flags & QK_PARAM_TRAINED)
+      ck_assert_msg ((moving (&g->param[i]) > 0) == (i >= own),
+                     "gradient of %s", g->param[i].name);
+  checked (qk_optimize_step (sgd, 3, 3));
+  for (int i = 0; i < g->n_params; i++) {
+    const struct qk_tensor *t = &g->param[i].value;
+    const size_t bytes = sizeof (float) * (size_t) qk_shape_count (&t->shape);
+
+    ck_assert_msg ((memcmp (t->data, before->param[i].value.data, bytes) == 0)
+                     == (i < own),
+                   "%s", g->param[i].name);
+  }
+  qk_optimize_free (sgd);
+  qk_exec_free (ex);
+  qk_graph_free (before);
+  qk_graph_free (g);
+  qk_free (x);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -413,6 +472,7 @@ main (void)
   tcase_add_test (t, logits_of_mobilenet);
   tcase_add_test (t, training_step_of_mobilenet);
   tcase_add_test (t, qat_steps_of_a_small_network);
+  tcase_add_test (t, frozen_front);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_NORMAL);

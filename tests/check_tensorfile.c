@@ -240,7 +240,7 @@ START_TEST (weights_round_trip)
   OK (qk_weights_save (ctx, path, NULL, net, 3, NULL, 0));
   memset (conv, 0, sizeof conv);
   memset (fc, 0, sizeof fc);
-  OK (qk_weights_load (ctx, path, NULL, net, 3));
+  OK (qk_weights_load (ctx, path, NULL, net, 3, NULL));
   ck_assert_mem_eq (conv, conv0, sizeof conv);
   ck_assert_mem_eq (fc, fc0, sizeof fc);
 
@@ -269,7 +269,7 @@ START_TEST (weights_faults)
   make_net ();
   memcpy (before, conv, sizeof conv);
   OK (qk_tensorfile_write (ctx, path, NULL, entries, 5, NULL, 0));
-  ck_assert_int_eq (qk_weights_load (ctx, path, NULL, net, 3), -EINVAL);
+  ck_assert_int_eq (qk_weights_load (ctx, path, NULL, net, 3, NULL), -EINVAL);
   SAID (path);
   SAID ("5 tensors");
   SAID ("missing: fc.weight");
@@ -296,12 +296,12 @@ START_TEST (weights_prefix)
 
   make_net ();
   OK (qk_tensorfile_write (ctx, path, NULL, entries, 4, NULL, 0));
-  OK (qk_weights_load (ctx, path, NULL, net, 3));
+  OK (qk_weights_load (ctx, path, NULL, net, 3, NULL));
   ck_assert (bias[0] == 3 && bias[1] == 4);
   /* one name without it: then it is part of the names */
   entries[1].name = "conv.bias";
   OK (qk_tensorfile_write (ctx, path, NULL, entries, 4, NULL, 0));
-  ck_assert_int_eq (qk_weights_load (ctx, path, NULL, net, 3), -EINVAL);
+  ck_assert_int_eq (qk_weights_load (ctx, path, NULL, net, 3, NULL), -EINVAL);
   SAID ("missing: conv.bias");
   SAID ("not of this network: conv.bias");
   SAID ("without \"module.\" before the file's names");
@@ -312,7 +312,7 @@ START_TEST (weights_prefix)
   entries[1].name = "module.conv.bias";
   bias[0] = 0;
   OK (qk_tensorfile_write (ctx, path, NULL, entries, 4, NULL, 0));
-  OK (qk_weights_load (ctx, path, NULL, net, 3));
+  OK (qk_weights_load (ctx, path, NULL, net, 3, NULL));
   ck_assert (bias[0] == 3);
 }
 END_TEST

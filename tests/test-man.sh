@@ -77,6 +77,8 @@ metric:qk_table_metric
 metric NAME:qk_table_metric
 train optimizer:qk_table_optimizer
 optimizer:qk_table_optimizer
+train optimizer PATTERN:qk_table_optimizer_group
+optimizer PATTERN:qk_table_optimizer_group
 train schedule:qk_table_schedule
 schedule:qk_table_schedule
 ptq:qk_table_ptq

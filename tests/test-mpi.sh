@@ -40,6 +40,23 @@ for n in 2 4; do
 done
 expect 0 verify several2
 
+# … also where more is kept between batches than the network
+more=(-o 'train optimizer.accumulate=3' -o 'train optimizer.clip_norm=0.5' -o train.ema=0.5
+  -o train.ema_export=yes -o train.stop.patience=2 -o 'train schedule.name=plateau'
+  -o 'train schedule.patience=0' -o train.epochs=2 -o 'train.freeze=conv1.*, bn1.*'
+  -o optimizer.accumulate=2 -o qat.batches=0 -o checkpoint.batches=1 -o run.keep=99)
+expect 0 run tiny.ini --output one "$@" "${more[@]}" --overwrite
+several 2 run tiny.ini --output more "$@" "${more[@]}" > out 2> err || failed "2 processes with more"
+for f in weights best; do
+  $builddir/run "$compare" one/$f.safetensors more/$f.safetensors 1e-5 \
+    || failed "2 processes with more: other numbers in $f.safetensors"
+done
+# resumed within a step of several batches
+rm -rf part && cp -r more part
+for f in $(ls part/checkpoints | tail -n +3); do rm part/checkpoints/"$f"; done
+several 2 run tiny.ini --output part "$@" "${more[@]}" --resume > out 2> err || failed "does not resume within a step"
+for f in weights best model-int8; do same more/$f.safetensors part/$f.safetensors; done
+
 # a_process_of FOLDER: one of those that train into FOLDER
 a_process_of () {
   local f name

@@ -29,17 +29,33 @@ draw () {
     "qat.epochs=$(one_of 1 2 3)" "qat.batches=$(one_of 0 1 3)"
     "qat.quantize_outputs=$(one_of yes no)"
     "train.epochs=$(one_of 0 1 2)"
-    "schedule.name=$(one_of cosine step constant)"
+    "schedule.name=$(one_of cosine step constant onecycle plateau)" "schedule.warmup=$(one_of 0 0 1)"
     "data.batch=$(one_of 16 12)" "run.seed=$((RANDOM % 99))"
     "run.threads=$(one_of 1 2)"
   )
-  [ "$(one_of 0 1)" = 0 ] || options+=(optimizer.name=adam)
+  [ "$(one_of 0 1)" = 0 ] || options+=("optimizer.name=$(one_of adam adamw rmsprop lamb)")
+  draw_training "" qat
+  draw_training "train " train
+}
+
+# draw_training PREFIX STAGE: how that stage trains, mostly plainly
+draw_training () {
+  [ "$(one_of 0 0 1)" = 0 ] || options+=("${1}optimizer.accumulate=$(one_of 2 3)")
+  [ "$(one_of 0 0 1)" = 0 ] || options+=("${1}optimizer.clip_norm=0.1")
+  [ "$(one_of 0 0 0 1)" = 0 ] || options+=("${1}optimizer.clip_value=0.01")
+  [ "$(one_of 0 0 1)" = 0 ] || options+=("$2.ema=0.7" "$2.ema_export=$(one_of yes no)")
+  [ "$(one_of 0 0 1)" = 0 ] || options+=("$2.stop.patience=1" "$2.stop.score=$(one_of top1 loss)")
+  [ "$(one_of 0 0 1)" = 0 ] || options+=("$2.freeze=$(one_of 'conv1.*,bn1.*' 'bn*' '*.bias')")
+  [ "$(one_of 0 0 1)" = 0 ] || options+=("${1}schedule.name=plateau" "${1}schedule.patience=0")
+  [ "$(one_of 0 0 1)" = 0 ] || options+=("${1}optimizer fc.*:lr=0.001")
 }
 
 # go ARGUMENT…: with the options
 go () {
   local o all=()
   for o in "${options[@]}"; do all+=(-o "$o"); done
+  # within accumulation, too
+  all+=(-o checkpoint.batches=1)
   sed '/^momentum/d' tiny.ini > plain.ini
   # shellcheck disable=SC2086
   $QATKIT run plain.ini "${all[@]}" -o run.keep=99 -o data.train_count=56 -o data.val_count=20 \

@@ -43,7 +43,8 @@ open_original (struct qk_analyzer *z)
             "not known: no batch-norm drift");
     return 0;
   }
-  if ((r = qk_settings_build (settings, &z->data->info, false, &g)) < 0)
+  if ((r = qk_settings_build (settings, &z->data->info, QK_WEIGHTS_NONE, &g))
+      < 0)
     return r;
   if (qk_settings_load_weights (settings, g, path) < 0)
     qk_log (settings->ctx, QK_LOG_WARNING,
@@ -86,7 +87,9 @@ open_networks (struct qk_analyzer *z)
                      "no network to analyze; name the folder of a finished "
                      "run instead",
                      z->opt->subject);
-  if ((r = qk_settings_build (settings, &z->data->info, !qat, &g)) < 0)
+  if ((r = qk_settings_build (settings, &z->data->info,
+                              qat ? QK_WEIGHTS_NONE : QK_WEIGHTS_ALL, &g))
+      < 0)
     return r;
   if ((r = qk_settings_check (settings, g, &z->data->info)) == 0)
     r = qat ? open_checkpoint (z, g)

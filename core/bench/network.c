@@ -48,7 +48,8 @@ qk_bench_network (struct qk_settings *settings, int batches,
   s.settings = settings;
   s.m = m;
   if ((r = qk_data_open (settings, QK_DATA_CALIBRATE, &s.calibrate)) < 0
-      || (r = qk_settings_build (settings, &s.calibrate->info, true, &built))
+      || (r = qk_settings_build (settings, &s.calibrate->info, QK_WEIGHTS_ALL,
+                                 &built))
            < 0
       || (r = qk_settings_check (settings, built, &s.calibrate->info)) < 0
       || (r = qk_pass_fuse (built, &g)) < 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bench/train.h"
+#include "run/optimizer.h"
 
 #define LEAST_STEPS 3
 
@@ -102,18 +103,11 @@ static int
 open_trainer (struct qk_settings *settings, const struct qk_data *d,
               int threads, struct qk_bench_trainer *t)
 {
-  const struct qk_optimize_options oo = {
-    settings->qat_opt.optimizer,
-    settings->qat_opt.optimizer_cfg,
-    settings->qat_opt.schedule,
-    settings->qat_opt.schedule_cfg,
-    qk_config_bool (settings->qat_opt.core, "decay_all"),
-  };
   struct qk_exec_options opt;
   struct qk_graph *g;
   int r;
 
-  if ((r = qk_settings_build (settings, &d->info, true, &g)) < 0)
+  if ((r = qk_settings_build (settings, &d->info, QK_WEIGHTS_TRAIN, &g)) < 0)
     return r;
   if ((r = qk_settings_check (settings, g, &d->info)) == 0)
     r = t->qat ? qk_settings_prepare (settings, g, false, &t->g)
@@ -129,7 +123,7 @@ open_trainer (struct qk_settings *settings, const struct qk_data *d,
   opt.n_losses = qk_objective_losses (t->objective, QK_DURING_TRAIN, t->loss);
   opt.loss = t->loss;
   if ((r = qk_exec_new (t->g, &opt, &t->ex)) < 0
-      || (r = qk_optimize_new (t->g, &oo, &t->o)) < 0)
+      || (r = qk_settings_optimizer (settings, t->g, true, &t->o)) < 0)
     return r;
   qk_graph_set_observing (t->g, t->qat, t->qat);
   t->activations = qk_exec_memory (t->ex);

@@ -287,7 +287,7 @@ rebuild_float (struct qk_cli *cli, struct qk_bench_subject *b,
   if ((r = qk_settings_new (cli->ctx, ini, &b->settings)) < 0)
     return r;
   b->settings->max_params = qk_cli_max_params (cli->arg[0]);
-  if ((r = qk_settings_build (b->settings, &info, false, &g)) < 0)
+  if ((r = qk_settings_build (b->settings, &info, QK_WEIGHTS_NONE, &g)) < 0)
     return r;
   r = qk_pass_fuse (g, &b->float_g);
   qk_graph_free (g);

@@ -231,7 +231,8 @@ inspect_config (struct qk_cli *cli, const char *path)
       || (r = qk_settings_new (cli->ctx, ini, &settings)) < 0)
     return r;
   if ((r = qk_data_open (settings, QK_DATA_EVAL, &data)) < 0
-      || (r = qk_settings_build (settings, &data->info, false, &g)) < 0
+      || (r = qk_settings_build (settings, &data->info, QK_WEIGHTS_NONE, &g))
+           < 0
       || (r = qk_settings_check (settings, g, &data->info)) < 0
       || (r = qk_settings_prepare (
             settings, g, qk_config_int (settings->qat, "epochs") == 0,

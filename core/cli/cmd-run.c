@@ -41,6 +41,7 @@ mode_of (const struct qk_cli *cli, unsigned parts)
 {
   return (cli->resume ? QK_RUN_RESUME : 0u)
          | (cli->overwrite ? QK_RUN_OVERWRITE : 0u)
+         | (parts & QK_PART_TRAIN ? QK_RUN_TRAINS : 0u)
          | (parts & (QK_PART_TRAIN | QK_PART_QAT) ? 0u : QK_RUN_LOOK);
 }
 
@@ -320,8 +321,8 @@ qk_cmd_compare (struct qk_cli *cli)
   if ((r = check_args (cli, 1)) != 0)
     return r;
   if ((r = make_job (cli, &settings)) < 0
-      || (r = qk_run_new (settings, &cli->monitor, mode_of (cli, QK_PART_QAT),
-                          &run))
+      || (r = qk_run_new (settings, &cli->monitor,
+                          mode_of (cli, QK_PART_TRAIN | QK_PART_QAT), &run))
            < 0
       || (r = qk_run_go (run, QK_PART_TRAIN)) < 0
       /* of this settings: those of the variants do not live long enough */

@@ -151,7 +151,7 @@ qk_cli_network (struct qk_cli *cli, const char *path,
   if ((r = make_ini (cli, path, NULL, ALONE, &ini)) < 0
       || (r = qk_settings_new (cli->ctx, ini, settings)) < 0)
     return r;
-  return qk_settings_build (*settings, &none, true, out);
+  return qk_settings_build (*settings, &none, QK_WEIGHTS_ALL, out);
 }
 
 /* Whether the only output of G has a score for each category of the samples'

@@ -46,7 +46,7 @@ qk_cli_float (struct qk_settings *settings, const struct qk_dataset_info *info,
   struct qk_graph *g;
   int r;
 
-  if ((r = qk_settings_build (settings, info, true, &g)) < 0)
+  if ((r = qk_settings_build (settings, info, QK_WEIGHTS_ALL, &g)) < 0)
     return r;
   if ((r = qk_settings_check (settings, g, info)) == 0)
     *out = g;
@@ -66,7 +66,7 @@ qk_cli_check_keys (struct qk_settings *settings,
    * and is nobody's to open */
   if (settings->model_class->suffixes != NULL)
     return 0;
-  if ((r = qk_settings_build (settings, info, false, &g)) < 0)
+  if ((r = qk_settings_build (settings, info, QK_WEIGHTS_NONE, &g)) < 0)
     return r;
   r = qk_settings_check (settings, g, info);
   qk_graph_free (g);
@@ -121,8 +121,8 @@ qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
     return r;
   run->s.settings->max_params = qk_cli_max_params (qk_checkpoint_path (c));
   if ((r = qk_data_open (run->s.settings, QK_DATA_EVAL, &run->s.eval)) < 0
-      || (r
-          = qk_settings_build (run->s.settings, &run->s.eval->info, false, &g))
+      || (r = qk_settings_build (run->s.settings, &run->s.eval->info,
+                                 QK_WEIGHTS_NONE, &g))
            < 0)
     return r;
   if ((r = qk_settings_check (run->s.settings, g, &run->s.eval->info)) == 0)

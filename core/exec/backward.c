@@ -44,7 +44,7 @@ send_gradients (struct qk_exec *ex, int index)
   for (i = 0; r == 0 && i < n->n_params; i++) {
     const struct qk_param *p = &ex->g->param[n->param[i]];
 
-    if (p->spec.flags & QK_PARAM_TRAINED)
+    if ((p->spec.flags & QK_PARAM_TRAINED) && !p->frozen)
       r = qk_comm_sum_begin (ex->opt.comm, p->grad.data,
                              (size_t) qk_shape_count (&p->value.shape));
   }
@@ -186,8 +186,8 @@ loss_gradients (struct qk_exec *ex, const struct qk_tensor *all_ref)
     fill_loss (ex, i, all_ref, out, ref, &io);
     place_loss (ex, l, dout, temporary);
     io.dout = dout;
-    io.scale = l->weight * ex->share; /* the mean is over this process's
-                                         samples */
+    /* the mean is over this process's samples */
+    io.scale = l->weight * ex->share * ex->weight;
     if ((r = QK_CALLED (&l->cls->cls, "backward",
                         l->cls->backward (l->self, &io)))
         < 0)

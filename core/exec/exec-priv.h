@@ -61,7 +61,8 @@ struct qk_exec {
   const void *input[QK_GRAPH_MAX_INPUTS]; /* of the last call, borrowed */
   unsigned flags;
   uint64_t seed, step;
-  double share; /* of the whole batch, when several processes train */
+  double share;  /* of the whole batch, when several processes train */
+  double weight; /* of the batch in its step */
   int64_t first;
   qk_exec_hook hook;
   void *cookie;

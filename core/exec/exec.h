@@ -67,6 +67,10 @@ void qk_exec_set_step (struct qk_exec *ex, uint64_t seed, uint64_t step);
  * whole batch, and FIRST samples come before them. */
 void qk_exec_set_part (struct qk_exec *ex, double share, int64_t first);
 
+/* The gradients of the next calls count WEIGHT times, until it is set again: as
+ * a part of a step of several batches. */
+void qk_exec_set_weight (struct qk_exec *ex, double weight);
+
 /* Run N samples, 1 <= N <= batch; INPUT has a pointer to N samples of f32 for
  * each of the graph's inputs.  FLAGS: enum qk_pass_flags. */
 int qk_exec_forward (struct qk_exec *ex, const void *const *input, int64_t n,

@@ -57,7 +57,7 @@ qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
     goto error;
   if (opt->train && (r = qk_graph_zero_grad (g)) < 0)
     goto error;
-  ex->share = 1;
+  ex->share = ex->weight = 1;
   if (opt->train)
     share_quantizers (ex, opt->comm);
   *out = ex;
@@ -141,6 +141,12 @@ qk_exec_set_part (struct qk_exec *ex, double share, int64_t first)
   ex->first = first;
   for (i = 0; (qz = qk_graph_next_quantizer (ex->g, &i)) != NULL;)
     qk_quantizer_set_share (qz, share);
+}
+
+void
+qk_exec_set_weight (struct qk_exec *ex, double weight)
+{
+  ex->weight = weight;
 }
 
 /* Where the samples of this slice are in value V. */
@@ -291,6 +297,22 @@ trim_constants (struct qk_exec *ex)
       ex->value[i].t.shape.dims[0] = ex->n;
 }
 
+/* The flags of this call for node N: frozen statistics are used as they
+ * are. */
+static unsigned
+layer_flags (const struct qk_exec *ex, const struct qk_node *n)
+{
+  int i;
+
+  for (i = 0; i < n->n_params; i++) {
+    const struct qk_param *p = &ex->g->param[n->param[i]];
+
+    if (p->frozen && (p->spec.flags & QK_PARAM_BUFFER))
+      return ex->flags & ~(unsigned) QK_PASS_BATCH_STATS;
+  }
+  return ex->flags;
+}
+
 void
 qk_call_fill (struct qk_exec *ex, int index, bool backward, struct qk_call *c)
 {
@@ -324,7 +346,7 @@ qk_call_fill (struct qk_exec *ex, int index, bool backward, struct qk_call *c)
     c->dparam[i] = ex->g->param[n->param[i]].grad;
   }
   qk_rng_seed (&c->rng, ex->seed * 1000003u + ex->step, (uint64_t) index);
-  c->io.flags = ex->flags | (en->is_prepared ? QK_PASS_PREPARED : 0);
+  c->io.flags = layer_flags (ex, n) | (en->is_prepared ? QK_PASS_PREPARED : 0);
   c->io.threads = ex->opt.threads;
   c->io.n_in = n->n_in;
   c->io.in = c->in;
@@ -422,7 +444,7 @@ prepare_layer (struct qk_exec *ex, int index)
   struct qk_exec_node *en = &ex->node[index];
   struct qk_tensor param[QK_LAYER_MAX_PARAMS];
   struct qk_layer_io io
-    = { .flags = ex->flags,
+    = { .flags = layer_flags (ex, n),
         .threads = 1,
         .n_params = n->n_params,
         .param = param,

@@ -85,6 +85,23 @@ setup_node (struct qk_exec *ex, int index)
   return 0;
 }
 
+/* Whether anything of node N itself learns. */
+static bool
+learns (const struct qk_graph *g, const struct qk_node *n)
+{
+  struct qk_quantizer_param qp[QK_FQ_MAX_PARAMS];
+  int i;
+
+  for (i = 0; i < n->n_params; i++)
+    if ((g->param[n->param[i]].spec.flags & QK_PARAM_TRAINED)
+        && !g->param[n->param[i]].frozen)
+      return true;
+  return (g->value[n->out].qz != NULL
+          && qk_quantizer_params (g->value[n->out].qz, qp) > 0)
+         || (n->n_params > 0 && n->weight_qz != NULL
+             && qk_quantizer_params (n->weight_qz, qp) > 0);
+}
+
 /* Which values need a gradient: those behind a trained parameter, and an input
  * or constant whose quantizer learns. */
 static void
@@ -100,13 +117,13 @@ mark_gradients (struct qk_exec *ex)
                               && qk_quantizer_params (g->value[i].qz, qp) > 0;
   for (i = 0; i < g->n_nodes; i++) {
     const struct qk_node *n = &g->node[i];
-    bool need = n->n_params > 0
-                || (g->value[n->out].qz != NULL
-                    && qk_quantizer_params (g->value[n->out].qz, qp) > 0);
+    bool need = learns (g, n);
 
     for (j = 0; j < n->n_in; j++)
       need = need || ex->value[n->in[j]].needs_grad;
     ex->value[n->out].needs_grad = need;
+    if (!need) /* behind frozen parameters alone: no backward */
+      ex->node[i].keep_in = ex->node[i].keep_out = false;
   }
 }
 

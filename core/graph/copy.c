@@ -129,6 +129,8 @@ qk_graph_copy_end (const struct qk_graph *from, int *map, int err,
 
     if (p->alias != NULL && (g->param[i].alias = strdup (p->alias)) == NULL)
       err = qk_oom ("graph");
+    g->param[i].anew = p->anew;
+    g->param[i].frozen = p->frozen;
     memcpy (g->param[i].value.data, p->value.data,
             sizeof (float) * (size_t) qk_shape_count (&p->value.shape));
     if (err == 0 && p->scale != NULL)

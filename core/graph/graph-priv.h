@@ -6,6 +6,8 @@
 #include <qatkit/context.h>
 #include <qatkit/graph.h>
 
+#include "options/patterns.h"
+
 /* What the passes have made of a graph so far. */
 enum qk_stage {
   QK_STAGE_FLOAT = 0,    /* as the model built it, or fused */
@@ -22,6 +24,8 @@ struct qk_param {
   /* the scales that it keeps, of the network's file; NULL: none; owned */
   float *scale;
   int64_t n_scales;
+  bool anew;   /* not among the weights that the network began with */
+  bool frozen; /* training leaves it as it is: see qk_graph_freeze */
 };
 
 /* A grid that a value has in the network's file. */
@@ -205,6 +209,11 @@ int qk_graph_geometry (const struct qk_graph *g, const struct qk_node *n,
 int64_t qk_graph_macs (const struct qk_graph *g);
 /* Bytes of the parameters (or int8 arrays) as stored. */
 int64_t qk_graph_bytes (const struct qk_graph *g);
+
+/* Freeze the parameters whose name, or name in files, one of P (NULL: none)
+ * matches, and no others: the optimizer does not move them, and statistics
+ * among them are used as they are. */
+void qk_graph_freeze (struct qk_graph *g, struct qk_patterns *p);
 
 /* Allocate (zeroed) or clear all gradients. */
 int qk_graph_zero_grad (struct qk_graph *g);

@@ -801,6 +801,19 @@ qk_graph_bytes (const struct qk_graph *g)
   return sum;
 }
 
+void
+qk_graph_freeze (struct qk_graph *g, struct qk_patterns *p)
+{
+  int i;
+
+  for (i = 0; i < g->n_params; i++) {
+    const char *file = qk_param_file_name (&g->param[i]);
+    const bool own = p != NULL && qk_patterns_match (p, g->param[i].name);
+
+    g->param[i].frozen = own || (p != NULL && qk_patterns_match (p, file));
+  }
+}
+
 int
 qk_graph_zero_grad (struct qk_graph *g)
 {

@@ -17,6 +17,7 @@ enum fault { MISSING, FOREIGN, SHAPE, TYPE, UNUSABLE, FAULTS };
 
 struct faults {
   struct qk_name_list list[FAULTS];
+  size_t last; /* wrong shapes of the last layer, but for its outputs right */
   int64_t found; /* names of the network that the file has */
   size_t n;      /* of the network */
   struct qk_match match;
@@ -31,10 +32,21 @@ is_ignored (const char *name)
          && (n == k || name[n - k - 1] == '.');
 }
 
-/* Whether tensor I of the file fits W; if not, say why in F. */
+/* Whether shapes differ in their first axis alone. */
+static bool
+is_other_count (const struct qk_shape *a, const struct qk_shape *b)
+{
+  struct qk_shape c = *a;
+
+  c.dims[0] = b->dims[0];
+  return a->ndim > 0 && qk_shape_equal (&c, b);
+}
+
+/* Whether tensor I of the file fits W; if not, say why in F.  *OTHER: it is
+ * another number of outputs. */
 static int
 check_fit (const struct qk_tensorfile *f, int64_t i, const struct qk_weight *w,
-           struct faults *to)
+           struct faults *to, bool *other)
 {
   struct qk_format_entry e;
   struct qk_shape want;
@@ -44,6 +56,8 @@ check_fit (const struct qk_tensorfile *f, int64_t i, const struct qk_weight *w,
       || qk_layout_file_shape (w->layout, &w->tensor->shape, &want) < 0)
     return qk_name_list_add (&to->list[UNUSABLE], "%s (%s)", w->name,
                              qk_error_message ());
+  *other = !qk_shape_equal (&want, &e.tensor.shape)
+           && is_other_count (&want, &e.tensor.shape);
   if (!qk_shape_equal (&want, &e.tensor.shape))
     return qk_name_list_add (&to->list[SHAPE], "%s is %s, expected %s",
                              w->name,
@@ -57,10 +71,28 @@ check_fit (const struct qk_tensorfile *f, int64_t i, const struct qk_weight *w,
   return 0;
 }
 
+static bool
+is_skipped (const struct qk_weights_anew *anew, const char *name)
+{
+  return anew != NULL && anew->skip != NULL
+         && qk_patterns_match (anew->skip, name);
+}
+
+/* The name of tensor I without what stands before all names. */
+static const char *
+plain_name (const struct qk_tensorfile *f, int64_t i,
+            const struct qk_match *match)
+{
+  const char *name = qk_tensorfile_name (f, i);
+  const size_t k = match->file != NULL ? strlen (match->file) : 0;
+
+  return k > 0 && strncmp (name, match->file, k) == 0 ? name + k : name;
+}
+
 /* The tensors of the file that no parameter takes. */
 static int
 check_rest (const struct qk_tensorfile *f, const int64_t *at, size_t n,
-            struct faults *to)
+            const struct qk_weights_anew *anew, struct faults *to)
 {
   const int64_t count = qk_tensorfile_count (f);
   bool *used = calloc ((size_t) count + 1, sizeof *used);
@@ -72,7 +104,8 @@ check_rest (const struct qk_tensorfile *f, const int64_t *at, size_t n,
     if (at[k] >= 0)
       used[at[k]] = true;
   for (int64_t i = 0; r == 0 && i < count; i++)
-    if (!used[i] && !is_ignored (qk_tensorfile_name (f, i)))
+    if (!used[i] && !is_ignored (qk_tensorfile_name (f, i))
+        && !is_skipped (anew, plain_name (f, i, &to->match)))
       r = qk_name_list_add (&to->list[FOREIGN], "%s",
                             qk_tensorfile_name (f, i));
   free (used);
@@ -100,19 +133,38 @@ find_names (const struct qk_tensorfile *f, const struct qk_weight *w, size_t n,
   return to->found < 0 ? (int) to->found : 0;
 }
 
+/* Look up parameter K; what is wrong goes to TO. */
+static int
+match_one (const struct qk_tensorfile *f, const struct qk_weight *w, size_t k,
+           const struct qk_weights_anew *anew, int64_t at, struct faults *to)
+{
+  bool other = false;
+  int r;
+
+  if (anew != NULL)
+    anew->anew[k] = is_skipped (anew, w[k].name);
+  if (anew != NULL && anew->anew[k])
+    return 0;
+  if (at < 0)
+    return qk_name_list_add (&to->list[MISSING], "%s", w[k].name);
+  r = check_fit (f, at, &w[k], to, &other);
+  if (r == 0 && other && anew != NULL && anew->last != NULL && anew->last[k]) {
+    anew->anew[k] = true;
+    to->last++;
+  }
+  return r;
+}
+
 /* Look up every parameter; what is wrong goes to TO. */
 static int
 match (const struct qk_tensorfile *f, const struct qk_weight *w, size_t n,
-       int64_t *at, struct faults *to)
+       const struct qk_weights_anew *anew, int64_t *at, struct faults *to)
 {
   int r = find_names (f, w, n, at, to);
 
   for (size_t k = 0; r == 0 && k < n; k++)
-    if (at[k] < 0)
-      r = qk_name_list_add (&to->list[MISSING], "%s", w[k].name);
-    else
-      r = check_fit (f, at[k], &w[k], to);
-  return r < 0 ? r : check_rest (f, at, n, to);
+    r = match_one (f, w, k, anew, at[k], to);
+  return r < 0 ? r : check_rest (f, at, n, anew, to);
 }
 
 /* ---- the sentence -----------------------------------------------------------*/
@@ -170,7 +222,9 @@ print_hints (const struct qk_tensorfile *f, const struct faults *to, FILE *out)
   if (to->list[SHAPE].n > 0 && to->list[SHAPE].n <= 2
       && count_faults (to) == to->list[SHAPE].n)
     fprintf (out, "\n  Everything else fits.  Is the number of outputs (of "
-                  "classes of the dataset) that of these weights?");
+                  "classes of the dataset) that of these weights?  A run with "
+                  "float training (train.epochs) starts such a last layer "
+                  "anew, and model.weights.skip leaves out what it names.");
 }
 
 static int
@@ -198,7 +252,7 @@ fault_error (const struct qk_tensorfile *f, const struct faults *to)
 
 int
 qk_weights_read (const struct qk_tensorfile *f, const struct qk_weight *w,
-                 size_t n)
+                 size_t n, const struct qk_weights_anew *anew)
 {
   struct faults to = { .list = { { .what = "missing" },
                                  { .what = "not of this network" },
@@ -210,11 +264,12 @@ qk_weights_read (const struct qk_tensorfile *f, const struct qk_weight *w,
 
   if (!at)
     return qk_oom ("%s", qk_tensorfile_path (f));
-  err = match (f, w, n, at, &to);
-  if (err == 0 && count_faults (&to) > 0)
+  err = match (f, w, n, anew, at, &to);
+  if (err == 0 && count_faults (&to) > to.last)
     err = fault_error (f, &to);
   for (size_t k = 0; err == 0 && k < n; k++)
-    err = qk_tensorfile_read (f, at[k], w[k].tensor, w[k].layout);
+    if (anew == NULL || !anew->anew[k])
+      err = qk_tensorfile_read (f, at[k], w[k].tensor, w[k].layout);
   for (int i = 0; i < FAULTS; i++)
     qk_name_list_clear (&to.list[i]);
   qk_match_clear (&to.match);
@@ -224,14 +279,15 @@ qk_weights_read (const struct qk_tensorfile *f, const struct qk_weight *w,
 
 int
 qk_weights_load (struct qk_context *ctx, const char *path, const char *format,
-                 const struct qk_weight *w, size_t n)
+                 const struct qk_weight *w, size_t n,
+                 const struct qk_weights_anew *anew)
 {
   struct qk_tensorfile *f;
   int err = qk_tensorfile_open (ctx, path, format, &f);
 
   if (err < 0)
     return err;
-  err = qk_weights_read (f, w, n);
+  err = qk_weights_read (f, w, n, anew);
   qk_tensorfile_close (f);
   return err;
 }

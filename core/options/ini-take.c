@@ -207,37 +207,35 @@ qk_ini_allow (struct qk_ini *ini, const char *section,
 
 /* ---- what nobody took ------------------------------------------------------ */
 
-static size_t
-first_word (const char *s)
+/* The pattern of a section like [qconfig PATTERN] or [train optimizer
+ * PATTERN], where the one without it is known; NULL: it is none. */
+static const char *
+idle_pattern (const struct qk_ini *ini, const char *section)
 {
-  return strcspn (s, " ");
-}
+  const char *pattern = NULL;
 
-/* The section [qconfig PATTERN] where [qconfig] is known. */
-static bool
-is_idle_pattern (const struct qk_ini *ini, const char *section)
-{
-  const size_t len = first_word (section);
+  for (size_t i = 0; i < ini->n_known; i++) {
+    const size_t len = strlen (ini->known[i].section);
 
-  if (!section[len])
-    return false;
-  for (size_t i = 0; i < ini->n_known; i++)
     if (strncmp (ini->known[i].section, section, len) == 0
-        && ini->known[i].section[len] == '\0')
-      return true;
-  return false;
+        && section[len] == ' '
+        && (pattern == NULL || section + len + 1 > pattern))
+      pattern = section + len + 1;
+  }
+  return pattern;
 }
 
 static void
 report_section (FILE *f, const struct qk_ini *ini,
                 const struct qk_ini_section *s)
 {
+  const char *pattern = idle_pattern (ini, s->name);
   struct qk_nearest near;
   char hint[QK_HINT_SIZE];
 
-  if (is_idle_pattern (ini, s->name)) {
+  if (pattern != NULL) {
     fprintf (f, "\n%s: section [%s]: the pattern '%s' matches nothing",
-             s->where, s->name, s->name + first_word (s->name) + 1);
+             s->where, s->name, pattern);
     return;
   }
   qk_nearest_init (&near, s->name);

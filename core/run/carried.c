@@ -46,6 +46,7 @@ copy_without_folder (const struct qk_ini *ini, struct qk_ini **out)
   if (r < 0)
     return r;
   qk_ini_unset (*out, "run", "output");
+  qk_ini_unset (*out, "run", "max_minutes");
   qk_ini_unset (*out, "checkpoint", "minutes");
   qk_ini_unset (*out, "checkpoint", "batches");
   return 0;

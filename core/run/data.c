@@ -8,7 +8,6 @@
 
 #include "base/called.h"
 #include "graph/limits.h"
-#include "io/weights.h"
 #include "run/session.h"
 
 static enum qk_last_batch
@@ -202,32 +201,8 @@ qk_data_close (struct qk_data *d)
 }
 
 int
-qk_settings_load_weights (struct qk_settings *settings, struct qk_graph *g,
-                          const char *path)
-{
-  const char *format = qk_config_string (settings->model, "format");
-  struct qk_weight *w;
-  int i, r;
-
-  w = calloc ((size_t) g->n_params + 1, sizeof *w);
-  if (w == NULL)
-    return qk_oom ("weights");
-  for (i = 0; i < g->n_params; i++) {
-    w[i].name = qk_param_file_name (&g->param[i]);
-    w[i].tensor = &g->param[i].value;
-    w[i].layout = g->param[i].spec.layout;
-  }
-  r = qk_weights_load (settings->ctx, path, *format == 0 ? NULL : format, w,
-                       (size_t) g->n_params);
-  free (w);
-  if (r == 0 && (r = qk_graph_check_params (g)) < 0)
-    qk_error_prefix (r, "%s: ", path);
-  return r < 0 ? r : 0;
-}
-
-int
 qk_settings_build (struct qk_settings *settings,
-                   const struct qk_dataset_info *info, bool with_weights,
+                   const struct qk_dataset_info *info, enum qk_weights_use use,
                    struct qk_graph **out)
 {
   const char *weights = qk_config_string (settings->model, "weights");
@@ -254,8 +229,9 @@ qk_settings_build (struct qk_settings *settings,
   }
   if ((r = qk_limit_work (g)) < 0)
     goto error;
-  if (with_weights && *weights != 0
-      && (r = qk_settings_load_weights (settings, g, weights)) < 0) {
+  if (use != QK_WEIGHTS_NONE && *weights != 0
+      && (r = qk_settings_start_weights (settings, g, use == QK_WEIGHTS_TRAIN))
+           < 0) {
     qk_error_prefix (r, "%s: ", qk_config_where (settings->model, "weights"));
     goto error;
   }

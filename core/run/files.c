@@ -187,9 +187,11 @@ float_network (struct qk_run *run, struct qk_graph **out)
   const bool trained = qk_config_int (run->s.settings->train, "epochs") > 0;
   char *path = qk_run_path (run, WEIGHTS);
   struct qk_graph *g = NULL;
-  int r = path == NULL ? qk_oom ("run")
-                       : qk_settings_build (run->s.settings,
-                                            &run->s.eval->info, !trained, &g);
+  int r
+    = path == NULL
+        ? qk_oom ("run")
+        : qk_settings_build (run->s.settings, &run->s.eval->info,
+                             trained ? QK_WEIGHTS_NONE : QK_WEIGHTS_ALL, &g);
 
   if (r == 0 && trained)
     r = qk_settings_load_weights (run->s.settings, g, path);
@@ -225,8 +227,8 @@ write_int8 (struct qk_run *run)
                        : qk_checkpoint_open (run->s.settings->ctx, path, &c);
 
   if (r == 0
-      && (r
-          = qk_settings_build (run->s.settings, &run->s.eval->info, false, &g))
+      && (r = qk_settings_build (run->s.settings, &run->s.eval->info,
+                                 QK_WEIGHTS_NONE, &g))
            == 0
       && (r = qk_settings_prepare (run->s.settings, g, false, &p)) == 0
       && (r = qk_restore_network (p, NULL, c)) == 0

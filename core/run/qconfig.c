@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/optimizer.h"
 #include "run/session.h"
 #include "settings/tables.h"
 
@@ -231,7 +232,11 @@ qk_settings_check (struct qk_settings *settings, const struct qk_graph *g,
   for (i = 0; i < 2; i++) {
     if ((r = qk_settings_prepare (settings, g, i == 0, &p)) < 0)
       return r;
+    /* prepared, for both have the names of all that training moves */
+    r = qk_settings_check_optimizer (settings, p, i == 1);
     qk_graph_free (p);
+    if (r < 0)
+      return r;
   }
   return qk_ini_check_unused (settings->ini);
 }

@@ -3,6 +3,7 @@
  * real int8 network evaluated after each. */
 #include "config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #include "base/atomic-file.h"
 #include "io/weights.h"
 #include "run/coverage.h"
+#include "run/epochs.h"
+#include "run/optimizer.h"
 #include "run/run.h"
 #include "model/modelfile.h"
 #include "plugin/loader-priv.h"
@@ -47,7 +50,8 @@ check_unfinished (const struct qk_run *run, unsigned mode)
   char *dir;
   int r;
 
-  if (mode != 0 || !qk_folder_unfinished (run->folder))
+  if ((mode & ~(unsigned) QK_RUN_TRAINS) != 0
+      || !qk_folder_unfinished (run->folder))
     return 0;
   if ((dir = qk_run_path (run, "checkpoints")) == NULL)
     return qk_oom ("run");
@@ -76,7 +80,8 @@ static int
 check_links (const struct qk_run *run)
 {
   static const char *const file[]
-    = { "weights.safetensors", "best.safetensors", "model-ptq.safetensors",
+    = { "weights.safetensors",    BEST_FLOAT,
+        "best.safetensors",       "model-ptq.safetensors",
         "model-int8.safetensors", "spare" };
   struct stat st;
   size_t i;
@@ -179,8 +184,10 @@ open_objective (struct qk_run *run)
 {
   const struct qk_config *qat = run->s.settings->qat;
   const char *best = qk_config_string (qat, "best");
-  int r = qk_settings_objective (run->s.settings, run->g, &run->s.eval->info,
-                                 &run->s.objective);
+  int i, r;
+
+  r = qk_settings_objective (run->s.settings, run->g, &run->s.eval->info,
+                             &run->s.objective);
 
   if (r < 0 || (r = qk_tally_init (&run->pos.tally, run->s.objective)) < 0)
     return r;
@@ -189,7 +196,10 @@ open_objective (struct qk_run *run)
   if (r < 0)
     return qk_error_prefix (r, "%s: ", qk_config_where (qat, "best"));
   run->best = r;
-  return 0;
+  for (r = 0, i = 0; r == 0 && i < 2; i++)
+    r = qk_watch_init (&run->watch[i], run->s.settings, run->s.objective,
+                       i == 1);
+  return r;
 }
 
 static int
@@ -209,12 +219,23 @@ start_network (struct qk_run *run, struct qk_graph **float_g)
   return 0;
 }
 
+/* A last layer for other classes must be trained before anything else. */
+static enum qk_weights_use
+weights_use (const struct qk_settings *settings, unsigned mode)
+{
+  return (mode & QK_RUN_TRAINS)
+             && qk_config_int (settings->train, "epochs") > 0
+           ? QK_WEIGHTS_TRAIN
+           : QK_WEIGHTS_ALL;
+}
+
 int
 qk_run_new (struct qk_settings *settings, struct qk_monitor *m, unsigned mode,
             struct qk_run **out)
 {
   struct qk_run *run = calloc (1, sizeof *run);
   struct qk_checkpoint *c = NULL;
+  double minutes;
   int r;
 
   if (run == NULL)
@@ -222,9 +243,14 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, unsigned mode,
   run->s.settings = settings;
   run->s.m = m;
   run->best_epoch = -1;
+  run->watched.best = NAN;
   run->fresh = true;
+  minutes = qk_config_float (settings->run, "max_minutes");
+  if (minutes > 0 && m->deadline == 0) /* of several runs together */
+    m->deadline = qk_seconds () + 60 * minutes;
   if ((r = qk_session_open_splits (&run->s)) < 0
-      || (r = qk_settings_build (settings, &run->s.eval->info, true, &run->g))
+      || (r = qk_settings_build (settings, &run->s.eval->info,
+                                 weights_use (settings, mode), &run->g))
            < 0
       || (r = open_objective (run)) < 0
       /* before hours of float training */
@@ -343,10 +369,8 @@ qk_run_written (struct qk_run *run, int r)
 struct stage {
   const char *name;
   int64_t epochs, batches;
-  const struct qk_settings_optimizer *optimizer;
   /* flags of an epoch; also sets the observers */
   unsigned (*begin_epoch) (struct qk_run *run, int64_t epoch);
-  int (*end_epoch) (struct qk_run *run);
 };
 
 /* The losses of the stage that the run is in. */
@@ -386,33 +410,18 @@ open_executor (struct qk_run *run, struct qk_exec_loss *loss,
   return qk_exec_new (run->g, &opt, ex);
 }
 
-static int
-open_optimizer (struct qk_run *run, const struct stage *s)
-{
-  const struct qk_optimize_options oo = {
-    s->optimizer->optimizer,
-    s->optimizer->optimizer_cfg,
-    s->optimizer->schedule,
-    s->optimizer->schedule_cfg,
-    qk_config_bool (s->optimizer->core, "decay_all"),
-  };
-
-  return qk_optimize_new (run->g, &oo, &run->o);
-}
-
 /* After an epoch.  What is evaluated may be the network being trained itself,
  * whose layers serve one executor at a time. */
 static int
-end_epoch (struct qk_run *run, const struct stage *s,
-           struct qk_exec_loss *loss, struct qk_exec **ex)
+end_epoch (struct qk_run *run, struct qk_exec_loss *loss, struct qk_exec **ex)
 {
   int r;
 
-  if (run->stage != QK_RUN_QAT || !qk_graph_is_analysis (run->g))
-    return s->end_epoch (run);
+  if (!qk_run_evaluates_itself (run))
+    return qk_run_end_epoch (run);
   qk_exec_free (*ex);
   *ex = NULL;
-  r = s->end_epoch (run);
+  r = qk_run_end_epoch (run);
   return r < 0 ? r : open_executor (run, loss, ex);
 }
 
@@ -469,6 +478,7 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
   struct qk_train_options opt;
   struct qk_scores scores;
   char label[64];
+  int64_t steps;
   float lr;
   int r;
 
@@ -486,7 +496,8 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
   opt.cookie = run;
 
   run->counted = run->s.m->steps;
-  lr = qk_optimize_lr (run->o, opt.epochs * batches, batches);
+  steps = qk_optimize_steps (run->o, batches);
+  lr = qk_optimize_lr (run->o, opt.epochs * steps, steps);
   r = qk_stage_train (&subject, run->o, run->s.train->batches, &opt, run->s.m,
                       &run->pos);
   count_steps (run);
@@ -509,27 +520,34 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
   return r;
 }
 
+/* ---- a stage --------------------------------------------------------------- */
+
 static int
 train_stage (struct qk_run *run, const struct stage *s)
 {
   struct qk_exec_loss loss[QK_OBJECTIVE_LOSSES];
   struct qk_exec *ex = NULL, *teacher = NULL;
+  const bool qat = run->stage == QK_RUN_QAT;
+  const struct qk_watch *watch = &run->watch[qat];
   int64_t batches;
   int r;
 
-  if ((r = open_executor (run, loss, &ex)) < 0
-      || (r = open_optimizer (run, s)) < 0
+  if ((r = qk_settings_freeze (run->s.settings, run->g, qat)) < 0
+      || (r = open_executor (run, loss, &ex)) < 0
+      || (r = qk_settings_optimizer (run->s.settings, run->g, qat, &run->o))
+           < 0
       || (r = open_teacher (run, &teacher)) < 0
       || (r = resume_optimizer (run)) < 0)
     goto end;
   batches = qk_batches_count (run->s.train->batches);
   if (s->batches > 0 && s->batches < batches)
     batches = s->batches;
-  while (run->pos.epoch < s->epochs) {
+  while (run->pos.epoch < s->epochs
+         && !qk_watch_stops (watch, &run->watched)) {
     if ((r = train_epoch (run, s, ex, teacher, batches)) < 0
         || (r = qk_graph_check_params (run->g)) < 0)
       break;
-    if ((r = end_epoch (run, s, loss, &ex)) == -EINTR) {
+    if ((r = end_epoch (run, loss, &ex)) == -EINTR) {
       /* trained but not evaluated: continue there */
       run->pos.epoch--;
       run->pos.batch = batches;
@@ -541,6 +559,8 @@ train_stage (struct qk_run *run, const struct stage *s)
     if ((r = qk_run_checkpoint (run)) < 0)
       break;
   }
+  if (r == 0 && run->stage == QK_RUN_FLOAT)
+    r = qk_run_finish_float (run);
 end:
   qk_exec_free (ex);
   qk_exec_free (teacher);
@@ -555,13 +575,6 @@ float_begin (struct qk_run *run, int64_t epoch)
   (void) run;
   (void) epoch;
   return QK_PASS_BATCH_STATS;
-}
-
-static int
-float_end (struct qk_run *run)
-{
-  (void) run;
-  return 0;
 }
 
 /* The trained float weights, as PyTorch's load_state_dict takes them. */
@@ -599,9 +612,7 @@ float_stage (struct qk_run *run)
     "train",
     qk_config_int (run->s.settings->train, "epochs"),
     qk_config_int (run->s.settings->train, "batches"),
-    &run->s.settings->train_opt,
     float_begin,
-    float_end,
   };
   int r;
 
@@ -623,83 +634,6 @@ qat_begin (struct qk_run *run, int64_t epoch)
   return stats ? QK_PASS_BATCH_STATS : 0;
 }
 
-/* Log the scores that tables show. */
-static void
-log_scores (const struct qk_run *run, const char *what,
-            const struct qk_scores *s)
-{
-  char line[256] = "", text[32];
-  int i;
-
-  for (i = 0; i < run->s.objective->n_scores; i++) {
-    const struct qk_score *k = &run->s.objective->score[i];
-    const size_t used = strlen (line);
-
-    if (k->spec.title != NULL)
-      snprintf (line + used, sizeof line - used, "%s %s %s%s",
-                used > 0 ? "," : "", k->name,
-                qk_score_print (&k->spec, s->value[i], text, sizeof text),
-                k->spec.percent ? " %" : "");
-  }
-  qk_log (run->s.settings->ctx, QK_LOG_INFO, "epoch %lld: %s%s, loss %.4f",
-          (long long) run->pos.epoch, what, line, s->loss);
-}
-
-/* Convert and evaluate the real int8 network; keep the best. */
-static int
-qat_end (struct qk_run *run)
-{
-  const int64_t epoch = run->pos.epoch - 1;
-  struct qk_result *best = &run->result[QK_ROW_INT8], now;
-  const bool analysis = qk_graph_is_analysis (run->g);
-  const char *what = analysis ? "fake-quantized" : "int8";
-  struct qk_graph *int8 = NULL;
-  char label[64];
-  int r;
-
-  if (!analysis && (r = qk_pass_convert (run->g, &int8)) < 0)
-    return r;
-  snprintf (label, sizeof label, "%s %lld/%lld", what, (long long) epoch + 1,
-            (long long) qk_config_int (run->s.settings->qat, "epochs"));
-  r = qk_session_evaluate (&run->s, analysis ? run->g : int8, label,
-                           run->pos.epoch, &now);
-  if (r == 0)
-    log_scores (run, what, &now.scores);
-  if (r == 0
-      && (run->best_epoch < 0
-          || qk_score_better (run->s.objective, run->best, &now.scores,
-                              &best->scores))) {
-    *best = now;
-    run->best_epoch = epoch;
-    if (analysis
-        || (r = qk_run_save_model (run, int8, "model-int8.safetensors")) == 0)
-      r = qk_run_save_state (run, "best.safetensors");
-    if (r == 0)
-      r = qk_run_keep_spare (run, "best.safetensors");
-  }
-  qk_graph_free (int8);
-  return r;
-}
-
-/* Back to the network of the best epoch, which is what the model file
- * holds. */
-static int
-load_best (struct qk_run *run)
-{
-  char *path = qk_run_path (run, "best.safetensors");
-  struct qk_checkpoint *c;
-  int r;
-
-  if (path == NULL)
-    return qk_oom ("run");
-  if ((r = qk_run_open_best (run->s.settings->ctx, path, &c)) == 0) {
-    r = qk_restore_network (run->g, run->s.teacher, c);
-    qk_checkpoint_close (c);
-  }
-  free (path);
-  return r;
-}
-
 static int
 qat_stage (struct qk_run *run)
 {
@@ -707,16 +641,14 @@ qat_stage (struct qk_run *run)
     "qat",
     qk_config_int (run->s.settings->qat, "epochs"),
     qk_config_int (run->s.settings->qat, "batches"),
-    &run->s.settings->qat_opt,
     qat_begin,
-    qat_end,
   };
   int r;
 
   if (s.epochs == 0)
     return 0;
   run->analysis = qk_graph_is_analysis (run->g);
-  if ((r = train_stage (run, &s)) < 0 || (r = load_best (run)) < 0)
+  if ((r = train_stage (run, &s)) < 0 || (r = qk_run_load_best (run)) < 0)
     return r;
   r = qk_session_evaluate (&run->s, run->g, qk_row_name (QK_ROW_QAT),
                            run->pos.epoch, &run->result[QK_ROW_QAT]);
@@ -779,6 +711,7 @@ begin_qat (struct qk_run *run)
   run->g = p;
   run->stage = QK_RUN_QAT;
   run->pos.epoch = run->pos.batch = 0;
+  run->watched = (struct qk_watched){ NAN, 0 };
   qk_tally_reset (&run->pos.tally, run->s.objective);
   return qk_run_checkpoint (run);
 }
@@ -797,6 +730,15 @@ warn_before (const struct qk_run *run, unsigned parts)
     qk_log (settings->ctx, QK_LOG_WARNING,
             "no weights are named (model.weights): the float network is one "
             "of random numbers");
+  for (int i = 0; !trains && run->stage == QK_RUN_FLOAT && i < g->n_params;
+       i++)
+    if (g->param[i].anew) {
+      qk_log (settings->ctx, QK_LOG_WARNING,
+              "%s starts anew (model.weights.skip) and there is no float "
+              "training: the float network gives random numbers",
+              g->param[i].name);
+      break;
+    }
   for (int i = 0; i < g->n_nodes; i++)
     if (strchr (g->node[i].layer_name, '/') != NULL) {
       qk_log (settings->ctx, QK_LOG_WARNING,
@@ -855,11 +797,14 @@ int
 qk_run_go (struct qk_run *run, unsigned parts)
 {
   const int r = do_parts (run, parts);
+  const double end = run->s.m->deadline;
+  const bool over = end > 0 && qk_seconds () >= end;
 
   if (r != -EINTR)
     return r;
   if (run->fresh)
     return qk_error (r, "stopped before there was anything to keep");
-  return qk_error (
-    r, "stopped; --resume continues from the checkpoint in '%s'", run->output);
+  return qk_error (r,
+                   "stopped%s; --resume continues from the checkpoint in '%s'",
+                   over ? " after run.max_minutes" : "", run->output);
 }

@@ -6,6 +6,7 @@
 #include "io/checkpoints.h"
 #include "run/folder.h"
 #include "run/session.h"
+#include "run/watch.h"
 #include "train/stage.h"
 
 /* Rows of the table at the end. */
@@ -20,7 +21,8 @@ enum qk_run_stage { QK_RUN_FLOAT, QK_RUN_QAT, QK_RUN_DONE };
 enum qk_run_mode {
   QK_RUN_RESUME = 1,    /* continue from the newest checkpoint, if any */
   QK_RUN_OVERWRITE = 2, /* even what an unfinished run has left */
-  QK_RUN_LOOK = 4       /* no checkpoint will be written */
+  QK_RUN_LOOK = 4,      /* no checkpoint will be written */
+  QK_RUN_TRAINS = 8     /* QK_PART_TRAIN will be done */
 };
 
 /* Which parts qk_run_go does. */
@@ -44,12 +46,14 @@ struct qk_run {
   int64_t stage; /* enum qk_run_stage */
   struct qk_position pos;
   struct qk_result result[QK_ROWS];
-  int best;           /* the score that chooses the best epoch */
-  int64_t best_epoch; /* of QAT, by the int8 network's; -1: none yet */
-  int64_t steps;      /* all training steps made */
-  int64_t counted;    /* of the monitor's steps, those among them */
-  bool analysis;      /* the network last made has no int8 form */
-  bool fresh;         /* the folder may hold checkpoints of an earlier run */
+  struct qk_watch watch[2];  /* of float training and of QAT */
+  struct qk_watched watched; /* in the stage that the run is in */
+  int best;                  /* the score that chooses the best epoch */
+  int64_t best_epoch;        /* of QAT, by the int8 network's; -1: none yet */
+  int64_t steps;             /* all training steps made */
+  int64_t counted;           /* of the monitor's steps, those among them */
+  bool analysis;             /* the network last made has no int8 form */
+  bool fresh; /* the folder may hold checkpoints of an earlier run */
 };
 
 /* Prepare a run: folder, data, network, all checks.  MODE: enum qk_run_mode;
@@ -120,8 +124,12 @@ int qk_run_check_last_batch (const struct qk_run *run,
 
 /* Write the state of the run as the next checkpoint. */
 int qk_run_checkpoint (struct qk_run *run);
-/* Write it to FILE in the run's folder. */
-int qk_run_save_state (struct qk_run *run, const char *file);
+/* Write it to FILE in the run's folder, with G as the network. */
+int qk_run_save_state (struct qk_run *run, struct qk_graph *g,
+                       const char *file);
+/* Give TO the parameters and quantizers of FROM, which is of the same
+ * structure. */
+int qk_run_copy_state (struct qk_graph *from, struct qk_graph *to);
 /* The stage (enum qk_run_stage) of the run that made a checkpoint. */
 int qk_checkpoint_run_stage (const struct qk_checkpoint *c, int64_t *stage);
 /* The training steps it had made. */

@@ -17,13 +17,28 @@
 int qk_settings_check (struct qk_settings *settings, const struct qk_graph *g,
                        const struct qk_dataset_info *info);
 
-/* The float network for samples as INFO says, weights loaded from
- * [model] weights if that is given and WITH_WEIGHTS is true. */
-int qk_settings_build (struct qk_settings *settings,
-                       const struct qk_dataset_info *info, bool with_weights,
-                       struct qk_graph **out);
+/* What becomes of [model] weights, if that is given. */
+enum qk_weights_use {
+  QK_WEIGHTS_NONE, /* not read */
+  QK_WEIGHTS_ALL,  /* every parameter but those of weights.skip */
+  QK_WEIGHTS_TRAIN /* the same for a network that will be trained: its last
+                      layer may have another number of outputs */
+};
 
-/* Fill the parameters of G from PATH, in [model] format. */
+/* The float network for samples as INFO says, with its weights. */
+int qk_settings_build (struct qk_settings *settings,
+                       const struct qk_dataset_info *info,
+                       enum qk_weights_use use, struct qk_graph **out);
+
+/* ---- weights.c ------------------------------------------------------------ */
+
+/* Fill the parameters of G from [model] weights, and mark those that start
+ * anew: those of weights.skip and, if the network TRAINS, those of a last layer
+ * that has other outputs.  One line says so. */
+int qk_settings_start_weights (struct qk_settings *settings,
+                               struct qk_graph *g, bool trains);
+
+/* Fill all parameters of G from PATH, in [model] format. */
 int qk_settings_load_weights (struct qk_settings *settings, struct qk_graph *g,
                               const char *path);
 

@@ -172,6 +172,26 @@ check_where (const int64_t where[5])
   return 0;
 }
 
+/* How the epochs have gone, where something watches them. */
+static int
+visit_watched (struct qk_run *run, struct qk_state *st)
+{
+  struct qk_watched *w = &run->watched;
+  double x[2] = { w->best, (double) w->bad };
+  int r;
+
+  if (run->watch[0].patience == 0 && run->watch[1].patience == 0)
+    return 0;
+  r = qk_state_add (st, "run.watched", QK_F64, x, 2);
+  if (r < 0 || !st->loading)
+    return r;
+  if ((r = check_counts (x + 1, 1)) < 0)
+    return r;
+  w->best = x[0];
+  w->bad = (int64_t) x[1];
+  return 0;
+}
+
 /* Where the run stands. */
 static int
 visit_position (struct qk_run *run, struct qk_state *st)
@@ -181,7 +201,8 @@ visit_position (struct qk_run *run, struct qk_state *st)
   int r;
 
   if ((r = qk_state_add (st, "run.where", QK_I64, where, 5)) < 0
-      || (r = visit_tally (run, st)) < 0 || (r = visit_results (run, st)) < 0)
+      || (r = visit_tally (run, st)) < 0 || (r = visit_results (run, st)) < 0
+      || (r = visit_watched (run, st)) < 0)
     return r;
   if (!st->loading)
     return 0;
@@ -235,6 +256,63 @@ visit_network (struct qk_graph *g, struct qk_graph *teacher,
   return 0;
 }
 
+/* The gradients that wait for the next step, within several batches of one. */
+static int
+visit_gathered (struct qk_optimize *o, struct qk_state *st)
+{
+  int64_t x[2] = { o->gathered, o->samples };
+  char name[QK_STATE_NAME_MAX];
+  int i, r;
+
+  if (o->gradients.accumulate <= 1)
+    return 0;
+  if ((r = qk_state_add (st, "optimizer.gathered", QK_I64, x, 2)) < 0)
+    return r;
+  if (x[0] < 0 || x[0] >= o->gradients.accumulate || x[1] < 0
+      || x[1] > INT32_MAX)
+    return qk_error (-EBADMSG,
+                     "optimizer.gathered is %lld batches of %lld samples, "
+                     "expected less than %lld batches",
+                     (long long) x[0], (long long) x[1],
+                     (long long) o->gradients.accumulate);
+  o->gathered = x[0];
+  o->samples = x[1];
+  for (i = 0, r = 0; r == 0 && o->gathered > 0 && i < o->n; i++) {
+    snprintf (name, sizeof name, "gradient.%d.%s", i, o->trained[i].name);
+    r = qk_state_add (st, name, QK_F32, o->trained[i].grad,
+                      o->trained[i].count);
+  }
+  return r;
+}
+
+static int
+visit_averages (struct qk_ema *e, struct qk_state *st)
+{
+  char name[QK_STATE_NAME_MAX];
+  int i, r = 0;
+
+  for (i = 0; e != NULL && r == 0 && i < e->n; i++) {
+    snprintf (name, sizeof name, "ema.%d.%s", i, e->array[i].name);
+    r = qk_state_add (st, name, QK_F32, e->array[i].mean, e->array[i].count);
+  }
+  return r;
+}
+
+static int
+visit_schedule (struct qk_optimize *o, struct qk_state *st)
+{
+  size_t mark;
+  int r;
+
+  if (o->schedule->state == NULL)
+    return 0;
+  if ((r = qk_state_push (st, "schedule.", &mark)) < 0)
+    return r;
+  r = o->schedule->state (o->schedule_self, st);
+  qk_state_pop (st, mark);
+  return r;
+}
+
 static int
 visit_optimizer (struct qk_run *run, struct qk_state *st)
 {
@@ -254,7 +332,7 @@ visit_optimizer (struct qk_run *run, struct qk_state *st)
                      (long long) steps, QK_CHECKPOINT_MAX_NUMBER);
   }
   for (i = 0; i < o->n; i++)
-    for (j = 0; j < o->n_slots; j++) {
+    for (j = 0; j < o->part[o->trained[i].part].n_slots; j++) {
       snprintf (name, sizeof name, "optimizer.%d.%s.%d", i, o->trained[i].name,
                 j);
       r = qk_state_add (st, name, QK_F32, o->trained[i].slot[j],
@@ -262,7 +340,10 @@ visit_optimizer (struct qk_run *run, struct qk_state *st)
       if (r < 0)
         return r;
     }
-  return 0;
+  if ((r = visit_gathered (o, st)) < 0
+      || (r = visit_averages (o->ema, st)) < 0)
+    return r;
+  return visit_schedule (o, st);
 }
 
 /* The list of arrays as entries of a file; views. */
@@ -282,10 +363,10 @@ list_entries (const struct qk_state_list *list)
   return e;
 }
 
-/* Collect the state, then write it to PATH or, with PATH NULL, as the next
- * of the run's checkpoints. */
+/* Collect the state, with G as the network, then write it to PATH or, with PATH
+ * NULL, as the next of the run's checkpoints. */
 static int
-save (struct qk_run *run, const char *path)
+save (struct qk_run *run, struct qk_graph *g, const char *path)
 {
   struct qk_state_list list = { NULL, 0 };
   struct qk_format_entry *e = NULL;
@@ -295,7 +376,7 @@ save (struct qk_run *run, const char *path)
 
   qk_state_start (&st, qk_state_list_save, &list, false);
   if ((r = visit_position (run, &st)) < 0
-      || (r = visit_network (run->g, run->s.teacher, &st)) < 0
+      || (r = visit_network (g, run->s.teacher, &st)) < 0
       || (r = visit_optimizer (run, &st)) < 0)
     goto end;
   if ((e = list_entries (&list)) == NULL)
@@ -320,7 +401,7 @@ end:
 int
 qk_run_checkpoint (struct qk_run *run)
 {
-  int r = qk_run_writes (run) ? save (run, NULL) : 0;
+  int r = qk_run_writes (run) ? save (run, run->g, NULL) : 0;
 
   if (r == 0 && run->fresh) {
     if (qk_run_writes (run))
@@ -331,14 +412,14 @@ qk_run_checkpoint (struct qk_run *run)
 }
 
 int
-qk_run_save_state (struct qk_run *run, const char *file)
+qk_run_save_state (struct qk_run *run, struct qk_graph *g, const char *file)
 {
   char *path = qk_run_path (run, file);
   int r;
 
   if (path == NULL)
     return qk_oom ("checkpoint");
-  r = qk_run_writes (run) ? save (run, path) : 0;
+  r = qk_run_writes (run) ? save (run, g, path) : 0;
   free (path);
   return qk_run_written (run, r);
 }
@@ -350,9 +431,10 @@ changes_nothing (const char *section, const char *key)
   static const char *const keys[][2] = {
     { "run", "output" },         { "run", "threads" },
     { "run", "comm" },           { "run", "keep" },
-    { "run", "reporter" },       { "data", "workers" },
-    { "data", "eval_batch" },    { "data", "root" },
-    { "checkpoint", "minutes" }, { "checkpoint", "batches" },
+    { "run", "reporter" },       { "run", "max_minutes" },
+    { "data", "workers" },       { "data", "eval_batch" },
+    { "data", "root" },          { "checkpoint", "minutes" },
+    { "checkpoint", "batches" },
   };
   size_t i;
 
@@ -423,6 +505,37 @@ qk_run_peek (struct qk_run *run, const struct qk_checkpoint *c)
   start_loading (&st, &source, c);
   r = visit_position (run, &st);
   return r < 0 ? qk_error_prefix (r, "%s: ", qk_checkpoint_path (c)) : 0;
+}
+
+/* An array of the list that COOKIE is. */
+static int
+lookup_list (void *cookie, const char *name, struct qk_state_array *found)
+{
+  const struct qk_state_list *list = cookie;
+
+  for (size_t i = 0; i < list->n; i++)
+    if (strcmp (list->array[i].name, name) == 0) {
+      *found = list->array[i];
+      return 0;
+    }
+  return -ENOENT;
+}
+
+int
+qk_run_copy_state (struct qk_graph *from, struct qk_graph *to)
+{
+  struct qk_state_list list = { NULL, 0 };
+  struct qk_state_source source = { lookup_list, &list };
+  struct qk_state st;
+  int r;
+
+  qk_state_start (&st, qk_state_list_save, &list, false);
+  if ((r = visit_network (from, NULL, &st)) == 0) {
+    qk_state_start (&st, qk_state_source_load, &source, true);
+    r = visit_network (to, NULL, &st);
+  }
+  qk_state_list_clear (&list);
+  return r;
 }
 
 int

@@ -33,6 +33,9 @@ const struct qk_option qk_table_run[] = {
   { "output", QK_OPT_PATH, "run-out", 0, 0, NULL,
     "Folder for checkpoints, models and the log; made if needed" },
   { "keep", QK_OPT_INT, "2", 1, 1000, NULL, "Checkpoints to keep" },
+  { "max_minutes", QK_OPT_FLOAT, "0", 0, 1e6, NULL,
+    "Minutes after which the run stops at the next batch, to be resumed; 0 = "
+    "never" },
   { "comm", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Comm plugin that joins several processes to train together; auto = the "
     "one whose launcher (such as mpirun) started this process" },
@@ -55,6 +58,9 @@ const struct qk_option qk_table_model[]
         "Model plugin that builds the network" },
       { "weights", QK_OPT_PATH, "", 0, 0, NULL,
         "File with the float weights; empty = start from random numbers" },
+      { "weights.skip", QK_OPT_STRING, "", 0, 0, NULL,
+        "Parameters that start from random numbers all the same, "
+        "PATTERN[,PATTERN]..., as in \"classifier.*\" for own classes" },
       { "format", QK_OPT_STRING, "", 0, 0, NULL,
         "Format plugin that reads weights; empty = by what the file begins "
         "with, or its ending" },
@@ -78,13 +84,28 @@ const struct qk_option qk_table_data[]
         "Share of undecodable samples that is tolerated" },
       END };
 
-const struct qk_option qk_table_train[]
-  = { { "epochs", QK_OPT_INT, "0", 0, 1e6, NULL,
-        "Epochs of float training before quantization; 0 = none" },
-      { "batches", QK_OPT_INT, "0", 0, 1e9, NULL,
-        "Batches of an epoch; 0 = all samples" },
-
-      END };
+const struct qk_option qk_table_train[] = {
+  { "epochs", QK_OPT_INT, "0", 0, 1e6, NULL,
+    "Epochs of float training before quantization; 0 = none" },
+  { "batches", QK_OPT_INT, "0", 0, 1e9, NULL,
+    "Batches of an epoch; 0 = all samples" },
+  { "freeze", QK_OPT_STRING, "", 0, 0, NULL,
+    "Parameters that float training leaves as they are, "
+    "PATTERN[,PATTERN]..." },
+  { "ema", QK_OPT_FLOAT, "0", 0, 0.9999999, NULL,
+    "Share of an average of the network's weights that is kept at each step; "
+    "0 = no average" },
+  { "ema_export", QK_OPT_BOOL, "no", 0, 0, NULL,
+    "Whether the average is the network that this training gives" },
+  { "stop.patience", QK_OPT_INT, "0", 0, 1e6, NULL,
+    "Epochs in a row without a better score after which training ends; 0 = "
+    "never" },
+  { "stop.score", QK_OPT_STRING, "", 0, 0, NULL,
+    "Score of a metric, or loss, that decides; empty = the first score" },
+  { "stop.min_delta", QK_OPT_FLOAT, "0", 0, 1e9, NULL,
+    "How much better a score must be than the best to count as better" },
+  END
+};
 
 const struct qk_option qk_table_ptq[]
   = { { "enabled", QK_OPT_BOOL, "yes", 0, 0, NULL,
@@ -114,6 +135,21 @@ const struct qk_option qk_table_qat[] = {
     "Epochs of quantization-aware training; 0 = none" },
   { "batches", QK_OPT_INT, "20", 0, 1e9, NULL,
     "Batches of an epoch; 0 = all samples" },
+  { "freeze", QK_OPT_STRING, "", 0, 0, NULL,
+    "Parameters that quantization-aware training leaves as they are, "
+    "PATTERN[,PATTERN]..." },
+  { "ema", QK_OPT_FLOAT, "0", 0, 0.9999999, NULL,
+    "Share of an average of the network's weights that is kept at each step; "
+    "0 = no average" },
+  { "ema_export", QK_OPT_BOOL, "no", 0, 0, NULL,
+    "Whether the average is the network that this training gives" },
+  { "stop.patience", QK_OPT_INT, "0", 0, 1e6, NULL,
+    "Epochs in a row without a better score after which training ends; 0 = "
+    "never" },
+  { "stop.score", QK_OPT_STRING, "", 0, 0, NULL,
+    "Score of a metric, or loss, that decides; empty = the first score" },
+  { "stop.min_delta", QK_OPT_FLOAT, "0", 0, 1e9, NULL,
+    "How much better a score must be than the best to count as better" },
   { "freeze_bn_after", QK_OPT_INT, "3", -1, 1e6, NULL,
     "Epochs (counted from 0) after this one train with frozen batch-norm "
     "statistics" },
@@ -165,13 +201,28 @@ const struct qk_option qk_table_metric[] = {
 
 const struct qk_option qk_table_optimizer[]
   = { { "name", QK_OPT_STRING, "auto", 0, 0, NULL, "Optimizer plugin" },
-      { "decay_all", QK_OPT_BOOL, "yes", 0, 0, NULL,
+      { "accumulate", QK_OPT_INT, "1", 1, 1e6, NULL,
+        "Batches whose gradients make one step together" },
+      { "clip_norm", QK_OPT_FLOAT, "0", 0, 1e12, NULL,
+        "Norm of all gradients together above which they are scaled down to "
+        "it; 0 = any" },
+      { "clip_value", QK_OPT_FLOAT, "0", 0, 1e12, NULL,
+        "Bound on each element of a gradient; 0 = none" },
+      END };
+
+const struct qk_option qk_table_optimizer_group[]
+  = { { "decay_all", QK_OPT_BOOL, "yes", 0, 0, NULL,
         "Whether weight decay also acts on biases and batch-norm" },
       END };
 
 const struct qk_option qk_table_schedule[]
   = { { "name", QK_OPT_STRING, "auto", 0, 0, NULL,
         "Schedule plugin of the learning rate" },
+      { "warmup", QK_OPT_FLOAT, "0", 0, 1e6, NULL,
+        "Epochs of linear rise before the schedule begins" },
+      { "score", QK_OPT_STRING, "", 0, 0, NULL,
+        "Score of a metric, or loss, that the schedule follows, if it follows "
+        "one; empty = the first score" },
       END };
 
 const struct qk_option qk_table_qconfig[] = {

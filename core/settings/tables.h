@@ -15,6 +15,8 @@ extern const struct qk_option qk_table_loss[];
 extern const struct qk_option qk_table_metric[];
 extern const struct qk_option qk_table_qat[];
 extern const struct qk_option qk_table_optimizer[];
+/* what may differ from parameter to parameter, [optimizer PATTERN] */
+extern const struct qk_option qk_table_optimizer_group[];
 extern const struct qk_option qk_table_schedule[];
 extern const struct qk_option qk_table_qconfig[];
 extern const struct qk_option qk_table_ptq_observers[];

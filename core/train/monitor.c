@@ -13,7 +13,8 @@ bool
 qk_monitor_stopped (const struct qk_monitor *m)
 {
   return (m->stop != NULL && __atomic_load_n (m->stop, __ATOMIC_RELAXED) != 0)
-         || (m->stop_after > 0 && m->steps >= m->stop_after);
+         || (m->stop_after > 0 && m->steps >= m->stop_after)
+         || (m->deadline > 0 && qk_seconds () >= m->deadline);
 }
 
 /* The fields that ARGS name, after those EV has. */

@@ -25,6 +25,8 @@ struct qk_monitor {
   int64_t
     stop_after;  /* steps after which to act as if stop were set; 0: never */
   int64_t steps; /* training steps made */
+  double
+    deadline; /* qk_seconds at which to act as if stop were set; 0: never */
 };
 
 /* Whether the user wants this process to stop now. */

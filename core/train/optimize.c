@@ -2,6 +2,7 @@
 /* optimize.c: moves parameters along their gradients. */
 #include "config.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef _OPENMP
@@ -11,14 +12,14 @@
 #include "base/called.h"
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
+#include "train/clip.h"
 #include "train/optimize.h"
 
 /* Arrays of fewer numbers are not worth more than one thread. */
 #define SHARED_MIN 4096
 
 static int
-add_trained (struct qk_optimize *o, const char *name, size_t count,
-             float *value, float *grad, bool decay)
+add_trained (struct qk_optimize *o, const struct qk_trained *what)
 {
   struct qk_trained *t;
   int i;
@@ -28,47 +29,90 @@ add_trained (struct qk_optimize *o, const char *name, size_t count,
     return qk_oom ("optimizer");
   o->trained = t;
   t = &t[o->n++];
-  memset (t, 0, sizeof *t);
-  t->name = name;
-  t->count = count;
-  t->value = value;
-  t->grad = grad;
-  t->decay = decay;
-  for (i = 0; i < o->n_slots; i++) {
-    t->slot[i] = qk_alloc (count * sizeof (float));
+  *t = *what;
+  for (i = 0; i < o->part[t->part].n_slots; i++) {
+    t->slot[i] = qk_alloc (t->count * sizeof (float));
     if (t->slot[i] == NULL)
-      return qk_oom ("optimizer: '%s'", name);
+      return qk_oom ("optimizer: '%s'", t->name);
   }
   return 0;
 }
 
 static int
-collect (struct qk_optimize *o, bool decay_all)
+part_of (const struct qk_optimize_options *opt, const char *name,
+         const char *file)
 {
-  struct qk_graph *g = o->g;
+  return opt->group_of == NULL ? 0 : opt->group_of (opt->cookie, name, file);
+}
+
+/* The parameters of the network. */
+static int
+collect_params (struct qk_optimize *o, const struct qk_optimize_options *opt)
+{
+  int i, r = 0;
+
+  for (i = 0; r == 0 && i < o->g->n_params; i++) {
+    const struct qk_param *p = &o->g->param[i];
+    struct qk_trained t = { .name = p->name };
+
+    if (!(p->spec.flags & QK_PARAM_TRAINED) || p->frozen)
+      continue;
+    t.part = part_of (opt, p->name, qk_param_file_name (p));
+    if (t.part < 0)
+      return t.part;
+    t.count = (size_t) qk_shape_count (&p->value.shape);
+    t.value = p->value.data;
+    t.grad = p->grad.data;
+    t.decay
+      = o->part[t.part].decay_all || !(p->spec.flags & QK_PARAM_NO_DECAY);
+    r = add_trained (o, &t);
+  }
+  return r;
+}
+
+/* Those of its quantizers, which have no weight decay. */
+static int
+collect_quantizers (struct qk_optimize *o,
+                    const struct qk_optimize_options *opt)
+{
   struct qk_quantizer_param qp[QK_FQ_MAX_PARAMS];
   struct qk_quantizer *qz;
-  int i, j, n, r;
+  int i, j, n, r = 0;
 
-  for (i = 0; i < g->n_params; i++) {
-    struct qk_param *p = &g->param[i];
-    const bool decay = decay_all || !(p->spec.flags & QK_PARAM_NO_DECAY);
+  for (i = 0; r == 0 && (qz = qk_graph_next_quantizer (o->g, &i)) != NULL;) {
+    struct qk_trained t = { .name = qk_quantizer_info (qz)->name };
 
-    if (!(p->spec.flags & QK_PARAM_TRAINED))
-      continue;
-    r = add_trained (o, p->name, (size_t) qk_shape_count (&p->value.shape),
-                     p->value.data, p->grad.data, decay);
-    if (r < 0)
-      return r;
+    if ((n = qk_quantizer_params (qz, qp)) > 0
+        && (t.part = part_of (opt, t.name, t.name)) < 0)
+      return t.part;
+    for (j = 0; r == 0 && j < n; j++) {
+      t.count = qp[j].count;
+      t.value = qp[j].value;
+      t.grad = qp[j].grad;
+      r = add_trained (o, &t);
+    }
   }
-  for (i = 0; (qz = qk_graph_next_quantizer (g, &i)) != NULL;) {
-    n = qk_quantizer_params (qz, qp);
-    for (j = 0; j < n; j++)
-      if ((r = add_trained (o, qk_quantizer_info (qz)->name, qp[j].count,
-                            qp[j].value, qp[j].grad, false))
-          < 0)
-        return r;
-  }
+  return r;
+}
+
+static int
+add_part (struct qk_optimize *o, const struct qk_optimize_group *group)
+{
+  struct qk_optimize_part *p = &o->part[o->n_parts];
+  int r;
+
+  p->lr = (float) qk_config_float (group->cfg, "lr");
+  p->decay_all = group->decay_all;
+  r = QK_CALLED (&o->optimizer->cls, "create",
+                 o->optimizer->create (group->cfg, &p->self));
+  if (r < 0)
+    return r;
+  o->n_parts++;
+  p->n_slots = o->optimizer->slots (p->self);
+  if (p->n_slots < 0 || p->n_slots > QK_OPTIMIZER_MAX_SLOTS)
+    return qk_error (
+      -EINVAL, "optimizer '%s' wants %d slots, expected 0 to %d",
+      o->optimizer->cls.name, p->n_slots, QK_OPTIMIZER_MAX_SLOTS);
   return 0;
 }
 
@@ -77,32 +121,32 @@ qk_optimize_new (struct qk_graph *g, const struct qk_optimize_options *opt,
                  struct qk_optimize **out)
 {
   struct qk_optimize *o = calloc (1, sizeof *o);
-  int r;
+  int i, r;
 
   if (o == NULL)
     return qk_oom ("optimizer");
   o->g = g;
   o->optimizer = opt->optimizer;
   o->schedule = opt->schedule;
-  o->lr = (float) qk_config_float (opt->optimizer_cfg, "lr");
-  r = QK_CALLED (
-    &o->optimizer->cls, "create",
-    o->optimizer->create (opt->optimizer_cfg, &o->optimizer_self));
-  if (r < 0)
+  o->warmup = opt->warmup;
+  o->gradients = opt->gradients;
+  o->part = calloc ((size_t) opt->n_groups, sizeof *o->part);
+  r = o->part == NULL ? qk_oom ("optimizer") : 0;
+  for (i = 0; r == 0 && i < opt->n_groups; i++)
+    r = add_part (o, &opt->group[i]);
+  if (r < 0
+      || (r = QK_CALLED (
+            &o->schedule->cls, "create",
+            o->schedule->create (opt->schedule_cfg, &o->schedule_self)))
+           < 0
+      || (r = collect_params (o, opt)) < 0
+      || (r = collect_quantizers (o, opt)) < 0)
     goto error;
-  if ((r = QK_CALLED (
-         &o->schedule->cls, "create",
-         o->schedule->create (opt->schedule_cfg, &o->schedule_self)))
-      < 0)
-    goto error;
-  o->n_slots = o->optimizer->slots (o->optimizer_self);
-  if (o->n_slots < 0 || o->n_slots > QK_OPTIMIZER_MAX_SLOTS) {
-    r = qk_error (-EINVAL, "optimizer '%s' wants %d slots, expected 0 to %d",
-                  o->optimizer->cls.name, o->n_slots, QK_OPTIMIZER_MAX_SLOTS);
-    o->n_slots = 0;
+  if (o->n == 0 && g->n_params > 0) {
+    r = qk_error (-EINVAL, "freeze leaves no parameter to train");
     goto error;
   }
-  if ((r = collect (o, opt->decay_all)) < 0)
+  if (opt->ema > 0 && (r = qk_ema_new (g, opt->ema, &o->ema)) < 0)
     goto error;
   *out = o;
   return 0;
@@ -120,24 +164,41 @@ qk_optimize_free (struct qk_optimize *o)
   if (o == NULL)
     return;
   for (i = 0; i < o->n; i++)
-    for (j = 0; j < o->n_slots; j++)
+    for (j = 0; j < QK_OPTIMIZER_MAX_SLOTS; j++)
       qk_free (o->trained[i].slot[j]);
   free (o->trained);
-  if (o->optimizer_self != NULL)
-    o->optimizer->destroy (o->optimizer_self);
+  for (i = 0; i < o->n_parts; i++)
+    o->optimizer->destroy (o->part[i].self);
+  free (o->part);
+  qk_ema_free (o->ema);
   if (o->schedule_self != NULL)
     o->schedule->destroy (o->schedule_self);
   free (o);
 }
 
+/* The factor on the learning rate at the next step: the schedule's, whose
+ * steps begin after the warm-up. */
+static double
+factor_now (const struct qk_optimize *o, int64_t total, int64_t per_epoch)
+{
+  const int64_t t = o->t < total ? o->t : total - 1;
+  const double rise = floor (o->warmup * (double) per_epoch);
+  const int64_t warm = rise < (double) total ? (int64_t) rise : total - 1;
+
+  if (rise < 1)
+    return o->schedule->factor (o->schedule_self, t, total, per_epoch);
+  if ((double) t < rise)
+    return ((double) t + 1) / rise
+           * o->schedule->factor (o->schedule_self, 0, total - warm,
+                                  per_epoch);
+  return o->schedule->factor (o->schedule_self, t - warm, total - warm,
+                              per_epoch);
+}
+
 float
 qk_optimize_lr (const struct qk_optimize *o, int64_t total, int64_t per_epoch)
 {
-  const int64_t t = o->t < total ? o->t : total - 1;
-
-  return (
-    float) (o->lr
-            * o->schedule->factor (o->schedule_self, t, total, per_epoch));
+  return (float) (o->part[0].lr * factor_now (o, total, per_epoch));
 }
 
 /* The part of thread T of N in COUNT numbers begins here; whole cache
@@ -151,15 +212,15 @@ part (size_t count, int t, int n)
 /* What thread T of N moves: its part of each large array, the same that it
  * computed the gradient of, and every Nth of the small ones. */
 static void
-move (struct qk_optimize *o, const struct qk_optimizer_step *facts, int t,
-      int n)
+move (struct qk_optimize *o, double factor, int t, int n)
 {
-  struct qk_optimizer_step step = *facts;
+  struct qk_optimizer_step step = { .t = o->t };
   float *slot[QK_OPTIMIZER_MAX_SLOTS] = { NULL };
   int i, j;
 
   for (i = 0; i < o->n; i++) {
     const struct qk_trained *x = &o->trained[i];
+    const struct qk_optimize_part *p = &o->part[x->part];
     size_t from = 0, to = x->count;
 
     if (x->count >= SHARED_MIN) {
@@ -167,37 +228,136 @@ move (struct qk_optimize *o, const struct qk_optimizer_step *facts, int t,
       to = part (x->count, t + 1, n);
     } else if (i % n != t)
       continue;
-    for (j = 0; j < o->n_slots; j++)
+    for (j = 0; j < p->n_slots; j++)
       slot[j] = x->slot[j] + from;
+    step.lr = (float) (p->lr * factor);
     step.decay = x->decay;
-    o->optimizer->step (o->optimizer_self, &step, x->value + from,
-                        x->grad + from, slot, to - from);
+    o->optimizer->step (p->self, &step, x->value + from, x->grad + from, slot,
+                        to - from);
     memset (x->grad + from, 0, (to - from) * sizeof (float));
   }
 }
+
+/* What backward added up for parameters that do not move. */
+static void
+clear_frozen (const struct qk_graph *g)
+{
+  int i;
+
+  for (i = 0; i < g->n_params; i++)
+    if (g->param[i].frozen && g->param[i].grad.data != NULL)
+      memset (g->param[i].grad.data, 0,
+              sizeof (float)
+                * (size_t) qk_shape_count (&g->param[i].value.shape));
+}
+
+/* ---- several batches a step --------------------------------------------- */
+
+static bool
+accumulates (const struct qk_optimize *o)
+{
+  return o->gradients.accumulate > 1;
+}
+
+int64_t
+qk_optimize_steps (const struct qk_optimize *o, int64_t batches)
+{
+  const int64_t n = accumulates (o) ? o->gradients.accumulate : 1;
+
+  return (batches + n - 1) / n;
+}
+
+/* The samples that a step is expected to have. */
+static double
+full_samples (const struct qk_optimize *o)
+{
+  return (double) o->gradients.accumulate * (double) o->gradients.batch;
+}
+
+static void
+scale_gradients (struct qk_optimize *o, float by)
+{
+  for (int i = 0; i < o->n; i++)
+    for (size_t k = 0; k < o->trained[i].count; k++)
+      o->trained[i].grad[k] *= by;
+}
+
+struct qk_batch_part
+qk_optimize_begin (struct qk_optimize *o, int64_t samples,
+                   struct qk_comm *comm)
+{
+  struct qk_batch_part part = { 1, (uint64_t) o->t };
+
+  if (!accumulates (o))
+    return part;
+  part.weight = (double) samples / full_samples (o);
+  part.number = (uint64_t) (o->t * o->gradients.accumulate + o->gathered);
+  if (o->gathered > 0 && qk_comm_rank (comm) > 0)
+    scale_gradients (o, 0);
+  return part;
+}
+
+bool
+qk_optimize_gathered (struct qk_optimize *o, int64_t samples)
+{
+  if (!accumulates (o))
+    return true;
+  o->gathered++;
+  o->samples += samples;
+  return o->gathered == o->gradients.accumulate;
+}
+
+/* What becomes of the gradients before the step. */
+static int
+treat_gradients (struct qk_optimize *o, int threads)
+{
+  const struct qk_gradients *g = &o->gradients;
+
+  /* fewer samples than expected, as at the end of an epoch */
+  if (accumulates (o) && o->samples > 0
+      && (double) o->samples != full_samples (o))
+    scale_gradients (o, (float) (full_samples (o) / (double) o->samples));
+  o->gathered = o->samples = 0;
+  if (g->clip_value > 0)
+    qk_clip_value (o, g->clip_value, threads);
+  return g->clip_norm > 0 ? qk_clip_norm (o, g->clip_norm, threads) : 0;
+}
+
+/* ---- the step ------------------------------------------------------------ */
 
 int
 qk_optimize_step (struct qk_optimize *o, int64_t total, int64_t per_epoch)
 {
   struct qk_quantizer_param qp[QK_FQ_MAX_PARAMS];
-  struct qk_optimizer_step step;
+  const double factor = factor_now (o, total, per_epoch);
   struct qk_quantizer *qz;
-  int i, r, threads = 1;
+  int i, r, all = 1, threads;
 
-  memset (&step, 0, sizeof step);
-  step.t = o->t;
-  step.lr = qk_optimize_lr (o, total, per_epoch);
 #ifdef _OPENMP
-  if (o->optimizer->elementwise)
-    threads = omp_get_max_threads ();
+  all = omp_get_max_threads ();
+#endif
+  if ((r = treat_gradients (o, all)) < 0)
+    return r;
+  threads = o->optimizer->elementwise ? all : 1;
+#ifdef _OPENMP
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
 #endif
   for (i = 0; i < threads; i++)
-    move (o, &step, i, threads);
+    move (o, factor, i, threads);
+  clear_frozen (o->g);
   for (i = 0; (qz = qk_graph_next_quantizer (o->g, &i)) != NULL;)
     if (qk_quantizer_params (qz, qp) > 0
         && (r = qk_quantizer_refresh (qz)) < 0)
       return r;
+  if (o->ema != NULL)
+    qk_ema_update (o->ema, all);
   o->t++;
   return 0;
+}
+
+void
+qk_optimize_epoch (struct qk_optimize *o, double score, bool larger_is_better)
+{
+  if (o->schedule->epoch != NULL)
+    o->schedule->epoch (o->schedule_self, score, larger_is_better);
 }

@@ -6,11 +6,34 @@
 
 #include <qatkit/optimizer.h>
 
-#include "graph/graph-priv.h"
+#include "train/ema.h"
+
+/* Parameters that move with the same options. */
+struct qk_optimize_group {
+  const struct qk_config *cfg; /* of the optimizer; has "lr" */
+  bool decay_all;              /* weight decay also on biases and batch-norm */
+};
+
+/* What is done to gradients before a step; zeros: nothing. */
+struct qk_gradients {
+  float clip_value; /* see clip.h; 0: not */
+  double clip_norm;
+  int64_t accumulate; /* batches of a step; 0 and 1: one */
+  int64_t batch;      /* with more: samples of a full one, of all processes */
+};
+
+/* A group at work. */
+struct qk_optimize_part {
+  void *self; /* of the optimizer; owned */
+  float lr;
+  int n_slots;
+  bool decay_all;
+};
 
 /* One array that is trained; value and grad are borrowed. */
 struct qk_trained {
   const char *name; /* "features.0.0.weight", "input:observer …" */
+  int part;
   size_t count;
   float *value, *grad;
   bool decay;
@@ -20,36 +43,70 @@ struct qk_trained {
 struct qk_optimize {
   struct qk_graph *g; /* borrowed */
   const struct qk_optimizer_class *optimizer;
-  void *optimizer_self; /* owned */
+  int n_parts;
+  struct qk_optimize_part *part; /* owned */
   const struct qk_schedule_class *schedule;
   void *schedule_self; /* owned */
-  float lr;
-  int n_slots;
   int n;
   struct qk_trained *trained; /* owned */
   int64_t t;                  /* steps made */
+  double warmup;              /* epochs of linear rise */
+  struct qk_gradients gradients;
+  int64_t gathered;   /* batches whose gradients wait for the next step */
+  int64_t samples;    /* of them */
+  struct qk_ema *ema; /* NULL: none; owned */
 };
 
 struct qk_optimize_options {
   const struct qk_optimizer_class *optimizer;
-  const struct qk_config *optimizer_cfg; /* has "lr" */
+  int n_groups; /* at least one: that of most parameters */
+  const struct qk_optimize_group *group;
+  /* The group of the parameter NAME, which files call FILE; NULL: the only
+   * one. */
+  int (*group_of) (void *cookie, const char *name, const char *file);
+  void *cookie;
   const struct qk_schedule_class *schedule;
   const struct qk_config *schedule_cfg;
-  bool decay_all; /* weight decay also on biases and batch-norm */
+  double
+    warmup; /* epochs in which the learning rate rises to what the schedule
+                    begins with; it counts its steps from there */
+  struct qk_gradients gradients;
+  double ema; /* the decay of an average of the network; 0: none */
 };
 
-/* For a graph whose gradients exist (an executor in training made them).
- * Configurations are borrowed for the call; free with qk_optimize_free. */
+/* For a graph whose gradients exist (an executor in training made them);
+ * frozen parameters are left alone.  Configurations are borrowed for the call;
+ * free with qk_optimize_free. */
 int qk_optimize_new (struct qk_graph *g, const struct qk_optimize_options *opt,
                      struct qk_optimize **out);
 void qk_optimize_free (struct qk_optimize *o); /* accepts NULL */
 
-/* Learning rate of the next step, which is TOTAL steps long. */
+/* The steps of an epoch of BATCHES. */
+int64_t qk_optimize_steps (const struct qk_optimize *o, int64_t batches);
+
+/* Learning rate of the next step of most parameters, in TOTAL steps. */
 float qk_optimize_lr (const struct qk_optimize *o, int64_t total,
                       int64_t per_epoch);
+
+/* Before the forward of a batch of SAMPLES, of all processes: the weight of
+ * its loss in the step, and a number for its random numbers.  COMM sums up
+ * gradients: what was gathered counts in the first process alone. */
+struct qk_batch_part {
+  double weight;
+  uint64_t number;
+};
+struct qk_batch_part qk_optimize_begin (struct qk_optimize *o, int64_t samples,
+                                        struct qk_comm *comm);
+
+/* After its backward.  Whether the step is due. */
+bool qk_optimize_gathered (struct qk_optimize *o, int64_t samples);
 
 /* One step along the gradients, which are then cleared; quantizers with
  * parameters renew their grids. */
 int qk_optimize_step (struct qk_optimize *o, int64_t total, int64_t per_epoch);
+
+/* Tell a schedule that wants to know the score of an epoch. */
+void qk_optimize_epoch (struct qk_optimize *o, double score,
+                        bool larger_is_better);
 
 #endif /* QK_TRAIN_OPTIMIZE_H */

@@ -211,6 +211,7 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
 {
   struct qk_batch batch;
   int64_t done = 0;
+  bool stop;
   int i, r;
 
   if ((r = check_data (float_ex, b)) < 0
@@ -225,7 +226,8 @@ qk_stage_calibrate (struct qk_exec *float_ex, struct qk_graph *prepared,
       qk_progress_begin (m->progress, "calibrate",
                          samples (b, limit, batch.n));
     r = qk_exec_forward (float_ex, batch.input, batch.n, 0);
-    if (r == 0 && qk_monitor_stopped (m))
+    /* all processes see the same batches */
+    if (r == 0 && (r = agree_to_stop (m, &stop)) == 0 && stop)
       r = qk_error (-EINTR, "stopped");
     if (r < 0)
       break;
@@ -323,21 +325,32 @@ next_batch (struct qk_batches *b, struct qk_batch *batch,
   return r;
 }
 
-/* One step on BATCH, this process's part of ALL samples. */
+static int
+step (struct qk_optimize *o, const struct qk_train_options *opt)
+{
+  const int64_t steps = qk_optimize_steps (o, opt->batches);
+
+  return qk_optimize_step (o, opt->epochs * steps, steps);
+}
+
+/* BATCH, and the step that it may complete; it is this process's part of ALL samples. */
 static int
 train_batch (const struct qk_subject *s, struct qk_optimize *o,
              const struct qk_batch *batch, int64_t all,
-             const struct qk_train_options *opt, struct qk_position *pos)
+             const struct qk_train_options *opt, struct qk_comm *comm,
+             struct qk_position *pos)
 {
   struct qk_tensor ref[QK_MAX_REFERENCES];
+  const struct qk_batch_part part = qk_optimize_begin (o, all, comm);
   double t = qk_seconds (), loss;
   int r;
 
   qk_exec_set_part (s->ex, (double) batch->n / (double) all, batch->first);
+  qk_exec_set_weight (s->ex, part.weight);
   if (s->teacher != NULL
       && (r = qk_exec_forward (s->teacher, batch->input, batch->n, 0)) < 0)
     return qk_error_prefix (r, "teacher: ");
-  qk_exec_set_step (s->ex, opt->seed, (uint64_t) o->t);
+  qk_exec_set_step (s->ex, opt->seed, part.number);
   r = qk_exec_forward (s->ex, batch->input, batch->n,
                        opt->flags | QK_PASS_TRAIN);
   if (r < 0)
@@ -348,7 +361,7 @@ train_batch (const struct qk_subject *s, struct qk_optimize *o,
                             batch->n, loss))
            < 0)
     return r;
-  r = qk_optimize_step (o, opt->epochs * opt->batches, opt->batches);
+  r = qk_optimize_gathered (o, all) ? step (o, opt) : 0;
   pos->tally.seconds += qk_seconds () - t;
   return r;
 }
@@ -393,7 +406,7 @@ qk_stage_train (const struct qk_subject *s, struct qk_optimize *o,
       qk_progress_begin (m->progress, opt->label,
                          samples (b, opt->batches, all) - before);
     begun = true;
-    if ((r = train_batch (s, o, &batch, all, opt, pos)) < 0)
+    if ((r = train_batch (s, o, &batch, all, opt, m->comm, pos)) < 0)
       break;
     pos->batch = batch.index + 1;
     m->steps++;
@@ -406,6 +419,8 @@ qk_stage_train (const struct qk_subject *s, struct qk_optimize *o,
 
     r = joined < 0 ? joined : r;
   }
+  if (r >= 0 && o->gathered > 0) /* too few batches were left for a step */
+    r = step (o, opt);
   if (r >= 0)
     r = check_same (m, o->g);
   if ((r = check_seen (r, pos->tally.n)) < 0)

@@ -153,6 +153,8 @@ trial_ini (struct tuner *u, const struct qk_trial *t, struct qk_ini **out)
   if (r == 0 && u->weights != NULL
       && (r = qk_ini_set (ini, "model", "weights", u->weights, "tune")) == 0)
     r = qk_ini_set (ini, "train", "epochs", "0", "tune");
+  if (r == 0 && u->weights != NULL)
+    qk_ini_unset (ini, "model", "weights.skip");
   if (r < 0) {
     qk_ini_free (ini);
     return r;
@@ -536,7 +538,7 @@ begin (struct tuner *u)
   int r;
 
   if ((r = qk_run_new (u->opt->settings, u->opt->m,
-                       (u->opt->resume ? QK_RUN_RESUME : 0u)
+                       QK_RUN_TRAINS | (u->opt->resume ? QK_RUN_RESUME : 0u)
                          | (u->opt->overwrite ? QK_RUN_OVERWRITE : 0u),
                        &u->run))
         < 0

@@ -402,7 +402,8 @@ int
 network_sgd (struct qk_graph *g, const char *options, struct qk_optimize **out)
 {
   struct qk_config *sgd = NULL, *constant = NULL;
-  struct qk_optimize_options opt = { .decay_all = true };
+  struct qk_optimize_group all = { NULL, true };
+  struct qk_optimize_options opt = { .n_groups = 1, .group = &all };
   const void *oc, *sc;
   int r;
 
@@ -410,7 +411,7 @@ network_sgd (struct qk_graph *g, const char *options, struct qk_optimize **out)
       && (r = take (g->ctx, QK_KIND_SCHEDULE, "constant", "", &sc, &constant))
            == 0) {
     opt.optimizer = oc;
-    opt.optimizer_cfg = sgd;
+    all.cfg = sgd;
     opt.schedule = sc;
     opt.schedule_cfg = constant;
     r = qk_optimize_new (g, &opt, out);

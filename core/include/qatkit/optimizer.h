@@ -44,6 +44,14 @@ struct qk_schedule_class {
    * epoch; 0 <= step < total. */
   double (*factor) (void *self, int64_t step, int64_t total,
                     int64_t per_epoch);
+
+  /* After each epoch: the score that the network trained so far got in
+   * evaluation, which counts from the next step on.  With this slot the library
+   * evaluates after every epoch, also of float training.  (optional; default:
+   * factor depends on its arguments alone) */
+  void (*epoch) (void *self, double score, bool larger_is_better);
+  /* What epoch has changed, for checkpoints.  (optional; default: nothing) */
+  int (*state) (void *self, struct qk_state *st);
 };
 
 #ifdef __cplusplus

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cosine.c: the learning rate rises linearly for warmup epochs (to 1 at the
- * last warm-up step), then falls along half a cosine to min_factor (Loshchilov
- * and Hutter 2017, without restarts):
- *   m + (1 - m) (1 + cos (pi t / T)) / 2, t = 0 … T - 1 after the warm-up. */
+/* cosine.c: the learning rate falls along half a cosine to min_factor
+ * (Loshchilov and Hutter 2017, without restarts):
+ *   m + (1 - m) (1 + cos (pi t / T)) / 2, t = 0 … T - 1. */
 #include "config.h"
 
 #include <math.h>
@@ -11,14 +10,11 @@
 #include <qatkit/tensor.h>
 
 struct cosine {
-  double warmup; /* epochs */
   double min_factor;
 };
 
 static const struct qk_option cosine_options[]
-  = { { "warmup", QK_OPT_FLOAT, "0", 0.0, 1e9, NULL,
-        "Epochs of linear rise at the beginning." },
-      { "min_factor", QK_OPT_FLOAT, "0", 0.0, 1.0, NULL,
+  = { { "min_factor", QK_OPT_FLOAT, "0", 0.0, 1.0, NULL,
         "Factor on the learning rate that the cosine ends at." },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
@@ -29,7 +25,6 @@ cosine_create (const struct qk_config *cfg, void **self)
 
   if (c == NULL)
     return qk_oom ("cosine");
-  c->warmup = qk_config_float (cfg, "warmup");
   c->min_factor = qk_config_float (cfg, "min_factor");
   *self = c;
   return 0;
@@ -46,19 +41,16 @@ cosine_factor (void *self, int64_t step, int64_t total, int64_t per_epoch)
 {
   const struct cosine *c = self;
   const double pi = 3.14159265358979323846;
-  const double rise = floor (c->warmup * (double) per_epoch);
-  const double t = (double) step - rise;
-  const double fall = (double) total - rise;
+  const double t = (double) step, all = (double) total;
 
-  if (t < 0.0)
-    return ((double) step + 1.0) / rise;
+  (void) per_epoch;
   return c->min_factor
-         + (1.0 - c->min_factor) * 0.5 * (1.0 + cos (pi * t / fall));
+         + (1.0 - c->min_factor) * 0.5 * (1.0 + cos (pi * t / all));
 }
 
 static const struct qk_schedule_class cosine = {
   .cls = QK_CLASS (struct qk_schedule_class, QK_KIND_SCHEDULE, "cosine",
-                   "Linear warm-up, then half a cosine down", cosine_options),
+                   "Half a cosine down", cosine_options),
   .create = cosine_create,
   .destroy = cosine_destroy,
   .factor = cosine_factor,
