@@ -14,6 +14,7 @@ struct golden_image {
   const char *name;
   int w, h;
   uint64_t whole[3], small[3]; /* of 1, 3 and 4 channels */
+  uint64_t other[IMAGE_FILTERS * 3]; /* with every filter to 13 x 22 */
 };
 #include "golden/image/expected.h"
 #include "lib/ok.h"
@@ -108,10 +109,42 @@ START_TEST (golden)
     HOLDS (fnv (bytes, (size_t) (w * h * channels[k])) == g->whole[k],
            "%s, %d channels: other bytes", g->name, channels[k]);
     ck_assert_int_eq (image_open_memory (r, data, size, g->name, &w, &h), 0);
-    image_view_center (w, h, RESIZE, CROP, &view);
+    image_view_center (w, h, (struct image_size){ RESIZE, RESIZE },
+                       IMAGE_COVER, (struct image_size){ CROP, CROP },
+                       IMAGE_BILINEAR, &view);
     ck_assert_int_eq (image_render (r, &view, NULL, bytes, NULL), 0);
     HOLDS (fnv (bytes, (size_t) (CROP * CROP * channels[k])) == g->small[k],
            "%s, %d channels: other bytes when resized", g->name, channels[k]);
+    image_reader_free (r);
+  }
+  free (data);
+}
+END_TEST
+
+START_TEST (filters)
+{
+  const struct golden_image *g = &golden_images[_i];
+  struct image_view view;
+  size_t size;
+  uint8_t *data;
+  int64_t w, h;
+  int k;
+
+  if (!built_in (g->name))
+    return;
+  data = load (g->name, &size);
+  for (k = 0; k < 3 * IMAGE_FILTERS; k++) {
+    const int c = channels[k % 3];
+    struct image_reader *r = new_reader (c);
+
+    ck_assert_int_eq (image_open_memory (r, data, size, g->name, &w, &h), 0);
+    image_view_center (w, h, (struct image_size){ 13, 22 }, IMAGE_STRETCH,
+                       (struct image_size){ 13, 22 },
+                       (enum image_filter) (k / 3), &view);
+    ck_assert_int_eq (image_render (r, &view, NULL, bytes, NULL), 0);
+    HOLDS (fnv (bytes, (size_t) (13 * 22 * c)) == g->other[k],
+           "%s, %d channels, %s: other bytes", g->name, c,
+           image_filter_names[k / 3]);
     image_reader_free (r);
   }
   free (data);
@@ -273,7 +306,8 @@ render (struct image_reader *r, const uint8_t *data, size_t size)
 
   if (err)
     return err;
-  image_view_center (w, h, 16, 16, &view);
+  image_view_center (w, h, (struct image_size){ 16, 16 }, IMAGE_COVER,
+                     (struct image_size){ 16, 16 }, IMAGE_BICUBIC, &view);
   return image_render (r, &view, NULL, bytes, NULL);
 }
 
@@ -361,6 +395,7 @@ main (void)
 
   tcase_set_timeout (t, 60);
   tcase_add_loop_test (t, golden, 0, N_IMAGES);
+  tcase_add_loop_test (t, filters, 0, N_IMAGES);
   tcase_add_loop_test (t, parts, 0, N_IMAGES);
   tcase_add_test (t, ignored_exif);
   tcase_add_loop_test (t, reduced, 1, 9);

@@ -11,8 +11,11 @@
 #include <qatkit/model.h>
 
 #include "fold.h"
+#include "imagesize/imagesize.h"
 #include "lay.h"
 #include "recognise.h"
+
+#define MOST_SIDE (1 << 16)
 
 /* How the axes of the inputs stand to those of the data. */
 enum layout {
@@ -91,10 +94,19 @@ fits (const struct qk_shape *s, const struct qk_shape *f, enum layout how)
   return true;
 }
 
-/* Our shape of what the file states as F; SIDE stands for open axes. */
+/* Whether axis I of the file's, in our order, is the width of an image. */
+static bool
+is_width (int ndim, enum layout how, int i)
+{
+  return (ndim == 4 && how == IMAGES && i == 2)
+         || (ndim == 3 && how == ALONE && i == 1);
+}
+
+/* Our shape of what the file states as F; SIDE, height and width, stands for
+ * open axes. */
 static int
 own_shape (const struct net *n, int value, const struct qk_shape *f,
-           enum layout how, int64_t side, struct qk_shape *out)
+           enum layout how, const int64_t side[2], struct qk_shape *out)
 {
   int order[QK_MAX_DIMS], i;
 
@@ -105,14 +117,15 @@ own_shape (const struct net *n, int value, const struct qk_shape *f,
   out->ndim = 0;
   out->dims[out->ndim++] = 1;
   for (i = how == ALONE ? 0 : 1; i < f->ndim; i++) {
+    const int64_t given = side[is_width (f->ndim, how, i)];
     const int64_t d = f->dims[order[i]];
 
-    if (d == 0 && side == 0)
+    if (d == 0 && given == 0)
       return qk_error (-EINVAL,
                        "%s: input '%.200s' leaves axis %d open; give the "
                        "data, or the size in [model] side",
                        n->file->path, n->value[value].name, order[i]);
-    out->dims[out->ndim++] = d > 0 ? d : side;
+    out->dims[out->ndim++] = d > 0 ? d : given;
   }
   return 0;
 }
@@ -133,7 +146,7 @@ spec_for (const struct net *n, int i, const struct qk_model_request *req)
 /* Declare input I of the file in the graph. */
 static int
 add_input (struct lay *l, int i, const struct qk_model_request *req,
-           enum layout how, int64_t side)
+           enum layout how, const int64_t side[2])
 {
   const int value = l->n->input[i];
   struct net_value *v = &l->n->value[value];
@@ -209,7 +222,7 @@ fold_all (struct net *n)
 /* Build the whole graph, the inputs being as HOW says. */
 static int
 build_as (struct onnxfile *file, const struct qk_model_request *req,
-          int64_t side, enum layout how, struct qk_graph *g)
+          const int64_t side[2], enum layout how, struct qk_graph *g)
 {
   struct lay l;
   int i, r;
@@ -239,12 +252,13 @@ onnx_build (const struct qk_config *cfg, const struct qk_model_request *req,
             struct qk_graph *g)
 {
   const char *path = qk_config_string (cfg, "file");
-  const int64_t side = qk_config_int (cfg, "side");
   struct onnxfile *file;
+  int64_t side[2];
   char *first;
   int r;
 
-  if ((r = onnxfile_open (path, &file)) < 0)
+  if ((r = image_size_read ("onnx", cfg, "side", 0, MOST_SIDE, side, NULL)) < 0
+      || (r = onnxfile_open (path, &file)) < 0)
     return r;
   r = build_as (file, req, side, IMAGES, g);
   if (r == -ENOTSUP || r == -EINVAL) {
@@ -272,9 +286,9 @@ static const char *const suffixes[] = { ".onnx", NULL };
 
 static const struct qk_option options[]
   = { { "file", QK_OPT_PATH, NULL, 0, 0, NULL, "The ONNX file" },
-      { "side", QK_OPT_INT, "0", 0, 1 << 16, NULL,
+      { "side", QK_OPT_STRING, "0", 0, 0, NULL,
         "Height and width, where the file leaves them open and there are no "
-        "data" },
+        "data: one number for both, or HEIGHTxWIDTH" },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static const struct qk_model_class onnx = {
