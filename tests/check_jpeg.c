@@ -128,8 +128,9 @@ START_TEST (test_size)
 {
   const struct golden_size *g = &golden_sizes[_i];
   const struct image_size crop = { g->crop_h, g->crop_w };
-  struct image_view view = { g->w, g->h, g->crop_w, g->crop_h, 41, 23,
-                             0,    0,    41,        23,        false };
+  struct image_view view
+    = { g->w, g->h, g->crop_w, g->crop_h, 41,    23,
+        0,    0,    41,        23,        false, IMAGE_BILINEAR };
   int64_t w, h;
 
   ck_assert_int_eq (image_open (reader, golden_path (g->name), &w, &h), 0);
@@ -139,8 +140,7 @@ START_TEST (test_size)
                        (enum image_fit) g->fit, crop, view.filter, &view);
   ck_assert_msg (image_render (reader, &view, NULL, rgb, NULL) == 0, "%s",
                  qk_error_message ());
-  ck_assert_msg (fnv (rgb, (size_t) (view.win_w * view.win_h) * 3)
-                   == g->bytes,
+  ck_assert_msg (fnv (rgb, (size_t) (view.win_w * view.win_h) * 3) == g->bytes,
                  "%s %s %d: %d x %d, %d x %d: other bytes", g->name,
                  image_filter_names[g->filter], g->fit, g->h, g->w, g->crop_h,
                  g->crop_w);
@@ -151,8 +151,8 @@ START_TEST (test_box)
 {
   const struct golden_box *g = &golden_boxes[_i];
   const struct image_view view
-    = { g->x, g->y, g->w,    g->h,    g->size,     g->size,
-        0,    0,    g->size, g->size, g->flip != 0 };
+    = { g->x, g->y, g->w,    g->h,    g->size,      g->size,
+        0,    0,    g->size, g->size, g->flip != 0, IMAGE_BILINEAR };
   int64_t w, h;
 
   ck_assert_int_eq (image_open (reader, golden_path (g->name), &w, &h), 0);
@@ -180,7 +180,8 @@ START_TEST (test_parts)
   ck_assert_int_eq (image_open (reader, golden_path (names[_i]), &w, &h), 0);
   whole = malloc ((size_t) (w * h) * 3);
   {
-    const struct image_view all = { 0, 0, w, h, w, h, 0, 0, w, h, false };
+    const struct image_view all
+      = { 0, 0, w, h, w, h, 0, 0, w, h, false, IMAGE_BILINEAR };
 
     ck_assert_int_eq (image_render (reader, &all, NULL, whole, NULL), 0);
   }
@@ -192,7 +193,7 @@ START_TEST (test_parts)
     const int64_t x = (int64_t) qk_rng_below (&rng, (uint64_t) (w - bw + 1));
     const int64_t top = (int64_t) qk_rng_below (&rng, (uint64_t) (h - bh + 1));
     const struct image_view part
-      = { x, top, bw, bh, bw, bh, 0, 0, bw, bh, false };
+      = { x, top, bw, bh, bw, bh, 0, 0, bw, bh, false, IMAGE_BILINEAR };
 
     ck_assert_int_eq (image_open (reader, golden_path (names[_i]), &w, &h), 0);
     ck_assert_int_eq (image_render (reader, &part, NULL, rgb, NULL), 0);
@@ -232,10 +233,10 @@ START_TEST (test_kernels_agree)
     int64_t at, n;
     uint8_t *src;
 
-    ck_assert_int_eq (
-      image_taps_set (&taps, (enum image_filter) (i % IMAGE_FILTERS), in,
-                      whole, first, out),
-      0);
+    ck_assert_int_eq (image_taps_set (&taps,
+                                      (enum image_filter) (i % IMAGE_FILTERS),
+                                      in, whole, first, out),
+                      0);
     /* nothing before or beyond the inputs used may be read */
     at = taps.first[0];
     n = image_taps_end (&taps) - at;
@@ -469,7 +470,8 @@ END_TEST
 
 START_TEST (test_misuse)
 {
-  const struct image_view outside = { 0, 0, 1000, 1, 8, 8, 0, 0, 8, 8, false };
+  const struct image_view outside
+    = { 0, 0, 1000, 1, 8, 8, 0, 0, 8, 8, false, IMAGE_BILINEAR };
   const float good[3] = { 1, 1, 1 }, bad[3] = { 1, 0, 1 };
   struct image_norm norm;
   int64_t w, h;
@@ -484,7 +486,8 @@ END_TEST
 START_TEST (test_write)
 {
   uint8_t in[24 * 16 * 3];
-  const struct image_view all = { 0, 0, 24, 16, 24, 16, 0, 0, 24, 16, false };
+  const struct image_view all
+    = { 0, 0, 24, 16, 24, 16, 0, 0, 24, 16, false, IMAGE_BILINEAR };
   char name[] = "check_jpeg-XXXXXX";
   const int fd = mkstemp (name);
   int64_t w, h;
@@ -561,7 +564,8 @@ START_TEST (test_reduce)
   uint8_t *data = waves (cases[_i].w, cases[_i].h, &size), *whole;
   const int *box = cases[_i].box, out = cases[_i].out;
   const struct image_view view
-    = { box[0], box[1], box[2], box[3], out, out, 0, 0, out, out, false };
+    = { box[0], box[1], box[2], box[3], out,   out,
+        0,      0,      out,    out,    false, IMAGE_BILINEAR };
   struct image_view reduced = view;
   double sum = 0;
   int64_t w, h;

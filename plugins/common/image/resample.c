@@ -188,7 +188,8 @@ vertical_32 (const uint8_t *const *rows, int64_t x, const int32_t *weight,
   }
   for (j = 0; j < 4; j++)
     lo[j] = _mm256_srai_epi32 (
-      _mm256_add_epi32 (_mm256_slli_epi32 (hi[j], 12), lo[j]), IMAGE_WEIGHT_BITS);
+      _mm256_add_epi32 (_mm256_slli_epi32 (hi[j], 12), lo[j]),
+      IMAGE_WEIGHT_BITS);
   /* pack undoes unpack within each 128-bit half */
   _mm256_storeu_si256 (
     (__m256i *) dst, _mm256_packus_epi16 (_mm256_packs_epi32 (lo[0], lo[1]),

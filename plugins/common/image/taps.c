@@ -279,4 +279,3 @@ image_taps_free (struct image_taps *t)
   free (t->part);
   memset (t, 0, sizeof *t);
 }
-

@@ -94,8 +94,7 @@ configure_size (struct imageset *s, const char *who,
   int err = image_size_read (who, cfg, "crop", 1, MOST_SIDE, crop, NULL);
 
   if (err == 0)
-    err
-      = image_size_read (who, cfg, "resize", 1, MOST_SIDE, resize, &alone);
+    err = image_size_read (who, cfg, "resize", 1, MOST_SIDE, resize, &alone);
   if (err < 0)
     return err;
   s->crop = (struct image_size){ crop[0], crop[1] };
