@@ -398,7 +398,7 @@ START_TEST (bad_idx)
   static const uint8_t huge[]
     = { 0, 0, 8, 3, 255, 255, 255, 255, 0, 1, 0, 0, 0, 1, 0, 0, 1, 2 };
 
-  refuse ("idx", "train", IDX, -ENOENT, "nor without .gz");
+  refuse ("idx", "train", IDX, -ENOENT, "nor with .gz");
   put ("i", two_images, sizeof two_images - 1);
   put ("l", two_labels, sizeof two_labels);
   refuse ("idx", "train", IDX, -EBADMSG, "cut short");

@@ -13,7 +13,8 @@
 struct golden_image {
   const char *name;
   int w, h;
-  uint64_t whole[3], small[3]; /* of 1, 3 and 4 channels */
+  uint64_t whole[3], small[3];       /* of 1, 3 and 4 channels */
+  uint64_t other[IMAGE_FILTERS * 3]; /* with every filter to 13 x 22 */
 };
 #include "golden/image/expected.h"
 #include "lib/ok.h"
@@ -102,16 +103,49 @@ START_TEST (golden)
                    "%s", qk_error_message ());
     ck_assert_msg (w == g->w && h == g->h, "%s is %d x %d", g->name, (int) w,
                    (int) h);
-    view = (struct image_view){ 0, 0, w, h, w, h, 0, 0, w, h, false };
+    view = (struct image_view){ 0, 0, w, h, w,     h,
+                                0, 0, w, h, false, IMAGE_BILINEAR };
     ck_assert_msg (image_render (r, &view, NULL, bytes, NULL) == 0, "%s",
                    qk_error_message ());
     HOLDS (fnv (bytes, (size_t) (w * h * channels[k])) == g->whole[k],
            "%s, %d channels: other bytes", g->name, channels[k]);
     ck_assert_int_eq (image_open_memory (r, data, size, g->name, &w, &h), 0);
-    image_view_center (w, h, RESIZE, CROP, &view);
+    image_view_center (w, h, (struct image_size){ RESIZE, RESIZE },
+                       IMAGE_COVER, (struct image_size){ CROP, CROP },
+                       IMAGE_BILINEAR, &view);
     ck_assert_int_eq (image_render (r, &view, NULL, bytes, NULL), 0);
     HOLDS (fnv (bytes, (size_t) (CROP * CROP * channels[k])) == g->small[k],
            "%s, %d channels: other bytes when resized", g->name, channels[k]);
+    image_reader_free (r);
+  }
+  free (data);
+}
+END_TEST
+
+START_TEST (filters)
+{
+  const struct golden_image *g = &golden_images[_i];
+  struct image_view view;
+  size_t size;
+  uint8_t *data;
+  int64_t w, h;
+  int k;
+
+  if (!built_in (g->name))
+    return;
+  data = load (g->name, &size);
+  for (k = 0; k < 3 * IMAGE_FILTERS; k++) {
+    const int c = channels[k % 3];
+    struct image_reader *r = new_reader (c);
+
+    ck_assert_int_eq (image_open_memory (r, data, size, g->name, &w, &h), 0);
+    image_view_center (w, h, (struct image_size){ 13, 22 }, IMAGE_STRETCH,
+                       (struct image_size){ 13, 22 },
+                       (enum image_filter) (k / 3), &view);
+    ck_assert_int_eq (image_render (r, &view, NULL, bytes, NULL), 0);
+    HOLDS (fnv (bytes, (size_t) (13 * 22 * c)) == g->other[k],
+           "%s, %d channels, %s: other bytes", g->name, c,
+           image_filter_names[k / 3]);
     image_reader_free (r);
   }
   free (data);
@@ -136,7 +170,8 @@ START_TEST (parts)
   r = new_reader (4);
   data = load (g->name, &size);
   ck_assert_int_eq (image_open_memory (r, data, size, g->name, &w, &h), 0);
-  view = (struct image_view){ 0, 0, w, h, w, h, 0, 0, w, h, false };
+  view = (struct image_view){ 0, 0, w, h, w,     h,
+                              0, 0, w, h, false, IMAGE_BILINEAR };
   ck_assert_int_eq (image_render (r, &view, NULL, whole, NULL), 0);
   qk_rng_seed (&rng, 5, (uint64_t) _i);
   for (i = 0; i < 40; i++) {
@@ -145,7 +180,8 @@ START_TEST (parts)
     const int64_t x = (int64_t) qk_rng_below (&rng, (uint64_t) (w - bw + 1));
     const int64_t top = (int64_t) qk_rng_below (&rng, (uint64_t) (h - bh + 1));
 
-    view = (struct image_view){ x, top, bw, bh, bw, bh, 0, 0, bw, bh, false };
+    view = (struct image_view){ x, top, bw, bh, bw,    bh,
+                                0, 0,   bw, bh, false, IMAGE_BILINEAR };
     ck_assert_int_eq (image_open_memory (r, data, size, g->name, &w, &h), 0);
     ck_assert_int_eq (image_render (r, &view, NULL, bytes, NULL), 0);
     for (y = 0; y < bh; y++)
@@ -195,8 +231,8 @@ START_TEST (reduced)
   data = load (name, &size);
   for (i = 0; i < 2; i++) {
     ck_assert_int_eq (image_open_memory (r, data, size, name, &w, &h), 0);
-    view = (struct image_view){ 0, 0, w,    h,        CROP, CROP / 2,
-                                0, 0, CROP, CROP / 2, false };
+    view = (struct image_view){ 0, 0, w,    h,        CROP,  CROP / 2,
+                                0, 0, CROP, CROP / 2, false, IMAGE_BILINEAR };
     if (i == 1)
       ck_assert_int_eq (image_reduce (r, &view), w > h ? 2 : 1);
     ck_assert_int_eq (image_render (r, &view, NULL, i ? half : whole, NULL),
@@ -215,7 +251,8 @@ END_TEST
 START_TEST (background)
 {
   struct image_options o = *image_options_default ();
-  const struct image_view one = { 0, 0, 1, 1, 1, 1, 0, 0, 1, 1, false };
+  const struct image_view one
+    = { 0, 0, 1, 1, 1, 1, 0, 0, 1, 1, false, IMAGE_BILINEAR };
   struct image_reader *r;
   size_t size;
   uint8_t *data = load ("rgba8.png", &size);
@@ -273,7 +310,8 @@ render (struct image_reader *r, const uint8_t *data, size_t size)
 
   if (err)
     return err;
-  image_view_center (w, h, 16, 16, &view);
+  image_view_center (w, h, (struct image_size){ 16, 16 }, IMAGE_COVER,
+                     (struct image_size){ 16, 16 }, IMAGE_BICUBIC, &view);
   return image_render (r, &view, NULL, bytes, NULL);
 }
 
@@ -361,6 +399,7 @@ main (void)
 
   tcase_set_timeout (t, 60);
   tcase_add_loop_test (t, golden, 0, N_IMAGES);
+  tcase_add_loop_test (t, filters, 0, N_IMAGES);
   tcase_add_loop_test (t, parts, 0, N_IMAGES);
   tcase_add_test (t, ignored_exif);
   tcase_add_loop_test (t, reduced, 1, 9);

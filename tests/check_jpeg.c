@@ -22,11 +22,20 @@ struct golden_box {
   int x, y, w, h, size, flip;
   uint64_t bytes;
 };
+/* Resized to (h,w) and cut to (crop_h,crop_w); PART: the box of (crop_h,crop_w)
+ * at row h, column w resized to 23 x 41. */
+#define PART 100
+struct golden_size {
+  const char *name;
+  int filter, fit, h, w, crop_h, crop_w;
+  uint64_t bytes;
+};
 #include "golden/jpeg/expected.h"
 #include "lib/ok.h"
 
 #define N_CENTERS ((int) (sizeof golden_centers / sizeof *golden_centers))
 #define N_BOXES ((int) (sizeof golden_boxes / sizeof *golden_boxes))
+#define N_SIZES ((int) (sizeof golden_sizes / sizeof *golden_sizes))
 #define LARGEST 128 /* side of a delivered image */
 
 static struct image_reader *reader;
@@ -102,7 +111,9 @@ START_TEST (test_center)
                  qk_error_message ());
   ck_assert_int_eq (w, g->w);
   ck_assert_int_eq (h, g->h);
-  image_view_center (w, h, g->resize, g->crop, &view);
+  image_view_center (w, h, (struct image_size){ g->resize, g->resize },
+                     IMAGE_COVER, (struct image_size){ g->crop, g->crop },
+                     IMAGE_BILINEAR, &view);
   ck_assert_msg (image_render (reader, &view, &norm, rgb, image) == 0, "%s",
                  qk_error_message ());
   ck_assert_msg (fnv (rgb, n) == g->bytes, "%s %d %d: other bytes", g->name,
@@ -112,12 +123,36 @@ START_TEST (test_center)
 }
 END_TEST
 
+/* Every filter, to sizes and out of parts of any shape. */
+START_TEST (test_size)
+{
+  const struct golden_size *g = &golden_sizes[_i];
+  const struct image_size crop = { g->crop_h, g->crop_w };
+  struct image_view view
+    = { g->w, g->h, g->crop_w, g->crop_h, 41,    23,
+        0,    0,    41,        23,        false, IMAGE_BILINEAR };
+  int64_t w, h;
+
+  ck_assert_int_eq (image_open (reader, golden_path (g->name), &w, &h), 0);
+  view.filter = (enum image_filter) g->filter;
+  if (g->fit != PART)
+    image_view_center (w, h, (struct image_size){ g->h, g->w },
+                       (enum image_fit) g->fit, crop, view.filter, &view);
+  ck_assert_msg (image_render (reader, &view, NULL, rgb, NULL) == 0, "%s",
+                 qk_error_message ());
+  ck_assert_msg (fnv (rgb, (size_t) (view.win_w * view.win_h) * 3) == g->bytes,
+                 "%s %s %d: %d x %d, %d x %d: other bytes", g->name,
+                 image_filter_names[g->filter], g->fit, g->h, g->w, g->crop_h,
+                 g->crop_w);
+}
+END_TEST
+
 START_TEST (test_box)
 {
   const struct golden_box *g = &golden_boxes[_i];
   const struct image_view view
-    = { g->x, g->y, g->w,    g->h,    g->size,     g->size,
-        0,    0,    g->size, g->size, g->flip != 0 };
+    = { g->x, g->y, g->w,    g->h,    g->size,      g->size,
+        0,    0,    g->size, g->size, g->flip != 0, IMAGE_BILINEAR };
   int64_t w, h;
 
   ck_assert_int_eq (image_open (reader, golden_path (g->name), &w, &h), 0);
@@ -145,7 +180,8 @@ START_TEST (test_parts)
   ck_assert_int_eq (image_open (reader, golden_path (names[_i]), &w, &h), 0);
   whole = malloc ((size_t) (w * h) * 3);
   {
-    const struct image_view all = { 0, 0, w, h, w, h, 0, 0, w, h, false };
+    const struct image_view all
+      = { 0, 0, w, h, w, h, 0, 0, w, h, false, IMAGE_BILINEAR };
 
     ck_assert_int_eq (image_render (reader, &all, NULL, whole, NULL), 0);
   }
@@ -157,7 +193,7 @@ START_TEST (test_parts)
     const int64_t x = (int64_t) qk_rng_below (&rng, (uint64_t) (w - bw + 1));
     const int64_t top = (int64_t) qk_rng_below (&rng, (uint64_t) (h - bh + 1));
     const struct image_view part
-      = { x, top, bw, bh, bw, bh, 0, 0, bw, bh, false };
+      = { x, top, bw, bh, bw, bh, 0, 0, bw, bh, false, IMAGE_BILINEAR };
 
     ck_assert_int_eq (image_open (reader, golden_path (names[_i]), &w, &h), 0);
     ck_assert_int_eq (image_render (reader, &part, NULL, rgb, NULL), 0);
@@ -197,10 +233,13 @@ START_TEST (test_kernels_agree)
     int64_t at, n;
     uint8_t *src;
 
-    ck_assert_int_eq (image_taps_set (&taps, in, whole, first, out), 0);
+    ck_assert_int_eq (image_taps_set (&taps,
+                                      (enum image_filter) (i % IMAGE_FILTERS),
+                                      in, whole, first, out),
+                      0);
     /* nothing before or beyond the inputs used may be read */
     at = taps.first[0];
-    n = taps.first[out - 1] + taps.count[out - 1] - at;
+    n = image_taps_end (&taps) - at;
     for (k = 0; k < out; k++)
       taps.first[k] -= (int32_t) at;
     src = malloc ((size_t) (4 * n));
@@ -211,8 +250,9 @@ START_TEST (test_kernels_agree)
     plain->horizontal (src, a, &taps);
     best->horizontal (src, b, &taps);
     for (k = 0; k < 4 * out; k++)
-      HOLDS (a[k] == b[k], "%s horizontal %d to %d, byte %d: %d, plain %d",
-             best->name, (int) in, (int) out, k, b[k], a[k]);
+      HOLDS (a[k] == b[k], "%s horizontal, %s %d to %d, byte %d: %d, plain %d",
+             best->name, image_filter_names[i % IMAGE_FILTERS], (int) in,
+             (int) out, k, b[k], a[k]);
     for (; k < 4 * 600 + 64; k++)
       HOLDS (b[k] == 1, "byte %d is %d, expected 1", k, b[k]);
     free (src);
@@ -223,28 +263,31 @@ START_TEST (test_kernels_agree)
 }
 END_TEST
 
+#define ROWS 204
+
 START_TEST (test_kernels_vertical)
 {
   const struct image_kernels *plain = image_kernels_plain ();
   const struct image_kernels *best = image_kernels_best ();
   struct image_taps taps = { 0 };
   struct qk_rng rng;
-  uint8_t *src = malloc (100 * 320), *a = malloc (320 + 64),
+  uint8_t *src = malloc (ROWS * 320), *a = malloc (320 + 64),
           *b = malloc (320 + 64);
-  const uint8_t *rows[100];
+  const uint8_t *rows[ROWS];
   int64_t i;
   int k;
 
   qk_rng_seed (&rng, 8, 0);
-  for (k = 0; k < 100 * 320; k++)
+  for (k = 0; k < ROWS * 320; k++)
     src[k] = k % 7 ? (uint8_t) qk_rng_u64 (&rng) : 255;
-  ck_assert_int_eq (image_taps_set (&taps, 997, 30, 0, 30), 0);
-  ck_assert_int_le (taps.stride, 100);
+  ck_assert_int_eq (
+    image_taps_set (&taps, (enum image_filter) _i, 997, 30, 0, 30), 0);
+  ck_assert_int_le (taps.stride, ROWS);
   for (i = 0; i < taps.n; i++) {
     const int64_t n = 64 * (1 + i % 5);
 
     for (k = 0; k < taps.count[i]; k++)
-      rows[k] = src + 320 * ((k + i) % 100);
+      rows[k] = src + 320 * ((k + i) % ROWS);
     memset (a, 1, 320 + 64);
     memset (b, 1, 320 + 64);
     plain->vertical (rows, taps.weight + i * taps.stride, taps.count[i], a, n);
@@ -264,6 +307,7 @@ START_TEST (test_view_random)
 {
   static const int sizes[][2] = { { 500, 375 }, { 375, 500 }, { 1, 1 },
                                   { 3, 900 },   { 900, 3 },   { 1, 65500 } };
+  const struct image_size size = { 96, 224 };
   int s, i, flips = 0, total = 0;
   double smallest = 1, largest = 0;
   struct qk_rng rng;
@@ -274,12 +318,13 @@ START_TEST (test_view_random)
       struct image_view v;
       const int w = sizes[s][0], h = sizes[s][1];
 
-      image_view_random (w, h, 224, 0.08, true, &rng, &v);
+      image_view_random (w, h, size, 0.08, true, IMAGE_BICUBIC, &rng, &v);
       HOLDS (v.x >= 0 && v.y >= 0 && v.w >= 1 && v.h >= 1 && v.x + v.w <= w
                && v.y + v.h <= h,
              "%d x %d: part %d x %d at %d,%d", w, h, (int) v.w, (int) v.h,
              (int) v.x, (int) v.y);
-      HOLDS (v.out_w == 224 && v.win_h == 224 && v.win_x == 0,
+      HOLDS (v.out_w == 224 && v.win_h == 96 && v.win_x == 0
+               && v.filter == IMAGE_BICUBIC,
              "window of height %d at %d, image of width %d", (int) v.win_h,
              (int) v.win_x, (int) v.out_w);
       flips += v.flip;
@@ -302,15 +347,16 @@ END_TEST
 /* Where no random box fits, torchvision takes the middle. */
 START_TEST (test_view_fallback)
 {
+  const struct image_size size = { 32, 32 };
   struct image_view v;
   struct qk_rng rng;
 
   qk_rng_seed (&rng, 3, 4);
-  image_view_random (3, 900, 32, 0.9, false, &rng, &v);
+  image_view_random (3, 900, size, 0.9, false, IMAGE_BILINEAR, &rng, &v);
   ck_assert_int_eq (v.w, 3);
   ck_assert_int_eq (v.h, 4);
   ck_assert_int_eq (v.y, 448);
-  image_view_random (900, 3, 32, 0.9, false, &rng, &v);
+  image_view_random (900, 3, size, 0.9, false, IMAGE_BILINEAR, &rng, &v);
   ck_assert_int_eq (v.w, 4);
   ck_assert_int_eq (v.x, 448);
   ck_assert (!v.flip);
@@ -322,13 +368,14 @@ END_TEST
 static int
 render_memory (const uint8_t *data, size_t size)
 {
+  const struct image_size side = { 32, 32 };
   struct image_view view;
   int64_t w, h;
   int err = image_open_memory (reader, data, size, "some.jpg", &w, &h);
 
   if (err)
     return err;
-  image_view_center (w, h, 32, 32, &view);
+  image_view_center (w, h, side, IMAGE_COVER, side, IMAGE_BILINEAR, &view);
   return image_render (reader, &view, NULL, rgb, NULL);
 }
 
@@ -423,7 +470,8 @@ END_TEST
 
 START_TEST (test_misuse)
 {
-  const struct image_view outside = { 0, 0, 1000, 1, 8, 8, 0, 0, 8, 8, false };
+  const struct image_view outside
+    = { 0, 0, 1000, 1, 8, 8, 0, 0, 8, 8, false, IMAGE_BILINEAR };
   const float good[3] = { 1, 1, 1 }, bad[3] = { 1, 0, 1 };
   struct image_norm norm;
   int64_t w, h;
@@ -438,7 +486,8 @@ END_TEST
 START_TEST (test_write)
 {
   uint8_t in[24 * 16 * 3];
-  const struct image_view all = { 0, 0, 24, 16, 24, 16, 0, 0, 24, 16, false };
+  const struct image_view all
+    = { 0, 0, 24, 16, 24, 16, 0, 0, 24, 16, false, IMAGE_BILINEAR };
   char name[] = "check_jpeg-XXXXXX";
   const int fd = mkstemp (name);
   int64_t w, h;
@@ -515,7 +564,8 @@ START_TEST (test_reduce)
   uint8_t *data = waves (cases[_i].w, cases[_i].h, &size), *whole;
   const int *box = cases[_i].box, out = cases[_i].out;
   const struct image_view view
-    = { box[0], box[1], box[2], box[3], out, out, 0, 0, out, out, false };
+    = { box[0], box[1], box[2], box[3], out,   out,
+        0,      0,      out,    out,    false, IMAGE_BILINEAR };
   struct image_view reduced = view;
   double sum = 0;
   int64_t w, h;
@@ -555,9 +605,10 @@ main (void)
   tcase_add_checked_fixture (tc, setup, teardown);
   tcase_add_loop_test (tc, test_center, 0, N_CENTERS);
   tcase_add_loop_test (tc, test_box, 0, N_BOXES);
+  tcase_add_loop_test (tc, test_size, 0, N_SIZES);
   tcase_add_loop_test (tc, test_parts, 0, 8);
   tcase_add_test (tc, test_kernels_agree);
-  tcase_add_test (tc, test_kernels_vertical);
+  tcase_add_loop_test (tc, test_kernels_vertical, 0, IMAGE_FILTERS);
   tcase_add_test (tc, test_view_random);
   tcase_add_test (tc, test_view_fallback);
   tcase_add_loop_test (tc, test_truncated, 0, 3);

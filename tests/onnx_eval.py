@@ -65,6 +65,17 @@ def quantize(a, x, scale, zero):
     return np.clip(q, 0, 255).astype(np.uint8)
 
 
+def dynamic(a, x):
+    lo, hi = min(x.min(), 0), max(x.max(), 0)
+    scale = (hi - lo) / 255
+    zero = np.clip(np.rint(-lo / scale), 0, 255).astype(np.uint8)
+    return quantize(a, x, scale, zero), scale, zero
+
+
+def integers(a, x, w, zero):
+    return (x.astype(np.int64) - zero) @ w.astype(np.int64)
+
+
 def batchnorm(a, x, gamma, beta, mean, var):
     def c(v):
         return per_channel(v, x, 1).astype(np.float64)
@@ -162,7 +173,8 @@ def along(f):
     """A function along axes, which ReduceSum has as an input."""
     def run(a, x, axes=None):
         axes = a.get("axes") if axes is None else axes
-        return f(x, axis=tuple(int(i) for i in axes),
+        return f(x, axis=None if axes is None else tuple(
+                     int(i) for i in axes),
                  keepdims=bool(a.get("keepdims", 1)))
     return run
 
@@ -274,6 +286,9 @@ OPS = {
     "SpaceToDepth": space_to_depth,
     "Identity": lambda a, x: x,
     "QuantizeLinear": quantize,
+    "DynamicQuantizeLinear": dynamic,
+    "MatMulInteger": integers,
+    "Cast": lambda a, x: x.astype({1: np.float64, 2: np.uint8}[a["to"]]),
     "DequantizeLinear": dequantize,
 }
 
@@ -283,8 +298,8 @@ def run(graph, x):
     value[graph.input[0].name] = x.astype(np.float64)
     for n in graph.node:
         a = {i.name: onnx.helper.get_attribute_value(i) for i in n.attribute}
-        value[n.output[0]] = OPS[n.op_type](
-            a, *[value[i] if i else None for i in n.input])
+        y = OPS[n.op_type](a, *[value[i] if i else None for i in n.input])
+        value.update(zip(n.output, y if isinstance(y, tuple) else (y,)))
     return value[graph.output[0].name]
 
 

@@ -131,9 +131,16 @@ says "file"
 says "Not a directory"
 expect 1 run tiny.ini --output file
 says "file"
-# options of a method that is not in use, threads: the key that was written
-expect 1 ptq tiny.ini -o ptq.adaround.iterations=30
-says "unknown key 'adaround.iterations' in [ptq] ('adaround' is not in use there: name it, a method for instance in 'methods'"
+# options of what is installed and not in use: say what to name where
+bad "-o: key 'adaround.iterations' in [ptq] is an option of ptq plugin adaround, which 'methods' does not name: name it there" \
+  -- -o ptq.adaround.iterations=30
+bad "key 'val_share' in [data] is an option of dataset plugin " "which 'dataset' does not name" \
+  -- -o data.val_share=0.1
+bad "key 'activation.observer.averaging_constant' in [qconfig] is an option of observer plugin " \
+  -- -o qconfig.activation.observer=minmax -o qconfig.activation.observer.averaging_constant=0.1
+bad "key 'weight.fakequant.scale' in [qconfig fc] is an option of fakequant plugin fixed" \
+  -- -o 'qconfig fc.weight.fakequant.scale=0.1'
+bad "unknown key 'adarond.iterations' in [ptq]" -- -o ptq.adarond.iterations=30
 expect 1 run tiny.ini -o data.workers=1000
 says "workers"
 says "1000"

@@ -74,6 +74,29 @@ expect 0 predict images.out/model-int8.safetensors images/val/dog/exif6.jpg \
   --quiet
 prints "dog"
 
+# not square, as timm prepares them: the same in training, model and predict
+example "images for timm"
+expect 0 run example.ini --output timm.out --quiet -o data.max_bad=0.8 -o model.arch=cnn
+expect 0 verify timm.out --quiet -o data.max_bad=0.8
+expect 0 inspect timm.out/model-int8.safetensors
+grep -qE 'quantize +\(1,24,32,3\)' out || failed "the input is not (1,24,32,3)"
+expect 0 predict timm.out/model-int8.safetensors images/val/dog/exif6.jpg --json
+cp out bicubic
+expect 0 predict timm.out/model-int8.safetensors images/val/dog/exif6.jpg --json \
+  -o data.interpolation=nearest
+! cmp -s out bicubic || failed "predict does not resize as it is told"
+# refused with key, place and what was expected
+for wrong in 'crop=24x' 'crop=24,32' 'crop=x9' 'crop=0' 'crop=9999' 'resize=1x2x3' 'resize=-4'; do
+  expect 1 eval example.ini -o data."$wrong"
+  says "${wrong%%=*} (-o): expected HEIGHTxWIDTH, or one number for both, each in 1..8192, got '${wrong#*=}'"
+done
+expect 1 eval example.ini -o data.resize=30
+says "resize (-o) and crop_pct (example.ini:"
+expect 1 eval example.ini -o data.interpolation=bicubik
+says "interpolation: expected one of bilinear, bicubic"
+expect 1 eval example.ini -o data.crop_pct=0.001
+says "crop_pct (-o) = 0.001 makes images of 24000 x 32000"
+
 # a tenth held out where there is no folder for evaluation
 mv images/val images/else
 expect 1 run example.ini --output x --quiet

@@ -126,3 +126,31 @@ expect 0 export again.ini --onnx again.onnx -o data.resize="$h" -o data.crop="$w
 [ ! -s err ] || failed "a network with weights of its own is warned about"
 for f in net again; do expect 0 predict $f.onnx image.npy --output $f.npy; done
 same net.npy again.npy
+
+# ---- images that are not square, sizes stated and left open -----------------------
+wide=(-o data.dataset=imagefolder -o data.root=images -o data.resize=28x36 -o data.crop=24x32
+  -o data.fit=cover -o data.interpolation=bicubic)
+sed '/^size/d; /_count/d' tiny.ini > wide.ini
+expect 0 train wide.ini --output wide-float --quiet "${wide[@]}"
+expect 0 export wide.ini --onnx wide.onnx -o model.weights=wide-float/weights.safetensors "${wide[@]}"
+# height and width 0: left open
+perl -0pe 's/\x0a\x02\x08\x18\x0a\x02\x08\x20/\x0a\x02\x08\x00\x0a\x02\x08\x00/' \
+  wide.onnx > open.onnx
+expect 1 inspect open.onnx
+says "leaves axis 2 open"
+for f in wide open; do
+  # shellcheck disable=SC2086
+  expect 0 run $f.onnx --data images --output $f-r --quiet -o qat.epochs=1 -o qat.batches=2 \
+    -o optimizer.lr=0.001 ${open-}
+  prints "QAT int8"
+  grep -q '^crop = 24x32' $f-r/config.ini || failed "$f: $(grep crop $f-r/config.ini)"
+  expect 0 verify $f-r --quiet
+  prints "0 differing bytes"
+  expect 0 predict $f-r/model-int8.safetensors "$(find images/val -name "*.jpg" | head -n 1)" --quiet
+  expect 0 eval $f-r/model-int8.safetensors --batches 1
+  expect 0 export $f-r/model-int8.safetensors --onnx $f-int8.onnx
+  grep -qa 'crop = 24x32' $f-int8.onnx || failed "the exported file does not say what images it takes"
+  open="-o model.side=24x32"
+done
+expect 1 inspect good.onnx -o model.side=24x
+says "side (-o): expected HEIGHTxWIDTH"

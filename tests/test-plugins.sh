@@ -50,10 +50,35 @@ for line in open ("out"):
 assert n >= 34, n' || failed "plugins --json is not JSON lines"
 fi
 
-# a layer by path is in models that nobody can open: said before training
-expect 0 qat tiny.ini -o model.activation="$builddir/stage/layers/elu.so" --output path
-says "is named by its path, which no model file may ask for"
+# a layer by path is in models that open with --plugin only: said before training
+expect 0 qat tiny.ini -o model.activation="$builddir/stage/layers/elu.so" --output path \
+  -o 'qconfig act2.quantize=no'
+says "is named by its path, which no model file may choose"
+says "open with --plugin $builddir/stage/layers/elu.so only"
 says "no weights are named (model.weights): the float network is one of random numbers"
+model=path/model-int8.safetensors
+expect 1 eval $model
+says "layer '$builddir/stage/layers/elu.so' is a path, which a model must not choose; give it with --plugin"
+expect 0 eval $model --plugin "$builddir/stage/layers/elu.so" --json
+grep -o '"loss":[^,]*' out > same-path
+# the file may have come from another folder
+mkdir elsewhere
+cp "$builddir/stage/layers/elu.so" elsewhere
+for c in "eval --json" inspect "bench --runs 1"; do
+  # shellcheck disable=SC2086
+  expect 0 $c $model --plugin ./elsewhere/elu.so
+  if [ "$c" = "eval --json" ]; then
+    grep -o '"loss":[^,]*' out > other-path
+    same same-path other-path
+  fi
+done
+expect 1 verify path
+says "--plugin"
+expect 0 verify path --plugin ./elsewhere/elu.so
+expect 1 eval $model --plugin ./elsewhere/other.so
+says "give it with --plugin"
+expect 2 eval $model --plugin elu.so
+says "--plugin is 'elu.so', expected the path of a .so, such as ./elu.so"
 expect 0 ptq tiny.ini -o model.activation=elu --output plain
 says "no weights are named"
 expect 0 train tiny.ini -o model.activation=elu --output trained

@@ -241,13 +241,20 @@ name_backends (struct qk_bench_settings *s, const struct qk_ini *ini)
   for (name = strtok_r (s->names, ",", &save); name != NULL;
        name = strtok_r (NULL, ",", &save)) {
     if (s->n_names == QK_BENCH_LIST)
-      return qk_error (-EINVAL, "bench: more than %d backends", QK_BENCH_LIST);
+      return qk_error (-EINVAL,
+                       "bench: --backend is '%s', expected at most %d names",
+                       list, QK_BENCH_LIST);
     r = qk_settings_backend (s->cli->ctx, name, &s->name[s->n_names]);
     if (r < 0)
       return r;
     s->n_names++;
   }
-  return s->n_names > 0 ? 0 : qk_error (-EINVAL, "bench: no backend named");
+  return s->n_names > 0
+           ? 0
+           : qk_error (-EINVAL,
+                       "bench: --backend is '%s', expected names with commas "
+                       "between",
+                       list);
 }
 
 static bool

@@ -2,6 +2,7 @@
 /* main.c: the program: subcommands, options, signals. */
 #include "config.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,11 +14,12 @@
 
 #include "base/nearest.h"
 #include "cli/cli.h"
+#include "plugin/loader-priv.h"
 
 /* Letters of the options: o override, r resume, w overwrite, O output, t threads, b
  * backend, m model, n batches, j json, E onnx; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
- * M mode, J json; those of analyze: p samples, H html, J json; those of tune:
+ * M mode, J json; P plugin, where models are opened; those of analyze: p samples, H html, J json; those of tune:
  * g goal, i trials; D data, of files with a network; I input of predict. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini | NET.onnx]",
@@ -41,7 +43,7 @@ static const struct qk_command commands[] = {
   { "eval", "FILE.ini | MODEL", "metrics of a float network or int8 model",
     "A model is evaluated on the samples of the configuration it was made\n"
     "with; change that with -o, as in -o data.root=FOLDER.",
-    "otbnjD", qk_cmd_eval, true },
+    "otbnjDP", qk_cmd_eval, true },
   { "predict", "MODEL FILE...", "what a model answers for single files",
     "Prints the answers of the model's metric, such as classes and their\n"
     "probabilities, or else its outputs.  A file that cannot be read is "
@@ -50,20 +52,20 @@ static const struct qk_command commands[] = {
     "of a network (.onnx), the files are arrays (.npy, .npz), one for each\n"
     "input, and the outputs themselves are printed or written; images in\n"
     "arrays are (N,C,H,W).",
-    "otbjOI", qk_cmd_predict, false },
+    "otbjOIP", qk_cmd_predict, false },
   { "verify", "FOLDER | CHECKPOINT", "proof: int8 computes what was trained",
     "FOLDER is the output of a run: its best.safetensors is compared with "
     "its\n"
     "model-int8.safetensors.  The network of a CHECKPOINT alone is converted\n"
     "first, or compared with --model.  Exit status 1 if any byte differs.",
-    "otbmnj", qk_cmd_verify, false },
+    "otbmnjP", qk_cmd_verify, false },
   { "bench", "MODEL | FILE.ini", "speed of int8 backends, and of training",
     "MODEL is an int8 model, or the name of a model plugin, which gets "
     "random\n"
     "weights and is quantized in memory.  FILE.ini describes such a network,\n"
     "and the training that --train measures.  Exit status 1 if a backend\n"
     "cannot run here.",
-    "oxTBNLsRSCMJ", qk_cmd_bench, false },
+    "oxTBNLsRSCMJP", qk_cmd_bench, false },
   { "analyze", "FILE.ini | FOLDER", "where accuracy is lost, layer by layer",
     "FILE.ini: post-training quantization of its float weights.  FOLDER (or "
     "a\n"
@@ -71,7 +73,7 @@ static const struct qk_command commands[] = {
     "are\n"
     "quantized one by one on a subset of the samples.  Writes report.html "
     "there.",
-    "oOtbnpHJ", qk_cmd_analyze, false },
+    "oOtbnpHJP", qk_cmd_analyze, false },
   { "tune", "FILE.ini", "settings that reach an accuracy goal",
     "Tries weights per channel and per tensor, observers and bits after\n"
     "training; if the goal needs it, training with quantization, then the\n"
@@ -82,19 +84,19 @@ static const struct qk_command commands[] = {
     "FOLDER is the output of a run, FILE.ini a configuration that names it.\n"
     "Writes model-int8.safetensors there, from best.safetensors or, before\n"
     "that is there, the newest checkpoint.",
-    "o", qk_cmd_convert, false },
+    "oP", qk_cmd_convert, false },
   { "export", "FILE [FOLDER]", "a network as ONNX, or a dataset as JPEGs",
     "With --onnx: FILE is an int8 model, written with QuantizeLinear and\n"
     "DequantizeLinear, or a configuration, whose float network is written.\n"
     "Without: the samples of the configuration FILE go to FOLDER, as JPEGs\n"
     "in class folders.",
-    "otE", qk_cmd_export, false },
+    "otEP", qk_cmd_export, false },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
     "FILE is an int8 model, or any other file of tensors: weights, a\n"
     "checkpoint.  Of a configuration, FILE.ini, the coverage report is\n"
     "printed: which nodes become int8, which stay float and why, and their\n"
     "shares of the multiply-accumulates; also of a network, NET.onnx.",
-    "obj", qk_cmd_inspect, false },
+    "objP", qk_cmd_inspect, false },
   { "plugins", "[NAME | KIND/NAME]", "what is installed; options of a plugin",
     "Exit status 1 if a plugin cannot be loaded.", "j", qk_cmd_plugins,
     false },
@@ -125,6 +127,9 @@ static const struct option_row option_rows[] = {
   { 'p', "samples", "N", "samples of the subset (64)" },
   { 'H', "html", "FILE", "the report, instead of report.html" },
   { 'D', "data", "FOLDER", "the samples of a network in a file" },
+  { 'P', "plugin", "FILE",
+    "a plugin that models may name by its\n"
+    "path; may be repeated" },
   { 'I', "input", "NAME=FILE", "array for the input NAME; may be repeated" },
   { 'j', "json", NULL, "results as JSON on standard output" },
   { 'x', "train", NULL, "measure training steps instead" },
@@ -292,17 +297,39 @@ qk_cli_usage (struct qk_cli *cli, const char *fmt, ...)
   return QK_EXIT_USAGE;
 }
 
+#define MOST_OF_ANYTHING 1000000000L
+
 static int
 positive (struct qk_cli *cli, const char *option, const char *value, long *out)
 {
   char *end;
 
+  errno = 0;
   *out = strtol (value, &end, 10);
-  if (*value != 0 && *end == 0 && *out > 0)
+  if (*value >= '0' && *value <= '9' && *end == 0 && errno == 0 && *out > 0
+      && *out <= MOST_OF_ANYTHING)
     return 0;
-  qk_cli_usage (cli, "--%s is '%s', expected a positive number", option,
-                value);
+  qk_cli_usage (cli, "--%s is '%s', expected a number from 1 to %ld", option,
+                value, MOST_OF_ANYTHING);
   return -2;
+}
+
+/* The plugin in FILE may be loaded though a model or checkpoint names it. */
+static int
+give_plugin (struct qk_cli *cli, const char *file)
+{
+  if (strchr (file, '/') == NULL) {
+    qk_cli_usage (cli,
+                  "--plugin is '%s', expected the path of a .so, such as "
+                  "./%s",
+                  file, file);
+    return -2;
+  }
+  if (qk_context_give_path (cli->ctx, file) < 0) {
+    qk_cli_usage (cli, "%s", qk_error_message ());
+    return -2;
+  }
+  return 0;
 }
 
 /* Take the option LETTER; -1 if it is not one of command C. */
@@ -387,6 +414,8 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
   case 'I':
     cli->input[cli->n_input++] = value;
     break;
+  case 'P':
+    return give_plugin (cli, value);
   case 'n':
     return positive (cli, "batches", value, &cli->limit);
   case 'g':

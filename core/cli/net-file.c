@@ -78,8 +78,14 @@ print_data (FILE *f, const char *path, const struct qk_graph *g)
   fprintf (f, "[data]\ndataset = %s\nroot = ", "imagefolder");
   print_quoted (f, path);
   /* what is cut away at the sides is an eighth, as for ImageNet */
-  fprintf (f, "\nresize = %lld\ncrop = %lld\n",
-           (long long) (in->dims[1] * 8 / 7), (long long) in->dims[1]);
+  if (in->dims[1] == in->dims[2])
+    fprintf (f, "\nresize = %lld\ncrop = %lld\n",
+             (long long) (in->dims[1] * 8 / 7), (long long) in->dims[1]);
+  else
+    fprintf (f, "\nresize = %lldx%lld\nfit = cover\ncrop = %lldx%lld\n",
+             (long long) (in->dims[1] * 8 / 7),
+             (long long) (in->dims[2] * 8 / 7), (long long) in->dims[1],
+             (long long) in->dims[2]);
   return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "graph/limits.h"
 #include "graph/op-priv.h"
 #include "model/json-graph.h"
+#include "plugin/loader-priv.h"
 
 /* No network of people's has more nodes. */
 #define MAX_NODES 10000
@@ -376,6 +377,25 @@ lowered_node (struct qk_graph *g, struct qk_node *n, const json_t *o,
   return qk_graph_add_value (g, &shape, g->n_nodes - 1);
 }
 
+/* LAYER, or the path that the user gave for the one that it is: a file must
+ * not choose what code is run. */
+static int
+allowed_layer (struct qk_graph *g, const char *node, const char **layer)
+{
+  const char *given;
+
+  if (strchr (*layer, '/') == NULL)
+    return 0;
+  if ((given = qk_context_given (g->ctx, *layer)) == NULL)
+    return qk_error (-EPERM,
+                     "graph: node '%s': layer '%s' is a path, which a model "
+                     "must not choose; give it with --plugin %s if you trust "
+                     "it",
+                     node, *layer, *layer);
+  *layer = given;
+  return 0;
+}
+
 /* A node left in float: made by its layer, which gives the shape. */
 static int
 float_node (struct qk_graph *g, const json_t *o, const char *name,
@@ -385,8 +405,8 @@ float_node (struct qk_graph *g, const json_t *o, const char *name,
   size_t i;
   int r;
 
-  if (strchr (layer, '/') != NULL)
-    return qk_error (-EBADMSG, "graph: layer '%s' is a path", layer);
+  if ((r = allowed_layer (g, name, &layer)) < 0)
+    return r;
   r = qk_graph_node (g, name, layer, in, n_in, "%s", options);
   if (r < 0)
     return r;
@@ -401,8 +421,8 @@ float_node (struct qk_graph *g, const json_t *o, const char *name,
                          "graph: node '%s': 'absorbed' is not a "
                          "list of three texts",
                          name);
-    if (strchr (t[1], '/') != NULL)
-      return qk_error (-EBADMSG, "graph: layer '%s' is a path", t[1]);
+    if ((r = allowed_layer (g, name, &t[1])) < 0)
+      return r;
     r = qk_graph_absorb (g, g->n_nodes - 1, t[0], t[1], t[2]);
     if (r < 0)
       return qk_error_prefix (r, "graph: node '%s': ", name);

@@ -13,6 +13,7 @@ struct qk_ini_entry {
   char *key;
   char *value;
   char *where;
+  char *note; /* for qk_ini_check_unused; NULL: none */
   bool used;
 };
 

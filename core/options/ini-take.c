@@ -245,25 +245,6 @@ report_section (FILE *f, const struct qk_ini *ini,
            qk_nearest_hint (&near, hint));
 }
 
-/* Whether KEY stands behind the name of something that is not in use, as
- * "adaround.batch" without adaround in "methods". */
-static bool
-is_of_unused (const struct qk_ini *ini, const char *section, const char *key)
-{
-  const char *dot = strrchr (key, '.');
-  const size_t length = dot != NULL ? (size_t) (dot - key) : 0;
-
-  for (size_t i = 0; dot != NULL && i < ini->n_known; i++) {
-    const struct qk_ini_known *k = &ini->known[i];
-
-    if (k->key != NULL && strcmp (k->section, section) == 0
-        && strncmp (k->key, key, length) == 0
-        && (k->key[length] == '.' || k->key[length] == '\0'))
-      return false;
-  }
-  return dot != NULL;
-}
-
 static void
 report_key (FILE *f, const struct qk_ini *ini, const struct qk_ini_section *s,
             const struct qk_ini_entry *e)
@@ -283,20 +264,37 @@ report_key (FILE *f, const struct qk_ini *ini, const struct qk_ini_section *s,
     else if (!elsewhere && strcmp (k->key, e->key) == 0)
       elsewhere = k->section;
   }
-  if (is_of_unused (ini, s->name, e->key)) {
-    fprintf (
-      f,
-      "\n%s: unknown key '%s' in [%s] ('%.*s' is not in use there: name "
-      "it, a method for instance in 'methods', or leave its options "
-      "out)",
-      e->where, e->key, s->name, (int) (strrchr (e->key, '.') - e->key),
-      e->key);
+  if (e->note) {
+    fprintf (f, "\n%s: key '%s' in [%s] %s", e->where, e->key, s->name,
+             e->note);
     return;
   }
   fprintf (f, "\n%s: unknown key '%s' in [%s]%s", e->where, e->key, s->name,
            qk_nearest_hint (&near, hint));
   if (!near.best && elsewhere)
     fprintf (f, " (it belongs to [%s])", elsewhere);
+}
+
+bool
+qk_ini_is_unused (const struct qk_ini *ini, size_t section, size_t key)
+{
+  const struct qk_ini_section *s = &ini->section[section];
+
+  return is_known (ini, s->name, NULL) && !s->entry[key].used
+         && !is_known (ini, s->name, s->entry[key].key);
+}
+
+int
+qk_ini_note (struct qk_ini *ini, size_t section, size_t key, const char *note)
+{
+  struct qk_ini_entry *e = &ini->section[section].entry[key];
+  char *copy = strdup (note);
+
+  if (!copy)
+    return qk_oom ("%s", ini->path);
+  free (e->note);
+  e->note = copy;
+  return 0;
 }
 
 /* One line, with a line break in front, for everything left; returns how
@@ -315,7 +313,7 @@ report_unused (FILE *f, const struct qk_ini *ini)
       continue;
     }
     for (size_t j = 0; j < s->n; j++)
-      if (!s->entry[j].used && !is_known (ini, s->name, s->entry[j].key)) {
+      if (qk_ini_is_unused (ini, i, j)) {
         report_key (f, ini, s, &s->entry[j]);
         n++;
       }

@@ -30,6 +30,7 @@ free_entry (struct qk_ini_entry *e)
   free (e->key);
   free (e->value);
   free (e->where);
+  free (e->note);
 }
 
 static void

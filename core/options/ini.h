@@ -110,6 +110,13 @@ int qk_ini_allow (struct qk_ini *ini, const char *section,
  * nobody took, with one line for each: place, name, nearest known name. */
 int qk_ini_check_unused (const struct qk_ini *ini);
 
+/* What qk_ini_check_unused will say of a key that nobody took: "key 'KEY' in
+ * [SECTION] NOTE".  Asked for with the note of the caller, which is copied. */
+int qk_ini_note (struct qk_ini *ini, size_t section, size_t key,
+                 const char *note);
+/* Whether key KEY of section SECTION, by number, is one that nobody took. */
+bool qk_ini_is_unused (const struct qk_ini *ini, size_t section, size_t key);
+
 /* Whether NAME matches the shell pattern PATTERN, where '*' also matches
  * dots and slashes. */
 bool qk_glob_match (const char *pattern, const char *name);

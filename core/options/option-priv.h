@@ -41,6 +41,13 @@ int qk_option_check_table (const struct qk_option *table);
 const char *qk_option_expects (const struct qk_option *row, char *buf,
                                size_t size);
 
+/* ERR, an error of the component that has CFG from SECTION.  Where its
+ * sentence speaks of the value of a text that the user gave, or of a path that
+ * cannot be opened, and not of its key, the key and where it was given are put
+ * in front. */
+int qk_config_blame (const struct qk_config *cfg, const char *section,
+                     int err);
+
 /* Decode the text in double quotes that starts at *S (at the quote) into
  * OUT, at most as long as the text; \" and \\ stand for " and \.  *S moves
  * behind the closing quote.  -EINVAL, without a sentence, if there is

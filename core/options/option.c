@@ -442,6 +442,88 @@ qk_option_check_table (const struct qk_option *table)
   return 0;
 }
 
+/* ---- whose fault it was ----------------------------------------------- */
+
+static bool
+is_of_name (char c)
+{
+  return isalnum ((unsigned char) c) || c == '_' || c == '-' || c == '.';
+}
+
+/* What follows WORD, not as a part of a longer one, in SENTENCE; NULL: it is
+ * not there. */
+static const char *
+after_word (const char *sentence, const char *word)
+{
+  const size_t n = strlen (word);
+  const char *at = sentence;
+
+  if (n == 0)
+    return strstr (sentence, "''");
+  for (; (at = strstr (at, word)) != NULL; at++)
+    if ((at == sentence || (!is_of_name (at[-1]) && at[-1] != '/'))
+        && !is_of_name (at[n]))
+      return at + n;
+  return NULL;
+}
+
+/* Whether SENTENCE names KEY as one: "root (file.ini:3)", "root: …". */
+static bool
+names_key (const char *sentence, const char *key)
+{
+  const char *after;
+
+  while ((after = after_word (sentence, key)) != NULL) {
+    if (strncmp (after, " (", 2) == 0 || *after == ':' || *after == '=')
+      return true;
+    sentence = after;
+  }
+  return false;
+}
+
+/* Whether ERR may be that of opening a path. */
+static bool
+is_of_path (int err)
+{
+  static const int of_paths[]
+    = { ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, ENXIO };
+
+  for (size_t i = 0; i < sizeof of_paths / sizeof *of_paths; i++)
+    if (err == -of_paths[i])
+      return true;
+  return false;
+}
+
+int
+qk_config_blame (const struct qk_config *cfg, const char *section, int err)
+{
+  const char *sentence = qk_error_message ();
+  size_t longest = 0;
+  const struct value *found = NULL;
+  const char *key = NULL;
+
+  for (size_t i = 0; cfg && i < cfg->n; i++) {
+    const struct qk_option *row = &cfg->table[i];
+    const struct value *v = &cfg->value[i];
+
+    if (!v->where || !v->text
+        || (row->type == QK_OPT_PATH ? !is_of_path (err)
+                                     : row->type != QK_OPT_STRING))
+      continue;
+    if (names_key (sentence, row->name) && strstr (sentence, v->where) != NULL)
+      return err;
+    if (after_word (sentence, v->text) != NULL
+        && (!found || strlen (v->text) > longest)) {
+      found = v;
+      key = row->name;
+      longest = strlen (v->text);
+    }
+  }
+  return found
+           ? qk_error_prefix (err, "%s: [%s] %s: ", found->where, section, key)
+           : err;
+}
+
 /* ---- "key=value key=value" ------------------------------------------- */
 
 int

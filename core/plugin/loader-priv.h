@@ -22,6 +22,10 @@ void qk_loaded_free (struct qk_loaded *list); /* accepts NULL */
  * qk_context_only_given says so, for ever; qk_context_give_path adds one. */
 void qk_context_only_given (struct qk_context *ctx);
 int qk_context_give_path (struct qk_context *ctx, const char *path);
+/* The path that was given for PATH, out of somebody's file: PATH itself, or
+ * one with the same last part, as the file may come from another folder or
+ * machine.  NULL: none was.  Borrowed, lives as long as CTX. */
+const char *qk_context_given (struct qk_context *ctx, const char *path);
 
 /* The class of KIND to take for USE (bits of the kind, 0: any) where none is
  * named; -ENOENT if no installed one can be. */

@@ -500,20 +500,59 @@ is_plain_name (const char *name)
               == '\0';
 }
 
-/* Whether a plugin may be loaded by this path, with the lock held. */
-static int
-check_given (const struct qk_context *ctx, enum qk_kind kind, const char *path)
+static const char *
+last_part (const char *path)
 {
-  for (char **given = ctx->given; given && *given; given++)
+  const char *slash = strrchr (path, '/');
+
+  return slash ? slash + 1 : path;
+}
+
+/* The same as qk_context_given with the lock held. */
+static const char *
+find_given (const struct qk_context *ctx, const char *path)
+{
+  char **given;
+
+  for (given = ctx->given; given && *given; given++)
     if (strcmp (*given, path) == 0)
-      return 0;
+      return *given;
+  for (given = ctx->given; given && *given; given++)
+    if (strcmp (last_part (*given), last_part (path)) == 0)
+      return *given;
+  return NULL;
+}
+
+const char *
+qk_context_given (struct qk_context *ctx, const char *path)
+{
+  const char *given;
+
+  pthread_mutex_lock (&ctx->plugin_lock);
+  given = find_given (ctx, path);
+  pthread_mutex_unlock (&ctx->plugin_lock);
+  return given;
+}
+
+/* Whether a plugin may be loaded by the path *PATH, with the lock held;
+ * *PATH becomes the one that was given for it. */
+static int
+check_given (const struct qk_context *ctx, enum qk_kind kind,
+             const char **path)
+{
+  const char *given;
+
   if (!ctx->only_given)
     return 0;
-  return qk_error (-EPERM,
-                   "%s plugin %s: the path comes out of a model or "
-                   "checkpoint, which must not choose what code is run; give "
-                   "it with -o if you trust it",
-                   qk_kind_name (kind), path);
+  given = find_given (ctx, *path);
+  if (!given)
+    return qk_error (-EPERM,
+                     "%s plugin %s: the path comes out of a model or "
+                     "checkpoint, which must not choose what code is run; "
+                     "give it with --plugin %s if you trust it",
+                     qk_kind_name (kind), *path, *path);
+  *path = given;
+  return 0;
 }
 
 /* A class in use already, with the lock held: by path, or by plain name if
@@ -550,7 +589,7 @@ qk_context_class (struct qk_context *ctx, enum qk_kind kind, const char *name,
                      qk_kind_name (kind), name);
   pthread_mutex_lock (&ctx->plugin_lock);
   if (is_path)
-    err = check_given (ctx, kind, name);
+    err = check_given (ctx, kind, &name);
   l = err == 0 ? find_loaded (ctx, kind, name) : NULL;
   if (err == 0 && !l) {
     err = is_path ? load_by_path (kind, name, &l)

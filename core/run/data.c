@@ -8,6 +8,7 @@
 
 #include "base/called.h"
 #include "graph/limits.h"
+#include "options/option-priv.h"
 #include "run/session.h"
 
 static enum qk_last_batch
@@ -114,7 +115,8 @@ qk_data_open (struct qk_settings *settings, enum qk_data_use use,
       || (r = open_batches (settings, use, d)) < 0) {
     qk_data_close (d);
     return qk_error_prefix (
-      r, "dataset '%s': ", settings->dataset_class->cls.name);
+      qk_config_blame (settings->dataset_cfg, "data", r),
+      "dataset '%s': ", settings->dataset_class->cls.name);
   }
   *out = d;
   return 0;
@@ -224,7 +226,8 @@ qk_settings_build (struct qk_settings *settings,
   if (r == 0)
     r = qk_graph_finish (g);
   if (r < 0) {
-    qk_error_prefix (r, "model '%s': ", settings->model_class->cls.name);
+    qk_error_prefix (qk_config_blame (settings->model_cfg, "model", r),
+                     "model '%s': ", settings->model_class->cls.name);
     goto error;
   }
   if ((r = qk_limit_work (g)) < 0)
@@ -232,7 +235,7 @@ qk_settings_build (struct qk_settings *settings,
   if (use != QK_WEIGHTS_NONE && *weights != 0
       && (r = qk_settings_start_weights (settings, g, use == QK_WEIGHTS_TRAIN))
            < 0) {
-    qk_error_prefix (r, "%s: ", qk_config_where (settings->model, "weights"));
+    qk_settings_key_error (r, settings->model, "model", "weights");
     goto error;
   }
   settings->built = true;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "options/option-priv.h"
 #include "run/session.h"
 #include "settings/tables.h"
 
@@ -236,15 +237,15 @@ take_part (struct builder *b, const char *section, bool needed)
         qk_kind_name (b->kind));
     goto end;
   }
-  if ((r = qk_context_class (b->settings->ctx, b->kind, name, &c)) == 0
-      && (r = qk_ini_take (b->settings->ini, section, c->options, "", &cfg))
+  if ((r = qk_context_class (b->settings->ctx, b->kind, name, &c)) < 0)
+    qk_settings_key_error (r, p.core, section, "name");
+  else if ((r = qk_ini_take (b->settings->ini, section, c->options, "", &cfg))
            == 0) {
     const struct candidate x = candidate_of (c);
 
-    r = add (b, &p, &x, cfg);
+    if ((r = add (b, &p, &x, cfg)) < 0)
+      qk_error_prefix (qk_config_blame (cfg, section, r), "[%s] ", section);
   }
-  if (r < 0)
-    qk_error_prefix (r, "[%s] ", section);
 end:
   qk_config_free (cfg);
   qk_config_free (p.core);

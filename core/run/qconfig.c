@@ -40,8 +40,8 @@ take_plugin (struct qk_settings *settings, const struct qk_config *core,
 
   r = qk_context_class (settings->ctx, kind, qk_config_string (core, key),
                         cls);
-  if (r < 0)
-    return qk_error_prefix (r, "%s: ", qk_config_where (core, key));
+  if (r < 0) /* the last section is the one that says most about a node */
+    return qk_settings_key_error (r, core, sections[n - 1], key);
   snprintf (prefix, sizeof prefix, "%s.", key);
   r = qk_ini_take_merged (settings->ini, sections, n, (*cls)->options, prefix,
                           cfg);
@@ -238,5 +238,6 @@ qk_settings_check (struct qk_settings *settings, const struct qk_graph *g,
     if (r < 0)
       return r;
   }
-  return qk_ini_check_unused (settings->ini);
+  r = qk_settings_note_idle (settings);
+  return r < 0 ? r : qk_ini_check_unused (settings->ini);
 }

@@ -743,10 +743,10 @@ warn_before (const struct qk_run *run, unsigned parts)
     if (strchr (g->node[i].layer_name, '/') != NULL) {
       qk_log (settings->ctx, QK_LOG_WARNING,
               "node '%s': layer %s is named by its path, which no model file "
-              "may ask for: models of this network open only where -o gives "
-              "that path again.  Better put it into a folder layers/ below "
-              "one of QATKIT_PLUGIN_PATH and name it plainly",
-              g->node[i].name, g->node[i].layer_name);
+              "may choose: models of this network open with --plugin %s only. "
+              " In a folder layers/ below one of QATKIT_PLUGIN_PATH it could "
+              "be named plainly",
+              g->node[i].name, g->node[i].layer_name, g->node[i].layer_name);
       return;
     }
 }

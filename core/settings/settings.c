@@ -14,16 +14,24 @@
 #include "settings/settings.h"
 #include "settings/tables.h"
 
-/* Class KIND named by option KEY of CFG. */
+int
+qk_settings_key_error (int err, const struct qk_config *cfg,
+                       const char *section, const char *key)
+{
+  return qk_error_prefix (err, "%s: [%s] %s: ", qk_config_where (cfg, key),
+                          section, key);
+}
+
+/* Class KIND named by option KEY of CFG, which is SECTION. */
 static int
 named_class (struct qk_settings *settings, enum qk_kind kind,
-             const struct qk_config *cfg, const char *key,
+             const struct qk_config *cfg, const char *section, const char *key,
              const struct qk_class **out)
 {
   const int r
     = qk_context_class (settings->ctx, kind, qk_config_string (cfg, key), out);
 
-  return r < 0 ? qk_error_prefix (r, "%s: ", qk_config_where (cfg, key)) : 0;
+  return r < 0 ? qk_settings_key_error (r, cfg, section, key) : 0;
 }
 
 /* A section with a core table and the options of the plugin it names. */
@@ -36,7 +44,7 @@ take_component (struct qk_settings *settings, const char *section,
   int r;
 
   if ((r = qk_ini_take (settings->ini, section, table, "", core)) < 0
-      || (r = named_class (settings, kind, *core, key, cls)) < 0)
+      || (r = named_class (settings, kind, *core, section, key, cls)) < 0)
     return r;
   return qk_ini_take (settings->ini, section, (*cls)->options, "", own);
 }
@@ -201,8 +209,8 @@ take_backend (struct qk_settings *settings)
   const struct qk_class *c;
   int r;
 
-  if ((r
-       = named_class (settings, QK_KIND_BACKEND, settings->qat, "backend", &c))
+  if ((r = named_class (settings, QK_KIND_BACKEND, settings->qat, "qat",
+                        "backend", &c))
       < 0)
     return r;
   settings->backend_class = (const struct qk_backend_class *) (const void *) c;
@@ -210,9 +218,9 @@ take_backend (struct qk_settings *settings)
   if ((r = QK_CALLED (&settings->backend_class->cls, "probe",
                       settings->backend_class->probe (&settings->caps)))
       < 0)
-    return qk_error_prefix (
-      r, "%s: backend '%s': ", qk_config_where (settings->qat, "backend"),
-      c->name);
+    return qk_settings_key_error (
+      qk_error_prefix (r, "backend '%s': ", c->name), settings->qat, "qat",
+      "backend");
   return settle_bits (settings);
 }
 
@@ -220,20 +228,24 @@ take_backend (struct qk_settings *settings)
 static int
 take_method (struct qk_settings *settings, const char *name)
 {
-  const char *where = qk_config_where (settings->ptq, "methods");
+  const struct qk_config *ptq = settings->ptq;
   struct qk_settings_method *m = &settings->method[settings->n_methods];
   const struct qk_class *c;
   char prefix[128];
   int i, r;
 
   if (settings->n_methods == QK_SETTINGS_MAX_METHODS)
-    return qk_error (-EINVAL, "%s: more than %d methods", where,
-                     QK_SETTINGS_MAX_METHODS);
+    return qk_settings_key_error (
+      qk_error (-EINVAL, "'%s' is one too many, expected at most %d methods",
+                name, QK_SETTINGS_MAX_METHODS),
+      ptq, "ptq", "methods");
   if ((r = qk_context_class (settings->ctx, QK_KIND_PTQ, name, &c)) < 0)
-    return qk_error_prefix (r, "%s: ", where);
+    return qk_settings_key_error (r, ptq, "ptq", "methods");
   for (i = 0; i < settings->n_methods; i++)
     if (&settings->method[i].cls->cls == c)
-      return qk_error (-EINVAL, "%s: '%s' stands there twice", where, name);
+      return qk_settings_key_error (
+        qk_error (-EINVAL, "'%s' stands there twice, expected once", name),
+        ptq, "ptq", "methods");
   snprintf (prefix, sizeof prefix, "%s.", c->name);
   m->cls = (const struct qk_ptq_class *) (const void *) c;
   if ((r = qk_ini_take (settings->ini, "ptq", c->options, prefix, &m->cfg))
@@ -263,7 +275,6 @@ int
 qk_settings_reporters (struct qk_settings *settings, int max,
                        const struct qk_reporter_class **out)
 {
-  const char *where = qk_config_where (settings->run, "reporter");
   char *list = strdup (qk_config_string (settings->run, "reporter"));
   char *name, *save = NULL;
   const struct qk_class *c;
@@ -274,15 +285,16 @@ qk_settings_reporters (struct qk_settings *settings, int max,
   for (name = strtok_r (list, ", ", &save); r == 0 && name != NULL;
        name = strtok_r (NULL, ", ", &save)) {
     if (n == max)
-      r = qk_error (-EINVAL, "%s: more than %d reporters", where, max);
+      r = qk_error (-EINVAL,
+                    "'%s' is one too many, expected at most %d reporters",
+                    name, max);
     else if ((r = qk_context_class (settings->ctx, QK_KIND_REPORTER, name, &c))
-             < 0)
-      qk_error_prefix (r, "%s: ", where);
-    else
+             == 0)
       out[n++] = (const struct qk_reporter_class *) (const void *) c;
   }
   free (list);
-  return r < 0 ? r : n;
+  return r < 0 ? qk_settings_key_error (r, settings->run, "run", "reporter")
+               : n;
 }
 
 /* ---- options of what the library opens by itself -------------------------- */
@@ -467,8 +479,7 @@ qk_settings_join (struct qk_settings *settings)
   else
     r = qk_context_class (settings->ctx, QK_KIND_COMM, name, &c);
   if (r < 0)
-    return qk_error_prefix (r,
-                            "%s: ", qk_config_where (settings->run, "comm"));
+    return qk_settings_key_error (r, settings->run, "run", "comm");
   if ((r = take_options (settings, c, &cfg)) < 0)
     return r;
   r = qk_comm_open ((const struct qk_comm_class *) (const void *) c, cfg,

@@ -76,9 +76,18 @@ int qk_settings_new (struct qk_context *ctx, struct qk_ini *ini,
                      struct qk_settings **out);
 void qk_settings_free (struct qk_settings *settings); /* accepts NULL */
 
+/* Of each key that nobody took and that is an option of a plugin which is
+ * installed and not in use, say so (qk_ini_note).  -ENOMEM. */
+int qk_settings_note_idle (struct qk_settings *settings);
+
 /* Join the processes that train together, if the configuration or a launcher
  * says there are others.  Once in a process. */
 int qk_settings_join (struct qk_settings *settings);
+
+/* ERR with a sentence in front of which is put where option KEY of CFG was
+ * given, the SECTION and the key. */
+int qk_settings_key_error (int err, const struct qk_config *cfg,
+                           const char *section, const char *key);
 
 /* The reporters that [run] names, in its order, MAX of them at most; returns
  * how many. */

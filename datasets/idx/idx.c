@@ -186,7 +186,8 @@ open_either (struct idx_file *f, const char *root, const char *name,
       return z;
     }
   }
-  qk_error (-ENOENT, "%s: cannot open, nor without .gz: %s", f->path,
+  qk_error (-ENOENT, "%.*s: cannot open, nor with .gz: %s",
+            (int) (strlen (f->path) - strlen (".gz")), f->path,
             strerror (errno));
   return NULL;
 }

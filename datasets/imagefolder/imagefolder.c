@@ -252,7 +252,7 @@ imagefolder_info (void *self, struct qk_dataset_info *out)
   struct imagefolder *f = self;
 
   out->count = f->scan.count;
-  image_specs_set (&f->specs, f->images.crop, f->images.crop,
+  image_specs_set (&f->specs, f->images.crop.h, f->images.crop.w,
                    f->images.pixels.channels, f->scan.classes,
                    (const char *const *) f->scan.names, out);
   return 0;

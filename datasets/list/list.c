@@ -320,7 +320,7 @@ list_info (void *self, struct qk_dataset_info *out)
   l->image.name = "image";
   l->image.dtype = QK_F32;
   l->image.shape = (struct qk_shape){
-    4, { 1, l->images.crop, l->images.crop, l->images.pixels.channels }
+    4, { 1, l->images.crop.h, l->images.crop.w, l->images.pixels.channels }
   };
   out->count = l->count;
   out->n_inputs = 1;

@@ -11,20 +11,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "imagesize/imagesize.h"
 #include "imagespec/imagespec.h"
 
 #define MAX_CLASSES 100000
+#define MOST_SIDE 4096
 #define NAME_SIZE 16
 
 static const struct qk_option options[]
-  = { { "size", QK_OPT_INT, "224", 1, 4096, NULL, "height and width, pixels" },
+  = { { "size", QK_OPT_STRING, "224", 0, 0, NULL,
+        "height and width, pixels: one number for both, or HEIGHTxWIDTH" },
       { "channels", QK_OPT_INT, "3", 1, 1024, NULL, "channels of an image" },
       { "classes", QK_OPT_INT, "1000", 2, MAX_CLASSES, NULL, "classes" },
       { "count", QK_OPT_INT, "1000", 1, 1e9, NULL, "images of each split" },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 struct random_set {
-  int64_t count, size, channels;
+  int64_t count, side[2], channels; /* side: height, width */
   int classes;
   uint64_t seed;
   bool val;
@@ -50,10 +53,15 @@ random_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
              void **self)
 {
   struct random_set *s = calloc (1, sizeof *s);
+  int err;
 
   if (s == NULL)
     return qk_oom ("random");
-  s->size = qk_config_int (cfg, "size");
+  err = image_size_read ("random", cfg, "size", 1, MOST_SIDE, s->side, NULL);
+  if (err < 0) {
+    random_close (s);
+    return err;
+  }
   s->channels = qk_config_int (cfg, "channels");
   s->classes = (int) qk_config_int (cfg, "classes");
   s->count = req->split != NULL ? qk_config_int (cfg, "count") : 0;
@@ -79,7 +87,7 @@ random_info (void *self, struct qk_dataset_info *out)
   struct random_set *s = self;
 
   out->count = s->count;
-  image_specs_set (&s->specs, s->size, s->size, s->channels, s->classes,
+  image_specs_set (&s->specs, s->side[0], s->side[1], s->channels, s->classes,
                    s->names, out);
   return 0;
 }
@@ -90,7 +98,7 @@ random_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
              void *const *input, void *const *target)
 {
   const struct random_set *s = self;
-  const int64_t n = s->size * s->size * s->channels;
+  const int64_t n = s->side[0] * s->side[1] * s->channels;
   float *image = input[0];
   struct qk_rng own;
 

@@ -179,6 +179,7 @@ shapes_read_file (void *self, void *worker, const char *path,
 {
   const struct shapes *s = self;
   struct shapes_worker *w = worker;
+  const struct image_size size = { s->size, s->size };
   struct image_view view;
   int64_t width, height;
   int err
@@ -188,7 +189,8 @@ shapes_read_file (void *self, void *worker, const char *path,
     err = image_open (w->reader, path, &width, &height);
   if (err)
     return err;
-  image_view_center (width, height, s->size, s->size, &view);
+  image_view_center (width, height, size, IMAGE_COVER, size, IMAGE_BILINEAR,
+                     &view);
   return image_render (w->reader, &view, &s->norm, NULL, input[0]);
 }
 

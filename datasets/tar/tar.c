@@ -302,7 +302,7 @@ tar_info (void *self, struct qk_dataset_info *out)
   struct tar *d = self;
 
   out->count = d->count;
-  image_specs_set (&d->specs, d->images.crop, d->images.crop,
+  image_specs_set (&d->specs, d->images.crop.h, d->images.crop.w,
                    d->images.pixels.channels, d->classes,
                    (const char *const *) d->names.line, out);
   return 0;

@@ -14,6 +14,8 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   static struct image_reader *readers[3];
   static const int channels[3] = { 3, 4, 1 };
   static uint8_t bytes[SIDE * SIDE * 4];
+  const enum image_filter filter = (enum image_filter) (size % IMAGE_FILTERS);
+  const struct image_size crop = { SIDE, SIDE - (int) (size % 9) };
   struct image_view view;
   struct qk_rng rng;
   int64_t w, h;
@@ -31,9 +33,11 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     if (w * h > 1 << 22)
       return 0; /* slow, and no more to be seen than in small ones */
     if (i == 0)
-      image_view_center (w, h, SIDE + 5, SIDE, &view);
+      image_view_center (w, h, (struct image_size){ SIDE + 5, SIDE + 30 },
+                         size % 2 ? IMAGE_COVER : IMAGE_STRETCH, crop, filter,
+                         &view);
     else
-      image_view_random (w, h, SIDE, 0.05, true, &rng, &view);
+      image_view_random (w, h, crop, 0.05, true, filter, &rng, &view);
     image_render (readers[i], &view, NULL, bytes, NULL);
   }
   return 0;

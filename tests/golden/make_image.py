@@ -16,7 +16,9 @@ import numpy as np
 import torchvision.transforms.functional as F
 from PIL import Image, ImageOps
 
-from make_jpeg import fnv, image, jpeg
+from torchvision.transforms import InterpolationMode
+
+from make_jpeg import FILTERS, fnv, image, jpeg
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "image")
 W, H = 37, 29
@@ -165,8 +167,13 @@ def main():
                      for m in ("L", "RGB", "RGBA")]
             small = [fnv(np.asarray(F.center_crop(F.resize(
                 pixels(data, m), 20), 16))) for m in ("L", "RGB", "RGBA")]
-            out.write('  { "%s", %d, %d,\n    { %s },\n    { %s } },\n' % (
-                name, *size, ",\n      ".join(whole), ",\n      ".join(small)))
+            other = [fnv(np.asarray(F.resize(
+                pixels(data, m), [13, 22], InterpolationMode(f))))
+                for f in FILTERS for m in ("L", "RGB", "RGBA")]
+            out.write('  { "%s", %d, %d,\n    { %s },\n    { %s },\n'
+                      "    { %s } },\n" % (
+                          name, *size, *(",\n      ".join(v) for v in
+                                         (whole, small, other))))
         out.write("};\n")
 
 

@@ -11,6 +11,7 @@ import os
 import numpy as np
 import torchvision.transforms.functional as F
 from PIL import Image
+from torchvision.transforms import InterpolationMode
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "jpeg")
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -75,9 +76,42 @@ FILES = {
     "large": jpeg(image(310, 207, 14), quality=30),
 }
 CENTER = [(64, 48), (32, 32), (33, 17), (100, 96)]
+FILTERS = ["bilinear", "bicubic", "lanczos", "box", "hamming", "nearest"]
+# height and width to be resized to, how, those of the crop
+SIZES = [((40, 40), "cover", (24, 37)), ((33, 70), "cover", (33, 64)),
+         ((64, 20), "cover", (51, 20)), ((48, 96), "stretch", (48, 96)),
+         ((96, 31), "stretch", (75, 30)), ((7, 5), "stretch", (6, 5))]
 # x, y, w, h of the box as shares of the image, size, flip
 BOXES = [(0.1, 0.2, 0.7, 0.6, 40, 0), (0.4, 0.0, 0.6, 0.3, 24, 1),
          (0.0, 0.5, 0.2, 0.5, 31, 1)]
+
+
+def resized(im, size, fit, how):
+    """torchvision's Resize, timm's ResizeKeepRatio."""
+    if fit == "cover" and size[0] == size[1]:
+        return F.resize(im, size[0], how)
+    if fit == "cover":
+        ratio = min(im.height / size[0], im.width / size[1])
+        size = [round(im.height / ratio), round(im.width / ratio)]
+    return F.resize(im, list(size), how)
+
+
+def sizes(name, im):
+    out = []
+    for i, what in enumerate(FILTERS):
+        how = InterpolationMode(what)
+        for size, fit, crop in SIZES:
+            o = F.center_crop(resized(im, size, fit, how), list(crop))
+            out.append('  { "%s", IMAGE_%s, IMAGE_%s, %d, %d, %d, %d,\n'
+                       "    %s },\n" % (name, what.upper(), fit.upper(), *size,
+                                       *crop, fnv(np.asarray(o))))
+        # a part, as random crops have it
+        h, w = max(1, im.height * 2 // 3), max(1, im.width * 3 // 5)
+        y, x = (im.height - h) // 2, (im.width - w) // 3
+        o = F.resized_crop(im, y, x, h, w, (23, 41), how)
+        out.append('  { "%s", IMAGE_%s, PART, %d, %d, %d, %d,\n    %s },\n'
+                   % (name, what.upper(), y, x, h, w, fnv(np.asarray(o))))
+    return out
 
 
 def main():
@@ -86,7 +120,7 @@ def main():
         out.write("/* SPDX-License-Identifier: LGPL-2.1-or-later */\n"
                   "/* Made by tests/golden/make_jpeg.py; do not edit. */\n\n"
                   "static const struct golden_center golden_centers[] = {\n")
-        boxes = []
+        boxes, other = [], []
         for name, data in sorted(FILES.items()):
             with open(os.path.join(HERE, name + ".jpg"), "wb") as f:
                 f.write(data)
@@ -97,6 +131,7 @@ def main():
                 out.write('  { "%s", %d, %d, %d, %d,\n    %s,\n    %s },\n' % (
                     name, *im.size, resize, crop, fnv(np.asarray(o)),
                     fnv(t.permute(1, 2, 0).numpy())))
+            other += sizes(name, im)
             for x, y, w, h, size, flip in BOXES:
                 w, h = max(1, int(w * im.width)), max(1, int(h * im.height))
                 x = min(int(x * im.width), im.width - w)
@@ -107,6 +142,8 @@ def main():
                     name, x, y, w, h, size, flip, fnv(np.asarray(o))))
         out.write("};\n\nstatic const struct golden_box golden_boxes[] = {\n")
         out.write("".join(boxes) + "};\n")
+        out.write("\nstatic const struct golden_size golden_sizes[] = {\n")
+        out.write("".join(other) + "};\n")
 
 
 if __name__ == "__main__":

@@ -65,6 +65,18 @@ extern const struct image_decoder image_decoder_jpeg, image_decoder_png,
 /* -EBADMSG for a size that is nothing or more than is accepted. */
 int image_check_size (const char *name, int64_t w, int64_t h);
 
+/* ---- resize ----------------------------------------------------------*/
+
+/* 32 - 8 - 2: a sum of bytes fits an int32. */
+#define IMAGE_WEIGHT_BITS 22
+
+/* Two numbers of 16 bits, either sign, in one of 32. */
+static inline int32_t
+image_pair (int32_t a, int32_t b)
+{
+  return (int32_t) ((uint32_t) b << 16 | ((uint32_t) a & 0xffff));
+}
+
 /* ---- orientation -----------------------------------------------------*/
 
 /* How the image is to be turned, after EXIF: first axes are swapped, then

@@ -3,10 +3,9 @@
  *
  * A file is decoded row by row, each row is resized horizontally at once and
  * rows are combined vertically as soon as they are complete, so that nothing
- * the size of the whole image is kept.  The resize is PIL's antialiased
- * bilinear one, to the byte: two passes with 22-bit fixed-point weights and
- * 8-bit rounding in between.  (Interlaced, turned and WebP images are decoded
- * as a whole.)
+ * the size of the whole image is kept.  The resize is PIL's antialiased one,
+ * to the byte: two passes with 22-bit fixed-point weights and 8-bit rounding
+ * in between.  (Interlaced, turned and WebP images are decoded as a whole.)
  */
 #ifndef QATKIT_COMMON_IMAGE_H
 #define QATKIT_COMMON_IMAGE_H
@@ -23,6 +22,20 @@
 
 /* ---- geometry --------------------------------------------------------*/
 
+/* How pixels are made of others; PIL's filters of these names. */
+enum image_filter {
+  IMAGE_BILINEAR,
+  IMAGE_BICUBIC,
+  IMAGE_LANCZOS,
+  IMAGE_BOX,
+  IMAGE_HAMMING,
+  IMAGE_NEAREST,
+  IMAGE_FILTERS /* how many there are */
+};
+extern const char *const image_filter_names[IMAGE_FILTERS + 1];
+/* The filter of that name, -EINVAL (without a sentence) if there is none. */
+int image_filter_find (const char *name);
+
 /* What is done with an image: cut out the box (x, y, w, h), resize it to
  * out_w x out_h, cut the window (win_x, win_y, win_w, win_h) out of that,
  * mirror it left to right if asked.  All in pixels. */
@@ -31,17 +44,32 @@ struct image_view {
   int64_t out_w, out_h;
   int64_t win_x, win_y, win_w, win_h;
   bool flip;
+  enum image_filter filter;
 };
 
-/* torchvision's Resize (RESIZE) + CenterCrop (CROP) of a W x H image;
- * 0 < CROP <= RESIZE. */
-void image_view_center (int64_t w, int64_t h, int64_t resize, int64_t crop,
-                        struct image_view *v);
+struct image_size {
+  int64_t h, w;
+};
+
+/* How an image is resized to a size of another aspect ratio. */
+enum image_fit {
+  IMAGE_COVER,  /* keep its own: one side becomes as asked for, the other no
+                   smaller.  Where both are the same, torchvision's
+                   Resize (side), else timm's ResizeKeepRatio */
+  IMAGE_STRETCH /* torchvision's Resize ((h, w)) */
+};
+
+/* Of a W x H image, resized to RESIZE as FIT says, the window CROP in the
+ * middle, torchvision's CenterCrop; no side of it is larger than RESIZE's. */
+void image_view_center (int64_t w, int64_t h, struct image_size resize,
+                        enum image_fit fit, struct image_size crop,
+                        enum image_filter filter, struct image_view *v);
 
 /* torchvision's RandomResizedCrop (CROP, (MIN_SCALE, 1), (3/4, 4/3)), then
  * a mirror image half of the time if FLIP. */
-void image_view_random (int64_t w, int64_t h, int64_t crop, double min_scale,
-                        bool flip, struct qk_rng *rng, struct image_view *v);
+void image_view_random (int64_t w, int64_t h, struct image_size crop,
+                        double min_scale, bool flip, enum image_filter filter,
+                        struct qk_rng *rng, struct image_view *v);
 
 /* ---- one direction of the resize -------------------------------------*/
 
@@ -52,7 +80,7 @@ struct image_taps {
   int stride;      /* even */
   int32_t *first;  /* never decreasing */
   int32_t *count;  /* 1 .. stride */
-  int32_t *weight; /* of 2^22; 0 beyond count */
+  int32_t *weight; /* of 2^22, some may be negative; 0 beyond count */
   int64_t cap_n, cap_w;
 
   /* The same for vectors: every output has as many pairs of weights, from
@@ -67,8 +95,11 @@ struct image_taps {
 
 /* Outputs first .. first+n-1 of a resize from IN to OUT pixels.  T starts
  * zeroed and is reused; image_taps_free.  -ENOMEM. */
-int image_taps_set (struct image_taps *t, int64_t in, int64_t out,
-                    int64_t first, int64_t n);
+int image_taps_set (struct image_taps *t, enum image_filter filter, int64_t in,
+                    int64_t out, int64_t first, int64_t n);
+/* The number of inputs up to the last one used.  (It need not be the last
+ * output that uses it.) */
+int64_t image_taps_end (const struct image_taps *t);
 void image_taps_free (struct image_taps *t);
 
 /* The two passes, for rows of 4-byte pixels.  horizontal writes T->n pixels

@@ -426,17 +426,17 @@ job_prepare (struct image_reader *r, struct job *j)
   int64_t i;
   int err;
 
-  err = image_taps_set (a, v->w, v->out_w, v->win_x, v->win_w);
+  err = image_taps_set (a, v->filter, v->w, v->out_w, v->win_x, v->win_w);
   if (err == 0)
-    err = image_taps_set (d, v->h, v->out_h, v->win_y, v->win_h);
+    err = image_taps_set (d, v->filter, v->h, v->out_h, v->win_y, v->win_h);
   if (err)
     return err;
   j->x_first = v->x + a->first[0];
-  j->x_end = v->x + a->first[a->n - 1] + a->count[a->n - 1];
+  j->x_end = v->x + image_taps_end (a);
   for (i = 0; i < a->n; i++)
     a->first[i] -= (int32_t) (j->x_first - v->x);
   j->y_first = v->y + d->first[0];
-  j->y_end = v->y + d->first[d->n - 1] + d->count[d->n - 1];
+  j->y_end = v->y + image_taps_end (d);
   j->ring_bytes = ((size_t) v->win_w * 4 + 63) & ~(size_t) 63;
   j->ring_count = d->stride;
   err
@@ -617,6 +617,7 @@ image_render (struct image_reader *r, const struct image_view *view,
   if (!r->decoder)
     return qk_error (-EINVAL, "no image is open");
   j.weigh = r->header.alpha && r->options.channels == 4
+            && view->filter != IMAGE_NEAREST
             && (view->w != view->out_w || view->h != view->out_h);
   if (view->x < 0 || view->y < 0 || view->w < 1 || view->h < 1
       || view->x + view->w > turned_width (r)

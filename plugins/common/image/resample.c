@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* resample.c: weights and passes of PIL's antialiased bilinear resize.
- *
- * Output pixel i of a resize from IN to OUT pixels has its centre at
- * (i + 0.5) * scale with scale = IN / OUT, and is a mean of the input pixels
- * around it weighted by a triangle of half width max (scale, 1), normalised
- * to sum 1 and rounded to 22 bits.  PIL keeps 8 bits between the passes.
- */
+/* resample.c: the two passes of PIL's resize, with the weights of taps.c.
+ * 8 bits are kept between them. */
 #include "config.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -19,161 +12,12 @@
 
 #include <qatkit/cpu.h>
 
-#include "image.h"
-
-#define PRECISION_BITS 22 /* 32 - 8 - 2: a sum of bytes fits an int32 */
-
-/* Room for N numbers at *P. */
-static int
-reserve (int32_t **p, int64_t n)
-{
-  int32_t *grown = realloc (*p, (size_t) n * sizeof *grown);
-
-  if (!grown)
-    return qk_oom ("resize an image");
-  *p = grown;
-  return 0;
-}
-
-static int
-taps_reserve (struct image_taps *t, int64_t n, int stride)
-{
-  int err = 0;
-
-  if (n > t->cap_n) {
-    if ((err = reserve (&t->first, n)) < 0
-        || (err = reserve (&t->count, n)) < 0
-        || (err = reserve (&t->back, n)) < 0)
-      return err;
-    t->cap_n = n;
-  }
-  if (n * stride > t->cap_w) {
-    if ((err = reserve (&t->weight, n * stride)) < 0)
-      return err;
-    t->cap_w = n * stride;
-  }
-  return 0;
-}
-
-/* Two numbers of 16 bits in one of 32. */
-static int32_t
-pair (int32_t a, int32_t b)
-{
-  return (int32_t) ((uint32_t) b << 16 | (uint32_t) a);
-}
-
-/* The weights in pairs, see image_taps.  None is above 2^22. */
-static int
-taps_in_pairs (struct image_taps *t)
-{
-  int64_t end = 0, i;
-  int most = 0, err;
-
-  for (i = 0; i < t->n; i++) {
-    most = t->count[i] > most ? t->count[i] : most;
-    if (t->first[i] + t->count[i] > end)
-      end = t->first[i] + t->count[i];
-  }
-  t->pairs = (most + 1) / 2;
-  if (end - t->first[0] < 2 * t->pairs) {
-    t->pairs = 0;
-    return 0;
-  }
-  if (2 * t->n * t->pairs > t->cap_part) {
-    if ((err = reserve (&t->part, 2 * t->n * t->pairs)) < 0)
-      return err;
-    t->cap_part = 2 * t->n * t->pairs;
-  }
-  for (i = 0; i < t->n; i++) {
-    const int64_t beyond = t->first[i] + 2 * t->pairs - end;
-    const int back = beyond > 0 ? (int) beyond : 0;
-    const int32_t *w = t->weight + i * t->stride;
-    int32_t *part = t->part + 2 * i * t->pairs;
-    int k;
-
-    t->back[i] = back;
-    for (k = 0; k < 2 * t->pairs; k += 2, part += 2) {
-      const int a = k - back, b = a + 1;
-      const int32_t w0 = a >= 0 && a < t->count[i] ? w[a] : 0;
-      const int32_t w1 = b >= 0 && b < t->count[i] ? w[b] : 0;
-
-      part[0] = pair (w0 >> 12, w1 >> 12);
-      part[1] = pair (w0 & 4095, w1 & 4095);
-    }
-  }
-  return 0;
-}
-
-/* The weight of the input pixel whose centre is D triangle half widths away
- * from the output's. */
-static inline double
-triangle (double d)
-{
-  d = fabs (d);
-  return d < 1.0 ? 1.0 - d : 0.0;
-}
-
-int
-image_taps_set (struct image_taps *t, int64_t in, int64_t out, int64_t first,
-                int64_t n)
-{
-  const double scale = (double) in / (double) out;
-  const double support = scale < 1.0 ? 1.0 : scale;
-  const double inverse = 1.0 / support;
-  const int stride = ((int) ceil (support) * 2 + 2) & ~1;
-  int64_t i;
-  int err = taps_reserve (t, n, stride);
-
-  if (err)
-    return err;
-  t->n = n;
-  t->stride = stride;
-  for (i = 0; i < n; i++) {
-    const double centre = ((double) (first + i) + 0.5) * scale;
-    int64_t lo = (int64_t) (centre - support + 0.5);
-    int64_t hi = (int64_t) (centre + support + 0.5);
-    int32_t *weight = t->weight + i * stride;
-    double sum = 0.0;
-    int k, count;
-
-    lo = lo < 0 ? 0 : lo;
-    hi = hi > in ? in : hi;
-    count = (int) (hi - lo);
-    for (k = 0; k < count; k++)
-      sum += triangle (((double) (k + lo) - centre + 0.5) * inverse);
-    for (k = 0; k < count; k++) {
-      double w = triangle (((double) (k + lo) - centre + 0.5) * inverse);
-
-      if (sum != 0.0)
-        w /= sum;
-      weight[k] = (int32_t) (0.5 + w * (1 << PRECISION_BITS));
-    }
-    for (; k < stride; k++)
-      weight[k] = 0;
-    /* the triangle's ends may round to nothing: fewer pixels to add */
-    while (count > 1 && weight[count - 1] == 0)
-      count--;
-    t->first[i] = (int32_t) lo;
-    t->count[i] = count;
-  }
-  return taps_in_pairs (t);
-}
-
-void
-image_taps_free (struct image_taps *t)
-{
-  free (t->first);
-  free (t->count);
-  free (t->weight);
-  free (t->back);
-  free (t->part);
-  memset (t, 0, sizeof *t);
-}
+#include "image-priv.h"
 
 static inline uint8_t
 to_byte (int32_t sum)
 {
-  sum >>= PRECISION_BITS;
+  sum >>= IMAGE_WEIGHT_BITS;
   return (uint8_t) (sum < 0 ? 0 : sum > 255 ? 255 : sum);
 }
 
@@ -185,7 +29,7 @@ horizontal_plain (const uint8_t *src, uint8_t *dst, const struct image_taps *t)
   for (i = 0; i < t->n; i++) {
     const uint8_t *p = src + (int64_t) t->first[i] * 4;
     const int32_t *w = t->weight + i * t->stride;
-    int32_t r = 1 << (PRECISION_BITS - 1), g = r, b = r, a = r;
+    int32_t r = 1 << (IMAGE_WEIGHT_BITS - 1), g = r, b = r, a = r;
     int k;
 
     for (k = 0; k < t->count[i]; k++) {
@@ -212,7 +56,7 @@ vertical_plain (const uint8_t *const *rows, const int32_t *weight, int count,
     int i, k;
 
     for (i = 0; i < 64; i++)
-      sum[i] = 1 << (PRECISION_BITS - 1);
+      sum[i] = 1 << (IMAGE_WEIGHT_BITS - 1);
     for (k = 0; k < count; k++) {
       const uint8_t *p = rows[k] + x;
       const int32_t w = weight[k];
@@ -230,9 +74,10 @@ static const struct image_kernels kernels_plain
 
 #ifdef IMAGE_AVX2
 
-/* A weight w of up to 2^22 is split as w = (w >> 12) * 2^12 + (w & 4095):
- * both parts fit an int16, so that two multiply-adds of 16-bit pairs give
- * the exact sum. */
+/* A weight w of up to 2^23, or as far below 0, is split as
+ * w = (w >> 12) * 2^12 + (w & 4095): both parts fit an int16, so that two
+ * multiply-adds of 16-bit pairs give the exact sum.  (Shifting the first of
+ * them may drop upper bits; the sum of both has them again.) */
 
 /* The sums of output I, shifted: r g b x. */
 __attribute__ ((target ("avx2"), always_inline)) static inline __m128i
@@ -245,7 +90,7 @@ horizontal_sum (const uint8_t *src, const struct image_taps *t, int64_t i,
   const uint8_t *p = src + (int64_t) (t->first[i] - t->back[i]) * 4;
   const int32_t *w = t->part + 2 * i * pairs;
   __m128i hi = _mm_setzero_si128 ();
-  __m128i lo = _mm_set1_epi32 (1 << (PRECISION_BITS - 1));
+  __m128i lo = _mm_set1_epi32 (1 << (IMAGE_WEIGHT_BITS - 1));
 
   for (int k = 0; k < pairs; k++) {
     const __m128i px = _mm_shuffle_epi8 (
@@ -256,7 +101,7 @@ horizontal_sum (const uint8_t *src, const struct image_taps *t, int64_t i,
       = _mm_add_epi32 (lo, _mm_madd_epi16 (px, _mm_set1_epi32 (w[2 * k + 1])));
   }
   return _mm_srai_epi32 (_mm_add_epi32 (_mm_slli_epi32 (hi, 12), lo),
-                         PRECISION_BITS);
+                         IMAGE_WEIGHT_BITS);
 }
 
 __attribute__ ((target ("avx2"), always_inline)) static inline void
@@ -312,7 +157,7 @@ vertical_32 (const uint8_t *const *rows, int64_t x, const int32_t *weight,
              int count, uint8_t *dst)
 {
   const __m256i zero = _mm256_setzero_si256 ();
-  const __m256i round = _mm256_set1_epi32 (1 << (PRECISION_BITS - 1));
+  const __m256i round = _mm256_set1_epi32 (1 << (IMAGE_WEIGHT_BITS - 1));
   __m256i hi[4], lo[4];
   int j, k;
 
@@ -326,8 +171,8 @@ vertical_32 (const uint8_t *const *rows, int64_t x, const int32_t *weight,
     const __m256i a = _mm256_loadu_si256 ((const __m256i *) (rows[k] + x));
     const __m256i b
       = two ? _mm256_loadu_si256 ((const __m256i *) (rows[k + 1] + x)) : zero;
-    const __m256i wh = _mm256_set1_epi32 ((w1 >> 12) << 16 | w0 >> 12);
-    const __m256i wl = _mm256_set1_epi32 ((w1 & 4095) << 16 | (w0 & 4095));
+    const __m256i wh = _mm256_set1_epi32 (image_pair (w0 >> 12, w1 >> 12));
+    const __m256i wl = _mm256_set1_epi32 (image_pair (w0 & 4095, w1 & 4095));
     const __m256i ab0 = _mm256_unpacklo_epi8 (a, b);
     const __m256i ab1 = _mm256_unpackhi_epi8 (a, b);
     __m256i px[4];
@@ -343,7 +188,8 @@ vertical_32 (const uint8_t *const *rows, int64_t x, const int32_t *weight,
   }
   for (j = 0; j < 4; j++)
     lo[j] = _mm256_srai_epi32 (
-      _mm256_add_epi32 (_mm256_slli_epi32 (hi[j], 12), lo[j]), PRECISION_BITS);
+      _mm256_add_epi32 (_mm256_slli_epi32 (hi[j], 12), lo[j]),
+      IMAGE_WEIGHT_BITS);
   /* pack undoes unpack within each 128-bit half */
   _mm256_storeu_si256 (
     (__m256i *) dst, _mm256_packus_epi16 (_mm256_packs_epi32 (lo[0], lo[1]),

@@ -6,25 +6,48 @@
 
 #include "image.h"
 
-void
-image_view_center (int64_t w, int64_t h, int64_t resize, int64_t crop,
-                   struct image_view *v)
+/* One side becomes as asked for, the other no smaller. */
+static struct image_size
+cover (int64_t w, int64_t h, struct image_size to)
 {
-  const int64_t shorter = w <= h ? w : h, longer = w <= h ? h : w;
-  /* Python: int (resize * long / short) */
-  const int64_t other
-    = (int64_t) ((double) (resize * longer) / (double) shorter);
+  if (to.h == to.w) {
+    const int64_t shorter = w <= h ? w : h, longer = w <= h ? h : w;
+    /* Python: int (resize * long / short) */
+    const int64_t other
+      = (int64_t) ((double) (to.h * longer) / (double) shorter);
+
+    return w <= h ? (struct image_size){ other, to.w }
+                  : (struct image_size){ to.h, other };
+  } else {
+    const double ratio_h = (double) h / (double) to.h;
+    const double ratio_w = (double) w / (double) to.w;
+    const double ratio = ratio_h < ratio_w ? ratio_h : ratio_w;
+
+    /* Python's round is half to even */
+    return (struct image_size){ (int64_t) rint ((double) h / ratio),
+                                (int64_t) rint ((double) w / ratio) };
+  }
+}
+
+void
+image_view_center (int64_t w, int64_t h, struct image_size resize,
+                   enum image_fit fit, struct image_size crop,
+                   enum image_filter filter, struct image_view *v)
+{
+  const struct image_size out
+    = fit == IMAGE_STRETCH ? resize : cover (w, h, resize);
 
   v->x = v->y = 0;
   v->w = w;
   v->h = h;
-  v->out_w = w <= h ? resize : other;
-  v->out_h = w <= h ? other : resize;
-  /* Python's round is half to even */
-  v->win_x = (int64_t) rint ((double) (v->out_w - crop) / 2.0);
-  v->win_y = (int64_t) rint ((double) (v->out_h - crop) / 2.0);
-  v->win_w = v->win_h = crop;
+  v->out_w = out.w;
+  v->out_h = out.h;
+  v->win_x = (int64_t) rint ((double) (v->out_w - crop.w) / 2.0);
+  v->win_y = (int64_t) rint ((double) (v->out_h - crop.h) / 2.0);
+  v->win_w = crop.w;
+  v->win_h = crop.h;
   v->flip = false;
+  v->filter = filter;
 }
 
 /* The box used when ten random ones did not fit: as much of the middle as
@@ -76,12 +99,14 @@ random_box (int64_t w, int64_t h, double min_scale, struct qk_rng *rng,
 }
 
 void
-image_view_random (int64_t w, int64_t h, int64_t crop, double min_scale,
-                   bool flip, struct qk_rng *rng, struct image_view *v)
+image_view_random (int64_t w, int64_t h, struct image_size crop,
+                   double min_scale, bool flip, enum image_filter filter,
+                   struct qk_rng *rng, struct image_view *v)
 {
   random_box (w, h, min_scale, rng, v);
-  v->out_w = v->out_h = crop;
+  v->out_w = v->win_w = crop.w;
+  v->out_h = v->win_h = crop.h;
   v->win_x = v->win_y = 0;
-  v->win_w = v->win_h = crop;
+  v->filter = filter;
   v->flip = flip && qk_rng_double (rng) < 0.5;
 }

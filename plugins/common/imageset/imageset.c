@@ -2,11 +2,16 @@
 /* imageset.c: what datasets of image files have in common. */
 #include "config.h"
 
+#include <math.h>
 #include <string.h>
 
+#include "imagesize/imagesize.h"
 #include "imageset.h"
 
 const char *const imageset_exif[] = { "apply", "ignore", NULL };
+const char *const imageset_fit[] = { "auto", "cover", "stretch", NULL };
+
+#define MOST_SIDE 8192
 
 /* One number for each channel; ALPHA for the fourth where three are given. */
 static int
@@ -51,24 +56,79 @@ configure_pixels (struct imageset *s, const char *who,
   return err < 0 ? err : image_norm_set (&s->norm, channels, mean, std, who);
 }
 
+/* What is resized to, where crop_pct says it. */
+static int
+resize_by_share (struct imageset *s, const char *who,
+                 const struct qk_config *cfg)
+{
+  const double share = qk_config_float (cfg, "crop_pct");
+
+  if (qk_config_given (cfg, "resize"))
+    return qk_error (-EINVAL,
+                     "%s: resize (%s) and crop_pct (%s) are both given, "
+                     "expected one of them",
+                     who, qk_config_where (cfg, "resize"),
+                     qk_config_where (cfg, "crop_pct"));
+  /* Python: math.floor (side / crop_pct) */
+  s->resize.h = (int64_t) floor ((double) s->crop.h / share);
+  s->resize.w = (int64_t) floor ((double) s->crop.w / share);
+  if (s->resize.h > MOST_SIDE || s->resize.w > MOST_SIDE)
+    return qk_error (-EINVAL,
+                     "%s: crop_pct (%s) = %g makes images of %lld x %lld, "
+                     "expected sides of %d at most",
+                     who, qk_config_where (cfg, "crop_pct"), share,
+                     (long long) s->resize.h, (long long) s->resize.w,
+                     MOST_SIDE);
+  return 0;
+}
+
+/* Sizes, and how images come to them. */
+static int
+configure_size (struct imageset *s, const char *who,
+                const struct qk_config *cfg)
+{
+  const char *fit = qk_config_string (cfg, "fit");
+  const bool by_share = qk_config_float (cfg, "crop_pct") > 0;
+  int64_t crop[2], resize[2];
+  bool alone = true;
+  int err = image_size_read (who, cfg, "crop", 1, MOST_SIDE, crop, NULL);
+
+  if (err == 0)
+    err = image_size_read (who, cfg, "resize", 1, MOST_SIDE, resize, &alone);
+  if (err < 0)
+    return err;
+  s->crop = (struct image_size){ crop[0], crop[1] };
+  s->resize = (struct image_size){ resize[0], resize[1] };
+  s->filter = (enum image_filter) image_filter_find (
+    qk_config_string (cfg, "interpolation"));
+  if (by_share && (err = resize_by_share (s, who, cfg)) < 0)
+    return err;
+  s->fit = IMAGE_COVER;
+  if (strcmp (fit, "stretch") == 0
+      || (strcmp (fit, "auto") == 0 && !alone && !by_share))
+    s->fit = IMAGE_STRETCH;
+  if (s->crop.h <= s->resize.h && s->crop.w <= s->resize.w)
+    return 0;
+  return qk_error (
+    -EINVAL,
+    "%s: crop (%s) must be <= resize (%s), got crop %lldx%lld and resize "
+    "%lldx%lld",
+    who, qk_config_where (cfg, "crop"), qk_config_where (cfg, "resize"),
+    (long long) s->crop.h, (long long) s->crop.w, (long long) s->resize.h,
+    (long long) s->resize.w);
+}
+
 int
 imageset_configure (struct imageset *s, const char *name,
                     const struct qk_config *cfg, bool augment)
 {
+  const int err = configure_size (s, name, cfg);
+
   s->augment = augment;
-  s->resize = qk_config_int (cfg, "resize");
-  s->crop = qk_config_int (cfg, "crop");
   s->min_scale = qk_config_float (cfg, "min_scale");
   s->flip = qk_config_bool (cfg, "flip");
   s->fast = qk_config_bool (cfg, "fast_decode");
-  if (s->crop > s->resize)
-    return qk_error (-EINVAL,
-                     "%s: crop (%s) must be <= resize (%s), got crop %lld and "
-                     "resize %lld",
-                     name, qk_config_where (cfg, "crop"),
-                     qk_config_where (cfg, "resize"), (long long) s->crop,
-                     (long long) s->resize);
-  return configure_pixels (s, name, cfg);
+  return err < 0 ? err : configure_pixels (s, name, cfg);
 }
 
 /* Of the image that was opened. */
@@ -80,9 +140,10 @@ render (const struct imageset *s, struct image_reader *r, int64_t w, int64_t h,
   struct image_view view;
 
   if (augment)
-    image_view_random (w, h, s->crop, s->min_scale, s->flip, rng, &view);
+    image_view_random (w, h, s->crop, s->min_scale, s->flip, s->filter, rng,
+                       &view);
   else
-    image_view_center (w, h, s->resize, s->crop, &view);
+    image_view_center (w, h, s->resize, s->fit, s->crop, s->filter, &view);
   if (augment && s->fast)
     image_reduce (r, &view);
   return image_render (r, &view, &s->norm, NULL, out);

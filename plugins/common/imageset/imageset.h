@@ -2,9 +2,10 @@
 /* imageset.h: what datasets of image files have in common: the options that
  * say what is made of an image, and making it.
  *
- * Evaluation: torchvision's Resize (resize) + CenterCrop (crop).  Training:
- * RandomResizedCrop (crop) + RandomHorizontalFlip.  Then
- * (x / 255 - mean) / std.  Resizing gives PIL's bytes. */
+ * Evaluation: torchvision's Resize (resize) + CenterCrop (crop), or what timm
+ * makes of crop_pct.  Training: RandomResizedCrop (crop) +
+ * RandomHorizontalFlip.  Then (x / 255 - mean) / std.  Resizing gives PIL's
+ * bytes. */
 #ifndef QK_IMAGESET_H
 #define QK_IMAGESET_H
 
@@ -15,29 +16,57 @@
 struct imageset {
   struct image_norm norm;
   struct image_options pixels;
-  int64_t resize, crop;
+  struct image_size resize, crop; /* crop is what is delivered */
+  enum image_fit fit;
+  enum image_filter filter;
   double min_scale;
   bool augment, flip, fast;
 };
 
-extern const char *const imageset_exif[];
+extern const char *const imageset_exif[], *const imageset_fit[];
 
 /* Rows of an option table. */
 #define IMAGESET_OPTIONS                                                      \
   { "resize",                                                                 \
-    QK_OPT_INT,                                                               \
+    QK_OPT_STRING,                                                            \
     "256",                                                                    \
-    1,                                                                        \
-    8192,                                                                     \
+    0,                                                                        \
+    0,                                                                        \
     NULL,                                                                     \
-    "shorter side after resizing for evaluation, pixels" },                   \
+    "size after resizing for evaluation, pixels: of the shorter side, or "    \
+    "HEIGHTxWIDTH" },                                                         \
     { "crop",                                                                 \
-      QK_OPT_INT,                                                             \
+      QK_OPT_STRING,                                                          \
       "224",                                                                  \
-      1,                                                                      \
-      8192,                                                                   \
+      0,                                                                      \
+      0,                                                                      \
       NULL,                                                                   \
-      "height and width of what is delivered, pixels" },                      \
+      "size of what is delivered, pixels: of both sides, or HEIGHTxWIDTH; "   \
+      "for evaluation the middle" },                                          \
+    { "crop_pct",                                                             \
+      QK_OPT_FLOAT,                                                           \
+      "0",                                                                    \
+      0,                                                                      \
+      1,                                                                      \
+      NULL,                                                                   \
+      "instead of resize, as timm has it: resize to crop divided by this "    \
+      "share; 0 = by resize" },                                               \
+    { "fit",                                                                  \
+      QK_OPT_CHOICE,                                                          \
+      "auto",                                                                 \
+      0,                                                                      \
+      0,                                                                      \
+      imageset_fit,                                                           \
+      "cover = keep the image's aspect ratio, no side smaller than resize "   \
+      "says; stretch = change it; auto = stretch where resize is "            \
+      "HEIGHTxWIDTH" },                                                       \
+    { "interpolation",                                                        \
+      QK_OPT_CHOICE,                                                          \
+      "bilinear",                                                             \
+      0,                                                                      \
+      0,                                                                      \
+      image_filter_names,                                                     \
+      "filter for resizing, PIL's of this name" },                            \
     { "channels",                                                             \
       QK_OPT_INT,                                                             \
       "3",                                                                    \

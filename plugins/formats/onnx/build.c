@@ -128,6 +128,22 @@ onnx_node (struct onnx_build *b, const char *op, const char *out, int n_in,
   return b->error < 0 ? NULL : n;
 }
 
+void
+onnx_more_outputs (struct onnx_build *b, Onnx__NodeProto *n, int count,
+                   const char *const *out)
+{
+  char **all;
+
+  if (n == NULL
+      || (all = onnx_alloc (b, (n->n_output + (size_t) count) * sizeof *all))
+           == NULL)
+    return;
+  memcpy (all, n->output, n->n_output * sizeof *all);
+  for (int i = 0; i < count; i++)
+    all[n->n_output++] = onnx_name (b, "%s", out[i]);
+  n->output = all;
+}
+
 /* One more attribute; a node has few. */
 static Onnx__AttributeProto *
 attribute (struct onnx_build *b, Onnx__NodeProto *n, const char *name,

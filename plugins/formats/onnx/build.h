@@ -28,6 +28,9 @@ char *onnx_name (struct onnx_build *b, const char *fmt, ...) QK_PRINTF (2, 3);
 /* Append a node with one output, called NAME.OP and OUT. */
 Onnx__NodeProto *onnx_node (struct onnx_build *b, const char *op,
                             const char *out, int n_in, const char *const *in);
+/* N has COUNT more outputs, OUT.  N NULL: after a failure. */
+void onnx_more_outputs (struct onnx_build *b, Onnx__NodeProto *n, int count,
+                        const char *const *out);
 void onnx_attr_int (struct onnx_build *b, Onnx__NodeProto *n, const char *name,
                     int64_t v);
 void onnx_attr_ints (struct onnx_build *b, Onnx__NodeProto *n,

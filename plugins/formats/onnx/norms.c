@@ -261,3 +261,71 @@ onnx_put_matmul (struct onnx_build *b, const struct qk_network_node *n,
   if (turns)
     turn (b, y, to_theirs, 4, raw);
 }
+
+/* ---- nodes ------------------------------------------------------------- */
+
+/* Products of activations, of as many axes each as their result has. */
+static void
+put_product_of_two (struct writer *w, const struct qk_network_node *n,
+                    const char *raw)
+{
+  const int ndim = value_of (w, n->out)->shape.ndim;
+  struct qk_shape s[2];
+  const char *x[2];
+
+  for (int j = 0; j < 2; j++) {
+    const int more = ndim - value_of (w, n->in[j])->shape.ndim;
+
+    s[j] = value_of (w, n->in[j])->shape;
+    x[j] = w->name[n->in[j]];
+    if (more == 0)
+      continue;
+    x[j]
+      = onnx_put_axes (w, n, x[j], onnx_name (&w->b, "in%d", j), &s[j], ndim);
+    s[j].ndim = ndim;
+    for (int i = ndim - 1; i > more; i--)
+      s[j].dims[i] = s[j].dims[i - more];
+    for (int i = 1; i <= more; i++)
+      s[j].dims[i] = 1;
+  }
+  onnx_put_matmul (&w->b, n, s, x, raw);
+}
+
+/* What softmax N reads: on a grid, integers times its scale, the same numbers
+ * as DequantizeLinear's, because ONNX Runtime makes one of softmax between
+ * two grids that rounds another way. */
+static const char *
+put_exponents (struct writer *w, const struct qk_network_node *n)
+{
+  const float scale = value_of (w, n->in[0])->q.scale;
+  const char *in[2], *out;
+
+  if (!n->quantized || !on_grid (w, n->in[0]))
+    return w->name[n->in[0]];
+  out = onnx_name (&w->b, "%s/exponents", n->name);
+  in[0] = put_integers (w, n);
+  in[1] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/step", n->name), QK_F32,
+                       &scale);
+  onnx_node (&w->b, "Mul", out, 2, in);
+  return out;
+}
+
+/* Softmax, normalisations and products of activations. */
+int
+onnx_put_norms (struct writer *w, const struct qk_network_node *n)
+{
+  const struct qk_shape *in = &value_of (w, n->in[0])->shape;
+  const char *x = w->name[n->in[0]], *raw = raw_name (w, n);
+  int r = 0;
+
+  if (n->op->kind == QK_OP_SOFTMAX)
+    onnx_put_softmax (&w->b, n, in, put_exponents (w, n), raw);
+  else if (n->op->kind == QK_OP_NORM)
+    onnx_put_norm (&w->b, n, in, x, raw);
+  else if (n->op->kind == QK_OP_LRN)
+    r = onnx_put_lrn (&w->b, n, in, x, raw);
+  else
+    put_product_of_two (w, n, raw);
+  finish_node (w, n, raw);
+  return r;
+}

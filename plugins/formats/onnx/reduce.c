@@ -62,9 +62,5 @@ onnx_put_reduce (struct writer *w, const struct qk_network_node *n)
     raw = put_rounded (w, n, raw);
   if (turned)
     raw = onnx_put_image (w, raw, to, raw_name (w, n));
-  if (n->quantized)
-    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
-  else
-    finish (w, n, raw);
-  return 0;
+  return finish_node (w, n, raw);
 }

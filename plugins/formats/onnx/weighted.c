@@ -8,16 +8,6 @@
 
 #include "writer.h"
 
-static int
-put_finish (struct writer *w, const struct qk_network_node *n, const char *raw)
-{
-  if (n->quantized && value_of (w, n->out)->q.scale > 0)
-    finish_clamped (w, n, raw, n->op->lo, n->op->hi);
-  else
-    finish (w, n, raw);
-  return 0;
-}
-
 /* The scale of output channel K's weights. */
 static float
 scale_of (const struct qk_op *op, int64_t k)
@@ -65,7 +55,7 @@ onnx_put_scaled (struct writer *w, const struct qk_network_node *n)
   in[0] = product;
   in[1] = put_bias (w, n);
   onnx_node (&w->b, "Add", raw, 2, in);
-  return put_finish (w, n, raw);
+  return finish_node (w, n, raw);
 }
 
 /* ---- transposed convolution --------------------------------------------- */
@@ -194,5 +184,5 @@ onnx_put_transposed (struct writer *w, const struct qk_network_node *n)
     count = put_float_turned (w, n, in);
   put_transposed_window (w, onnx_node (&w->b, "ConvTranspose", raw, count, in),
                          n);
-  return put_finish (w, n, raw);
+  return finish_node (w, n, raw);
 }

@@ -11,9 +11,12 @@
 #include <qatkit/model.h>
 
 #include "fold.h"
+#include "imagesize/imagesize.h"
 #include "lay.h"
 #include "qlinear.h"
 #include "recognise.h"
+
+#define MOST_SIDE (1 << 16)
 
 /* How the axes of the inputs stand to those of the data. */
 enum layout {
@@ -97,10 +100,19 @@ fits (const struct qk_shape *s, const struct qk_shape *f, enum layout how)
   return true;
 }
 
-/* Our shape of what the file states as F; SIDE stands for open axes. */
+/* Whether axis I of the file's, in our order, is the width of an image. */
+static bool
+is_width (int ndim, enum layout how, int i)
+{
+  return (ndim == 4 && how == IMAGES && i == 2)
+         || (ndim == 3 && how == ALONE && i == 1);
+}
+
+/* Our shape of what the file states as F; SIDE, height and width, stands for
+ * open axes. */
 static int
 own_shape (const struct net *n, int value, const struct qk_shape *f,
-           enum layout how, int64_t side, struct qk_shape *out)
+           enum layout how, const int64_t side[2], struct qk_shape *out)
 {
   int order[QK_MAX_DIMS], i;
 
@@ -111,14 +123,15 @@ own_shape (const struct net *n, int value, const struct qk_shape *f,
   out->ndim = 0;
   out->dims[out->ndim++] = 1;
   for (i = how == ALONE ? 0 : 1; i < f->ndim; i++) {
+    const int64_t given = side[is_width (f->ndim, how, i)];
     const int64_t d = f->dims[order[i]];
 
-    if (d == 0 && side == 0)
+    if (d == 0 && given == 0)
       return qk_error (-EINVAL,
                        "%s: input '%.200s' leaves axis %d open; give the "
                        "data, or the size in [model] side",
                        n->file->path, n->value[value].name, order[i]);
-    out->dims[out->ndim++] = d > 0 ? d : side;
+    out->dims[out->ndim++] = d > 0 ? d : given;
   }
   return 0;
 }
@@ -139,7 +152,7 @@ spec_for (const struct net *n, int i, const struct qk_model_request *req)
 /* Declare input I of the file in the graph. */
 static int
 add_input (struct lay *l, int i, const struct qk_model_request *req,
-           enum layout how, int64_t side)
+           enum layout how, const int64_t side[2])
 {
   const int value = l->n->input[i];
   struct net_value *v = &l->n->value[value];
@@ -217,10 +230,9 @@ fold_all (struct net *n)
  * counting as OPEN. */
 static int
 build_as (struct onnxfile *file, const struct qk_model_request *req,
-          const struct qk_config *cfg, enum layout how, int64_t open,
-          struct qk_graph *g)
+          const struct qk_config *cfg, const int64_t side[2], enum layout how,
+          int64_t open, struct qk_graph *g)
 {
-  const int64_t side = qk_config_int (cfg, "side");
   const char *grids = qk_config_string (cfg, "grids");
   struct lay l;
   int i, r;
@@ -261,11 +273,13 @@ onnx_build (const struct qk_config *cfg, const struct qk_model_request *req,
   struct onnxfile *file;
   char *sentence = NULL;
   int i, r, first = 0;
+  int64_t side[2];
 
-  if ((r = onnxfile_open (path, &file)) < 0)
+  if ((r = image_size_read ("onnx", cfg, "side", 0, MOST_SIDE, side, NULL)) < 0
+      || (r = onnxfile_open (path, &file)) < 0)
     return r;
   for (i = 0; i < 3; i++) {
-    r = build_as (file, req, cfg, attempt[i].how, attempt[i].open, g);
+    r = build_as (file, req, cfg, side, attempt[i].how, attempt[i].open, g);
     if (r != -ENOTSUP && r != -EINVAL)
       break;
     if (i < 2) {
@@ -297,13 +311,14 @@ static const char *const grids[] = { "keep", "train", "ignore", NULL };
 
 static const struct qk_option options[]
   = { { "file", QK_OPT_PATH, NULL, 0, 0, NULL, "The ONNX file" },
-      { "side", QK_OPT_INT, "0", 0, 1 << 16, NULL,
+      { "side", QK_OPT_STRING, "0", 0, 0, NULL,
         "Height and width, where the file leaves them open and there are no "
         "data" },
       { "grids", QK_OPT_CHOICE, "keep", 0, 0, grids,
         "What becomes of the grids of a file that is quantized: they stay, "
         "quantization begins with them and goes on, or the float network "
         "alone is read" },
+  int64_t side[2];
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static const struct qk_model_class onnx = {
