@@ -35,7 +35,8 @@ QK_PUBLIC int qk_graph_node (struct qk_graph *g, const char *name,
                              const char *layer, const int *in, int n_in,
                              const char *fmt, ...) QK_PRINTF (6, 7);
 
-/* Shape of a value for one sample (dims[0] = 1); NULL if there is none. */
+/* Shape of a value for one sample (dims[0] = 1), there until something is added
+ * to the graph; NULL if there is none. */
 QK_PUBLIC const struct qk_shape *qk_graph_shape (const struct qk_graph *g,
                                                  int value);
 
