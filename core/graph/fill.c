@@ -89,15 +89,28 @@ qk_graph_fill_grid (struct qk_graph *g, int value, const char *param,
 void
 qk_graph_warn (struct qk_graph *g, const char *fmt, ...)
 {
+  char **list
+    = realloc (g->warning, sizeof *list * (size_t) (g->n_warnings + 1));
   char text[900];
   va_list args;
 
-  if (g->quiet)
-    return;
+  if (list == NULL)
+    return; /* no error for want of a warning */
+  g->warning = list;
   va_start (args, fmt);
   vsnprintf (text, sizeof text, fmt, args);
   va_end (args);
-  qk_log (g->ctx, QK_LOG_WARNING, "%s", text);
+  if ((list[g->n_warnings] = strdup (text)) != NULL)
+    g->n_warnings++;
+}
+
+void
+qk_graph_tell_warnings (const struct qk_graph *g)
+{
+  int i;
+
+  for (i = 0; i < g->n_warnings; i++)
+    qk_log (g->ctx, QK_LOG_WARNING, "%s", g->warning[i]);
 }
 
 bool

@@ -53,8 +53,7 @@ qk_graph_clear (struct qk_graph *g)
   const struct qk_graph empty = { .ctx = g->ctx,
                                   .stage = g->stage,
                                   .seed = g->seed,
-                                  .max_params = g->max_params,
-                                  .quiet = g->quiet };
+                                  .max_params = g->max_params };
   int i;
 
   for (i = 0; i < g->n_nodes; i++)
@@ -67,6 +66,9 @@ qk_graph_clear (struct qk_graph *g)
   for (i = 0; i < g->n_outputs; i++)
     free (g->output[i].name);
   free (g->output);
+  for (i = 0; i < g->n_warnings; i++)
+    free (g->warning[i]);
+  free (g->warning);
   for (i = 0; i < g->n_params; i++) {
     free (g->param[i].name);
     free (g->param[i].alias);

@@ -54,8 +54,8 @@ QK_PUBLIC int qk_graph_fill_grid (struct qk_graph *g, int value,
                                   const char *param, int64_t n,
                                   const float *scale);
 
-/* Tell the user something about the network being built, in one sentence that
- * begins with where. */
+/* Something that the user is to be told of the network, once it is complete: a
+ * sentence that begins with where. */
 QK_PUBLIC void qk_graph_warn (struct qk_graph *g, const char *fmt, ...)
   QK_PRINTF (2, 3);
 
