@@ -111,12 +111,13 @@ struct qk_graph {
   int input[QK_GRAPH_MAX_INPUTS]; /* values */
   struct qk_output *output;
   int error;   /* the first error of the builder calls */
-  bool quiet;  /* what there is to say was said when it was built before */
   bool filled; /* the model gave its parameters numbers, qk_graph_fill */
   /* Bytes that all parameters together may take, where somebody unknown
    * wrote the model, to whom limits.h applies; 0: any number. */
   int64_t max_params;
   int64_t param_bytes;
+  char **warning; /* of the model, to be told when it is complete; owned */
+  int n_warnings;
   int64_t elements; /* of all values, counted where max_params is set */
 };
 
@@ -150,6 +151,9 @@ int qk_graph_copy_value (const struct qk_graph *from, int value, int *map,
                          struct qk_graph *g);
 int qk_graph_copy_end (const struct qk_graph *from, int *map, int err,
                        struct qk_graph **out);
+
+/* Tell the user what the model that built G had to say. */
+void qk_graph_tell_warnings (const struct qk_graph *g);
 
 /* Whether anything of G keeps the grid that it has in the network's file. */
 bool qk_graph_keeps_grids (const struct qk_graph *g);

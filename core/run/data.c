@@ -220,7 +220,6 @@ qk_settings_build (struct qk_settings *settings,
   if ((r = qk_graph_new (settings->ctx, settings->seed, &g)) < 0)
     return r;
   g->max_params = settings->max_params;
-  g->quiet = settings->built;
   r = QK_CALLED (&settings->model_class->cls, "build",
                  settings->model_class->build (settings->model_cfg, &req, g));
   if (r == 0)
@@ -238,6 +237,8 @@ qk_settings_build (struct qk_settings *settings,
     qk_settings_key_error (r, settings->model, "model", "weights");
     goto error;
   }
+  if (!settings->built)
+    qk_graph_tell_warnings (g);
   settings->built = true;
   *out = g;
   return 0;

@@ -43,6 +43,7 @@ static int
 multi_head (struct qk_graph *g, int q, int k, int v, int x)
 {
   const struct qk_shape *s = qk_graph_shape (g, x);
+  const int64_t h = s != NULL ? s->dims[1] : 1, w = s != NULL ? s->dims[2] : 1;
   int y;
 
   q = heads (g, "q", q);
@@ -53,9 +54,8 @@ multi_head (struct qk_graph *g, int q, int k, int v, int x)
   y = both (g, "values", "matmul", y, v, "");
   y = one (g, "values_turned", "permute", y, "axes=0,2,1,3");
   return qk_graph_node (g, "values_joined", "reshape", &y, 1,
-                        "shape=%lld,%lld,%d",
-                        (long long) (s != NULL ? s->dims[1] : 1),
-                        (long long) (s != NULL ? s->dims[2] : 1), CHANNELS);
+                        "shape=%lld,%lld,%d", (long long) h, (long long) w,
+                        CHANNELS);
 }
 
 /* softmax (q k^T / sqrt (C)) v: the places of a row see each other. */

@@ -35,7 +35,8 @@ QK_PUBLIC int qk_graph_node (struct qk_graph *g, const char *name,
                              const char *layer, const int *in, int n_in,
                              const char *fmt, ...) QK_PRINTF (6, 7);
 
-/* Shape of a value for one sample (dims[0] = 1); NULL if there is none. */
+/* Shape of a value for one sample (dims[0] = 1), there until something is added
+ * to the graph; NULL if there is none. */
 QK_PUBLIC const struct qk_shape *qk_graph_shape (const struct qk_graph *g,
                                                  int value);
 
@@ -53,8 +54,8 @@ QK_PUBLIC int qk_graph_fill_grid (struct qk_graph *g, int value,
                                   const char *param, int64_t n,
                                   const float *scale);
 
-/* Tell the user something about the network being built, in one sentence that
- * begins with where. */
+/* Something that the user is to be told of the network, once it is complete: a
+ * sentence that begins with where. */
 QK_PUBLIC void qk_graph_warn (struct qk_graph *g, const char *fmt, ...)
   QK_PRINTF (2, 3);
 
