@@ -97,7 +97,9 @@ def pad(a, x, pads, fill=0):
                   constant_values=fill)
 
 
-def cut(a, x, starts, ends, axes, steps):
+def cut(a, x, starts, ends, axes=None, steps=None):
+    axes = range(len(starts)) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
     at = [slice(None)] * x.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps):
         at[axis] = slice(start, None if end < -x.shape[axis] else end, step)
@@ -149,12 +151,16 @@ def shares(a, x, k):
                  math.floor(x + 0.5))
 
 
-def resize(a, x, roi, scales):
+def resize(a, x, roi, scales, sizes=None):
+    if sizes is None:
+        sizes = [math.floor(s * n) for s, n in zip(scales, x.shape)]
+    else:
+        scales = [s / n for s, n in zip(sizes, x.shape)]
     for axis, scale in enumerate(scales):
         size = x.shape[axis]
         if scale == 1:
             continue
-        m = np.zeros((math.floor(scale * size), size))
+        m = np.zeros((int(sizes[axis]), size))
         beyond = np.arange(-4, size + 4)
         for i in range(len(m)):
             at = min(max(place(a, i, scale, size), -2), size + 1)
@@ -272,6 +278,8 @@ OPS = {
     "Constant": lambda a: np.array(a["value_floats"], np.float32),
     "Pad": pad,
     "Resize": resize,
+    "Shape": lambda a, x: np.array(x.shape),
+    "Expand": lambda a, x, shape: x * np.ones(shape),
     "Slice": cut,
     "Gather": lambda a, x, i: np.take(x, i, axis=a["axis"]),
     "DepthToSpace": depth_to_space,

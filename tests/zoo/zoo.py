@@ -27,11 +27,6 @@ import time
 
 SMALL = ['squeezenet1_1', 'mnasnet0_5', 'shufflenet_v2_x0_5',
          'mobilenet_v3_small']
-# families of torchvision that are no classifiers of single images
-OTHERS = ('fcn', 'deeplab', 'lraspp', 'fasterrcnn', 'maskrcnn', 'keypointrcnn',
-          'retinanet', 'ssd', 'fcos', 'raft', 'mc3', 'r3d', 'r2plus1d', 's3d',
-          'mvit', 'swin3d', 'quantized')
-
 parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument('networks', nargs='*', metavar='NETWORK',
@@ -54,78 +49,27 @@ args = parser.parse_args()
 try:
     import numpy as np
     import torch
-    import torchvision
+
+    sys.dont_write_bytecode = True
+    import nets
 except ImportError as e:
     print('zoo: skipped: %s (Debian: python3-torchvision)' % e)
     sys.exit(77)
-torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '2')))
-
-
-def all_names():
-    models = torchvision.models
-    return [n for n in models.list_models()
-            if callable(getattr(models, n, None)) and not n.startswith(OTHERS)]
-
-
-def side_of(name):
-    return 299 if name == 'inception_v3' else 224
-
-
-def images(n, side, seed):
-    """Neighbouring pixels alike, as in photographs."""
-    g = torch.Generator().manual_seed(seed)
-    coarse = torch.randn(n, 3, side // 16 + 2, side // 16 + 2, generator=g)
-    x = torch.nn.functional.interpolate(coarse, size=(side, side),
-                                        mode='bilinear', align_corners=True)
-    return x + 0.1 * torch.randn(n, 3, side, side, generator=g)
 
 
 def make(name, path):
-    """The network with numbers that spread as those of a trained one do."""
-    torch.manual_seed(3)
-    options = {'weights': None, 'num_classes': 100}
-    if name in ('googlenet', 'inception_v3'):
-        options.update(aux_logits=False, init_weights=True)
-    net = getattr(torchvision.models, name)(**options)
-    params = sum(p.numel() for p in net.parameters())
-    if params > args.max_params:
-        raise RuntimeError('%.0f million parameters' % (params / 1e6))
-    side = side_of(name)
-    norms = [m for m in net.modules()
-             if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    """The network's file, inputs, PyTorch's outputs, and training inputs."""
+    net, side = nets.network(name, args.max_params), nets.side_of(name)
+    x = nets.images(4, side, 6)
+    nets.write(net, x, path + '.onnx', args.opset, args.preserve)
     with torch.no_grad():
-        for m in norms:
-            m.momentum = None  # the mean over all batches
-            m.reset_running_stats()
-            m.weight.uniform_(0.6, 1.4)
-            m.bias.normal_(0, 0.1)
-        net.eval()
-        for m in norms:
-            m.train()
-        if norms:
-            net(images(8, side, 5))
-        net.eval()
-        x = images(4, side, 6)
-        y = net(x)
-    kept = {}
-    if args.preserve:
-        kept = dict(training=torch.onnx.TrainingMode.PRESERVE,
-                    do_constant_folding=False)
-    torch.onnx.export(net, x[:1], path + '.onnx', opset_version=args.opset,
-                      input_names=['input'], output_names=['logits'],
-                      dynamic_axes={'input': {0: 'N'}, 'logits': {0: 'N'}},
-                      **kept)
+        np.save(path + '.y.npy', net(x).numpy())
     np.save(path + '.x.npy', x.numpy())
-    np.save(path + '.y.npy', y.numpy())
-    np.save(path + '.train.npy', images(16, side, 7).numpy())
+    np.save(path + '.train.npy', nets.images(16, side, 7).numpy())
 
 
 def qatkit(*words):
-    p = subprocess.run([args.program] + list(words), capture_output=True,
-                       text=True)
-    if p.returncode != 0:
-        raise RuntimeError((p.stderr or p.stdout).strip().split('\n')[-1])
-    return p.stdout
+    return nets.run(args.program, *words)
 
 
 def float_difference(path, folder):
@@ -263,9 +207,9 @@ def cell(row, key, how):
 
 
 def main():
-    names = args.networks or (all_names() if args.all else SMALL)
+    names = args.networks or (nets.all_names() if args.all else SMALL)
     if args.list:
-        print('\n'.join(all_names()))
+        print('\n'.join(nets.all_names()))
         return 0
     rows = []
     for name in names:

@@ -4,6 +4,7 @@
 
 #include "unary.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include <qatkit/numeric.h>
@@ -258,6 +259,23 @@ through_quantizer (const struct qk_layer_io *io, const float *y, int64_t n,
   return r;
 }
 
+/* A root's slope at 0 is infinite, and 0 is on every grid, which all numbers
+ * near it are rounded to: there the slope is that of the line to the next
+ * number of the grid Q. */
+static void
+finite_slopes (const float value[256], const struct qk_qparams *q,
+               float slope[256])
+{
+  for (int i = 0; i < 256; i++)
+    if (!isfinite (slope[i])) {
+      float s = (value[i < 255 ? i + 1 : i] - value[i]) / q->scale;
+
+      if (!isfinite (s) || i == 255)
+        s = i > 0 ? (value[i] - value[i - 1]) / q->scale : 0.0f;
+      slope[i] = isfinite (s) ? s : 0.0f;
+    }
+}
+
 static int
 backward_table (const struct unary *l, const struct qk_layer_io *io,
                 int threads)
@@ -270,8 +288,9 @@ backward_table (const struct unary *l, const struct qk_layer_io *io,
   int r;
 
   table_f32 (l, l->f->slope, &in->q, slope);
+  table_f32 (l, l->f->value, &in->q, value);
+  finite_slopes (value, &in->q, slope);
   if (io->out->dtype == QK_U8) {
-    table_f32 (l, l->f->value, &in->q, value);
     if (l->floats && io->out_qz != NULL && !qk_quantizer_is_ste (io->out_qz)) {
       look_up_f32 (value, x, n, threads, y);
       if ((r = through_quantizer (io, y, n, y + n, &dy)) < 0)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* each.c: functions of each element, of one tensor or of several, and of the
- * elements along axes. */
+/* each.c: functions of each element, of one tensor or of several. */
 #include "config.h"
 
 #include <math.h>
@@ -20,6 +19,26 @@ joining (const struct qk_op *op)
   return op->kind == QK_OP_CONCAT ? "Concat" : names[op->function];
 }
 
+/* Input J of a concatenation: a constant, which has one sample, as often as
+ * there are samples. */
+static const char *
+put_repeated (struct writer *w, const struct qk_network_node *n, int j)
+{
+  const char *both[2], *out = onnx_name (&w->b, "%s/repeated%d", n->name, j);
+  int i;
+
+  for (i = 0; i < n->n_in && value_of (w, n->in[i])->constant != NULL; i++)
+    continue;
+  if (i == n->n_in || value_of (w, n->in[j])->constant == NULL)
+    return w->name[n->in[j]];
+  both[0] = w->name[n->in[j]];
+  both[1]
+    = onnx_put_sizes (w, n, w->name[n->in[i]], onnx_name (&w->b, "sizes%d", j),
+                      &value_of (w, n->in[j])->shape);
+  onnx_node (&w->b, "Expand", out, 2, both);
+  return out;
+}
+
 /* Input J of N for an operator that broadcasts from the last axis on: what has
  * fewer axes than the output gets those it lacks, of size 1. */
 static const char *
@@ -28,6 +47,8 @@ put_broadcast (struct writer *w, const struct qk_network_node *n, int j)
   const struct qk_shape *s = &value_of (w, n->in[j])->shape;
   const int ndim = value_of (w, n->out)->shape.ndim;
 
+  if (n->op->kind == QK_OP_CONCAT)
+    return put_repeated (w, n, j);
   if (n->op->kind != QK_OP_BINARY || s->ndim == ndim)
     return w->name[n->in[j]];
   return onnx_put_axes (w, n, w->name[n->in[j]], onnx_name (&w->b, "in%d", j),
@@ -108,34 +129,6 @@ onnx_put_table (struct writer *w, const struct qk_network_node *n)
 
   if (!onnx_put_function (&w->b, n, w->name[n->in[0]], raw))
     return onnx_unknown (n);
-  return finish_node (w, n, raw);
-}
-
-int
-onnx_put_reduce (struct writer *w, const struct qk_network_node *n)
-{
-  static const char *const names[QK_REDUCTIONS]
-    = { [QK_MEAN] = "ReduceMean",
-        [QK_SUM] = "ReduceSum",
-        [QK_LARGEST] = "ReduceMax",
-        [QK_SMALLEST] = "ReduceMin" };
-  const struct qk_shape *s = &value_of (w, n->in[0])->shape;
-  const bool sum = n->op->function == QK_SUM; /* its axes are an input */
-  const char *raw = raw_name (w, n), *in[2] = { w->name[n->in[0]], "" };
-  int64_t axes[QK_MAX_DIMS], count = 0;
-  Onnx__NodeProto *o;
-
-  for (int i = 1; i < s->ndim; i++)
-    if (n->op->along >> i & 1)
-      axes[count++] = onnx_axis (s->ndim, i);
-  if (sum)
-    in[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s/axes", n->name),
-                           QK_I64, 1, &count, axes);
-  o = onnx_node (&w->b, names[n->op->function], raw, sum ? 2 : 1, in);
-  if (!sum)
-    onnx_attr_ints (&w->b, o, "axes", axes, (int) count);
-  onnx_attr_int (&w->b, o, "keepdims",
-                 value_of (w, n->out)->shape.ndim == s->ndim);
   return finish_node (w, n, raw);
 }
 

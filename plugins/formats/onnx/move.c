@@ -21,9 +21,9 @@ put_ints (struct writer *w, const struct qk_network_node *n, const char *what,
                         QK_I64, 1, &count, v);
 }
 
-const char *
-put_permuted (struct writer *w, const char *in, const int64_t *perm, int n,
-              const char *out)
+static const char *
+put_transpose (struct writer *w, const char *in, const int64_t *perm, int n,
+               const char *out)
 {
   Onnx__NodeProto *o = onnx_node (&w->b, "Transpose", out, 1, &in);
 
@@ -31,14 +31,48 @@ put_permuted (struct writer *w, const char *in, const int64_t *perm, int n,
   return out;
 }
 
-/* IN of shape S in the order of ours. */
-static const char *
-put_ours (struct writer *w, const char *in, const struct qk_shape *s,
-          const char *out)
+const char *
+onnx_put_ours (struct writer *w, const char *in, const struct qk_shape *s,
+               const char *out)
 {
   static const int64_t to_nhwc[] = { 0, 2, 3, 1 };
 
-  return s->ndim == 4 ? put_permuted (w, in, to_nhwc, 4, out) : in;
+  return s->ndim == 4 ? put_transpose (w, in, to_nhwc, 4, out) : in;
+}
+
+const char *
+onnx_put_image (struct writer *w, const char *in, const struct qk_shape *s,
+                const char *out)
+{
+  static const int64_t to_nchw[] = { 0, 3, 1, 2 };
+
+  return s->ndim == 4 ? put_transpose (w, in, to_nchw, 4, out) : in;
+}
+
+const char *
+onnx_put_sizes (struct writer *w, const struct qk_network_node *n,
+                const char *like, const char *prefix, const struct qk_shape *s)
+{
+  const char *own = onnx_name (&w->b, "%s/%s", n->name, prefix);
+  const int64_t bounds[2] = { 0, 1 };
+  int64_t rest[QK_MAX_DIMS];
+  const char *cut[3], *both[2];
+  Onnx__NodeProto *o;
+
+  for (int d = 1; d < s->ndim; d++)
+    rest[onnx_axis (s->ndim, d) - 1] = s->dims[d];
+  cut[0] = node1 (w, "Shape", onnx_name (&w->b, "%s/shape", own), like);
+  for (int i = 0; i < 2; i++)
+    cut[1 + i] = put_ints (
+      w, n, onnx_name (&w->b, "%s/%s", prefix, i == 0 ? "from" : "to"),
+      &bounds[i], 1);
+  both[0] = onnx_name (&w->b, "%s/batch", own);
+  onnx_node (&w->b, "Slice", both[0], 3, cut);
+  both[1]
+    = put_ints (w, n, onnx_name (&w->b, "%s/rest", prefix), rest, s->ndim - 1);
+  o = onnx_node (&w->b, "Concat", own, 2, both);
+  onnx_attr_int (&w->b, o, "axis", 0);
+  return own;
 }
 
 /* OUT: IN as a tensor of COUNT dimensions DIMS after the batch, by a constant
@@ -69,7 +103,7 @@ put_theirs (struct writer *w, const struct qk_network_node *n, const char *in)
   in = put_shape (w, n, in, "shape", s->dims + 1, s->ndim - 1,
                   image ? onnx_name (&w->b, "%s/reshaped", n->name) : raw);
   if (image)
-    put_permuted (w, in, to_nchw, 4, raw);
+    put_transpose (w, in, to_nchw, 4, raw);
   finish (w, n, raw);
   return 0;
 }
@@ -85,10 +119,10 @@ onnx_put_axes (struct writer *w, const struct qk_network_node *n,
 
   for (int i = 0; i < ndim - 1; i++)
     dims[i] = i < ndim - s->ndim ? 1 : s->dims[i + 1 - (ndim - s->ndim)];
-  in = put_ours (w, in, s, onnx_name (&w->b, "%s/nhwc", own));
+  in = onnx_put_ours (w, in, s, onnx_name (&w->b, "%s/nhwc", own));
   in = put_shape (w, n, in, onnx_name (&w->b, "%s/shape", prefix), dims,
                   ndim - 1, onnx_name (&w->b, "%s/axes", own));
-  return ndim == 4 ? put_permuted (w, in, to_nchw, 4, own) : in;
+  return ndim == 4 ? put_transpose (w, in, to_nchw, 4, own) : in;
 }
 
 /* Samples of another shape, in the order of ours; or nothing at all. */
@@ -101,7 +135,8 @@ onnx_put_reshape (struct writer *w, const struct qk_network_node *n)
 
   if (!qk_shape_equal (in, out))
     return put_theirs (
-      w, n, put_ours (w, from, in, onnx_name (&w->b, "%s/nhwc", n->name)));
+      w, n,
+      onnx_put_ours (w, from, in, onnx_name (&w->b, "%s/nhwc", n->name)));
   if (output_name (w, n->out) == NULL) {
     w->name[n->out] = from;
     return 0;
@@ -127,7 +162,7 @@ permutes_axes (const struct qk_op *op, const struct qk_shape *in,
 }
 
 static int
-put_axes (struct writer *w, const struct qk_network_node *n)
+put_permuted (struct writer *w, const struct qk_network_node *n)
 {
   const struct qk_op *op = n->op;
   const int ndim = op->axes + 1;
@@ -136,7 +171,7 @@ put_axes (struct writer *w, const struct qk_network_node *n)
 
   for (int i = 0; i < op->axes; i++)
     perm[onnx_axis (ndim, i + 1)] = onnx_axis (ndim, op->order[2 * i + 1] + 1);
-  put_permuted (w, w->name[n->in[0]], perm, ndim, raw);
+  put_transpose (w, w->name[n->in[0]], perm, ndim, raw);
   finish (w, n, raw);
   return 0;
 }
@@ -169,7 +204,7 @@ onnx_put_transpose (struct writer *w, const struct qk_network_node *n)
   const char *x = w->name[n->in[0]];
 
   if (permutes_axes (op, in, &value_of (w, n->out)->shape))
-    return put_axes (w, n);
+    return put_permuted (w, n);
   if (n->config != NULL && strcmp (n->layer, "depth_to_space") == 0)
     return put_blocks (w, n, "DepthToSpace");
   if (n->config != NULL && strcmp (n->layer, "space_to_depth") == 0
@@ -179,11 +214,11 @@ onnx_put_transpose (struct writer *w, const struct qk_network_node *n)
     dims[i] = op->order[2 * i];
     perm[i + 1] = op->order[2 * i + 1] + 1;
   }
-  x = put_ours (w, x, in, onnx_name (&w->b, "%s/nhwc", n->name));
+  x = onnx_put_ours (w, x, in, onnx_name (&w->b, "%s/nhwc", n->name));
   x = put_shape (w, n, x, "axes", dims, op->axes,
                  onnx_name (&w->b, "%s/split", n->name));
-  x = put_permuted (w, x, perm, op->axes + 1,
-                    onnx_name (&w->b, "%s/turned", n->name));
+  x = put_transpose (w, x, perm, op->axes + 1,
+                     onnx_name (&w->b, "%s/turned", n->name));
   return put_theirs (w, n, x);
 }
 
@@ -306,29 +341,42 @@ stays (const int32_t *place, int64_t count, int64_t size)
   return i == count && count == size;
 }
 
-/* The scale that stands for OUT elements of SIZE: a runtime rounds their
- * product down. */
-static float
-scale_of (int64_t size, int64_t out)
-{
-  float s = (float) out / (float) size;
-
-  while (floor ((double) s * (double) size) < (double) out)
-    s = nextafterf (s, INFINITY);
-  return s;
-}
-
-/* Resize as N's options say, by scales, as the number of samples is free. */
-int
-onnx_put_resize (struct writer *w, const struct qk_network_node *n)
+/* The scales of N's options as a node, as tensors of floats are taken for
+ * weights; NULL where a runtime that rounds their products in single or in
+ * double precision makes other sizes than N's of them. */
+static const char *
+put_scales (struct writer *w, const struct qk_network_node *n)
 {
   const struct qk_shape *in = &value_of (w, n->in[0])->shape;
   const struct qk_shape *out = &value_of (w, n->out)->shape;
-  const char *mode = qk_config_string (n->config, "mode");
-  const char *at = qk_config_string (n->config, "coords");
-  const char *raw = raw_name (w, n), *all[3] = { w->name[n->in[0]], "", "" };
   float given[2], scale[QK_MAX_DIMS];
   const int count = qk_config_floats (n->config, "scale", given, 2);
+  const char *name = onnx_name (&w->b, "%s/scales", n->name);
+  Onnx__NodeProto *o;
+
+  if (count <= 0)
+    return NULL;
+  for (int d = 0; d < in->ndim; d++) {
+    const float s = d > 0 && d <= count ? given[d - 1] : 1;
+
+    if (floorf (s * (float) in->dims[d]) != (float) out->dims[d]
+        || floor ((double) s * (double) in->dims[d]) != (double) out->dims[d])
+      return NULL;
+    scale[onnx_axis (in->ndim, d)] = s;
+  }
+  o = onnx_node (&w->b, "Constant", name, 0, NULL);
+  onnx_attr_floats (&w->b, o, "value_floats", scale, in->ndim);
+  return name;
+}
+
+/* Resize as N's options say: by their scales, else by its sizes, of which the
+ * number of samples is the input's. */
+int
+onnx_put_resize (struct writer *w, const struct qk_network_node *n)
+{
+  const char *mode = qk_config_string (n->config, "mode");
+  const char *at = qk_config_string (n->config, "coords");
+  const char *raw = raw_name (w, n), *all[4] = { w->name[n->in[0]], "", "" };
   Onnx__NodeProto *o;
 
   if (strcmp (at, "half_pixel_symmetric") == 0)
@@ -336,24 +384,12 @@ onnx_put_resize (struct writer *w, const struct qk_network_node *n)
                      "node '%s': coords=half_pixel_symmetric needs a later "
                      "version of ONNX than this file's",
                      n->name);
-  for (int d = 0; d < in->ndim; d++) {
-    const float s = d > 0 && d <= count ? given[d - 1]
-                                        : scale_of (in->dims[d], out->dims[d]);
-
-    if (floorf (s * (float) in->dims[d]) != (float) out->dims[d])
-      return qk_error (-ENOTSUP,
-                       "node '%s': ONNX makes %g of %lld elements with "
-                       "scale %g, expected %lld",
-                       n->name, (double) floorf (s * (float) in->dims[d]),
-                       (long long) in->dims[d], (double) s,
-                       (long long) out->dims[d]);
-    scale[onnx_axis (in->ndim, d)] = s;
+  if ((all[2] = put_scales (w, n)) == NULL) {
+    all[2] = "";
+    all[3]
+      = onnx_put_sizes (w, n, all[0], "sizes", &value_of (w, n->out)->shape);
   }
-  /* a node, as tensors of floats are taken for weights */
-  all[2] = onnx_name (&w->b, "%s/scales", n->name);
-  o = onnx_node (&w->b, "Constant", all[2], 0, NULL);
-  onnx_attr_floats (&w->b, o, "value_floats", scale, in->ndim);
-  o = onnx_node (&w->b, "Resize", raw, 3, all);
+  o = onnx_node (&w->b, "Resize", raw, *all[2] ? 3 : 4, all);
   onnx_attr_text (&w->b, o, "mode", mode);
   onnx_attr_text (&w->b, o, "coordinate_transformation_mode", at);
   if (strcmp (mode, "nearest") == 0)

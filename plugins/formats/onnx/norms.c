@@ -291,6 +291,25 @@ put_product_of_two (struct writer *w, const struct qk_network_node *n,
   onnx_put_matmul (&w->b, n, s, x, raw);
 }
 
+/* What softmax N reads: on a grid, integers times its scale, the same numbers
+ * as DequantizeLinear's, because ONNX Runtime makes one of softmax between
+ * two grids that rounds another way. */
+static const char *
+put_exponents (struct writer *w, const struct qk_network_node *n)
+{
+  const float scale = value_of (w, n->in[0])->q.scale;
+  const char *in[2], *out;
+
+  if (!on_grid (w, n->in[0]) || !on_grid (w, n->out))
+    return w->name[n->in[0]];
+  out = onnx_name (&w->b, "%s/exponents", n->name);
+  in[0] = put_integers (w, n);
+  in[1] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/step", n->name), QK_F32,
+                       &scale);
+  onnx_node (&w->b, "Mul", out, 2, in);
+  return out;
+}
+
 /* Softmax, normalisations and products of activations. */
 int
 onnx_put_norms (struct writer *w, const struct qk_network_node *n)
@@ -300,7 +319,7 @@ onnx_put_norms (struct writer *w, const struct qk_network_node *n)
   int r = 0;
 
   if (n->op->kind == QK_OP_SOFTMAX)
-    onnx_put_softmax (&w->b, n, in, x, raw);
+    onnx_put_softmax (&w->b, n, in, put_exponents (w, n), raw);
   else if (n->op->kind == QK_OP_NORM)
     onnx_put_norm (&w->b, n, in, x, raw);
   else if (n->op->kind == QK_OP_LRN)

@@ -100,10 +100,6 @@ op_reaches_beyond (const struct writer *w, const struct qk_network_node *n)
                   > op->pad_right);
 }
 
-/* A mean of integers is computed on a grid of scale 1: sums are exact there,
- * and halves, which means of 4 or 196 elements often are, stay halves.  They
- * are rounded by a node of their own, to even: ONNX Runtime's integer kernel
- * for a mean between two grids rounds them another way. */
 int
 onnx_put_pool (struct writer *w, const struct qk_network_node *n)
 {
@@ -117,8 +113,7 @@ onnx_put_pool (struct writer *w, const struct qk_network_node *n)
   Onnx__NodeProto *o;
 
   if (exact)
-    in = put_rescaled (w, in, onnx_name (&w->b, "%s/integers", n->name), &x->q,
-                       x->q.scale, 1);
+    in = put_integers (w, n);
   if (!max && is_global (n->op, &x->shape))
     node1 (w, "GlobalAveragePool", raw, in);
   else {
@@ -134,11 +129,8 @@ onnx_put_pool (struct writer *w, const struct qk_network_node *n)
     else
       onnx_attr_int (&w->b, o, "count_include_pad", n->op->count_pad);
   }
-  if (exact) {
-    raw = node1 (w, "Round", onnx_name (&w->b, "%s/round", n->name), raw);
-    raw = put_rescaled (w, raw, onnx_name (&w->b, "%s/mean", n->name), &x->q,
-                        1, x->q.scale);
-  }
+  if (exact)
+    raw = put_rounded (w, n, raw);
   if (flat)
     return put_flat (w, n, raw);
   finish (w, n, raw);

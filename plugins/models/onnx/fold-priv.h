@@ -41,7 +41,7 @@ bool fold_broadcast_steps (const struct qk_shape *in, const struct qk_shape *s,
 bool fold_broadcast_shape (const struct qk_shape *a, const struct qk_shape *b,
                            struct qk_shape *s);
 
-/* fold-move.c and fold-math.c: 0, LEAVE, or an error */
+/* fold-move.c, fold-math.c, fold-product.c: 0, LEAVE, or an error */
 int fold_abs (struct call *c);
 int fold_add (struct call *c);
 int fold_and (struct call *c);
@@ -64,6 +64,8 @@ int fold_identity (struct call *c);
 int fold_less (struct call *c);
 int fold_less_equal (struct call *c);
 int fold_log (struct call *c);
+int fold_gemm (struct call *c);
+int fold_matmul (struct call *c);
 int fold_max (struct call *c);
 int fold_min (struct call *c);
 int fold_mod (struct call *c);

@@ -344,6 +344,8 @@ static const struct rule {
   { "Or", 2, 2, fold_or },
   { "Xor", 2, 2, fold_xor },
   { "Where", 3, 3, fold_where },
+  { "MatMul", 2, 2, fold_matmul },
+  { "Gemm", 2, 3, fold_gemm },
   { "Neg", 1, 1, fold_neg },
   { "Abs", 1, 1, fold_abs },
   { "Sqrt", 1, 1, fold_sqrt },

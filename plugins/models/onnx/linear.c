@@ -104,6 +104,16 @@ flat (struct lay *l, struct net_node *nd, const struct view *v,
   return view_arrange (l, nd, &sorted, 2, order, out);
 }
 
+/* The last axis of V as our last one: what a product with a matrix needs. */
+static int
+rows (struct lay *l, struct net_node *nd, struct view *v, int64_t **column)
+{
+  *column = NULL;
+  return v->ndim == 2 && view_is_batch (v, 0)
+           ? flat (l, nd, v, v, column)
+           : view_last (l, nd, v, v->ndim - 1, v);
+}
+
 /* The linear layer of V, whose last axis is our last one. */
 static int
 linear (struct lay *l, struct net_node *nd, struct view *v,
@@ -178,7 +188,7 @@ lay_gemm (struct lay *l, struct net_node *nd)
     return net_error (l->n, nd, -ENOTSUP,
                       "its input has %d axes, expected the batch and one more",
                       v.ndim);
-  if ((r = flat (l, nd, &v, &v, &column)) == 0
+  if ((r = rows (l, nd, &v, &column)) == 0
       && (r = matrix_of (l, nd, b, trans_b, alpha, column, &m)) == 0
       && (r = bias_of (l, nd, c, beta, m.out, &bias)) == 0
       && (r = linear (l, nd, &v, &m, nd->in[1], c != NULL ? nd->in[2] : -1,
@@ -206,11 +216,8 @@ matmul_weights (struct lay *l, struct net_node *nd, const struct onnx_const *b)
   if ((r = lay_input (l, nd, 0, &v)) < 0
       || (r = lay_known (l, nd, 2, true, &c)) < 0)
     return r;
-  if (v.ndim == 2 && view_is_batch (&v, 0))
-    r = flat (l, nd, &v, &v, &column);
-  else
-    r = view_last (l, nd, &v, v.ndim - 1, &v);
-  if (r == 0 && (r = matrix_of (l, nd, b, false, 1, column, &m)) == 0
+  if ((r = rows (l, nd, &v, &column)) == 0
+      && (r = matrix_of (l, nd, b, false, 1, column, &m)) == 0
       && (r = bias_of (l, nd, c, 1, m.out, &bias)) == 0
       && (r = linear (l, nd, &v, &m, nd->in[1], c != NULL ? nd->in[2] : -1,
                       bias))
@@ -403,7 +410,7 @@ affine_norm (struct lay *l, struct net_node *nd, struct view *v,
   float *zero;
   int id, r;
 
-  id = lay_node (l, nd, layer, &v->id, 1, "%s", options);
+  id = lay_node (l, nd, layer, &v->id, 1, "affine=yes %s", options);
   if (id < 0 || (r = fill_vector (l, nd, id, "weight", 1, n)) < 0)
     return id < 0 ? id : r;
   if (bias)

@@ -25,6 +25,11 @@ enum layout {
              axes, channels are axis 0 */
 };
 
+/* What an open batch counts as while shapes are computed: a number that the
+ * file's own dimensions hardly contain, so that a Reshape's numbers say where
+ * the batch is.  Files traced with a batch of 1 may have that 1 in constants. */
+enum { OPEN_BATCH = 29 };
+
 /* ---- inputs -------------------------------------------------------------------------- */
 
 /* Dimensions that the file states for VALUE, 0 where it leaves one open. */
@@ -179,9 +184,10 @@ add_input (struct lay *l, int i, const struct qk_model_request *req,
   return 0;
 }
 
-/* What the batch axis has for size in the file; all inputs alike. */
+/* What the batch axis has for size in the file, OPEN where it is left open;
+ * all inputs alike. */
 static int
-find_batch (struct lay *l, enum layout how)
+find_batch (struct lay *l, enum layout how, int64_t open)
 {
   struct qk_shape f;
   int i, r;
@@ -195,13 +201,13 @@ find_batch (struct lay *l, enum layout how)
     if (f.ndim == 0)
       return qk_error (-ENOTSUP, "%s: input '%.200s' is one number",
                        l->n->file->path, l->n->value[l->n->input[i]].name);
-    if (i > 0 && (f.dims[0] > 0 ? f.dims[0] : 1) != l->n->batch)
+    if (i > 0 && (f.dims[0] > 0 ? f.dims[0] : open) != l->n->batch)
       return qk_error (-ENOTSUP,
                        "%s: input '%.200s' has a batch of %lld, the first "
                        "one of %lld",
                        l->n->file->path, l->n->value[l->n->input[i]].name,
                        (long long) f.dims[0], (long long) l->n->batch);
-    l->n->batch = f.dims[0] > 0 ? f.dims[0] : 1;
+    l->n->batch = f.dims[0] > 0 ? f.dims[0] : open;
   }
   return 0;
 }
@@ -219,10 +225,12 @@ fold_all (struct net *n)
   return 0;
 }
 
-/* Build the whole graph, the inputs being as HOW says. */
+/* Build the whole graph, the inputs being as HOW says and an open batch
+ * counting as OPEN. */
 static int
 build_as (struct onnxfile *file, const struct qk_model_request *req,
-          const int64_t side[2], enum layout how, struct qk_graph *g)
+          const int64_t side[2], enum layout how, int64_t open,
+          struct qk_graph *g)
 {
   struct lay l;
   int i, r;
@@ -234,7 +242,7 @@ build_as (struct onnxfile *file, const struct qk_model_request *req,
   if ((r = fold_all (l.n)) < 0)
     goto end;
   recognise (l.n);
-  if ((r = find_batch (&l, how)) < 0)
+  if ((r = find_batch (&l, how, open)) < 0)
     goto end;
   for (i = 0; i < l.n->n_inputs && r == 0; i++)
     r = add_input (&l, i, req, how, side);
@@ -245,31 +253,41 @@ end:
   return r;
 }
 
-/* A batch is likelier than none; of two failures the first sentence is the
- * better one. */
+/* A batch is likelier than none; of several failures the sentence of the
+ * second attempt, which is about the numbers that the file shows, is the best
+ * one. */
 static int
 onnx_build (const struct qk_config *cfg, const struct qk_model_request *req,
             struct qk_graph *g)
 {
+  static const struct {
+    enum layout how;
+    int64_t open;
+  } attempt[] = { { IMAGES, OPEN_BATCH }, { IMAGES, 1 }, { ALONE, 1 } };
   const char *path = qk_config_string (cfg, "file");
   struct onnxfile *file;
+  char *sentence = NULL;
   int64_t side[2];
-  char *first;
-  int r;
+  int i, r, first = 0;
 
   if ((r = image_size_read ("onnx", cfg, "side", 0, MOST_SIDE, side, NULL)) < 0
       || (r = onnxfile_open (path, &file)) < 0)
     return r;
-  r = build_as (file, req, side, IMAGES, g);
-  if (r == -ENOTSUP || r == -EINVAL) {
-    first = strdup (qk_error_message ());
-    qk_graph_clear (g);
-    if (first != NULL && build_as (file, req, side, ALONE, g) < 0)
-      qk_error (r, "%s", first);
-    else if (first != NULL)
-      r = 0;
-    free (first);
+  for (i = 0; i < 3; i++) {
+    r = build_as (file, req, side, attempt[i].how, attempt[i].open, g);
+    if (r != -ENOTSUP && r != -EINVAL)
+      break;
+    if (i < 2) {
+      free (sentence);
+      first = r;
+      if ((sentence = strdup (qk_error_message ())) == NULL)
+        break;
+      qk_graph_clear (g);
+    }
   }
+  if (i > 0 && r < 0 && sentence != NULL)
+    r = qk_error (first, "%s", sentence);
+  free (sentence);
   onnxfile_close (file);
   return r;
 }

@@ -267,6 +267,59 @@ view_arrange (struct lay *l, const struct net_node *nd, const struct view *v,
   return 0;
 }
 
+/* Whether V has the batch inside an axis, behind another axis of ours. */
+static bool
+batch_inside (const struct lay *l, const struct view *v)
+{
+  int i, k;
+
+  for (i = 0; i < v->ndim; i++)
+    for (k = 1; k < v->axis[i].n; k++)
+      if (v->axis[i].of[k] == 0 && l->n->batch > 1)
+        return true;
+  return false;
+}
+
+/* view_last where the other axes stay apart as they are. */
+static int
+tail (struct lay *l, const struct net_node *nd, const struct view *v, int a,
+      struct view *out)
+{
+  const struct qk_shape *s = view_ours (l, v);
+  const struct group *g = &v->axis[a];
+  struct qk_shape merged = { 0, { 0 } };
+  struct view to = *v;
+  int seq[QK_MAX_DIMS], place[QK_MAX_DIMS], i, k, n = 0, id;
+  bool last[QK_MAX_DIMS] = { false };
+
+  for (k = 0; k < g->n; k++)
+    last[g->of[k]] = true;
+  for (i = 0; i < s->ndim; i++)
+    if (!last[i]) {
+      place[i] = n;
+      merged.dims[n] = s->dims[i];
+      seq[n++] = i;
+    }
+  if (n == QK_MAX_DIMS)
+    return net_error (l->n, nd, -ENOTSUP, "needs more than %d axes",
+                      QK_MAX_DIMS);
+  merged.ndim = n + 1;
+  merged.dims[n] = view_size (l, v, a);
+  for (k = 0; k < g->n; k++)
+    seq[n + k] = g->of[k];
+  for (i = 0; i < v->ndim; i++)
+    for (k = 0; i != a && k < v->axis[i].n; k++)
+      to.axis[i].of[k] = place[v->axis[i].of[k]];
+  to.axis[a].n = 1;
+  to.axis[a].of[0] = n;
+  if ((id = permute (l, nd, v->id, s->ndim, seq)) < 0
+      || (id = reshape (l, nd, id, &merged)) < 0)
+    return id;
+  to.id = id;
+  *out = to;
+  return 0;
+}
+
 int
 view_last (struct lay *l, const struct net_node *nd, const struct view *v,
            int a, struct view *out)
@@ -280,6 +333,8 @@ view_last (struct lay *l, const struct net_node *nd, const struct view *v,
     *out = *v;
     return 0;
   }
+  if (batch_inside (l, v))
+    return tail (l, nd, v, a, out);
   view_order (v, all);
   for (i = 0; i < v->ndim; i++)
     if (all[i] != a)
@@ -587,6 +642,20 @@ add_constant (struct lay *l, const struct net_node *nd,
   return id < 0 ? qk_error_prefix (id, "%s: ", l->n->file->path) : id;
 }
 
+/* Whether C is the same along an axis of SIZE with STEP: what a constant is
+ * that the file repeats for each sample. */
+static bool
+repeats (const struct onnx_const *c, int64_t step, int64_t size)
+{
+  int64_t i;
+
+  for (i = 0; c->real && i < c->n; i++)
+    if (memcmp (&c->f[i], &c->f[i - i / step % size * step], sizeof *c->f)
+        != 0)
+      return false;
+  return c->real;
+}
+
 int
 view_constant (struct lay *l, const struct net_node *nd, int value,
                const struct view *v, int n, const int *order)
@@ -602,14 +671,18 @@ view_constant (struct lay *l, const struct net_node *nd, int value,
   for (i = 0; i < n; i++) {
     const int64_t s = step_of (c, order[i], v->ndim, &size);
 
-    if (order[i] >= 0 && view_is_batch (v, order[i])) {
-      if (size != 1)
+    if (order[i] >= 0 && view_has_batch (v, order[i]) && size > 1) {
+      const int64_t rest = size / l->n->batch;
+
+      if (size % l->n->batch != 0 || !repeats (c, s * rest, l->n->batch))
         return net_error (l->n, nd, -ENOTSUP,
                           "constant '%.100s' has numbers for each of %lld "
                           "samples",
                           l->n->value[value].name, (long long) size);
-      continue;
+      size = rest;
     }
+    if (order[i] >= 0 && view_is_batch (v, order[i]))
+      continue;
     step[shape.ndim] = s;
     shape.dims[shape.ndim++] = size;
   }
