@@ -143,6 +143,15 @@ wanted_on_grid (const struct qk_graph *g, int v)
   return false;
 }
 
+/* Whether the node computes with integers and can leave its result as reals:
+ * not where it has taken a clamp over, whose bounds are those of a grid. */
+static bool
+leaves_reals (const struct qk_node *n)
+{
+  return (n->traits.role == QK_ROLE_WEIGHTED || n->traits.real_out)
+         && !(n->lo > -INFINITY) && !(n->hi < INFINITY);
+}
+
 static int
 prepare_node (struct qk_graph *g, int index, const struct qk_qconfig *qc,
               bool quantize_outputs)
@@ -159,9 +168,7 @@ prepare_node (struct qk_graph *g, int index, const struct qk_qconfig *qc,
     return 0;
   }
   if (qk_graph_is_output (g, n->out) && !quantize_outputs
-      && !wanted_on_grid (g, n->out)
-      && (!n->int8 || n->traits.role == QK_ROLE_WEIGHTED
-          || n->traits.real_out))
+      && !wanted_on_grid (g, n->out) && (!n->int8 || leaves_reals (n)))
     return 0;
   if (on_grids (n) || wanted_on_grid (g, n->out))
     return quantize_value (g, n->out, n->name, &qc->activation);

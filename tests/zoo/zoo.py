@@ -17,10 +17,7 @@ The exit status is 1 if any fails.  --table FILE writes docs/networks.md's
 table.
 """
 import argparse
-import json
 import os
-import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -51,6 +48,7 @@ try:
     import torch
 
     sys.dont_write_bytecode = True
+    import checks
     import nets
 except ImportError as e:
     print('zoo: skipped: %s (Debian: python3-torchvision)' % e)
@@ -68,111 +66,6 @@ def make(name, path):
     np.save(path + '.train.npy', nets.images(16, side, 7).numpy())
 
 
-def qatkit(*words):
-    return nets.run(args.program, *words)
-
-
-def float_difference(path, folder):
-    out = os.path.join(folder, 'float.npy')
-    qatkit('predict', path + '.onnx', path + '.x.npy', '--output', out)
-    want, got = np.load(path + '.y.npy'), np.load(out)
-    if want.shape != got.shape:
-        raise RuntimeError('outputs %s, expected %s' % (got.shape, want.shape))
-    return float(np.abs(want - got).max() / np.abs(want).max())
-
-
-INI = '''[run]
-output = %(out)s
-[model]
-arch = onnx
-file = %(path)s.onnx
-[data]
-dataset = npy
-inputs = %(path)s.train.npy
-val_inputs = %(path)s.x.npy
-layout = nchw
-batch = 4
-eval_batch = 4
-[loss]
-name = distillation
-measure = mse
-[metric]
-name = sqnr
-[ptq]
-batches = 2
-[qat]
-epochs = 1
-batches = 2
-freeze_bn_after = 0
-freeze_observers_after = 0
-[optimizer]
-lr = 0.0001
-'''
-
-
-def int8(path, folder):
-    ini, out = os.path.join(folder, 'run.ini'), os.path.join(folder, 'run')
-    with open(ini, 'w') as f:
-        f.write(INI % {'out': out, 'path': path})
-    report = qatkit('inspect', ini)
-    share = re.search(r'([0-9.]+) % of MACs', report)
-    qatkit('run', ini, '--quiet')
-    verify = qatkit('verify', out, '--json', '--quiet')
-    differ = json.loads(verify)
-    return float(share.group(1)), differ, out
-
-
-def differing(verify):
-    """The number of differing bytes in what verify --json prints."""
-    return verify['differing']
-
-
-ORT = '''
-const ort = require('onnxruntime-node'), fs = require('fs');
-(async () => {
-  const [file, x, shape, out] = process.argv.slice(2);
-  const s = await ort.InferenceSession.create(file, {logSeverityLevel: 3});
-  const b = fs.readFileSync(x), dims = JSON.parse(shape);
-  const n = dims.reduce((a, c) => a * c, 1);
-  const data = new Float32Array(b.buffer, b.byteOffset, n);
-  const r = await s.run({[s.inputNames[0]]:
-    new ort.Tensor('float32', data, dims)});
-  const y = r[s.outputNames[0]];
-  fs.writeFileSync(out, Buffer.from(y.data.buffer, y.data.byteOffset,
-    y.data.byteLength));
-})().catch(e => { console.error(String(e)); process.exit(1); });
-'''
-
-
-def agreement(path, folder, out):
-    """dB by which the QDQ export agrees in ONNX Runtime; None without it."""
-    model = os.path.join(out, 'model-int8.safetensors')
-    qdq = os.path.join(folder, 'qdq.onnx')
-    qatkit('export', model, '--onnx', qdq)
-    ours = os.path.join(folder, 'int8.npy')
-    qatkit('predict', model, path + '.x.npy', '--output', ours)
-    script, raw = os.path.join(folder, 'o.js'), os.path.join(folder, 'x.raw')
-    with open(script, 'w') as f:
-        f.write(ORT)
-    x = np.load(path + '.x.npy')
-    x.tofile(raw)
-    theirs = os.path.join(folder, 'y.raw')
-    try:
-        p = subprocess.run(['node', script, qdq, raw,
-                            json.dumps(list(x.shape)), theirs],
-                           capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    if 'Cannot find module' in p.stderr:
-        return None
-    if p.returncode != 0:
-        raise RuntimeError('ONNX Runtime: ' + p.stderr.strip()[:200])
-    a = np.load(ours).astype(np.float64).ravel()
-    b = np.fromfile(theirs, dtype=np.float32).astype(np.float64)
-    noise = ((a - b) ** 2).sum()
-    return 200.0 if noise == 0 else 10 * np.log10((a ** 2).sum() / noise)
-
-
 def one(name, path, folder):
     """The row of a network; a failed check is in its 'wrong'."""
     row = {'network': name, 'wrong': ''}
@@ -184,16 +77,17 @@ def one(name, path, folder):
         row['skipped'] = str(e).split('\n')[0][:120]
         return row
     try:
-        row['float'] = float_difference(path, folder)
+        row['float'] = checks.float_difference(args.program, path, folder)
         if not row['float'] <= 1e-4:
             row['wrong'] = 'float differs'
         if not args.float_only:
-            row['int8'], verify, out = int8(path, folder)
-            row['verify'] = differing(verify)
+            row['int8'], row['verify'], out = checks.int8(args.program,
+                                                         path, folder)
             if row['verify'] != 0:
                 row['wrong'] = 'bytes differ'
             row['onnx'] = (None if args.no_runtime
-                           else agreement(path, folder, out))
+                           else checks.agreement(args.program, path, folder,
+                                                out))
             if row['onnx'] is not None and row['onnx'] < 40:
                 row['wrong'] = 'ONNX Runtime differs'
     except Exception as e:

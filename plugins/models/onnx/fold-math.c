@@ -275,8 +275,12 @@ reduce (struct call *c, int kind)
               kind == 'p'   ? y * x
               : kind == 'x' ? (x > y ? x : y)
               : kind == 'n' ? (x < y ? x : y)
+              : kind == '1' ? y + fabs (x)
+              : kind == '2' ? y + x * x
                             : y + x);
   }
+  for (i = 0; kind == '2' && i < out->n; i++)
+    fold_put (out, i, sqrt (fold_get (out, i)));
   for (i = 0; kind == 'm' && i < out->n; i++)
     fold_put (out, i, fold_get (out, i) / (double) count);
   kept.ndim = 0;
@@ -294,6 +298,8 @@ REDUCE (sum, 's')
 REDUCE (max, 'x')
 REDUCE (min, 'n')
 REDUCE (mean, 'm')
+REDUCE (l1, '1')
+REDUCE (l2, '2')
 
 /* ---- foreign quantization -------------------------------------------------------------- */
 

@@ -75,6 +75,8 @@ int fold_not (struct call *c);
 int fold_or (struct call *c);
 int fold_pow (struct call *c);
 int fold_reciprocal (struct call *c);
+int fold_reduce_l1 (struct call *c);
+int fold_reduce_l2 (struct call *c);
 int fold_reduce_max (struct call *c);
 int fold_reduce_mean (struct call *c);
 int fold_reduce_min (struct call *c);

@@ -368,6 +368,8 @@ static const struct rule {
   { "ReduceMax", 1, 2, fold_reduce_max },
   { "ReduceMin", 1, 2, fold_reduce_min },
   { "ReduceMean", 1, 2, fold_reduce_mean },
+  { "ReduceL1", 1, 2, fold_reduce_l1 },
+  { "ReduceL2", 1, 2, fold_reduce_l2 },
   { "DequantizeLinear", 2, 3, fold_dequantize },
 };
 #define N_RULES ((int) (sizeof rules / sizeof *rules))

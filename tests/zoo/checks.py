@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is checked of a network PATH.onnx with inputs PATH.x.npy, PyTorch's
+outputs PATH.y.npy and training inputs PATH.train.npy."""
+import json
+import os
+import re
+import subprocess
+
+import numpy as np
+
+import nets
+
+
+def float_difference(program, path, folder):
+    """The largest difference of an output, as a share of the largest."""
+    out = os.path.join(folder, 'float.npy')
+    nets.run(program, 'predict', path + '.onnx', path + '.x.npy', '--output',
+             out)
+    want, got = np.load(path + '.y.npy'), np.load(out)
+    if want.shape != got.shape:
+        raise RuntimeError('outputs %s, expected %s' % (got.shape, want.shape))
+    return float(np.abs(want - got).max() / np.abs(want).max())
+
+
+INI = '''[run]
+output = %(out)s
+[model]
+arch = onnx
+file = %(path)s.onnx
+[data]
+dataset = npy
+inputs = %(path)s.train.npy
+val_inputs = %(path)s.x.npy
+%(layout)sbatch = 4
+eval_batch = 4
+[loss]
+name = distillation
+measure = mse
+[metric]
+name = sqnr
+[ptq]
+batches = 2
+[qat]
+epochs = 1
+batches = 2
+freeze_bn_after = 0
+freeze_observers_after = 0
+[optimizer]
+lr = 0.0001
+'''
+
+
+def int8(program, path, folder):
+    """Share of MACs in int8, differing bytes after PTQ and QAT, the run's
+    folder."""
+    ini, out = os.path.join(folder, 'run.ini'), os.path.join(folder, 'run')
+    with open(ini, 'w') as f:
+        images = np.load(path + '.x.npy', mmap_mode='r').ndim == 4
+        f.write(INI % {'out': out, 'path': path,
+                       'layout': 'layout = nchw\n' if images else ''})
+    report = nets.run(program, 'inspect', ini)
+    share = re.search(r'([0-9.]+) % of MACs', report)
+    nets.run(program, 'run', ini, '--quiet')
+    verify = nets.run(program, 'verify', out, '--json', '--quiet')
+    return float(share.group(1)), json.loads(verify)['differing'], out
+
+
+ORT = '''
+const ort = require('onnxruntime-node'), fs = require('fs');
+(async () => {
+  const [file, x, shape, out, level] = process.argv.slice(2);
+  const s = await ort.InferenceSession.create(file,
+    {logSeverityLevel: 3, graphOptimizationLevel: level});
+  const b = fs.readFileSync(x), dims = JSON.parse(shape);
+  const n = dims.reduce((a, c) => a * c, 1);
+  const data = new Float32Array(b.buffer, b.byteOffset, n);
+  const r = await s.run({[s.inputNames[0]]:
+    new ort.Tensor('float32', data, dims)});
+  const y = r[s.outputNames[0]];
+  fs.writeFileSync(out, Buffer.from(y.data.buffer, y.data.byteOffset,
+    y.data.byteLength));
+})().catch(e => { console.error(String(e)); process.exit(1); });
+'''
+
+
+def agreement(program, path, folder, out, level='all'):
+    """dB by which the QDQ export agrees in ONNX Runtime; None without it.
+    Level 'basic': what the file says, without its integer kernels."""
+    model = os.path.join(out, 'model-int8.safetensors')
+    qdq = os.path.join(folder, 'qdq.onnx')
+    nets.run(program, 'export', model, '--onnx', qdq)
+    ours = os.path.join(folder, 'int8.npy')
+    nets.run(program, 'predict', model, path + '.x.npy', '--output', ours)
+    script, raw = os.path.join(folder, 'o.js'), os.path.join(folder, 'x.raw')
+    with open(script, 'w') as f:
+        f.write(ORT)
+    x = np.load(path + '.x.npy')
+    x.tofile(raw)
+    theirs = os.path.join(folder, 'y.raw')
+    try:
+        p = subprocess.run(['node', script, qdq, raw,
+                            json.dumps(list(x.shape)), theirs, level],
+                           capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    if 'Cannot find module' in p.stderr:
+        return None
+    if p.returncode != 0:
+        raise RuntimeError('ONNX Runtime: ' + p.stderr.strip()[:200])
+    a = np.load(ours).astype(np.float64).ravel()
+    b = np.fromfile(theirs, dtype=np.float32).astype(np.float64)
+    noise = ((a - b) ** 2).sum()
+    return 200.0 if noise == 0 else 10 * np.log10((a ** 2).sum() / noise)
