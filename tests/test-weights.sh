@@ -38,7 +38,7 @@ weights "4 tensors do not fit" "missing: fc.bias" "missing: conv2.weight" \
 cp bad.safetensors x.safetensors
 sed 's/^arch.*/&\nweights = x.safetensors/' tiny.ini > x.ini
 expect 1 run x.ini
-says "x.ini:6: x.safetensors: 4 tensors do not fit the network"
+says "x.ini:6: [model] weights: x.safetensors: 4 tensors do not fit the network"
 # wrong shapes, as the file has them
 edit 's/"shape":\[8,3,3,3\]/"shape":[3,8,3,3]/; s/"shape":\[10\]/"shape":[5,2]/'
 weights "2 tensors do not fit" "wrong shape: conv1.weight is (3,8,3,3), expected (8,3,3,3)" \

@@ -130,15 +130,14 @@ put_quantized (struct writer *w, const struct qk_network_node *n,
 int
 onnx_put_dynamic (struct writer *w, const struct qk_network_node *n)
 {
-  static const int64_t to_nhwc[] = { 0, 2, 3, 1 }, to_nchw[] = { 0, 3, 1, 2 };
   const struct qk_op *op = n->op;
   const int64_t k = op->out_channels, dims[2] = { k, op->in_channels };
-  const bool image = value_of (w, n->in[0])->shape.ndim == 4;
+  const struct qk_shape *s = &value_of (w, n->out)->shape;
   const char *raw = raw_name (w, n), *x = w->name[n->in[0]], *in[3], *factor;
   struct quantized r;
 
-  if (image)
-    x = put_permuted (w, x, to_nhwc, 4, onnx_name (&w->b, "%s/nhwc", n->name));
+  x = onnx_put_ours (w, x, &value_of (w, n->in[0])->shape,
+                     onnx_name (&w->b, "%s/nhwc", n->name));
   r = put_quantized (w, n, x);
   in[0] = r.q;
   in[1] = onnx_put_columns (w, onnx_name (&w->b, "%s.weight", n->name), QK_I8,
@@ -153,10 +152,9 @@ onnx_put_dynamic (struct writer *w, const struct qk_network_node *n)
   in[0] = two (w, n, "Mul", x, factor, "product");
   in[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s.bias", n->name), QK_F32,
                          1, &k, op->real_bias);
-  onnx_node (&w->b, "Add",
-             image ? onnx_name (&w->b, "%s/biased", n->name) : raw, 2, in);
-  if (image)
-    put_permuted (w, onnx_name (&w->b, "%s/biased", n->name), to_nchw, 4, raw);
+  x = s->ndim == 4 ? onnx_name (&w->b, "%s/biased", n->name) : raw;
+  onnx_node (&w->b, "Add", x, 2, in);
+  onnx_put_image (w, x, s, raw);
   finish (w, n, raw);
   return 0;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* each.c: functions of each element, of one tensor or of several, and of the
- * elements along axes. */
+/* each.c: functions of each element, of one tensor or of several. */
 #include "config.h"
 
 #include <math.h>

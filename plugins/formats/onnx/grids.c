@@ -60,27 +60,6 @@ put_rescaled (struct writer *w, const char *raw, const char *prefix,
 }
 
 const char *
-put_integers (struct writer *w, const struct qk_network_node *n)
-{
-  const struct qk_qparams *q = &value_of (w, n->in[0])->q;
-
-  return put_rescaled (w, w->name[n->in[0]],
-                       onnx_name (&w->b, "%s/integers", n->name), q, q->scale,
-                       1);
-}
-
-const char *
-put_rounded (struct writer *w, const struct qk_network_node *n,
-             const char *raw)
-{
-  const struct qk_qparams *q = &value_of (w, n->in[0])->q;
-
-  raw = node1 (w, "Round", onnx_name (&w->b, "%s/round", n->name), raw);
-  return put_rescaled (w, raw, onnx_name (&w->b, "%s/mean", n->name), q, 1,
-                       q->scale);
-}
-
-const char *
 output_name (const struct writer *w, int value)
 {
   int i;
@@ -156,4 +135,25 @@ put_dequantized (struct writer *w, const char *constant, const char *name,
   n = onnx_node (b, "DequantizeLinear", out, 3, in);
   onnx_attr_int (b, n, "axis", axis);
   return out;
+}
+
+const char *
+put_integers (struct writer *w, const struct qk_network_node *n)
+{
+  const struct qk_qparams *q = &value_of (w, n->in[0])->q;
+
+  return put_rescaled (w, w->name[n->in[0]],
+                       onnx_name (&w->b, "%s/integers", n->name), q, q->scale,
+                       1);
+}
+
+const char *
+put_rounded (struct writer *w, const struct qk_network_node *n,
+             const char *raw)
+{
+  const struct qk_qparams *q = &value_of (w, n->in[0])->q;
+
+  raw = node1 (w, "Round", onnx_name (&w->b, "%s/round", n->name), raw);
+  return put_rescaled (w, raw, onnx_name (&w->b, "%s/mean", n->name), q, 1,
+                       q->scale);
 }

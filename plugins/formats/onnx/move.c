@@ -21,9 +21,9 @@ put_ints (struct writer *w, const struct qk_network_node *n, const char *what,
                         QK_I64, 1, &count, v);
 }
 
-const char *
-put_permuted (struct writer *w, const char *in, const int64_t *perm, int n,
-              const char *out)
+static const char *
+put_transpose (struct writer *w, const char *in, const int64_t *perm, int n,
+               const char *out)
 {
   Onnx__NodeProto *o = onnx_node (&w->b, "Transpose", out, 1, &in);
 
@@ -37,7 +37,7 @@ onnx_put_ours (struct writer *w, const char *in, const struct qk_shape *s,
 {
   static const int64_t to_nhwc[] = { 0, 2, 3, 1 };
 
-  return s->ndim == 4 ? put_permuted (w, in, to_nhwc, 4, out) : in;
+  return s->ndim == 4 ? put_transpose (w, in, to_nhwc, 4, out) : in;
 }
 
 const char *
@@ -103,7 +103,7 @@ put_theirs (struct writer *w, const struct qk_network_node *n, const char *in)
   in = put_shape (w, n, in, "shape", s->dims + 1, s->ndim - 1,
                   image ? onnx_name (&w->b, "%s/reshaped", n->name) : raw);
   if (image)
-    put_permuted (w, in, to_nchw, 4, raw);
+    put_transpose (w, in, to_nchw, 4, raw);
   finish (w, n, raw);
   return 0;
 }
@@ -122,7 +122,7 @@ onnx_put_axes (struct writer *w, const struct qk_network_node *n,
   in = onnx_put_ours (w, in, s, onnx_name (&w->b, "%s/nhwc", own));
   in = put_shape (w, n, in, onnx_name (&w->b, "%s/shape", prefix), dims,
                   ndim - 1, onnx_name (&w->b, "%s/axes", own));
-  return ndim == 4 ? put_permuted (w, in, to_nchw, 4, own) : in;
+  return ndim == 4 ? put_transpose (w, in, to_nchw, 4, own) : in;
 }
 
 /* Samples of another shape, in the order of ours; or nothing at all. */
@@ -162,7 +162,7 @@ permutes_axes (const struct qk_op *op, const struct qk_shape *in,
 }
 
 static int
-put_axes (struct writer *w, const struct qk_network_node *n)
+put_permuted (struct writer *w, const struct qk_network_node *n)
 {
   const struct qk_op *op = n->op;
   const int ndim = op->axes + 1;
@@ -171,7 +171,7 @@ put_axes (struct writer *w, const struct qk_network_node *n)
 
   for (int i = 0; i < op->axes; i++)
     perm[onnx_axis (ndim, i + 1)] = onnx_axis (ndim, op->order[2 * i + 1] + 1);
-  put_permuted (w, w->name[n->in[0]], perm, ndim, raw);
+  put_transpose (w, w->name[n->in[0]], perm, ndim, raw);
   finish (w, n, raw);
   return 0;
 }
@@ -204,7 +204,7 @@ onnx_put_transpose (struct writer *w, const struct qk_network_node *n)
   const char *x = w->name[n->in[0]];
 
   if (permutes_axes (op, in, &value_of (w, n->out)->shape))
-    return put_axes (w, n);
+    return put_permuted (w, n);
   if (n->config != NULL && strcmp (n->layer, "depth_to_space") == 0)
     return put_blocks (w, n, "DepthToSpace");
   if (n->config != NULL && strcmp (n->layer, "space_to_depth") == 0
@@ -217,8 +217,8 @@ onnx_put_transpose (struct writer *w, const struct qk_network_node *n)
   x = onnx_put_ours (w, x, in, onnx_name (&w->b, "%s/nhwc", n->name));
   x = put_shape (w, n, x, "axes", dims, op->axes,
                  onnx_name (&w->b, "%s/split", n->name));
-  x = put_permuted (w, x, perm, op->axes + 1,
-                    onnx_name (&w->b, "%s/turned", n->name));
+  x = put_transpose (w, x, perm, op->axes + 1,
+                     onnx_name (&w->b, "%s/turned", n->name));
   return put_theirs (w, n, x);
 }
 

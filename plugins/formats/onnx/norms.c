@@ -300,7 +300,7 @@ put_exponents (struct writer *w, const struct qk_network_node *n)
   const float scale = value_of (w, n->in[0])->q.scale;
   const char *in[2], *out;
 
-  if (!n->quantized || !on_grid (w, n->in[0]))
+  if (!on_grid (w, n->in[0]) || !on_grid (w, n->out))
     return w->name[n->in[0]];
   out = onnx_name (&w->b, "%s/exponents", n->name);
   in[0] = put_integers (w, n);

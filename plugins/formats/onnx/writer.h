@@ -17,6 +17,12 @@ value_of (const struct writer *w, int i)
   return w->net->value[i];
 }
 
+static inline bool
+on_grid (const struct writer *w, int value)
+{
+  return value_of (w, value)->q.scale > 0;
+}
+
 /* The axis of ONNX's tensor that axis D of ours of NDIM is: (N,H,W,C) is
  * (N,C,H,W) there, other ranks are as ours. */
 static inline int
@@ -25,13 +31,6 @@ onnx_axis (int ndim, int d)
   static const int images[] = { 0, 2, 3, 1 };
 
   return ndim == 4 ? images[d] : d;
-}
-
-/* Whether VALUE is on a grid of integers. */
-static inline bool
-on_grid (const struct writer *w, int value)
-{
-  return value_of (w, value)->q.scale > 0;
 }
 
 /* ---- write.c ----------------------------------------------------------- */
@@ -57,14 +56,6 @@ const char *put_grid (struct writer *w, const char *raw, const char *prefix,
 const char *put_rescaled (struct writer *w, const char *raw,
                           const char *prefix, const struct qk_qparams *q,
                           float from, float to);
-/* A mean of integers is computed on a grid of scale 1: sums are exact there,
- * and halves, which means of 4 or 196 elements often are, stay halves.  They
- * are rounded by a node of their own, to even: ONNX Runtime's integer kernel
- * for a mean between two grids rounds them another way.  What N reads, for
- * that; and the mean RAW of them, back on the grid that N reads. */
-const char *put_integers (struct writer *w, const struct qk_network_node *n);
-const char *put_rounded (struct writer *w, const struct qk_network_node *n,
-                         const char *raw);
 /* RAW is what N computes: put it on its grid, if it has one.  For results that
  * cannot leave the range of their inputs. */
 void finish (struct writer *w, const struct qk_network_node *n,
@@ -80,6 +71,14 @@ int finish_node (struct writer *w, const struct qk_network_node *n,
 const char *put_dequantized (struct writer *w, const char *constant,
                              const char *name, const float *scale, int64_t k,
                              int axis, enum qk_dtype dtype);
+/* A mean of integers is computed on a grid of scale 1: sums are exact there,
+ * and halves, which means of 4 or 196 elements often are, stay halves.  They
+ * are rounded by a node of their own, to even: ONNX Runtime's integer kernel
+ * for a mean between two grids rounds them another way.  What N reads, for
+ * that; and the mean RAW of them, back on the grid that N reads. */
+const char *put_integers (struct writer *w, const struct qk_network_node *n);
+const char *put_rounded (struct writer *w, const struct qk_network_node *n,
+                         const char *raw);
 
 /* ---- nodes, a function each: 0, or -ENOTSUP naming the node ------------- */
 
@@ -110,9 +109,6 @@ int onnx_put_batchnorm (struct writer *w, const struct qk_network_node *n);
 int onnx_put_table (struct writer *w, const struct qk_network_node *n);
 int onnx_put_prelu (struct writer *w, const struct qk_network_node *n);
 
-/* reduce.c: one number out of those along some axes */
-int onnx_put_reduce (struct writer *w, const struct qk_network_node *n);
-
 /* norms.c: softmax, normalisations and products of activations */
 int onnx_put_norms (struct writer *w, const struct qk_network_node *n);
 
@@ -130,9 +126,6 @@ int onnx_put_transpose (struct writer *w, const struct qk_network_node *n);
 int onnx_put_resize (struct writer *w, const struct qk_network_node *n);
 int onnx_put_gather (struct writer *w, const struct qk_network_node *n);
 
-/* IN with its N axes in the order PERM, as OUT, which is returned. */
-const char *put_permuted (struct writer *w, const char *in,
-                          const int64_t *perm, int n, const char *out);
 /* The sizes of a tensor of shape S with as many samples as LIKE has, as a
  * value PREFIX of node N. */
 const char *onnx_put_sizes (struct writer *w, const struct qk_network_node *n,
@@ -150,5 +143,9 @@ const char *onnx_put_image (struct writer *w, const char *in,
 const char *onnx_put_axes (struct writer *w, const struct qk_network_node *n,
                            const char *in, const char *prefix,
                            const struct qk_shape *s, int ndim);
+
+/* ---- reduce.c ---------------------------------------------------------- */
+
+int onnx_put_reduce (struct writer *w, const struct qk_network_node *n);
 
 #endif /* ONNX_WRITER_H */

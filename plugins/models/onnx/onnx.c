@@ -272,8 +272,8 @@ onnx_build (const struct qk_config *cfg, const struct qk_model_request *req,
   const char *path = qk_config_string (cfg, "file");
   struct onnxfile *file;
   char *sentence = NULL;
-  int i, r, first = 0;
   int64_t side[2];
+  int i, r, first = 0;
 
   if ((r = image_size_read ("onnx", cfg, "side", 0, MOST_SIDE, side, NULL)) < 0
       || (r = onnxfile_open (path, &file)) < 0)
