@@ -318,7 +318,6 @@ static const struct qk_option options[]
         "What becomes of the grids of a file that is quantized: they stay, "
         "quantization begins with them and goes on, or the float network "
         "alone is read" },
-  int64_t side[2];
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static const struct qk_model_class onnx = {
