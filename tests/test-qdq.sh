@@ -50,7 +50,8 @@ prints "7 nodes int8, 100.0 % of MACs"
 expect 0 inspect u8-keep/model-ptq.safetensors
 grep -qE '^conv1 .* 0\.0153 +0$' out || failed "another grid: $(cat out)"
 # ONNX Runtime's kernels for integers agree, where it is
-if node -e 'require ("onnxruntime-node")' 2> /dev/null; then
+if type node > /dev/null 2>&1 \
+    && node -e 'require ("onnxruntime-node")' 2> /dev/null; then
   for f in u8 i8 zero7 integers; do
     $python -c 'import numpy; numpy.load ("x.npy").tofile ("samples")'
     node "$srcdir/tests/bench/ort-infer.js" run $f.onnx 3,8,8 samples ort \

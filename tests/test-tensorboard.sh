@@ -118,7 +118,7 @@ expect 1 run tiny.ini -o run.reporter=jsonl,tensorbord
 says "did you mean 'tensorboard'"
 says "reporter"
 expect 1 run tiny.ini -o run.reporter=jsonl,jsonl,jsonl,jsonl,jsonl
-says "more than 4 reporters"
+says "at most 4 reporters"
 rm -f run/log.jsonl run/events*
 expect 0 run -q tiny.ini -o run.reporter= --output none
 [ ! -e none/log.jsonl ] || failed "a log without reporters"

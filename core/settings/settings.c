@@ -144,6 +144,19 @@ settle_names (struct qk_settings *settings)
   return r;
 }
 
+/* Where KEY of SECTION was given. */
+static const char *
+place_of (const struct qk_ini *ini, const char *section, const char *key)
+{
+  for (size_t i = 0; i < qk_ini_sections (ini); i++)
+    for (size_t j = 0; strcmp (qk_ini_section (ini, i), section) == 0
+                       && j < qk_ini_keys (ini, i);
+         j++)
+      if (strcmp (qk_ini_key (ini, i, j).key, key) == 0)
+        return qk_ini_key (ini, i, j).where;
+  return "default";
+}
+
 /* The same for the backend of float products, which there need not be. */
 static int
 settle_float (struct qk_settings *settings)
@@ -154,7 +167,8 @@ settle_float (struct qk_settings *settings)
     = qk_context_use_float (settings->ctx, given ? given : "auto", &used);
 
   if (r < 0)
-    return qk_error_prefix (r, "[run] %s: ", key);
+    return qk_error_prefix (
+      r, "%s: [run] %s: ", place_of (settings->ini, "run", key), key);
   return given != NULL && strcmp (given, used) == 0
            ? 0
            : qk_ini_set (settings->ini, "run", key, used,
