@@ -32,6 +32,10 @@ for f in "$corpus"/*; do cp "$f" "${f##*/}.onnx"; done
 expect 0 inspect good.onnx -o model.side=8
 prints "3 nodes int8, 100.0 % of MACs"
 grep -qE '^conv +conv2d +int8' out || failed "the node has lost its name"
+expect 0 inspect good.onnx -o model.side=8 -o 'model.outputs= conv '
+prints "1 nodes int8, 100.0 % of MACs"
+expect 1 inspect good.onnx -o model.side=8 -o model.outputs=conv,nothing
+says "good.onnx: there is no tensor and no node 'nothing'"
 expect 0 plugins models/onnx
 prints "Conv (opset 1): conv2d"
 expect 1 inspect good.onnx -o model.file=none.onnx
@@ -79,6 +83,7 @@ refused twice "tensor 'y' is made twice"
 refused no-output "output 'y' is made by no node"
 refused foreign "node 'mine' (Relu): is an operator of the domain 'com.example'"
 refused unknown "node 'top' (TopK): this operator cannot be run"
+says "model.outputs = NAME"
 refused loop "node 'fork' (If): this operator cannot be run: export the network for one way"
 refused groups "node 'conv' (Conv): 2 groups of 3 channels, but its input has 3"
 refused kernel "node 'conv' (Conv): kernel_shape says 5, its weights 3"

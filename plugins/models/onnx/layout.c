@@ -237,7 +237,8 @@ lay_check (struct net *n)
                       first->proto->domain, count, count == 1 ? "" : "s",
                       list);
   return net_error (n, first, -ENOTSUP,
-                    "this operator cannot be run%s%s; %d node%s of such: %s",
+                    "this operator cannot be run%s%s; %d node%s of such: %s; "
+                    "model.outputs = NAME, … can end the network before",
                     advice (first->op) != NULL ? ": " : "",
                     advice (first->op) != NULL ? advice (first->op) : "",
                     count, count == 1 ? "" : "s", list);

@@ -18,6 +18,7 @@
  * values. */
 struct reader {
   struct net *n;
+  const char *outputs; /* see net_new */
   struct hsearch_data table;
   bool table_made;
 };
@@ -78,6 +79,7 @@ static int
 make_room (struct reader *rd)
 {
   const Onnx__GraphProto *g = rd->n->file->model->graph;
+  const size_t outputs = g->n_output + strlen (rd->outputs) + 2;
   size_t values = g->n_initializer + g->n_input, i;
 
   for (i = 0; i < g->n_node; i++)
@@ -86,7 +88,7 @@ make_room (struct reader *rd)
     = calloc (values + NET_MORE * g->n_node + 1, sizeof *rd->n->value);
   rd->n->node = calloc (g->n_node + 1, sizeof *rd->n->node);
   rd->n->input = calloc (g->n_input + 1, sizeof *rd->n->input);
-  rd->n->output = calloc (g->n_output + 1, sizeof *rd->n->output);
+  rd->n->output = calloc (outputs, sizeof *rd->n->output);
   rd->table_made = hcreate_r (values + values / 2 + 16, &rd->table) != 0;
   return rd->n->value == NULL || rd->n->node == NULL || rd->n->input == NULL
              || rd->n->output == NULL || !rd->table_made
@@ -201,12 +203,60 @@ connect_node (struct reader *rd, struct net_node *nd)
   return 0;
 }
 
+/* The tensor NAME, or the first that the node NAME makes; -1: neither. */
+static int
+find_output (struct reader *rd, const char *name)
+{
+  const struct net *n = rd->n;
+  const int v = find_value (rd, name);
+  int i;
+
+  for (i = 0; v < 0 && i < n->n_nodes; i++)
+    if (strcmp (n->node[i].name, name) == 0 && n->node[i].n_out > 0)
+      return n->node[i].out[0];
+  return v;
+}
+
+/* The outputs that the user names instead of the file's, between commas. */
+static int
+read_chosen (struct reader *rd)
+{
+  struct net *n = rd->n;
+  char *list = strdup (rd->outputs), *rest = list, *name;
+  int r = 0;
+
+  if (list == NULL)
+    return qk_oom ("%s", n->file->path);
+  while (r == 0 && (name = strsep (&rest, ",")) != NULL) {
+    char *end;
+    int v;
+
+    name += strspn (name, " \t");
+    for (end = name + strlen (name); end > name && end[-1] == ' ';)
+      *--end = '\0';
+    if ((v = find_output (rd, name)) < 0)
+      r = qk_error (-EINVAL,
+                    "%s: there is no tensor and no node '" NAME
+                    "', expected names of the file's",
+                    n->file->path, name);
+    else {
+      n->value[v].uses++;
+      n->output[n->n_outputs++] = v;
+    }
+  }
+  free (list);
+  return r;
+}
+
 static int
 read_outputs (struct reader *rd)
 {
   struct net *n = rd->n;
   const Onnx__GraphProto *g = n->file->model->graph;
   size_t i;
+
+  if (*rd->outputs)
+    return read_chosen (rd);
 
   for (i = 0; i < g->n_output; i++) {
     const char *name = g->output[i]->name != NULL ? g->output[i]->name : "";
@@ -363,12 +413,13 @@ read_graph (struct reader *rd)
 }
 
 int
-net_new (struct onnxfile *file, struct net **out)
+net_new (struct onnxfile *file, const char *outputs, struct net **out)
 {
   struct reader rd;
   int r;
 
   memset (&rd, 0, sizeof rd);
+  rd.outputs = outputs;
   *out = NULL;
   if ((rd.n = calloc (1, sizeof *rd.n)) == NULL)
     return qk_oom ("%s", file->path);

@@ -65,8 +65,10 @@ struct net {
 };
 
 /* Nodes and values of FILE (borrowed).  Every name is defined, once, and
- * before it is used; -EBADMSG otherwise. */
-int net_new (struct onnxfile *file, struct net **out);
+ * before it is used; -EBADMSG otherwise.  OUTPUTS: names of tensors, or of
+ * the nodes that make them, between commas, which are the network's outputs
+ * instead of the file's; "": the file's. */
+int net_new (struct onnxfile *file, const char *outputs, struct net **out);
 void net_free (struct net *n); /* accepts NULL */
 
 /* "FILE: node 'NAME' (OP): " before the sentence. */

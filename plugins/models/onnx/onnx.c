@@ -242,7 +242,7 @@ build_as (struct onnxfile *file, const struct qk_model_request *req,
   l.grids = *grids == 'k'   ? GRIDS_KEEP
             : *grids == 't' ? GRIDS_TRAIN
                             : GRIDS_IGNORE;
-  if ((r = net_new (file, &l.n)) < 0)
+  if ((r = net_new (file, qk_config_string (cfg, "outputs"), &l.n)) < 0)
     return r;
   if ((r = fold_all (l.n)) < 0 || (r = qlinear (l.n)) < 0)
     goto end;
@@ -314,6 +314,9 @@ static const struct qk_option options[]
       { "side", QK_OPT_STRING, "0", 0, 0, NULL,
         "Height and width, where the file leaves them open and there are no "
         "data" },
+      { "outputs", QK_OPT_STRING, "", 0, 0, NULL,
+        "Tensors, or nodes that make them, where the network ends; none: the "
+        "outputs of the file" },
       { "grids", QK_OPT_CHOICE, "keep", 0, 0, grids,
         "What becomes of the grids of a file that is quantized: they stay, "
         "quantization begins with them and goes on, or the float network "
