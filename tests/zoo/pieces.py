@@ -250,6 +250,24 @@ class Rotary(nn.Module):
         return x + self.down(F.silu(self.gate(x)) * self.up(x))
 
 
+@piece(12, 32)
+class Causal(nn.Module):
+    """Scores of what comes later are -infinity."""
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(32, 96)
+        self.head = nn.Linear(32, 7)
+        self.register_buffer('seen', torch.tril(torch.ones(12, 12)))
+
+    def forward(self, x):
+        n = x.shape[0]
+        q, k, v = [t.view(n, 12, 4, 8).transpose(1, 2)
+                   for t in self.qkv(x).split(32, 2)]
+        a = q @ k.transpose(-2, -1) / 8 ** 0.5
+        a = F.softmax(a.masked_fill(self.seen == 0, float('-inf')), -1)
+        return self.head((a @ v).transpose(1, 2).reshape(n, 12, 32))
+
+
 @piece()
 class GlobalResponse(Head):
     """A norm over the image for each channel."""

@@ -246,8 +246,7 @@ build_as (struct onnxfile *file, const struct qk_model_request *req,
     return r;
   if ((r = fold_all (l.n)) < 0 || (r = qlinear (l.n)) < 0)
     goto end;
-  recognise (l.n);
-  if ((r = find_batch (&l, how, open)) < 0)
+  if ((r = recognise (l.n)) < 0 || (r = find_batch (&l, how, open)) < 0)
     goto end;
   for (i = 0; i < l.n->n_inputs && r == 0; i++)
     r = add_input (&l, i, req, how, side);

@@ -334,6 +334,120 @@ mean_of_integers (struct net *n, struct net_node *nd)
                     (const int[]){ pool->out[0], nd->in[1], nd->in[2] });
 }
 
+/* ---- masks ------------------------------------------------------------------------------ */
+
+/* What a mask adds at most: e^-100 is nothing beside the terms of a softmax,
+ * and on a grid with the scores, which -infinity and -1e9 are not. */
+#define MASKED (-100.0f)
+
+/* Whether ND only changes how a tensor is seen. */
+static bool
+only_views (const struct net_node *nd)
+{
+  static const char *const ops[]
+    = { "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Cast" };
+
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+    if (strcmp (nd->op, ops[i]) == 0)
+      return true;
+  return false;
+}
+
+/* Whether all that reads VALUE, through views, is softmax. */
+static bool
+only_for_softmax (const struct net *n, int value, int depth)
+{
+  int readers = 0, i, k;
+
+  for (i = 0; i < n->n_nodes; i++)
+    for (k = 0; k < n->node[i].n_in; k++) {
+      const struct net_node *nd = &n->node[i];
+
+      if (nd->gone || nd->in[k] != value || strcmp (nd->op, "Shape") == 0)
+        continue;
+      readers++;
+      if (strcmp (nd->op, "Softmax") != 0
+          && !(depth > 0 && k == 0 && only_views (nd)
+               && only_for_softmax (n, nd->out[0], depth - 1)))
+        return false;
+    }
+  return readers > 0;
+}
+
+/* Whether VALUE is a constant with numbers below MASKED; *C. */
+static bool
+is_mask (struct net *n, int value, const struct onnx_const **c)
+{
+  int64_t k;
+
+  if (net_known (n, value, c) < 0 || *c == NULL || !(*c)->real)
+    return false;
+  for (k = 0; k < (*c)->n; k++)
+    if ((*c)->f[k] < MASKED)
+      return true;
+  return false;
+}
+
+/* Input I of ND with nothing below MASKED, if it is a mask. */
+static int
+limit_mask (struct net *n, struct net_node *nd, int i)
+{
+  const struct onnx_const *c;
+  struct onnx_const *limited;
+  int64_t k;
+  int r;
+
+  if (!is_mask (n, nd->in[i], &c))
+    return 0;
+  if ((r = onnx_const_copy (c, &limited)) < 0)
+    return r;
+  for (k = 0; k < c->n; k++)
+    if (c->f[k] < MASKED)
+      limited->f[k] = MASKED;
+  n->value[nd->in[i]].uses--;
+  nd->in[i] = net_add_constant (n, nd->in[i], limited);
+  n->value[nd->in[i]].uses++;
+  return 0;
+}
+
+/* Whether ND, an Add or Where, has a mask among its inputs. */
+static bool
+has_mask (struct net *n, const struct net_node *nd)
+{
+  const struct onnx_const *c;
+
+  for (int i = 0; i < nd->n_in; i++)
+    if (is_mask (n, nd->in[i], &c))
+      return true;
+  return false;
+}
+
+/* Masks that are added to the scores of SOFTMAX, or take their places. */
+static int
+limit_masks (struct net *n, const struct net_node *softmax)
+{
+  int value = softmax->in[0], depth, i, r = 0;
+
+  for (depth = 0; depth < 4 && value >= 0; depth++) {
+    const int p = n->value[value].producer;
+    struct net_node *nd = p >= 0 ? &n->node[p] : NULL;
+
+    if (nd == NULL || nd->gone || nd->n_in < 1)
+      return 0;
+    if (strcmp (nd->op, "Add") == 0 || strcmp (nd->op, "Where") == 0) {
+      if (!has_mask (n, nd) || !only_for_softmax (n, value, 4))
+        return 0;
+      for (i = *nd->op == 'W'; i < nd->n_in && r >= 0; i++)
+        r = limit_mask (n, nd, i);
+      return r;
+    }
+    if (!only_views (nd))
+      return 0;
+    value = nd->in[0];
+  }
+  return 0;
+}
+
 static const struct pattern {
   const char *last;
   bool (*find) (struct net *n, struct net_node *nd);
@@ -349,11 +463,11 @@ static const struct pattern {
   { "DequantizeLinear", mean_of_integers },
 };
 
-void
+int
 recognise (struct net *n)
 {
   size_t k;
-  int i;
+  int i, r = 0;
 
   for (i = 0; i < n->n_nodes; i++)
     for (k = 0; k < sizeof patterns / sizeof *patterns; k++)
@@ -361,4 +475,9 @@ recognise (struct net *n)
           && strcmp (n->node[i].op, patterns[k].last) == 0
           && patterns[k].find (n, &n->node[i]))
         break;
+  for (i = 0; i < n->n_nodes && r >= 0; i++)
+    if (!n->node[i].gone && strcmp (n->node[i].op, "Softmax") == 0
+        && n->node[i].n_in > 0)
+      r = limit_masks (n, &n->node[i]);
+  return r;
 }

@@ -6,7 +6,8 @@
 #include "net.h"
 
 /* Put one node in the place of the last node of each pattern; what is no
- * longer used stays, with no one who reads it. */
-void recognise (struct net *n);
+ * longer used stays, with no one who reads it.  What masks add before a
+ * softmax gets a bound.  -ENOMEM. */
+int recognise (struct net *n);
 
 #endif /* MODEL_ONNX_RECOGNISE_H */
