@@ -137,7 +137,11 @@ qk_context_ranked (struct qk_context *ctx, enum qk_kind kind, unsigned use,
     if ((r = qk_context_path (ctx, kind, names[i], &path)) < 0)
       break;
     if (may_be_default (path)) {
-      if (qk_context_class (ctx, kind, names[i], &c) < 0)
+      const int known = qk_context_class (ctx, kind, names[i], &c);
+
+      if (known == -ENOMEM)
+        r = known; /* another time it would be there */
+      else if (known < 0)
         qk_log (ctx, QK_LOG_WARNING, "%s", qk_error_message ());
       else if (is_for (c, use))
         list[n++] = c;

@@ -41,13 +41,15 @@ qk_context_use_float (struct qk_context *ctx, const char *name,
   int r = 0;
 
   if (strcmp (name, "auto") == 0) {
-    if (qk_context_default (ctx, QK_KIND_BACKEND, QK_FOR_FLOAT, &c) < 0
-        || as_backend (c)->sgemm == NULL)
-      c = NULL;
+    r = qk_context_default (ctx, QK_KIND_BACKEND, QK_FOR_FLOAT, &c);
+    if (r == -ENOENT || (r == 0 && as_backend (c)->sgemm == NULL)) {
+      c = NULL; /* none is installed; other errors make no other numbers */
+      r = 0;
+    }
   } else if (strcmp (name, "none") != 0)
     r = find_named (ctx, name, &c);
   if (r < 0) {
-    if (!ctx->only_given)
+    if (!ctx->only_given || r == -ENOMEM)
       return r;
     /* the configuration came with a file, from another machine */
     qk_log (ctx, QK_LOG_INFO, "%s; going on with float_backend = none",

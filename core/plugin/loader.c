@@ -142,9 +142,16 @@ open_plugin (const char *path, struct qk_plugin *out)
   qk_plugin_entry entry;
   int abi;
 
-  if (!handle)
-    return qk_error (-ENOEXEC, "plugin %s: cannot load for plugin ABI %d: %s",
-                     path, QK_ABI_MAJOR, dlerror ());
+  if (!handle) {
+    const char *why = dlerror ();
+
+    /* there is no code for it: who goes on without a plugin that is broken is
+     * not to go on without one for which there was no memory just now */
+    return qk_error (why == NULL || strstr (why, "memory") ? -ENOMEM
+                                                           : -ENOEXEC,
+                     "plugin %s: cannot load for plugin ABI %d: %s", path,
+                     QK_ABI_MAJOR, why != NULL ? why : "out of memory");
+  }
   *(void **) &entry = dlsym (handle, QK_ENTRY_NAME);
   if (!entry) {
     abi = foreign_abi (handle);
