@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/memtext.h"
 #include "cli/cli.h"
 #include "plugin/loader-priv.h"
 
@@ -123,7 +124,7 @@ write_ini (struct qk_cli *cli, const char *path, const struct qk_graph *g,
     r = print_data (f, cli->data, g);
   if (extent == TEACHER)
     print_teacher (f);
-  if (fclose (f) != 0 && r == 0)
+  if (!qk_close_text (f, out) && r == 0)
     r = qk_oom ("%s", path);
   return r;
 }

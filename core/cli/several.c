@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memtext.h"
 #include "cli/cli.h"
 #include "comm/comm.h"
 #include "plugin/loader-priv.h"
@@ -39,7 +40,7 @@ describe (const struct qk_cli *cli, const struct qk_ini *ini, char **out,
       if (!is_own (qk_ini_section (ini, i), k.key))
         fprintf (f, "[%s] %s = %s\n", qk_ini_section (ini, i), k.key, k.value);
     }
-  return fclose (f) == 0 ? 0 : qk_oom ("settings");
+  return qk_close_text (f, out) ? 0 : qk_oom ("settings");
 }
 
 int
@@ -83,7 +84,7 @@ qk_cli_is_first (struct qk_cli *cli, bool *first)
 
   *first = true;
   if (r < 0) /* no comm plugin at all: alone */
-    return 0;
+    return r == -ENOENT ? 0 : r;
   if ((r = qk_context_options (cli->ctx, c, &cfg)) < 0)
     return r;
   r = qk_comm_open ((const struct qk_comm_class *) (const void *) c, cfg,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memtext.h"
 #include "data/list.h"
 
 /* Looking into a file on a file server takes milliseconds. */
@@ -61,7 +62,7 @@ qk_samples_list (const struct qk_dataset_class *cls, void *self,
   for (i = 0; r == 0 && cls->describe != NULL && i < info->count; i++)
     r = list_sample (f, cls, self, i, contents && i % step == 0);
   fprintf (f, "%" PRId64 " samples\n", info->count);
-  if (fclose (f) != 0 && r == 0)
+  if (!qk_close_text (f, out) && r == 0)
     r = qk_oom ("the list of samples");
   if (r < 0) {
     free (*out);

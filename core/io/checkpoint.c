@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memtext.h"
 #include "io/checkpoints.h"
 #include "io/checksum.h"
 
@@ -211,10 +212,7 @@ list_keys (const struct qk_format_meta *meta, int n_meta)
   fputs (KEY_VERSION, out);
   for (i = 0; i < n_meta; i++)
     fprintf (out, ",%s", meta[i].key);
-  if (fclose (out) != 0) {
-    free (text);
-    return NULL;
-  }
+  qk_close_text (out, &text);
   return text;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/called.h"
 #include "base/atomic-file.h"
+#include "base/memtext.h"
 #include "io/foreign.h"
 #include "io/tensorfile.h"
 #include "plugin/loader-priv.h"
@@ -96,7 +97,11 @@ search_formats (struct qk_context *ctx, const struct wanted *w,
     const struct qk_format_class *cls = NULL;
     const char *const *s;
 
-    if (format_by_name (ctx, names[i], &cls) < 0) {
+    err = format_by_name (ctx, names[i], &cls);
+    if (err == -ENOMEM)
+      break; /* another time it might be the one */
+    if (err < 0) {
+      err = 0;
       qk_log (ctx, QK_LOG_DEBUG, "format %s: %s", names[i],
               qk_error_message ());
       continue;
@@ -107,7 +112,7 @@ search_formats (struct qk_context *ctx, const struct wanted *w,
       fprintf (w->known, " %s", *s);
   }
   qk_names_free (names);
-  return 0;
+  return err == -ENOMEM ? err : 0;
 }
 
 /* The ending of PATH; NULL: it has none. */
@@ -141,10 +146,8 @@ qk_format_find (struct qk_context *ctx, const char *path, const char *name,
   if (!w.known)
     return qk_oom ("%s", path);
   err = search_formats (ctx, &w, out);
-  if (fclose (w.known) != 0) {
-    free (known);
+  if (!qk_close_text (w.known, &known))
     return qk_oom ("%s", path);
-  }
   if (err == 0 && !*out)
     err = qk_error (-ENOENT,
                     "%s: no format is known for the ending \"%s\"; there "

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memtext.h"
 #include "io/match.h"
 #include "io/weights.h"
 
@@ -241,7 +242,7 @@ fault_error (const struct qk_tensorfile *f, const struct faults *to)
   for (int i = 0; i < FAULTS; i++)
     qk_name_list_print (&to->list[i], out);
   print_hints (f, to, out);
-  if (fclose (out) != 0)
+  if (!qk_close_text (out, &text))
     r = qk_oom ("%s", qk_tensorfile_path (f));
   else
     r = qk_error (-EINVAL, "%s: %zu tensor%s not fit the network:%s",

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memtext.h"
 #include "base/nearest.h"
 #include "options/ini-priv.h"
 #include "options/option-priv.h"
@@ -332,7 +333,7 @@ qk_ini_check_unused (const struct qk_ini *ini)
   if (!f)
     return qk_oom ("%s", ini->path);
   n = report_unused (f, ini);
-  if (fclose (f) != 0)
+  if (!qk_close_text (f, &text))
     err = qk_oom ("%s", ini->path);
   else if (n > 0)
     err = qk_error (-EINVAL, "%s", text + 1);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memtext.h"
 #include "options/ini-priv.h"
 
 struct qk_ini *
@@ -403,7 +404,6 @@ int
 qk_ini_text (const struct qk_ini *ini, char **out)
 {
   size_t size;
-  bool failed;
   FILE *f;
 
   *out = NULL;
@@ -420,12 +420,5 @@ qk_ini_text (const struct qk_ini *ini, char **out)
       putc ('\n', f);
     }
   }
-  failed = ferror (f) != 0;
-  failed |= fclose (f) != 0;
-  if (failed) {
-    free (*out);
-    *out = NULL;
-    return qk_oom ("%s", ini->path);
-  }
-  return 0;
+  return qk_close_text (f, out) ? 0 : qk_oom ("%s", ini->path);
 }

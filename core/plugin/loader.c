@@ -340,8 +340,8 @@ list_folder (const char *folder, char ***names, size_t *n)
   struct dirent *e;
   int err = 0;
 
-  if (!d)
-    return 0; /* most folders of the path do not have every kind */
+  if (!d) /* most folders of the path do not have every kind */
+    return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : -errno;
   while (err == 0 && (e = readdir (d))) {
     const size_t len = strlen (e->d_name);
     char **grown, *name;
@@ -401,8 +401,8 @@ list_names (struct qk_context *ctx, enum qk_kind kind, char ***out)
   }
   if (err < 0) {
     qk_names_free (names);
-    return qk_error (err, "list of %s plugins: out of memory",
-                     qk_kind_name (kind));
+    return qk_error (err, "list of %s plugins: %s", qk_kind_name (kind),
+                     strerror (-err));
   }
   tidy_names (names, n);
   *out = names;

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "base/json.h"
+#include "base/memtext.h"
 #include "run/coverage.h"
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
@@ -100,10 +101,7 @@ qk_coverage_sentence (const struct qk_graph *g)
   for (i = 0; i < g->n_nodes; i++)
     if (g->node[i].as != QK_AS_INT8 && is_first_of_its_kind (g, i))
       print_group (f, g, i);
-  if (fclose (f) != 0) {
-    free (text);
-    return NULL;
-  }
+  qk_close_text (f, &text);
   return text;
 }
 
@@ -178,7 +176,7 @@ qk_coverage_raised (const struct qk_graph *g, const char *what)
       fprintf (f, "%s%s (%lld of %lld)", count > 1 ? ", " : "",
                g->node[i].name, n, (long long) qk_quantizer_channels (qz));
   }
-  if (fclose (f) == 0 && count > 0)
+  if (qk_close_text (f, &text) && count > 0)
     qk_log (g->ctx, QK_LOG_INFO,
             "%s: scales of weights raised so that biases fit into int32, the "
             "weights being zero or tiny beside them: %s%s",

@@ -179,21 +179,26 @@ choose (struct builder *b, const struct part *p, const char **chosen)
     struct builder trial = *b;
     struct candidate x;
 
-    if (qk_context_class (ctx, b->kind, *name, &c) < 0
-        || c->default_rank <= best
-        || qk_config_parse (c->options, "", *name, &cfg) < 0)
+    if ((r = qk_context_class (ctx, b->kind, *name, &c)) == -ENOMEM)
+      break; /* another time it would be there */
+    if (r < 0 || c->default_rank <= best
+        || (r = qk_config_parse (c->options, "", *name, &cfg)) < 0) {
+      if (r == -ENOMEM)
+        break;
       continue;
+    }
     x = candidate_of (c);
-    trial.o = b->kind == QK_KIND_LOSS && b->o->n_targets > 0
-                  && x.reference == QK_REFERENCE_TEACHER
-                ? NULL
-                : calloc (1, sizeof *trial.o);
+    trial.o = NULL;
+    if ((b->kind != QK_KIND_LOSS || b->o->n_targets == 0
+         || x.reference != QK_REFERENCE_TEACHER)
+        && (trial.o = calloc (1, sizeof *trial.o)) == NULL)
+      r = qk_oom ("%s", c->name);
     if (trial.o != NULL) {
       trial.o->n_outputs = b->o->n_outputs;
       memcpy (trial.o->output, b->o->output, sizeof b->o->output);
       trial.o->n_targets = b->o->n_targets;
       trial.o->target = b->o->target;
-      if (add (&trial, p, &x, cfg) == 0) {
+      if ((r = add (&trial, p, &x, cfg)) == 0) {
         best = c->default_rank;
         *chosen = c->name;
       } else if (c->default_rank > refused) {
@@ -203,8 +208,12 @@ choose (struct builder *b, const struct part *p, const char **chosen)
     }
     qk_objective_free (trial.o);
     qk_config_free (cfg);
+    if (r == -ENOMEM)
+      break;
   }
   qk_names_free (names);
+  if (r == -ENOMEM)
+    return r;
   if (*chosen == NULL)
     qk_error (-EINVAL, "%s", why);
   return 0;

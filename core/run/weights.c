@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memtext.h"
 #include "io/weights.h"
 #include "passes/passes.h"
 #include "run/session.h"
@@ -64,10 +65,8 @@ tell_anew (struct qk_settings *settings, const struct qk_graph *g,
                qk_shape_print (&g->param[i].value.shape, a, sizeof a));
   if (n > 6)
     fprintf (out, " and %d more", n - 6);
-  if (fclose (out) != 0) {
-    free (names);
+  if (!qk_close_text (out, &names))
     return qk_oom ("weights");
-  }
   if (n > 0)
     qk_log (settings->ctx, QK_LOG_INFO,
             "%s: %d tensors loaded; %s start%s anew", path, g->n_params - n,

@@ -397,7 +397,8 @@ tell_numbers (const float *x, int n, const char *key, qk_found_fn fn,
     return qk_oom ("csv");
   for (i = 0; i < n; i++)
     fprintf (f, "%s%.9g", i > 0 ? "," : "", (double) x[i]);
-  err = fclose (f) == 0 ? fn (cookie, key, text) : qk_oom ("csv");
+  err = fclose (f) == 0 && text != NULL ? fn (cookie, key, text)
+                                        : qk_oom ("csv");
   free (text);
   return err;
 }
@@ -415,7 +416,8 @@ csv_found (void *self, qk_found_fn fn, void *cookie)
     return qk_oom ("csv");
   for (i = 0; i < c->n_features; i++)
     fprintf (f, "%s%s", i > 0 ? "," : "", c->feature_name[i]);
-  err = fclose (f) == 0 ? fn (cookie, "features", text) : qk_oom ("csv");
+  err = fclose (f) == 0 && text != NULL ? fn (cookie, "features", text)
+                                        : qk_oom ("csv");
   free (text);
   if (err == 0 && c->found)
     err = tell_numbers (c->mean, c->n_features, "mean", fn, cookie);

@@ -257,7 +257,7 @@ jsonl_event (void *self, const struct qk_event *ev)
   if (j->torn)
     putc ('\n', out);
   err = print_event (out, ev);
-  if (fclose (out) != 0 && err == 0)
+  if ((fclose (out) != 0 || line == NULL) && err == 0)
     err = qk_oom ("jsonl");
   if (err == 0)
     err = write_line (j, line, size);
