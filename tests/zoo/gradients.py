@@ -23,11 +23,11 @@ import struct
 import sys
 import tempfile
 
-# one of each family
+# one of each family whose weights keep their names: those of transformers are
+# transposed where the file is read
 FAMILIES = ['squeezenet1_1', 'mnasnet0_5', 'shufflenet_v2_x0_5',
             'mobilenet_v3_small', 'resnet18', 'googlenet', 'densenet121',
-            'efficientnet_b0', 'regnet_y_400mf', 'resnext50_32x4d',
-            'convnext_tiny', 'swin_t', 'vit_b_32']
+            'efficientnet_b0', 'regnet_y_400mf', 'resnext50_32x4d']
 
 parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
