@@ -164,3 +164,13 @@ patch () {
   # shellcheck disable=SC2059
   printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
+
+# python_with MODULE…: $python is one that has them; skipped without
+python_with () {
+  local modules
+  modules=$(IFS=,; echo "$*")
+  for python in python3 /usr/bin/python3; do
+    "$python" -c "import $modules" 2> /dev/null && return
+  done
+  skip "no Python with $*"
+}

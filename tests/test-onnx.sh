@@ -33,7 +33,7 @@ expect 0 inspect good.onnx -o model.side=8
 prints "3 nodes int8, 100.0 % of MACs"
 grep -qE '^conv +conv2d +int8' out || failed "the node has lost its name"
 expect 0 inspect good.onnx -o model.side=8 -o 'model.outputs= conv '
-prints "1 nodes int8, 100.0 % of MACs"
+prints "1 node int8, 100.0 % of MACs"
 expect 1 inspect good.onnx -o model.side=8 -o model.outputs=conv,nothing
 says "good.onnx: there is no tensor and no node 'nothing'"
 expect 0 plugins models/onnx

@@ -4,11 +4,7 @@
 # and the float outputs are PyTorch's.
 . "${0%/*}/functions.sh"
 page=$srcdir/docs/your-network.md
-python=
-for p in python3 /usr/bin/python3; do
-  "$p" -c 'import torch, onnx, numpy' 2> /dev/null && python=$p && break
-done
-[ -n "$python" ] || skip "no Python with torch, onnx and numpy"
+python_with torch onnx numpy
 qatkit plugins models/onnx > /dev/null 2>&1 \
   || skip "built without protobuf-c or onnx.proto"
 

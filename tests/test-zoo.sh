@@ -3,11 +3,7 @@
 # Three of torchvision's networks as ONNX files: PyTorch's outputs, int8 by
 # PTQ and QAT, no byte differs.  All others: tests/zoo/zoo.py --all
 . "${0%/*}/functions.sh"
-python=
-for p in python3 /usr/bin/python3; do
-  "$p" -c 'import torchvision, onnx, numpy' 2> /dev/null && python=$p && break
-done
-[ -n "$python" ] || skip "no Python with torchvision, onnx and numpy"
+python_with torchvision onnx numpy
 qatkit plugins models/onnx > /dev/null 2>&1 \
   || skip "built without protobuf-c or onnx.proto"
 

@@ -97,7 +97,8 @@ qk_coverage_sentence (const struct qk_graph *g)
       count++;
       share += qk_coverage_share (g, i);
     }
-  fprintf (f, "%d nodes int8, %.1f %% of MACs", count, 100.0 * share);
+  fprintf (f, "%d node%s int8, %.1f %% of MACs", count, count == 1 ? "" : "s",
+           100.0 * share);
   for (i = 0; i < g->n_nodes; i++)
     if (g->node[i].as != QK_AS_INT8 && is_first_of_its_kind (g, i))
       print_group (f, g, i);

@@ -5,7 +5,6 @@ that reads them.  Debian: python3-torchvision."""
 import os
 import subprocess
 
-import numpy as np
 import torch
 import torchvision
 

@@ -95,16 +95,13 @@ put_shape (struct writer *w, const struct qk_network_node *n, const char *in,
 static int
 put_theirs (struct writer *w, const struct qk_network_node *n, const char *in)
 {
-  static const int64_t to_nchw[] = { 0, 3, 1, 2 };
   const struct qk_shape *s = &value_of (w, n->out)->shape;
   const char *raw = raw_name (w, n);
-  const bool image = s->ndim == 4;
+  const char *shaped
+    = s->ndim == 4 ? onnx_name (&w->b, "%s/reshaped", n->name) : raw;
 
-  in = put_shape (w, n, in, "shape", s->dims + 1, s->ndim - 1,
-                  image ? onnx_name (&w->b, "%s/reshaped", n->name) : raw);
-  if (image)
-    put_transpose (w, in, to_nchw, 4, raw);
-  finish (w, n, raw);
+  in = put_shape (w, n, in, "shape", s->dims + 1, s->ndim - 1, shaped);
+  finish (w, n, onnx_put_image (w, in, s, raw));
   return 0;
 }
 
@@ -113,8 +110,8 @@ onnx_put_axes (struct writer *w, const struct qk_network_node *n,
                const char *in, const char *prefix, const struct qk_shape *s,
                int ndim)
 {
-  static const int64_t to_nchw[] = { 0, 3, 1, 2 };
   const char *own = onnx_name (&w->b, "%s/%s", n->name, prefix);
+  const struct qk_shape all = { .ndim = ndim };
   int64_t dims[QK_MAX_DIMS];
 
   for (int i = 0; i < ndim - 1; i++)
@@ -122,7 +119,7 @@ onnx_put_axes (struct writer *w, const struct qk_network_node *n,
   in = onnx_put_ours (w, in, s, onnx_name (&w->b, "%s/nhwc", own));
   in = put_shape (w, n, in, onnx_name (&w->b, "%s/shape", prefix), dims,
                   ndim - 1, onnx_name (&w->b, "%s/axes", own));
-  return ndim == 4 ? put_transpose (w, in, to_nchw, 4, own) : in;
+  return onnx_put_image (w, in, &all, own);
 }
 
 /* Samples of another shape, in the order of ours; or nothing at all. */

@@ -5,8 +5,9 @@
 
 #include "fold-priv.h"
 
-/* Multiplications that are made here; more are left to the network. */
-#define MOST_PRODUCTS 4e9
+/* Multiplications of one node that are made here, about a second of them; more
+ * are left to the network. */
+#define MOST_PRODUCTS 1e9
 
 /* Rows, columns and what lies between them, of one product. */
 struct sizes {

@@ -164,17 +164,53 @@ bias_of (struct lay *l, struct net_node *nd, const struct onnx_const *c,
   return 0;
 }
 
-int
-lay_gemm (struct lay *l, struct net_node *nd)
+/* How Gemm differs from MatMul by constants. */
+struct product {
+  bool transposed; /* the weights */
+  float alpha, beta;
+};
+
+/* lay_by_matrix with the factors and the order of P. */
+static int
+by_matrix (struct lay *l, struct net_node *nd, struct view *v, int weight,
+           int bias, const struct product *p)
 {
-  const float alpha = net_attr_float (nd, "alpha", 1);
-  const float beta = net_attr_float (nd, "beta", 1);
-  const bool trans_a = net_attr_int (nd, "transA", 0) != 0;
-  const bool trans_b = net_attr_int (nd, "transB", 0) != 0;
   const struct onnx_const *b, *c;
   struct matrix m = { NULL, 0, 0, 0 };
   int64_t *column = NULL;
-  float *bias = NULL;
+  float *numbers = NULL;
+  int r;
+
+  if ((r = net_known (l->n, weight, &b)) < 0
+      || (r = net_known (l->n, bias, &c)) < 0)
+    return r;
+  if ((r = rows (l, nd, v, &column)) == 0
+      && (r = matrix_of (l, nd, b, p->transposed, p->alpha, column, &m)) == 0
+      && (r = bias_of (l, nd, c, p->beta, m.out, &numbers)) == 0)
+    r = linear (l, nd, v, &m, weight, bias, numbers);
+  free (m.data);
+  free (numbers);
+  free (column);
+  return r;
+}
+
+int
+lay_by_matrix (struct lay *l, struct net_node *nd, struct view *v, int weight,
+               int bias)
+{
+  static const struct product plain = { false, 1, 1 };
+
+  return by_matrix (l, nd, v, weight, bias, &plain);
+}
+
+int
+lay_gemm (struct lay *l, struct net_node *nd)
+{
+  const struct product p = { .transposed = net_attr_int (nd, "transB", 0) != 0,
+                             .alpha = net_attr_float (nd, "alpha", 1),
+                             .beta = net_attr_float (nd, "beta", 1) };
+  const bool trans_a = net_attr_int (nd, "transA", 0) != 0;
+  const struct onnx_const *b, *c;
   struct view v;
   int r;
 
@@ -193,40 +229,11 @@ lay_gemm (struct lay *l, struct net_node *nd)
     return net_error (l->n, nd, -ENOTSUP,
                       "its input has %d axes, expected the batch and one more",
                       v.ndim);
-  if ((r = rows (l, nd, &v, &column)) == 0
-      && (r = matrix_of (l, nd, b, trans_b, alpha, column, &m)) == 0
-      && (r = bias_of (l, nd, c, beta, m.out, &bias)) == 0
-      && (r = linear (l, nd, &v, &m, nd->in[1], c != NULL ? nd->in[2] : -1,
-                      bias))
-           == 0)
-    lay_output (l, nd, 0, &v);
-  free (m.data);
-  free (bias);
-  free (column);
-  return r;
-}
-
-int
-lay_by_matrix (struct lay *l, struct net_node *nd, struct view *v, int weight,
-               int bias)
-{
-  const struct onnx_const *b, *c;
-  struct matrix m = { NULL, 0, 0, 0 };
-  int64_t *column = NULL;
-  float *numbers = NULL;
-  int r;
-
-  if ((r = net_known (l->n, weight, &b)) < 0
-      || (r = net_known (l->n, bias, &c)) < 0)
+  r = by_matrix (l, nd, &v, nd->in[1], c != NULL ? nd->in[2] : -1, &p);
+  if (r < 0)
     return r;
-  if ((r = rows (l, nd, v, &column)) == 0
-      && (r = matrix_of (l, nd, b, false, 1, column, &m)) == 0
-      && (r = bias_of (l, nd, c, 1, m.out, &numbers)) == 0)
-    r = linear (l, nd, v, &m, weight, bias, numbers);
-  free (m.data);
-  free (numbers);
-  free (column);
-  return r;
+  lay_output (l, nd, 0, &v);
+  return 0;
 }
 
 /* MatMul by a matrix, with a bias as third input where recognise.c found

@@ -483,6 +483,30 @@ net_set_known (struct net *n, int value, struct onnx_const *c)
   n->value[value].known = c;
 }
 
+struct net_node *
+net_made_by (struct net *n, int value, const char *op)
+{
+  const int p = value < 0 ? -1 : n->value[value].producer;
+
+  return p >= 0 && !n->node[p].gone && strcmp (n->node[p].op, op) == 0
+           ? &n->node[p]
+           : NULL;
+}
+
+void
+net_set_inputs (struct net *n, struct net_node *nd, const int *in, int n_in)
+{
+  int i;
+
+  for (i = 0; i < n_in; i++)
+    n->value[in[i]].uses++;
+  for (i = 0; i < nd->n_in; i++)
+    if (nd->in[i] >= 0)
+      n->value[nd->in[i]].uses--;
+  memcpy (nd->in, in, sizeof *in * (size_t) n_in);
+  nd->n_in = n_in;
+}
+
 int
 net_add_constant (struct net *n, int value, struct onnx_const *c)
 {

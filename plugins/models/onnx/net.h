@@ -89,6 +89,14 @@ bool net_scalar (struct net *n, int value, double *x);
 int net_ints (struct net *n, const struct net_node *nd, int i, int64_t *out,
               int max);
 
+/* The node of operator OP that makes VALUE (-1: none); NULL: another one does,
+ * or none. */
+struct net_node *net_made_by (struct net *n, int value, const char *op);
+/* The N_IN values IN, no more than three where ND had fewer inputs, become the
+ * inputs of ND. */
+void net_set_inputs (struct net *n, struct net_node *nd, const int *in,
+                     int n_in);
+
 /* A constant more, which belongs to N, called as VALUE is; its number. */
 int net_add_constant (struct net *n, int value, struct onnx_const *c);
 

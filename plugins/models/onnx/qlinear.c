@@ -193,23 +193,6 @@ static const struct form {
   { "QLinearGlobalAveragePool", "GlobalAveragePool", 1, NO, NO, 3 },
 };
 
-/* IN, of which N_IN, become the inputs of ND, which is OP now. */
-static void
-replace (struct net *n, struct net_node *nd, const char *op, const int *in,
-         int n_in)
-{
-  int i;
-
-  for (i = 0; i < n_in; i++)
-    n->value[in[i]].uses++;
-  for (i = 0; i < nd->n_in; i++)
-    if (nd->in[i] >= 0)
-      n->value[nd->in[i]].uses--;
-  memcpy (nd->in, in, sizeof *in * (size_t) n_in);
-  nd->n_in = n_in;
-  nd->op = op;
-}
-
 static int
 read_form (struct net *n, struct net_node *nd, const struct form *f)
 {
@@ -234,7 +217,8 @@ read_form (struct net *n, struct net_node *nd, const struct form *f)
     return r;
   nd->y_scale = input (nd, f->y);
   nd->y_zero = input (nd, f->y + 1);
-  replace (n, nd, f->becomes, in, n_in);
+  nd->op = f->becomes;
+  net_set_inputs (n, nd, in, n_in);
   return 0;
 }
 
@@ -264,26 +248,16 @@ read_concat (struct net *n, struct net_node *nd)
 
 /* ---- dynamic quantization ---------------------------------------------------------------- */
 
-static struct net_node *
-made_by (struct net *n, int value, const char *op)
-{
-  const int p = value < 0 ? -1 : n->value[value].producer;
-
-  return p >= 0 && !n->node[p].gone && strcmp (n->node[p].op, op) == 0
-           ? &n->node[p]
-           : NULL;
-}
-
 /* The product of integers that is behind VALUE, a Cast; NULL: none. */
 static struct net_node *
 integer_product (struct net *n, int value)
 {
-  struct net_node *cast = made_by (n, value, "Cast"), *p;
+  struct net_node *cast = net_made_by (n, value, "Cast"), *p;
 
   if (cast == NULL)
     return NULL;
-  p = made_by (n, cast->in[0], "MatMulInteger");
-  return p != NULL ? p : made_by (n, cast->in[0], "ConvInteger");
+  p = net_made_by (n, cast->in[0], "MatMulInteger");
+  return p != NULL ? p : net_made_by (n, cast->in[0], "ConvInteger");
 }
 
 /* Cast (MatMulInteger (q, W)) (s sw), q and s made of x by DynamicQuantizeLinear,
@@ -295,9 +269,9 @@ read_dynamic (struct net *n, struct net_node *nd)
 
   for (side = 0; nd->n_in == 2 && nd->n_out == 1 && side < 2; side++) {
     struct net_node *p = integer_product (n, nd->in[side]);
-    const struct net_node *s = made_by (n, nd->in[!side], "Mul");
+    const struct net_node *s = net_made_by (n, nd->in[!side], "Mul");
     const struct net_node *q
-      = p == NULL ? NULL : made_by (n, p->in[0], "DynamicQuantizeLinear");
+      = p == NULL ? NULL : net_made_by (n, p->in[0], "DynamicQuantizeLinear");
     int which;
 
     if (q == NULL || s == NULL || s->n_in != 2 || q->n_out < 3 || q->out[1] < 0
@@ -311,7 +285,8 @@ read_dynamic (struct net *n, struct net_node *nd)
                         *p->op == 'C' ? 0 : -1, &in[1]))
         < 0)
       return r;
-    replace (n, nd, *p->op == 'C' ? "Conv" : "MatMul", in, 2);
+    nd->op = *p->op == 'C' ? "Conv" : "MatMul";
+    net_set_inputs (n, nd, in, 2);
     nd->proto = p->proto; /* its attributes */
     return 0;
   }

@@ -15,12 +15,9 @@
 static struct net_node *
 made_by (struct net *n, int value, const char *op)
 {
-  const int p = value < 0 ? -1 : n->value[value].producer;
+  struct net_node *nd = net_made_by (n, value, op);
 
-  return p >= 0 && !n->node[p].gone && n->node[p].y_scale < 0
-             && strcmp (n->node[p].op, op) == 0
-           ? &n->node[p]
-           : NULL;
+  return nd != NULL && nd->y_scale < 0 ? nd : NULL;
 }
 
 static bool
@@ -93,13 +90,7 @@ become (struct net *n, struct net_node *nd, const char *op, int n_in,
   for (i = 0; i < n_in; i++)
     if (in[i] < 0)
       return false; /* an input that the file leaves out */
-  for (i = 0; i < n_in; i++)
-    n->value[in[i]].uses++;
-  for (i = 0; i < nd->n_in; i++)
-    if (nd->in[i] >= 0)
-      n->value[nd->in[i]].uses--;
-  memcpy (nd->in, in, sizeof *in * (size_t) n_in);
-  nd->n_in = n_in;
+  net_set_inputs (n, nd, in, n_in);
   nd->op = op;
   nd->proto = NULL;
   return true;
