@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/memtext.h"
 #include "cli/cli.h"
 #include "plugin/loader-priv.h"
 
@@ -44,25 +43,27 @@ qk_cli_network_of (struct qk_cli *cli, const char *path)
   return found;
 }
 
-/* A value of an INI file in double quotes. */
-static void
-print_quoted (FILE *f, const char *s)
+/* KEY of [data] is a side, or HEIGHTxWIDTH. */
+static int
+set_size (struct qk_ini *ini, const char *key, int64_t h, int64_t w)
 {
-  fputc ('"', f);
-  for (; *s != '\0'; s++) {
-    if (*s == '"' || *s == '\\')
-      fputc ('\\', f);
-    fputc (*s, f);
-  }
-  fputc ('"', f);
+  char text[48];
+
+  if (h == w)
+    snprintf (text, sizeof text, "%lld", (long long) h);
+  else
+    snprintf (text, sizeof text, "%lldx%lld", (long long) h, (long long) w);
+  return qk_ini_set (ini, "data", key, text, "--data");
 }
 
 /* Which dataset reads PATH, and the keys for it. */
 static int
-print_data (FILE *f, const char *path, const struct qk_graph *g)
+set_data (struct qk_ini *ini, const char *path, const struct qk_graph *g)
 {
   const struct qk_shape *in = &g->value[g->input[0]].shape;
+  const int64_t h = in->dims[1], w = in->dims[2];
   struct stat st;
+  int r;
 
   if (stat (path, &st) < 0)
     return qk_error (-errno, "--data '%s': %s", path, strerror (errno));
@@ -76,27 +77,26 @@ print_data (FILE *f, const char *path, const struct qk_graph *g)
                      "--data is a folder of images, which the network's "
                      "inputs are not; write a configuration that names a "
                      "dataset for it");
-  fprintf (f, "[data]\ndataset = %s\nroot = ", "imagefolder");
-  print_quoted (f, path);
   /* what is cut away at the sides is an eighth, as for ImageNet */
-  if (in->dims[1] == in->dims[2])
-    fprintf (f, "\nresize = %lld\ncrop = %lld\n",
-             (long long) (in->dims[1] * 8 / 7), (long long) in->dims[1]);
-  else
-    fprintf (f, "\nresize = %lldx%lld\nfit = cover\ncrop = %lldx%lld\n",
-             (long long) (in->dims[1] * 8 / 7),
-             (long long) (in->dims[2] * 8 / 7), (long long) in->dims[1],
-             (long long) in->dims[2]);
-  return 0;
+  if ((r = qk_ini_set (ini, "data", "dataset", "imagefolder", "--data")) < 0
+      || (r = qk_ini_set (ini, "data", "root", path, "--data")) < 0
+      || (r = set_size (ini, "resize", h * 8 / 7, w * 8 / 7)) < 0
+      || (r = set_size (ini, "crop", h, w)) < 0)
+    return r;
+  return h == w ? 0 : qk_ini_set (ini, "data", "fit", "cover", "--data");
 }
 
 /* What it is trained for where its outputs are no scores of the samples'
  * categories. */
-static void
-print_teacher (FILE *f)
+static int
+set_teacher (struct qk_ini *ini)
 {
-  fprintf (f, "[loss]\nname = %s\nmeasure = mse\n", "distillation");
-  fprintf (f, "[metric]\nname = %s\n", "sqnr");
+  int r;
+
+  if ((r = qk_ini_set (ini, "loss", "name", "distillation", "--data")) < 0
+      || (r = qk_ini_set (ini, "loss", "measure", "mse", "--data")) < 0)
+    return r;
+  return qk_ini_set (ini, "metric", "name", "sqnr", "--data");
 }
 
 /* How far a configuration for a network goes. */
@@ -106,40 +106,22 @@ enum extent {
   TEACHER /* and the network as its own teacher */
 };
 
-/* The text of a configuration; to be freed. */
-static int
-write_ini (struct qk_cli *cli, const char *path, const struct qk_graph *g,
-           enum extent extent, char **out)
-{
-  size_t size;
-  FILE *f = open_memstream (out, &size);
-  int r = 0;
-
-  if (f == NULL)
-    return qk_oom ("%s", path);
-  fprintf (f, "[model]\narch = %s\nfile = ", qk_cli_network_of (cli, path));
-  print_quoted (f, path);
-  fprintf (f, "\n");
-  if (extent >= DATA)
-    r = print_data (f, cli->data, g);
-  if (extent == TEACHER)
-    print_teacher (f);
-  if (!qk_close_text (f, out) && r == 0)
-    r = qk_oom ("%s", path);
-  return r;
-}
-
 static int
 make_ini (struct qk_cli *cli, const char *path, const struct qk_graph *g,
           enum extent extent, struct qk_ini **out)
 {
-  char *text = NULL;
-  int r = write_ini (cli, path, g, extent, &text);
+  static const char where[] = "the command line";
+  int r;
 
-  if (r == 0)
-    r = qk_ini_parse (text, strlen (text), path, out);
-  free (text);
-  if (r == 0 && (r = qk_cli_apply_options (cli, *out)) < 0) {
+  if ((r = qk_ini_parse ("", 0, path, out)) < 0)
+    return r;
+  if ((r = qk_ini_set (*out, "model", "arch", qk_cli_network_of (cli, path),
+                       where))
+        < 0
+      || (r = qk_ini_set (*out, "model", "file", path, where)) < 0
+      || (extent >= DATA && (r = set_data (*out, cli->data, g)) < 0)
+      || (extent == TEACHER && (r = set_teacher (*out)) < 0)
+      || (r = qk_cli_apply_options (cli, *out)) < 0) {
     qk_ini_free (*out);
     *out = NULL;
   }

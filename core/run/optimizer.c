@@ -25,11 +25,12 @@ qk_settings_freeze (struct qk_settings *settings, struct qk_graph *g, bool qat)
     return r;
   qk_graph_freeze (g, &p);
   if ((idle = qk_patterns_idle (&p)) != NULL)
-    r = qk_error (
-      -EINVAL,
-      "%s: freeze: the pattern '%s' matches no parameter, expected "
-      "names such as '%s'",
-      where, idle, g->n_params > 0 ? g->param[0].name : "none");
+    r = qk_settings_key_error (
+      qk_error (-EINVAL,
+                "the pattern '%s' matches no parameter, expected names such "
+                "as '%s'",
+                idle, g->n_params > 0 ? g->param[0].name : "none"),
+      cfg, qat ? "qat" : "train", "freeze");
   qk_patterns_clear (&p);
   return r;
 }
