@@ -330,22 +330,49 @@ run (struct arrays *p)
 
 /* ---- writing --------------------------------------------------------------------- */
 
+/* The samples of output I, one behind the other, so that they follow each other
+ * along an axis behind those of FRONT elements in all; INNER elements are
+ * behind it. */
+static int
+spread (struct arrays *p, int i, int64_t front, int64_t inner)
+{
+  const int64_t n = p->samples;
+  float *to = qk_alloc (sizeof *to * (size_t) (n * front * inner));
+
+  if (to == NULL)
+    return qk_oom ("predict");
+  for (int64_t k = 0; k < n; k++)
+    for (int64_t f = 0; f < front; f++)
+      memcpy (to + (f * n + k) * inner, p->out[i] + (k * front + f) * inner,
+              sizeof *to * (size_t) inner);
+  qk_free (p->out[i]);
+  p->out[i] = to;
+  return 0;
+}
+
 /* Output I as a tensor outside. */
-static void
-result (const struct arrays *p, int i, struct qk_format_entry *e)
+static int
+result (struct arrays *p, int i, struct qk_format_entry *e)
 {
   const struct qk_output *o = &p->g->output[i];
   const struct qk_shape one = outside (&p->g->value[o->value].shape);
-  int k;
+  struct qk_shape *s = &e->tensor.shape;
+  int64_t front = 1;
+  int k, r = 0;
 
   memset (e, 0, sizeof *e);
+  for (k = 0; k < o->batch_axis; k++)
+    front *= s->dims[s->ndim++] = one.dims[k];
+  if (!p->single || o->batch_axis > 0)
+    s->dims[s->ndim++] = p->samples;
+  for (; k < one.ndim; k++)
+    s->dims[s->ndim++] = one.dims[k];
+  if (front > 1)
+    r = spread (p, i, front, qk_shape_count (&one) / front);
   e->name = o->name;
   e->tensor.dtype = QK_F32;
   e->tensor.data = p->out[i];
-  if (!p->single)
-    e->tensor.shape.dims[e->tensor.shape.ndim++] = p->samples;
-  for (k = 0; k < one.ndim; k++)
-    e->tensor.shape.dims[e->tensor.shape.ndim++] = one.dims[k];
+  return r;
 }
 
 static void
@@ -365,20 +392,20 @@ print_result (const struct qk_format_entry *e)
 }
 
 static int
-write_results (struct qk_cli *cli, const struct arrays *p)
+write_results (struct qk_cli *cli, struct arrays *p)
 {
   struct qk_format_entry *e = calloc ((size_t) p->g->n_outputs + 1, sizeof *e);
   int i, r = 0;
 
   if (e == NULL)
     return qk_oom ("predict");
-  for (i = 0; i < p->g->n_outputs; i++)
-    result (p, i, &e[i]);
-  if (cli->output != NULL)
+  for (i = 0; r == 0 && i < p->g->n_outputs; i++)
+    r = result (p, i, &e[i]);
+  if (r == 0 && cli->output != NULL)
     r = qk_tensorfile_write (cli->ctx, cli->output, NULL, e, p->g->n_outputs,
                              NULL, 0);
   else
-    for (i = 0; i < p->g->n_outputs; i++)
+    for (i = 0; r == 0 && i < p->g->n_outputs; i++)
       print_result (&e[i]);
   free (e);
   return r;

@@ -25,6 +25,8 @@ struct qk_cli {
   const char *model;   /* --model */
   const char *output;  /* --output */
   const char *onnx;    /* --onnx */
+  const char *form;    /* --form */
+  const char *io;      /* --io */
   const char *threads; /* --threads */
   long limit;          /* --batches */
   struct {

@@ -6,8 +6,31 @@
 
 #include "cli/cli.h"
 #include "model/network.h"
+#include "options/ini.h"
 
 /* ---- a network ----------------------------------------------------------------- */
+
+/* G as ONNX in the form that the command line asks for. */
+static int
+write_onnx (const struct qk_cli *cli, const struct qk_graph *g,
+            const struct qk_model_info *info, const char *path)
+{
+  struct qk_ini *options;
+  int r;
+
+  if (cli->form == NULL && cli->io == NULL)
+    return qk_network_write (g, info, path, "onnx", NULL);
+  if ((r = qk_ini_parse ("", 0, "the command line", &options)) < 0)
+    return r;
+  if (cli->form != NULL)
+    r = qk_ini_set (options, QK_NETWORK_OPTIONS, "form", cli->form, "--form");
+  if (r == 0 && cli->io != NULL)
+    r = qk_ini_set (options, QK_NETWORK_OPTIONS, "io", cli->io, "--io");
+  if (r == 0)
+    r = qk_network_write (g, info, path, "onnx", options);
+  qk_ini_free (options);
+  return r;
+}
 
 /* The int8 network of a model file. */
 static int
@@ -28,7 +51,7 @@ export_model (struct qk_cli *cli, const char *file)
   if ((out = qk_cli_follow (cli->onnx)) == NULL)
     r = -ENOENT;
   else
-    r = qk_network_write (m->graph, &info, out, "onnx");
+    r = write_onnx (cli, m->graph, &info, out);
   free (out);
   qk_model_free (m);
   return r;
@@ -61,7 +84,7 @@ export_float (struct qk_cli *cli, const char *file)
   if ((out = qk_cli_follow (cli->onnx)) == NULL)
     r = -ENOENT;
   else
-    r = qk_network_write (g, &info, out, "onnx");
+    r = write_onnx (cli, g, &info, out);
 end:
   free (out);
   free (config);
@@ -138,5 +161,9 @@ export_samples (struct qk_cli *cli)
 int
 qk_cmd_export (struct qk_cli *cli)
 {
-  return cli->onnx != NULL ? export_onnx (cli) : export_samples (cli);
+  if (cli->onnx != NULL)
+    return export_onnx (cli);
+  if (cli->form != NULL || cli->io != NULL)
+    return qk_cli_usage (cli, "--form and --io are for --onnx FILE");
+  return export_samples (cli);
 }

@@ -17,7 +17,7 @@
 #include "plugin/loader-priv.h"
 
 /* Letters of the options: o override, r resume, w overwrite, O output, t threads, b
- * backend, m model, n batches, j json, E onnx; those of bench: x train, T
+ * backend, m model, n batches, j json, E onnx, F form, u io; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
  * M mode, J json; P plugin, where models are opened; those of analyze: p samples, H html, J json; those of tune:
  * g goal, i trials; D data, of files with a network; I input of predict. */
@@ -86,11 +86,11 @@ static const struct qk_command commands[] = {
     "that is there, the newest checkpoint.",
     "oP", qk_cmd_convert, false },
   { "export", "FILE [FOLDER]", "a network as ONNX, or a dataset as JPEGs",
-    "With --onnx: FILE is an int8 model, written with QuantizeLinear and\n"
-    "DequantizeLinear, or a configuration, whose float network is written.\n"
+    "With --onnx: FILE is an int8 model, or a configuration, whose float\n"
+    "network is written.\n"
     "Without: the samples of the configuration FILE go to FOLDER, as JPEGs\n"
     "in class folders.",
-    "otEP", qk_cmd_export, false },
+    "otEFuP", qk_cmd_export, false },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
     "FILE is an int8 model, or any other file of tensors: weights, a\n"
     "checkpoint.  Of a configuration, FILE.ini, the coverage report is\n"
@@ -119,6 +119,8 @@ static const struct option_row option_rows[] = {
   { 'b', "backend", "NAME", "int8 backend (qat.backend); verify: a,b" },
   { 'm', "model", "FILE", "the int8 model to compare with" },
   { 'E', "onnx", "OUT", "write the network to this ONNX file" },
+  { 'F', "form", "FORM", "int8 as qdq (default) or qoperator" },
+  { 'u', "io", "TYPE", "inputs and outputs: float, uint8 or int8" },
   { 'n', "batches", "N", "use only N batches" },
   { 'g', "goal", "GOAL",
     "such as 'miou >= float - 0.5' or\n"
@@ -371,6 +373,12 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
     break;
   case 'E':
     cli->onnx = value;
+    break;
+  case 'F':
+    cli->form = value;
+    break;
+  case 'u':
+    cli->io = value;
     break;
   case 'j':
     cli->json = true;

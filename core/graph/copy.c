@@ -99,6 +99,7 @@ qk_graph_copy_outputs (const struct qk_graph *from, const int *map,
 
     if ((r = qk_graph_add_output (g, o->name, map[o->value])) < 0)
       return r;
+    g->output[g->n_outputs - 1].batch_axis = o->batch_axis;
   }
   return 0;
 }

@@ -95,6 +95,7 @@ struct qk_node {
 struct qk_output {
   char *name; /* owned */
   int value;
+  int batch_axis; /* outside, qk_graph_output_batch */
 };
 
 #define QK_GRAPH_MAX_INPUTS 32

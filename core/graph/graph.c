@@ -559,6 +559,7 @@ qk_graph_add_output (struct qk_graph *g, const char *name, int value)
     return r;
   if ((g->output[g->n_outputs].name = strdup (name)) == NULL)
     return qk_oom ("graph");
+  g->output[g->n_outputs].batch_axis = 0;
   g->output[g->n_outputs++].value = value;
   g->value[value].n_consumers++;
   return 0;
@@ -583,6 +584,24 @@ qk_graph_output (struct qk_graph *g, const char *name, int value)
   else
     r = qk_graph_add_output (g, name, value);
   return r < 0 ? (g->error = r) : 0;
+}
+
+int
+qk_graph_output_batch (struct qk_graph *g, int axis)
+{
+  struct qk_output *o;
+
+  if (g->error < 0)
+    return g->error;
+  if (g->n_outputs == 0)
+    return g->error = qk_error (-EINVAL, "graph: there is no output yet");
+  o = &g->output[g->n_outputs - 1];
+  if (axis < 0 || axis >= g->value[o->value].shape.ndim)
+    return g->error = qk_error (
+             -EINVAL, "graph: output '%s': batch axis %d, expected 0 to %d",
+             o->name, axis, g->value[o->value].shape.ndim - 1);
+  o->batch_axis = axis;
+  return 0;
 }
 
 int

@@ -192,6 +192,15 @@ node_to_json (const struct qk_node *n)
   return whole (o, failed);
 }
 
+static json_t *
+output_to_json (const struct qk_output *o)
+{
+  return o->batch_axis == 0
+           ? json_pack ("{s:s,s:i}", "name", o->name, "value", o->value)
+           : json_pack ("{s:s,s:i,s:i}", "name", o->name, "value", o->value,
+                        "batch_axis", o->batch_axis);
+}
+
 int
 qk_graph_to_json (const struct qk_graph *g, char **out)
 {
@@ -208,10 +217,7 @@ qk_graph_to_json (const struct qk_graph *g, char **out)
   set (root, "values", values, &failed);
   set (root, "nodes", nodes, &failed);
   for (i = 0; i < g->n_outputs; i++)
-    append (outputs,
-            json_pack ("{s:s,s:i}", "name", g->output[i].name, "value",
-                       g->output[i].value),
-            &failed);
+    append (outputs, output_to_json (&g->output[i]), &failed);
   set (root, "outputs", outputs, &failed);
   root = whole (root, failed);
   *out = root == NULL
@@ -528,14 +534,19 @@ outputs_from_json (struct qk_graph *g, const json_t *a)
                      json_array_size (a), QK_GRAPH_MAX_INPUTS);
   for (i = 0; i < json_array_size (a); i++) {
     const json_t *o = json_array_get (a, i);
+    const json_t *batch = json_object_get (o, "batch_axis");
+    int64_t value, axis = 0;
     const char *name;
-    int64_t value;
 
     if ((r = get_string (o, "name", &name)) < 0
         || (r = get_int (json_object_get (o, "value"), 0, g->n_values - 1,
                          "value", &value))
              < 0
-        || (r = qk_graph_output (g, name, (int) value)) < 0)
+        || (batch != NULL
+            && (r = get_int (batch, 0, QK_MAX_DIMS - 1, "batch_axis", &axis))
+                 < 0)
+        || (r = qk_graph_output (g, name, (int) value)) < 0
+        || (r = qk_graph_output_batch (g, (int) axis)) < 0)
       return r;
   }
   return 0;

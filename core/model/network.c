@@ -10,6 +10,7 @@
 #include "graph/op-priv.h"
 #include "io/tensorfile.h"
 #include "model/network.h"
+#include "options/ini.h"
 #include "plugin/loader-priv.h"
 
 struct qk_network_view {
@@ -210,7 +211,8 @@ view_fill (struct qk_network_view *v, const struct qk_graph *from,
   v->net.input = g->input;
   for (i = 0; i < g->n_outputs; i++)
     v->output[i]
-      = (struct qk_network_output){ g->output[i].name, g->output[i].value };
+      = (struct qk_network_output){ g->output[i].name, g->output[i].value,
+                                    g->output[i].batch_axis };
   v->net.n_outputs = g->n_outputs;
   v->net.output = v->output;
   return 0;
@@ -286,9 +288,24 @@ write_content (int fd, void *arg)
   return c->cls->write_network (c->cfg, fd, c->net);
 }
 
+static int
+take_options (struct qk_context *ctx, const struct qk_class *cls,
+              struct qk_ini *options, struct qk_config **out)
+{
+  int r;
+
+  if (options == NULL)
+    return qk_context_options (ctx, cls, out);
+  r = qk_ini_take (options, QK_NETWORK_OPTIONS, cls->options, "", out);
+  if (r < 0 || (r = qk_ini_check_unused (options)) == 0)
+    return r;
+  qk_config_free (*out);
+  return r;
+}
+
 int
 qk_network_write (const struct qk_graph *g, const struct qk_model_info *info,
-                  const char *path, const char *format)
+                  const char *path, const char *format, struct qk_ini *options)
 {
   struct qk_network_view *v;
   struct content c;
@@ -302,7 +319,7 @@ qk_network_write (const struct qk_graph *g, const struct qk_model_info *info,
   if ((r = qk_network_new (g, info, &v)) < 0)
     return qk_error_prefix (r, "%s: ", path);
   c.net = &v->net;
-  if ((r = qk_context_options (g->ctx, &c.cls->cls, &c.cfg)) == 0) {
+  if ((r = take_options (g->ctx, &c.cls->cls, options, &c.cfg)) == 0) {
     r = qk_atomic_write (path, write_content, &c);
     qk_config_free (c.cfg);
   }

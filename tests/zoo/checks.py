@@ -83,12 +83,12 @@ const ort = require('onnxruntime-node'), fs = require('fs');
 '''
 
 
-def agreement(program, path, folder, out, level='all'):
-    """dB by which the QDQ export agrees in ONNX Runtime; None without it.
+def agreement(program, path, folder, out, level='all', form='qdq'):
+    """dB by which the export agrees in ONNX Runtime; None without it.
     Level 'basic': what the file says, without its integer kernels."""
     model = os.path.join(out, 'model-int8.safetensors')
-    qdq = os.path.join(folder, 'qdq.onnx')
-    nets.run(program, 'export', model, '--onnx', qdq)
+    qdq = os.path.join(folder, form + '.onnx')
+    nets.run(program, 'export', model, '--onnx', qdq, '--form', form)
     ours = os.path.join(folder, 'int8.npy')
     nets.run(program, 'predict', model, path + '.x.npy', '--output', ours)
     script, raw = os.path.join(folder, 'o.js'), os.path.join(folder, 'x.raw')

@@ -63,6 +63,12 @@ QK_PUBLIC void qk_graph_warn (struct qk_graph *g, const char *fmt, ...)
 QK_PUBLIC int qk_graph_output (struct qk_graph *g, const char *name,
                                int value);
 
+/* Outside, in arrays and in other programs' files, the samples of the output
+ * that was made last follow each other along AXIS (0 as long as nothing else
+ * is said): a tensor (N,T,K) of the graph is (T,N,K) there with AXIS = 1.
+ * -EINVAL where it has no such axis. */
+QK_PUBLIC int qk_graph_output_batch (struct qk_graph *g, int axis);
+
 #ifdef __cplusplus
 }
 #endif

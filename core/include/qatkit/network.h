@@ -23,6 +23,7 @@ struct qk_network_value {
 struct qk_network_output {
   const char *name;
   int value;
+  int batch_axis; /* outside the network; within it is axis 0 */
 };
 
 /* A parameter of a node left in float. */

@@ -103,6 +103,12 @@ append (struct onnx_build *b, void ***array, size_t *n, void *item)
 
 /* ---- nodes --------------------------------------------------------------------- */
 
+void
+onnx_append_node (struct onnx_build *b, Onnx__NodeProto *n)
+{
+  append (b, (void ***) &b->graph.node, &b->graph.n_node, n);
+}
+
 Onnx__NodeProto *
 onnx_node (struct onnx_build *b, const char *op, const char *out, int n_in,
            const char *const *in)
@@ -124,7 +130,7 @@ onnx_node (struct onnx_build *b, const char *op, const char *out, int n_in,
   n->n_input = (size_t) n_in;
   n->output[0] = onnx_name (b, "%s", out);
   n->n_output = 1;
-  append (b, (void ***) &b->graph.node, &b->graph.n_node, n);
+  onnx_append_node (b, n);
   return b->error < 0 ? NULL : n;
 }
 
@@ -425,12 +431,32 @@ write_model (const Onnx__ModelProto *m, int fd)
   return r < 0 ? qk_error (r, "cannot write: %s", strerror (-r)) : 0;
 }
 
+/* The version of each set of operators that the graph has in OPSET, which are
+ * two at most; returns their number. */
+static size_t
+put_opsets (struct onnx_build *b, Onnx__OperatorSetIdProto *opset)
+{
+  size_t n = 1;
+
+  onnx__operator_set_id_proto__init (&opset[0]);
+  onnx__operator_set_id_proto__init (&opset[1]);
+  opset[0].domain = onnx_name (b, "%s", "");
+  opset[0].version = OPSET;
+  opset[1].domain = onnx_name (b, "%s", ONNX_MICROSOFT);
+  opset[1].version = 1;
+  opset[0].has_version = opset[1].has_version = 1;
+  for (size_t i = 0; i < b->graph.n_node; i++)
+    if (b->graph.node[i]->domain != NULL)
+      n = 2;
+  return n;
+}
+
 int
 onnx_build_write (struct onnx_build *b, int fd,
                   const struct qk_format_meta *meta, int n_meta)
 {
-  Onnx__OperatorSetIdProto opset = ONNX__OPERATOR_SET_ID_PROTO__INIT;
-  Onnx__OperatorSetIdProto *opsets[] = { &opset };
+  Onnx__OperatorSetIdProto opset[2];
+  Onnx__OperatorSetIdProto *opsets[] = { &opset[0], &opset[1] };
   Onnx__ModelProto m = ONNX__MODEL_PROTO__INIT;
   Onnx__StringStringEntryProto *e
     = onnx_alloc (b, ((size_t) n_meta + 1) * sizeof *e);
@@ -440,9 +466,6 @@ onnx_build_write (struct onnx_build *b, int fd,
 
   if (b->error < 0)
     return b->error;
-  opset.domain = onnx_name (b, "%s", "");
-  opset.has_version = 1;
-  opset.version = OPSET;
   for (i = 0; i < n_meta; i++) {
     onnx__string_string_entry_proto__init (&e[i]);
     e[i].key = onnx_name (b, "%s", meta[i].key);
@@ -452,7 +475,7 @@ onnx_build_write (struct onnx_build *b, int fd,
   b->graph.name = onnx_name (b, "%s", "qatkit");
   m.has_ir_version = 1;
   m.ir_version = IR_VERSION;
-  m.n_opset_import = 1;
+  m.n_opset_import = put_opsets (b, opset);
   m.opset_import = opsets;
   m.producer_name = onnx_name (b, "%s", PACKAGE_NAME);
   m.producer_version = onnx_name (b, "%s", PACKAGE_VERSION);

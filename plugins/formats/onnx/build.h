@@ -7,6 +7,9 @@
 
 #include "onnx.pb-c.h"
 
+/* The domain of ONNX Runtime's own operators. */
+#define ONNX_MICROSOFT "com.microsoft"
+
 struct onnx_block;
 
 /* All memory belongs to the builder.  The first failure sticks: functions
@@ -28,6 +31,8 @@ char *onnx_name (struct onnx_build *b, const char *fmt, ...) QK_PRINTF (2, 3);
 /* Append a node with one output, called NAME.OP and OUT. */
 Onnx__NodeProto *onnx_node (struct onnx_build *b, const char *op,
                             const char *out, int n_in, const char *const *in);
+/* Append N, which belongs to B. */
+void onnx_append_node (struct onnx_build *b, Onnx__NodeProto *n);
 /* N has COUNT more outputs, OUT.  N NULL: after a failure. */
 void onnx_more_outputs (struct onnx_build *b, Onnx__NodeProto *n, int count,
                         const char *const *out);

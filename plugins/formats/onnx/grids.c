@@ -12,18 +12,20 @@ node1 (struct writer *w, const char *op, const char *out, const char *in)
   return out;
 }
 
-const char *
-put_grid (struct writer *w, const char *raw, const char *prefix,
-          const struct qk_qparams *q, int lo, int hi, const char *out)
+/* put_grid, where RAW is in units of the constant STEP; NULL: of Q's scale. */
+static const char *
+put_steps (struct writer *w, const char *raw, const char *prefix,
+           const struct qk_qparams *q, const char *step, int lo, int hi,
+           const char *out)
 {
   struct onnx_build *b = &w->b;
   const uint8_t zp = (uint8_t) q->zero_point;
   const uint8_t low = (uint8_t) lo, high = (uint8_t) hi;
-  const char *in[3];
+  const char *scale = onnx_name (b, "%s/scale", prefix), *in[3];
 
+  scale = onnx_scalar (b, scale, QK_F32, &q->scale);
   in[0] = raw;
-  in[1]
-    = onnx_scalar (b, onnx_name (b, "%s/scale", prefix), QK_F32, &q->scale);
+  in[1] = step != NULL ? step : scale;
   in[2] = onnx_scalar (b, onnx_name (b, "%s/zero_point", prefix), QK_U8, &zp);
   raw = onnx_name (b, "%s/quantized", prefix);
   onnx_node (b, "QuantizeLinear", raw, 3, in);
@@ -36,8 +38,32 @@ put_grid (struct writer *w, const char *raw, const char *prefix,
     onnx_node (b, "Clip", raw, 3, clip);
   }
   in[0] = raw;
+  in[1] = scale;
   onnx_node (b, "DequantizeLinear", out, 3, in);
   return out;
+}
+
+const char *
+put_grid (struct writer *w, const char *raw, const char *prefix,
+          const struct qk_qparams *q, int lo, int hi, const char *out)
+{
+  return put_steps (w, raw, prefix, q, NULL, lo, hi, out);
+}
+
+const char *
+put_sample_grid (struct writer *w, const char *raw, const struct qk_qparams *q,
+                 const char *out)
+{
+  const float inverse = 1.0f / q->scale, one = 1.0f;
+  struct onnx_build *b = &w->b;
+  const char *in[2] = { raw }, *steps = onnx_name (b, "%s/steps", raw);
+
+  in[1] = onnx_scalar (b, onnx_name (b, "%s/inverse", raw), QK_F32, &inverse);
+  onnx_node (b, "Mul", steps, 2, in);
+  return put_steps (
+    w, steps, raw, q,
+    onnx_scalar (b, onnx_name (b, "%s/one", raw), QK_F32, &one), q->qmin,
+    q->qmax, out);
 }
 
 const char *

@@ -46,12 +46,24 @@ onnx_metadata (void *self, const char *key)
 
 static const char *const suffixes[] = { ".onnx", NULL };
 
+/* Names as export's options have them; see onnx_write_network. */
+static const char *const forms[] = { "qdq", "qoperator", NULL };
+static const char *const ios[] = { "float", "uint8", "int8", NULL };
+
+static const struct qk_option options[]
+  = { { "form", QK_OPT_CHOICE, "qdq", 0, 0, forms,
+        "How int8 networks are written: reals between QuantizeLinear and "
+        "DequantizeLinear, or operators of integers" },
+      { "io", QK_OPT_CHOICE, "float", 0, 0, ios,
+        "Type of the inputs and outputs of int8 networks" },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
+
 static const struct qk_format_class onnx = {
   .cls = QK_CLASS (struct qk_format_class, QK_KIND_FORMAT, "onnx",
                    "ONNX: weights from initializers; networks for other "
                    "programs, int8 ones with QuantizeLinear and "
-                   "DequantizeLinear",
-                   NULL),
+                   "DequantizeLinear or as operators of integers",
+                   options),
   .suffixes = suffixes,
   .open = onnx_open,
   .close = onnx_close,

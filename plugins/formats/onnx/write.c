@@ -20,6 +20,7 @@
 #include <qatkit/numeric.h>
 
 #include "build.h"
+#include "edit.h"
 #include "onnx-priv.h"
 #include "writer.h"
 
@@ -98,11 +99,13 @@ put_input (struct writer *w, int v)
 {
   const struct qk_network_value *in = value_of (w, v);
 
+  const char *out = onnx_name (&w->b, "%s/dequantized", in->name);
+
   w->name[v] = in->name;
   if (in->q.scale > 0)
-    w->name[v]
-      = put_grid (w, in->name, in->name, &in->q, in->q.qmin, in->q.qmax,
-                  onnx_name (&w->b, "%s/dequantized", in->name));
+    w->name[v] = w->integers ? put_grid (w, in->name, in->name, &in->q,
+                                         in->q.qmin, in->q.qmax, out)
+                             : put_sample_grid (w, in->name, &in->q, out);
 }
 
 /* A constant: its elements in ONNX's order, dequantized if it has a grid. */
@@ -142,6 +145,33 @@ put_source_constant (struct writer *w, int v)
   return 0;
 }
 
+/* The output O of NDIM axes, declared as INFO, with its batch where it is
+ * outside. */
+static void
+put_batch_axis (struct writer *w, const struct qk_network_output *o,
+                Onnx__ValueInfoProto *info, int ndim)
+{
+  Onnx__TensorShapeProto__Dimension **dim;
+  const char *inner = onnx_name (&w->b, "%s/batch_first", o->name);
+  int64_t order[QK_MAX_DIMS];
+  Onnx__NodeProto *n;
+
+  if (o->batch_axis == 0 || info == NULL)
+    return;
+  onnx_write_instead (&w->b, o->name, inner);
+  n = onnx_node (&w->b, "Transpose", o->name, 1, &inner);
+  dim = info->type->tensor_type->shape->dim;
+  for (int i = 0; i < ndim; i++)
+    order[i] = i < o->batch_axis ? i + 1 : i == o->batch_axis ? 0 : i;
+  onnx_attr_ints (&w->b, n, "perm", order, ndim);
+  for (int i = 0; i < o->batch_axis; i++) {
+    Onnx__TensorShapeProto__Dimension *d = dim[i];
+
+    dim[i] = dim[i + 1];
+    dim[i + 1] = d;
+  }
+}
+
 /* Inputs and outputs as the file declares them. */
 static int
 put_ends (struct writer *w)
@@ -165,6 +195,7 @@ put_ends (struct writer *w)
     n = onnx_dims (&value_of (w, net->output[i].value)->shape, dims);
     ends[net->n_inputs + i]
       = onnx_value_info (&w->b, net->output[i].name, dims, n);
+    put_batch_axis (w, &net->output[i], ends[net->n_inputs + i], n + 1);
   }
   w->b.graph.input = ends;
   w->b.graph.output = ends + net->n_inputs;
@@ -220,27 +251,45 @@ category_list (const struct qk_network *net)
   return text;
 }
 
+/* The form and the ends that CFG asks for; *GRIDS as in onnx_integer_io. */
+static int
+change_form (const struct qk_config *cfg, struct onnx_build *b,
+             const char **grids)
+{
+  const char *io = qk_config_string (cfg, "io");
+  int r = 0;
+
+  if (strcmp (qk_config_string (cfg, "form"), "qoperator") == 0)
+    r = onnx_to_qoperator (b);
+  if (r < 0 || strcmp (io, "float") == 0)
+    return r;
+  return onnx_integer_io (
+    b, strcmp (io, "int8") == 0 ? ONNX_IO_INT8 : ONNX_IO_UINT8, grids);
+}
+
 int
 onnx_write_network (const struct qk_config *cfg, int fd,
                     const struct qk_network *net)
 {
-  struct qk_format_meta meta[2]
-    = { { "qatkit.config", net->config }, { "qatkit.classes", NULL } };
+  struct qk_format_meta meta[3] = { { "qatkit.config", net->config },
+                                    { "qatkit.classes", NULL },
+                                    { "qatkit.io", NULL } };
   char *classes = category_list (net);
   struct writer w;
   int r;
 
-  (void) cfg;
   if (classes == NULL)
     return qk_error (-EINVAL, "onnx: the names of categories are not UTF-8");
   meta[1].value = classes;
   onnx_build_init (&w.b);
   w.net = net;
+  w.integers = strcmp (qk_config_string (cfg, "io"), "float") != 0;
   w.name = calloc ((size_t) net->n_values + 1, sizeof *w.name);
   if (w.name == NULL)
     r = qk_oom ("onnx");
-  else if ((r = put_graph (&w)) == 0)
-    r = onnx_build_write (&w.b, fd, meta, 2);
+  else if ((r = put_graph (&w)) == 0
+           && (r = change_form (cfg, &w.b, &meta[2].value)) == 0)
+    r = onnx_build_write (&w.b, fd, meta, meta[2].value == NULL ? 2 : 3);
   free (w.name);
   onnx_build_clear (&w.b);
   free (classes);

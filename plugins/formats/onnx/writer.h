@@ -9,6 +9,7 @@ struct writer {
   struct onnx_build b;
   const struct qk_network *net;
   const char **name; /* of each value, as consumers read it */
+  bool integers;     /* are its inputs, at last */
 };
 
 static inline const struct qk_network_value *
@@ -52,6 +53,12 @@ const char *raw_name (struct writer *w, const struct qk_network_node *n);
 const char *put_grid (struct writer *w, const char *raw, const char *prefix,
                       const struct qk_qparams *q, int lo, int hi,
                       const char *out);
+/* The same of the input RAW of the network, within the bounds of Q.  Here real
+ * numbers are multiplied by 1 / scale, which ONNX divides by the scale: that
+ * differs for one element of a million, by a step, and so the product is a node
+ * of its own and what is quantized has steps of 1. */
+const char *put_sample_grid (struct writer *w, const char *raw,
+                             const struct qk_qparams *q, const char *out);
 /* RAW, which lies on the grid Q but for its scale FROM, with the scale TO. */
 const char *put_rescaled (struct writer *w, const char *raw,
                           const char *prefix, const struct qk_qparams *q,

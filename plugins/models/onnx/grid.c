@@ -213,7 +213,7 @@ lay_reads_integers (const struct lay *l, const struct net_node *nd)
 {
   int i;
 
-  if (nd->y_scale >= 0)
+  if (nd->on_integers)
     return false; /* seen to by qlinear.c */
   for (i = 0; i < nd->n_in; i++)
     if (nd->in[i] >= 0 && l->n->value[nd->in[i]].steps.scale > 0)
@@ -358,7 +358,7 @@ lay_changes_grid (struct lay *l, struct net_node *nd)
       || nd->out[0] < 0)
     return false;
   in = &l->n->value[nd->in[0]];
-  from = nd->y_scale >= 0 ? &in->steps : &in->grid;
+  from = nd->on_integers ? &in->steps : &in->grid;
   return from->scale > 0 && grid_behind (l, nd, &to)
          && !same_steps (from, &to);
 }

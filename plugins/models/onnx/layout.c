@@ -191,8 +191,7 @@ is_foreign (const struct net_node *nd)
 {
   const char *d = nd->proto != NULL ? nd->proto->domain : NULL;
 
-  if (d == NULL || *d == '\0' || strcmp (d, "ai.onnx") == 0
-      || nd->y_scale >= 0)
+  if (d == NULL || *d == '\0' || strcmp (d, "ai.onnx") == 0 || nd->on_integers)
     return false;
   return strcmp (d, "com.microsoft") != 0
          || (strcmp (nd->op, "QuantizeLinear") != 0
@@ -395,15 +394,36 @@ axes_of (const struct view *v)
   return n;
 }
 
+/* The axis of output VALUE that is the batch, 0 where none is it alone;
+ * -ENOTSUP where others have to do with it. */
+static int
+batch_axis (const struct lay *l, const struct net_value *v)
+{
+  int axis = 0, i;
+
+  for (i = v->view.ndim - 1; i > 0; i--)
+    if (view_is_batch (&v->view, i))
+      axis = i;
+  for (i = 1; i < v->view.ndim; i++)
+    if (view_has_batch (&v->view, i) && i != axis && l->n->batch > 1)
+      return qk_error (-ENOTSUP,
+                       "%s: output '%.200s': the batch is part of axis %d, "
+                       "expected an axis of its own",
+                       l->n->file->path, v->name, i);
+  return axis;
+}
+
 /* Whoever takes our tensors of four axes for images (N,C,H,W) is to see the
- * file's axes in their order; all others are as in the file. */
+ * file's axes in their order; all others are as in the file, but for the batch,
+ * which comes first here. */
 static int
 place_output (struct lay *l, int value)
 {
   const struct net_value *v = &l->n->value[value];
   const struct net_node nd
     = { .name = (char *) (uintptr_t) v->name, .op = "output" };
-  int order[QK_MAX_DIMS] = { 0 }, i, r;
+  const int ndim = v->view.ndim;
+  int order[QK_MAX_DIMS] = { 0 }, batch, first, i, r;
   struct view out;
 
   if (v->view.id < 0)
@@ -416,25 +436,21 @@ place_output (struct lay *l, int value)
                      "numbers: let the network end with DequantizeLinear",
                      l->n->file->path, v->name,
                      onnx_type_name (v->steps.type));
-  for (i = 0; i < v->view.ndim; i++)
-    order[i] = i;
-  if (axes_of (&v->view) == 4 && v->view.ndim >= 3) {
-    const int first = v->view.ndim == 4; /* the batch is an axis alone */
-
-    if (first && !view_is_batch (&v->view, 0))
+  if ((batch = batch_axis (l, v)) < 0)
+    return batch;
+  for (i = 0; i < ndim; i++)
+    order[i] = i == 0 ? batch : i <= batch ? i - 1 : i;
+  if (axes_of (&v->view) == 4 && ndim >= 3) {
+    first = ndim == 4; /* the batch is an axis alone */
+    if (first && !view_is_batch (&v->view, batch))
       return qk_error (-ENOTSUP,
-                       "%s: output '%.200s': the batch is not axis 0",
+                       "%s: output '%.200s': the batch is no axis of its own",
                        l->n->file->path, v->name);
-    order[first] = first + 1;
-    order[first + 1] = first + 2;
-    order[first + 2] = first;
+    i = order[first];
+    order[first] = order[first + 1];
+    order[first + 1] = order[first + 2];
+    order[first + 2] = i;
   }
-  for (i = 1; i < v->view.ndim; i++)
-    if (view_has_batch (&v->view, i) && l->n->batch > 1)
-      return qk_error (-ENOTSUP,
-                       "%s: output '%.200s': the batch is axis %d, expected "
-                       "axis 0",
-                       l->n->file->path, v->name, i);
   l->helpers = 0;
   if ((r = view_arrange (l, &nd, &v->view, v->view.ndim, order, &out)) < 0)
     return r;
@@ -447,7 +463,8 @@ place_output (struct lay *l, int value)
     if (out.id < 0)
       return out.id;
   }
-  r = qk_graph_output (l->g, v->name, out.id);
+  if ((r = qk_graph_output (l->g, v->name, out.id)) == 0)
+    r = qk_graph_output_batch (l->g, batch);
   return r < 0 ? qk_error_prefix (r, "%s: ", l->n->file->path) : 0;
 }
 

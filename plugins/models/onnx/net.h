@@ -46,12 +46,13 @@ struct net_node {
   const char *op; /* "Conv"; those made by recognise.c begin with a '.' */
   const Onnx__NodeProto *proto; /* NULL in those */
   int n_in, n_out;
-  int *in, *out; /* values; -1: left out */
-  bool gone;     /* folded, or part of another */
-  uint64_t used; /* attributes that were asked for */
-  float eps;     /* of a normalisation that recognise.c found */
-  /* what is left of an operator on integers: scale and zero point of the
-   * result, which is to be rounded to that grid; -1: none */
+  int *in, *out;    /* values; -1: left out */
+  bool gone;        /* folded, or part of another */
+  uint64_t used;    /* attributes that were asked for */
+  float eps;        /* of a normalisation that recognise.c found */
+  bool on_integers; /* in the file; qlinear.c has made it one of reals */
+  /* scale and zero point of its result, which is to be rounded to that grid;
+   * -1: none */
   int y_scale, y_zero;
 };
 

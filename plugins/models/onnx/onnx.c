@@ -136,53 +136,97 @@ own_shape (const struct net *n, int value, const struct qk_shape *f,
   return 0;
 }
 
-/* The data's input for VALUE, number I of the file's: by name, else by
- * number. */
-static const struct qk_tensor_spec *
-spec_for (const struct net *n, int i, const struct qk_model_request *req)
+/* The input of N called NAME, -1 if there is none. */
+static int
+input_named (const struct net *n, const char *name)
 {
-  int k;
-
-  for (k = 0; k < req->n_inputs; k++)
-    if (strcmp (req->input[k].name, n->value[n->input[i]].name) == 0)
-      return &req->input[k];
-  return i < req->n_inputs ? &req->input[i] : NULL;
+  for (int i = 0; i < n->n_inputs; i++)
+    if (strcmp (n->value[n->input[i]].name, name) == 0)
+      return i;
+  return -1;
 }
 
-/* Declare input I of the file in the graph. */
+static bool
+data_have (const struct qk_model_request *req, const char *name)
+{
+  for (int k = 0; k < req->n_inputs; k++)
+    if (strcmp (req->input[k].name, name) == 0)
+      return true;
+  return false;
+}
+
+/* The file's input that the data's input K is, which the graph has in the
+ * order of the data: by name, and those whose names only one of them has in
+ * their order.  -1: there is none. */
 static int
-add_input (struct lay *l, int i, const struct qk_model_request *req,
+input_for (const struct net *n, const struct qk_model_request *req, int k)
+{
+  int i = input_named (n, req->input[k].name), j, left = 0;
+
+  if (i >= 0)
+    return i;
+  for (j = 0; j < k; j++)
+    left += input_named (n, req->input[j].name) < 0;
+  for (i = 0; i < n->n_inputs; i++)
+    if (!data_have (req, n->value[n->input[i]].name) && left-- == 0)
+      return i;
+  return -1;
+}
+
+/* Declare input I of the file in the graph, in the shape of SPEC, the data's;
+ * NULL: there are no data. */
+static int
+add_input (struct lay *l, int i, const struct qk_tensor_spec *spec,
            enum layout how, const int64_t side[2])
 {
   const int value = l->n->input[i];
   struct net_value *v = &l->n->value[value];
   struct qk_tensor_spec own = { .name = v->name, .dtype = QK_F32 };
-  const struct qk_tensor_spec *spec = &own;
   int order[QK_MAX_DIMS], k, id, r;
   struct qk_shape f;
 
   if ((r = stated (l->n, value, &f)) < 0)
     return r;
-  if (req->n_inputs > 0) {
+  if (spec == NULL)
+    r = own_shape (l->n, value, &f, how, side, &own.shape);
+  else if (fits (&spec->shape, &f, how))
+    own.shape = spec->shape;
+  else {
     char a[120], b[120];
 
-    spec = spec_for (l->n, i, req);
-    if (spec == NULL || !fits (&spec->shape, &f, how))
-      return qk_error (
-        -EINVAL,
-        "%s: input '%.200s' is %s (0: open), which the data's %s "
-        "do not fit",
-        l->n->file->path, v->name, qk_shape_print (&f, a, sizeof a),
-        spec == NULL ? "inputs" : qk_spec_print (spec, b, sizeof b));
-  } else if ((r = own_shape (l->n, value, &f, how, side, &own.shape)) < 0)
+    r = qk_error (-EINVAL,
+                  "%s: input '%.200s' is %s (0: open), which the data's %s "
+                  "do not fit",
+                  l->n->file->path, v->name, qk_shape_print (&f, a, sizeof a),
+                  qk_spec_print (spec, b, sizeof b));
+  }
+  if (r < 0)
     return r;
-  if ((id = qk_graph_input (l->g, spec)) < 0)
+  if ((id = qk_graph_input (l->g, &own)) < 0)
     return qk_error_prefix (id, "%s: ", l->n->file->path);
   order_of (f.ndim, how, order);
   view_plain (&v->view, id, f.ndim);
   for (k = 0; k < f.ndim; k++)
     v->view.axis[order[k]].of[0] = k + (how == ALONE);
   return 0;
+}
+
+/* Declare all inputs, in the order of the data where there are some. */
+static int
+add_inputs (struct lay *l, const struct qk_model_request *req, enum layout how,
+            const int64_t side[2])
+{
+  const int n = req->n_inputs > 0 ? req->n_inputs : l->n->n_inputs;
+  int i, k, r = 0;
+
+  if (n != l->n->n_inputs)
+    return qk_error (-EINVAL, "%s: has %d inputs, the data %d",
+                     l->n->file->path, l->n->n_inputs, n);
+  for (k = 0; k < n && r == 0; k++) {
+    i = req->n_inputs > 0 ? input_for (l->n, req, k) : k;
+    r = add_input (l, i, req->n_inputs > 0 ? &req->input[k] : NULL, how, side);
+  }
+  return r;
 }
 
 /* What the batch axis has for size in the file, OPEN where it is left open;
@@ -235,7 +279,7 @@ build_as (struct onnxfile *file, const struct qk_model_request *req,
 {
   const char *grids = qk_config_string (cfg, "grids");
   struct lay l;
-  int i, r;
+  int r;
 
   memset (&l, 0, sizeof l);
   l.g = g;
@@ -248,9 +292,7 @@ build_as (struct onnxfile *file, const struct qk_model_request *req,
     goto end;
   if ((r = recognise (l.n)) < 0 || (r = find_batch (&l, how, open)) < 0)
     goto end;
-  for (i = 0; i < l.n->n_inputs && r == 0; i++)
-    r = add_input (&l, i, req, how, side);
-  if (r == 0)
+  if ((r = add_inputs (&l, req, how, side)) == 0)
     r = lay_out (&l);
 end:
   net_free (l.n);

@@ -120,15 +120,24 @@ same_constant (struct net *n, int a, int b)
              && (b < 0 || net_scalar (n, b, &y)) && x == y);
 }
 
+/* Whether ND leaves the integers of its first input on their grid. */
+static bool
+keeps_grid (const struct net_node *nd)
+{
+  static const char *const ops[]
+    = { "Identity", "Reshape",   "Flatten", "Squeeze", "Unsqueeze", "MaxPool",
+        "Slice",    "Transpose", "Split",   "Gather",  "Clip" };
+
+  for (size_t k = 0; k < sizeof ops / sizeof *ops; k++)
+    if (strcmp (ops[k], nd->op) == 0)
+      return true;
+  return false;
+}
+
 /* Whether VALUE was put on the grid that SCALE and ZERO say. */
 static bool
 made_with (struct net *n, int value, int scale, int zero)
 {
-  static const char *const moves[]
-    = { "Identity", "Reshape", "Flatten",   "Squeeze", "Unsqueeze",
-        "MaxPool",  "Slice",   "Transpose", "Split",   "Gather" };
-  size_t k;
-
   while (value >= 0 && n->value[value].producer >= 0) {
     const struct net_node *p = &n->node[n->value[value].producer];
 
@@ -138,10 +147,7 @@ made_with (struct net *n, int value, int scale, int zero)
     if (strcmp (p->op, "QuantizeLinear") == 0)
       return same_constant (n, input (p, 1), scale)
              && same_constant (n, input (p, 2), zero);
-    for (k = 0; k < sizeof moves / sizeof *moves; k++)
-      if (strcmp (moves[k], p->op) == 0)
-        break;
-    if (k == sizeof moves / sizeof *moves)
+    if (!keeps_grid (p))
       return false;
     value = input (p, 0);
   }
@@ -181,16 +187,17 @@ static const struct form {
   int operands;
   int axis; /* of the channels of a second operand that is constant */
   int bias, y;
+  bool real; /* where Y is left out the result is real */
 } forms[] = {
-  { "QLinearConv", "Conv", 2, 0, 8, 6 },
-  { "QLinearMatMul", "MatMul", 2, -1, NO, 6 },
-  { "QGemm", "Gemm", 2, 1, 6, 7 },
-  { "QLinearAdd", "Add", 2, NO, NO, 6 },
-  { "QLinearMul", "Mul", 2, NO, NO, 6 },
-  { "QLinearSigmoid", "Sigmoid", 1, NO, NO, 3 },
-  { "QLinearLeakyRelu", "LeakyRelu", 1, NO, NO, 3 },
-  { "QLinearAveragePool", "AveragePool", 1, NO, NO, 3 },
-  { "QLinearGlobalAveragePool", "GlobalAveragePool", 1, NO, NO, 3 },
+  { "QLinearConv", "Conv", 2, 0, 8, 6, false },
+  { "QLinearMatMul", "MatMul", 2, -1, NO, 6, false },
+  { "QGemm", "Gemm", 2, 1, 6, 7, true },
+  { "QLinearAdd", "Add", 2, NO, NO, 6, false },
+  { "QLinearMul", "Mul", 2, NO, NO, 6, false },
+  { "QLinearSigmoid", "Sigmoid", 1, NO, NO, 3, false },
+  { "QLinearLeakyRelu", "LeakyRelu", 1, NO, NO, 3, false },
+  { "QLinearAveragePool", "AveragePool", 1, NO, NO, 3, false },
+  { "QLinearGlobalAveragePool", "GlobalAveragePool", 1, NO, NO, 3, false },
 };
 
 static int
@@ -198,7 +205,7 @@ read_form (struct net *n, struct net_node *nd, const struct form *f)
 {
   int in[3], n_in = 0, axis = f->axis, i, r;
 
-  if (nd->n_out != 1 || nd->out[0] < 0 || input (nd, f->y) < 0)
+  if (nd->n_out != 1 || nd->out[0] < 0 || (input (nd, f->y) < 0 && !f->real))
     return net_error (n, nd, -EBADMSG, "%d inputs, expected %d at least",
                       nd->n_in, f->y + 1);
   if (net_attr_int (nd, "channels_last", 0) != 0)
@@ -215,6 +222,7 @@ read_form (struct net *n, struct net_node *nd, const struct form *f)
                          input (nd, 4), &in[n_in++]))
            < 0)
     return r;
+  nd->on_integers = true;
   nd->y_scale = input (nd, f->y);
   nd->y_zero = input (nd, f->y + 1);
   nd->op = f->becomes;
@@ -231,6 +239,7 @@ read_concat (struct net *n, struct net_node *nd)
   if (nd->n_out != 1 || nd->out[0] < 0 || nd->n_in < 5 || nd->n_in % 3 != 2
       || nd->in[0] < 0)
     return net_error (n, nd, -EBADMSG, "%d inputs", nd->n_in);
+  nd->on_integers = true;
   nd->y_scale = nd->in[0];
   nd->y_zero = nd->in[1];
   for (i = 2; i < nd->n_in; i += 3) {
@@ -293,12 +302,66 @@ read_dynamic (struct net *n, struct net_node *nd)
   return 0;
 }
 
+/* ---- samples on a grid ---------------------------------------------------------------- */
+
+/* The scale with which the integers VALUE, made by node I, are read at last;
+ * -1: they are read in no such way. */
+static int
+scale_behind (struct net *n, int value, int i)
+{
+  for (i++; i < n->n_nodes; i++) {
+    const struct net_node *nd = &n->node[i];
+    int k;
+
+    for (k = 0; k < nd->n_in && nd->in[k] != value; k++)
+      ;
+    if (nd->gone || k == nd->n_in)
+      continue;
+    if (strcmp (nd->op, "DequantizeLinear") == 0
+        || strncmp (nd->op, "QLinear", 7) == 0
+        || strcmp (nd->op, "QGemm") == 0)
+      return input (nd, k + 1);
+    if (k > 0 || !keeps_grid (nd) || nd->n_out < 1)
+      return -1;
+    value = nd->out[0];
+  }
+  return -1;
+}
+
+/* Node I, which rounds x / s to steps of 1, as our own files have it: rounds x
+ * to steps of s. */
+static void
+read_steps_of_one (struct net *n, int i)
+{
+  struct net_node *q = &n->node[i];
+  const struct net_node *mul = net_made_by (n, input (q, 0), "Mul");
+  double one, inverse, scale;
+  int in[3], side;
+
+  if (mul == NULL || mul->n_in != 2 || q->n_in != 3 || q->n_out != 1
+      || !net_scalar (n, q->in[1], &one) || one != 1
+      || (in[1] = scale_behind (n, q->out[0], i)) < 0
+      || !net_scalar (n, in[1], &scale))
+    return;
+  for (side = 0; side < 2; side++)
+    if (net_scalar (n, mul->in[side], &inverse)
+        && (float) inverse == 1.0f / (float) scale) {
+      in[0] = mul->in[!side];
+      in[2] = q->in[2];
+      net_set_inputs (n, q, in, 3);
+      return;
+    }
+}
+
 int
 qlinear (struct net *n)
 {
   size_t k;
   int i, r = 0;
 
+  for (i = 0; i < n->n_nodes; i++)
+    if (!n->node[i].gone && strcmp (n->node[i].op, "QuantizeLinear") == 0)
+      read_steps_of_one (n, i);
   for (i = 0; r == 0 && i < n->n_nodes; i++) {
     struct net_node *nd = &n->node[i];
 

@@ -17,7 +17,7 @@ made_by (struct net *n, int value, const char *op)
 {
   struct net_node *nd = net_made_by (n, value, op);
 
-  return nd != NULL && nd->y_scale < 0 ? nd : NULL;
+  return nd != NULL && !nd->on_integers ? nd : NULL;
 }
 
 static bool

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* edit.h: changes to a graph that has been built. */
+#ifndef ONNX_EDIT_H
+#define ONNX_EDIT_H
+
+#include "build.h"
+
+/* Integers of type uint8 or int8 as what a graph takes and gives. */
+enum onnx_io { ONNX_IO_FLOAT, ONNX_IO_UINT8, ONNX_IO_INT8 };
+
+/* ---- edit.c ------------------------------------------------------------- */
+
+/* The constant NAME; NULL if there is none. */
+const Onnx__TensorProto *onnx_find_constant (const struct onnx_build *b,
+                                             const char *name);
+/* Whether the constants of these names are equal. */
+bool onnx_equal_constants (const struct onnx_build *b, const char *x,
+                           const char *y);
+/* All nodes read TO where they read FROM. */
+void onnx_read_instead (struct onnx_build *b, const char *from,
+                        const char *to);
+/* What makes FROM makes TO, which is read instead. */
+void onnx_write_instead (struct onnx_build *b, const char *from,
+                         const char *to);
+/* Take away the nodes and constants that no output depends on. */
+void onnx_prune (struct onnx_build *b);
+
+/* ---- qoperator.c, io.c: 0 or an error ----------------------------------- */
+
+/* From QDQ to QOperator form. */
+int onnx_to_qoperator (struct onnx_build *b);
+/* Inputs, and outputs that are on a grid, become integers of TYPE; *GRIDS,
+ * which belongs to B, says which numbers they stand for, as JSON.  -EINVAL,
+ * naming it, where an input is read in float. */
+int onnx_integer_io (struct onnx_build *b, enum onnx_io type,
+                     const char **grids);
+
+#endif /* ONNX_EDIT_H */
