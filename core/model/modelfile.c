@@ -276,22 +276,15 @@ read_arrays (const struct qk_tensorfile *f, struct qk_graph *g)
 }
 
 int
-qk_model_load (struct qk_context *ctx, const char *path, struct qk_model **out)
+qk_model_read (struct qk_context *ctx, const struct qk_tensorfile *f,
+               int64_t size, struct qk_model **out)
 {
+  const char *path = qk_tensorfile_path (f), *text;
   struct qk_model *m = calloc (1, sizeof *m);
-  struct qk_tensorfile *f = NULL;
-  const char *text;
-  struct stat st;
   int r;
 
   if (m == NULL)
     return qk_oom ("%s", path);
-  if (stat (path, &st) < 0) {
-    r = qk_error (-errno, "%s: %s", path, strerror (errno));
-    goto error;
-  }
-  if ((r = qk_tensorfile_open (ctx, path, NULL, &f)) < 0)
-    goto error;
   r = check_version (path, qk_tensorfile_metadata (f, "qatkit.model"));
   if (r < 0)
     goto error;
@@ -300,9 +293,7 @@ qk_model_load (struct qk_context *ctx, const char *path, struct qk_model **out)
     r = qk_error (-EBADMSG, "%s: no 'qatkit.graph' in its metadata", path);
     goto error;
   }
-  if ((r
-       = qk_graph_from_json (ctx, path, text, (int64_t) st.st_size, &m->graph))
-      < 0)
+  if ((r = qk_graph_from_json (ctx, path, text, size, &m->graph)) < 0)
     goto error;
   if ((r = read_arrays (f, m->graph)) < 0) {
     qk_error_prefix (r, "%s: ", path);
@@ -318,13 +309,27 @@ qk_model_load (struct qk_context *ctx, const char *path, struct qk_model **out)
     r = qk_oom ("%s", path);
     goto error;
   }
-  qk_tensorfile_close (f);
   *out = m;
   return 0;
 
 error:
-  qk_tensorfile_close (f);
   qk_model_free (m);
+  return r;
+}
+
+int
+qk_model_load (struct qk_context *ctx, const char *path, struct qk_model **out)
+{
+  struct qk_tensorfile *f;
+  struct stat st;
+  int r;
+
+  if (stat (path, &st) < 0)
+    return qk_error (-errno, "%s: %s", path, strerror (errno));
+  if ((r = qk_tensorfile_open (ctx, path, NULL, &f)) < 0)
+    return r;
+  r = qk_model_read (ctx, f, (int64_t) st.st_size, out);
+  qk_tensorfile_close (f);
   return r;
 }
 

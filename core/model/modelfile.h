@@ -15,6 +15,7 @@
 #define QK_MODEL_MODELFILE_H
 
 #include "graph/graph-priv.h"
+#include "io/tensorfile.h"
 
 #define QK_MODEL_MAJOR 1
 #define QK_MODEL_MINOR 0
@@ -39,6 +40,9 @@ struct qk_model {
 /* Read a model; the file is not trusted.  Free with qk_model_free. */
 int qk_model_load (struct qk_context *ctx, const char *path,
                    struct qk_model **out);
+/* The same of an open file of SIZE bytes. */
+int qk_model_read (struct qk_context *ctx, const struct qk_tensorfile *f,
+                   int64_t size, struct qk_model **out);
 void qk_model_free (struct qk_model *m); /* accepts NULL */
 
 #endif /* QK_MODEL_MODELFILE_H */
