@@ -11,7 +11,8 @@
  * Threads: a model may be used by any number of threads at once, a session by
  * one at a time.  Sessions of one model share what was packed for a backend.
  * The results are those of "qatkit predict", byte for byte, for any backend of
- * qatkit's own and any number of threads. */
+ * qatkit's own, number of threads and batch; only where a layer was left in
+ * float may the order of its sums depend on the batch. */
 #ifndef QATKIT_INFER_H
 #define QATKIT_INFER_H
 
