@@ -147,12 +147,23 @@ says "did you mean 'reference'"
 expect 1 verify run/best.safetensors --model alone2/model-ptq.safetensors
 prints "NOT the same network"
 
-# a model somebody changed
+# a model somebody changed: its checksum says so, and where it has none, verify
 mkdir changed
 cp run/best.safetensors changed
-cp $m changed
+with_header $m "$(header_of $m | sed 's/"qatkit.checksum":"[0-9a-f]*"/"changed":"yes"/')" \
+  > changed/model-int8.safetensors
+cmp -s $m changed/model-int8.safetensors && failed "the model has no checksum"
+expect 0 verify changed
+says "has no checksum"
 at=$(data_offset $m conv2.weight)
 old=$(od -An -t u1 -j "$at" -N 1 $m)
+cp $m flipped.safetensors
+patch flipped.safetensors "$at" "\\x$(printf %02x $(((old + 64) % 256)))"
+for command in inspect eval bench; do
+  expect 1 $command flipped.safetensors
+  says "flipped.safetensors: damaged: the checksum of its contents is"
+done
+at=$(data_offset changed/model-int8.safetensors conv2.weight)
 patch changed/model-int8.safetensors "$at" "\\x$(printf %02x $(((old + 64) % 256)))"
 expect 1 verify changed --backend reference,fbgemm
 prints "NOT the same network"
@@ -165,6 +176,7 @@ json out 'x["differing"] > 0'
 expect 0 inspect $m
 prints "conv1"
 prints "target 'label': 10 categories"
+grep -qE '^checksum [0-9a-f]{8}: ' out || failed "no checksum"
 expect 0 inspect $m --json
 json out 'x["targets"][0]["categories"] == 10 and x["nodes"][0]["int8"] is True'
 expect 0 inspect $w
