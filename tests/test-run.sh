@@ -172,6 +172,29 @@ grep -qE '^conv1 .* 0$' out || failed "conv1 is said to differ"
 expect 1 verify changed --json
 json out 'x["differing"] > 0'
 
+# outputs of all samples, whose classes are their index modulo 10
+accuracy () { # FILE: the share of the 50 rows with the largest number there
+  python3 - "$1" <<'END'
+import struct, sys
+data = open (sys.argv[1], "rb").read ()
+assert b"'shape': (50, 10)" in data[:128], data[:128]
+y = struct.unpack ("<500f", data[128:])
+rows = [y[10 * i : 10 * i + 10] for i in range (50)]
+print (sum (r[i % 10] == max (r) for i, r in enumerate (rows)) / 50)
+END
+}
+for f in $m tiny.ini; do
+  expect 0 eval -q --json $f --save-outputs y.npy
+  if type python3 > /dev/null 2>&1; then
+    share=$(accuracy y.npy) || failed "the outputs of $f"
+    json out "abs (x[0]['top1'] - $share) < 1e-9"
+  fi
+done
+expect 0 eval -q $m --save-outputs y.npz --batches 1
+[ -s y.npz ] || failed "no y.npz"
+expect 1 eval -q $m --save-outputs y.jpg
+says 'y.jpg: no format is known for the ending ".jpg"'
+
 # inspect
 expect 0 inspect $m
 prints "conv1"
