@@ -304,7 +304,7 @@ read_packed (const struct qk_tensorfile *f, const char *name,
   bits--;
   if ((r = qk_tensorfile_entry (f, at, &e)) < 0)
     return r;
-  if (e.tensor.dtype != QK_U8 || e.tensor.shape.ndim != 1
+  if (count < 0 || e.tensor.dtype != QK_U8 || e.tensor.shape.ndim != 1
       || e.tensor.shape.dims[0] != qk_bits_bytes (count, bits)) {
     char found[96];
 
