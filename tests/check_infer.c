@@ -389,20 +389,24 @@ static void *
 work_main (void *arg)
 {
   struct work *w = arg;
+  struct qk_infer_options o = QK_INFER_OPTIONS;
   struct qk_infer_session *s = NULL;
   float y[CLASSES];
   int i;
 
+  /* some on another backend, some with room for two samples */
+  o.backend = w->first % 8 == 3 ? "reference" : NULL;
+  o.batch = 1 + w->first % 2;
   pthread_barrier_wait (w->start);
-  w->failed = qk_infer_session_new (model, NULL, &s) < 0;
+  w->failed = qk_infer_session_new (model, &o, &s) < 0;
   for (i = 0; i < effort (8, 2) && !w->failed; i++) {
     const int at = (w->first + i) % BATCH;
 
     w->failed = run (s, at, 1, y) < 0
                 || memcmp (y, logits + at * CLASSES, sizeof y) != 0
                 /* errors belong to the thread */
-                || qk_infer_run (s, NULL, NULL, 2 + w->first) != -EINVAL
-                || atoi (qk_error_message ()) != 2 + w->first;
+                || qk_infer_run (s, NULL, NULL, 3 + w->first) != -EINVAL
+                || atoi (qk_error_message ()) != 3 + w->first;
   }
   qk_infer_session_free (s);
   return NULL;
