@@ -3,17 +3,23 @@
 # qatkit/infer.h as programs outside the tree use it: the example of
 # docs/c-api.md, built with what pkg-config says and no more, as C and as C++,
 # answers what predict answers; outputs are the bytes of predict for any backend,
-# number of threads and batch; broken models are refused with a sentence; the
-# page qatkit-infer(3) has every function.
+# number of threads and batch; run allocates nothing; broken models are refused
+# with a sentence; the page qatkit-infer(3) has every function.
 . "${0%/*}/functions.sh"
 CC=${CC:-cc}
 CXX=${CXX:-c++}
-requires pkg-config python3 "${CC%% *}"
+requires pkg-config python3 nm "${CC%% *}"
 warnings='-Wall -Wextra -Werror -pedantic'
 
 flags=$(PKG_CONFIG_PATH=$builddir/core pkg-config --cflags --libs \
   --define-variable="includedir=$srcdir/core/include" \
   --define-variable="libdir=$builddir/.libs" qatkit) || failed "pkg-config"
+# a library built with a sanitizer needs that in the program
+sanitizer=
+for s in address thread; do
+  nm -D --undefined-only "$builddir/.libs/libqatkit.so" | grep -q " __${s:0:1}san_" \
+    && sanitizer=$s flags="$flags -fsanitize=$s"
+done
 LD_LIBRARY_PATH=$builddir/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 QATKIT_PLUGIN_PATH=${QATKIT_PLUGIN_PATH:-$builddir/stage}
 export LD_LIBRARY_PATH QATKIT_PLUGIN_PATH
@@ -169,6 +175,89 @@ done
 says "no backend plugin 'nothing'"
 ! ./raw $model auto 0 1 < x.f32 > out 2> err || failed "no threads"
 says "threads = 0, expected 1 to"
+
+# ---- no allocation --------------------------------------------------------------
+
+# In a thread that called once, for OpenMP makes what it has for each thread then.
+cat > quiet.c <<'END'
+/* quiet MODEL BACKEND: the allocations of three calls of run, by anybody */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <qatkit/infer.h>
+
+static volatile int counting;
+static volatile long count;
+
+extern void *__libc_malloc (size_t size);
+extern void *__libc_calloc (size_t n, size_t size);
+extern void *__libc_realloc (void *p, size_t size);
+extern void *__libc_memalign (size_t align, size_t size);
+
+void *malloc (size_t size) { count += counting; return __libc_malloc (size); }
+void *calloc (size_t n, size_t size) { count += counting; return __libc_calloc (n, size); }
+void *realloc (void *p, size_t size) { count += counting; return __libc_realloc (p, size); }
+void *aligned_alloc (size_t align, size_t size) { count += counting; return __libc_memalign (align, size); }
+int posix_memalign (void **p, size_t align, size_t size)
+{
+  count += counting;
+  return (*p = __libc_memalign (align, size)) == NULL ? ENOMEM : 0;
+}
+
+static float x[16 * 16 * 3], y[10];
+
+static void *
+calls (void *s)
+{
+  struct qk_infer_buffer in = { QK_F32, x, sizeof x }, out = { QK_F32, y, sizeof y };
+  int i;
+
+  for (i = 0; i < 4; i++) {
+    counting = i > 0;
+    if (qk_infer_run (s, &in, &out, 1) < 0)
+      count = -1;
+  }
+  counting = 0;
+  return NULL;
+}
+
+int
+main (int argc, char **argv)
+{
+  struct qk_infer_options o = QK_INFER_OPTIONS;
+  struct qk_infer *m;
+  struct qk_infer_session *s;
+  pthread_t thread;
+  void *p;
+
+  o.backend = argv[argc - 1];
+  if (qk_infer_open (argv[1], NULL, &m) < 0 || qk_infer_session_new (m, &o, &s) < 0
+      || pthread_create (&thread, NULL, calls, s) != 0
+      || pthread_join (thread, NULL) != 0)
+    return 1;
+  printf ("%ld", count);
+  counting = 1;
+  p = malloc (100); /* the counter counts */
+  counting = 0;
+  free (p);
+  printf (" %ld\n", count);
+  qk_infer_session_free (s);
+  qk_infer_close (m);
+  return 0;
+}
+END
+if [ -n "$sanitizer" ]; then
+  echo "allocations are not counted, the sanitizer has them"
+# shellcheck disable=SC2086
+elif $CC -std=c99 -D_DEFAULT_SOURCE -O -o quiet quiet.c -pthread $flags 2> err; then
+  for backend in reference auto; do
+    [ "$(./quiet $model $backend)" = "0 1" ] \
+      || failed "run on $backend allocates: $(./quiet $model $backend)"
+  done
+else
+  echo "allocations are not counted, this is no glibc"
+fi
 
 # a model cut off anywhere is refused
 size=$(wc -c < $model)
