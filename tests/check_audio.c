@@ -203,6 +203,8 @@ START_TEST (dataset)
   const struct golden_audio *g = &golden_audio[3];
   static float x[700], stereo[700], file[700];
   void *const input[] = { file };
+  static float sound[N];
+  struct qk_sample_array array = { QK_F32, { 1, { N } }, sound, 0 };
   struct qk_dataset_info info;
   void *self, *worker;
   int32_t label;
@@ -241,6 +243,14 @@ START_TEST (dataset)
   ck_assert (memcmp (x, file, 20 * sizeof *x) == 0);
   ck_assert_int_eq (ds->read_file (self, worker, at ("none.wav"), input),
                     -ENOENT);
+  /* the same sound in memory */
+  for (i = 0; i < N; i++)
+    sound[i] = (float) lroundf (sample (i) * 32768 * 0.5f) / 32768;
+  memset (file, 0, sizeof file);
+  ck_assert_int_eq (ds->read_array (self, worker, &array, input), 0);
+  ck_assert (memcmp (x, file, 20 * sizeof *x) == 0);
+  array.dtype = QK_U8;
+  ck_assert_int_eq (ds->read_array (self, worker, &array, input), -EINVAL);
   ds->worker_free (worker);
   ds->close (self);
 }

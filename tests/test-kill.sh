@@ -144,7 +144,7 @@ cd .. || exit 99
 
 # formats: a newer minor version loads, a newer major one is refused
 model=whole/run/model-int8.safetensors
-header=$(header_of $model)
+header=$(header_of $model | sed 's/"qatkit.checksum":"[0-9a-f]*"/"without":"it"/')
 [ "$header" != "${header/\"qatkit.model\":\"1./}" ] || failed "no version"
 with_header $model "${header/\"qatkit.model\":\"1.?\"/\"qatkit.model\":\"1.9\"}" \
   > minor.safetensors

@@ -147,12 +147,23 @@ says "did you mean 'reference'"
 expect 1 verify run/best.safetensors --model alone2/model-ptq.safetensors
 prints "NOT the same network"
 
-# a model somebody changed
+# a model somebody changed: its checksum says so, and where it has none, verify
 mkdir changed
 cp run/best.safetensors changed
-cp $m changed
+with_header $m "$(header_of $m | sed 's/"qatkit.checksum":"[0-9a-f]*"/"changed":"yes"/')" \
+  > changed/model-int8.safetensors
+cmp -s $m changed/model-int8.safetensors && failed "the model has no checksum"
+expect 0 verify changed
+says "has no checksum"
 at=$(data_offset $m conv2.weight)
 old=$(od -An -t u1 -j "$at" -N 1 $m)
+cp $m flipped.safetensors
+patch flipped.safetensors "$at" "\\x$(printf %02x $(((old + 64) % 256)))"
+for command in inspect eval bench; do
+  expect 1 $command flipped.safetensors
+  says "flipped.safetensors: damaged: the checksum of its contents is"
+done
+at=$(data_offset changed/model-int8.safetensors conv2.weight)
 patch changed/model-int8.safetensors "$at" "\\x$(printf %02x $(((old + 64) % 256)))"
 expect 1 verify changed --backend reference,fbgemm
 prints "NOT the same network"
@@ -161,10 +172,34 @@ grep -qE '^conv1 .* 0$' out || failed "conv1 is said to differ"
 expect 1 verify changed --json
 json out 'x["differing"] > 0'
 
+# outputs of all samples, whose classes are their index modulo 10
+accuracy () { # FILE: the share of the 50 rows with the largest number there
+  python3 - "$1" <<'END'
+import struct, sys
+data = open (sys.argv[1], "rb").read ()
+assert b"'shape': (50, 10)" in data[:128], data[:128]
+y = struct.unpack ("<500f", data[128:])
+rows = [y[10 * i : 10 * i + 10] for i in range (50)]
+print (sum (r[i % 10] == max (r) for i, r in enumerate (rows)) / 50)
+END
+}
+for f in $m tiny.ini; do
+  expect 0 eval -q --json $f --save-outputs y.npy
+  if type python3 > /dev/null 2>&1; then
+    share=$(accuracy y.npy) || failed "the outputs of $f"
+    json out "abs (x[0]['top1'] - $share) < 1e-9"
+  fi
+done
+expect 0 eval -q $m --save-outputs y.npz --batches 1
+[ -s y.npz ] || failed "no y.npz"
+expect 1 eval -q $m --save-outputs y.jpg
+says 'y.jpg: no format is known for the ending ".jpg"'
+
 # inspect
 expect 0 inspect $m
 prints "conv1"
 prints "target 'label': 10 categories"
+grep -qE '^checksum [0-9a-f]{8}: ' out || failed "no checksum"
 expect 0 inspect $m --json
 json out 'x["targets"][0]["categories"] == 10 and x["nodes"][0]["int8"] is True'
 expect 0 inspect $w

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* arrays.c: predict with arrays out of files: what goes into a network and what
- * comes out of it, as numbers.
- *
- * Outside, tensors of four axes are (N,C,H,W), as in ONNX; ours are
- * (N,H,W,C).  All others are the same. */
+ * comes out of it, as numbers. */
 #include "config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/outputs.h"
 
 /* An array of float in the layout of ours: SAMPLES of them. */
 struct array {
@@ -26,9 +23,8 @@ struct arrays {
   const struct qk_graph *g; /* that, or the model's */
   struct qk_exec *ex;
   struct array in[QK_GRAPH_MAX_INPUTS];
-  float **out; /* of all samples, one for each output; owned */
+  struct qk_cli_outputs out;
   int64_t samples;
-  bool single;
 };
 
 bool
@@ -37,47 +33,6 @@ qk_cli_wants_arrays (struct qk_cli *cli)
   return cli->n_args >= 1
          && (cli->n_input > 0 || cli->output != NULL
              || qk_cli_network_of (cli, cli->arg[0]) != NULL);
-}
-
-/* ---- layout ------------------------------------------------------------------- */
-
-/* The shape that a sample of our SHAPE has outside, without the batch. */
-static struct qk_shape
-outside (const struct qk_shape *shape)
-{
-  struct qk_shape s;
-  int i;
-
-  s.ndim = shape->ndim - 1;
-  for (i = 0; i < s.ndim; i++)
-    s.dims[i] = shape->dims[i + 1];
-  if (s.ndim == 3) {
-    s.dims[0] = shape->dims[3];
-    s.dims[1] = shape->dims[1];
-    s.dims[2] = shape->dims[2];
-  }
-  return s;
-}
-
-/* One sample of our SHAPE from outside (IN) or to it. */
-static void
-turn (const struct qk_shape *shape, const float *from, float *to, bool in)
-{
-  const int64_t n = qk_shape_count (shape) / shape->dims[0];
-  int64_t c, pixels, i, k;
-
-  if (shape->ndim != 4) {
-    memcpy (to, from, sizeof *to * (size_t) n);
-    return;
-  }
-  c = shape->dims[3];
-  pixels = n / c;
-  for (i = 0; i < pixels; i++)
-    for (k = 0; k < c; k++)
-      if (in)
-        to[i * c + k] = from[k * pixels + i];
-      else
-        to[k * pixels + i] = from[i * c + k];
 }
 
 /* ---- reading ------------------------------------------------------------------- */
@@ -120,7 +75,7 @@ static bool
 count_samples (const struct qk_tensor *t, const struct qk_shape *shape,
                struct array *a)
 {
-  const struct qk_shape want = outside (shape);
+  const struct qk_shape want = qk_cli_outside (shape);
   struct qk_shape rest;
   int i;
 
@@ -140,7 +95,7 @@ take_tensor (const struct qk_tensor *t, const struct qk_value *v,
              const char *path, struct array *a)
 {
   const int64_t n = qk_shape_count (&v->shape);
-  const struct qk_shape want = outside (&v->shape);
+  const struct qk_shape want = qk_cli_outside (&v->shape);
   char x[120], y[120];
   float *plain;
   int64_t i, k;
@@ -159,7 +114,7 @@ take_tensor (const struct qk_tensor *t, const struct qk_value *v,
   for (i = 0; i < a->samples; i++) {
     for (k = 0; k < n; k++)
       plain[k] = element (t, i * n + k);
-    turn (&v->shape, plain, a->data + i * n, true);
+    qk_cli_turn (&v->shape, plain, a->data + i * n, true);
   }
   qk_free (plain);
   return 0;
@@ -237,7 +192,7 @@ read_all (struct qk_cli *cli, struct arrays *p)
                     (long long) p->in[0].samples);
   }
   p->samples = p->in[0].samples;
-  p->single = p->in[0].single;
+  p->out.single = p->in[0].single;
   return r;
 }
 
@@ -297,83 +252,20 @@ run (struct arrays *p)
   int64_t at, n;
   int i, r;
 
-  p->out = calloc ((size_t) p->g->n_outputs + 1, sizeof *p->out);
-  if (p->out == NULL)
-    return qk_oom ("predict");
-  for (i = 0; i < p->g->n_outputs; i++) {
-    const struct qk_shape *s = &p->g->value[p->g->output[i].value].shape;
-
-    p->out[i]
-      = qk_alloc (sizeof (float) * (size_t) (qk_shape_count (s) * p->samples));
-    if (p->out[i] == NULL)
-      return qk_oom ("predict");
-  }
+  p->out.g = p->g;
   for (at = 0; at < p->samples; at += n) {
     n = p->samples - at < BATCH ? p->samples - at : BATCH;
     for (i = 0; i < p->g->n_inputs; i++)
       input[i] = p->in[i].data
                  + at * qk_shape_count (&p->g->value[p->g->input[i]].shape);
-    if ((r = qk_exec_forward (p->ex, input, n, 0)) < 0)
+    if ((r = qk_exec_forward (p->ex, input, n, 0)) < 0
+        || (r = qk_cli_outputs_add (&p->out, p->ex, n)) < 0)
       return r;
-    for (i = 0; i < p->g->n_outputs; i++) {
-      const struct qk_tensor *t = qk_exec_output (p->ex, i);
-      const int64_t one = qk_shape_count (&t->shape) / n;
-      int64_t k;
-
-      for (k = 0; k < n; k++)
-        turn (&t->shape, (const float *) t->data + k * one,
-              p->out[i] + (at + k) * one, false);
-    }
   }
-  return 0;
+  return qk_cli_outputs_end (&p->out);
 }
 
 /* ---- writing --------------------------------------------------------------------- */
-
-/* The samples of output I, one behind the other, so that they follow each other
- * along an axis behind those of FRONT elements in all; INNER elements are
- * behind it. */
-static int
-spread (struct arrays *p, int i, int64_t front, int64_t inner)
-{
-  const int64_t n = p->samples;
-  float *to = qk_alloc (sizeof *to * (size_t) (n * front * inner));
-
-  if (to == NULL)
-    return qk_oom ("predict");
-  for (int64_t k = 0; k < n; k++)
-    for (int64_t f = 0; f < front; f++)
-      memcpy (to + (f * n + k) * inner, p->out[i] + (k * front + f) * inner,
-              sizeof *to * (size_t) inner);
-  qk_free (p->out[i]);
-  p->out[i] = to;
-  return 0;
-}
-
-/* Output I as a tensor outside. */
-static int
-result (struct arrays *p, int i, struct qk_format_entry *e)
-{
-  const struct qk_output *o = &p->g->output[i];
-  const struct qk_shape one = outside (&p->g->value[o->value].shape);
-  struct qk_shape *s = &e->tensor.shape;
-  int64_t front = 1;
-  int k, r = 0;
-
-  memset (e, 0, sizeof *e);
-  for (k = 0; k < o->batch_axis; k++)
-    front *= s->dims[s->ndim++] = one.dims[k];
-  if (!p->single || o->batch_axis > 0)
-    s->dims[s->ndim++] = p->samples;
-  for (; k < one.ndim; k++)
-    s->dims[s->ndim++] = one.dims[k];
-  if (front > 1)
-    r = spread (p, i, front, qk_shape_count (&one) / front);
-  e->name = o->name;
-  e->tensor.dtype = QK_F32;
-  e->tensor.data = p->out[i];
-  return r;
-}
 
 static void
 print_result (const struct qk_format_entry *e)
@@ -392,23 +284,18 @@ print_result (const struct qk_format_entry *e)
 }
 
 static int
-write_results (struct qk_cli *cli, struct arrays *p)
+write_results (struct qk_cli *cli, const struct arrays *p)
 {
-  struct qk_format_entry *e = calloc ((size_t) p->g->n_outputs + 1, sizeof *e);
-  int i, r = 0;
+  struct qk_format_entry e;
+  int i;
 
-  if (e == NULL)
-    return qk_oom ("predict");
-  for (i = 0; r == 0 && i < p->g->n_outputs; i++)
-    r = result (p, i, &e[i]);
-  if (r == 0 && cli->output != NULL)
-    r = qk_tensorfile_write (cli->ctx, cli->output, NULL, e, p->g->n_outputs,
-                             NULL, 0);
-  else
-    for (i = 0; r == 0 && i < p->g->n_outputs; i++)
-      print_result (&e[i]);
-  free (e);
-  return r;
+  if (cli->output != NULL)
+    return qk_cli_outputs_write (cli, &p->out, cli->output);
+  for (i = 0; i < p->g->n_outputs; i++) {
+    qk_cli_outputs_entry (&p->out, i, &e);
+    print_result (&e);
+  }
+  return 0;
 }
 
 int
@@ -422,9 +309,7 @@ qk_cli_predict_arrays (struct qk_cli *cli)
       && (r = run (&p)) == 0)
     r = write_results (cli, &p);
   r = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
-  for (i = 0; p.out != NULL && i < p.g->n_outputs; i++)
-    qk_free (p.out[i]);
-  free (p.out);
+  qk_cli_outputs_clear (&p.out);
   for (i = 0; i < QK_GRAPH_MAX_INPUTS; i++)
     qk_free (p.in[i].data);
   qk_exec_free (p.ex);

@@ -34,13 +34,14 @@ struct qk_cli {
     const char *backends, *threads, *batches; /* lists */
     const char *seconds, *runs, *size, *classes, *mode;
   } bench;
-  long samples;          /* --samples */
-  const char *goal;      /* --goal */
-  long trials;           /* --trials */
-  const char *json_file; /* --json FILE */
-  const char *html;      /* --html */
-  const char *data;      /* --data */
-  char **input;          /* --input */
+  long samples;             /* --samples */
+  const char *goal;         /* --goal */
+  long trials;              /* --trials */
+  const char *json_file;    /* --json FILE */
+  const char *html;         /* --html */
+  const char *data;         /* --data */
+  const char *save_outputs; /* --save-outputs */
+  char **input;             /* --input */
   int n_input;
   char **override; /* -o */
   int n_override;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/outputs.h"
 #include "data/list.h"
 
 /* The float network, fused; every key of the configuration is checked. */
@@ -40,12 +40,37 @@ check_samples (struct qk_cli *cli, const struct qk_data *d)
   return r;
 }
 
+/* Let the evaluations of S leave the network's outputs in O, if the command line
+ * asks for them. */
+static int
+save_outputs (struct qk_cli *cli, struct qk_cli_outputs *o,
+              struct qk_session *s)
+{
+  const struct qk_format_class *cls;
+  int r;
+
+  if (cli->save_outputs == NULL)
+    return 0;
+  /* sooner than after the last sample */
+  if ((r = qk_format_find (cli->ctx, cli->save_outputs, NULL, &cls)) < 0)
+    return r;
+  if (qk_comm_size (cli->monitor.comm) > 1)
+    return qk_error (-ENOTSUP,
+                     "--save-outputs: each of %d processes has some "
+                     "of the samples, expected one process",
+                     qk_comm_size (cli->monitor.comm));
+  s->take = qk_cli_outputs_add;
+  s->cookie = o;
+  return 0;
+}
+
 int
 qk_cmd_eval (struct qk_cli *cli)
 {
   struct qk_graph *g = NULL;
   struct qk_model *model = NULL;
   struct qk_settings *settings = NULL;
+  struct qk_cli_outputs saved = { 0 };
   struct qk_run run;
   enum qk_row row;
   int r, status;
@@ -70,6 +95,8 @@ qk_cmd_eval (struct qk_cli *cli)
   if (r < 0)
     goto end;
   row = model != NULL ? QK_ROW_INT8 : QK_ROW_FLOAT;
+  saved.g = model != NULL ? model->graph : g;
+  r = save_outputs (cli, &saved, &run.s);
   if (r == 0)
     r = qk_settings_objective (settings, model != NULL ? model->graph : g,
                                &run.s.eval->info, &run.s.objective);
@@ -78,10 +105,14 @@ qk_cmd_eval (struct qk_cli *cli)
   r = qk_session_evaluate (&run.s, model != NULL ? model->graph : g,
                            model != NULL ? "int8" : "float", -1,
                            &run.result[row]);
+  if (r == 0 && cli->save_outputs != NULL
+      && (r = qk_cli_outputs_end (&saved)) == 0)
+    r = qk_cli_outputs_write (cli, &saved, cli->save_outputs);
   if (r == 0 && qk_run_writes (&run))
     r = qk_cli_print_results (cli, &run);
 end:
   status = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
+  qk_cli_outputs_clear (&saved);
   qk_session_clear (&run.s);
   qk_graph_free (g);
   qk_model_free (model);

@@ -106,6 +106,8 @@ inspect_model (const struct qk_model *m, const struct qk_exec *ex,
     if (m->target[i].categories > 0)
       printf ("target '%s': %lld categories\n", m->target[i].name,
               (long long) m->target[i].categories);
+  if (*m->checksum != 0)
+    printf ("checksum %s: the file is as it was written\n", m->checksum);
   return r;
 }
 
@@ -151,9 +153,11 @@ inspect_json (const struct qk_model *m, const struct qk_exec *ex)
       json_pack ("{s:o,s:I}", "name", qk_json_string (m->target[i].name),
                  "categories", (json_int_t) m->target[i].categories));
   return qk_json_print (
-    stdout, json_pack ("{s:o,s:I,s:I,s:o}", "targets", targets, "bytes",
-                       (json_int_t) qk_graph_bytes (g), "macs",
-                       (json_int_t) qk_graph_macs (g), "nodes", nodes));
+    stdout,
+    json_pack ("{s:o,s:I,s:I,s:s?,s:o}", "targets", targets, "bytes",
+               (json_int_t) qk_graph_bytes (g), "macs",
+               (json_int_t) qk_graph_macs (g), "checksum",
+               *m->checksum != 0 ? m->checksum : NULL, "nodes", nodes));
 }
 
 /* A model's file; with --backend also what that backend makes of it. */

@@ -20,7 +20,8 @@
  * backend, m model, n batches, j json, E onnx, F form, u io; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
  * M mode, J json; P plugin, where models are opened; those of analyze: p samples, H html, J json; those of tune:
- * g goal, i trials; D data, of files with a network; I input of predict. */
+ * g goal, i trials; D data, of files with a network; I input of predict; A
+ * save-outputs. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini | NET.onnx]",
     "the whole schedule: float, PTQ, QAT, int8",
@@ -43,7 +44,7 @@ static const struct qk_command commands[] = {
   { "eval", "FILE.ini | MODEL", "metrics of a float network or int8 model",
     "A model is evaluated on the samples of the configuration it was made\n"
     "with; change that with -o, as in -o data.root=FOLDER.",
-    "otbnjDP", qk_cmd_eval, true },
+    "otbnjDPA", qk_cmd_eval, true },
   { "predict", "MODEL FILE...", "what a model answers for single files",
     "Prints the answers of the model's metric, such as classes and their\n"
     "probabilities, or else its outputs.  A file that cannot be read is "
@@ -128,6 +129,9 @@ static const struct option_row option_rows[] = {
   { 'i', "trials", "N", "run at most N trials (40)" },
   { 'p', "samples", "N", "samples of the subset (64)" },
   { 'H', "html", "FILE", "the report, instead of report.html" },
+  { 'A', "save-outputs", "FILE",
+    "write the outputs for all samples as\n"
+    "arrays: .npy, or .npz" },
   { 'D', "data", "FOLDER", "the samples of a network in a file" },
   { 'P', "plugin", "FILE",
     "a plugin that models may name by its\n"
@@ -418,6 +422,9 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
     break;
   case 'D':
     cli->data = value;
+    break;
+  case 'A':
+    cli->save_outputs = value;
     break;
   case 'I':
     cli->input[cli->n_input++] = value;

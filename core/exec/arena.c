@@ -227,7 +227,7 @@ count_shared (const struct qk_arena *a, struct qk_buffer *const *order)
 }
 
 int
-qk_arena_build (struct qk_arena *a, size_t limit, const char *what)
+qk_arena_place (struct qk_arena *a, size_t limit, const char *what)
 {
   const size_t n = (size_t) a->n;
   struct qk_buffer **order = calloc (n + 1, sizeof *order);
@@ -266,13 +266,33 @@ qk_arena_build (struct qk_arena *a, size_t limit, const char *what)
                   what, a->size >> 20, limit >> 20);
     goto end;
   }
-  a->base = qk_alloc (a->size + ALIGN);
-  if (a->base == NULL)
-    r = qk_oom ("%s: %zu MB of buffers", what, a->size >> 20);
 end:
   free (order);
   free (near);
   return r;
+}
+
+size_t
+qk_arena_bytes (const struct qk_arena *a)
+{
+  return a->size + ALIGN;
+}
+
+int
+qk_arena_allocate (struct qk_arena *a, const char *what)
+{
+  a->base = qk_alloc (qk_arena_bytes (a));
+  return a->base == NULL
+           ? qk_oom ("%s: %zu MB of buffers", what, a->size >> 20)
+           : 0;
+}
+
+int
+qk_arena_build (struct qk_arena *a, size_t limit, const char *what)
+{
+  const int r = qk_arena_place (a, limit, what);
+
+  return r < 0 ? r : qk_arena_allocate (a, what);
 }
 
 void *
@@ -287,6 +307,7 @@ void
 qk_arena_clear (struct qk_arena *a)
 {
   free (a->buffer);
-  qk_free (a->base);
+  if (!a->lent)
+    qk_free (a->base);
   memset (a, 0, sizeof *a);
 }

@@ -18,7 +18,8 @@ struct qk_arena {
   int n;
   bool middles; /* put buffers around common middles, see arena.c */
   size_t size;  /* after planning */
-  char *base;   /* after allocation; owned */
+  char *base;   /* after allocation; owned unless it is lent */
+  bool lent;
 };
 
 /* Ask for a buffer; returns its number, or a negative errno value.  A SIZE
@@ -29,8 +30,12 @@ int qk_arena_add (struct qk_arena *a, size_t size, int first, int last);
 void qk_arena_extend (struct qk_arena *a, int buffer, int step);
 
 /* Give every buffer its place, so that buffers living at the same time do
- * not overlap, and allocate the block of at most LIMIT bytes.  WHAT names it in
- * errors. */
+ * not overlap, in a block of at most LIMIT bytes.  WHAT names it in errors. */
+int qk_arena_place (struct qk_arena *a, size_t limit, const char *what);
+/* Allocate the block, qk_arena_bytes of them. */
+int qk_arena_allocate (struct qk_arena *a, const char *what);
+size_t qk_arena_bytes (const struct qk_arena *a);
+/* Both. */
 int qk_arena_build (struct qk_arena *a, size_t limit, const char *what);
 
 void *qk_arena_at (const struct qk_arena *a, int buffer);

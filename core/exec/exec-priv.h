@@ -59,6 +59,11 @@ struct qk_exec {
   int *loss_saved;                        /* buffers, by loss */
   int64_t n;                              /* samples of the last call */
   const void *input[QK_GRAPH_MAX_INPUTS]; /* of the last call, borrowed */
+  /* qk_exec_run: what inputs are; F32 in all other calls */
+  enum qk_dtype in_type[QK_GRAPH_MAX_INPUTS];
+  const struct qk_exec_port *out; /* where outputs go; NULL: into OUTPUT */
+  int64_t before;                 /* samples of those ports come before */
+  bool shares;                    /* plan and kernels are another's */
   unsigned flags;
   uint64_t seed, step;
   double share;  /* of the whole batch, when several processes train */
@@ -147,9 +152,19 @@ int qk_forward_all (struct qk_exec *ex, const void *const *input);
  * possible: set opt.batch, slice and tail.  SHARED: the backend's kernels
  * serve several threads.  Whether it was. */
 bool qk_slices_plan (struct qk_exec *ex, bool shared);
-int qk_slices_new (struct qk_exec *ex);
+/* Workers for them, each with a part of MEMORY; NULL: with memory of its own,
+ * the first in the executor's. */
+int qk_slices_new (struct qk_exec *ex, char *memory);
+/* How many there are, made or not; 0 if batches go as a whole. */
+int qk_slices_workers (const struct qk_exec *ex);
 void qk_slices_free (struct qk_exec *ex);
 int qk_slices_forward (struct qk_exec *ex, const void *const *input);
+
+/* ports.c: what goes into qk_exec_run and comes out of it. */
+/* COUNT integers X of TYPE, U8 or I8, to TO of the other or the same. */
+void qk_copy_integers (enum qk_dtype type, const void *x, size_t count,
+                       void *to);
+void qk_give_ports (struct qk_exec *ex);
 
 /* wrap.c: element-wise passes around wrapped nodes */
 void qk_widen (const struct qk_tensor *in, float *out, int threads);

@@ -42,6 +42,8 @@ struct qk_exec_options {
                            alone; borrowed */
   /* INT8: the backend; NULL means the fallback alone */
   const char *backend;
+  /* INT8: for qk_exec_share alone, so that no memory is needed to run */
+  bool packed_only;
 };
 
 /* Plan G for such calls.  G is borrowed and must outlive the executor, and
@@ -50,12 +52,21 @@ int qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
                  struct qk_exec **out);
 void qk_exec_free (struct qk_exec *ex); /* accepts NULL */
 
+/* An executor that runs on what OF, made with packed_only, has packed; OF must
+ * outlive it.  It works in MEMORY, qk_exec_memory (OF) bytes aligned to 64 that
+ * belong to the caller, or (NULL) in memory of its own.  Only qk_exec_run is for
+ * it. */
+int qk_exec_share (const struct qk_exec *of, void *memory,
+                   struct qk_exec **out);
+/* Whether several such executors may run at the same time. */
+bool qk_exec_is_shared (const struct qk_exec *of);
+
 /* Check that the N inputs of a data set fit the network's: -EINVAL naming
  * both. */
 int qk_exec_check_data (const struct qk_exec *ex,
                         const struct qk_tensor_spec *input, int n);
 
-/* Bytes of the activation memory. */
+/* Bytes of the activation memory; after packed_only, of each that shares. */
 size_t qk_exec_memory (const struct qk_exec *ex);
 
 void qk_exec_set_hook (struct qk_exec *ex, qk_exec_hook hook, void *cookie);
@@ -78,6 +89,18 @@ int qk_exec_forward (struct qk_exec *ex, const void *const *input, int64_t n,
 
 /* Output I of the last forward call, f32; borrowed until the next one. */
 const struct qk_tensor *qk_exec_output (const struct qk_exec *ex, int i);
+
+/* Samples of an input or output: F32, or of a value on a grid also the integers
+ * it holds (U8), or these minus 128 (I8). */
+struct qk_exec_port {
+  enum qk_dtype dtype;
+  void *data;
+};
+
+/* The same with a port for each of the graph's inputs, which are only read, and
+ * outputs.  It allocates nothing. */
+int qk_exec_run (struct qk_exec *ex, const struct qk_exec_port *in,
+                 const struct qk_exec_port *out, int64_t n);
 
 /* After a forward in training: the weighted sum of the losses for the
  * references REF, and all gradients added to the parameters' grad.  -EDOM

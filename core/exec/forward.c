@@ -29,11 +29,13 @@ qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
              struct qk_exec **out)
 {
   struct qk_exec *ex = calloc (1, sizeof *ex);
-  int r;
+  int i, r;
 
   if (ex == NULL)
     return qk_oom ("executor");
   ex->g = g;
+  for (i = 0; i < QK_GRAPH_MAX_INPUTS; i++)
+    ex->in_type[i] = QK_F32;
   ex->opt = *opt;
   if (ex->opt.threads < 1)
     ex->opt.threads = 1;
@@ -53,7 +55,8 @@ qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
 
   if ((r = qk_plan (ex)) < 0)
     goto error;
-  if (ex->opt.batch < ex->batch && (r = qk_slices_new (ex)) < 0)
+  if (ex->opt.batch < ex->batch && !opt->packed_only
+      && (r = qk_slices_new (ex, NULL)) < 0)
     goto error;
   if (opt->train && (r = qk_graph_zero_grad (g)) < 0)
     goto error;
@@ -76,6 +79,14 @@ qk_exec_free (struct qk_exec *ex)
   if (ex->opt.train && ex->opt.comm != NULL)
     share_quantizers (ex, NULL);
   qk_slices_free (ex);
+  if (ex->shares) {
+    if (!ex->arena.lent)
+      qk_free (ex->arena.base);
+    free (ex->value);
+    free (ex->output);
+    free (ex);
+    return;
+  }
   qk_int8_release (ex);
 
   qk_arena_clear (&ex->arena);
@@ -84,6 +95,49 @@ qk_exec_free (struct qk_exec *ex)
   free (ex->output);
   free (ex->loss_saved);
   free (ex);
+}
+
+int
+qk_exec_share (const struct qk_exec *of, void *memory, struct qk_exec **out)
+{
+  const size_t values = (size_t) of->g->n_values + 1;
+  const size_t outputs = (size_t) of->g->n_outputs + 1;
+  struct qk_exec *ex = malloc (sizeof *ex);
+  int r = 0;
+
+  if (ex == NULL)
+    return qk_oom ("executor");
+  *ex = *of;
+  ex->shares = true;
+  ex->value = malloc (values * sizeof *ex->value);
+  ex->output = malloc (outputs * sizeof *ex->output);
+  ex->arena.lent = memory != NULL;
+  ex->arena.base = memory != NULL ? memory : qk_alloc (qk_exec_memory (of));
+  if (ex->value == NULL || ex->output == NULL || ex->arena.base == NULL) {
+    qk_exec_free (ex);
+    return qk_oom ("activations: %zu MB", qk_exec_memory (of) >> 20);
+  }
+  memcpy (ex->value, of->value, values * sizeof *ex->value);
+  memcpy (ex->output, of->output, outputs * sizeof *ex->output);
+  if (qk_slices_workers (of) > 0
+      && (r = qk_slices_new (ex, ex->arena.base)) < 0) {
+    qk_exec_free (ex);
+    return r;
+  }
+  *out = ex;
+  return 0;
+}
+
+bool
+qk_exec_is_shared (const struct qk_exec *of)
+{
+  int i;
+
+  for (i = 0; i < of->g->n_nodes; i++)
+    if (!of->g->node[i].lowered)
+      return false; /* a layer's object serves one thread at a time */
+  return of->kernel_threads == 1 && of->backend[0].cls->shared
+         && (of->backend[1].cls == NULL || of->backend[1].cls->shared);
 }
 
 int
@@ -114,7 +168,11 @@ qk_exec_check_data (const struct qk_exec *ex,
 size_t
 qk_exec_memory (const struct qk_exec *ex)
 {
-  return ex->arena.size * (size_t) (ex->worker != NULL ? ex->workers : 1);
+  const int workers = qk_slices_workers (ex);
+
+  if (ex->opt.packed_only)
+    return qk_arena_bytes (&ex->arena) * (size_t) (workers > 0 ? workers : 1);
+  return ex->arena.size * (size_t) (workers > 0 ? workers : 1);
 }
 
 void
@@ -179,10 +237,11 @@ put_on_grid (const struct qk_qparams *q, const float *x, int64_t count,
       = (uint8_t) qk_quantize (x[i], inv, q->zero_point, q->qmin, q->qmax);
 }
 
-/* The samples X of input V as they are carried.  KERNEL: of the backend; may
- * be NULL. */
+/* The samples X of input V, of TYPE, as they are carried.  KERNEL: of the
+ * backend; may be NULL. */
 static int
-take_input (struct qk_exec *ex, int v, const void *x, void *kernel)
+take_input (struct qk_exec *ex, int v, enum qk_dtype type, const void *x,
+            void *kernel)
 {
   const struct qk_value *value = &ex->g->value[v];
   struct qk_tensor *t = &ex->value[v].t;
@@ -205,7 +264,9 @@ take_input (struct qk_exec *ex, int v, const void *x, void *kernel)
     return qk_quantizer_forward_u8 (value->qz, x, (size_t) count, t->data);
   }
   t->q = value->q;
-  if (kernel != NULL)
+  if (type != QK_F32)
+    qk_copy_integers (type, x, (size_t) count, t->data);
+  else if (kernel != NULL)
     ex->backend[0].cls->run (ex->backend[0].self, kernel, ex->n, &x, t->data,
                              qk_arena_at (&ex->arena, ex->workspace));
   else
@@ -262,7 +323,11 @@ take_inputs (struct qk_exec *ex, const void *const *input)
     const int v = g->input[i];
     const int64_t size = qk_shape_count (&g->value[v].shape);
 
-    r = take_input (ex, v, (const float *) input[i] + ex->at * size,
+    const enum qk_dtype type = ex->in_type[i];
+
+    r = take_input (ex, v, type,
+                    (const char *) input[i]
+                      + ex->at * size * (int64_t) qk_dtype_size (type),
                     ex->input_kernel[i]);
     if (r == 0)
       r = tell (ex, v);
@@ -558,7 +623,10 @@ qk_forward_all (struct qk_exec *ex, const void *const *input)
   trim_constants (ex);
   if ((r = run_nodes (ex, ex->tail, ex->g->n_nodes)) < 0)
     return r;
-  give_outputs (ex);
+  if (ex->out != NULL)
+    qk_give_ports (ex);
+  else
+    give_outputs (ex);
   return 0;
 }
 

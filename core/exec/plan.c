@@ -437,7 +437,7 @@ qk_plan (struct qk_exec *ex)
     return r;
   if (ex->opt.train && (r = plan_losses (ex)) < 0)
     return r;
-  if ((r = plan_outputs (ex)) < 0)
+  if (!ex->opt.packed_only && (r = plan_outputs (ex)) < 0)
     return r;
   if ((r = add_buffer (ex, &ex->workspace, workspace, 0, qk_time_end (ex)))
       < 0)
@@ -445,5 +445,8 @@ qk_plan (struct qk_exec *ex)
   ex->arena.middles
     = ex->opt.train ? ex->opt.threads > 1
                     : ex->g->stage == QK_STAGE_INT8 && ex->kernel_threads > 1;
-  return qk_arena_build (&ex->arena, qk_limit_memory (g), "activations");
+  r = qk_arena_place (&ex->arena, qk_limit_memory (g), "activations");
+  return r < 0 || ex->opt.packed_only
+           ? r
+           : qk_arena_allocate (&ex->arena, "activations");
 }

@@ -105,19 +105,38 @@ output_size (const struct qk_exec *ex, int i)
 }
 
 int
-qk_slices_new (struct qk_exec *ex)
+qk_slices_workers (const struct qk_exec *ex)
 {
   const int64_t groups = (ex->batch + ex->opt.batch - 1) / ex->opt.batch;
-  const size_t values = (size_t) ex->g->n_values + 1;
-  const size_t outputs = (size_t) ex->g->n_outputs + 1;
-  int count = ex->opt.threads < groups ? ex->opt.threads : (int) groups;
 
+  if (ex->opt.batch >= ex->batch)
+    return 0;
+  return ex->opt.threads < groups ? ex->opt.threads : (int) groups;
+}
+
+/* Room for the outputs of the whole batch. */
+static int
+make_joined (struct qk_exec *ex)
+{
   for (int i = 0; i < ex->g->n_outputs; i++) {
     ex->output[i].joined
       = qk_alloc ((size_t) (ex->batch * output_size (ex, i)) * sizeof (float));
     if (ex->output[i].joined == NULL)
       return qk_oom ("output '%s'", ex->g->output[i].name);
   }
+  return 0;
+}
+
+int
+qk_slices_new (struct qk_exec *ex, char *memory)
+{
+  const size_t values = (size_t) ex->g->n_values + 1;
+  const size_t outputs = (size_t) ex->g->n_outputs + 1;
+  const int count = qk_slices_workers (ex);
+  int r;
+
+  if (!ex->shares && (r = make_joined (ex)) < 0)
+    return r;
   ex->worker = calloc ((size_t) count, sizeof *ex->worker);
   if (ex->worker == NULL)
     return qk_oom ("executor");
@@ -128,8 +147,11 @@ qk_slices_new (struct qk_exec *ex)
     w->worker = NULL;
     w->hook = NULL;
     w->opt.threads = 1;
-    if (i > 0) /* the first works in EX's own */
-      w->arena.base = qk_alloc (ex->arena.size + 64);
+    if (memory != NULL) {
+      w->arena.base = memory + (size_t) i * qk_arena_bytes (&ex->arena);
+      w->arena.lent = true;
+    } else if (i > 0) /* the first works in EX's own */
+      w->arena.base = qk_alloc (qk_arena_bytes (&ex->arena));
     w->value = malloc (values * sizeof *w->value);
     w->output = malloc (outputs * sizeof *w->output);
     if (w->arena.base == NULL || w->value == NULL || w->output == NULL)
@@ -144,7 +166,7 @@ void
 qk_slices_free (struct qk_exec *ex)
 {
   for (int i = 0; i < ex->workers; i++) {
-    if (i > 0)
+    if (i > 0 && !ex->worker[i].arena.lent)
       qk_free (ex->worker[i].arena.base);
     free (ex->worker[i].value);
     free (ex->worker[i].output);
@@ -169,12 +191,14 @@ run_group (const struct qk_exec *ex, struct qk_exec *w,
   int r;
 
   for (int i = 0; i < ex->g->n_inputs; i++)
-    own[i] = (const float *) input[i]
-             + first * qk_shape_count (&ex->g->value[ex->g->input[i]].shape);
+    own[i] = (const char *) input[i]
+             + first * qk_shape_count (&ex->g->value[ex->g->input[i]].shape)
+                 * (int64_t) qk_dtype_size (ex->in_type[i]);
   w->n = ex->n - first < most ? ex->n - first : most;
+  w->before = first;
   if ((r = qk_forward_all (w, own)) < 0)
     return r;
-  for (int i = 0; i < ex->g->n_outputs; i++)
+  for (int i = 0; ex->out == NULL && i < ex->g->n_outputs; i++)
     memcpy (ex->output[i].joined + first * output_size (ex, i),
             w->output[i].t.data,
             (size_t) (w->n * output_size (ex, i)) * sizeof (float));
@@ -205,6 +229,10 @@ qk_slices_forward (struct qk_exec *ex, const void *const *input)
   int threads = groups < ex->workers ? (int) groups : ex->workers;
   int result = 0;
 
+  for (int i = 0; i < ex->workers; i++) {
+    memcpy (ex->worker[i].in_type, ex->in_type, sizeof ex->in_type);
+    ex->worker[i].out = ex->out;
+  }
   if (hook != NULL) { /* in order, and one at a time */
     ex->worker[0].hook = hook;
     ex->worker[0].cookie = ex->cookie;
@@ -221,6 +249,7 @@ qk_slices_forward (struct qk_exec *ex, const void *const *input)
     }
   }
   ex->worker[0].hook = NULL;
-  join_outputs (ex);
+  if (ex->out == NULL)
+    join_outputs (ex);
   return result;
 }

@@ -71,7 +71,7 @@ const char *qk_op_label (const struct qk_op *op);
 
 /* Elements of op->weight; 0 for ops without one. */
 int64_t qk_op_weight_count (const struct qk_op *op);
-/* Bytes of all arrays. */
+/* Bytes of all arrays, as model files have them. */
 int64_t qk_op_bytes (const struct qk_op *op);
 /* Multiplications of a sample, or for pooling the numbers looked at. */
 int64_t qk_op_work (const struct qk_op *op, const struct qk_shape *in,

@@ -6,6 +6,7 @@
 
 #include <limits.h>
 
+#include "base/bits.h"
 #include "graph/op-priv.h"
 
 /* ---- fields of model files --------------------------------------------- */
@@ -456,8 +457,15 @@ qk_op_bytes (const struct qk_op *op)
   int64_t sum = 0;
 
   for (; a != NULL && a->name != NULL; a++) {
+    const void *data
+      = *(const void *const *) (const void *) ((const char *) op + a->offset);
+    int64_t count;
+
     a->shape (op, &s);
-    sum += qk_shape_count (&s) * (int64_t) qk_dtype_size (a->dtype);
+    count = qk_shape_count (&s);
+    sum += a->dtype == QK_I8 && data != NULL
+             ? qk_bits_bytes (count, qk_bits_of (data, count))
+             : count * (int64_t) qk_dtype_size (a->dtype);
   }
   return sum;
 }

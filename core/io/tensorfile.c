@@ -239,9 +239,11 @@ make_index (struct qk_tensorfile *f)
   return 0;
 }
 
-int
-qk_tensorfile_open (struct qk_context *ctx, const char *path,
-                    const char *format, struct qk_tensorfile **out)
+/* What the bytes at DATA, or (NULL) the file at PATH hold, in CLS. */
+static int
+open_content (struct qk_context *ctx, const struct qk_format_class *cls,
+              const char *path, const void *data, size_t size,
+              struct qk_tensorfile **out)
 {
   struct qk_tensorfile *f;
   int err;
@@ -251,14 +253,14 @@ qk_tensorfile_open (struct qk_context *ctx, const char *path,
     err = qk_oom ("%s", path);
     goto error;
   }
-  err = format_of_file (ctx, path, format, &f->cls);
-  if (err < 0)
-    goto error;
+  f->cls = cls;
   err = qk_context_options (ctx, &f->cls->cls, &f->cfg);
   if (err < 0)
     goto error;
-  err
-    = QK_CALLED (&f->cls->cls, "open", f->cls->open (f->cfg, path, &f->self));
+  err = data
+          ? QK_CALLED (&cls->cls, "open_memory",
+                       cls->open_memory (f->cfg, data, size, path, &f->self))
+          : QK_CALLED (&cls->cls, "open", cls->open (f->cfg, path, &f->self));
   if (err < 0) {
     f->self = NULL;
     goto error;
@@ -272,6 +274,32 @@ qk_tensorfile_open (struct qk_context *ctx, const char *path,
 error:
   qk_tensorfile_close (f);
   return err;
+}
+
+int
+qk_tensorfile_open (struct qk_context *ctx, const char *path,
+                    const char *format, struct qk_tensorfile **out)
+{
+  const struct qk_format_class *cls = NULL;
+  const int err = format_of_file (ctx, path, format, &cls);
+
+  return err < 0 ? err : open_content (ctx, cls, path, NULL, 0, out);
+}
+
+int
+qk_tensorfile_open_memory (struct qk_context *ctx, const char *name,
+                           const void *data, size_t size,
+                           struct qk_tensorfile **out)
+{
+  const struct qk_format_class *cls = NULL;
+  const int err = format_by_name (ctx, QK_FORMAT_DEFAULT, &cls);
+
+  if (err < 0)
+    return err;
+  if (!cls->open_memory)
+    return qk_error (-ENOTSUP, "format '%s' cannot read from memory",
+                     cls->cls.name);
+  return open_content (ctx, cls, name, data, size, out);
 }
 
 void

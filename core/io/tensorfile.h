@@ -22,6 +22,11 @@ int qk_format_find (struct qk_context *ctx, const char *path, const char *name,
  * qk_tensorfile_close.  -EBADMSG: the file is damaged. */
 int qk_tensorfile_open (struct qk_context *ctx, const char *path,
                         const char *format, struct qk_tensorfile **out);
+/* The same of SIZE bytes, borrowed until close, in the format of our own files;
+ * NAME stands for the path. */
+int qk_tensorfile_open_memory (struct qk_context *ctx, const char *name,
+                               const void *data, size_t size,
+                               struct qk_tensorfile **out);
 void qk_tensorfile_close (struct qk_tensorfile *f); /* accepts NULL */
 
 /* All borrowed until close. */

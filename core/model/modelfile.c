@@ -2,15 +2,18 @@
 /* modelfile.c: int8 networks to files and back. */
 #include "config.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/bits.h"
 #include "base/json.h"
 #include "graph/limits.h"
 #include "graph/op-priv.h"
+#include "io/checksum.h"
 #include "io/tensorfile.h"
 #include "model/json-graph.h"
 #include "model/json-spec.h"
@@ -21,6 +24,8 @@
 struct arrays {
   struct qk_format_entry *entry;
   int64_t n;
+  void **packed; /* those that are no views; owned */
+  int n_packed;
 };
 
 static void
@@ -31,6 +36,9 @@ arrays_free (struct arrays *a)
   for (i = 0; i < a->n; i++)
     free ((char *) a->entry[i].name);
   free (a->entry);
+  for (i = 0; i < a->n_packed; i++)
+    free (a->packed[i]);
+  free (a->packed);
 }
 
 static int
@@ -49,6 +57,102 @@ arrays_add (struct arrays *a, const char *node, const char *suffix,
   e[a->n].name = name;
   e[a->n++].tensor = *t;
   return 0;
+}
+
+/* ---- what packed files leave out --------------------------------------------
+ */
+
+/* The multiplier of output channel K, by the scales; 0 where OP has none. */
+static float
+multiplier_of (const struct qk_op *op, int64_t k)
+{
+  const float s_in = op->in_q[0].scale;
+  float s_w;
+
+  if (op->weight_scale == NULL)
+    return 0;
+  s_w = op->weight_scale[op->weight_scales == 1 ? 0 : k];
+  return op->out_q.scale == 0 ? s_in * s_w
+                              : qk_multiplier (s_in, s_w, op->out_q.scale);
+}
+
+/* Whether all multipliers of OP are these, to the bit. */
+static bool
+follows_from_scales (const struct qk_op *op)
+{
+  int64_t k;
+
+  if (op->multiplier == NULL || op->weight_scale == NULL
+      || (op->weight_scales != 1 && op->weight_scales != op->out_channels))
+    return false;
+  for (k = 0; k < op->out_channels; k++)
+    if (op->multiplier[k] != multiplier_of (op, k))
+      return false;
+  return true;
+}
+
+/* Fill in the multipliers of NODE, which the file does not have. */
+static int
+make_multipliers (struct qk_node *n)
+{
+  float *m;
+  int64_t k;
+
+  if (n->op.weight_scale == NULL
+      || (n->op.weight_scales != 1
+          && n->op.weight_scales != n->op.out_channels))
+    return qk_error (-EBADMSG, "tensor '%s.multiplier' is missing", n->name);
+  m = qk_alloc ((size_t) n->op.out_channels * sizeof *m);
+  if (m == NULL)
+    return qk_oom ("tensor '%s.multiplier'", n->name);
+  for (k = 0; k < n->op.out_channels; k++)
+    m[k] = multiplier_of (&n->op, k);
+  n->op.multiplier = m;
+  return 0;
+}
+
+/* Whether ARRAY of OP is among those of a file. */
+static bool
+is_kept (const struct qk_op *op, const struct qk_op_array *array)
+{
+  return strcmp (array->name, "multiplier") != 0 || op->weight == NULL
+         || qk_bits_of (op->weight, qk_op_weight_count (op)) == 8
+         || !follows_from_scales (op);
+}
+
+/* The weight T of NODE, packed to BITS. */
+static int
+arrays_add_packed (struct arrays *a, const char *node, const char *suffix,
+                   const struct qk_tensor *t, int bits)
+{
+  const int64_t count = qk_shape_count (&t->shape);
+  struct qk_tensor p
+    = { .dtype = QK_U8, .shape = { 1, { qk_bits_bytes (count, bits) } } };
+  void **grown
+    = realloc (a->packed, ((size_t) a->n_packed + 1) * sizeof *grown);
+  char name[32];
+
+  if (grown != NULL)
+    a->packed = grown;
+  if (grown == NULL
+      || (p.data = malloc ((size_t) p.shape.dims[0] + 1)) == NULL)
+    return qk_oom ("model");
+  a->packed[a->n_packed++] = p.data;
+  qk_bits_pack (t->data, count, bits, p.data);
+  snprintf (name, sizeof name, "%s.i%d", suffix, bits);
+  return arrays_add (a, node, name, &p);
+}
+
+/* An array of an op. */
+static int
+arrays_add_op (struct arrays *a, const char *node, const char *suffix,
+               const struct qk_tensor *t)
+{
+  const int bits
+    = t->dtype == QK_I8 ? qk_bits_of (t->data, qk_shape_count (&t->shape)) : 8;
+
+  return bits < 8 ? arrays_add_packed (a, node, suffix, t, bits)
+                  : arrays_add (a, node, suffix, t);
 }
 
 /* A constant with its elements DATA. */
@@ -79,10 +183,12 @@ collect (const struct qk_graph *g, struct arrays *a)
     struct qk_op op = n->op;
 
     for (; own != NULL && own->name != NULL; own++) {
+      if (!is_kept (&op, own))
+        continue;
       t.dtype = own->dtype;
       own->shape (&op, &t.shape);
       t.data = (void *) *qk_op_array_at (&op, own);
-      if ((r = arrays_add (a, n->name, own->name, &t)) < 0)
+      if ((r = arrays_add_op (a, n->name, own->name, &t)) < 0)
         return r;
     }
   }
@@ -103,14 +209,28 @@ collect (const struct qk_graph *g, struct arrays *a)
 
 /* ---- writing --------------------------------------------------------------- */
 
+/* What the checksum covers besides the arrays, in this order. */
+static const char *const keys[]
+  = { "qatkit.model", "qatkit.graph", "qatkit.targets", "qatkit.config" };
+#define N_KEYS ((int) (sizeof keys / sizeof keys[0]))
+#define KEY_CHECKSUM "qatkit.checksum"
+
+static void
+print_checksum (uint32_t crc, char text[16])
+{
+  snprintf (text, 16, "%08" PRIx32, crc);
+}
+
 int
 qk_model_save (const struct qk_graph *g, const struct qk_model_info *info,
                const char *path)
 {
-  struct arrays a = { NULL, 0 };
-  struct qk_format_meta meta[4];
-  char *graph = NULL, *targets = NULL, version[32];
-  int r;
+  struct arrays a = { NULL, 0, NULL, 0 };
+  struct qk_format_meta meta[N_KEYS + 1];
+  char *graph = NULL, *targets = NULL, version[32], sum[16];
+  const char *value[N_KEYS];
+  uint32_t crc;
+  int i, r;
 
   if (g->stage != QK_STAGE_INT8)
     return qk_error (-EINVAL, "%s: only int8 graphs are saved", path);
@@ -119,16 +239,20 @@ qk_model_save (const struct qk_graph *g, const struct qk_model_info *info,
     qk_error_prefix (r, "%s: ", path);
     goto end;
   }
-  snprintf (version, sizeof version, "%d.%d", QK_MODEL_MAJOR, QK_MODEL_MINOR);
-  meta[0].key = "qatkit.model";
-  meta[0].value = version;
-  meta[1].key = "qatkit.graph";
-  meta[1].value = graph;
-  meta[2].key = "qatkit.targets";
-  meta[2].value = targets;
-  meta[3].key = "qatkit.config";
-  meta[3].value = info->config;
-  r = qk_tensorfile_write (g->ctx, path, NULL, a.entry, a.n, meta, 4);
+  /* what has nothing packed, older programs read */
+  snprintf (version, sizeof version, "%d.%d", QK_MODEL_MAJOR,
+            a.n_packed > 0 ? QK_MODEL_MINOR : 0);
+  value[0] = version;
+  value[1] = graph;
+  value[2] = targets;
+  value[3] = info->config;
+  for (i = 0; i < N_KEYS; i++)
+    meta[i] = (struct qk_format_meta){ keys[i], value[i] };
+  if ((r = qk_checksum_entries (a.entry, a.n, meta, N_KEYS, &crc)) < 0)
+    goto end;
+  print_checksum (crc, sum);
+  meta[N_KEYS] = (struct qk_format_meta){ KEY_CHECKSUM, sum };
+  r = qk_tensorfile_write (g->ctx, path, NULL, a.entry, a.n, meta, N_KEYS + 1);
 end:
   arrays_free (&a);
   free (graph);
@@ -157,7 +281,46 @@ check_version (const char *path, const char *version)
   return 0;
 }
 
-/* A copy of ARRAY of node N from the file. */
+/* The weight NAME, T without data yet, from where it is packed; -ENOENT
+ * (without a sentence) if it is not. */
+static int
+read_packed (const struct qk_tensorfile *f, const char *name,
+             struct qk_tensor *t)
+{
+  const int64_t count = qk_shape_count (&t->shape);
+  struct qk_format_entry e;
+  int64_t at = -1;
+  char *packed;
+  int bits, r;
+
+  for (bits = 2; at < 0 && bits <= 4; bits++) {
+    if (asprintf (&packed, "%s.i%d", name, bits) < 0)
+      return qk_oom ("model");
+    at = qk_tensorfile_find (f, packed);
+    free (packed);
+  }
+  if (at < 0)
+    return -ENOENT;
+  bits--;
+  if ((r = qk_tensorfile_entry (f, at, &e)) < 0)
+    return r;
+  if (count < 0 || e.tensor.dtype != QK_U8 || e.tensor.shape.ndim != 1
+      || e.tensor.shape.dims[0] != qk_bits_bytes (count, bits)) {
+    char found[96];
+
+    return qk_error (-EBADMSG, "tensor '%s' is %s %s, expected u8 (%lld)",
+                     e.name, qk_dtype_name (e.tensor.dtype),
+                     qk_shape_print (&e.tensor.shape, found, sizeof found),
+                     (long long) qk_bits_bytes (count, bits));
+  }
+  if ((t->data = qk_alloc ((size_t) count)) == NULL)
+    return qk_oom ("tensor '%s'", name);
+  qk_bits_unpack (e.tensor.data, count, bits, t->data);
+  return 0;
+}
+
+/* A copy of ARRAY of node N from the file; -ENOENT (without a sentence) if it
+ * is not there. */
 static int
 read_array (const struct qk_tensorfile *f, struct qk_node *n,
             const struct qk_op_array *array)
@@ -173,9 +336,12 @@ read_array (const struct qk_tensorfile *f, struct qk_node *n,
   array->shape (&n->op, &t.shape);
   if (asprintf (&name, "%s.%s", n->name, array->name) < 0)
     return qk_oom ("model");
-  if ((at = qk_tensorfile_find (f, name)) < 0)
-    r = qk_error (-EBADMSG, "tensor '%s' is missing", name);
-  else /* the file's own size bounds what is allocated */
+  if ((at = qk_tensorfile_find (f, name)) < 0) {
+    r = t.dtype == QK_I8 ? read_packed (f, name, &t) : -ENOENT;
+    *qk_op_array_at (&n->op, array) = t.data;
+    free (name);
+    return r;
+  } else /* the file's own size bounds what is allocated */
     r = qk_tensorfile_entry (f, at, &e);
   if (r == 0 && !qk_shape_equal (&e.tensor.shape, &t.shape)) {
     char found[96], want[96];
@@ -202,11 +368,22 @@ static int
 read_op (const struct qk_tensorfile *f, struct qk_node *n)
 {
   const struct qk_op_array *array = qk_op_row (n->op.kind)->array;
+  bool left_out = false;
   int r = 0;
 
-  for (; array != NULL && array->name != NULL && r == 0; array++)
+  for (; array != NULL && array->name != NULL && r == 0; array++) {
     r = read_array (f, n, array);
-  return r;
+    if (r == -ENOENT && strcmp (array->name, "multiplier") == 0) {
+      left_out = true; /* the scales come after it */
+      r = 0;
+    }
+  }
+  if (r == -ENOENT) {
+    array--;
+    return qk_error (-EBADMSG, "tensor '%s.%s' is missing", n->name,
+                     array->name);
+  }
+  return r == 0 && left_out ? make_multipliers (n) : r;
 }
 
 /* The elements of a constant, for which there is room already. */
@@ -275,23 +452,61 @@ read_arrays (const struct qk_tensorfile *f, struct qk_graph *g)
   return qk_limit_work (g);
 }
 
-int
-qk_model_load (struct qk_context *ctx, const char *path, struct qk_model **out)
+/* Compare the checksum of F with the one that it should have, and leave it in
+ * M. */
+static int
+check_sum (struct qk_context *ctx, const struct qk_tensorfile *f,
+           struct qk_model *m)
 {
+  const char *path = qk_tensorfile_path (f);
+  const char *want = qk_tensorfile_metadata (f, KEY_CHECKSUM);
+  const int64_t n = qk_tensorfile_count (f);
+  struct qk_format_meta meta[N_KEYS];
+  struct qk_format_entry *entry;
+  uint32_t crc = 0;
+  int64_t i;
+  int r = 0;
+
+  if (want == NULL) {
+    qk_log (ctx, QK_LOG_WARNING,
+            "%s: has no checksum, as models of older versions: damage is not "
+            "noticed",
+            path);
+    return 0;
+  }
+  if ((entry = calloc ((size_t) n + 1, sizeof *entry)) == NULL)
+    return qk_oom ("%s", path);
+  for (i = 0; r == 0 && i < n; i++)
+    r = qk_tensorfile_entry (f, i, &entry[i]);
+  for (i = 0; i < N_KEYS; i++) {
+    const char *value = qk_tensorfile_metadata (f, keys[i]);
+
+    meta[i] = (struct qk_format_meta){ keys[i], value ? value : "" };
+  }
+  if (r == 0)
+    r = qk_checksum_entries (entry, n, meta, N_KEYS, &crc);
+  free (entry);
+  if (r < 0)
+    return r;
+  print_checksum (crc, m->checksum);
+  return strcmp (want, m->checksum) == 0
+           ? 0
+           : qk_error (-EBADMSG,
+                       "%s: damaged: the checksum of its contents is %s, it "
+                       "should be %.40s",
+                       path, m->checksum, want);
+}
+
+int
+qk_model_read (struct qk_context *ctx, const struct qk_tensorfile *f,
+               int64_t size, struct qk_model **out)
+{
+  const char *path = qk_tensorfile_path (f), *text;
   struct qk_model *m = calloc (1, sizeof *m);
-  struct qk_tensorfile *f = NULL;
-  const char *text;
-  struct stat st;
   int r;
 
   if (m == NULL)
     return qk_oom ("%s", path);
-  if (stat (path, &st) < 0) {
-    r = qk_error (-errno, "%s: %s", path, strerror (errno));
-    goto error;
-  }
-  if ((r = qk_tensorfile_open (ctx, path, NULL, &f)) < 0)
-    goto error;
   r = check_version (path, qk_tensorfile_metadata (f, "qatkit.model"));
   if (r < 0)
     goto error;
@@ -300,9 +515,7 @@ qk_model_load (struct qk_context *ctx, const char *path, struct qk_model **out)
     r = qk_error (-EBADMSG, "%s: no 'qatkit.graph' in its metadata", path);
     goto error;
   }
-  if ((r
-       = qk_graph_from_json (ctx, path, text, (int64_t) st.st_size, &m->graph))
-      < 0)
+  if ((r = qk_graph_from_json (ctx, path, text, size, &m->graph)) < 0)
     goto error;
   if ((r = read_arrays (f, m->graph)) < 0) {
     qk_error_prefix (r, "%s: ", path);
@@ -318,13 +531,29 @@ qk_model_load (struct qk_context *ctx, const char *path, struct qk_model **out)
     r = qk_oom ("%s", path);
     goto error;
   }
-  qk_tensorfile_close (f);
+  if ((r = check_sum (ctx, f, m)) < 0)
+    goto error;
   *out = m;
   return 0;
 
 error:
-  qk_tensorfile_close (f);
   qk_model_free (m);
+  return r;
+}
+
+int
+qk_model_load (struct qk_context *ctx, const char *path, struct qk_model **out)
+{
+  struct qk_tensorfile *f;
+  struct stat st;
+  int r;
+
+  if (stat (path, &st) < 0)
+    return qk_error (-errno, "%s: %s", path, strerror (errno));
+  if ((r = qk_tensorfile_open (ctx, path, NULL, &f)) < 0)
+    return r;
+  r = qk_model_read (ctx, f, (int64_t) st.st_size, out);
+  qk_tensorfile_close (f);
   return r;
 }
 

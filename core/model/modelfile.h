@@ -5,19 +5,25 @@
  * the arrays NAME.weight (i8), NAME.bias (i32; f32 for linear_dynamic) and
  * NAME.multiplier (f32), for
  * every node left in float its parameters (f32), and in the metadata
- *   "qatkit.model"    the format's version, "1.0"
+ *   "qatkit.model"    the format's version, "1.0", with packed weights "1.1"
  *   "qatkit.graph"    the graph as JSON
  *   "qatkit.targets"  what the data had as targets, as JSON: names, shapes
  *                     and categories, for who reads the outputs
  *   "qatkit.config"   the configuration it was made with, as INI text
+ *   "qatkit.checksum" CRC-32 of all of the above and the arrays, see
+ *                     io/checksum.h; older files have none
+ * Weights that fit 2, 3 or 4 bits are packed (base/bits.h): NAME.weight.i4 and
+ * the like are bytes (u8) of one dimension; with them the multipliers are left
+ * out that follow from the scales.
  * Numbers in the JSON have 17 digits, so that scales read back exactly. */
 #ifndef QK_MODEL_MODELFILE_H
 #define QK_MODEL_MODELFILE_H
 
 #include "graph/graph-priv.h"
+#include "io/tensorfile.h"
 
 #define QK_MODEL_MAJOR 1
-#define QK_MODEL_MINOR 0
+#define QK_MODEL_MINOR 1
 
 struct qk_model_info {
   int n_targets; /* of the data it was made for */
@@ -34,11 +40,15 @@ struct qk_model {
   struct qk_tensor_spec *target; /* n_targets of them; owned */
   int n_targets;
   char *config;
+  char checksum[16]; /* in hexadecimal; "" where the file has none */
 };
 
 /* Read a model; the file is not trusted.  Free with qk_model_free. */
 int qk_model_load (struct qk_context *ctx, const char *path,
                    struct qk_model **out);
+/* The same of an open file of SIZE bytes. */
+int qk_model_read (struct qk_context *ctx, const struct qk_tensorfile *f,
+                   int64_t size, struct qk_model **out);
 void qk_model_free (struct qk_model *m); /* accepts NULL */
 
 #endif /* QK_MODEL_MODELFILE_H */

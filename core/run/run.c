@@ -471,8 +471,10 @@ static int
 train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
              struct qk_exec *teacher, int64_t batches)
 {
-  const struct qk_subject subject
-    = { ex, run->s.objective, stage_of_losses (run), teacher };
+  const struct qk_subject subject = { .ex = ex,
+                                      .o = run->s.objective,
+                                      .during = stage_of_losses (run),
+                                      .teacher = teacher };
   const struct qk_config *checkpoint = run->s.settings->checkpoint;
   const int64_t epoch = run->pos.epoch;
   struct qk_train_options opt;

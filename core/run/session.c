@@ -149,7 +149,10 @@ int
 qk_session_evaluate (struct qk_session *s, struct qk_graph *g,
                      const char *label, int64_t epoch, struct qk_result *out)
 {
-  struct qk_subject u = { NULL, s->objective, QK_DURING_QAT, NULL };
+  struct qk_subject u = { .o = s->objective,
+                          .during = QK_DURING_QAT,
+                          .take = s->take,
+                          .cookie = s->cookie };
   int r;
 
   memset (out, 0, sizeof *out);

@@ -93,6 +93,9 @@ struct qk_session {
   struct qk_objective *objective;
   struct qk_graph *teacher; /* the float network, where losses or metrics
                                compare with it */
+  /* of struct qk_subject, for evaluations; borrowed */
+  int (*take) (void *cookie, const struct qk_exec *ex, int64_t n);
+  void *cookie;
 };
 
 /* What evaluating a network gave. */

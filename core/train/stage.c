@@ -64,7 +64,8 @@ evaluate_batch (const struct qk_subject *s, const struct qk_batch *batch,
   if ((r = qk_exec_forward (s->ex, batch->input, batch->n, 0)) < 0)
     return r;
   t->seconds += qk_seconds () - start;
-  if ((r = qk_exec_check_finite (s->ex)) < 0)
+  if ((r = qk_exec_check_finite (s->ex)) < 0
+      || (s->take != NULL && (r = s->take (s->cookie, s->ex, batch->n)) < 0))
     return r;
   if (teacher && s->teacher != s->ex
       && (r = qk_exec_forward (s->teacher, batch->input, batch->n, 0)) < 0)

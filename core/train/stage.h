@@ -13,6 +13,10 @@ struct qk_subject {
   const struct qk_objective *o;
   unsigned during;         /* enum qk_during: the losses that count */
   struct qk_exec *teacher; /* NULL: none; what needs one is not known */
+  /* evaluation: gets the executor after each batch of N samples, in the order of
+   * the data set where there is one process; NULL: nobody does */
+  int (*take) (void *cookie, const struct qk_exec *ex, int64_t n);
+  void *cookie;
 };
 
 /* Scores of the network S on all samples of B (epoch 0), at most LIMIT batches

@@ -350,6 +350,16 @@ imagefolder_describe (void *self, int64_t index, char *name, size_t size,
   return 0;
 }
 
+static int
+imagefolder_read_array (void *self, void *worker,
+                        const struct qk_sample_array *sample,
+                        void *const *input)
+{
+  const struct imagefolder *f = self;
+
+  return imageset_read_array (&f->images, worker, sample, input[0]);
+}
+
 static const struct qk_dataset_class imagefolder = {
   .cls
   = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "imagefolder",
@@ -361,6 +371,7 @@ static const struct qk_dataset_class imagefolder = {
   .worker_free = imagefolder_worker_free,
   .read = imagefolder_read,
   .read_file = imagefolder_read_file,
+  .read_array = imagefolder_read_array,
   .describe = imagefolder_describe,
 };
 

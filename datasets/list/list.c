@@ -411,6 +411,15 @@ list_read_file (void *self, void *worker, const char *path, void *const *input)
   return imageset_read (&l->images, worker, path, NULL, input[0]);
 }
 
+static int
+list_read_array (void *self, void *worker,
+                 const struct qk_sample_array *sample, void *const *input)
+{
+  const struct list *l = self;
+
+  return imageset_read_array (&l->images, worker, sample, input[0]);
+}
+
 static const struct qk_dataset_class list = {
   .cls
   = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "list",
@@ -422,6 +431,7 @@ static const struct qk_dataset_class list = {
   .worker_free = list_worker_free,
   .read = list_read,
   .read_file = list_read_file,
+  .read_array = list_read_array,
 };
 
 QK_PLUGIN ("list", PACKAGE_VERSION, "LGPL-2.1-or-later", &list.cls);

@@ -173,12 +173,11 @@ shapes_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   return 0;
 }
 
+/* The file at PATH, or (NULL) the pixels A. */
 static int
-shapes_read_file (void *self, void *worker, const char *path,
-                  void *const *input)
+read_image (const struct shapes *s, struct shapes_worker *w, const char *path,
+            const struct qk_sample_array *a, float *out)
 {
-  const struct shapes *s = self;
-  struct shapes_worker *w = worker;
   const struct image_size size = { s->size, s->size };
   struct image_view view;
   int64_t width, height;
@@ -186,12 +185,32 @@ shapes_read_file (void *self, void *worker, const char *path,
     = w->reader ? 0 : image_reader_new (image_options_default (), &w->reader);
 
   if (err == 0)
-    err = image_open (w->reader, path, &width, &height);
+    err = path ? image_open (w->reader, path, &width, &height)
+               : image_open_pixels (w->reader, a, &width, &height);
   if (err)
     return err;
   image_view_center (width, height, size, IMAGE_COVER, size, IMAGE_BILINEAR,
                      &view);
-  return image_render (w->reader, &view, &s->norm, NULL, input[0]);
+  return image_render (w->reader, &view, &s->norm, NULL, out);
+}
+
+static int
+shapes_read_file (void *self, void *worker, const char *path,
+                  void *const *input)
+{
+  return read_image (self, worker, path, NULL, input[0]);
+}
+
+static int
+shapes_read_array (void *self, void *worker,
+                   const struct qk_sample_array *sample, void *const *input)
+{
+  const struct shapes *s = self;
+
+  if (sample->dtype == QK_F32)
+    return image_norm_array (
+      &s->norm, sample, (struct image_size){ s->size, s->size }, input[0]);
+  return read_image (s, worker, NULL, sample, input[0]);
 }
 
 /* ---- writing ---------------------------------------------------------*/
@@ -270,6 +289,7 @@ static const struct qk_dataset_class shapes = {
   .worker_free = shapes_worker_free,
   .read = shapes_read,
   .read_file = shapes_read_file,
+  .read_array = shapes_read_array,
   .export_files = shapes_export_files,
 };
 

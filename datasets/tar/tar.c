@@ -364,6 +364,15 @@ tar_read_file (void *self, void *worker, const char *path, void *const *input)
   return imageset_read (&d->images, worker, path, NULL, input[0]);
 }
 
+static int
+tar_read_array (void *self, void *worker, const struct qk_sample_array *sample,
+                void *const *input)
+{
+  const struct tar *d = self;
+
+  return imageset_read_array (&d->images, worker, sample, input[0]);
+}
+
 static const struct qk_dataset_class tar = {
   .cls
   = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "tar",
@@ -375,6 +384,7 @@ static const struct qk_dataset_class tar = {
   .worker_free = tar_worker_free,
   .read = tar_read,
   .read_file = tar_read_file,
+  .read_array = tar_read_array,
 };
 
 QK_PLUGIN ("tar", PACKAGE_VERSION, "LGPL-2.1-or-later", &tar.cls);

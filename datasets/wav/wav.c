@@ -306,16 +306,35 @@ read_sound (const struct wav *d, struct worker *w, const char *path,
   return err;
 }
 
+/* The sound A into w->sound, as a file with one channel. */
+static int
+take_sound (const struct wav *d, struct worker *w,
+            const struct qk_sample_array *a)
+{
+  const int64_t have = a->shape.ndim == 1 ? a->shape.dims[0] : 0;
+  const int64_t n = have < d->samples ? have : d->samples;
+  char shape[120];
+
+  if (a->dtype != QK_F32 || n < 1 || a->data == NULL
+      || (a->stride != 0 && a->stride != sizeof (float)))
+    return qk_error (-EINVAL,
+                     "wav: %s %s, expected f32 (samples), dense, %d of them a "
+                     "second",
+                     qk_dtype_name (a->dtype),
+                     qk_shape_print (&a->shape, shape, sizeof shape), d->rate);
+  memset (w->sound, 0, (size_t) d->samples * sizeof *w->sound);
+  memcpy (w->sound, a->data, (size_t) n * sizeof *w->sound);
+  return 0;
+}
+
+/* The features of w->sound, which is called PATH. */
 static int
 make_features (const struct wav *d, struct worker *w, const char *path,
-               int64_t shift, float *out)
+               float *out)
 {
   const int64_t n = d->frames * d->numbers;
-  const int err = read_sound (d, w, path, shift);
   int64_t i;
 
-  if (err)
-    return err;
   for (i = 0; i < d->samples; i++)
     if (!isfinite (w->sound[i]))
       return qk_error (-EBADMSG, "%s: sample %lld is %g", path, (long long) i,
@@ -344,7 +363,9 @@ wav_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   path = path_within (d->files.root, d->files.file[index].path);
   if (!path)
     return qk_oom ("wav");
-  err = make_features (d, worker, path, shift, input[0]);
+  err = read_sound (d, worker, path, shift);
+  if (err == 0)
+    err = make_features (d, worker, path, input[0]);
   free (path);
   *(int32_t *) target[0] = d->files.file[index].label;
   return err;
@@ -353,7 +374,18 @@ wav_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
 static int
 wav_read_file (void *self, void *worker, const char *path, void *const *input)
 {
-  return make_features (self, worker, path, 0, input[0]);
+  const int err = read_sound (self, worker, path, 0);
+
+  return err ? err : make_features (self, worker, path, input[0]);
+}
+
+static int
+wav_read_array (void *self, void *worker, const struct qk_sample_array *sample,
+                void *const *input)
+{
+  const int err = take_sound (self, worker, sample);
+
+  return err ? err : make_features (self, worker, "sound", input[0]);
 }
 
 static const struct qk_dataset_class wav = {
@@ -368,6 +400,7 @@ static const struct qk_dataset_class wav = {
   .worker_free = wav_worker_free,
   .read = wav_read,
   .read_file = wav_read_file,
+  .read_array = wav_read_array,
 };
 
 QK_PLUGIN ("wav", PACKAGE_VERSION, "LGPL-2.1-or-later", &wav.cls);

@@ -31,6 +31,17 @@ struct qk_dataset_info {
   const struct qk_tensor_spec *input, *target; /* owned by the dataset */
 };
 
+/* A sample in memory, or a part of one: an image has the shape (H,W,C).  Without
+ * a batch axis. */
+struct qk_sample_array {
+  enum qk_dtype dtype; /* QK_U8 or QK_F32 */
+  struct qk_shape shape;
+  const void *data; /* borrowed for the call */
+  /* bytes from one element of the first axis, a row of an image, to the next;
+   * 0: those that it has */
+  size_t stride;
+};
+
 /* Uses that a dataset can be the default for: what a network learns from, and
  * samples of any size to measure speed with. */
 enum qk_dataset_use { QK_FOR_TRAINING = 1, QK_FOR_TIMING = 2 };
@@ -83,6 +94,14 @@ struct qk_dataset_class {
    * them.  (optional; default: only the number of samples is compared) */
   int (*describe) (void *self, int64_t index, char *name, size_t size,
                    uint64_t *content);
+
+  /* The inputs of a sample of the user's in memory, prepared as for evaluation:
+   * what read_file would make of a file with the same content.  SAMPLE has an
+   * array for each input.  -EINVAL, with what was expected, for a shape or
+   * dtype that is none of this dataset's.
+   * (optional; default: samples come from files only) */
+  int (*read_array) (void *self, void *worker,
+                     const struct qk_sample_array *sample, void *const *input);
 };
 
 #ifdef __cplusplus

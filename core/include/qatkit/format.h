@@ -60,6 +60,11 @@ struct qk_format_class {
    * called.
    * (optional; default: only the ending tells) */
   bool (*recognize) (const void *head, size_t n);
+
+  /* The same as open for the SIZE bytes at DATA, borrowed until close; NAME is
+   * for messages.  (optional; default: files only) */
+  int (*open_memory) (const struct qk_config *cfg, const void *data,
+                      size_t size, const char *name, void **self);
 };
 
 #ifdef __cplusplus

@@ -12,6 +12,7 @@
 #include "fakequant.h"
 #include "format.h"
 #include "graph.h"
+#include "infer.h"
 #include "layer.h"
 #include "loss.h"
 #include "metric.h"

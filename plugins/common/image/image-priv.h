@@ -59,6 +59,20 @@ struct image_decoder {
   int (*decode) (void *self, const struct image_want *want);
 };
 
+/* Pixels instead of a file, rows STRIDE bytes apart; of the decoder only decode
+ * is used. */
+struct image_pixels {
+  const uint8_t *data;
+  size_t stride;
+  int64_t w, h;
+  int channels; /* 1, 3 or 4 */
+  struct image_buffer row;
+};
+
+/* -EINVAL where A is no image. */
+int image_pixels_set (struct image_pixels *p, const struct qk_sample_array *a);
+extern const struct image_decoder image_decoder_pixels;
+
 extern const struct image_decoder image_decoder_jpeg, image_decoder_png,
   image_decoder_webp;
 

@@ -10,7 +10,7 @@
 #ifndef QATKIT_COMMON_IMAGE_H
 #define QATKIT_COMMON_IMAGE_H
 
-#include <qatkit/base.h>
+#include <qatkit/dataset.h>
 #include <qatkit/rng.h>
 
 /* More pixels than this are refused, as PIL does (a decompression bomb). */
@@ -124,6 +124,7 @@ const struct image_kernels *image_kernels_plain (void);
 struct image_norm {
   int channels; /* 1, 3 or 4 */
   float value[4][256];
+  float mean[4], std[4];
 };
 
 /* MEAN and STD of each of the CHANNELS, in 0..1; -EINVAL unless std > 0 and
@@ -134,6 +135,12 @@ int image_norm_set (struct image_norm *norm, int channels, const float *mean,
 /* N pixels of STEP bytes each (RGB first) to (n,channels) floats. */
 void image_norm_row (const struct image_norm *norm, const uint8_t *src,
                      int step, int64_t n, bool flip, float *dst);
+
+/* The same of an array of floats from 0 to 1, whose size must be SIZE, to
+ * (h,w,channels) floats. */
+int image_norm_array (const struct image_norm *norm,
+                      const struct qk_sample_array *a, struct image_size size,
+                      float *out);
 
 /* ---- files -----------------------------------------------------------*/
 
@@ -167,6 +174,11 @@ int image_open (struct image_reader *r, const char *path, int64_t *w,
  * image was rendered.  NAME is used in messages. */
 int image_open_memory (struct image_reader *r, const uint8_t *data,
                        size_t size, const char *name, int64_t *w, int64_t *h);
+
+/* As image_open, for the pixels of an image, bytes (H,W,C) with grey, red, green
+ * and blue, or alpha too; borrowed until the image was rendered. */
+int image_open_pixels (struct image_reader *r, const struct qk_sample_array *a,
+                       int64_t *w, int64_t *h);
 
 /* Let the image opened last be decoded at a half, a quarter or an eighth of
  * its size, whatever leaves VIEW's box no smaller than what it is resized to,

@@ -15,6 +15,8 @@ image_norm_set (struct image_norm *norm, int channels, const float *mean,
 
   norm->channels = channels;
   for (c = 0; c < channels; c++) {
+    norm->mean[c] = mean[c];
+    norm->std[c] = std[c];
     if (!isfinite (mean[c]) || !isfinite (std[c]) || !(std[c] > 0.0f))
       return qk_error (-EINVAL,
                        "%s: mean must be finite and std > 0, got mean %g "

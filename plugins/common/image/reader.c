@@ -50,6 +50,7 @@ struct image_reader {
   int denominator; /* decoded at 1 / this of the size */
   char name[512];  /* of the image, for messages */
 
+  struct image_pixels pixels; /* instead of a file */
   struct image_buffer file;
   struct image_buffer ring;  /* rows resized horizontally */
   struct image_buffer line;  /* a finished row */
@@ -126,6 +127,7 @@ image_reader_free (struct image_reader *r)
   for (i = 0; i < N_FORMATS; i++)
     if (r->state[i])
       formats[i].decoder->destroy (r->state[i]);
+  image_buffer_free (&r->pixels.row);
   image_buffer_free (&r->file);
   image_buffer_free (&r->ring);
   image_buffer_free (&r->line);
@@ -231,6 +233,36 @@ recognise (const struct image_source *s)
                    s->name);
 }
 
+/* Forget the image opened last, for one called NAME. */
+static void
+begin (struct image_reader *r, const char *name)
+{
+  r->decoder = NULL;
+  snprintf (r->name, sizeof r->name, "%s", name);
+  memset (&r->header, 0, sizeof r->header);
+  r->turn = (struct image_turn){ false, false, false };
+  r->denominator = 1;
+}
+
+int
+image_open_pixels (struct image_reader *r, const struct qk_sample_array *a,
+                   int64_t *w, int64_t *h)
+{
+  int err = image_pixels_set (&r->pixels, a);
+
+  begin (r, "image");
+  if (err == 0)
+    err = image_check_size (r->name, r->pixels.w, r->pixels.h);
+  if (err)
+    return err;
+  *w = r->header.w = r->pixels.w;
+  *h = r->header.h = r->pixels.h;
+  r->header.alpha = r->pixels.channels == 4;
+  r->decoder = &image_decoder_pixels;
+  r->self = &r->pixels;
+  return 0;
+}
+
 int
 image_open_memory (struct image_reader *r, const uint8_t *data, size_t size,
                    const char *name, int64_t *w, int64_t *h)
@@ -242,10 +274,7 @@ image_open_memory (struct image_reader *r, const uint8_t *data, size_t size,
   r->decoder = NULL;
   if (i < 0)
     return i;
-  snprintf (r->name, sizeof r->name, "%s", name);
-  memset (&r->header, 0, sizeof r->header);
-  r->turn = (struct image_turn){ false, false, false };
-  r->denominator = 1;
+  begin (r, name);
   if (!r->state[i])
     err = formats[i].decoder->create (&r->state[i]);
   if (err == 0)

@@ -169,3 +169,16 @@ imageset_read_memory (const struct imageset *s, struct image_reader *r,
 
   return err ? err : render (s, r, w, h, rng, out);
 }
+
+int
+imageset_read_array (const struct imageset *s, struct image_reader *r,
+                     const struct qk_sample_array *a, float *out)
+{
+  int64_t w, h;
+  int err;
+
+  if (a->dtype == QK_F32)
+    return image_norm_array (&s->norm, a, s->crop, out);
+  err = image_open_pixels (r, a, &w, &h);
+  return err ? err : render (s, r, w, h, NULL, out);
+}

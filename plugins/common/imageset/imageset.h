@@ -138,4 +138,9 @@ int imageset_read_memory (const struct imageset *s, struct image_reader *r,
                           const uint8_t *data, size_t size, const char *name,
                           struct qk_rng *rng, float *out);
 
+/* The same of pixels in memory: bytes of any size, or floats from 0 to 1 of the
+ * size that is delivered, which are normalised and nothing else. */
+int imageset_read_array (const struct imageset *s, struct image_reader *r,
+                         const struct qk_sample_array *a, float *out);
+
 #endif /* QK_IMAGESET_H */

@@ -39,6 +39,23 @@ safetensors_open (const struct qk_config *cfg, const char *path, void **self)
   return 0;
 }
 
+static int
+safetensors_open_memory (const struct qk_config *cfg, const void *data,
+                         size_t size, const char *name, void **self)
+{
+  struct st_file *f;
+  int err;
+
+  (void) cfg;
+  if (size < 10)
+    return qk_error (-EBADMSG, "%s: %zu bytes, too few for a safetensors file",
+                     name, size);
+  err = st_parse (data, size, name, &f);
+  if (err == 0)
+    *self = f;
+  return err;
+}
+
 static void
 safetensors_close (void *self)
 {
@@ -72,6 +89,7 @@ static const struct qk_format_class safetensors = {
                    NULL),
   .suffixes = suffixes,
   .open = safetensors_open,
+  .open_memory = safetensors_open_memory,
   .close = safetensors_close,
   .count = safetensors_count,
   .entry = st_entry,
