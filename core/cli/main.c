@@ -20,7 +20,7 @@
  * backend, m model, n batches, j json, E onnx; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
  * M mode, J json; P plugin, where models are opened; those of analyze: p samples, H html, J json; those of tune:
- * g goal, i trials; D data, of files with a network; I input of predict. */
+ * g goal, i trials; k per-class, of eval; D data, of files with a network; I input of predict. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini | NET.onnx]",
     "the whole schedule: float, PTQ, QAT, int8",
@@ -43,7 +43,7 @@ static const struct qk_command commands[] = {
   { "eval", "FILE.ini | MODEL", "metrics of a float network or int8 model",
     "A model is evaluated on the samples of the configuration it was made\n"
     "with; change that with -o, as in -o data.root=FOLDER.",
-    "otbnjDP", qk_cmd_eval, true },
+    "otbnkjDP", qk_cmd_eval, true },
   { "predict", "MODEL FILE...", "what a model answers for single files",
     "Prints the answers of the model's metric, such as classes and their\n"
     "probabilities, or else its outputs.  A file that cannot be read is "
@@ -120,6 +120,9 @@ static const struct option_row option_rows[] = {
   { 'm', "model", "FILE", "the int8 model to compare with" },
   { 'E', "onnx", "OUT", "write the network to this ONNX file" },
   { 'n', "batches", "N", "use only N batches" },
+  { 'k', "per-class", NULL,
+    "also what the metrics give class by\n"
+    "class, and the confusion matrix" },
   { 'g', "goal", "GOAL",
     "such as 'miou >= float - 0.5' or\n"
     "'mae <= float + 2 %'" },
@@ -374,6 +377,9 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
     break;
   case 'j':
     cli->json = true;
+    break;
+  case 'k':
+    cli->tables = true;
     break;
   case 'x':
     cli->bench.train = true;

@@ -93,6 +93,8 @@ struct qk_session {
   struct qk_objective *objective;
   struct qk_graph *teacher; /* the float network, where losses or metrics
                                compare with it */
+  struct qk_tally *tally;   /* gets the sums of the network evaluated last;
+                             borrowed, NULL: nobody wants them */
 };
 
 /* What evaluating a network gave. */
