@@ -231,15 +231,21 @@ cifar_info (void *self, struct qk_dataset_info *out)
 }
 
 static int
+cifar_worker_new (void *self, void **worker)
+{
+  return rawset_worker_new (&((const struct cifar *) self)->raw, worker);
+}
+
+static int
 cifar_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
             void *const *input, void *const *target)
 {
   const struct cifar *d = self;
+  struct rawset_image image;
   const uint8_t *p;
   int64_t i = index;
   int k = 0;
 
-  (void) worker;
   if (index < 0 || index >= d->count)
     return qk_error (-EINVAL, "cifar: no image %lld, there are %lld",
                      (long long) index, (long long) d->count);
@@ -252,8 +258,8 @@ cifar_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
                      d->file[k].path, (long long) i, p[d->layout->label],
                      (long long) d->layout->classes);
   *(int32_t *) target[0] = p[d->layout->label];
-  rawset_deliver (&d->raw, p + d->layout->labels, 1, SIDE, PLANE, rng,
-                  input[0]);
+  image = (struct rawset_image){ p + d->layout->labels, 1, SIDE, PLANE };
+  rawset_deliver (&d->raw, worker, &image, rng, input[0]);
   return 0;
 }
 
@@ -263,6 +269,8 @@ static const struct qk_dataset_class cifar = {
   .open = cifar_open,
   .close = cifar_close,
   .info = cifar_info,
+  .worker_new = cifar_worker_new,
+  .worker_free = rawset_worker_free,
   .read = cifar_read,
 };
 

@@ -262,18 +262,8 @@ static int
 imagefolder_worker_new (void *self, void **worker)
 {
   const struct imagefolder *f = self;
-  struct image_reader *r;
-  const int err = image_reader_new (&f->images.pixels, &r);
 
-  if (err == 0)
-    *worker = r;
-  return err;
-}
-
-static void
-imagefolder_worker_free (void *worker)
-{
-  image_reader_free (worker);
+  return imageset_worker_new (&f->images, worker);
 }
 
 static int
@@ -358,7 +348,7 @@ static const struct qk_dataset_class imagefolder = {
   .close = imagefolder_close,
   .info = imagefolder_info,
   .worker_new = imagefolder_worker_new,
-  .worker_free = imagefolder_worker_free,
+  .worker_free = imageset_worker_free,
   .read = imagefolder_read,
   .read_file = imagefolder_read_file,
   .describe = imagefolder_describe,

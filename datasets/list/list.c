@@ -336,18 +336,8 @@ static int
 list_worker_new (void *self, void **worker)
 {
   const struct list *l = self;
-  struct image_reader *r;
-  const int err = image_reader_new (&l->images.pixels, &r);
 
-  if (err == 0)
-    *worker = r;
-  return err;
-}
-
-static void
-list_worker_free (void *worker)
-{
-  image_reader_free (worker);
+  return imageset_worker_new (&l->images, worker);
 }
 
 static int
@@ -419,7 +409,7 @@ static const struct qk_dataset_class list = {
   .close = list_close,
   .info = list_info,
   .worker_new = list_worker_new,
-  .worker_free = list_worker_free,
+  .worker_free = imageset_worker_free,
   .read = list_read,
   .read_file = list_read_file,
 };

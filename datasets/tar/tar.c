@@ -314,18 +314,8 @@ static int
 tar_worker_new (void *self, void **worker)
 {
   const struct tar *d = self;
-  struct image_reader *r;
-  const int err = image_reader_new (&d->images.pixels, &r);
 
-  if (err == 0)
-    *worker = r;
-  return err;
-}
-
-static void
-tar_worker_free (void *worker)
-{
-  image_reader_free (worker);
+  return imageset_worker_new (&d->images, worker);
 }
 
 static int
@@ -372,7 +362,7 @@ static const struct qk_dataset_class tar = {
   .close = tar_close,
   .info = tar_info,
   .worker_new = tar_worker_new,
-  .worker_free = tar_worker_free,
+  .worker_free = imageset_worker_free,
   .read = tar_read,
   .read_file = tar_read_file,
 };

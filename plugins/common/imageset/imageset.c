@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "imagesize/imagesize.h"
@@ -122,50 +123,128 @@ int
 imageset_configure (struct imageset *s, const char *name,
                     const struct qk_config *cfg, bool augment)
 {
-  const int err = configure_size (s, name, cfg);
+  int err = configure_size (s, name, cfg);
 
   s->augment = augment;
   s->min_scale = qk_config_float (cfg, "min_scale");
   s->flip = qk_config_bool (cfg, "flip");
   s->fast = qk_config_bool (cfg, "fast_decode");
-  return err < 0 ? err : configure_pixels (s, name, cfg);
+  if (err == 0)
+    err = configure_pixels (s, name, cfg);
+  return err < 0
+           ? err
+           : augment_configure (&s->changes, name, cfg, s->pixels.channels);
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+struct worker {
+  struct image_reader *reader;
+  struct raster *raster; /* NULL: images are not needed as bytes */
+};
+
+void
+imageset_worker_free (void *worker)
+{
+  struct worker *w = worker;
+
+  if (!w)
+    return;
+  image_reader_free (w->reader);
+  raster_free (w->raster);
+  free (w);
+}
+
+int
+imageset_worker_new (const struct imageset *s, void **worker)
+{
+  struct worker *w = calloc (1, sizeof *w);
+  int err;
+
+  if (!w)
+    return qk_oom ("an image decoder");
+  err = image_reader_new (&s->pixels, &w->reader);
+  if (err == 0 && s->augment && augment_wants_bytes (&s->changes))
+    err = raster_new (s->crop.h, s->crop.w, s->pixels.channels, &w->raster);
+  if (err == 0)
+    *worker = w;
+  else
+    imageset_worker_free (w);
+  return err;
+}
+
+/* A training image of the one that was opened, by way of its bytes. */
+static int
+render_changed (const struct imageset *s, struct worker *w,
+                const struct image_view *view, struct qk_rng *rng, float *out)
+{
+  const int channels = s->pixels.channels;
+  const int64_t row = s->crop.w * channels;
+  struct raster *r = w->raster;
+  const int err = image_render (w->reader, view, NULL, r->pixels, NULL);
+
+  if (err)
+    return err;
+  augment_bytes (&s->changes, r, rng);
+  for (int64_t y = 0; y < s->crop.h; y++)
+    image_norm_row (&s->norm, r->pixels + y * row, channels, s->crop.w, false,
+                    out + y * row);
+  return 0;
+}
+
+static int
+render_training (const struct imageset *s, struct worker *w, int64_t width,
+                 int64_t height, struct qk_rng *rng, float *out)
+{
+  struct image_view view;
+  int err;
+
+  image_view_random (width, height, s->crop, s->min_scale, s->flip, s->filter,
+                     rng, &view);
+  if (s->fast)
+    image_reduce (w->reader, &view);
+  err = w->raster ? render_changed (s, w, &view, rng, out)
+                  : image_render (w->reader, &view, &s->norm, NULL, out);
+  if (err == 0)
+    augment_floats (&s->changes, out, s->crop.h, s->crop.w, s->pixels.channels,
+                    rng);
+  return err;
 }
 
 /* Of the image that was opened. */
 static int
-render (const struct imageset *s, struct image_reader *r, int64_t w, int64_t h,
-        struct qk_rng *rng, float *out)
+render (const struct imageset *s, struct worker *w, int64_t width,
+        int64_t height, struct qk_rng *rng, float *out)
 {
-  const bool augment = s->augment && rng;
   struct image_view view;
 
-  if (augment)
-    image_view_random (w, h, s->crop, s->min_scale, s->flip, s->filter, rng,
-                       &view);
-  else
-    image_view_center (w, h, s->resize, s->fit, s->crop, s->filter, &view);
-  if (augment && s->fast)
-    image_reduce (r, &view);
-  return image_render (r, &view, &s->norm, NULL, out);
+  if (s->augment && rng)
+    return render_training (s, w, width, height, rng, out);
+  image_view_center (width, height, s->resize, s->fit, s->crop, s->filter,
+                     &view);
+  return image_render (w->reader, &view, &s->norm, NULL, out);
 }
 
 int
-imageset_read (const struct imageset *s, struct image_reader *r,
-               const char *path, struct qk_rng *rng, float *out)
+imageset_read (const struct imageset *s, void *worker, const char *path,
+               struct qk_rng *rng, float *out)
 {
-  int64_t w, h;
-  const int err = image_open (r, path, &w, &h);
+  struct worker *w = worker;
+  int64_t width, height;
+  const int err = image_open (w->reader, path, &width, &height);
 
-  return err ? err : render (s, r, w, h, rng, out);
+  return err ? err : render (s, w, width, height, rng, out);
 }
 
 int
-imageset_read_memory (const struct imageset *s, struct image_reader *r,
+imageset_read_memory (const struct imageset *s, void *worker,
                       const uint8_t *data, size_t size, const char *name,
                       struct qk_rng *rng, float *out)
 {
-  int64_t w, h;
-  const int err = image_open_memory (r, data, size, name, &w, &h);
+  struct worker *w = worker;
+  int64_t width, height;
+  const int err
+    = image_open_memory (w->reader, data, size, name, &width, &height);
 
-  return err ? err : render (s, r, w, h, rng, out);
+  return err ? err : render (s, w, width, height, rng, out);
 }

@@ -4,13 +4,14 @@
  *
  * Evaluation: torchvision's Resize (resize) + CenterCrop (crop), or what timm
  * makes of crop_pct.  Training: RandomResizedCrop (crop) +
- * RandomHorizontalFlip.  Then (x / 255 - mean) / std.  Resizing gives PIL's
- * bytes. */
+ * RandomHorizontalFlip, then what augment.h says.  Then (x / 255 - mean) / std.
+ * Resizing gives PIL's bytes. */
 #ifndef QK_IMAGESET_H
 #define QK_IMAGESET_H
 
 #include <qatkit/dataset.h>
 
+#include "augment/augment.h"
 #include "image/image.h"
 
 struct imageset {
@@ -21,6 +22,7 @@ struct imageset {
   enum image_filter filter;
   double min_scale;
   bool augment, flip, fast;
+  struct augment changes;
 };
 
 extern const char *const imageset_exif[], *const imageset_fit[];
@@ -119,6 +121,7 @@ extern const char *const imageset_exif[], *const imageset_fit[];
       0,                                                                      \
       NULL,                                                                   \
       "mirror half of the training images" },                                 \
+    AUGMENT_OPTIONS,                                                          \
   {                                                                           \
     "fast_decode", QK_OPT_BOOL, "no", 0, 0, NULL,                             \
       "decode large training images at a half, quarter or eighth of their "   \
@@ -129,12 +132,17 @@ extern const char *const imageset_exif[], *const imageset_fit[];
 int imageset_configure (struct imageset *s, const char *name,
                         const struct qk_config *cfg, bool augment);
 
+/* What a thread needs to read samples, as a dataset's slots worker_new and
+ * worker_free have it. */
+int imageset_worker_new (const struct imageset *s, void **worker);
+void imageset_worker_free (void *worker); /* accepts NULL */
+
 /* The sample in the file PATH; RNG NULL: as for evaluation, also where
  * training samples are augmented. */
-int imageset_read (const struct imageset *s, struct image_reader *r,
-                   const char *path, struct qk_rng *rng, float *out);
+int imageset_read (const struct imageset *s, void *worker, const char *path,
+                   struct qk_rng *rng, float *out);
 /* The same of a file in memory, called NAME in messages. */
-int imageset_read_memory (const struct imageset *s, struct image_reader *r,
+int imageset_read_memory (const struct imageset *s, void *worker,
                           const uint8_t *data, size_t size, const char *name,
                           struct qk_rng *rng, float *out);
 
