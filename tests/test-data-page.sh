@@ -150,6 +150,26 @@ expect 0 run example.ini --output list.out --quiet -o data.max_bad=0.5
 expect 1 run example.ini --output x --quiet
 says "list/train.csv:18: list/gone.jpg: No such file"
 
+example "a list with masks"
+if type python3 > /dev/null 2>&1 && grep -q -- '-DWITH_LIBPNG' "$builddir/Makefile"; then
+  mkdir masks
+  for i in 1 2 3 4 5 6 7 8; do
+    python3 - masks/$i.png <<'END'
+import struct, sys, zlib
+rows = b"".join (b"\0" + bytes ((x // 12 + y // 15) % 5 for x in range (40)) for y in range (45))
+chunk = lambda n, d: struct.pack (">I", len (d)) + n + d + struct.pack (">I", zlib.crc32 (n + d))
+open (sys.argv[1], "wb").write (b"\x89PNG\r\n\x1a\n" + chunk (b"IHDR", struct.pack (">IIBBBBB", 40, 45, 8, 0, 0, 0, 0))
+                             + chunk (b"IDAT", zlib.compress (rows)) + chunk (b"IEND", b""))
+END
+  done
+  { echo "file,mask"; for i in 1 2 3 4 5 6 7 8; do echo "$i.png,$i.png"; done; } > masks/train.csv
+  if [ -s masks/8.png ]; then
+    expect 0 run example.ini --output masks.out --quiet
+    expect 0 eval masks.out/model-int8.safetensors --quiet --per-class
+    prints "IoU %"
+  fi
+fi
+
 example shards
 mkdir shards
 for i in 1 2 3 4 5 6 7 8; do

@@ -147,24 +147,45 @@ pixels (struct qk_rng *rng, double most)
   return (int64_t) rint (uniform (rng, -most, most));
 }
 
+/* What RandomAffine draws besides the angle. */
 static void
-move (const struct augment *a, struct raster *r, struct qk_rng *rng)
+draw_warp (const struct augment *a, const struct raster *r, struct qk_rng *rng,
+           struct raster_warp *w)
 {
-  const double degrees = uniform (rng, -a->rotate, a->rotate);
-  struct raster_warp w = { .degrees = degrees,
+  w->move_x = pixels (rng, a->translate[0] * (double) r->w);
+  w->move_y = pixels (rng, a->translate[1] * (double) r->h);
+  w->scale = uniform (rng, a->scale[0], a->scale[1]);
+  w->shear_x = uniform (rng, -a->shear[0], a->shear[0]);
+  w->shear_y = uniform (rng, -a->shear[1], a->shear[1]);
+}
+
+static void
+move_one (const struct augment *a, const struct raster_warp *w,
+          struct raster *r, const struct raster_move *how)
+{
+  if (a->affine)
+    raster_warp (r, w, how);
+  else
+    raster_rotate (r, w->degrees, how);
+}
+
+static void
+move (const struct augment *a, struct raster *r,
+      const struct augment_mask *mask, struct qk_rng *rng)
+{
+  struct raster_warp w = { .degrees = uniform (rng, -a->rotate, a->rotate),
+                           .scale = 1,
                            .center_x = (double) r->w * 0.5,
                            .center_y = (double) r->h * 0.5 };
 
-  if (!a->affine) {
-    raster_rotate (r, degrees, &a->how);
-    return;
+  if (a->affine)
+    draw_warp (a, r, rng, &w);
+  move_one (a, &w, r, &a->how);
+  if (mask != NULL) {
+    const struct raster_move nearest = { RASTER_NEAREST, { mask->fill } };
+
+    move_one (a, &w, mask->raster, &nearest);
   }
-  w.move_x = pixels (rng, a->translate[0] * (double) r->w);
-  w.move_y = pixels (rng, a->translate[1] * (double) r->h);
-  w.scale = uniform (rng, a->scale[0], a->scale[1]);
-  w.shear_x = uniform (rng, -a->shear[0], a->shear[0]);
-  w.shear_y = uniform (rng, -a->shear[1], a->shear[1]);
-  raster_warp (r, &w, &a->how);
 }
 
 /* A factor around 1, not below 0. */
@@ -204,10 +225,11 @@ jitter (const struct augment *a, struct raster *r, struct qk_rng *rng)
 }
 
 void
-augment_bytes (const struct augment *a, struct raster *r, struct qk_rng *rng)
+augment_bytes (const struct augment *a, struct raster *r,
+               const struct augment_mask *mask, struct qk_rng *rng)
 {
   if (a->moves)
-    move (a, r, rng);
+    move (a, r, mask, rng);
   if (a->brightness > 0 || a->contrast > 0 || a->saturation > 0 || a->hue > 0)
     jitter (a, r, rng);
   if (a->policy != AUGMENT_NONE)

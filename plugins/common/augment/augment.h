@@ -169,9 +169,15 @@ int augment_configure (struct augment *a, const char *name,
 /* Whether augment_bytes does anything, so that images are needed as bytes. */
 bool augment_wants_bytes (const struct augment *a);
 
-/* All but RandomErasing. */
+/* All but RandomErasing.  MASK (may be NULL) is one channel of the same size,
+ * which says something of each pixel: it moves with the image, by nearest
+ * pixels, FILL coming in from outside. */
+struct augment_mask {
+  struct raster *raster;
+  uint8_t fill;
+};
 void augment_bytes (const struct augment *a, struct raster *r,
-                    struct qk_rng *rng);
+                    const struct augment_mask *mask, struct qk_rng *rng);
 /* RandomErasing, of a normalised image (H,W,CHANNELS). */
 void augment_floats (const struct augment *a, float *image, int64_t h,
                      int64_t w, int64_t channels, struct qk_rng *rng);

@@ -125,6 +125,7 @@ imageset_configure (struct imageset *s, const char *name,
 {
   int err = configure_size (s, name, cfg);
 
+  s->masks = (struct imageset_masks){ 0, -1 };
   s->augment = augment;
   s->min_scale = qk_config_float (cfg, "min_scale");
   s->flip = qk_config_bool (cfg, "flip");
@@ -141,6 +142,10 @@ imageset_configure (struct imageset *s, const char *name,
 struct worker {
   struct image_reader *reader;
   struct raster *raster; /* NULL: images are not needed as bytes */
+  /* of masks; NULL where there are none */
+  struct image_reader *mask_reader;
+  struct raster *mask; /* one channel */
+  uint8_t *mask_rgb;
 };
 
 void
@@ -152,7 +157,26 @@ imageset_worker_free (void *worker)
     return;
   image_reader_free (w->reader);
   raster_free (w->raster);
+  image_reader_free (w->mask_reader);
+  raster_free (w->mask);
+  free (w->mask_rgb);
   free (w);
+}
+
+static int
+prepare_masks (const struct imageset *s, struct worker *w)
+{
+  struct image_options o = *image_options_default ();
+  int err;
+
+  o.exif = false; /* they are drawn over the image as it is seen */
+  err = image_reader_new (&o, &w->mask_reader);
+  if (err == 0)
+    err = raster_new (s->crop.h, s->crop.w, 1, &w->mask);
+  if (err)
+    return err;
+  w->mask_rgb = malloc ((size_t) (s->crop.h * s->crop.w) * 3);
+  return w->mask_rgb ? 0 : qk_oom ("a mask");
 }
 
 int
@@ -166,6 +190,8 @@ imageset_worker_new (const struct imageset *s, void **worker)
   err = image_reader_new (&s->pixels, &w->reader);
   if (err == 0 && s->augment && augment_wants_bytes (&s->changes))
     err = raster_new (s->crop.h, s->crop.w, s->pixels.channels, &w->raster);
+  if (err == 0 && s->masks.categories > 0)
+    err = prepare_masks (s, w);
   if (err == 0)
     *worker = w;
   else
@@ -173,19 +199,83 @@ imageset_worker_new (const struct imageset *s, void **worker)
   return err;
 }
 
-/* A training image of the one that was opened, by way of its bytes. */
+/* An image that was opened, and what is made of it. */
+struct job {
+  const struct imageset *s;
+  struct worker *w;
+  int64_t width, height;
+  struct image_view view;
+  const char *mask; /* NULL: it has none */
+  struct qk_rng *rng;
+};
+
+/* The mask as bytes, cut and mirrored as the image, into w->mask. */
 static int
-render_changed (const struct imageset *s, struct worker *w,
-                const struct image_view *view, struct qk_rng *rng, float *out)
+render_mask (const struct job *j)
 {
-  const int channels = s->pixels.channels;
-  const int64_t row = s->crop.w * channels;
-  struct raster *r = w->raster;
-  const int err = image_render (w->reader, view, NULL, r->pixels, NULL);
+  const int64_t n = j->s->crop.h * j->s->crop.w;
+  struct worker *w = j->w;
+  struct image_view view = j->view;
+  int64_t width, height;
+  int err = image_open (w->mask_reader, j->mask, &width, &height);
 
   if (err)
     return err;
-  augment_bytes (&s->changes, r, rng);
+  if (width != j->width || height != j->height)
+    return qk_error (-EBADMSG,
+                     "%s: a mask of %lld x %lld, its image is %lld x %lld",
+                     j->mask, (long long) width, (long long) height,
+                     (long long) j->width, (long long) j->height);
+  view.filter = IMAGE_NEAREST;
+  err = image_render (w->mask_reader, &view, NULL, w->mask_rgb, NULL);
+  for (int64_t i = 0; err == 0 && i < n; i++) {
+    const uint8_t *p = w->mask_rgb + 3 * i;
+
+    if (p[0] != p[1] || p[0] != p[2])
+      return qk_error (-EBADMSG,
+                       "%s: a pixel of the mask is %d,%d,%d, expected a grey "
+                       "image of the categories' numbers",
+                       j->mask, p[0], p[1], p[2]);
+    w->mask->pixels[i] = p[0];
+  }
+  return err;
+}
+
+/* The bytes of the mask as categories. */
+static int
+take_labels (const struct job *j, int32_t *labels)
+{
+  const struct imageset_masks *m = &j->s->masks;
+  const int64_t n = j->s->crop.h * j->s->crop.w;
+
+  for (int64_t i = 0; i < n; i++) {
+    const int v = j->w->mask->pixels[i];
+
+    if (v != m->ignore && v >= m->categories)
+      return qk_error (-EBADMSG,
+                       "%s: a pixel of the mask is %d, expected 0 to %lld%s",
+                       j->mask, v, (long long) m->categories - 1,
+                       m->ignore >= 0 ? " or what is ignored" : "");
+    labels[i] = v == m->ignore ? QK_NO_CATEGORY : v;
+  }
+  return 0;
+}
+
+/* A training image, by way of its bytes, with its mask. */
+static int
+render_changed (const struct job *j, float *out)
+{
+  const struct imageset *s = j->s;
+  const int channels = s->pixels.channels;
+  const int64_t row = s->crop.w * channels;
+  struct raster *r = j->w->raster;
+  const struct augment_mask mask
+    = { j->w->mask, (uint8_t) (s->masks.ignore >= 0 ? s->masks.ignore : 0) };
+  const int err = image_render (j->w->reader, &j->view, NULL, r->pixels, NULL);
+
+  if (err)
+    return err;
+  augment_bytes (&s->changes, r, j->mask ? &mask : NULL, j->rng);
   for (int64_t y = 0; y < s->crop.h; y++)
     image_norm_row (&s->norm, r->pixels + y * row, channels, s->crop.w, false,
                     out + y * row);
@@ -193,47 +283,52 @@ render_changed (const struct imageset *s, struct worker *w,
 }
 
 static int
-render_training (const struct imageset *s, struct worker *w, int64_t width,
-                 int64_t height, struct qk_rng *rng, float *out)
+render_training (struct job *j, float *out)
 {
-  struct image_view view;
-  int err;
+  const struct imageset *s = j->s;
+  int err = 0;
 
-  image_view_random (width, height, s->crop, s->min_scale, s->flip, s->filter,
-                     rng, &view);
+  image_view_random (j->width, j->height, s->crop, s->min_scale, s->flip,
+                     s->filter, j->rng, &j->view);
+  if (j->mask)
+    err = render_mask (j);
+  if (err)
+    return err;
   if (s->fast)
-    image_reduce (w->reader, &view);
-  err = w->raster ? render_changed (s, w, &view, rng, out)
-                  : image_render (w->reader, &view, &s->norm, NULL, out);
+    image_reduce (j->w->reader, &j->view);
+  err = j->w->raster
+          ? render_changed (j, out)
+          : image_render (j->w->reader, &j->view, &s->norm, NULL, out);
   if (err == 0)
     augment_floats (&s->changes, out, s->crop.h, s->crop.w, s->pixels.channels,
-                    rng);
+                    j->rng);
   return err;
 }
 
-/* Of the image that was opened. */
 static int
-render (const struct imageset *s, struct worker *w, int64_t width,
-        int64_t height, struct qk_rng *rng, float *out)
+render (struct job *j, float *out)
 {
-  struct image_view view;
+  const struct imageset *s = j->s;
+  int err = 0;
 
-  if (s->augment && rng)
-    return render_training (s, w, width, height, rng, out);
-  image_view_center (width, height, s->resize, s->fit, s->crop, s->filter,
-                     &view);
-  return image_render (w->reader, &view, &s->norm, NULL, out);
+  if (s->augment && j->rng)
+    return render_training (j, out);
+  image_view_center (j->width, j->height, s->resize, s->fit, s->crop,
+                     s->filter, &j->view);
+  if (j->mask)
+    err = render_mask (j);
+  return err ? err
+             : image_render (j->w->reader, &j->view, &s->norm, NULL, out);
 }
 
 int
 imageset_read (const struct imageset *s, void *worker, const char *path,
                struct qk_rng *rng, float *out)
 {
-  struct worker *w = worker;
-  int64_t width, height;
-  const int err = image_open (w->reader, path, &width, &height);
+  struct job j = { .s = s, .w = worker, .rng = rng };
+  const int err = image_open (j.w->reader, path, &j.width, &j.height);
 
-  return err ? err : render (s, w, width, height, rng, out);
+  return err ? err : render (&j, out);
 }
 
 int
@@ -241,10 +336,22 @@ imageset_read_memory (const struct imageset *s, void *worker,
                       const uint8_t *data, size_t size, const char *name,
                       struct qk_rng *rng, float *out)
 {
-  struct worker *w = worker;
-  int64_t width, height;
+  struct job j = { .s = s, .w = worker, .rng = rng };
   const int err
-    = image_open_memory (w->reader, data, size, name, &width, &height);
+    = image_open_memory (j.w->reader, data, size, name, &j.width, &j.height);
 
-  return err ? err : render (s, w, width, height, rng, out);
+  return err ? err : render (&j, out);
+}
+
+int
+imageset_read_masked (const struct imageset *s, void *worker, const char *path,
+                      const char *mask, struct qk_rng *rng, float *out,
+                      int32_t *labels)
+{
+  struct job j = { .s = s, .w = worker, .mask = mask, .rng = rng };
+  int err = image_open (j.w->reader, path, &j.width, &j.height);
+
+  if (err == 0)
+    err = render (&j, out);
+  return err ? err : take_labels (&j, labels);
 }

@@ -14,6 +14,12 @@
 #include "augment/augment.h"
 #include "image/image.h"
 
+/* Images that say which category each pixel of another one is of. */
+struct imageset_masks {
+  int64_t categories; /* 0: there are none */
+  int ignore;         /* the byte that does not count; -1: none */
+};
+
 struct imageset {
   struct image_norm norm;
   struct image_options pixels;
@@ -23,6 +29,7 @@ struct imageset {
   double min_scale;
   bool augment, flip, fast;
   struct augment changes;
+  struct imageset_masks masks; /* zeros after imageset_configure */
 };
 
 extern const char *const imageset_exif[], *const imageset_fit[];
@@ -145,5 +152,12 @@ int imageset_read (const struct imageset *s, void *worker, const char *path,
 int imageset_read_memory (const struct imageset *s, void *worker,
                           const uint8_t *data, size_t size, const char *name,
                           struct qk_rng *rng, float *out);
+
+/* The sample in the file PATH and its mask, a grey image of the same size in
+ * the file MASK: LABELS (h,w) of the crop.  -EBADMSG, naming the mask, if it is
+ * not grey, of another size, or has a category that there is not. */
+int imageset_read_masked (const struct imageset *s, void *worker,
+                          const char *path, const char *mask,
+                          struct qk_rng *rng, float *out, int32_t *labels);
 
 #endif /* QK_IMAGESET_H */

@@ -115,7 +115,7 @@ deliver_changed (const struct rawset *s, struct raster *r,
       for (int64_t c = 0; c < s->channels; c++)
         *to++ = from ? from[c * image->channel] : 0;
     }
-  augment_bytes (&s->changes, r, rng);
+  augment_bytes (&s->changes, r, NULL, rng);
   for (int64_t i = 0; i < n; i++)
     out[i] = s->value[i % s->channels][r->pixels[i]];
 }
