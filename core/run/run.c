@@ -404,7 +404,8 @@ open_executor (struct qk_run *run, struct qk_exec_loss *loss,
 
   qk_settings_exec_options (run->s.settings, run->s.train->batch, true, &opt);
   opt.n_losses
-    = qk_objective_losses (run->s.objective, stage_of_losses (run), loss);
+    = qk_objective_losses (run->s.objective, stage_of_losses (run),
+                           qk_settings_mixes (run->s.settings), loss);
   opt.loss = loss;
   if (opt.n_losses == 0)
     return qk_error (-EINVAL, "no loss counts in %s; see 'during' in [loss]",
@@ -527,7 +528,7 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
 static int
 train_stage (struct qk_run *run, const struct stage *s)
 {
-  struct qk_exec_loss loss[QK_OBJECTIVE_LOSSES];
+  struct qk_exec_loss loss[QK_OBJECTIVE_AT_WORK];
   struct qk_exec *ex = NULL, *teacher = NULL;
   const bool qat = run->stage == QK_RUN_QAT;
   const struct qk_watch *watch = &run->watch[qat];

@@ -355,6 +355,8 @@ train_batch (const struct qk_subject *s, struct qk_optimize *o,
   if (r < 0)
     return r;
   qk_objective_references (s->o, batch, s->teacher, ref);
+  qk_objective_others (s->o, batch, ref);
+  qk_exec_set_own (s->ex, batch->own);
   if ((r = qk_exec_backward (s->ex, ref, &loss)) < 0
       || (r = qk_tally_add (&pos->tally, s->o, s->ex, ref, s->teacher != NULL,
                             batch->n, loss))

@@ -230,6 +230,17 @@ cifar_info (void *self, struct qk_dataset_info *out)
   return 0;
 }
 
+/* Record *INDEX of all files, in which it becomes that of its own file; K, the
+ * file. */
+static const uint8_t *
+record_of (const struct cifar *d, int64_t *index, int *k)
+{
+  *k = 0;
+  while (*index >= d->file[*k].count)
+    *index -= d->file[(*k)++].count;
+  return (const uint8_t *) d->file[*k].map + *index * record (d->layout);
+}
+
 static int
 cifar_worker_new (void *self, void **worker)
 {
@@ -244,14 +255,12 @@ cifar_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   struct rawset_image image;
   const uint8_t *p;
   int64_t i = index;
-  int k = 0;
+  int k;
 
   if (index < 0 || index >= d->count)
     return qk_error (-EINVAL, "cifar: no image %lld, there are %lld",
                      (long long) index, (long long) d->count);
-  while (i >= d->file[k].count)
-    i -= d->file[k++].count;
-  p = (const uint8_t *) d->file[k].map + i * record (d->layout);
+  p = record_of (d, &i, &k);
   if (p[d->layout->label] >= d->layout->classes)
     return qk_error (-EBADMSG,
                      "%s: label of image %lld is %d, outside the %lld classes",
@@ -263,6 +272,16 @@ cifar_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   return 0;
 }
 
+static int64_t
+cifar_category (void *self, int64_t index)
+{
+  const struct cifar *d = self;
+  int k;
+  const int label = record_of (d, &index, &k)[d->layout->label];
+
+  return label < d->layout->classes ? label : QK_NO_CATEGORY;
+}
+
 static const struct qk_dataset_class cifar = {
   .cls = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "cifar",
                    "CIFAR-10 and CIFAR-100 in their binary files", options),
@@ -272,6 +291,7 @@ static const struct qk_dataset_class cifar = {
   .worker_new = cifar_worker_new,
   .worker_free = rawset_worker_free,
   .read = cifar_read,
+  .category = cifar_category,
 };
 
 QK_PLUGIN ("cifar", PACKAGE_VERSION, "LGPL-2.1-or-later", &cifar.cls);

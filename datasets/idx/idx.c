@@ -353,6 +353,15 @@ idx_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   return 0;
 }
 
+static int64_t
+idx_category (void *self, int64_t index)
+{
+  const struct idx *d = self;
+  const int label = d->labels.data[index];
+
+  return label < d->classes ? label : QK_NO_CATEGORY;
+}
+
 static const struct qk_dataset_class idx = {
   .cls
   = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "idx",
@@ -363,6 +372,7 @@ static const struct qk_dataset_class idx = {
   .worker_new = idx_worker_new,
   .worker_free = rawset_worker_free,
   .read = idx_read,
+  .category = idx_category,
 };
 
 QK_PLUGIN ("idx", PACKAGE_VERSION, "LGPL-2.1-or-later", &idx.cls);

@@ -340,6 +340,12 @@ imagefolder_describe (void *self, int64_t index, char *name, size_t size,
   return 0;
 }
 
+static int64_t
+imagefolder_category (void *self, int64_t index)
+{
+  return ((const struct imagefolder *) self)->scan.items[index].label;
+}
+
 static const struct qk_dataset_class imagefolder = {
   .cls
   = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "imagefolder",
@@ -352,6 +358,7 @@ static const struct qk_dataset_class imagefolder = {
   .read = imagefolder_read,
   .read_file = imagefolder_read_file,
   .describe = imagefolder_describe,
+  .category = imagefolder_category,
 };
 
 QK_PLUGIN ("imagefolder", "1.0", "LGPL-2.1-or-later", &imagefolder.cls);

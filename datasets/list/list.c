@@ -460,6 +460,18 @@ list_read_file (void *self, void *worker, const char *path, void *const *input)
   return imageset_read (&l->images, worker, path, NULL, input[0]);
 }
 
+static int64_t
+list_category (void *self, int64_t index)
+{
+  const struct list *l = self;
+
+  return l->n_labels == 0
+           ? QK_NO_CATEGORY
+           : table_labels_number (
+             &l->label[0], table_cell (&l->table[l->which], l->row[index],
+                                       l->label[0].column));
+}
+
 static const struct qk_dataset_class list = {
   .cls
   = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "list",
@@ -471,6 +483,7 @@ static const struct qk_dataset_class list = {
   .worker_free = imageset_worker_free,
   .read = list_read,
   .read_file = list_read_file,
+  .category = list_category,
 };
 
 QK_PLUGIN ("list", PACKAGE_VERSION, "LGPL-2.1-or-later", &list.cls);

@@ -354,6 +354,14 @@ tar_read_file (void *self, void *worker, const char *path, void *const *input)
   return imageset_read (&d->images, worker, path, NULL, input[0]);
 }
 
+static int64_t
+tar_category (void *self, int64_t index)
+{
+  const struct tar *d = self;
+
+  return d->sample[index].label < 0 ? QK_NO_CATEGORY : d->sample[index].label;
+}
+
 static const struct qk_dataset_class tar = {
   .cls
   = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "tar",
@@ -365,6 +373,7 @@ static const struct qk_dataset_class tar = {
   .worker_free = imageset_worker_free,
   .read = tar_read,
   .read_file = tar_read_file,
+  .category = tar_category,
 };
 
 QK_PLUGIN ("tar", PACKAGE_VERSION, "LGPL-2.1-or-later", &tar.cls);

@@ -370,6 +370,12 @@ wav_read_file (void *self, void *worker, const char *path, void *const *input)
   return make_features (self, worker, path, NULL, input[0]);
 }
 
+static int64_t
+wav_category (void *self, int64_t index)
+{
+  return ((const struct wav *) self)->files.file[index].label;
+}
+
 static const struct qk_dataset_class wav = {
   .cls = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "wav",
                    "Class folders of WAV files, as MFCC or a log-mel "
@@ -382,6 +388,7 @@ static const struct qk_dataset_class wav = {
   .worker_free = wav_worker_free,
   .read = wav_read,
   .read_file = wav_read_file,
+  .category = wav_category,
 };
 
 QK_PLUGIN ("wav", PACKAGE_VERSION, "LGPL-2.1-or-later", &wav.cls);

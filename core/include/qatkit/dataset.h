@@ -83,6 +83,11 @@ struct qk_dataset_class {
    * them.  (optional; default: only the number of samples is compared) */
   int (*describe) (void *self, int64_t index, char *name, size_t size,
                    uint64_t *content);
+
+  /* The category of sample INDEX in the first target that has categories,
+   * QK_NO_CATEGORY where it is not known, without reading the sample.
+   * (optional; default: samples cannot be balanced) */
+  int64_t (*category) (void *self, int64_t index);
 };
 
 #ifdef __cplusplus
