@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "audio/audio.h"
+#include "audio/changes.h"
 #include "lib/ok.h"
 #include "qatkit/context.h"
 #include "qatkit/dataset.h"
@@ -78,6 +79,135 @@ START_TEST (senseless)
   o.high = 9000;
   ck_assert_int_eq (audio_new (&o, "test", &a), -EINVAL);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "half the rate"));
+}
+END_TEST
+
+/* ---- random changes -------------------------------------------------------- */
+
+static const struct qk_option change_options[]
+  = { AUDIO_CHANGES_OPTIONS, { NULL, 0, NULL, 0, 0, NULL, NULL } };
+
+static int
+configure (const char *text, struct audio_changes *c)
+{
+  struct qk_config *cfg;
+  int r = qk_config_parse (change_options, text, "test", &cfg);
+
+  if (r == 0) {
+    r = audio_changes_configure (c, "test", cfg);
+    qk_config_free (cfg);
+  }
+  return r;
+}
+
+/* As functional.mask_along_axis: value = u most, min_value = v (size - value),
+ * both cut off to integers. */
+START_TEST (mask_ranges)
+{
+  static const struct {
+    int most, size;
+    double u, v;
+    int first, end;
+  } cases[] = { { 10, 40, 0.55, 0.5, 17, 22 },  { 10, 40, 0.999, 0, 0, 9 },
+                { 10, 40, 0.05, 0.99, 39, 39 }, { 40, 40, 0.75, 0.95, 9, 39 },
+                { 60, 40, 0.9, 0.5, 0, 40 },    { 7, 13, 0.3, 0.7, 7, 9 } };
+
+  for (int i = 0; i < (int) (sizeof cases / sizeof cases[0]); i++) {
+    int64_t first, end;
+
+    audio_mask_range (cases[i].most, cases[i].size, cases[i].u, cases[i].v,
+                      &first, &end);
+    ck_assert_int_eq (first, cases[i].first);
+    ck_assert_int_eq (end, cases[i].end);
+  }
+}
+END_TEST
+
+/* Whole frames and whole numbers, no more than was asked for. */
+START_TEST (masks)
+{
+  enum { FRAMES = 20, NUMBERS = 30 };
+  bool in_time = false, in_frequency = false;
+  struct audio_changes c;
+  struct qk_rng rng;
+
+  OK (configure ("time_mask=12 time_mask_share=0.25 time_masks=2 "
+                 "frequency_mask=6",
+                 &c));
+  qk_rng_seed (&rng, 1, 1);
+  for (int i = 0; i < 300; i++) {
+    float x[FRAMES * NUMBERS];
+    int frames = 0, numbers = 0, zeros = 0;
+
+    for (int k = 0; k < FRAMES * NUMBERS; k++)
+      x[k] = 1;
+    audio_mask (&c, x, FRAMES, NUMBERS, &rng);
+    for (int k = 0; k < FRAMES; k++) {
+      int n = 0;
+
+      for (int j = 0; j < NUMBERS; j++)
+        n += x[k * NUMBERS + j] == 0;
+      frames += n == NUMBERS;
+      zeros += n;
+    }
+    for (int j = 0; j < NUMBERS; j++) {
+      int n = 0;
+
+      for (int k = 0; k < FRAMES; k++)
+        n += x[k * NUMBERS + j] == 0;
+      numbers += n == FRAMES;
+    }
+    ck_assert_int_eq (zeros,
+                      frames * NUMBERS + numbers * FRAMES - frames * numbers);
+    ck_assert_int_le (frames, 8); /* two of 5 at most, the fifth cut off */
+    ck_assert_int_le (numbers, 5);
+    in_time = in_time || frames == 8;
+    in_frequency = in_frequency || numbers == 5;
+  }
+  ck_assert (in_time && in_frequency);
+}
+END_TEST
+
+/* The ratio of energies asked for; others sounds stay as they are, and so does
+ * silence. */
+START_TEST (noise)
+{
+  static float x[N], was[N];
+  struct audio_changes c;
+  struct qk_rng rng;
+  int noisy = 0;
+
+  /* functional.add_noise: 10 ^ ((10 log10 (8 / 2) - 3) / 20) */
+  ck_assert_double_eq_tol (audio_noise_factor (8, 2, 3), 1.4158915687682758,
+                           1e-12);
+  OK (configure ("noise=0.5 noise_snr=6,6", &c));
+  qk_rng_seed (&rng, 5, 6);
+  for (int i = 0; i < N; i++)
+    was[i] = sample (i);
+  for (int k = 0; k < 400; k++) {
+    double sound = 0, added = 0;
+
+    memcpy (x, was, sizeof x);
+    audio_add_noise (&c, x, N, &rng);
+    if (memcmp (x, was, sizeof x) == 0)
+      continue;
+    noisy++;
+    for (int i = 0; i < N; i++) {
+      sound += (double) was[i] * (double) was[i];
+      added += ((double) x[i] - (double) was[i])
+               * ((double) x[i] - (double) was[i]);
+    }
+    ck_assert_double_eq_tol (10 * log10 (sound / added), 6, 1e-4);
+  }
+  ck_assert (noisy > 150 && noisy < 250);
+  memset (x, 0, sizeof x);
+  for (int k = 0; k < 10; k++)
+    audio_add_noise (&c, x, N, &rng);
+  for (int i = 0; i < N; i++)
+    ck_assert (x[i] == 0);
+  ck_assert_int_eq (configure ("noise_snr=6", &c), -EINVAL);
+  ck_assert_int_eq (configure ("noise_snr=6,5", &c), -EINVAL);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "noise_snr (test)"));
 }
 END_TEST
 
@@ -276,6 +406,31 @@ START_TEST (moved)
 }
 END_TEST
 
+/* Training is changed, evaluation and single files are not. */
+START_TEST (changed)
+{
+  static const char options[]
+    = "shift=0 noise=1 time_mask=2 frequency_mask=4 features=logmel";
+  static float x[700], y[700];
+  void *const input[] = { y };
+  int32_t label;
+  void *self, *worker;
+
+  ck_assert_int_eq (open_split ("train", true, options, &self), 0);
+  ck_assert_int_eq (read_one (self, 1, 1, x, &label), 0);
+  ck_assert_int_eq (read_one (self, 1, 2, y, &label), 0);
+  ck_assert (memcmp (x, y, 80 * sizeof *x) != 0);
+  ck_assert_int_eq (ds->worker_new (self, &worker), 0);
+  ck_assert_int_eq (ds->read_file (self, worker, at ("no/b.wav"), input), 0);
+  ds->worker_free (worker);
+  ds->close (self);
+  ck_assert_int_eq (open_split ("val", false, options, &self), 0);
+  ck_assert_int_eq (read_one (self, 1, 1, x, &label), 0);
+  ck_assert (memcmp (x, y, 80 * sizeof *x) == 0);
+  ds->close (self);
+}
+END_TEST
+
 START_TEST (refused)
 {
   void *self;
@@ -314,12 +469,16 @@ main (void)
 
   tcase_add_loop_test (t, features, 0, N_GOLDEN);
   tcase_add_test (t, senseless);
+  tcase_add_test (t, mask_ranges);
+  tcase_add_test (t, masks);
+  tcase_add_test (t, noise);
   suite_add_tcase (s, t);
 #ifdef WITH_SNDFILE
   t = tcase_create ("wav");
   tcase_add_checked_fixture (t, setup, teardown);
   tcase_add_test (t, dataset);
   tcase_add_test (t, moved);
+  tcase_add_test (t, changed);
   tcase_add_test (t, refused);
   suite_add_tcase (s, t);
 #endif

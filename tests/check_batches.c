@@ -173,6 +173,8 @@ struct record {
   int32_t labels[COUNT];
   uint8_t bytes[COUNT][BYTES];
   float images[COUNT][PIXELS], doubles[COUNT];
+  double own[COUNT];
+  int32_t others[COUNT]; /* labels; -9: not mixed */
 };
 
 static struct record first_record, second_record;
@@ -196,6 +198,11 @@ collect (struct qk_batches *b, struct record *r, int most)
             (size_t) batch.n * sizeof r->images[0]);
     memcpy (r->doubles + r->n, batch.input[1],
             (size_t) batch.n * sizeof *r->doubles);
+    for (int64_t i = 0; i < batch.n; i++) {
+      r->own[r->n + i] = batch.own;
+      r->others[r->n + i]
+        = batch.other != NULL ? ((const int32_t *) batch.other[0])[i] : -9;
+    }
     r->n += batch.n;
     r->sizes[r->batches++] = batch.n;
   }
@@ -507,7 +514,7 @@ END_TEST
 
 /* Parts of batches, put side by side, are the batches. */
 static void
-check_parts (int parts, bool together)
+check_parts (int parts, bool together, double mixup)
 {
   struct qk_batches_options o = options ();
   struct qk_batches *b[4];
@@ -516,6 +523,7 @@ check_parts (int parts, bool together)
   int64_t i, at = 0;
   int p;
 
+  o.mix = (struct qk_mix_options){ mixup, 0, 1 };
   run (&o, 2, &first_record);
   o.parts = parts;
   o.together = together;
@@ -544,6 +552,10 @@ check_parts (int parts, bool together)
                         (size_t) batch.n * sizeof *first_record.labels);
       ck_assert_mem_eq (batch.target[1], first_record.bytes[at],
                         (size_t) batch.n * sizeof first_record.bytes[0]);
+      ck_assert_double_eq (batch.own, first_record.own[at]);
+      if (mixup > 0)
+        ck_assert_mem_eq (batch.other[0], first_record.others + at,
+                          (size_t) batch.n * sizeof *first_record.others);
       at += batch.n;
     }
     ck_assert_int_eq (at - start, first_record.sizes[i]);
@@ -554,7 +566,103 @@ check_parts (int parts, bool together)
   }
 }
 
-START_TEST (test_parts) { check_parts (2 + _i % 3, _i >= 3); }
+START_TEST (test_parts)
+{
+  check_parts (2 + _i % 3, _i % 6 >= 3, _i >= 6 ? 0.4 : 0);
+}
+END_TEST
+
+/* Each sample is mixed with the one before it, the first of a batch with its
+ * last, in shares that differ from batch to batch; targets are told. */
+START_TEST (test_mixed)
+{
+  struct qk_batches_options o = options ();
+  int64_t at = 0;
+  double least = 1, most = 0;
+
+  o.threads = 1 + _i;
+  run (&o, 3, &first_record);
+  for (int64_t i = 0; i < COUNT; i++)
+    ck_assert (first_record.own[i] == 1 && first_record.others[i] == -9);
+  o.mix = (struct qk_mix_options){ 1, 0, 1 };
+  run (&o, 3, &second_record);
+  ck_assert_mem_eq (second_record.indices, first_record.indices,
+                    sizeof first_record.indices);
+  ck_assert_mem_eq (second_record.labels, first_record.labels,
+                    sizeof first_record.labels);
+  for (int64_t i = 0; i < first_record.batches; i++) {
+    const int64_t n = first_record.sizes[i];
+
+    for (int64_t k = 0; k < n; k++) {
+      const int64_t me = at + k, other = at + (k + n - 1) % n;
+      const double own = second_record.own[me];
+
+      ck_assert_double_eq (own, second_record.own[at]);
+      ck_assert_int_eq (second_record.others[me], first_record.labels[other]);
+      for (int j = 0; j < PIXELS; j++)
+        ck_assert_float_eq_tol (second_record.images[me][j],
+                                own * (double) first_record.images[me][j]
+                                  + (1 - own)
+                                      * (double) first_record.images[other][j],
+                                1e-4);
+      ck_assert_float_eq_tol (second_record.doubles[me],
+                              own * (double) first_record.doubles[me]
+                                + (1 - own)
+                                    * (double) first_record.doubles[other],
+                              1e-4);
+    }
+    least = second_record.own[at] < least ? second_record.own[at] : least;
+    most = second_record.own[at] > most ? second_record.own[at] : most;
+    at += n;
+  }
+  ck_assert (least < 0.3 && most > 0.7);
+  /* one of its inputs has no area */
+  o.mix = (struct qk_mix_options){ 0, 1, 1 };
+  {
+    struct qk_batches *b;
+
+    ck_assert_int_eq (qk_batches_new (&o, &b), -EINVAL);
+    ck_assert_ptr_nonnull (strstr (qk_error_message (), "input double"));
+  }
+}
+END_TEST
+
+static int64_t
+fake_category (void *self, int64_t index)
+{
+  (void) self;
+  return index < 10 ? 0 : index < 20 ? 1 : 2;
+}
+
+/* As many of the ten, the ten and the 83; the same ones again differ. */
+START_TEST (test_balanced)
+{
+  struct qk_dataset_class equal = fake_class;
+  struct qk_batches_options o = options ();
+  int of[3] = { 0, 0, 0 }, pairs = 0;
+  struct qk_batches *b;
+
+  o.dataset = &equal;
+  o.balance = true;
+  ck_assert_int_eq (qk_batches_new (&o, &b), -EINVAL);
+  equal.category = fake_category;
+  o.threads = 1;
+  run (&o, 3, &first_record);
+  o.threads = 3;
+  run (&o, 3, &second_record);
+  ck_assert_mem_eq (&first_record, &second_record, sizeof first_record);
+  for (int i = 0; i < COUNT; i++) {
+    of[fake_category (NULL, first_record.indices[i])]++;
+    for (int k = 0; k < i; k++)
+      if (first_record.indices[i] == first_record.indices[k]) {
+        ck_assert (first_record.images[i][1] != first_record.images[k][1]);
+        pairs++;
+      }
+  }
+  for (int c = 0; c < 3; c++)
+    ck_assert (of[c] == COUNT / 3 || of[c] == COUNT / 3 + 1);
+  ck_assert_int_gt (pairs, 50);
+}
 END_TEST
 
 /* Who goes together needs a sample for each. */
@@ -591,7 +699,9 @@ main (void)
   tcase_add_test (tc, test_error);
   tcase_add_test (tc, test_refused);
   tcase_add_test (tc, test_ahead);
-  tcase_add_loop_test (tc, test_parts, 0, 6);
+  tcase_add_loop_test (tc, test_parts, 0, 12);
+  tcase_add_loop_test (tc, test_mixed, 0, 3);
+  tcase_add_test (tc, test_balanced);
   tcase_add_test (tc, test_too_many_parts);
   suite_add_tcase (s, tc);
   r = srunner_create (s);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/ok.h"
 #include "qatkit/context.h"
 #include "qatkit/dataset.h"
 
@@ -17,6 +18,8 @@ static struct qk_context *ctx;
 static const struct qk_dataset_class *ds;
 static char dir[64];
 static float image[32 * 32 * 3];
+static bool augment; /* of splits that are opened */
+static uint64_t seed;
 
 static const char *
 at (const char *name)
@@ -67,7 +70,7 @@ static int
 open_split (const char *dataset, const char *split, const char *options,
             void **self)
 {
-  const struct qk_dataset_request req = { ctx, split, false, 1 };
+  const struct qk_dataset_request req = { ctx, split, augment, 1 };
   const struct qk_class *cls;
   struct qk_config *cfg;
   char text[2048] = "";
@@ -114,7 +117,7 @@ read_one (void *self, int64_t index, void *x, void *y, void *y2)
   struct qk_rng rng;
   int err;
 
-  qk_rng_seed (&rng, 1, 0);
+  qk_rng_seed (&rng, 1, seed);
   if (ds->worker_new)
     ck_assert_int_eq (ds->worker_new (self, &worker), 0);
   err = ds->read (self, worker, index, &rng, input, target);
@@ -143,17 +146,22 @@ refuse (const char *dataset, const char *split, const char *options,
 
 /* ---- list --------------------------------------------------------------*/
 
-/* A golden image as NAME. */
+/* The golden image FROM as NAME. */
 static void
-copy (const char *name)
+copy_of (const char *from, const char *name)
 {
   const char *src = getenv ("abs_top_srcdir");
   char command[512];
 
-  snprintf (command, sizeof command,
-            "cp '%s/tests/golden/jpeg/odd.jpg' '%s/%s'", src ? src : ".", dir,
-            name);
+  snprintf (command, sizeof command, "cp '%s/tests/golden/%s' '%s/%s'",
+            src ? src : ".", from, dir, name);
   ck_assert_int_eq (system (command), 0);
+}
+
+static void
+copy (const char *name)
+{
+  copy_of ("jpeg/odd.jpg", name);
 }
 
 #define SMALL "resize=16 crop=16 "
@@ -233,6 +241,118 @@ START_TEST (bare_lists)
     ds->close (self);
   }
   ck_assert_int_eq (total, 3);
+}
+END_TEST
+
+#define GREY                                                                  \
+  "resize=24 crop=16 channels=1 mean=0 std=1 interpolation=nearest "          \
+  "train=DIR/t.csv val=DIR/t.csv mask=mask fill=255 "
+
+/* Whether a.png, which is made here, can be read: libpng may be missing. */
+static bool
+has_png (void)
+{
+  struct qk_dataset_info info;
+  int32_t label;
+  void *self;
+  bool has;
+
+  copy_of ("image/grey8.png", "a.png");
+  put_text ("t.csv", "file,kind\na.png,1\n");
+  self
+    = opened ("list", "train", SMALL "train=DIR/t.csv val=DIR/t.csv", &info);
+  has = read_one (self, 0, image, &label, NULL) == 0;
+  ds->close (self);
+  return has;
+}
+
+/* An image that is its own mask: every pixel is its label over 255, wherever it
+ * is cut, mirrored and moved to; what comes from outside does not count. */
+START_TEST (masks)
+{
+  static const char *const changes[]
+    = { "", "rotate=30", "scale=0.5,1.5 shear=20 translate=0.3 erase=0" };
+  static int32_t labels[16 * 16];
+  struct qk_dataset_info info;
+  void *self;
+
+  if (!has_png ())
+    return;
+  put_text ("t.csv", "file,mask\na.png,a.png\n");
+  for (int k = 0; k < 3; k++) {
+    char options[400];
+    int outside = 0;
+
+    snprintf (options, sizeof options, GREY "mask_categories=255 %s",
+              changes[k]);
+    augment = true;
+    self = opened ("list", "train", options, &info);
+    augment = false;
+    ck_assert_int_eq (info.n_targets, 1);
+    ck_assert_str_eq (info.target[0].name, "mask");
+    ck_assert_int_eq (info.target[0].categories, 255);
+    ck_assert_int_eq (info.target[0].shape.ndim, 3);
+    ck_assert_int_eq (info.target[0].shape.dims[2], 16);
+    for (seed = 0; seed < 20; seed++) {
+      ck_assert_msg (read_one (self, 0, image, labels, NULL) == 0, "%s",
+                     qk_error_message ());
+      for (int i = 0; i < 16 * 16; i++) {
+        const int v = (int) lroundf (image[i] * 255);
+
+        HOLDS (labels[i] == (v == 255 ? QK_NO_CATEGORY : v),
+               "change %d: pixel %d is %d, its label %d", k, i, v,
+               (int) labels[i]);
+        outside += v == 255;
+      }
+    }
+    seed = 0;
+    ck_assert (k == 0 || outside > 100);
+    ds->close (self);
+  }
+  self = opened ("list", "val", GREY "mask_categories=255", &info);
+  ck_assert_int_eq (read_one (self, 0, image, labels, NULL), 0);
+  for (int i = 0; i < 16 * 16; i++)
+    ck_assert_int_eq (labels[i], image[i] < 1 ? lroundf (image[i] * 255)
+                                              : QK_NO_CATEGORY);
+  ds->close (self);
+}
+END_TEST
+
+START_TEST (bad_masks)
+{
+  static int32_t labels[16 * 16];
+  struct qk_dataset_info info;
+  void *self;
+
+  if (!has_png ())
+    return;
+  copy_of ("image/one.png", "one.png");
+  copy_of ("image/rgb8.png", "colour.png");
+  put_text ("t.csv", "file,mask\na.png,one.png\na.png,colour.png\n"
+                     "a.png,none.png\na.png,a.png\n");
+  self
+    = opened ("list", "train", GREY "mask_categories=9 mask_ignore=-1", &info);
+  ck_assert_int_eq (read_one (self, 0, image, labels, NULL), -EBADMSG);
+  says ("t.csv:2: ");
+  says ("one.png: a mask of 1 x 1, its image is 37 x 29");
+  ck_assert_int_eq (read_one (self, 1, image, labels, NULL), -EBADMSG);
+  says ("colour.png: a pixel of the mask is ");
+  ck_assert_int_eq (read_one (self, 2, image, labels, NULL), -EBADMSG);
+  says ("none.png: No such file");
+  ck_assert_int_eq (read_one (self, 3, image, labels, NULL), -EBADMSG);
+  says ("expected 0 to 8");
+  ds->close (self);
+  refuse ("list", "train", SMALL "train=DIR/t.csv mask=masks", -EINVAL,
+          "no column 'masks'");
+  refuse ("list", "train", SMALL "train=DIR/t.csv mask=mask", -EINVAL,
+          "mask_categories");
+  refuse ("list", "train", SMALL "train=DIR/t.csv mask=file mask_categories=2",
+          -EINVAL, "column of the paths");
+  refuse ("list", "train",
+          SMALL "train=DIR/t.csv mask=mask mask_categories=2 labels=mask",
+          -EINVAL, "that of the masks");
+  refuse ("list", "train", GREY "mask_categories=255 auto_augment=randaugment",
+          -EINVAL, "auto_augment (test)");
 }
 END_TEST
 
@@ -581,6 +701,8 @@ main (void)
   tcase_add_test (t, lists);
   tcase_add_test (t, bare_lists);
   tcase_add_test (t, bad_lists);
+  tcase_add_test (t, masks);
+  tcase_add_test (t, bad_masks);
   tcase_add_test (t, tables);
   tcase_add_test (t, bad_tables);
   tcase_add_test (t, idx);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -312,6 +313,76 @@ START_TEST (test_share)
 }
 END_TEST
 
+/* Make everything look as if it was made SECONDS ago. */
+static void
+age (int seconds)
+{
+  char command[256];
+
+  snprintf (command, sizeof command,
+            "find %s -type d -exec touch -d '%d seconds ago' {} +", top,
+            seconds);
+  ck_assert_int_eq (system (command), 0);
+}
+
+static int64_t
+count_with (const char *options)
+{
+  struct qk_dataset_info info;
+  void *self;
+
+  ck_assert_msg (open_split ("train", false, options, &self) == 0, "%s",
+                 qk_error_message ());
+  ck_assert_int_eq (ds->info (self, &info), 0);
+  ds->close (self);
+  return info.count;
+}
+
+/* The list of images is taken from the file as long as folders are as old as
+ * they were: a file that is put there without its folder's time changing is not
+ * seen, which shows that nobody looked. */
+START_TEST (test_index)
+{
+  static const char option[] = "index=check_imagefolder-index";
+  static const char file[] = "check_imagefolder-index.train";
+  FILE *f;
+  void *self;
+
+  unlink (file);
+  ck_assert_int_eq (count_with (option), 7);
+  ck_assert_int_ne (access (file, F_OK), 0); /* the folders are too new */
+  age (100);
+  ck_assert_int_eq (count_with (option), 7);
+  ck_assert_int_eq (access (file, F_OK), 0);
+  copy ("jpeg/odd", "train/b/new.jpg", 0);
+  age (100); /* another time, as 100 seconds ago is later now */
+  ck_assert_int_eq (count_with (option), 8);
+  ck_assert_int_eq (count_with ("index=check_imagefolder-index limit=2"),
+                    count_with ("limit=2"));
+  {
+    struct stat st;
+    struct timespec times[2];
+
+    ck_assert_int_eq (stat (at ("train/b"), &st), 0);
+    unlink (at ("train/b/new.jpg"));
+    times[0] = st.st_atim;
+    times[1] = st.st_mtim;
+    ck_assert_int_eq (utimensat (AT_FDCWD, at ("train/b"), times, 0), 0);
+  }
+  ck_assert_int_eq (count_with (option), 8);
+  age (50);
+  ck_assert_int_eq (count_with (option), 7);
+  /* somebody else's file stays */
+  f = fopen (file, "w");
+  ck_assert_ptr_nonnull (f);
+  fputs ("my notes\n", f);
+  fclose (f);
+  ck_assert_int_eq (open_split ("train", false, option, &self), -EBADMSG);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), file));
+  unlink (file);
+}
+END_TEST
+
 START_TEST (test_limit)
 {
   struct qk_dataset_info info;
@@ -522,6 +593,7 @@ main (void)
   tcase_add_test (tc, test_pixels);
   tcase_add_test (tc, test_share);
   tcase_add_test (tc, test_limit);
+  tcase_add_test (tc, test_index);
   tcase_add_test (tc, test_links);
   tcase_add_test (tc, test_refused);
   tcase_add_test (tc, test_no_root);

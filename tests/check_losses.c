@@ -840,17 +840,19 @@ network (void)
   return g;
 }
 
-/* The loss and all gradients of the network with LOSSES. */
+/* The loss and all gradients of the network with LOSSES, for samples of which
+ * OWN is their own. */
 static double
-train (const struct qk_exec_loss *loss, int n, float *out)
+train_mixed (const struct qk_exec_loss *loss, int n, double own, float *out)
 {
   const struct qk_exec_options opt = {
     .batch = BATCH, .threads = 2, .train = true, .n_losses = n, .loss = loss
   };
-  float a[BATCH * 6], b[BATCH * 4], target[BATCH * 4];
+  float a[BATCH * 6], b[BATCH * 4], target[BATCH * 4], other[BATCH * 4];
   const void *const input[] = { a, b };
   const struct qk_tensor ref[]
-    = { { QK_F32, VECTOR (BATCH, 4), target, { 0, 0, 0, 0 } } };
+    = { { QK_F32, VECTOR (BATCH, 4), target, { 0, 0, 0, 0 } },
+        { QK_F32, VECTOR (BATCH, 4), other, { 0, 0, 0, 0 } } };
   struct qk_graph *g = network ();
   struct qk_exec *ex;
   double mean;
@@ -859,7 +861,9 @@ train (const struct qk_exec_loss *loss, int n, float *out)
   network_between ("a", COUNT (a), -1, 1, a);
   network_between ("b", COUNT (b), -1, 1, b);
   network_between ("target", COUNT (target), -1, 1, target);
+  network_between ("other", COUNT (other), -1, 1, other);
   OK (qk_exec_new (g, &opt, &ex));
+  qk_exec_set_own (ex, own);
   OK (qk_exec_forward (ex, input, BATCH, QK_PASS_TRAIN));
   OK (qk_exec_backward (ex, ref, &mean));
   for (int i = 0; i < g->n_params; i++) {
@@ -873,6 +877,44 @@ train (const struct qk_exec_loss *loss, int n, float *out)
   qk_graph_free (g);
   return mean;
 }
+
+static double
+train (const struct qk_exec_loss *loss, int n, float *out)
+{
+  return train_mixed (loss, n, 1, out);
+}
+
+/* Of mixed samples a loss counts twice, in shares; others as ever. */
+START_TEST (losses_of_mixed)
+{
+  static const int out[] = { 1 }, target[] = { 0 }, other[] = { 1 };
+  float one[48], two[48], whole[48], all[48];
+  struct qk_exec_loss l[3];
+  double want;
+
+  for (int i = 0; i < 3; i++) {
+    OK (network_loss (ctx, i == 2 ? "mae" : "mse", "", &l[i]));
+    l[i].weight = 1.5;
+    l[i].n_out = l[i].n_ref = 1;
+    l[i].out = out;
+    l[i].ref = i == 1 ? other : target;
+  }
+  want = 0.3 * train (&l[0], 1, one) + 0.7 * train (&l[1], 1, two)
+         + train (&l[2], 1, whole);
+  l[0].part = QK_PART_OWN;
+  l[1].part = QK_PART_OTHER;
+  ck_assert_double_eq_tol (train_mixed (l, 3, 0.3, all), want, 1e-12);
+  for (int k = 0; k < 48; k++) {
+    const float sum = 0.3f * one[k] + 0.7f * two[k] + whole[k];
+
+    ck_assert_msg (fabsf (all[k] - sum) <= 1e-5f * (1 + fabsf (sum)),
+                   "gradient %d is %g, expected %g", k, (double) all[k],
+                   (double) sum);
+  }
+  for (int i = 0; i < 3; i++)
+    network_loss_free (&l[i]);
+}
+END_TEST
 
 /* Losses on the same output, on one value under two names, and on a value that
  * others are computed from: gradients are the weighted sums of those that
@@ -967,6 +1009,7 @@ main (void)
   tcase_add_test (t, bad_options);
   tcase_add_loop_test (t, outputs_add_up, 0, COUNT (cases));
   tcase_add_test (t, losses_add_up);
+  tcase_add_test (t, losses_of_mixed);
   tcase_add_test (t, failures_are_named);
   suite_add_tcase (s, t);
   r = srunner_create (s);

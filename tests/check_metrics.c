@@ -490,6 +490,117 @@ START_TEST (accuracy_says_classes)
 }
 END_TEST
 
+/* ---- tables ----------------------------------------------------------------- */
+
+/* Row ROW of the table of R is WANT; NaN where nothing can be said. */
+static void
+check_row (const struct rig *r, const double *sums, int64_t row, int columns,
+           const double *want)
+{
+  double cell[QK_METRIC_MAX_COLUMNS];
+  int n;
+
+  r->cls->table->columns (r->self, &n);
+  ck_assert_int_eq (n, columns);
+  r->cls->table->row (r->self, sums, row, cell);
+  for (int i = 0; i < n; i++)
+    ck_assert_msg (isnan (want[i]) ? isnan (cell[i])
+                                   : fabs (cell[i] - want[i]) < 1e-12,
+                   "%s: row %lld, column %d is %.17g, expected %.17g",
+                   r->c->metric, (long long) row, i, cell[i], want[i]);
+}
+
+/* Count, precision, recall, F1, IoU and the matrix of the dense case above. */
+START_TEST (mean_iou_has_table)
+{
+  static const double want[3][5] = { { 3, 1, 2.0 / 3, 4.0 / 5, 2.0 / 3 },
+                                     { 1, 1.0 / 2, 1, 2.0 / 3, 1.0 / 2 },
+                                     { 3, 2.0 / 3, 2.0 / 3, 2.0 / 3, 0.5 } };
+  static const double matrix[3][3] = { { 2, 0, 1 }, { 0, 1, 0 }, { 0, 1, 2 } };
+  const struct metric_case c
+    = { "mean_iou", 1,         { { 4, { 2, 2, 2, 3 } } },
+        true,       { dense }, { dense_labels },
+        { "miou" }, { 0 } };
+  struct rig r;
+  double *sums;
+
+  make (&c, &r);
+  sums = no_sums (&r);
+  OK (update (&r, 0, 2, sums));
+  ck_assert_int_eq (r.cls->table->rows (r.self), 3);
+  for (int i = 0; i < 3; i++) {
+    check_row (&r, sums, i, 5, want[i]);
+    for (int j = 0; j < 3; j++)
+      ck_assert_double_eq (r.cls->table->taken (r.self, sums, i, j),
+                           matrix[i][j]);
+  }
+  free (sums);
+  unmake (&r);
+}
+END_TEST
+
+/* Labels 2 2 0 1 of 3 classes, answered 2 0 0 1: with the matrix and, where
+ * there are too many classes for it, without; labels of -1 do not count. */
+START_TEST (accuracy_has_table)
+{
+  static const double want[3][4]
+    = { { 1, 1.0 / 2, 1, 2.0 / 3 }, { 1, 1, 1, 1 }, { 2, 1, 0.5, 2.0 / 3 } };
+  const struct metric_case c
+    = { "accuracy", 1,    { VECTOR (4, 3) }, true, { three }, { of_three },
+        { "top1" }, { 0 } };
+
+  for (int most = 2; most <= 3; most++) {
+    struct qk_config *cfg;
+    struct rig r;
+    double *sums;
+
+    make (&c, &r);
+    unmake (&r);
+    OK (qk_config_parse (r.cls->cls.options,
+                         most == 2 ? "confusion=2" : "confusion=3", "", &cfg));
+    OK (r.cls->create (cfg, &r.self));
+    qk_config_free (cfg);
+    OK (r.cls->check (r.self, r.out, 1, r.ref, 1));
+    sums = no_sums (&r);
+    OK (update (&r, 0, 4, sums));
+    for (int i = 0; i < 3; i++)
+      check_row (&r, sums, i, 4, want[i]);
+    if (most == 2)
+      ck_assert_double_nan (r.cls->table->taken (r.self, sums, 2, 0));
+    else
+      ck_assert_double_eq (r.cls->table->taken (r.self, sums, 2, 0), 1);
+    ck_assert (sums[r.cls->sums (r.self)] == 7);
+    free (sums);
+    unmake (&r);
+  }
+}
+END_TEST
+
+/* Of the first label the scores are 2 and -2 where it is there, 1 and 0.5 where
+ * not; F1 is largest, 2 / 3, from 2 on and from -2 on.  The last never
+ * occurs. */
+START_TEST (multilabel_has_table)
+{
+  const double first_row[]
+    = { 2, 0.75, 1.0 / 3, 0.5, 2.0 / 5, 3607.0 / 4096, 2.0 / 3 };
+  const double last_row[]
+    = { 0, (double) NAN, 0, (double) NAN, 0, (double) NAN, (double) NAN };
+  const struct metric_case c = { "multilabel", 1,           { VECTOR (4, 3) },
+                                 false,        { several }, { several_want },
+                                 { "map" },    { 0 } };
+  struct rig r;
+  double *sums;
+
+  make (&c, &r);
+  sums = no_sums (&r);
+  OK (update (&r, 0, 4, sums));
+  check_row (&r, sums, 0, 7, first_row);
+  check_row (&r, sums, 2, 7, last_row);
+  free (sums);
+  unmake (&r);
+}
+END_TEST
+
 /* ---- together --------------------------------------------------------------- */
 
 static void
@@ -591,6 +702,9 @@ main (void)
   tcase_add_loop_test (t, references_are_checked, 0, COUNT (cases));
   tcase_add_loop_test (t, labels_out_of_range, 0, COUNT (cases));
   tcase_add_test (t, accuracy_says_classes);
+  tcase_add_test (t, mean_iou_has_table);
+  tcase_add_test (t, accuracy_has_table);
+  tcase_add_test (t, multilabel_has_table);
   tcase_add_test (t, scores_have_names);
   suite_add_tcase (s, t);
   r = srunner_create (s);

@@ -98,6 +98,7 @@ if grep -q '^CHARTJS = .' "$builddir/Makefile"; then
   [ ! -e page.html ] && expect 0 analyze run --html page.html
   says "report in 'page.html'"
   # what it loads: nothing.  Addresses are those in Chart.js' own comments
+  grep -q '"tables":\[{"metric":"accuracy"' page.html || failed "no tables in the report"
   ! grep -qE '(src|href)="?(http|//|[a-z]+/)|@import|url\(|fetch \(|import ' page.html \
     || failed "the report loads something"
   [ "$(grep -c '<script' page.html)" = 3 ] || failed "scripts of the report"

@@ -74,6 +74,33 @@ expect 0 predict images.out/model-int8.safetensors images/val/dog/exif6.jpg \
   --quiet
 prints "dog"
 
+# changed at random: the same for any number of workers, and not at all for
+# evaluation
+example "images, changed at random"
+expect 0 run example.ini --output changed --quiet -o data.max_bad=0.8 -o data.workers=1 \
+  -o run.threads=1
+expect 0 run example.ini --output again --quiet -o data.max_bad=0.8 -o data.workers=3 \
+  -o run.threads=1
+same changed/weights.safetensors again/weights.safetensors
+expect 0 run example.ini --output again --quiet -o data.max_bad=0.8 -o run.threads=1 \
+  -o data.hue=0.2
+! cmp -s changed/weights.safetensors again/weights.safetensors \
+  || failed "another hue changes nothing"
+top1 () { sed -n 's/.*"top1":\([0-9.]*\).*/\1/p' out; }
+m=changed/model-int8.safetensors
+expect 0 eval $m --quiet --json -o data.max_bad=0.8
+kept=$(top1)
+expect 0 eval $m --quiet --json -o data.max_bad=0.8 -o data.rotate=90 -o data.erase=1 \
+  -o data.auto_augment=randaugment
+[ "$kept" = "$(top1)" ] || failed "images for evaluation are changed"
+for wrong in rotate=181 translate=0.1,0.2,0.3 scale=2,1 'fill=1,2' auto_magnitude=31 \
+  auto_augment=autoaugment erase_scale=0.5,0.1 hue=0.6; do
+  expect 1 eval example.ini -o data."$wrong"
+  says "${wrong%%=*}"
+done
+expect 1 eval example.ini -o data.channels=4 -o data.fill=0
+says "images of 4 channels"
+
 # not square, as timm prepares them: the same in training, model and predict
 example "images for timm"
 expect 0 run example.ini --output timm.out --quiet -o data.max_bad=0.8 -o model.arch=cnn
@@ -123,6 +150,26 @@ expect 0 run example.ini --output list.out --quiet -o data.max_bad=0.5
 expect 1 run example.ini --output x --quiet
 says "list/train.csv:18: list/gone.jpg: No such file"
 
+example "a list with masks"
+if type python3 > /dev/null 2>&1 && grep -q -- '-DWITH_LIBPNG' "$builddir/Makefile"; then
+  mkdir masks
+  for i in 1 2 3 4 5 6 7 8; do
+    python3 - masks/$i.png <<'END'
+import struct, sys, zlib
+rows = b"".join (b"\0" + bytes ((x // 12 + y // 15) % 5 for x in range (40)) for y in range (45))
+chunk = lambda n, d: struct.pack (">I", len (d)) + n + d + struct.pack (">I", zlib.crc32 (n + d))
+open (sys.argv[1], "wb").write (b"\x89PNG\r\n\x1a\n" + chunk (b"IHDR", struct.pack (">IIBBBBB", 40, 45, 8, 0, 0, 0, 0))
+                             + chunk (b"IDAT", zlib.compress (rows)) + chunk (b"IEND", b""))
+END
+  done
+  { echo "file,mask"; for i in 1 2 3 4 5 6 7 8; do echo "$i.png,$i.png"; done; } > masks/train.csv
+  if [ -s masks/8.png ]; then
+    expect 0 run example.ini --output masks.out --quiet
+    expect 0 eval masks.out/model-int8.safetensors --quiet --per-class
+    prints "IoU %"
+  fi
+fi
+
 example shards
 mkdir shards
 for i in 1 2 3 4 5 6 7 8; do
@@ -168,6 +215,11 @@ mkdir cifar
 for i in 1 2 3 4 5; do { count 6146 6; } > cifar/data_batch_$i.bin; done
 cp cifar/data_batch_1.bin cifar/test_batch.bin
 expect 0 run example.ini --output cifar.out --quiet
+expect 0 run example.ini --output cifar.one --quiet -o run.threads=1 -o data.workers=1 \
+  -o data.auto_augment=randaugment -o data.erase=0.5 -o data.rotate=20
+expect 0 run example.ini --output cifar.two --quiet -o run.threads=1 -o data.workers=3 \
+  -o data.auto_augment=randaugment -o data.erase=0.5 -o data.rotate=20
+same cifar.one/weights.safetensors cifar.two/weights.safetensors
 
 example sound
 if [ -r "$builddir/stage/datasets/wav.so" ]; then
@@ -184,6 +236,15 @@ if [ -r "$builddir/stage/datasets/wav.so" ]; then
   expect 0 predict sound.out/model-int8.safetensors sound/train/low/0.wav \
     --quiet
   prints "low"
+fi
+example "sound, changed at random"
+if [ -r "$builddir/stage/datasets/wav.so" ]; then
+  for n in 1 3; do
+    expect 0 run example.ini --output sound.$n --quiet -o run.threads=1 -o data.workers=$n
+  done
+  same sound.1/weights.safetensors sound.3/weights.safetensors
+  expect 1 eval example.ini -o data.noise_snr=9,3
+  says noise_snr
 fi
 
 # every example of the page was tested

@@ -40,6 +40,15 @@ for n in 2 4; do
 done
 expect 0 verify several2
 
+# … also where the first sample of a part is mixed with one of another process
+mix=(-o data.mixup=0.4 -o data.cutmix=1 -o train.epochs=1 -o qat.epochs=1)
+expect 0 run tiny.ini --output mixed1 "$@" "${mix[@]}"
+several 3 run tiny.ini --output mixed3 "$@" "${mix[@]}" > out 2> err || failed "3 processes that mix"
+for f in weights best; do
+  $builddir/run "$compare" mixed1/$f.safetensors mixed3/$f.safetensors 1e-5 \
+    || failed "3 processes that mix: other numbers in $f.safetensors"
+done
+
 # … also where more is kept between batches than the network
 more=(-o 'train optimizer.accumulate=3' -o 'train optimizer.clip_norm=0.5' -o train.ema=0.5
   -o train.ema_export=yes -o train.stop.patience=2 -o 'train schedule.name=plateau'

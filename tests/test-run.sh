@@ -74,6 +74,22 @@ done
 expect 0 eval $m
 grep -q '^int8 ' out || failed "eval $m: no row int8"
 ! grep -q QAT out || failed "eval knows where $m comes from"
+# class by class: what the run wrote of it, and what the scores say
+expect 0 eval $m --json --per-class
+table='x[0]["tables"][0]'
+json out "$table"'["metric"] == "accuracy"'
+json out "sum (r['count'] for r in $table['rows']) == 50"
+json out "sum (map (sum, $table['matrix'])) == 50"
+json out "all (r['count'] == sum (m) for r, m in zip ($table['rows'], $table['matrix']))"
+json out "abs (sum (m[i] for i, m in enumerate ($table['matrix'])) / 50 - x[0]['top1']) < 1e-9"
+cp out per-class
+json run/tables-int8.json "[t['matrix'] for t in x] == [t['matrix'] for t in json.load (open ('per-class'))[0]['tables']]"
+ls run/tables-float.json run/tables-ptq.json > /dev/null || failed "no tables"
+expect 0 eval $m --per-class
+prints 'F1 %'
+prints 'meant \ answered'
+expect 1 eval $m --per-class -o metric.name=ece
+says "no metric of [metric] has a table"
 expect 0 eval $m --batches 1 --json
 json out 'x[0]["samples"] == 50'
 expect 0 eval $m -o data.eval_batch=20 --batches 2 --json

@@ -37,6 +37,32 @@ tensors whole quarters 1e-5
 [ ! -x "$compare" ] || ! "$builddir/run" "$compare" whole/weights.safetensors \
   other/weights.safetensors 1e-4 > out 2>&1 || failed "tests/check_comm finds no difference"
 
+# ---- mixed samples, balanced classes -----------------------------------------------
+# the same for any number of workers and in pieces; evaluation sees none of it
+mix=(-o data.mixup=0.2 -o data.cutmix=1)
+expect 0 run t.ini "${base[@]}" "${mix[@]}" -o data.workers=1 --output mixed
+expect 0 run t.ini "${base[@]}" "${mix[@]}" -o data.workers=4 --output again
+same mixed/weights.safetensors again/weights.safetensors
+! cmp -s plain/weights.safetensors mixed/weights.safetensors || failed "mixing changes nothing"
+# with a share of 0 nothing else is other than without
+expect 0 run t.ini "${base[@]}" "${mix[@]}" -o data.mix_share=0 --output none
+same plain/weights.safetensors none/weights.safetensors
+for f in $(ls again/checkpoints | tail -n +3); do rm again/checkpoints/"$f"; done
+expect 0 run t.ini "${base[@]}" "${mix[@]}" --output again --resume
+same mixed/weights.safetensors again/weights.safetensors
+expect 1 train mlp.ini "${mlp[@]}" -o data.sampling=balanced
+says "dataset shapes does not tell the categories"
+expect 0 export t.ini folder -o data.train_count=90 -o data.val_count=20
+for d in folder/train/*/; do
+  ls "$d"* | tail -n +$((2 + RANDOM % 6)) | while read -r f; do rm "$f"; done
+done
+sed '/^size\|_count/d' t.ini > folder.ini
+balanced=(-o data.dataset=imagefolder -o data.root=folder -o data.crop=16 -o data.resize=16
+  -o data.sampling=balanced -o qat.epochs=1 -o run.threads=1)
+expect 0 run folder.ini "${balanced[@]}" -o data.workers=1 --output balanced
+expect 0 run folder.ini "${balanced[@]}" -o data.workers=3 --output balanced2
+same balanced/weights.safetensors balanced2/weights.safetensors
+
 # ---- clipping --------------------------------------------------------------------
 # bounds that nothing reaches change nothing
 expect 0 train t.ini "${base[@]}" -o 'train optimizer.clip_norm=1e9' -o 'train optimizer.clip_value=1e9' \

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "analyze/priv.h"
 #include "run/run.h"
 #include "quant/quantizer-priv.h"
@@ -249,6 +250,8 @@ qk_analysis_free (struct qk_analysis *a)
   }
   for (i = 0; i < a->n_advice; i++)
     free (a->advice[i]);
+  for (i = 0; i < QK_NETS; i++)
+    json_decref (a->net[i].tables);
   qk_objective_free (a->objective);
   free (a->layer);
   free (a->advice);

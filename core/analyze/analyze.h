@@ -36,6 +36,7 @@ struct qk_analyze_network {
   int64_t lost, won; /* samples with a worse, and a better score than FLOAT */
   double squares;    /* sum over samples of the squared difference */
   struct qk_analyze_point subset;
+  struct json_t *tables; /* of the metrics, train/tables.h; owned */
 };
 
 /* One node (or the network's input) that has a quantizer. */

@@ -41,6 +41,7 @@ network (const struct qk_analysis *a, enum qk_analyze_net net,
   qk_json_set (&o, "lost", json_integer (n->lost));
   qk_json_set (&o, "won", json_integer (n->won));
   qk_json_set (&o, "subset", point (&n->subset));
+  qk_json_set (&o, "tables", json_incref (n->tables));
   return o;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "analyze/priv.h"
+#include "train/tables.h"
 
 double
 qk_decibel (double signal, double noise)
@@ -198,8 +199,9 @@ run_all (struct qk_analyzer *z, const struct measured *m,
   if (r < 0)
     return r;
   qk_tally_scores (t, m->s.o, &out->scores);
+  out->tables = qk_tables_to_json (m->s.o, t);
   out->valid = true;
-  return 0;
+  return out->tables == NULL ? qk_oom ("tables") : 0;
 }
 
 static int

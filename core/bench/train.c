@@ -120,7 +120,8 @@ open_trainer (struct qk_settings *settings, const struct qk_data *d,
     return r;
   qk_settings_exec_options (settings, d->batch, true, &opt);
   opt.threads = threads;
-  opt.n_losses = qk_objective_losses (t->objective, QK_DURING_TRAIN, t->loss);
+  opt.n_losses
+    = qk_objective_losses (t->objective, QK_DURING_TRAIN, false, t->loss);
   opt.loss = t->loss;
   if ((r = qk_exec_new (t->g, &opt, &t->ex)) < 0
       || (r = qk_settings_optimizer (settings, t->g, true, &t->o)) < 0)

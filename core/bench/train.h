@@ -30,7 +30,7 @@ struct qk_bench_trainer {
   struct qk_graph *g;
   struct qk_exec *ex;
   struct qk_objective *objective;
-  struct qk_exec_loss loss[QK_OBJECTIVE_LOSSES];
+  struct qk_exec_loss loss[QK_OBJECTIVE_AT_WORK];
   struct qk_optimize *o;
 };
 

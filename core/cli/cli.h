@@ -21,6 +21,7 @@ struct qk_cli {
   struct qk_monitor monitor;
   const char *command;
   bool quiet, json, resume, overwrite, verbose;
+  bool tables;         /* --per-class */
   const char *backend; /* --backend */
   const char *model;   /* --model */
   const char *output;  /* --output */

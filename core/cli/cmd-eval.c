@@ -8,6 +8,7 @@
 
 #include "cli/outputs.h"
 #include "data/list.h"
+#include "train/tables.h"
 
 /* The float network, fused; every key of the configuration is checked. */
 static int
@@ -81,6 +82,7 @@ qk_cmd_eval (struct qk_cli *cli)
   memset (&run, 0, sizeof run);
   run.best_epoch = -1;
   run.s.m = &cli->monitor;
+  run.s.tally = &run.evaluated;
   if ((r = qk_cli_open (cli, cli->arg[0], &settings, &model)) < 0)
     goto end;
   run.s.settings = settings;
@@ -100,6 +102,9 @@ qk_cmd_eval (struct qk_cli *cli)
   if (r == 0)
     r = qk_settings_objective (settings, model != NULL ? model->graph : g,
                                &run.s.eval->info, &run.s.objective);
+  if (r == 0 && cli->tables && !qk_tables_any (run.s.objective))
+    r = qk_error (-EINVAL, "--per-class: no metric of [metric] has a table; "
+                           "see qatkit-metric(3)");
   if (r < 0)
     goto end;
   r = qk_session_evaluate (&run.s, model != NULL ? model->graph : g,
@@ -114,6 +119,7 @@ end:
   status = r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   qk_cli_outputs_clear (&saved);
   qk_session_clear (&run.s);
+  qk_tally_clear (&run.evaluated);
   qk_graph_free (g);
   qk_model_free (model);
   qk_cli_leave (cli, settings, r);

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "report/table.h"
+#include "train/tables.h"
 
 static int
 make_job (struct qk_cli *cli, struct qk_settings **out)
@@ -194,6 +195,7 @@ try_variant (struct qk_cli *cli, const struct variant *v,
 struct named_result {
   const char *name;
   const struct qk_result *result;
+  const struct qk_tally *tally; /* whose tables are wanted; NULL: none */
 };
 
 static json_t *
@@ -210,6 +212,8 @@ row_to_json (const struct qk_objective *o, const struct named_result *row)
   qk_json_set (&e, "samples", json_integer ((json_int_t) s->n));
   qk_json_set (&e, "bytes", json_integer ((json_int_t) row->result->bytes));
   qk_json_set (&e, "samples_per_second", qk_json_real (qk_scores_speed (s)));
+  if (row->tally != NULL)
+    qk_json_set (&e, "tables", qk_tables_to_json (o, row->tally));
   return e;
 }
 
@@ -262,6 +266,9 @@ print_rows (struct qk_cli *cli, const struct qk_objective *o,
     print_row (t, o, &row[i]);
   r = qk_table_print (t, stdout);
   qk_table_free (t);
+  for (i = 0; r == 0 && i < n; i++)
+    if (row[i].tally != NULL)
+      r = qk_tables_print (o, row[i].tally, stdout);
   return r;
 }
 
@@ -300,6 +307,7 @@ qk_cli_print_results (struct qk_cli *cli, const struct qk_run *run)
   for (i = 0; i < QK_ROWS; i++)
     if (run->result[i].valid && !(run->analysis && i == QK_ROW_INT8)) {
       row[n].name = row_name (run, i);
+      row[n].tally = cli->tables ? &run->evaluated : NULL;
       row[n++].result = &run->result[i];
     }
   if ((r = print_rows (cli, run->s.objective, row, n)) == 0 && !cli->json)
@@ -311,7 +319,7 @@ int
 qk_cmd_compare (struct qk_cli *cli)
 {
   struct qk_result result[N_VARIANTS];
-  struct named_result row[N_VARIANTS + 3];
+  struct named_result row[N_VARIANTS + 3] = { { NULL, NULL, NULL } };
   struct qk_graph *float_g = NULL;
   struct qk_settings *settings = NULL;
   struct qk_run *run = NULL;

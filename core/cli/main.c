@@ -20,8 +20,8 @@
  * backend, m model, n batches, j json, E onnx, F form, u io; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
  * M mode, J json; P plugin, where models are opened; those of analyze: p samples, H html, J json; those of tune:
- * g goal, i trials; D data, of files with a network; I input of predict; A
- * save-outputs. */
+ * g goal, i trials; k per-class, of eval; D data, of files with a network; I input
+ * of predict; A save-outputs. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini | NET.onnx]",
     "the whole schedule: float, PTQ, QAT, int8",
@@ -44,7 +44,7 @@ static const struct qk_command commands[] = {
   { "eval", "FILE.ini | MODEL", "metrics of a float network or int8 model",
     "A model is evaluated on the samples of the configuration it was made\n"
     "with; change that with -o, as in -o data.root=FOLDER.",
-    "otbnjDPA", qk_cmd_eval, true },
+    "otbnkjDPA", qk_cmd_eval, true },
   { "predict", "MODEL FILE...", "what a model answers for single files",
     "Prints the answers of the model's metric, such as classes and their\n"
     "probabilities, or else its outputs.  A file that cannot be read is "
@@ -123,6 +123,9 @@ static const struct option_row option_rows[] = {
   { 'F', "form", "FORM", "int8 as qdq (default) or qoperator" },
   { 'u', "io", "TYPE", "inputs and outputs: float, uint8 or int8" },
   { 'n', "batches", "N", "use only N batches" },
+  { 'k', "per-class", NULL,
+    "also what the metrics give class by\n"
+    "class, and the confusion matrix" },
   { 'g', "goal", "GOAL",
     "such as 'miou >= float - 0.5' or\n"
     "'mae <= float + 2 %'" },
@@ -386,6 +389,9 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
     break;
   case 'j':
     cli->json = true;
+    break;
+  case 'k':
+    cli->tables = true;
     break;
   case 'x':
     cli->bench.train = true;

@@ -16,6 +16,7 @@
 
 #include "base/called.h"
 #include "batches.h"
+#include "order.h"
 #include "qatkit/tensor.h"
 
 #define MAX_DEPTH 64
@@ -52,7 +53,10 @@ struct qk_batches {
   pthread_cond_t ready; /* a sample was put, or a worker went idle */
   struct worker *workers;
   struct slot *slots;
-  int64_t *order; /* samples of the epoch; NULL: as they are */
+  int64_t *order;           /* samples of the epoch; NULL: as they are */
+  struct qk_groups *groups; /* NULL: not balanced */
+  void **before; /* by input: room for the sample mixed into the first */
+  void **other;  /* by target: those of the samples mixed in */
 
   bool active; /* an epoch is being read */
   bool quit;
@@ -79,22 +83,25 @@ seed_sample (struct qk_rng *rng, uint64_t seed, int64_t epoch, int64_t index)
   qk_rng_seed (rng, seed, ((uint64_t) epoch << 40) + (uint64_t) index);
 }
 
+/* The numbers that batch BATCH is mixed by: beside those of samples. */
 static void
-shuffle (struct qk_batches *b)
+seed_mix (struct qk_rng *rng, const struct qk_batches *b, int64_t batch)
+{
+  qk_rng_seed (rng, b->opt.seed,
+               UINT64_C (1) << 63 | ((uint64_t) b->epoch << 40)
+                 | (uint64_t) batch);
+}
+
+static void
+make_order (struct qk_batches *b)
 {
   struct qk_rng rng;
-  int64_t i;
 
   seed_order (&rng, b);
-  for (i = 0; i < b->info.count; i++)
-    b->order[i] = i;
-  for (i = b->info.count - 1; i > 0; i--) {
-    const int64_t j = (int64_t) qk_rng_below (&rng, (uint64_t) i + 1);
-    const int64_t t = b->order[i];
-
-    b->order[i] = b->order[j];
-    b->order[j] = t;
-  }
+  if (b->groups)
+    qk_order_balance (b->groups, b->order, b->info.count, &rng);
+  else
+    qk_order_shuffle (b->order, b->info.count, &rng);
 }
 
 /* ---- slots -----------------------------------------------------------*/
@@ -268,10 +275,10 @@ map_categories (const struct qk_batches *b, void *const *target)
 }
 
 /* Read sample INDEX into place AT of its slot; called without the mutex:
- * nobody else touches this place. */
+ * nobody else touches this place.  STREAM is that of its random numbers. */
 static void
 read_sample (struct worker *w, struct slot *s, int64_t at, int64_t index,
-             int64_t epoch)
+             int64_t epoch, int64_t stream)
 {
   const struct qk_batches *b = w->owner;
   const struct qk_dataset_class *d = b->opt.dataset;
@@ -282,7 +289,7 @@ read_sample (struct worker *w, struct slot *s, int64_t at, int64_t index,
 
   places (b->info.input, b->info.n_inputs, s->input, at, input);
   places (b->info.target, b->info.n_targets, s->target, at, target);
-  seed_sample (&rng, b->opt.seed, epoch, index);
+  seed_sample (&rng, b->opt.seed, epoch, stream);
   err
     = QK_CALLED (&d->cls, "read",
                  d->read (b->opt.self, w->state, index, &rng, input, target));
@@ -322,6 +329,51 @@ can_take (const struct qk_batches *b)
          && batch_of (b, b->taken) < b->released + b->opt.depth;
 }
 
+/* What of an epoch a worker has taken. */
+struct taken {
+  struct slot *slot;
+  int64_t place, index; /* place in the epoch's order, number in the data */
+  int64_t at, epoch;    /* place in the slot */
+};
+
+/* A balanced epoch has some samples several times, each with random numbers of
+ * its own. */
+static void
+read_taken (struct worker *w, const struct taken *t)
+{
+  read_sample (w, t->slot, t->at, t->index, t->epoch,
+               w->owner->groups ? t->place : t->index);
+}
+
+static int64_t
+index_at (const struct qk_batches *b, int64_t place)
+{
+  return b->order ? b->order[place] : place;
+}
+
+/* Take the next sample; false where there is nothing to do with the sample
+ * before it in the batch, else *BEFORE is that, for the place behind this
+ * part's: the first sample of a part is mixed with one of another. */
+static bool
+take (struct qk_batches *b, struct taken *t, struct taken *before)
+{
+  const int64_t place = b->taken, batch = batch_of (b, place);
+  const int64_t start = batch * b->opt.batch;
+  int64_t first, end;
+
+  part_of (b, batch_size (b, batch), &first, &end);
+  *t = (struct taken){ slot_of (b, batch), place, index_at (b, place),
+                       place - start - first, b->epoch };
+  b->taken = own_place (b, place + 1);
+  if (!b->before || b->opt.parts == 1 || place != start + first)
+    return false;
+  *before = *t;
+  before->place = first > 0 ? place - 1 : start + batch_size (b, batch) - 1;
+  before->index = index_at (b, before->place);
+  before->at = end - first;
+  return true;
+}
+
 static void *
 worker_main (void *arg)
 {
@@ -330,27 +382,23 @@ worker_main (void *arg)
 
   pthread_mutex_lock (&b->mutex);
   for (;;) {
-    int64_t place, batch, index, epoch, first, end;
-    struct slot *s;
+    struct taken t, before;
+    bool both;
 
     while (!b->quit && !can_take (b))
       pthread_cond_wait (&b->work, &b->mutex);
     if (b->quit)
       break;
-    place = b->taken;
-    b->taken = own_place (b, place + 1);
-    index = b->order ? b->order[place] : place;
-    epoch = b->epoch;
-    batch = batch_of (b, place);
-    s = slot_of (b, batch);
-    part_of (b, batch_size (b, batch), &first, &end);
+    both = take (b, &t, &before);
     b->busy++;
     pthread_mutex_unlock (&b->mutex);
-    read_sample (w, s, place - batch * b->opt.batch - first, index, epoch);
+    read_taken (w, &t);
+    if (both)
+      read_taken (w, &before);
     pthread_mutex_lock (&b->mutex);
     b->busy--;
-    s->missing--;
-    if (s->missing == 0 || b->busy == 0)
+    t.slot->missing--;
+    if (t.slot->missing == 0 || b->busy == 0)
       pthread_cond_broadcast (&b->ready);
   }
   pthread_mutex_unlock (&b->mutex);
@@ -480,6 +528,36 @@ check_options (const struct qk_batches_options *o,
            : 0;
 }
 
+/* What mixing and balancing need. */
+static int
+prepare_epochs (struct qk_batches *b)
+{
+  int i;
+
+  if (b->opt.balance) {
+    const int err
+      = qk_groups_new (b->opt.dataset, b->opt.self, b->info.count, &b->groups);
+
+    if (err)
+      return err;
+  }
+  if (!qk_mix_wanted (&b->opt.mix))
+    return 0;
+  for (i = 0; b->opt.mix.paste > 0 && i < b->info.n_inputs; i++)
+    if (b->info.input[i].shape.ndim < 3) {
+      char text[160];
+
+      return qk_error (
+        -EINVAL,
+        "input %s of dataset %s has no two axes of which a part can be pasted",
+        qk_spec_print (&b->info.input[i], text, sizeof text),
+        b->opt.dataset->cls.name);
+    }
+  b->before = make_tensors (b->info.input, b->info.n_inputs, 1);
+  b->other = make_tensors (b->info.target, b->info.n_targets, b->room);
+  return b->before && b->other ? 0 : qk_oom ("mixed batches");
+}
+
 static int
 make_buffers (struct qk_batches *b)
 {
@@ -501,11 +579,13 @@ make_buffers (struct qk_batches *b)
                                          : b->info.count / batch;
   if (b->opt.together && batch_size (b, b->count - 1) < b->opt.parts)
     b->count--;
-  b->room = (qk_batches_largest (b) + b->opt.parts - 1) / b->opt.parts;
+  b->room = (qk_batches_largest (b) + b->opt.parts - 1) / b->opt.parts
+            + (b->opt.parts > 1 && qk_mix_wanted (&b->opt.mix) ? 1 : 0);
   b->bad = b->opt.bad != NULL ? b->opt.bad : &b->own_bad;
   if (!b->bad->bits)
     b->bad->bits = calloc ((size_t) (b->info.count / 8 + 1), 1);
   b->slots = calloc ((size_t) b->opt.depth, sizeof *b->slots);
+  b->opt.shuffle = b->opt.shuffle || b->opt.balance;
   if (b->opt.shuffle)
     b->order = malloc ((size_t) b->info.count * sizeof *b->order);
   if (!b->bad->bits || !b->slots || (b->opt.shuffle && !b->order))
@@ -515,7 +595,7 @@ make_buffers (struct qk_batches *b)
     if (err)
       return err;
   }
-  return 0;
+  return prepare_epochs (b);
 }
 
 int
@@ -571,6 +651,9 @@ qk_batches_free (struct qk_batches *b)
   free (b->slots);
   free (b->workers);
   free (b->order);
+  qk_groups_free (b->groups);
+  free_tensors (b->before, b->info.n_inputs);
+  free_tensors (b->other, b->info.n_targets);
   for (i = 0; i < QK_DATASET_MAX_TENSORS; i++)
     free (b->map[i]);
   free (b->own_bad.bits);
@@ -595,7 +678,7 @@ qk_batches_start (struct qk_batches *b, int64_t epoch, int64_t first)
   pthread_mutex_lock (&b->mutex);
   b->epoch = epoch;
   if (b->order)
-    shuffle (b);
+    make_order (b);
   b->next = b->released = first;
   b->taken
     = first < b->count ? own_place (b, first * b->opt.batch) : b->info.count;
@@ -721,6 +804,65 @@ await_batch (struct qk_batches *b)
   return s;
 }
 
+/* Sample I of tensor T of a batch. */
+static char *
+sample_of (void *const *tensor, const struct qk_tensor_spec *spec, int t,
+           int64_t i)
+{
+  return (char *) tensor[t] + (size_t) i * qk_spec_bytes (&spec[t]);
+}
+
+/* Mix the N samples of S, each with the one before it; LAST is the one before
+ * the first, which is the first's partner.  From the end, so that each
+ * partner is as it was read. */
+static void
+mix_samples (struct qk_batches *b, struct slot *s, const struct qk_mix *m,
+             int64_t n, int64_t last)
+{
+  const struct qk_dataset_info *d = &b->info;
+
+  for (int t = 0; t < d->n_inputs; t++) {
+    memcpy (b->before[t], sample_of (s->input, d->input, t, last),
+            qk_spec_bytes (&d->input[t]));
+    for (int64_t i = n - 1; i >= 0; i--) {
+      const void *other
+        = i > 0 ? sample_of (s->input, d->input, t, i - 1) : b->before[t];
+
+      qk_mix_sample (m, &d->input[t],
+                     (void *) sample_of (s->input, d->input, t, i), other);
+    }
+  }
+  for (int t = 0; t < d->n_targets; t++)
+    for (int64_t i = 0; i < n; i++)
+      memcpy (sample_of (b->other, d->target, t, i),
+              sample_of (s->target, d->target, t, i > 0 ? i - 1 : last),
+              qk_spec_bytes (&d->target[t]));
+}
+
+/* Mix the batch OUT, whose samples are those of S; SIZE of them were read.  Of
+ * a part of the batch the sample before the first lies behind them, unless it
+ * could not be read. */
+static void
+mix_batch (struct qk_batches *b, struct slot *s, int64_t size,
+           struct qk_batch *out)
+{
+  const bool elsewhere = b->opt.parts > 1 && s->samples[size].err == 0;
+  struct qk_mix m;
+  struct qk_rng rng;
+
+  out->own = 1;
+  out->other = NULL;
+  if (!b->before || out->n == 0)
+    return;
+  seed_mix (&rng, b, out->index);
+  qk_mix_draw (&b->opt.mix, &rng, &m);
+  if (!m.mixed)
+    return;
+  mix_samples (b, s, &m, out->n, elsewhere ? size : out->n - 1);
+  out->own = qk_mix_own (&m, &b->info.input[0]);
+  out->other = (const void *const *) b->other;
+}
+
 int
 qk_batches_next (struct qk_batches *b, struct qk_batch *out)
 {
@@ -728,7 +870,8 @@ qk_batches_next (struct qk_batches *b, struct qk_batch *out)
 
   while ((s = await_batch (b))) {
     const int64_t batch = b->next - 1;
-    const int err = compact (b, s, part_size (b, batch), &out->n);
+    const int64_t size = part_size (b, batch);
+    const int err = compact (b, s, size, &out->n);
     int64_t end;
 
     if (err) {
@@ -742,6 +885,7 @@ qk_batches_next (struct qk_batches *b, struct qk_batch *out)
     out->input = (const void *const *) s->input;
     out->target = (const void *const *) s->target;
     out->indices = s->indices;
+    mix_batch (b, s, size, out);
     return 1;
   }
   return 0;

@@ -7,6 +7,7 @@
 #ifndef QK_DATA_BATCHES_H
 #define QK_DATA_BATCHES_H
 
+#include "data/mix.h"
 #include "qatkit/dataset.h"
 
 /* Threads that read samples, at most. */
@@ -38,7 +39,9 @@ struct qk_batches_options {
                       the order of the samples; 0, 0: whole batches */
   bool together;   /* every part must have a sample of every batch */
   enum qk_last_batch last;
-  bool shuffle;   /* a new order each epoch; else 0, 1, 2, … */
+  bool shuffle; /* a new order each epoch; else 0, 1, 2, … */
+  bool balance; /* as shuffle, all categories as often as each other */
+  struct qk_mix_options mix; /* zeros: samples are not mixed */
   double max_bad; /* share of the dataset that may be undecodable, 0..1 */
   struct qk_bad_samples *bad; /* borrowed; shared by those that read the same
                                   samples, not at the same time; NULL: own */
@@ -52,6 +55,10 @@ struct qk_batch {
   /* by the dataset's inputs and targets: n samples of each */
   const void *const *input, *const *target;
   const int64_t *indices; /* n, within the dataset */
+  /* Of mixed samples: how much of each is its own, 1 for all of it, and by
+   * the dataset's targets those of what was mixed in; NULL where nothing is. */
+  double own;
+  const void *const *other;
 };
 
 struct qk_batches;

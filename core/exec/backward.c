@@ -123,6 +123,21 @@ qk_exec_check_finite (struct qk_exec *ex)
   return 0;
 }
 
+/* What the mean of L counts in the sum. */
+static double
+weight_of (const struct qk_exec *ex, const struct qk_exec_loss *l)
+{
+  switch (l->part) {
+  case QK_PART_OWN:
+    return l->weight * ex->own;
+  case QK_PART_OTHER:
+    return l->weight * (1 - ex->own);
+  case QK_PART_WHOLE:
+    break;
+  }
+  return l->weight;
+}
+
 int
 qk_exec_loss (struct qk_exec *ex, const struct qk_tensor *all_ref,
               double *loss)
@@ -143,7 +158,7 @@ qk_exec_loss (struct qk_exec *ex, const struct qk_tensor *all_ref,
       return name_bad_layer (ex, "the loss is");
     if (r < 0)
       return qk_error_prefix (r, "loss '%s': ", l->name);
-    *loss += l->weight * mean;
+    *loss += weight_of (ex, l) * mean;
   }
   return 0;
 }
@@ -187,7 +202,7 @@ loss_gradients (struct qk_exec *ex, const struct qk_tensor *all_ref)
     place_loss (ex, l, dout, temporary);
     io.dout = dout;
     /* the mean is over this process's samples */
-    io.scale = l->weight * ex->share * ex->weight;
+    io.scale = weight_of (ex, l) * ex->share * ex->weight;
     if ((r = QK_CALLED (&l->cls->cls, "backward",
                         l->cls->backward (l->self, &io)))
         < 0)

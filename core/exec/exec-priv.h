@@ -68,6 +68,7 @@ struct qk_exec {
   uint64_t seed, step;
   double share;  /* of the whole batch, when several processes train */
   double weight; /* of the batch in its step */
+  double own;    /* share of the samples that is not mixed in */
   int64_t first;
   qk_exec_hook hook;
   void *cookie;

@@ -18,6 +18,13 @@ struct qk_exec;
 typedef int (*qk_exec_hook) (void *cookie, int value,
                              const struct qk_tensor *t);
 
+/* How a loss counts of mixed samples. */
+enum qk_exec_part {
+  QK_PART_WHOLE, /* as of others */
+  QK_PART_OWN,   /* as much as the samples are their own */
+  QK_PART_OTHER  /* for the rest */
+};
+
 /* A loss at work: OUT are numbers of the graph's outputs, REF of the
  * references that qk_exec_backward is given. */
 struct qk_exec_loss {
@@ -27,6 +34,7 @@ struct qk_exec_loss {
   double weight; /* of its mean in the sum */
   int n_out, n_ref;
   const int *out, *ref;
+  enum qk_exec_part part;
 };
 
 struct qk_exec_options {
@@ -81,6 +89,10 @@ void qk_exec_set_part (struct qk_exec *ex, double share, int64_t first);
 /* The gradients of the next calls count WEIGHT times, until it is set again: as
  * a part of a step of several batches. */
 void qk_exec_set_weight (struct qk_exec *ex, double weight);
+
+/* How much of the samples of the next calls is their own, the rest being mixed
+ * in; 1 at first. */
+void qk_exec_set_own (struct qk_exec *ex, double own);
 
 /* Run N samples, 1 <= N <= batch; INPUT has a pointer to N samples of f32 for
  * each of the graph's inputs.  FLAGS: enum qk_pass_flags. */

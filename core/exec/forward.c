@@ -60,7 +60,7 @@ qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
     goto error;
   if (opt->train && (r = qk_graph_zero_grad (g)) < 0)
     goto error;
-  ex->share = ex->weight = 1;
+  ex->share = ex->weight = ex->own = 1;
   if (opt->train)
     share_quantizers (ex, opt->comm);
   *out = ex;
@@ -205,6 +205,12 @@ void
 qk_exec_set_weight (struct qk_exec *ex, double weight)
 {
   ex->weight = weight;
+}
+
+void
+qk_exec_set_own (struct qk_exec *ex, double own)
+{
+  ex->own = own;
 }
 
 /* Where the samples of this slice are in value V. */

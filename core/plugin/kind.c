@@ -119,7 +119,8 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
           SLOT (qk_metric_class, result) },
       .pair
       = { SLOT (qk_metric_class, create), SLOT (qk_metric_class, destroy) },
-      .data = { SLOT (qk_metric_class, reference) } },
+      .data
+      = { SLOT (qk_metric_class, reference), SLOT (qk_metric_class, table) } },
   [QK_KIND_PTQ]
   = { "ptq", "ptq", sizeof (struct qk_ptq_class),
       .required

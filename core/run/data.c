@@ -21,6 +21,35 @@ last_batch (const struct qk_settings *settings)
                                        : QK_LAST_KEEP;
 }
 
+static struct qk_mix_options
+mix_options (const struct qk_settings *settings)
+{
+  return (struct qk_mix_options){
+    qk_config_float (settings->data, "mixup"),
+    qk_config_float (settings->data, "cutmix"),
+    qk_config_float (settings->data, "mix_share"),
+  };
+}
+
+bool
+qk_settings_mixes (const struct qk_settings *settings)
+{
+  const struct qk_mix_options o = mix_options (settings);
+
+  return qk_mix_wanted (&o);
+}
+
+/* What training alone does with the samples. */
+static void
+training_options (const struct qk_settings *settings,
+                  struct qk_batches_options *opt)
+{
+  opt->last = last_batch (settings);
+  opt->mix = mix_options (settings);
+  opt->balance
+    = strcmp (qk_config_string (settings->data, "sampling"), "balanced") == 0;
+}
+
 static int
 open_batches (struct qk_settings *settings, enum qk_data_use use,
               struct qk_data *d)
@@ -43,7 +72,7 @@ open_batches (struct qk_settings *settings, enum qk_data_use use,
   opt.seed = settings->seed;
   opt.shuffle = use != QK_DATA_EVAL;
   if (use == QK_DATA_TRAIN)
-    opt.last = last_batch (settings);
+    training_options (settings, &opt);
   if (use != QK_DATA_CALIBRATE) { /* which everyone does alone, and alike */
     opt.part = qk_comm_rank (settings->comm);
     opt.parts = qk_comm_size (settings->comm);

@@ -203,9 +203,10 @@ end_qat (struct qk_run *run)
                               &best->scores))) {
     *best = c.result;
     run->best_epoch = run->pos.epoch - 1;
-    if (c.int8 == NULL
-        || (r = qk_run_save_model (run, c.int8, "model-int8.safetensors"))
-             == 0)
+    if ((r = qk_run_save_tables (run, "tables-int8.json")) == 0
+        && c.int8 != NULL)
+      r = qk_run_save_model (run, c.int8, "model-int8.safetensors");
+    if (r == 0)
       r = qk_run_save_state (run, c.g, "best.safetensors");
     if (r == 0)
       r = qk_run_keep_spare (run, "best.safetensors");

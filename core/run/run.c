@@ -242,6 +242,7 @@ qk_run_new (struct qk_settings *settings, struct qk_monitor *m, unsigned mode,
     return qk_oom ("run");
   run->s.settings = settings;
   run->s.m = m;
+  run->s.tally = &run->evaluated;
   run->best_epoch = -1;
   run->watched.best = NAN;
   run->fresh = true;
@@ -310,6 +311,7 @@ qk_run_free (struct qk_run *run)
     return;
   qk_optimize_free (run->o);
   qk_tally_clear (&run->pos.tally);
+  qk_tally_clear (&run->evaluated);
   qk_graph_free (run->g);
   qk_session_clear (&run->s);
   qk_checkpoints_close (run->checkpoints);
@@ -402,7 +404,8 @@ open_executor (struct qk_run *run, struct qk_exec_loss *loss,
 
   qk_settings_exec_options (run->s.settings, run->s.train->batch, true, &opt);
   opt.n_losses
-    = qk_objective_losses (run->s.objective, stage_of_losses (run), loss);
+    = qk_objective_losses (run->s.objective, stage_of_losses (run),
+                           qk_settings_mixes (run->s.settings), loss);
   opt.loss = loss;
   if (opt.n_losses == 0)
     return qk_error (-EINVAL, "no loss counts in %s; see 'during' in [loss]",
@@ -527,7 +530,7 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
 static int
 train_stage (struct qk_run *run, const struct stage *s)
 {
-  struct qk_exec_loss loss[QK_OBJECTIVE_LOSSES];
+  struct qk_exec_loss loss[QK_OBJECTIVE_AT_WORK];
   struct qk_exec *ex = NULL, *teacher = NULL;
   const bool qat = run->stage == QK_RUN_QAT;
   const struct qk_watch *watch = &run->watch[qat];
@@ -685,6 +688,8 @@ ptq_stage (struct qk_run *run)
                            run->analysis ? "PTQ fake-quantized"
                                          : qk_row_name (QK_ROW_PTQ),
                            -1, &run->result[QK_ROW_PTQ]);
+  if (r == 0)
+    r = qk_run_save_tables (run, "tables-ptq.json");
   if (r == 0 && run->analysis)
     qk_log (run->s.settings->ctx, QK_LOG_INFO,
             "PTQ: evaluated fake-quantized; no "
@@ -774,7 +779,8 @@ do_parts (struct qk_run *run, unsigned parts)
         || (r
             = qk_session_evaluate (&run->s, run->g, qk_row_name (QK_ROW_FLOAT),
                                    -1, &run->result[QK_ROW_FLOAT]))
-             < 0)
+             < 0
+        || (r = qk_run_save_tables (run, "tables-float.json")) < 0)
       return r;
     /* PTQ is compared with the float network too */
     if ((parts & QK_PART_PTQ)

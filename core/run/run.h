@@ -46,6 +46,7 @@ struct qk_run {
   int64_t stage; /* enum qk_run_stage */
   struct qk_position pos;
   struct qk_result result[QK_ROWS];
+  struct qk_tally evaluated; /* the sums of the network evaluated last */
   struct qk_watch watch[2];  /* of float training and of QAT */
   struct qk_watched watched; /* in the stage that the run is in */
   int best;                  /* the score that chooses the best epoch */
@@ -81,6 +82,12 @@ char *qk_run_path (const struct qk_run *run, const char *file);
 /* Save an int8 graph in the run's folder. */
 int qk_run_save_model (struct qk_run *run, const struct qk_graph *g,
                        const char *file);
+
+/* ---- tables.c -------------------------------------------------------------- */
+
+/* Write the tables that metrics have of the network evaluated last to FILE in
+ * the run's folder; nothing where none has one. */
+int qk_run_save_tables (struct qk_run *run, const char *file);
 
 /* ---- samples.c ------------------------------------------------------------- */
 

@@ -153,6 +153,8 @@ qk_session_evaluate (struct qk_session *s, struct qk_graph *g,
                           .during = QK_DURING_QAT,
                           .take = s->take,
                           .cookie = s->cookie };
+  struct qk_tally own = { .sums = NULL };
+  struct qk_tally *tally = s->tally != NULL ? s->tally : &own;
   int r;
 
   memset (out, 0, sizeof *out);
@@ -165,7 +167,8 @@ qk_session_evaluate (struct qk_session *s, struct qk_graph *g,
       && (r = open_reference (s, g, &u)) == 0)
     r = qk_stage_evaluate (&u, s->eval->batches,
                            qk_config_int (s->settings->data, "eval_batches"),
-                           label, s->m, &out->scores);
+                           label, s->m, tally, &out->scores);
+  qk_tally_clear (&own);
   if (u.teacher != u.ex)
     qk_exec_free (u.teacher);
   qk_exec_free (u.ex);

@@ -72,6 +72,9 @@ void qk_data_close (struct qk_data *d); /* accepts NULL */
 int qk_data_match (struct qk_data *d, const struct qk_tensor_spec *target,
                    int n);
 
+/* Whether training samples are mixed with one another. */
+bool qk_settings_mixes (const struct qk_settings *settings);
+
 /* What the network G is trained for and measured by on data like INFO.  G and
  * INFO's specs are borrowed and must outlive it.  Free with
  * qk_objective_free. */
@@ -96,6 +99,8 @@ struct qk_session {
   /* of struct qk_subject, for evaluations; borrowed */
   int (*take) (void *cookie, const struct qk_exec *ex, int64_t n);
   void *cookie;
+  struct qk_tally *tally;   /* gets the sums of the network evaluated last;
+                             borrowed, NULL: nobody wants them */
 };
 
 /* What evaluating a network gave. */

@@ -18,6 +18,7 @@
 
 static const char *const auto_yes_no[] = { "auto", "yes", "no", NULL };
 static const char *const last_batches[] = { "keep", "drop", "merge", NULL };
+static const char *const samplings[] = { "shuffled", "balanced", NULL };
 static const char *const modes[] = { "static", "dynamic", NULL };
 static const char *const presets[]
   = { "default", "weight_only", "activation_only", "float", NULL };
@@ -78,6 +79,17 @@ const struct qk_option qk_table_data[]
         "Samples of an evaluation batch" },
       { "workers", QK_OPT_INT, "0", 0, QK_MAX_READERS, NULL,
         "Threads that read samples ahead; 0 = as many as compute" },
+      { "sampling", QK_OPT_CHOICE, "shuffled", 0, 0, samplings,
+        "Training samples of an epoch: each once, or of all categories as "
+        "many" },
+      { "mixup", QK_OPT_FLOAT, "0", 0, 100, NULL,
+        "Training samples are blended with one another, in shares of the "
+        "distribution Beta (mixup, mixup); 0 = not" },
+      { "cutmix", QK_OPT_FLOAT, "0", 0, 100, NULL,
+        "A box of a training sample is replaced by that of another, of an "
+        "area of Beta (cutmix, cutmix); 0 = not" },
+      { "mix_share", QK_OPT_FLOAT, "1", 0, 1, NULL,
+        "Share of the training batches that mixup and cutmix change" },
       { "eval_batches", QK_OPT_INT, "0", 0, 1e9, NULL,
         "Evaluate on so many batches only; 0 = on all" },
       { "max_bad", QK_OPT_FLOAT, "0.01", 0, 1, NULL,

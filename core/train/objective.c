@@ -86,7 +86,7 @@ qk_objective_add_loss (struct qk_objective *o, const struct qk_loss_class *cls,
 {
   struct qk_tensor_spec out[QK_GRAPH_MAX_INPUTS], ref[QK_GRAPH_MAX_INPUTS];
   struct qk_objective_loss *l = &o->loss[o->n_losses];
-  int r;
+  int i, r;
 
   if (o->n_losses == QK_OBJECTIVE_LOSSES)
     return qk_error (-E2BIG, "more than %d losses", QK_OBJECTIVE_LOSSES);
@@ -94,6 +94,8 @@ qk_objective_add_loss (struct qk_objective *o, const struct qk_loss_class *cls,
   l->weight = weight;
   l->during = during;
   l->c = *c;
+  for (i = 0; i < c->n_ref; i++)
+    l->other[i] = c->ref[i] + o->n_targets + o->n_outputs;
   if ((l->name = strdup (name)) == NULL)
     return qk_oom ("loss '%s'", name);
   comparison_specs (o, c, out, ref);
@@ -220,7 +222,7 @@ qk_objective_needs_teacher (const struct qk_objective *o, unsigned during)
 }
 
 int
-qk_objective_losses (const struct qk_objective *o, unsigned during,
+qk_objective_losses (const struct qk_objective *o, unsigned during, bool mixed,
                      struct qk_exec_loss *out)
 {
   int i, n = 0;
@@ -230,9 +232,16 @@ qk_objective_losses (const struct qk_objective *o, unsigned during,
 
     if (!(l->during & during))
       continue;
-    out[n++]
-      = (struct qk_exec_loss){ l->name,    l->cls,     l->self,  l->weight,
-                               l->c.n_out, l->c.n_ref, l->c.out, l->c.ref };
+    out[n] = (struct qk_exec_loss){ l->name,   l->cls,     l->self,
+                                    l->weight, l->c.n_out, l->c.n_ref,
+                                    l->c.out,  l->c.ref,   QK_PART_WHOLE };
+    n++;
+    if (!mixed || l->cls->reference == QK_REFERENCE_TEACHER)
+      continue;
+    out[n - 1].part = QK_PART_OWN;
+    out[n] = out[n - 1];
+    out[n].part = QK_PART_OTHER;
+    out[n++].ref = l->other;
   }
   return n;
 }
@@ -253,6 +262,20 @@ qk_objective_references (const struct qk_objective *o,
   }
   for (i = 0; teacher != NULL && i < o->n_outputs; i++)
     ref[o->n_targets + i] = *qk_exec_output (teacher, i);
+}
+
+void
+qk_objective_others (const struct qk_objective *o,
+                     const struct qk_batch *batch, struct qk_tensor *ref)
+{
+  struct qk_tensor *other = ref + o->n_targets + o->n_outputs;
+  int i;
+
+  for (i = 0; i < o->n_targets; i++) {
+    other[i] = ref[i];
+    if (batch->other != NULL)
+      other[i].data = (void *) batch->other[i];
+  }
 }
 
 /* The tensors that C compares. */

@@ -16,7 +16,9 @@
 #define QK_OBJECTIVE_LOSSES 16
 #define QK_OBJECTIVE_METRICS 16
 #define QK_MAX_SCORES 32
-#define QK_MAX_REFERENCES (QK_DATASET_MAX_TENSORS + QK_GRAPH_MAX_INPUTS)
+#define QK_MAX_REFERENCES (2 * QK_DATASET_MAX_TENSORS + QK_GRAPH_MAX_INPUTS)
+/* Of an executor: those with targets twice where samples are mixed. */
+#define QK_OBJECTIVE_AT_WORK (2 * QK_OBJECTIVE_LOSSES)
 
 /* The stages of training in which a loss counts. */
 enum qk_during { QK_DURING_TRAIN = 1, QK_DURING_QAT = 2 };
@@ -34,6 +36,7 @@ struct qk_objective_loss {
   double weight;
   unsigned during; /* enum qk_during */
   struct qk_comparison c;
+  int other[QK_GRAPH_MAX_INPUTS]; /* references of samples mixed in */
 };
 
 struct qk_objective_metric {
@@ -91,10 +94,11 @@ qk_objective_reference (const struct qk_objective *o, int ref);
 bool qk_objective_needs_teacher (const struct qk_objective *o,
                                  unsigned during);
 
-/* The losses that count during DURING, for an executor; as long as O.
- * Returns how many; OUT has room for QK_OBJECTIVE_LOSSES. */
+/* The losses that count during DURING, for an executor; as long as O.  MIXED:
+ * those with targets once for a sample's own and once for those of what is
+ * mixed in.  Returns how many; OUT has room for QK_OBJECTIVE_AT_WORK. */
 int qk_objective_losses (const struct qk_objective *o, unsigned during,
-                         struct qk_exec_loss *out);
+                         bool mixed, struct qk_exec_loss *out);
 
 /* The references of a batch: its targets, and the outputs that TEACHER (may be
  * NULL) gave last.  REF has room for QK_MAX_REFERENCES. */
@@ -102,6 +106,10 @@ void qk_objective_references (const struct qk_objective *o,
                               const struct qk_batch *batch,
                               const struct qk_exec *teacher,
                               struct qk_tensor *ref);
+/* Add those of a training batch that may be mixed: the targets of what was
+ * mixed in, or its own again. */
+void qk_objective_others (const struct qk_objective *o,
+                          const struct qk_batch *batch, struct qk_tensor *ref);
 
 /* ---- sums over samples ------------------------------------------------ */
 

@@ -121,17 +121,16 @@ evaluate (const struct qk_subject *s, struct qk_batches *b, int64_t limit,
 int
 qk_stage_evaluate (const struct qk_subject *s, struct qk_batches *b,
                    int64_t limit, const char *label, struct qk_monitor *m,
-                   struct qk_scores *out)
+                   struct qk_tally *t, struct qk_scores *out)
 {
-  struct qk_tally t;
   int r;
 
   memset (out, 0, sizeof *out);
-  if ((r = check_data (s->ex, b)) < 0 || (r = qk_tally_init (&t, s->o)) < 0)
+  qk_tally_clear (t);
+  if ((r = check_data (s->ex, b)) < 0 || (r = qk_tally_init (t, s->o)) < 0)
     return r;
-  if ((r = evaluate (s, b, limit, label, m, &t)) == 0)
-    qk_tally_scores (&t, s->o, out);
-  qk_tally_clear (&t);
+  if ((r = evaluate (s, b, limit, label, m, t)) == 0)
+    qk_tally_scores (t, s->o, out);
   return r;
 }
 
@@ -357,6 +356,8 @@ train_batch (const struct qk_subject *s, struct qk_optimize *o,
   if (r < 0)
     return r;
   qk_objective_references (s->o, batch, s->teacher, ref);
+  qk_objective_others (s->o, batch, ref);
+  qk_exec_set_own (s->ex, batch->own);
   if ((r = qk_exec_backward (s->ex, ref, &loss)) < 0
       || (r = qk_tally_add (&pos->tally, s->o, s->ex, ref, s->teacher != NULL,
                             batch->n, loss))

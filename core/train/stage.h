@@ -20,12 +20,13 @@ struct qk_subject {
 };
 
 /* Scores of the network S on all samples of B (epoch 0), at most LIMIT batches
- * if that is not 0.  LABEL names it in the progress.  Several processes
+ * if that is not 0; *T, zeroed or of an earlier call, is the sums they are made
+ * of.  LABEL names it in the progress.  Several processes
  * (M->comm) each do their part, all learn the whole, and a wish to stop is
  * heard at the end. */
 int qk_stage_evaluate (const struct qk_subject *s, struct qk_batches *b,
                        int64_t limit, const char *label, struct qk_monitor *m,
-                       struct qk_scores *out);
+                       struct qk_tally *t, struct qk_scores *out);
 
 /* Post-training calibration: FLOAT_EX runs the fused float graph over LIMIT
  * batches of B, the quantizers of the PREPARED graph with the same nodes see

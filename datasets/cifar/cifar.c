@@ -230,31 +230,56 @@ cifar_info (void *self, struct qk_dataset_info *out)
   return 0;
 }
 
+/* Record *INDEX of all files, in which it becomes that of its own file; K, the
+ * file. */
+static const uint8_t *
+record_of (const struct cifar *d, int64_t *index, int *k)
+{
+  *k = 0;
+  while (*index >= d->file[*k].count)
+    *index -= d->file[(*k)++].count;
+  return (const uint8_t *) d->file[*k].map + *index * record (d->layout);
+}
+
+static int
+cifar_worker_new (void *self, void **worker)
+{
+  return rawset_worker_new (&((const struct cifar *) self)->raw, worker);
+}
+
 static int
 cifar_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
             void *const *input, void *const *target)
 {
   const struct cifar *d = self;
+  struct rawset_image image;
   const uint8_t *p;
   int64_t i = index;
-  int k = 0;
+  int k;
 
-  (void) worker;
   if (index < 0 || index >= d->count)
     return qk_error (-EINVAL, "cifar: no image %lld, there are %lld",
                      (long long) index, (long long) d->count);
-  while (i >= d->file[k].count)
-    i -= d->file[k++].count;
-  p = (const uint8_t *) d->file[k].map + i * record (d->layout);
+  p = record_of (d, &i, &k);
   if (p[d->layout->label] >= d->layout->classes)
     return qk_error (-EBADMSG,
                      "%s: label of image %lld is %d, outside the %lld classes",
                      d->file[k].path, (long long) i, p[d->layout->label],
                      (long long) d->layout->classes);
   *(int32_t *) target[0] = p[d->layout->label];
-  rawset_deliver (&d->raw, p + d->layout->labels, 1, SIDE, PLANE, rng,
-                  input[0]);
+  image = (struct rawset_image){ p + d->layout->labels, 1, SIDE, PLANE };
+  rawset_deliver (&d->raw, worker, &image, rng, input[0]);
   return 0;
+}
+
+static int64_t
+cifar_category (void *self, int64_t index)
+{
+  const struct cifar *d = self;
+  int k;
+  const int label = record_of (d, &index, &k)[d->layout->label];
+
+  return label < d->layout->classes ? label : QK_NO_CATEGORY;
 }
 
 static const struct qk_dataset_class cifar = {
@@ -263,7 +288,10 @@ static const struct qk_dataset_class cifar = {
   .open = cifar_open,
   .close = cifar_close,
   .info = cifar_info,
+  .worker_new = cifar_worker_new,
+  .worker_free = rawset_worker_free,
   .read = cifar_read,
+  .category = cifar_category,
 };
 
 QK_PLUGIN ("cifar", PACKAGE_VERSION, "LGPL-2.1-or-later", &cifar.cls);

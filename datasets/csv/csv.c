@@ -497,6 +497,18 @@ csv_read_file (void *self, void *worker, const char *path, void *const *input)
   return err;
 }
 
+static int64_t
+csv_category (void *self, int64_t index)
+{
+  const struct csv *c = self;
+
+  return c->n_labels == 0
+           ? QK_NO_CATEGORY
+           : table_labels_number (
+             &c->label[0], table_cell (&c->table[c->which], c->row[index],
+                                       c->label[0].column));
+}
+
 static const struct qk_dataset_class csv = {
   .cls = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "csv",
                    "Rows of a table of numbers, standardised", options),
@@ -506,6 +518,7 @@ static const struct qk_dataset_class csv = {
   .read = csv_read,
   .read_file = csv_read_file,
   .found = csv_found,
+  .category = csv_category,
 };
 
 QK_PLUGIN ("csv", PACKAGE_VERSION, "LGPL-2.1-or-later", &csv.cls);

@@ -325,13 +325,19 @@ idx_info (void *self, struct qk_dataset_info *out)
 }
 
 static int
+idx_worker_new (void *self, void **worker)
+{
+  return rawset_worker_new (&((const struct idx *) self)->raw, worker);
+}
+
+static int
 idx_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
           void *const *input, void *const *target)
 {
   const struct idx *d = self;
   const int64_t c = d->raw.channels, row = d->raw.w * c;
+  struct rawset_image image;
 
-  (void) worker;
   if (index < 0 || index >= d->count)
     return qk_error (-EINVAL, "idx: no image %lld, there are %lld",
                      (long long) index, (long long) d->count);
@@ -341,9 +347,19 @@ idx_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
                      d->labels.path, (long long) index, d->labels.data[index],
                      (long long) d->classes);
   *(int32_t *) target[0] = d->labels.data[index];
-  rawset_deliver (&d->raw, d->images.data + index * d->raw.h * row, c, row, 1,
-                  rng, input[0]);
+  image = (struct rawset_image){ d->images.data + index * d->raw.h * row, c,
+                                 row, 1 };
+  rawset_deliver (&d->raw, worker, &image, rng, input[0]);
   return 0;
+}
+
+static int64_t
+idx_category (void *self, int64_t index)
+{
+  const struct idx *d = self;
+  const int label = d->labels.data[index];
+
+  return label < d->classes ? label : QK_NO_CATEGORY;
 }
 
 static const struct qk_dataset_class idx = {
@@ -353,7 +369,10 @@ static const struct qk_dataset_class idx = {
   .open = idx_open,
   .close = idx_close,
   .info = idx_info,
+  .worker_new = idx_worker_new,
+  .worker_free = rawset_worker_free,
   .read = idx_read,
+  .category = idx_category,
 };
 
 QK_PLUGIN ("idx", PACKAGE_VERSION, "LGPL-2.1-or-later", &idx.cls);

@@ -12,6 +12,7 @@
 
 #include "imageset/imageset.h"
 #include "imagespec/imagespec.h"
+#include "index.h"
 #include "scan.h"
 #include "split/split.h"
 #include "textfile/textfile.h"
@@ -29,6 +30,9 @@ static const struct qk_option options[]
       { "val_list", QK_OPT_PATH, "", 0, 0, NULL,
         "text file of the training images held out for evaluation instead, "
         "CLASS/FILE, one a line" },
+      { "index", QK_OPT_PATH, "", 0, 0, NULL,
+        "begin of the names of two files, with .train and .val, that keep the "
+        "lists of images and are used while no folder has changed" },
       IMAGESET_OPTIONS,
       { "limit", QK_OPT_INT, "0", 0, 1e12, NULL,
         "use only so many images of each class; 0 = all" },
@@ -177,6 +181,35 @@ divide (struct imagefolder *f, const struct held *h, bool val)
   return 0;
 }
 
+/* The images below PATH, from the index of that folder if it still holds, which
+ * is written if not; that it cannot be is no reason to stop. */
+static int
+scan_images (struct imagefolder *f, const struct qk_config *cfg,
+             struct qk_context *ctx, const char *path, const char *folder)
+{
+  const char *index = qk_config_string (cfg, "index");
+  const int64_t limit = qk_config_int (cfg, "limit");
+  char *name;
+  int r;
+
+  if (!*index)
+    return scan_folder (&f->scan, ctx, path, true, limit);
+  if (asprintf (&name, "%s.%s", index, folder) < 0)
+    return qk_oom ("imagefolder");
+  r = index_load (&f->scan, name, path);
+  if (r > 0)
+    scan_tell (&f->scan, ctx);
+  else if (r == 0) {
+    r = scan_folder (&f->scan, ctx, path, true, 0);
+    if (r == 0 && index_save (&f->scan, name) < 0)
+      qk_log (ctx, QK_LOG_WARNING, "the list of images is not kept: %s",
+              qk_error_message ());
+  }
+  free (name);
+  scan_limit (&f->scan, limit);
+  return r < 0 ? r : 0;
+}
+
 /* The images of SPLIT, out of the training folder. */
 static int
 scan_shared (struct imagefolder *f, const struct qk_config *cfg,
@@ -192,8 +225,7 @@ scan_shared (struct imagefolder *f, const struct qk_config *cfg,
     qsort (h.list.line, (size_t) h.list.n, sizeof *h.list.line, compare_lines);
   }
   if (err == 0)
-    err
-      = scan_folder (&f->scan, ctx, path, true, qk_config_int (cfg, "limit"));
+    err = scan_images (f, cfg, ctx, path, "train");
   if (err == 0)
     err = divide (f, &h, val);
   text_lines_clear (&h.list);
@@ -212,8 +244,7 @@ scan_split (struct imagefolder *f, const struct qk_config *cfg,
       || (qk_config_float (cfg, "val_share") > 0 && !has_val_folder (cfg)))
     return scan_shared (f, cfg, req->ctx, split == 1);
   path = split_folder (cfg, req->split);
-  err = path ? scan_folder (&f->scan, req->ctx, path, true,
-                            qk_config_int (cfg, "limit"))
+  err = path ? scan_images (f, cfg, req->ctx, path, split ? "val" : "train")
              : -EINVAL;
   if (err == -ENOENT && split == 1)
     err = qk_error_prefix (err, "no folder for evaluation (val_share = 0.1 "
@@ -262,18 +293,8 @@ static int
 imagefolder_worker_new (void *self, void **worker)
 {
   const struct imagefolder *f = self;
-  struct image_reader *r;
-  const int err = image_reader_new (&f->images.pixels, &r);
 
-  if (err == 0)
-    *worker = r;
-  return err;
-}
-
-static void
-imagefolder_worker_free (void *worker)
-{
-  image_reader_free (worker);
+  return imageset_worker_new (&f->images, worker);
 }
 
 static int
@@ -360,6 +381,12 @@ imagefolder_read_array (void *self, void *worker,
   return imageset_read_array (&f->images, worker, sample, input[0]);
 }
 
+static int64_t
+imagefolder_category (void *self, int64_t index)
+{
+  return ((const struct imagefolder *) self)->scan.items[index].label;
+}
+
 static const struct qk_dataset_class imagefolder = {
   .cls
   = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "imagefolder",
@@ -368,11 +395,12 @@ static const struct qk_dataset_class imagefolder = {
   .close = imagefolder_close,
   .info = imagefolder_info,
   .worker_new = imagefolder_worker_new,
-  .worker_free = imagefolder_worker_free,
+  .worker_free = imageset_worker_free,
   .read = imagefolder_read,
   .read_file = imagefolder_read_file,
   .read_array = imagefolder_read_array,
   .describe = imagefolder_describe,
+  .category = imagefolder_category,
 };
 
 QK_PLUGIN ("imagefolder", "1.0", "LGPL-2.1-or-later", &imagefolder.cls);

@@ -85,8 +85,8 @@ leave_out (struct scan *s, const char *name)
   s->ending[i].count++;
 }
 
-static void
-tell_left_out (const struct scan *s, struct qk_context *ctx)
+void
+scan_tell (const struct scan *s, struct qk_context *ctx)
 {
   char text[160] = "";
   size_t used = 0;
@@ -120,6 +120,32 @@ add_item (struct scan *s, char *path, int32_t label)
   s->items[s->count].path = path;
   s->items[s->count].label = label;
   s->count++;
+  return 0;
+}
+
+/* Note the folder BELOW of class LABEL, -1: root itself. */
+static int
+add_folder (struct scan *s, int32_t label, const char *below,
+            const struct stat *st)
+{
+  const char *name = label < 0 ? "" : s->names[label];
+  struct scan_place *f;
+
+  if (s->n_folders == s->folders_room) {
+    const int64_t room = s->folders_room ? 2 * s->folders_room : 64;
+
+    f = realloc (s->folder, (size_t) room * sizeof *f);
+    if (!f)
+      return no_memory ();
+    s->folder = f;
+    s->folders_room = room;
+  }
+  f = &s->folder[s->n_folders];
+  f->path = *below ? join (name, below) : strdup (name);
+  if (!f->path)
+    return no_memory ();
+  f->changed = st->st_mtim;
+  s->n_folders++;
   return 0;
 }
 
@@ -238,7 +264,7 @@ walk (struct scan *s, struct qk_context *ctx, const char *top,
     else if (at.depth > MAX_DEPTH)
       err = qk_error (-ELOOP, "folder %s: more than %d folders deep", dir,
                       MAX_DEPTH);
-    else
+    else if ((err = add_folder (s, label, below, &st)) == 0)
       err = walk_entries (s, ctx, top, below, dir, d, &at, label);
   }
   if (d)
@@ -315,11 +341,25 @@ is_folder (const char *root, const struct dirent *e)
 }
 
 static int
+add_class (struct scan *s, const char *name)
+{
+  char **names = realloc (s->names, ((size_t) s->classes + 1) * sizeof *names);
+
+  if (!names)
+    return no_memory ();
+  s->names = names;
+  names[s->classes] = strdup (name);
+  if (!names[s->classes])
+    return no_memory ();
+  s->classes++;
+  return 0;
+}
+
+static int
 scan_names (struct scan *s, DIR *d)
 {
   for (;;) {
     const struct dirent *e;
-    char **names;
     int yes;
 
     errno = 0;
@@ -333,14 +373,8 @@ scan_names (struct scan *s, DIR *d)
       return yes;
     if (!yes)
       continue;
-    names = realloc (s->names, ((size_t) s->classes + 1) * sizeof *names);
-    if (!names)
-      return no_memory ();
-    s->names = names;
-    names[s->classes] = strdup (e->d_name);
-    if (!names[s->classes])
-      return no_memory ();
-    s->classes++;
+    if (add_class (s, e->d_name))
+      return -ENOMEM;
   }
 }
 
@@ -348,6 +382,7 @@ int
 scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
              bool with_images, int64_t limit)
 {
+  struct stat st;
   DIR *d;
   int err, i;
 
@@ -357,7 +392,10 @@ scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
   d = opendir (root);
   if (!d)
     return cannot_read (root, errno);
-  err = scan_names (s, d);
+  err = fstat (dirfd (d), &st) ? cannot_read (root, errno)
+                               : add_folder (s, -1, "", &st);
+  if (err == 0)
+    err = scan_names (s, d);
   closedir (d);
   if (err)
     return err;
@@ -372,7 +410,7 @@ scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
     if (err)
       return err;
   }
-  tell_left_out (s, ctx);
+  scan_tell (s, ctx);
   return 0;
 }
 
@@ -384,9 +422,65 @@ scan_free (struct scan *s)
   for (i = 0; i < s->count; i++)
     free (s->items[i].path);
   free (s->items);
+  for (i = 0; i < s->n_folders; i++)
+    free (s->folder[i].path);
+  free (s->folder);
   for (i = 0; i < s->classes; i++)
     free (s->names[i]);
   free (s->names);
   free (s->root);
   memset (s, 0, sizeof *s);
+}
+
+void
+scan_limit (struct scan *s, int64_t limit)
+{
+  int64_t i, n = 0, of_class = 0;
+
+  for (i = 0; limit > 0 && i < s->count; i++) {
+    of_class
+      = n > 0 && s->items[n - 1].label == s->items[i].label ? of_class + 1 : 1;
+    if (of_class <= limit)
+      s->items[n++] = s->items[i];
+    else
+      free (s->items[i].path);
+  }
+  if (limit > 0)
+    s->count = n;
+}
+
+int
+scan_add_class (struct scan *s, const char *name)
+{
+  const int err = add_class (s, name);
+
+  return err < 0 ? err : 1;
+}
+
+int
+scan_add_image (struct scan *s, const char *path, int32_t label)
+{
+  char *copy = strdup (path);
+  int err;
+
+  if (!copy)
+    return no_memory ();
+  err = add_item (s, copy, label);
+  if (err < 0)
+    free (copy);
+  return err < 0 ? err : 1;
+}
+
+int
+scan_add_ending (struct scan *s, const char *text, int64_t count)
+{
+  int i = 0;
+
+  while (i < SCAN_ENDINGS && s->ending[i].count > 0)
+    i++;
+  if (i < SCAN_ENDINGS && strlen (text) < sizeof s->ending[0].text) {
+    strcpy (s->ending[i].text, text);
+    s->ending[i].count = count;
+  }
+  return 1;
 }

@@ -3,11 +3,19 @@
 #ifndef QATKIT_IMAGEFOLDER_SCAN_H
 #define QATKIT_IMAGEFOLDER_SCAN_H
 
+#include <time.h>
+
 #include <qatkit/base.h>
 
 struct scan_item {
   char *path; /* below the class folder */
   int32_t label;
+};
+
+/* A folder that was looked through, and when it was last changed. */
+struct scan_place {
+  char *path; /* below root, "" for root itself */
+  struct timespec changed;
 };
 
 /* Endings of names that are counted apart. */
@@ -20,6 +28,8 @@ struct scan {
   int64_t count;
   struct scan_item *items; /* by class, then as PyTorch's ImageFolder */
   int64_t capacity;
+  int64_t n_folders, folders_room;
+  struct scan_place *folder;
   /* files that are no images: how many, and of which endings */
   int64_t left_out;
   struct {
@@ -38,5 +48,14 @@ struct scan {
 int scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
                  bool with_images, int64_t limit);
 void scan_free (struct scan *s);
+/* Keep the first LIMIT images of each class; 0: all. */
+void scan_limit (struct scan *s, int64_t limit);
+/* The warning about files left out. */
+void scan_tell (const struct scan *s, struct qk_context *ctx);
+
+/* Add a class, an image, an ending of files left out: 1, or an error. */
+int scan_add_class (struct scan *s, const char *name);
+int scan_add_image (struct scan *s, const char *path, int32_t label);
+int scan_add_ending (struct scan *s, const char *text, int64_t count);
 
 #endif /* QATKIT_IMAGEFOLDER_SCAN_H */

@@ -4,7 +4,8 @@
  *
  * Columns whose cells are all numbers, at least one with a point, are numbers
  * (together one target, f32); every other one is a label (i32), its categories
- * the different cells in the lists of both splits, in order. */
+ * the different cells in the lists of both splits, in order.  A column of masks
+ * names images of dense labels. */
 #include "config.h"
 
 #include <math.h>
@@ -40,10 +41,17 @@ static const struct qk_option options[]
         "columns that are numbers although none has a point" },
       { "ignore", QK_OPT_STRING, "", 0, 0, NULL,
         "columns that are no targets" },
+      { "mask", QK_OPT_STRING, "", 0, 0, NULL,
+        "column that names the image of each image's dense labels: grey, each "
+        "pixel the number of its category" },
+      { "mask_categories", QK_OPT_INT, "0", 0, 255, NULL,
+        "categories that masks have" },
+      { "mask_ignore", QK_OPT_INT, "255", -1, 255, NULL,
+        "number in masks that does not count; -1 = none" },
       IMAGESET_OPTIONS,
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
-enum role { ROLE_PATH, ROLE_LABEL, ROLE_NUMBER, ROLE_NONE };
+enum role { ROLE_PATH, ROLE_LABEL, ROLE_NUMBER, ROLE_MASK, ROLE_NONE };
 
 struct list {
   struct imageset images;
@@ -52,6 +60,7 @@ struct list {
   enum role *role;       /* of each column */
   char *folder;          /* that paths are relative to */
   int path;              /* its column */
+  int mask;              /* that of the masks; -1: none */
   int64_t count, *row;
   int n_labels, n_numbers;
   struct table_labels label[QK_DATASET_MAX_TENSORS];
@@ -95,9 +104,9 @@ take_column (void *cookie, int column)
 {
   const struct taking *t = cookie;
 
-  if (column == t->l->path)
-    return qk_error (-EINVAL, "list: column %d is that of the paths",
-                     column + 1);
+  if (column == t->l->path || column == t->l->mask)
+    return qk_error (-EINVAL, "list: column %d is that of the %s", column + 1,
+                     column == t->l->path ? "paths" : "masks");
   t->l->role[column] = t->role;
   return 0;
 }
@@ -124,16 +133,21 @@ static int
 find_roles (struct list *l, const struct qk_config *cfg)
 {
   const char *path = qk_config_string (cfg, "path");
+  const char *mask = qk_config_string (cfg, "mask");
   const struct table *t = &l->table[0];
   int i;
 
   if (*path && (l->path = table_column (t, path)) < 0)
     return qk_error_prefix (l->path, "list: path: ");
+  l->mask = -1;
+  if (*mask && (l->mask = table_column (t, mask)) < 0)
+    return qk_error_prefix (l->mask, "list: mask: ");
   l->role = calloc ((size_t) t->columns, sizeof *l->role);
   if (!l->role)
     return qk_oom ("list");
   for (i = 0; i < t->columns; i++)
     l->role[i] = i == l->path         ? ROLE_PATH
+                 : i == l->mask       ? ROLE_MASK
                  : has_numbers (l, i) ? ROLE_NUMBER
                                       : ROLE_LABEL;
   return take_roles (l, cfg);
@@ -147,10 +161,45 @@ column_name (struct list *l, int column, int target)
 {
   if (l->table[0].name)
     return l->table[0].name[column];
+  if (l->role[column] == ROLE_MASK)
+    return "mask";
   if (l->table[0].columns == 2)
     return l->role[column] == ROLE_LABEL ? "label" : "number";
   snprintf (l->names[target], sizeof l->names[target], "column%d", column + 1);
   return l->names[target];
+}
+
+/* The masks are the last target. */
+static int
+set_masks (struct list *l, const struct qk_config *cfg)
+{
+  struct qk_tensor_spec *s = &l->target[l->n_targets];
+
+  if (l->mask < 0)
+    return 0;
+  if (l->mask == l->path)
+    return qk_error (-EINVAL, "list: mask (%s) is the column of the paths",
+                     qk_config_where (cfg, "mask"));
+  if (qk_config_int (cfg, "mask_categories") < 1)
+    return qk_error (-EINVAL,
+                     "list: mask (%s) is given and mask_categories is "
+                     "not: how many are there?",
+                     qk_config_where (cfg, "mask"));
+  if (l->images.changes.policy != AUGMENT_NONE)
+    return qk_error (-EINVAL,
+                     "list: auto_augment (%s) does not work with masks, which "
+                     "it would not move",
+                     qk_config_where (cfg, "auto_augment"));
+  if (l->n_targets == QK_DATASET_MAX_TENSORS)
+    return qk_error (-E2BIG, "list: more than %d targets",
+                     QK_DATASET_MAX_TENSORS);
+  l->images.masks.categories = qk_config_int (cfg, "mask_categories");
+  l->images.masks.ignore = (int) qk_config_int (cfg, "mask_ignore");
+  s->name = column_name (l, l->mask, l->n_targets++);
+  s->dtype = QK_I32;
+  s->shape = (struct qk_shape){ 3, { 1, l->images.crop.h, l->images.crop.w } };
+  s->categories = l->images.masks.categories;
+  return 0;
 }
 
 /* A target for each column of labels, and one for all numbers. */
@@ -295,6 +344,8 @@ list_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
     if (err == 0)
       err = set_targets (l);
     if (err == 0)
+      err = set_masks (l, cfg);
+    if (err == 0)
       err = choose_rows (l, cfg, split);
     if (err == 0)
       err = find_folder (l, cfg);
@@ -302,6 +353,7 @@ list_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
       for (int i = 0; i < l->n_labels; i++)
         table_labels_clear (&l->label[i]);
       l->n_labels = l->n_targets = l->n_numbers = 0;
+      l->images.masks.categories = 0;
       err = 0;
     }
   }
@@ -336,25 +388,15 @@ static int
 list_worker_new (void *self, void **worker)
 {
   const struct list *l = self;
-  struct image_reader *r;
-  const int err = image_reader_new (&l->images.pixels, &r);
 
-  if (err == 0)
-    *worker = r;
-  return err;
-}
-
-static void
-list_worker_free (void *worker)
-{
-  image_reader_free (worker);
+  return imageset_worker_new (&l->images, worker);
 }
 
 static int
 read_targets (const struct list *l, int64_t row, void *const *target)
 {
   const struct table *t = &l->table[l->which];
-  float *numbers = l->n_numbers > 0 ? target[l->n_targets - 1] : NULL;
+  float *numbers = l->n_numbers > 0 ? target[l->n_labels] : NULL;
   double x;
   int i;
 
@@ -382,7 +424,7 @@ list_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   const struct list *l = self;
   const struct table *t = &l->table[l->which];
   int64_t row;
-  char *path;
+  char *path, *mask = NULL;
   int err;
 
   if (index < 0 || index >= l->count)
@@ -393,10 +435,17 @@ list_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   if (err)
     return err;
   path = path_within (l->folder, table_cell (t, row, l->path));
-  if (!path)
-    return qk_oom ("list");
-  err = imageset_read (&l->images, worker, path, rng, input[0]);
+  if (l->images.masks.categories > 0)
+    mask = path_within (l->folder, table_cell (t, row, l->mask));
+  if (!path || (!mask && l->images.masks.categories > 0))
+    err = qk_oom ("list");
+  else if (mask)
+    err = imageset_read_masked (&l->images, worker, path, mask, rng, input[0],
+                                target[l->n_targets - 1]);
+  else
+    err = imageset_read (&l->images, worker, path, rng, input[0]);
   free (path);
+  free (mask);
   if (err && err != -ENOMEM) /* also for a missing file: it is counted */
     return qk_error_prefix (-EBADMSG, "%s:%lld: ", t->path,
                             (long long) t->line[row]);
@@ -420,6 +469,18 @@ list_read_array (void *self, void *worker,
   return imageset_read_array (&l->images, worker, sample, input[0]);
 }
 
+static int64_t
+list_category (void *self, int64_t index)
+{
+  const struct list *l = self;
+
+  return l->n_labels == 0
+           ? QK_NO_CATEGORY
+           : table_labels_number (
+             &l->label[0], table_cell (&l->table[l->which], l->row[index],
+                                       l->label[0].column));
+}
+
 static const struct qk_dataset_class list = {
   .cls
   = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "list",
@@ -428,10 +489,11 @@ static const struct qk_dataset_class list = {
   .close = list_close,
   .info = list_info,
   .worker_new = list_worker_new,
-  .worker_free = list_worker_free,
+  .worker_free = imageset_worker_free,
   .read = list_read,
   .read_file = list_read_file,
   .read_array = list_read_array,
+  .category = list_category,
 };
 
 QK_PLUGIN ("list", PACKAGE_VERSION, "LGPL-2.1-or-later", &list.cls);

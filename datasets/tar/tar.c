@@ -314,18 +314,8 @@ static int
 tar_worker_new (void *self, void **worker)
 {
   const struct tar *d = self;
-  struct image_reader *r;
-  const int err = image_reader_new (&d->images.pixels, &r);
 
-  if (err == 0)
-    *worker = r;
-  return err;
-}
-
-static void
-tar_worker_free (void *worker)
-{
-  image_reader_free (worker);
+  return imageset_worker_new (&d->images, worker);
 }
 
 static int
@@ -373,6 +363,14 @@ tar_read_array (void *self, void *worker, const struct qk_sample_array *sample,
   return imageset_read_array (&d->images, worker, sample, input[0]);
 }
 
+static int64_t
+tar_category (void *self, int64_t index)
+{
+  const struct tar *d = self;
+
+  return d->sample[index].label < 0 ? QK_NO_CATEGORY : d->sample[index].label;
+}
+
 static const struct qk_dataset_class tar = {
   .cls
   = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "tar",
@@ -381,10 +379,11 @@ static const struct qk_dataset_class tar = {
   .close = tar_close,
   .info = tar_info,
   .worker_new = tar_worker_new,
-  .worker_free = tar_worker_free,
+  .worker_free = imageset_worker_free,
   .read = tar_read,
   .read_file = tar_read_file,
   .read_array = tar_read_array,
+  .category = tar_category,
 };
 
 QK_PLUGIN ("tar", PACKAGE_VERSION, "LGPL-2.1-or-later", &tar.cls);

@@ -4,7 +4,7 @@
  *
  * features f32 (1,frames,numbers,1).  Channels are averaged; a sound is cut to
  * its first SECONDS, or zeros follow it.  Training moves it in time at random,
- * zeros coming in. */
+ * zeros coming in, and changes it as changes.h says. */
 #include "config.h"
 
 #include <math.h>
@@ -15,6 +15,7 @@
 #include <sndfile.h>
 
 #include "audio/audio.h"
+#include "audio/changes.h"
 #include "classfiles/classfiles.h"
 #include "imagespec/imagespec.h"
 #include "split/split.h"
@@ -66,6 +67,7 @@ static const struct qk_option options[]
         "the features are then divided by" },
       { "shift", QK_OPT_FLOAT, "0.1", 0, 600, NULL,
         "training sounds are moved by up to so many seconds" },
+      AUDIO_CHANGES_OPTIONS,
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 struct wav {
@@ -76,6 +78,8 @@ struct wav {
   int64_t samples, frames, shift;
   int numbers;
   float mean, std;
+  bool augment;
+  struct audio_changes changes;
 };
 
 /* Buffers of a thread. */
@@ -108,6 +112,7 @@ configure (struct wav *d, const struct qk_config *cfg, bool augment)
   window = rint (qk_config_float (cfg, "window") * d->rate / 1000);
   d->mean = (float) qk_config_float (cfg, "mean");
   d->std = (float) qk_config_float (cfg, "std");
+  d->augment = augment;
   if (augment)
     d->shift = (int64_t) rint (qk_config_float (cfg, "shift") * d->rate);
   if (!(samples >= 1 && samples <= MAX_SAMPLES && window <= MAX_SAMPLES))
@@ -129,7 +134,9 @@ configure (struct wav *d, const struct qk_config *cfg, bool augment)
              : 0;
   o.low = qk_config_float (cfg, "low");
   o.high = qk_config_float (cfg, "high");
-  err = audio_new (&o, "wav", &d->audio);
+  err = audio_changes_configure (&d->changes, "wav", cfg);
+  if (err == 0)
+    err = audio_new (&o, "wav", &d->audio);
   if (err)
     return err;
   d->frames = audio_frames (d->audio, d->samples);
@@ -306,6 +313,19 @@ read_sound (const struct wav *d, struct worker *w, const char *path,
   return err;
 }
 
+/* The same, moved in time as training with RNG asks for. */
+static int
+read_shifted (const struct wav *d, struct worker *w, const char *path,
+              struct qk_rng *rng)
+{
+  int64_t shift = 0;
+
+  if (d->augment && rng && d->shift > 0)
+    shift
+      = (int64_t) qk_rng_below (rng, (uint64_t) (2 * d->shift + 1)) - d->shift;
+  return read_sound (d, w, path, shift);
+}
+
 /* The sound A into w->sound, as a file with one channel. */
 static int
 take_sound (const struct wav *d, struct worker *w,
@@ -327,21 +347,27 @@ take_sound (const struct wav *d, struct worker *w,
   return 0;
 }
 
-/* The features of w->sound, which is called PATH. */
+/* The features of w->sound, which is called PATH.  RNG NULL: as for
+ * evaluation. */
 static int
 make_features (const struct wav *d, struct worker *w, const char *path,
-               float *out)
+               struct qk_rng *rng, float *out)
 {
   const int64_t n = d->frames * d->numbers;
+  const bool augment = d->augment && rng;
   int64_t i;
 
   for (i = 0; i < d->samples; i++)
     if (!isfinite (w->sound[i]))
       return qk_error (-EBADMSG, "%s: sample %lld is %g", path, (long long) i,
                        (double) w->sound[i]);
+  if (augment)
+    audio_add_noise (&d->changes, w->sound, d->samples, rng);
   audio_features (d->audio, w->sound, d->samples, w->scratch, out);
   for (i = 0; i < n; i++)
     out[i] = (out[i] - d->mean) / d->std;
+  if (augment)
+    audio_mask (&d->changes, out, d->frames, d->numbers, rng);
   return 0;
 }
 
@@ -350,22 +376,18 @@ wav_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
           void *const *input, void *const *target)
 {
   const struct wav *d = self;
-  int64_t shift = 0;
   char *path;
   int err;
 
   if (index < 0 || index >= d->files.count)
     return qk_error (-EINVAL, "wav: no file %lld, there are %lld",
                      (long long) index, (long long) d->files.count);
-  if (d->shift > 0)
-    shift
-      = (int64_t) qk_rng_below (rng, (uint64_t) (2 * d->shift + 1)) - d->shift;
   path = path_within (d->files.root, d->files.file[index].path);
   if (!path)
     return qk_oom ("wav");
-  err = read_sound (d, worker, path, shift);
+  err = read_shifted (d, worker, path, rng);
   if (err == 0)
-    err = make_features (d, worker, path, input[0]);
+    err = make_features (d, worker, path, rng, input[0]);
   free (path);
   *(int32_t *) target[0] = d->files.file[index].label;
   return err;
@@ -376,7 +398,7 @@ wav_read_file (void *self, void *worker, const char *path, void *const *input)
 {
   const int err = read_sound (self, worker, path, 0);
 
-  return err ? err : make_features (self, worker, path, input[0]);
+  return err ? err : make_features (self, worker, path, NULL, input[0]);
 }
 
 static int
@@ -385,7 +407,13 @@ wav_read_array (void *self, void *worker, const struct qk_sample_array *sample,
 {
   const int err = take_sound (self, worker, sample);
 
-  return err ? err : make_features (self, worker, "sound", input[0]);
+  return err ? err : make_features (self, worker, "sound", NULL, input[0]);
+}
+
+static int64_t
+wav_category (void *self, int64_t index)
+{
+  return ((const struct wav *) self)->files.file[index].label;
 }
 
 static const struct qk_dataset_class wav = {
@@ -401,6 +429,7 @@ static const struct qk_dataset_class wav = {
   .read = wav_read,
   .read_file = wav_read_file,
   .read_array = wav_read_array,
+  .category = wav_category,
 };
 
 QK_PLUGIN ("wav", PACKAGE_VERSION, "LGPL-2.1-or-later", &wav.cls);

@@ -102,6 +102,11 @@ struct qk_dataset_class {
    * (optional; default: samples come from files only) */
   int (*read_array) (void *self, void *worker,
                      const struct qk_sample_array *sample, void *const *input);
+
+  /* The category of sample INDEX in the first target that has categories,
+   * QK_NO_CATEGORY where it is not known, without reading the sample.
+   * (optional; default: samples cannot be balanced) */
+  int64_t (*category) (void *self, int64_t index);
 };
 
 #ifdef __cplusplus

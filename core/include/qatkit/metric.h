@@ -32,6 +32,22 @@ struct qk_metric_io {
  * sure it is, 0..1 (NaN: not said). */
 typedef int (*qk_answer_fn) (void *cookie, const char *text, double score);
 
+#define QK_METRIC_MAX_COLUMNS 16
+
+/* A table that a metric has besides its scores, out of the same sums.  Its rows
+ * are the categories of the reference or, where that has none, what the last
+ * axis of the output counts. */
+struct qk_metric_table {
+  int64_t (*rows) (void *self);
+  /* *N <= QK_METRIC_MAX_COLUMNS; borrowed from self. */
+  const struct qk_score_spec *(*columns) (void *self, int *n);
+  /* A number for each column of ROW; NaN: not known. */
+  void (*row) (void *self, const double *sums, int64_t row, double *cell);
+  /* How often what is of ROW was taken for OTHER; NaN: not counted.
+   * (optional; default: there is no such matrix) */
+  double (*taken) (void *self, const double *sums, int64_t row, int64_t other);
+};
+
 /* A metric is a sum over samples: it adds to an array of doubles, which the
  * library clears, keeps in checkpoints and adds up over processes. */
 struct qk_metric_class {
@@ -62,6 +78,9 @@ struct qk_metric_class {
   int (*answer) (void *self, const struct qk_tensor *out,
                  const struct qk_tensor_spec *ref, int most, qk_answer_fn fn,
                  void *cookie);
+
+  /* Called after check.  (optional; default: it has none) */
+  const struct qk_metric_table *table;
 };
 
 #ifdef __cplusplus

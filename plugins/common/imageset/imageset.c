@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "imagesize/imagesize.h"
@@ -122,63 +123,248 @@ int
 imageset_configure (struct imageset *s, const char *name,
                     const struct qk_config *cfg, bool augment)
 {
-  const int err = configure_size (s, name, cfg);
+  int err = configure_size (s, name, cfg);
 
+  s->masks = (struct imageset_masks){ 0, -1 };
   s->augment = augment;
   s->min_scale = qk_config_float (cfg, "min_scale");
   s->flip = qk_config_bool (cfg, "flip");
   s->fast = qk_config_bool (cfg, "fast_decode");
-  return err < 0 ? err : configure_pixels (s, name, cfg);
+  if (err == 0)
+    err = configure_pixels (s, name, cfg);
+  return err < 0
+           ? err
+           : augment_configure (&s->changes, name, cfg, s->pixels.channels);
 }
 
-/* Of the image that was opened. */
+/* ---- reading ------------------------------------------------------------- */
+
+struct worker {
+  struct image_reader *reader;
+  struct raster *raster; /* NULL: images are not needed as bytes */
+  /* of masks; NULL where there are none */
+  struct image_reader *mask_reader;
+  struct raster *mask; /* one channel */
+  uint8_t *mask_rgb;
+};
+
+void
+imageset_worker_free (void *worker)
+{
+  struct worker *w = worker;
+
+  if (!w)
+    return;
+  image_reader_free (w->reader);
+  raster_free (w->raster);
+  image_reader_free (w->mask_reader);
+  raster_free (w->mask);
+  free (w->mask_rgb);
+  free (w);
+}
+
 static int
-render (const struct imageset *s, struct image_reader *r, int64_t w, int64_t h,
-        struct qk_rng *rng, float *out)
+prepare_masks (const struct imageset *s, struct worker *w)
 {
-  const bool augment = s->augment && rng;
-  struct image_view view;
+  struct image_options o = *image_options_default ();
+  int err;
 
-  if (augment)
-    image_view_random (w, h, s->crop, s->min_scale, s->flip, s->filter, rng,
-                       &view);
+  o.exif = false; /* they are drawn over the image as it is seen */
+  err = image_reader_new (&o, &w->mask_reader);
+  if (err == 0)
+    err = raster_new (s->crop.h, s->crop.w, 1, &w->mask);
+  if (err)
+    return err;
+  w->mask_rgb = malloc ((size_t) (s->crop.h * s->crop.w) * 3);
+  return w->mask_rgb ? 0 : qk_oom ("a mask");
+}
+
+int
+imageset_worker_new (const struct imageset *s, void **worker)
+{
+  struct worker *w = calloc (1, sizeof *w);
+  int err;
+
+  if (!w)
+    return qk_oom ("an image decoder");
+  err = image_reader_new (&s->pixels, &w->reader);
+  if (err == 0 && s->augment && augment_wants_bytes (&s->changes))
+    err = raster_new (s->crop.h, s->crop.w, s->pixels.channels, &w->raster);
+  if (err == 0 && s->masks.categories > 0)
+    err = prepare_masks (s, w);
+  if (err == 0)
+    *worker = w;
   else
-    image_view_center (w, h, s->resize, s->fit, s->crop, s->filter, &view);
-  if (augment && s->fast)
-    image_reduce (r, &view);
-  return image_render (r, &view, &s->norm, NULL, out);
+    imageset_worker_free (w);
+  return err;
 }
 
-int
-imageset_read (const struct imageset *s, struct image_reader *r,
-               const char *path, struct qk_rng *rng, float *out)
+/* An image that was opened, and what is made of it. */
+struct job {
+  const struct imageset *s;
+  struct worker *w;
+  int64_t width, height;
+  struct image_view view;
+  const char *mask; /* NULL: it has none */
+  struct qk_rng *rng;
+};
+
+/* The mask as bytes, cut and mirrored as the image, into w->mask. */
+static int
+render_mask (const struct job *j)
 {
-  int64_t w, h;
-  const int err = image_open (r, path, &w, &h);
+  const int64_t n = j->s->crop.h * j->s->crop.w;
+  struct worker *w = j->w;
+  struct image_view view = j->view;
+  int64_t width, height;
+  int err = image_open (w->mask_reader, j->mask, &width, &height);
 
-  return err ? err : render (s, r, w, h, rng, out);
+  if (err)
+    return err;
+  if (width != j->width || height != j->height)
+    return qk_error (-EBADMSG,
+                     "%s: a mask of %lld x %lld, its image is %lld x %lld",
+                     j->mask, (long long) width, (long long) height,
+                     (long long) j->width, (long long) j->height);
+  view.filter = IMAGE_NEAREST;
+  err = image_render (w->mask_reader, &view, NULL, w->mask_rgb, NULL);
+  for (int64_t i = 0; err == 0 && i < n; i++) {
+    const uint8_t *p = w->mask_rgb + 3 * i;
+
+    if (p[0] != p[1] || p[0] != p[2])
+      return qk_error (-EBADMSG,
+                       "%s: a pixel of the mask is %d,%d,%d, expected a grey "
+                       "image of the categories' numbers",
+                       j->mask, p[0], p[1], p[2]);
+    w->mask->pixels[i] = p[0];
+  }
+  return err;
+}
+
+/* The bytes of the mask as categories. */
+static int
+take_labels (const struct job *j, int32_t *labels)
+{
+  const struct imageset_masks *m = &j->s->masks;
+  const int64_t n = j->s->crop.h * j->s->crop.w;
+
+  for (int64_t i = 0; i < n; i++) {
+    const int v = j->w->mask->pixels[i];
+
+    if (v != m->ignore && v >= m->categories)
+      return qk_error (-EBADMSG,
+                       "%s: a pixel of the mask is %d, expected 0 to %lld%s",
+                       j->mask, v, (long long) m->categories - 1,
+                       m->ignore >= 0 ? " or what is ignored" : "");
+    labels[i] = v == m->ignore ? QK_NO_CATEGORY : v;
+  }
+  return 0;
+}
+
+/* A training image, by way of its bytes, with its mask. */
+static int
+render_changed (const struct job *j, float *out)
+{
+  const struct imageset *s = j->s;
+  const int channels = s->pixels.channels;
+  const int64_t row = s->crop.w * channels;
+  struct raster *r = j->w->raster;
+  const struct augment_mask mask
+    = { j->w->mask, (uint8_t) (s->masks.ignore >= 0 ? s->masks.ignore : 0) };
+  const int err = image_render (j->w->reader, &j->view, NULL, r->pixels, NULL);
+
+  if (err)
+    return err;
+  augment_bytes (&s->changes, r, j->mask ? &mask : NULL, j->rng);
+  for (int64_t y = 0; y < s->crop.h; y++)
+    image_norm_row (&s->norm, r->pixels + y * row, channels, s->crop.w, false,
+                    out + y * row);
+  return 0;
+}
+
+static int
+render_training (struct job *j, float *out)
+{
+  const struct imageset *s = j->s;
+  int err = 0;
+
+  image_view_random (j->width, j->height, s->crop, s->min_scale, s->flip,
+                     s->filter, j->rng, &j->view);
+  if (j->mask)
+    err = render_mask (j);
+  if (err)
+    return err;
+  if (s->fast)
+    image_reduce (j->w->reader, &j->view);
+  err = j->w->raster
+          ? render_changed (j, out)
+          : image_render (j->w->reader, &j->view, &s->norm, NULL, out);
+  if (err == 0)
+    augment_floats (&s->changes, out, s->crop.h, s->crop.w, s->pixels.channels,
+                    j->rng);
+  return err;
+}
+
+static int
+render (struct job *j, float *out)
+{
+  const struct imageset *s = j->s;
+  int err = 0;
+
+  if (s->augment && j->rng)
+    return render_training (j, out);
+  image_view_center (j->width, j->height, s->resize, s->fit, s->crop,
+                     s->filter, &j->view);
+  if (j->mask)
+    err = render_mask (j);
+  return err ? err
+             : image_render (j->w->reader, &j->view, &s->norm, NULL, out);
 }
 
 int
-imageset_read_memory (const struct imageset *s, struct image_reader *r,
+imageset_read (const struct imageset *s, void *worker, const char *path,
+               struct qk_rng *rng, float *out)
+{
+  struct job j = { .s = s, .w = worker, .rng = rng };
+  const int err = image_open (j.w->reader, path, &j.width, &j.height);
+
+  return err ? err : render (&j, out);
+}
+
+int
+imageset_read_memory (const struct imageset *s, void *worker,
                       const uint8_t *data, size_t size, const char *name,
                       struct qk_rng *rng, float *out)
 {
-  int64_t w, h;
-  const int err = image_open_memory (r, data, size, name, &w, &h);
+  struct job j = { .s = s, .w = worker, .rng = rng };
+  const int err
+    = image_open_memory (j.w->reader, data, size, name, &j.width, &j.height);
 
-  return err ? err : render (s, r, w, h, rng, out);
+  return err ? err : render (&j, out);
 }
 
 int
-imageset_read_array (const struct imageset *s, struct image_reader *r,
+imageset_read_masked (const struct imageset *s, void *worker, const char *path,
+                      const char *mask, struct qk_rng *rng, float *out,
+                      int32_t *labels)
+{
+  struct job j = { .s = s, .w = worker, .mask = mask, .rng = rng };
+  int err = image_open (j.w->reader, path, &j.width, &j.height);
+
+  if (err == 0)
+    err = render (&j, out);
+  return err ? err : take_labels (&j, labels);
+}
+
+int
+imageset_read_array (const struct imageset *s, void *worker,
                      const struct qk_sample_array *a, float *out)
 {
-  int64_t w, h;
+  struct job j = { .s = s, .w = worker };
   int err;
 
   if (a->dtype == QK_F32)
     return image_norm_array (&s->norm, a, s->crop, out);
-  err = image_open_pixels (r, a, &w, &h);
-  return err ? err : render (s, r, w, h, NULL, out);
+  err = image_open_pixels (j.w->reader, a, &j.width, &j.height);
+  return err ? err : render (&j, out);
 }

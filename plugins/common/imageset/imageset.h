@@ -4,14 +4,21 @@
  *
  * Evaluation: torchvision's Resize (resize) + CenterCrop (crop), or what timm
  * makes of crop_pct.  Training: RandomResizedCrop (crop) +
- * RandomHorizontalFlip.  Then (x / 255 - mean) / std.  Resizing gives PIL's
- * bytes. */
+ * RandomHorizontalFlip, then what augment.h says.  Then (x / 255 - mean) / std.
+ * Resizing gives PIL's bytes. */
 #ifndef QK_IMAGESET_H
 #define QK_IMAGESET_H
 
 #include <qatkit/dataset.h>
 
+#include "augment/augment.h"
 #include "image/image.h"
+
+/* Images that say which category each pixel of another one is of. */
+struct imageset_masks {
+  int64_t categories; /* 0: there are none */
+  int ignore;         /* the byte that does not count; -1: none */
+};
 
 struct imageset {
   struct image_norm norm;
@@ -21,6 +28,8 @@ struct imageset {
   enum image_filter filter;
   double min_scale;
   bool augment, flip, fast;
+  struct augment changes;
+  struct imageset_masks masks; /* zeros after imageset_configure */
 };
 
 extern const char *const imageset_exif[], *const imageset_fit[];
@@ -119,6 +128,7 @@ extern const char *const imageset_exif[], *const imageset_fit[];
       0,                                                                      \
       NULL,                                                                   \
       "mirror half of the training images" },                                 \
+    AUGMENT_OPTIONS,                                                          \
   {                                                                           \
     "fast_decode", QK_OPT_BOOL, "no", 0, 0, NULL,                             \
       "decode large training images at a half, quarter or eighth of their "   \
@@ -129,18 +139,30 @@ extern const char *const imageset_exif[], *const imageset_fit[];
 int imageset_configure (struct imageset *s, const char *name,
                         const struct qk_config *cfg, bool augment);
 
+/* What a thread needs to read samples, as a dataset's slots worker_new and
+ * worker_free have it. */
+int imageset_worker_new (const struct imageset *s, void **worker);
+void imageset_worker_free (void *worker); /* accepts NULL */
+
 /* The sample in the file PATH; RNG NULL: as for evaluation, also where
  * training samples are augmented. */
-int imageset_read (const struct imageset *s, struct image_reader *r,
-                   const char *path, struct qk_rng *rng, float *out);
+int imageset_read (const struct imageset *s, void *worker, const char *path,
+                   struct qk_rng *rng, float *out);
 /* The same of a file in memory, called NAME in messages. */
-int imageset_read_memory (const struct imageset *s, struct image_reader *r,
+int imageset_read_memory (const struct imageset *s, void *worker,
                           const uint8_t *data, size_t size, const char *name,
                           struct qk_rng *rng, float *out);
 
 /* The same of pixels in memory: bytes of any size, or floats from 0 to 1 of the
  * size that is delivered, which are normalised and nothing else. */
-int imageset_read_array (const struct imageset *s, struct image_reader *r,
+int imageset_read_array (const struct imageset *s, void *worker,
                          const struct qk_sample_array *a, float *out);
+
+/* The sample in the file PATH and its mask, a grey image of the same size in
+ * the file MASK: LABELS (h,w) of the crop.  -EBADMSG, naming the mask, if it is
+ * not grey, of another size, or has a category that there is not. */
+int imageset_read_masked (const struct imageset *s, void *worker,
+                          const char *path, const char *mask,
+                          struct qk_rng *rng, float *out, int32_t *labels);
 
 #endif /* QK_IMAGESET_H */

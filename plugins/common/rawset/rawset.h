@@ -2,16 +2,20 @@
 /* rawset.h: what datasets of small images, stored as bytes, have in common.
  *
  * Training: torchvision's RandomCrop of the image's own size with padding of
- * zeros, then RandomHorizontalFlip.  Then (x / 255 - mean) / std. */
+ * zeros, then RandomHorizontalFlip, then what augment.h says.  Then
+ * (x / 255 - mean) / std. */
 #ifndef QK_RAWSET_H
 #define QK_RAWSET_H
 
 #include <qatkit/dataset.h>
 
+#include "augment/augment.h"
+
 struct rawset {
   int64_t h, w, channels;
   int64_t pad;
   bool augment, flip;
+  struct augment changes;
   float value[4][256]; /* of every byte, per channel */
 };
 
@@ -39,6 +43,7 @@ struct rawset {
       NULL,                                                                   \
       "training images are moved at random by up to so many pixels, zeros "   \
       "around them" },                                                        \
+    AUGMENT_OPTIONS,                                                          \
   {                                                                           \
     "flip", QK_OPT_BOOL, flip_, 0, 0, NULL,                                   \
       "mirror half of the training images"                                    \
@@ -50,10 +55,21 @@ int rawset_configure (struct rawset *s, const char *name,
                       const struct qk_config *cfg, bool augment, int64_t h,
                       int64_t w, int64_t channels);
 
-/* Deliver the image at PIXELS, whose next column, row and channel are so many
- * bytes away, as (h, w, channels). */
-void rawset_deliver (const struct rawset *s, const uint8_t *pixels,
-                     int64_t column, int64_t row, int64_t channel,
-                     struct qk_rng *rng, float *out);
+/* What a thread needs for that, as a dataset's slots worker_new and worker_free
+ * have it; NULL where it needs nothing. */
+int rawset_worker_new (const struct rawset *s, void **worker);
+void rawset_worker_free (void *worker); /* accepts NULL */
+
+/* Bytes of an image; the next column, row and channel are so many bytes
+ * away. */
+struct rawset_image {
+  const uint8_t *pixels;
+  int64_t column, row, channel;
+};
+
+/* Deliver IMAGE as (h, w, channels). */
+void rawset_deliver (const struct rawset *s, void *worker,
+                     const struct rawset_image *image, struct qk_rng *rng,
+                     float *out);
 
 #endif /* QK_RAWSET_H */

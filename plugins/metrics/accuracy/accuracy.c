@@ -3,8 +3,11 @@
  * classes of largest logit.  Of equal logits the class of lower number comes
  * first; ties1 and ties5 count the samples in which that decided.
  *
- * z f32 (N,C), label i32 (N); samples of label -1 do not count.  With fewer than 6 classes top-5 counts every
- * sample. */
+ * z f32 (N,C), label i32 (N); samples of label -1 do not count.  With fewer
+ * than 6 classes top-5 counts every sample.
+ *
+ * Its table has precision, recall and F1 of each class and, up to the number
+ * of classes that the option confusion says, the confusion matrix. */
 #include "config.h"
 
 #include <math.h>
@@ -12,24 +15,52 @@
 
 #include <qatkit/metric.h>
 
+#include "confusion/confusion.h"
 #include "pairs/pairs.h"
 
 enum { TOP1, TOP5, TIES1, TIES5, SCORES, SAMPLES = SCORES, SUMS };
+
+#define COLUMNS 4 /* without intersection over union */
+
+struct accuracy {
+  int64_t most; /* classes of a confusion matrix */
+  struct confusion confusion;
+};
+
+static int
+accuracy_create (const struct qk_config *cfg, void **self)
+{
+  struct accuracy *m = calloc (1, sizeof *m);
+
+  if (m == NULL)
+    return qk_oom ("accuracy");
+  m->most = qk_config_int (cfg, "confusion");
+  *self = m;
+  return 0;
+}
+
+static void
+accuracy_destroy (void *self)
+{
+  free (self);
+}
 
 static int
 accuracy_check (void *self, const struct qk_tensor_spec *out, int n_out,
                 const struct qk_tensor_spec *ref, int n_ref)
 {
+  struct accuracy *m = self;
   char text[160];
   const int r = pairs_check_categories ("accuracy", out, n_out, ref, n_ref);
 
-  (void) self;
   if (r < 0)
     return r;
-  return out->shape.ndim == 2
-           ? 0
-           : qk_error (-EINVAL, "accuracy: output %s, expected (N,C)",
-                       qk_spec_print (out, text, sizeof text));
+  if (out->shape.ndim != 2)
+    return qk_error (-EINVAL, "accuracy: output %s, expected (N,C)",
+                     qk_spec_print (out, text, sizeof text));
+  m->confusion.n = out->shape.dims[1];
+  m->confusion.matrix = m->confusion.n <= m->most;
+  return 0;
 }
 
 static const struct qk_score_spec *
@@ -50,8 +81,9 @@ accuracy_scores (void *self, int *n)
 static size_t
 accuracy_sums (void *self)
 {
-  (void) self;
-  return SUMS;
+  const struct accuracy *m = self;
+
+  return SUMS + confusion_sums (&m->confusion);
 }
 
 /* Place of class LABEL among N logits, 0 = best. */
@@ -86,13 +118,13 @@ best_of (const float *z, int64_t n, int k, int64_t *best)
 static int
 accuracy_update (void *self, const struct qk_metric_io *io, double *sums)
 {
+  const struct accuracy *m = self;
   int64_t classes;
   const int64_t n = pairs_rows (io->out, &classes);
   const int k = classes < 6 ? (int) classes : 6;
   const float *z = io->out->data;
   const int32_t *label = io->ref->data;
 
-  (void) self;
   for (int64_t i = 0; i < n; i++, z += classes) {
     int64_t place, best[6] = { 0 };
 
@@ -109,6 +141,7 @@ accuracy_update (void *self, const struct qk_metric_io *io, double *sums)
     sums[TOP5] += place < 5;
     sums[TIES1] += k > 1 && z[best[0]] == z[best[1]];
     sums[TIES5] += k > 5 && z[best[4]] == z[best[5]];
+    confusion_add (&m->confusion, sums + SUMS, label[i], best[0]);
   }
   return 0;
 }
@@ -153,17 +186,65 @@ accuracy_answer (void *self, const struct qk_tensor *out,
   return r;
 }
 
+/* ---- the table ------------------------------------------------------------ */
+
+static int64_t
+accuracy_rows (void *self)
+{
+  return ((const struct accuracy *) self)->confusion.n;
+}
+
+static const struct qk_score_spec *
+accuracy_columns (void *self, int *n)
+{
+  (void) self;
+  *n = COLUMNS;
+  return confusion_column;
+}
+
+static void
+accuracy_row (void *self, const double *sums, int64_t row, double *cell)
+{
+  const struct accuracy *m = self;
+
+  confusion_row (&m->confusion, sums + SUMS, row, COLUMNS, cell);
+}
+
+static double
+accuracy_taken (void *self, const double *sums, int64_t row, int64_t other)
+{
+  const struct accuracy *m = self;
+
+  return m->confusion.matrix ? sums[SUMS + row * m->confusion.n + other]
+                             : (double) NAN;
+}
+
+static const struct qk_metric_table table
+  = { accuracy_rows, accuracy_columns, accuracy_row, accuracy_taken };
+
+static const struct qk_option options[]
+  = { { .name = "confusion",
+        .type = QK_OPT_INT,
+        .def = "100",
+        .max = 4096,
+        .help = "Most classes of which the confusion matrix is counted, 8 "
+                "bytes for each pair" },
+      { .name = NULL } };
+
 static const struct qk_metric_class accuracy = {
   .cls = QK_CLASS_DEFAULT (struct qk_metric_class, QK_KIND_METRIC, "accuracy",
                            "Share of samples whose label is among the best "
                            "one, and the best five, classes",
-                           NULL, 30, 0, ""),
+                           options, 30, 0, ""),
+  .create = accuracy_create,
+  .destroy = accuracy_destroy,
   .check = accuracy_check,
   .scores = accuracy_scores,
   .sums = accuracy_sums,
   .update = accuracy_update,
   .result = accuracy_result,
   .answer = accuracy_answer,
+  .table = &table,
 };
 
 QK_PLUGIN ("accuracy", PACKAGE_VERSION, "LGPL-2.1-or-later", &accuracy.cls);

@@ -13,12 +13,13 @@
 
 #include <qatkit/metric.h>
 
+#include "confusion/confusion.h"
 #include "pairs/pairs.h"
 
 #define MOST_CLASSES 4096 /* 128 MB of sums */
 
 struct mean_iou {
-  int64_t classes;
+  struct confusion confusion;
 };
 
 static int
@@ -44,11 +45,12 @@ mean_iou_check (void *self, const struct qk_tensor_spec *out, int n_out,
 
   if (r < 0)
     return r;
-  m->classes = out->shape.dims[out->shape.ndim - 1];
-  return m->classes <= MOST_CLASSES
+  m->confusion.n = out->shape.dims[out->shape.ndim - 1];
+  m->confusion.matrix = true;
+  return m->confusion.n <= MOST_CLASSES
            ? 0
            : qk_error (-EINVAL, "mean_iou: %lld classes, at most %d",
-                       (long long) m->classes, MOST_CLASSES);
+                       (long long) m->confusion.n, MOST_CLASSES);
 }
 
 static const struct qk_score_spec *
@@ -69,7 +71,7 @@ mean_iou_sums (void *self)
 {
   const struct mean_iou *m = self;
 
-  return (size_t) (m->classes * m->classes);
+  return confusion_sums (&m->confusion);
 }
 
 static int
@@ -86,14 +88,14 @@ mean_iou_update (void *self, const struct qk_metric_io *io, double *sums)
 
     if (label[i] == QK_NO_CATEGORY)
       continue;
-    if (label[i] < 0 || label[i] >= m->classes)
+    if (label[i] < 0 || label[i] >= classes)
       return qk_error (-EINVAL,
                        "mean_iou: label of an element is %d, expected 0 to "
                        "%lld",
-                       (int) label[i], (long long) m->classes - 1);
+                       (int) label[i], (long long) classes - 1);
     for (int64_t c = 1; c < classes; c++)
       best = z[c] > z[best] ? c : best;
-    sums[label[i] * m->classes + best]++;
+    confusion_add (&m->confusion, sums, label[i], best);
   }
   return 0;
 }
@@ -101,29 +103,57 @@ mean_iou_update (void *self, const struct qk_metric_io *io, double *sums)
 static void
 mean_iou_result (void *self, const double *sums, int64_t n, double *score)
 {
-  const int64_t classes = ((const struct mean_iou *) self)->classes;
+  const struct mean_iou *m = self;
   double iou = 0, right = 0, all = 0;
   int64_t present = 0;
 
   (void) n;
-  for (int64_t c = 0; c < classes; c++) {
-    double labelled = 0, answered = 0;
+  for (int64_t c = 0; c < m->confusion.n; c++) {
+    const struct confusion_counts k = confusion_of (&m->confusion, sums, c);
 
-    for (int64_t o = 0; o < classes; o++) {
-      labelled += sums[c * classes + o];
-      answered += sums[o * classes + c];
-    }
-    right += sums[c * classes + c];
-    all += labelled;
-    if (labelled + answered == 0)
+    right += k.both;
+    all += k.meant;
+    if (k.meant + k.answered == 0)
       continue;
     present++;
-    iou
-      += sums[c * classes + c] / (labelled + answered - sums[c * classes + c]);
+    iou += k.both / (k.meant + k.answered - k.both);
   }
   score[0] = present > 0 ? iou / (double) present : (double) NAN;
   score[1] = all > 0 ? right / all : (double) NAN;
 }
+
+/* ---- the table ------------------------------------------------------------ */
+
+static int64_t
+mean_iou_rows (void *self)
+{
+  return ((const struct mean_iou *) self)->confusion.n;
+}
+
+static const struct qk_score_spec *
+mean_iou_columns (void *self, int *n)
+{
+  (void) self;
+  *n = CONFUSION_COLUMNS;
+  return confusion_column;
+}
+
+static void
+mean_iou_row (void *self, const double *sums, int64_t row, double *cell)
+{
+  const struct mean_iou *m = self;
+
+  confusion_row (&m->confusion, sums, row, CONFUSION_COLUMNS, cell);
+}
+
+static double
+mean_iou_taken (void *self, const double *sums, int64_t row, int64_t other)
+{
+  return sums[row * ((const struct mean_iou *) self)->confusion.n + other];
+}
+
+static const struct qk_metric_table table
+  = { mean_iou_rows, mean_iou_columns, mean_iou_row, mean_iou_taken };
 
 static const struct qk_metric_class mean_iou = {
   .cls = QK_CLASS_DEFAULT (struct qk_metric_class, QK_KIND_METRIC, "mean_iou",
@@ -137,6 +167,7 @@ static const struct qk_metric_class mean_iou = {
   .sums = mean_iou_sums,
   .update = mean_iou_update,
   .result = mean_iou_result,
+  .table = &table,
 };
 
 QK_PLUGIN ("mean_iou", PACKAGE_VERSION, "LGPL-2.1-or-later", &mean_iou.cls);

@@ -9,7 +9,10 @@
  * told apart in steps of 1/4096.
  * Sums: per label the histograms of the scores of negative and positive
  * samples; then true positives, answers, positives, samples with all labels
- * right, samples. */
+ * right, samples; then the first three of each label.
+ *
+ * Its table has these numbers of each label, and the threshold, in steps of
+ * 1/4096, from which on its F1 would be largest, with that F1. */
 #include "config.h"
 
 #include <math.h>
@@ -22,7 +25,7 @@
 #define STEPS 4096
 #define MOST_LABELS 2048 /* 128 MB of sums */
 
-enum { FOUND, ANSWERED, THERE, EXACT, SAMPLES, TOTALS };
+enum { FOUND, ANSWERED, THERE, PARTS, EXACT = PARTS, SAMPLES, TOTALS };
 
 struct multilabel {
   int64_t labels;
@@ -86,7 +89,7 @@ multilabel_sums (void *self)
 {
   const struct multilabel *m = self;
 
-  return (size_t) (m->labels * 2 * STEPS + TOTALS);
+  return (size_t) (m->labels * (2 * STEPS + PARTS) + TOTALS);
 }
 
 static int
@@ -95,7 +98,7 @@ multilabel_update (void *self, const struct qk_metric_io *io, double *sums)
   const struct multilabel *m = self;
   int64_t labels;
   const int64_t rows = pairs_rows (io->out, &labels);
-  double *total = sums + labels * 2 * STEPS;
+  double *total = sums + labels * 2 * STEPS, *part = total + TOTALS;
   const float *z = io->out->data, *t = io->ref->data;
 
   for (int64_t i = 0; i < rows; i++, z += labels, t += labels) {
@@ -107,6 +110,9 @@ multilabel_update (void *self, const struct qk_metric_io *io, double *sums)
       const bool there = t[c] >= 0.5f, answer = (double) z[c] >= m->least;
 
       sums[(2 * c + there) * STEPS + step]++;
+      part[c * PARTS + FOUND] += there && answer;
+      part[c * PARTS + ANSWERED] += answer;
+      part[c * PARTS + THERE] += there;
       total[FOUND] += there && answer;
       total[ANSWERED] += answer;
       total[THERE] += there;
@@ -160,6 +166,77 @@ multilabel_result (void *self, const double *sums, int64_t n, double *score)
   score[4] = total[EXACT] / total[SAMPLES];
 }
 
+/* ---- the table ------------------------------------------------------------ */
+
+enum { COUNT, AP, PRECISION, RECALL, F1, BEST_AT, BEST_F1, COLUMNS };
+
+static int64_t
+multilabel_rows (void *self)
+{
+  return ((const struct multilabel *) self)->labels;
+}
+
+static const struct qk_score_spec *
+multilabel_columns (void *self, int *n)
+{
+  static const struct qk_score_spec columns[COLUMNS] = {
+    { "count", "count", true, false, 0 },
+    { "ap", "AP", true, true, 2 },
+    { "precision", "precision", true, true, 2 },
+    { "recall", "recall", true, true, 2 },
+    { "f1", "F1", true, true, 2 },
+    { "best_threshold", "best threshold", true, false, 4 },
+    { "best_f1", "best F1", true, true, 2 },
+  };
+
+  (void) self;
+  *n = COLUMNS;
+  return columns;
+}
+
+/* The threshold of largest F1 of one label, the highest of several; NaN where
+ * it never occurs. */
+static void
+best_threshold (const double *negative, const double *positive, double *at,
+                double *f1)
+{
+  double there = 0, found = 0, answered = 0;
+
+  *at = *f1 = (double) NAN;
+  for (int s = 0; s < STEPS; s++)
+    there += positive[s];
+  for (int s = STEPS - 1; there > 0 && s >= 0; s--) {
+    double f;
+
+    found += positive[s];
+    answered += positive[s] + negative[s];
+    f = 2 * found / (answered + there);
+    if (positive[s] > 0 && !(f <= *f1)) {
+      *f1 = f;
+      *at = (double) s / STEPS;
+    }
+  }
+}
+
+static void
+multilabel_row (void *self, const double *sums, int64_t row, double *cell)
+{
+  const struct multilabel *m = self;
+  const double *negative = sums + 2 * row * STEPS;
+  const double *positive = negative + STEPS;
+  const double *part = sums + m->labels * 2 * STEPS + TOTALS + row * PARTS;
+
+  cell[COUNT] = part[THERE];
+  cell[AP] = average_precision (negative, positive);
+  cell[PRECISION] = part[FOUND] / part[ANSWERED]; /* NaN of none */
+  cell[RECALL] = part[FOUND] / part[THERE];
+  cell[F1] = 2 * part[FOUND] / (part[ANSWERED] + part[THERE]);
+  best_threshold (negative, positive, &cell[BEST_AT], &cell[BEST_F1]);
+}
+
+static const struct qk_metric_table table
+  = { multilabel_rows, multilabel_columns, multilabel_row, NULL };
+
 static const struct qk_option options[]
   = { { .name = "threshold",
         .type = QK_OPT_FLOAT,
@@ -181,6 +258,7 @@ static const struct qk_metric_class multilabel = {
   .sums = multilabel_sums,
   .update = multilabel_update,
   .result = multilabel_result,
+  .table = &table,
 };
 
 QK_PLUGIN ("multilabel", PACKAGE_VERSION, "LGPL-2.1-or-later",
