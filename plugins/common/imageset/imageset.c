@@ -126,6 +126,13 @@ imageset_configure (struct imageset *s, const char *name,
 
   s->augment = augment;
   s->min_scale = qk_config_float (cfg, "min_scale");
+  s->pad = qk_config_int (cfg, "pad");
+  if (s->pad >= 0 && qk_config_given (cfg, "min_scale"))
+    return qk_error (
+      -EINVAL,
+      "%s: pad (%s) and min_scale (%s) are both given, expected "
+      "one of them",
+      name, qk_config_where (cfg, "pad"), qk_config_where (cfg, "min_scale"));
   s->flip = qk_config_bool (cfg, "flip");
   s->fast = qk_config_bool (cfg, "fast_decode");
   return err < 0 ? err : configure_pixels (s, name, cfg);
@@ -139,7 +146,10 @@ render (const struct imageset *s, struct image_reader *r, int64_t w, int64_t h,
   const bool augment = s->augment && rng;
   struct image_view view;
 
-  if (augment)
+  if (augment && s->pad >= 0)
+    image_view_padded (w, h, s->resize, s->fit, s->crop, s->pad, s->flip,
+                       s->filter, rng, &view);
+  else if (augment)
     image_view_random (w, h, s->crop, s->min_scale, s->flip, s->filter, rng,
                        &view);
   else
