@@ -344,6 +344,83 @@ START_TEST (test_view_random)
 }
 END_TEST
 
+/* A window that reaches beyond the image is that of the image with black around
+ * it. */
+START_TEST (test_window_beyond)
+{
+  static const int at[][4] = { { -3, -2, 12, 9 },
+                               { 5, 4, 60, 50 },
+                               { -4, 3, 9, 11 },
+                               { 2, -1, 70, 5 },
+                               { -2, -2, 90, 90 } };
+  static const float mean[3] = { 0.5f, 0.25f, 0 }, std[3] = { 1, 2, 0.5f };
+  static uint8_t all[64 * 64 * 3], part[90 * 90 * 3];
+  static float floats[90 * 90 * 3];
+  struct image_norm norm;
+  int64_t w, h, x, y;
+  int i, c;
+
+  ck_assert_int_eq (image_norm_set (&norm, 3, mean, std, "test"), 0);
+  ck_assert_int_eq (image_open (reader, golden_path ("rgb444"), &w, &h), 0);
+  {
+    const struct image_view whole
+      = { 0, 0, w, h, 40, 30, 0, 0, 40, 30, false, IMAGE_BILINEAR };
+
+    ck_assert_int_eq (image_render (reader, &whole, NULL, all, NULL), 0);
+  }
+  for (i = 0; i < 10; i++) {
+    const int *a = at[i % 5];
+    const struct image_view v
+      = { 0, 0, w, h, 40, 30, a[0], a[1], a[2], a[3], i > 4, IMAGE_BILINEAR };
+
+    memset (part, 77, sizeof part);
+    ck_assert_int_eq (image_open (reader, golden_path ("rgb444"), &w, &h), 0);
+    ck_assert_int_eq (image_render (reader, &v, &norm, part, floats), 0);
+    for (y = 0; y < a[3]; y++)
+      for (x = 0; x < a[2]; x++)
+        for (c = 0; c < 3; c++) {
+          const int64_t u = a[0] + (v.flip ? a[2] - 1 - x : x), t = a[1] + y;
+          const bool inside = u >= 0 && u < 40 && t >= 0 && t < 30;
+          const uint8_t want = inside ? all[(t * 40 + u) * 3 + c] : 0;
+          const int64_t k = (y * a[2] + x) * 3 + c;
+
+          HOLDS (part[k] == want && floats[k] == norm.value[c][want],
+                 "window %d, %d %d: %d and %g, expected %d and %g", i, (int) x,
+                 (int) y, part[k], (double) floats[k], want,
+                 (double) norm.value[c][want]);
+        }
+  }
+}
+END_TEST
+
+/* torchvision's RandomCrop: every place with PAD pixels around, equally often. */
+START_TEST (test_view_padded)
+{
+  const struct image_size size = { 32, 32 };
+  int i, flips = 0, x[9] = { 0 }, y[9] = { 0 };
+  struct qk_rng rng;
+
+  qk_rng_seed (&rng, 3, 5);
+  for (i = 0; i < 9000; i++) {
+    struct image_view v;
+
+    image_view_padded (32, 32, size, IMAGE_COVER, size, 4, true,
+                       IMAGE_BILINEAR, &rng, &v);
+    HOLDS (v.win_x >= -4 && v.win_x <= 4 && v.win_y >= -4 && v.win_y <= 4
+             && v.win_w == 32 && v.win_h == 32 && v.out_w == 32 && v.w == 32,
+           "window %d x %d at %d,%d", (int) v.win_w, (int) v.win_h,
+           (int) v.win_x, (int) v.win_y);
+    x[v.win_x + 4]++;
+    y[v.win_y + 4]++;
+    flips += v.flip;
+  }
+  for (i = 0; i < 9; i++)
+    ck_assert_msg (abs (x[i] - 1000) < 150 && abs (y[i] - 1000) < 150,
+                   "%d: %d and %d times", i, x[i], y[i]);
+  ck_assert (abs (flips * 2 - 9000) < 450);
+}
+END_TEST
+
 /* Where no random box fits, torchvision takes the middle. */
 START_TEST (test_view_fallback)
 {
@@ -611,6 +688,8 @@ main (void)
   tcase_add_loop_test (tc, test_kernels_vertical, 0, IMAGE_FILTERS);
   tcase_add_test (tc, test_view_random);
   tcase_add_test (tc, test_view_fallback);
+  tcase_add_test (tc, test_view_padded);
+  tcase_add_test (tc, test_window_beyond);
   tcase_add_loop_test (tc, test_truncated, 0, 3);
   tcase_add_loop_test (tc, test_noise, 0, 3);
   tcase_add_test (tc, test_not_jpeg);

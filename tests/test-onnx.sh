@@ -131,6 +131,12 @@ expect 0 export again.ini --onnx again.onnx -o data.resize="$h" -o data.crop="$w
 [ ! -s err ] || failed "a network with weights of its own is warned about"
 for f in net again; do expect 0 predict $f.onnx image.npy --output $f.npy; done
 same net.npy again.npy
+# its float network is known: what is lost can be said before and after QAT
+size=(-o data.resize="$h" -o data.crop="$w")
+expect 0 analyze again.ini "${size[@]}" --samples 8 --batches 1 --output again-analyzed
+prints "conv1"
+expect 0 analyze r --samples 8 --batches 1
+! grep -q "not known" err || failed "the file's weights are taken for unknown"
 
 # ---- images that are not square, sizes stated and left open -----------------------
 wide=(-o data.dataset=imagefolder -o data.root=images -o data.resize=28x36 -o data.crop=24x32

@@ -38,16 +38,14 @@ open_original (struct qk_analyzer *z)
 
   if (path == NULL)
     path = qk_config_string (settings->model, "weights");
-  if (*path == 0) {
-    qk_log (settings->ctx, QK_LOG_INFO,
-            "the float weights that QAT began with are "
-            "not known: no batch-norm drift");
-    return 0;
-  }
   if ((r = qk_settings_build (settings, &z->data->info, QK_WEIGHTS_NONE, &g))
       < 0)
     return r;
-  if (qk_settings_load_weights (settings, g, path) < 0)
+  if (*path == 0 && !g->filled)
+    qk_log (settings->ctx, QK_LOG_INFO,
+            "the float weights that QAT began with are "
+            "not known: no batch-norm drift");
+  else if (*path != 0 && qk_settings_load_weights (settings, g, path) < 0)
     qk_log (settings->ctx, QK_LOG_WARNING,
             "%s; going on without batch-norm drift", qk_error_message ());
   else
@@ -82,17 +80,18 @@ open_networks (struct qk_analyzer *z)
   struct qk_graph *g = NULL;
   int r;
 
-  if (!qat && *qk_config_string (settings->model, "weights") == 0)
-    return qk_error (-EINVAL,
-                     "%s: [model] weights is not given, so there is "
-                     "no network to analyze; name the folder of a finished "
-                     "run instead",
-                     z->opt->subject);
   if ((r = qk_settings_build (settings, &z->data->info,
                               qat ? QK_WEIGHTS_NONE : QK_WEIGHTS_ALL, &g))
       < 0)
     return r;
-  if ((r = qk_settings_check (settings, g, &z->data->info)) == 0)
+  if (!qat && !g->filled
+      && *qk_config_string (settings->model, "weights") == 0)
+    r = qk_error (-EINVAL,
+                  "%s: [model] weights is not given, so there is "
+                  "no network to analyze; name the folder of a finished "
+                  "run instead",
+                  z->opt->subject);
+  else if ((r = qk_settings_check (settings, g, &z->data->info)) == 0)
     r = qat ? open_checkpoint (z, g)
             : qk_session_calibrate (&z->session, g, &z->g);
   qk_graph_free (g);

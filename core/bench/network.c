@@ -54,7 +54,7 @@ qk_bench_network (struct qk_settings *settings, int batches,
       || (r = qk_settings_check (settings, built, &s.calibrate->info)) < 0
       || (r = qk_pass_fuse (built, &g)) < 0)
     goto end;
-  if (*qk_config_string (settings->model, "weights") == 0
+  if (!built->filled && *qk_config_string (settings->model, "weights") == 0
       && (r = settle (settings, g, s.calibrate, batches, m)) < 0)
     goto end;
   if ((r = qk_session_ptq (&s, g, int8, &analysis)) < 0)

@@ -38,7 +38,8 @@ int image_filter_find (const char *name);
 
 /* What is done with an image: cut out the box (x, y, w, h), resize it to
  * out_w x out_h, cut the window (win_x, win_y, win_w, win_h) out of that,
- * mirror it left to right if asked.  All in pixels. */
+ * mirror it left to right if asked.  All in pixels.  Where the window reaches
+ * beyond, it is black (and transparent). */
 struct image_view {
   int64_t x, y, w, h;
   int64_t out_w, out_h;
@@ -69,6 +70,14 @@ void image_view_center (int64_t w, int64_t h, struct image_size resize,
  * a mirror image half of the time if FLIP. */
 void image_view_random (int64_t w, int64_t h, struct image_size crop,
                         double min_scale, bool flip, enum image_filter filter,
+                        struct qk_rng *rng, struct image_view *v);
+
+/* Of a W x H image, resized to RESIZE as FIT says, with PAD black pixels on all
+ * sides, the window CROP at random, torchvision's RandomCrop (CROP, PAD), then a
+ * mirror image half of the time if FLIP. */
+void image_view_padded (int64_t w, int64_t h, struct image_size resize,
+                        enum image_fit fit, struct image_size crop,
+                        int64_t pad, bool flip, enum image_filter filter,
                         struct qk_rng *rng, struct image_view *v);
 
 /* ---- one direction of the resize -------------------------------------*/

@@ -435,7 +435,9 @@ to_grey (uint8_t *row, int64_t n)
 /* What one call of image_render works on. */
 struct job {
   struct image_reader *r;
-  const struct image_view *view;
+  struct image_view view; /* its window is within the image */
+  int64_t left, top;      /* where it lies in the one that is delivered, */
+  int64_t width, height;  /* which is so large */
   const struct image_norm *norm;
   uint8_t *bytes;
   float *image;
@@ -450,7 +452,7 @@ struct job {
 static int
 job_prepare (struct image_reader *r, struct job *j)
 {
-  const struct image_view *v = j->view;
+  const struct image_view *v = &j->view;
   struct image_taps *a = &r->across, *d = &r->down;
   int64_t i;
   int err;
@@ -495,20 +497,22 @@ ring_row (struct image_reader *r, const struct job *j, int64_t y)
 static void
 deliver (const struct job *j, uint8_t *line)
 {
-  const struct image_view *v = j->view;
+  const struct image_view *v = &j->view;
   const int channels = j->r->options.channels;
+  const int64_t left = v->flip ? j->width - j->left - v->win_w : j->left;
+  const int64_t at = (j->top + j->done) * j->width + left;
   int64_t i;
 
   if (j->weigh)
     unpremultiply (line, v->win_w);
   if (j->image)
     image_norm_row (j->norm, line, 4, v->win_w, v->flip,
-                    j->image + j->done * v->win_w * channels);
+                    j->image + at * channels);
   if (j->bytes)
     for (i = 0; i < v->win_w; i++) {
       const int64_t to = v->flip ? v->win_w - 1 - i : i;
 
-      memcpy (j->bytes + (j->done * v->win_w + to) * channels, line + 4 * i,
+      memcpy (j->bytes + (at + to) * channels, line + 4 * i,
               (size_t) channels);
     }
 }
@@ -519,7 +523,7 @@ consume_row (struct job *j, int64_t y, uint8_t *row)
 {
   struct image_reader *r = j->r;
   const struct image_taps *d = &r->down;
-  const int64_t at = y - j->view->y; /* within the box */
+  const int64_t at = y - j->view.y; /* within the box */
   const int64_t n = j->x_end - j->x_first;
   int k;
 
@@ -635,12 +639,58 @@ decode (struct job *j)
   return r->decoder->decode (r->self, &want);
 }
 
+/* One side of a window, FROM and LENGTH of END pixels, becomes the part of it
+ * that is there; the number of pixels before that. */
+static int64_t
+part_of_side (int64_t end, int64_t *from, int64_t *length)
+{
+  const int64_t first = *from > 0 ? *from : 0;
+  const int64_t last = *from + *length < end ? *from + *length : end;
+  const int64_t before = first - *from;
+
+  *from = first;
+  *length = last - first;
+  return before;
+}
+
+/* All that is delivered becomes 0, before norm. */
+static void
+blacken (const struct job *j)
+{
+  static const uint8_t black[4];
+  const int channels = j->r->options.channels;
+  const int64_t n = j->width * j->height;
+  int64_t i;
+
+  if (j->bytes)
+    memset (j->bytes, 0, (size_t) (n * channels));
+  for (i = 0; j->image && i < n; i++)
+    image_norm_row (j->norm, black, channels, 1, false,
+                    j->image + i * channels);
+}
+
+/* Whether V asks for what is there. */
+static bool
+view_fits (const struct image_reader *r, const struct image_view *v)
+{
+  return v->x >= 0 && v->y >= 0 && v->w >= 1 && v->h >= 1
+         && v->x + v->w <= turned_width (r) && v->y + v->h <= turned_height (r)
+         && v->win_w >= 1 && v->win_h >= 1 && v->win_x < v->out_w
+         && v->win_y < v->out_h && v->win_x + v->win_w > 0
+         && v->win_y + v->win_h > 0;
+}
+
 int
 image_render (struct image_reader *r, const struct image_view *view,
               const struct image_norm *norm, uint8_t *bytes, float *image)
 {
-  struct job j
-    = { .r = r, .view = view, .norm = norm, .bytes = bytes, .image = image };
+  struct job j = { .r = r,
+                   .view = *view,
+                   .width = view->win_w,
+                   .height = view->win_h,
+                   .norm = norm,
+                   .bytes = bytes,
+                   .image = image };
   int err;
 
   if (!r->decoder)
@@ -648,13 +698,12 @@ image_render (struct image_reader *r, const struct image_view *view,
   j.weigh = r->header.alpha && r->options.channels == 4
             && view->filter != IMAGE_NEAREST
             && (view->w != view->out_w || view->h != view->out_h);
-  if (view->x < 0 || view->y < 0 || view->w < 1 || view->h < 1
-      || view->x + view->w > turned_width (r)
-      || view->y + view->h > turned_height (r) || view->win_x < 0
-      || view->win_y < 0 || view->win_w < 1 || view->win_h < 1
-      || view->win_x + view->win_w > view->out_w
-      || view->win_y + view->win_h > view->out_h)
+  if (!view_fits (r, view))
     return qk_error (-EINVAL, "%s: view outside the image", r->name);
+  j.left = part_of_side (view->out_w, &j.view.win_x, &j.view.win_w);
+  j.top = part_of_side (view->out_h, &j.view.win_y, &j.view.win_h);
+  if (j.view.win_w < j.width || j.view.win_h < j.height)
+    blacken (&j);
   err = job_prepare (r, &j);
   if (err)
     return qk_error_prefix (err, "%s: ", r->name);

@@ -110,3 +110,19 @@ image_view_random (int64_t w, int64_t h, struct image_size crop,
   v->filter = filter;
   v->flip = flip && qk_rng_double (rng) < 0.5;
 }
+
+void
+image_view_padded (int64_t w, int64_t h, struct image_size resize,
+                   enum image_fit fit, struct image_size crop, int64_t pad,
+                   bool flip, enum image_filter filter, struct qk_rng *rng,
+                   struct image_view *v)
+{
+  image_view_center (w, h, resize, fit, crop, filter, v);
+  v->win_y = (int64_t) qk_rng_below (
+               rng, (uint64_t) (v->out_h + 2 * pad - crop.h + 1))
+             - pad;
+  v->win_x = (int64_t) qk_rng_below (
+               rng, (uint64_t) (v->out_w + 2 * pad - crop.w + 1))
+             - pad;
+  v->flip = flip && qk_rng_double (rng) < 0.5;
+}

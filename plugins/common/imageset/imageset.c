@@ -128,6 +128,13 @@ imageset_configure (struct imageset *s, const char *name,
   s->masks = (struct imageset_masks){ 0, -1 };
   s->augment = augment;
   s->min_scale = qk_config_float (cfg, "min_scale");
+  s->pad = qk_config_int (cfg, "pad");
+  if (s->pad >= 0 && qk_config_given (cfg, "min_scale"))
+    return qk_error (
+      -EINVAL,
+      "%s: pad (%s) and min_scale (%s) are both given, expected "
+      "one of them",
+      name, qk_config_where (cfg, "pad"), qk_config_where (cfg, "min_scale"));
   s->flip = qk_config_bool (cfg, "flip");
   s->fast = qk_config_bool (cfg, "fast_decode");
   if (err == 0)
@@ -209,6 +216,16 @@ struct job {
   struct qk_rng *rng;
 };
 
+/* Whether pixel I of what VIEW delivers is none of the image, but padding. */
+static bool
+is_padding (const struct image_view *view, int64_t i)
+{
+  const int64_t x = i % view->win_w, y = view->win_y + i / view->win_w;
+  const int64_t at = view->win_x + (view->flip ? view->win_w - 1 - x : x);
+
+  return at < 0 || at >= view->out_w || y < 0 || y >= view->out_h;
+}
+
 /* The mask as bytes, cut and mirrored as the image, into w->mask. */
 static int
 render_mask (const struct job *j)
@@ -236,7 +253,9 @@ render_mask (const struct job *j)
                        "%s: a pixel of the mask is %d,%d,%d, expected a grey "
                        "image of the categories' numbers",
                        j->mask, p[0], p[1], p[2]);
-    w->mask->pixels[i] = p[0];
+    w->mask->pixels[i] = is_padding (&j->view, i) && j->s->masks.ignore >= 0
+                           ? (uint8_t) j->s->masks.ignore
+                           : p[0];
   }
   return err;
 }
@@ -288,8 +307,12 @@ render_training (struct job *j, float *out)
   const struct imageset *s = j->s;
   int err = 0;
 
-  image_view_random (j->width, j->height, s->crop, s->min_scale, s->flip,
-                     s->filter, j->rng, &j->view);
+  if (s->pad >= 0)
+    image_view_padded (j->width, j->height, s->resize, s->fit, s->crop, s->pad,
+                       s->flip, s->filter, j->rng, &j->view);
+  else
+    image_view_random (j->width, j->height, s->crop, s->min_scale, s->flip,
+                       s->filter, j->rng, &j->view);
   if (j->mask)
     err = render_mask (j);
   if (err)

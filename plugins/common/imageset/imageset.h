@@ -3,9 +3,10 @@
  * say what is made of an image, and making it.
  *
  * Evaluation: torchvision's Resize (resize) + CenterCrop (crop), or what timm
- * makes of crop_pct.  Training: RandomResizedCrop (crop) +
- * RandomHorizontalFlip, then what augment.h says.  Then (x / 255 - mean) / std.
- * Resizing gives PIL's bytes. */
+ * makes of crop_pct.  Training: RandomResizedCrop (crop), or where pad is given
+ * RandomCrop (crop, pad) of the resized image, + RandomHorizontalFlip, then
+ * what augment.h says.  Then (x / 255 - mean) / std.  Resizing gives PIL's
+ * bytes. */
 #ifndef QK_IMAGESET_H
 #define QK_IMAGESET_H
 
@@ -27,6 +28,7 @@ struct imageset {
   enum image_fit fit;
   enum image_filter filter;
   double min_scale;
+  int64_t pad; /* < 0: random crops are resized */
   bool augment, flip, fast;
   struct augment changes;
   struct imageset_masks masks; /* zeros after imageset_configure */
@@ -121,6 +123,15 @@ extern const char *const imageset_exif[], *const imageset_fit[];
       1,                                                                      \
       NULL,                                                                   \
       "smallest share of an image's area that a training crop takes" },       \
+    { "pad",                                                                  \
+      QK_OPT_INT,                                                             \
+      "-1",                                                                   \
+      -1,                                                                     \
+      1024,                                                                   \
+      NULL,                                                                   \
+      "instead of min_scale: training images are resized as for evaluation, " \
+      "and a crop is taken at random with so many black pixels around them; " \
+      "-1 = by min_scale" },                                                  \
     { "flip",                                                                 \
       QK_OPT_BOOL,                                                            \
       "yes",                                                                  \
