@@ -25,6 +25,10 @@ struct qk_cli {
   const char *model;   /* --model */
   const char *output;  /* --output */
   const char *onnx;    /* --onnx */
+  const char *c_folder; /* --c */
+  const char *prefix;   /* --prefix */
+  bool split, no_float; /* --split, --no-float */
+  long selftest;        /* --selftest */
   const char *threads; /* --threads */
   long limit;          /* --batches */
   struct {
@@ -150,6 +154,8 @@ int qk_cmd_tune (struct qk_cli *cli);
 int qk_cmd_inspect (struct qk_cli *cli);
 int qk_cmd_plugins (struct qk_cli *cli);
 int qk_cmd_export (struct qk_cli *cli);
+/* export --c, in export-c.c */
+int qk_cli_export_c (struct qk_cli *cli);
 int qk_cmd_convert (struct qk_cli *cli);
 
 #endif /* QK_CLI_CLI_H */
