@@ -8,9 +8,11 @@ static void
 begin (struct writer *w, const char *type, const char *kind, int64_t n,
        int64_t size)
 {
+  char big[32];
+
   w->flash += n * size;
-  text_add (&w->data, "\n%s_SECTION\n%sconst %s %s_%s%d[%lld] = {\n", w->name,
-            w->split ? "" : "static ", type, w->name, kind, w->layer,
+  text_add (&w->data, "\n%s_SECTION\n%sconst %s %s_%s%d[%lld] = {\n",
+            csource_upper (w->name, big), w->split ? "" : "static ", type, w->name, kind, w->layer,
             (long long) n);
   if (w->split)
     text_add (&w->head, "extern const %s %s_%s%d[%lld];\n", type, w->name,

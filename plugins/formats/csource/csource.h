@@ -130,6 +130,9 @@ bits_of (float x)
 /* -ENOTSUP, naming N and its operator; WHY may be NULL. */
 int csource_refuse (const struct qk_network_node *n, const char *why);
 
+/* NAME in capital letters, of at most 31. */
+const char *csource_upper (const char *name, char text[32]);
+
 /* The expression that gives the address of value V, or of layer N's scratch
  * memory. */
 const char *csource_address (const struct writer *w, int v, char text[48]);

@@ -105,10 +105,14 @@ pack_channel (const struct qk_op *op, int64_t k, int64_t column, int64_t depth,
               struct packed *p, int64_t b, int i)
 {
   const int8_t *from = op->weight + k * column;
-  int8_t *to = p->weight + 2 * b * depth + 4 * i;
+  int8_t *to = p->weight + 2 * b * depth;
 
-  for (int64_t d = 0; d < column; d++)
-    to[d / 4 * 8 + d % 4] = from[d];
+  for (int64_t d = 0; d < column; d++) {
+    const int64_t turn = d / 16 * 16;
+    const int64_t width = depth - turn < 16 ? depth - turn : 16;
+
+    to[2 * turn + i * width + d % 16] = from[d];
+  }
   p->bias[2 * b + i] = whole_bias (op, k, from, column);
   p->multiplier[2 * b + i] = bits_of (op->multiplier[k]);
 }
@@ -167,11 +171,27 @@ put_call (struct writer *w, const struct qk_network_node *n,
   text_add (&w->steps, ");\n");
 }
 
-static void
-put_bounds (struct writer *w, const struct qk_op *op)
+/* Whether a sum of OP's, of COLUMN products, could have more than 24 bits. */
+static bool
+is_wide (const struct qk_op *op, int64_t column)
 {
-  text_add (&w->parts, "%d, %d, %d\n};\n", op->out_q.zero_point, op->lo,
-            op->hi);
+  bool wide = false;
+
+  for (int64_t k = 0; k < op->out_channels; k++) {
+    int64_t most = op->bias != NULL ? llabs ((long long) op->bias[k]) : 0;
+
+    for (int64_t i = 0; i < column; i++)
+      most += 255 * llabs ((long long) op->weight[k * column + i]);
+    wide = wide || most >= 1 << 24;
+  }
+  return wide;
+}
+
+static void
+put_bounds (struct writer *w, const struct qk_op *op, int64_t column)
+{
+  text_add (&w->parts, "%d, %d, %d, %d\n};\n", is_wide (op, column),
+            op->out_q.zero_point, op->lo, op->hi);
 }
 
 static int
@@ -202,7 +222,7 @@ put_depthwise (struct writer *w, const struct qk_network_node *n,
             "\nstatic const struct depthwise layer%d = {\n"
             "  %s_weight%d, %s_bias%d, %s_multiplier%d, ",
             w->layer, w->name, w->layer, w->name, w->layer, w->name, w->layer);
-  put_bounds (w, op);
+  put_bounds (w, op, taps);
   put_call (w, n, win, csource_is_3x3 (win) ? "depthwise3" : "depthwise");
   w->needed |= 1ull << (csource_is_3x3 (win) ? KERNEL_DEPTHWISE_3
                                              : KERNEL_DEPTHWISE_ANY);
@@ -261,7 +281,7 @@ csource_weighted (struct writer *w, const struct qk_network_node *n)
               w->layer, w->name, w->layer, w->name, w->layer, w->name,
               w->layer, (long long) csource_depth (&win),
               (long long) (win.k / win.groups));
-    put_bounds (w, op);
+    put_bounds (w, op, win.r * win.s * (win.c / win.groups));
     if (op->kind == QK_OP_CONV_TRANSPOSE2D || !csource_is_rows (&win))
       put_window (w, &win, op->in_q[0].zero_point);
     put_call (w, n, &win, choose (w, op, &win));

@@ -22,6 +22,17 @@ csource_refuse (const struct qk_network_node *n, const char *why)
 }
 
 const char *
+csource_upper (const char *name, char text[32])
+{
+  size_t i;
+
+  for (i = 0; name[i] != 0 && i < 31; i++)
+    text[i] = (char) toupper ((unsigned char) name[i]);
+  text[i] = 0;
+  return text;
+}
+
+const char *
 csource_address (const struct writer *w, int v, char text[48])
 {
   const struct spot *s = &w->plan.spot[v];
@@ -188,16 +199,6 @@ put_licence (struct text *t)
 }
 
 static void
-upper (const char *name, char text[64])
-{
-  size_t i;
-
-  for (i = 0; name[i] != 0 && i < 63; i++)
-    text[i] = (char) toupper ((unsigned char) name[i]);
-  text[i] = 0;
-}
-
-static void
 put_layer_list (const struct writer *w, struct text *t)
 {
   const struct qk_network *net = w->net;
@@ -229,9 +230,9 @@ put_end (struct text *t, const struct writer *w, const char *what, int i,
          int v, const char *name)
 {
   const struct qk_network_value *x = value_of (w, v);
-  char big[64], text[64], shape[120];
+  char big[32], text[64], shape[120];
 
-  upper (w->name, big);
+  csource_upper (w->name, big);
   qk_shape_print (&x->shape, shape, sizeof shape);
   text_add (t, "\n/* %s %d, \"%s\": %s of %s", what, i, plain (name, text),
             x->q.scale > 0 ? "uint8_t" : "float", shape);
@@ -292,9 +293,9 @@ static void
 put_header (struct text *t, const struct writer *w)
 {
   const struct qk_network *net = w->net;
-  char big[64];
+  char big[32];
 
-  upper (w->name, big);
+  csource_upper (w->name, big);
   text_add (t,
             "/* %s.h: an int8 network.  Written by qatkit %s; do not edit.\n",
             w->name, PACKAGE_VERSION);
@@ -328,12 +329,15 @@ put_header (struct text *t, const struct writer *w)
 static void
 put_section (struct text *t, const struct writer *w)
 {
+  char big[32];
+
+  csource_upper (w->name, big);
   text_add (t,
             "\n/* Where constant arrays go: an attribute of the compiler. */\n"
             "#ifndef %s_SECTION\n"
             "#define %s_SECTION\n"
             "#endif\n",
-            w->name, w->name);
+            big, big);
 }
 
 /* Outputs that no layer writes in place: inputs, constants, others again. */
