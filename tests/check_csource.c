@@ -46,11 +46,21 @@ drawn (void)
 
 /* ---- the multiplier of a layer --------------------------------------------- */
 
+/* Sums of more than 24 bits are of a layer that is wide. */
+static int32_t
+output (int32_t acc, float m, int32_t zp)
+{
+  const bool wide = acc <= -(1 << 24) || acc >= 1 << 24;
+  const struct scale s = scale_of (bits (m), zp, wide);
+
+  return within (scaled (acc, &s), 0, 255);
+}
+
 static void
 same_output (int32_t acc, float m, int32_t zp)
 {
   const int32_t want = qk_requantize (acc, m, zp, 0, 255);
-  const int32_t got = onto (scaled (acc, bits (m)), zp, 0, 255);
+  const int32_t got = output (acc, m, zp);
 
   if (want != got)
     ck_abort_msg ("%d * %.9g + %d: %d, expected %d", (int) acc, (double) m,
@@ -62,7 +72,7 @@ same_output (int32_t acc, float m, int32_t zp)
 static const float multiplier[]
   = { 1.2345678e-3f, 0.0078125f, 0.5f,         7.7e-5f,  0.0312345f,
       0.99999994f,   3.0e-6f,    0x1.fffffep-9f, 1.0f / 3, 0x1p-24f,
-      1.5e-8f,       3.25f,      0x1.000002p-7f, 1e-12f };
+      1.5e-8f,       3.25f,      0x1.000002p-7f, 1e-12f,  0.124999f };
 #define MULTIPLIERS ((int) (sizeof multiplier / sizeof *multiplier))
 
 /* Every accumulator up to the largest that float still tells from its
@@ -77,9 +87,8 @@ START_TEST (every_accumulator)
   for (int64_t acc = -most - 1; acc <= most; acc++) {
     const int32_t a = (int32_t) acc;
 
-    if (onto (scaled (a, bits (m)), 0, 0, 255) != qk_requantize (a, m, 0, 0, 255)
-        || onto (scaled (a, bits (m)), 255, 0, 255)
-             != qk_requantize (a, m, 255, 0, 255))
+    if (output (a, m, 0) != qk_requantize (a, m, 0, 0, 255)
+        || output (a, m, 255) != qk_requantize (a, m, 255, 0, 255))
       same_output (a, m, 0), same_output (a, m, 255);
   }
 }
@@ -114,6 +123,17 @@ same_bits (const char *what, uint32_t a, uint32_t b, uint32_t got, float want)
     ck_abort_msg ("%s of %#x and %#x: %#x, expected %#x", what, a, b, got,
                   bits (want));
 }
+
+/* A layer whose sums could be wide has small ones, too. */
+START_TEST (small_sums_of_a_wide_layer)
+{
+  const struct scale s = scale_of (bits (multiplier[_i]), 3, 1);
+
+  for (int32_t acc = -(1 << 16); acc < 1 << 16; acc++)
+    ck_assert_int_eq (within (scaled (acc, &s), 0, 255),
+                      qk_requantize (acc, multiplier[_i], 3, 0, 255));
+}
+END_TEST
 
 /* Any bits, numbers close to each other, small ones without a leading bit, and
  * such whose products have few digits. */
@@ -163,6 +183,7 @@ main (void)
 
   tcase_set_timeout (t, 1800);
   tcase_add_loop_test (t, every_accumulator, 0, MULTIPLIERS);
+  tcase_add_loop_test (t, small_sums_of_a_wide_layer, 0, MULTIPLIERS);
   tcase_add_test (t, any_multiplier);
   tcase_add_test (t, operations);
   tcase_add_test (t, large_sums);
