@@ -70,9 +70,9 @@ same_output (int32_t acc, float m, int32_t zp)
 /* Multipliers as layers have them, and at the ends of what the fast way takes:
  * powers of two, whose products are often halves, and numbers that are not. */
 static const float multiplier[]
-  = { 1.2345678e-3f, 0.0078125f, 0.5f,         7.7e-5f,  0.0312345f,
+  = { 1.2345678e-3f, 0.0078125f, 0.5f,           7.7e-5f,  0.0312345f,
       0.99999994f,   3.0e-6f,    0x1.fffffep-9f, 1.0f / 3, 0x1p-24f,
-      1.5e-8f,       3.25f,      0x1.000002p-7f, 1e-12f,  0.124999f };
+      1.5e-8f,       3.25f,      0x1.000002p-7f, 1e-12f,   0.124999f };
 #define MULTIPLIERS ((int) (sizeof multiplier / sizeof *multiplier))
 
 /* Every accumulator up to the largest that float still tells from its
@@ -155,8 +155,10 @@ START_TEST (operations)
     same_bits ("number", a, 0, real_int ((int32_t) a), (float) (int32_t) a);
     ck_assert_int_eq (real_above (a, b), number (a) > number (b));
     r = qk_clamp_rounded (qk_rne (number (a)), 0, -255, 255);
-    ck_assert_int_eq (
-      rounded (a) < -255 ? -255 : rounded (a) > 255 ? 255 : rounded (a), r);
+    ck_assert_int_eq (rounded (a) < -255  ? -255
+                      : rounded (a) > 255 ? 255
+                                          : rounded (a),
+                      r);
   }
 }
 END_TEST
@@ -164,8 +166,8 @@ END_TEST
 START_TEST (large_sums)
 {
   for (int i = 0; i < effort (5000000, 50000); i++) {
-    const uint64_t x = ((uint64_t) drawn () << 32 | drawn ())
-                       >> (2 + drawn () % 62);
+    const uint64_t x
+      = ((uint64_t) drawn () << 32 | drawn ()) >> (2 + drawn () % 62);
 
     same_bits ("large number", (uint32_t) x, 0, real_sum ((int64_t) x),
                (float) x);

@@ -89,7 +89,7 @@ board () {
   timeout 120 qemu-system-arm -M "$machine" -nographic -semihosting \
     -kernel board.elf > out 2> err < /dev/null \
     || failed "$name: the self-test fails, or does not run"
-  echo "$name: $(cat out)"
+  echo "$name: $(cat out err)"
 }
 
 for m in $model narrow/model-int8.safetensors; do

@@ -50,14 +50,14 @@ for c in $commands; do
   arguments=$(sed -n '1s/^usage: //p' out)
   grep -qF "SYNOPSIS $arguments DESCRIPTION" page \
     || failed "the synopsis of $c is not '$arguments'"
-  options=$(sed -n 's/^ *\(-., \)\{0,1\}\(--[a-z]*\).*/\2/p' out)
+  options=$(sed -n 's/^ *\(-., \)\{0,1\}\(--[a-z-]*\).*/\2/p' out)
   [ -n "$options" ] || failed "no options of $c"
   for o in $options; do
     sed 's/.* OPTIONS //; s/ EXIT STATUS .*//' page | grep -qE -e "(^| )$o( |\$)" \
       || failed "the page of $c does not tell of $o"
   done
   # and no option that is none
-  for o in $(grep -oE -e '--[a-z]+' page | sort -u); do
+  for o in $(grep -oE -e '--[a-z][a-z-]*' page | sort -u); do
     grep -qE -e "$o( |\$)" out || failed "the page of $c tells of $o"
   done
 done

@@ -21,16 +21,16 @@ struct qk_cli {
   struct qk_monitor monitor;
   const char *command;
   bool quiet, json, resume, overwrite, verbose;
-  const char *backend; /* --backend */
-  const char *model;   /* --model */
-  const char *output;  /* --output */
-  const char *onnx;    /* --onnx */
+  const char *backend;  /* --backend */
+  const char *model;    /* --model */
+  const char *output;   /* --output */
+  const char *onnx;     /* --onnx */
   const char *c_folder; /* --c */
   const char *prefix;   /* --prefix */
   bool split, no_float; /* --split, --no-float */
   long selftest;        /* --selftest */
-  const char *threads; /* --threads */
-  long limit;          /* --batches */
+  const char *threads;  /* --threads */
+  long limit;           /* --batches */
   struct {
     bool train, layers;
     const char *backends, *threads, *batches; /* lists */

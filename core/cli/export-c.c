@@ -126,8 +126,9 @@ qk_cli_export_c (struct qk_cli *cli)
     return qk_cli_usage (cli, "one model expected with --c, got %d",
                          cli->n_args);
   if (cli->prefix != NULL && strpbrk (cli->prefix, "\" ") != NULL)
-    return qk_cli_usage (cli, "--prefix is '%s', expected the begin of a name "
-                              "in C",
+    return qk_cli_usage (cli,
+                         "--prefix is '%s', expected the begin of a name "
+                         "in C",
                          cli->prefix);
   if (cli->selftest > MOST_VECTORS)
     return qk_cli_usage (cli, "--selftest is %ld, expected 1 to %d",

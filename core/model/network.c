@@ -187,9 +187,9 @@ view_fill (struct qk_network_view *v, const struct qk_graph *from,
   v->param = calloc ((size_t) g->n_params + 1, sizeof *v->param);
   v->output = calloc ((size_t) g->n_outputs + 1, sizeof *v->output);
   v->origin = calloc ((size_t) g->n_values + 1, sizeof *v->origin);
-  if (v->output == NULL || v->origin == NULL || v->value == NULL || v->value_at == NULL
-      || v->node == NULL || v->node_at == NULL || v->op == NULL
-      || v->param == NULL)
+  if (v->output == NULL || v->origin == NULL || v->value == NULL
+      || v->value_at == NULL || v->node == NULL || v->node_at == NULL
+      || v->op == NULL || v->param == NULL)
     return qk_oom ("network");
   for (i = 0; i < g->n_values; i++) {
     v->value[i].shape = g->value[i].shape;

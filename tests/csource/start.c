@@ -17,8 +17,8 @@ void fault (void);
 static int32_t
 semihosting (int32_t operation, const void *argument)
 {
-  register int32_t r0 __asm__ ("r0") = operation;
-  register const void *r1 __asm__ ("r1") = argument;
+  register int32_t r0 __asm__("r0") = operation;
+  register const void *r1 __asm__("r1") = argument;
 
   __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
   return r0;
@@ -84,7 +84,8 @@ start (void)
 {
   CPACR |= 0xf << 20; /* the unit for reals, and vectors */
   __asm__ volatile("dsb\n\tisb");
-  memcpy (data_start, data_from, (size_t) ((char *) data_end - (char *) data_start));
+  memcpy (data_start, data_from,
+          (size_t) ((char *) data_end - (char *) data_start));
   memset (bss_start, 0, (size_t) ((char *) bss_end - (char *) bss_start));
   SYST_RVR = 0xffffff;
   SYST_CVR = 0;
@@ -99,8 +100,20 @@ fault (void)
   finish (99);
 }
 
-__attribute__ ((section (".vectors"), used)) static const void *const
-  vectors[]
-  = { stack_end, (void *) start, (void *) fault, (void *) fault,
-      (void *) fault, (void *) fault, (void *) fault, 0, 0, 0, 0,
-      (void *) fault, (void *) fault, 0, (void *) fault, (void *) tick };
+__attribute__ ((section (".vectors"), used)) static const void *const vectors[]
+  = { stack_end,
+      (void *) start,
+      (void *) fault,
+      (void *) fault,
+      (void *) fault,
+      (void *) fault,
+      (void *) fault,
+      0,
+      0,
+      0,
+      0,
+      (void *) fault,
+      (void *) fault,
+      0,
+      (void *) fault,
+      (void *) tick };

@@ -12,8 +12,8 @@ begin (struct writer *w, const char *type, const char *kind, int64_t n,
 
   w->flash += n * size;
   text_add (&w->data, "\n%s_SECTION\n%sconst %s %s_%s%d[%lld] = {\n",
-            csource_upper (w->name, big), w->split ? "" : "static ", type, w->name, kind, w->layer,
-            (long long) n);
+            csource_upper (w->name, big), w->split ? "" : "static ", type,
+            w->name, kind, w->layer, (long long) n);
   if (w->split)
     text_add (&w->head, "extern const %s %s_%s%d[%lld];\n", type, w->name,
               kind, w->layer, (long long) n);

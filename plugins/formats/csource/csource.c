@@ -41,15 +41,14 @@ csource_metadata (void *self, const char *key)
   return NULL;
 }
 
-static const struct qk_option options[] = {
-  { "prefix", QK_OPT_STRING, "network", 0, 0, NULL,
-    "what the files are called, and all names in them begin with" },
-  { "split", QK_OPT_BOOL, "no", 0, 0, NULL,
-    "constant arrays in a file of their own" },
-  { "float", QK_OPT_BOOL, "yes", 0, 0, NULL,
-    "use float where the machine has a unit for it; no: integers alone" },
-  { NULL, 0, NULL, 0, 0, NULL, NULL }
-};
+static const struct qk_option options[]
+  = { { "prefix", QK_OPT_STRING, "network", 0, 0, NULL,
+        "what the files are called, and all names in them begin with" },
+      { "split", QK_OPT_BOOL, "no", 0, 0, NULL,
+        "constant arrays in a file of their own" },
+      { "float", QK_OPT_BOOL, "yes", 0, 0, NULL,
+        "use float where the machine has a unit for it; no: integers alone" },
+      { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static const char *const suffixes[] = { NULL };
 

@@ -52,11 +52,10 @@ put_dequantize (struct writer *w, const struct qk_network_node *n)
   char in[48], out[48];
 
   w->needed |= 1ull << KERNEL_DEQUANTIZE;
-  text_add (&w->steps, "    dequantize (%d, 0x%x, %lld, %s, %s);\n",
-            q->zero_point, bits_of (q->scale),
-            (long long) count_of (w, n->out),
-            csource_address (w, n->in[0], in),
-            csource_address (w, n->out, out));
+  text_add (
+    &w->steps, "    dequantize (%d, 0x%x, %lld, %s, %s);\n", q->zero_point,
+    bits_of (q->scale), (long long) count_of (w, n->out),
+    csource_address (w, n->in[0], in), csource_address (w, n->out, out));
 }
 
 static void
@@ -133,8 +132,7 @@ put_part (struct writer *w, const struct qk_network_node *n, int i,
   }
   text_add (&w->steps, "%lld, %lld, %lld, %s, (uint8_t *) (%s) + %lld);\n",
             (long long) (count_of (w, n->in[i]) / c), (long long) c,
-            (long long) pitch, in, out,
-            (long long) from);
+            (long long) pitch, in, out, (long long) from);
 }
 
 static void

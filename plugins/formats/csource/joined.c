@@ -2,6 +2,8 @@
 /* joined.c: functions of two tensors, and of all elements along axes. */
 #include "config.h"
 
+#include <math.h>
+
 #include "csource.h"
 
 /* The step of S along axis D of OUT, which it is broadcast to; *STEP is that
@@ -39,6 +41,19 @@ broadcast (const struct qk_shape *a, const struct qk_shape *b,
   axes_finish (axes);
 }
 
+/* The scales over the output's in units of 2^-20, 0 if they are 2 or more. */
+static void
+quick_scales (const struct qk_op *op, int32_t times[3])
+{
+  const double a = (double) op->in_q[0].scale / (double) op->out_q.scale;
+  const double b = (double) op->in_q[1].scale / (double) op->out_q.scale;
+  const bool small = a < 2 && b < 2;
+
+  times[0] = small ? (int32_t) rint (a * 1048576.0) : 0;
+  times[1] = small ? (int32_t) rint (b * 1048576.0) : 0;
+  times[2] = small ? (1 << 19) + (1 << 11) : 0;
+}
+
 int
 csource_binary (struct writer *w, const struct qk_network_node *n)
 {
@@ -47,6 +62,7 @@ csource_binary (struct writer *w, const struct qk_network_node *n)
   const struct qk_op *op = n->op;
   const struct qk_shape *out = &value_of (w, n->out)->shape;
   struct axes axes = { 0 };
+  int32_t times[3];
   char a[48], b[48], y[48];
 
   if (op->function < 0 || op->function >= QK_FUNCTIONS)
@@ -54,17 +70,19 @@ csource_binary (struct writer *w, const struct qk_network_node *n)
   broadcast (&value_of (w, n->in[0])->shape, &value_of (w, n->in[1])->shape,
              out, out->ndim, 1, 1, &axes);
   axes_arrays (w, "axes", &axes);
+  quick_scales (op, times);
   text_add (&w->parts,
             "\nstatic const struct binary layer%d = {\n"
             "  %d, %lld, %s_axessize%d, %s_axesa%d, %s_axesb%d,\n"
-            "  %d, %d, 0x%x, 0x%x, 0x%x, %d, %d, %d\n};\n",
+            "  %d, %d, 0x%x, 0x%x, 0x%x, %d, %d, %d,\n"
+            "  %d, %d, %d\n};\n",
             w->layer, axes.n,
             (long long) (axes_count (&axes) / axes.size[axes.n - 1]), w->name,
             w->layer, w->name, w->layer, w->name, w->layer,
             op->in_q[0].zero_point, op->in_q[1].zero_point,
             bits_of (op->in_q[0].scale), bits_of (op->in_q[1].scale),
             bits_of (1.0f / op->out_q.scale), op->out_q.zero_point, op->lo,
-            op->hi);
+            op->hi, times[0], times[1], times[2]);
   w->needed |= 1ull << (KERNEL_ADD + op->function);
   text_add (&w->steps, "    %s (&layer%d, %s, %s, %s);\n", names[op->function],
             w->layer, csource_address (w, n->in[0], a),
@@ -102,8 +120,8 @@ csource_matmul (struct writer *w, const struct qk_network_node *n)
             (long long) (op->transpose_a ? m : 1),
             (long long) (op->transpose_b ? 1 : p),
             (long long) (op->transpose_b ? k : 1), op->in_q[0].zero_point,
-            op->in_q[1].zero_point, bits_of (multiplier),
-            op->out_q.zero_point, op->lo, op->hi);
+            op->in_q[1].zero_point, bits_of (multiplier), op->out_q.zero_point,
+            op->lo, op->hi);
   w->needed |= 1ull << KERNEL_MATMUL;
   text_add (&w->steps, "    matmul (&layer%d, %s, %s, %s);\n", w->layer,
             csource_address (w, n->in[0], in),
@@ -132,18 +150,18 @@ csource_reduce (struct writer *w, const struct qk_network_node *n)
   axes_finish (&along);
   axes_arrays (w, "kept", &kept);
   axes_arrays (w, "along", &along);
-  text_add (
-    &w->parts,
-    "\nstatic const struct reduce layer%d = {\n"
-    "  %d, %lld, %s_keptsize%d, %s_kepta%d,\n"
-    "  %d, %lld, %s_alongsize%d, %s_alonga%d,\n"
-    "  %d, 0x%x, %d, %d, %d\n};\n",
-    w->layer, kept.n, (long long) axes_count (&kept), w->name, w->layer,
-    w->name, w->layer, along.n, (long long) axes_count (&along), w->name,
-    w->layer, w->name, w->layer, op->in_q[0].zero_point,
-    bits_of (qk_multiplier (op->in_q[0].scale, 1.0f, op->out_q.scale)),
-    keeps_grid ? op->in_q[0].zero_point : op->out_q.zero_point, op->lo,
-    op->hi);
+  text_add (&w->parts,
+            "\nstatic const struct reduce layer%d = {\n"
+            "  %d, %lld, %s_keptsize%d, %s_kepta%d,\n"
+            "  %d, %lld, %s_alongsize%d, %s_alonga%d,\n"
+            "  %d, 0x%x, %d, %d, %d\n};\n",
+            w->layer, kept.n, (long long) axes_count (&kept), w->name,
+            w->layer, w->name, w->layer, along.n,
+            (long long) axes_count (&along), w->name, w->layer, w->name,
+            w->layer, op->in_q[0].zero_point,
+            bits_of (qk_multiplier (op->in_q[0].scale, 1.0f, op->out_q.scale)),
+            keeps_grid ? op->in_q[0].zero_point : op->out_q.zero_point, op->lo,
+            op->hi);
   w->needed |= 1ull << (KERNEL_MEAN + op->function);
   text_add (&w->steps, "    %s (&layer%d, %s, %s);\n", names[op->function],
             w->layer, csource_address (w, n->in[0], in),

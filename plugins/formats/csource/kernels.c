@@ -45,12 +45,10 @@ static const struct row rows[KERNELS] = {
       BIT (WEIGHTED_REAL) | BIT (COLUMN_TRANSPOSED),
       { "@conv@", "@column@" },
       { "conv_transposed_real", "column_transposed" } },
-  [KERNEL_DEPTHWISE]
-  = { lines_depthwise, REAL | BIT (WINDOW), { 0 }, { 0 } },
+  [KERNEL_DEPTHWISE] = { lines_depthwise, REAL | BIT (WINDOW), { 0 }, { 0 } },
   [KERNEL_DEPTHWISE_ANY]
   = { lines_depthwise_any, BIT (DEPTHWISE), { 0 }, { 0 } },
-  [KERNEL_DEPTHWISE_3]
-  = { lines_depthwise3, BIT (DEPTHWISE), { 0 }, { 0 } },
+  [KERNEL_DEPTHWISE_3] = { lines_depthwise3, BIT (DEPTHWISE), { 0 }, { 0 } },
   [KERNEL_TAPS] = { lines_pools, BIT (WINDOW), { 0 }, { 0 } },
   [KERNEL_MAXPOOL] = { lines_maxpool, BIT (TAPS), { 0 }, { 0 } },
   [KERNEL_AVGPOOL] = { lines_avgpool, REAL | BIT (TAPS), { 0 }, { 0 } },
@@ -63,16 +61,28 @@ static const struct row rows[KERNELS] = {
   [KERNEL_PRELU] = { lines_prelu, REAL, { 0 }, { 0 } },
   [KERNEL_PLACE] = { lines_walk, 0, { 0 }, { 0 } },
   [KERNEL_BINARY] = { lines_binary, REAL | BIT (PLACE), { 0 }, { 0 } },
-#define FUNCTION(which, name, text)                                           \
-  [KERNEL_ADD + which] = {                                                    \
-    lines_function, BIT (BINARY), { "@name@", "@function@" }, { name, text }  \
-  }
-  FUNCTION (QK_ADD, "add", "real_add (u, v)"),
-  FUNCTION (QK_SUB, "subtract", "real_add (u, real_minus (v))"),
-  FUNCTION (QK_MUL, "multiply", "real_mul (u, v)"),
-  FUNCTION (QK_DIV, "divide", "real_div (u, v)"),
-  FUNCTION (QK_MAX, "larger", "real_above (u, v) ? u : v"),
-  FUNCTION (QK_MIN, "smaller", "real_above (v, u) ? u : v"),
+#define FUNCTION(which, name, quick, text)                                    \
+  [KERNEL_ADD + which] = { lines_function,                                    \
+                           BIT (BINARY),                                      \
+                           { "@name@", "@quick@", "@function@" },             \
+                           { name, quick, text } }
+/* Steps in float move a sum by less than 2^-11, the products of integers by
+ * less than 2^-12: what is not within 2^-9 of the middle of two integers needs
+ * no such steps. */
+#define QUICK(sign)                                                           \
+  "#ifdef QATKIT_INTEGER\n"                                                   \
+  "      const int32_t t = (from_a[j * step_a] - l->za) * l->times_a " sign   \
+  "\n                        (from_b[j * step_b] - l->zb) * l->times_b "      \
+  "+ l->half;\n\n"                                                            \
+  "      if ((uint32_t) t << 12 > 0x1000000u) {\n"                            \
+  "        y[j] = onto (t >> 20, l->zp, l->lo, l->hi);\n"                     \
+  "        continue;\n      }\n#endif\n"
+  FUNCTION (QK_ADD, "add", QUICK ("+"), "real_add (u, v)"),
+  FUNCTION (QK_SUB, "subtract", QUICK ("-"), "real_add (u, real_minus (v))"),
+  FUNCTION (QK_MUL, "multiply", "", "real_mul (u, v)"),
+  FUNCTION (QK_DIV, "divide", "", "real_div (u, v)"),
+  FUNCTION (QK_MAX, "larger", "", "real_above (u, v) ? u : v"),
+  FUNCTION (QK_MIN, "smaller", "", "real_above (v, u) ? u : v"),
   [KERNEL_REDUCE] = { lines_reduce, BIT (PLACE), { 0 }, { 0 } },
   [KERNEL_MEAN + QK_MEAN]
   = { lines_mean,
@@ -105,11 +115,11 @@ static const struct row rows[KERNELS] = {
                        { "softmax", "uint8_t",
                          "y[at] = onto (rounded (real_mul (share, real_of "
                          "(inverse))), zp, lo, hi)" } },
-  [KERNEL_SOFTMAX_REAL] = { lines_softmax,
-                            REAL,
-                            { "@name@", "@type@", "@put@" },
-                            { "softmax_real", "void",
-                              "real_store (y, at, share)" } },
+  [KERNEL_SOFTMAX_REAL]
+  = { lines_softmax,
+      REAL,
+      { "@name@", "@type@", "@put@" },
+      { "softmax_real", "void", "real_store (y, at, share)" } },
 };
 
 static void

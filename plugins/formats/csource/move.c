@@ -16,8 +16,7 @@ put_transpose (struct writer *w, const struct qk_network_node *n)
   char in[48], out[48];
 
   for (int i = op->axes - 1; i >= 0; i--)
-    step[i]
-      = i == op->axes - 1 ? 1 : step[i + 1] * op->order[2 * (i + 1)];
+    step[i] = i == op->axes - 1 ? 1 : step[i + 1] * op->order[2 * (i + 1)];
   for (int j = 0; j < op->axes; j++)
     axes_add (&a, op->order[2 * op->order[2 * j + 1]],
               step[op->order[2 * j + 1]], 0);

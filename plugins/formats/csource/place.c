@@ -116,9 +116,8 @@ static void
 sort_by_size (struct placing *p)
 {
   for (int i = 1; i < p->n; i++)
-    for (int j = i; j > 0
-                    && p->b[p->order[j]].size > p->b[p->order[j - 1]].size;
-         j--) {
+    for (int j = i;
+         j > 0 && p->b[p->order[j]].size > p->b[p->order[j - 1]].size; j--) {
       const int other = p->order[j];
 
       p->order[j] = p->order[j - 1];

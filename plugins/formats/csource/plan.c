@@ -42,8 +42,8 @@ lead_of_window (const struct qk_op *op, const struct window *n, int64_t row)
   int64_t lead = 0;
 
   for (int64_t p = 0; p < n->p; p++)
-    lead = larger (lead, (p + 1) * row
-                           - row_still_read (op, n, p) * n->w * n->c);
+    lead
+      = larger (lead, (p + 1) * row - row_still_read (op, n, p) * n->w * n->c);
   return lead;
 }
 
@@ -159,9 +159,9 @@ find_spots (const struct qk_network *net, struct plan *p)
     else if (n->op->kind == QK_OP_RESHAPE)
       p->spot[n->out] = p->spot[n->in[0]];
     else
-      p->spot[n->out] = (struct spot){
-        IN_ARENA, add_buffer (p, csource_bytes (net, n->out), i)
-      };
+      p->spot[n->out]
+        = (struct spot){ IN_ARENA,
+                         add_buffer (p, csource_bytes (net, n->out), i) };
     p->scratch[i] = scratch > 0 ? add_buffer (p, scratch, i) : -1;
   }
 }
@@ -203,8 +203,8 @@ plan_make (const struct qk_network *net, struct plan *p)
     return qk_oom ("csource");
   find_spots (net, p);
   find_overlaps (net, p);
-  p->arena = place_buffers (p->buffer, p->n_buffers, p->overlap,
-                            p->n_overlaps);
+  p->arena
+    = place_buffers (p->buffer, p->n_buffers, p->overlap, p->n_overlaps);
   return p->arena < 0 ? (int) p->arena : 0;
 }
 

@@ -166,8 +166,9 @@ put_call (struct writer *w, const struct qk_network_node *n,
   text_add (&w->steps, "%s, %s", csource_address (w, n->in[0], in),
             csource_address (w, n->out, out));
   if (w->plan.scratch[w->layer - 1] >= 0)
-    text_add (&w->steps, ", arena + %lld",
-              (long long) w->plan.buffer[w->plan.scratch[w->layer - 1]].offset);
+    text_add (
+      &w->steps, ", arena + %lld",
+      (long long) w->plan.buffer[w->plan.scratch[w->layer - 1]].offset);
   text_add (&w->steps, ");\n");
 }
 
@@ -307,12 +308,11 @@ csource_pool (struct writer *w, const struct qk_network_node *n)
     return 0;
   }
   w->needed |= 1ull << KERNEL_AVGPOOL;
-  text_add (&w->steps,
-            "    avgpool (&window%d, %lld, %lld, %d, %d, %s, %s);\n", w->layer,
-            (long long) (op->count_pad ? op->pad_top + win.h + op->pad_bottom
-                                       : 0),
-            (long long) (op->count_pad ? op->pad_left + win.w + op->pad_right
-                                       : 0),
-            op->lo, op->hi, in, out);
+  text_add (
+    &w->steps, "    avgpool (&window%d, %lld, %lld, %d, %d, %s, %s);\n",
+    w->layer,
+    (long long) (op->count_pad ? op->pad_top + win.h + op->pad_bottom : 0),
+    (long long) (op->count_pad ? op->pad_left + win.w + op->pad_right : 0),
+    op->lo, op->hi, in, out);
   return 0;
 }

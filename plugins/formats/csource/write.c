@@ -15,7 +15,8 @@ csource_refuse (const struct qk_network_node *n, const char *why)
 {
   const char *name = qk_op_kind_name (n->op->kind);
 
-  return qk_error (-ENOTSUP, "node '%s': no C source can be made of %s '%s'%s%s",
+  return qk_error (-ENOTSUP,
+                   "node '%s': no C source can be made of %s '%s'%s%s",
                    n->name, n->quantized ? "operator" : "float layer",
                    n->quantized && name != NULL ? name : n->layer,
                    why != NULL ? " " : "", why != NULL ? why : "");
@@ -159,8 +160,9 @@ put_constants (struct writer *w)
     if (c->constant == NULL)
       continue;
     if (c->q.scale == 0)
-      return qk_error (-ENOTSUP, "constant '%s': C source of one in float "
-                                 "cannot be made",
+      return qk_error (-ENOTSUP,
+                       "constant '%s': C source of one in float "
+                       "cannot be made",
                        c->name);
     w->layer = v;
     array_uint8 (w, "constant", c->constant, count_of (w, v));
@@ -191,11 +193,12 @@ static void
 put_licence (struct text *t)
 {
   text_add (
-    t, " *\n"
-       " * SPDX-License-Identifier: 0BSD\n"
-       " * Permission to use, copy, modify, and/or distribute this file for\n"
-       " * any purpose with or without fee is hereby granted.  It is provided\n"
-       " * \"as is\", without any warranty.\n");
+    t,
+    " *\n"
+    " * SPDX-License-Identifier: 0BSD\n"
+    " * Permission to use, copy, modify, and/or distribute this file for\n"
+    " * any purpose with or without fee is hereby granted.  It is provided\n"
+    " * \"as is\", without any warranty.\n");
 }
 
 static void
@@ -216,12 +219,11 @@ put_layer_list (const struct writer *w, struct text *t)
   for (int i = 0; i < net->n_nodes; i++) {
     const struct qk_network_node *n = net->node[i];
 
-    text_add (t, " * %4d %-27s %-17s %-17s %8" PRId64 " %8" PRId64 " %7" PRId64
-                 "\n",
-              i + 1, plain (n->name, name), qk_op_kind_name (n->op->kind),
-              qk_shape_print (&value_of (w, n->out)->shape, shape,
-                              sizeof shape),
-              macs_of (w, n), w->layer_flash[i], plan_live (&w->plan, i));
+    text_add (
+      t, " * %4d %-27s %-17s %-17s %8" PRId64 " %8" PRId64 " %7" PRId64 "\n",
+      i + 1, plain (n->name, name), qk_op_kind_name (n->op->kind),
+      qk_shape_print (&value_of (w, n->out)->shape, shape, sizeof shape),
+      macs_of (w, n), w->layer_flash[i], plan_live (&w->plan, i));
   }
 }
 
@@ -237,8 +239,7 @@ put_end (struct text *t, const struct writer *w, const char *what, int i,
   text_add (t, "\n/* %s %d, \"%s\": %s of %s", what, i, plain (name, text),
             x->q.scale > 0 ? "uint8_t" : "float", shape);
   if (x->q.scale > 0)
-    text_add (t,
-              ",\n * the real number (byte - %d) * %.9g, bytes %d to %d",
+    text_add (t, ",\n * the real number (byte - %d) * %.9g, bytes %d to %d",
               x->q.zero_point, (double) x->q.scale, x->q.qmin, x->q.qmax);
   text_add (t, " */\n#define %s_%s%d_SIZE %lld /* bytes */\n", big,
             strcmp (what, "Input") == 0 ? "INPUT" : "OUTPUT", i,
@@ -265,24 +266,28 @@ put_functions (struct text *t, const struct writer *w)
     "extern \"C\" {\n"
     "#endif\n"
     "\n"
-    "/* Run the network on one sample.  ARENA has the size and alignment above\n"
+    "/* Run the network on one sample.  ARENA has the size and alignment "
+    "above\n"
     " * and keeps nothing from one call to the next; IN and OUT point to the\n"
-    " * inputs and outputs.  Several threads may run it, with an arena each. */\n"
+    " * inputs and outputs.  Several threads may run it, with an arena each. "
+    "*/\n"
     "void %s_run (void *arena, const void *const *in, void *const *out);\n"
     "\n"
-    "/* Run LAYER alone, 1 the first one; those before it must have run.  The\n"
+    "/* Run LAYER alone, 1 the first one; those before it must have run.  "
+    "The\n"
     " * result is what it computes, %s_layer_size (LAYER) bytes. */\n"
     "const void *%s_run_layer (void *arena, const void *const *in,\n"
     "                          void *const *out, int layer);\n"
     "uint32_t %s_layer_size (int layer);\n",
     name, name, name, name);
   if (w->net->n_vectors > 0)
-    text_add (t,
-              "\n"
-              "/* Run the test vectors of %s_test.c; 0, or the first layer that\n"
-              " * computes other bytes than qatkit's reference. */\n"
-              "int %s_selftest (void *arena);\n",
-              name, name);
+    text_add (
+      t,
+      "\n"
+      "/* Run the test vectors of %s_test.c; 0, or the first layer that\n"
+      " * computes other bytes than qatkit's reference. */\n"
+      "int %s_selftest (void *arena);\n",
+      name, name);
   text_add (t, "\n"
                "#ifdef __cplusplus\n"
                "}\n"
@@ -313,9 +318,8 @@ put_header (struct text *t, const struct writer *w)
             "#define %s_LAYERS %d\n"
             "#define %s_INPUTS %d\n"
             "#define %s_OUTPUTS %d\n",
-            big, big, big,
-            (long long) (w->plan.arena > 0 ? w->plan.arena : 1), big,
-            PLACE_ALIGNMENT, big, net->n_nodes, big, net->n_inputs, big,
+            big, big, big, (long long) (w->plan.arena > 0 ? w->plan.arena : 1),
+            big, PLACE_ALIGNMENT, big, net->n_nodes, big, net->n_inputs, big,
             net->n_outputs);
   for (int i = 0; i < net->n_inputs; i++)
     put_end (t, w, "Input", i, net->input[i],
@@ -463,8 +467,9 @@ put_sums (struct text *t, const struct writer *w)
 {
   const struct qk_network *net = w->net;
 
-  text_add (t, "\n/* Of what each layer computes. */\n"
-               "static const uint32_t sums[%d][%d] = {\n",
+  text_add (t,
+            "\n/* Of what each layer computes. */\n"
+            "static const uint32_t sums[%d][%d] = {\n",
             net->n_vectors, net->n_nodes);
   for (int s = 0; s < net->n_vectors; s++) {
     text_add (t, "%s  {", s > 0 ? ",\n" : "");
@@ -472,9 +477,12 @@ put_sums (struct text *t, const struct writer *w)
       const int v = net->node[i]->out;
       const int64_t size = csource_bytes (net, v);
 
-      text_add (t, "%s0x%" PRIx32, i == 0 ? " " : i % 6 == 0 ? ",\n    " : ", ",
-                checksum ((const uint8_t *) net->value[v]->vectors + s * size,
-                          size));
+      text_add (
+        t, "%s0x%" PRIx32,
+        i == 0       ? " "
+        : i % 6 == 0 ? ",\n    "
+                     : ", ",
+        checksum ((const uint8_t *) net->value[v]->vectors + s * size, size));
     }
     text_add (t, " }");
   }
@@ -505,10 +513,11 @@ put_test (struct text *t, const struct writer *w)
 {
   const struct qk_network *net = w->net;
 
-  text_add (t,
-            "/* %s_test.c: test vectors of %s.c.  Written by qatkit %s; do not "
-            "edit.\n",
-            w->name, w->name, PACKAGE_VERSION);
+  text_add (
+    t,
+    "/* %s_test.c: test vectors of %s.c.  Written by qatkit %s; do not "
+    "edit.\n",
+    w->name, w->name, PACKAGE_VERSION);
   put_licence (t);
   text_add (t, " */\n#include \"%s.h\"\n", w->name);
   put_ends (t, w);
@@ -536,7 +545,8 @@ put_test (struct text *t, const struct writer *w)
             w->name, net->n_inputs, net->n_outputs);
   for (int i = 0; i < net->n_outputs; i++)
     text_add (t, "  out[%d] = output%d;\n", i, i);
-  text_add (t, "  for (sample = 0; sample < %d; sample++) {\n", net->n_vectors);
+  text_add (t, "  for (sample = 0; sample < %d; sample++) {\n",
+            net->n_vectors);
   for (int i = 0; i < net->n_inputs; i++)
     text_add (t, "    in[%d] = input%d + %lld * sample;\n", i, i,
               (long long) csource_bytes (net, net->input[i]));
@@ -564,10 +574,11 @@ check_prefix (const char *name)
   for (i = 0; isalnum ((unsigned char) name[i]) || name[i] == '_'; i++)
     ;
   if (i == 0 || name[i] != 0 || i > 20 || isdigit ((unsigned char) name[0]))
-    return qk_error (-EINVAL,
-                     "csource: prefix is '%s', expected the begin of a name in "
-                     "C of at most 20 letters, digits and underscores",
-                     name);
+    return qk_error (
+      -EINVAL,
+      "csource: prefix is '%s', expected the begin of a name in "
+      "C of at most 20 letters, digits and underscores",
+      name);
   return 0;
 }
 
