@@ -41,11 +41,13 @@ cat > others << 'END_OF_LIST'
 autoconf: autoreconf
 busybox: busybox
 gcc-aarch64-linux-gnu: aarch64-linux-gnu-gcc
+gcc-arm-none-eabi: arm-none-eabi-gcc
 groff: groff
 man-db: man
 openmpi-bin: mpirun
 pkg-config: pkg-config
 python3: python3
+qemu-system-arm: qemu-system-arm
 qemu-user: qemu-aarch64
 rpm: rpmspec
 END_OF_LIST
@@ -53,6 +55,7 @@ END_OF_LIST
 cat > without << 'END_OF_LIST'
 apt-get  only on Debian, in bootstrap
 abidiff  only a clone with tags has something to compare with
+clang  a second opinion of what gcc has compiled
 chromium  a browser for one look at a page that is read as text besides
 git  only a clone has something to ask it
 node  onnxruntime is no package of Debian

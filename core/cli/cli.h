@@ -21,15 +21,19 @@ struct qk_cli {
   struct qk_monitor monitor;
   const char *command;
   bool quiet, json, resume, overwrite, verbose;
-  bool tables;         /* --per-class */
-  const char *backend; /* --backend */
-  const char *model;   /* --model */
-  const char *output;  /* --output */
-  const char *onnx;    /* --onnx */
-  const char *form;    /* --form */
-  const char *io;      /* --io */
-  const char *threads; /* --threads */
-  long limit;          /* --batches */
+  bool tables;          /* --per-class */
+  const char *backend;  /* --backend */
+  const char *model;    /* --model */
+  const char *output;   /* --output */
+  const char *onnx;     /* --onnx */
+  const char *form;     /* --form */
+  const char *io;       /* --io */
+  const char *c_folder; /* --c */
+  const char *prefix;   /* --prefix */
+  bool split, no_float; /* --split, --no-float */
+  long selftest;        /* --selftest */
+  const char *threads;  /* --threads */
+  long limit;           /* --batches */
   struct {
     bool train, layers;
     const char *backends, *threads, *batches; /* lists */
@@ -154,6 +158,8 @@ int qk_cmd_tune (struct qk_cli *cli);
 int qk_cmd_inspect (struct qk_cli *cli);
 int qk_cmd_plugins (struct qk_cli *cli);
 int qk_cmd_export (struct qk_cli *cli);
+/* export --c, in export-c.c */
+int qk_cli_export_c (struct qk_cli *cli);
 int qk_cmd_convert (struct qk_cli *cli);
 
 #endif /* QK_CLI_CLI_H */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cmd-export.c: networks as ONNX, samples as JPEG folders. */
+/* cmd-export.c: networks as ONNX or C, samples as JPEG folders. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -161,9 +161,16 @@ export_samples (struct qk_cli *cli)
 int
 qk_cmd_export (struct qk_cli *cli)
 {
-  if (cli->onnx != NULL)
-    return export_onnx (cli);
-  if (cli->form != NULL || cli->io != NULL)
+  if (cli->c_folder != NULL && cli->onnx != NULL)
+    return qk_cli_usage (cli, "--c and --onnx are two exports");
+  if (cli->c_folder == NULL
+      && (cli->prefix != NULL || cli->split || cli->no_float
+          || cli->selftest > 0))
+    return qk_cli_usage (cli, "--prefix, --split, --no-float and --selftest "
+                              "go with --c FOLDER");
+  if (cli->c_folder != NULL)
+    return qk_cli_export_c (cli);
+  if (cli->onnx == NULL && (cli->form != NULL || cli->io != NULL))
     return qk_cli_usage (cli, "--form and --io are for --onnx FILE");
-  return export_samples (cli);
+  return cli->onnx != NULL ? export_onnx (cli) : export_samples (cli);
 }

@@ -17,7 +17,8 @@
 #include "plugin/loader-priv.h"
 
 /* Letters of the options: o override, r resume, w overwrite, O output, t threads, b
- * backend, m model, n batches, j json, E onnx, F form, u io; those of bench: x train, T
+ * backend, m model, n batches, j json, E onnx, f form, u io, c c, X prefix, Y split,
+ * F no-float, Z selftest; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
  * M mode, J json; P plugin, where models are opened; those of analyze: p samples, H html, J json; those of tune:
  * g goal, i trials; k per-class, of eval; D data, of files with a network; I input
@@ -86,12 +87,13 @@ static const struct qk_command commands[] = {
     "Writes model-int8.safetensors there, from best.safetensors or, before\n"
     "that is there, the newest checkpoint.",
     "oP", qk_cmd_convert, false },
-  { "export", "FILE [FOLDER]", "a network as ONNX, or a dataset as JPEGs",
+  { "export", "FILE [FOLDER]", "a network as ONNX or C, or data as JPEGs",
     "With --onnx: FILE is an int8 model, or a configuration, whose float\n"
     "network is written.\n"
+    "With --c: FILE is an int8 model, written as C source into a folder.\n"
     "Without: the samples of the configuration FILE go to FOLDER, as JPEGs\n"
     "in class folders.",
-    "otEFuP", qk_cmd_export, false },
+    "otEfucXYFZP", qk_cmd_export, false },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
     "FILE is an int8 model, or any other file of tensors: weights, a\n"
     "checkpoint.  Of a configuration, FILE.ini, the coverage report is\n"
@@ -120,8 +122,13 @@ static const struct option_row option_rows[] = {
   { 'b', "backend", "NAME", "int8 backend (qat.backend); verify: a,b" },
   { 'm', "model", "FILE", "the int8 model to compare with" },
   { 'E', "onnx", "OUT", "write the network to this ONNX file" },
-  { 'F', "form", "FORM", "int8 as qdq (default) or qoperator" },
+  { 'f', "form", "FORM", "int8 as qdq (default) or qoperator" },
   { 'u', "io", "TYPE", "inputs and outputs: float, uint8 or int8" },
+  { 'c', "c", "FOLDER", "write the network as C source into FOLDER" },
+  { 'X', "prefix", "NAME", "--c: what files and names begin with (network)" },
+  { 'Y', "split", NULL, "--c: the weights in a file of their own" },
+  { 'F', "no-float", NULL, "--c: without any floating-point number" },
+  { 'Z', "selftest", "N", "--c: test vectors of N samples beside it" },
   { 'n', "batches", "N", "use only N batches" },
   { 'k', "per-class", NULL,
     "also what the metrics give class by\n"
@@ -381,12 +388,26 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
   case 'E':
     cli->onnx = value;
     break;
-  case 'F':
+  case 'f':
     cli->form = value;
     break;
   case 'u':
     cli->io = value;
     break;
+  case 'c':
+    cli->c_folder = value;
+    break;
+  case 'X':
+    cli->prefix = value;
+    break;
+  case 'Y':
+    cli->split = true;
+    break;
+  case 'F':
+    cli->no_float = true;
+    break;
+  case 'Z':
+    return positive (cli, "selftest", value, &cli->selftest);
   case 'j':
     cli->json = true;
     break;

@@ -3,8 +3,11 @@
  * apart again where it stayed in float. */
 #include "config.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/atomic-file.h"
 #include "graph/op-priv.h"
@@ -23,6 +26,7 @@ struct qk_network_view {
   struct qk_network_param *param;
   struct qk_network_output *output;
   struct qk_op *op; /* of nodes left in float, with what geometry gave */
+  int *origin;      /* of each value, that of the graph it shows; -1: none */
 };
 
 /* ---- taking apart ---------------------------------------------------------- */
@@ -183,9 +187,10 @@ view_fill (struct qk_network_view *v, const struct qk_graph *from,
   v->op = calloc ((size_t) g->n_nodes + 1, sizeof *v->op);
   v->param = calloc ((size_t) g->n_params + 1, sizeof *v->param);
   v->output = calloc ((size_t) g->n_outputs + 1, sizeof *v->output);
-  if (v->output == NULL || v->value == NULL || v->value_at == NULL
-      || v->node == NULL || v->node_at == NULL || v->op == NULL
-      || v->param == NULL)
+  v->origin = calloc ((size_t) g->n_values + 1, sizeof *v->origin);
+  if (v->output == NULL || v->origin == NULL || v->value == NULL
+      || v->value_at == NULL || v->node == NULL || v->node_at == NULL
+      || v->op == NULL || v->param == NULL)
     return qk_oom ("network");
   for (i = 0; i < g->n_values; i++) {
     v->value[i].shape = g->value[i].shape;
@@ -193,6 +198,7 @@ view_fill (struct qk_network_view *v, const struct qk_graph *from,
     v->value[i].constant = g->value[i].constant;
     if (value[i] != NULL && value[i]->on_grid)
       v->value[i].q = value[i]->q;
+    v->origin[i] = value[i] != NULL ? (int) (value[i] - from->value) : -1;
     v->value_at[i] = &v->value[i];
   }
   for (i = 0; i < g->n_nodes; i++) {
@@ -268,6 +274,7 @@ qk_network_free (struct qk_network_view *v)
   free (v->op);
   free (v->param);
   free (v->output);
+  free (v->origin);
   qk_graph_free (v->g);
   free (v);
 }
@@ -325,4 +332,61 @@ qk_network_write (const struct qk_graph *g, const struct qk_model_info *info,
   }
   qk_network_free (v);
   return r;
+}
+
+/* ---- files of a folder ---------------------------------------------------------- */
+
+static int
+put_file (void *cookie, const char *name, const void *data, size_t size)
+{
+  const char *folder = cookie;
+  char *path;
+  int r;
+
+  if (asprintf (&path, "%s/%s", folder, name) < 0)
+    return qk_oom ("network");
+  r = qk_atomic_write_data (path, data, size);
+  free (path);
+  return r;
+}
+
+static void
+show_vectors (struct qk_network_view *v, const struct qk_vectors *vectors)
+{
+  v->net.n_vectors = vectors->n;
+  for (int i = 0; i < v->net.n_values; i++)
+    if (v->origin[i] >= 0)
+      v->value[i].vectors = vectors->value[v->origin[i]];
+}
+
+int
+qk_network_write_files (const struct qk_graph *g,
+                        const struct qk_model_info *info,
+                        const struct qk_vectors *vectors, const char *folder,
+                        const char *format, const char *options)
+{
+  const struct qk_format_class *cls;
+  struct qk_network_view *v;
+  struct qk_config *cfg;
+  int r;
+
+  if ((r = qk_format_find (g->ctx, folder, format, &cls)) < 0)
+    return r;
+  if (cls->write_files == NULL)
+    return qk_error (-ENOTSUP, "%s: format '%s' writes no folder", folder,
+                     cls->cls.name);
+  if ((r = qk_config_parse (cls->cls.options, options, format, &cfg)) < 0)
+    return r;
+  if ((r = qk_network_new (g, info, &v)) == 0) {
+    if (vectors != NULL)
+      show_vectors (v, vectors);
+    if (mkdir (folder, 0777) < 0 && errno != EEXIST)
+      r = qk_error (-errno, "cannot make the folder '%s': %s", folder,
+                    strerror (errno));
+    else
+      r = cls->write_files (cfg, &v->net, put_file, (void *) folder);
+    qk_network_free (v);
+  }
+  qk_config_free (cfg);
+  return qk_error_prefix (r, "%s: ", folder);
 }

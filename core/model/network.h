@@ -27,4 +27,25 @@ int qk_network_write (const struct qk_graph *g,
                       const struct qk_model_info *info, const char *path,
                       const char *format, struct qk_ini *options);
 
+/* What an INT8 graph computes of some samples, as the fallback does: of each
+ * of its values, the elements of one sample after the other. */
+struct qk_vectors {
+  int n;
+  void **value;
+};
+
+/* Run the N samples INPUT, f32, each of which has a pointer for every input.
+ * *OUT is to be cleared, also on failure. */
+int qk_vectors_run (struct qk_graph *g, const void *const *const *input, int n,
+                    struct qk_vectors *out);
+void qk_vectors_clear (const struct qk_graph *g, struct qk_vectors *v);
+
+/* Write G to files in FOLDER, which is made if there is none; OPTIONS are those
+ * of FORMAT, as qk_config_parse has them.  VECTORS, of G, may be NULL. */
+int qk_network_write_files (const struct qk_graph *g,
+                            const struct qk_model_info *info,
+                            const struct qk_vectors *vectors,
+                            const char *folder, const char *format,
+                            const char *options);
+
 #endif /* QK_MODEL_NETWORK_H */

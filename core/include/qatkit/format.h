@@ -25,6 +25,11 @@ struct qk_format_meta {
   const char *value;
 };
 
+/* Takes a whole file, NAME in the folder that is written; COOKIE is the one
+ * passed beside it.  0, or a negative errno value with a sentence. */
+typedef int qk_format_put (void *cookie, const char *name, const void *data,
+                           size_t size);
+
 struct qk_format_class {
   struct qk_class cls;
 
@@ -65,6 +70,13 @@ struct qk_format_class {
    * for messages.  (optional; default: files only) */
   int (*open_memory) (const struct qk_config *cfg, const void *data,
                       size_t size, const char *name, void **self);
+
+  /* Write a network as files of a folder: hand each to PUT, after all of them
+   * are complete.  -ENOTSUP as write_network.
+   * (optional; default: a network is no folder of files) */
+  int (*write_files) (const struct qk_config *cfg,
+                      const struct qk_network *net, qk_format_put *put,
+                      void *cookie);
 };
 
 #ifdef __cplusplus

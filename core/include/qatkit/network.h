@@ -17,6 +17,8 @@ struct qk_network_value {
   const char *name;      /* of inputs and constants, else NULL */
   const void *constant;  /* its elements, uint8 on a grid, else f32; NULL: not
                             a constant */
+  const void *vectors;   /* its elements for each of n_vectors samples, of the
+                            type of constants; NULL: there are none */
 };
 
 /* A value that the network gives out under a name. */
@@ -70,6 +72,8 @@ struct qk_network {
   int n_targets; /* of the data it was made for; 0: not known */
   const struct qk_tensor_spec *target;
   const char *config; /* INI text it was made with; "" if there is none */
+  int n_vectors; /* samples that were run: what an int8 network computes of
+                    them, for who checks another program; 0: none */
 };
 
 #ifdef __cplusplus

@@ -1,0 +1,105 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# qatkit export --c: networks as C source are compiled with every warning there
+# is, by gcc and clang, and compute the bytes of the reference backend, with
+# float and without; the same text every time; on Cortex-M in QEMU, where there
+# is one.
+. "${0%/*}/functions.sh"
+requires gcc
+strict="-std=c99 -O2 -Wall -Wextra -Wconversion -pedantic -Werror"
+sources=$srcdir/tests/csource
+
+# ---- what a computer computes ---------------------------------------------------
+cat > main.c << 'END'
+#include "net.h"
+static uint32_t arena[(NET_ARENA_SIZE + 3) / 4];
+int main (void) { return net_selftest (arena); }
+END
+compilers=gcc
+type clang > /dev/null 2>&1 && compilers="gcc clang"
+
+# made MODEL OPTION…: written, compiled by all and tested
+made () {
+  local model=$1 cc
+  shift
+  rm -rf c
+  expect 0 export "$model" --c c --prefix net --selftest 2 "$@"
+  for cc in $compilers; do
+    # shellcheck disable=SC2086
+    (cd c && "$cc" $strict -c net*.c) > out 2> err \
+      || failed "what is written does not compile with $cc"
+    "$cc" -Ic main.c c/*.o -o main || failed "cannot link"
+    ./main || failed "$cc: layer $? of $model computes other bytes"
+  done
+}
+
+expect 0 run tiny.ini --quiet
+model=run/model-int8.safetensors
+made $model
+grep -q "int net_selftest" c/net.h || failed "no self-test is declared"
+# nothing but memcpy and memset is called, and floats are compared by nobody
+nm -u c/net.o | grep -v -e ' memcpy$' -e ' memset$' -e _GLOBAL_OFFSET_TABLE_ \
+  > undefined && failed "net.c needs $(cat undefined)"
+cp -r c first
+made $model
+diff -r -x '*.o' c first || failed "it is written in another way the second time"
+made $model --split
+[ -s c/net_weights.c ] || failed "no net_weights.c"
+made $model --no-float
+grep -qw -e float -e double c/net.c && failed "there are floats in spite of --no-float"
+
+# a flipped bit in a weight is found
+sed -i '/net_weight2\[/,/;/ s/  -\{0,1\}[0-9]*,/  77,/' c/net.c
+(cd c && gcc -c net.c) && gcc -Ic main.c c/*.o -o main
+./main
+[ $? = 2 ] || failed "the self-test does not find a changed weight in layer 2"
+
+# ---- the operators, depthwise and with windows of all kinds ----------------------
+sed '/^channels/d; /^depth/d' tiny.ini > narrow.ini
+expect 0 run narrow.ini --quiet --output narrow -o model.arch=mobilenet_v2 \
+  -o model.width=0.1 -o data.size=32 -o qat.epochs=1
+made narrow/model-int8.safetensors
+made narrow/model-int8.safetensors --no-float
+
+# ---- what cannot be made ---------------------------------------------------------
+expect 2 export $model --prefix net
+says "--c FOLDER"
+expect 2 export $model --c c --onnx x.onnx
+expect 2 export --c c
+expect 1 export $model --c c --prefix 2go
+says "prefix is '2go'"
+expect 1 export tiny.ini --c c
+expect 2 export $model --c c --selftest 0
+says "--selftest"
+
+# ---- Cortex-M ----------------------------------------------------------------------
+type arm-none-eabi-gcc qemu-system-arm > /dev/null 2>&1 || {
+  echo "no Cortex-M: there is no arm-none-eabi-gcc or no qemu-system-arm"
+  exit 0
+}
+
+# board NAME MACHINE CODE DATA FLAG…: the self-test on it
+board () {
+  local name=$1 machine=$2 code=$3 data=$4
+  shift 4
+  arm-none-eabi-gcc "$@" -mthumb -O2 -I"$sources" -Ic -T "$sources/mps.ld" \
+    -Wl,--defsym,CODE="$code",--defsym,DATA="$data" -nostartfiles \
+    "$sources"/start.c "$sources"/selftest.c c/net*.c -o board.elf 2> err \
+    || failed "cannot compile for $name"
+  timeout 120 qemu-system-arm -M "$machine" -nographic -semihosting \
+    -kernel board.elf > out 2> err < /dev/null \
+    || failed "$name: the self-test fails, or does not run"
+  echo "$name: $(cat out err)"
+}
+
+for m in $model narrow/model-int8.safetensors; do
+  made $m
+  board Cortex-M3 mps2-an385 0 0x20000000 -mcpu=cortex-m3
+  board Cortex-M4 mps2-an386 0 0x20000000 -mcpu=cortex-m4 -mfloat-abi=hard \
+    -mfpu=fpv4-sp-d16
+  board Cortex-M7 mps2-an500 0 0x20000000 -mcpu=cortex-m7 -mfloat-abi=hard \
+    -mfpu=fpv5-sp-d16
+  board Cortex-M33 mps2-an505 0x10000000 0x38000000 -mcpu=cortex-m33 \
+    -mfloat-abi=hard -mfpu=fpv5-sp-d16
+  board Cortex-M55 mps3-an547 0 0x21000000 -mcpu=cortex-m55 -mfloat-abi=hard
+done
