@@ -190,10 +190,10 @@ near (double a, double b)
   return fabs (a - b) <= ATOL + RTOL * fabs (b);
 }
 
-/* Whether output I of the last call, one sample after the other, is what is
- * expected. */
+/* Whether output I of the last call is what is expected. */
 static bool
-compare (const struct sample *s, const struct qk_exec *ex, int i)
+compare (const struct sample *s, const struct qk_graph *g,
+         const struct qk_exec *ex, int i)
 {
   const struct qk_tensor *t = qk_exec_output (ex, i);
   const int64_t n = t->shape.dims[0];
@@ -202,11 +202,21 @@ compare (const struct sample *s, const struct qk_exec *ex, int i)
   float *out = malloc (sizeof *out * (size_t) (one * n + 1));
   const struct onnx_const *e = s->expected[i];
   bool good = e->n == one * n;
-  int64_t k;
+  int64_t front = 1, j, k;
+  float *sample;
 
   shape.dims[0] = 1;
-  for (k = 0; k < n; k++)
-    turn (&shape, (const float *) t->data + k * one, out + k * one, false);
+  for (k = 0; k < g->output[i].batch_axis;
+       k++) /* 0 or of four axes: C, H, W */
+    front *= shape.dims[shape.ndim == 4 ? 1 + (k + 2) % 3 : 1 + k];
+  sample = malloc (sizeof *sample * (size_t) (one + 1));
+  for (k = 0; k < n; k++) {
+    turn (&shape, (const float *) t->data + k * one, sample, false);
+    for (j = 0; j < front; j++)
+      memcpy (out + (j * n + k) * (one / front), sample + j * (one / front),
+              sizeof *out * (size_t) (one / front));
+  }
+  free (sample);
   for (k = 0; good && k < e->n; k++)
     good
       = near ((double) out[k], e->real ? (double) e->f[k] : (double) e->i[k]);
@@ -257,7 +267,7 @@ run (const struct sample *s, struct qk_graph *g, const bool *constant)
     goto end;
   result = PASSED;
   for (i = 0; i < g->n_outputs; i++)
-    if (!compare (s, ex, i))
+    if (!compare (s, g, ex, i))
       result = WRONG;
 end:
   qk_exec_free (ex);

@@ -32,7 +32,7 @@ start () {
 finished () {
   local f
   ( cd "$tmp/whole/run" && find . -name '*.safetensors' | sort ) > "$tmp/names"
-  ( cd run && find . -name '*.safetensors*' | sort ) > "$tmp/names.now"
+  ( cd run && find . -name '*.safetensors*' -o -name '.*.tmp' | sort ) > "$tmp/names.now"
   cmp -s "$tmp/names" "$tmp/names.now" \
     || failed "$1: the files are $(cat "$tmp/names.now")"
   while read -r f; do

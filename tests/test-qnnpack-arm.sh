@@ -38,7 +38,7 @@ compile -Dqk_plugin_v1=reference_plugin -- "$srcdir"/backends/reference/*.c
 compile -- "$srcdir"/plugins/common/{pointwise,broadcast,int8op}/*.c \
   "$srcdir"/plugins/common/{matmul,norm,normop,softmax,lrn,phases,reduce}/*.c \
   "$srcdir"/plugins/common/move/{gather,resample,transpose}.c \
-  "$srcdir"/core/base/{cpu,error,tensor,rng}.c "$srcdir"/core/graph/op-*.c \
+  "$srcdir"/core/base/{bits,cpu,error,tensor,rng}.c "$srcdir"/core/graph/op-*.c \
   "$srcdir"/tests/check_kernels.c "$srcdir"/tests/kernels/{case,guard,run,linked}.c
 # shellcheck disable=SC2086
 "$cross" $flags -static ./*.o -o check -lm || failed "linking for ARM"

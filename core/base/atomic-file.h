@@ -20,7 +20,7 @@ int qk_atomic_write (const char *path, qk_atomic_fill fill, void *arg);
 int qk_atomic_write_data (const char *path, const void *data, size_t n);
 
 /* Remove from FOLDER the temporary files of writes that were killed, for
- * files whose names end in SUFFIX; nobody else may be writing there. */
+ * files whose names end in SUFFIX ("": all); nobody else may be writing there. */
 int qk_atomic_remove_leftovers (struct qk_context *ctx, const char *folder,
                                 const char *suffix);
 

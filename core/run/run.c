@@ -102,6 +102,25 @@ check_links (const struct qk_run *run)
   return r;
 }
 
+/* What a run that was killed had begun to write, in its folder and among the
+ * spares. */
+static int
+remove_leftovers (struct qk_run *run)
+{
+  struct qk_context *ctx = run->s.settings->ctx;
+  char *spares = qk_run_path (run, "spare");
+  struct stat st;
+  int r;
+
+  if (spares == NULL)
+    return qk_oom ("run");
+  r = qk_atomic_remove_leftovers (ctx, run->output, "");
+  if (r == 0 && lstat (spares, &st) == 0 && S_ISDIR (st.st_mode))
+    r = qk_atomic_remove_leftovers (ctx, spares, "");
+  free (spares);
+  return r;
+}
+
 /* The first process takes the folder for all. */
 static int
 take_folder (struct qk_run *run, unsigned mode)
@@ -114,8 +133,7 @@ take_folder (struct qk_run *run, unsigned mode)
   else if ((r = qk_folder_open (ctx, run->output, &run->folder)) == 0
            && (r = check_unfinished (run, mode)) == 0
            && (r = check_links (run)) == 0)
-    /* of a run that was killed */
-    r = qk_atomic_remove_leftovers (ctx, run->output, ".safetensors");
+    r = remove_leftovers (run);
   return qk_run_written (run, r);
 }
 

@@ -99,7 +99,7 @@ struct qk_session {
   /* of struct qk_subject, for evaluations; borrowed */
   int (*take) (void *cookie, const struct qk_exec *ex, int64_t n);
   void *cookie;
-  struct qk_tally *tally;   /* gets the sums of the network evaluated last;
+  struct qk_tally *tally; /* gets the sums of the network evaluated last;
                              borrowed, NULL: nobody wants them */
 };
 
