@@ -6,6 +6,7 @@
 
 #include <qatkit/numeric.h>
 
+#include "ties.h"
 #include "writer.h"
 
 /* Name of the ONNX operator that joins tensors as N does. */
@@ -39,20 +40,40 @@ put_repeated (struct writer *w, const struct qk_network_node *n, int j)
   return out;
 }
 
-/* Input J of N for an operator that broadcasts from the last axis on: what has
- * fewer axes than the output gets those it lacks, of size 1. */
+/* IN, input J of N for an operator that broadcasts from the last axis on: what
+ * has fewer axes than the output gets those it lacks, of size 1. */
 static const char *
-put_broadcast (struct writer *w, const struct qk_network_node *n, int j)
+put_broadcast (struct writer *w, const struct qk_network_node *n, int j,
+               const char *in)
 {
   const struct qk_shape *s = &value_of (w, n->in[j])->shape;
   const int ndim = value_of (w, n->out)->shape.ndim;
 
-  if (n->op->kind == QK_OP_CONCAT)
-    return put_repeated (w, n, j);
-  if (n->op->kind != QK_OP_BINARY || s->ndim == ndim)
-    return w->name[n->in[j]];
-  return onnx_put_axes (w, n, w->name[n->in[j]], onnx_name (&w->b, "in%d", j),
-                        s, ndim);
+  return s->ndim == ndim
+           ? in
+           : onnx_put_axes (w, n, in, onnx_name (&w->b, "in%d", j), s, ndim);
+}
+
+/* The inputs of N, which joins two tensors element by element, into IN.  True:
+ * what is made of them has ties. */
+static bool
+put_operands (struct writer *w, const struct qk_network_node *n,
+              const char **in)
+{
+  float scale[QK_OP_MAX_INPUTS];
+  const bool on_grids = n->quantized && n->n_in == 2;
+  const bool ties
+    = on_grids && onnx_scales_off_ties (n->op, scale) == ONNX_TIES_STAY;
+  int i;
+
+  for (i = 0; i < n->n_in; i++) {
+    in[i] = w->name[n->in[i]];
+    if (on_grids && !ties && scale[i] != n->op->in_q[i].scale)
+      in[i] = put_reread (
+        w, in[i], onnx_name (&w->b, "%s/reread%d", n->name, i), scale[i]);
+    in[i] = put_broadcast (w, n, i, in[i]);
+  }
+  return ties;
 }
 
 static int
@@ -68,14 +89,18 @@ onnx_put_joined (struct writer *w, const struct qk_network_node *n)
 {
   const char *raw = raw_name (w, n), *in[QK_OP_MAX_INPUTS];
   Onnx__NodeProto *o;
+  bool ties = false;
   int i;
 
-  for (i = 0; i < n->n_in; i++)
-    in[i] = put_broadcast (w, n, i);
+  if (n->op->kind == QK_OP_BINARY)
+    ties = put_operands (w, n, in);
+  else
+    for (i = 0; i < n->n_in; i++)
+      in[i] = put_repeated (w, n, i);
   o = onnx_node (&w->b, joining (n->op), raw, n->n_in, in);
   if (n->op->kind == QK_OP_CONCAT)
     onnx_attr_int (&w->b, o, "axis", concat_axis (w, n));
-  return finish_node (w, n, raw);
+  return ties ? finish_in_steps (w, n, raw) : finish_node (w, n, raw);
 }
 
 int

@@ -16,6 +16,16 @@ onnx_find_constant (const struct onnx_build *b, const char *name)
   return NULL;
 }
 
+const Onnx__NodeProto *
+onnx_find_maker (const struct onnx_build *b, const char *name)
+{
+  for (size_t i = b->graph.n_node; i-- > 0;)
+    for (size_t j = 0; j < b->graph.node[i]->n_output; j++)
+      if (strcmp (b->graph.node[i]->output[j], name) == 0)
+        return b->graph.node[i];
+  return NULL;
+}
+
 bool
 onnx_equal_constants (const struct onnx_build *b, const char *x, const char *y)
 {

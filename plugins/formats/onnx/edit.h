@@ -13,6 +13,9 @@ enum onnx_io { ONNX_IO_FLOAT, ONNX_IO_UINT8, ONNX_IO_INT8 };
 /* The constant NAME; NULL if there is none. */
 const Onnx__TensorProto *onnx_find_constant (const struct onnx_build *b,
                                              const char *name);
+/* The node that makes NAME; NULL if there is none. */
+const Onnx__NodeProto *onnx_find_maker (const struct onnx_build *b,
+                                        const char *name);
 /* Whether the constants of these names are equal. */
 bool onnx_equal_constants (const struct onnx_build *b, const char *x,
                            const char *y);

@@ -3,6 +3,9 @@
  * clamp and DequantizeLinear. */
 #include "config.h"
 
+#include <string.h>
+
+#include "edit.h"
 #include "writer.h"
 
 const char *
@@ -50,20 +53,29 @@ put_grid (struct writer *w, const char *raw, const char *prefix,
   return put_steps (w, raw, prefix, q, NULL, lo, hi, out);
 }
 
+/* put_grid of RAW by a product with 1 / scale. */
+static const char *
+put_by_inverse (struct writer *w, const char *raw, const char *prefix,
+                const struct qk_qparams *q, int lo, int hi, const char *out)
+{
+  const float inverse = 1.0f / q->scale, one = 1.0f;
+  struct onnx_build *b = &w->b;
+  const char *in[2] = { raw }, *steps = onnx_name (b, "%s/steps", prefix);
+
+  in[1]
+    = onnx_scalar (b, onnx_name (b, "%s/inverse", prefix), QK_F32, &inverse);
+  onnx_node (b, "Mul", steps, 2, in);
+  return put_steps (
+    w, steps, prefix, q,
+    onnx_scalar (b, onnx_name (b, "%s/one", prefix), QK_F32, &one), lo, hi,
+    out);
+}
+
 const char *
 put_sample_grid (struct writer *w, const char *raw, const struct qk_qparams *q,
                  const char *out)
 {
-  const float inverse = 1.0f / q->scale, one = 1.0f;
-  struct onnx_build *b = &w->b;
-  const char *in[2] = { raw }, *steps = onnx_name (b, "%s/steps", raw);
-
-  in[1] = onnx_scalar (b, onnx_name (b, "%s/inverse", raw), QK_F32, &inverse);
-  onnx_node (b, "Mul", steps, 2, in);
-  return put_steps (
-    w, steps, raw, q,
-    onnx_scalar (b, onnx_name (b, "%s/one", raw), QK_F32, &one), q->qmin,
-    q->qmax, out);
+  return put_by_inverse (w, raw, raw, q, q->qmin, q->qmax, out);
 }
 
 const char *
@@ -83,6 +95,22 @@ put_rescaled (struct writer *w, const char *raw, const char *prefix,
   raw = onnx_name (b, "%s/rescaled", prefix);
   onnx_node (b, "DequantizeLinear", raw, 3, in);
   return raw;
+}
+
+const char *
+put_reread (struct writer *w, const char *name, const char *out, float scale)
+{
+  const Onnx__NodeProto *d = onnx_find_maker (&w->b, name);
+  const char *in[3];
+
+  if (d == NULL || strcmp (d->op_type, "DequantizeLinear") != 0)
+    return name;
+  in[0] = d->input[0];
+  in[1]
+    = onnx_scalar (&w->b, onnx_name (&w->b, "%s/scale", out), QK_F32, &scale);
+  in[2] = d->input[2];
+  onnx_node (&w->b, "DequantizeLinear", out, 3, in);
+  return out;
 }
 
 const char *
@@ -142,6 +170,16 @@ finish_node (struct writer *w, const struct qk_network_node *n,
     finish_clamped (w, n, raw, n->op->lo, n->op->hi);
   else
     finish (w, n, raw);
+  return 0;
+}
+
+int
+finish_in_steps (struct writer *w, const struct qk_network_node *n,
+                 const char *raw)
+{
+  w->name[n->out]
+    = put_by_inverse (w, raw, n->name, &value_of (w, n->out)->q, n->op->lo,
+                      n->op->hi, final_name (w, n, "dequantized"));
   return 0;
 }
 

@@ -63,6 +63,10 @@ const char *put_sample_grid (struct writer *w, const char *raw,
 const char *put_rescaled (struct writer *w, const char *raw,
                           const char *prefix, const struct qk_qparams *q,
                           float from, float to);
+/* OUT: the integers behind NAME once more, read with SCALE.  Returns OUT, or
+ * NAME where that is not made by a DequantizeLinear. */
+const char *put_reread (struct writer *w, const char *name, const char *out,
+                        float scale);
 /* RAW is what N computes: put it on its grid, if it has one.  For results that
  * cannot leave the range of their inputs. */
 void finish (struct writer *w, const struct qk_network_node *n,
@@ -73,6 +77,10 @@ void finish_clamped (struct writer *w, const struct qk_network_node *n,
 /* The same with the bounds of N's operator, or as it is in float.  0. */
 int finish_node (struct writer *w, const struct qk_network_node *n,
                  const char *raw);
+/* The same by a product with 1 / scale, as put_sample_grid does it; N is
+ * quantized. */
+int finish_in_steps (struct writer *w, const struct qk_network_node *n,
+                     const char *raw);
 /* Integers as the reals they stand for, a scale for each of K along AXIS: a
  * constant with its DQ. */
 const char *put_dequantized (struct writer *w, const char *constant,

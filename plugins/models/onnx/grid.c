@@ -224,7 +224,7 @@ lay_reads_integers (const struct lay *l, const struct net_node *nd)
 static bool
 same_steps (const struct steps *a, const struct steps *b)
 {
-  return a->scale == b->scale && a->zero_point == b->zero_point
+  return net_same_scale (a->scale, b->scale) && a->zero_point == b->zero_point
          && a->type == b->type;
 }
 
@@ -312,14 +312,16 @@ lay_dequantize (struct lay *l, struct net_node *nd)
   if (in->scale == 0)
     return net_error (l->n, nd, -ENOTSUP,
                       "its input is made by no QuantizeLinear");
-  if (r == 0 && (s.scale != in->scale || s.zero_point != in->zero_point))
+  if (r == 0
+      && (!net_same_scale (s.scale, in->scale)
+          || s.zero_point != in->zero_point))
     return net_error (l->n, nd, -ENOTSUP,
                       "reads with scale %g and zero point %d what was made "
                       "with %g and %d",
                       (double) s.scale, s.zero_point, (double) in->scale,
                       in->zero_point);
   lay_output (l, nd, 0, &v);
-  l->n->value[nd->out[0]].grid = r == 0 ? s : (struct steps){ 0 };
+  l->n->value[nd->out[0]].grid = r == 0 ? *in : (struct steps){ 0 };
   return 0;
 }
 

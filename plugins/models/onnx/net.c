@@ -2,6 +2,7 @@
 /* net.c: reads the graph of an ONNX file. */
 #include "config.h"
 
+#include <math.h>
 #include <search.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -516,6 +517,12 @@ net_add_constant (struct net *n, int value, struct onnx_const *c)
   v->known = c;
   v->producer = v->view.id = v->scale = -1;
   return n->n_values++;
+}
+
+bool
+net_same_scale (double s, double t)
+{
+  return fabs (s - t) <= 0x1p-18 * fabs (s);
 }
 
 bool

@@ -85,6 +85,10 @@ int net_known (struct net *n, int value, const struct onnx_const **out);
 void net_set_known (struct net *n, int value, struct onnx_const *c);
 /* Whether VALUE is a constant of one element; *X. */
 bool net_scalar (struct net *n, int value, double *x);
+/* Whether these are scales of the same grid.  Files that we write read a grid
+ * with a scale that is a few units in the last place away where that spares a
+ * sum its ties. */
+bool net_same_scale (double s, double t);
 /* Input I of ND as integers, MAX at most: how many; 0: left out.  -ENOTSUP
  * where they are not known beforehand. */
 int net_ints (struct net *n, const struct net_node *nd, int i, int64_t *out,

@@ -134,6 +134,17 @@ keeps_grid (const struct net_node *nd)
   return false;
 }
 
+/* Whether the constants A and B are scales of the same grid. */
+static bool
+same_scale (struct net *n, int a, int b)
+{
+  double x, y;
+
+  return a == b
+         || (net_scalar (n, a, &x) && net_scalar (n, b, &y)
+             && net_same_scale (x, y));
+}
+
 /* Whether VALUE was put on the grid that SCALE and ZERO say. */
 static bool
 made_with (struct net *n, int value, int scale, int zero)
@@ -142,10 +153,10 @@ made_with (struct net *n, int value, int scale, int zero)
     const struct net_node *p = &n->node[n->value[value].producer];
 
     if (p->y_scale >= 0)
-      return same_constant (n, p->y_scale, scale)
+      return same_scale (n, p->y_scale, scale)
              && same_constant (n, p->y_zero, zero);
     if (strcmp (p->op, "QuantizeLinear") == 0)
-      return same_constant (n, input (p, 1), scale)
+      return same_scale (n, input (p, 1), scale)
              && same_constant (n, input (p, 2), zero);
     if (!keeps_grid (p))
       return false;
