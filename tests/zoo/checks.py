@@ -50,6 +50,34 @@ lr = 0.0001
 '''
 
 
+def read_back(program, path, folder, form='qdq'):
+    """dB by which the int8 network agrees that is made of the file which
+    agreement() has left, of its own grids."""
+    ini, out = (os.path.join(folder, f) for f in ('back.ini', 'back'))
+    file = os.path.join(folder, form)
+    images = np.load(path + '.x.npy', mmap_mode='r').ndim == 4
+    text = (INI % {'out': out, 'path': 'FILE',
+                   'layout': 'layout = nchw\n' if images else ''})
+    with open(ini, 'w') as f:
+        f.write(text.replace('FILE.onnx', file + '.onnx')
+                .replace('FILE', path)
+                .replace('[data]', 'grids = keep\n[data]')
+                .replace('epochs = 1', 'epochs = 0'))
+    nets.run(program, 'run', ini, '--quiet', '--overwrite')
+    again = os.path.join(folder, 'back.npy')
+    nets.run(program, 'predict', os.path.join(out, 'model-ptq.safetensors'),
+             path + '.x.npy', '--output', again)
+    return decibels(np.load(os.path.join(folder, 'int8.npy')),
+                    np.load(again))
+
+
+def decibels(a, b):
+    """What B is of A, of the same shape; 200: all of it."""
+    a, b = (v.astype(np.float64).ravel() for v in (a, b))
+    noise = ((a - b) ** 2).sum()
+    return 200.0 if noise == 0 else 10 * np.log10((a ** 2).sum() / noise)
+
+
 def int8(program, path, folder):
     """Share of MACs in int8, differing bytes after PTQ and QAT, the run's
     folder."""
@@ -107,7 +135,4 @@ def agreement(program, path, folder, out, level='all', form='qdq'):
         return None
     if p.returncode != 0:
         raise RuntimeError('ONNX Runtime: ' + p.stderr.strip()[:200])
-    a = np.load(ours).astype(np.float64).ravel()
-    b = np.fromfile(theirs, dtype=np.float32).astype(np.float64)
-    noise = ((a - b) ** 2).sum()
-    return 200.0 if noise == 0 else 10 * np.log10((a ** 2).sum() / noise)
+    return decibels(np.load(ours), np.fromfile(theirs, dtype=np.float32))

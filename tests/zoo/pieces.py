@@ -35,6 +35,7 @@ except ImportError as e:
     sys.exit(77)
 
 PIECES = {}
+FORMS = 'qdq', 'qoperator'
 IMAGE = (3, 24, 24)
 
 
@@ -222,6 +223,25 @@ class Mixer(nn.Module):
         return self.head((x + self.channels(self.norm2(x))).mean(1))
 
 
+@piece()
+class ChannelNorm(nn.Module):
+    """Normalised over the channels of an image, one weight for each."""
+    def __init__(self):
+        super().__init__()
+        self.stem, self.last = nn.Conv2d(3, 16, 3, 2), nn.Conv2d(16, 16, 3)
+        self.weight = nn.Parameter(torch.linspace(0.5, 2, 16))
+        self.bias = nn.Parameter(torch.linspace(-1, 1, 16))
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = self.stem(x)
+        u = x.mean(1, keepdim=True)
+        s = (x - u).pow(2).mean(1, keepdim=True)
+        x = (x - u) / torch.sqrt(s + 1e-6)
+        x = self.weight[:, None, None] * x + self.bias[:, None, None]
+        return self.head(F.gelu(self.last(x)).mean((2, 3)))
+
+
 @piece(12, 32)
 class Rotary(nn.Module):
     """RMS norm in pieces, halves of heads turned, SiLU gates."""
@@ -405,14 +425,21 @@ def one(name):
         difference = checks.float_difference(args.program, path, folder)
         share, differing, out = checks.int8(args.program, path, folder)
         onnx = [checks.agreement(args.program, path, folder, out, 'basic',
-                                 form) for form in ('qdq', 'qoperator')]
+                                 form) for form in FORMS]
+        back = [checks.read_back(args.program, path, folder, form)
+                for form in FORMS]
     wrong = ('float differs' if not difference <= 1e-4 else
              'bytes differ' if differing else
              'ONNX Runtime differs'
-             if any(o is not None and o < 40 for o in onnx) else '')
-    return wrong, '%-20s float %.1e  int8 %.1f %%  verify %d  onnx %s dB' % (
-        name, difference, share, differing,
-        ' '.join('-' if o is None else '%.0f' % o for o in onnx))
+             if any(o is not None and o < 40 for o in onnx) else
+             'the file read back differs' if any(b < 200 for b in back) else
+             '')
+    return wrong, ('%-20s float %.1e  int8 %.1f %%  verify %d  onnx %s dB  '
+                   'back %s dB' % (
+                       name, difference, share, differing,
+                       ' '.join('-' if o is None else '%.0f' % o
+                                for o in onnx),
+                       ' '.join('%.0f' % b for b in back)))
 
 
 def main():

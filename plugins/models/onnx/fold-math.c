@@ -356,7 +356,9 @@ fold_dequantize (struct call *c)
   }
   if (r == 0 && c->nd->out[0] >= 0) {
     c->n->value[c->nd->out[0]].scale = c->nd->in[1];
+    c->n->value[c->nd->out[0]].zero = c->nd->n_in > 2 ? c->nd->in[2] : -1;
     c->n->value[c->nd->out[0]].axis = at.axis;
+    c->n->value[c->nd->out[0]].type = in->type;
   }
   return r;
 }

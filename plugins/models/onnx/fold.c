@@ -404,6 +404,31 @@ take_inputs (struct call *c, const struct rule *rule, int *err)
   return true;
 }
 
+/* ND only moved the elements of a dequantized constant, which has one scale:
+ * so has what it gave. */
+static void
+hand_on_scale (struct net *n, const struct net_node *nd)
+{
+  static const char *const moves[]
+    = { "Expand", "Flatten", "Gather", "Identity",  "Reshape",  "Slice",
+        "Split",  "Squeeze", "Tile",   "Transpose", "Unsqueeze" };
+  const struct net_value *v
+    = nd->n_in > 0 && nd->in[0] >= 0 ? &n->value[nd->in[0]] : NULL;
+  double x;
+  size_t i;
+  int k;
+
+  if (v == NULL || v->scale < 0 || !net_scalar (n, v->scale, &x))
+    return;
+  for (i = 0; i < sizeof moves / sizeof *moves; i++)
+    for (k = 0; strcmp (nd->op, moves[i]) == 0 && k < nd->n_out; k++)
+      if (nd->out[k] >= 0) {
+        n->value[nd->out[k]].scale = v->scale;
+        n->value[nd->out[k]].zero = v->zero;
+        n->value[nd->out[k]].type = v->type;
+      }
+}
+
 int
 fold_node (struct net *n, struct net_node *nd, fold_shape shape, void *cookie)
 {
@@ -422,7 +447,9 @@ fold_node (struct net *n, struct net_node *nd, fold_shape shape, void *cookie)
       net_set_known (n, nd->out[k], c.out[k]);
     else
       onnx_const_free (c.out[k]);
-  if (r == 0)
+  if (r == 0) {
+    hand_on_scale (n, nd);
     nd->gone = true;
+  }
   return r < 0 ? r : 0;
 }

@@ -469,20 +469,17 @@ lay_keep_grid (struct lay *l, const struct net_node *nd, int id,
 }
 
 int
-lay_constant_grid (struct lay *l, const struct net_node *nd, int value, int id)
+lay_constant_grid (struct lay *l, struct net_node *nd, int value, int id)
 {
-  struct net_value *v = &l->n->value[value];
-  const struct net_node *dq
-    = v->producer >= 0 ? &l->n->node[v->producer] : NULL;
+  const struct net_value *v = &l->n->value[value];
   struct steps s;
   char why[80];
 
-  if (l->grids == GRIDS_IGNORE || v->scale < 0 || dq == NULL
-      || strcmp (dq->op, "DequantizeLinear") != 0
-      || read_steps (l, &l->n->node[v->producer], dq->in[1],
-                     dq->n_in > 2 ? dq->in[2] : -1, &s, why)
-           != 0)
+  if (l->grids == GRIDS_IGNORE || v->scale < 0
+      || read_steps (l, nd, v->scale, v->zero, &s, why) != 0)
     return id;
+  if (v->zero < 0)
+    s.type = v->type;
   return lay_helper (l, nd, "fake_quantize", id,
                      "scale=%.9g zero_point=%d keep=%s", (double) s.scale,
                      s.zero_point - least (&s),

@@ -108,7 +108,7 @@ int view_reshape (struct lay *l, const struct net_node *nd,
                   struct view *out);
 /* Constant C as a value of the graph that lies as axes ORDER of a view V of
  * N axes does after view_arrange; C's axes are matched from the last. */
-int view_constant (struct lay *l, const struct net_node *nd, int value,
+int view_constant (struct lay *l, struct net_node *nd, int value,
                    const struct view *v, int n, const int *order);
 /* (N,C,H,W) or (N,C,L) as (N,H,W,C), H being 1. */
 int view_image (struct lay *l, const struct net_node *nd, const struct view *v,
@@ -147,8 +147,7 @@ int lay_keep_grid (struct lay *l, const struct net_node *nd, int id,
                    const char *param, int value, int axis, const float *data,
                    int64_t channels, int64_t per);
 /* Constant VALUE, which ID of the graph is, on the grid it has in the file. */
-int lay_constant_grid (struct lay *l, const struct net_node *nd, int value,
-                       int id);
+int lay_constant_grid (struct lay *l, struct net_node *nd, int value, int id);
 
 /* ---- the operators ------------------------------------------------------------ */
 
@@ -169,6 +168,7 @@ LAY (gemm);
 LAY (matmul);
 LAY (batch_norm);
 LAY (layer_norm);
+LAY (rms_norm);
 LAY (instance_norm);
 LAY (group_norm);
 LAY (softmax);

@@ -86,6 +86,7 @@ static const struct net_op table[] = {
   QLINEAR ("QLinearMul", "com.microsoft", "mul"),
   QLINEAR ("QLinearSigmoid", "com.microsoft", "sigmoid"),
   OP ("QuantizeLinear", 10, lay_quantize, "fake_quantize, a grid"),
+  OP ("RMSNormalization", 23, lay_rms_norm, "rms_norm"),
   OP ("Reciprocal", 1, lay_unary, "reciprocal"),
   OP ("ReduceL1", 1, lay_reduce, "abs, reduce"),
   OP ("ReduceL2", 1, lay_reduce, "square, reduce, sqrt"),
@@ -127,6 +128,8 @@ static const struct net_op table[] = {
   OP (".mish", 1, lay_unary, "mish"),
   OP (".silu", 1, lay_unary, "silu"),
   OP (".layer_norm", 1, lay_layer_norm, "layer_norm"),
+  OP (".group_norm", 1, lay_group_norm, "group_norm"),
+  OP (".rms_norm", 1, lay_rms_norm, "rms_norm"),
   OP (".fake_quantize", 1, lay_fake_quantize, "fake_quantize"),
 };
 #define N_OPS ((int) (sizeof table / sizeof *table))

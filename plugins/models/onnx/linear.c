@@ -428,29 +428,38 @@ lay_batch_norm (struct lay *l, struct net_node *nd)
   return 0;
 }
 
-/* LAYER over V, whose last axis of ours has N elements; scale and bias are
- * inputs 1 and 2. */
+/* Fill the parameters of ID, whose input's last axis of ours has N elements:
+ * scale and bias (BIAS: there is such a parameter) are inputs 1 and 2. */
+static int
+fill_affine (struct lay *l, struct net_node *nd, int id, int64_t n, bool bias)
+{
+  float *zero;
+  int r = fill_vector (l, nd, id, "weight", 1, n);
+
+  if (r < 0 || !bias)
+    return r;
+  if (nd->n_in > 2 && nd->in[2] >= 0)
+    return fill_vector (l, nd, id, "bias", 2, n);
+  if ((zero = calloc ((size_t) n, sizeof *zero)) == NULL)
+    return qk_oom ("%s", nd->name);
+  r = lay_fill (l, id, "bias", -1, zero);
+  free (zero);
+  return r;
+}
+
+/* LAYER over V, whose last axis of ours has N elements. */
 static int
 affine_norm (struct lay *l, struct net_node *nd, struct view *v,
              const char *layer, int64_t n, const char *options)
 {
-  const bool bias = nd->n_in > 2 && nd->in[2] >= 0;
-  float *zero;
-  int id, r;
+  const bool affine = nd->n_in > 1 && nd->in[1] >= 0;
+  const int id = lay_node (l, nd, layer, &v->id, 1, "affine=%s %s",
+                           affine ? "yes" : "no", options);
 
-  id = lay_node (l, nd, layer, &v->id, 1, "affine=yes %s", options);
-  if (id < 0 || (r = fill_vector (l, nd, id, "weight", 1, n)) < 0)
-    return id < 0 ? id : r;
-  if (bias)
-    r = fill_vector (l, nd, id, "bias", 2, n);
-  else if ((zero = calloc ((size_t) n, sizeof *zero)) == NULL)
-    r = qk_oom ("%s", nd->name);
-  else {
-    r = lay_fill (l, id, "bias", -1, zero);
-    free (zero);
-  }
   v->id = id;
-  return r;
+  return id < 0 || !affine
+           ? id
+           : fill_affine (l, nd, id, n, strcmp (layer, "rms_norm") != 0);
 }
 
 static const char *
@@ -463,9 +472,34 @@ eps_option (struct net_node *nd, char buf[LAY_LIST], const char *more)
   return buf;
 }
 
-int
-lay_layer_norm (struct lay *l, struct net_node *nd)
+/* Where a recognised normalisation over axis AXIS has a scale or a bias, these
+ * must be along the same axis, as they are broadcast. */
+static int
+check_along (struct lay *l, struct net_node *nd, const struct view *v,
+             int axis)
 {
+  const struct onnx_const *c;
+  int i, k, r;
+
+  for (i = 1; i < nd->n_in && i < 3; i++) {
+    if ((r = lay_known (l, nd, i, false, &c)) < 0)
+      return r;
+    for (k = 0; k < c->shape.ndim && c->shape.dims[k] == 1; k++)
+      ;
+    if (c->shape.ndim - k != v->ndim - axis)
+      return net_error (l->n, nd, -ENOTSUP,
+                        "normalises axis %d of %d, and input '%.100s' is not "
+                        "along that",
+                        axis, v->ndim, l->n->value[nd->in[i]].name);
+  }
+  return 0;
+}
+
+/* LAYER over the axes from AXIS on, or, recognised, over that alone. */
+static int
+lay_norm (struct lay *l, struct net_node *nd, const char *layer)
+{
+  const bool alone = nd->op[0] == '.';
   char buf[LAY_LIST];
   struct qk_shape own, merged;
   struct view v;
@@ -474,26 +508,44 @@ lay_layer_norm (struct lay *l, struct net_node *nd)
   net_attr_int (nd, "stash_type", 1);
   if ((r = lay_input (l, nd, 0, &v)) < 0)
     return r;
-  axis = net_axis (net_attr_int (nd, "axis", -1), v.ndim);
+  axis = net_axis (alone ? nd->axis : net_attr_int (nd, "axis", -1), v.ndim);
   if (axis < 0)
     return net_error (l->n, nd, -EBADMSG, "its axis is not one of %d", v.ndim);
-  if (nd->n_out > 1 && nd->out[1] >= 0 && l->n->value[nd->out[1]].uses > 0)
-    return net_error (l->n, nd, -ENOTSUP, "its second output is used");
+  if (axis == 0)
+    return net_error (l->n, nd, -ENOTSUP, "its axis is the batch's");
+  for (i = 1; i < nd->n_out; i++)
+    if (nd->out[i] >= 0 && l->n->value[nd->out[i]].uses > 0)
+      return net_error (l->n, nd, -ENOTSUP, "its output %d is used", i + 1);
+  if (alone && (r = check_along (l, nd, &v, axis)) < 0)
+    return r;
   view_shape (l, &v, &own);
   merged = own;
   merged.ndim = axis + 1;
   for (i = axis + 1; i < own.ndim; i++)
     merged.dims[axis] *= own.dims[i];
-  if (axis < v.ndim - 1 && (r = view_reshape (l, nd, &v, &merged, &v)) < 0)
+  if (!alone && axis < v.ndim - 1
+      && (r = view_reshape (l, nd, &v, &merged, &v)) < 0)
     return r;
   if ((r = view_last (l, nd, &v, axis, &v)) < 0
-      || (r = affine_norm (l, nd, &v, "layer_norm", view_size (l, &v, axis),
+      || (r = affine_norm (l, nd, &v, layer, view_size (l, &v, axis),
                            eps_option (nd, buf, "")))
            < 0
-      || (r = view_reshape (l, nd, &v, &own, &v)) < 0)
+      || (!alone && (r = view_reshape (l, nd, &v, &own, &v)) < 0))
     return r;
   lay_output (l, nd, 0, &v);
   return 0;
+}
+
+int
+lay_layer_norm (struct lay *l, struct net_node *nd)
+{
+  return lay_norm (l, nd, "layer_norm");
+}
+
+int
+lay_rms_norm (struct lay *l, struct net_node *nd)
+{
+  return lay_norm (l, nd, "rms_norm");
 }
 
 int
@@ -514,10 +566,33 @@ lay_instance_norm (struct lay *l, struct net_node *nd)
   return 0;
 }
 
+/* Whether the shape that a recognised group norm ends with, its input 3, is
+ * that of V. */
+static int
+check_same_shape (struct lay *l, struct net_node *nd, const struct view *v)
+{
+  int64_t dims[QK_MAX_DIMS];
+  const struct onnx_const *c;
+  int i, count, r = net_known (l->n, nd->in[3], &c);
+
+  if (r < 0 || c == NULL) /* the node Shape of the input */
+    return r;
+  count = net_ints (l->n, nd, 3, dims, QK_MAX_DIMS);
+  for (i = 1; count == v->ndim && i < count; i++)
+    if (dims[i] > 0 && dims[i] != view_size (l, v, i))
+      break;
+  return count == v->ndim && i == count
+           ? 0
+           : net_error (l->n, nd, -ENOTSUP,
+                        "the group norm's result gets another shape");
+}
+
 int
 lay_group_norm (struct lay *l, struct net_node *nd)
 {
-  const int64_t groups = net_attr_int (nd, "num_groups", 1);
+  const bool found = nd->op[0] == '.';
+  const int64_t groups
+    = found ? nd->groups : net_attr_int (nd, "num_groups", 1);
   char buf[LAY_LIST], more[NET_WORD];
   struct view v, image;
   int r;
@@ -525,6 +600,9 @@ lay_group_norm (struct lay *l, struct net_node *nd)
   net_attr_int (nd, "stash_type", 1);
   snprintf (more, sizeof more, " groups=%lld", (long long) groups);
   if ((r = lay_input (l, nd, 0, &v)) < 0
+      || (found
+          && ((r = check_same_shape (l, nd, &v)) < 0
+              || (r = check_along (l, nd, &v, 1)) < 0))
       || (r = view_image (l, nd, &v, &image)) < 0
       || (r = affine_norm (l, nd, &image, "group_norm", view_size (l, &v, 1),
                            eps_option (nd, buf, more)))

@@ -70,7 +70,7 @@ add_value (struct reader *rd, const char *name, int producer)
     return qk_oom ("%s", n->file->path);
   v->name = name;
   v->producer = producer;
-  v->view.id = v->scale = -1;
+  v->view.id = v->scale = v->zero = -1;
   return n->n_values++;
 }
 
@@ -515,7 +515,7 @@ net_add_constant (struct net *n, int value, struct onnx_const *c)
 
   v->name = n->value[value].name;
   v->known = c;
-  v->producer = v->view.id = v->scale = -1;
+  v->producer = v->view.id = v->scale = v->zero = -1;
   return n->n_values++;
 }
 

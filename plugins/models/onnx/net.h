@@ -32,9 +32,10 @@ struct net_value {
   int producer;             /* node; -1: input or initializer */
   int uses;                 /* inputs of nodes, and outputs of the network */
   struct view view;
-  /* a constant that was dequantized: the value its scales are, and along which
-   * axis; SCALE -1: it was not */
-  int scale, axis;
+  /* a constant that was dequantized: the values its scales and zero points
+   * (-1: 0) are, along which axis, and the type of the integers; SCALE -1:
+   * it was not */
+  int scale, zero, axis, type;
   struct steps steps;
   struct steps grid; /* of reals that DequantizeLinear made of integers */
 };
@@ -49,7 +50,9 @@ struct net_node {
   int *in, *out;    /* values; -1: left out */
   bool gone;        /* folded, or part of another */
   uint64_t used;    /* attributes that were asked for */
-  float eps;        /* of a normalisation that recognise.c found */
+  float eps;        /* of a normalisation that was recognised */
+  int64_t axis;     /* the one that it is over */
+  int64_t groups;   /* of its channels */
   bool on_integers; /* in the file; qlinear.c has made it one of reals */
   /* scale and zero point of its result, which is to be rounded to that grid;
    * -1: none */

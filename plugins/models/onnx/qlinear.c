@@ -42,6 +42,9 @@ inner_of (const struct onnx_const *c, int axis)
   return inner;
 }
 
+/* Of constants with one scale. */
+#define NO_AXIS 0
+
 /* Integers Q as reals, scale (q - zero): a new value in *OUT.  SCALE and ZERO
  * (NULL: 0) have one element, or one for each index of axis AXIS. */
 static int
@@ -77,7 +80,9 @@ make_real (struct net *n, const struct net_node *nd, int value, int scale,
   }
   *out = net_add_constant (n, value, real);
   n->value[*out].scale = scale;
+  n->value[*out].zero = zero;
   n->value[*out].axis = axis;
+  n->value[*out].type = q->type;
   return 0;
 }
 
@@ -165,6 +170,34 @@ made_with (struct net *n, int value, int scale, int zero)
   return false;
 }
 
+/* Whether VALUE is a constant that nodes move which depend on the size of the
+ * batch: these move its reals from now on. */
+static bool
+moved_constant (struct net *n, int value, int scale, int zero)
+{
+  struct net_node *p = NULL;
+  int real;
+
+  while (value >= 0 && n->value[value].producer >= 0) {
+    p = &n->node[n->value[value].producer];
+    if (!keeps_grid (p) && strcmp (p->op, "Expand") != 0
+        && strcmp (p->op, "Tile") != 0)
+      return false;
+    value = input (p, 0);
+  }
+  if (p == NULL || value < 0)
+    return false;
+  if (n->value[value].scale >= 0) /* of reals already */
+    return same_scale (n, n->value[value].scale, scale)
+           && same_constant (n, n->value[value].zero, zero);
+  if (make_real (n, p, value, scale, zero, NO_AXIS, &real) < 0)
+    return false;
+  n->value[real].uses++;
+  n->value[value].uses--;
+  p->in[0] = real;
+  return true;
+}
+
 /* Inputs AT (integers), AT + 1 (their scale) and AT + 2 (zero point) of ND as one
  * value of reals. */
 static int
@@ -177,7 +210,8 @@ operand (struct net *n, const struct net_node *nd, int at, int axis, int *out)
                       value < 0 ? at : at + 1);
   if (known (n, nd, at) != NULL)
     return make_real (n, nd, value, scale, input (nd, at + 2), axis, out);
-  if (!made_with (n, value, scale, input (nd, at + 2)))
+  if (!made_with (n, value, scale, input (nd, at + 2))
+      && !moved_constant (n, value, scale, input (nd, at + 2)))
     return net_error (n, nd, -ENOTSUP,
                       "input '" NAME "' is not made with the scale and zero "
                       "point that the node reads it with",

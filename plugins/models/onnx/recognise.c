@@ -1,32 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* recognise.c: hard swish, SiLU, GELU, Mish, layer normalisation and biases
+/* recognise.c: hard swish, SiLU, GELU, Mish, masks and biases
  * out of the nodes that exporters make of them. */
 #include "config.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "look.h"
 #include "recognise.h"
 
 /* ---- looking ----------------------------------------------------------------------- */
-
-/* The node of operator OP that makes VALUE; NULL if another makes it, or if it
- * is rounded to a grid. */
-static struct net_node *
-made_by (struct net *n, int value, const char *op)
-{
-  struct net_node *nd = net_made_by (n, value, op);
-
-  return nd != NULL && !nd->on_integers ? nd : NULL;
-}
-
-static bool
-is_number (struct net *n, int value, double x)
-{
-  double y;
-
-  return net_scalar (n, value, &y) && fabs (x - y) <= 1e-3 * fabs (x) + 1e-7;
-}
 
 static bool
 same_number (struct net *n, int a, int b)
@@ -80,21 +63,6 @@ clipped (struct net *n, int value)
 }
 
 /* ---- replacing ---------------------------------------------------------------------- */
-
-static bool
-become (struct net *n, struct net_node *nd, const char *op, int n_in,
-        const int *in)
-{
-  int i;
-
-  for (i = 0; i < n_in; i++)
-    if (in[i] < 0)
-      return false; /* an input that the file leaves out */
-  net_set_inputs (n, nd, in, n_in);
-  nd->op = op;
-  nd->proto = NULL;
-  return true;
-}
 
 static bool
 become_unary (struct net *n, struct net_node *nd, const char *op, int x)
@@ -207,69 +175,6 @@ gelu (struct net *n, struct net_node *nd)
   return false;
 }
 
-/* ReduceMean over the last axis; its input, or -1.  The axis of an unknown
- * rank can be said as -1 only. */
-static int
-mean_of (struct net *n, int value)
-{
-  struct net_node *m = made_by (n, value, "ReduceMean");
-  int64_t axis[2] = { 0, 0 };
-  int count;
-
-  if (m == NULL || net_attr_int (m, "keepdims", 1) != 1)
-    return -1;
-  count = net_attr_ints (m, "axes", axis, 2);
-  if (count < 0 && m->n_in > 1)
-    count = net_ints (n, m, 1, axis, 2);
-  return count == 1 && axis[0] == -1 ? m->in[0] : -1;
-}
-
-/* x of x - mean (x); -1. */
-static int
-centred (struct net *n, int value)
-{
-  const struct net_node *sub = made_by (n, value, "Sub");
-
-  return sub != NULL && sub->n_in == 2 && mean_of (n, sub->in[1]) == sub->in[0]
-           ? sub->in[0]
-           : -1;
-}
-
-/* gamma (x - mean) / sqrt (var + eps) + beta */
-static bool
-layer_norm (struct net *n, struct net_node *nd)
-{
-  const struct onnx_const *c;
-  int side, in[3];
-
-  for (side = 0; nd->n_in == 2 && side < 2; side++) {
-    const struct net_node *mul = made_by (n, nd->in[side], "Mul"), *div;
-    const struct net_node *root, *add, *pow;
-    double eps;
-    int k, x;
-
-    for (k = 0; mul != NULL && mul->n_in == 2 && k < 2; k++) {
-      if ((div = made_by (n, mul->in[k], "Div")) == NULL
-          || (x = centred (n, div->in[0])) < 0
-          || (root = made_by (n, div->in[1], "Sqrt")) == NULL
-          || (add = made_by (n, root->in[0], "Add")) == NULL
-          || !net_scalar (n, add->in[1], &eps)
-          || (pow = made_by (n, mean_of (n, add->in[0]), "Pow")) == NULL
-          || !is_number (n, pow->in[1], 2) || centred (n, pow->in[0]) != x)
-        continue;
-      in[0] = x;
-      in[1] = mul->in[!k];
-      in[2] = nd->in[!side];
-      if (net_known (n, in[1], &c) < 0 || c == NULL || c->shape.ndim != 1
-          || net_known (n, in[2], &c) < 0 || c == NULL || c->shape.ndim != 1)
-        continue;
-      nd->eps = (float) eps;
-      return become (n, nd, ".layer_norm", 3, in);
-    }
-  }
-  return false;
-}
-
 /* MatMul by a matrix, and a bias */
 static bool
 bias (struct net *n, struct net_node *nd)
@@ -294,6 +199,59 @@ bias (struct net *n, struct net_node *nd)
   return false;
 }
 
+/* Whether ND only changes how a tensor is seen. */
+static bool
+only_views (const struct net_node *nd)
+{
+  static const char *const ops[]
+    = { "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Cast" };
+
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+    if (strcmp (nd->op, ops[i]) == 0)
+      return true;
+  return false;
+}
+
+/* The DequantizeLinear behind VALUE, but for nodes that only change how it is
+ * seen; NULL: none, or others read what is between. */
+static struct net_node *
+integers_behind (struct net *n, int value)
+{
+  while (value >= 0 && n->value[value].producer >= 0
+         && n->value[value].uses == 1) {
+    struct net_node *nd = &n->node[n->value[value].producer];
+
+    if (strcmp (nd->op, "DequantizeLinear") == 0)
+      return made_by (n, value, nd->op);
+    if (!only_views (nd))
+      return NULL;
+    value = nd->in[0];
+  }
+  return NULL;
+}
+
+/* The QuantizeLinear behind the integers that DQ reads with scale 1, and which
+ * has the same zero point; NULL. */
+static const struct net_node *
+read_as_one (struct net *n, const struct net_node *dq)
+{
+  const struct net_node *q = NULL;
+  int value = dq->in[0];
+
+  while (value >= 0 && n->value[value].producer >= 0
+         && n->value[value].uses == 1) {
+    q = &n->node[n->value[value].producer];
+    if (!only_views (q))
+      break;
+    value = q->in[0];
+  }
+  return q != NULL && strcmp (q->op, "QuantizeLinear") == 0 && q->n_in == 3
+             && dq->n_in == 3 && is_number (n, dq->in[1], 1)
+             && same_number (n, q->in[2], dq->in[2])
+           ? q
+           : NULL;
+}
+
 /* The mean of integers as our own files have it, rounded to even: between
  * QuantizeLinear and DequantizeLinear of scale s and 1, and back. */
 static bool
@@ -310,19 +268,37 @@ mean_of_integers (struct net *n, struct net_node *nd)
 
   for (i = 0; round != NULL && pool == NULL && i < 3; i++)
     pool = made_by (n, round->in[0], pools[i]);
-  dq = pool != NULL ? made_by (n, pool->in[0], "DequantizeLinear") : NULL;
-  first = dq != NULL ? made_by (n, dq->in[0], "QuantizeLinear") : NULL;
-  if (first == NULL || nd->n_in != 3 || q->n_in != 3 || dq->n_in != 3
-      || first->n_in != 3 || n->value[pool->in[0]].uses != 1
-      || !is_number (n, q->in[1], 1) || !is_number (n, dq->in[1], 1)
+  dq = pool != NULL ? integers_behind (n, pool->in[0]) : NULL;
+  first = dq != NULL ? read_as_one (n, dq) : NULL;
+  if (first == NULL || nd->n_in != 3 || q->n_in != 3
+      || !is_number (n, q->in[1], 1)
       || !same_number (n, first->in[1], nd->in[1])
       || !same_number (n, first->in[2], nd->in[2])
-      || !same_number (n, q->in[2], nd->in[2])
-      || !same_number (n, dq->in[2], nd->in[2]))
+      || !same_number (n, q->in[2], nd->in[2]))
     return false;
-  return become (n, dq, ".fake_quantize", 3, first->in)
-         && become (n, nd, ".fake_quantize", 3,
-                    (const int[]){ pool->out[0], nd->in[1], nd->in[2] });
+  net_set_inputs (n, dq, (const int[]){ dq->in[0], first->in[1], dq->in[2] },
+                  3);
+  return become (n, nd, ".fake_quantize", 3,
+                 (const int[]){ pool->out[0], nd->in[1], nd->in[2] });
+}
+
+/* What a softmax reads as our own files have it: between QuantizeLinear of scale
+ * s and DequantizeLinear of 1, and times s. */
+static bool
+exponents (struct net *n, struct net_node *nd)
+{
+  int side;
+
+  for (side = 0; nd->n_in == 2 && side < 2; side++) {
+    const struct net_node *dq = made_by (n, nd->in[side], "DequantizeLinear");
+    const struct net_node *q = dq != NULL ? read_as_one (n, dq) : NULL;
+
+    if (q != NULL && n->value[nd->in[side]].uses == 1
+        && same_number (n, q->in[1], nd->in[!side]))
+      return become (n, nd, "DequantizeLinear", 3,
+                     (const int[]){ dq->in[0], q->in[1], dq->in[2] });
+  }
+  return false;
 }
 
 /* ---- masks ------------------------------------------------------------------------------ */
@@ -330,19 +306,6 @@ mean_of_integers (struct net *n, struct net_node *nd)
 /* What a mask adds at most: e^-100 is nothing beside the terms of a softmax,
  * and on a grid with the scores, which -infinity and -1e9 are not. */
 #define MASKED (-100.0f)
-
-/* Whether ND only changes how a tensor is seen. */
-static bool
-only_views (const struct net_node *nd)
-{
-  static const char *const ops[]
-    = { "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Cast" };
-
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-    if (strcmp (nd->op, ops[i]) == 0)
-      return true;
-  return false;
-}
 
 /* Whether all that reads VALUE, through views, is softmax. */
 static bool
@@ -444,11 +407,16 @@ static const struct pattern {
   bool (*find) (struct net *n, struct net_node *nd);
 } patterns[] = {
   { "Add", bias },
-  { "Add", layer_norm },
+  { "Div", recognise_norm },
+  { "Mul", recognise_norm },
+  { "Mul", recognise_norm_weight },
+  { "Add", recognise_norm_bias },
+  { "Add", recognise_group_norm },
   { "Div", hardswish },
   { "Mul", hardswish },
   { "Div", hardsigmoid },
   { "Mul", hardsigmoid },
+  { "Mul", exponents },
   { "Mul", gelu },
   { "Mul", gate },
   { "DequantizeLinear", mean_of_integers },

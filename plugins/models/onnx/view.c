@@ -657,7 +657,7 @@ repeats (const struct onnx_const *c, int64_t step, int64_t size)
 }
 
 int
-view_constant (struct lay *l, const struct net_node *nd, int value,
+view_constant (struct lay *l, struct net_node *nd, int value,
                const struct view *v, int n, const int *order)
 {
   const struct onnx_const *c;
