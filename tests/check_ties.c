@@ -170,6 +170,41 @@ START_TEST (test_nothing_to_do)
 }
 END_TEST
 
+/* Of regnet_y_8gf: the sigmoid of integer 48 is 70.500004 steps, and the table,
+ * made of floats, has 70. */
+START_TEST (test_table)
+{
+  uint8_t table[256];
+  struct qk_op op = binary (QK_ADD, 127, 0.02f, 48, 1, 0, 0.0078740157f, 0);
+  float scale;
+  int q;
+
+  op.kind = QK_OP_TABLE;
+  op.table = table;
+  op.in_q[0].scale = 0.1f;
+  op.in_q[0].zero_point = 36;
+  op.out_q.scale = (float) (1 / (1 + exp (-0.1f * 12.0)) / 70.500004);
+  for (q = 0; q < 256; q++) {
+    const double v = 1 / (1 + exp (-0.1f * (q - 36.0))) / op.out_q.scale;
+
+    table[q] = (uint8_t) (v < 127 ? rint (v - 1e-5) : 127);
+  }
+  ck_assert_int_eq (table[48], 70);
+  scale = onnx_scale_off_ties (&op, "sigmoid");
+  ck_assert_float_ne (scale, 0.1f);
+  ck_assert_float_le (fabsf (scale / 0.1f - 1), 8e-6f);
+  for (q = 0; q < 128; q++) {
+    const float v
+      = 1 / (1 + expf (-scale * (float) (q - 36))) / op.out_q.scale;
+
+    ck_assert_int_eq (v < 127 ? (int) rintf (v) : 127, table[q]);
+  }
+  ck_assert_float_eq (onnx_scale_off_ties (&op, "neg"), 0.1f);
+  table[100]++; /* another function's */
+  ck_assert_float_eq (onnx_scale_off_ties (&op, "sigmoid"), 0.1f);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -182,6 +217,7 @@ main (void)
   tcase_add_test (t, test_random_grids);
   tcase_add_test (t, test_ties_that_stay);
   tcase_add_test (t, test_nothing_to_do);
+  tcase_add_test (t, test_table);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_NORMAL);

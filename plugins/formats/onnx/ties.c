@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ties.c: scales with which a sum or a product of two grids has no ties.
+/* ties.c: scales with which a sum or a product of two grids, or a function of
+ * one, has no ties.
  *
  * Where the real result of two integers is half-way between two integers but
  * for rounding errors, the programs that read a file may round it to either:
@@ -13,6 +14,7 @@
 #include "config.h"
 
 #include <math.h>
+#include <string.h>
 
 #include <qatkit/numeric.h>
 
@@ -188,4 +190,98 @@ onnx_scales_off_ties (const struct qk_op *op, float scale[2])
       }
     }
   return all_agree (op, pairs, n, scale) ? ONNX_NO_TIES : ONNX_TIES_STAY;
+}
+
+/* ---- functions of one tensor --------------------------------------------- */
+
+static double
+sigmoid (double x)
+{
+  return 1 / (1 + exp (-x));
+}
+
+static double
+silu (double x)
+{
+  return x * sigmoid (x);
+}
+
+static double
+gelu (double x)
+{
+  return x / 2 * (1 + erf (x * 0.70710678118654752440));
+}
+
+static double
+mish (double x)
+{
+  return x * tanh (log1p (exp (x)));
+}
+
+typedef double (*real_function) (double x);
+
+/* Those that programs compute with errors of their own. */
+static real_function
+function_of (const char *layer)
+{
+  static const struct {
+    const char *layer;
+    real_function real;
+  } all[] = { { "sigmoid", sigmoid }, { "silu", silu }, { "gelu", gelu },
+              { "mish", mish },       { "tanh", tanh }, { "erf", erf },
+              { "exp", exp },         { "log", log },   { "sin", sin },
+              { "cos", cos },         { "sqrt", sqrt } };
+
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+    if (strcmp (layer, all[i].layer) == 0)
+      return all[i].real;
+  return NULL;
+}
+
+/* margin of the table of OP, of which REAL is the function. */
+static double
+table_margin (const struct qk_op *op, real_function real, float scale)
+{
+  const struct qk_qparams *x = &op->in_q[0], *y = &op->out_q;
+  double least = NEAR;
+  int q;
+
+  for (q = x->qmin; q <= x->qmax; q++) {
+    const double v = real ((double) scale * (q - x->zero_point)) / y->scale;
+    const int step = op->table[q] - y->zero_point;
+
+    if (op->table[q] > op->lo && v - (step - 0.5) < least)
+      least = v - (step - 0.5);
+    if (op->table[q] < op->hi && step + 0.5 - v < least)
+      least = step + 0.5 - v;
+  }
+  return least;
+}
+
+/* What functions may be wrong by, in steps of the output. */
+#define CLEAR_OF_FUNCTIONS 1e-4
+
+float
+onnx_scale_off_ties (const struct qk_op *op, const char *layer)
+{
+  const real_function real = function_of (layer);
+  const float x = op->in_q[0].scale;
+  float found = x;
+  double best, m;
+  int i;
+
+  if (op->kind != QK_OP_TABLE || real == NULL || !(op->out_q.scale > 0)
+      || !(x > 0) || (best = table_margin (op, real, x)) < -CLEAR_OF_FUNCTIONS)
+    return x;
+  for (i = 1; i <= 4 * MOST_STEPS && best < CLEAR_OF_FUNCTIONS; i++) {
+    if ((m = table_margin (op, real, moved (x, i))) > best) {
+      best = m;
+      found = moved (x, i);
+    }
+    if ((m = table_margin (op, real, moved (x, -i))) > best) {
+      best = m;
+      found = moved (x, -i);
+    }
+  }
+  return found;
 }
