@@ -22,6 +22,15 @@ def float_difference(program, path, folder):
     return float(np.abs(want - got).max() / np.abs(want).max())
 
 
+def as_exact(path, folder):
+    """Whether what float_difference() has left is no farther from the outputs
+    in double precision, PATH.z.npy, than PyTorch's are in single."""
+    exact = np.load(path + '.z.npy')
+    ours, theirs = (np.abs(np.load(f) - exact).max() for f in (
+        os.path.join(folder, 'float.npy'), path + '.y.npy'))
+    return ours <= theirs
+
+
 INI = '''[run]
 output = %(out)s
 [model]

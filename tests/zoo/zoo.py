@@ -7,7 +7,9 @@
 PyTorch and torchvision (Debian: python3-torchvision) make each network with
 random weights and write it as ONNX; qatkit reads it.  For each, a line says
   float    the largest difference of an output from PyTorch's, as a share of
-           PyTorch's largest output: at most 1e-4
+           PyTorch's largest output: at most 1e-4, or, where PyTorch's single
+           precision is not so close to its double precision, no farther
+           from the latter than that is
   int8     share of the multiply-accumulates in int8
   verify   bytes in which the int8 network differs from what was trained,
            after PTQ and two steps of QAT with the float network as teacher: 0
@@ -62,6 +64,7 @@ def make(name, path):
     nets.write(net, x, path + '.onnx', args.opset, args.preserve)
     with torch.no_grad():
         np.save(path + '.y.npy', net(x).numpy())
+        np.save(path + '.z.npy', net.double()(x.double()).numpy())
     np.save(path + '.x.npy', x.numpy())
     np.save(path + '.train.npy', nets.images(16, side, 7).numpy())
 
@@ -71,14 +74,16 @@ def one(name, path, folder):
     row = {'network': name, 'wrong': ''}
     t = time.time()
     try:
-        if not os.path.exists(path + '.train.npy'):
+        if not all(os.path.exists(path + end)
+                   for end in ('.z.npy', '.train.npy')):
             make(name, path)
     except Exception as e:
         row['skipped'] = str(e).split('\n')[0][:120]
         return row
     try:
         row['float'] = checks.float_difference(args.program, path, folder)
-        if not row['float'] <= 1e-4:
+        if not (row['float'] <= 1e-4
+                or checks.as_exact(path, folder)):
             row['wrong'] = 'float differs'
         if not args.float_only:
             row['int8'], row['verify'], out = checks.int8(args.program,
