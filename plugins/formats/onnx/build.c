@@ -261,6 +261,8 @@ data_type (enum qk_dtype dtype)
     return ONNX__TENSOR_PROTO__DATA_TYPE__INT32;
   case QK_I64:
     return ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+  case QK_F64:
+    return ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
   default:
     return ONNX__TENSOR_PROTO__DATA_TYPE__UNDEFINED;
   }

@@ -53,17 +53,23 @@ put_grid (struct writer *w, const char *raw, const char *prefix,
   return put_steps (w, raw, prefix, q, NULL, lo, hi, out);
 }
 
-/* put_grid of RAW by a product with 1 / scale. */
+/* put_grid of RAW by a product with 1 / scale.  That is a node of constants, so
+ * that the scale is in the file whatever reads the integers: 2 / (2 scale),
+ * because ONNX Runtime makes a quotient of a product with 1 / scale. */
 static const char *
 put_by_inverse (struct writer *w, const char *raw, const char *prefix,
                 const struct qk_qparams *q, int lo, int hi, const char *out)
 {
-  const float inverse = 1.0f / q->scale, one = 1.0f;
   struct onnx_build *b = &w->b;
-  const char *in[2] = { raw }, *steps = onnx_name (b, "%s/steps", prefix);
+  const char *inverse = onnx_name (b, "%s/inverse", prefix);
+  const char *steps = onnx_name (b, "%s/steps", prefix), *in[2];
+  const float one = 1.0f, two = 2.0f, twice = 2.0f * q->scale;
 
-  in[1]
-    = onnx_scalar (b, onnx_name (b, "%s/inverse", prefix), QK_F32, &inverse);
+  in[0] = onnx_scalar (b, onnx_name (b, "%s/two", prefix), QK_F32, &two);
+  in[1] = onnx_scalar (b, onnx_name (b, "%s/twice", prefix), QK_F32, &twice);
+  onnx_node (b, "Div", inverse, 2, in);
+  in[0] = raw;
+  in[1] = inverse;
   onnx_node (b, "Mul", steps, 2, in);
   return put_steps (
     w, steps, prefix, q,

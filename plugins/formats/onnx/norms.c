@@ -106,6 +106,91 @@ mean_of (struct onnx_build *b, const char *x, int64_t axis, const char *out)
   return out;
 }
 
+/* ---- integers ----------------------------------------
+ * The functions of numeric.h, operation by operation: sums of integers are
+ * exact in double, so that every program has the same bytes. */
+
+static const char *
+cast (struct onnx_build *b, const char *x, enum qk_dtype dtype,
+      const char *out)
+{
+  Onnx__NodeProto *o = onnx_node (b, "Cast", out, 1, &x);
+
+  onnx_attr_int (b, o, "to",
+                 dtype == QK_F64   ? ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE
+                 : dtype == QK_I64 ? ONNX__TENSOR_PROTO__DATA_TYPE__INT64
+                                   : ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+  return out;
+}
+
+/* X (op) V, both double */
+static const char *
+by_number (struct onnx_build *b, const char *op, const char *x, double v,
+           const char *out)
+{
+  return two (b, op, x,
+              onnx_scalar (b, onnx_name (b, "%s/number", out), QK_F64, &v),
+              out);
+}
+
+static const char *
+sum_of (struct onnx_build *b, const char *x, int64_t axis, const char *out)
+{
+  const char *in[2] = { x, "" };
+  const int64_t axes = 1;
+
+  in[1] = onnx_constant (b, onnx_name (b, "%s/axes", out), QK_I64, 1, &axes,
+                         &axis);
+  onnx_attr_int (b, onnx_node (b, "ReduceSum", out, 2, in), "keepdims", 1);
+  return out;
+}
+
+/* Integers X, less their zero point, times the factor of qk_norm_of, less
+ * their mean before that if it is subtracted: over COUNT of them along AXIS. */
+static const char *
+put_exact_norm (struct onnx_build *b, const struct qk_network_node *n,
+                const char *x, int64_t axis, int64_t count)
+{
+  const double s = (double) n->op->in_q[0].scale, c = (double) count;
+  const char *name = n->name;
+  const char *d = cast (b, x, QK_F64, onnx_name (b, "%s/double", name));
+  const char *v = two (b, "Mul", d, d, onnx_name (b, "%s/squares", name));
+  const char *sum = NULL, *root;
+
+  v = sum_of (b, v, axis, onnx_name (b, "%s/sum_of_squares", name));
+  if (n->op->centered) {
+    sum = sum_of (b, d, axis, onnx_name (b, "%s/sum", name));
+    v = by_number (b, "Mul", v, c, onnx_name (b, "%s/first", name));
+    v = two (b, "Sub", v,
+             two (b, "Mul", sum, sum, onnx_name (b, "%s/second", name)),
+             onnx_name (b, "%s/spread", name));
+  }
+  v = by_number (b, "Div", v, n->op->centered ? c * c : c,
+                 onnx_name (b, "%s/quotient", name));
+  v = by_number (b, "Mul", v, s * s, onnx_name (b, "%s/variance", name));
+  v = by_number (b, "Add", v, (double) n->op->eps,
+                 onnx_name (b, "%s/more", name));
+  root = one (b, "Sqrt", v, onnx_name (b, "%s/deviation", name));
+  v = two (b, "Div",
+           onnx_scalar (b, onnx_name (b, "%s/step", name), QK_F64, &s), root,
+           onnx_name (b, "%s/ratio", name));
+  v = cast (b, v, QK_F32, onnx_name (b, "%s/factor", name));
+  if (n->op->centered) {
+    sum = by_number (b, "Div", sum, c, onnx_name (b, "%s/average", name));
+    x = two (b, "Sub", x,
+             cast (b, sum, QK_F32, onnx_name (b, "%s/mean", name)),
+             onnx_name (b, "%s/centered", name));
+  }
+  return two (b, "Mul", x, v, onnx_name (b, "%s/normal", name));
+}
+
+/* Whether N is one of integers, its result to be put on a grid. */
+static bool
+is_exact (const struct qk_network_node *n)
+{
+  return n->quantized && n->op->out_q.scale > 0 && n->op->in_q[0].scale > 0;
+}
+
 /* (x - mean) / sqrt (mean of its square + eps) over the channels */
 static const char *
 put_layer_norm (struct onnx_build *b, const struct qk_network_node *n,
@@ -114,6 +199,8 @@ put_layer_norm (struct onnx_build *b, const struct qk_network_node *n,
   const int64_t axis = onnx_axis (in->ndim, in->ndim - 1);
   const char *v, *eps;
 
+  if (is_exact (n))
+    return put_exact_norm (b, n, x, axis, in->dims[in->ndim - 1]);
   if (n->op->centered)
     x = two (b, "Sub", x,
              mean_of (b, x, axis, onnx_name (b, "%s/mean", n->name)),
@@ -125,6 +212,36 @@ put_layer_norm (struct onnx_build *b, const struct qk_network_node *n,
   v = one (b, "Sqrt", v, onnx_name (b, "%s/deviation", n->name));
   return two (b, "Div", x, v, onnx_name (b, "%s/normal", n->name));
 }
+
+/* Softmax of integers X along AXIS: qk_softmax_term and qk_softmax_real, the
+ * terms being looked up. */
+static void
+put_exact_softmax (struct onnx_build *b, const struct qk_network_node *n,
+                   const char *x, int64_t axis, const char *raw)
+{
+  const char *name = n->name;
+  const int64_t terms = 256;
+  int64_t term[256];
+  const char *d, *t;
+  Onnx__NodeProto *o;
+
+  for (int i = 0; i < 256; i++)
+    term[i] = qk_softmax_term (i, n->op->in_q[0].scale);
+  d = onnx_name (b, "%s/largest", name);
+  o = onnx_node (b, "ReduceMax", d, 1, &x);
+  onnx_attr_ints (b, o, "axes", &axis, 1);
+  onnx_attr_int (b, o, "keepdims", 1);
+  d = two (b, "Sub", d, x, onnx_name (b, "%s/below", name));
+  d = cast (b, d, QK_I64, onnx_name (b, "%s/index", name));
+  t = onnx_constant (b, onnx_name (b, "%s/exponentials", name), QK_I64, 1,
+                     &terms, term);
+  t = two (b, "Gather", t, d, onnx_name (b, "%s/terms", name));
+  d = sum_of (b, t, axis, onnx_name (b, "%s/sum", name));
+  two (b, "Div", cast (b, t, QK_F32, onnx_name (b, "%s/numerator", name)),
+       cast (b, d, QK_F32, onnx_name (b, "%s/denominator", name)), raw);
+}
+
+/* ---- groups of channels ------------------------------------------------ */
 
 static const char *
 reshape (struct onnx_build *b, const char *x, int ndim, const int64_t *dims,
@@ -152,6 +269,14 @@ put_group_norm (struct onnx_build *b, const struct qk_network_node *n,
   for (int64_t i = 0; ones != NULL && i < g; i++)
     ones[i] = 1.0f;
   in[0] = reshape (b, x, 3, grouped, onnx_name (b, "%s/grouped", n->name));
+  if (is_exact (n)) {
+    int64_t count = 1;
+
+    for (int i = 1; i < ndim; i++)
+      count *= dims[i];
+    return reshape (b, put_exact_norm (b, n, in[0], 2, count / g), ndim, dims,
+                    onnx_name (b, "%s/apart", n->name));
+  }
   in[1] = onnx_constant (b, onnx_name (b, "%s/ones", n->name), QK_F32, 1, &g,
                          ones);
   in[2] = onnx_constant (b, onnx_name (b, "%s/zeros", n->name), QK_F32, 1, &g,
@@ -318,14 +443,22 @@ onnx_put_norms (struct writer *w, const struct qk_network_node *n)
   const char *x = w->name[n->in[0]], *raw = raw_name (w, n);
   int r = 0;
 
-  if (n->op->kind == QK_OP_SOFTMAX)
+  if (n->op->kind == QK_OP_SOFTMAX && is_exact (n)
+      && n->op->function == QK_SOFTMAX)
+    put_exact_softmax (&w->b, n, put_integers (w, n),
+                       onnx_axis (in->ndim, n->op->axis), raw);
+  else if (n->op->kind == QK_OP_SOFTMAX)
     onnx_put_softmax (&w->b, n, in, put_exponents (w, n), raw);
   else if (n->op->kind == QK_OP_NORM)
-    onnx_put_norm (&w->b, n, in, x, raw);
+    onnx_put_norm (&w->b, n, in, is_exact (n) ? put_integers (w, n) : x, raw);
   else if (n->op->kind == QK_OP_LRN)
     r = onnx_put_lrn (&w->b, n, in, x, raw);
   else
     put_product_of_two (w, n, raw);
-  finish_node (w, n, raw);
+  if (is_exact (n)
+      && (n->op->kind == QK_OP_NORM || n->op->kind == QK_OP_SOFTMAX))
+    finish_in_steps (w, n, raw);
+  else
+    finish_node (w, n, raw);
   return r;
 }

@@ -87,7 +87,7 @@ is_pixelwise (const struct writer *w, const struct qk_network_node *n)
 
 /* Another one of more than vectors, which Gemm cannot do. */
 static bool
-is_matmul (const struct writer *w, const struct qk_network_node *n)
+has_rows (const struct writer *w, const struct qk_network_node *n)
 {
   return n->op->kind == QK_OP_LINEAR && value_of (w, n->in[0])->shape.ndim > 2
          && !is_pixelwise (w, n);
@@ -118,12 +118,9 @@ put_int8_weights (struct writer *w, const struct qk_network_node *n,
     s[i] = op->weight_scale[op->weight_scales > 1 ? i : 0];
     sb[i] = op->in_q[0].scale * s[i];
   }
-  if (is_matmul (w, n))
-    in[1] = onnx_put_columns (w, weight, QK_I8, dims, op->weight);
-  else
-    in[1] = put_weight (w, weight, QK_I8, conv || pixels ? 4 : 2, dims,
-                        op->weight);
-  in[1] = put_dequantized (w, in[1], weight, s, k, is_matmul (w, n), QK_I8);
+  in[1]
+    = put_weight (w, weight, QK_I8, conv || pixels ? 4 : 2, dims, op->weight);
+  in[1] = put_dequantized (w, in[1], weight, s, k, 0, QK_I8);
   in[2] = onnx_constant (&w->b, bias, QK_I32, 1, &k, op->bias);
   in[2] = put_dequantized (w, in[2], bias, sb, k, 0, QK_I32);
 }
@@ -142,7 +139,7 @@ put_float_weights (struct writer *w, const struct qk_network_node *n,
     if (count == 1 && is_pixelwise (w, n))
       in[count++]
         = put_weight (w, n->param[i].name, QK_F32, 4, pixel, t->data);
-    else if (count == 1 && is_matmul (w, n))
+    else if (count == 1 && has_rows (w, n))
       in[count++] = onnx_put_columns (w, n->param[i].name, QK_F32,
                                       t->shape.dims, t->data);
     else
@@ -168,6 +165,48 @@ put_matmul (struct writer *w, const struct qk_network_node *n, int count,
     onnx_node (&w->b, "Add", raw, 2, sum);
 }
 
+/* X with axes (-1, DIMS[1], …) of NDIM, as OUT. */
+static const char *
+put_axes_of (struct writer *w, const char *x, int ndim, const int64_t *dims,
+             const char *out)
+{
+  const int64_t count = ndim;
+  int64_t to[QK_MAX_DIMS] = { -1 };
+  const char *in[2] = { x };
+
+  memcpy (to + 1, dims + 1, (size_t) (ndim - 1) * sizeof *to);
+  in[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s/shape", out), QK_I64, 1,
+                         &count, to);
+  onnx_node (&w->b, "Reshape", out, 2, in);
+  return out;
+}
+
+/* An int8 linear layer of more than vectors: a Gemm of all of them, which is
+ * one of integers for those who read the file.  MatMul with a bias is not, and
+ * its sums of reals have rounding errors. */
+static int
+put_gemm_of_rows (struct writer *w, const struct qk_network_node *n,
+                  const char **in, const char *raw)
+{
+  const struct qk_shape *to = &value_of (w, n->out)->shape;
+  const int64_t row[2] = { -1, n->op->in_channels };
+  const char *rows = onnx_name (&w->b, "%s/rows", n->name), *y;
+  Onnx__NodeProto *o;
+
+  in[0] = put_axes_of (w, in[0], 2, row, rows);
+  in[0] = put_grid (w, in[0], rows, &n->op->in_q[0], 0, 255,
+                    onnx_name (&w->b, "%s/dequantized", rows));
+  y = onnx_name (&w->b, "%s/product", n->name);
+  o = onnx_node (&w->b, "Gemm", y, 3, in);
+  onnx_attr_int (&w->b, o, "transB", 1);
+  if (on_grid (w, n->out))
+    y = put_grid (w, y, y, &value_of (w, n->out)->q, n->op->lo, n->op->hi,
+                  onnx_name (&w->b, "%s/results", n->name));
+  put_axes_of (w, y, to->ndim, to->dims, raw);
+  finish (w, n, raw);
+  return 0;
+}
+
 int
 onnx_put_weighted (struct writer *w, const struct qk_network_node *n)
 {
@@ -183,6 +222,8 @@ onnx_put_weighted (struct writer *w, const struct qk_network_node *n)
     put_int8_weights (w, n, in);
   else
     count = put_float_weights (w, n, in);
+  if (n->quantized && has_rows (w, n))
+    return put_gemm_of_rows (w, n, in, raw);
   if (conv) {
     o = onnx_node (&w->b, "Conv", raw, count, in);
     onnx_put_window (w, o, n);
@@ -191,7 +232,7 @@ onnx_put_weighted (struct writer *w, const struct qk_network_node *n)
   } else if (is_pixelwise (w, n)) {
     o = onnx_node (&w->b, "Conv", raw, count, in);
     onnx_attr_ints (&w->b, o, "kernel_shape", pixel, 2);
-  } else if (is_matmul (w, n))
+  } else if (has_rows (w, n))
     put_matmul (w, n, count, in, raw);
   else {
     o = onnx_node (&w->b, "Gemm", raw, count, in);

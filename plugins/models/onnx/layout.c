@@ -129,6 +129,7 @@ static const struct net_op table[] = {
   OP (".silu", 1, lay_unary, "silu"),
   OP (".layer_norm", 1, lay_layer_norm, "layer_norm"),
   OP (".group_norm", 1, lay_group_norm, "group_norm"),
+  OP (".softmax", 1, lay_softmax, "softmax"),
   OP (".rms_norm", 1, lay_rms_norm, "rms_norm"),
   OP (".fake_quantize", 1, lay_fake_quantize, "fake_quantize"),
 };

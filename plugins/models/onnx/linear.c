@@ -661,13 +661,15 @@ old_softmax (struct lay *l, struct net_node *nd, const struct view *v,
 static int
 softmax (struct lay *l, struct net_node *nd, const char *layer)
 {
-  const bool old = l->n->file->opset < 13;
+  const bool found = nd->op[0] == '.';
+  const bool old = l->n->file->opset < 13 && !found;
   struct view v;
   int axis, r;
 
   if ((r = lay_input (l, nd, 0, &v)) < 0)
     return r;
-  axis = net_axis (net_attr_int (nd, "axis", old ? 1 : -1), v.ndim);
+  axis = net_axis (found ? nd->axis : net_attr_int (nd, "axis", old ? 1 : -1),
+                   v.ndim);
   if (axis < 0)
     return net_error (l->n, nd, -EBADMSG, "its axis is not one of %d", v.ndim);
   if (old && axis < v.ndim - 1)

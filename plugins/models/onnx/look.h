@@ -26,6 +26,27 @@ is_number (struct net *n, int value, double x)
   return net_scalar (n, value, &y) && fabs (x - y) <= 1e-3 * fabs (x) + 1e-7;
 }
 
+static inline bool
+same_number (struct net *n, int a, int b)
+{
+  double x, y;
+
+  return net_scalar (n, a, &x) && net_scalar (n, b, &y) && x == y;
+}
+
+/* Whether ND only changes how a tensor is seen. */
+static inline bool
+only_views (const struct net_node *nd)
+{
+  static const char *const ops[]
+    = { "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Cast" };
+
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+    if (strcmp (nd->op, ops[i]) == 0)
+      return true;
+  return false;
+}
+
 /* ND computes OP of the values IN instead; false, and it stays as it is, where
  * one of them is left out. */
 static inline bool
@@ -53,5 +74,19 @@ bool recognise_norm_weight (struct net *n, struct net_node *nd);
 bool recognise_norm_bias (struct net *n, struct net_node *nd);
 /* That of groups of channels, times a constant for each channel plus another. */
 bool recognise_group_norm (struct net *n, struct net_node *nd);
+
+/* ---- recognise-own.c: what our own files have, by its last node ----------- */
+
+/* The mean of integers, rounded to even: between QuantizeLinear and
+ * DequantizeLinear of scale s and 1, and back. */
+bool recognise_own_mean (struct net *n, struct net_node *nd);
+/* What a softmax reads: between QuantizeLinear of scale s and DequantizeLinear
+ * of 1, and times s. */
+bool recognise_own_exponents (struct net *n, struct net_node *nd);
+/* Softmax of integers: e^(x - largest), looked up, and divided by their sum. */
+bool recognise_own_softmax (struct net *n, struct net_node *nd);
+/* Integers, which may be less their mean, times s / sqrt (variance + eps), that
+ * being computed in double. */
+bool recognise_own_norm (struct net *n, struct net_node *nd);
 
 #endif /* ONNX_LOOK_H */

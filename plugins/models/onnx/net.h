@@ -51,7 +51,7 @@ struct net_node {
   bool gone;        /* folded, or part of another */
   uint64_t used;    /* attributes that were asked for */
   float eps;        /* of a normalisation that was recognised */
-  int64_t axis;     /* the one that it is over */
+  int64_t axis;     /* the one that it, or a softmax, is over */
   int64_t groups;   /* of its channels */
   bool on_integers; /* in the file; qlinear.c has made it one of reals */
   /* scale and zero point of its result, which is to be rounded to that grid;

@@ -349,53 +349,47 @@ read_dynamic (struct net *n, struct net_node *nd)
 
 /* ---- samples on a grid ---------------------------------------------------------------- */
 
-/* The scale with which the integers VALUE, made by node I, are read at last;
- * -1: they are read in no such way. */
+/* Half of the constant VALUE, a new constant; below 0. */
 static int
-scale_behind (struct net *n, int value, int i)
+half_of (struct net *n, int value)
 {
-  for (i++; i < n->n_nodes; i++) {
-    const struct net_node *nd = &n->node[i];
-    int k;
+  const struct onnx_const *c;
+  struct onnx_const *half;
+  int r = net_known (n, value, &c);
 
-    for (k = 0; k < nd->n_in && nd->in[k] != value; k++)
-      ;
-    if (nd->gone || k == nd->n_in)
-      continue;
-    if (strcmp (nd->op, "DequantizeLinear") == 0
-        || strncmp (nd->op, "QLinear", 7) == 0
-        || strcmp (nd->op, "QGemm") == 0)
-      return input (nd, k + 1);
-    if (k > 0 || !keeps_grid (nd) || nd->n_out < 1)
-      return -1;
-    value = nd->out[0];
-  }
-  return -1;
+  if (r < 0 || c == NULL || !c->real || c->n != 1)
+    return r < 0 ? r : -1;
+  if ((r = onnx_const_new (true, &c->shape, &half)) < 0)
+    return r;
+  half->f[0] = c->f[0] / 2;
+  return net_add_constant (n, value, half);
 }
 
-/* Node I, which rounds x / s to steps of 1, as our own files have it: rounds x
- * to steps of s. */
+/* Node Q, which rounds x (2 / 2 s) to steps of 1, as our own files have it:
+ * rounds x to steps of s. */
 static void
-read_steps_of_one (struct net *n, int i)
+read_steps_of_one (struct net *n, struct net_node *q)
 {
-  struct net_node *q = &n->node[i];
-  const struct net_node *mul = net_made_by (n, input (q, 0), "Mul");
-  double one, inverse, scale;
-  int in[3], side;
+  const struct net_node *mul = net_made_by (n, input (q, 0), "Mul"), *div;
+  double number;
+  int side, by, scale;
 
   if (mul == NULL || mul->n_in != 2 || q->n_in != 3 || q->n_out != 1
-      || !net_scalar (n, q->in[1], &one) || one != 1
-      || (in[1] = scale_behind (n, q->out[0], i)) < 0
-      || !net_scalar (n, in[1], &scale))
+      || !net_scalar (n, q->in[1], &number) || number != 1)
     return;
-  for (side = 0; side < 2; side++)
-    if (net_scalar (n, mul->in[side], &inverse)
-        && (float) inverse == 1.0f / (float) scale) {
-      in[0] = mul->in[!side];
-      in[2] = q->in[2];
-      net_set_inputs (n, q, in, 3);
+  for (side = 0; side < 2; side++) {
+    by = mul->in[side];
+    div = by >= 0 && n->value[by].producer >= 0
+            ? &n->node[n->value[by].producer] /* may be known by now */
+            : NULL;
+    if (div != NULL && strcmp (div->op, "Div") == 0 && div->n_in == 2
+        && net_scalar (n, div->in[0], &number) && number == 2
+        && (scale = half_of (n, div->in[1])) >= 0) {
+      net_set_inputs (n, q, (const int[]){ mul->in[!side], scale, q->in[2] },
+                      3);
       return;
     }
+  }
 }
 
 int
@@ -406,7 +400,7 @@ qlinear (struct net *n)
 
   for (i = 0; i < n->n_nodes; i++)
     if (!n->node[i].gone && strcmp (n->node[i].op, "QuantizeLinear") == 0)
-      read_steps_of_one (n, i);
+      read_steps_of_one (n, &n->node[i]);
   for (i = 0; r == 0 && i < n->n_nodes; i++) {
     struct net_node *nd = &n->node[i];
 

@@ -174,9 +174,7 @@ grouping (struct net *n, int value, struct net_node **dq, int64_t *groups)
   if (*dq != NULL)
     seen = (*dq)->n_in == 3 ? (*dq)->in[0] : -1;
   nd = made_by (n, seen, "Reshape");
-  if (nd == NULL || nd->n_in != 2 || n->value[value].uses != 1
-      || n->value[seen].uses != 1
-      || net_ints (n, made_by (n, seen, "Reshape"), 1, dims, 4) != 3
+  if (nd == NULL || nd->n_in != 2 || net_ints (n, nd, 1, dims, 4) != 3
       || dims[1] < 1 || dims[2] != -1)
     return NULL;
   *groups = dims[1];
@@ -210,8 +208,33 @@ is_shape_of (struct net *n, int value, int x)
   return net_known (n, value, &c) == 0 && c != NULL;
 }
 
+/* Whether NORM, which some node's result is reshaped of, normalises each of
+ * GROUPS second axes; *EPS. */
+static bool
+normalises_groups (struct net *n, struct net_node *norm, int64_t groups,
+                   float *eps)
+{
+  if (strcmp (norm->op, "InstanceNormalization") == 0) {
+    *eps = net_attr_float (norm, "epsilon", 1e-5f);
+    return norm->n_in == 3 && all_are (n, norm->in[1], groups, 1)
+           && all_are (n, norm->in[2], groups, 0);
+  }
+  *eps = norm->eps;
+  return norm->n_in == 1 && norm->axis == 2;
+}
+
+/* The normalisation without weights behind VALUE; NULL. */
+static struct net_node *
+bare_norm (struct net *n, int value)
+{
+  struct net_node *norm = made_by (n, value, "InstanceNormalization");
+
+  return norm != NULL ? norm : made_by (n, value, ".layer_norm");
+}
+
 /* PyTorch's group norm: the groups as channels of an instance norm that has no
- * weights, and then weight and bias of each channel. */
+ * weights, and then weight and bias of each channel; or, as our own files have
+ * it, the groups' elements as the channels of a layer norm. */
 bool
 recognise_group_norm (struct net *n, struct net_node *nd)
 {
@@ -223,24 +246,22 @@ recognise_group_norm (struct net *n, struct net_node *nd)
     for (k = 0; mul != NULL && mul->n_in == 2 && k < 2; k++) {
       const struct net_node *back = made_by (n, mul->in[k], "Reshape");
       struct net_node *norm
-        = back != NULL && back->n_in == 2
-            ? made_by (n, back->in[0], "InstanceNormalization")
-            : NULL;
+        = back != NULL && back->n_in == 2 ? bare_norm (n, back->in[0]) : NULL;
       struct net_node *dq = NULL;
       int64_t groups = 0;
-      const struct net_node *to = norm != NULL && norm->n_in == 3
-                                    ? grouping (n, norm->in[0], &dq, &groups)
-                                    : NULL;
+      const struct net_node *to
+        = norm != NULL ? grouping (n, norm->in[0], &dq, &groups) : NULL;
 
-      if (to == NULL || !all_are (n, norm->in[1], groups, 1)
-          || !all_are (n, norm->in[2], groups, 0)
+      if (to == NULL
+          || (dq != NULL && norm->op[0] != '.'
+              && n->value[norm->in[0]].uses != 1) /* another reads it so */
+          || !normalises_groups (n, norm, groups, &nd->eps)
           || !is_shape_of (n, back->in[1], to->in[0])
           || !is_vector (n, mul->in[!k]) || !is_vector (n, nd->in[!side]))
         continue;
       if (dq != NULL) /* it reads them as they were before */
         net_set_inputs (n, dq,
                         (const int[]){ to->in[0], dq->in[1], dq->in[2] }, 3);
-      nd->eps = net_attr_float (norm, "epsilon", 1e-5f);
       nd->axis = 1;
       nd->groups = groups;
       return become (n, nd, ".group_norm", 4,

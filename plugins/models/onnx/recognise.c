@@ -11,14 +11,6 @@
 
 /* ---- looking ----------------------------------------------------------------------- */
 
-static bool
-same_number (struct net *n, int a, int b)
-{
-  double x, y;
-
-  return net_scalar (n, a, &x) && net_scalar (n, b, &y) && x == y;
-}
-
 /* The other input of ND, whose operator has two that can be swapped, where
  * one is the number X; -1. */
 static int
@@ -199,108 +191,6 @@ bias (struct net *n, struct net_node *nd)
   return false;
 }
 
-/* Whether ND only changes how a tensor is seen. */
-static bool
-only_views (const struct net_node *nd)
-{
-  static const char *const ops[]
-    = { "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Cast" };
-
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-    if (strcmp (nd->op, ops[i]) == 0)
-      return true;
-  return false;
-}
-
-/* The DequantizeLinear behind VALUE, but for nodes that only change how it is
- * seen; NULL: none, or others read what is between. */
-static struct net_node *
-integers_behind (struct net *n, int value)
-{
-  while (value >= 0 && n->value[value].producer >= 0
-         && n->value[value].uses == 1) {
-    struct net_node *nd = &n->node[n->value[value].producer];
-
-    if (strcmp (nd->op, "DequantizeLinear") == 0)
-      return made_by (n, value, nd->op);
-    if (!only_views (nd))
-      return NULL;
-    value = nd->in[0];
-  }
-  return NULL;
-}
-
-/* The QuantizeLinear behind the integers that DQ reads with scale 1, and which
- * has the same zero point; NULL. */
-static const struct net_node *
-read_as_one (struct net *n, const struct net_node *dq)
-{
-  const struct net_node *q = NULL;
-  int value = dq->in[0];
-
-  while (value >= 0 && n->value[value].producer >= 0
-         && n->value[value].uses == 1) {
-    q = &n->node[n->value[value].producer];
-    if (!only_views (q))
-      break;
-    value = q->in[0];
-  }
-  return q != NULL && strcmp (q->op, "QuantizeLinear") == 0 && q->n_in == 3
-             && dq->n_in == 3 && is_number (n, dq->in[1], 1)
-             && same_number (n, q->in[2], dq->in[2])
-           ? q
-           : NULL;
-}
-
-/* The mean of integers as our own files have it, rounded to even: between
- * QuantizeLinear and DequantizeLinear of scale s and 1, and back. */
-static bool
-mean_of_integers (struct net *n, struct net_node *nd)
-{
-  static const char *const pools[]
-    = { "GlobalAveragePool", "AveragePool", "ReduceMean" };
-  const struct net_node *q = made_by (n, nd->in[0], "QuantizeLinear");
-  const struct net_node *round
-    = q != NULL ? made_by (n, q->in[0], "Round") : NULL;
-  const struct net_node *pool = NULL, *first;
-  struct net_node *dq;
-  size_t i;
-
-  for (i = 0; round != NULL && pool == NULL && i < 3; i++)
-    pool = made_by (n, round->in[0], pools[i]);
-  dq = pool != NULL ? integers_behind (n, pool->in[0]) : NULL;
-  first = dq != NULL ? read_as_one (n, dq) : NULL;
-  if (first == NULL || nd->n_in != 3 || q->n_in != 3
-      || !is_number (n, q->in[1], 1)
-      || !same_number (n, first->in[1], nd->in[1])
-      || !same_number (n, first->in[2], nd->in[2])
-      || !same_number (n, q->in[2], nd->in[2]))
-    return false;
-  net_set_inputs (n, dq, (const int[]){ dq->in[0], first->in[1], dq->in[2] },
-                  3);
-  return become (n, nd, ".fake_quantize", 3,
-                 (const int[]){ pool->out[0], nd->in[1], nd->in[2] });
-}
-
-/* What a softmax reads as our own files have it: between QuantizeLinear of scale
- * s and DequantizeLinear of 1, and times s. */
-static bool
-exponents (struct net *n, struct net_node *nd)
-{
-  int side;
-
-  for (side = 0; nd->n_in == 2 && side < 2; side++) {
-    const struct net_node *dq = made_by (n, nd->in[side], "DequantizeLinear");
-    const struct net_node *q = dq != NULL ? read_as_one (n, dq) : NULL;
-
-    if (q != NULL && n->value[nd->in[side]].uses == 1
-        && same_number (n, q->in[1], nd->in[!side]))
-      return become (n, nd, "DequantizeLinear", 3,
-                     (const int[]){ dq->in[0], q->in[1], dq->in[2] });
-  }
-  return false;
-}
-
 /* ---- masks ------------------------------------------------------------------------------ */
 
 /* What a mask adds at most: e^-100 is nothing beside the terms of a softmax,
@@ -416,10 +306,12 @@ static const struct pattern {
   { "Mul", hardswish },
   { "Div", hardsigmoid },
   { "Mul", hardsigmoid },
-  { "Mul", exponents },
+  { "Mul", recognise_own_exponents },
+  { "Mul", recognise_own_norm },
+  { "Div", recognise_own_softmax },
   { "Mul", gelu },
   { "Mul", gate },
-  { "DequantizeLinear", mean_of_integers },
+  { "DequantizeLinear", recognise_own_mean },
 };
 
 int
