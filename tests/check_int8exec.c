@@ -132,6 +132,76 @@ START_TEST (slices)
 }
 END_TEST
 
+/* The first nodes, which take slices of a batch, read a constant; after that
+ * there are more of them, so that other values could have its place. */
+static struct qk_graph *
+network_with_constant (struct qk_context *ctx, int side)
+{
+  const struct qk_exec_options opt = { .batch = 1, .threads = 1 };
+  const struct qk_tensor_spec image = network_image (side);
+  const struct qk_shape s = { 4, { 1, side / 2, side / 2, 16 } };
+  float *x = network_samples (1, side), *constant;
+  struct qk_graph *g, *prepared, *int8;
+  struct qk_exec *ex;
+  const float *y;
+  int v;
+
+  constant = qk_alloc ((size_t) qk_shape_count (&s) * sizeof *constant);
+  ck_assert_ptr_nonnull (x);
+  ck_assert_ptr_nonnull (constant);
+  network_between ("constant", qk_shape_count (&s), -1, 1, constant);
+  checked (qk_graph_new (ctx, CLASSES, &g));
+  v = qk_graph_input (g, &image);
+  v = qk_graph_node (g, "first", "conv2d", &v, 1,
+                     "out=16 kernel=3 stride=2 padding=1");
+  v = qk_graph_node (
+    g, "sum", "add",
+    (int[]){ v, qk_graph_constant (g, "constant", &s, constant) }, 2, "%s",
+    "");
+  for (int i = 0; i < 4; i++)
+    v = qk_graph_node (g, (const char *[]){ "a", "b", "c", "d" }[i], "conv2d",
+                       &v, 1, "out=16 kernel=3 padding=1");
+  v = qk_graph_node (g, "small", "conv2d", &v, 1, "out=64 kernel=8 stride=8");
+  v = qk_graph_node (g, "large", "conv2d", &v, 1,
+                     "out=512 kernel=3 padding=1");
+  v = qk_graph_node (g, "pool", "global_avgpool", &v, 1, "%s", "");
+  v = qk_graph_node (g, "end", "linear", &v, 1, "out=%d", CLASSES);
+  checked (qk_graph_output (g, "logits", v));
+  checked (qk_graph_finish (g));
+  checked (network_fill (g));
+  checked (network_prepare (g, 8, &prepared));
+  qk_graph_set_observing (prepared, true, true);
+  checked (qk_exec_new (prepared, &opt, &ex));
+  checked (network_forward (ex, x, 1, 0, &y));
+  qk_exec_free (ex);
+  checked (qk_pass_convert (prepared, &int8));
+  qk_graph_free (prepared);
+  qk_graph_free (g);
+  qk_free (constant);
+  qk_free (x);
+  return int8;
+}
+
+START_TEST (slices_with_constant)
+{
+  const int side = 128;
+  struct qk_context *ctx = qk_context_new ();
+  struct qk_graph *g = network_with_constant (ctx, side);
+  float *x = network_samples (BATCH, side);
+  struct qk_exec *ex = executor (g, "reference", BATCH, 1, true);
+  const float *want;
+
+  ck_assert_ptr_nonnull (x);
+  checked (network_forward (ex, x, BATCH, 0, &want));
+  for (int threads = 1; threads <= 2; threads++)
+    compare (g, "fbgemm", threads, BATCH, x, want, threads == 1);
+  qk_exec_free (ex);
+  qk_free (x);
+  qk_graph_free (g);
+  qk_context_free (ctx);
+}
+END_TEST
+
 START_TEST (memory)
 {
   struct qk_context *ctx = qk_context_new ();
@@ -213,6 +283,7 @@ main (void)
 
   tcase_set_timeout (t, 120);
   tcase_add_loop_test (t, slices, 0, 2);
+  tcase_add_test (t, slices_with_constant);
   tcase_add_test (t, memory);
   tcase_add_test (t, facts);
   suite_add_tcase (s, t);

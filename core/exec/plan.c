@@ -158,12 +158,13 @@ mark_whole (struct qk_exec *ex)
 }
 
 /* Data of the values: from their producer to their last reader.  One that
- * slices fill by and by must outlast what they all use in between. */
+ * slices fill by and by must outlast what they all use in between, and so must
+ * a constant, which is there before the first slice and read by each. */
 static int
 plan_values (struct qk_exec *ex)
 {
   const struct qk_graph *g = ex->g;
-  int i, j, r;
+  int i, j, last, r;
 
   for (i = 0; i < g->n_values; i++) {
     const bool early = g->value[i].producer < ex->tail && ex->value[i].whole;
@@ -173,8 +174,11 @@ plan_values (struct qk_exec *ex)
     if (g->value[i].producer < 0 && g->value[i].constant == NULL
         && !g->value[i].on_grid)
       continue; /* read where it is */
+    last = g->value[i].constant != NULL && ex->tail > 0
+             ? qk_time_forward (ex->tail - 1)
+             : made;
     if ((r = add_buffer (ex, &ex->value[i].data, value_bytes (ex, i, false),
-                         made, ex->opt.keep_values ? qk_time_end (ex) : made))
+                         made, ex->opt.keep_values ? qk_time_end (ex) : last))
         < 0)
       return r;
   }
