@@ -81,11 +81,12 @@ print_json (const char *backend, const struct qk_verify *v)
                                (json_int_t) v->node[i].differing));
   return qk_json_print_line (
     stdout,
-    json_pack ("{s:o,s:b,s:i,s:I,s:I,s:I,s:o}", "backend",
+    json_pack ("{s:o,s:b,s:i,s:I,s:I,s:I,s:I,s:o}", "backend",
                qk_json_string (backend), "exact", v->exact, "fallbacks",
                v->fallbacks, "samples", (json_int_t) v->samples, "bytes",
                (json_int_t) v->bytes, "differing", (json_int_t) v->differing,
-               "nodes", nodes));
+               "outputs_differing", (json_int_t) v->outputs_differing, "nodes",
+               nodes));
 }
 
 static int
@@ -114,9 +115,14 @@ print_table (struct qk_cli *cli, const char *backend,
   printf ("%s: %lld differing bytes of %lld, %d nodes, %lld samples: %s\n",
           backend, (long long) v->differing, (long long) v->bytes, v->n,
           (long long) v->samples,
-          v->differing == 0 ? "what was trained is what is deployed"
-          : v->exact        ? "NOT the same network"
-                            : "this backend's arithmetic is its own");
+          v->differing == 0 && v->outputs_differing == 0
+            ? "what was trained is what is deployed"
+          : v->exact ? "NOT the same network"
+                     : "this backend's arithmetic is its own");
+  if (v->outputs_differing > 0)
+    printf ("%s: %lld bytes of the outputs differ from that where not every "
+            "value is kept\n",
+            backend, (long long) v->outputs_differing);
   return r;
 }
 
@@ -132,7 +138,8 @@ verify_backend (struct qk_cli *cli, struct subject *s, const char *backend,
                      s->run.s.eval, cli->limit, &cli->monitor, &v);
   if (r < 0)
     return qk_error_prefix (r, "backend '%s': ", backend);
-  *equal = *equal && (v->differing == 0 || !v->exact);
+  *equal = *equal
+           && ((v->differing == 0 && v->outputs_differing == 0) || !v->exact);
   r = cli->json ? print_json (backend, v) : print_table (cli, backend, v);
   qk_verify_free (v);
   return r;

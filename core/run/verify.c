@@ -66,6 +66,21 @@ compare (struct qk_verify *v, const struct qk_exec *fake,
   }
 }
 
+static void
+compare_outputs (struct qk_verify *v, const struct qk_graph *g,
+                 const struct qk_exec *kept, const struct qk_exec *used)
+{
+  int i;
+
+  for (i = 0; i < g->n_outputs; i++) {
+    const struct qk_tensor *a = qk_exec_output (kept, i);
+
+    v->outputs_differing += count_differing (
+      a, qk_exec_output (used, i),
+      qk_shape_count (&a->shape) * (int64_t) qk_dtype_size (a->dtype));
+  }
+}
+
 static int
 new_result (const struct qk_graph *g, struct qk_verify **out)
 {
@@ -93,10 +108,15 @@ new_result (const struct qk_graph *g, struct qk_verify **out)
   return 0;
 }
 
+/* The executors of one comparison: all values are kept in the first two. */
+struct pair {
+  const struct qk_graph *g; /* the int8 network */
+  struct qk_exec *fake, *int8, *used;
+};
+
 static int
-compare_all (struct qk_verify *v, struct qk_exec *fake, struct qk_exec *int8,
-             struct qk_data *data, int64_t limit, struct qk_monitor *m,
-             const char *label)
+compare_all (struct qk_verify *v, const struct pair *p, struct qk_data *data,
+             int64_t limit, struct qk_monitor *m, const char *label)
 {
   struct qk_batch batch;
   int r;
@@ -107,10 +127,12 @@ compare_all (struct qk_verify *v, struct qk_exec *fake, struct qk_exec *int8,
                      limit > 0 ? limit * data->batch : data->info.count);
   while ((limit == 0 || v->samples == 0 || batch.index + 1 < limit)
          && (r = qk_batches_next (data->batches, &batch)) > 0) {
-    if ((r = qk_exec_forward (fake, batch.input, batch.n, 0)) < 0
-        || (r = qk_exec_forward (int8, batch.input, batch.n, 0)) < 0)
+    if ((r = qk_exec_forward (p->fake, batch.input, batch.n, 0)) < 0
+        || (r = qk_exec_forward (p->int8, batch.input, batch.n, 0)) < 0
+        || (r = qk_exec_forward (p->used, batch.input, batch.n, 0)) < 0)
       break;
-    compare (v, fake, int8);
+    compare (v, p->fake, p->int8);
+    compare_outputs (v, p->g, p->int8, p->used);
     v->samples += batch.n;
     qk_progress_update (m->progress, v->samples, NAN);
     if (qk_monitor_stopped (m)) {
@@ -145,7 +167,7 @@ qk_verify_run (struct qk_settings *settings, struct qk_graph *prepared,
                struct qk_data *data, int64_t limit, struct qk_monitor *m,
                struct qk_verify **out)
 {
-  struct qk_exec *fake_ex = NULL, *int8_ex = NULL;
+  struct pair p = { .g = int8 };
   struct qk_exec_options opt;
   struct qk_verify *v = NULL;
   char label[64];
@@ -159,22 +181,29 @@ qk_verify_run (struct qk_settings *settings, struct qk_graph *prepared,
   opt.keep_values = true;
   opt.backend = backend;
   snprintf (label, sizeof label, "verify %s", backend);
-  if ((r = qk_exec_new (prepared, &opt, &fake_ex)) < 0
-      || (r = qk_exec_new (int8, &opt, &int8_ex)) < 0)
+  if ((r = qk_exec_new (prepared, &opt, &p.fake)) < 0
+      || (r = qk_exec_new (int8, &opt, &p.int8)) < 0)
     goto end;
-  if ((r = qk_exec_check_data (fake_ex, data->info.input, data->info.n_inputs))
-        < 0
-      || (r = qk_exec_check_data (int8_ex, data->info.input,
-                                  data->info.n_inputs))
+  opt.keep_values = false;
+  if ((r = qk_exec_new (int8, &opt, &p.used)) < 0
+      || (r
+          = qk_exec_check_data (p.fake, data->info.input, data->info.n_inputs))
+           < 0
+      || (r
+          = qk_exec_check_data (p.int8, data->info.input, data->info.n_inputs))
+           < 0
+      || (r
+          = qk_exec_check_data (p.used, data->info.input, data->info.n_inputs))
            < 0)
     goto end;
-  v->fallbacks = qk_exec_fallbacks (int8_ex, NULL);
+  v->fallbacks = qk_exec_fallbacks (p.int8, NULL);
   if ((r = take_promise (int8->ctx, backend, &v->exact)) < 0)
     goto end;
-  r = compare_all (v, fake_ex, int8_ex, data, limit, m, label);
+  r = compare_all (v, &p, data, limit, m, label);
 end:
-  qk_exec_free (fake_ex);
-  qk_exec_free (int8_ex);
+  qk_exec_free (p.fake);
+  qk_exec_free (p.int8);
+  qk_exec_free (p.used);
   if (r < 0) {
     qk_verify_free (v);
     return r;
