@@ -277,14 +277,15 @@ OPS = {
     "Shape": lambda a, x: np.array(x.shape),
     "Expand": lambda a, x, shape: x * np.ones(shape),
     "Slice": cut,
-    "Gather": lambda a, x, i: np.take(x, i, axis=a["axis"]),
+    "Gather": lambda a, x, i: np.take(x, i, axis=a.get("axis", 0)),
     "DepthToSpace": depth_to_space,
     "SpaceToDepth": space_to_depth,
     "Identity": lambda a, x: x,
     "QuantizeLinear": quantize,
     "DynamicQuantizeLinear": dynamic,
     "MatMulInteger": integers,
-    "Cast": lambda a, x: x.astype({1: np.float64, 2: np.uint8}[a["to"]]),
+    "Cast": lambda a, x: x.astype({1: np.float64, 2: np.uint8, 7: np.int64,
+                                   11: np.float64}[a["to"]]),
     "DequantizeLinear": dequantize,
 }
 
