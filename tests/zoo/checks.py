@@ -56,6 +56,7 @@ freeze_bn_after = 0
 freeze_observers_after = 0
 [optimizer]
 lr = 0.0001
+clip_norm = 1
 '''
 
 
