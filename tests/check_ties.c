@@ -190,7 +190,7 @@ START_TEST (test_table)
     table[q] = (uint8_t) (v < 127 ? rint (v - 1e-5) : 127);
   }
   ck_assert_int_eq (table[48], 70);
-  scale = onnx_scale_off_ties (&op, "sigmoid");
+  scale = onnx_table_scale_off_ties (&op, "sigmoid");
   ck_assert_float_ne (scale, 0.1f);
   ck_assert_float_le (fabsf (scale / 0.1f - 1), 8e-6f);
   for (q = 0; q < 128; q++) {
@@ -199,9 +199,9 @@ START_TEST (test_table)
 
     ck_assert_int_eq (v < 127 ? (int) rintf (v) : 127, table[q]);
   }
-  ck_assert_float_eq (onnx_scale_off_ties (&op, "neg"), 0.1f);
+  ck_assert_float_eq (onnx_table_scale_off_ties (&op, "neg"), 0.1f);
   table[100]++; /* another function's */
-  ck_assert_float_eq (onnx_scale_off_ties (&op, "sigmoid"), 0.1f);
+  ck_assert_float_eq (onnx_table_scale_off_ties (&op, "sigmoid"), 0.1f);
 }
 END_TEST
 

@@ -109,13 +109,13 @@ new_result (const struct qk_graph *g, struct qk_verify **out)
 }
 
 /* The executors of one comparison: all values are kept in the first two. */
-struct pair {
+struct runs {
   const struct qk_graph *g; /* the int8 network */
   struct qk_exec *fake, *int8, *used;
 };
 
 static int
-compare_all (struct qk_verify *v, const struct pair *p, struct qk_data *data,
+compare_all (struct qk_verify *v, const struct runs *p, struct qk_data *data,
              int64_t limit, struct qk_monitor *m, const char *label)
 {
   struct qk_batch batch;
@@ -167,7 +167,7 @@ qk_verify_run (struct qk_settings *settings, struct qk_graph *prepared,
                struct qk_data *data, int64_t limit, struct qk_monitor *m,
                struct qk_verify **out)
 {
-  struct pair p = { .g = int8 };
+  struct runs p = { .g = int8 };
   struct qk_exec_options opt;
   struct qk_verify *v = NULL;
   char label[64];
@@ -191,9 +191,6 @@ qk_verify_run (struct qk_settings *settings, struct qk_graph *prepared,
            < 0
       || (r
           = qk_exec_check_data (p.int8, data->info.input, data->info.n_inputs))
-           < 0
-      || (r
-          = qk_exec_check_data (p.used, data->info.input, data->info.n_inputs))
            < 0)
     goto end;
   v->fallbacks = qk_exec_fallbacks (p.int8, NULL);

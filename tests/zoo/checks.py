@@ -35,7 +35,7 @@ INI = '''[run]
 output = %(out)s
 [model]
 arch = onnx
-file = %(path)s.onnx
+file = %(file)s
 [data]
 dataset = npy
 inputs = %(path)s.train.npy
@@ -50,7 +50,7 @@ name = sqnr
 [ptq]
 batches = 2
 [qat]
-epochs = 1
+epochs = %(epochs)d
 batches = 2
 freeze_bn_after = 0
 freeze_observers_after = 0
@@ -60,19 +60,20 @@ clip_norm = 1
 '''
 
 
+def write_ini(ini, path, file, out, epochs):
+    """A run of FILE on the inputs of PATH, into OUT."""
+    images = np.load(path + '.x.npy', mmap_mode='r').ndim == 4
+    with open(ini, 'w') as f:
+        f.write(INI % {'out': out, 'path': path, 'file': file,
+                       'epochs': epochs,
+                       'layout': 'layout = nchw\n' if images else ''})
+
+
 def read_back(program, path, folder, form='qdq'):
     """dB by which the int8 network agrees that is made of the file which
     agreement() has left, of its own grids."""
     ini, out = (os.path.join(folder, f) for f in ('back.ini', 'back'))
-    file = os.path.join(folder, form)
-    images = np.load(path + '.x.npy', mmap_mode='r').ndim == 4
-    text = (INI % {'out': out, 'path': 'FILE',
-                   'layout': 'layout = nchw\n' if images else ''})
-    with open(ini, 'w') as f:
-        f.write(text.replace('FILE.onnx', file + '.onnx')
-                .replace('FILE', path)
-                .replace('[data]', 'grids = keep\n[data]')
-                .replace('epochs = 1', 'epochs = 0'))
+    write_ini(ini, path, os.path.join(folder, form + '.onnx'), out, 0)
     nets.run(program, 'run', ini, '--quiet', '--overwrite')
     again = os.path.join(folder, 'back.npy')
     nets.run(program, 'predict', os.path.join(out, 'model-ptq.safetensors'),
@@ -92,10 +93,7 @@ def int8(program, path, folder):
     """Share of MACs in int8, differing bytes after PTQ and QAT, the run's
     folder."""
     ini, out = os.path.join(folder, 'run.ini'), os.path.join(folder, 'run')
-    with open(ini, 'w') as f:
-        images = np.load(path + '.x.npy', mmap_mode='r').ndim == 4
-        f.write(INI % {'out': out, 'path': path,
-                       'layout': 'layout = nchw\n' if images else ''})
+    write_ini(ini, path, path + '.onnx', out, 1)
     report = nets.run(program, 'inspect', ini)
     share = re.search(r'([0-9.]+) % of MACs', report)
     nets.run(program, 'run', ini, '--quiet')

@@ -323,6 +323,19 @@ onnx_constant (struct onnx_build *b, const char *name, enum qk_dtype dtype,
 }
 
 const char *
+onnx_put_dims (struct onnx_build *b, const char *x, int ndim,
+               const int64_t *dims, const char *out)
+{
+  const int64_t n = ndim;
+  const char *in[2] = { x, "" };
+
+  in[1]
+    = onnx_constant (b, onnx_name (b, "%s/shape", out), QK_I64, 1, &n, dims);
+  onnx_node (b, "Reshape", out, 2, in);
+  return out;
+}
+
+const char *
 onnx_scalar (struct onnx_build *b, const char *name, enum qk_dtype dtype,
              const void *data)
 {

@@ -54,6 +54,11 @@ const char *onnx_constant (struct onnx_build *b, const char *name,
 const char *onnx_scalar (struct onnx_build *b, const char *name,
                          enum qk_dtype dtype, const void *data);
 
+/* OUT: X with the NDIM axes DIMS of ONNX's Reshape (0: as X has it, -1: the
+ * rest).  Returns OUT. */
+const char *onnx_put_dims (struct onnx_build *b, const char *x, int ndim,
+                           const int64_t *dims, const char *out);
+
 /* A float tensor (N, dims[0], …) with free N, as input or output. */
 Onnx__ValueInfoProto *onnx_value_info (struct onnx_build *b, const char *name,
                                        const int64_t *dims, int ndim);
@@ -68,5 +73,7 @@ struct qk_network_node;
  * False: it is not known here. */
 bool onnx_put_function (struct onnx_build *b, const struct qk_network_node *n,
                         const char *x, const char *out);
+/* Whether N is the approximation of GELU by tanh. */
+bool onnx_gelu_by_tanh (const struct qk_network_node *n);
 
 #endif /* ONNX_BUILD_H */

@@ -3,7 +3,6 @@
 #include "config.h"
 
 #include <math.h>
-#include <string.h>
 
 #include <qatkit/numeric.h>
 
@@ -152,13 +151,10 @@ int
 onnx_put_table (struct writer *w, const struct qk_network_node *n)
 {
   const char *raw = raw_name (w, n), *in = w->name[n->in[0]];
-  const bool gelu_by_tanh
-    = n->config != NULL && strcmp (n->layer, "gelu") == 0
-      && strcmp (qk_config_string (n->config, "approximate"), "tanh") == 0;
   float scale;
 
-  if (n->quantized && on_grid (w, n->out) && !gelu_by_tanh) {
-    scale = onnx_scale_off_ties (n->op, n->layer);
+  if (n->quantized && on_grid (w, n->out) && !onnx_gelu_by_tanh (n)) {
+    scale = onnx_table_scale_off_ties (n->op, n->layer);
     if (scale != n->op->in_q[0].scale)
       in = put_reread (w, in, onnx_name (&w->b, "%s/reread", n->name), scale);
   }

@@ -49,14 +49,19 @@ put_hardsigmoid (struct onnx_build *b, const char *x, const char *out)
   return out;
 }
 
+bool
+onnx_gelu_by_tanh (const struct qk_network_node *n)
+{
+  return strcmp (n->layer, "gelu") == 0 && n->config != NULL
+         && strcmp (qk_config_string (n->config, "approximate"), "tanh") == 0;
+}
+
 /* x / 2 (1 + erf (x / sqrt (2))), or with tanh (sqrt (2 / pi) (x + c x^3)) */
 static void
 put_gelu (struct onnx_build *b, const struct qk_network_node *n, const char *x,
           const char *raw)
 {
-  const bool by_tanh
-    = n->config != NULL
-      && strcmp (qk_config_string (n->config, "approximate"), "tanh") == 0;
+  const bool by_tanh = onnx_gelu_by_tanh (n);
   const char *u = x, *half;
 
   if (by_tanh) { /* x (1 + c x^2) sqrt (2 / pi) */

@@ -106,7 +106,7 @@ mean_of (struct onnx_build *b, const char *x, int64_t axis, const char *out)
   return out;
 }
 
-/* ---- integers ----------------------------------------
+/* ---- integers ----------------------------------------------------------
  * The functions of numeric.h, operation by operation: sums of integers are
  * exact in double, so that every program has the same bytes. */
 
@@ -243,18 +243,6 @@ put_exact_softmax (struct onnx_build *b, const struct qk_network_node *n,
 
 /* ---- groups of channels ------------------------------------------------ */
 
-static const char *
-reshape (struct onnx_build *b, const char *x, int ndim, const int64_t *dims,
-         const char *out)
-{
-  const int64_t n = ndim;
-
-  return two (
-    b, "Reshape", x,
-    onnx_constant (b, onnx_name (b, "%s/shape", out), QK_I64, 1, &n, dims),
-    out);
-}
-
 /* The channels of each group as one channel, normalised over a sample; X has
  * the channels as its second axis, of NDIM with sizes DIMS. */
 static const char *
@@ -268,14 +256,15 @@ put_group_norm (struct onnx_build *b, const struct qk_network_node *n,
 
   for (int64_t i = 0; ones != NULL && i < g; i++)
     ones[i] = 1.0f;
-  in[0] = reshape (b, x, 3, grouped, onnx_name (b, "%s/grouped", n->name));
+  in[0]
+    = onnx_put_dims (b, x, 3, grouped, onnx_name (b, "%s/grouped", n->name));
   if (is_exact (n)) {
     int64_t count = 1;
 
     for (int i = 1; i < ndim; i++)
       count *= dims[i];
-    return reshape (b, put_exact_norm (b, n, in[0], 2, count / g), ndim, dims,
-                    onnx_name (b, "%s/apart", n->name));
+    return onnx_put_dims (b, put_exact_norm (b, n, in[0], 2, count / g), ndim,
+                          dims, onnx_name (b, "%s/apart", n->name));
   }
   in[1] = onnx_constant (b, onnx_name (b, "%s/ones", n->name), QK_F32, 1, &g,
                          ones);
@@ -284,7 +273,7 @@ put_group_norm (struct onnx_build *b, const struct qk_network_node *n,
   x = onnx_name (b, "%s/apart", n->name);
   o = onnx_node (b, "InstanceNormalization", x, 3, in);
   onnx_attr_float (b, o, "epsilon", n->op->eps);
-  return reshape (b, x, ndim, dims, onnx_name (b, "%s/normal", n->name));
+  return onnx_put_dims (b, x, ndim, dims, onnx_name (b, "%s/normal", n->name));
 }
 
 /* The order that has the channels of NDIM axes second, or back again. */

@@ -262,7 +262,7 @@ table_margin (const struct qk_op *op, real_function real, float scale)
 #define CLEAR_OF_FUNCTIONS 1e-4
 
 float
-onnx_scale_off_ties (const struct qk_op *op, const char *layer)
+onnx_table_scale_off_ties (const struct qk_op *op, const char *layer)
 {
   const real_function real = function_of (layer);
   const float x = op->in_q[0].scale;

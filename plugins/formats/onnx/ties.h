@@ -18,6 +18,6 @@ enum onnx_ties onnx_scales_off_ties (const struct qk_op *op, float scale[2]);
 /* The scale of the input of OP, a table that LAYER made, or another a few units
  * in the last place away, with which the real function's values are clearly on
  * that side of each tie on which the table has them. */
-float onnx_scale_off_ties (const struct qk_op *op, const char *layer);
+float onnx_table_scale_off_ties (const struct qk_op *op, const char *layer);
 
 #endif /* ONNX_TIES_H */

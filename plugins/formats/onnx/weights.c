@@ -165,22 +165,6 @@ put_matmul (struct writer *w, const struct qk_network_node *n, int count,
     onnx_node (&w->b, "Add", raw, 2, sum);
 }
 
-/* X with axes (-1, DIMS[1], …) of NDIM, as OUT. */
-static const char *
-put_axes_of (struct writer *w, const char *x, int ndim, const int64_t *dims,
-             const char *out)
-{
-  const int64_t count = ndim;
-  int64_t to[QK_MAX_DIMS] = { -1 };
-  const char *in[2] = { x };
-
-  memcpy (to + 1, dims + 1, (size_t) (ndim - 1) * sizeof *to);
-  in[1] = onnx_constant (&w->b, onnx_name (&w->b, "%s/shape", out), QK_I64, 1,
-                         &count, to);
-  onnx_node (&w->b, "Reshape", out, 2, in);
-  return out;
-}
-
 /* An int8 linear layer of more than vectors: a Gemm of all of them, which is
  * one of integers for those who read the file.  MatMul with a bias is not, and
  * its sums of reals have rounding errors. */
@@ -190,10 +174,11 @@ put_gemm_of_rows (struct writer *w, const struct qk_network_node *n,
 {
   const struct qk_shape *to = &value_of (w, n->out)->shape;
   const int64_t row[2] = { -1, n->op->in_channels };
+  int64_t dims[QK_MAX_DIMS] = { -1 };
   const char *rows = onnx_name (&w->b, "%s/rows", n->name), *y;
   Onnx__NodeProto *o;
 
-  in[0] = put_axes_of (w, in[0], 2, row, rows);
+  in[0] = onnx_put_dims (&w->b, in[0], 2, row, rows);
   in[0] = put_grid (w, in[0], rows, &n->op->in_q[0], 0, 255,
                     onnx_name (&w->b, "%s/dequantized", rows));
   y = onnx_name (&w->b, "%s/product", n->name);
@@ -202,8 +187,8 @@ put_gemm_of_rows (struct writer *w, const struct qk_network_node *n,
   if (on_grid (w, n->out))
     y = put_grid (w, y, y, &value_of (w, n->out)->q, n->op->lo, n->op->hi,
                   onnx_name (&w->b, "%s/results", n->name));
-  put_axes_of (w, y, to->ndim, to->dims, raw);
-  finish (w, n, raw);
+  memcpy (dims + 1, to->dims + 1, (size_t) (to->ndim - 1) * sizeof *dims);
+  finish (w, n, onnx_put_dims (&w->b, y, to->ndim, dims, raw));
   return 0;
 }
 

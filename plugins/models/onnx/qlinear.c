@@ -180,8 +180,9 @@ moved_constant (struct net *n, int value, int scale, int zero)
 
   while (value >= 0 && n->value[value].producer >= 0) {
     p = &n->node[n->value[value].producer];
-    if (!keeps_grid (p) && strcmp (p->op, "Expand") != 0
-        && strcmp (p->op, "Tile") != 0)
+    if ((!keeps_grid (p) && strcmp (p->op, "Expand") != 0
+         && strcmp (p->op, "Tile") != 0)
+        || strcmp (p->op, "Clip") == 0) /* its bounds are integers */
       return false;
     value = input (p, 0);
   }

@@ -6,11 +6,12 @@
 #include "look.h"
 
 /* The DequantizeLinear behind VALUE, but for nodes that only change how it is
- * seen; NULL: none. */
+ * seen; NULL: none, or more than the USES nodes of a pattern read it. */
 static struct net_node *
-reader_behind (struct net *n, int value)
+reader_behind (struct net *n, int value, int uses)
 {
-  while (value >= 0 && n->value[value].producer >= 0) {
+  while (value >= 0 && n->value[value].producer >= 0
+         && n->value[value].uses == uses) {
     struct net_node *nd = &n->node[n->value[value].producer];
 
     if (strcmp (nd->op, "DequantizeLinear") == 0)
@@ -18,6 +19,7 @@ reader_behind (struct net *n, int value)
     if (!only_views (nd))
       return NULL;
     value = nd->in[0];
+    uses = 1;
   }
   return NULL;
 }
@@ -42,34 +44,6 @@ read_as_one (struct net *n, const struct net_node *dq)
              && same_number (n, q->in[2], dq->in[2])
            ? q
            : NULL;
-}
-
-bool
-recognise_own_mean (struct net *n, struct net_node *nd)
-{
-  static const char *const pools[]
-    = { "GlobalAveragePool", "AveragePool", "ReduceMean" };
-  const struct net_node *q = made_by (n, nd->in[0], "QuantizeLinear");
-  const struct net_node *round
-    = q != NULL ? made_by (n, q->in[0], "Round") : NULL;
-  const struct net_node *pool = NULL, *first;
-  struct net_node *dq;
-  size_t i;
-
-  for (i = 0; round != NULL && pool == NULL && i < 3; i++)
-    pool = made_by (n, round->in[0], pools[i]);
-  dq = pool != NULL ? reader_behind (n, pool->in[0]) : NULL;
-  first = dq != NULL ? read_as_one (n, dq) : NULL;
-  if (first == NULL || nd->n_in != 3 || q->n_in != 3
-      || !is_number (n, q->in[1], 1)
-      || !same_number (n, first->in[1], nd->in[1])
-      || !same_number (n, first->in[2], nd->in[2])
-      || !same_number (n, q->in[2], nd->in[2]))
-    return false;
-  net_set_inputs (n, dq, (const int[]){ dq->in[0], first->in[1], dq->in[2] },
-                  3);
-  return become (n, nd, ".fake_quantize", 3,
-                 (const int[]){ pool->out[0], nd->in[1], nd->in[2] });
 }
 
 bool
@@ -132,13 +106,13 @@ factor_of (struct net *n, int value, double *s, int64_t *axis)
   return eps;
 }
 
-/* The reals behind VALUE, which is integers that are read with scale 1: the
- * reader gets their own scale, *S.  -1: they are not, or have another scale
- * than *S, unless that is 0. */
+/* The reals behind VALUE, which is integers that are read with scale 1 and go
+ * to USES nodes: the reader gets their own scale, *S.  -1: they are not, or have
+ * another scale than *S, unless that is 0. */
 static int
-give_scale (struct net *n, int value, double *s)
+give_scale (struct net *n, int value, int uses, double *s)
 {
-  struct net_node *dq = reader_behind (n, value);
+  struct net_node *dq = reader_behind (n, value, uses);
   const struct net_node *q = dq != NULL ? read_as_one (n, dq) : NULL;
   double scale;
 
@@ -148,6 +122,29 @@ give_scale (struct net *n, int value, double *s)
   *s = scale;
   net_set_inputs (n, dq, (const int[]){ dq->in[0], q->in[1], dq->in[2] }, 3);
   return value;
+}
+
+bool
+recognise_own_mean (struct net *n, struct net_node *nd)
+{
+  static const char *const pools[]
+    = { "GlobalAveragePool", "AveragePool", "ReduceMean" };
+  const struct net_node *q = made_by (n, nd->in[0], "QuantizeLinear");
+  const struct net_node *round
+    = q != NULL ? made_by (n, q->in[0], "Round") : NULL;
+  const struct net_node *pool = NULL;
+  double s;
+  size_t i;
+
+  for (i = 0; round != NULL && pool == NULL && i < 3; i++)
+    pool = made_by (n, round->in[0], pools[i]);
+  if (pool == NULL || nd->n_in != 3 || q->n_in != 3
+      || !is_number (n, q->in[1], 1) || !net_scalar (n, nd->in[1], &s)
+      || !same_number (n, q->in[2], nd->in[2])
+      || give_scale (n, pool->in[0], 1, &s) < 0)
+    return false;
+  return become (n, nd, ".fake_quantize", 3,
+                 (const int[]){ pool->out[0], nd->in[1], nd->in[2] });
 }
 
 /* x of Cast (largest (x) - x), the largest along *AXIS; -1. */
@@ -185,7 +182,7 @@ recognise_own_softmax (struct net *n, struct net_node *nd)
       || sum_behind (n, below->in[0], 1, &other) != above->in[0]
       || net_known (n, terms->in[0], &c) < 0 || c == NULL || c->real
       || c->n != 256 || (x = below_largest (n, terms->in[1], &axis)) < 0
-      || axis != other || (x = give_scale (n, x, &s)) < 0)
+      || axis != other || (x = give_scale (n, x, 2, &s)) < 0)
     return false;
   nd->axis = axis;
   return become (n, nd, ".softmax", 1, &x);
@@ -211,7 +208,7 @@ recognise_own_norm (struct net *n, struct net_node *nd)
         return false;
       x = sub->in[0];
     }
-    if (give_scale (n, x, &s) < 0)
+    if (give_scale (n, x, 2, &s) < 0)
       return false;
     nd->eps = (float) eps;
     nd->axis = axis;

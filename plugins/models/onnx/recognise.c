@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* recognise.c: hard swish, SiLU, GELU, Mish, masks and biases
- * out of the nodes that exporters make of them. */
+/* recognise.c: hard swish, SiLU, GELU, Mish, masks and biases out
+ * of the nodes that exporters make of them. */
 #include "config.h"
 
 #include <math.h>
