@@ -285,6 +285,55 @@ START_TEST (equalize_leaves_relu6)
 }
 END_TEST
 
+static float size_of_channel[16];
+
+static int
+take_sizes (void *cookie, const struct qk_tensor *real,
+            const struct qk_tensor *quantized)
+{
+  const float *x = real->data;
+  const int64_t n = qk_shape_count (&real->shape);
+
+  ck_assert_ptr_null (cookie);
+  ck_assert_ptr_null (quantized);
+  for (int64_t i = 0; i < n; i++)
+    size_of_channel[i % 16] = fmaxf (size_of_channel[i % 16], fabsf (x[i]));
+  return 0;
+}
+
+/* Before a depthwise layer all channels that are there become equally large. */
+START_TEST (equalize_by_activations)
+{
+  static float before[BATCHES * BATCH * 5], after[BATCHES * BATCH * 5];
+  float expand[16 * 8], b[16], largest_channel = 0;
+  int there = 0;
+
+  begin ();
+  OK (qk_ptq_get_weight (&p, node_of ("expand"), expand, b));
+  for (int i = 0; i < COUNT (expand); i++)
+    expand[i] *= 0.02f;
+  for (int i = 0; i < 8; i++)
+    expand[8 * 3 + i] *= 20.0f;
+  OK (qk_ptq_set_weight (&p, node_of ("expand"), expand, b));
+  logits_of (p.real, before);
+  method ("equalize", "by=activations batches=100", false);
+  logits_of (p.real, after);
+  for (int i = 0; i < COUNT (after); i++)
+    ck_assert_float_eq_tol (after[i], before[i], 2e-4f);
+  memset (size_of_channel, 0, sizeof size_of_channel);
+  OK (qk_ptq_inputs (&p, node_of ("depthwise"), 0, take_sizes, NULL));
+  for (int c = 0; c < 16; c++)
+    largest_channel = fmaxf (largest_channel, size_of_channel[c]);
+  for (int c = 0; c < 16; c++)
+    if (size_of_channel[c] > 0) {
+      ck_assert_float_eq_tol (size_of_channel[c] / largest_channel, 1.0f,
+                              1e-3f);
+      there++;
+    }
+  ck_assert_int_gt (there, 4);
+}
+END_TEST
+
 /* ---- bias correction ------------------------------------------------------ */
 
 START_TEST (bias_correction_corrects_means)
@@ -616,6 +665,7 @@ main (void)
   tcase_add_test (t, weights_come_back);
   tcase_add_test (t, equalize_keeps_the_function);
   tcase_add_test (t, equalize_leaves_relu6);
+  tcase_add_test (t, equalize_by_activations);
   tcase_add_loop_test (t, bias_correction_corrects_means, 0, 2);
   tcase_add_loop_test (t, adaround_rounds_better, 0, 2);
   tcase_add_test (t, methods_together);

@@ -51,6 +51,23 @@ END
   top1 > with.top1
   same without.top1 with.top1
 fi
+# QAT that begins with what methods leave, and one that does not; without steps
+# it ends with it
+set -- -o ptq.methods=equalize,bias_correction -o ptq.equalize.by=activations \
+  -o qat.epochs=1 -o optimizer.lr=0 -o train.epochs=0
+expect 0 run -q net.ini --output float-first "$@"
+expect 0 run net.ini --output ptq-first "$@" -o qat.from_ptq=yes
+says "equalize: 2 pairs"
+expect 0 verify -q ptq-first
+prints "0 differing bytes"
+! cmp -s float-first/model-int8.safetensors ptq-first/model-int8.safetensors \
+  || failed "QAT began with the float network"
+expect 0 run -q net.ini --output ptq-first "$@" -o qat.from_ptq=yes --resume
+expect 0 verify -q ptq-first
+expect 1 run tiny.ini --output no -o model.activation=relu6 -o ptq.methods=equalize \
+  -o qat.from_ptq=yes
+says "from_ptq"
+says "QAT cannot begin with that"
 expect 1 ptq net.ini -o ptq.methods=adarond
 says "did you mean 'adaround'"
 

@@ -155,6 +155,14 @@ qk_ptq_real_weight (const struct qk_ptq *p, int node, float *weight,
   return get_weight (p, p->real, node, weight, bias);
 }
 
+/* It has read the weights, or the network, that now change. */
+static void
+forget_executor (struct qk_ptq *p)
+{
+  qk_exec_free (p->real_ex);
+  p->real_ex = NULL;
+}
+
 int
 qk_ptq_set_weight (struct qk_ptq *p, int node, const float *weight,
                    const float *bias)
@@ -165,6 +173,8 @@ qk_ptq_set_weight (struct qk_ptq *p, int node, const float *weight,
 
   if ((r = params_of (p, at_hand (p), node, param)) < 0)
     return r;
+  if (p->quantized == NULL)
+    forget_executor (p);
   r = n->layer->set_weight (n->self, param, weight, bias);
   return r < 0 ? qk_error_prefix (r, "node '%s': ", n->name) : 0;
 }
@@ -181,6 +191,7 @@ qk_ptq_replace_clamp (struct qk_ptq *p, int node, const char *layer,
                               "only");
   if ((r = qk_graph_replace_clamp (p->real, node, layer, options, &g)) < 0)
     return r;
+  forget_executor (p);
   qk_graph_free (p->real);
   p->real = g;
   return qk_grids_put (g);
@@ -251,7 +262,7 @@ open_executors (struct qk_ptq *p)
 
   if (p->real_ex == NULL && (r = qk_exec_new (p->real, &opt, &p->real_ex)) < 0)
     return r;
-  if (p->quantized_ex == NULL
+  if (p->quantized_ex == NULL && p->quantized != NULL
       && (r = qk_exec_new (p->quantized, &opt, &p->quantized_ex)) < 0)
     return r;
   return 0;
@@ -305,13 +316,13 @@ qk_ptq_inputs (struct qk_ptq *p, int node, int64_t batches, qk_ptq_batch fn,
   int64_t i;
   int r;
 
-  if (p->quantized == NULL || n == NULL || n->n_in < 1)
-    return qk_error (-EINVAL, "there are inputs after calibration only");
+  if (n == NULL || n->n_in < 1)
+    return qk_error (-EINVAL, "there is no node with such inputs");
   if (batches <= 0 || batches > p->limit)
     batches = p->limit;
   if ((r = open_executors (p)) < 0 || (r = keep_batches (p, batches)) < 0)
     return r;
-  v = &p->quantized->value[n->in[0]];
+  v = &at_hand (p)->value[n->in[0]];
   size = sizeof (float) * (size_t) (p->batch * qk_shape_count (&v->shape));
   memset (&real, 0, sizeof real);
   real.value = n->in[0];
@@ -324,10 +335,11 @@ qk_ptq_inputs (struct qk_ptq *p, int node, int64_t batches, qk_ptq_batch fn,
         : 0;
   for (i = 0; r == 0 && i < batches && i < p->n_kept; i++) {
     r = run_up_to (p->real_ex, &real, &p->kept[i]);
-    if (r == 0)
+    if (r == 0 && p->quantized != NULL)
       r = run_up_to (p->quantized_ex, &quantized, &p->kept[i]);
     if (r == 0)
-      r = fn (cookie, &real.copy, &quantized.copy);
+      r = fn (cookie, &real.copy,
+              p->quantized != NULL ? &quantized.copy : NULL);
     if (r == 0 && qk_monitor_stopped (p->m))
       r = qk_error (-EINTR, "stopped");
   }

@@ -131,15 +131,16 @@ keep_better (struct qk_session *s, const struct qk_graph *g,
   return r;
 }
 
-int
-qk_session_calibrate (struct qk_session *s, const struct qk_graph *g,
-                      struct qk_graph **out)
+/* The float network G, prepared and calibrated after what methods do to it
+ * before, and with what they do after; A is to be given up in any case. */
+static int
+attempt (struct qk_session *s, const struct qk_graph *g, struct attempt *a)
 {
   const bool kept = qk_graph_keeps_grids (g);
-  struct attempt a;
   char methods[160];
   int r;
 
+  memset (a, 0, sizeof *a);
   if (s->settings->n_methods > 0 && qk_comm_size (s->m->comm) > 1)
     return qk_error (-ENOTSUP, "%s: methods work in one process, not in %d",
                      qk_config_where (s->settings->ptq, "methods"),
@@ -153,19 +154,84 @@ qk_session_calibrate (struct qk_session *s, const struct qk_graph *g,
             "PTQ: %s is left out: it would change weights and activations "
             "that keep the grids of the network's file",
             methods);
-  r = make_attempt (s, g, !kept, &a);
+  r = make_attempt (s, g, !kept, a);
   if (r == 0 && !kept && name_early_methods (s, methods, sizeof methods)
-      && !qk_graph_is_analysis (a.prepared))
-    r = keep_better (s, g, methods, &a);
-  if (r == 0)
-    r = run_methods (s, &a.p, true);
-  if (r < 0) {
-    give_up (&a);
-    return r;
+      && !qk_graph_is_analysis (a->prepared))
+    r = keep_better (s, g, methods, a);
+  return r == 0 ? run_methods (s, &a->p, true) : r;
+}
+
+int
+qk_session_calibrate (struct qk_session *s, const struct qk_graph *g,
+                      struct qk_graph **out)
+{
+  struct attempt a;
+  const int r = attempt (s, g, &a);
+
+  if (r == 0) {
+    *out = a.prepared;
+    a.prepared = NULL;
   }
-  *out = a.prepared;
-  qk_ptq_end (&a.p);
+  give_up (&a);
+  return r;
+}
+
+/* Whether methods have put another layer in the place of one; networks in
+ * checkpoints have those of the model. */
+static int
+check_layers (const struct qk_settings *settings, const struct qk_graph *was,
+              const struct qk_graph *g)
+{
+  for (int i = 0; i < g->n_nodes; i++)
+    if (i >= was->n_nodes
+        || strcmp (was->node[i].layer_name, g->node[i].layer_name) != 0
+        || was->node[i].lo != g->node[i].lo
+        || was->node[i].hi != g->node[i].hi)
+      return qk_error (
+        -ENOTSUP,
+        "[qat] from_ptq (%s): a method of [ptq] has changed what node '%s' "
+        "computes, not only "
+        "its weights; QAT cannot begin with that (ptq.equalize.relu6 = skip "
+        "leaves clamps alone)",
+        qk_config_where (settings->qat, "from_ptq"), g->node[i].name);
   return 0;
+}
+
+/* The parameters of FROM, by name, into G. */
+static void
+copy_params (const struct qk_graph *from, struct qk_graph *g)
+{
+  for (int i = 0; i < g->n_params; i++) {
+    struct qk_tensor *to = &g->param[i].value;
+    const struct qk_param *p = qk_graph_find_param (from, g->param[i].name);
+
+    if (p != NULL)
+      memcpy (to->data, p->value.data,
+              (size_t) qk_shape_count (&to->shape)
+                * qk_dtype_size (to->dtype));
+  }
+}
+
+int
+qk_session_improve (struct qk_session *s, const struct qk_graph *g,
+                    struct qk_graph **out)
+{
+  struct qk_graph *was = NULL;
+  struct attempt a;
+  int r = attempt (s, g, &a);
+
+  if (r == 0)
+    r = qk_pass_fuse (g, &was);
+  if (r == 0)
+    r = check_layers (s->settings, was, a.p.real);
+  if (r == 0) {
+    copy_params (a.prepared, a.p.real);
+    *out = a.p.real;
+    a.p.real = NULL;
+  }
+  qk_graph_free (was);
+  give_up (&a);
+  return r;
 }
 
 int

@@ -53,6 +53,17 @@ QK_PUBLIC int qk_ptq_set_weight (struct qk_ptq *p, int node,
 QK_PUBLIC int qk_ptq_replace_clamp (struct qk_ptq *p, int node,
                                     const char *layer, const char *options);
 
+/* Gets the input of a node in the float network and in the quantized one,
+ * f32, for one batch of samples; borrowed.  QUANTIZED is NULL before
+ * calibration.  Another value than 0 ends the loop and is returned. */
+typedef int (*qk_ptq_batch) (void *cookie, const struct qk_tensor *real,
+                             const struct qk_tensor *quantized);
+
+/* Run both networks up to the node over at most BATCHES of the calibration
+ * batches, calling FN for each. */
+QK_PUBLIC int qk_ptq_inputs (struct qk_ptq *p, int node, int64_t batches,
+                             qk_ptq_batch fn, void *cookie);
+
 /* ---- after calibration ------------------------------------------------- */
 
 /* The grid of a node's weights, which stays as it is. */
@@ -62,17 +73,6 @@ QK_PUBLIC struct qk_quantizer *qk_ptq_weight_quantizer (const struct qk_ptq *p,
 /* The node as int8 operation: geometry, grids, integers of the weights, with
  * its weights as they are.  *OUT is borrowed until the next call. */
 QK_PUBLIC int qk_ptq_op (struct qk_ptq *p, int node, const struct qk_op **out);
-
-/* Gets the input of a node in the float network and in the quantized one,
- * f32, for one batch of samples; borrowed.  Another value than 0 ends the
- * loop and is returned. */
-typedef int (*qk_ptq_batch) (void *cookie, const struct qk_tensor *real,
-                             const struct qk_tensor *quantized);
-
-/* Run both networks up to the node over at most BATCHES of the calibration
- * batches, calling FN for each. */
-QK_PUBLIC int qk_ptq_inputs (struct qk_ptq *p, int node, int64_t batches,
-                             qk_ptq_batch fn, void *cookie);
 
 /* Threads a method may use. */
 QK_PUBLIC int qk_ptq_threads (const struct qk_ptq *p);

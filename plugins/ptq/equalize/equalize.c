@@ -9,7 +9,14 @@
  *   W1[i,…] /= s_i,  b1[i] /= s_i,  W2[…,i] *= s_i
  * over all such pairs, again and again until nothing moves.  ReLU6 is not
  * such a function: it is replaced by ReLU before, as the paper does, or its
- * pairs are left alone. */
+ * pairs are left alone.
+ *
+ * That is for one scale for all of a weight.  Where each output channel has its
+ * own, a row of W1 may have any size, and with it a channel between the layers,
+ * as all of these share a scale.  With a_i the largest magnitude of channel i
+ * over some samples, a = max a_i:
+ *   s_i = a_i / a         where layer 2 is depthwise, whose rows scale alike
+ *   s_i = sqrt (a_i / a)  elsewhere, where columns of W2 share scales */
 #include "config.h"
 
 #include <math.h>
@@ -19,8 +26,8 @@
 #include <qatkit/ptq.h>
 
 struct equalize {
-  bool replace;
-  int sweeps;
+  bool replace, by_activations;
+  int sweeps, batches;
 };
 
 /* Weights of one layer. */
@@ -33,8 +40,16 @@ struct layer {
 
 static const char *const relu6_choices[] = { "replace", "skip", NULL };
 
+static const char *const by_choices[] = { "weights", "activations", NULL };
+
 static const struct qk_option options[]
-  = { { "relu6", QK_OPT_CHOICE, "replace", 0, 0, relu6_choices,
+  = { { "by", QK_OPT_CHOICE, "weights", 0, 0, by_choices,
+        "What gets equal ranges: weights, which suits one scale for all of a "
+        "weight, or the activations between two layers, which suits weights "
+        "with a scale per channel." },
+      { "batches", QK_OPT_INT, "2", 1, 1e6, NULL,
+        "Calibration batches that tell ranges of activations." },
+      { "relu6", QK_OPT_CHOICE, "replace", 0, 0, relu6_choices,
         "What to do where ReLU6 stands between two layers: make it ReLU, or "
         "leave the two alone." },
       { "sweeps", QK_OPT_INT, "40", 1, 10000, NULL,
@@ -50,6 +65,8 @@ equalize_create (const struct qk_config *cfg, void **self)
     return qk_oom ("equalize");
   e->replace = qk_config_string (cfg, "relu6")[0] == 'r';
   e->sweeps = (int) qk_config_int (cfg, "sweeps");
+  e->by_activations = qk_config_string (cfg, "by")[0] == 'a';
+  e->batches = (int) qk_config_int (cfg, "batches");
   *self = e;
   return 0;
 }
@@ -181,6 +198,98 @@ equalize_pair (const struct layer *a, const struct layer *b)
   return moved;
 }
 
+/* The largest magnitude of each channel so far. */
+struct ranges {
+  int64_t channels;
+  float *most;
+};
+
+static int
+add_ranges (void *cookie, const struct qk_tensor *real,
+            const struct qk_tensor *quantized)
+{
+  const struct ranges *r = cookie;
+  const int64_t n = qk_shape_count (&real->shape);
+  const float *x = real->data;
+
+  (void) quantized;
+  for (int64_t i = 0; i < n; i += r->channels)
+    for (int64_t c = 0; c < r->channels; c++)
+      r->most[c] = fmaxf (r->most[c], fabsf (x[i + c]));
+  return 0;
+}
+
+/* Channels that are smaller than this share of the largest are scaled no
+ * further: they are noise, or nearly never there. */
+#define LEAST_SHARE 1e-4
+
+/* Equalize the activations between A and B, which have the ranges MOST. */
+static void
+equalize_activations (const struct layer *a, const struct layer *b,
+                      const float *most)
+{
+  const bool depthwise = b->info.groups == b->info.in_channels;
+  float largest = 0.0f;
+
+  for (int64_t c = 0; c < a->info.channels; c++)
+    largest = fmaxf (largest, most[c]);
+  for (int64_t c = 0; c < a->info.channels; c++) {
+    double share = (double) most[c] / (double) largest;
+
+    if (!(share > 0.0))
+      continue;
+    share = fmax (share, LEAST_SHARE);
+    if (!depthwise)
+      share = sqrt (share);
+    scale_output (a, c, (float) (1.0 / share));
+    scale_input (b, c, (float) share);
+  }
+}
+
+/* Pairs do not change each other's ranges, as what goes out of the second
+ * layer stays. */
+static int
+balance_activations (const struct equalize *e, struct qk_ptq *p,
+                     const struct layer *l, int n, int *pairs)
+{
+  int r = 0;
+
+  for (int i = 0; r == 0 && i < n; i++) {
+    struct ranges m = { l[i].info.channels, NULL };
+
+    if (l[i].next < 0)
+      continue;
+    m.most = calloc ((size_t) m.channels, sizeof *m.most);
+    if (m.most == NULL)
+      return qk_oom ("node '%s'", l[i].info.name);
+    r = qk_ptq_inputs (p, l[i].next, e->batches, add_ranges, &m);
+    if (r == 0)
+      equalize_activations (&l[i], &l[l[i].next], m.most);
+    free (m.most);
+    ++*pairs;
+  }
+  return r;
+}
+
+/* Returns the number of sweeps it took. */
+static int
+balance_weights (const struct equalize *e, const struct layer *l, int n,
+                 int *pairs)
+{
+  double moved = 1.0;
+  int sweep;
+
+  for (sweep = 0; sweep < e->sweeps && moved > 1e-4; sweep++) {
+    moved = 0.0;
+    for (int i = 0; i < n; i++)
+      if (l[i].next >= 0) {
+        *pairs += sweep == 0;
+        moved = fmax (moved, equalize_pair (&l[i], &l[l[i].next]));
+      }
+  }
+  return sweep;
+}
+
 static int
 store (struct qk_ptq *p, const struct layer *l, int n)
 {
@@ -201,27 +310,23 @@ equalize_before (void *self, struct qk_ptq *p)
   const struct equalize *e = self;
   const int n = qk_ptq_count (p);
   struct layer *l = calloc ((size_t) n + 1, sizeof *l);
-  int pairs = 0, skipped = 0, sweep, r;
-  double moved = 1.0;
+  int pairs = 0, skipped = 0, sweeps = 1, r;
 
   if (l == NULL)
     return qk_oom ("equalize");
   if ((r = find_pairs (e, p, l, n, &skipped)) < 0 || (r = load (p, l, n)) < 0)
     goto end;
-  for (sweep = 0; sweep < e->sweeps && moved > 1e-4; sweep++) {
-    moved = 0.0;
-    for (int i = 0; i < n; i++)
-      if (l[i].next >= 0) {
-        pairs += sweep == 0;
-        moved = fmax (moved, equalize_pair (&l[i], &l[l[i].next]));
-      }
-  }
-  r = store (p, l, n);
+  if (e->by_activations)
+    r = balance_activations (e, p, l, n, &pairs);
+  else
+    sweeps = balance_weights (e, l, n, &pairs);
+  if (r == 0)
+    r = store (p, l, n);
   if (r == 0)
     qk_ptq_note (p,
                  "equalize: %d pairs of layers in %d sweeps; %d left alone "
                  "because a clamp stands between them",
-                 pairs, sweep, skipped);
+                 pairs, sweeps, skipped);
 end:
   for (int i = 0; i < n; i++)
     qk_free (l[i].weight);
