@@ -1,20 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Samples a second from JPEG files, one thread, ours and torchvision's in
-# turns, best of all.
+# Samples a second of CPU time from image files, one thread, ours and
+# torchvision's in turns, best of all.
 #
-#   tests/bench/input.sh FOLDER [crop=224] [resize=256] [rounds=3]
+#   tests/bench/input.sh FOLDER [crop=224] [resize=256] [pad=-1] [rounds=3]
 #
-# FOLDER holds class folders of JPEG files.  Run from the build folder, after
+# FOLDER holds class folders of JPEG or PNG files.  pad=4 crop=32 resize=32: the
+# random crops that are usual for CIFAR.  Run from the build folder, after
 # "make tests/bench/bench_input".  Needs python3-torchvision for its half.
 here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:?which folder of samples?}
 shift
-crop=224 resize=256 rounds=3
+crop=224 resize=256 rounds=3 pad=-1
 for a in "$@"; do
   case $a in
-    crop=*|resize=*|rounds=*) declare "$a" ;;
-    *) echo "input.sh: '$a': expected crop=, resize= or rounds=" >&2; exit 2 ;;
+    crop=*|resize=*|rounds=*|pad=*) declare "$a" ;;
+    *) echo "input.sh: '$a': expected crop=, resize=, pad= or rounds=" >&2; exit 2 ;;
   esac
 done
 python=${PYTHON:-/usr/bin/python3}
@@ -22,8 +23,8 @@ python=${PYTHON:-/usr/bin/python3}
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 for _ in $(seq "$rounds"); do
-  ./run tests/bench/bench_input dir="$folder" crop="$crop" resize="$resize" rounds=1 >> "$out" || exit
-  [ -z "$python" ] || "$python" "$here/torch_input.py" "$folder" "$crop" "$resize" 1 >> "$out" || exit
+  ./run tests/bench/bench_input dir="$folder" crop="$crop" resize="$resize" pad="$pad" rounds=1 >> "$out" || exit
+  [ -z "$python" ] || "$python" "$here/torch_input.py" "$folder" "$crop" "$resize" 1 "$pad" >> "$out" || exit
 done
 awk -F'"' '
   { who = $4; what = $8; sub (/.*samples_per_second": /, ""); sub (/}.*/, "")
