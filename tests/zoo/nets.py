@@ -48,6 +48,9 @@ def network(name, most):
     norms = [m for m in net.modules()
              if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     with torch.no_grad():
+        for m in net.modules():
+            if isinstance(m, torch.nn.Linear) and not m.weight.any():
+                m.reset_parameters()  # vit begins with logits of 0
         for m in norms:
             m.momentum = None  # the mean over all batches
             m.reset_running_stats()
