@@ -409,24 +409,36 @@ take_inputs (struct call *c, const struct rule *rule, int *err)
 static void
 hand_on_scale (struct net *n, const struct net_node *nd)
 {
-  static const char *const moves[]
-    = { "Expand", "Flatten", "Gather", "Identity",  "Reshape",  "Slice",
-        "Split",  "Squeeze", "Tile",   "Transpose", "Unsqueeze" };
   const struct net_value *v
     = nd->n_in > 0 && nd->in[0] >= 0 ? &n->value[nd->in[0]] : NULL;
   double x;
-  size_t i;
-  int k;
 
-  if (v == NULL || v->scale < 0 || !net_scalar (n, v->scale, &x))
+  if (v == NULL || v->scale < 0 || !net_moves (nd)
+      || !net_scalar (n, v->scale, &x))
     return;
-  for (i = 0; i < sizeof moves / sizeof *moves; i++)
-    for (k = 0; strcmp (nd->op, moves[i]) == 0 && k < nd->n_out; k++)
-      if (nd->out[k] >= 0) {
-        n->value[nd->out[k]].scale = v->scale;
-        n->value[nd->out[k]].zero = v->zero;
-        n->value[nd->out[k]].type = v->type;
-      }
+  for (int k = 0; k < nd->n_out; k++)
+    if (nd->out[k] >= 0) {
+      n->value[nd->out[k]].scale = v->scale;
+      n->value[nd->out[k]].zero = v->zero;
+      n->value[nd->out[k]].type = v->type;
+    }
+}
+
+/* ND transposed a tensor of the file that nothing else reads, as PyTorch writes
+ * a linear layer: the weight keeps its name. */
+static void
+hand_on_name (struct net *n, const struct net_node *nd)
+{
+  const struct net_value *v;
+
+  if (strcmp (nd->op, "Transpose") != 0 || nd->in[0] < 0 || nd->out[0] < 0)
+    return;
+  v = &n->value[nd->in[0]];
+  for (int i = 0; i < n->n_outputs; i++)
+    if (n->output[i] == nd->out[0])
+      return;
+  if (v->init != NULL && v->uses == 1)
+    n->value[nd->out[0]].name = v->name;
 }
 
 int
@@ -449,6 +461,7 @@ fold_node (struct net *n, struct net_node *nd, fold_shape shape, void *cookie)
       onnx_const_free (c.out[k]);
   if (r == 0) {
     hand_on_scale (n, nd);
+    hand_on_name (n, nd);
     nd->gone = true;
   }
   return r < 0 ? r : 0;

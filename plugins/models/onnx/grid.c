@@ -256,12 +256,7 @@ clip_integers (struct lay *l, struct net_node *nd, const struct steps *s)
 int
 lay_integers (struct lay *l, struct net_node *nd, const struct net_op *op)
 {
-  static const char *const moves[]
-    = { "Concat",  "DepthToSpace", "Expand",    "Flatten",   "Gather",
-        "MaxPool", "Identity",     "Reshape",   "Slice",     "SpaceToDepth",
-        "Split",   "Squeeze",      "Transpose", "Unsqueeze", "Tile" };
   const struct steps *s = NULL;
-  size_t k;
   int i, r;
 
   for (i = 0; i < nd->n_in; i++) {
@@ -279,10 +274,9 @@ lay_integers (struct lay *l, struct net_node *nd, const struct net_op *op)
   if (s != NULL && strcmp (nd->op, "Clip") == 0)
     r = clip_integers (l, nd, s);
   else {
-    for (k = 0; k < sizeof moves / sizeof *moves; k++)
-      if (strcmp (moves[k], nd->op) == 0)
-        break;
-    if (s == NULL || k == sizeof moves / sizeof *moves)
+    if (s == NULL
+        || !(net_moves (nd) || strcmp (nd->op, "MaxPool") == 0
+             || strcmp (nd->op, "Concat") == 0))
       return net_error (l->n, nd, -ENOTSUP,
                         "computes on integers, expected DequantizeLinear "
                         "before it");

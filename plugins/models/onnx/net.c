@@ -526,6 +526,20 @@ net_same_scale (double s, double t)
 }
 
 bool
+net_moves (const struct net_node *nd)
+{
+  static const char *const ops[]
+    = { "DepthToSpace", "Expand",    "Flatten",      "Gather", "Identity",
+        "Reshape",      "Slice",     "SpaceToDepth", "Split",  "Squeeze",
+        "Tile",         "Transpose", "Unsqueeze" };
+
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+    if (strcmp (nd->op, ops[i]) == 0)
+      return true;
+  return false;
+}
+
+bool
 net_scalar (struct net *n, int value, double *x)
 {
   const struct onnx_const *c;

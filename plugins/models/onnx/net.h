@@ -97,6 +97,8 @@ bool net_same_scale (double s, double t);
 int net_ints (struct net *n, const struct net_node *nd, int i, int64_t *out,
               int max);
 
+/* Whether ND only moves elements of its first input, or repeats them. */
+bool net_moves (const struct net_node *nd);
 /* The node of operator OP that makes VALUE (-1: none); NULL: another one does,
  * or none. */
 struct net_node *net_made_by (struct net *n, int value, const char *op);

@@ -129,14 +129,8 @@ same_constant (struct net *n, int a, int b)
 static bool
 keeps_grid (const struct net_node *nd)
 {
-  static const char *const ops[]
-    = { "Identity", "Reshape",   "Flatten", "Squeeze", "Unsqueeze", "MaxPool",
-        "Slice",    "Transpose", "Split",   "Gather",  "Clip" };
-
-  for (size_t k = 0; k < sizeof ops / sizeof *ops; k++)
-    if (strcmp (ops[k], nd->op) == 0)
-      return true;
-  return false;
+  return net_moves (nd) || strcmp (nd->op, "MaxPool") == 0
+         || strcmp (nd->op, "Clip") == 0;
 }
 
 /* Whether the constants A and B are scales of the same grid. */
@@ -180,8 +174,7 @@ moved_constant (struct net *n, int value, int scale, int zero)
 
   while (value >= 0 && n->value[value].producer >= 0) {
     p = &n->node[n->value[value].producer];
-    if ((!keeps_grid (p) && strcmp (p->op, "Expand") != 0
-         && strcmp (p->op, "Tile") != 0)
+    if (!keeps_grid (p)
         || strcmp (p->op, "Clip") == 0) /* its bounds are integers */
       return false;
     value = input (p, 0);
