@@ -166,7 +166,9 @@ LAY (space_to_depth);
 /* linear.c */
 LAY (gemm);
 LAY (matmul);
+/* norm.c */
 LAY (batch_norm);
+LAY (scale);
 LAY (layer_norm);
 LAY (rms_norm);
 LAY (instance_norm);

@@ -131,6 +131,7 @@ static const struct net_op table[] = {
   OP (".group_norm", 1, lay_group_norm, "group_norm"),
   OP (".softmax", 1, lay_softmax, "softmax"),
   OP (".rms_norm", 1, lay_rms_norm, "rms_norm"),
+  OP (".scale", 1, lay_scale, "batchnorm2d"),
   OP (".fake_quantize", 1, lay_fake_quantize, "fake_quantize"),
 };
 #define N_OPS ((int) (sizeof table / sizeof *table))

@@ -77,6 +77,8 @@ bool recognise_group_norm (struct net *n, struct net_node *nd);
 
 /* ---- recognise-own.c: what our own files have, by its last node ----------- */
 
+/* A product with int8 weights of the last axis, plus int32 biases. */
+bool recognise_own_scale (struct net *n, struct net_node *nd);
 /* The mean of integers, rounded to even: between QuantizeLinear and
  * DequantizeLinear of scale s and 1, and back. */
 bool recognise_own_mean (struct net *n, struct net_node *nd);

@@ -522,7 +522,7 @@ net_add_constant (struct net *n, int value, struct onnx_const *c)
 bool
 net_same_scale (double s, double t)
 {
-  return fabs (s - t) <= 0x1p-18 * fabs (s);
+  return fabs (s - t) <= 0x1p-16 * fabs (s);
 }
 
 bool

@@ -46,6 +46,39 @@ read_as_one (struct net *n, const struct net_node *dq)
            : NULL;
 }
 
+/* The vector VALUE, which was integers of TYPE, each with a scale of its own;
+ * NULL. */
+static const struct onnx_const *
+vector_of (struct net *n, int value, int type)
+{
+  const struct onnx_const *c, *s;
+  const struct net_value *v = &n->value[value];
+
+  return value >= 0 && net_known (n, value, &c) == 0 && c != NULL && c->real
+             && c->shape.ndim == 1 && v->type == type && v->scale >= 0
+             && net_known (n, v->scale, &s) == 0 && s != NULL && s->n == c->n
+           ? c
+           : NULL;
+}
+
+bool
+recognise_own_scale (struct net *n, struct net_node *nd)
+{
+  const struct net_node *mul = made_by (n, nd->in[0], "Mul");
+  const struct onnx_const *w, *b;
+
+  if (nd->n_in != 2 || mul == NULL || mul->n_in != 2 || mul->in[0] < 0
+      || n->value[nd->in[0]].uses != 1
+      || (w = vector_of (n, mul->in[1], ONNX__TENSOR_PROTO__DATA_TYPE__INT8))
+           == NULL
+      || (b = vector_of (n, nd->in[1], ONNX__TENSOR_PROTO__DATA_TYPE__INT32))
+           == NULL
+      || b->n != w->n)
+    return false;
+  return become (n, nd, ".scale", 3,
+                 (const int[]){ mul->in[0], mul->in[1], nd->in[1] });
+}
+
 bool
 recognise_own_exponents (struct net *n, struct net_node *nd)
 {

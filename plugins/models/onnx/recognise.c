@@ -306,6 +306,7 @@ static const struct pattern {
   { "Mul", hardswish },
   { "Div", hardsigmoid },
   { "Mul", hardsigmoid },
+  { "Add", recognise_own_scale },
   { "Mul", recognise_own_exponents },
   { "Mul", recognise_own_norm },
   { "Div", recognise_own_softmax },
