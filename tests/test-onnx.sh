@@ -57,6 +57,13 @@ array counted.npy 1,3,8,8 $(seq 0 191)
 expect 0 predict slices.onnx counted.npy --output y.npy
 [ "$(numbers y.npy | cut -d' ' -f1,7,8,113)" = "65.0000 71.0000 73.0000 1.0000" ] \
   || failed "slices: $(numbers y.npy | cut -d' ' -f1,7,8,113)"
+# functions of the file, one calling another with an attribute, called twice
+expect 0 predict functions.onnx ones.npy --output y.npy
+[ "$(numbers y.npy | cut -d' ' -f1-3)" = "1.2496 2.9928 3.4206" ] \
+  || failed "functions: $(numbers y.npy | cut -d' ' -f1-3)"
+expect 0 inspect functions.onnx
+prints "first/act/leaky"
+prints "call_1/conv"
 for f in shuffle shapes batch good; do
   expect 0 predict $f.onnx pair.npy --output $f.npy
 done
@@ -77,6 +84,7 @@ refused () {
   says "$1.onnx: $2"
 }
 refused attribute "node 'relu' (Relu): attribute 'slope' is not known here"
+refused recursive "function 'Again' calls itself"
 refused circle "node 'Relu_1' (Relu): is part of a circle"
 refused dangling "node 'sum' (Add): input 'nothing' is made by no node"
 refused twice "tensor 'y' is made twice"

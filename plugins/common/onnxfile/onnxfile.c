@@ -12,8 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "inline.h"
 #include "mapped/mapped.h"
-#include "onnxfile.h"
 
 /* Wire types. */
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
@@ -152,6 +152,8 @@ onnxfile_read (const void *bytes, size_t size, const char *path,
     goto error;
   }
   find_opset (f);
+  if ((r = onnxfile_inline (f)) < 0)
+    goto error;
   *out = f;
   return 0;
 
