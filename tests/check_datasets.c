@@ -585,6 +585,91 @@ START_TEST (cifar)
 }
 END_TEST
 
+/* A file for Python as Python 2 wrote them (protocol 2): N images, the first
+ * byte of number I being I + 1, with LABEL. */
+static size_t
+pickled (uint8_t *to, const uint8_t *label, int n)
+{
+  static const char head[]
+    = "\200\2}q\1(U\13batch_labelq\2U\5datumq\3U\6labelsq\4]q\5";
+  static const char tail[] = "q\24tq\25bU\11filenamesq\26]q\27u.";
+  static const char array[] = "U\4dataq\6cnumpy.core.multiarray\n_"
+                              "reconstruct\nq\7cnumpy\nndarray\nq\10"
+                              "K\0\205q\tU\1bq\n\207q\13Rq\14("
+                              "K\1M\2\0M\0\14\206q\15cnumpy\ndtype\nq\16"
+                              "U\2u1q\17K\0K\1\207q\20Rq\21(K\3U\1|"
+                              "q\22NNNJ\377\377\377\377J\377\377\377"
+                              "\377K\0tq\23b\211T";
+  uint8_t *p = to;
+  int i;
+
+  p = (uint8_t *) mempcpy (p, head, sizeof head - 1);
+  if (n > 1)
+    *p++ = '(';
+  for (i = 0; i < n; i++) {
+    *p++ = 'K';
+    *p++ = label[i];
+  }
+  *p++ = n > 1 ? 'e' : 'a';
+  p = (uint8_t *) mempcpy (p, array, sizeof array - 1);
+  for (i = 0; i < 4; i++)
+    *p++ = (uint8_t) (n * 3072 >> (8 * i));
+  for (i = 0; i < n; i++, p += 3072) {
+    memset (p, 0, 3072);
+    p[0] = (uint8_t) (i + 1);
+  }
+  p = (uint8_t *) mempcpy (p, tail, sizeof tail - 1);
+  return (size_t) (p - to);
+}
+
+START_TEST (cifar_for_python)
+{
+  static const uint8_t labels[] = { 7, 3, 10 };
+  static const char meta[] = "\200\2}q\1(U\13label_namesq\4]q\5(U\1aU\1bU\1c"
+                             "U\1dU\1eU\1fU\1gU\1hU\1iU\2jjeu.";
+  static uint8_t file[3 * 3072 + 400];
+  struct qk_dataset_info info;
+  char name[32];
+  int32_t label;
+  void *self;
+  size_t n;
+  int i;
+
+  for (i = 1; i <= 5; i++) {
+    snprintf (name, sizeof name, "data_batch_%d", i);
+    put (name, file, pickled (file, labels, i == 1 ? 3 : 1));
+  }
+  put ("batches.meta", meta, sizeof meta - 1);
+  self = opened ("cifar", "train", "root=DIR mean=0 std=1", &info);
+  ck_assert_int_eq (info.count, 7);
+  ck_assert_str_eq (info.target->category[9], "jj");
+  ck_assert_int_eq (read_one (self, 1, image, &label, NULL), 0);
+  ck_assert (label == 3 && image[0] == 2.0f / 255.0f && image[3] == 0.0f);
+  ck_assert_int_eq (read_one (self, 6, image, &label, NULL), 0);
+  ck_assert_int_eq (label, 7);
+  ck_assert_int_eq (read_one (self, 2, image, &label, NULL), -EBADMSG);
+  says ("data_batch_1: label of image 2 is 10");
+  ds->close (self);
+
+  /* one label less than images, cut short, another key, and no pickle */
+  n = pickled (file, labels, 2);
+  file[44] = 'q'; /* a number for the memo instead of a label */
+  put ("test_batch", file, n);
+  refuse ("cifar", "val", "root=DIR", -EBADMSG, "2 images and 1 labels");
+  n = pickled (file, labels, 2);
+  put ("test_batch", file, n - 30);
+  refuse ("cifar", "val", "root=DIR", -EBADMSG, "cut short");
+  put ("train", file, n);
+  refuse ("cifar", "train", "root=DIR kind=100-fine", -EBADMSG,
+          "there is no \"fine_labels\"");
+  memset (file, 'P', 4000);
+  put ("test_batch", file, 4000);
+  refuse ("cifar", "val", "root=DIR", -EBADMSG, "not a pickled file of CIFAR");
+  refuse ("cifar", "val", "root=DIR kind=100-fine", -ENOENT,
+          "no test.bin, with or without its ending");
+}
+END_TEST
+
 /* Moved and mirrored training images: every pixel is one of the image's, or a
  * zero around it. */
 START_TEST (augmentation)
@@ -708,6 +793,7 @@ main (void)
   tcase_add_test (t, idx);
   tcase_add_test (t, bad_idx);
   tcase_add_test (t, cifar);
+  tcase_add_test (t, cifar_for_python);
   tcase_add_test (t, augmentation);
   tcase_add_test (t, tars);
   suite_add_tcase (s, t);

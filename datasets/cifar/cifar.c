@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cifar: CIFAR-10 and CIFAR-100 in their binary files.
+/* cifar: CIFAR-10 and CIFAR-100 in their binary files and in those for Python.
  * https://www.cs.toronto.edu/~kriz/cifar.html
  *
- * An image is one byte of label (CIFAR-100: coarse, then fine), then 1024
- * bytes each of red, green and blue. */
+ * In the former an image is one byte of label (CIFAR-100: coarse, then fine),
+ * then 1024 bytes each of red, green and blue; of the latter batch.h tells. */
 #include "config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "imagespec/imagespec.h"
 #include "mapped/mapped.h"
 #include "rawset/rawset.h"
@@ -28,7 +30,9 @@ static const char *const kinds[]
 static const struct qk_option options[]
   = { { "root", QK_OPT_PATH, "", 0, 0, NULL,
         "folder of data_batch_1.bin to _5, test_batch.bin and "
-        "batches.meta.txt, or of train.bin, test.bin and *_label_names.txt" },
+        "batches.meta.txt, or of train.bin, test.bin and *_label_names.txt, "
+        "or of the files for Python: data_batch_1 to _5, test_batch and "
+        "batches.meta, or train, test and meta" },
       { "kind", QK_OPT_CHOICE, "auto", 0, 0, kinds,
         "CIFAR-10, or CIFAR-100 with its fine or coarse labels; auto = what "
         "is in the folder, fine" },
@@ -42,7 +46,8 @@ static const struct qk_option options[]
 struct layout {
   const char *kind;
   int64_t classes;
-  int labels, label; /* bytes before the pixels, and which of them */
+  int labels, label;           /* bytes before the pixels, and which of them */
+  const char *key, *names_key; /* files for Python: of labels, of names */
   const char *names;
   const char *train[MAX_FILES + 1], *val[MAX_FILES + 1];
 };
@@ -52,6 +57,8 @@ static const struct layout layouts[] = {
     10,
     1,
     0,
+    NULL,
+    NULL,
     "batches.meta.txt",
     { "data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
       "data_batch_4.bin", "data_batch_5.bin", NULL },
@@ -60,6 +67,8 @@ static const struct layout layouts[] = {
     100,
     2,
     1,
+    NULL,
+    NULL,
     "fine_label_names.txt",
     { "train.bin", NULL },
     { "test.bin", NULL } },
@@ -67,9 +76,39 @@ static const struct layout layouts[] = {
     20,
     2,
     0,
+    NULL,
+    NULL,
     "coarse_label_names.txt",
     { "train.bin", NULL },
     { "test.bin", NULL } },
+  { "10",
+    10,
+    0,
+    0,
+    "labels",
+    "label_names",
+    "batches.meta",
+    { "data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4",
+      "data_batch_5", NULL },
+    { "test_batch", NULL } },
+  { "100-fine",
+    100,
+    0,
+    0,
+    "fine_labels",
+    "fine_label_names",
+    "meta",
+    { "train", NULL },
+    { "test", NULL } },
+  { "100-coarse",
+    20,
+    0,
+    0,
+    "coarse_labels",
+    "coarse_label_names",
+    "meta",
+    { "train", NULL },
+    { "test", NULL } },
 };
 #define N_LAYOUTS (sizeof layouts / sizeof layouts[0])
 
@@ -78,6 +117,7 @@ struct file {
   void *map;
   size_t size;
   int64_t count;
+  struct batch batch; /* of one for Python */
 };
 
 struct cifar {
@@ -96,12 +136,14 @@ record (const struct layout *l)
   return l->labels + 3 * PLANE;
 }
 
-/* Whether the first file of L is in the folder ROOT. */
+/* Whether the first file of L is in the folder ROOT: "train" may also be a
+ * folder. */
 static bool
 is_there (const struct layout *l, const char *root, bool val)
 {
   char *path = path_within (root, val ? l->val[0] : l->train[0]);
-  const bool there = path && access (path, F_OK) == 0;
+  struct stat st;
+  const bool there = path && stat (path, &st) == 0 && S_ISREG (st.st_mode);
 
   free (path);
   return there;
@@ -115,14 +157,22 @@ find_layout (struct cifar *d, const struct qk_config *cfg, bool val)
   size_t i;
 
   for (i = 0; i < N_LAYOUTS && !d->layout; i++)
-    if (strcmp (kind, layouts[i].kind) == 0
-        || (strcmp (kind, "auto") == 0 && is_there (&layouts[i], root, val)))
+    if ((strcmp (kind, layouts[i].kind) == 0 || strcmp (kind, "auto") == 0)
+        && is_there (&layouts[i], root, val))
       d->layout = &layouts[i];
-  if (!d->layout)
-    return qk_error (-ENOENT, "cifar: neither %s nor %s in the folder '%s'",
+  if (d->layout)
+    return 0;
+  if (strcmp (kind, "auto") == 0)
+    return qk_error (-ENOENT,
+                     "cifar: neither %s nor %s in the folder '%s', nor the "
+                     "files for Python, which have no .bin",
                      val ? layouts[0].val[0] : layouts[0].train[0],
                      val ? layouts[1].val[0] : layouts[1].train[0], root);
-  return 0;
+  for (i = 0; strcmp (kind, layouts[i].kind) != 0; i++)
+    continue;
+  return qk_error (
+    -ENOENT, "cifar: no %s, with or without its ending, in the folder '%s'",
+    val ? layouts[i].val[0] : layouts[i].train[0], root);
 }
 
 static int
@@ -130,6 +180,7 @@ open_file (struct cifar *d, const char *root, const char *name)
 {
   struct file *f = &d->file[d->n_files];
   const int64_t size = record (d->layout);
+  const char *key = d->layout->key;
   int err;
 
   f->path = path_within (root, name);
@@ -140,6 +191,12 @@ open_file (struct cifar *d, const char *root, const char *name)
                      &f->size);
   if (err)
     return err;
+  if (key) {
+    err = batch_read (f->map, f->size, f->path, key, 3 * PLANE, &f->batch);
+    f->count = f->batch.count;
+    d->count += f->count;
+    return err;
+  }
   if (f->size % (size_t) size != 0)
     return qk_error (-EBADMSG,
                      "%s: %zu bytes, expected a multiple of %lld (file cut "
@@ -148,6 +205,21 @@ open_file (struct cifar *d, const char *root, const char *name)
   f->count = (int64_t) f->size / size;
   d->count += f->count;
   return 0;
+}
+
+/* The names in PATH, a file for Python. */
+static int
+unpickle_names (struct cifar *d, const char *path)
+{
+  void *map = NULL;
+  size_t size = 0;
+  int err = mapped_open (path, 1, "a file of CIFAR", &map, &size);
+
+  if (err)
+    return err;
+  err = batch_names (map, size, path, d->layout->names_key, &d->names);
+  munmap (map, size);
+  return err;
 }
 
 /* Names of the classes, where the file of them is there. */
@@ -160,7 +232,8 @@ read_names (struct cifar *d, const char *root)
   if (!path)
     return qk_oom ("cifar");
   if (access (path, F_OK) == 0) {
-    err = text_names_read (path, &d->names);
+    err = d->layout->key ? unpickle_names (d, path)
+                         : text_names_read (path, &d->names);
     if (err == 0 && d->names.n != d->layout->classes)
       err = qk_error (-EINVAL, "%s: %lld names, expected %lld", path,
                       (long long) d->names.n, (long long) d->layout->classes);
@@ -181,6 +254,7 @@ cifar_close (void *self)
     if (d->file[i].map)
       munmap (d->file[i].map, d->file[i].size);
     free (d->file[i].path);
+    free (d->file[i].batch.label);
   }
   text_lines_clear (&d->names);
   free (d);
@@ -230,15 +304,26 @@ cifar_info (void *self, struct qk_dataset_info *out)
   return 0;
 }
 
-/* Record *INDEX of all files, in which it becomes that of its own file; K, the
- * file. */
-static const uint8_t *
-record_of (const struct cifar *d, int64_t *index, int *k)
+/* Image INDEX of all files: its label, in *PIXELS where it begins; FILE and
+ * *AT: where that is. */
+static int
+find_image (const struct cifar *d, int64_t index, const uint8_t **pixels,
+            const struct file **file, int64_t *at)
 {
-  *k = 0;
-  while (*index >= d->file[*k].count)
-    *index -= d->file[(*k)++].count;
-  return (const uint8_t *) d->file[*k].map + *index * record (d->layout);
+  const struct file *f = d->file;
+  const uint8_t *p;
+
+  while (index >= f->count)
+    index -= (f++)->count;
+  *file = f;
+  *at = index;
+  if (d->layout->key) {
+    *pixels = f->batch.pixels + index * 3 * PLANE;
+    return f->batch.label[index];
+  }
+  p = (const uint8_t *) f->map + index * record (d->layout);
+  *pixels = p + d->layout->labels;
+  return p[d->layout->label];
 }
 
 static int
@@ -252,22 +337,22 @@ cifar_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
             void *const *input, void *const *target)
 {
   const struct cifar *d = self;
+  const struct file *f;
   struct rawset_image image;
-  const uint8_t *p;
-  int64_t i = index;
-  int k;
+  const uint8_t *pixels;
+  int64_t at;
+  int label;
 
   if (index < 0 || index >= d->count)
     return qk_error (-EINVAL, "cifar: no image %lld, there are %lld",
                      (long long) index, (long long) d->count);
-  p = record_of (d, &i, &k);
-  if (p[d->layout->label] >= d->layout->classes)
-    return qk_error (-EBADMSG,
-                     "%s: label of image %lld is %d, outside the %lld classes",
-                     d->file[k].path, (long long) i, p[d->layout->label],
-                     (long long) d->layout->classes);
-  *(int32_t *) target[0] = p[d->layout->label];
-  image = (struct rawset_image){ p + d->layout->labels, 1, SIDE, PLANE };
+  label = find_image (d, index, &pixels, &f, &at);
+  if (label >= d->layout->classes)
+    return qk_error (
+      -EBADMSG, "%s: label of image %lld is %d, outside the %lld classes",
+      f->path, (long long) at, label, (long long) d->layout->classes);
+  *(int32_t *) target[0] = label;
+  image = (struct rawset_image){ pixels, 1, SIDE, PLANE };
   rawset_deliver (&d->raw, worker, &image, rng, input[0]);
   return 0;
 }
@@ -276,15 +361,17 @@ static int64_t
 cifar_category (void *self, int64_t index)
 {
   const struct cifar *d = self;
-  int k;
-  const int label = record_of (d, &index, &k)[d->layout->label];
+  const struct file *f;
+  const uint8_t *pixels;
+  int64_t at;
+  const int label = find_image (d, index, &pixels, &f, &at);
 
   return label < d->layout->classes ? label : QK_NO_CATEGORY;
 }
 
 static const struct qk_dataset_class cifar = {
   .cls = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "cifar",
-                   "CIFAR-10 and CIFAR-100 in their binary files", options),
+                   "CIFAR-10 and CIFAR-100, binary or for Python", options),
   .open = cifar_open,
   .close = cifar_close,
   .info = cifar_info,

@@ -151,9 +151,10 @@ def attribute(name, value):
         + field(20, 7)
 
 
-def node(op, inputs, outputs, name="", domain="", **attributes):
-    """A node; inputs and outputs are names with blanks between them."""
-    return field(1, b"".join(field(1, i.encode()) for i in inputs.split(" "))
+def node(op, inputs, outputs, name="", domain="", number=1, **attributes):
+    """A node; inputs and outputs are names with blanks between them.  NUMBER is
+    7 in functions."""
+    return field(number, b"".join(field(1, i.encode()) for i in inputs.split(" "))
                  + b"".join(field(2, o.encode()) for o in outputs.split(" "))
                  + (field(3, name.encode()) if name else b"")
                  + field(4, op.encode())
@@ -171,17 +172,32 @@ def end(number, name, dims, dtype=1):
                  + field(2, field(1, field(1, dtype) + field(2, shape))))
 
 
+def opset(number, version, domain=""):
+    return field(number, field(1, domain.encode()) + field(2, version))
+
+
+def function(name, inputs, outputs, *nodes, attributes=()):
+    """A function of the domain f, in opset 13."""
+    return field(25, field(1, name.encode())
+                 + b"".join(field(4, i.encode()) for i in inputs.split(" "))
+                 + b"".join(field(5, o.encode()) for o in outputs.split(" "))
+                 + b"".join(field(6, a.encode()) for a in attributes)
+                 + b"".join(nodes) + opset(9, 13) + opset(9, 1, "f")
+                 + field(10, b"f"))
+
+
 def networks():
     """Whole networks: x goes in, y comes out."""
     folder = os.path.join(HERE, "corpus", "network")
     os.makedirs(folder, exist_ok=True)
 
-    def model(name, *parts, x=("N", 3, 8, 8), opset=13, y="y"):
+    def model(name, *parts, x=("N", 3, 8, 8), version=13, y="y",
+              functions=()):
         graph = b"".join(parts) + field(2, b"g") + end(11, "x", x) \
             + end(12, y, ["N"])
         with open(os.path.join(folder, name), "wb") as out:
-            out.write(field(1, 8) + field(7, graph)
-                      + field(8, field(1, b"") + field(2, opset)))
+            out.write(field(1, 8) + field(7, graph) + opset(8, version)
+                      + b"".join(functions))
 
     w = tensor(b"c.weight", [4, 3, 3, 3], reals(*[.01 * i for i in range(108)]))
     b = tensor(b"c.bias", [4], reals(1, 2, 3, 4))
@@ -286,6 +302,34 @@ def networks():
           + node("QuantizeLinear", "x s z", "q", "in")
           + node("QLinearConv", "q t n wq ws wz t n", "r", "conv")
           + node("DequantizeLinear", "r t n", "y"))
+    act = function("Act", "x", "y",
+                   node("LeakyRelu", "x", "y", "leaky", number=7,
+                        alpha=field(21, b"slope") + field(20, 1)),
+                   attributes=["slope"])
+    block = function("Block", "x w", "z",
+                     node("Conv", "x w", "t", "conv", number=7,
+                          pads=[1, 1, 1, 1]),
+                     node("Act", "t", "u", "act", "f", 7, slope=0.25),
+                     node("Add", "u t", "z", number=7))
+    calls = (tensor(b"w0", [3, 3, 3, 3], reals(*[.01 * (i - 40)
+                                                 for i in range(81)]))
+             + node("Block", "x w0", "m", "first", "f")
+             + node("Block", "m w0", "y", domain="f"))
+    model("functions", calls, functions=(act, block))
+    model("functions-attribute", calls, functions=(
+        function("Act", "x", "y", node("LeakyRelu", "x", "y", number=7,
+                                       alpha=field(21, b"none"))), block))
+    model("functions-inputs", calls, functions=(
+        function("Block", "x", "z", node("Relu", "x", "z", number=7)),))
+    model("recursive", node("Again", "x", "y", domain="f"), functions=(
+        function("Again", "x", "y", node("Again", "x", "y", domain="f",
+                                         number=7)),))
+    model("functions-many", node("F21", "x", "y", domain="f"), functions=[
+        function("F0", "x", "y", node("Relu", "x", "y", number=7))] + [
+        function("F%d" % i, "x", "y",
+                 node("F%d" % (i - 1), "x", "t", "a", "f", 7),
+                 node("F%d" % (i - 1), "t", "y", "b", "f", 7))
+        for i in range(1, 22)])
     model("circle", node("Relu", "b", "a", "one") + node("Relu", "a", "b")
           + node("Add", "x b", "y"))
     model("dangling", node("Add", "x nothing", "y", "sum"))
@@ -729,7 +773,23 @@ def idx():
         "none": file(8, (0, 2, 2), b""), "five": file(8, (1,) * 5, b"x")})
 
 
+def cifar():
+    """Files for Python, images of 4 bytes: protocol 2 of Python 2, protocol 4
+    of Python 3, and the names of classes."""
+    old = (b"\x80\2}q\1(U\6labelsq\2]q\3(K\1K\2eU\4dataq\4cnumpy\nndarray\n"
+           b"U\10abcdefghU\5filesq\5]q\6u.")
+    new = (b"\x80\4\x95\x40\0\0\0\0\0\0\0}\x94(C\4data\x94\x8c\5numpy\x94"
+           b"\x93\x94B\4\0\0\0abcd\x94t\x94bC\6labels\x94]\x94K\3au.")
+    write("cifar", {
+        "old": old, "new": new, "cut": old[:40],
+        "names": b"\x80\2}(U\13label_names](U\1aU\2bbeu.",
+        "parts": b"\x80\2}(U\6labels](K\1e(K\2eU\4dataU\10abcdefghu.",
+        "long": b"\x80\2}(U\4dataT\xff\xff\xff\xffabcd",
+        "number": b"\x80\2}(U\6labelsK\1U\4dataU\4abcdu."})
+
+
 def main():
+    cifar()
     model()
     npy()
     table()
