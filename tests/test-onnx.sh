@@ -86,7 +86,7 @@ refused () {
 refused attribute "node 'relu' (Relu): attribute 'slope' is not known here"
 refused recursive "function 'Again' calls itself"
 refused functions-inputs "node 'first' calls function 'Block' with 2 inputs and 1 outputs, expected at most 1 and 1"
-refused functions-many "more than 500000 nodes"
+refused functions-many "its functions, each put in the place of its calls, are more than 500000 nodes"
 refused circle "node 'Relu_1' (Relu): is part of a circle"
 refused dangling "node 'sum' (Add): input 'nothing' is made by no node"
 refused twice "tensor 'y' is made twice"
