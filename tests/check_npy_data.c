@@ -148,6 +148,8 @@ START_TEST (specs)
   ck_assert_str_eq (qk_spec_print (info.target, text, sizeof text),
                     "y i32 (1)");
   ck_assert_int_eq (info.target->categories, 5);
+  for (int64_t i = 0; i < N; i++)
+    ck_assert_int_eq (ds->category (self, i), label[i]);
   ds->close (self);
 
   self = opened ("val",
@@ -303,6 +305,7 @@ START_TEST (bad_samples)
   put_images ();
   put_labels (N);
   self = opened (NULL, XY "categories=5", &info);
+  ck_assert_int_eq (ds->category (self, 5), QK_NO_CATEGORY);
   ck_assert_int_eq (read_one (self, 0, x, &y), 0);
   ck_assert_int_eq (read_one (self, 2, x, &y), -EBADMSG);
   ck_assert_ptr_nonnull (

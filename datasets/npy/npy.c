@@ -457,6 +457,27 @@ npy_data_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   return err;
 }
 
+static int64_t
+npy_data_category (void *self, int64_t index)
+{
+  const struct npy_data *d = self;
+  struct npy_box box;
+  int64_t label;
+  int i;
+
+  for (i = 0; i < d->target.n && d->target_spec[i].categories == 0; i++)
+    continue;
+  if (i == d->target.n || d->target.field[i].size != 1)
+    return QK_NO_CATEGORY;
+  box
+    = field_box (&d->target.field[i], d->row != NULL ? d->row[index] : index);
+  npy_integers (&d->target.field[i].array, &box, &label);
+  return label >= 0 && label < d->target_spec[i].categories
+             && label != d->ignore
+           ? label
+           : QK_NO_CATEGORY;
+}
+
 /* ---- files of the user's ---------------------------------------------*/
 
 static int
@@ -491,6 +512,7 @@ static const struct qk_dataset_class npy_data = {
   .worker_free = npy_data_worker_free,
   .read = npy_data_read,
   .read_file = npy_data_read_file,
+  .category = npy_data_category,
 };
 
 QK_PLUGIN ("npy", PACKAGE_VERSION, "LGPL-2.1-or-later", &npy_data.cls);
