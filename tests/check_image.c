@@ -248,6 +248,51 @@ END_TEST
 
 #ifdef WITH_LIBPNG
 
+/* Masks: indices of a palette, whatever colours it has. */
+START_TEST (numbers)
+{
+  static const struct {
+    const char *name;
+    uint64_t hash; /* of numpy.array (PIL.Image.open (name)) as bytes */
+  } all[] = { { "grey1.png", UINT64_C (0xa0456a69c7ccde78) },
+              { "grey1i.png", UINT64_C (0xa0456a69c7ccde78) },
+              { "grey8.png", UINT64_C (0xf72552e3203ce45f) },
+              { "palette1.png", UINT64_C (0xa0456a69c7ccde78) },
+              { "palette2.png", UINT64_C (0x4484fdc4d3ae4c0b) },
+              { "palette4.png", UINT64_C (0x1a074ca69c70193c) },
+              { "palette8.png", UINT64_C (0xf72552e3203ce45f) },
+              { "palette8i-alpha.png", UINT64_C (0xf72552e3203ce45f) } };
+  const struct image_view view
+    = { 0, 0, 37, 29, 37, 29, 0, 0, 37, 29, false, IMAGE_NEAREST };
+  struct image_options o = *image_options_default ();
+  struct image_reader *r;
+  int64_t w, h;
+  uint8_t *data;
+  size_t size;
+
+  o.channels = 1;
+  o.numbers = true;
+  ck_assert_int_eq (image_reader_new (&o, &r), 0);
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    data = load (all[i].name, &size);
+    ck_assert_int_eq (image_open_memory (r, data, size, all[i].name, &w, &h),
+                      0);
+    ck_assert_int_eq (image_render (r, &view, NULL, bytes, NULL), 0);
+    HOLDS (fnv (bytes, 37 * 29) == all[i].hash, "%s: other numbers",
+           all[i].name);
+    free (data);
+  }
+  data = load ("grey16.png", &size);
+  ck_assert_int_eq (image_open_memory (r, data, size, "g16", &w, &h),
+                    -EBADMSG);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (),
+                                 "g16: cannot be decoded as PNG: it has 16 "
+                                 "bits"));
+  free (data);
+  image_reader_free (r);
+}
+END_TEST
+
 START_TEST (background)
 {
   struct image_options o = *image_options_default ();
@@ -404,6 +449,7 @@ main (void)
   tcase_add_test (t, ignored_exif);
   tcase_add_loop_test (t, reduced, 1, 9);
 #ifdef WITH_LIBPNG
+  tcase_add_test (t, numbers);
   tcase_add_test (t, background);
 #endif
   tcase_add_test (t, norm);

@@ -42,8 +42,8 @@ static const struct qk_option options[]
       { "ignore", QK_OPT_STRING, "", 0, 0, NULL,
         "columns that are no targets" },
       { "mask", QK_OPT_STRING, "", 0, 0, NULL,
-        "column that names the image of each image's dense labels: grey, each "
-        "pixel the number of its category" },
+        "column that names the image of each image's dense labels: grey, or "
+        "with a palette, each pixel the number of its category" },
       { "mask_categories", QK_OPT_INT, "0", 0, 255, NULL,
         "categories that masks have" },
       { "mask_ignore", QK_OPT_INT, "255", -1, 255, NULL,

@@ -24,6 +24,7 @@ struct image_source {
   const uint8_t *data;
   size_t size;
   const char *name; /* for messages */
+  bool numbers;     /* of image_options */
 };
 
 /* What its header says. */

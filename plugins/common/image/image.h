@@ -160,6 +160,8 @@ struct image_options {
   bool exif;    /* turn the image as its EXIF orientation says */
   uint8_t background[3]; /* what transparent pixels are laid over, unless
                             alpha is delivered */
+  bool numbers; /* of categories, not colours: entries of a palette by their
+                   index, without alpha, black and white 0 and 1 */
 };
 /* Three channels, turned, over white. */
 const struct image_options *image_options_default (void);

@@ -25,6 +25,8 @@ struct png {
   size_t size, at;
   int64_t w, h;
   int passes;
+  bool numbers;             /* of image_source */
+  int divisor;              /* of what libpng makes of them */
   int failure;              /* errno value */
   char what[200];           /* what libpng said */
   char name[512];           /* of the image, for messages */
@@ -133,16 +135,37 @@ walk_chunks (const struct image_source *s, struct image_header *out)
   return false;
 }
 
+/* Entry I of a palette becomes the grey I. */
+static void
+show_indices (struct png *p)
+{
+  const int n = 1 << png_get_bit_depth (p->png, p->info);
+  png_color grey[256];
+
+  for (int i = 0; i < n; i++)
+    grey[i].red = grey[i].green = grey[i].blue = (png_byte) i;
+  png_set_PLTE (p->png, p->info, grey, n);
+  png_set_palette_to_rgb (p->png);
+}
+
 /* Every image becomes rows of red, green, blue and alpha. */
 static void
 set_transforms (struct png *p, struct image_header *out)
 {
   const int type = png_get_color_type (p->png, p->info);
   const int depth = png_get_bit_depth (p->png, p->info);
-  const bool key = png_get_valid (p->png, p->info, PNG_INFO_tRNS) != 0;
+  const bool key
+    = !p->numbers && png_get_valid (p->png, p->info, PNG_INFO_tRNS) != 0;
 
-  if (type == PNG_COLOR_TYPE_PALETTE)
+  if (p->numbers && depth == 16)
+    png_error (p->png, "it has 16 bits, expected 8 at most for categories");
+  if (type == PNG_COLOR_TYPE_PALETTE && p->numbers) {
+    png_free_data (p->png, p->info, PNG_FREE_TRNS, 0);
+    show_indices (p);
+  } else if (type == PNG_COLOR_TYPE_PALETTE)
     png_set_palette_to_rgb (p->png);
+  if (p->numbers && type == PNG_COLOR_TYPE_GRAY && depth == 1)
+    p->divisor = 255;
   if (type == PNG_COLOR_TYPE_GRAY && depth < 8)
     png_set_expand_gray_1_2_4_to_8 (p->png);
   if (key)
@@ -183,6 +206,8 @@ open_png (void *self, const struct image_source *source,
   p->data = source->data;
   p->size = source->size;
   p->at = 0;
+  p->numbers = source->numbers;
+  p->divisor = 1;
   if (!walk_chunks (source, out))
     return qk_error (-EBADMSG, "%s: truncated PNG: it has no end", p->name);
   p->png
@@ -201,6 +226,17 @@ open_png (void *self, const struct image_source *source,
 /* ---- decoding --------------------------------------------------------*/
 
 static void
+deliver (const struct png *p, const struct image_want *w, int64_t y,
+         uint8_t *row)
+{
+  if (p->divisor > 1)
+    for (int64_t i = 0; i < 4 * w->w; i++)
+      if (i % 4 != 3)
+        row[i] = (uint8_t) (row[i] / p->divisor);
+  w->take (w->cookie, y, row);
+}
+
+static void
 decode_rows (struct png *p, const struct image_want *w)
 {
   int64_t y;
@@ -209,7 +245,7 @@ decode_rows (struct png *p, const struct image_want *w)
   for (y = 0; y < w->y + w->h; y++) {
     png_read_row (p->png, p->rows.data, NULL);
     if (y >= w->y)
-      w->take (w->cookie, y, p->rows.data + 4 * w->x);
+      deliver (p, w, y, p->rows.data + 4 * w->x);
   }
 }
 
@@ -223,7 +259,7 @@ decode_interlaced (struct png *p, const struct image_want *w)
     p->row[y] = p->rows.data + (size_t) (4 * p->w * y);
   png_read_image (p->png, p->row);
   for (y = w->y; y < w->y + w->h; y++)
-    w->take (w->cookie, y, p->row[y] + 4 * w->x);
+    deliver (p, w, y, p->row[y] + 4 * w->x);
 }
 
 static int

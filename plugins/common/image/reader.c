@@ -267,7 +267,7 @@ int
 image_open_memory (struct image_reader *r, const uint8_t *data, size_t size,
                    const char *name, int64_t *w, int64_t *h)
 {
-  const struct image_source source = { data, size, name };
+  const struct image_source source = { data, size, name, r->options.numbers };
   const int i = recognise (&source);
   int err = 0;
 

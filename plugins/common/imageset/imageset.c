@@ -176,6 +176,7 @@ prepare_masks (const struct imageset *s, struct worker *w)
   struct image_options o = *image_options_default ();
   int err;
 
+  o.numbers = true;
   o.exif = false; /* they are drawn over the image as it is seen */
   err = image_reader_new (&o, &w->mask_reader);
   if (err == 0)
@@ -250,8 +251,9 @@ render_mask (const struct job *j)
 
     if (p[0] != p[1] || p[0] != p[2])
       return qk_error (-EBADMSG,
-                       "%s: a pixel of the mask is %d,%d,%d, expected a grey "
-                       "image of the categories' numbers",
+                       "%s: a pixel of the mask is %d,%d,%d, expected an "
+                       "image in grey, or with a palette, of the "
+                       "categories' numbers",
                        j->mask, p[0], p[1], p[2]);
     w->mask->pixels[i] = is_padding (&j->view, i) && j->s->masks.ignore >= 0
                            ? (uint8_t) j->s->masks.ignore
