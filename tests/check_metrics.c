@@ -94,6 +94,12 @@ static const float several[]
   = { 2, -1, 0.5f, 0.5f, 1.5f, -3, -2, 0, 1, 1, -0.5f, -1 };
 static const float several_want[] = { 1, 0, 0, 0, 1, 0, 1, 1, 0, 0, 1, 0 };
 
+/* Second less first: 1 -2 0.5 1 1 -0 with labels 1 0 0 0 1 1, of which the
+ * fourth does not count in the second case. */
+static const float two_way[] = { 0, 1, 2, 0, 0.5f, 1, 3, 4, -1, 0, 7, 7 };
+static const int32_t two_way_labels[] = { 1, 0, 0, 0, 1, 1 };
+static const int32_t two_way_some[] = { 1, 0, 0, -1, 1, 1 };
+
 /* Probabilities of the answers, and whether they are right: 0.91 yes, 0.74
  * yes, 0.55 no, 0.96 yes. */
 static const float sure[] = { 3, 0, 0, 0, 2, 0.5f, 1, 1.5f, 0, 0, 0, 4 };
@@ -208,6 +214,32 @@ static const struct metric_case cases[] = {
     { several_want },
     { "map", "f1", "precision", "recall", "exact" },
     { 0.875, 0.5, 0.42857142857142855, 0.59999999999999998, 0 } },
+  /* of nine pairs 5 are right, two equal */
+  { "auc",
+    1,
+    { VECTOR (6, 2) },
+    true,
+    { two_way },
+    { two_way_labels },
+    { "auc" },
+    { 6.0 / 9 } },
+  { "auc",
+    1,
+    { VECTOR (6, 2) },
+    true,
+    { two_way },
+    { two_way_some },
+    { "auc" },
+    { 5.0 / 6 } },
+  /* without labels: the errors of an autoencoder */
+  { "auc",
+    1,
+    { VECTOR (2, 4) },
+    false,
+    { student },
+    { teacher },
+    { "error" },
+    { (2.0 / 4 + 1.0 / 4) / 2 } },
   { "ece",
     1,
     { VECTOR (4, 3) },
@@ -439,6 +471,56 @@ START_TEST (labels_out_of_range)
     free (sums);
     unmake (&r);
   }
+}
+END_TEST
+
+/* What is rebuilt worst is an anomaly: errors 0.25, 1, 4, 0.25, 9, 1 of the
+ * categories 0 1 2 0 0 -: of six pairs four are right. */
+START_TEST (auc_of_an_autoencoder)
+{
+  static const float y[] = { 0.5f, 1, 2, -0.5f, 3, 1 }, x[6] = { 0 };
+  static const int32_t labels[] = { 0, 1, 2, 0, 0, -1 };
+  const struct qk_shape numbers = { 2, { 1, 1 } }, one = { 1, { 1 } };
+  const struct qk_tensor_spec out
+    = { .name = "y", .dtype = QK_F32, .shape = numbers };
+  struct qk_tensor_spec ref[2]
+    = { { .name = "x", .dtype = QK_F32, .shape = numbers },
+        { .name = "kind", .dtype = QK_I32, .shape = one, .categories = 3 } };
+  struct qk_tensor yt = { .dtype = QK_F32,
+                          .shape = { 2, { 6, 1 } },
+                          .data = (void *) (uintptr_t) y },
+                   rt[2] = { { .dtype = QK_F32,
+                               .shape = { 2, { 6, 1 } },
+                               .data = (void *) (uintptr_t) x },
+                             { .dtype = QK_I32,
+                               .shape = { 1, { 6 } },
+                               .data = (void *) (uintptr_t) labels } };
+  const struct qk_metric_io io = { 1, 2, &yt, rt };
+  const struct metric_case *c = cases;
+  const struct qk_score_spec *spec;
+  double score[2], *sums;
+  struct rig r;
+  int n;
+
+  while (strcmp (c->metric, "auc") != 0)
+    c++;
+  make (c, &r);
+  OK (r.cls->check (r.self, &out, 1, ref, 2));
+  sums = no_sums (&r);
+  OK (r.cls->update (r.self, &io, sums));
+  spec = r.cls->scores (r.self, &n);
+  ck_assert_int_eq (n, 2);
+  ck_assert_str_eq (spec[0].name, "auc");
+  ck_assert_str_eq (spec[1].name, "error");
+  r.cls->result (r.self, sums, 6, score);
+  ck_assert_double_eq_tol (score[0], 4.0 / 6, 1e-12);
+  ck_assert_double_eq_tol (score[1], 15.5 / 6, 1e-12);
+  ref[1].shape = numbers;
+  ref[1].shape.dims[1] = 2;
+  ck_assert_int_eq (r.cls->check (r.self, &out, 1, ref, 2), -EINVAL);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "expected a label"));
+  free (sums);
+  unmake (&r);
 }
 END_TEST
 
@@ -701,6 +783,7 @@ main (void)
   tcase_add_loop_test (t, halves_are_the_whole, 0, COUNT (cases));
   tcase_add_loop_test (t, references_are_checked, 0, COUNT (cases));
   tcase_add_loop_test (t, labels_out_of_range, 0, COUNT (cases));
+  tcase_add_test (t, auc_of_an_autoencoder);
   tcase_add_test (t, accuracy_says_classes);
   tcase_add_test (t, mean_iou_has_table);
   tcase_add_test (t, accuracy_has_table);

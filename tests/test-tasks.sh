@@ -1,17 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Three tasks besides classification, each from its configuration in etc/ to
+# Four tasks besides classification, each from its configuration in etc/ to
 # an int8 network that gives training's bytes: numbers (regression), a label
-# for each pixel, and two outputs of two inputs without labels.
+# for each pixel, anomalies, and two outputs of two inputs without labels.
 . "${0%/*}/functions.sh"
 
 own=reference,qnnpack
 case $(uname -m) in x86_64 | i?86) own=$own,fbgemm ;; esac
 
-# task NAME: a run of its configuration, and verify
+# task NAME OPTION…: a run of its configuration, and verify
 task () {
   local backend
-  expect 0 run "$srcdir/etc/$1.ini" --output "$1" --quiet -o run.threads=2
+  expect 0 run "$srcdir/etc/$1.ini" --output "$1" --quiet -o run.threads=2 "${@:2}"
   cp out "$1.table"
   expect 0 verify "$1" --quiet --backend "$own"
   for backend in ${own//,/ }; do
@@ -66,6 +66,35 @@ float=$(score $n float miou)
 best=$(score $n 'QAT fake' miou)
 holds "$float > 0.8 && $best > $float - 0.02"
 others $n miou mIoU
+
+# ---- anomalies ------------------------------------------------------------------
+# 16 numbers that two make, and others that no two make
+vectors () {
+  perl -e '
+    srand (5); my ($file, $labels, $n, $odd) = @ARGV;
+    sub put { my ($f, $type, $dims, $data) = @_;
+      my $h = "{\x27descr\x27: \x27$type\x27, \x27fortran_order\x27: False, "
+        . "\x27shape\x27: ($dims), }";
+      $h .= " " x (117 - length ($h)) . "\n";
+      open (my $o, ">:raw", $f) or die;
+      print $o "\x93NUMPY\x01\x00", pack ("v", length ($h)), $h, $data; }
+    my (@x, @y);
+    for my $i (0 .. $n - 1) {
+      my ($a, $b) = (2 * rand () - 1, 2 * rand () - 1);
+      push @y, $i < $odd ? 1 : 0;
+      push @x, map { $i < $odd ? 2 * rand () - 1
+        : $a * cos ($_) + $b * sin (2 * $_) + $a * $b * cos (3 * $_) } 0 .. 15;
+    }
+    put ($file, "<f4", "$n, 16", pack ("f<*", @x));
+    put ($labels, "<i8", "$n,", pack ("q<*", @y));' "$@"
+}
+vectors train.npy train-kind.npy 600 0
+vectors val.npy val-kind.npy 200 100
+n=anomaly-mlp
+task $n -o data.root=. -o model.hidden=32,4,32
+grep -q 'AUC.*error' $n.table || failed "the table does not name the scores"
+holds "$(score $n float auc) > 0.95 && $(score $n 'QAT fake' auc) > 0.95"
+others $n auc AUC
 
 # ---- two inputs, two outputs, no labels ------------------------------------------
 n=queries-detector
