@@ -104,7 +104,7 @@ offer qatkit run -o loss.name = mean
 offer qatkit run -o loss.name = m
 nothing_but 'mae|mse'
 offer qatkit run -o metric.name = a
-nothing_but 'auto|accuracy|agreement'
+nothing_but 'auto|accuracy|agreement|auc'
 offer qatkit run -o ptq.methods = equalize,bias
 nothing_but equalize,bias_correction
 offer qatkit run -o qconfig.weight.observer = ""

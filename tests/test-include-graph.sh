@@ -8,6 +8,7 @@ LC_ALL=C
 export LC_ALL
 srcdir=${abs_top_srcdir:-$(cd "$(dirname "$0")/.." && pwd)}
 cd "$srcdir" || exit 99
+srcdir=$(pwd) # without the ".." of a build folder in it
 failed=0
 
 # each line: FILE HEADER, for headers in quotes or of ours

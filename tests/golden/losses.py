@@ -10,6 +10,10 @@ T = torch.rand(4, 5)
 HARD = (torch.rand(4, 5) < 0.4).float()
 FAR = Z + 1.5 * torch.randn(4, 5)
 DENSE = 2 * torch.randn(2, 3, 2, 3)
+G = torch.Generator().manual_seed(4)
+EMBEDDED = torch.randn(7, 4, generator=G)
+OF_THREE = torch.tensor([0, 1, 2, 0, 1, 1, 0])
+SOME_OF_THREE = torch.tensor([0, 1, -1, 0, 1, 1, 2])
 LABEL = torch.tensor([3, 0, 4, 1])
 DENSE_LABEL = torch.tensor([[[0, 1], [2, 2], [1, 1]], [[0, -1], [0, 0], [2, -1]]])
 
@@ -29,6 +33,32 @@ def dice(z, label, smooth):
     return (1 - ((2 * a + smooth) / (b + smooth)).mean(1)).mean()
 
 
+def all_pairs(z, label, margin):
+    i, j = torch.triu_indices(len(z), len(z), 1)
+    keep = (label[i] >= 0) & (label[j] >= 0)
+    i, j = i[keep], j[keep]
+    same = torch.where(label[i] == label[j], 1, -1)
+    return F.cosine_embedding_loss(z[i], z[j], same, margin=margin)
+
+
+def all_triplets(z, label, margin, p=2):
+    n = range(len(z))
+    at = [(a, p, n_) for a in n for p in n for n_ in n if a != p
+          and label[a] == label[p] != label[n_] and label[a] >= 0
+          and label[n_] >= 0]
+    a, p, q = (torch.tensor(v) for v in zip(*at))
+    return F.triplet_margin_loss(z[a], z[p], z[q], margin=margin, eps=0)
+
+
+def hard_triplets(z, label, margin):
+    d = (z[:, None] - z[None]).pow(2).sum(-1).clamp(1e-30).sqrt()
+    same = label[:, None] == label[None]
+    own = same & ~torch.eye(len(z), dtype=torch.bool)
+    far = torch.where(own, d, torch.tensor(-1.0).double()).max(1)[0]
+    near = torch.where(~same, d, torch.tensor(1e9).double()).min(1)[0]
+    return F.relu(margin + far - near)[own.any(1) & ~same.all(1)].mean()
+
+
 CASES = [
     ("bce", "", Z, T, F.binary_cross_entropy_with_logits),
     ("bce", "positive_weight=3", Z, HARD,
@@ -46,6 +76,18 @@ CASES = [
     ("focal", "", Z, LABEL, lambda z, t: focal(z, t, 2)),
     ("focal", "gamma=0.5", Z, LABEL, lambda z, t: focal(z, t, 0.5)),
     ("focal", "gamma=0", Z, LABEL, F.cross_entropy),
+    ("cosine_embedding", "", EMBEDDED, OF_THREE,
+     lambda z, t: all_pairs(z, t, 0)),
+    ("cosine_embedding", "margin=0.4", EMBEDDED, SOME_OF_THREE,
+     lambda z, t: all_pairs(z, t, 0.4)),
+    ("triplet", "", EMBEDDED, OF_THREE,
+     lambda z, t: hard_triplets(F.normalize(z), t, 0.3)),
+    ("triplet", "normalize=no margin=1", EMBEDDED, OF_THREE,
+     lambda z, t: hard_triplets(z, t, 1)),
+    ("triplet", "mining=all", EMBEDDED, OF_THREE,
+     lambda z, t: all_triplets(F.normalize(z), t, 0.3)),
+    ("triplet", "mining=all normalize=no margin=1", EMBEDDED, SOME_OF_THREE,
+     lambda z, t: all_triplets(z, t, 1)),
     ("dice", "", DENSE, DENSE_LABEL, lambda z, t: dice(z, t, 1)),
     ("dice", "smooth=0.01", DENSE, DENSE_LABEL,
      lambda z, t: dice(z, t, 0.01)),
