@@ -383,6 +383,45 @@ START_TEST (test_index)
 }
 END_TEST
 
+/* All images below the folder, in no class. */
+START_TEST (test_no_labels)
+{
+  static const char index[] = "labels=no index=check_imagefolder-flat";
+  struct qk_dataset_info info;
+  static float image[FLOATS];
+  char name[200];
+  void *self;
+
+  unlink (at ("train/README.jpg"));
+  ck_assert_int_eq (open_split ("train", false, "labels=no", &self), 0);
+  ck_assert_int_eq (ds->info (self, &info), 0);
+  ck_assert_int_eq (info.count, 7);
+  ck_assert_int_eq (info.n_targets, 0);
+  ck_assert_int_eq (ds->category (self, 0), QK_NO_CATEGORY);
+  ck_assert_int_eq (ds->describe (self, 0, name, sizeof name, NULL), 0);
+  ck_assert_str_eq (name, "./B/z.Jpg");
+  ck_assert_int_eq (read_one (self, 0, 0, image, NULL), 0);
+  ds->close (self);
+  ck_assert_int_eq (open_split (NULL, false, "labels=no", &self), 0);
+  ds->close (self);
+  /* an index of the one kind is none for the other */
+  age (100);
+  ck_assert_int_eq (count_with (index), 7);
+  ck_assert_int_eq (access ("check_imagefolder-flat.train", F_OK), 0);
+  ck_assert_int_eq (count_with (index), 7);
+  ck_assert_int_eq (
+    open_split ("train", false, index + strlen ("labels=no "), &self), 0);
+  ck_assert_int_eq (ds->info (self, &info), 0);
+  ck_assert_int_eq (info.target->categories, 3);
+  ds->close (self);
+  unlink ("check_imagefolder-flat.train");
+  folder ("none");
+  ck_assert_int_eq (open_split ("train", false, "labels=no train=none", &self),
+                    -ENODATA);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "none/. has no .jpg"));
+}
+END_TEST
+
 START_TEST (test_limit)
 {
   struct qk_dataset_info info;
@@ -592,6 +631,7 @@ main (void)
   tcase_add_test (tc, test_order);
   tcase_add_test (tc, test_pixels);
   tcase_add_test (tc, test_share);
+  tcase_add_test (tc, test_no_labels);
   tcase_add_test (tc, test_limit);
   tcase_add_test (tc, test_index);
   tcase_add_test (tc, test_links);

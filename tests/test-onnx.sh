@@ -117,6 +117,20 @@ prints "QAT int8"
 expect 0 verify r --quiet
 prints "0 differing bytes"
 grep -q '^file = ' r/config.ini || failed "the configuration is not in the folder"
+# images without classes, and without a folder of their own for evaluation
+mkdir flat
+for f in images/train/*/*.jpg; do cp "$f" flat/; done
+expect 0 run net.onnx --data flat --output flat-r --quiet -o qat.epochs=1 -o qat.batches=2
+prints "SQNR"
+grep -q '^labels = no' flat-r/config.ini || failed "the images have no classes"
+expect 0 verify flat-r --quiet
+prints "0 differing bytes"
+expect 0 eval flat-r/model-int8.safetensors --batches 1
+# class folders alone
+expect 0 run net.onnx --data images/train --output folders-r --quiet \
+  -o qat.epochs=1 -o qat.batches=2 -o optimizer.lr=0.001
+prints "top-1"
+grep -q '^val_share' folders-r/config.ini || failed "what is it evaluated on?"
 # the file is not needed any more, and an int8 network takes arrays as well
 mv net.onnx away.onnx
 side=$(qatkit inspect r/model-int8.safetensors | awk '/^[a-z]* +quantize/ { print $3 }' | tr -d '()')

@@ -3,6 +3,8 @@
  * expected. */
 #include "config.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +58,53 @@ set_size (struct qk_ini *ini, const char *key, int64_t h, int64_t w)
   return qk_ini_set (ini, "data", key, text, "--data");
 }
 
+/* Whether DIR is a folder, and *FOLDERS, whether it has folders. */
+static bool
+look_into (const char *dir, bool *folders)
+{
+  DIR *d = opendir (dir);
+  const struct dirent *e;
+
+  *folders = false;
+  while (d != NULL && (e = readdir (d)) != NULL) {
+    struct stat st;
+
+    if (e->d_name[0] != '.' && fstatat (dirfd (d), e->d_name, &st, 0) == 0)
+      *folders = *folders || S_ISDIR (st.st_mode);
+  }
+  if (d != NULL)
+    closedir (d);
+  return d != NULL;
+}
+
+/* The images are below PATH, in its folder train or in PATH itself, in class
+ * folders or without labels; those for evaluation in val or among them. */
+static int
+set_folders (struct qk_ini *ini, const char *path)
+{
+  char *train = NULL, *val = NULL;
+  bool folders, none;
+  int r = 0;
+
+  if (asprintf (&train, "%s/train", path) < 0)
+    train = NULL;
+  if (asprintf (&val, "%s/val", path) < 0)
+    val = NULL;
+  if (train == NULL || val == NULL)
+    r = qk_oom ("--data");
+  if (r == 0 && !look_into (train, &folders)) {
+    look_into (path, &folders);
+    r = qk_ini_set (ini, "data", "train", ".", "--data");
+  }
+  if (r == 0 && !folders)
+    r = qk_ini_set (ini, "data", "labels", "no", "--data");
+  if (r == 0 && !look_into (val, &none))
+    r = qk_ini_set (ini, "data", "val_share", "0.1", "--data");
+  free (train);
+  free (val);
+  return r;
+}
+
 /* Which dataset reads PATH, and the keys for it. */
 static int
 set_data (struct qk_ini *ini, const char *path, const struct qk_graph *g)
@@ -80,6 +129,7 @@ set_data (struct qk_ini *ini, const char *path, const struct qk_graph *g)
   /* what is cut away at the sides is an eighth, as for ImageNet */
   if ((r = qk_ini_set (ini, "data", "dataset", "imagefolder", "--data")) < 0
       || (r = qk_ini_set (ini, "data", "root", path, "--data")) < 0
+      || (r = set_folders (ini, path)) < 0
       || (r = set_size (ini, "resize", h * 8 / 7, w * 8 / 7)) < 0
       || (r = set_size (ini, "crop", h, w)) < 0)
     return r;
@@ -91,12 +141,26 @@ set_data (struct qk_ini *ini, const char *path, const struct qk_graph *g)
 static int
 set_teacher (struct qk_ini *ini)
 {
-  int r;
+  /* It begins near its aim: statistics of small batches and large steps only
+   * lead away from it.  Channels of equal ranges help most networks, and are
+   * left out where they do not. */
+  static const char *const keys[][3]
+    = { { "loss", "name", "distillation" },
+        { "loss", "measure", "mse" },
+        { "metric", "name", "sqnr" },
+        { "ptq", "methods", "equalize" },
+        { "ptq", "equalize.by", "activations" },
+        { "ptq", "equalize.relu6", "skip" },
+        { "qat", "from_ptq", "yes" },
+        { "qat", "freeze_bn_after", "-1" },
+        { "optimizer", "name", "adam" },
+        { "optimizer", "lr", "0.0001" },
+        { "schedule", "name", "cosine" } };
+  int r = 0;
 
-  if ((r = qk_ini_set (ini, "loss", "name", "distillation", "--data")) < 0
-      || (r = qk_ini_set (ini, "loss", "measure", "mse", "--data")) < 0)
-    return r;
-  return qk_ini_set (ini, "metric", "name", "sqnr", "--data");
+  for (size_t i = 0; r == 0 && i < sizeof keys / sizeof *keys; i++)
+    r = qk_ini_set (ini, keys[i][0], keys[i][1], keys[i][2], "--data");
+  return r;
 }
 
 /* How far a configuration for a network goes. */
@@ -170,13 +234,17 @@ look_at_samples (struct qk_cli *cli, const char *path,
       && (r = qk_data_open (settings, QK_DATA_EVAL, &d)) == 0
       && !scores_categories (g, &d->info)) {
     *extent = TEACHER;
-    qk_log (cli->ctx, QK_LOG_INFO,
-            "%s: its outputs are no scores of the %lld categories in '%s'; it "
-            "is trained by its own float outputs, and compared with them",
-            path,
-            d->info.n_targets > 0 ? (long long) d->info.target[0].categories
-                                  : 0LL,
-            cli->data);
+    if (d->info.n_targets == 0)
+      qk_log (
+        cli->ctx, QK_LOG_INFO,
+        "%s: the images in '%s' have no labels; it is trained by its own "
+        "float outputs, and compared with them",
+        path, cli->data);
+    else
+      qk_log (cli->ctx, QK_LOG_INFO,
+              "%s: its outputs are no scores of the %lld categories in '%s'; "
+              "it is trained by its own float outputs, and compared with them",
+              path, (long long) d->info.target[0].categories, cli->data);
   }
   qk_data_close (d);
   qk_settings_free (settings);

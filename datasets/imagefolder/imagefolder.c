@@ -24,6 +24,9 @@ static const struct qk_option options[]
         "folder of the training images, within root unless absolute" },
       { "val", QK_OPT_PATH, "val", 0, 0, NULL,
         "folder of the evaluation images, within root unless absolute" },
+      { "labels", QK_OPT_BOOL, "yes", 0, 0, NULL,
+        "whether images are in class folders; no = all images in the folders "
+        "and below are samples without targets" },
       { "val_share", QK_OPT_FLOAT, "0", 0, 0.999999, NULL,
         "where there is no folder val: share of the training images held out "
         "for evaluation, chosen by their paths" },
@@ -44,6 +47,7 @@ struct imagefolder {
   struct imageset images;
   struct image_specs specs;
   struct scan scan;
+  bool labels;
 };
 
 /* The folder of SPLIT, to be freed; NULL with an error recorded. */
@@ -78,6 +82,8 @@ scan_for_names (struct imagefolder *f, const struct qk_config *cfg,
   static const char *const splits[] = { "val", "train" };
   int i;
 
+  if (!f->labels)
+    return 0;
   for (i = 0; i < 2; i++) {
     char *path;
     int err;
@@ -87,7 +93,7 @@ scan_for_names (struct imagefolder *f, const struct qk_config *cfg,
     path = split_folder (cfg, splits[i]);
     if (!path)
       return -EINVAL;
-    err = scan_folder (&f->scan, ctx, path, false, 0);
+    err = scan_folder (&f->scan, ctx, path, true, false, 0);
     free (path);
     if (err == 0 || err == -ENOMEM)
       return err;
@@ -181,6 +187,12 @@ divide (struct imagefolder *f, const struct held *h, bool val)
   return 0;
 }
 
+static bool
+has_labels (const struct scan *s)
+{
+  return s->classes != 1 || strcmp (s->names[0], SCAN_NO_CLASS) != 0;
+}
+
 /* The images below PATH, from the index of that folder if it still holds, which
  * is written if not; that it cannot be is no reason to stop. */
 static int
@@ -193,14 +205,18 @@ scan_images (struct imagefolder *f, const struct qk_config *cfg,
   int r;
 
   if (!*index)
-    return scan_folder (&f->scan, ctx, path, true, limit);
+    return scan_folder (&f->scan, ctx, path, f->labels, true, limit);
   if (asprintf (&name, "%s.%s", index, folder) < 0)
     return qk_oom ("imagefolder");
   r = index_load (&f->scan, name, path);
+  if (r > 0 && has_labels (&f->scan) != f->labels) { /* another's index */
+    scan_free (&f->scan);
+    r = 0;
+  }
   if (r > 0)
     scan_tell (&f->scan, ctx);
   else if (r == 0) {
-    r = scan_folder (&f->scan, ctx, path, true, 0);
+    r = scan_folder (&f->scan, ctx, path, f->labels, true, 0);
     if (r == 0 && index_save (&f->scan, name) < 0)
       qk_log (ctx, QK_LOG_WARNING, "the list of images is not kept: %s",
               qk_error_message ());
@@ -264,6 +280,7 @@ imagefolder_open (const struct qk_config *cfg,
 
   if (!f)
     return qk_oom ("imagefolder");
+  f->labels = qk_config_bool (cfg, "labels");
   err = split == -EINVAL
           ? split
           : imageset_configure (&f->images, "imagefolder", cfg, req->augment);
@@ -286,6 +303,8 @@ imagefolder_info (void *self, struct qk_dataset_info *out)
   image_specs_set (&f->specs, f->images.crop.h, f->images.crop.w,
                    f->images.pixels.channels, f->scan.classes,
                    (const char *const *) f->scan.names, out);
+  if (!f->labels)
+    out->n_targets = 0;
   return 0;
 }
 
@@ -314,7 +333,8 @@ imagefolder_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
                 item->path)
       < 0)
     return qk_oom ("imagefolder");
-  *(int32_t *) target[0] = item->label;
+  if (f->labels)
+    *(int32_t *) target[0] = item->label;
   err = imageset_read (&f->images, worker, path, rng, input[0]);
   free (path);
   return err;
@@ -384,13 +404,15 @@ imagefolder_read_array (void *self, void *worker,
 static int64_t
 imagefolder_category (void *self, int64_t index)
 {
-  return ((const struct imagefolder *) self)->scan.items[index].label;
+  const struct imagefolder *f = self;
+
+  return f->labels ? f->scan.items[index].label : QK_NO_CATEGORY;
 }
 
 static const struct qk_dataset_class imagefolder = {
   .cls
   = QK_CLASS (struct qk_dataset_class, QK_KIND_DATASET, "imagefolder",
-              "A folder of class folders of images: JPEG, PNG, WebP", options),
+              "Images in class folders, or in one: JPEG, PNG, WebP", options),
   .open = imagefolder_open,
   .close = imagefolder_close,
   .info = imagefolder_info,

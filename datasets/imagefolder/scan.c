@@ -302,10 +302,9 @@ scan_class (struct scan *s, struct qk_context *ctx, int32_t label,
     return no_memory ();
   err = walk (s, ctx, top, "", NULL, label);
   if (err == 0 && s->count == before)
-    err = qk_error (-ENODATA,
-                    "class folder %s has no .jpg, .jpeg, .png or .webp "
-                    "images",
-                    top);
+    err = qk_error (
+      -ENODATA, "%sfolder %s has no .jpg, .jpeg, .png or .webp images",
+      strcmp (s->names[label], SCAN_NO_CLASS) == 0 ? "" : "class ", top);
   free (top);
   if (err)
     return err;
@@ -380,7 +379,7 @@ scan_names (struct scan *s, DIR *d)
 
 int
 scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
-             bool with_images, int64_t limit)
+             bool classes, bool with_images, int64_t limit)
 {
   struct stat st;
   DIR *d;
@@ -395,14 +394,14 @@ scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
   err = fstat (dirfd (d), &st) ? cannot_read (root, errno)
                                : add_folder (s, -1, "", &st);
   if (err == 0)
-    err = scan_names (s, d);
+    err = classes ? scan_names (s, d) : add_class (s, SCAN_NO_CLASS);
   closedir (d);
   if (err)
     return err;
   if (s->classes == 0)
     return qk_error (-ENODATA,
                      "folder %s has no class folders (one folder of images "
-                     "per class is expected)",
+                     "per class is expected, unless labels = no)",
                      root);
   qsort (s->names, (size_t) s->classes, sizeof *s->names, compare_names);
   for (i = 0; with_images && i < s->classes; i++) {

@@ -38,15 +38,19 @@ struct scan {
   } ending[SCAN_ENDINGS];
 };
 
+/* The only class of a folder whose images have none. */
+#define SCAN_NO_CLASS "."
+
 /* Names of the class folders of ROOT and, if WITH_IMAGES, of all images
- * in and below them, of each class the first LIMIT (0: all).  S starts
+ * in and below them, of each class the first LIMIT (0: all).  Unless CLASSES,
+ * all images below ROOT are of SCAN_NO_CLASS.  S starts
  * zeroed; scan_free, also after an error.  A folder that is missing or
  * unreadable, a root without class folders and a class without images are
  * errors that name it.  Links are followed, a link to a folder above itself
  * is ignored with a warning, as is a link to nothing.  Files that are no
  * images are counted, and told in a warning. */
 int scan_folder (struct scan *s, struct qk_context *ctx, const char *root,
-                 bool with_images, int64_t limit);
+                 bool classes, bool with_images, int64_t limit);
 void scan_free (struct scan *s);
 /* Keep the first LIMIT images of each class; 0: all. */
 void scan_limit (struct scan *s, int64_t limit);
