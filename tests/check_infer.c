@@ -75,7 +75,8 @@ setup (void)
                                         .categories = CLASSES,
                                         .category = names };
   const struct qk_model_info info
-    = { 1, &label, "[data]\ndataset = shapes\nsize = 32\nval_count = 9\n" };
+    = { 1, &label, "[data]\ndataset = shapes\nsize = 32\nval_count = 9\n",
+        NULL };
   struct qk_context *ctx = qk_context_new ();
   struct qk_exec *ex;
   struct qk_graph *g;

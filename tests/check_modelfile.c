@@ -158,7 +158,7 @@ file_size (void)
 static int64_t
 size_of (int bits)
 {
-  const struct qk_model_info info = { 0, NULL, "" };
+  const struct qk_model_info info = { 0, NULL, "", NULL };
   struct qk_graph *g = network (bits);
   struct qk_model *m;
   int i;
@@ -195,7 +195,7 @@ END_TEST
 
 START_TEST (flipped_bits)
 {
-  const struct qk_model_info info = { 0, NULL, "[run]\nthreads = 1\n" };
+  const struct qk_model_info info = { 0, NULL, "[run]\nthreads = 1\n", NULL };
   struct qk_graph *g;
   struct qk_model *m;
   int64_t size, at;

@@ -590,7 +590,7 @@ START_TEST (dynamic_as_pytorch)
                                         .shape = { 1, { 1 } },
                                         .categories = DYNAMIC_K,
                                         .category = names };
-  const struct qk_model_info info = { 1, &label, "" };
+  const struct qk_model_info info = { 1, &label, "", NULL };
   struct qk_graph *n = linear_network (), *prepared, *int8;
   struct qk_model *m;
   char path[] = "dynamic-XXXXXX";

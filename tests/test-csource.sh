@@ -37,6 +37,10 @@ expect 0 run tiny.ini --quiet
 model=run/model-int8.safetensors
 made $model
 grep -q "int net_selftest" c/net.h || failed "no self-test is declared"
+# which model it is of
+expect 0 inspect $model
+grep -q "Made of a model with $(grep -o 'checksum [0-9a-f]*' out | sed 's,^,the ,')\." c/net.h \
+  || failed "the header does not name the model's checksum"
 # nothing but memcpy and memset is called, and floats are compared by nobody
 nm -u c/net.o | grep -v -e ' memcpy$' -e ' memset$' -e _GLOBAL_OFFSET_TABLE_ \
   > undefined && failed "net.c needs $(cat undefined)"

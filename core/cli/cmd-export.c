@@ -48,6 +48,7 @@ export_model (struct qk_cli *cli, const char *file)
   info.n_targets = m->n_targets;
   info.target = m->target;
   info.config = m->config;
+  info.checksum = m->checksum;
   if ((out = qk_cli_follow (cli->onnx)) == NULL)
     r = -ENOENT;
   else
@@ -81,6 +82,7 @@ export_float (struct qk_cli *cli, const char *file)
   info.n_targets = d->info.n_targets;
   info.target = d->info.target;
   info.config = config;
+  info.checksum = NULL;
   if ((out = qk_cli_follow (cli->onnx)) == NULL)
     r = -ENOENT;
   else

@@ -99,7 +99,8 @@ static int
 write_folder (struct qk_cli *cli, struct qk_model *m,
               const struct qk_vectors *vectors)
 {
-  const struct qk_model_info info = { m->n_targets, m->target, m->config };
+  const struct qk_model_info info
+    = { m->n_targets, m->target, m->config, m->checksum };
   char options[160], *folder = qk_cli_follow (cli->c_folder);
   int r;
 

@@ -28,7 +28,8 @@
 struct qk_model_info {
   int n_targets; /* of the data it was made for */
   const struct qk_tensor_spec *target;
-  const char *config; /* INI text */
+  const char *config;   /* INI text */
+  const char *checksum; /* of the file it comes from; NULL: of none */
 };
 
 /* Write the INT8 graph G atomically. */

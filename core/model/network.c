@@ -252,6 +252,7 @@ qk_network_new (const struct qk_graph *g, const struct qk_model_info *info,
   v->net.n_targets = info->n_targets;
   v->net.target = info->target;
   v->net.config = info->config != NULL ? info->config : "";
+  v->net.checksum = info->checksum != NULL ? info->checksum : "";
   *out = v;
   return 0;
 }

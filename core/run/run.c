@@ -360,7 +360,7 @@ qk_run_save_model (struct qk_run *run, const struct qk_graph *g,
 {
   const struct qk_model_info info
     = { run->s.eval->info.n_targets, run->s.eval->info.target,
-        run->model_config };
+        run->model_config, NULL };
   char *path = qk_run_path (run, file);
   int r;
 

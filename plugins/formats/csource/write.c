@@ -304,6 +304,8 @@ put_header (struct text *t, const struct writer *w)
   text_add (t,
             "/* %s.h: an int8 network.  Written by qatkit %s; do not edit.\n",
             w->name, PACKAGE_VERSION);
+  if (*net->checksum != '\0')
+    text_add (t, " * Made of a model with the checksum %s.\n", net->checksum);
   put_licence (t);
   put_layer_list (w, t);
   text_add (t,
