@@ -139,35 +139,40 @@ set_data (struct qk_ini *ini, const char *path, const struct qk_graph *g)
 /* What it is trained for where its outputs are no scores of the samples'
  * categories. */
 static int
-set_teacher (struct qk_ini *ini)
+set_teacher (struct qk_ini *ini, bool several)
 {
   /* It begins near its aim: statistics of small batches and large steps only
    * lead away from it.  Channels of equal ranges help most networks, and are
    * left out where they do not. */
-  static const char *const keys[][3]
-    = { { "loss", "name", "distillation" },
-        { "loss", "measure", "mse" },
-        { "metric", "name", "sqnr" },
-        { "ptq", "methods", "equalize" },
-        { "ptq", "equalize.by", "activations" },
-        { "ptq", "equalize.relu6", "skip" },
-        { "qat", "from_ptq", "yes" },
-        { "qat", "freeze_bn_after", "-1" },
-        { "optimizer", "name", "adam" },
-        { "optimizer", "lr", "0.0001" },
-        { "schedule", "name", "cosine" } };
+  static const struct {
+    const char *section, *key, *value;
+    bool one; /* process alone */
+  } keys[] = { { "loss", "name", "distillation", false },
+               { "loss", "measure", "mse", false },
+               { "metric", "name", "sqnr", false },
+               { "ptq", "methods", "equalize", true },
+               { "ptq", "equalize.by", "activations", true },
+               { "ptq", "equalize.relu6", "skip", true },
+               { "qat", "from_ptq", "yes", true },
+               { "qat", "freeze_bn_after", "-1", false },
+               { "optimizer", "name", "adam", false },
+               { "optimizer", "lr", "0.0001", false },
+               { "schedule", "name", "cosine", false } };
   int r = 0;
 
   for (size_t i = 0; r == 0 && i < sizeof keys / sizeof *keys; i++)
-    r = qk_ini_set (ini, keys[i][0], keys[i][1], keys[i][2], "--data");
+    if (!several || !keys[i].one)
+      r = qk_ini_set (ini, keys[i].section, keys[i].key, keys[i].value,
+                      "--data");
   return r;
 }
 
 /* How far a configuration for a network goes. */
 enum extent {
-  ALONE,  /* the network */
-  DATA,   /* and the samples */
-  TEACHER /* and the network as its own teacher */
+  ALONE,   /* the network */
+  DATA,    /* and the samples */
+  TEACHER, /* and the network as its own teacher */
+  TEACHERS /* in several processes */
 };
 
 static int
@@ -184,7 +189,8 @@ make_ini (struct qk_cli *cli, const char *path, const struct qk_graph *g,
         < 0
       || (r = qk_ini_set (*out, "model", "file", path, where)) < 0
       || (extent >= DATA && (r = set_data (*out, cli->data, g)) < 0)
-      || (extent == TEACHER && (r = set_teacher (*out)) < 0)
+      || (extent >= TEACHER
+          && (r = set_teacher (*out, extent == TEACHERS)) < 0)
       || (r = qk_cli_apply_options (cli, *out)) < 0) {
     qk_ini_free (*out);
     *out = NULL;
@@ -218,7 +224,22 @@ scores_categories (const struct qk_graph *g, const struct qk_dataset_info *d)
          && d->target[0].categories == s->dims[1];
 }
 
-/* *EXTENT becomes TEACHER where the samples' labels do not fit G. */
+/* Whether a launcher of parallel programs has started this process: [run] comm
+ * is then no plugin that is alone. */
+static bool
+is_one_of_several (const struct qk_settings *settings)
+{
+  const char *name = qk_config_string (settings->run, "comm");
+  const struct qk_class *c = NULL;
+
+  if (strcmp (name, "auto") == 0
+      && qk_context_default (settings->ctx, QK_KIND_COMM, 0, &c) == 0)
+    name = c->name;
+  return strcmp (name, "auto") != 0 && strcmp (name, "single") != 0;
+}
+
+/* *EXTENT becomes TEACHER, or TEACHERS, where the samples' labels do not fit
+ * G. */
 static int
 look_at_samples (struct qk_cli *cli, const char *path,
                  const struct qk_graph *g, enum extent *extent)
@@ -233,7 +254,7 @@ look_at_samples (struct qk_cli *cli, const char *path,
   if ((r = qk_settings_new (cli->ctx, ini, &settings)) == 0
       && (r = qk_data_open (settings, QK_DATA_EVAL, &d)) == 0
       && !scores_categories (g, &d->info)) {
-    *extent = TEACHER;
+    *extent = is_one_of_several (settings) ? TEACHERS : TEACHER;
     if (d->info.n_targets == 0)
       qk_log (
         cli->ctx, QK_LOG_INFO,
