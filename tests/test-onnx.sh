@@ -86,7 +86,7 @@ refused () {
 refused attribute "node 'relu' (Relu): attribute 'slope' is not known here"
 refused recursive "function 'Again' calls itself"
 refused functions-inputs "node 'first' calls function 'Block' with 2 inputs and 1 outputs, expected at most 1 and 1"
-refused functions-many "its functions, each put in the place of its calls, are more than 500000 nodes"
+refused functions-many "its functions, each put in the place of its calls, are more than 200000 nodes"
 refused circle "node 'Relu_1' (Relu): is part of a circle"
 refused dangling "node 'sum' (Add): input 'nothing' is made by no node"
 refused twice "tensor 'y' is made twice"
@@ -126,6 +126,15 @@ grep -q '^labels = no' flat-r/config.ini || failed "the images have no classes"
 expect 0 verify flat-r --quiet
 prints "0 differing bytes"
 expect 0 eval flat-r/model-int8.safetensors --batches 1
+set -- flat/*.jpg
+expect 0 predict flat-r/model-int8.safetensors "$1" "$2" --output rows.npy
+expect 0 predict flat-r/model-int8.safetensors "$2" --output row.npy
+[ "$(numbers rows.npy | wc -w)" = $((2 * $(numbers row.npy | wc -w))) ] || failed "two images, one row"
+[ "$(numbers rows.npy | tr ' ' '\n' | tail -3)" = "$(numbers row.npy | tr ' ' '\n' | tail -3)" ] \
+  || failed "the rows are others' outputs"
+expect 1 predict flat-r/model-int8.safetensors "$1" none.jpg --output none.npy
+says "none.jpg"
+! [ -e none.npy ] || failed "rows are missing, and it is written"
 # class folders alone
 expect 0 run net.onnx --data images/train --output folders-r --quiet \
   -o qat.epochs=1 -o qat.batches=2 -o optimizer.lr=0.001

@@ -27,11 +27,22 @@ struct arrays {
   int64_t samples;
 };
 
+/* Whether PATH has the ending of a format of arrays. */
+static bool
+is_array_file (struct qk_cli *cli, const char *path)
+{
+  const struct qk_format_class *format;
+
+  return qk_format_find (cli->ctx, path, NULL, &format) == 0;
+}
+
 bool
 qk_cli_wants_arrays (struct qk_cli *cli)
 {
   return cli->n_args >= 1
-         && (cli->n_input > 0 || cli->output != NULL
+         && (cli->n_input > 0
+             || (cli->output != NULL
+                 && (cli->n_args < 2 || is_array_file (cli, cli->arg[1])))
              || qk_cli_network_of (cli, cli->arg[0]) != NULL);
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "cli/cli.h"
+#include "cli/outputs.h"
 #include "report/text.h"
 
 /* The dataset plugin a model was made with, for reading single files. */
@@ -105,6 +105,7 @@ struct predictor {
   struct qk_objective *o;
   struct qk_exec *ex;
   void *input[QK_DATASET_MAX_TENSORS];
+  struct qk_cli_outputs out; /* with --output */
 };
 
 /* What metric M says of the outputs of the last call. */
@@ -177,6 +178,7 @@ open_predictor (struct qk_cli *cli, struct predictor *p)
           = qk_settings_objective (p->settings, p->model->graph, &info, &p->o))
            < 0)
     return r;
+  p->out.g = p->model->graph;
   qk_settings_exec_options (p->settings, 1, false, &opt);
   if ((r = qk_exec_new (p->model->graph, &opt, &p->ex)) < 0
       || (r = qk_exec_check_data (p->ex, info.input, info.n_inputs)) < 0)
@@ -192,6 +194,7 @@ close_predictor (struct predictor *p)
 {
   int i;
 
+  qk_cli_outputs_clear (&p->out);
   for (i = 0; i < QK_DATASET_MAX_TENSORS; i++)
     qk_free (p->input[i]);
   qk_exec_free (p->ex);
@@ -220,15 +223,20 @@ qk_cmd_predict (struct qk_cli *cli)
   r = open_predictor (cli, &p);
   for (i = 1; i < cli->n_args && r >= 0; i++) {
     r = p.rd.cls->read_file (p.rd.self, p.rd.worker, cli->arg[i], p.input);
-    if (r < 0) { /* name it and go on with the others */
+    /* name it and go on with the others, unless arrays have a row for each */
+    if (r < 0 && cli->output == NULL) {
       status = qk_cli_fail (cli, r);
       r = 0;
       continue;
     }
-    r = qk_exec_forward (p.ex, (const void *const *) p.input, 1, 0);
     if (r == 0)
-      r = print_prediction (cli, &p, cli->arg[i]);
+      r = qk_exec_forward (p.ex, (const void *const *) p.input, 1, 0);
+    if (r == 0)
+      r = cli->output != NULL ? qk_cli_outputs_add (&p.out, p.ex, 1)
+                              : print_prediction (cli, &p, cli->arg[i]);
   }
+  if (r >= 0 && cli->output != NULL && (r = qk_cli_outputs_end (&p.out)) == 0)
+    r = qk_cli_outputs_write (cli, &p.out, cli->output);
   if (r < 0)
     status = qk_cli_fail (cli, r);
   close_predictor (&p);

@@ -17,7 +17,7 @@
 #define NAME "%.200s"
 
 /* What calls of calls may make of a small file. */
-#define MAX_NODES 500000
+#define MAX_NODES 200000
 #define MAX_BYTES ((size_t) 1 << 28)
 
 struct inliner {
