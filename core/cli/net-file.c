@@ -94,7 +94,7 @@ set_folders (struct qk_ini *ini, const char *path)
     r = qk_oom ("--data");
   if (r == 0 && !look_into (train, &folders)) {
     look_into (path, &folders);
-    r = qk_ini_set (ini, "data", "train", ".", "--data");
+    r = qk_ini_set (ini, "data", "train", "", "--data");
   }
   if (r == 0 && !folders)
     r = qk_ini_set (ini, "data", "labels", "no", "--data");

@@ -301,10 +301,13 @@ scan_class (struct scan *s, struct qk_context *ctx, int32_t label,
   if (!top)
     return no_memory ();
   err = walk (s, ctx, top, "", NULL, label);
-  if (err == 0 && s->count == before)
-    err = qk_error (
-      -ENODATA, "%sfolder %s has no .jpg, .jpeg, .png or .webp images",
-      strcmp (s->names[label], SCAN_NO_CLASS) == 0 ? "" : "class ", top);
+  if (err == 0 && s->count == before) {
+    const bool none = strcmp (s->names[label], SCAN_NO_CLASS) == 0;
+
+    err = qk_error (-ENODATA,
+                    "%sfolder %s has no .jpg, .jpeg, .png or .webp images",
+                    none ? "" : "class ", none ? s->root : top);
+  }
   free (top);
   if (err)
     return err;
