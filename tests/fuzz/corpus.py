@@ -330,6 +330,12 @@ def networks():
                  node("F%d" % (i - 1), "x", "t", "a", "f", 7),
                  node("F%d" % (i - 1), "t", "y", "b", "f", 7))
         for i in range(1, 22)])
+    model("functions-empty", node("E21", "x", "y", domain="f"), functions=[
+        function("E0", "x", "y")] + [
+        function("E%d" % i, "x", "y",
+                 node("E%d" % (i - 1), "x", "t", "a", "f", 7),
+                 node("E%d" % (i - 1), "t", "y", "b", "f", 7))
+        for i in range(1, 22)])
     model("circle", node("Relu", "b", "a", "one") + node("Relu", "a", "b")
           + node("Add", "x b", "y"))
     model("dangling", node("Add", "x nothing", "y", "sum"))

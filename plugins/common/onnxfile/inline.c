@@ -17,12 +17,16 @@
 #define NAME "%.200s"
 
 /* What calls of calls may make of a small file. */
-#define MAX_NODES 200000
+#define MAX_NODES 100000
 #define MAX_BYTES ((size_t) 1 << 28)
+/* Of these every name of a node is looked up one by one. */
+#define MAX_FUNCTIONS 4000
+#define MAX_ENDS 4000 /* inputs and outputs of one */
 
 struct inliner {
   const struct onnxfile *f;
   size_t n, room, bytes;
+  size_t made; /* copies of nodes, calls of functions without any included */
   Onnx__NodeProto **node;
 };
 
@@ -87,12 +91,11 @@ append (struct inliner *in, Onnx__NodeProto *p)
 {
   if (in->n == in->room) {
     const size_t room = 2 * in->room + 16;
-    Onnx__NodeProto **more
-      = in->n < MAX_NODES ? realloc (in->node, room * sizeof *more) : NULL;
+    Onnx__NodeProto **more = realloc (in->node, room * sizeof *more);
 
     if (more == NULL) {
       onnx__node_proto__free_unpacked (p, NULL);
-      return in->n < MAX_NODES ? qk_oom ("%s", in->f->path) : too_large (in);
+      return qk_oom ("%s", in->f->path);
     }
     in->node = more;
     in->room = room;
@@ -231,8 +234,11 @@ expand (struct inliner *in, const Onnx__FunctionProto *fn,
     Onnx__NodeProto *p = (Onnx__NodeProto *) (void *) made;
     int r;
 
-    if (p == NULL)
+    if (p == NULL || ++in->made > MAX_NODES) {
+      if (p != NULL)
+        onnx__node_proto__free_unpacked (p, NULL);
       return too_large (in);
+    }
     if ((r = adapt (in, &c, p, i)) < 0) {
       onnx__node_proto__free_unpacked (p, NULL);
       return r;
@@ -257,10 +263,16 @@ put_node (struct inliner *in, Onnx__NodeProto *p, size_t number, int depth)
   return r;
 }
 
-/* The functions' operators have the versions that the model says. */
+/* Its size, and that its operators have the versions that the model says. */
 static int
-check_opset (const struct onnxfile *f, const Onnx__FunctionProto *fn)
+check_function (const struct onnxfile *f, const Onnx__FunctionProto *fn)
 {
+  if (fn->n_input + fn->n_output > MAX_ENDS)
+    return qk_error (-ENOTSUP,
+                     "%s: function '" NAME "' has %zu inputs and %zu outputs, "
+                     "expected %d at most",
+                     f->path, text (fn->name), fn->n_input, fn->n_output,
+                     MAX_ENDS);
   for (size_t i = 0; i < fn->n_opset_import; i++) {
     const Onnx__OperatorSetIdProto *o = fn->opset_import[i];
 
@@ -284,8 +296,11 @@ onnxfile_inline (struct onnxfile *f)
 
   if (f->model->n_functions == 0)
     return 0;
+  if (f->model->n_functions > MAX_FUNCTIONS)
+    return qk_error (-ENOTSUP, "%s: has %zu functions, expected %d at most",
+                     f->path, f->model->n_functions, MAX_FUNCTIONS);
   for (i = 0; r == 0 && i < f->model->n_functions; i++)
-    r = check_opset (f, f->model->functions[i]);
+    r = check_function (f, f->model->functions[i]);
   for (i = 0; i < g->n_node; i++) {
     Onnx__NodeProto *p = g->node[i];
 
