@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* fuzz_image.c: any bytes as an image, prepared for evaluation and for
- * training, with any number of channels. */
+ * training, with any number of channels, and as a mask. */
 #include "config.h"
 
 #include "image/image.h"
@@ -11,8 +11,8 @@
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
-  static struct image_reader *readers[3];
-  static const int channels[3] = { 3, 4, 1 };
+  static struct image_reader *readers[4];
+  static const int channels[4] = { 3, 4, 1, 3 };
   static uint8_t bytes[SIDE * SIDE * 4];
   const enum image_filter filter = (enum image_filter) (size % IMAGE_FILTERS);
   const struct image_size crop = { SIDE, SIDE - (int) (size % 9) };
@@ -22,10 +22,11 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   int i;
 
   qk_rng_seed (&rng, 1, size);
-  for (i = 0; i < 3; i++) {
+  for (i = 0; i < 4; i++) {
     struct image_options o = *image_options_default ();
 
     o.channels = channels[i];
+    o.numbers = i == 3; /* as a mask */
     if (!readers[i] && image_reader_new (&o, &readers[i]))
       abort ();
     if (image_open_memory (readers[i], data, size, "fuzz", &w, &h))
