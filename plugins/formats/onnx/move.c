@@ -373,7 +373,12 @@ onnx_put_resize (struct writer *w, const struct qk_network_node *n)
 {
   const char *mode = qk_config_string (n->config, "mode");
   const char *at = qk_config_string (n->config, "coords");
-  const char *raw = raw_name (w, n), *all[4] = { w->name[n->in[0]], "", "" };
+  /* sums of integers are exact for whoever computes them; halves of reals on a
+   * grid may fall on either side */
+  const bool exact = n->quantized && strcmp (mode, "nearest") != 0;
+  const char *raw
+    = exact ? onnx_name (&w->b, "%s/resized", n->name) : raw_name (w, n);
+  const char *all[4] = { w->name[n->in[0]], "", "" };
   Onnx__NodeProto *o;
 
   if (strcmp (at, "half_pixel_symmetric") == 0)
@@ -386,12 +391,16 @@ onnx_put_resize (struct writer *w, const struct qk_network_node *n)
     all[3]
       = onnx_put_sizes (w, n, all[0], "sizes", &value_of (w, n->out)->shape);
   }
+  if (exact)
+    all[0] = put_integers (w, n);
   o = onnx_node (&w->b, "Resize", raw, *all[2] ? 3 : 4, all);
   onnx_attr_text (&w->b, o, "mode", mode);
   onnx_attr_text (&w->b, o, "coordinate_transformation_mode", at);
   if (strcmp (mode, "nearest") == 0)
     onnx_attr_text (&w->b, o, "nearest_mode",
                     qk_config_string (n->config, "nearest"));
+  if (exact)
+    raw = put_rounded (w, n, raw);
   finish (w, n, raw);
   return 0;
 }

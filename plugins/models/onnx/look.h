@@ -79,7 +79,7 @@ bool recognise_group_norm (struct net *n, struct net_node *nd);
 
 /* A product with int8 weights of the last axis, plus int32 biases. */
 bool recognise_own_scale (struct net *n, struct net_node *nd);
-/* The mean of integers, rounded to even: between QuantizeLinear and
+/* The mean of integers, or what lies between them, rounded to even: between QuantizeLinear and
  * DequantizeLinear of scale s and 1, and back. */
 bool recognise_own_mean (struct net *n, struct net_node *nd);
 /* What a softmax reads: between QuantizeLinear of scale s and DequantizeLinear

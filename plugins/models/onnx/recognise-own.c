@@ -161,7 +161,7 @@ bool
 recognise_own_mean (struct net *n, struct net_node *nd)
 {
   static const char *const pools[]
-    = { "GlobalAveragePool", "AveragePool", "ReduceMean" };
+    = { "GlobalAveragePool", "AveragePool", "ReduceMean", "Resize" };
   const struct net_node *q = made_by (n, nd->in[0], "QuantizeLinear");
   const struct net_node *round
     = q != NULL ? made_by (n, q->in[0], "Round") : NULL;
@@ -169,7 +169,8 @@ recognise_own_mean (struct net *n, struct net_node *nd)
   double s;
   size_t i;
 
-  for (i = 0; round != NULL && pool == NULL && i < 3; i++)
+  for (i = 0;
+       round != NULL && pool == NULL && i < sizeof pools / sizeof *pools; i++)
     pool = made_by (n, round->in[0], pools[i]);
   if (pool == NULL || nd->n_in != 3 || q->n_in != 3
       || !is_number (n, q->in[1], 1) || !net_scalar (n, nd->in[1], &s)
