@@ -15,13 +15,12 @@
 
 #define NET_MORE 3 /* constants that may be added for each node */
 
-/* A graph is read in two steps, names first, with a hash table from names to
- * values. */
+/* A graph is read in two steps, names first, with a tree of values by name:
+ * the hash of hsearch takes the ends of names alone, which are often equal. */
 struct reader {
   struct net *n;
   const char *outputs; /* see net_new */
-  struct hsearch_data table;
-  bool table_made;
+  void *tree;          /* of tsearch; its keys are the values */
 };
 
 int
@@ -41,13 +40,25 @@ net_error (const struct net *n, const struct net_node *nd, int code,
 /* ---- values ---------------------------------------------------------------- */
 
 static int
+compare_values (const void *a, const void *b)
+{
+  return strcmp (((const struct net_value *) a)->name,
+                 ((const struct net_value *) b)->name);
+}
+
+static void
+keep_value (void *value)
+{
+  (void) value; /* it is the net's */
+}
+
+static int
 find_value (struct reader *rd, const char *name)
 {
-  ENTRY key = { (char *) (uintptr_t) name, NULL }, *found;
+  const struct net_value key = { .name = name };
+  struct net_value *const *found = tfind (&key, &rd->tree, compare_values);
 
-  return hsearch_r (key, FIND, &found, &rd->table)
-           ? (int) (intptr_t) found->data
-           : -1;
+  return found != NULL ? (int) (*found - rd->n->value) : -1;
 }
 
 static int
@@ -55,8 +66,6 @@ add_value (struct reader *rd, const char *name, int producer)
 {
   struct net *n = rd->n;
   struct net_value *v = &n->value[n->n_values];
-  ENTRY key = { (char *) (uintptr_t) name, (void *) (intptr_t) n->n_values },
-        *found;
 
   if (!onnxfile_good_name (name))
     return qk_error (-EBADMSG,
@@ -66,9 +75,9 @@ add_value (struct reader *rd, const char *name, int producer)
   if (find_value (rd, name) >= 0)
     return qk_error (-EBADMSG, "%s: tensor '" NAME "' is made twice",
                      n->file->path, name);
-  if (!hsearch_r (key, ENTER, &found, &rd->table))
-    return qk_oom ("%s", n->file->path);
   v->name = name;
+  if (tsearch (v, &rd->tree, compare_values) == NULL)
+    return qk_oom ("%s", n->file->path);
   v->producer = producer;
   v->view.id = v->scale = v->zero = -1;
   return n->n_values++;
@@ -90,9 +99,8 @@ make_room (struct reader *rd)
   rd->n->node = calloc (g->n_node + 1, sizeof *rd->n->node);
   rd->n->input = calloc (g->n_input + 1, sizeof *rd->n->input);
   rd->n->output = calloc (outputs, sizeof *rd->n->output);
-  rd->table_made = hcreate_r (values + values / 2 + 16, &rd->table) != 0;
   return rd->n->value == NULL || rd->n->node == NULL || rd->n->input == NULL
-             || rd->n->output == NULL || !rd->table_made
+             || rd->n->output == NULL
            ? qk_oom ("%s", rd->n->file->path)
            : 0;
 }
@@ -427,8 +435,7 @@ net_new (struct onnxfile *file, const char *outputs, struct net **out)
   rd.n->file = file;
   rd.n->batch = 1;
   r = read_graph (&rd);
-  if (rd.table_made)
-    hdestroy_r (&rd.table);
+  tdestroy (rd.tree, keep_value);
   if (r < 0) {
     net_free (rd.n);
     return r;
