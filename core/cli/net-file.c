@@ -224,18 +224,19 @@ scores_categories (const struct qk_graph *g, const struct qk_dataset_info *d)
          && d->target[0].categories == s->dims[1];
 }
 
-/* Whether a launcher of parallel programs has started this process: [run] comm
- * is then no plugin that is alone. */
+/* Whether a launcher has started this process as one of several. */
 static bool
 is_one_of_several (const struct qk_settings *settings)
 {
   const char *name = qk_config_string (settings->run, "comm");
   const struct qk_class *c = NULL;
+  const struct qk_comm_class *comm;
+  const int r = strcmp (name, "auto") == 0
+                  ? qk_context_default (settings->ctx, QK_KIND_COMM, 0, &c)
+                  : qk_context_class (settings->ctx, QK_KIND_COMM, name, &c);
 
-  if (strcmp (name, "auto") == 0
-      && qk_context_default (settings->ctx, QK_KIND_COMM, 0, &c) == 0)
-    name = c->name;
-  return strcmp (name, "auto") != 0 && strcmp (name, "single") != 0;
+  comm = (const struct qk_comm_class *) (const void *) c;
+  return r == 0 && comm->probe != NULL && comm->probe ();
 }
 
 /* *EXTENT becomes TEACHER, or TEACHERS, where the samples' labels do not fit

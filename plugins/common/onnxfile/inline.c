@@ -17,7 +17,7 @@
 #define NAME "%.200s"
 
 /* What calls of calls may make of a small file. */
-#define MAX_NODES 100000
+#define MAX_NODES 10000
 #define MAX_BYTES ((size_t) 1 << 28)
 /* Of these every name of a node is looked up one by one. */
 #define MAX_FUNCTIONS 4000
