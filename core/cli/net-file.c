@@ -58,23 +58,28 @@ set_size (struct qk_ini *ini, const char *key, int64_t h, int64_t w)
   return qk_ini_set (ini, "data", key, text, "--data");
 }
 
-/* Whether DIR is a folder, and *FOLDERS, whether it has folders. */
 static bool
-look_into (const char *dir, bool *folders)
+is_folder (const char *path)
 {
-  DIR *d = opendir (dir);
+  struct stat st;
+
+  return stat (path, &st) == 0 && S_ISDIR (st.st_mode);
+}
+
+static bool
+has_folders (const char *path)
+{
+  DIR *d = opendir (path);
   const struct dirent *e;
+  bool found = false;
+  struct stat st;
 
-  *folders = false;
-  while (d != NULL && (e = readdir (d)) != NULL) {
-    struct stat st;
-
-    if (e->d_name[0] != '.' && fstatat (dirfd (d), e->d_name, &st, 0) == 0)
-      *folders = *folders || S_ISDIR (st.st_mode);
-  }
+  while (d != NULL && !found && (e = readdir (d)) != NULL)
+    found = e->d_name[0] != '.' && fstatat (dirfd (d), e->d_name, &st, 0) == 0
+            && S_ISDIR (st.st_mode);
   if (d != NULL)
     closedir (d);
-  return d != NULL;
+  return found;
 }
 
 /* The images are below PATH, in its folder train or in PATH itself, in class
@@ -83,7 +88,6 @@ static int
 set_folders (struct qk_ini *ini, const char *path)
 {
   char *train = NULL, *val = NULL;
-  bool folders, none;
   int r = 0;
 
   if (asprintf (&train, "%s/train", path) < 0)
@@ -92,13 +96,11 @@ set_folders (struct qk_ini *ini, const char *path)
     val = NULL;
   if (train == NULL || val == NULL)
     r = qk_oom ("--data");
-  if (r == 0 && !look_into (train, &folders)) {
-    look_into (path, &folders);
+  if (r == 0 && !is_folder (train))
     r = qk_ini_set (ini, "data", "train", "", "--data");
-  }
-  if (r == 0 && !folders)
+  if (r == 0 && !has_folders (is_folder (train) ? train : path))
     r = qk_ini_set (ini, "data", "labels", "no", "--data");
-  if (r == 0 && !look_into (val, &none))
+  if (r == 0 && !is_folder (val))
     r = qk_ini_set (ini, "data", "val_share", "0.1", "--data");
   free (train);
   free (val);
@@ -169,10 +171,10 @@ set_teacher (struct qk_ini *ini, bool several)
 
 /* How far a configuration for a network goes. */
 enum extent {
-  ALONE,   /* the network */
-  DATA,    /* and the samples */
-  TEACHER, /* and the network as its own teacher */
-  TEACHERS /* in several processes */
+  ALONE,           /* the network */
+  DATA,            /* and the samples */
+  TEACHER,         /* and the network as its own teacher */
+  PARALLEL_TEACHER /* in each of several processes */
 };
 
 static int
@@ -190,7 +192,7 @@ make_ini (struct qk_cli *cli, const char *path, const struct qk_graph *g,
       || (r = qk_ini_set (*out, "model", "file", path, where)) < 0
       || (extent >= DATA && (r = set_data (*out, cli->data, g)) < 0)
       || (extent >= TEACHER
-          && (r = set_teacher (*out, extent == TEACHERS)) < 0)
+          && (r = set_teacher (*out, extent == PARALLEL_TEACHER)) < 0)
       || (r = qk_cli_apply_options (cli, *out)) < 0) {
     qk_ini_free (*out);
     *out = NULL;
@@ -239,7 +241,7 @@ is_one_of_several (const struct qk_settings *settings)
   return r == 0 && comm->probe != NULL && comm->probe ();
 }
 
-/* *EXTENT becomes TEACHER, or TEACHERS, where the samples' labels do not fit
+/* *EXTENT becomes TEACHER, or PARALLEL_TEACHER, where the samples' labels do not fit
  * G. */
 static int
 look_at_samples (struct qk_cli *cli, const char *path,
@@ -255,7 +257,7 @@ look_at_samples (struct qk_cli *cli, const char *path,
   if ((r = qk_settings_new (cli->ctx, ini, &settings)) == 0
       && (r = qk_data_open (settings, QK_DATA_EVAL, &d)) == 0
       && !scores_categories (g, &d->info)) {
-    *extent = is_one_of_several (settings) ? TEACHERS : TEACHER;
+    *extent = is_one_of_several (settings) ? PARALLEL_TEACHER : TEACHER;
     if (d->info.n_targets == 0)
       qk_log (
         cli->ctx, QK_LOG_INFO,

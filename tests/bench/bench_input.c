@@ -7,7 +7,8 @@
  * half of the time and normalised; "train, fast_decode" the same from
  * samples decoded at a half or less; "val" the whole, resized, and its
  * middle.  pad = N: "train" is a crop of the resized image with N pixels around,
- * as for CIFAR, and there is no fast_decode.  Prints one line of JSON each, best of the rounds, by CPU time. */
+ * as for CIFAR, and there is no fast_decode.  Prints one line of JSON each, best
+ * of the rounds, by CPU time. */
 #include "config.h"
 
 #include <stdio.h>

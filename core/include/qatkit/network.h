@@ -74,9 +74,8 @@ struct qk_network {
   const char *config; /* INI text it was made with; "" if there is none */
   int n_vectors; /* samples that were run: what an int8 network computes of
                     them, for who checks another program; 0: none */
-  const char
-    *checksum; /* of the model file it comes from, in hexadecimal; "" if
-                           there is none */
+  /* of the model file it comes from, in hexadecimal; "" if there is none */
+  const char *checksum;
 };
 
 #ifdef __cplusplus

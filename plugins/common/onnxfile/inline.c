@@ -59,23 +59,6 @@ called (const struct onnxfile *f, const Onnx__NodeProto *p)
   return NULL;
 }
 
-/* A copy of MESSAGE; NULL: no memory, or too many bytes. */
-static ProtobufCMessage *
-copy (struct inliner *in, const ProtobufCMessage *message)
-{
-  const size_t size = protobuf_c_message_get_packed_size (message);
-  ProtobufCMessage *made = NULL;
-  uint8_t *packed;
-
-  if (size > MAX_BYTES - in->bytes || (packed = malloc (size + 1)) == NULL)
-    return NULL;
-  in->bytes += size;
-  protobuf_c_message_pack (message, packed);
-  made = protobuf_c_message_unpack (message->descriptor, NULL, size, packed);
-  free (packed);
-  return made;
-}
-
 static int
 too_large (const struct inliner *in)
 {
@@ -84,6 +67,24 @@ too_large (const struct inliner *in)
     "%s: its functions, each put in the place of its calls, are "
     "more than %d nodes or %zu MiB",
     in->f->path, MAX_NODES, MAX_BYTES >> 20);
+}
+
+static int
+copy (struct inliner *in, const ProtobufCMessage *message,
+      ProtobufCMessage **out)
+{
+  const size_t size = protobuf_c_message_get_packed_size (message);
+  uint8_t *packed;
+
+  if (size > MAX_BYTES - in->bytes)
+    return too_large (in);
+  if ((packed = malloc (size + 1)) == NULL)
+    return qk_oom ("%s", in->f->path);
+  in->bytes += size;
+  protobuf_c_message_pack (message, packed);
+  *out = protobuf_c_message_unpack (message->descriptor, NULL, size, packed);
+  free (packed);
+  return *out == NULL ? qk_oom ("%s", in->f->path) : 0;
 }
 
 static int
@@ -154,17 +155,13 @@ pass_attributes (struct inliner *in, const struct call *c, Onnx__NodeProto *p)
     for (k = 0; given == NULL && k < c->node->n_attribute; k++)
       if (strcmp (text (c->node->attribute[k]->name), from) == 0)
         given = c->node->attribute[k];
-    if (given != NULL && r == 0) {
-      if ((made = copy (in, &given->base)) == NULL)
-        r = too_large (in);
-      else {
-        Onnx__AttributeProto *b = (Onnx__AttributeProto *) (void *) made;
-        char *name = b->name;
+    if (given != NULL && r == 0 && (r = copy (in, &given->base, &made)) == 0) {
+      Onnx__AttributeProto *b = (Onnx__AttributeProto *) (void *) made;
+      char *name = b->name;
 
-        b->name = a->name;
-        a->name = name;
-        p->attribute[kept++] = b;
-      }
+      b->name = a->name;
+      a->name = name;
+      p->attribute[kept++] = b;
     }
     onnx__attribute_proto__free_unpacked (a, NULL);
   }
@@ -230,15 +227,15 @@ expand (struct inliner *in, const Onnx__FunctionProto *fn,
     c.name = buf;
   }
   for (size_t i = 0; i < fn->n_node; i++) {
-    ProtobufCMessage *made = copy (in, &fn->node[i]->base);
-    Onnx__NodeProto *p = (Onnx__NodeProto *) (void *) made;
+    ProtobufCMessage *made;
+    Onnx__NodeProto *p;
     int r;
 
-    if (p == NULL || ++in->made > MAX_NODES) {
-      if (p != NULL)
-        onnx__node_proto__free_unpacked (p, NULL);
+    if (++in->made > MAX_NODES)
       return too_large (in);
-    }
+    if ((r = copy (in, &fn->node[i]->base, &made)) < 0)
+      return r;
+    p = (Onnx__NodeProto *) (void *) made;
     if ((r = adapt (in, &c, p, i)) < 0) {
       onnx__node_proto__free_unpacked (p, NULL);
       return r;

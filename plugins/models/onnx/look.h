@@ -81,7 +81,7 @@ bool recognise_group_norm (struct net *n, struct net_node *nd);
 bool recognise_own_scale (struct net *n, struct net_node *nd);
 /* The mean of integers, or what lies between them, rounded to even: between QuantizeLinear and
  * DequantizeLinear of scale s and 1, and back. */
-bool recognise_own_mean (struct net *n, struct net_node *nd);
+bool recognise_own_rounded (struct net *n, struct net_node *nd);
 /* What a softmax reads: between QuantizeLinear of scale s and DequantizeLinear
  * of 1, and times s. */
 bool recognise_own_exponents (struct net *n, struct net_node *nd);

@@ -158,27 +158,26 @@ give_scale (struct net *n, int value, int uses, double *s)
 }
 
 bool
-recognise_own_mean (struct net *n, struct net_node *nd)
+recognise_own_rounded (struct net *n, struct net_node *nd)
 {
-  static const char *const pools[]
+  static const char *const ops[]
     = { "GlobalAveragePool", "AveragePool", "ReduceMean", "Resize" };
   const struct net_node *q = made_by (n, nd->in[0], "QuantizeLinear");
   const struct net_node *round
     = q != NULL ? made_by (n, q->in[0], "Round") : NULL;
-  const struct net_node *pool = NULL;
+  const struct net_node *op = NULL;
   double s;
   size_t i;
 
-  for (i = 0;
-       round != NULL && pool == NULL && i < sizeof pools / sizeof *pools; i++)
-    pool = made_by (n, round->in[0], pools[i]);
-  if (pool == NULL || nd->n_in != 3 || q->n_in != 3
+  for (i = 0; round != NULL && op == NULL && i < sizeof ops / sizeof *ops; i++)
+    op = made_by (n, round->in[0], ops[i]);
+  if (op == NULL || nd->n_in != 3 || q->n_in != 3
       || !is_number (n, q->in[1], 1) || !net_scalar (n, nd->in[1], &s)
       || !same_number (n, q->in[2], nd->in[2])
-      || give_scale (n, pool->in[0], 1, &s) < 0)
+      || give_scale (n, op->in[0], 1, &s) < 0)
     return false;
   return become (n, nd, ".fake_quantize", 3,
-                 (const int[]){ pool->out[0], nd->in[1], nd->in[2] });
+                 (const int[]){ op->out[0], nd->in[1], nd->in[2] });
 }
 
 /* x of Cast (largest (x) - x), the largest along *AXIS; -1. */

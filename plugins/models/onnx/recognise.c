@@ -312,7 +312,7 @@ static const struct pattern {
   { "Div", recognise_own_softmax },
   { "Mul", gelu },
   { "Mul", gate },
-  { "DequantizeLinear", recognise_own_mean },
+  { "DequantizeLinear", recognise_own_rounded },
 };
 
 int
