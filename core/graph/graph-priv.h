@@ -6,6 +6,7 @@
 #include <qatkit/context.h>
 #include <qatkit/graph.h>
 
+#include "base/names.h"
 #include "options/patterns.h"
 
 /* What the passes have made of a graph so far. */
@@ -106,6 +107,7 @@ struct qk_graph {
   uint64_t seed; /* of the parameters' initial values */
   int n_nodes, n_values, n_params;
   struct qk_node *node; /* in an order that can be executed */
+  struct qk_names node_name;
   struct qk_value *value;
   struct qk_param *param;
   int n_inputs, n_outputs;
@@ -198,7 +200,7 @@ struct qk_param *qk_graph_find_param (const struct qk_graph *g,
                                       const char *name);
 /* The name that files of weights have for P. */
 const char *qk_param_file_name (const struct qk_param *p);
-/* Index of a node, or -1. */
+/* Index of the node of this name, or -1. */
 int qk_graph_find_node (const struct qk_graph *g, const char *name);
 
 /* Check that a build is complete: no error, an input, an output. */

@@ -76,6 +76,7 @@ qk_graph_clear (struct qk_graph *g)
     qk_free (g->param[i].value.data);
     qk_free (g->param[i].grad.data);
   }
+  qk_names_clear (&g->node_name);
   free (g->node);
   free (g->value);
   free (g->param);
@@ -276,12 +277,7 @@ qk_graph_find_param (const struct qk_graph *g, const char *name)
 int
 qk_graph_find_node (const struct qk_graph *g, const char *name)
 {
-  int i;
-
-  for (i = 0; i < g->n_nodes; i++)
-    if (strcmp (g->node[i].name, name) == 0)
-      return i;
-  return -1;
+  return qk_names_find (&g->node_name, name);
 }
 
 /* A stream number from a name, so that a parameter's initial value does not
@@ -425,6 +421,8 @@ qk_graph_add_node (struct qk_graph *g, const char *name, const char *layer,
   g->n_nodes++;
   if (n->name == NULL || n->layer_name == NULL || n->options == NULL)
     return qk_oom ("graph");
+  if ((r = qk_names_add (&g->node_name, n->name, g->n_nodes - 1)) < 0)
+    return r;
   for (i = 0; i < n_in; i++)
     g->value[in[i]].n_consumers++;
   return g->n_nodes - 1;
