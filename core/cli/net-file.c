@@ -143,9 +143,10 @@ set_data (struct qk_ini *ini, const char *path, const struct qk_graph *g)
 static int
 set_teacher (struct qk_ini *ini, bool several)
 {
-  /* It begins near its aim: statistics of small batches and large steps only
-   * lead away from it.  Channels of equal ranges help most networks, and are
-   * left out where they do not. */
+  /* It begins near its aim: statistics of small batches, large steps and
+   * ranges that move only lead away from it, and outputs, unlike the best of
+   * several classes, show what a range wastes on its outliers.  Channels of
+   * equal ranges help most networks, and are left out where they do not. */
   static const struct {
     const char *section, *key, *value;
     bool one; /* process alone */
@@ -155,8 +156,11 @@ set_teacher (struct qk_ini *ini, bool several)
                { "ptq", "methods", "equalize", true },
                { "ptq", "equalize.by", "activations", true },
                { "ptq", "equalize.relu6", "skip", true },
+               { "ptq", "activation.observer", "mse", false },
                { "qat", "from_ptq", "yes", true },
+               { "qat", "freeze_observers_after", "0", false },
                { "qat", "freeze_bn_after", "-1", false },
+               { "qconfig", "activation.observer", "mse", false },
                { "optimizer", "name", "adam", false },
                { "optimizer", "lr", "0.0001", false },
                { "schedule", "name", "cosine", false } };
