@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The examples of qatkit-data(7), each on small files made for it, and the
-# recipe for keyword spotting on its data where they are.
+# recipe for keyword spotting on its data where they are.  A run does not go on
+# with other samples than it began with, whichever dataset reads them.
 . "${0%/*}/functions.sh"
 
 page=$srcdir/docs/man/qatkit-data.7
@@ -45,6 +46,15 @@ count () {
   printf "$all"
 }
 
+# changed FOLDER FILE TEXT: with FILE as it is now, which is not as it was, the
+# run in FOLDER does not go on, and says TEXT; then FILE is put back
+changed () {
+  expect 1 run example.ini --output "$1" --quiet --resume "${options[@]}"
+  says "samples are not those that the run in '$1' began with: $3"
+  mv kept "$2"
+}
+
+options=()
 tested=
 example arrays
 mkdir arrays
@@ -57,6 +67,12 @@ expect 0 verify arrays.out --quiet
 head -c 64 bytes | array one.npy '|u1' "1, 8, 8"
 expect 0 predict arrays.out/model-int8.safetensors one.npy --quiet
 prints "one.npy"
+cp arrays/x.npy kept
+patch arrays/x.npy $(($(wc -c < kept) - 64 * 30)) '\077'
+changed arrays.out arrays/x.npy "'sample 10 of category 1' has other contents"
+cp arrays/y.npy kept
+patch arrays/y.npy $(($(wc -c < kept) - 30)) '\2'
+changed arrays.out arrays/y.npy "'sample 10 of category 2' instead of 'sample 10 of category 1'"
 array arrays/y.npy '|u1' "39," < <(count 39 2)
 expect 1 run example.ini --output x --quiet
 says "arrays/x.npy has 40 samples, arrays/y.npy has 39"
@@ -147,6 +163,14 @@ done
   echo "gone.jpg,1"
 } > list/train.csv
 expect 0 run example.ini --output list.out --quiet -o data.max_bad=0.5
+options=(-o data.max_bad=0.5)
+cp list/train.csv kept
+sed -i 's/exif3.jpg,1/exif3.jpg,0/' list/train.csv
+changed list.out list/train.csv "'exif3.jpg,0' instead of 'exif3.jpg,1'"
+cp list/exif3.jpg kept
+cp list/exif4.jpg list/exif3.jpg
+changed list.out list/exif3.jpg "'exif3.jpg,1' has other contents"
+options=()
 expect 1 run example.ini --output x --quiet
 says "list/train.csv:18: list/gone.jpg: No such file"
 
@@ -179,6 +203,11 @@ done
 tar -C list -cf shards/0.tar --sort=name --exclude='exif*' .
 tar -C list -cf shards/1.tar --sort=name --exclude='again*' .
 expect 0 run example.ini --output shards.out --quiet
+cp shards/1.tar kept
+echo 1 > list/exif2.cls
+tar -C list -cf shards/1.tar --sort=name --exclude='again*' .
+changed shards.out shards/1.tar "'1.tar: image at byte "
+says "of class 1' instead of "
 
 example "a table"
 {
@@ -189,6 +218,9 @@ example "a table"
 } > table.csv
 expect 0 run example.ini --output table.out --quiet
 prints "QAT int8"
+cp table.csv kept
+sed -i '13s/1-leaf/0-leaf/' table.csv
+changed table.out table.csv "'line 13: 0-leaf,4.5,31' instead of 'line 13: 1-leaf,4.5,31'"
 # without the table: what it was standardised with is in the model
 mv table.csv elsewhere.csv
 sed -n '1p;5p' elsewhere.csv > row.csv
@@ -209,12 +241,18 @@ for f in images-idx3 labels-idx1; do
 done
 gzip mnist/t10k-labels-idx1-ubyte 2> /dev/null || true
 expect 0 run example.ini --output mnist.out --quiet
+cp mnist/train-images-idx3-ubyte kept
+patch mnist/train-images-idx3-ubyte $((16 + 784 * 7)) '\377'
+changed mnist.out mnist/train-images-idx3-ubyte "'image 7 of class 7' has other contents"
 
 example CIFAR
 mkdir cifar
 for i in 1 2 3 4 5; do { count 6146 6; } > cifar/data_batch_$i.bin; done
 cp cifar/data_batch_1.bin cifar/test_batch.bin
 expect 0 run example.ini --output cifar.out --quiet
+cp cifar/data_batch_2.bin kept
+patch cifar/data_batch_2.bin 0 '\3'
+changed cifar.out cifar/data_batch_2.bin "'image 2 of class 3' instead of 'image 2 of class 0'"
 expect 0 run example.ini --output cifar.one --quiet -o run.threads=1 -o data.workers=1 \
   -o data.auto_augment=randaugment -o data.erase=0.5 -o data.rotate=20
 expect 0 run example.ini --output cifar.two --quiet -o run.threads=1 -o data.workers=3 \
@@ -236,6 +274,9 @@ if [ -r "$builddir/stage/datasets/wav.so" ]; then
   expect 0 predict sound.out/model-int8.safetensors sound/train/low/0.wav \
     --quiet
   prints "low"
+  cp sound/train/low/4.wav kept
+  patch sound/train/low/4.wav 100 '\377'
+  changed sound.out sound/train/low/4.wav "'low/4.wav' has other contents"
 fi
 example "sound, changed at random"
 if [ -r "$builddir/stage/datasets/wav.so" ]; then

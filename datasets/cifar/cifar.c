@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "batch.h"
+#include "content/content.h"
 #include "imagespec/imagespec.h"
 #include "mapped/mapped.h"
 #include "rawset/rawset.h"
@@ -357,6 +358,22 @@ cifar_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   return 0;
 }
 
+static int
+cifar_describe (void *self, int64_t index, char *name, size_t size,
+                uint64_t *content)
+{
+  const struct cifar *d = self;
+  const struct file *f;
+  const uint8_t *pixels;
+  int64_t at;
+  const int label = find_image (d, index, &pixels, &f, &at);
+
+  snprintf (name, size, "image %lld of class %d", (long long) index, label);
+  if (content)
+    *content = content_add (CONTENT_START, pixels, 3 * PLANE);
+  return 0;
+}
+
 static int64_t
 cifar_category (void *self, int64_t index)
 {
@@ -378,6 +395,7 @@ static const struct qk_dataset_class cifar = {
   .worker_new = cifar_worker_new,
   .worker_free = rawset_worker_free,
   .read = cifar_read,
+  .describe = cifar_describe,
   .category = cifar_category,
 };
 

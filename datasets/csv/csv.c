@@ -14,10 +14,12 @@
 
 #include <qatkit/dataset.h>
 
+#include "content/content.h"
 #include "split/split.h"
 #include "table/table.h"
 
 #define MAX_FEATURES 4096
+#define MAX_CELLS 200 /* bytes of a row in the list of samples */
 
 static const struct qk_option options[]
   = { { "train", QK_OPT_PATH, "", 0, 0, NULL,
@@ -497,6 +499,36 @@ csv_read_file (void *self, void *worker, const char *path, void *const *input)
   return err;
 }
 
+/* The place and the cells: targets, then features. */
+static int
+csv_describe (void *self, int64_t index, char *name, size_t size,
+              uint64_t *content)
+{
+  const struct csv *c = self;
+  const struct table *t = &c->table[c->which];
+  const int64_t row = c->row[index];
+  const int n = c->n_labels + c->n_numbers + c->n_features;
+  char cells[MAX_CELLS] = "";
+  uint64_t h = CONTENT_START;
+  size_t at = 0;
+  int i;
+
+  for (i = 0; i < n; i++) {
+    const int k = i - c->n_labels;
+    const int column = k < 0              ? c->label[i].column
+                       : k < c->n_numbers ? c->number[k]
+                                          : c->feature[k - c->n_numbers];
+    const char *cell = table_cell (t, row, column);
+
+    table_append_cell (t, row, column, cells, sizeof cells, &at);
+    h = content_add (h, cell, strlen (cell) + 1);
+  }
+  snprintf (name, size, "line %lld: %s", (long long) t->line[row], cells);
+  if (content)
+    *content = h;
+  return 0;
+}
+
 static int64_t
 csv_category (void *self, int64_t index)
 {
@@ -518,6 +550,7 @@ static const struct qk_dataset_class csv = {
   .read = csv_read,
   .read_file = csv_read_file,
   .found = csv_found,
+  .describe = csv_describe,
   .category = csv_category,
 };
 

@@ -13,6 +13,7 @@
 
 #include <zlib.h>
 
+#include "content/content.h"
 #include "imagespec/imagespec.h"
 #include "rawset/rawset.h"
 #include "split/split.h"
@@ -353,6 +354,21 @@ idx_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
   return 0;
 }
 
+static int
+idx_describe (void *self, int64_t index, char *name, size_t size,
+              uint64_t *content)
+{
+  const struct idx *d = self;
+  const size_t n = (size_t) (d->raw.h * d->raw.w * d->raw.channels);
+
+  snprintf (name, size, "image %lld of class %d", (long long) index,
+            d->labels.data[index]);
+  if (content)
+    *content
+      = content_add (CONTENT_START, d->images.data + (size_t) index * n, n);
+  return 0;
+}
+
 static int64_t
 idx_category (void *self, int64_t index)
 {
@@ -372,6 +388,7 @@ static const struct qk_dataset_class idx = {
   .worker_new = idx_worker_new,
   .worker_free = rawset_worker_free,
   .read = idx_read,
+  .describe = idx_describe,
   .category = idx_category,
 };
 

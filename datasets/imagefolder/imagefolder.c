@@ -3,13 +3,12 @@
  * What is made of them, plugins/common/imageset says. */
 #include "config.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "content/content.h"
 #include "imageset/imageset.h"
 #include "imagespec/imagespec.h"
 #include "index.h"
@@ -349,30 +348,6 @@ imagefolder_read_file (void *self, void *worker, const char *path,
   return imageset_read (&f->images, worker, path, NULL, input[0]);
 }
 
-/* The size of a file and its first bytes, in which a JPEG has its tables, as
- * one number (FNV-1a); 0 for who cannot be read, which is told when it is
- * needed. */
-static uint64_t
-look_into (const char *path)
-{
-  unsigned char head[4096];
-  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  uint64_t h = 14695981039346656037u;
-  struct stat st;
-  ssize_t i, n = -1;
-
-  if (fd >= 0 && fstat (fd, &st) == 0)
-    n = read (fd, head, sizeof head);
-  if (fd >= 0)
-    close (fd);
-  if (n < 0)
-    return 0;
-  h ^= (uint64_t) st.st_size;
-  for (i = 0; i < n; i++)
-    h = (h ^ head[i]) * 1099511628211u;
-  return h;
-}
-
 static int
 imagefolder_describe (void *self, int64_t index, char *name, size_t size,
                       uint64_t *content)
@@ -386,7 +361,7 @@ imagefolder_describe (void *self, int64_t index, char *name, size_t size,
     return 0;
   if (asprintf (&path, "%s/%s", f->scan.root, name) < 0)
     return qk_oom ("imagefolder");
-  *content = look_into (path);
+  *content = content_of_file (path);
   free (path);
   return 0;
 }

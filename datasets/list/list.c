@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "content/content.h"
 #include "imageset/imageset.h"
 #include "split/split.h"
 #include "table/table.h"
@@ -469,6 +470,46 @@ list_read_array (void *self, void *worker,
   return imageset_read_array (&l->images, worker, sample, input[0]);
 }
 
+/* The number of the file that a cell names, after H. */
+static int
+add_content (const struct list *l, int64_t row, int column, uint64_t *h)
+{
+  char *path
+    = path_within (l->folder, table_cell (&l->table[l->which], row, column));
+  uint64_t content;
+
+  if (!path)
+    return qk_oom ("list");
+  content = content_of_file (path);
+  *h = content_add (*h, &content, sizeof content);
+  free (path);
+  return 0;
+}
+
+/* The path and the targets. */
+static int
+list_describe (void *self, int64_t index, char *name, size_t size,
+               uint64_t *content)
+{
+  const struct list *l = self;
+  const struct table *t = &l->table[l->which];
+  const int64_t row = l->row[index];
+  size_t at = 0;
+  int i, r;
+
+  table_append_cell (t, row, l->path, name, size, &at);
+  for (i = 0; i < t->columns; i++)
+    if (l->role[i] != ROLE_PATH && l->role[i] != ROLE_NONE)
+      table_append_cell (t, row, i, name, size, &at);
+  if (!content)
+    return 0;
+  *content = CONTENT_START;
+  r = add_content (l, row, l->path, content);
+  if (r == 0 && l->mask >= 0)
+    r = add_content (l, row, l->mask, content);
+  return r;
+}
+
 static int64_t
 list_category (void *self, int64_t index)
 {
@@ -493,6 +534,7 @@ static const struct qk_dataset_class list = {
   .read = list_read,
   .read_file = list_read_file,
   .read_array = list_read_array,
+  .describe = list_describe,
   .category = list_category,
 };
 

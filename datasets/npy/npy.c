@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "content/content.h"
 #include "fields.h"
 #include "split/split.h"
 #include "textfile/textfile.h"
@@ -478,6 +479,53 @@ npy_data_category (void *self, int64_t index)
            : QK_NO_CATEGORY;
 }
 
+/* ---- what a sample is ------------------------------------------------*/
+
+/* The numbers of sample ROW in F, after H. */
+static int
+add_content (const struct field *f, int64_t row, uint64_t *h)
+{
+  const bool real = f->array.type.kind == 'f';
+  const size_t n
+    = (size_t) f->size * (real ? sizeof (float) : sizeof (int64_t));
+  const struct npy_box box = field_box (f, row);
+  void *x = malloc (n + 1);
+
+  if (x == NULL)
+    return qk_oom ("npy: %s", f->where);
+  if (real)
+    npy_floats (&f->array, &box, x);
+  else
+    npy_integers (&f->array, &box, x);
+  *h = content_add (*h, x, n);
+  free (x);
+  return 0;
+}
+
+static int
+npy_data_describe (void *self, int64_t index, char *name, size_t size,
+                   uint64_t *content)
+{
+  const struct npy_data *d = self;
+  const int64_t row = d->row != NULL ? d->row[index] : index;
+  const int64_t category = npy_data_category (self, index);
+  int i, r = 0;
+
+  if (category == QK_NO_CATEGORY)
+    snprintf (name, size, "sample %lld", (long long) row);
+  else
+    snprintf (name, size, "sample %lld of category %lld", (long long) row,
+              (long long) category);
+  if (content == NULL)
+    return 0;
+  *content = CONTENT_START;
+  for (i = 0; r == 0 && i < d->input.n; i++)
+    r = add_content (&d->input.field[i], row, content);
+  for (i = 0; r == 0 && i < d->target.n; i++)
+    r = add_content (&d->target.field[i], row, content);
+  return r;
+}
+
 /* ---- files of the user's ---------------------------------------------*/
 
 static int
@@ -512,6 +560,7 @@ static const struct qk_dataset_class npy_data = {
   .worker_free = npy_data_worker_free,
   .read = npy_data_read,
   .read_file = npy_data_read_file,
+  .describe = npy_data_describe,
   .category = npy_data_category,
 };
 

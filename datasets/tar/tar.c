@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "archive.h"
+#include "content/content.h"
 #include "imageset/imageset.h"
 #include "imagespec/imagespec.h"
 #include "mapped/mapped.h"
@@ -363,6 +364,25 @@ tar_read_array (void *self, void *worker, const struct qk_sample_array *sample,
   return imageset_read_array (&d->images, worker, sample, input[0]);
 }
 
+/* Archives may move to another folder. */
+static int
+tar_describe (void *self, int64_t index, char *name, size_t size,
+              uint64_t *content)
+{
+  const struct tar *d = self;
+  const struct sample *s = &d->sample[index];
+  const struct shard *shard = &d->shard[s->shard];
+  const char *slash = strrchr (shard->path, '/');
+
+  snprintf (name, size, "%s: image at byte %llu, of class %d",
+            slash ? slash + 1 : shard->path, (unsigned long long) s->at,
+            (int) s->label);
+  if (content)
+    *content = content_add (CONTENT_START,
+                            (const uint8_t *) shard->map + s->at, s->length);
+  return 0;
+}
+
 static int64_t
 tar_category (void *self, int64_t index)
 {
@@ -383,6 +403,7 @@ static const struct qk_dataset_class tar = {
   .read = tar_read,
   .read_file = tar_read_file,
   .read_array = tar_read_array,
+  .describe = tar_describe,
   .category = tar_category,
 };
 

@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 #include "audio/audio.h"
 #include "audio/changes.h"
 #include "classfiles/classfiles.h"
+#include "content/content.h"
 #include "imagespec/imagespec.h"
 #include "split/split.h"
 #include "textfile/textfile.h"
@@ -410,6 +412,24 @@ wav_read_array (void *self, void *worker, const struct qk_sample_array *sample,
   return err ? err : make_features (self, worker, "sound", NULL, input[0]);
 }
 
+static int
+wav_describe (void *self, int64_t index, char *name, size_t size,
+              uint64_t *content)
+{
+  const struct wav *d = self;
+  char *path;
+
+  snprintf (name, size, "%s", d->files.file[index].path);
+  if (!content)
+    return 0;
+  path = path_within (d->files.root, d->files.file[index].path);
+  if (!path)
+    return qk_oom ("wav");
+  *content = content_of_file (path);
+  free (path);
+  return 0;
+}
+
 static int64_t
 wav_category (void *self, int64_t index)
 {
@@ -429,6 +449,7 @@ static const struct qk_dataset_class wav = {
   .read = wav_read,
   .read_file = wav_read_file,
   .read_array = wav_read_array,
+  .describe = wav_describe,
   .category = wav_category,
 };
 

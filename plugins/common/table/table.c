@@ -326,6 +326,19 @@ table_labels_number (const struct table_labels *l, const char *cell)
   return found ? (int32_t) (found - l->name) : -1;
 }
 
+void
+table_append_cell (const struct table *t, int64_t row, int column, char *out,
+                   size_t size, size_t *at)
+{
+  const char *s = table_cell (t, row, column);
+
+  if (*at > 0 && *at + 1 < size)
+    out[(*at)++] = ',';
+  for (; *s && *at + 1 < size; s++)
+    out[(*at)++] = (unsigned char) *s < ' ' ? '?' : *s;
+  out[*at] = 0;
+}
+
 int
 table_check_same (const struct table *a, const struct table *b)
 {

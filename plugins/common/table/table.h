@@ -29,6 +29,10 @@ int table_take_header (struct table *t);
 /* The number of the column NAME; -EINVAL, naming those there are. */
 int table_column (const struct table *t, const char *name);
 const char *table_cell (const struct table *t, int64_t row, int column);
+/* Append that cell, behind a comma unless it is the first, to the text of *AT
+ * bytes in OUT, which stays a line of less than SIZE bytes. */
+void table_append_cell (const struct table *t, int64_t row, int column,
+                        char *out, size_t size, size_t *at);
 
 /* Whether both tables have the same columns: -EINVAL, naming both files. */
 int table_check_same (const struct table *a, const struct table *b);
