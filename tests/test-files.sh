@@ -26,6 +26,15 @@ for what in bent rm; do
   expect 0 verify run
 done
 
+# a spare that is lost is no spare
+rm run/spare/best.safetensors
+truncate -s 1000 run/spare/weights.safetensors
+expect 0 run tiny.ini --resume
+for f in best weights; do
+  says "run/spare/$f.safetensors"
+  same whole/$f.safetensors run/spare/$f.safetensors
+done
+
 # each file in turn, and all of them
 for f in weights best model-ptq model-int8; do
   rm run/$f.safetensors

@@ -116,6 +116,14 @@ qk_run_open_best (struct qk_context *ctx, const char *path,
   return r;
 }
 
+/* What cannot be written again is no reason not to go on. */
+static void
+note (struct qk_run *run, int r)
+{
+  if (r < 0)
+    qk_log (run->s.settings->ctx, QK_LOG_WARNING, "%s", qk_error_message ());
+}
+
 /* ---- what is lost -------------------------------------------------------------- */
 
 /* Whether FILE, which CHECK opens, has to be written again. */
@@ -164,6 +172,15 @@ check_model (struct qk_context *ctx, const char *path)
   if (r == 0)
     qk_model_free (m);
   return r;
+}
+
+/* A spare SPARE of FILE that is lost, from FILE. */
+static void
+renew (struct qk_run *run, const char *file, const char *spare,
+       int (*check) (struct qk_context *ctx, const char *path))
+{
+  if (is_lost (run, spare, check))
+    note (run, qk_run_keep_spare (run, file));
 }
 
 /* FILE from its spare. */
@@ -249,14 +266,6 @@ has_models (const struct qk_run *run)
   return run->g->stage == QK_STAGE_PREPARED && !qk_graph_is_analysis (run->g);
 }
 
-/* What cannot be written again is no reason not to go on. */
-static void
-note (struct qk_run *run, int r)
-{
-  if (r < 0)
-    qk_log (run->s.settings->ctx, QK_LOG_WARNING, "%s", qk_error_message ());
-}
-
 void
 qk_run_repair (struct qk_run *run, unsigned parts)
 {
@@ -267,8 +276,12 @@ qk_run_repair (struct qk_run *run, unsigned parts)
     return;
   if (trained && is_lost (run, WEIGHTS, check_tensors))
     note (run, restore (run, WEIGHTS));
+  else if (trained)
+    renew (run, WEIGHTS, "spare/" WEIGHTS, check_tensors);
   if (run->best_epoch >= 0 && is_lost (run, BEST, check_checkpoint))
     note (run, restore (run, BEST));
+  else if (run->best_epoch >= 0)
+    renew (run, BEST, "spare/" BEST, check_checkpoint);
   if (run->best_epoch >= 0 && has_models (run)
       && is_lost (run, INT8, check_model))
     note (run, write_int8 (run));
