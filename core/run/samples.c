@@ -40,6 +40,18 @@ read_fd (int fd, const char *path, size_t *size)
   return text;
 }
 
+/* Whether a list ends as it is written: "N samples".  Power loss leaves it
+ * empty, cut, or with zeros. */
+static bool
+is_whole (const char *text, size_t n)
+{
+  static const char end[] = " samples\n";
+  const size_t length = sizeof end - 1;
+
+  return n > length && memcmp (text + n - length, end, length) == 0
+         && memchr (text, 0, n) == NULL;
+}
+
 /* Whether the list that was kept in PATH is TEXT; 1: there is none. */
 static int
 compare_kept (struct qk_run *run, const char *path, const char *split,
@@ -58,7 +70,7 @@ compare_kept (struct qk_run *run, const char *path, const char *split,
   close (fd);
   if (was == NULL)
     return -EIO;
-  if (n == 0 || memchr (was, 0, n) != NULL) { /* as power loss leaves it */
+  if (!is_whole (was, n)) {
     qk_log (run->s.settings->ctx, QK_LOG_WARNING,
             "%s: damaged; that the %s samples are the same is not checked",
             path, split);
