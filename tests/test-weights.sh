@@ -87,6 +87,14 @@ rm bad.safetensors
 weights "No such file"
 mkdir bad.safetensors
 weights
+# a name that no checkpoint can keep is said before there is one
+odd=$'w\xff.safetensors'
+if cp $w "$odd" 2> /dev/null; then
+  expect 1 run tiny.ini -o "model.weights=$odd"
+  says "-o: [model] weights: is not UTF-8, in which models and checkpoints keep it"
+  [ ! -e run ] || failed "a run that can keep nothing made its folder"
+  expect 0 eval tiny.ini -o "model.weights=$odd"
+fi
 cp $w x.bin
 expect 0 eval tiny.ini -o model.weights=x.bin
 expect 0 eval tiny.ini -o model.weights=x.bin -o model.format=safetensors

@@ -8,12 +8,14 @@
  * its paths again. */
 #include "config.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "base/atomic-file.h"
+#include "base/utf8.h"
 #include "run/run.h"
 
 #define WHOLE "config.ini"
@@ -29,6 +31,42 @@ cut (const char *value)
       || (n > 3 && strcmp (value + n - 3, ".so") == 0))
     return value;
   return slash + 1;
+}
+
+static bool
+is_utf8 (const char *s)
+{
+  uint32_t c;
+  size_t n;
+
+  while (*s != 0) {
+    if ((n = qk_utf8_decode (s, &c)) == 0)
+      return false;
+    s += n;
+  }
+  return true;
+}
+
+/* What INI has of CARRIED must be text, else no file could be written: said
+ * before there is one to write. */
+static int
+check_text (const struct qk_ini *ini, const struct qk_ini *carried)
+{
+  size_t i, j;
+
+  for (i = 0; i < qk_ini_sections (ini); i++)
+    for (j = 0; j < qk_ini_keys (ini, i); j++) {
+      const struct qk_ini_key k = qk_ini_key (ini, i, j);
+      const char *section = qk_ini_section (ini, i);
+
+      if (qk_ini_get (carried, section, k.key) != NULL && !is_utf8 (k.value))
+        return qk_error (-EINVAL,
+                         "%s: [%s] %s: is not UTF-8, in which models and "
+                         "checkpoints keep it; expected another name, such "
+                         "as that of a symbolic link",
+                         k.where, section, k.key);
+    }
+  return 0;
 }
 
 /* A copy of INI without the keys that say where and when the run is kept; to be
@@ -61,6 +99,7 @@ qk_run_config_text (const struct qk_ini *ini, bool model, char **out)
 
   if (r < 0)
     return r;
+  r = check_text (ini, copy);
   for (i = 0; model && i < qk_ini_sections (copy); i++)
     for (j = 0; r == 0 && j < qk_ini_keys (copy, i); j++) {
       const struct qk_ini_key k = qk_ini_key (copy, i, j);
@@ -96,6 +135,7 @@ qk_run_find_paths (const char *model, struct qk_ini *ini)
 {
   const char *slash = strrchr (model, '/');
   struct qk_ini *whole = NULL;
+  struct stat st;
   char *path;
   size_t i, j;
   int r = 0;
@@ -104,8 +144,10 @@ qk_run_find_paths (const char *model, struct qk_ini *ini)
                 model)
       < 0)
     return qk_oom ("%s", model);
-  if (access (path, R_OK) == 0 && qk_ini_read (path, &whole) < 0)
-    whole = NULL; /* somebody's other file of that name */
+  /* else it is somebody's other file of that name */
+  if (stat (path, &st) == 0 && S_ISREG (st.st_mode)
+      && qk_ini_read (path, &whole) < 0)
+    whole = NULL;
   for (i = 0; whole != NULL && i < qk_ini_sections (ini); i++)
     for (j = 0; r == 0 && j < qk_ini_keys (ini, i); j++) {
       const struct qk_ini_key k = qk_ini_key (ini, i, j);
