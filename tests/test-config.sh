@@ -147,4 +147,11 @@ says "1000"
 expect 1 run tiny.ini -o run.threads=5000
 says "threads"
 says "5000"
+# more threads than there is room for: OpenMP would end the program
+if ! grep -q '^#define QK_SANITIZED' "$builddir/config.h"; then
+  ( ulimit -s 8192 && ulimit -v 2000000 || exit 77
+    expect 1 eval tiny.ini -o run.threads=1000
+    says "-o: [run] threads: 1000 threads cannot be started here, only " )
+  case $? in 0 | 77) ;; *) exit 1 ;; esac
+fi
 exit 0

@@ -417,7 +417,9 @@ start_thread (struct worker *w)
   err = pthread_create (&w->thread, NULL, worker_main, w);
   pthread_sigmask (SIG_SETMASK, &old, NULL);
   if (err)
-    return qk_error (-err, "cannot start a thread to read samples: %s",
+    return qk_error (-err,
+                     "cannot start a thread to read samples: %s; give fewer "
+                     "([data] workers, or [run] threads where that is 0)",
                      strerror (err));
   w->running = true;
   return 0;

@@ -10,6 +10,7 @@
 #include <qatkit/observer.h>
 
 #include "base/called.h"
+#include "base/threads.h"
 #include "plugin/loader-priv.h"
 #include "settings/settings.h"
 #include "settings/tables.h"
@@ -476,6 +477,12 @@ qk_settings_new (struct qk_context *ctx, struct qk_ini *ini,
   cpus = sysconf (_SC_NPROCESSORS_ONLN);
   if (settings->threads == 0)
     settings->threads = cpus > 0 ? (int) cpus : 1;
+  if (settings->threads > cpus
+      && (r = qk_threads_try (settings->threads)) < 0) {
+    r = qk_settings_key_error (r, settings->run, "run", "threads");
+    qk_settings_free (settings);
+    return r;
+  }
   *out = settings;
   return 0;
 }
