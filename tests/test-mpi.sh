@@ -128,12 +128,13 @@ mkdir here there
 expect 0 train tiny.ini --output w2 "$@" -o run.seed=5
 cp one/weights.safetensors here/w.safetensors
 cp w2/weights.safetensors there/w.safetensors
-apart () { # SAYS ARGUMENT…
-  local text=$1
-  shift
+apart () { apart_in run "$@"; }
+apart_in () { # COMMAND SAYS ARGUMENT…
+  local command=$1 text=$2
+  shift 2
   # shellcheck disable=SC2086
-  mpirun -n 1 --wdir "$tmp/here" $QATKIT run "$@" : -n 1 --wdir "$tmp/there" $QATKIT run "$@" \
-    > out 2> err && failed "processes that differ train: $text"
+  mpirun -n 1 --wdir "$tmp/here" $QATKIT $command "$@" : -n 1 --wdir "$tmp/there" $QATKIT $command "$@" \
+    > out 2> err && failed "processes that differ work together: $text"
   says "$text"
 }
 apart "process 1 of 2: weight tensor 'conv1.weight' differs" "$tmp/tiny.ini" --output "$tmp/differ" "$@" \
@@ -176,6 +177,11 @@ grep -o '"top1":[0-9.]*' out > alone
 several 2 eval one/model-int8.safetensors --json > out 2> err || failed "eval by two"
 [ "$(grep -c top1 out)" = 1 ] || failed "eval: each process prints"
 grep -o '"top1":[0-9.]*' out | cmp - alone || failed "eval by two gives another accuracy"
+# shellcheck disable=SC2086
+mpirun -n 1 $QATKIT eval one/model-int8.safetensors : -n 1 $QATKIT eval one/model-ptq.safetensors \
+  > out 2> err && failed "two models are evaluated as one"
+says "process 1 of 2: the int8 model differs from that of process 0"
+apart_in eval "process 1 of 2: weight tensor 'conv1.weight' differs" "$tmp/tiny.ini" -o model.weights=w.safetensors
 several 2 run tiny.ini --output few "$@" -o data.eval_batches=1 -o data.eval_batch=1 > out 2> err \
   || failed "one sample to evaluate for two processes"
 for command in "predict one/model-int8.safetensors $tmp/here/$gone --json" "inspect one/model-int8.safetensors --json" \

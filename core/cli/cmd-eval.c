@@ -41,6 +41,16 @@ check_samples (struct qk_cli *cli, const struct qk_data *d)
   return r;
 }
 
+/* … and the same network. */
+static int
+check_network (struct qk_run *run, const struct qk_model *model)
+{
+  return model == NULL
+           ? qk_run_check_network (run)
+           : qk_comm_check_same (run->s.m->comm, "the int8 model",
+                                 model->checksum, sizeof model->checksum);
+}
+
 /* Let the evaluations of S leave the network's outputs in O, if the command line
  * asks for them. */
 static int
@@ -92,6 +102,9 @@ qk_cmd_eval (struct qk_cli *cli)
     goto end;
   r = model == NULL ? float_network (&run, &g)
                     : qk_cli_check_keys (settings, &run.s.eval->info);
+  run.g = g;
+  if (r == 0)
+    r = check_network (&run, model);
   if (r == 0 && model != NULL)
     r = qk_data_match (run.s.eval, model->target, model->n_targets);
   if (r < 0)
