@@ -268,6 +268,32 @@ for f in "$srcdir"/tests/fuzz/corpus/{model,safetensors,checkpoint,onnx}/*; do
   done
 done
 
+# A pipe in place of a file is not waited for, and neither is a plugin that is one.
+mkdir pipes
+for f in x.safetensors x.pth x.onnx x.npy x.jpg x.so; do mkfifo pipes/$f; done
+( direct # without a script in between, which would outlive its end
+  QATKIT="timeout -k 1 30 $QATKIT"
+  for f in pipes/x.*; do
+    case $f in
+    *.so) expect 1 plugins ./$f ;;
+    *.jpg) expect 1 predict sound.safetensors $f ;;
+    *) expect 1 inspect $f ;;
+    esac
+    says "regular file"
+  done
+  for e in safetensors pth npy; do
+    expect 1 eval tiny.ini -o model.weights=pipes/x.$e
+    says "not a regular file"
+  done
+  mkdir -p plugins/observers && mkfifo plugins/observers/x.so
+  QATKIT_PLUGIN_PATH=$tmp/plugins:${QATKIT_PLUGIN_PATH:-$builddir/stage}
+  expect 0 inspect tiny.ini
+  cp -r run piped
+  for f in config.ini log.jsonl; do
+    rm piped/$f && mkfifo piped/$f
+    expect 0 analyze piped --samples 4
+  done ) || exit 1
+
 # names that would steer the terminal
 python3 - ptq/model-ptq.safetensors colours.safetensors <<'END'
 import json

@@ -2,9 +2,11 @@
 /* json.c: an analysis as JSON. */
 #include "config.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "analyze/priv.h"
@@ -157,7 +159,8 @@ static json_t *
 read_log (const char *path)
 {
   json_t *a = json_array (), *line;
-  FILE *f = fopen (path, "r");
+  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  FILE *f = fd >= 0 ? fdopen (fd, "r") : NULL;
   char *text = NULL;
   size_t room = 0;
   ssize_t n;
@@ -175,6 +178,8 @@ read_log (const char *path)
   free (text);
   if (f != NULL)
     fclose (f);
+  else if (fd >= 0)
+    close (fd);
   return a;
 }
 

@@ -78,7 +78,7 @@ is_marked (const unsigned char *data, size_t size)
 static bool
 may_be_default (const char *path)
 {
-  const int fd = open (path, O_RDONLY | O_CLOEXEC);
+  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat st;
   bool marked = false;
   void *data;

@@ -85,7 +85,7 @@ check_headers (const char *path, int fd, uint64_t size)
 int
 qk_elf_check (const char *path)
 {
-  const int fd = open (path, O_RDONLY | O_CLOEXEC);
+  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat st;
   int r;
 

@@ -70,7 +70,7 @@ open_file (struct pth_file *f, unsigned char *head, size_t *n)
   ssize_t got;
   int r;
 
-  if ((f->fd = open (f->path, O_RDONLY | O_CLOEXEC)) < 0
+  if ((f->fd = open (f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0
       || fstat (f->fd, &st) < 0) {
     r = -errno;
     return qk_error (r, "%s: cannot open: %s", f->path, strerror (-r));
