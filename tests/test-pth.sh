@@ -90,6 +90,7 @@ same script1.pth script2.pth script3.pth script4.pth script5.pth
 same old.th oldest.pth script-old.pth.tar views.pth big-machine.pth
 same half.pth bfloat.ckpt big.pth little.pth
 same compiled.pth compiled-parts.pth backbone.pth python2.pth
+same average.pth row.pth rows.pth
 expect 0 inspect half.pth
 prints "conv1.weight             f32   (4,3,3,3)"
 

@@ -177,6 +177,13 @@ machine_add_pair (struct machine *m, uint32_t to, uint32_t key, uint32_t value)
   return 0;
 }
 
+uint32_t
+machine_member (const struct machine *m, const struct object *tuple,
+                uint32_t i)
+{
+  return AT (m->item, uint32_t, tuple->first + i);
+}
+
 const struct object *
 machine_element (const struct machine *m, const struct object *tuple,
                  uint32_t i, enum kind kind)
@@ -185,6 +192,6 @@ machine_element (const struct machine *m, const struct object *tuple,
 
   if (tuple->kind != TUPLE || i >= tuple->length)
     return NULL;
-  o = machine_object (m, AT (m->item, uint32_t, tuple->first + i));
+  o = machine_object (m, machine_member (m, tuple, i));
   return o->kind == kind ? o : NULL;
 }

@@ -106,6 +106,9 @@ int machine_make_tuple (struct machine *m, size_t n, bool marked);
 /* Add a pair to a dictionary or, the key being of no interest, a list. */
 int machine_add_pair (struct machine *m, uint32_t to, uint32_t key,
                       uint32_t value);
+/* Number of element I of a tuple, which has it. */
+uint32_t machine_member (const struct machine *m, const struct object *tuple,
+                         uint32_t i);
 /* Element I of a tuple, if it is of KIND; NULL otherwise. */
 const struct object *machine_element (const struct machine *m,
                                       const struct object *tuple, uint32_t i,

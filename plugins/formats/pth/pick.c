@@ -122,6 +122,32 @@ look (const struct machine *m, struct object *d, const struct object *key,
   }
 }
 
+/* What a script saved as a list or a tuple, such as (state dict, epoch). */
+static void
+look_in_row (const struct machine *m, const struct object *row,
+             struct found *f)
+{
+  for (uint32_t i = row->kind == LIST ? row->first : 0; i != 0;
+       i = machine_pair (m, i)->next)
+    look (m, machine_object (m, machine_pair (m, i)->value), NULL, 1, f);
+  for (uint32_t i = 0; row->kind == TUPLE && i < row->length; i++)
+    look (m, machine_object (m, machine_member (m, row, i)), NULL, 1, f);
+}
+
+/* Where there is no other network: the average of its weights. */
+static void
+look_for_average (const struct machine *m, const struct object *top,
+                  struct found *f)
+{
+  for (uint32_t i = top->kind == DICT ? top->first : 0; i != 0;
+       i = machine_pair (m, i)->next) {
+    const struct object *k = machine_object (m, machine_pair (m, i)->key);
+
+    if (k->kind == TEXT && k->length >= 3 && memcmp (k->text, "ema", 3) == 0)
+      look (m, machine_object (m, machine_pair (m, i)->value), k, 1, f);
+  }
+}
+
 /* The text of an object that may be shown on a terminal, cut short. */
 static const char *
 shown (const struct object *o, char *buf, size_t size)
@@ -146,6 +172,10 @@ machine_pick (struct machine *m, const struct object **out)
   if (r < 0)
     return r;
   look (m, machine_object (m, top), NULL, 0, &f);
+  if (f.n == 0 && f.module == NULL)
+    look_for_average (m, machine_object (m, top), &f);
+  if (f.n == 0 && f.module == NULL)
+    look_in_row (m, machine_object (m, top), &f);
   if (f.n == 1) {
     *out = f.dict[0];
     return 0;
