@@ -2,6 +2,8 @@
 /* weights.c: matches the tensors of a file with a network's parameters. */
 #include "config.h"
 
+#include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +253,60 @@ fault_error (const struct qk_tensorfile *f, const struct faults *to)
   return r;
 }
 
+/* What the option KEY of W's layer is; false where it has none. */
+static bool
+option_of (const struct qk_weight *w, const char *key, double *out)
+{
+  const struct qk_option *o = w->known;
+  struct qk_config *cfg;
+
+  while (o != NULL && o->name != NULL && strcmp (o->name, key) != 0)
+    o++;
+  if (o == NULL || o->name == NULL || o->type != QK_OPT_FLOAT
+      || qk_config_parse (w->known, w->options, "options", &cfg) < 0)
+    return false;
+  *out = qk_config_float (cfg, key);
+  qk_config_free (cfg);
+  return true;
+}
+
+/* The option that the file says W's layer must have, if it says one. */
+static int
+check_option (const struct qk_tensorfile *f, const char *name,
+              const struct qk_weight *w)
+{
+  const char *said, *equals;
+  char *key;
+  double want, is;
+
+  if (asprintf (&key, "option %s", name) < 0)
+    return qk_oom ("%s", qk_tensorfile_path (f));
+  said = qk_tensorfile_metadata (f, key);
+  free (key);
+  if (said == NULL || (equals = strchr (said, '=')) == NULL)
+    return 0;
+  if ((key = strndup (said, (size_t) (equals - said))) == NULL)
+    return qk_oom ("%s", qk_tensorfile_path (f));
+  want = strtod (equals + 1, NULL);
+  if (!option_of (w, key, &is))
+    is = NAN;
+  free (key);
+  if (fabs (is - want) <= 1e-6 * fabs (want))
+    return 0;
+  if (isnan (is))
+    return qk_error (
+      -EINVAL,
+      "%s: tensor \"%s\" belongs to a layer with %s, which that "
+      "of this network does not have: take the whole network "
+      "from its file",
+      qk_tensorfile_path (f), name, said);
+  return qk_error (-EINVAL,
+                   "%s: tensor \"%s\" belongs to a layer with %s, expected "
+                   "%g, which this network has: take the whole network from "
+                   "its file",
+                   qk_tensorfile_path (f), name, said, is);
+}
+
 int
 qk_weights_read (const struct qk_tensorfile *f, const struct qk_weight *w,
                  size_t n, const struct qk_weights_anew *anew)
@@ -268,6 +324,9 @@ qk_weights_read (const struct qk_tensorfile *f, const struct qk_weight *w,
   err = match (f, w, n, anew, at, &to);
   if (err == 0 && count_faults (&to) > to.last)
     err = fault_error (f, &to);
+  for (size_t k = 0; err == 0 && k < n; k++)
+    if (anew == NULL || !anew->anew[k])
+      err = check_option (f, qk_tensorfile_name (f, at[k]), &w[k]);
   for (size_t k = 0; err == 0 && k < n; k++)
     if (anew == NULL || !anew->anew[k])
       err = qk_tensorfile_read (f, at[k], w[k].tensor, w[k].layout);

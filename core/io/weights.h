@@ -11,6 +11,9 @@ struct qk_weight {
   const char *name;               /* "features.0.0.weight" */
   const struct qk_tensor *tensor; /* in our layout; read or filled */
   enum qk_param_layout layout;    /* how the file has it */
+  /* read: the options that its layer knows, and those it has; NULL: none */
+  const struct qk_option *known;
+  const char *options;
 };
 
 /* Which parameters need not come from the file: they stay as they are. */

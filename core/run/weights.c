@@ -106,6 +106,11 @@ load (struct qk_settings *settings, struct qk_graph *g, const char *path,
     w[i].tensor = &g->param[i].value;
     w[i].layout = g->param[i].spec.layout;
   }
+  for (i = 0; i < g->n_nodes; i++)
+    for (int j = 0; j < g->node[i].n_params; j++) {
+      w[g->node[i].param[j]].known = g->node[i].layer->cls.options;
+      w[g->node[i].param[j]].options = g->node[i].options;
+    }
   r = qk_weights_load (settings->ctx, path, *format == 0 ? NULL : format, w,
                        (size_t) g->n_params, anew);
   free (w);

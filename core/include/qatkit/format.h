@@ -44,7 +44,9 @@ struct qk_format_class {
   int64_t (*count) (void *self);
   /* Entry I (0 <= I < count); borrowed, lives until close. */
   int (*entry) (void *self, int64_t i, struct qk_format_entry *out);
-  /* Value of a metadata key; NULL if there is none.  Borrowed. */
+  /* Value of a metadata key; NULL if there is none.  Borrowed.  "option TENSOR"
+   * is asked for each tensor that becomes a parameter: "KEY=VALUE" where its
+   * numbers belong to a layer with that option, and are wrong for others. */
   const char *(*metadata) (void *self, const char *key);
 
   /* Write a file through FD (positioned at 0, to be filled from the start;

@@ -12,12 +12,14 @@
 struct onnx_weight {
   const Onnx__TensorProto *proto; /* of the file */
   struct onnx_const *value;       /* owned; NULL: of no type that is read */
+  char option[40]; /* what its node says that a layer must have; "": nothing */
 };
 
 struct onnx_weights {
   struct onnxfile *file; /* owned */
   int64_t n;
   struct onnx_weight *weight;
+  struct onnx_weight **sorted; /* by name */
 };
 
 /* The weights of FILE, which belongs to *OUT, also on failure. */
@@ -27,6 +29,7 @@ void onnx_weights_free (struct onnx_weights *f); /* accepts NULL */
 /* A slot of struct qk_format_class.  With -ENOTSUP the name is set
  * nevertheless. */
 int onnx_entry (void *self, int64_t i, struct qk_format_entry *out);
+const char *onnx_metadata (void *self, const char *key);
 
 /* ---- writing: build.c, write.c -----------------------------------------*/
 

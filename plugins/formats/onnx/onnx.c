@@ -35,15 +35,6 @@ onnx_count (void *self)
   return f->n;
 }
 
-/* An ONNX file is never one of our models or checkpoints. */
-static const char *
-onnx_metadata (void *self, const char *key)
-{
-  (void) self;
-  (void) key;
-  return NULL;
-}
-
 static const char *const suffixes[] = { ".onnx", NULL };
 
 /* Names as export's options have them; see onnx_write_network. */

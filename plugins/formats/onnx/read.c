@@ -2,7 +2,9 @@
 /* read.c: the initializers of an ONNX file as weights. */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "onnx-priv.h"
 
@@ -34,6 +36,96 @@ take (struct onnx_weights *f, const Onnx__TensorProto *t)
   return 0;
 }
 
+/* ---- what nodes say of weights ---------------------------------------------- */
+
+/* What a number of a node is for its input of that number, and what every layer
+ * of weights has if it says nothing. */
+static const struct {
+  const char *op, *attribute, *option;
+  float usual;
+  size_t input;
+} told[] = {
+  { "BatchNormalization", "epsilon", "eps", 1e-5f, 4 },
+  { "Gemm", "alpha", "alpha", 1, 1 },
+  { "Gemm", "beta", "beta", 1, 2 },
+};
+
+static float
+number_of (const Onnx__NodeProto *node, const char *name, float usual)
+{
+  for (size_t i = 0; i < node->n_attribute; i++)
+    if (strcmp (node->attribute[i]->name, name) == 0)
+      return node->attribute[i]->f;
+  return usual;
+}
+
+static int
+by_name (const void *a, const void *b)
+{
+  const struct onnx_weight *const *x = a, *const *y = b;
+
+  return strcmp ((*x)->proto->name, (*y)->proto->name);
+}
+
+static int
+is_name (const void *name, const void *b)
+{
+  const struct onnx_weight *const *y = b;
+
+  return strcmp (name, (*y)->proto->name);
+}
+
+static void
+sort (struct onnx_weights *f)
+{
+  for (int64_t i = 0; i < f->n; i++)
+    f->sorted[i] = &f->weight[i];
+  qsort (f->sorted, (size_t) f->n, sizeof *f->sorted, by_name);
+}
+
+static struct onnx_weight *
+find_weight (struct onnx_weights *f, const char *name)
+{
+  struct onnx_weight **w
+    = bsearch (name, f->sorted, (size_t) f->n, sizeof *f->sorted, is_name);
+
+  return w != NULL ? *w : NULL;
+}
+
+/* A layer's numbers are wrong where it computes with another number than the
+ * node does that the file has them for. */
+static void
+take_told (struct onnx_weights *f, const Onnx__NodeProto *node)
+{
+  for (size_t k = 0; k < sizeof told / sizeof *told; k++) {
+    struct onnx_weight *w;
+    float x;
+
+    if (strcmp (node->op_type, told[k].op) != 0
+        || node->n_input <= told[k].input
+        || (w = find_weight (f, node->input[told[k].input])) == NULL)
+      continue;
+    x = number_of (node, told[k].attribute, told[k].usual);
+    if (x != 1 || told[k].usual != 1)
+      snprintf (w->option, sizeof w->option, "%s=%.7g", told[k].option,
+                (double) x);
+  }
+}
+
+const char *
+onnx_metadata (void *self, const char *key)
+{
+  static const char option[] = "option ";
+  const struct onnx_weight *w;
+
+  if (strncmp (key, option, sizeof option - 1) != 0)
+    return NULL; /* it is never one of our models or checkpoints */
+  w = find_weight (self, key + sizeof option - 1);
+  return w != NULL && *w->option ? w->option : NULL;
+}
+
+/* ---- all of them -------------------------------------------------------------- */
+
 int
 onnx_weights_read (struct onnxfile *file, struct onnx_weights **out)
 {
@@ -42,11 +134,15 @@ onnx_weights_read (struct onnxfile *file, struct onnx_weights **out)
   size_t i;
   int r = 0;
 
-  if (f != NULL)
+  if (f != NULL) {
     f->weight = calloc (g->n_initializer + 1, sizeof *f->weight);
-  if (f == NULL || f->weight == NULL) {
+    f->sorted = calloc (g->n_initializer + 1, sizeof *f->sorted);
+  }
+  if (f == NULL || f->weight == NULL || f->sorted == NULL) {
     r = qk_oom ("%s", file->path);
     onnxfile_close (file);
+    free (f != NULL ? f->weight : NULL);
+    free (f != NULL ? f->sorted : NULL);
     free (f);
     return r;
   }
@@ -54,6 +150,10 @@ onnx_weights_read (struct onnxfile *file, struct onnx_weights **out)
   for (i = 0; i < g->n_initializer && r == 0; i++)
     if (is_weight (g->initializer[i]))
       r = take (f, g->initializer[i]);
+  if (r == 0)
+    sort (f);
+  for (i = 0; i < g->n_node && r == 0; i++)
+    take_told (f, g->node[i]);
   if (r < 0)
     onnx_weights_free (f);
   else
@@ -71,6 +171,7 @@ onnx_weights_free (struct onnx_weights *f)
   for (i = 0; i < f->n; i++)
     onnx_const_free (f->weight[i].value);
   free (f->weight);
+  free (f->sorted);
   onnxfile_close (f->file);
   free (f);
 }
