@@ -276,7 +276,7 @@ for f in x.safetensors x.pth x.onnx x.npy x.jpg x.so; do mkfifo pipes/$f; done
   for f in pipes/x.*; do
     case $f in
     *.so) expect 1 plugins ./$f ;;
-    *.jpg) expect 1 predict sound.safetensors $f ;;
+    *.jpg) expect 1 predict ptq/model-ptq.safetensors $f ;;
     *) expect 1 inspect $f ;;
     esac
     says "regular file"
