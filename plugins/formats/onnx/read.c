@@ -54,7 +54,8 @@ static float
 number_of (const Onnx__NodeProto *node, const char *name, float usual)
 {
   for (size_t i = 0; i < node->n_attribute; i++)
-    if (strcmp (node->attribute[i]->name, name) == 0)
+    if (node->attribute[i]->name != NULL
+        && strcmp (node->attribute[i]->name, name) == 0)
       return node->attribute[i]->f;
   return usual;
 }
@@ -97,7 +98,8 @@ find_weight (struct onnx_weights *f, const char *name)
 static void
 take_told (struct onnx_weights *f, const Onnx__NodeProto *node)
 {
-  for (size_t k = 0; k < sizeof told / sizeof *told; k++) {
+  for (size_t k = 0; node->op_type != NULL && k < sizeof told / sizeof *told;
+       k++) {
     struct onnx_weight *w;
     float x;
 
