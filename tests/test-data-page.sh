@@ -274,6 +274,21 @@ if [ -r "$builddir/stage/datasets/wav.so" ]; then
   expect 0 predict sound.out/model-int8.safetensors sound/train/low/0.wav \
     --quiet
   prints "low"
+  # the folders tell what a file is: none is asked about that is not read
+  faults=$builddir/tests/faults/.libs/faults.so
+  if [ -f "$faults" ] && ! grep -q '^#define QK_SANITIZED' "$builddir/config.h"; then
+    questions () {
+      ( direct
+        LD_PRELOAD=$faults QATKIT_FAULT_STATS=$tmp/stats qatkit inspect example.ini \
+          > /dev/null 2>&1 ) || failed "inspect with a counter"
+      cat stats
+    }
+    before=$(questions)
+    for ((i = 24; i < 40; i++)); do cp sound/train/low/0.wav sound/train/low/$i.wav; done
+    after=$(questions)
+    for ((i = 24; i < 40; i++)); do rm sound/train/low/$i.wav; done
+    [ "$after" = "$before" ] || failed "$after questions about files, before 16 more sounds $before"
+  fi
   cp sound/train/low/4.wav kept
   patch sound/train/low/4.wav 100 '\377'
   changed sound.out sound/train/low/4.wav "'low/4.wav' has other contents"

@@ -47,20 +47,22 @@ entries_of (const char *path, struct dirent ***out)
                             strerror (err));
 }
 
-/* The type of ROOT/NAME by stat: S_IFDIR, S_IFREG, or 0. */
-static mode_t
-type_of (const char *root, const char *name)
+/* Whether E in the folder ROOT is of TYPE, S_IFDIR or S_IFREG: 1 or 0.  The
+ * folder mostly tells: to ask a file server about each file takes minutes. */
+static int
+is_of (mode_t type, const char *root, const struct dirent *e)
 {
   struct stat st;
   char *path;
-  mode_t type = 0;
+  int is;
 
-  if (asprintf (&path, "%s/%s", root, name) < 0)
-    return 0;
-  if (stat (path, &st) == 0)
-    type = st.st_mode & S_IFMT;
+  if (e->d_type == DT_DIR || e->d_type == DT_REG)
+    return e->d_type == (type == S_IFDIR ? DT_DIR : DT_REG);
+  if (asprintf (&path, "%s/%s", root, e->d_name) < 0)
+    return qk_oom ("the list of files");
+  is = stat (path, &st) == 0 && (st.st_mode & S_IFMT) == type;
   free (path);
-  return type;
+  return is;
 }
 
 static int
@@ -121,9 +123,11 @@ read_class (struct classfiles *f, int32_t label, const char *ending)
     return qk_oom ("the list of files");
   n = entries_of (path, &e);
   for (i = 0; err == 0 && i < n; i++)
-    if (ends_in (e[i]->d_name, ending)
-        && type_of (path, e[i]->d_name) == S_IFREG)
-      err = add_file (f, e[i]->d_name, label);
+    if (ends_in (e[i]->d_name, ending)) {
+      err = is_of (S_IFREG, path, e[i]);
+      if (err > 0)
+        err = add_file (f, e[i]->d_name, label);
+    }
   free_entries (e, n);
   if (n < 0)
     err = n;
@@ -143,9 +147,11 @@ classfiles_read (struct classfiles *f, const char *root, const char *ending)
   if (!f->root)
     return qk_oom ("the list of files");
   n = entries_of (root, &e);
-  for (i = 0; err == 0 && i < n; i++)
-    if (type_of (root, e[i]->d_name) == S_IFDIR)
+  for (i = 0; err == 0 && i < n; i++) {
+    err = is_of (S_IFDIR, root, e[i]);
+    if (err > 0)
       err = add_class (f, e[i]->d_name);
+  }
   free_entries (e, n);
   if (n < 0)
     return n;
