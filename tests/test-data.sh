@@ -87,12 +87,13 @@ rm -r samples/aaa
 set -- samples/train/*/*7.jpg
 cut=$1 text=$2 empty=$3
 head -c $(($(wc -c < "$cut") / 2)) "$cut" > x && mv x "$cut"
-echo "this is no sample" > "$text"
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\n' > "$text"
 : > "$empty"
 expect 0 run folder.ini $(data samples) --output some -o train.epochs=2
 for f in "$cut" "$text" "$empty"; do
   [ "$(grep -cF "$f" err)" = 1 ] || failed "$f is named $(grep -cF "$f" err) times"
 done
+says "$text: this is a pointer of Git LFS, not the file"
 grep -q '"event":"epoch".*"bad_samples":3' some/log.jsonl \
   || failed "log.jsonl does not count 3 bad samples"
 prints "3 samples could not be decoded"

@@ -92,6 +92,10 @@ refused circle "node 'Relu_1' (Relu): is part of a circle"
 refused dangling "node 'sum' (Add): input 'nothing' is made by no node"
 refused twice "tensor 'y' is made twice"
 refused no-output "output 'y' is made by no node"
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n' > pointer.onnx
+refused pointer "this is a pointer of Git LFS, not the file: fetch it with \"git lfs pull\""
+printf ' <!DOCTYPE html><html>' > page.onnx
+refused page "this is a web page, not the file"
 refused foreign "node 'mine' (Relu): is an operator of the domain 'com.example'"
 refused unknown "node 'top' (TopK): this operator cannot be run"
 says "model.outputs = NAME"

@@ -81,6 +81,11 @@ struct qk_format_class {
                       void *cookie);
 };
 
+/* What a file that begins with these N bytes (4096 tell enough) is instead of
+ * the one that was meant, and what to do, as "a web page: …"; NULL: nothing
+ * known.  Static text. */
+QK_PUBLIC const char *qk_foreign (const void *head, size_t n);
+
 #ifdef __cplusplus
 }
 #endif

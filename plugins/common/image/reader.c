@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <qatkit/format.h>
+
 #include "image-priv.h"
 
 /* Buffers larger than this are not kept for the next image. */
@@ -212,6 +214,7 @@ image_check_size (const char *name, int64_t w, int64_t h)
 static int
 recognise (const struct image_source *s)
 {
+  const char *foreign;
   int i;
 
   for (i = 0; i < N_FORMATS; i++) {
@@ -227,6 +230,8 @@ recognise (const struct image_source *s)
                      "without",
                      s->name, f->name, f->library);
   }
+  if ((foreign = qk_foreign (s->data, s->size)) != NULL)
+    return qk_error (-EBADMSG, "%s: this is %s", s->name, foreign);
   return qk_error (-EBADMSG,
                    "%s: not an image of a known format (JPEG, PNG "
                    "or WebP)",

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <qatkit/format.h>
+
 #include "inline.h"
 #include "mapped/mapped.h"
 
@@ -132,15 +134,18 @@ onnxfile_read (const void *bytes, size_t size, const char *path,
                struct onnxfile **out)
 {
   const struct range all = { bytes, (const unsigned char *) bytes + size };
+  const char *foreign = qk_foreign (bytes, size);
   struct onnxfile *f;
   long count = 0;
   int r;
 
   *out = NULL;
   if (!scan (all, &onnx__model_proto__descriptor, 0, &count))
-    return qk_error (-EBADMSG, "%s: not an ONNX file, or damaged%s", path,
-                     count > ONNXFILE_MAX_MESSAGES ? ": too many messages"
-                                                   : "");
+    return foreign != NULL
+             ? qk_error (-EBADMSG, "%s: this is %s", path, foreign)
+             : qk_error (-EBADMSG, "%s: not an ONNX file, or damaged%s", path,
+                         count > ONNXFILE_MAX_MESSAGES ? ": too many messages"
+                                                       : "");
   if ((f = calloc (1, sizeof *f)) == NULL)
     return qk_oom ("%s", path);
   if ((r = set_path (f, path)) < 0)
