@@ -16,7 +16,7 @@ bash: bash
 binutils: nm objdump
 bsdutils: script
 coreutils: basename cat chmod chown cksum comm cp cut date dd dirname env head id join ln ls
-coreutils: mkdir mktemp mv nproc od rm rmdir seq shuf sleep sort readlink stat tail tee test
+coreutils: mkdir mkfifo mktemp mv nproc od rm rmdir seq shuf sleep sort readlink stat tail tee test
 coreutils: timeout touch tr true truncate uname uniq wc yes
 dash: sh
 diffutils: cmp diff
