@@ -285,7 +285,7 @@ run_tally (struct work *w, struct qk_comm *comm)
                         .seconds = 1.0 + rank,
                         .waited = 5.0 - rank };
 
-  ck_assert_int_eq (qk_tally_join (&t, &o, comm), 0);
+  ck_assert_int_eq (qk_tally_join (&t, &o, comm, 1), 0);
   ck_assert_int_eq (t.n, 33);
   ck_assert (sums[0] == 15 && sums[1] == 18 && sums[2] == 3 && sums[3] == 3);
   ck_assert (t.loss == 1.5 && t.seconds == 3.0 && t.waited == 5.0);
@@ -298,6 +298,59 @@ START_TEST (test_tally)
   struct work w[MOST];
 
   together (3, w, run_tally, NULL);
+}
+END_TEST
+
+/* Of rank R there are R samples, of two numbers: their place among all, and 1. */
+static int
+count_kept (void *self, const struct qk_metric_whole *all, double *sums)
+{
+  (void) self;
+  for (int64_t i = 0; i < all->n; i++)
+    if (all->kept[2 * i] != (float) i || all->kept[2 * i + 1] != 1)
+      return qk_error (-EINVAL, "sample %lld is another one", (long long) i);
+  for (int64_t i = all->first; i < all->first + all->count; i++) {
+    sums[0] += (double) all->kept[2 * i];
+    sums[1] += (double) all->kept[2 * i + 1];
+  }
+  sums[2] += (double) all->threads;
+  return 0;
+}
+
+static void
+run_kept (struct work *w, struct qk_comm *comm)
+{
+  static const struct qk_metric_class cls
+    = { .cls = { .kind = QK_KIND_METRIC, .name = "count" },
+        .whole = count_kept };
+  const int rank = qk_comm_rank (comm);
+  struct qk_objective o = { .n_sums = 3, .n_metrics = 1 };
+  double sums[3] = { 0 };
+  float *x = calloc (2 * (size_t) rank + 1, sizeof *x);
+  struct qk_kept kept[QK_OBJECTIVE_METRICS]
+    = { { .x = x, .n = (size_t) rank, .room = (size_t) rank } };
+  struct qk_tally t = { .n = rank, .sums = sums, .kept = kept };
+
+  ck_assert_ptr_nonnull (x);
+  for (int i = 0; i < rank; i++) {
+    x[2 * i] = (float) (rank * (rank - 1) / 2 + i);
+    x[2 * i + 1] = 1;
+  }
+  o.metric[0] = (struct qk_objective_metric){ .cls = &cls, .kept = 2 };
+  ck_assert_int_eq (qk_tally_join (&t, &o, comm, 2), 0);
+  ck_assert_int_eq (t.n, 6);
+  ck_assert (sums[0] == 15 && sums[1] == 6 && sums[2] == 8);
+  ck_assert (kept[0].x == NULL && kept[0].n == 0);
+  (void) w;
+}
+
+/* What metrics keep of samples comes together, and each process adds for a
+ * part of it. */
+START_TEST (test_kept)
+{
+  struct work w[MOST];
+
+  together (4, w, run_kept, NULL);
 }
 END_TEST
 
@@ -593,6 +646,7 @@ main (int argc, char **argv)
   tcase_add_loop_test (tc, test_operations, 0, MOST - 1);
   tcase_add_test (tc, test_alone);
   tcase_add_test (tc, test_tally);
+  tcase_add_test (tc, test_kept);
   tcase_add_loop_test (tc, test_training, 0, N_TRAININGS);
   suite_add_tcase (s, tc);
   r = srunner_create (s);

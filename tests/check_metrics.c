@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check_metrics.c: what every metric gives for outputs and references, held
  * against numbers computed by hand; that sums over parts of the samples are
- * those of the whole; and the scores of several metrics together. */
+ * those of the whole. */
 #include "config.h"
 
 #include <check.h>
@@ -104,6 +104,13 @@ static const int32_t two_way_some[] = { 1, 0, 0, -1, 1, 1 };
  * yes, 0.55 no, 0.96 yes. */
 static const float sure[] = { 3, 0, 0, 0, 2, 0.5f, 1, 1.5f, 0, 0, 0, 4 };
 static const int32_t sure_labels[] = { 0, 1, 0, 2 };
+
+/* By cosine: the first and the last are the same, the second is as near to
+ * both, the fifth nearest to the fourth. */
+static const float directions[]
+  = { 1, 0, 0, 2, 0.5f, 0, 0, 1, 0, 0, 3, 1, 0, 0, 1, 5, 0, 0 };
+static const int32_t direction_labels[] = { 0, 0, 1, 1, 2, 2 };
+static const int32_t direction_some[] = { 0, 0, 1, 1, 2, -1 };
 
 #define VECTOR(n, c)                                                          \
   {                                                                           \
@@ -248,6 +255,22 @@ static const struct metric_case cases[] = {
     { sure_labels },
     { "ece", "nll" },
     { 0.23407962711723501, 0.38534639343375721 } },
+  { "recall",
+    1,
+    { VECTOR (6, 3) },
+    true,
+    { directions },
+    { direction_labels },
+    { "recall_at_1" },
+    { (0 + 0.5 + 1 + 1 + 0 + 0) / 6 } },
+  { "recall",
+    1,
+    { VECTOR (6, 3) },
+    true,
+    { directions },
+    { direction_some },
+    { "recall_at_1" },
+    { 4.0 / 5 } },
 };
 
 /* ---- a metric at work ------------------------------------------------------ */
@@ -257,6 +280,8 @@ struct rig {
   const struct qk_metric_class *cls;
   void *self;
   struct qk_tensor_spec out[MOST], ref[MOST];
+  int64_t n_kept; /* samples */
+  float kept[64];
 };
 
 static void
@@ -272,6 +297,7 @@ specs_of (const struct metric_case *c, struct rig *r)
     r->out[i].shape.dims[0] = 1;
     r->ref[i].shape = r->out[i].shape;
     r->ref[i].shape.ndim -= c->labels;
+    r->ref[i].categories = c->labels ? c->out[i].dims[c->out[i].ndim - 1] : 0;
   }
 }
 
@@ -302,7 +328,7 @@ unmake (const struct rig *r)
 
 /* Add N samples from FROM on. */
 static int
-update (const struct rig *r, int64_t from, int64_t n, double *sums)
+update (struct rig *r, int64_t from, int64_t n, double *sums)
 {
   struct qk_tensor out[MOST], ref[MOST];
   const struct qk_metric_io io = { r->c->n_out, r->c->n_out, out, ref };
@@ -322,22 +348,31 @@ update (const struct rig *r, int64_t from, int64_t n, double *sums)
     ref[i].data = (char *) (uintptr_t) r->c->ref[i]
                   + (size_t) from * qk_spec_bytes (&r->ref[i]);
   }
+  if (r->cls->kept != NULL) {
+    const int64_t kept = (int64_t) r->cls->kept (r->self);
+
+    ck_assert_int_le ((r->n_kept + n) * kept, COUNT (r->kept));
+    OK (r->cls->keep (r->self, &io, r->kept + r->n_kept * kept));
+    r->n_kept += n;
+  }
   return r->cls->update (r->self, &io, sums);
 }
 
 static double *
-no_sums (const struct rig *r)
+no_sums (struct rig *r)
 {
   double *sums = calloc (r->cls->sums (r->self) + 1, sizeof *sums);
 
+  r->n_kept = 0;
   ck_assert_ptr_nonnull (sums);
   sums[r->cls->sums (r->self)] = 7;
   return sums;
 }
 
 static void
-check_scores (const struct rig *r, const double *sums, int64_t n)
+check_scores (const struct rig *r, double *sums, int64_t n)
 {
+  const struct qk_metric_whole whole = { r->n_kept, r->kept, 0, r->n_kept, 1 };
   double score[QK_METRIC_MAX_SCORES];
   const struct qk_score_spec *spec;
   int n_scores, given = 0;
@@ -348,6 +383,8 @@ check_scores (const struct rig *r, const double *sums, int64_t n)
   while (given < COUNT (r->c->score) && r->c->score[given] != NULL)
     given++;
   ck_assert_int_eq (n_scores, given);
+  if (r->cls->kept != NULL)
+    OK (r->cls->whole (r->self, &whole, sums));
   r->cls->result (r->self, sums, n, score);
   for (int i = 0; i < n_scores; i++) {
     ck_assert_str_eq (spec[i].name, r->c->score[i]);
@@ -683,92 +720,6 @@ START_TEST (multilabel_has_table)
 }
 END_TEST
 
-/* ---- together --------------------------------------------------------------- */
-
-static void
-add (struct qk_objective *o, const char *metric, const char *name)
-{
-  const struct qk_comparison c
-    = { 1, 1, { 0 }, { strcmp (metric, "accuracy") == 0 ? 0 : 1 } };
-  const struct qk_class *cls;
-  struct qk_config *cfg;
-
-  OK (qk_context_class (ctx, QK_KIND_METRIC, metric, &cls));
-  OK (qk_config_parse (cls->options, "", metric, &cfg));
-  OK (qk_objective_add_metric (
-    o, (const struct qk_metric_class *) (const void *) cls, cfg, name, &c));
-  qk_config_free (cfg);
-}
-
-/* An objective of a network of logits, its label and a teacher. */
-START_TEST (scores_have_names)
-{
-  const struct qk_tensor_spec label = {
-    .name = "label", .dtype = QK_I32, .shape = { 1, { 1 } }, .categories = 5
-  };
-  const struct qk_comparison c = { 1, 1, { 0 }, { 0 } };
-  const struct qk_class *cls;
-  struct qk_config *cfg;
-  struct qk_scores a, b;
-  struct qk_objective *o;
-  struct qk_graph *g;
-  char text[32];
-
-  OK (network_small (ctx, &g));
-  OK (qk_objective_new (g, &label, 1, &o));
-  ck_assert_int_eq (qk_objective_first_score (o), QK_SCORE_LOSS);
-  add (o, "accuracy", "");
-  add (o, "sqnr", "far");
-  add (o, "agreement", "");
-  ck_assert_int_eq (o->n_scores, 6);
-  ck_assert_int_eq (qk_objective_first_score (o), 0);
-  ck_assert_int_eq (qk_objective_score (o, "top5"), 1);
-  ck_assert_int_eq (qk_objective_score (o, "far.sqnr"), 4);
-  ck_assert_int_eq (qk_objective_score (o, "agreement"), 5);
-  ck_assert_int_eq (qk_objective_score (o, "loss"), QK_SCORE_LOSS);
-  ck_assert_int_eq (qk_objective_score (o, "top2"), -EINVAL);
-  ck_assert_ptr_nonnull (strstr (qk_error_message (), "far.sqnr"));
-  ck_assert (!qk_objective_needs_teacher (o, QK_DURING_QAT));
-  ck_assert (qk_objective_needs_teacher (o, 0));
-
-  memset (&a, 0, sizeof a);
-  memset (&b, 0, sizeof b);
-  a.value[0] = 0.5;
-  b.value[0] = 0.25;
-  a.loss = 2;
-  b.loss = 1;
-  ck_assert (qk_score_better (o, 0, &a, &b));
-  ck_assert (!qk_score_better (o, 0, &b, &a));
-  ck_assert (!qk_score_better (o, 0, &a, &a));
-  ck_assert (qk_score_better (o, QK_SCORE_LOSS, &b, &a));
-  b.value[0] = (double) NAN;
-  ck_assert (qk_score_better (o, 0, &a, &b));
-  ck_assert (!qk_score_better (o, 0, &b, &a));
-  ck_assert (!qk_score_better (o, 0, &b, &b));
-  ck_assert_str_eq (
-    qk_score_print (qk_score_spec (o, 0), 0.12345, text, sizeof text),
-    "12.35");
-  ck_assert_str_eq (
-    qk_score_print (qk_score_spec (o, 0), (double) NAN, text, sizeof text),
-    "-");
-  ck_assert_str_eq (
-    qk_score_print (qk_score_spec (o, QK_SCORE_LOSS), 1.5, text, sizeof text),
-    "1.5000");
-
-  /* the same names twice, and data that do not fit */
-  OK (qk_context_class (ctx, QK_KIND_METRIC, "accuracy", &cls));
-  OK (qk_config_parse (cls->options, "", "accuracy", &cfg));
-  ck_assert_int_eq (
-    qk_objective_add_metric (
-      o, (const struct qk_metric_class *) (const void *) cls, cfg, "", &c),
-    -EEXIST);
-  ck_assert_ptr_nonnull (strstr (qk_error_message (), "'top1'"));
-  qk_config_free (cfg);
-  qk_objective_free (o);
-  qk_graph_free (g);
-}
-END_TEST
-
 int
 main (void)
 {
@@ -788,7 +739,6 @@ main (void)
   tcase_add_test (t, mean_iou_has_table);
   tcase_add_test (t, accuracy_has_table);
   tcase_add_test (t, multilabel_has_table);
-  tcase_add_test (t, scores_have_names);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_NORMAL);

@@ -182,6 +182,15 @@ mpirun -n 1 $QATKIT eval one/model-int8.safetensors : -n 1 $QATKIT eval one/mode
   > out 2> err && failed "two models are evaluated as one"
 says "process 1 of 2: the int8 model differs from that of process 0"
 apart_in eval "process 1 of 2: weight tensor 'conv1.weight' differs" "$tmp/tiny.ini" -o model.weights=w.safetensors
+# … also of a score that sees all samples at once
+expect 0 eval one/model-int8.safetensors --json --per-class -o metric.name=recall
+grep -o '"recall_at_1":[0-9.]*' out > alone
+[ "$(wc -l < alone)" -ge 3 ] || failed "eval: no recall by class"
+for n in 2 3; do
+  several $n eval one/model-int8.safetensors --json --per-class -o metric.name=recall > out 2> err \
+    || failed "recall by $n"
+  grep -o '"recall_at_1":[0-9.]*' out | cmp - alone || failed "eval by $n gives another recall"
+done
 several 2 run tiny.ini --output few "$@" -o data.eval_batches=1 -o data.eval_batch=1 > out 2> err \
   || failed "one sample to evaluate for two processes"
 for command in "predict one/model-int8.safetensors $tmp/here/$gone --json" "inspect one/model-int8.safetensors --json" \

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Four tasks besides classification, each from its configuration in etc/ to
+# Five tasks besides classification, each from its configuration in etc/ to
 # an int8 network that gives training's bytes: numbers (regression), a label
-# for each pixel, anomalies, and two outputs of two inputs without labels.
+# for each pixel, vectors (embeddings), anomalies, and two outputs of two inputs
+# without labels.
 . "${0%/*}/functions.sh"
 
 own=reference,qnnpack
@@ -66,6 +67,21 @@ float=$(score $n float miou)
 best=$(score $n 'QAT fake' miou)
 holds "$float > 0.8 && $best > $float - 0.02"
 others $n miou mIoU
+
+# ---- embeddings ------------------------------------------------------------------
+n=embedding-lenet
+task $n -o data.train_count=1500 -o data.val_count=300 -o data.difficulty=0 -o model.channels=6 \
+  -o train.epochs=3 -o 'train optimizer.lr=0.004' -o qat.epochs=1
+grep -q 'recall@1 %' $n.table || failed "the table does not name the score"
+# chance gives 0.1
+holds "$(score $n float recall_at_1) > 0.2 && $(score $n 'QAT fake' recall_at_1) > 0.2"
+others $n recall_at_1 recall@1
+# while the network changes there is no such score
+! grep '"event":"epoch"' $n/log.jsonl | grep -q '"recall_at_1":[0-9]' \
+  || failed "training has a score of all samples at once"
+# the loss's distance may be another one
+expect 0 eval $n/model-int8.safetensors -o metric.distance=euclidean --per-class --quiet
+prints samples
 
 # ---- anomalies ------------------------------------------------------------------
 # 16 numbers that two make, and others that no two make

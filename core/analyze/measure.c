@@ -105,7 +105,7 @@ one_sample (const struct qk_tensor *t, int64_t i)
 }
 
 /* The score by which the networks are judged, of sample I alone; NaN where
- * it is the loss. */
+ * it is the loss, or one of all samples at once. */
 static int
 sample_score (const struct qk_analyzer *z, const struct measured *m,
               const struct qk_tensor *ref, int64_t i, double *sums,
@@ -122,7 +122,8 @@ sample_score (const struct qk_analyzer *z, const struct measured *m,
     const struct qk_metric_io io = { x->c.n_out, x->c.n_ref, out, own };
 
     if (z->a->score < x->first || z->a->score >= x->first + x->n_scores
-        || (x->cls->reference == QK_REFERENCE_TEACHER && m->s.teacher == NULL))
+        || (x->cls->reference == QK_REFERENCE_TEACHER && m->s.teacher == NULL)
+        || x->kept > 0)
       continue;
     for (j = 0; j < x->c.n_out; j++)
       out[j] = one_sample (qk_exec_output (m->s.ex, x->c.out[j]), i);
@@ -196,7 +197,8 @@ run_all (struct qk_analyzer *z, const struct measured *m,
   qk_progress_end (z->opt->m->progress);
   if (r >= 0 && t->n == 0)
     return qk_error (-ENODATA, "no sample of the dataset can be decoded");
-  if (r < 0)
+  if (r < 0
+      || (r = qk_tally_join (t, m->s.o, NULL, qk_exec_threads (m->s.ex))) < 0)
     return r;
   qk_tally_scores (t, m->s.o, &out->scores);
   out->tables = qk_tables_to_json (m->s.o, t);
@@ -220,7 +222,7 @@ one_network (struct qk_analyzer *z, enum qk_analyze_net net,
     qk_switch_set (&z->sw, parts, QK_SWITCH_ALL, false);
   if (sums == NULL)
     r = qk_oom ("analyze");
-  else if ((r = qk_tally_init (&t, o)) == 0
+  else if ((r = qk_tally_init (&t, o, true)) == 0
            && (r = open_measured (z, g, z->data->batch, &m)) == 0)
     r = run_all (z, &m, net, sums, &t);
   close_measured (&m);
@@ -358,7 +360,7 @@ run_subset (struct qk_analyzer *z, struct qk_graph *g, float *out,
   int64_t i;
   int r, k;
 
-  if ((r = qk_tally_init (&t, o)) < 0)
+  if ((r = qk_tally_init (&t, o, true)) < 0)
     return r;
   r = open_measured (z, g, s->batch, &m);
   for (i = 0; r == 0 && i < s->n; i += s->batch) {
@@ -379,7 +381,8 @@ run_subset (struct qk_analyzer *z, struct qk_graph *g, float *out,
     if (qk_monitor_stopped (z->opt->m))
       r = qk_error (-EINTR, "stopped");
   }
-  if (r == 0 && scores != NULL)
+  if (r == 0 && scores != NULL
+      && (r = qk_tally_join (&t, o, NULL, qk_exec_threads (m.s.ex))) == 0)
     qk_tally_scores (&t, o, scores);
   close_measured (&m);
   qk_tally_clear (&t);

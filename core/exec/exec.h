@@ -74,6 +74,9 @@ bool qk_exec_is_shared (const struct qk_exec *of);
 int qk_exec_check_data (const struct qk_exec *ex,
                         const struct qk_tensor_spec *input, int n);
 
+/* The threads it was made for. */
+int qk_exec_threads (const struct qk_exec *ex);
+
 /* Bytes of the activation memory; after packed_only, of each that shares. */
 size_t qk_exec_memory (const struct qk_exec *ex);
 

@@ -165,6 +165,12 @@ qk_exec_check_data (const struct qk_exec *ex,
   return 0;
 }
 
+int
+qk_exec_threads (const struct qk_exec *ex)
+{
+  return ex->opt.threads;
+}
+
 size_t
 qk_exec_memory (const struct qk_exec *ex)
 {

@@ -21,6 +21,7 @@ struct kind {
   struct slot required[8]; /* up to one without a name */
   struct slot one_of[2];   /* at least one of the two, if named */
   struct slot pair[2];     /* both or none, if named */
+  struct slot group[4];    /* all or none, up to one without a name */
   struct slot data[2];     /* members that are no functions */
   size_t self_size; /* where a class says that the library makes instances,
                      * so that create and destroy may be missing; 0: none */
@@ -119,6 +120,8 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
           SLOT (qk_metric_class, result) },
       .pair
       = { SLOT (qk_metric_class, create), SLOT (qk_metric_class, destroy) },
+      .group = { SLOT (qk_metric_class, kept), SLOT (qk_metric_class, keep),
+                 SLOT (qk_metric_class, whole) },
       .data
       = { SLOT (qk_metric_class, reference), SLOT (qk_metric_class, table) } },
   [QK_KIND_PTQ]
@@ -242,5 +245,12 @@ qk_kind_check_class (const struct qk_class *cls)
                      "%s class has one of the slots '%s' and '%s', "
                      "both or none are required",
                      k->name, k->pair[0].name, k->pair[1].name);
+  for (const struct slot *s = k->group; s->name; s++)
+    if (filled (cls, s) != filled (cls, k->group))
+      return qk_error (-ENOEXEC,
+                       "%s class has %s slot '%s', but %s slot '%s': all "
+                       "that belong together or none are required",
+                       k->name, filled (cls, s) ? "a" : "no", s->name,
+                       filled (cls, k->group) ? "a" : "no", k->group->name);
   return 0;
 }

@@ -207,7 +207,8 @@ open_objective (struct qk_run *run)
   r = qk_settings_objective (run->s.settings, run->g, &run->s.eval->info,
                              &run->s.objective);
 
-  if (r < 0 || (r = qk_tally_init (&run->pos.tally, run->s.objective)) < 0)
+  if (r < 0
+      || (r = qk_tally_init (&run->pos.tally, run->s.objective, false)) < 0)
     return r;
   r = *best == '\0' ? qk_objective_first_score (run->s.objective)
                     : qk_objective_score (run->s.objective, best);

@@ -202,6 +202,7 @@ qk_objective_add_metric (struct qk_objective *o,
   m->at = o->n_sums;
   m->n_sums = cls->sums (m->self);
   o->n_sums += m->n_sums;
+  m->kept = cls->kept != NULL ? cls->kept (m->self) : 0;
   o->n_metrics++;
   return 0;
 }
@@ -327,6 +328,31 @@ qk_objective_loss_of (const struct qk_objective *o, unsigned during,
   return 0;
 }
 
+/* What M keeps of the N samples of a batch. */
+static int
+keep (const struct qk_objective_metric *m, const struct qk_metric_io *io,
+      int64_t n, struct qk_kept *k)
+{
+  const size_t all = k->n + (size_t) n;
+  int r;
+
+  if (all > k->room) {
+    const size_t room = all > 2 * k->room ? all : 2 * k->room;
+    float *x = room > SIZE_MAX / sizeof *x / m->kept
+                 ? NULL
+                 : realloc (k->x, room * m->kept * sizeof *x);
+
+    if (x == NULL)
+      return qk_oom ("%zu numbers of each of %zu samples", m->kept, room);
+    k->x = x;
+    k->room = room;
+  }
+  r = QK_CALLED (&m->cls->cls, "keep",
+                 m->cls->keep (m->self, io, k->x + k->n * m->kept));
+  k->n = r < 0 ? k->n : all;
+  return r;
+}
+
 int
 qk_tally_add (struct qk_tally *t, const struct qk_objective *o,
               const struct qk_exec *ex, const struct qk_tensor *all,
@@ -345,7 +371,9 @@ qk_tally_add (struct qk_tally *t, const struct qk_objective *o,
     if (m->cls->reference == QK_REFERENCE_TEACHER && !teacher)
       continue;
     compared (&m->c, ex, all, out, ref);
-    if ((r = m->cls->update (m->self, &io, t->sums + m->at)) < 0)
+    if ((r = m->cls->update (m->self, &io, t->sums + m->at)) < 0
+        || (m->kept > 0 && t->kept != NULL
+            && (r = keep (m, &io, n, &t->kept[i])) < 0))
       return qk_error_prefix (r, "metric '%s': ", m->cls->cls.name);
   }
   return 0;

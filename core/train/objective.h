@@ -45,6 +45,7 @@ struct qk_objective_metric {
   struct qk_comparison c;
   int first, n_scores; /* among the objective's */
   size_t at, n_sums;   /* among a tally's sums */
+  size_t kept;         /* floats it keeps of each sample, 0: none */
 };
 
 /* A number that networks are judged by. */
@@ -113,16 +114,26 @@ void qk_objective_others (const struct qk_objective *o,
 
 /* ---- sums over samples ------------------------------------------------ */
 
-struct qk_tally {
-  int64_t n;      /* samples */
-  double loss;    /* sum over samples; NaN: nobody could tell */
-  double *sums;   /* of the metrics; owned */
-  bool teacher;   /* metrics that need one were added to */
-  double seconds; /* in the network, without reading samples */
-  double waited;  /* seconds for samples that were not yet there */
+/* What a metric has kept of the samples so far. */
+struct qk_kept {
+  float *x;       /* (n, kept); owned */
+  size_t n, room; /* samples */
 };
 
-int qk_tally_init (struct qk_tally *t, const struct qk_objective *o);
+struct qk_tally {
+  int64_t n;            /* samples */
+  double loss;          /* sum over samples; NaN: nobody could tell */
+  double *sums;         /* of the metrics; owned */
+  struct qk_kept *kept; /* by metric; NULL: nothing is kept; owned */
+  bool teacher;         /* metrics that need one were added to */
+  double seconds;       /* in the network, without reading samples */
+  double waited;        /* seconds for samples that were not yet there */
+};
+
+/* WHOLE: of the samples of an evaluation, so that metrics may keep what they
+ * have to see of all at once. */
+int qk_tally_init (struct qk_tally *t, const struct qk_objective *o,
+                   bool whole);
 void qk_tally_reset (struct qk_tally *t, const struct qk_objective *o);
 void qk_tally_clear (struct qk_tally *t); /* accepts zeros */
 
@@ -139,9 +150,14 @@ int qk_objective_loss_of (const struct qk_objective *o, unsigned during,
                           const struct qk_tensor *ref, bool teacher,
                           int threads, double *loss);
 
-/* What the processes of COMM have seen together. */
+/* What the processes of COMM have seen together.  Of an evaluation once, at its
+ * end, also where there is one process; THREADS for what was kept. */
 int qk_tally_join (struct qk_tally *t, const struct qk_objective *o,
-                   struct qk_comm *comm);
+                   struct qk_comm *comm, int threads);
+
+/* Whether T knows what metric M of O has to say. */
+bool qk_tally_knows (const struct qk_tally *t, const struct qk_objective *o,
+                     int m);
 
 /* ---- numbers ------------------------------------------------------------ */
 

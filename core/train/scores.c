@@ -8,57 +8,126 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/called.h"
 #include "base/nearest.h"
 #include "train/objective.h"
 
 int
-qk_tally_init (struct qk_tally *t, const struct qk_objective *o)
+qk_tally_init (struct qk_tally *t, const struct qk_objective *o, bool whole)
 {
   memset (t, 0, sizeof *t);
   t->sums = calloc (o->n_sums + 1, sizeof *t->sums);
-  return t->sums == NULL ? qk_oom ("metrics") : 0;
+  t->kept = whole ? calloc (QK_OBJECTIVE_METRICS, sizeof *t->kept) : NULL;
+  if (t->sums != NULL && (t->kept != NULL || !whole))
+    return 0;
+  qk_tally_clear (t);
+  return qk_oom ("metrics");
 }
 
 void
 qk_tally_reset (struct qk_tally *t, const struct qk_objective *o)
 {
+  struct qk_kept *kept = t->kept;
   double *sums = t->sums;
 
   memset (sums, 0, o->n_sums * sizeof *sums);
+  for (int i = 0; kept != NULL && i < QK_OBJECTIVE_METRICS; i++)
+    kept[i].n = 0;
   memset (t, 0, sizeof *t);
   t->sums = sums;
+  t->kept = kept;
 }
 
 void
 qk_tally_clear (struct qk_tally *t)
 {
+  for (int i = 0; t->kept != NULL && i < QK_OBJECTIVE_METRICS; i++)
+    free (t->kept[i].x);
+  free (t->kept);
   free (t->sums);
   memset (t, 0, sizeof *t);
 }
 
-int
-qk_tally_join (struct qk_tally *t, const struct qk_objective *o,
-               struct qk_comm *comm)
+/* Let M add what it has to say of the samples of all processes; each does so
+ * for a part of them.  K is empty afterwards. */
+static int
+join_kept (const struct qk_objective_metric *m, struct qk_kept *k,
+           double *sums, struct qk_comm *comm, int threads)
 {
-  double sum[2] = { (double) t->n, t->loss };
-  double most[3] = { t->seconds, t->waited, t->teacher ? 1 : 0 };
+  const int64_t rank = qk_comm_rank (comm), size = qk_comm_size (comm);
+  float *all = k->x;
+  size_t total = k->n * m->kept;
+  struct qk_metric_whole whole;
   int r;
 
-  if (qk_comm_size (comm) == 1)
-    return 0;
+  if (size > 1 && (r = qk_comm_gather (comm, k->x, total, &all, &total)) < 0)
+    return r;
+  whole.n = (int64_t) (total / m->kept);
+  whole.kept = all;
+  whole.first = whole.n * rank / size;
+  whole.count = whole.n * (rank + 1) / size - whole.first;
+  whole.threads = threads;
+  r = QK_CALLED (&m->cls->cls, "whole", m->cls->whole (m->self, &whole, sums));
+  if (size > 1)
+    qk_free (all);
+  free (k->x);
+  memset (k, 0, sizeof *k);
+  return r < 0 ? qk_error_prefix (r, "metric '%s': ", m->cls->cls.name) : 0;
+}
+
+/* Whether M adds to the sums of T: where it needs a teacher, with one. */
+static bool
+has_seen (const struct qk_tally *t, const struct qk_objective_metric *m)
+{
+  return t->teacher || m->cls->reference != QK_REFERENCE_TEACHER;
+}
+
+static int
+add_up (struct qk_tally *t, const struct qk_objective *o, struct qk_comm *comm)
+{
+  double sum[2] = { (double) t->n, t->loss };
+  double most[2] = { t->seconds, t->waited };
+  int r;
+
   if ((r = qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, sum, 2)) < 0
-      || (o->n_sums > 0
-          && (r = qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, t->sums,
-                                  o->n_sums))
-               < 0)
-      || (r = qk_comm_reduce (comm, QK_COMM_MAX, QK_COMM_F64, most, 3)) < 0)
+      || (r = qk_comm_reduce (comm, QK_COMM_SUM, QK_COMM_F64, t->sums,
+                              o->n_sums))
+           < 0
+      || (r = qk_comm_reduce (comm, QK_COMM_MAX, QK_COMM_F64, most, 2)) < 0)
     return r;
   t->n = (int64_t) sum[0];
   t->loss = sum[1];
   t->seconds = most[0];
   t->waited = most[1];
-  t->teacher = most[2] > 0;
   return 0;
+}
+
+int
+qk_tally_join (struct qk_tally *t, const struct qk_objective *o,
+               struct qk_comm *comm, int threads)
+{
+  double teacher = t->teacher ? 1 : 0;
+  int i, r;
+
+  if ((r = qk_comm_reduce (comm, QK_COMM_MAX, QK_COMM_F64, &teacher, 1)) < 0)
+    return r;
+  t->teacher = teacher > 0;
+  for (i = 0; t->kept != NULL && i < o->n_metrics; i++) {
+    const struct qk_objective_metric *m = &o->metric[i];
+
+    if (m->kept > 0 && has_seen (t, m)
+        && (r = join_kept (m, &t->kept[i], t->sums + m->at, comm, threads))
+             < 0)
+      return r;
+  }
+  return qk_comm_size (comm) > 1 ? add_up (t, o, comm) : 0;
+}
+
+bool
+qk_tally_knows (const struct qk_tally *t, const struct qk_objective *o, int m)
+{
+  return t->n > 0 && has_seen (t, &o->metric[m])
+         && (o->metric[m].kept == 0 || t->kept != NULL);
 }
 
 void
@@ -74,10 +143,10 @@ qk_tally_scores (const struct qk_tally *t, const struct qk_objective *o,
   out->loss = t->n > 0 ? t->loss / (double) t->n : (double) NAN;
   for (i = 0; i < o->n_scores; i++)
     out->value[i] = (double) NAN;
-  for (i = 0; t->n > 0 && i < o->n_metrics; i++) {
+  for (i = 0; i < o->n_metrics; i++) {
     const struct qk_objective_metric *m = &o->metric[i];
 
-    if (t->teacher || m->cls->reference != QK_REFERENCE_TEACHER)
+    if (qk_tally_knows (t, o, i))
       m->cls->result (m->self, t->sums + m->at, t->n, out->value + m->first);
   }
 }

@@ -112,8 +112,9 @@ evaluate (const struct qk_subject *s, struct qk_batches *b, int64_t limit,
     }
   }
   qk_progress_end (m->progress);
-  if (r >= 0 && !alone && (r = qk_tally_join (t, s->o, m->comm)) == 0
-      && (r = agree_to_stop (m, &stop)) == 0 && stop)
+  if (r >= 0
+      && (r = qk_tally_join (t, s->o, m->comm, qk_exec_threads (s->ex))) == 0
+      && !alone && (r = agree_to_stop (m, &stop)) == 0 && stop)
     r = qk_error (-EINTR, "stopped");
   return check_seen (r, t->n);
 }
@@ -127,7 +128,8 @@ qk_stage_evaluate (const struct qk_subject *s, struct qk_batches *b,
 
   memset (out, 0, sizeof *out);
   qk_tally_clear (t);
-  if ((r = check_data (s->ex, b)) < 0 || (r = qk_tally_init (t, s->o)) < 0)
+  if ((r = check_data (s->ex, b)) < 0
+      || (r = qk_tally_init (t, s->o, true)) < 0)
     return r;
   if ((r = evaluate (s, b, limit, label, m, t)) == 0)
     qk_tally_scores (t, s->o, out);
@@ -289,7 +291,7 @@ static int
 save_within (const struct qk_train_options *opt, const struct qk_objective *o,
              struct qk_monitor *m, struct qk_position *pos, struct kept *last)
 {
-  int r = qk_tally_join (&pos->tally, o, m->comm);
+  int r = qk_tally_join (&pos->tally, o, m->comm, 1);
 
   if (r < 0 || (r = opt->save (opt->cookie)) < 0)
     return r;
@@ -417,7 +419,7 @@ qk_stage_train (const struct qk_subject *s, struct qk_optimize *o,
   }
   qk_progress_end (m->progress);
   if (r >= 0 || r == -EINTR) {
-    const int joined = qk_tally_join (&pos->tally, s->o, m->comm);
+    const int joined = qk_tally_join (&pos->tally, s->o, m->comm, 1);
 
     r = joined < 0 ? joined : r;
   }

@@ -32,8 +32,7 @@ open_view (const struct qk_objective *o, const struct qk_tally *t, int m,
   const struct qk_objective_metric *om = &o->metric[m];
   const struct qk_metric_table *table = om->cls->table;
 
-  if (table == NULL || t->n == 0
-      || (om->cls->reference == QK_REFERENCE_TEACHER && !t->teacher))
+  if (table == NULL || !qk_tally_knows (t, o, m))
     return false;
   memset (v, 0, sizeof *v);
   v->cls = om->cls;

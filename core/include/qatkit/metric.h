@@ -48,8 +48,18 @@ struct qk_metric_table {
   double (*taken) (void *self, const double *sums, int64_t row, int64_t other);
 };
 
+/* What a metric has kept of all samples of an evaluation.  Borrowed. */
+struct qk_metric_whole {
+  int64_t n;            /* samples, of all processes together */
+  const float *kept;    /* (n, kept), in the same order for all processes */
+  int64_t first, count; /* those that this process adds to the sums for */
+  int threads;          /* use up to so many (OpenMP) */
+};
+
 /* A metric is a sum over samples: it adds to an array of doubles, which the
- * library clears, keeps in checkpoints and adds up over processes. */
+ * library clears, keeps in checkpoints and adds up over processes.  One that
+ * has to see all samples at once, as the nearest neighbour of each does, also
+ * keeps numbers of each, and adds to the sums when it sees them together. */
 struct qk_metric_class {
   struct qk_class cls;
   enum qk_reference reference;
@@ -81,6 +91,16 @@ struct qk_metric_class {
 
   /* Called after check.  (optional; default: it has none) */
   const struct qk_metric_table *table;
+
+  /* For scores of all samples at once: how many floats are kept of each; KEEP
+   * writes those of a batch, after update, to X (samples, kept); WHOLE adds to
+   * the sums of this process, which are then added up, before result.  Only
+   * evaluations keep anything: while a network changes from batch to batch
+   * neither keep, whole nor result are called, and the scores are not known.
+   * (optional, all or none; default: sums are enough) */
+  size_t (*kept) (void *self);
+  int (*keep) (void *self, const struct qk_metric_io *io, float *x);
+  int (*whole) (void *self, const struct qk_metric_whole *all, double *sums);
 };
 
 #ifdef __cplusplus
