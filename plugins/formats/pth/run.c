@@ -7,49 +7,7 @@
 #include <string.h>
 
 #include "machine.h"
-
-/* ---- operands ----------------------------------------------------------------*/
-
-/* The N (<= 8) bytes of a little-endian number, as signed or unsigned. */
-static int
-take_number (struct machine *m, int n, bool is_signed, int64_t *out)
-{
-  uint64_t v = 0;
-  int i;
-
-  if (m->end - m->p < n)
-    return machine_damaged (m, "cut short");
-  for (i = 0; i < n; i++)
-    v |= (uint64_t) m->p[i] << (8 * i);
-  m->p += n;
-  if (is_signed && n > 0 && n < 8 && v >> (8 * n - 1) & 1)
-    v |= UINT64_MAX << (8 * n);
-  *out = (int64_t) v;
-  return 0;
-}
-
-static int
-skip (struct machine *m, int64_t n)
-{
-  if (n < 0 || m->end - m->p < n)
-    return machine_damaged (m, "cut short");
-  m->p += n;
-  return 0;
-}
-
-/* A line without its end. */
-static int
-take_line (struct machine *m, const char **text, size_t *n)
-{
-  const unsigned char *end = memchr (m->p, '\n', (size_t) (m->end - m->p));
-
-  if (end == NULL)
-    return machine_damaged (m, "cut short");
-  *text = (const char *) m->p;
-  *n = (size_t) (end - m->p);
-  m->p = end + 1;
-  return 0;
-}
+#include "picklecode/picklecode.h"
 
 static int
 push_nothing (struct machine *m)
@@ -57,68 +15,23 @@ push_nothing (struct machine *m)
   return machine_push_value (m, NOTHING, 0);
 }
 
-/* ---- numbers -----------------------------------------------------------------*/
-
+/* A whole number; what has more than 64 bits no tensor needs. */
 static int
-do_int (struct machine *m, int bytes, bool is_signed)
+push_integer (struct machine *m, const struct picklecode *c)
 {
-  int64_t v = 0;
-  const int r = take_number (m, bytes, is_signed, &v);
-
-  return r < 0 ? r : machine_push_value (m, INT, v);
+  return c->operand == PICKLECODE_HUGE
+           ? push_nothing (m)
+           : machine_push_value (m, INT, c->number);
 }
 
-/* What has more than 64 bits no tensor needs. */
+/* "00" and "01" of an I are truth values. */
 static int
-do_long (struct machine *m, int bytes)
+push_decimal (struct machine *m, const struct picklecode *c)
 {
-  int64_t n = 0;
-  int r = take_number (m, bytes, false, &n);
-
-  if (r < 0)
-    return r;
-  if (n <= 8)
-    return do_int (m, (int) n, true);
-  return (r = skip (m, n)) < 0 ? r : push_nothing (m);
+  return c->length == 2 && c->text[0] == '0'
+           ? machine_push_value (m, BOOL, c->text[1] == '1')
+           : push_integer (m, c);
 }
-
-/* "12", "12L"; of an I also "00" and "01", which are truth values. */
-static int
-do_decimal (struct machine *m, bool may_be_bool)
-{
-  const char *text = NULL;
-  char copy[24], *end;
-  long long v;
-  size_t n = 0;
-  int r = take_line (m, &text, &n);
-
-  if (r < 0)
-    return r;
-  if (may_be_bool && n == 2 && text[0] == '0')
-    return machine_push_value (m, BOOL, text[1] == '1');
-  if (n >= sizeof copy)
-    return push_nothing (m);
-  memcpy (copy, text, n);
-  copy[n] = 0;
-  errno = 0;
-  v = strtoll (copy, &end, 10);
-  if (end == copy || (*end != 0 && strcmp (end, "L") != 0))
-    return machine_damaged (m, "a number");
-  return errno != 0 ? push_nothing (m) : machine_push_value (m, INT, v);
-}
-
-/* A line of no interest. */
-static int
-do_line (struct machine *m)
-{
-  const char *text;
-  size_t n;
-  const int r = take_line (m, &text, &n);
-
-  return r < 0 ? r : push_nothing (m);
-}
-
-/* ---- texts -------------------------------------------------------------------*/
 
 static int
 push_text (struct machine *m, const char *text, size_t n)
@@ -133,40 +46,13 @@ push_text (struct machine *m, const char *text, size_t n)
   return r;
 }
 
-static int
-do_text (struct machine *m, int bytes)
-{
-  const unsigned char *text;
-  int64_t n = 0;
-  int r = take_number (m, bytes, false, &n);
-
-  text = m->p;
-  if (r < 0 || (r = skip (m, n)) < 0)
-    return r;
-  return push_text (m, (const char *) text, (size_t) n);
-}
-
-static int
-do_bytes (struct machine *m, int bytes)
-{
-  int64_t n = 0;
-  int r = take_number (m, bytes, false, &n);
-
-  if (r < 0 || (r = skip (m, n)) < 0)
-    return r;
-  return push_nothing (m);
-}
-
 /* A line of text, QUOTED or not; no name has escapes. */
 static int
-do_text_line (struct machine *m, bool quoted)
+push_line (struct machine *m, const struct picklecode *c, bool quoted)
 {
-  const char *text = NULL;
-  size_t n = 0;
-  const int r = take_line (m, &text, &n);
+  const char *text = c->text;
+  const size_t n = c->length;
 
-  if (r < 0)
-    return r;
   if (memchr (text, '\\', n) != NULL)
     return push_nothing (m);
   if (!quoted)
@@ -205,24 +91,11 @@ get_memo (struct machine *m, int64_t i)
   return machine_push_number (m, AT (m->memo, uint32_t, i) - 1);
 }
 
-static int
-do_memo (struct machine *m, int bytes, int (*what) (struct machine *, int64_t))
+/* No memo has a number of more than 64 bits. */
+static int64_t
+memo_number (const struct picklecode *c)
 {
-  int64_t i = 0;
-  const int r = take_number (m, bytes, false, &i);
-
-  return r < 0 ? r : what (m, i);
-}
-
-static int
-do_memo_line (struct machine *m, int (*what) (struct machine *, int64_t))
-{
-  uint32_t number = 0;
-  int r = do_decimal (m, false);
-
-  if (r < 0 || (r = machine_pop (m, INT, &number)) < 0)
-    return r;
-  return what (m, machine_object (m, number)->value);
+  return c->operand == PICKLECODE_NUMBER ? c->number : -1;
 }
 
 /* ---- the stack ---------------------------------------------------------------*/
@@ -344,16 +217,9 @@ collect (struct machine *m, enum kind kind,
 /* ---- classes -----------------------------------------------------------------*/
 
 static int
-do_global (struct machine *m)
+do_global (struct machine *m, const struct picklecode *c)
 {
-  const char *module = NULL, *name = NULL;
-  size_t module_n = 0, name_n = 0;
-  int r;
-
-  if ((r = take_line (m, &module, &module_n)) < 0
-      || (r = take_line (m, &name, &name_n)) < 0)
-    return r;
-  return machine_push_global (m, module, module_n, name, name_n);
+  return machine_push_global (m, c->text, c->length, c->name, c->name_length);
 }
 
 static int
@@ -380,25 +246,23 @@ do_new_extended (struct machine *m)
   return r < 0 ? r : machine_reduce (m);
 }
 
-/* A class, by name or below its arguments, and what is above the mark. */
+/* A class below its arguments, which are above the mark. */
 static int
-do_instance (struct machine *m, bool by_name)
+do_instance (struct machine *m)
 {
   struct object *o = NULL;
-  int r = 0;
-
-  if (by_name && ((r = do_global (m)) < 0 || (r = drop (m)) < 0))
-    return r;
-  return (r = drop_marked (m)) < 0 ? r : machine_push (m, FOREIGN, &o);
-}
-
-static int
-do_extension (struct machine *m, int bytes)
-{
-  struct object *o = NULL;
-  const int r = skip (m, bytes);
+  const int r = drop_marked (m);
 
   return r < 0 ? r : machine_push (m, FOREIGN, &o);
+}
+
+/* What another program knows by a number. */
+static int
+do_extension (struct machine *m)
+{
+  struct object *o = NULL;
+
+  return machine_push (m, FOREIGN, &o);
 }
 
 static int
@@ -411,104 +275,61 @@ do_frozen_set (struct machine *m)
 
 /* ---- the instructions ----------------------------------------------------------*/
 
-/* Those with operands in lines of text, which old protocols have. */
-static int
-step_text (struct machine *m, unsigned char op)
-{
-  switch (op) {
-  case 'F':
-  case 'P':
-    return do_line (m);
-  case 'I':
-    return do_decimal (m, true);
-  case 'L':
-    return do_decimal (m, false);
-  case 'S':
-    return do_text_line (m, true);
-  case 'V':
-    return do_text_line (m, false);
-  case 'g':
-    return do_memo_line (m, get_memo);
-  case 'p':
-    return do_memo_line (m, put_memo);
-  case 'i':
-    return do_instance (m, true);
-  default:
-    return qk_error (-EBADMSG,
-                     "%s: not a PyTorch file of weights, or damaged: 0x%02x "
-                     "is no instruction of a pickle",
-                     m->path, op);
-  }
-}
-
 /* Numbers, texts and other things without parts. */
 static int
-step_value (struct machine *m, unsigned char op)
+step_value (struct machine *m, const struct picklecode *c)
 {
-  switch (op) {
+  switch (c->code) {
   case 'K':
-    return do_int (m, 1, false);
   case 'M':
-    return do_int (m, 2, false);
   case 'J':
-    return do_int (m, 4, true);
+  case 'L':
   case 0x8a:
-    return do_long (m, 1);
   case 0x8b:
-    return do_long (m, 4);
+    return push_integer (m, c);
+  case 'I':
+    return push_decimal (m, c);
   case 'X':
   case 'T':
-    return do_text (m, 4);
   case 'U':
   case 0x8c:
-    return do_text (m, 1);
   case 0x8d:
-    return do_text (m, 8);
-  case 'C':
-    return do_bytes (m, 1);
-  case 'B':
-    return do_bytes (m, 4);
-  case 0x8e:
-  case 0x96:
-    return do_bytes (m, 8);
-  case 'G':
-    return skip (m, 8) < 0 ? -EBADMSG : push_nothing (m);
+    return push_text (m, c->text, c->length);
+  case 'S':
+    return push_line (m, c, true);
+  case 'V':
+    return push_line (m, c, false);
   case 0x88:
     return machine_push_value (m, BOOL, 1);
   case 0x89:
     return machine_push_value (m, BOOL, 0);
-  case 'N':
-  case 0x8f: /* an empty set */
-  case 0x97: /* a buffer from elsewhere */
-    return push_nothing (m);
   case 0x82:
-    return do_extension (m, 1);
   case 0x83:
-    return do_extension (m, 2);
   case 0x84:
-    return do_extension (m, 4);
-  default:
-    return step_text (m, op);
+    return do_extension (m);
+  default: /* None, bytes, numbers with a point, an empty set, a buffer from
+              elsewhere, a persistent identifier in a line */
+    return push_nothing (m);
   }
 }
 
 /* Calls, classes and the memo. */
 static int
-step_object (struct machine *m, unsigned char op)
+step_object (struct machine *m, const struct picklecode *c)
 {
-  switch (op) {
+  switch (c->code) {
   case 'q':
-    return do_memo (m, 1, put_memo);
   case 'r':
-    return do_memo (m, 4, put_memo);
+  case 'p':
+    return put_memo (m, memo_number (c));
   case 0x94:
     return put_memo (m, (int64_t) m->memo.n);
   case 'h':
-    return do_memo (m, 1, get_memo);
   case 'j':
-    return do_memo (m, 4, get_memo);
+  case 'g':
+    return get_memo (m, memo_number (c));
   case 'c':
-    return do_global (m);
+    return do_global (m, c);
   case 0x93:
     return do_stack_global (m);
   case 'Q':
@@ -519,24 +340,23 @@ step_object (struct machine *m, unsigned char op)
   case 0x92:
     return do_new_extended (m);
   case 'o':
-    return do_instance (m, false);
+  case 'i':
+    return do_instance (m);
   case 'b':
     return machine_build (m);
   default:
-    return step_value (m, op);
+    return step_value (m, c);
   }
 }
 
 static int
-step (struct machine *m, unsigned char op)
+step (struct machine *m, const struct picklecode *c)
 {
-  switch (op) {
-  case 0x80:
-    return skip (m, 1); /* PROTO */
-  case 0x95:
-    return skip (m, 8); /* FRAME */
-  case 0x98:
-    return 0; /* read only */
+  switch (c->code) {
+  case 0x80: /* the protocol */
+  case 0x95: /* a frame */
+  case 0x98: /* read only */
+    return 0;
   case '(':
     return machine_push_value (m, MARK, 0);
   case ')':
@@ -546,7 +366,7 @@ step (struct machine *m, unsigned char op)
   case 0x85:
   case 0x86:
   case 0x87:
-    return machine_make_tuple (m, op - 0x84u, false);
+    return machine_make_tuple (m, c->code - 0x84u, false);
   case '}':
     return machine_push_value (m, DICT, 0);
   case ']':
@@ -573,20 +393,35 @@ step (struct machine *m, unsigned char op)
   case '2':
     return duplicate (m);
   default:
-    return step_object (m, op);
+    return step_object (m, c);
   }
+}
+
+static int
+fault (const struct machine *m, enum picklecode_fault what, uint8_t code)
+{
+  if (what == PICKLECODE_UNKNOWN)
+    return qk_error (-EBADMSG,
+                     "%s: not a PyTorch file of weights, or damaged: 0x%02x "
+                     "is no instruction of a pickle",
+                     m->path, code);
+  return machine_damaged (m, what == PICKLECODE_CUT_SHORT ? "cut short"
+                                                          : "a number");
 }
 
 int
 machine_run (struct machine *m)
 {
   while (m->p < m->end) {
-    const unsigned char op = *m->p++;
+    struct picklecode c;
+    const enum picklecode_fault what = picklecode_next (&m->p, m->end, &c);
     int r;
 
-    if (op == '.')
+    if (what != PICKLECODE_OK)
+      return fault (m, what, c.code);
+    if (c.code == '.')
       return 0;
-    if ((r = step (m, op)) < 0)
+    if ((r = step (m, &c)) < 0)
       return r;
   }
   return machine_damaged (m, "its end is missing");
