@@ -11,21 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-#include <sndfile.h>
 
 #include "audio/audio.h"
 #include "audio/changes.h"
 #include "classfiles/classfiles.h"
 #include "content/content.h"
 #include "imagespec/imagespec.h"
+#include "sound.h"
 #include "split/split.h"
 #include "textfile/textfile.h"
 
-#define MAX_CHANNELS 64
 #define MAX_SAMPLES 16777216
-#define PIECE 4096 /* frames read at once */
 
 static const char *const kinds[] = { "mfcc", "logmel", NULL };
 
@@ -237,7 +233,7 @@ wav_worker_new (void *self, void **worker)
   if (!w)
     return qk_oom ("wav");
   w->sound = calloc ((size_t) d->samples, sizeof *w->sound);
-  w->piece = calloc (PIECE * MAX_CHANNELS, sizeof *w->piece);
+  w->piece = calloc (SOUND_PIECE, sizeof *w->piece);
   w->scratch = calloc (audio_scratch (d->audio), sizeof *w->scratch);
   if (!w->sound || !w->piece || !w->scratch) {
     wav_worker_free (w);
@@ -247,75 +243,8 @@ wav_worker_new (void *self, void **worker)
   return 0;
 }
 
-/* The mean of the channels of up to N frames into OUT; how many there were. */
-static int64_t
-read_mono (SNDFILE *f, int channels, int64_t n, float *piece, float *out)
-{
-  int64_t have = 0, got;
-
-  while (have < n) {
-    const int64_t want = n - have < PIECE ? n - have : PIECE;
-    int64_t i;
-    int c;
-
-    got = sf_readf_float (f, piece, want);
-    if (got <= 0)
-      break;
-    for (i = 0; i < got; i++) {
-      float sum = 0;
-
-      for (c = 0; c < channels; c++)
-        sum += piece[i * channels + c];
-      out[have + i] = sum / (float) channels;
-    }
-    have += got;
-  }
-  return have;
-}
-
-/* The sound in PATH, moved by SHIFT samples, into w->sound. */
-static int
-read_sound (const struct wav *d, struct worker *w, const char *path,
-            int64_t shift)
-{
-  const int64_t before = shift > 0 ? shift : 0;
-  SF_INFO info = { 0 };
-  struct stat st;
-  SNDFILE *f;
-  int64_t n = 0;
-  int err = 0;
-
-  if (stat (path, &st) < 0)
-    return qk_error (-errno, "%s: %s", path, strerror (errno));
-  if (!S_ISREG (st.st_mode))
-    return qk_error (-EBADMSG, "%s: not a regular file", path);
-  f = sf_open (path, SFM_READ, &info);
-  if (!f)
-    return qk_error (-EBADMSG, "%s: cannot be decoded as sound: %s", path,
-                     sf_strerror (NULL));
-  if (info.channels < 1 || info.channels > MAX_CHANNELS)
-    err = qk_error (-EBADMSG, "%s: %d channels, accepted are 1 to %d", path,
-                    info.channels, MAX_CHANNELS);
-  else if (info.samplerate != d->rate)
-    err = qk_error (-EBADMSG, "%s: %d samples a second, expected rate = %d",
-                    path, info.samplerate, d->rate);
-  memset (w->sound, 0, (size_t) d->samples * sizeof *w->sound);
-  /* what is moved out at the start is read and forgotten */
-  if (err == 0 && shift < 0)
-    read_mono (f, info.channels, -shift < d->samples ? -shift : d->samples,
-               w->piece, w->sound);
-  if (err == 0 && shift < 0)
-    memset (w->sound, 0, (size_t) d->samples * sizeof *w->sound);
-  if (err == 0 && before < d->samples)
-    n = read_mono (f, info.channels, d->samples - before, w->piece,
-                   w->sound + before);
-  if (err == 0 && n == 0 && shift == 0)
-    err = qk_error (-EBADMSG, "%s: no sound in it", path);
-  sf_close (f);
-  return err;
-}
-
-/* The same, moved in time as training with RNG asks for. */
+/* The sound in PATH into w->sound, moved in time as training with RNG asks
+ * for. */
 static int
 read_shifted (const struct wav *d, struct worker *w, const char *path,
               struct qk_rng *rng)
@@ -325,7 +254,7 @@ read_shifted (const struct wav *d, struct worker *w, const char *path,
   if (d->augment && rng && d->shift > 0)
     shift
       = (int64_t) qk_rng_below (rng, (uint64_t) (2 * d->shift + 1)) - d->shift;
-  return read_sound (d, w, path, shift);
+  return sound_read (path, d->rate, d->samples, shift, w->piece, w->sound);
 }
 
 /* The sound A into w->sound, as a file with one channel. */
@@ -398,7 +327,7 @@ wav_read (void *self, void *worker, int64_t index, struct qk_rng *rng,
 static int
 wav_read_file (void *self, void *worker, const char *path, void *const *input)
 {
-  const int err = read_sound (self, worker, path, 0);
+  const int err = read_shifted (self, worker, path, NULL);
 
   return err ? err : make_features (self, worker, path, NULL, input[0]);
 }

@@ -794,8 +794,65 @@ def cifar():
         "number": b"\x80\2}(U\6labelsK\1U\4dataU\4abcdu."})
 
 
+def wav():
+    """Mono and stereo, each kind of samples, and headers that claim."""
+    def chunk(name, data):
+        return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+
+    def file(data, tag=1, channels=1, bits=16, align=None, more=b"",
+             before=b"", rate=16000):
+        align = channels * bits // 8 if align is None else align
+        fmt = struct.pack("<HHIIHH", tag, channels, rate, rate * align, align,
+                          bits) + more
+        body = b"WAVE" + chunk(b"fmt ", fmt) + before + chunk(b"data", data)
+        return b"RIFF" + struct.pack("<I", len(body)) + body
+
+    good = file(struct.pack("<9h", *range(-4, 5)))
+    guid = bytes.fromhex("0100000000001000800000aa00389b71")
+    write("wav", {
+        "good": good, "stereo": file(bytes(16), channels=2),
+        "byte": file(bytes(range(9)), bits=8),
+        "24": file(bytes(range(27)), bits=24),
+        "float": file(struct.pack("<3f", 0, -1, .5), tag=3, bits=32),
+        "double": file(struct.pack("<2d", 0, -1), tag=3, bits=64),
+        "nan": file(struct.pack("<2f", float("nan"), float("inf")), tag=3,
+                    bits=32),
+        "a-law": file(bytes(range(9)), tag=6, bits=8),
+        "mu-law": file(bytes(range(9)), tag=7, bits=8),
+        "ima": file(bytes(64), tag=17, bits=4, align=32,
+                    more=struct.pack("<HH", 2, 57)),
+        "ms": file(bytes(64), tag=2, bits=4, align=32,
+                   more=struct.pack("<HHH", 4, 52, 0)),
+        "extensible": file(bytes(8), tag=0xfffe, more=struct.pack(
+            "<HHI", 22, 16, 4) + guid),
+        "list": file(bytes(8), before=chunk(b"LIST", b"INFOISFT\4\0\0\0test")),
+        "cut": good[:-5], "header": good[:30], "empty": file(b""),
+        "claims": good[:40] + b"\xff\xff\xff\x7f" + good[44:],
+        "channels-0": file(bytes(8), channels=0),
+        "channels-65": file(bytes(260), channels=65),
+        "rate-0": file(bytes(8), rate=0),
+        "big-endian": b"RIFX" + good[4:], "junk": b"RIFFxxxxWAVEjunk"})
+
+
+def index():
+    """Lists of images as imagefolder keeps them, of the folder /proc/self."""
+    head = b"qatkit images 1\n/proc/self\n"
+    good = (b"class a\nclass b\nimage 0 a/1.jpg\nimage 1 b/c/2.jpg\nleft 3\n"
+            b"ending 3 .txt\n")
+    write("index", {
+        "good": head + good, "other": head.replace(b"self", b"1") + good,
+        "changed": head + b"folder 1 2 fd\n" + good, "magic": good,
+        "label": head + b"class a\nimage 1 a/1.jpg\n",
+        "negative": head + b"class a\nimage -1 a/1.jpg\n",
+        "nameless": head + b"class a\nimage 0 \n",
+        "number": head + b"class a\nimage 99999999999999999999 a\n",
+        "word": head + b"picture 1\n", "none": b"", "nul": head + b"class a\0b\n"})
+
+
 def main():
     cifar()
+    wav()
+    index()
     model()
     npy()
     table()
