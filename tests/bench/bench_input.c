@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* bench_input.c: samples a second of the input pipeline, on one thread.
  *
- *   bench_input dir=FOLDER [crop=224] [resize=256] [pad=-1] [rounds=3]
+ *   bench_input dir=FOLDER [crop=224] [resize=256] [pad=-1] [rotate=0]
+ *               [translate=0] [rounds=3]
  *
  * FOLDER holds class folders of images.  "train" is a random crop, mirrored
  * half of the time and normalised; "train, fast_decode" the same from
  * samples decoded at a half or less; "val" the whole, resized, and its
  * middle.  pad = N: "train" is a crop of the resized image with N pixels around,
- * as for CIFAR, and there is no fast_decode.  Prints one line of JSON each, best
+ * as for CIFAR, and there is no fast_decode.  rotate, translate: random changes of training
+ * images, with bilinear pixels.  Prints one line of JSON each, best
  * of the rounds, by CPU time. */
 #include "config.h"
 
@@ -122,9 +124,13 @@ main (int argc, char **argv)
                      "[pad=-1] [rounds=3]\n");
     return 77;
   }
-  snprintf (options, sizeof options, "train=%.4000s crop=%d resize=%d pad=%d",
+  snprintf (options, sizeof options,
+            "train=%.4000s crop=%d resize=%d pad=%d rotate=%.20s "
+            "translate=%.20s affine_filter=bilinear",
             dir, atoi (argument (argc, argv, "crop", "224")),
-            atoi (argument (argc, argv, "resize", "256")), pad);
+            atoi (argument (argc, argv, "resize", "256")), pad,
+            argument (argc, argv, "rotate", "0"),
+            argument (argc, argv, "translate", "0"));
   if (ctx == NULL
       || qk_context_class (ctx, QK_KIND_DATASET, "imagefolder", &c) < 0)
     goto error;

@@ -13,6 +13,12 @@ import torchvision.transforms as T
 from PIL import Image
 
 folder, crop, resize, rounds, pad = sys.argv[1], *map(int, sys.argv[2:6])
+rotate, translate = map(float, sys.argv[6:8])
+change = []
+if translate > 0:
+    change = [T.RandomAffine(rotate, (translate, translate), interpolation=T.InterpolationMode.BILINEAR)]
+elif rotate > 0:
+    change = [T.RandomRotation(rotate, T.InterpolationMode.BILINEAR)]
 torch.set_num_threads(1)
 files = sorted(p for p in Path(folder).glob("*/*")
                if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
@@ -22,7 +28,7 @@ pipelines = {
         *([T.RandomResizedCrop(crop)] if pad < 0 else
           [*([] if resize == crop else [T.Resize(resize)]),
            T.RandomCrop(crop, padding=pad)]),
-        T.RandomHorizontalFlip(), *finish]),
+        T.RandomHorizontalFlip(), *change, *finish]),
     "val": T.Compose([T.Resize(resize), T.CenterCrop(crop), *finish]),
 }
 for what, transform in pipelines.items():
