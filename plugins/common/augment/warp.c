@@ -15,6 +15,14 @@
 
 /* ---- copying ---------------------------------------------------------- */
 
+/* C is small: a call would cost more than the bytes. */
+static inline void
+copy_pixel (uint8_t *to, const uint8_t *from, int c)
+{
+  for (int i = 0; i < c; i++)
+    to[i] = from[i];
+}
+
 /* Pixel (X, Y) of what is made comes from (FROM_X, FROM_Y), if that is within
  * the image. */
 static inline void
@@ -24,8 +32,8 @@ take (const struct raster *r, int64_t x, int64_t y, int64_t from_x,
   const int c = r->channels;
 
   if (from_x >= 0 && from_x < r->w && from_y >= 0 && from_y < r->h)
-    memcpy (r->spare + (y * r->w + x) * c,
-            r->pixels + (from_y * r->w + from_x) * c, (size_t) c);
+    copy_pixel (r->spare + (y * r->w + x) * c,
+                r->pixels + (from_y * r->w + from_x) * c, c);
 }
 
 static void
@@ -43,7 +51,7 @@ fill_spare (const struct raster *r, const struct raster_move *how)
   const int64_t n = r->h * r->w;
 
   for (int64_t i = 0; i < n; i++)
-    memcpy (r->spare + i * r->channels, how->fill, (size_t) r->channels);
+    copy_pixel (r->spare + i * r->channels, how->fill, r->channels);
 }
 
 /* ---- nearest ---------------------------------------------------------- */
@@ -134,48 +142,63 @@ clip (int64_t v, int64_t n)
   return v < 0 ? 0 : v < n ? v : n - 1;
 }
 
-/* Channel C between pixels X and X + 1 of row Y, DX of the way. */
-static double
-between (const struct raster *r, int64_t x, int64_t y, int c, double dx)
+/* floor (v) of what is at least -1, without a call. */
+static inline int64_t
+below (double v)
 {
-  const uint8_t *row = r->pixels + y * r->w * r->channels + c;
-  const double a = row[clip (x, r->w) * r->channels];
-  const double b = row[clip (x + 1, r->w) * r->channels];
-
-  return a + (b - a) * dx;
+  return v < 0.0 ? -1 : (int64_t) v;
 }
 
-static void
-bilinear_pixel (const struct raster *r, double u, double v, uint8_t *out)
+/* The pixel of C channels at (U, V), the middle of the first one being
+ * (0.5, 0.5), if that is within the image. */
+static inline void
+bilinear_pixel (const struct raster *r, double u, double v, int c,
+                uint8_t *out)
 {
-  int64_t x, y;
+  const uint8_t *row, *next;
+  int64_t x, y, left, right;
+  double dx, dy;
 
   if (u < 0.0 || u >= (double) r->w || v < 0.0 || v >= (double) r->h)
     return;
-  x = (int64_t) floor (u - 0.5);
-  y = (int64_t) floor (v - 0.5);
-  for (int c = 0; c < r->channels; c++) {
-    const double dx = u - 0.5 - (double) x, dy = v - 0.5 - (double) y;
-    const double above = between (r, x, clip (y, r->h), c, dx);
-    const double below
-      = y + 1 >= 0 && y + 1 < r->h ? between (r, x, y + 1, c, dx) : above;
+  x = below (u - 0.5);
+  y = below (v - 0.5);
+  dx = u - 0.5 - (double) x;
+  dy = v - 0.5 - (double) y;
+  row = r->pixels + clip (y, r->h) * r->w * c;
+  next = r->pixels + clip (y + 1, r->h) * r->w * c;
+  left = clip (x, r->w) * c;
+  right = clip (x + 1, r->w) * c;
+  for (int i = 0; i < c; i++) {
+    const double a = row[left + i], b = row[right + i];
+    const double d = next[left + i], e = next[right + i];
+    const double upper = a + (b - a) * dx, lower = d + (e - d) * dx;
 
-    out[c] = (uint8_t) (above + (below - above) * dy);
+    out[i] = (uint8_t) (upper + (lower - upper) * dy);
   }
+}
+
+static inline void
+bilinear_pixels (const struct raster *r, const double m[6], int c)
+{
+  uint8_t *out = r->spare;
+
+  for (int64_t y = 0; y < r->h; y++)
+    for (int64_t x = 0; x < r->w; x++, out += c) {
+      const double u = (double) x + 0.5, v = (double) y + 0.5;
+
+      bilinear_pixel (r, m[0] * u + m[1] * v + m[2],
+                      m[3] * u + m[4] * v + m[5], c, out);
+    }
 }
 
 static void
 bilinear (const struct raster *r, const double m[6])
 {
-  uint8_t *out = r->spare;
-
-  for (int64_t y = 0; y < r->h; y++)
-    for (int64_t x = 0; x < r->w; x++, out += r->channels) {
-      const double u = (double) x + 0.5, v = (double) y + 0.5;
-
-      bilinear_pixel (r, m[0] * u + m[1] * v + m[2],
-                      m[3] * u + m[4] * v + m[5], out);
-    }
+  if (r->channels == 3) /* so that the compiler knows */
+    bilinear_pixels (r, m, 3);
+  else
+    bilinear_pixels (r, m, r->channels);
 }
 
 /* ---- what is asked for ------------------------------------------------ */
