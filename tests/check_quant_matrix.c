@@ -23,13 +23,17 @@ struct component {
 };
 
 static const struct component weight_fakequants[] = {
-  { "affine", "" },  { "lsq", "" },
-  { "dorefa", "" },  { "dorefa", "normalize=unit" },
+  { "affine", "" },
+  { "lsq", "" },
+  { "ewgs", "" },
+  { "dorefa", "" },
+  { "dorefa", "normalize=unit" },
   { "fixed", NULL }, /* see fixed_scale */
 };
 static const struct component value_fakequants[] = {
   { "affine", "" },
   { "lsq", "" },
+  { "lsq", "start=mse offset=yes" },
   { "pact", "" },
   { "fixed", "scale=0.1 zero_point=1" },
 };
