@@ -288,7 +288,7 @@ static void
 warm_up_is (const char *name, const char *options, double warmup,
             const int64_t *step, const double *factor, int n)
 {
-  struct qk_optimize_group all = { NULL, true };
+  struct qk_optimize_group all = { .decay_all = true };
   struct qk_optimize_options opt = { .n_groups = 1, .group = &all };
   struct qk_config *cfg = NULL, *sgd = NULL;
   const struct qk_class *oc, *sc;

@@ -79,6 +79,7 @@ train optimizer:qk_table_optimizer
 optimizer:qk_table_optimizer
 train optimizer PATTERN:qk_table_optimizer_group
 optimizer PATTERN:qk_table_optimizer_group
+optimizer quantizer:qk_table_optimizer_learned
 train schedule:qk_table_schedule
 schedule:qk_table_schedule
 ptq:qk_table_ptq

@@ -25,6 +25,9 @@ void qk_quantizer_free (struct qk_quantizer *qz); /* accepts NULL */
 /* What it was made for; info->name is the quantizer's name. */
 const struct qk_quant_info *qk_quantizer_info (const struct qk_quantizer *qz);
 
+/* Whether its fake-quantizer changes weights before they are rounded. */
+bool qk_quantizer_transforms (const struct qk_quantizer *qz);
+
 /* Name of its observer, for messages; "none" without one. */
 const char *qk_quantizer_observer_name (const struct qk_quantizer *qz);
 
@@ -58,6 +61,13 @@ int qk_quantizer_collect (struct qk_quantizer *qz, const float *x, size_t n);
  * once when nothing has been observed. */
 int qk_quantizer_refresh (struct qk_quantizer *qz);
 
+/* Weights: from now on each channel's scale is FACTOR times, one a channel, what
+ * it would be, on top of earlier calls; the state keeps that.  For weights that
+ * grow as a whole, so that their integers stay.  Nothing where grids are fixed,
+ * or the weights are transformed before.  -EDOM for a factor that is not
+ * positive and finite. */
+int qk_quantizer_rescale (struct qk_quantizer *qz, const float *factor);
+
 /* How many channels have a scale that qk_quantizer_raise chose. */
 int64_t qk_quantizer_raised (const struct qk_quantizer *qz);
 
@@ -80,8 +90,8 @@ struct qk_quantizer_param {
 int qk_quantizer_params (struct qk_quantizer *qz,
                          struct qk_quantizer_param *out);
 
-/* Save or load: arrays "observer.…", "fakequant.…", "initialized" and
- * "derived".  After loading the grids are renewed where those saved had been:
+/* Save or load: arrays "observer.…", "fakequant.…", "initialized", "derived" and
+ * of weights "factor".  After loading the grids are renewed where those saved had been:
  * a quantizer that has seen nothing keeps its first ones. */
 int qk_quantizer_state (struct qk_quantizer *qz, struct qk_state *st);
 

@@ -31,6 +31,7 @@ struct qk_quantizer {
   struct qk_qparams *grid; /* in force; channels of each of these */
   struct qk_qparams *next; /* being computed; then grid before floor */
   float *floor;            /* weights: the smallest scales allowed */
+  float *factor;           /* weights: of the scales that were computed */
   float *min, *max;
 
   /* The range of an observer that keeps no state, from a checkpoint: minima,
@@ -232,12 +233,14 @@ qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
   qz->grid = qk_alloc (channels * sizeof *qz->grid);
   qz->next = qk_alloc (channels * sizeof *qz->next);
   qz->floor = qk_alloc (channels * sizeof (float));
+  qz->factor = qk_alloc (channels * sizeof (float));
   qz->min = qk_alloc (channels * sizeof (float));
   qz->max = qk_alloc (channels * sizeof (float));
   if (obs != NULL && obs->state == NULL)
     qz->kept = qk_alloc (2 * channels * sizeof (float));
   if (qz->name == NULL || qz->grid == NULL || qz->next == NULL
-      || qz->floor == NULL || qz->min == NULL || qz->max == NULL
+      || qz->floor == NULL || qz->factor == NULL || qz->min == NULL
+      || qz->max == NULL
       || (obs != NULL && obs->state == NULL && qz->kept == NULL)) {
     r = qk_oom ("'%s'", info->name);
     goto error;
@@ -251,6 +254,7 @@ qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
     qz->grid[c].qmax = info->qmax;
     qz->grid[c].zero_point = info->qmin > 0 ? info->qmin : 0;
     qz->next[c] = qz->grid[c];
+    qz->factor[c] = 1.0f;
   }
 
   if (obs != NULL && (r = quantizer_new_observer (qz, obs_cfg)) < 0)
@@ -284,6 +288,7 @@ qk_quantizer_free (struct qk_quantizer *qz)
   qk_free (qz->kept);
   qk_free (qz->max);
   qk_free (qz->min);
+  qk_free (qz->factor);
   qk_free (qz->floor);
   qk_free (qz->next);
   qk_free (qz->grid);
@@ -297,6 +302,12 @@ const struct qk_quant_info *
 qk_quantizer_info (const struct qk_quantizer *qz)
 {
   return &qz->info;
+}
+
+bool
+qk_quantizer_transforms (const struct qk_quantizer *qz)
+{
+  return qz->fq != NULL && qz->fq->transform != NULL;
 }
 
 const char *
@@ -465,8 +476,8 @@ quantizer_default_grids (struct qk_quantizer *qz, bool seen)
   return 0;
 }
 
-/* The grids in force: those computed, with no scale below its floor.  Whether
- * that changed one. */
+/* The grids in force: those computed, times their factors, with no scale below
+ * its floor.  Whether that changed one. */
 static bool
 quantizer_take_grids (struct qk_quantizer *qz)
 {
@@ -475,6 +486,7 @@ quantizer_take_grids (struct qk_quantizer *qz)
   for (int64_t c = 0; c < qz->info.channels; c++) {
     struct qk_qparams q = qz->next[c];
 
+    q.scale *= qz->factor[c];
     if (qz->floor[c] > q.scale)
       q.scale = qz->floor[c];
     changed = changed || q.scale != qz->grid[c].scale;
@@ -548,13 +560,47 @@ qk_quantizer_raise (struct qk_quantizer *qz, const float *floor)
   return quantizer_take_grids (qz);
 }
 
+/* Whether scales times FACTOR, a result of qk_quantizer_rescale or of a file,
+ * are such as the formulas can use. */
+static int
+quantizer_check_factors (const struct qk_quantizer *qz, const float *factor)
+{
+  for (int64_t c = 0; c < qz->info.channels; c++) {
+    const float scale = qz->next[c].scale * factor[c];
+
+    if (!(scale > 0.0f) || !isfinite (scale) || !isfinite (1.0f / scale))
+      return qk_error (-EDOM,
+                       "'%s': channel %lld has scale %g times %g, expected "
+                       "a positive finite number",
+                       qz->info.name, (long long) c,
+                       (double) qz->next[c].scale, (double) factor[c]);
+  }
+  return 0;
+}
+
+int
+qk_quantizer_rescale (struct qk_quantizer *qz, const float *factor)
+{
+  int r;
+
+  if (qz->fixed || !qz->info.weight || qk_quantizer_transforms (qz))
+    return 0;
+  for (int64_t c = 0; c < qz->info.channels; c++)
+    qz->min[c] = qz->factor[c] * factor[c];
+  if ((r = quantizer_check_factors (qz, qz->min)) < 0)
+    return r;
+  memcpy (qz->factor, qz->min, (size_t) qz->info.channels * sizeof (float));
+  quantizer_take_grids (qz);
+  return 0;
+}
+
 int64_t
 qk_quantizer_raised (const struct qk_quantizer *qz)
 {
   int64_t raised = 0;
 
   for (int64_t c = 0; c < qz->info.channels; c++)
-    raised += qz->floor[c] > qz->next[c].scale;
+    raised += qz->floor[c] > qz->next[c].scale * qz->factor[c];
   return raised;
 }
 
@@ -927,6 +973,10 @@ qk_quantizer_state (struct qk_quantizer *qz, struct qk_state *st)
       return r;
   }
   if ((r = qk_state_add (st, "derived", QK_I32, &qz->derived, 1)) < 0
+      || (qz->info.weight
+          && (r = qk_state_add (st, "factor", QK_F32, qz->factor,
+                                (size_t) qz->info.channels))
+               < 0)
       || !st->loading)
     return r;
   if (qz->fq == NULL || qz->fq->init == NULL)
@@ -934,5 +984,6 @@ qk_quantizer_state (struct qk_quantizer *qz, struct qk_state *st)
   if (qz->derived == 0)
     return 0;        /* as made: what was saved had not derived one either */
   qz->warned = true; /* it was said when that happened */
-  return qk_quantizer_refresh (qz);
+  r = qk_quantizer_refresh (qz);
+  return r < 0 ? r : quantizer_check_factors (qz, qz->factor);
 }

@@ -54,9 +54,10 @@ log_scores (const struct qk_run *run, const char *what,
 
 /* A network after an epoch: that which was trained, or its average. */
 struct candidate {
-  struct qk_graph *g;       /* float, or prepared */
-  struct qk_graph *int8;    /* what it becomes; NULL: it is evaluated itself */
-  struct qk_graph *average; /* G, where that is not the run's; owned */
+  struct qk_graph *g;    /* float, or prepared */
+  struct qk_graph *int8; /* what it becomes; NULL: it is evaluated itself */
+  struct qk_graph *own;  /* G, where that is not the run's; owned */
+  bool average;
   struct qk_result result;
 };
 
@@ -64,7 +65,23 @@ static void
 clear_candidate (struct candidate *c)
 {
   qk_graph_free (c->int8);
-  qk_graph_free (c->average);
+  qk_graph_free (c->own);
+}
+
+/* Batch-norm statistics anew for C, where the configuration asks for it: of a
+ * copy, so that training goes on as if nobody had looked. */
+static int
+renew_statistics (struct qk_run *run, struct candidate *c)
+{
+  int r;
+
+  if (run->stage != QK_RUN_QAT
+      || qk_config_int (run->s.settings->qat, "bn_reestimate") == 0)
+    return 0;
+  if (c->own == NULL && (r = qk_run_copied (run, &c->own)) < 0)
+    return r;
+  c->g = c->own;
+  return qk_run_statistics (run, c->g);
 }
 
 /* Evaluate C, whose graph is set. */
@@ -76,15 +93,16 @@ evaluate_candidate (struct qk_run *run, struct candidate *c)
   const struct qk_config *cfg
     = qat ? run->s.settings->qat : run->s.settings->train;
   char label[96], what[40];
-  int r = 0;
+  int r = renew_statistics (run, c);
 
-  if (qat && !analysis && (r = qk_pass_convert (c->g, &c->int8)) < 0)
+  if (r < 0
+      || (qat && !analysis && (r = qk_pass_convert (c->g, &c->int8)) < 0))
     return r;
   snprintf (what, sizeof what, "%s%s",
             !qat       ? "float"
             : analysis ? "fake-quantized"
                        : "int8",
-            c->average != NULL ? " average" : "");
+            c->average ? " average" : "");
   snprintf (label, sizeof label, "%.40s %lld/%lld", what,
             (long long) run->pos.epoch,
             (long long) qk_config_int (cfg, "epochs"));
@@ -100,14 +118,13 @@ evaluate_candidate (struct qk_run *run, struct candidate *c)
 static int
 find_candidate (struct qk_run *run, struct candidate *out)
 {
-  struct candidate average = { .g = NULL };
+  struct candidate average = { .average = true };
   int r = 0;
 
   memset (out, 0, sizeof *out);
   if (run->o->ema != NULL
-      && ((r = qk_run_averaged (run, &average.average)) < 0
-          || (average.g = average.average,
-              r = evaluate_candidate (run, &average))
+      && ((r = qk_run_averaged (run, &average.own)) < 0
+          || (average.g = average.own, r = evaluate_candidate (run, &average))
                < 0))
     goto end;
   if (gives_average (run)) {
@@ -187,6 +204,23 @@ qk_run_finish_float (struct qk_run *run)
   return gives_average (run) ? qk_ema_apply (run->o->ema, run->g) : 0;
 }
 
+/* Which weights flip, after an epoch, where somebody asks. */
+static int
+report_oscillation (struct qk_run *run)
+{
+  double moving, frozen;
+
+  if (run->o->oscillation == NULL)
+    return 0;
+  qk_oscillation_shares (run->o->oscillation, &moving, &frozen);
+  qk_log (run->s.settings->ctx, QK_LOG_INFO,
+          "epoch %lld: %.2f %% of the weights oscillate, %.2f %% are frozen",
+          (long long) run->pos.epoch, 100 * moving, 100 * frozen);
+  return qk_monitor_event (run->s.m, "oscillation", "i:epoch",
+                           run->pos.epoch - 1, "f:oscillating", moving,
+                           "f:frozen", frozen, NULL);
+}
+
 /* Convert and evaluate the real int8 network; keep the best. */
 static int
 end_qat (struct qk_run *run)
@@ -195,7 +229,7 @@ end_qat (struct qk_run *run)
   struct candidate c;
   int r = find_candidate (run, &c);
 
-  if (r == 0)
+  if (r == 0 && (r = report_oscillation (run)) == 0)
     watch_epoch (run, &c.result.scores);
   if (r == 0
       && (run->best_epoch < 0

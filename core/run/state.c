@@ -3,6 +3,7 @@
  * for both directions. */
 #include "config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -298,6 +299,53 @@ visit_averages (struct qk_ema *e, struct qk_state *st)
   return r;
 }
 
+/* Of one weight tensor; what a file says is checked. */
+static int
+visit_oscillating (struct qk_oscillating *w, struct qk_state *st)
+{
+  const size_t n = (size_t) w->count;
+  const int32_t most = qk_quantizer_info (w->folded.node->weight_qz)->qmax;
+  int r;
+
+  if ((r = qk_state_add (st, "last", QK_I8, w->last, n)) < 0
+      || (r = qk_state_add (st, "turn", QK_I8, w->turn, n)) < 0
+      || (r = qk_state_add (st, "frozen", QK_I8, w->frozen, n)) < 0
+      || (r = qk_state_add (st, "frequency", QK_F32, w->frequency, n)) < 0
+      || (r = qk_state_add (st, "mean", QK_F32, w->mean, n)) < 0)
+    return r;
+  for (size_t i = 0; i < n; i++)
+    if (w->last[i] < -most - 1 || w->last[i] > most || w->turn[i] < -1
+        || w->turn[i] > 1 || !(w->frequency[i] >= 0.0f)
+        || !isfinite (w->mean[i]))
+      return qk_error (-EBADMSG,
+                       "weight %zu of '%s' has integer %d, turn %d, frequency "
+                       "%g and mean %g, which is not possible",
+                       i, w->folded.param->name, w->last[i], w->turn[i],
+                       (double) w->frequency[i], (double) w->mean[i]);
+  return 0;
+}
+
+static int
+visit_oscillation (struct qk_oscillation *o, struct qk_state *st)
+{
+  char name[QK_STATE_NAME_MAX];
+  size_t mark;
+  int i, r;
+
+  if (o == NULL)
+    return 0;
+  r = qk_state_add (st, "oscillation.begun", QK_I32, &o->begun, 1);
+  for (i = 0; r == 0 && i < o->n; i++) {
+    snprintf (name, sizeof name, "oscillation.%s.",
+              o->weight[i].folded.param->name);
+    if ((r = qk_state_push (st, name, &mark)) < 0)
+      return r;
+    r = visit_oscillating (&o->weight[i], st);
+    qk_state_pop (st, mark);
+  }
+  return r;
+}
+
 static int
 visit_schedule (struct qk_optimize *o, struct qk_state *st)
 {
@@ -340,8 +388,8 @@ visit_optimizer (struct qk_run *run, struct qk_state *st)
       if (r < 0)
         return r;
     }
-  if ((r = visit_gathered (o, st)) < 0
-      || (r = visit_averages (o->ema, st)) < 0)
+  if ((r = visit_gathered (o, st)) < 0 || (r = visit_averages (o->ema, st)) < 0
+      || (r = visit_oscillation (o->oscillation, st)) < 0)
     return r;
   return visit_schedule (o, st);
 }

@@ -168,6 +168,23 @@ const struct qk_option qk_table_qat[] = {
   { "freeze_bn_after", QK_OPT_INT, "3", -1, 1e6, NULL,
     "Epochs (counted from 0) after this one train with frozen batch-norm "
     "statistics" },
+  { "bn_reestimate", QK_OPT_INT, "0", 0, 1e9, NULL,
+    "Training batches on which batch-norm statistics are estimated anew "
+    "before "
+    "each evaluation and conversion; 0 = those of training" },
+  { "oscillation.watch", QK_OPT_BOOL, "no", 0, 0, NULL,
+    "Whether to count the weights that flip between two integers; damping and "
+    "freezing do so anyway" },
+  { "oscillation.momentum", QK_OPT_FLOAT, "0.01", 1e-6, 1, NULL,
+    "Share of the newest step in the frequency with which a weight flips" },
+  { "oscillation.damping", QK_OPT_FLOAT, "0", 0, 1e6, NULL,
+    "Factor of a loss that pulls weights to the middle of their bins, at the "
+    "end; it rises from 0; 0 = none" },
+  { "oscillation.freeze", QK_OPT_FLOAT, "0", 0, 1, NULL,
+    "Frequency of flips above which a weight is frozen, at the end; 0 = "
+    "never" },
+  { "oscillation.freeze_start", QK_OPT_FLOAT, "0", 0, 1, NULL,
+    "The same at the beginning; 0 = as at the end" },
   { "freeze_observers_after", QK_OPT_INT, "4", -1, 1e6, NULL,
     "Epochs (counted from 0) after this one train with frozen observers" },
   { "quantize_outputs", QK_OPT_BOOL, "no", 0, 0, NULL,
@@ -228,6 +245,14 @@ const struct qk_option qk_table_optimizer[]
 const struct qk_option qk_table_optimizer_group[]
   = { { "decay_all", QK_OPT_BOOL, "yes", 0, 0, NULL,
         "Whether weight decay also acts on biases and batch-norm" },
+      END };
+
+const struct qk_option qk_table_optimizer_learned[]
+  = { { "name", QK_OPT_STRING, "", 0, 0, NULL,
+        "Optimizer plugin of what quantizers learn; empty = that of "
+        "[optimizer]" },
+      { "decay_all", QK_OPT_BOOL, "no", 0, 0, NULL,
+        "Whether weight decay also acts on what quantizers learn" },
       END };
 
 const struct qk_option qk_table_schedule[]

@@ -17,6 +17,8 @@ extern const struct qk_option qk_table_qat[];
 extern const struct qk_option qk_table_optimizer[];
 /* what may differ from parameter to parameter, [optimizer PATTERN] */
 extern const struct qk_option qk_table_optimizer_group[];
+/* … and for what quantizers learn, [optimizer quantizer] */
+extern const struct qk_option qk_table_optimizer_learned[];
 extern const struct qk_option qk_table_schedule[];
 extern const struct qk_option qk_table_qconfig[];
 extern const struct qk_option qk_table_ptq_observers[];

@@ -70,7 +70,7 @@ collect_params (struct qk_optimize *o, const struct qk_optimize_options *opt)
   return r;
 }
 
-/* Those of its quantizers, which have no weight decay. */
+/* Those of its quantizers, which have no weight decay unless it is asked for. */
 static int
 collect_quantizers (struct qk_optimize *o,
                     const struct qk_optimize_options *opt)
@@ -83,8 +83,9 @@ collect_quantizers (struct qk_optimize *o,
     struct qk_trained t = { .name = qk_quantizer_info (qz)->name };
 
     if ((n = qk_quantizer_params (qz, qp)) > 0
-        && (t.part = part_of (opt, t.name, t.name)) < 0)
+        && (t.part = part_of (opt, t.name, NULL)) < 0)
       return t.part;
+    t.decay = o->part[t.part].decay_learned;
     for (j = 0; r == 0 && j < n; j++) {
       t.count = qp[j].count;
       t.value = qp[j].value;
@@ -96,23 +97,26 @@ collect_quantizers (struct qk_optimize *o,
 }
 
 static int
-add_part (struct qk_optimize *o, const struct qk_optimize_group *group)
+add_part (struct qk_optimize *o, const struct qk_optimize_options *opt,
+          const struct qk_optimize_group *group)
 {
   struct qk_optimize_part *p = &o->part[o->n_parts];
   int r;
 
+  p->optimizer = group->optimizer != NULL ? group->optimizer : opt->optimizer;
   p->lr = (float) qk_config_float (group->cfg, "lr");
   p->decay_all = group->decay_all;
-  r = QK_CALLED (&o->optimizer->cls, "create",
-                 o->optimizer->create (group->cfg, &p->self));
+  p->decay_learned = group->decay_learned;
+  r = QK_CALLED (&p->optimizer->cls, "create",
+                 p->optimizer->create (group->cfg, &p->self));
   if (r < 0)
     return r;
   o->n_parts++;
-  p->n_slots = o->optimizer->slots (p->self);
+  p->n_slots = p->optimizer->slots (p->self);
   if (p->n_slots < 0 || p->n_slots > QK_OPTIMIZER_MAX_SLOTS)
     return qk_error (
       -EINVAL, "optimizer '%s' wants %d slots, expected 0 to %d",
-      o->optimizer->cls.name, p->n_slots, QK_OPTIMIZER_MAX_SLOTS);
+      p->optimizer->cls.name, p->n_slots, QK_OPTIMIZER_MAX_SLOTS);
   return 0;
 }
 
@@ -126,14 +130,13 @@ qk_optimize_new (struct qk_graph *g, const struct qk_optimize_options *opt,
   if (o == NULL)
     return qk_oom ("optimizer");
   o->g = g;
-  o->optimizer = opt->optimizer;
   o->schedule = opt->schedule;
   o->warmup = opt->warmup;
   o->gradients = opt->gradients;
   o->part = calloc ((size_t) opt->n_groups, sizeof *o->part);
   r = o->part == NULL ? qk_oom ("optimizer") : 0;
   for (i = 0; r == 0 && i < opt->n_groups; i++)
-    r = add_part (o, &opt->group[i]);
+    r = add_part (o, opt, &opt->group[i]);
   if (r < 0
       || (r = QK_CALLED (
             &o->schedule->cls, "create",
@@ -146,7 +149,8 @@ qk_optimize_new (struct qk_graph *g, const struct qk_optimize_options *opt,
     r = qk_error (-EINVAL, "freeze leaves no parameter to train");
     goto error;
   }
-  if (opt->ema > 0 && (r = qk_ema_new (g, opt->ema, &o->ema)) < 0)
+  if ((opt->ema > 0 && (r = qk_ema_new (g, opt->ema, &o->ema)) < 0)
+      || (r = qk_oscillation_new (g, &opt->oscillation, &o->oscillation)) < 0)
     goto error;
   *out = o;
   return 0;
@@ -168,9 +172,10 @@ qk_optimize_free (struct qk_optimize *o)
       qk_free (o->trained[i].slot[j]);
   free (o->trained);
   for (i = 0; i < o->n_parts; i++)
-    o->optimizer->destroy (o->part[i].self);
+    o->part[i].optimizer->destroy (o->part[i].self);
   free (o->part);
   qk_ema_free (o->ema);
+  qk_oscillation_free (o->oscillation);
   if (o->schedule_self != NULL)
     o->schedule->destroy (o->schedule_self);
   free (o);
@@ -232,10 +237,20 @@ move (struct qk_optimize *o, double factor, int t, int n)
       slot[j] = x->slot[j] + from;
     step.lr = (float) (p->lr * factor);
     step.decay = x->decay;
-    o->optimizer->step (p->self, &step, x->value + from, x->grad + from, slot,
+    p->optimizer->step (p->self, &step, x->value + from, x->grad + from, slot,
                         to - from);
     memset (x->grad + from, 0, (to - from) * sizeof (float));
   }
+}
+
+/* Whether several threads may share an array's step. */
+static bool
+all_elementwise (const struct qk_optimize *o)
+{
+  for (int i = 0; i < o->n_parts; i++)
+    if (!o->part[i].optimizer->elementwise)
+      return false;
+  return true;
 }
 
 /* What backward added up for parameters that do not move. */
@@ -307,17 +322,22 @@ qk_optimize_gathered (struct qk_optimize *o, int64_t samples)
   return o->gathered == o->gradients.accumulate;
 }
 
-/* What becomes of the gradients before the step. */
+/* What becomes of the gradients before the step, at which DONE of the training
+ * has been made. */
 static int
-treat_gradients (struct qk_optimize *o, int threads)
+treat_gradients (struct qk_optimize *o, double done, int threads)
 {
   const struct qk_gradients *g = &o->gradients;
+  int r;
 
   /* fewer samples than expected, as at the end of an epoch */
   if (accumulates (o) && o->samples > 0
       && (double) o->samples != full_samples (o))
     scale_gradients (o, (float) (full_samples (o) / (double) o->samples));
   o->gathered = o->samples = 0;
+  if (o->oscillation != NULL
+      && (r = qk_oscillation_damp (o->oscillation, o->g, done)) < 0)
+    return r;
   if (g->clip_value > 0)
     qk_clip_value (o, g->clip_value, threads);
   return g->clip_norm > 0 ? qk_clip_norm (o, g->clip_norm, threads) : 0;
@@ -336,9 +356,9 @@ qk_optimize_step (struct qk_optimize *o, int64_t total, int64_t per_epoch)
 #ifdef _OPENMP
   all = omp_get_max_threads ();
 #endif
-  if ((r = treat_gradients (o, all)) < 0)
+  if ((r = treat_gradients (o, (double) o->t / (double) total, all)) < 0)
     return r;
-  threads = o->optimizer->elementwise ? all : 1;
+  threads = all_elementwise (o) ? all : 1;
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
 #endif
@@ -349,9 +369,14 @@ qk_optimize_step (struct qk_optimize *o, int64_t total, int64_t per_epoch)
     if (qk_quantizer_params (qz, qp) > 0
         && (r = qk_quantizer_refresh (qz)) < 0)
       return r;
+  o->t++;
+  if (o->oscillation != NULL
+      && (r = qk_oscillation_step (o->oscillation, o->g,
+                                   (double) o->t / (double) total))
+           < 0)
+    return r;
   if (o->ema != NULL)
     qk_ema_update (o->ema, all);
-  o->t++;
   return 0;
 }
 

@@ -7,11 +7,14 @@
 #include <qatkit/optimizer.h>
 
 #include "train/ema.h"
+#include "train/oscillation.h"
 
 /* Parameters that move with the same options. */
 struct qk_optimize_group {
   const struct qk_config *cfg; /* of the optimizer; has "lr" */
   bool decay_all;              /* weight decay also on biases and batch-norm */
+  bool decay_learned;          /* … and on what quantizers learn */
+  const struct qk_optimizer_class *optimizer; /* NULL: that of the options */
 };
 
 /* What is done to gradients before a step; zeros: nothing. */
@@ -24,10 +27,11 @@ struct qk_gradients {
 
 /* A group at work. */
 struct qk_optimize_part {
+  const struct qk_optimizer_class *optimizer;
   void *self; /* of the optimizer; owned */
   float lr;
   int n_slots;
-  bool decay_all;
+  bool decay_all, decay_learned;
 };
 
 /* One array that is trained; value and grad are borrowed. */
@@ -42,7 +46,6 @@ struct qk_trained {
 
 struct qk_optimize {
   struct qk_graph *g; /* borrowed */
-  const struct qk_optimizer_class *optimizer;
   int n_parts;
   struct qk_optimize_part *part; /* owned */
   const struct qk_schedule_class *schedule;
@@ -55,14 +58,15 @@ struct qk_optimize {
   int64_t gathered;   /* batches whose gradients wait for the next step */
   int64_t samples;    /* of them */
   struct qk_ema *ema; /* NULL: none; owned */
+  struct qk_oscillation *oscillation; /* NULL: nobody asks; owned */
 };
 
 struct qk_optimize_options {
   const struct qk_optimizer_class *optimizer;
   int n_groups; /* at least one: that of most parameters */
   const struct qk_optimize_group *group;
-  /* The group of the parameter NAME, which files call FILE; NULL: the only
-   * one. */
+  /* The group of the parameter NAME, which files call FILE, or (FILE NULL) of
+   * what the quantizer NAME learns; NULL: the only one. */
   int (*group_of) (void *cookie, const char *name, const char *file);
   void *cookie;
   const struct qk_schedule_class *schedule;
@@ -72,6 +76,7 @@ struct qk_optimize_options {
                     begins with; it counts its steps from there */
   struct qk_gradients gradients;
   double ema; /* the decay of an average of the network; 0: none */
+  struct qk_oscillation_options oscillation;
 };
 
 /* For a graph whose gradients exist (an executor in training made them);

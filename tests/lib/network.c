@@ -402,7 +402,7 @@ int
 network_sgd (struct qk_graph *g, const char *options, struct qk_optimize **out)
 {
   struct qk_config *sgd = NULL, *constant = NULL;
-  struct qk_optimize_group all = { NULL, true };
+  struct qk_optimize_group all = { .decay_all = true };
   struct qk_optimize_options opt = { .n_groups = 1, .group = &all };
   const void *oc, *sc;
   int r;

@@ -92,7 +92,9 @@ enum qk_pass_flags {
   QK_PASS_TRAIN = 1,       /* dropout active; keep what backward needs */
   QK_PASS_BATCH_STATS = 2, /* batch-norm uses and updates batch statistics;
                               without it the running ones are used */
-  QK_PASS_PREPARED = 4     /* the slot prepare did its work */
+  QK_PASS_PREPARED = 4,    /* the slot prepare did its work */
+  QK_PASS_ANEW = 8 /* with BATCH_STATS: the running statistics become those of
+                      the batch, whatever the momentum */
 };
 
 /* Everything a layer works on.  All borrowed for the call.  Batch size is

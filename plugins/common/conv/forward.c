@@ -203,7 +203,7 @@ batch_affine (struct conv_run *run)
     .rvar = bn[QK_BN_VAR].data,
     .ch = run->ch,
     .m = run->saved->rows,
-    .momentum = cv->momentum,
+    .momentum = run->io->flags & QK_PASS_ANEW ? 1.0f : cv->momentum,
     .eps = (double) cv->eps,
     .s_in = (double) run->s_in,
   };

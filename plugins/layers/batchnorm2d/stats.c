@@ -175,7 +175,7 @@ bn_batch_stats (const struct batchnorm *l, struct qk_layer_io *io,
 {
   float *running_mean = io->param[QK_BN_MEAN].data;
   float *running_var = io->param[QK_BN_VAR].data;
-  const float m = l->momentum;
+  const float m = io->flags & QK_PASS_ANEW ? 1.0f : l->momentum;
   const struct slice s = batch_stats (l, io, x, own_rows);
   double rows = (double) own_rows;
   const int err = join_stats (io, s, l->channels, &rows);
