@@ -129,7 +129,60 @@ check_symmetric (const struct qk_config *core, const struct qk_qconfig *qc)
 struct lookup {
   struct qk_settings *settings;
   bool ptq;
+  const struct qk_graph *g;
+  int first, last; /* nodes with weights; -1: none */
+  int before_last; /* the value that the last one takes, before what keeps its
+                      grid */
 };
+
+/* ---- presets of bits -------------------------------------------------------*/
+
+static void
+find_ends (struct lookup *l)
+{
+  const struct qk_graph *g = l->g;
+
+  l->first = l->last = l->before_last = -1;
+  for (int i = 0; i < g->n_nodes; i++)
+    if (g->node[i].traits.role == QK_ROLE_WEIGHTED) {
+      l->first = l->first < 0 ? i : l->first;
+      l->last = i;
+    }
+  if (l->last < 0)
+    return;
+  l->before_last = g->node[l->last].in[0];
+  for (int p; (p = g->value[l->before_last].producer) >= 0
+              && g->node[p].traits.role == QK_ROLE_SAME_GRID;)
+    l->before_last = g->node[p].in[0];
+}
+
+/* Bits that preset "wNaN-papers" gives; 0: another preset. */
+static int
+preset_bits (const char *preset)
+{
+  return preset[0] == 'w' && preset[1] >= '2' && preset[1] <= '4'
+           ? preset[1] - '0'
+           : 0;
+}
+
+/* The bits of a preset for NODE, a node, input or constant: the outer layers
+ * keep those of the keys. */
+static void
+take_preset (const struct lookup *l, const struct qk_config *core,
+             const char *node, struct qk_qconfig *out)
+{
+  const int bits = preset_bits (qk_config_string (core, "preset"));
+  const int at = qk_graph_find_node (l->g, node);
+  const bool outer_value
+    = at < 0 || (l->before_last >= 0 && l->g->node[at].out == l->before_last);
+
+  if (bits > 0 && at != l->first && at != l->last)
+    out->weight.bits = bits;
+  if (bits > 0 && !outer_value)
+    out->activation.bits = bits;
+}
+
+/* ---- all of it -------------------------------------------------------------*/
 
 static int
 node_qconfig (void *cookie, const char *node, struct qk_qconfig *out)
@@ -156,6 +209,7 @@ node_qconfig (void *cookie, const char *node, struct qk_qconfig *out)
            < 0)
     goto end;
   take_mode (settings, core, l->ptq, out);
+  take_preset (l, core, node, out);
   if ((r = check_symmetric (core, out)) < 0)
     goto end;
   if (out->activation.bits == 0)
@@ -200,12 +254,14 @@ int
 qk_settings_prepare (struct qk_settings *settings, const struct qk_graph *g,
                      bool ptq, struct qk_graph **out)
 {
-  struct lookup l = { settings, ptq };
+  struct lookup l = { .settings = settings, .ptq = ptq };
   struct qk_graph *p;
   int r;
 
   if ((r = qk_pass_fuse (g, &p)) < 0)
     return r;
+  l.g = p;
+  find_ends (&l);
   r = qk_pass_prepare (p, node_qconfig, &l,
                        qk_config_bool (settings->qat, "quantize_outputs"));
   if (r == 0)

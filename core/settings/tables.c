@@ -21,7 +21,8 @@ static const char *const last_batches[] = { "keep", "drop", "merge", NULL };
 static const char *const samplings[] = { "shuffled", "balanced", NULL };
 static const char *const modes[] = { "static", "dynamic", NULL };
 static const char *const presets[]
-  = { "default", "weight_only", "activation_only", "float", NULL };
+  = { "default",     "weight_only", "activation_only", "float",
+      "w4a4-papers", "w3a3-papers", "w2a2-papers",     NULL };
 
 const struct qk_option qk_table_run[] = {
   { "seed", QK_OPT_INT, "1", 0, 1e15, NULL,
@@ -271,7 +272,8 @@ const struct qk_option qk_table_qconfig[] = {
   { "preset", QK_OPT_CHOICE, "default", 0, 0, presets,
     "What of the node is quantized: weights and activations, one of the two "
     "(to "
-    "see what it costs), or nothing" },
+    "see what it costs), or nothing; w4a4-papers and the like: so many bits, "
+    "but for the first and last layer" },
   { "activation.observer", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Observer plugin for activations (QAT)" },
   { "activation.fakequant", QK_OPT_STRING, "auto", 0, 0, NULL,
