@@ -34,6 +34,9 @@ draw () {
     "run.threads=$(one_of 1 2)"
   )
   [ "$(one_of 0 1)" = 0 ] || options+=("optimizer.name=$(one_of adam adamw rmsprop lamb)")
+  [ "$(one_of 0 0 1)" = 0 ] || options+=("qat.bn_reestimate=$(one_of 1 2)")
+  [ "$(one_of 0 0 1)" = 0 ] || options+=("qat.oscillation.watch=yes" "qat.oscillation.momentum=0.5"
+    "qat.oscillation.freeze=$(one_of 0 0.4)")
   draw_training "" qat
   draw_training "train " train
 }
