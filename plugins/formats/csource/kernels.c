@@ -16,20 +16,23 @@ struct row {
 };
 
 #define BIT(kernel) (1ull << KERNEL_##kernel)
+#define BLOCKS (BIT (WEIGHTED) | BIT (WEIGHTED_VECTORS) | BIT (WEIGHTED_WORDS))
 
 static const struct row rows[KERNELS] = {
   [KERNEL_BASE] = { lines_base, 0, { 0 }, { 0 } },
   [KERNEL_WEIGHTED] = { lines_weighted, REAL, { 0 }, { 0 } },
-  [KERNEL_WEIGHTED_REAL]
-  = { lines_weighted_real, BIT (WEIGHTED), { 0 }, { 0 } },
-  [KERNEL_ROWS] = { lines_rows, BIT (WEIGHTED), { 0 }, { 0 } },
+  [KERNEL_WEIGHTED_VECTORS] = { lines_weighted_vectors, 0, { 0 }, { 0 } },
+  [KERNEL_WEIGHTED_WORDS] = { lines_weighted_words, 0, { 0 }, { 0 } },
+  [KERNEL_WEIGHTED_PIXELS] = { lines_weighted_pixels, BLOCKS, { 0 }, { 0 } },
+  [KERNEL_WEIGHTED_REAL] = { lines_weighted_real, BLOCKS, { 0 }, { 0 } },
+  [KERNEL_ROWS] = { lines_rows, BIT (WEIGHTED_PIXELS), { 0 }, { 0 } },
   [KERNEL_ROWS_REAL] = { lines_rows_real, BIT (WEIGHTED_REAL), { 0 }, { 0 } },
   [KERNEL_WINDOW] = { lines_window, 0, { 0 }, { 0 } },
   [KERNEL_COLUMN] = { lines_column, BIT (WINDOW), { 0 }, { 0 } },
   [KERNEL_COLUMN_TRANSPOSED]
   = { lines_column_transposed, BIT (WINDOW), { 0 }, { 0 } },
   [KERNEL_CONV] = { lines_conv,
-                    BIT (WEIGHTED) | BIT (COLUMN),
+                    BIT (WEIGHTED_PIXELS) | BIT (COLUMN),
                     { "@conv@", "@column@" },
                     { "conv", "column" } },
   [KERNEL_CONV_REAL] = { lines_conv_real,
@@ -37,7 +40,7 @@ static const struct row rows[KERNELS] = {
                          { "@conv@", "@column@" },
                          { "conv_real", "column" } },
   [KERNEL_TRANSPOSED] = { lines_conv,
-                          BIT (WEIGHTED) | BIT (COLUMN_TRANSPOSED),
+                          BIT (WEIGHTED_PIXELS) | BIT (COLUMN_TRANSPOSED),
                           { "@conv@", "@column@" },
                           { "conv_transposed", "column_transposed" } },
   [KERNEL_TRANSPOSED_REAL]

@@ -195,6 +195,29 @@ put_bounds (struct writer *w, const struct qk_op *op, int64_t column)
             op->out_q.zero_point, op->lo, op->hi);
 }
 
+/* The weights of a depthwise layer; windows of 3x3 have those of eight channels
+ * under the same tap side by side, and zeros where there are fewer. */
+static int
+put_taps (struct writer *w, const struct qk_op *op, const struct window *win)
+{
+  const int64_t taps = win->r * win->s;
+  const int64_t n = (win->c + 7) / 8 * 8 * taps;
+  int8_t *weight;
+
+  if (!csource_is_3x3 (win)) {
+    array_int8 (w, "weight", op->weight, win->c * taps);
+    return 0;
+  }
+  if ((weight = calloc ((size_t) n, 1)) == NULL)
+    return qk_oom ("csource");
+  for (int64_t c = 0; c < win->c; c++)
+    for (int64_t t = 0; t < taps; t++)
+      weight[(c / 8 * taps + t) * 8 + c % 8] = op->weight[c * taps + t];
+  array_int8 (w, "weight", weight, n);
+  free (weight);
+  return 0;
+}
+
 static int
 put_depthwise (struct writer *w, const struct qk_network_node *n,
                const struct window *win)
@@ -203,6 +226,7 @@ put_depthwise (struct writer *w, const struct qk_network_node *n,
   const int64_t taps = win->r * win->s;
   int32_t *bias = calloc ((size_t) win->c, sizeof *bias);
   uint32_t *bits = calloc ((size_t) win->c, sizeof *bits);
+  int r;
 
   if (bias == NULL || bits == NULL) {
     free (bias);
@@ -213,11 +237,13 @@ put_depthwise (struct writer *w, const struct qk_network_node *n,
     bias[c] = whole_bias (op, c, op->weight + c * taps, taps);
     bits[c] = bits_of (op->multiplier[c]);
   }
-  array_int8 (w, "weight", op->weight, win->c * taps);
+  r = put_taps (w, op, win);
   array_int32 (w, "bias", bias, win->c);
   array_bits (w, "multiplier", bits, win->c);
   free (bias);
   free (bits);
+  if (r < 0)
+    return r;
   put_window (w, win, op->in_q[0].zero_point);
   text_add (&w->parts,
             "\nstatic const struct depthwise layer%d = {\n"
