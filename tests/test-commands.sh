@@ -42,12 +42,14 @@ autoconf: autoreconf
 busybox: busybox
 gcc-aarch64-linux-gnu: aarch64-linux-gnu-gcc
 gcc-arm-none-eabi: arm-none-eabi-gcc
+gcc-riscv64-unknown-elf: riscv64-unknown-elf-gcc
 groff: groff
 man-db: man
 openmpi-bin: mpirun
 pkg-config: pkg-config
 python3: python3
 qemu-system-arm: qemu-system-arm
+qemu-system-misc: qemu-system-riscv32 qemu-system-riscv64
 qemu-user: qemu-aarch64
 rpm: rpmspec
 END_OF_LIST
@@ -108,7 +110,7 @@ sort expected | diff - found || failed "the sample is not read as it is"
 
 # ---- what is called ----------------------------------------------------------
 cd "$srcdir" || exit 99
-awk -f "$reader" tests/*.sh bootstrap .ci/run \
+awk -f "$reader" tests/*.sh tests/csource/*.sh bootstrap .ci/run \
   build-aux/{check-format,embed,kind-man,list-components,new-plugin,plugin-man} > "$tmp/used"
 cd "$tmp" || exit 99
 [ "$(grep -c ' calls ' used)" -ge 1000 ] || failed "only $(wc -l < used) lines found"

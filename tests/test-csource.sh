@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # qatkit export --c: networks as C source are compiled with every warning there
 # is, by gcc and clang, and compute the bytes of the reference backend, with
-# float and without; the same text every time; on Cortex-M in QEMU, where there
-# is one.
+# float and without; the same text every time.  Other processors:
+# test-csource-networks.sh.
 . "${0%/*}/functions.sh"
 requires gcc
 strict="-std=c99 -O2 -Wall -Wextra -Wconversion -pedantic -Werror"
-sources=$srcdir/tests/csource
 
 # ---- what a computer computes ---------------------------------------------------
 cat > main.c << 'END'
@@ -75,35 +74,3 @@ says "prefix is '2go'"
 expect 1 export tiny.ini --c c
 expect 2 export $model --c c --selftest 0
 says "--selftest"
-
-# ---- Cortex-M ----------------------------------------------------------------------
-type arm-none-eabi-gcc qemu-system-arm > /dev/null 2>&1 || {
-  echo "no Cortex-M: there is no arm-none-eabi-gcc or no qemu-system-arm"
-  exit 0
-}
-
-# board NAME MACHINE CODE DATA FLAG…: the self-test on it
-board () {
-  local name=$1 machine=$2 code=$3 data=$4
-  shift 4
-  arm-none-eabi-gcc "$@" -mthumb -O2 -I"$sources" -Ic -T "$sources/mps.ld" \
-    -Wl,--defsym,CODE="$code",--defsym,DATA="$data" -nostartfiles \
-    "$sources"/start.c "$sources"/selftest.c c/net*.c -o board.elf 2> err \
-    || failed "cannot compile for $name"
-  timeout 120 qemu-system-arm -M "$machine" -nographic -semihosting \
-    -kernel board.elf > out 2> err < /dev/null \
-    || failed "$name: the self-test fails, or does not run"
-  echo "$name: $(cat out err)"
-}
-
-for m in $model narrow/model-int8.safetensors; do
-  made $m
-  board Cortex-M3 mps2-an385 0 0x20000000 -mcpu=cortex-m3
-  board Cortex-M4 mps2-an386 0 0x20000000 -mcpu=cortex-m4 -mfloat-abi=hard \
-    -mfpu=fpv4-sp-d16
-  board Cortex-M7 mps2-an500 0 0x20000000 -mcpu=cortex-m7 -mfloat-abi=hard \
-    -mfpu=fpv5-sp-d16
-  board Cortex-M33 mps2-an505 0x10000000 0x38000000 -mcpu=cortex-m33 \
-    -mfloat-abi=hard -mfpu=fpv5-sp-d16
-  board Cortex-M55 mps3-an547 0 0x21000000 -mcpu=cortex-m55 -mfloat-abi=hard
-done
