@@ -16,12 +16,15 @@ struct row {
 };
 
 #define BIT(kernel) (1ull << KERNEL_##kernel)
-#define BLOCKS (BIT (WEIGHTED) | BIT (WEIGHTED_VECTORS) | BIT (WEIGHTED_WORDS))
+#define BLOCKS                                                                \
+  (BIT (WEIGHTED) | BIT (WEIGHTED_VECTORS) | BIT (WEIGHTED_PAIRS)             \
+   | BIT (WEIGHTED_WORDS))
 
 static const struct row rows[KERNELS] = {
   [KERNEL_BASE] = { lines_base, 0, { 0 }, { 0 } },
   [KERNEL_WEIGHTED] = { lines_weighted, REAL, { 0 }, { 0 } },
   [KERNEL_WEIGHTED_VECTORS] = { lines_weighted_vectors, 0, { 0 }, { 0 } },
+  [KERNEL_WEIGHTED_PAIRS] = { lines_weighted_pairs, 0, { 0 }, { 0 } },
   [KERNEL_WEIGHTED_WORDS] = { lines_weighted_words, 0, { 0 }, { 0 } },
   [KERNEL_WEIGHTED_PIXELS] = { lines_weighted_pixels, BLOCKS, { 0 }, { 0 } },
   [KERNEL_WEIGHTED_REAL] = { lines_weighted_real, BLOCKS, { 0 }, { 0 } },

@@ -47,14 +47,14 @@ lead_of_window (const struct qk_op *op, const struct window *n, int64_t row)
   return lead;
 }
 
-/* Pixels go in pairs, each read before any of it is written. */
+/* Pixels go by two or three, of which one is read while another is written. */
 static int64_t
 lead_of_rows (int64_t count, int64_t c, int64_t k)
 {
   int64_t lead = 0;
 
-  for (int64_t i = 0; i < count; i += 2) {
-    const int64_t end = i + 2 < count ? i + 2 : count;
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t end = i + 3 < count ? i + 3 : count;
 
     lead = larger (lead, end * k - i * c);
   }
