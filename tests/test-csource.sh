@@ -64,6 +64,27 @@ expect 0 run narrow.ini --quiet --output narrow -o model.arch=mobilenet_v2 \
 made narrow/model-int8.safetensors
 made narrow/model-int8.safetensors --no-float
 
+# ---- before anything is written: inspect says what the header says ---------------
+net=narrow/model-int8.safetensors
+expect 0 inspect $net --format csource
+cp out said
+expect 0 export $net --c c --prefix net
+flash=$(sed -n 's/^ \* Flash: \([0-9]*\) .*/\1/p' c/net.h)
+arena=$(sed -n 's/^#define NET_ARENA_SIZE \([0-9]*\) .*/\1/p' c/net.h)
+grep -qx "csource: flash=$flash arena=$arena" said \
+  || failed "inspect and the header differ: $(grep csource: said)"
+# each layer: name, flash, arena
+awk '/^ \* +[0-9]+ / { print $3, "flash=" $(NF - 1), "arena=" $NF }' c/net.h > layers
+[ "$(wc -l < layers)" -gt 50 ] || failed "only $(wc -l < layers) layers found"
+awk '/flash=/ && !/^csource:/ { print $1, $(NF - 1), $NF }' said | diff layers - \
+  || failed "inspect and the header differ in a layer"
+expect 0 inspect $net --format csource --json
+grep -q "\"format\": *\"flash=$flash arena=$arena\"" out || failed "no format in JSON"
+expect 1 inspect $net --format npy
+says "does not say what a network would need"
+expect 1 inspect $net --format nosuch
+says "nosuch"
+
 # ---- what cannot be made ---------------------------------------------------------
 expect 2 export $model --prefix net
 says "--c FOLDER"

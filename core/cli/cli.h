@@ -23,6 +23,7 @@ struct qk_cli {
   bool quiet, json, resume, overwrite, verbose;
   bool tables;          /* --per-class */
   const char *backend;  /* --backend */
+  const char *format;   /* --format */
   const char *model;    /* --model */
   const char *output;   /* --output */
   const char *onnx;     /* --onnx */

@@ -16,6 +16,7 @@
 #include "io/checkpoints.h"
 #include "run/coverage.h"
 #include "model/modelfile.h"
+#include "model/network.h"
 #include "report/table.h"
 
 /* ---- inspect ------------------------------------------------------------------ */
@@ -32,6 +33,14 @@ print_grid (struct qk_table *t, const struct qk_value *v)
   qk_table_cell (t, "%d", v->q.zero_point);
 }
 
+/* What is said of a model besides. */
+struct besides {
+  struct qk_exec *ex; /* packed by BACKEND; NULL without one */
+  const char *backend, *format;
+  const struct qk_graph *g;
+  char (*fact)[128], whole[128]; /* of each node and of the whole in FORMAT */
+};
+
 /* A node's cell of what the backend tells of it. */
 static int
 print_facts (struct qk_table *t, const struct qk_exec *ex, int node)
@@ -47,19 +56,21 @@ print_facts (struct qk_table *t, const struct qk_exec *ex, int node)
   return 0;
 }
 
-/* EX: packed by the backend BACKEND; NULL without one. */
 static int
-inspect_model (const struct qk_model *m, const struct qk_exec *ex,
-               const char *backend)
+inspect_model (const struct qk_model *m, const struct besides *b)
 {
-  const char *const titles[] = { "node", "op",    "output",     "weights",
-                                 "MMAC", "scale", "zero point", backend };
+  const char *titles[9]
+    = { "node", "op", "output", "weights", "MMAC", "scale", "zero point" };
   const struct qk_graph *g = m->graph;
   struct qk_table *t;
   char shape[80];
-  int i, r;
+  int i, r, columns = 7;
 
-  if ((r = qk_table_new (titles, ex != NULL ? 8 : 7, &t)) < 0)
+  if (b->ex != NULL)
+    titles[columns++] = b->backend;
+  if (b->format != NULL)
+    titles[columns++] = b->format;
+  if ((r = qk_table_new (titles, columns, &t)) < 0)
     return r;
   for (i = 0; i < g->n_values; i++) {
     const struct qk_value *v = &g->value[i];
@@ -72,7 +83,7 @@ inspect_model (const struct qk_model *m, const struct qk_exec *ex,
     qk_table_cell (t, "-");
     qk_table_cell (t, "-");
     print_grid (t, v);
-    if (ex != NULL)
+    for (int more = 7; more < columns; more++)
       qk_table_cell (t, "-");
   }
   for (i = 0; r == 0 && i < g->n_nodes; i++) {
@@ -92,7 +103,9 @@ inspect_model (const struct qk_model *m, const struct qk_exec *ex,
     else
       qk_table_cell (t, "-");
     print_grid (t, v);
-    r = print_facts (t, ex, i);
+    r = print_facts (t, b->ex, i);
+    if (b->format != NULL)
+      qk_table_cell (t, "%s", b->fact[i][0] != '\0' ? b->fact[i] : "-");
   }
   if (r == 0)
     r = qk_table_print (t, stdout);
@@ -102,6 +115,8 @@ inspect_model (const struct qk_model *m, const struct qk_exec *ex,
   printf ("%d nodes, %d outputs, %.2f MB, %.1f MMAC a sample\n", g->n_nodes,
           g->n_outputs, (double) qk_graph_bytes (g) / 1e6,
           (double) qk_graph_macs (g) / 1e6);
+  if (b->format != NULL)
+    printf ("%s: %s\n", b->format, b->whole);
   for (i = 0; i < m->n_targets; i++)
     if (m->target[i].categories > 0)
       printf ("target '%s': %lld categories\n", m->target[i].name,
@@ -112,7 +127,7 @@ inspect_model (const struct qk_model *m, const struct qk_exec *ex,
 }
 
 static int
-inspect_json (const struct qk_model *m, const struct qk_exec *ex)
+inspect_json (const struct qk_model *m, const struct besides *b)
 {
   char facts[256];
   const struct qk_graph *g = m->graph;
@@ -135,8 +150,8 @@ inspect_json (const struct qk_model *m, const struct qk_exec *ex)
       qk_json_set (&o, "scale", qk_json_real ((double) v->q.scale));
       qk_json_set (&o, "zero_point", json_integer (v->q.zero_point));
     }
-    if (ex != NULL) {
-      const int r = qk_exec_facts (ex, i, facts, sizeof facts);
+    if (b->ex != NULL) {
+      const int r = qk_exec_facts (b->ex, i, facts, sizeof facts);
 
       if (r < 0) {
         json_decref (o);
@@ -145,6 +160,8 @@ inspect_json (const struct qk_model *m, const struct qk_exec *ex)
       }
       qk_json_set (&o, "backend", qk_json_string (facts));
     }
+    if (b->format != NULL)
+      qk_json_set (&o, "format", qk_json_string (b->fact[i]));
     qk_json_append (&nodes, o);
   }
   for (i = 0; i < m->n_targets; i++)
@@ -153,27 +170,56 @@ inspect_json (const struct qk_model *m, const struct qk_exec *ex)
       json_pack ("{s:o,s:I}", "name", qk_json_string (m->target[i].name),
                  "categories", (json_int_t) m->target[i].categories));
   return qk_json_print (
-    stdout,
-    json_pack ("{s:o,s:I,s:I,s:s?,s:o}", "targets", targets, "bytes",
-               (json_int_t) qk_graph_bytes (g), "macs",
-               (json_int_t) qk_graph_macs (g), "checksum",
-               *m->checksum != 0 ? m->checksum : NULL, "nodes", nodes));
+    stdout, json_pack ("{s:o,s:I,s:I,s:s?,s:s?,s:o}", "targets", targets,
+                       "bytes", (json_int_t) qk_graph_bytes (g), "macs",
+                       (json_int_t) qk_graph_macs (g), "checksum",
+                       *m->checksum != 0 ? m->checksum : NULL, "format",
+                       b->format != NULL ? b->whole : NULL, "nodes", nodes));
 }
 
-/* A model's file; with --backend also what that backend makes of it. */
+static void
+take_fact (void *cookie, const char *node, const char *text)
+{
+  struct besides *b = cookie;
+
+  if (node == NULL)
+    snprintf (b->whole, sizeof b->whole, "%s", text);
+  for (int i = 0; node != NULL && i < b->g->n_nodes; i++)
+    if (strcmp (b->g->node[i].name, node) == 0)
+      snprintf (b->fact[i], sizeof b->fact[i], "%s", text);
+}
+
+static int
+find_facts (const struct qk_model *m, struct besides *b)
+{
+  const struct qk_model_info info
+    = { m->n_targets, m->target, m->config, m->checksum };
+
+  b->fact = calloc ((size_t) m->graph->n_nodes + 1, sizeof *b->fact);
+  if (b->fact == NULL)
+    return qk_oom ("inspect");
+  return qk_network_facts (m->graph, &info, b->format, take_fact, b);
+}
+
+/* A model's file; with --backend also what that backend makes of it, with
+ * --format what it would need in that format. */
 static int
 inspect_file (struct qk_cli *cli, const struct qk_model *m)
 {
   struct qk_exec_options opt = { .batch = 1, .threads = 1 };
-  struct qk_exec *ex = NULL;
+  struct besides b = { .format = cli->format, .g = m->graph };
   int r = 0;
 
   if (cli->backend != NULL
       && (r = qk_settings_backend (cli->ctx, cli->backend, &opt.backend)) == 0)
-    r = qk_exec_new (m->graph, &opt, &ex);
+    r = qk_exec_new (m->graph, &opt, &b.ex);
+  b.backend = opt.backend;
+  if (r == 0 && b.format != NULL)
+    r = find_facts (m, &b);
   if (r == 0)
-    r = cli->json ? inspect_json (m, ex) : inspect_model (m, ex, opt.backend);
-  qk_exec_free (ex);
+    r = cli->json ? inspect_json (m, &b) : inspect_model (m, &b);
+  qk_exec_free (b.ex);
+  free (b.fact);
   return r;
 }
 

@@ -99,7 +99,7 @@ static const struct qk_command commands[] = {
     "checkpoint.  Of a configuration, FILE.ini, the coverage report is\n"
     "printed: which nodes become int8, which stay float and why, and their\n"
     "shares of the multiply-accumulates; also of a network, NET.onnx.",
-    "objP", qk_cmd_inspect, false },
+    "obdjP", qk_cmd_inspect, false },
   { "plugins", "[NAME | KIND/NAME]", "what is installed; options of a plugin",
     "Exit status 1 if a plugin cannot be loaded.", "j", qk_cmd_plugins,
     false },
@@ -120,6 +120,9 @@ static const struct option_row option_rows[] = {
   { 'O', "output", "FOLDER", "folder for what is written (run.output)" },
   { 't', "threads", "N", "threads that compute (run.threads)" },
   { 'b', "backend", "NAME", "int8 backend (qat.backend); verify: a,b" },
+  { 'd', "format", "NAME",
+    "what the model would need in this\n"
+    "format: csource says bytes of memory" },
   { 'm', "model", "FILE", "the int8 model to compare with" },
   { 'E', "onnx", "OUT", "write the network to this ONNX file" },
   { 'f', "form", "FORM", "int8 as qdq (default) or qoperator" },
@@ -381,6 +384,9 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
     break;
   case 'b':
     cli->backend = value;
+    break;
+  case 'd':
+    cli->format = value;
     break;
   case 'm':
     cli->model = value;

@@ -391,3 +391,28 @@ qk_network_write_files (const struct qk_graph *g,
   qk_config_free (cfg);
   return qk_error_prefix (r, "%s: ", folder);
 }
+
+int
+qk_network_facts (const struct qk_graph *g, const struct qk_model_info *info,
+                  const char *format, qk_format_fact *say, void *cookie)
+{
+  const struct qk_format_class *cls;
+  struct qk_network_view *v;
+  struct qk_config *cfg;
+  int r;
+
+  if ((r = qk_format_find (g->ctx, "", format, &cls)) < 0)
+    return r;
+  if (cls->facts == NULL)
+    return qk_error (-ENOTSUP,
+                     "format '%s' does not say what a network would need",
+                     cls->cls.name);
+  if ((r = qk_config_parse (cls->cls.options, "", format, &cfg)) < 0)
+    return r;
+  if ((r = qk_network_new (g, info, &v)) == 0) {
+    r = cls->facts (cfg, &v->net, say, cookie);
+    qk_network_free (v);
+  }
+  qk_config_free (cfg);
+  return qk_error_prefix (r, "%s: ", format);
+}

@@ -3,6 +3,7 @@
 #ifndef QK_MODEL_NETWORK_H
 #define QK_MODEL_NETWORK_H
 
+#include <qatkit/format.h>
 #include <qatkit/network.h>
 
 #include "model/modelfile.h"
@@ -47,5 +48,10 @@ int qk_network_write_files (const struct qk_graph *g,
                             const struct qk_vectors *vectors,
                             const char *folder, const char *format,
                             const char *options);
+
+/* What G would need as files of FORMAT, with the options' defaults. */
+int qk_network_facts (const struct qk_graph *g,
+                      const struct qk_model_info *info, const char *format,
+                      qk_format_fact *say, void *cookie);
 
 #endif /* QK_MODEL_NETWORK_H */

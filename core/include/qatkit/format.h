@@ -30,6 +30,10 @@ struct qk_format_meta {
 typedef int qk_format_put (void *cookie, const char *name, const void *data,
                            size_t size);
 
+/* Takes what a node of a network needs, pairs such as "flash=12 arena=34";
+ * NODE is its name, NULL for the whole network. */
+typedef void qk_format_fact (void *cookie, const char *node, const char *text);
+
 struct qk_format_class {
   struct qk_class cls;
 
@@ -79,6 +83,12 @@ struct qk_format_class {
   int (*write_files) (const struct qk_config *cfg,
                       const struct qk_network *net, qk_format_put *put,
                       void *cookie);
+
+  /* Say what each node of a network, and the whole, would need if it were
+   * written; nothing is.  -ENOTSUP as write_network.
+   * (optional; default: nothing is said) */
+  int (*facts) (const struct qk_config *cfg, const struct qk_network *net,
+                qk_format_fact *say, void *cookie);
 };
 
 /* What a file that begins with these N bytes (4096 tell enough) is instead of

@@ -64,6 +64,7 @@ static const struct qk_format_class csource = {
   .entry = csource_entry,
   .metadata = csource_metadata,
   .write_files = csource_write,
+  .facts = csource_facts,
 };
 
 QK_PLUGIN ("csource", PACKAGE_VERSION, "LGPL-2.1-or-later", &csource.cls);

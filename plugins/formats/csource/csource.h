@@ -203,5 +203,7 @@ void axes_arrays (struct writer *w, const char *kind, const struct axes *a);
 
 int csource_write (const struct qk_config *cfg, const struct qk_network *net,
                    qk_format_put *put, void *cookie);
+int csource_facts (const struct qk_config *cfg, const struct qk_network *net,
+                   qk_format_fact *say, void *cookie);
 
 #endif /* CSOURCE_H */

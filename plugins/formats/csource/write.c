@@ -621,26 +621,66 @@ put_files (struct writer *w, qk_format_put *put, void *cookie)
   return r;
 }
 
+static void
+say_facts (const struct writer *w, qk_format_fact *say, void *cookie)
+{
+  char text[64];
+
+  for (int i = 0; i < w->net->n_nodes; i++) {
+    snprintf (text, sizeof text, "flash=%" PRId64 " arena=%" PRId64,
+              w->layer_flash[i], plan_live (&w->plan, i));
+    say (cookie, w->net->node[i]->name, text);
+  }
+  snprintf (text, sizeof text, "flash=%" PRId64 " arena=%" PRId64,
+            w->total_flash, w->plan.arena);
+  say (cookie, NULL, text);
+}
+
+static int
+start (struct writer *w, const struct qk_config *cfg,
+       const struct qk_network *net)
+{
+  *w = (struct writer){ .net = net };
+  w->name = qk_config_string (cfg, "prefix");
+  w->split = qk_config_bool (cfg, "split");
+  w->integer = !qk_config_bool (cfg, "float");
+  w->layer_flash = calloc ((size_t) net->n_nodes + 1, sizeof *w->layer_flash);
+  return w->layer_flash == NULL ? qk_oom ("csource") : 0;
+}
+
+static void
+clear (struct writer *w)
+{
+  plan_clear (&w->plan);
+  text_clear (&w->data);
+  text_clear (&w->head);
+  text_clear (&w->parts);
+  text_clear (&w->steps);
+  free (w->layer_flash);
+}
+
+int
+csource_facts (const struct qk_config *cfg, const struct qk_network *net,
+               qk_format_fact *say, void *cookie)
+{
+  struct writer w;
+  int r = start (&w, cfg, net);
+
+  if (r == 0 && (r = put_all (&w)) == 0)
+    say_facts (&w, say, cookie);
+  clear (&w);
+  return r;
+}
+
 int
 csource_write (const struct qk_config *cfg, const struct qk_network *net,
                qk_format_put *put, void *cookie)
 {
-  struct writer w = { .net = net };
-  int r;
+  struct writer w;
+  int r = start (&w, cfg, net);
 
-  w.name = qk_config_string (cfg, "prefix");
-  w.split = qk_config_bool (cfg, "split");
-  w.integer = !qk_config_bool (cfg, "float");
-  w.layer_flash = calloc ((size_t) net->n_nodes + 1, sizeof *w.layer_flash);
-  if (w.layer_flash == NULL)
-    return qk_oom ("csource");
-  if ((r = check_prefix (w.name)) == 0 && (r = put_all (&w)) == 0)
+  if (r == 0 && (r = check_prefix (w.name)) == 0 && (r = put_all (&w)) == 0)
     r = put_files (&w, put, cookie);
-  plan_clear (&w.plan);
-  text_clear (&w.data);
-  text_clear (&w.head);
-  text_clear (&w.parts);
-  text_clear (&w.steps);
-  free (w.layer_flash);
+  clear (&w);
   return r;
 }
