@@ -12,7 +12,7 @@
 struct row {
   const char *const *lines;
   uint64_t needs;
-  const char *from[3], *to[3]; /* what is put in place of what */
+  const char *from[4], *to[4]; /* what is put in place of what */
 };
 
 #define BIT(kernel) (1ull << KERNEL_##kernel)
@@ -67,28 +67,32 @@ static const struct row rows[KERNELS] = {
   [KERNEL_PRELU] = { lines_prelu, REAL, { 0 }, { 0 } },
   [KERNEL_PLACE] = { lines_walk, 0, { 0 }, { 0 } },
   [KERNEL_BINARY] = { lines_binary, REAL | BIT (PLACE), { 0 }, { 0 } },
-#define FUNCTION(which, name, quick, text)                                    \
+#define FUNCTION(which, name, start, quick, text)                             \
   [KERNEL_ADD + which] = { lines_function,                                    \
                            BIT (BINARY),                                      \
-                           { "@name@", "@quick@", "@function@" },             \
-                           { name, quick, text } }
+                           { "@name@", "@start@", "@quick@", "@function@" },  \
+                           { name, start, quick, text } }
 /* Steps in float move a sum by less than 2^-11, the products of integers by
  * less than 2^-12: what is not within 2^-9 of the middle of two integers needs
  * no such steps. */
-#define QUICK(sign)                                                           \
-  "#ifdef QATKIT_INTEGER\n"                                                   \
-  "      const int32_t t = (from_a[j * step_a] - l->za) * l->times_a " sign   \
-  "\n                        (from_b[j * step_b] - l->zb) * l->times_b "      \
-  "+ l->half;\n\n"                                                            \
+#define START(sign)                                                           \
+  "  const uint32_t times_a = (uint32_t) l->times_a;\n"                       \
+  "  const uint32_t times_b = (uint32_t) " sign "l->times_b;\n"               \
+  "  const uint32_t base = (uint32_t) l->half - (uint32_t) l->za * times_a\n" \
+  "                        - (uint32_t) l->zb * times_b;\n"
+#define QUICK                                                                 \
+  "      const int32_t t = (int32_t) (base + from_a[j * step_a] * times_a\n"  \
+  "                                   + from_b[j * step_b] * times_b);\n\n"   \
   "      if ((uint32_t) t << 12 > 0x1000000u) {\n"                            \
   "        y[j] = onto (t >> 20, l->zp, l->lo, l->hi);\n"                     \
-  "        continue;\n      }\n#endif\n"
-  FUNCTION (QK_ADD, "add", QUICK ("+"), "real_add (u, v)"),
-  FUNCTION (QK_SUB, "subtract", QUICK ("-"), "real_add (u, real_minus (v))"),
-  FUNCTION (QK_MUL, "multiply", "", "real_mul (u, v)"),
-  FUNCTION (QK_DIV, "divide", "", "real_div (u, v)"),
-  FUNCTION (QK_MAX, "larger", "", "real_above (u, v) ? u : v"),
-  FUNCTION (QK_MIN, "smaller", "", "real_above (v, u) ? u : v"),
+  "        continue;\n      }\n"
+  FUNCTION (QK_ADD, "add", START (""), QUICK, "real_add (u, v)"),
+  FUNCTION (QK_SUB, "subtract", START ("-"), QUICK,
+            "real_add (u, real_minus (v))"),
+  FUNCTION (QK_MUL, "multiply", "", "", "real_mul (u, v)"),
+  FUNCTION (QK_DIV, "divide", "", "", "real_div (u, v)"),
+  FUNCTION (QK_MAX, "larger", "", "", "real_above (u, v) ? u : v"),
+  FUNCTION (QK_MIN, "smaller", "", "", "real_above (v, u) ? u : v"),
   [KERNEL_REDUCE] = { lines_reduce, BIT (PLACE), { 0 }, { 0 } },
   [KERNEL_MEAN + QK_MEAN]
   = { lines_mean,
@@ -133,7 +137,7 @@ put_lines (struct text *t, const char *const *lines, const struct row *row)
 {
   int n = 0;
 
-  while (n < 3 && row->from[n] != NULL)
+  while (n < 4 && row->from[n] != NULL)
     n++;
   text_add (t, "\n");
   for (; *lines != NULL; lines++)
