@@ -27,6 +27,7 @@ struct qk_cli {
   const char *model;    /* --model */
   const char *output;   /* --output */
   const char *onnx;     /* --onnx */
+  const char *tflite;   /* --tflite */
   const char *form;     /* --form */
   const char *io;       /* --io */
   const char *c_folder; /* --c */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cmd-export.c: networks as ONNX or C, samples as JPEG folders. */
+/* cmd-export.c: networks as ONNX, TFLite or C, samples as JPEG folders. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -10,24 +10,48 @@
 
 /* ---- a network ----------------------------------------------------------------- */
 
-/* G as ONNX in the form that the command line asks for. */
-static int
-write_onnx (const struct qk_cli *cli, const struct qk_graph *g,
-            const struct qk_model_info *info, const char *path)
+/* The file that the command line names for a network, and the format's name. */
+static const char *
+file_of (const struct qk_cli *cli)
 {
-  struct qk_ini *options;
+  return cli->onnx != NULL ? cli->onnx : cli->tflite;
+}
+
+static const char *
+format_of (const struct qk_cli *cli)
+{
+  return cli->onnx != NULL ? "onnx" : "tflite";
+}
+
+/* KEY of the format, which the command line may have given as OPTION. */
+static int
+set_option (struct qk_ini *options, const char *key, const char *value,
+            const char *option)
+{
+  return value == NULL
+           ? 0
+           : qk_ini_set (options, QK_NETWORK_OPTIONS, key, value, option);
+}
+
+/* G in the form that the command line asks for. */
+static int
+write_network (const struct qk_cli *cli, const struct qk_graph *g,
+               const struct qk_model_info *info)
+{
+  struct qk_ini *options = NULL;
+  char *out = NULL;
   int r;
 
   if (cli->form == NULL && cli->io == NULL)
-    return qk_network_write (g, info, path, "onnx", NULL);
-  if ((r = qk_ini_parse ("", 0, "the command line", &options)) < 0)
-    return r;
-  if (cli->form != NULL)
-    r = qk_ini_set (options, QK_NETWORK_OPTIONS, "form", cli->form, "--form");
-  if (r == 0 && cli->io != NULL)
-    r = qk_ini_set (options, QK_NETWORK_OPTIONS, "io", cli->io, "--io");
+    r = 0;
+  else if ((r = qk_ini_parse ("", 0, "the command line", &options)) == 0
+           && (r = set_option (options, "form", cli->form, "--form")) == 0)
+    r = set_option (options, "io", cli->io, "--io");
+  if (r == 0 && (out = qk_cli_follow (file_of (cli))) == NULL)
+    r = -ENOENT;
   if (r == 0)
-    r = qk_network_write (g, info, path, "onnx", options);
+    r = qk_network_write (g, info, out, format_of (cli), options);
+  free (out);
   qk_ini_free (options);
   return r;
 }
@@ -38,7 +62,6 @@ export_model (struct qk_cli *cli, const char *file)
 {
   struct qk_model_info info;
   struct qk_model *m;
-  char *out;
   int r;
 
   if (cli->n_override > 0)
@@ -49,11 +72,7 @@ export_model (struct qk_cli *cli, const char *file)
   info.target = m->target;
   info.config = m->config;
   info.checksum = m->checksum;
-  if ((out = qk_cli_follow (cli->onnx)) == NULL)
-    r = -ENOENT;
-  else
-    r = write_onnx (cli, m->graph, &info, out);
-  free (out);
+  r = write_network (cli, m->graph, &info);
   qk_model_free (m);
   return r;
 }
@@ -67,7 +86,7 @@ export_float (struct qk_cli *cli, const char *file)
   struct qk_graph *g = NULL;
   struct qk_settings *settings = NULL;
   struct qk_data *d = NULL;
-  char *config = NULL, *out = NULL;
+  char *config = NULL;
   int r;
 
   if ((r = qk_cli_open (cli, file, &settings, &none)) < 0
@@ -83,12 +102,8 @@ export_float (struct qk_cli *cli, const char *file)
   info.target = d->info.target;
   info.config = config;
   info.checksum = NULL;
-  if ((out = qk_cli_follow (cli->onnx)) == NULL)
-    r = -ENOENT;
-  else
-    r = write_onnx (cli, g, &info, out);
+  r = write_network (cli, g, &info);
 end:
-  free (out);
   free (config);
   qk_graph_free (g);
   qk_data_close (d);
@@ -97,19 +112,24 @@ end:
 }
 
 static int
-export_onnx (struct qk_cli *cli)
+export_network (struct qk_cli *cli)
 {
+  const bool onnx = cli->onnx != NULL;
   const char *file;
   int r;
 
   if (cli->n_args != 1)
-    return qk_cli_usage (cli,
-                         "one model or configuration expected with "
-                         "--onnx, got %d",
+    return qk_cli_usage (cli, "one model%s expected with --%s, got %d",
+                         onnx ? " or configuration" : "", format_of (cli),
                          cli->n_args);
   file = cli->arg[0];
-  r = qk_cli_ends_with (file, ".ini") ? export_float (cli, file)
-                                      : export_model (cli, file);
+  if (!qk_cli_ends_with (file, ".ini"))
+    r = export_model (cli, file);
+  else if (onnx)
+    r = export_float (cli, file);
+  else
+    r = qk_error (-EINVAL, "%s: is a configuration, expected an int8 model",
+                  file);
   return r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
 }
 
@@ -160,19 +180,32 @@ export_samples (struct qk_cli *cli)
   return r;
 }
 
-int
-qk_cmd_export (struct qk_cli *cli)
+/* What does not go together; NULL: nothing. */
+static const char *
+contradiction (const struct qk_cli *cli)
 {
-  if (cli->c_folder != NULL && cli->onnx != NULL)
-    return qk_cli_usage (cli, "--c and --onnx are two exports");
+  if ((cli->c_folder != NULL) + (cli->onnx != NULL) + (cli->tflite != NULL)
+      > 1)
+    return "--onnx, --tflite and --c are several exports, expected one";
   if (cli->c_folder == NULL
       && (cli->prefix != NULL || cli->split || cli->no_float
           || cli->selftest > 0))
-    return qk_cli_usage (cli, "--prefix, --split, --no-float and --selftest "
-                              "go with --c FOLDER");
+    return "--prefix, --split, --no-float and --selftest go with --c FOLDER";
+  if (cli->onnx == NULL && cli->form != NULL)
+    return "--form is for --onnx FILE";
+  if (cli->onnx == NULL && cli->tflite == NULL && cli->io != NULL)
+    return "--io is for --onnx FILE and --tflite FILE";
+  return NULL;
+}
+
+int
+qk_cmd_export (struct qk_cli *cli)
+{
+  const char *wrong = contradiction (cli);
+
+  if (wrong != NULL)
+    return qk_cli_usage (cli, "%s", wrong);
   if (cli->c_folder != NULL)
     return qk_cli_export_c (cli);
-  if (cli->onnx == NULL && (cli->form != NULL || cli->io != NULL))
-    return qk_cli_usage (cli, "--form and --io are for --onnx FILE");
-  return cli->onnx != NULL ? export_onnx (cli) : export_samples (cli);
+  return file_of (cli) != NULL ? export_network (cli) : export_samples (cli);
 }

@@ -17,7 +17,7 @@
 #include "plugin/loader-priv.h"
 
 /* Letters of the options: o override, r resume, w overwrite, O output, t threads, b
- * backend, m model, n batches, j json, E onnx, f form, u io, c c, X prefix, Y split,
+ * backend, m model, n batches, j json, E onnx, y tflite, f form, u io, c c, X prefix, Y split,
  * F no-float, Z selftest; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
  * M mode, J json; P plugin, where models are opened; those of analyze: p samples, H html, J json; those of tune:
@@ -87,13 +87,15 @@ static const struct qk_command commands[] = {
     "Writes model-int8.safetensors there, from best.safetensors or, before\n"
     "that is there, the newest checkpoint.",
     "oP", qk_cmd_convert, false },
-  { "export", "FILE [FOLDER]", "a network as ONNX or C, or data as JPEGs",
+  { "export", "FILE [FOLDER]",
+    "a network as ONNX, TFLite or C, or data as JPEGs",
     "With --onnx: FILE is an int8 model, or a configuration, whose float\n"
     "network is written.\n"
+    "With --tflite: FILE is an int8 model.\n"
     "With --c: FILE is an int8 model, written as C source into a folder.\n"
     "Without: the samples of the configuration FILE go to FOLDER, as JPEGs\n"
     "in class folders.",
-    "otEfucXYFZP", qk_cmd_export, false },
+    "otEyfucXYFZP", qk_cmd_export, false },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
     "FILE is an int8 model, or any other file of tensors: weights, a\n"
     "checkpoint.  Of a configuration, FILE.ini, the coverage report is\n"
@@ -125,7 +127,8 @@ static const struct option_row option_rows[] = {
     "format: csource says bytes of memory" },
   { 'm', "model", "FILE", "the int8 model to compare with" },
   { 'E', "onnx", "OUT", "write the network to this ONNX file" },
-  { 'f', "form", "FORM", "int8 as qdq (default) or qoperator" },
+  { 'y', "tflite", "OUT", "write the network as a TFLite (LiteRT) model" },
+  { 'f', "form", "FORM", "--onnx: int8 as qdq (default) or qoperator" },
   { 'u', "io", "TYPE", "inputs and outputs: float, uint8 or int8" },
   { 'c', "c", "FOLDER", "write the network as C source into FOLDER" },
   { 'X', "prefix", "NAME", "--c: what files and names begin with (network)" },
@@ -393,6 +396,9 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
     break;
   case 'E':
     cli->onnx = value;
+    break;
+  case 'y':
+    cli->tflite = value;
     break;
   case 'f':
     cli->form = value;
