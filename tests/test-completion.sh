@@ -37,7 +37,7 @@ nothing_but compare
 while read -r c; do
   offer qatkit "$c" --
   sort -u out > offered
-  qatkit "$c" --help | sed -n 's/^ *\(-., \)\{0,1\}\(--[a-z]*\).*/\2/p' \
+  qatkit "$c" --help | sed -n 's/^ *\(-., \)\{0,1\}\(--[a-z-]*\).*/\2/p' \
     | sort -u > known
   [ -s known ] || failed "no options of $c"
   diff known offered || failed "options of $c"

@@ -4,8 +4,8 @@
 
 #include "writer.h"
 
-/* Axes that TFLite's TRANSPOSE and GATHER have kernels for. */
-#define MOST_AXES 6
+/* Axes that TFLite's TRANSPOSE has kernels for. */
+#define MOST_AXES 5
 
 int
 tflite_put_reshape (struct writer *w, const struct qk_network_node *n)
@@ -19,28 +19,59 @@ tflite_put_reshape (struct writer *w, const struct qk_network_node *n)
 
 /* ---- axes in another order ---------------------------------------------------- */
 
+/* Axes in another order, of which those that stay side by side are one. */
+struct turn {
+  int n;
+  int64_t size[QK_MAX_DIMS + 1];  /* before */
+  int32_t order[QK_MAX_DIMS + 1]; /* axis i afterwards is this one before */
+};
+
+static struct turn
+turn_of (const struct qk_op *op)
+{
+  int first[QK_MAX_DIMS + 1], from[QK_MAX_DIMS + 1] = { 0 };
+  int64_t size[QK_MAX_DIMS + 1] = { 1 }, joined[QK_MAX_DIMS + 1];
+  struct turn t = { 0 };
+
+  /* with the batch, which stays the first */
+  for (int i = 0; i < op->axes; i++) {
+    size[1 + i] = op->order[2 * i];
+    from[1 + i] = op->order[2 * i + 1] + 1;
+  }
+  for (int i = 0; i <= op->axes; i++) {
+    if (i == 0 || from[i] != from[i - 1] + 1) {
+      first[t.n] = from[i];
+      joined[t.n++] = 1;
+    }
+    joined[t.n - 1] *= size[from[i]];
+  }
+  for (int i = 0; i < t.n; i++) {
+    for (int j = 0; j < t.n; j++)
+      t.order[i] += first[j] < first[i];
+    t.size[t.order[i]] = joined[i];
+  }
+  return t;
+}
+
 int
 tflite_put_transpose (struct writer *w, const struct qk_network_node *n)
 {
-  const struct qk_op *op = n->op;
+  const struct turn t = turn_of (n->op);
   const struct grid q = grid_of (w, n->in[0]);
   const struct result r = put_result (w, n, false);
-  struct qk_shape split = { op->axes + 1, { 1 } }, turned = split;
-  int32_t order[QK_MAX_DIMS] = { 0 };
+  struct qk_shape split = { t.n, { 1 } }, turned = split;
   int both[2], out;
 
-  if (op->axes + 1 > MOST_AXES)
-    return tflite_refuse (n, "it has more than 6 axes");
-  for (int i = 0; i < op->axes; i++) {
-    split.dims[1 + i] = op->order[2 * i];
-    order[1 + i] = op->order[2 * i + 1] + 1;
-    turned.dims[1 + i] = op->order[2 * op->order[2 * i + 1]];
+  if (t.n > MOST_AXES)
+    return tflite_refuse (n, "it moves more than 5 axes");
+  for (int i = 0; i < t.n; i++) {
+    split.dims[i] = t.size[i];
+    turned.dims[i] = t.size[t.order[i]];
   }
   both[0] = put_reshape (w, n, "split", tensor_of (w, n, 0), &split, q);
-  both[1] = put_ints (w, n, "order", order, op->axes + 1);
+  both[1] = put_ints (w, n, "order", t.order, t.n);
   out = put_part (w, n, "turned", &turned, q);
-  tfl_add_node (&w->m, TFL_TRANSPOSE, op->axes + 1 > 4 ? 4 : 2, 2, both, out,
-                NULL);
+  tfl_add_node (&w->m, TFL_TRANSPOSE, t.n > 4 ? 4 : 2, 2, both, out, NULL);
   put_reshape_to (w, out, &value_of (w, n->out)->shape, r.tensor);
   return finish_result (w, n, &r);
 }
@@ -134,16 +165,21 @@ tflite_put_reduce (struct writer *w, const struct qk_network_node *n)
 {
   static const enum tfl_operator names[QK_REDUCTIONS]
     = { [QK_MEAN] = TFL_MEAN,
-        [QK_SUM] = TFL_SUM,
         [QK_LARGEST] = TFL_REDUCE_MAX,
         [QK_SMALLEST] = TFL_REDUCE_MIN };
   const struct qk_op *op = n->op;
   const int ndim = input_of (w, n, 0)->shape.ndim;
-  const struct result r = put_result (w, n, false);
   struct tfl_options options = { .type = TFL_REDUCER_OPTIONS };
   int32_t axis[QK_MAX_DIMS];
   int both[2] = { tensor_of (w, n, 0), 0 }, axes = 0;
+  struct result r;
 
+  if (op->function == QK_MEAN && ndim == 4 && op->along == (1 << 1 | 1 << 2))
+    return tflite_put_whole (w, n);
+  /* its kernels let sums that leave the grid wrap around */
+  if (op->function == QK_SUM)
+    return tflite_refuse (n, "its sums of integers do not saturate");
+  r = put_result (w, n, false);
   for (int i = 1; i < ndim; i++)
     if (op->along >> i & 1)
       axis[axes++] = i;

@@ -172,21 +172,6 @@ pool_window (const struct writer *w, const struct qk_network_node *n,
   return 0;
 }
 
-/* The mean of all pixels, with or without axes for them. */
-static int
-put_whole (struct writer *w, const struct qk_network_node *n)
-{
-  const struct result out = put_result (w, n, false);
-  const int32_t axes[2] = { 1, 2 };
-  struct tfl_options options = { .type = TFL_REDUCER_OPTIONS };
-  int both[2] = { tensor_of (w, n, 0), 0 };
-
-  both[1] = put_ints (w, n, "axes", axes, 2);
-  options.field[0] = tfl_byte (value_of (w, n->out)->shape.ndim == 4);
-  tfl_add_node (&w->m, TFL_MEAN, 2, 2, both, out.tensor, &options);
-  return finish_result (w, n, &out);
-}
-
 /* Whether N has one window, the image. */
 static bool
 is_whole (const struct writer *w, const struct qk_network_node *n)
@@ -198,31 +183,64 @@ is_whole (const struct writer *w, const struct qk_network_node *n)
          && op->pad_left == 0 && op->pad_bottom == 0 && op->pad_right == 0;
 }
 
+/* Pooling of N with WINDOW, of SIZE rows and columns, from IN to OUT. */
+static void
+put_pooling (struct writer *w, const struct qk_network_node *n, int in,
+             const struct window *window, const int64_t size[2],
+             const int stride[2], const struct result *out, int to)
+{
+  const bool largest = n->op->kind == QK_OP_MAXPOOL2D;
+  struct tfl_options options = { .type = TFL_POOL_OPTIONS };
+
+  options.field[0] = tfl_byte ((int) window->padding);
+  options.field[1] = tfl_int (stride[1]);
+  options.field[2] = tfl_int (stride[0]);
+  options.field[3] = tfl_int ((int) size[1]);
+  options.field[4] = tfl_int ((int) size[0]);
+  options.field[5] = tfl_byte ((int) out->activation);
+  tfl_add_node (&w->m, largest ? TFL_MAX_POOL_2D : TFL_AVERAGE_POOL_2D, 2, 1,
+                &in, to, &options);
+}
+
+int
+tflite_put_whole (struct writer *w, const struct qk_network_node *n)
+{
+  static const struct window window = { .padding = TFL_VALID };
+  static const int stride[2] = { 1, 1 };
+  const struct qk_shape *s = &input_of (w, n, 0)->shape;
+  const struct qk_shape *to = &value_of (w, n->out)->shape;
+  const struct qk_shape pixel = { 4, { s->dims[0], 1, 1, s->dims[3] } };
+  const struct result out = put_result (w, n, true);
+  const bool direct = to->ndim == 4;
+  const int pooled
+    = direct ? out.tensor
+             : put_part (w, n, "pooled", &pixel, grid_of (w, n->out));
+
+  put_pooling (w, n, tensor_of (w, n, 0), &window, s->dims + 1, stride, &out,
+               pooled);
+  if (!direct)
+    put_reshape_to (w, pooled, to, out.tensor);
+  return finish_result (w, n, &out);
+}
+
 int
 tflite_put_pool (struct writer *w, const struct qk_network_node *n)
 {
   const struct qk_op *op = n->op;
-  const bool largest = op->kind == QK_OP_MAXPOOL2D;
-  struct tfl_options options = { .type = TFL_POOL_OPTIONS };
+  const int64_t size[2] = { op->kernel_h, op->kernel_w };
+  const int stride[2] = { op->stride_h, op->stride_w };
   struct window window;
   struct result out;
   int in, r;
 
   if (input_of (w, n, 0)->shape.ndim != 4)
     return tflite_refuse (n, "its input is no image");
-  if (!largest && is_whole (w, n))
-    return put_whole (w, n);
+  if (op->kind == QK_OP_AVGPOOL2D && is_whole (w, n))
+    return tflite_put_whole (w, n);
   if ((r = pool_window (w, n, &window)) < 0)
     return r;
   in = tflite_put_padded (w, n, tensor_of (w, n, 0), &window, fill_of (n));
   out = put_result (w, n, true);
-  options.field[0] = tfl_byte ((int) window.padding);
-  options.field[1] = tfl_int (op->stride_w);
-  options.field[2] = tfl_int (op->stride_h);
-  options.field[3] = tfl_int (op->kernel_w);
-  options.field[4] = tfl_int (op->kernel_h);
-  options.field[5] = tfl_byte ((int) out.activation);
-  tfl_add_node (&w->m, largest ? TFL_MAX_POOL_2D : TFL_AVERAGE_POOL_2D, 2, 1,
-                &in, out.tensor, &options);
+  put_pooling (w, n, in, &window, size, stride, &out, out.tensor);
   return finish_result (w, n, &out);
 }

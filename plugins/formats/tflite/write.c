@@ -116,6 +116,17 @@ put_input (struct writer *w, int v, enum io io, struct tfl_end *end)
   w->tensor[v] = t;
 }
 
+/* Nodes may be called as an output is. */
+static void
+keep_name (struct writer *w, const char *output)
+{
+  const int n = w->m.error < 0 ? 0 : w->m.n_tensors;
+
+  for (int i = 0; i < n; i++)
+    if (strcmp (w->m.tensor[i].name, output) == 0)
+      w->m.tensor[i].name = tfl_name (&w->m, "%s/int8", output);
+}
+
 static int
 put_output (struct writer *w, const struct qk_network_output *o, enum io io,
             struct tfl_end *end)
@@ -131,10 +142,8 @@ put_output (struct writer *w, const struct qk_network_output *o, enum io io,
   end->tensor = w->tensor[o->value];
   if (q->scale == 0 || io == IO_INT8)
     return 0;
+  keep_name (w, o->name);
   end->tensor = put_outside (w, o->name, w->tensor[o->value], io);
-  if (w->m.error == 0) /* a node may be called as the output is */
-    w->m.tensor[w->tensor[o->value]].name
-      = tfl_name (&w->m, "%s/int8", o->name);
   put_unary (w, io == IO_FLOAT ? TFL_DEQUANTIZE : TFL_QUANTIZE,
              io == IO_FLOAT ? 2 : 1, w->tensor[o->value], end->tensor);
   return 0;

@@ -122,6 +122,10 @@ int tflite_put_affine (struct writer *w, const struct qk_network_node *n,
 
 /* window.c */
 int tflite_put_pool (struct writer *w, const struct qk_network_node *n);
+/* The mean of all pixels of an image, with axes for them or without: a pooling
+ * operator, which divides and rounds once.  Kernels for MEAN multiply by a number
+ * of 31 bits and round twice, or cut off. */
+int tflite_put_whole (struct writer *w, const struct qk_network_node *n);
 
 /* A window of node N as TFLite has it: SAME or VALID, and what the input is
  * padded with before. */
