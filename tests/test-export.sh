@@ -139,6 +139,58 @@ for m in means:
     assert [n.op_type for n in nodes if m.output[0] in n.input] == ["Round"], m
 END
 
+# ---- test vectors: samples, and what our program gives for them ----------------
+# vectors IO TYPE: as numbers of that type, the same that predict gives
+vectors () {
+  rm -rf beside
+  mkdir beside
+  expect 0 export run/model-int8.safetensors --onnx beside/model.onnx \
+    --test-vectors 3 --io "$1"
+  [ "$(find beside -name '*.pb' | wc -l)" = 6 ] || failed "not six files beside it"
+  $python - "$2" > out 2> err <<'END2' || failed "test vectors: $(tail -n 1 err)"
+import json, sys, numpy, onnx
+from onnx import numpy_helper
+meta = {p.key: p.value for p in onnx.load("beside/model.onnx").metadata_props}
+grids = json.loads(meta.get("qatkit.io", "{}"))
+def real(t):
+    x = numpy_helper.to_array(t)
+    if t.name not in grids:
+        assert x.dtype == numpy.float32
+        return x
+    g = grids[t.name]
+    assert x.dtype == sys.argv[1], x.dtype
+    return (x.astype(numpy.float32) - g["zero_point"]) * numpy.float32(g["scale"])
+x, y = [], []
+for i in range(3):
+    for ends, name in (x, "input_0"), (y, "output_0"):
+        with open("beside/test_data_set_%d/%s.pb" % (i, name), "rb") as f:
+            t = onnx.TensorProto.FromString(f.read())
+        assert t.dims[0] == 1, t.dims
+        ends.append(real(t))
+assert (x[0] != x[1]).any()
+numpy.save("vector-x", numpy.concatenate(x))
+numpy.save("vector-y", numpy.concatenate(y))
+END2
+  expect 0 predict run/model-int8.safetensors vector-x.npy --output vector-z.npy
+  $python - 2> err <<'END2' || failed "test vectors with --io $1: other outputs"
+import numpy
+y, z = numpy.load("vector-y.npy"), numpy.load("vector-z.npy")
+assert y.shape == z.shape and y.std() > 0 and (y == z).all()
+END2
+}
+vectors float float32
+vectors int8 int8
+vectors uint8 uint8
+expect 2 export run/model-int8.safetensors --onnx x.onnx --test-vectors 0
+says "--test-vectors"
+expect 2 export run/model-int8.safetensors --onnx x.onnx --test-vectors 1001
+says "--test-vectors is 1001, expected 1 to 1000"
+expect 2 export run/model-int8.safetensors --c x --test-vectors 1
+says "--test-vectors is for --onnx"
+expect 1 export tiny.ini --onnx x.onnx --test-vectors 1
+says "expected an int8 model"
+[ ! -e x.onnx ] || failed "a failed export leaves a file"
+
 # 7 bits, per tensor, quantized logits; nodes left in float
 quantize () { # FOLDER [OPTION]...
   local folder=$1

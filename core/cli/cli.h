@@ -15,6 +15,8 @@
 #define QK_EXIT_USAGE 2
 #define QK_EXIT_INTERRUPTED 130
 
+struct qk_vectors;
+
 /* The options of a command line, and who follows the work. */
 struct qk_cli {
   struct qk_context *ctx;
@@ -34,6 +36,7 @@ struct qk_cli {
   const char *prefix;   /* --prefix */
   bool split, no_float; /* --split, --no-float */
   long selftest;        /* --selftest */
+  long test_vectors;    /* --test-vectors */
   const char *threads;  /* --threads */
   long limit;           /* --batches */
   struct {
@@ -162,6 +165,12 @@ int qk_cmd_plugins (struct qk_cli *cli);
 int qk_cmd_export (struct qk_cli *cli);
 /* export --c, in export-c.c */
 int qk_cli_export_c (struct qk_cli *cli);
+/* What M computes of the first N samples (or as many as there are) of the
+ * validation set of SETTINGS, which it was made with; *OUT is to be cleared, also
+ * on failure.  In export-vectors.c. */
+int qk_cli_vectors (struct qk_settings *settings, struct qk_model *m, long n,
+                    struct qk_vectors *out);
+#define QK_CLI_MOST_VECTORS 1000
 int qk_cmd_convert (struct qk_cli *cli);
 
 #endif /* QK_CLI_CLI_H */

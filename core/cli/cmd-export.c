@@ -2,6 +2,8 @@
 /* cmd-export.c: networks as ONNX, TFLite or C, samples as JPEG folders. */
 #include "config.h"
 
+#include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "cli/cli.h"
@@ -56,24 +58,53 @@ write_network (const struct qk_cli *cli, const struct qk_graph *g,
   return r;
 }
 
+/* Files beside the network: what M computes of samples, as its program gives and
+ * gets them. */
+static int
+write_vectors (const struct qk_cli *cli, struct qk_settings *settings,
+               struct qk_model *m, const struct qk_model_info *info)
+{
+  char options[40], *out = qk_cli_follow (file_of (cli));
+  struct qk_vectors vectors = { 0 };
+  int r;
+
+  if (out == NULL)
+    return -ENOENT;
+  snprintf (options, sizeof options, "io=%s",
+            cli->io != NULL ? cli->io : "float");
+  if ((r = qk_cli_vectors (settings, m, cli->test_vectors, &vectors)) == 0)
+    r = qk_network_write_files (m->graph, info, &vectors, dirname (out),
+                                format_of (cli), options);
+  qk_vectors_clear (m->graph, &vectors);
+  free (out);
+  return r;
+}
+
 /* The int8 network of a model file. */
 static int
 export_model (struct qk_cli *cli, const char *file)
 {
+  const bool vectors = cli->test_vectors > 0;
+  struct qk_settings *settings = NULL;
   struct qk_model_info info;
   struct qk_model *m;
   int r;
 
-  if (cli->n_override > 0)
+  if (!vectors && cli->n_override > 0)
     return qk_error (-EINVAL, "-o changes nothing of the model '%s'", file);
-  if ((r = qk_model_load (cli->ctx, file, &m)) < 0)
+  r = vectors ? qk_cli_open (cli, file, &settings, &m)
+              : qk_model_load (cli->ctx, file, &m);
+  if (r < 0)
     return r;
   info.n_targets = m->n_targets;
   info.target = m->target;
   info.config = m->config;
   info.checksum = m->checksum;
   r = write_network (cli, m->graph, &info);
+  if (r == 0 && vectors)
+    r = write_vectors (cli, settings, m, &info);
   qk_model_free (m);
+  qk_settings_free (settings);
   return r;
 }
 
@@ -122,10 +153,13 @@ export_network (struct qk_cli *cli)
     return qk_cli_usage (cli, "one model%s expected with --%s, got %d",
                          onnx ? " or configuration" : "", format_of (cli),
                          cli->n_args);
+  if (cli->test_vectors > QK_CLI_MOST_VECTORS)
+    return qk_cli_usage (cli, "--test-vectors is %ld, expected 1 to %d",
+                         cli->test_vectors, QK_CLI_MOST_VECTORS);
   file = cli->arg[0];
   if (!qk_cli_ends_with (file, ".ini"))
     r = export_model (cli, file);
-  else if (onnx)
+  else if (onnx && cli->test_vectors == 0)
     r = export_float (cli, file);
   else
     r = qk_error (-EINVAL, "%s: is a configuration, expected an int8 model",
@@ -193,6 +227,8 @@ contradiction (const struct qk_cli *cli)
     return "--prefix, --split, --no-float and --selftest go with --c FOLDER";
   if (cli->onnx == NULL && cli->form != NULL)
     return "--form is for --onnx FILE";
+  if (cli->onnx == NULL && cli->test_vectors > 0)
+    return "--test-vectors is for --onnx FILE";
   if (cli->onnx == NULL && cli->tflite == NULL && cli->io != NULL)
     return "--io is for --onnx FILE and --tflite FILE";
   return NULL;

@@ -338,15 +338,31 @@ qk_network_write (const struct qk_graph *g, const struct qk_model_info *info,
 /* ---- files of a folder ---------------------------------------------------------- */
 
 static int
+make_folder (const char *path)
+{
+  if (mkdir (path, 0777) == 0 || errno == EEXIST)
+    return 0;
+  return qk_error (-errno, "cannot make the folder '%s': %s", path,
+                   strerror (errno));
+}
+
+static int
 put_file (void *cookie, const char *name, const void *data, size_t size)
 {
   const char *folder = cookie;
-  char *path;
-  int r;
+  char *path, *slash;
+  int r = 0;
 
   if (asprintf (&path, "%s/%s", folder, name) < 0)
     return qk_oom ("network");
-  r = qk_atomic_write_data (path, data, size);
+  slash = strchr (path + strlen (folder) + 1, '/');
+  if (slash != NULL) {
+    *slash = 0;
+    r = make_folder (path);
+    *slash = '/';
+  }
+  if (r == 0)
+    r = qk_atomic_write_data (path, data, size);
   free (path);
   return r;
 }
@@ -381,10 +397,7 @@ qk_network_write_files (const struct qk_graph *g,
   if ((r = qk_network_new (g, info, &v)) == 0) {
     if (vectors != NULL)
       show_vectors (v, vectors);
-    if (mkdir (folder, 0777) < 0 && errno != EEXIST)
-      r = qk_error (-errno, "cannot make the folder '%s': %s", folder,
-                    strerror (errno));
-    else
+    if ((r = make_folder (folder)) == 0)
       r = cls->write_files (cfg, &v->net, put_file, (void *) folder);
     qk_network_free (v);
   }

@@ -78,7 +78,9 @@ struct qk_format_class {
                       size_t size, const char *name, void **self);
 
   /* Write a network as files of a folder: hand each to PUT, after all of them
-   * are complete.  -ENOTSUP as write_network.
+   * are complete.  -ENOTSUP as write_network.  Of a format that has
+   * write_network, too, these are the files beside the network: its test
+   * vectors.  A name may have a folder, as in "test_data_set_0/input_0.pb".
    * (optional; default: a network is no folder of files) */
   int (*write_files) (const struct qk_config *cfg,
                       const struct qk_network *net, qk_format_put *put,

@@ -36,4 +36,9 @@ const char *onnx_metadata (void *self, const char *key);
 int onnx_write_network (const struct qk_config *cfg, int fd,
                         const struct qk_network *net);
 
+/* The test vectors of NET, to go beside it: vectors.c */
+int onnx_write_vectors (const struct qk_config *cfg,
+                        const struct qk_network *net, qk_format_put *put,
+                        void *cookie);
+
 #endif /* ONNX_PRIV_H */

@@ -62,6 +62,7 @@ static const struct qk_format_class onnx = {
   .entry = onnx_entry,
   .metadata = onnx_metadata,
   .write_network = onnx_write_network,
+  .write_files = onnx_write_vectors,
 };
 
 QK_PLUGIN ("onnx", PACKAGE_VERSION, "LGPL-2.1-or-later", &onnx.cls);
