@@ -191,6 +191,61 @@ expect 1 export tiny.ini --onnx x.onnx --test-vectors 1
 says "expected an int8 model"
 [ ! -e x.onnx ] || failed "a failed export leaves a file"
 
+# ---- weights of 4 bits, two in a byte -------------------------------------------
+expect 1 export run/model-int8.safetensors --onnx x.onnx --weights int4
+says "no layer has weights of 4 bits"
+# shellcheck disable=SC2086
+expect 0 ptq tiny.ini $float --output four --quiet -o qconfig.weight.bits=4
+four=four/model-ptq.safetensors
+expect 1 export $four --onnx x.onnx --weights int4 --form qoperator
+says "weights of int4 are of the form qdq"
+expect 1 export $four --onnx x.onnx --weights int3
+says "--weights: [export] weights: expected one of int8, int4, got 'int3'"
+[ ! -e x.onnx ] || failed "a failed export leaves a file"
+expect 0 export $four --onnx bytes.onnx
+expect 0 export $four --onnx halves.onnx --weights int4
+$python - > out 2> err <<'END2' || failed "int4: $(tail -n 1 err)"
+import numpy, onnx
+from onnx import numpy_helper
+a, b = onnx.load("bytes.onnx"), onnx.load("halves.onnx")
+assert [o.version for o in b.opset_import if not o.domain] == [21]
+assert b.ir_version == 10
+x = {t.name: t for t in a.graph.initializer}
+found = 0
+for t in b.graph.initializer:
+    if t.data_type != 22:
+        continue
+    bytes_ = numpy.frombuffer(t.raw_data, numpy.uint8)
+    both = numpy.stack([bytes_ & 15, bytes_ >> 4], 1).ravel().astype(int)
+    want = numpy_helper.to_array(x[t.name]).ravel()
+    assert len(bytes_) == (len(want) + 1) // 2
+    assert ((both ^ 8) - 8)[:len(want)].tolist() == want.tolist(), t.name
+    assert list(t.dims) == list(x[t.name].dims)
+    found += want.any()
+dq = [numpy_helper.to_array(x[n.input[0]]) for n in b.graph.node
+      if n.op_type == "DequantizeLinear" and n.input[0] in x]
+dq = [w for w in dq if w.dtype == numpy.int8 and w.min() >= -8 and w.max() < 8]
+assert found == len(dq) > 3, (found, len(dq))
+END2
+# the same numbers in ONNX Runtime
+if type node > /dev/null 2>&1 && node -e 'require ("onnxruntime-node")' 2> /dev/null
+then
+  "$builddir/run" "$builddir/tests/check_logits" $four samples logits > out 2> err \
+    || failed "check_logits $four"
+  read -r _ c h w _ < out
+  for f in bytes halves; do
+    node "$srcdir/tests/bench/ort-infer.js" run $f.onnx "$c,$h,$w" samples $f.out \
+      precise > out 2> err || failed "ONNX Runtime: $f.onnx"
+  done
+  $python - 2> err <<'END2' || failed "int4 in ONNX Runtime: $(tail -n 1 err)"
+import numpy
+a, b, c = (numpy.fromfile(f, numpy.float32)
+           for f in ("bytes.out", "halves.out", "logits"))
+assert c.std() > 0
+assert abs(a - b).max() <= 1e-5 * c.std(), abs(a - b).max() / c.std()
+END2
+fi
+
 # 7 bits, per tensor, quantized logits; nodes left in float
 quantize () { # FOLDER [OPTION]...
   local folder=$1

@@ -62,7 +62,7 @@ expect 2 export $model
 expect 2 export $model --tflite x.tflite --onnx x.onnx
 says "--onnx, --tflite and --c are several exports, expected one"
 expect 2 export $model --tflite x.tflite --form qdq
-says "--form is for --onnx"
+says "--form and --weights are for --onnx"
 expect 2 export $model x --tflite x.tflite
 says "one model expected with --tflite, got 2"
 expect 1 export tiny.ini --tflite x.tflite

@@ -32,6 +32,7 @@ struct qk_cli {
   const char *tflite;   /* --tflite */
   const char *form;     /* --form */
   const char *io;       /* --io */
+  const char *weights;  /* --weights */
   const char *c_folder; /* --c */
   const char *prefix;   /* --prefix */
   bool split, no_float; /* --split, --no-float */

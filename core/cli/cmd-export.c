@@ -44,10 +44,12 @@ write_network (const struct qk_cli *cli, const struct qk_graph *g,
   char *out = NULL;
   int r;
 
-  if (cli->form == NULL && cli->io == NULL)
+  if (cli->form == NULL && cli->io == NULL && cli->weights == NULL)
     r = 0;
   else if ((r = qk_ini_parse ("", 0, "the command line", &options)) == 0
-           && (r = set_option (options, "form", cli->form, "--form")) == 0)
+           && (r = set_option (options, "form", cli->form, "--form")) == 0
+           && (r = set_option (options, "weights", cli->weights, "--weights"))
+                == 0)
     r = set_option (options, "io", cli->io, "--io");
   if (r == 0 && (out = qk_cli_follow (file_of (cli))) == NULL)
     r = -ENOENT;
@@ -225,8 +227,8 @@ contradiction (const struct qk_cli *cli)
       && (cli->prefix != NULL || cli->split || cli->no_float
           || cli->selftest > 0))
     return "--prefix, --split, --no-float and --selftest go with --c FOLDER";
-  if (cli->onnx == NULL && cli->form != NULL)
-    return "--form is for --onnx FILE";
+  if (cli->onnx == NULL && (cli->form != NULL || cli->weights != NULL))
+    return "--form and --weights are for --onnx FILE";
   if (cli->onnx == NULL && cli->test_vectors > 0)
     return "--test-vectors is for --onnx FILE";
   if (cli->onnx == NULL && cli->tflite == NULL && cli->io != NULL)

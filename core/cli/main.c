@@ -17,7 +17,7 @@
 #include "plugin/loader-priv.h"
 
 /* Letters of the options: o override, r resume, w overwrite, O output, t threads, b
- * backend, m model, n batches, j json, E onnx, y tflite, f form, u io, c c, X prefix, Y split,
+ * backend, m model, n batches, j json, E onnx, y tflite, f form, u io, W weights, c c, X prefix, Y split,
  * F no-float, Z selftest, V test-vectors; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
  * M mode, J json; P plugin, where models are opened; those of analyze: p samples, H html, J json; those of tune:
@@ -95,7 +95,7 @@ static const struct qk_command commands[] = {
     "With --c: FILE is an int8 model, written as C source into a folder.\n"
     "Without: the samples of the configuration FILE go to FOLDER, as JPEGs\n"
     "in class folders.",
-    "otEyfuVcXYFZP", qk_cmd_export, false },
+    "otEyfuWVcXYFZP", qk_cmd_export, false },
   { "inspect", "FILE", "graph, scales and sizes of a model; tensors",
     "FILE is an int8 model, or any other file of tensors: weights, a\n"
     "checkpoint.  Of a configuration, FILE.ini, the coverage report is\n"
@@ -130,6 +130,7 @@ static const struct option_row option_rows[] = {
   { 'y', "tflite", "OUT", "write the network as a TFLite (LiteRT) model" },
   { 'f', "form", "FORM", "--onnx: int8 as qdq (default) or qoperator" },
   { 'u', "io", "TYPE", "inputs and outputs: float, uint8 or int8" },
+  { 'W', "weights", "TYPE", "--onnx: those of 4 bits, int8 or int4" },
   { 'V', "test-vectors", "N", "--onnx: what N samples give, beside it" },
   { 'c', "c", "FOLDER", "write the network as C source into FOLDER" },
   { 'X', "prefix", "NAME", "--c: what files and names begin with (network)" },
@@ -406,6 +407,9 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
     break;
   case 'u':
     cli->io = value;
+    break;
+  case 'W':
+    cli->weights = value;
     break;
   case 'c':
     cli->c_folder = value;

@@ -29,6 +29,8 @@ onnx_build_init (struct onnx_build *b)
 {
   memset (b, 0, sizeof *b);
   onnx__graph_proto__init (&b->graph);
+  b->opset = OPSET;
+  b->ir_version = IR_VERSION;
 }
 
 void
@@ -456,7 +458,7 @@ put_opsets (struct onnx_build *b, Onnx__OperatorSetIdProto *opset)
   onnx__operator_set_id_proto__init (&opset[0]);
   onnx__operator_set_id_proto__init (&opset[1]);
   opset[0].domain = onnx_name (b, "%s", "");
-  opset[0].version = OPSET;
+  opset[0].version = b->opset;
   opset[1].domain = onnx_name (b, "%s", ONNX_MICROSOFT);
   opset[1].version = 1;
   opset[0].has_version = opset[1].has_version = 1;
@@ -489,7 +491,7 @@ onnx_build_write (struct onnx_build *b, int fd,
   }
   b->graph.name = onnx_name (b, "%s", "qatkit");
   m.has_ir_version = 1;
-  m.ir_version = IR_VERSION;
+  m.ir_version = b->ir_version;
   m.n_opset_import = put_opsets (b, opset);
   m.opset_import = opsets;
   m.producer_name = onnx_name (b, "%s", PACKAGE_NAME);

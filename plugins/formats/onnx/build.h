@@ -19,6 +19,7 @@ struct onnx_build {
   struct onnx_block *blocks;
   Onnx__GraphProto graph;
   size_t bytes; /* of all tensors */
+  int opset, ir_version;
 };
 
 void onnx_build_init (struct onnx_build *b);

@@ -28,7 +28,7 @@ void onnx_write_instead (struct onnx_build *b, const char *from,
 /* Take away the nodes and constants that no output depends on. */
 void onnx_prune (struct onnx_build *b);
 
-/* ---- qoperator.c, io.c: 0 or an error ----------------------------------- */
+/* ---- qoperator.c, io.c, int4.c: 0 or an error ---------------------------- */
 
 /* From QDQ to QOperator form. */
 int onnx_to_qoperator (struct onnx_build *b);
@@ -37,5 +37,9 @@ int onnx_to_qoperator (struct onnx_build *b);
  * naming it, where an input is read in float. */
 int onnx_integer_io (struct onnx_build *b, enum onnx_io type,
                      const char **grids);
+
+/* Weights of QDQ form that fit 4 bits become int4, and the graph one of operator
+ * set 21.  -EINVAL where there are none. */
+int onnx_to_int4 (struct onnx_build *b);
 
 #endif /* ONNX_EDIT_H */

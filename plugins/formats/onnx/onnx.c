@@ -41,12 +41,16 @@ static const char *const suffixes[] = { ".onnx", NULL };
 static const char *const forms[] = { "qdq", "qoperator", NULL };
 static const char *const ios[] = { "float", "uint8", "int8", NULL };
 
+static const char *const weights[] = { "int8", "int4", NULL };
+
 static const struct qk_option options[]
   = { { "form", QK_OPT_CHOICE, "qdq", 0, 0, forms,
         "How int8 networks are written: reals between QuantizeLinear and "
         "DequantizeLinear, or operators of integers" },
       { "io", QK_OPT_CHOICE, "float", 0, 0, ios,
         "Type of the inputs and outputs of int8 networks" },
+      { "weights", QK_OPT_CHOICE, "int8", 0, 0, weights,
+        "Type of weights of at most 4 bits, in QDQ form" },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 
 static const struct qk_format_class onnx = {

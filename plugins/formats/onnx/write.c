@@ -257,10 +257,18 @@ change_form (const struct qk_config *cfg, struct onnx_build *b,
              const char **grids)
 {
   const char *io = qk_config_string (cfg, "io");
+  const bool integers
+    = strcmp (qk_config_string (cfg, "form"), "qoperator") == 0;
+  const bool int4 = strcmp (qk_config_string (cfg, "weights"), "int4") == 0;
   int r = 0;
 
-  if (strcmp (qk_config_string (cfg, "form"), "qoperator") == 0)
+  if (integers && int4)
+    return qk_error (-EINVAL, "weights of int4 are of the form qdq, expected "
+                              "int8 in the form qoperator");
+  if (integers)
     r = onnx_to_qoperator (b);
+  else if (int4)
+    r = onnx_to_int4 (b);
   if (r < 0 || strcmp (io, "float") == 0)
     return r;
   return onnx_integer_io (
