@@ -222,9 +222,15 @@ make_net (void)
   conv_t = tensor (QK_F32, conv, 4, 2, 3, 3, 4);
   bias_t = tensor (QK_F32, bias, 1, 2, 0, 0, 0);
   fc_t = tensor (QK_F32, fc, 2, 5, 2, 0, 0);
-  net[0] = (struct qk_weight){ "conv.weight", &conv_t, QK_LAYOUT_OIHW };
-  net[1] = (struct qk_weight){ "conv.bias", &bias_t, QK_LAYOUT_SAME };
-  net[2] = (struct qk_weight){ "fc.weight", &fc_t, QK_LAYOUT_SAME };
+  net[0] = (struct qk_weight){ .name = "conv.weight",
+                               .tensor = &conv_t,
+                               .layout = QK_LAYOUT_OIHW };
+  net[1] = (struct qk_weight){ .name = "conv.bias",
+                               .tensor = &bias_t,
+                               .layout = QK_LAYOUT_SAME };
+  net[2] = (struct qk_weight){ .name = "fc.weight",
+                               .tensor = &fc_t,
+                               .layout = QK_LAYOUT_SAME };
 }
 
 START_TEST (weights_round_trip)
