@@ -234,6 +234,9 @@ def networks():
     model("product", tensor(b"w", [8, 5], reals(*range(40)))
           + tensor(b"b", [5], reals(*range(5)))
           + node("MatMul", "x w", "m") + node("Add", "m b", "y"))
+    # a node that is called as what it computes
+    model("alike", node("Transpose", "x", "t", perm=[0, 1, 3, 2])
+          + node("MatMul", "x t", "y", "y"))
     model("slices", tensor(b"s", [1], whole(1), 7)
           + tensor(b"e", [1], whole(2**63 - 1), 7)
           + tensor(b"a", [1], whole(-1), 7)

@@ -418,15 +418,28 @@ batch_axis (const struct lay *l, const struct net_value *v)
   return axis;
 }
 
+/* What nodes made for output V are called after: V, or something else where a
+ * node, whose own helpers are called after it, has the name of what it
+ * computes.  To be freed. */
+static int
+name_output (const struct lay *l, const struct net_value *v, char **out)
+{
+  bool taken = false;
+
+  for (int i = 0; i < l->n->n_nodes; i++)
+    taken = taken || strcmp (l->n->node[i].name, v->name) == 0;
+  return asprintf (out, taken ? "%s.output" : "%s", v->name) < 0
+           ? qk_oom ("%s", l->n->file->path)
+           : 0;
+}
+
 /* Whoever takes our tensors of four axes for images (N,C,H,W) is to see the
  * file's axes in their order; all others are as in the file, but for the batch,
  * which comes first here. */
 static int
-place_output (struct lay *l, int value)
+arrange_output (struct lay *l, int value, const struct net_node *nd)
 {
   const struct net_value *v = &l->n->value[value];
-  const struct net_node nd
-    = { .name = (char *) (uintptr_t) v->name, .op = "output" };
   const int ndim = v->view.ndim;
   int order[QK_MAX_DIMS] = { 0 }, batch, first, i, r;
   struct view out;
@@ -457,13 +470,13 @@ place_output (struct lay *l, int value)
     order[first + 2] = i;
   }
   l->helpers = 0;
-  if ((r = view_arrange (l, &nd, &v->view, v->view.ndim, order, &out)) < 0)
+  if ((r = view_arrange (l, nd, &v->view, v->view.ndim, order, &out)) < 0)
     return r;
   if (out.id < l->n->n_inputs) { /* an output is what a node computes */
     char text[LAY_LIST];
     const struct qk_shape *s = view_ours (l, &out);
 
-    out.id = lay_helper (l, &nd, "reshape", out.id, "shape=%s",
+    out.id = lay_helper (l, nd, "reshape", out.id, "shape=%s",
                          lay_list (s->dims + 1, s->ndim - 1, text));
     if (out.id < 0)
       return out.id;
@@ -471,6 +484,18 @@ place_output (struct lay *l, int value)
   if ((r = qk_graph_output (l->g, v->name, out.id)) == 0)
     r = qk_graph_output_batch (l->g, batch);
   return r < 0 ? qk_error_prefix (r, "%s: ", l->n->file->path) : 0;
+}
+
+static int
+place_output (struct lay *l, int value)
+{
+  struct net_node nd = { .op = "output" };
+  int r = name_output (l, &l->n->value[value], &nd.name);
+
+  if (r == 0)
+    r = arrange_output (l, value, &nd);
+  free (nd.name);
+  return r;
 }
 
 int
