@@ -88,7 +88,7 @@ static const struct qk_command commands[] = {
     "that is there, the newest checkpoint.",
     "oP", qk_cmd_convert, false },
   { "export", "FILE [FOLDER]",
-    "a network as ONNX, TFLite or C, or data as JPEGs",
+    "a network as ONNX, TFLite, C; data as JPEGs",
     "With --onnx: FILE is an int8 model, or a configuration, whose float\n"
     "network is written.\n"
     "With --tflite: FILE is an int8 model.\n"
