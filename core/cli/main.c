@@ -87,8 +87,7 @@ static const struct qk_command commands[] = {
     "Writes model-int8.safetensors there, from best.safetensors or, before\n"
     "that is there, the newest checkpoint.",
     "oP", qk_cmd_convert, false },
-  { "export", "FILE [FOLDER]",
-    "a network as ONNX, TFLite, C; data as JPEGs",
+  { "export", "FILE [FOLDER]", "a network as ONNX, TFLite, C; data as JPEGs",
     "With --onnx: FILE is an int8 model, or a configuration, whose float\n"
     "network is written.\n"
     "With --tflite: FILE is an int8 model.\n"
