@@ -58,9 +58,9 @@ expect 0 predict slices.onnx counted.npy --output y.npy
 [ "$(numbers y.npy | cut -d' ' -f1,7,8,113)" = "65.0000 71.0000 73.0000 1.0000" ] \
   || failed "slices: $(numbers y.npy | cut -d' ' -f1,7,8,113)"
 # x times itself transposed, by a node with the name of its output
-expect 0 predict alike.onnx counted.npy --output y.npy
-[ "$(numbers y.npy | cut -d' ' -f1-2)" = "140.0000 364.0000" ] \
-  || failed "alike: $(numbers y.npy | cut -d' ' -f1-2)"
+expect 0 predict alike.onnx counted.npy --output squares.npy
+[ "$(numbers squares.npy | cut -d' ' -f1-2)" = "140.0000 364.0000" ] \
+  || failed "alike: $(numbers squares.npy | cut -d' ' -f1-2)"
 # functions of the file, one calling another with an attribute, called twice
 expect 0 predict functions.onnx ones.npy --output called.npy
 [ "$(numbers called.npy | cut -d' ' -f1-3)" = "2.8107 4.4406 5.3581" ] \
