@@ -9,22 +9,8 @@
 #include <string.h>
 
 #include "golden/activations.h"
+#include "lib/context.h"
 #include "lib/layer-harness.h"
-
-static struct qk_context *ctx;
-
-static void
-set_up (void)
-{
-  ctx = qk_context_new ();
-  ck_assert_ptr_nonnull (ctx);
-}
-
-static void
-tear_down (void)
-{
-  qk_context_free (ctx);
-}
 
 static void
 load (const struct qk_tensor *t, const float *data, size_t size)

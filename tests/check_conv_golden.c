@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "golden/conv_golden.h"
+#include "lib/ok.h"
 #include "qatkit/qatkit.h"
 #include "quant/quantizer-priv.h"
 #include "lib/floats.h"
@@ -50,12 +51,6 @@ static const struct golden goldens[] = {
     .in = { 4, { 2, 6, 5, 4 } },
     GOLDEN (depthwise) },
 };
-
-static void
-checked (int ret)
-{
-  ck_assert_msg (ret >= 0, "%s", qk_error_message ());
-}
 
 static uint32_t
 golden_word (uint32_t *s)
@@ -95,11 +90,10 @@ quantizer (struct qk_context *ctx, bool weight, int64_t channels)
   struct qk_config *cfg;
   struct qk_quantizer *qz;
 
-  checked (
-    qk_context_class (ctx, QK_KIND_OBSERVER, "moving_average_minmax", &obs));
-  checked (qk_config_parse (obs->options, "", "test", &cfg));
-  checked (qk_quantizer_new (
-    ctx, &info, (const struct qk_observer_class *) obs, cfg, NULL, NULL, &qz));
+  OK (qk_context_class (ctx, QK_KIND_OBSERVER, "moving_average_minmax", &obs));
+  OK (qk_config_parse (obs->options, "", "test", &cfg));
+  OK (qk_quantizer_new (ctx, &info, (const struct qk_observer_class *) obs,
+                        cfg, NULL, NULL, &qz));
   qk_config_free (cfg);
   return qz;
 }
@@ -178,18 +172,18 @@ layer_open (struct layer *l, const struct golden *g, int threads)
   memset (l, 0, sizeof *l);
   l->ctx = qk_context_new ();
   s.float_backend = test_float_backend (l->ctx);
-  checked (qk_context_class (l->ctx, QK_KIND_LAYER, "conv2d", &cls));
+  OK (qk_context_class (l->ctx, QK_KIND_LAYER, "conv2d", &cls));
   l->cls = (const struct qk_layer_class *) cls;
-  checked (qk_config_parse (cls->options, g->options, "test", &cfg));
-  checked (l->cls->create (cfg, &l->self));
+  OK (qk_config_parse (cls->options, g->options, "test", &cfg));
+  OK (l->cls->create (cfg, &l->self));
   qk_config_free (cfg);
-  checked (l->cls->infer (l->self, &g->in, 1, &out));
+  OK (l->cls->infer (l->self, &g->in, 1, &out));
   ck_assert_int_eq (l->cls->params (l->self, spec), 1);
-  checked (l->cls->absorb (l->self, &next));
+  OK (l->cls->absorb (l->self, &next));
   next = (struct qk_layer_traits){ .role = QK_ROLE_CLAMP, .hi = INFINITY };
   if (g->relu)
-    checked (l->cls->absorb (l->self, &next));
-  checked (l->cls->setup (l->self, &s));
+    OK (l->cls->absorb (l->self, &next));
+  OK (l->cls->setup (l->self, &s));
 
   channel.dims[0] = out.dims[3];
   for (int i = 0; i < 1 + QK_BN_PARAMS; i++) {
@@ -255,12 +249,12 @@ golden_step (struct layer *l, const struct golden *g, int step, uint32_t *s)
   l->io.flags = QK_PASS_TRAIN;
   if (step < GOLDEN_FREEZE_BN)
     l->io.flags |= QK_PASS_BATCH_STATS;
-  checked (l->cls->forward (l->self, &l->io));
+  OK (l->cls->forward (l->self, &l->io));
   ck_assert_double_eq_tol ((double) l->out.q.scale, (double) g->scale[step],
                            2e-5 * (double) g->scale[step]);
   ck_assert_int_eq (l->out.q.zero_point, g->zp[step]);
   near = assert_bytes (&l->out, g->q, step);
-  checked (l->cls->backward (l->self, &l->io));
+  OK (l->cls->backward (l->self, &l->io));
   assert_floats (&l->din, g->dx, step, 2e-4, "dx");
   assert_floats (&d[0], g->dw, step, 2e-4, "dw");
   assert_floats (&d[1 + QK_BN_GAMMA], g->dgamma, step, 2e-4, "dgamma");

@@ -17,6 +17,7 @@
 
 #include "lib/effort.h"
 #include "lib/network.h"
+#include "lib/ok.h"
 #include "model/modelfile.h"
 
 #define SIDE 32
@@ -27,12 +28,6 @@
 
 /* ---- a model ---------------------------------------------------------------
  */
-
-static void
-checked (int ret)
-{
-  ck_assert_msg (ret >= 0, "%s", qk_error_message ());
-}
 
 static char path[64];
 static float *samples, *logits; /* BATCH of them, and the executor's answer */
@@ -47,15 +42,14 @@ make_network (struct qk_context *ctx)
   struct qk_exec *ex;
   const float *y;
 
-  checked (
-    network_build (ctx, "mobilenet_v2", "width=0.25", SIDE, CLASSES, &g));
-  checked (network_fill (g));
-  checked (network_prepare (g, 8, &prepared));
+  OK (network_build (ctx, "mobilenet_v2", "width=0.25", SIDE, CLASSES, &g));
+  OK (network_fill (g));
+  OK (network_prepare (g, 8, &prepared));
   qk_graph_set_observing (prepared, true, true);
-  checked (qk_exec_new (prepared, &opt, &ex));
-  checked (network_forward (ex, samples, 1, QK_PASS_BATCH_STATS, &y));
+  OK (qk_exec_new (prepared, &opt, &ex));
+  OK (network_forward (ex, samples, 1, QK_PASS_BATCH_STATS, &y));
   qk_exec_free (ex);
-  checked (qk_pass_convert (prepared, &int8));
+  OK (qk_pass_convert (prepared, &int8));
   qk_graph_free (prepared);
   qk_graph_free (g);
   return int8;
@@ -90,16 +84,16 @@ setup (void)
   g = make_network (ctx);
   snprintf (path, sizeof path, "check_infer-%ld.safetensors",
             (long) getpid ());
-  checked (qk_model_save (g, &info, path));
-  checked (qk_exec_new (g, &opt, &ex));
+  OK (qk_model_save (g, &info, path));
+  OK (qk_exec_new (g, &opt, &ex));
   for (i = 0; i < BATCH; i++) {
-    checked (network_forward (ex, samples + i * SAMPLE, 1, 0, &y));
+    OK (network_forward (ex, samples + i * SAMPLE, 1, 0, &y));
     memcpy (logits + i * CLASSES, y, CLASSES * sizeof *y);
   }
   qk_exec_free (ex);
   qk_graph_free (g);
   qk_context_free (ctx);
-  checked (qk_infer_open (path, NULL, &model));
+  OK (qk_infer_open (path, NULL, &model));
 }
 
 static void
@@ -120,7 +114,7 @@ session (const char *backend, int threads, int64_t batch)
   o.backend = backend;
   o.threads = threads;
   o.batch = batch;
-  checked (qk_infer_session_new (model, &o, &s));
+  OK (qk_infer_session_new (model, &o, &s));
   return s;
 }
 
@@ -157,7 +151,7 @@ START_TEST (specs)
   ck_assert_str_eq (out->spec.category[3], "d");
   ck_assert_int_eq (qk_infer_targets (model), 1);
   ck_assert_str_eq (qk_infer_target (model, 0)->name, "label");
-  checked (qk_infer_preprocessing (model, &text));
+  OK (qk_infer_preprocessing (model, &text));
   ck_assert_ptr_nonnull (strstr (text, "dataset = shapes\n"));
   ck_assert_ptr_nonnull (strstr (text, "\nsize = 32\n"));
 }
@@ -179,7 +173,7 @@ START_TEST (same_bytes)
 
         for (round = 0; round < 2; round++) {
           memset (y, 1, sizeof y);
-          checked (run (s, 0, n, y));
+          OK (run (s, 0, n, y));
           ck_assert_mem_eq (y, logits, (size_t) n * CLASSES * sizeof *y);
         }
         qk_infer_session_free (s);
@@ -206,7 +200,7 @@ START_TEST (integers)
                                     it->q.qmin, it->q.qmax);
     in.dtype = out.dtype = QK_U8;
     out.data = y;
-    checked (qk_infer_run (s, &in, &out, batch));
+    OK (qk_infer_run (s, &in, &out, batch));
     for (i = 0; i < batch * CLASSES; i++)
       ck_assert ((float) ((int) y[i] - ot->q.zero_point) * ot->q.scale
                  == logits[i]);
@@ -215,7 +209,7 @@ START_TEST (integers)
       x[i] = (uint8_t) (x[i] - 128);
     in.dtype = out.dtype = QK_I8;
     out.data = z;
-    checked (qk_infer_run (s, &in, &out, batch));
+    OK (qk_infer_run (s, &in, &out, batch));
     for (i = 0; i < batch * CLASSES; i++)
       ck_assert_int_eq ((int8_t) z[i], y[i] - 128);
     qk_infer_session_free (s);
@@ -237,7 +231,7 @@ START_TEST (callers_memory)
 
     o.threads = threads;
     o.batch = threads == 2 ? BATCH : 1;
-    checked (qk_infer_scratch (model, &o, &bytes));
+    OK (qk_infer_scratch (model, &o, &bytes));
     memory = qk_alloc (bytes + sizeof guard);
     ck_assert_ptr_nonnull (memory);
     memcpy (memory + bytes, &guard, sizeof guard);
@@ -246,8 +240,8 @@ START_TEST (callers_memory)
     ck_assert_int_eq (qk_infer_session_new (model, &o, &s), -EINVAL);
     ck_assert_ptr_nonnull (strstr (qk_error_message (), "scratch memory"));
     o.scratch_size = bytes;
-    checked (qk_infer_session_new (model, &o, &s));
-    checked (run (s, 0, o.batch, y));
+    OK (qk_infer_session_new (model, &o, &s));
+    OK (run (s, 0, o.batch, y));
     ck_assert_mem_eq (y, logits, (size_t) o.batch * CLASSES * sizeof *y);
     ck_assert_mem_eq (memory + bytes, &guard, sizeof guard);
     qk_infer_session_free (s);
@@ -277,10 +271,10 @@ START_TEST (from_memory)
   ck_assert_int_eq (qk_infer_open_memory (bytes, size, &o, &other), -EFBIG);
   ck_assert_int_eq (qk_infer_open (path, &o, &other), -EFBIG);
   o.max_file = size;
-  checked (qk_infer_open_memory (bytes, size, &o, &other));
+  OK (qk_infer_open_memory (bytes, size, &o, &other));
   memset (bytes, 0, size); /* it is not needed any more */
-  checked (qk_infer_session_new (other, NULL, &s));
-  checked (qk_infer_run (s, &in, &out, 1));
+  OK (qk_infer_session_new (other, NULL, &s));
+  OK (qk_infer_run (s, &in, &out, 1));
   ck_assert_mem_eq (y, logits, sizeof y);
   qk_infer_session_free (s);
   qk_infer_close (other);
@@ -288,7 +282,7 @@ START_TEST (from_memory)
   ck_assert_int_lt (qk_infer_open_memory (bytes, 3, NULL, &other), 0);
   ck_assert_int_eq (qk_infer_open ("nowhere", NULL, &other), -ENOENT);
   o.max_memory = 1000;
-  checked (qk_infer_open (path, &o, &other));
+  OK (qk_infer_open (path, &o, &other));
   ck_assert_int_eq (qk_infer_session_new (other, NULL, &s), -ENOMEM);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "at most 1000"));
   qk_infer_close (other);
@@ -398,15 +392,15 @@ START_TEST (preprocess)
       rgb[y * (SIDE * 3 + 5) + i] = (uint8_t) (7 * i + 31 * y);
       plain[y * SIDE * 3 + i] = (float) (uint8_t) (7 * i + 31 * y) / 255.0f;
     }
-  checked (qk_infer_preprocess (s, &a, &out));
+  OK (qk_infer_preprocess (s, &a, &out));
   /* floats of the right size give the same */
   out.data = z;
   a = (struct qk_sample_array){ QK_F32, { 3, { SIDE, SIDE, 3 } }, plain, 0 };
-  checked (qk_infer_preprocess (s, &a, &out));
+  OK (qk_infer_preprocess (s, &a, &out));
   ck_assert_mem_eq (x, z, sizeof x);
   /* integers are those of the network's grid */
   out = (struct qk_infer_buffer){ QK_U8, q, sizeof q };
-  checked (qk_infer_preprocess (s, &a, &out));
+  OK (qk_infer_preprocess (s, &a, &out));
   for (i = 0; i < SAMPLE; i++)
     ck_assert_int_eq (q[i],
                       qk_quantize (x[i], 1.0f / t->q.scale, t->q.zero_point,

@@ -13,15 +13,10 @@
 
 #include "lib/effort.h"
 #include "lib/network.h"
+#include "lib/ok.h"
 
 #define CLASSES 10
 #define BATCH 7
-
-static void
-checked (int ret)
-{
-  ck_assert_msg (ret >= 0, "%s", qk_error_message ());
-}
 
 /* MobileNetV2 in int8, its grids from one random sample. */
 static struct qk_graph *
@@ -34,16 +29,15 @@ network (struct qk_context *ctx, int side)
   struct qk_exec *ex;
 
   ck_assert_ptr_nonnull (x);
-  checked (network_build (ctx, "mobilenet_v2",
-                          effort (1, 0) ? "" : "width=0.25", side, CLASSES,
-                          &g));
-  checked (network_fill (g));
-  checked (network_prepare (g, 8, &prepared));
+  OK (network_build (ctx, "mobilenet_v2", effort (1, 0) ? "" : "width=0.25",
+                     side, CLASSES, &g));
+  OK (network_fill (g));
+  OK (network_prepare (g, 8, &prepared));
   qk_graph_set_observing (prepared, true, true);
-  checked (qk_exec_new (prepared, &opt, &ex));
-  checked (network_forward (ex, x, 1, QK_PASS_BATCH_STATS, &logits));
+  OK (qk_exec_new (prepared, &opt, &ex));
+  OK (network_forward (ex, x, 1, QK_PASS_BATCH_STATS, &logits));
   qk_exec_free (ex);
-  checked (qk_pass_convert (prepared, &int8));
+  OK (qk_pass_convert (prepared, &int8));
   qk_graph_free (prepared);
   qk_graph_free (g);
   qk_free (x);
@@ -59,7 +53,7 @@ executor (struct qk_graph *g, const char *backend, int64_t batch, int threads,
   };
   struct qk_exec *ex;
 
-  checked (qk_exec_new (g, &opt, &ex));
+  OK (qk_exec_new (g, &opt, &ex));
   return ex;
 }
 
@@ -91,11 +85,11 @@ compare (struct qk_graph *g, const char *backend, int threads, int64_t n,
   const float *got;
 
   for (int i = 0; i < 3; i++) {
-    checked (network_forward (ex, x, n, 0, &got));
+    OK (network_forward (ex, x, n, 0, &got));
     ck_assert_mem_eq (got, want, (size_t) n * CLASSES * sizeof *got);
   }
   qk_exec_set_hook (ex, see, &s);
-  checked (network_forward (ex, x, n, 0, &got));
+  OK (network_forward (ex, x, n, 0, &got));
   ck_assert_mem_eq (got, want, (size_t) n * CLASSES * sizeof *got);
   for (int i = 0; i < g->n_values; i++)
     ck_assert_int_eq (s.samples[i], n);
@@ -119,7 +113,7 @@ START_TEST (slices)
 
   ck_assert_ptr_nonnull (x);
   ck_assert_int_le (g->n_values, MOST_VALUES);
-  checked (network_forward (ex, x, BATCH, 0, &want));
+  OK (network_forward (ex, x, BATCH, 0, &want));
   for (int threads = 1; threads <= 3; threads++)
     for (int64_t n = 1; n <= BATCH; n += effort (3, 6))
       compare (g, "fbgemm", threads, n, x, want,
@@ -150,7 +144,7 @@ network_with_constant (struct qk_context *ctx, int side)
   ck_assert_ptr_nonnull (x);
   ck_assert_ptr_nonnull (constant);
   network_between ("constant", qk_shape_count (&s), -1, 1, constant);
-  checked (qk_graph_new (ctx, CLASSES, &g));
+  OK (qk_graph_new (ctx, CLASSES, &g));
   v = qk_graph_input (g, &image);
   v = qk_graph_node (g, "first", "conv2d", &v, 1,
                      "out=16 kernel=3 stride=2 padding=1");
@@ -166,15 +160,15 @@ network_with_constant (struct qk_context *ctx, int side)
                      "out=512 kernel=3 padding=1");
   v = qk_graph_node (g, "pool", "global_avgpool", &v, 1, "%s", "");
   v = qk_graph_node (g, "end", "linear", &v, 1, "out=%d", CLASSES);
-  checked (qk_graph_output (g, "logits", v));
-  checked (qk_graph_finish (g));
-  checked (network_fill (g));
-  checked (network_prepare (g, 8, &prepared));
+  OK (qk_graph_output (g, "logits", v));
+  OK (qk_graph_finish (g));
+  OK (network_fill (g));
+  OK (network_prepare (g, 8, &prepared));
   qk_graph_set_observing (prepared, true, true);
-  checked (qk_exec_new (prepared, &opt, &ex));
-  checked (network_forward (ex, x, 1, 0, &y));
+  OK (qk_exec_new (prepared, &opt, &ex));
+  OK (network_forward (ex, x, 1, 0, &y));
   qk_exec_free (ex);
-  checked (qk_pass_convert (prepared, &int8));
+  OK (qk_pass_convert (prepared, &int8));
   qk_graph_free (prepared);
   qk_graph_free (g);
   qk_free (constant);
@@ -192,7 +186,7 @@ START_TEST (slices_with_constant)
   const float *want;
 
   ck_assert_ptr_nonnull (x);
-  checked (network_forward (ex, x, BATCH, 0, &want));
+  OK (network_forward (ex, x, BATCH, 0, &want));
   for (int threads = 1; threads <= 2; threads++)
     compare (g, "fbgemm", threads, BATCH, x, want, threads == 1);
   qk_exec_free (ex);
@@ -232,9 +226,8 @@ is_level (struct qk_context *ctx, const char *level)
   const struct qk_class *c;
   struct qk_backend_caps caps;
 
-  checked (qk_context_class (ctx, QK_KIND_BACKEND, "fbgemm", &c));
-  checked (
-    ((const struct qk_backend_class *) (const void *) c)->probe (&caps));
+  OK (qk_context_class (ctx, QK_KIND_BACKEND, "fbgemm", &c));
+  OK (((const struct qk_backend_class *) (const void *) c)->probe (&caps));
   return strcmp (caps.cpu_level, level) == 0;
 }
 
@@ -249,7 +242,7 @@ START_TEST (facts)
   setenv ("QATKIT_CPU", "avx2", 1);
   ex = executor (g, "fbgemm", 1, 1, false);
   for (int i = 0; i < g->n_nodes; i++) {
-    checked (qk_exec_facts (ex, i, text, sizeof text));
+    OK (qk_exec_facts (ex, i, text, sizeof text));
     if (text[0] == '\0')
       continue;
     told++;
@@ -263,7 +256,7 @@ START_TEST (facts)
   setenv ("QATKIT_CPU", "portable", 1);
   ex = executor (g, "fbgemm", 1, 1, false);
   for (int i = 0; i < g->n_nodes; i++) {
-    checked (qk_exec_facts (ex, i, text, sizeof text));
+    OK (qk_exec_facts (ex, i, text, sizeof text));
     ck_assert_str_eq (text, "");
   }
   qk_exec_free (ex);

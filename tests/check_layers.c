@@ -15,27 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/context.h"
 #include "lib/layer-cases.h"
 #include "lib/ok.h"
 
 #define STEP 0.03125f
 #define ABSOLUTE 1e-3
 #define RELATIVE 2e-3
-
-static struct qk_context *ctx;
-
-static void
-set_up (void)
-{
-  ctx = qk_context_new ();
-  ck_assert_ptr_nonnull (ctx);
-}
-
-static void
-tear_down (void)
-{
-  qk_context_free (ctx);
-}
 
 static const char *
 case_name (const struct layer_case *c)

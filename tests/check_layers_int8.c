@@ -15,6 +15,7 @@
 #include <qatkit/numeric.h>
 
 #include "graph/op-priv.h"
+#include "lib/context.h"
 #include "lib/layer-cases.h"
 #include "lib/ok.h"
 
@@ -28,21 +29,6 @@ static const struct qk_qparams grids[] = {
 };
 
 #define N_GRIDS ((int) (sizeof grids / sizeof grids[0]))
-
-static struct qk_context *ctx;
-
-static void
-set_up (void)
-{
-  ctx = qk_context_new ();
-  ck_assert_ptr_nonnull (ctx);
-}
-
-static void
-tear_down (void)
-{
-  qk_context_free (ctx);
-}
 
 static void
 must (int err, const char *what)

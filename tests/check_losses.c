@@ -17,6 +17,7 @@
 #include <qatkit/loss.h>
 
 #include "golden/layers.h"
+#include "lib/context.h"
 #include "lib/layer-harness.h"
 #include "lib/network.h"
 #include "lib/ok.h"
@@ -26,21 +27,6 @@
 #define RELATIVE 2e-6
 #define MOST 3
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
-
-static struct qk_context *ctx;
-
-static void
-set_up (void)
-{
-  ctx = qk_context_new ();
-  ck_assert_ptr_nonnull (ctx);
-}
-
-static void
-tear_down (void)
-{
-  qk_context_free (ctx);
-}
 
 /* ---- cases --------------------------------------------------------------- */
 

@@ -10,27 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/context.h"
 #include "lib/network.h"
 #include "lib/ok.h"
 #include "train/objective.h"
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
 #define MOST 2 /* outputs */
-
-static struct qk_context *ctx;
-
-static void
-set_up (void)
-{
-  ctx = qk_context_new ();
-  ck_assert_ptr_nonnull (ctx);
-}
-
-static void
-tear_down (void)
-{
-  qk_context_free (ctx);
-}
 
 /* ---- cases --------------------------------------------------------------- */
 

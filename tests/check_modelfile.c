@@ -13,6 +13,7 @@
 #include "graph/op-priv.h"
 #include "lib/effort.h"
 #include "lib/network.h"
+#include "lib/ok.h"
 #include "model/modelfile.h"
 
 #define SIDE 32
@@ -21,12 +22,6 @@
 static struct qk_context *ctx;
 static char path[64];
 static char logged[400]; /* the last line */
-
-static void
-checked (int ret)
-{
-  ck_assert_msg (ret >= 0, "%s", qk_error_message ());
-}
 
 static void
 on_log (void *cookie, enum qk_log_level level, const char *message)
@@ -126,15 +121,15 @@ network (int bits)
   const float *y;
 
   ck_assert_ptr_nonnull (x);
-  checked (network_build (
-    ctx, "mobilenet_v2", effort (1, 0) ? "" : "width=0.5", SIDE, CLASSES, &g));
-  checked (network_fill (g));
-  checked (network_prepare_as (g, &how, &prepared));
+  OK (network_build (ctx, "mobilenet_v2", effort (1, 0) ? "" : "width=0.5",
+                     SIDE, CLASSES, &g));
+  OK (network_fill (g));
+  OK (network_prepare_as (g, &how, &prepared));
   qk_graph_set_observing (prepared, true, true);
-  checked (qk_exec_new (prepared, &opt, &ex));
-  checked (network_forward (ex, x, 1, QK_PASS_BATCH_STATS, &y));
+  OK (qk_exec_new (prepared, &opt, &ex));
+  OK (network_forward (ex, x, 1, QK_PASS_BATCH_STATS, &y));
   qk_exec_free (ex);
-  checked (qk_pass_convert (prepared, &int8));
+  OK (qk_pass_convert (prepared, &int8));
   qk_graph_free (prepared);
   qk_graph_free (g);
   qk_free (x);
@@ -163,8 +158,8 @@ size_of (int bits)
   struct qk_model *m;
   int i;
 
-  checked (qk_model_save (g, &info, path));
-  checked (qk_model_load (ctx, path, &m));
+  OK (qk_model_save (g, &info, path));
+  OK (qk_model_load (ctx, path, &m));
   ck_assert_int_eq (m->graph->n_nodes, g->n_nodes);
   for (i = 0; i < g->n_nodes; i++) {
     const struct qk_op *a = &g->node[i].op, *b = &m->graph->node[i].op;
@@ -203,7 +198,7 @@ START_TEST (flipped_bits)
   FILE *f;
 
   g = network (4);
-  checked (qk_model_save (g, &info, path));
+  OK (qk_model_save (g, &info, path));
   qk_graph_free (g);
   size = file_size ();
   text = malloc ((size_t) size + 1);
@@ -245,7 +240,7 @@ START_TEST (flipped_bits)
   fputc ('Q', f);
   fflush (f);
   ck_assert_str_eq (logged, "");
-  checked (qk_model_load (ctx, path, &m));
+  OK (qk_model_load (ctx, path, &m));
   ck_assert_ptr_nonnull (strstr (logged, "has no checksum"));
   ck_assert_str_eq (m->checksum, "");
   qk_model_free (m);

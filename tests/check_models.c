@@ -11,22 +11,8 @@
 #include <qatkit/model.h>
 
 #include "graph/graph-priv.h"
+#include "lib/context.h"
 #include "lib/effort.h"
-
-static struct qk_context *ctx;
-
-static void
-set_up (void)
-{
-  ctx = qk_context_new ();
-  ck_assert_ptr_nonnull (ctx);
-}
-
-static void
-tear_down (void)
-{
-  qk_context_free (ctx);
-}
 
 /* SIZE x SIZE images of CHANNELS channels and, if CLASSES > 0, a label. */
 struct data {

@@ -27,6 +27,7 @@
 
 #include "golden/network_golden.h"
 #include "lib/network.h"
+#include "lib/ok.h"
 #include "quant/quantizer-priv.h"
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
@@ -35,17 +36,11 @@ static struct qk_context *ctx;
 static struct qk_exec_loss loss; /* softmax_cross_entropy */
 
 static void
-checked (int ret)
-{
-  ck_assert_msg (ret >= 0, "%s", qk_error_message ());
-}
-
-static void
 set_up (void)
 {
   ctx = qk_context_new ();
   ck_assert_ptr_nonnull (ctx);
-  checked (network_loss (ctx, "softmax_cross_entropy", "", &loss));
+  OK (network_loss (ctx, "softmax_cross_entropy", "", &loss));
 }
 
 static void
@@ -73,7 +68,7 @@ executor (struct qk_graph *g, int64_t batch, bool train)
                                        .loss = &loss };
   struct qk_exec *ex;
 
-  checked (qk_exec_new (g, &opt, &ex));
+  OK (qk_exec_new (g, &opt, &ex));
   return ex;
 }
 
@@ -82,8 +77,8 @@ mobilenet (const char *options, int side)
 {
   struct qk_graph *g;
 
-  checked (network_build (ctx, "mobilenet_v2", options, side, 10, &g));
-  checked (network_fill (g));
+  OK (network_build (ctx, "mobilenet_v2", options, side, 10, &g));
+  OK (network_fill (g));
   return g;
 }
 
@@ -192,13 +187,13 @@ check_logits (const char *options, int64_t n, int side, const float *want,
   const float *y;
   struct qk_exec *ex = executor (g, n, false);
 
-  checked (network_forward (ex, x, n, 0, &y));
+  OK (network_forward (ex, x, n, 0, &y));
   assert_close (options, y, want, (int) n * 10, tolerance);
   qk_exec_free (ex);
   /* and with batch-norm and clamp taken over by the convolutions */
-  checked (qk_pass_fuse (g, &fused));
+  OK (qk_pass_fuse (g, &fused));
   ex = executor (fused, n, false);
-  checked (network_forward (ex, x, n, 0, &y));
+  OK (network_forward (ex, x, n, 0, &y));
   assert_close (options, y, want, (int) n * 10, tolerance);
   qk_exec_free (ex);
   qk_graph_free (fused);
@@ -224,9 +219,8 @@ check_step (struct qk_graph *g)
 
   for (int i = 0; i < n; i++)
     labels[i] = i * 3 % 10;
-  checked (
-    network_forward (ex, x, n, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
-  checked (network_backward (ex, labels, &mean));
+  OK (network_forward (ex, x, n, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
+  OK (network_backward (ex, labels, &mean));
   assert_close ("loss", &mean, golden_narrow_loss, 1, 5e-6);
   assert_digests ("gradients", g, true, golden_narrow_grads,
                   COUNT (golden_narrow_grads), 2e-4);
@@ -243,7 +237,7 @@ START_TEST (training_step_of_mobilenet)
 
   ck_assert_int_eq (g->n_params,
                     COUNT (golden_narrow_grads) + COUNT (golden_narrow_stats));
-  checked (qk_pass_fuse (g, &fused));
+  OK (qk_pass_fuse (g, &fused));
   check_step (g);
   check_step (fused);
   qk_graph_free (fused);
@@ -275,7 +269,7 @@ small_network (void)
   struct qk_graph *g;
   int v, both[2];
 
-  checked (qk_graph_new (ctx, 1, &g));
+  OK (qk_graph_new (ctx, 1, &g));
   v = qk_graph_input (g, &image);
   v = conv_bn (g, 1, v, 1, "out=8 kernel=3 stride=2 padding=1");
   both[0] = v;
@@ -286,9 +280,9 @@ small_network (void)
   v = conv_bn (g, 5, v, 1, "out=12 kernel=3 stride=2 padding=1");
   v = qk_graph_node (g, "flatten", "flatten", &v, 1, "%s", "");
   v = qk_graph_node (g, "fc", "linear", &v, 1, "out=5");
-  checked (qk_graph_output (g, "logits", v));
-  checked (qk_graph_finish (g));
-  checked (network_fill (g));
+  OK (qk_graph_output (g, "logits", v));
+  OK (qk_graph_finish (g));
+  OK (network_fill (g));
   return g;
 }
 
@@ -370,21 +364,20 @@ START_TEST (qat_steps_of_a_small_network)
 
   for (int i = 0; i < 8; i++)
     labels[i] = i * 3 % 5;
-  checked (network_prepare (g, 7, &p));
+  OK (network_prepare (g, 7, &p));
   for (int i = 0; i < p->n_nodes; i++)
     ck_assert_msg (p->node[i].int8, "%s is not quantized", p->node[i].name);
   ex = executor (p, 8, true);
-  checked (network_sgd (p, "lr=0.05 momentum=0.9", &sgd));
+  OK (network_sgd (p, "lr=0.05 momentum=0.9", &sgd));
   qk_graph_set_observing (p, true, true);
   for (int step = 0; step < COUNT (golden_small_losses); step++) {
-    checked (
-      network_forward (ex, x, 8, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
+    OK (network_forward (ex, x, 8, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
     assert_grids (p, step);
     apart += steps_apart (y, golden_small_logits + 40 * step, 40,
                           golden_small_scales[8 * step + 7]);
-    checked (network_backward (ex, labels, &mean));
+    OK (network_backward (ex, labels, &mean));
     assert_close ("loss", &mean, &golden_small_losses[step], 1, 2e-3);
-    checked (qk_optimize_step (sgd, 3, 3));
+    OK (qk_optimize_step (sgd, 3, 3));
   }
   if (getenv ("CHECK_NETWORK_SHOW") != NULL)
     fprintf (stderr, "%d of 120 logits a step away\n", apart);
@@ -428,21 +421,20 @@ START_TEST (frozen_front)
   for (int i = 0; i < 8; i++)
     labels[i] = i * 3 % 5;
   qk_exec_free (ex);
-  checked (qk_graph_copy (g, &before));
+  OK (qk_graph_copy (g, &before));
   for (int i = 0; i < own; i++)
     g->param[i].frozen = true;
   ex = executor (g, 8, true);
   ck_assert_uint_lt (qk_exec_memory (ex), memory);
-  checked (network_sgd (g, "lr=0.05 weight_decay=0.1", &sgd));
+  OK (network_sgd (g, "lr=0.05 weight_decay=0.1", &sgd));
   ck_assert_int_eq (sgd->n, 2);
-  checked (
-    network_forward (ex, x, 8, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
-  checked (network_backward (ex, labels, &mean));
+  OK (network_forward (ex, x, 8, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
+  OK (network_backward (ex, labels, &mean));
   for (int i = 0; i < g->n_params; i++)
     if (g->param[i].spec.flags & QK_PARAM_TRAINED)
       ck_assert_msg ((moving (&g->param[i]) > 0) == (i >= own),
                      "gradient of %s", g->param[i].name);
-  checked (qk_optimize_step (sgd, 3, 3));
+  OK (qk_optimize_step (sgd, 3, 3));
   for (int i = 0; i < g->n_params; i++) {
     const struct qk_tensor *t = &g->param[i].value;
     const size_t bytes = sizeof (float) * (size_t) qk_shape_count (&t->shape);

@@ -8,24 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/context.h"
 #include "lib/network.h"
 #include "lib/ok.h"
 #include "train/objective.h"
-
-static struct qk_context *ctx;
-
-static void
-set_up (void)
-{
-  ctx = qk_context_new ();
-  ck_assert_ptr_nonnull (ctx);
-}
-
-static void
-tear_down (void)
-{
-  qk_context_free (ctx);
-}
 
 static void
 add (struct qk_objective *o, const char *metric, const char *name)

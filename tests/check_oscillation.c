@@ -9,30 +9,11 @@
 #include <string.h>
 
 #include "graph/op-priv.h"
+#include "lib/context.h"
 #include "lib/network.h"
+#include "lib/ok.h"
 #include "quant/quantizer-priv.h"
 #include "train/oscillation.h"
-
-static struct qk_context *ctx;
-
-static void
-checked (int ret)
-{
-  ck_assert_msg (ret >= 0, "%s", qk_error_message ());
-}
-
-static void
-set_up (void)
-{
-  ctx = qk_context_new ();
-  ck_assert_ptr_nonnull (ctx);
-}
-
-static void
-tear_down (void)
-{
-  qk_context_free (ctx);
-}
 
 /* The small network with weights of 4 bits, seen once, and the gradients that
  * an executor in training makes. */
@@ -49,12 +30,11 @@ prepared (const char *fakequant, bool per_channel)
   struct qk_exec *ex;
   const float *y;
 
-  checked (network_small (ctx, &plain));
-  checked (network_prepare_as (plain, &how, &g));
-  checked (qk_exec_new (g, &opt, &ex));
+  OK (network_small (ctx, &plain));
+  OK (network_prepare_as (plain, &how, &g));
+  OK (qk_exec_new (g, &opt, &ex));
   qk_graph_set_observing (g, true, true);
-  checked (
-    network_forward (ex, x, 4, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
+  OK (network_forward (ex, x, 4, QK_PASS_TRAIN | QK_PASS_BATCH_STATS, &y));
   qk_graph_set_observing (g, false, false);
   qk_exec_free (ex);
   qk_graph_free (plain);
@@ -67,7 +47,7 @@ watched (struct qk_graph *g, const struct qk_oscillation_options *opt)
 {
   struct qk_oscillation *o;
 
-  checked (qk_oscillation_new (g, opt, &o));
+  OK (qk_oscillation_new (g, opt, &o));
   ck_assert_ptr_nonnull (o);
   ck_assert_int_gt (o->n, 3);
   return o;
@@ -83,7 +63,7 @@ set (struct qk_oscillation *o, struct qk_graph *g, int t, int64_t i, int k)
   const float scale
     = qk_quantizer_qparams (qz)[qk_quantizer_channels (qz) == 1 ? 0 : c].scale;
 
-  checked (qk_folded_take (g, f));
+  OK (qk_folded_take (g, f));
   ((float *) f->param->value.data)[i] = ((float) k + 0.2f) * scale / f->k[c];
 }
 
@@ -94,7 +74,7 @@ deployed (struct qk_oscillation *o, struct qk_graph *g, int t, int64_t i)
   struct qk_op op = { .name = NULL };
   int k;
 
-  checked (qk_lower_node (g, (int) (o->weight[t].folded.node - g->node), &op));
+  OK (qk_lower_node (g, (int) (o->weight[t].folded.node - g->node), &op));
   k = op.weight[i];
   qk_op_free_arrays (&op);
   return k;
@@ -115,7 +95,7 @@ START_TEST (frequencies)
 
   for (size_t n = 0; n < sizeof course / sizeof *course; n++) {
     set (o, g, 1, 5, course[n]);
-    checked (qk_oscillation_step (o, g, 0.5));
+    OK (qk_oscillation_step (o, g, 0.5));
     ck_assert_int_eq (deployed (o, g, 1, 5), course[n]);
     f = 0.1 * back[n] + 0.9 * f;
     mean = 0.1 * course[n] + 0.9 * mean;
@@ -148,7 +128,7 @@ check_freezing (const char *fakequant)
 
   for (int n = 0; n < 4; n++) {
     set (o, g, 2, 3, n % 2 ? 3 : 1);
-    checked (qk_oscillation_step (o, g, 0.1));
+    OK (qk_oscillation_step (o, g, 0.1));
     /* f = 0, 0, 0.5, 0.75 */
     ck_assert_int_eq (o->weight[2].frozen[3], n == 3);
   }
@@ -159,7 +139,7 @@ check_freezing (const char *fakequant)
   }
   for (int n = -7; n < 7; n++) {
     set (o, g, 2, 3, n);
-    checked (qk_oscillation_step (o, g, 1));
+    OK (qk_oscillation_step (o, g, 1));
     ck_assert_int_eq (deployed (o, g, 2, 3), last);
   }
   qk_oscillation_shares (o, &moving, &frozen);
@@ -189,12 +169,12 @@ START_TEST (threshold)
 
     for (int n = 0; n < 3; n++) {
       set (o, g, 0, 3, n % 2);
-      checked (qk_oscillation_step (o, g, 0));
+      OK (qk_oscillation_step (o, g, 0));
     }
     /* unfrozen at 0.5, then none: 0.25 */
     o->weight[0].frequency[3] = 0.8f; /* 0.4 after the step */
     o->weight[0].frozen[3] = 0;
-    checked (qk_oscillation_step (o, g, done[i]));
+    OK (qk_oscillation_step (o, g, done[i]));
     ck_assert_int_eq (o->weight[0].frozen[3], i >= 2);
     qk_oscillation_free (o);
     qk_graph_free (g);
@@ -210,7 +190,7 @@ loss_of (struct qk_oscillation *o, struct qk_graph *g, const int8_t *integer)
   struct qk_oscillating *w = &o->weight[0];
   double sum = 0;
 
-  checked (qk_folded_take (g, &w->folded));
+  OK (qk_folded_take (g, &w->folded));
   for (int64_t i = 0; i < w->count; i++) {
     const struct qk_qparams *q
       = &qk_quantizer_qparams (w->folded.node->weight_qz)[i / w->folded.depth];
@@ -234,13 +214,13 @@ START_TEST (damping)
   double largest = 0;
 
   ck_assert_ptr_nonnull (integer);
-  checked (qk_oscillation_step (o, g, 0));
+  OK (qk_oscillation_step (o, g, 0));
   memcpy (integer, w->last, (size_t) w->count);
   memset (d, 0, sizeof *d * (size_t) w->count);
-  checked (qk_oscillation_damp (o, g, 0));
+  OK (qk_oscillation_damp (o, g, 0));
   for (int64_t i = 0; i < w->count; i++)
     ck_assert (d[i] == 0); /* it begins with nothing */
-  checked (qk_oscillation_damp (o, g, 1));
+  OK (qk_oscillation_damp (o, g, 1));
   for (int64_t i = 0; i < w->count; i++) {
     const float was = x[i], h = 1e-3f * (fabsf (was) + 0.01f);
     double up, down, want;
@@ -273,7 +253,7 @@ START_TEST (refused)
   ck_assert_int_eq (qk_oscillation_new (g, &damped, &o), -EINVAL);
   ck_assert_ptr_nonnull (
     strstr (qk_error_message (), "changes weights before rounding"));
-  checked (qk_oscillation_new (g, &none, &o));
+  OK (qk_oscillation_new (g, &none, &o));
   ck_assert_ptr_null (o);
   qk_graph_free (g);
 }

@@ -12,25 +12,11 @@
 #include <qatkit/metric.h>
 #include <qatkit/rng.h>
 
+#include "lib/context.h"
 #include "lib/ok.h"
 
 #define N 301
 #define CATEGORIES 7
-
-static struct qk_context *ctx;
-
-static void
-set_up (void)
-{
-  ctx = qk_context_new ();
-  ck_assert_ptr_nonnull (ctx);
-}
-
-static void
-tear_down (void)
-{
-  qk_context_free (ctx);
-}
 
 /* Samples of D numbers; some are equal, some have no label. */
 struct samples {

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "graph/op-priv.h"
+#include "lib/context.h"
 #include "lib/network.h"
+#include "lib/ok.h"
 #include "quant/quantizer-priv.h"
 #include "train/normstats.h"
 
@@ -18,27 +20,6 @@
 #define SIDE 8
 #define SAMPLE (SIDE * SIDE * 3)
 #define TRAINING (QK_PASS_TRAIN | QK_PASS_BATCH_STATS)
-
-static struct qk_context *ctx;
-
-static void
-checked (int ret)
-{
-  ck_assert_msg (ret >= 0, "%s", qk_error_message ());
-}
-
-static void
-set_up (void)
-{
-  ctx = qk_context_new ();
-  ck_assert_ptr_nonnull (ctx);
-}
-
-static void
-tear_down (void)
-{
-  qk_context_free (ctx);
-}
 
 /* ---- samples, in order ------------------------------------------------------*/
 
@@ -96,27 +77,26 @@ open_rig (struct rig *b, bool quantized, bool per_channel)
   const float *y;
 
   memset (b, 0, sizeof *b);
-  checked (network_small (ctx, &b->plain));
+  OK (network_small (ctx, &b->plain));
   if (quantized)
-    checked (network_prepare_as (b->plain, &how, &b->g));
+    OK (network_prepare_as (b->plain, &how, &b->g));
   else
-    checked (qk_graph_copy (b->plain, &b->g));
+    OK (qk_graph_copy (b->plain, &b->g));
   b->x = network_samples (BATCHES * BATCH, SIDE);
   ck_assert_ptr_nonnull (b->x);
-  checked (qk_exec_new (b->g, &opt, &b->ex));
+  OK (qk_exec_new (b->g, &opt, &b->ex));
   if (quantized)
     qk_graph_set_observing (b->g, true, true);
   for (int i = 0; i < 2; i++)
-    checked (network_forward (b->ex, b->x, BATCH, TRAINING, &y));
+    OK (network_forward (b->ex, b->x, BATCH, TRAINING, &y));
   if (quantized)
     qk_graph_set_observing (b->g, false, false);
-  checked (
-    qk_batches_new (&(struct qk_batches_options){ .ctx = ctx,
-                                                  .dataset = &samples_class,
-                                                  .self = b->x,
-                                                  .batch = BATCH,
-                                                  .threads = 1 },
-                    &b->batches));
+  OK (qk_batches_new (&(struct qk_batches_options){ .ctx = ctx,
+                                                    .dataset = &samples_class,
+                                                    .self = b->x,
+                                                    .batch = BATCH,
+                                                    .threads = 1 },
+                      &b->batches));
 }
 
 static void
@@ -134,7 +114,7 @@ renew (struct rig *b, int64_t limit)
 {
   const struct qk_anew_options opt = { .label = "test", .limit = limit };
 
-  checked (qk_stats_anew (b->g, b->ex, b->batches, &opt, &b->monitor));
+  OK (qk_stats_anew (b->g, b->ex, b->batches, &opt, &b->monitor));
 }
 
 static size_t
@@ -186,7 +166,7 @@ expected (struct rig *b, const float *old, size_t n, int batches)
     size_t at = 0;
     float *now;
 
-    checked (
+    OK (
       network_forward (b->ex, b->x + i * BATCH * SAMPLE, BATCH, TRAINING, &y));
     now = all_params (b->g, &at);
     for (size_t k = 0; k < n; k++)
@@ -258,7 +238,7 @@ integers (struct rig *b, size_t *n)
 
     if (b->g->node[i].weight_qz == NULL)
       continue;
-    checked (qk_lower_node (b->g, i, &op));
+    OK (qk_lower_node (b->g, i, &op));
     count = (size_t) qk_shape_count (
       &b->g->param[b->g->node[i].param[0]].value.shape);
     ck_assert_ptr_nonnull (all = realloc (all, *n + count));
@@ -313,7 +293,7 @@ START_TEST (same_in_int8)
     renew (&b, BATCHES);
     qk_exec_free (b.ex);
     b.ex = NULL;
-    checked (qk_pass_convert (b.g, &int8));
+    OK (qk_pass_convert (b.g, &int8));
     ck_assert_int_eq (network_differing (b.g, int8, b.x, BATCH), 0);
     qk_graph_free (int8);
     close_rig (&b);

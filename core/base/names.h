@@ -8,7 +8,7 @@ struct qk_names {
 };
 
 /* Give NAME the number INDEX.  NAME is not copied and must live as long.
- * -EEXIST without a sentence if it has one already, or out of memory. */
+ * -EEXIST, without a sentence, if it has one already; out of memory. */
 int qk_names_add (struct qk_names *n, const char *name, int index);
 
 /* The number of NAME, or -1. */

@@ -404,8 +404,6 @@ qk_graph_add_node (struct qk_graph *g, const char *name, const char *layer,
       return qk_error (
         -EINVAL, "node '%s': input %d is %d, which is no tensor of the graph",
         name, i, in[i]);
-  if (qk_graph_find_node (g, name) >= 0)
-    return qk_error (-EEXIST, "node '%s': name used twice", name);
   if ((r = grow ((void **) &g->node, g->n_nodes, sizeof *g->node)) < 0)
     return r;
   n = &g->node[g->n_nodes];
@@ -421,7 +419,10 @@ qk_graph_add_node (struct qk_graph *g, const char *name, const char *layer,
   g->n_nodes++;
   if (n->name == NULL || n->layer_name == NULL || n->options == NULL)
     return qk_oom ("graph");
-  if ((r = qk_names_add (&g->node_name, n->name, g->n_nodes - 1)) < 0)
+  r = qk_names_add (&g->node_name, n->name, g->n_nodes - 1);
+  if (r == -EEXIST)
+    return qk_error (r, "node '%s': name used twice", name);
+  if (r < 0)
     return r;
   for (i = 0; i < n_in; i++)
     g->value[in[i]].n_consumers++;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "blocks/blocks.h"
 #include "build.h"
 
 /* Versions that have per-channel DequantizeLinear and Clip of uint8, and that
@@ -18,11 +19,6 @@
 #define MAX_BYTES (((size_t) 1 << 31) - ((size_t) 1 << 20))
 
 /* ---- memory ------------------------------------------------------------------ */
-
-struct onnx_block {
-  struct onnx_block *next;
-  max_align_t data[];
-};
 
 void
 onnx_build_init (struct onnx_build *b)
@@ -36,12 +32,7 @@ onnx_build_init (struct onnx_build *b)
 void
 onnx_build_clear (struct onnx_build *b)
 {
-  struct onnx_block *p, *next;
-
-  for (p = b->blocks; p != NULL; p = next) {
-    next = p->next;
-    free (p);
-  }
+  blocks_free (&b->blocks);
   free (b->graph.node);
   free (b->graph.initializer);
   memset (b, 0, sizeof *b);
@@ -50,38 +41,25 @@ onnx_build_clear (struct onnx_build *b)
 void *
 onnx_alloc (struct onnx_build *b, size_t size)
 {
-  struct onnx_block *p;
+  void *p = b->error < 0 ? NULL : blocks_alloc (&b->blocks, size);
 
-  if (b->error < 0)
-    return NULL;
-  p = size < SIZE_MAX / 2 ? calloc (1, sizeof *p + size) : NULL;
-  if (p == NULL) {
+  if (p == NULL && b->error == 0)
     b->error = qk_oom ("onnx");
-    return NULL;
-  }
-  p->next = b->blocks;
-  b->blocks = p;
-  return p->data;
+  return p;
 }
 
 char *
 onnx_name (struct onnx_build *b, const char *fmt, ...)
 {
   static char none[] = "";
+  char *s = NULL;
   va_list args;
-  char *s;
-  int n;
 
   va_start (args, fmt);
-  n = vsnprintf (NULL, 0, fmt, args);
+  if (b->error == 0 && (s = blocks_text (&b->blocks, fmt, args)) == NULL)
+    b->error = qk_oom ("onnx");
   va_end (args);
-  s = n < 0 ? NULL : onnx_alloc (b, (size_t) n + 1);
-  if (s == NULL)
-    return none;
-  va_start (args, fmt);
-  vsnprintf (s, (size_t) n + 1, fmt, args);
-  va_end (args);
-  return s;
+  return s != NULL ? s : none;
 }
 
 /* Append ITEM to an array of pointers that grows by doubling. */

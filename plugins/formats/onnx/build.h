@@ -10,13 +10,13 @@
 /* The domain of ONNX Runtime's own operators. */
 #define ONNX_MICROSOFT "com.microsoft"
 
-struct onnx_block;
+struct block;
 
 /* All memory belongs to the builder.  The first failure sticks: functions
  * return "" or NULL from then on, which all of them accept. */
 struct onnx_build {
   int error;
-  struct onnx_block *blocks;
+  struct block *blocks;
   Onnx__GraphProto graph;
   size_t bytes; /* of all tensors */
   int opset, ir_version;

@@ -3,25 +3,15 @@
 #include "config.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "blocks/blocks.h"
 #include "model.h"
-
-struct tfl_block {
-  struct tfl_block *next;
-  max_align_t data[];
-};
 
 void
 tfl_clear (struct tfl_model *m)
 {
-  struct tfl_block *p, *next;
-
-  for (p = m->blocks; p != NULL; p = next) {
-    next = p->next;
-    free (p);
-  }
+  blocks_free (&m->blocks);
   free (m->tensor);
   free (m->node);
   *m = (struct tfl_model){ 0 };
@@ -30,37 +20,24 @@ tfl_clear (struct tfl_model *m)
 void *
 tfl_alloc (struct tfl_model *m, size_t size)
 {
-  struct tfl_block *p;
+  void *p = m->error < 0 ? NULL : blocks_alloc (&m->blocks, size);
 
-  if (m->error < 0)
-    return NULL;
-  p = size < SIZE_MAX / 2 ? calloc (1, sizeof *p + size) : NULL;
-  if (p == NULL) {
+  if (p == NULL && m->error == 0)
     m->error = qk_oom ("tflite");
-    return NULL;
-  }
-  p->next = m->blocks;
-  m->blocks = p;
-  return p->data;
+  return p;
 }
 
 const char *
 tfl_name (struct tfl_model *m, const char *fmt, ...)
 {
+  const char *s = NULL;
   va_list args;
-  char *s;
-  int n;
 
   va_start (args, fmt);
-  n = vsnprintf (NULL, 0, fmt, args);
+  if (m->error == 0 && (s = blocks_text (&m->blocks, fmt, args)) == NULL)
+    m->error = qk_oom ("tflite");
   va_end (args);
-  s = n < 0 ? NULL : tfl_alloc (m, (size_t) n + 1);
-  if (s == NULL)
-    return "";
-  va_start (args, fmt);
-  vsnprintf (s, (size_t) n + 1, fmt, args);
-  va_end (args);
-  return s;
+  return s != NULL ? s : "";
 }
 
 /* Room for one more in ARRAY, which has N elements of SIZE bytes and grows by

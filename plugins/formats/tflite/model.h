@@ -117,7 +117,7 @@ struct tfl_end {
  * NULL from then on, which all of them accept. */
 struct tfl_model {
   int error;
-  struct tfl_block *blocks;
+  struct block *blocks;
   struct tfl_tensor *tensor;
   int n_tensors;
   struct tfl_node *node;
