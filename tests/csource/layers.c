@@ -3,7 +3,8 @@
  * loops tell apart, through the functions of generated C.  Prints a checksum
  * of what they compute, the same on every processor; with TIMED the
  * instructions for each multiply-accumulate of those in docs/microcontrollers.md.
- * kernels.h is made of plugins/formats/csource/kernels by tests/test-csource.sh. */
+ * kernels.h is made of plugins/formats/csource/kernels by
+ * tests/test-csource-networks.sh. */
 #include "kernels.h"
 
 #ifdef QATKIT_BOARD
