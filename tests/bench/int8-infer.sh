@@ -151,23 +151,26 @@ nets.write(nets.network(n, 1e9), nets.images(1, nets.side_of(n), 6),
   mv "$d/model-ptq.safetensors" "$d/model.safetensors"
 }
 
-# Each prints one line "BEST MEDIAN", milliseconds of a batch.
+# Each leaves its JSON in a file: a program that reads it through a pipe starts
+# beside the one that is measured and takes a core from it.
 ours () { # NETWORK BACKEND THREADS BATCH
   $prefix $qatkit bench "$folder/$1/model.safetensors" --backend "$2" \
-    --threads "$3" --batch "$4" --seconds "$seconds" --quiet --json - \
-  | node -e '
-    const r = JSON.parse (require ("fs").readFileSync (0)).results[0];
-    if (r.error) { console.error (r.error); process.exit (1); }
-    console.log (r.best_ms, r.median_ms);'
+    --threads "$3" --batch "$4" --seconds "$seconds" --quiet \
+    --json "$tmp/one.json"
 }
 theirs () { # NETWORK FILE THREADS BATCH [precise]
   local n=$1 f=$2
   shift 2
   $prefix node "$here/ort-infer.js" time "$folder/$n/$f.onnx" "$1" "$2" \
-    "$seconds" "${3-}" \
-  | node -e '
-    const r = JSON.parse (require ("fs").readFileSync (0));
-    console.log (r.best_ms, r.median_ms);'
+    "$seconds" "${3-}" > "$tmp/one.json"
+}
+# "BEST MEDIAN", milliseconds of a batch
+times () {
+  node -e '
+    let r = JSON.parse (require ("fs").readFileSync (process.argv[1]));
+    r = r.results ? r.results[0] : r;
+    if (r.error) { console.error (r.error); process.exit (1); }
+    console.log (r.best_ms, r.median_ms);' "$tmp/one.json"
 }
 
 cases='1:1 2:1 2:32' # threads:batch
@@ -181,11 +184,12 @@ for n in ${networks//,/ }; do
       echo "$n, $t threads, batch $b, round $((r + 1)) of $rounds" >&2
       for w in $contenders; do
         case $w in
-          ort-float) x=$(theirs "$n" float "$t" "$b") ;;
-          ort-int8) x=$(theirs "$n" int8 "$t" "$b") ;;
-          ort-int8-precise) x=$(theirs "$n" int8 "$t" "$b" precise) ;;
-          *) x=$(ours "$n" "$w" "$t" "$b") ;;
+          ort-float) theirs "$n" float "$t" "$b" ;;
+          ort-int8) theirs "$n" int8 "$t" "$b" ;;
+          ort-int8-precise) theirs "$n" int8 "$t" "$b" precise ;;
+          *) ours "$n" "$w" "$t" "$b" > /dev/null ;;
         esac
+        x=$(times)
         echo "$n $t $b $w $x" >> "$tmp/times"
       done
     done

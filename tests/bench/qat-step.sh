@@ -6,10 +6,13 @@
 #
 #   tests/bench/qat-step.sh [model=mobilenet_v2] [size=160] [batch=30]
 #     [classes=10] [threads=2] [steps=3] [rounds=4] [options="KEY=VALUE …"]
-#   tests/bench/qat-step.sh all [steps=2] [rounds=2]
+#   tests/bench/qat-step.sh all|more [steps=2] [rounds=2]
 #
 # "all" is the table of four networks: MobileNetV2 at 224 (batch 32) and at 32
-# (batch 64), ResNet-18 at 224 (batch 32), ResNet-50 at 224 (batch 16).
+# (batch 64), ResNet-18 at 224 (batch 32), ResNet-50 at 224 (batch 16); "more"
+# that of eight others, which PyTorch writes as ONNX files.
+#
+# model: a model plugin, "resnet20" of CIFAR-10, or a classifier of torchvision.
 #
 # Run it in the build folder after "make".  Where python3-torch or
 # python3-torchvision is missing, only our side is timed.
@@ -22,26 +25,37 @@
 set -eu -o pipefail
 
 model=mobilenet_v2 size=160 batch=30 classes=10 threads=2 steps=3 rounds=4
-options= all=no
+options= table=
 for arg; do
   case $arg in
     model=*|size=*|batch=*|classes=*|threads=*|steps=*|rounds=*|options=*)
       declare "${arg%%=*}=${arg#*=}" ;;
-    all) all=yes ;;
+    all|more) table=$arg ;;
     *) echo "qat-step.sh: unknown argument '$arg'" >&2; exit 2 ;;
   esac
 done
-if [ $all = yes ]; then
-  while read -r m s b c; do
-    "$0" model="$m" size="$s" batch="$b" classes="$c" threads="$threads" \
-      steps="$steps" rounds="$rounds"
-    echo
-  done <<'CASES'
-mobilenet_v2 224 32 1000
+cases () {
+  case $table in
+    all) echo 'mobilenet_v2 224 32 1000
 mobilenet_v2 32 64 10
 resnet18 224 32 1000
-resnet50 224 16 1000
-CASES
+resnet50 224 16 1000' ;;
+    more) echo 'mobilenet_v3_large 224 32 1000
+efficientnet_b0 224 16 1000
+shufflenet_v2_x1_0 224 32 1000
+regnet_y_400mf 224 32 1000
+densenet121 224 16 1000
+resnext50_32x4d 224 16 1000
+convnext_tiny 224 16 1000
+resnet20 32 128 10' ;;
+  esac
+}
+if [ -n "$table" ]; then
+  cases | while read -r m s b c; do
+    "$0" model="$m" size="$s" batch="$b" classes="$c" threads="$threads" \
+      steps="$steps" rounds="$rounds" < /dev/null
+    echo
+  done
   exit
 fi
 here=$(cd "$(dirname "$0")" && pwd)
@@ -54,14 +68,32 @@ fi
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
+# what bench takes: the plugin's name, or the configuration of an ONNX file
+network=$model
+model_options=(-o model.input=large)
+if ! "$build/run" qatkit plugins "$model" > /dev/null 2>&1; then
+  "$python" "$here/torch_qat_step.py" --write "$tmp/net.onnx" --model "$model" \
+    --size "$size" --classes "$classes" 2> "$tmp/log" || {
+    tail -1 "$tmp/log" >&2
+    echo "qat-step.sh: no network '$model': neither a model plugin nor one" \
+      "that PyTorch could write" >&2
+    exit 2
+  }
+  network=$tmp/net.ini model_options=()
+  printf '[model]\narch = onnx\nfile = %s\n[data]\ndataset = random\n' \
+    "$tmp/net.onnx" > "$network"
+  printf 'size = %s\nclasses = %s\nbatch = %s\n' "$size" "$classes" \
+    "$batch" >> "$network"
+fi
+
 # ours MODE THREADS: one line of bench --train, in the form of
 # torch_qat_step.py
 ours () {
-  local threads=$2 o set=(-o model.input=large)
+  local threads=$2 o set=("${model_options[@]}")
   for o in $options; do
     set+=(-o "model.$o")
   done
-  OMP_NUM_THREADS=$threads "$build/run" qatkit bench --train "$model" -q \
+  OMP_NUM_THREADS=$threads "$build/run" qatkit bench --train "$network" -q \
     --mode "$1" --size "$size" --classes "$classes" --batch "$batch" \
     --threads "$threads" --runs "$steps" --json - \
     -o optimizer.name=sgd -o optimizer.lr=0.01 -o optimizer.momentum=0.9 \

@@ -4,10 +4,13 @@
 
 The counterpart of "qatkit bench --train", started by qat-step.sh: random
 samples, batch statistics, observers on, SGD with momentum.  QAT is
-torchvision's quantizable model, fused, with the default qconfig for fbgemm.
+torchvision's quantizable model, fused, with the default qconfig for fbgemm,
+or, where there is none, the network by FX mode with the same qconfig.
+--write FILE: only write the network as ONNX, with batch-norm apart.
 Prints milliseconds (best, median) of a step and its parts.
 """
 import argparse
+import os
 import resource
 import sys
 import time
@@ -15,7 +18,12 @@ import warnings
 
 try:
     import torch
+    import torch.ao.quantization.quantize_fx
     import torchvision
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, os.path.join(os.path.dirname(
+        os.path.abspath(__file__)), '..', 'zoo'))
+    import nets
 except ImportError as e:
     print("torch_qat_step: %s" % e, file=sys.stderr)
     sys.exit(77)
@@ -25,8 +33,12 @@ warnings.filterwarnings("ignore")
 
 def build(a):
     if a.mode == "float":
-        return getattr(torchvision.models, a.model)(
-            weights=None, num_classes=a.classes).train()
+        return nets.made(a.model, a.classes).train()
+    if not hasattr(torchvision.models.quantization, a.model):
+        return torch.ao.quantization.quantize_fx.prepare_qat_fx(
+            nets.made(a.model, a.classes).train(),
+            torch.ao.quantization.get_default_qat_qconfig_mapping("fbgemm"),
+            (torch.rand(2, 3, a.size, a.size),))
     m = getattr(torchvision.models.quantization, a.model)(
         weights=None, quantize=False, num_classes=a.classes).train()
     m.fuse_model(is_qat=True)
@@ -39,10 +51,15 @@ def main():
     p.add_argument("--mode", choices=["float", "qat"], default="qat")
     p.add_argument("--model", default="mobilenet_v2")
     p.add_argument("--channels-last", action="store_true")
+    p.add_argument("--write", metavar="FILE")
     for name, value in (("size", 160), ("batch", 30), ("classes", 10),
                         ("threads", 2), ("steps", 5)):
         p.add_argument("--" + name, type=int, default=value)
     a = p.parse_args()
+    if a.write:
+        nets.write(nets.network(a.model, 1e9, a.classes),
+                   torch.rand(1, 3, a.size, a.size), a.write, 13, True)
+        return
     torch.manual_seed(1)
     torch.set_num_threads(a.threads)
     layout = torch.channels_last if a.channels_last \

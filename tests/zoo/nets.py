@@ -23,7 +23,7 @@ def all_names():
 
 
 def side_of(name):
-    return 299 if name == 'inception_v3' else 224
+    return {'inception_v3': 299, 'resnet20': 32}.get(name, 224)
 
 
 def images(n, side, seed):
@@ -35,13 +35,50 @@ def images(n, side, seed):
     return x + 0.1 * torch.randn(n, 3, side, side, generator=g)
 
 
-def network(name, most):
-    """The network in evaluation mode; RuntimeError above `most' parameters."""
-    torch.manual_seed(3)
-    options = {'weights': None, 'num_classes': CLASSES}
+class Basic(torch.nn.Module):
+    """The block of ResNet-20 for 32x32 images."""
+
+    def __init__(self, c, to, stride):
+        super().__init__()
+        conv, bn = torch.nn.Conv2d, torch.nn.BatchNorm2d
+        self.conv1, self.bn1 = conv(c, to, 3, stride, 1, bias=False), bn(to)
+        self.conv2, self.bn2 = conv(to, to, 3, 1, 1, bias=False), bn(to)
+        self.down = torch.nn.Sequential()
+        if stride > 1:
+            self.down = torch.nn.Sequential(
+                conv(c, to, 1, stride, bias=False), bn(to))
+        self.relu1, self.relu2 = torch.nn.ReLU(), torch.nn.ReLU()
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
+        return self.relu2(y + self.down(x))
+
+
+def resnet20(classes):
+    """ResNet-20 of the ResNet paper's section on CIFAR-10, with projections."""
+    nn = torch.nn
+    parts = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16),
+             nn.ReLU()]
+    for c, to in ((16, 16), (16, 32), (32, 64)):
+        parts += [Basic(c, to, to // c), Basic(to, to, 1), Basic(to, to, 1)]
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(64, classes))
+
+
+def made(name, classes):
+    """The network as its maker leaves it, without trained weights."""
+    if name == 'resnet20':
+        return resnet20(classes)
+    options = {'weights': None, 'num_classes': classes}
     if name in ('googlenet', 'inception_v3'):
         options.update(aux_logits=False, init_weights=True)
-    net = getattr(torchvision.models, name)(**options)
+    return getattr(torchvision.models, name)(**options)
+
+
+def network(name, most, classes=CLASSES):
+    """The network in evaluation mode; RuntimeError above `most' parameters."""
+    torch.manual_seed(3)
+    net = made(name, classes)
     params = sum(p.numel() for p in net.parameters())
     if params > most:
         raise RuntimeError('%.0f million parameters' % (params / 1e6))
