@@ -195,7 +195,7 @@ struct qk_layer_class {
   /* How forward meets u8 tensors.
    * False: it only ever sees f32; around it the library dequantizes the
    *   inputs and observes and quantizes the output.  The int8 formula must
-   *   then equal float forward + qk_quantize (true of add and concat).
+   *   then equal float forward + qk_quantize.
    * True: in[] may be u8 with its grid, out may be u8, and the layer itself
    *   uses weight_qz and out_qz, and sets out->q where out has the grid of
    *   in[0].  Required for layers with a weight and those of

@@ -10,6 +10,7 @@
 
 #include "binary.h"
 #include "broadcast/broadcast.h"
+#include "extent/extent.h"
 #include "multiversion.h"
 
 /* Fewer elements than this are not worth starting threads for. */
@@ -25,12 +26,6 @@ struct binary {
   /* from infer */
   bool repeated[2]; /* the input is smaller than the output */
   struct broadcast broadcast;
-};
-
-/* Of one thread's results; BAD: one is not finite. */
-struct range {
-  float min, max;
-  bool bad;
 };
 
 static const char *
@@ -118,7 +113,7 @@ binary_setup (void *self, struct qk_layer_setup *s)
     s->saved = kept_bytes (n);
   if (s->train && l->sums)
     s->saved += n * sizeof (float);
-  s->workspace = (size_t) l->threads * sizeof (struct range);
+  s->workspace = (size_t) l->threads * sizeof (struct extent);
   if (l->sums)
     s->workspace = kept_bytes (s->workspace) + n * sizeof (float);
   return 0;
@@ -224,23 +219,6 @@ QK_LOOP (static, clamp_block,
   }
 }
 
-QK_LOOP (static, range_block,
-         (const float *restrict y, int64_t n, struct range *r), (y, n, r))
-{
-  float lo = r->min, hi = r->max;
-  int bad = 0;
-
-#pragma omp simd reduction(min : lo) reduction(max : hi) reduction(| : bad)
-  for (int64_t i = 0; i < n; i++) {
-    lo = y[i] < lo ? y[i] : lo;
-    hi = y[i] > hi ? y[i] : hi;
-    bad |= !(y[i] - y[i] == 0.0f);
-  }
-  r->min = lo;
-  r->max = hi;
-  r->bad |= bad != 0;
-}
-
 /* Y on the grid, and where it was not clamped by it. */
 QK_LOOP (static, grid_block,
          (const float *restrict y, int64_t n, const struct qk_qparams *q,
@@ -281,7 +259,7 @@ block (const struct binary *l, const struct qk_layer_io *io, int64_t at,
 /* All results to Y, and their range where RANGES (one a thread) are given. */
 static void
 pass_real (const struct binary *l, const struct qk_layer_io *io, int threads,
-           float *y, uint8_t *inside, struct range *ranges)
+           float *y, uint8_t *inside, struct extent *ranges)
 {
   const int64_t n = qk_shape_count (&io->out->shape);
 
@@ -289,7 +267,7 @@ pass_real (const struct binary *l, const struct qk_layer_io *io, int threads,
   schedule(static, 1) if (n >= PARALLEL_MIN)
   for (int t = 0; t < threads; t++) {
     const int64_t end = n * (t + 1) / threads;
-    struct range r = { INFINITY, -INFINITY, false };
+    struct extent r = EXTENT_EMPTY;
     float buf[BLOCK];
 
     for (int64_t i = n * t / threads; i < end; i += BLOCK) {
@@ -298,7 +276,7 @@ pass_real (const struct binary *l, const struct qk_layer_io *io, int threads,
 
       block (l, io, i, len, to, inside != NULL ? inside + i : NULL);
       if (ranges != NULL)
-        range_block (to, len, &r);
+        extent_block (to, len, &r);
     }
     if (ranges != NULL)
       ranges[t] = r;
@@ -333,18 +311,10 @@ pass_grid (const struct binary *l, const struct qk_layer_io *io, int threads,
 static int
 observe_range (const struct binary *l, struct qk_layer_io *io, int threads)
 {
-  struct range *ranges = io->workspace;
-  float min = INFINITY, max = -INFINITY;
+  struct extent *ranges = io->workspace;
 
   pass_real (l, io, threads, NULL, NULL, ranges);
-  for (int t = 0; t < threads; t++) {
-    min = ranges[t].bad ? NAN : ranges[t].min < min ? ranges[t].min : min;
-    max = ranges[t].max > max ? ranges[t].max : max;
-  }
-  /* -0 or 0 as the smallest would depend on the order */
-  min += 0.0f;
-  max += 0.0f;
-  return qk_quantizer_observe_range (io->out_qz, &min, &max);
+  return extent_observe (io->out_qz, ranges, threads);
 }
 
 static int
@@ -366,7 +336,7 @@ forward_quantized (struct binary *l, struct qk_layer_io *io, int threads)
     y = train ? (float *) (void *) (inside + kept_bytes ((size_t) n))
               : (float *) (void *) ((char *) io->workspace
                                     + kept_bytes ((size_t) l->threads
-                                                  * sizeof (struct range)));
+                                                  * sizeof (struct extent)));
     pass_real (l, io, threads, y, inside, NULL);
     r = qk_quantizer_observe (io->out_qz, y, (size_t) n);
   } else if (qk_quantizer_observing (io->out_qz))
@@ -605,7 +575,7 @@ binary_backward (void *self, struct qk_layer_io *io)
   if (quantized && io->out_qz != NULL && !qk_quantizer_is_ste (io->out_qz)) {
     float *g = (float *) (void *) ((char *) io->workspace
                                    + kept_bytes ((size_t) l->threads
-                                                 * sizeof (struct range)));
+                                                 * sizeof (struct extent)));
     const float *y
       = (const float *) (const void *) (inside + kept_bytes ((size_t) n));
     int r;

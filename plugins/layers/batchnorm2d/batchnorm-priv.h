@@ -6,6 +6,7 @@
 #include <qatkit/layer.h>
 
 #include "affine/affine.h"
+#include "extent/extent.h"
 
 /* Fewer elements than this are not worth starting threads for. */
 #define PARALLEL_MIN 32768
@@ -22,54 +23,104 @@ struct batchnorm {
 };
 
 /* saved: whether batch statistics were used, then mean and 1/sqrt(var+eps).
- * workspace: three rows of floats for the constants of a pass and those of
- * struct affine, then for each slice of rows two rows of doubles (its totals)
- * and two of floats (the totals of a block); then buffers of floats: the
- * input, the result and its gradient. */
+ * workspace: rows of floats for the constants of a pass and those of struct
+ * affine; an extent for each slice of rows; what each slice has for itself,
+ * see struct slice; then
+ * buffers of floats as large as the output, only where a quantizer has to see
+ * all of it at once. */
 
 struct saved {
   int64_t batch_stats;
   float stats[]; /* mean[channels], inv_std[channels] */
 };
 
+enum { BN_OUT, BN_GRADIENT, BN_BUFFERS };
+
+/* A thread's own: two rows of totals, two of a block's, and the input, result
+ * and gradient of a block of rows as floats. */
 struct slice {
   double *a, *b;
   float *fa, *fb;
+  float *x, *y, *g;
 };
+
+/* Rows in a block: few enough to stay in the cache from one loop to the next
+ * and to be summed in float without harm. */
+static inline int64_t
+bn_block_rows (int64_t channels)
+{
+  const int64_t n = 4096 / channels;
+
+  return n < 8 ? 8 : n > 64 ? 64 : n;
+}
+
+/* Whole cache lines, so that threads do not share one. */
+static inline size_t
+bn_buffer_bytes (int64_t floats)
+{
+  return ((size_t) floats * sizeof (float) + 63) & ~(size_t) 63;
+}
+
+#define BN_CONSTANTS 6 /* rows of struct pass */
 
 static inline size_t
 bn_constants_bytes (int64_t channels)
 {
-  return ((size_t) channels * (3 + AFFINE_ROWS) * sizeof (float) + 63)
-         & ~(size_t) 63;
+  return bn_buffer_bytes (channels * (BN_CONSTANTS + AFFINE_ROWS));
 }
 
 static inline size_t
 bn_slice_bytes (int64_t channels)
 {
-  /* whole cache lines, so that threads do not share one */
-  return ((size_t) channels * 2 * (sizeof (double) + sizeof (float)) + 63)
-         & ~(size_t) 63;
+  return bn_buffer_bytes (channels * 6)
+         + 3 * bn_buffer_bytes (bn_block_rows (channels) * channels);
 }
 
-/* stats.c */
-/* Slices of ROWS rows.  They depend on the number of threads asked for only,
- * so that results repeat whatever number OpenMP grants. */
-int bn_slice_count (const struct batchnorm *l, const struct qk_layer_io *io,
-                    int64_t rows);
-/* First row of slice I of N. */
+/* An extent for each slice. */
+static inline size_t
+bn_extents_bytes (int slices)
+{
+  return ((size_t) slices * sizeof (struct extent) + 63) & ~(size_t) 63;
+}
+
+/* What a pass over the rows needs: the constants of each channel. */
+struct pass {
+  const struct batchnorm *l;
+  struct qk_layer_io *io;
+  int64_t rows;
+  int slices;
+  bool bytes; /* the input is, and AFFINE holds */
+  float *mean, *inv_std, *k;
+  float *shift, *slope, *kdx; /* of the gradient by the input */
+  struct affine affine;
+};
+
+/* forward.c */
+struct pass bn_pass_begin (const struct batchnorm *l, struct qk_layer_io *io);
+/* MEAN and INV_STD to the constants of the chosen arithmetic. */
+void bn_pass_fold (const struct pass *p);
+/* N rows of the input from row R on, as floats: in X if they are bytes. */
+const float *bn_block_input (const struct pass *p, int64_t r, int64_t n,
+                             float *x);
+/* The results of those rows, clamped, to Y. */
+void bn_block_real (const struct pass *p, int64_t r, int64_t n, float *y);
+/* All results as floats. */
+void bn_pass_real (const struct pass *p, float *y);
+float *bn_buffer_at (const struct batchnorm *l, void *workspace, int which);
+/* First row of slice I of N, of ROWS. */
 int64_t bn_slice_start (int64_t rows, int n, int i);
-/* Mean and 1 / sqrt (var + eps) of the batch X, moving the running ones. */
-int bn_batch_stats (const struct batchnorm *l, struct qk_layer_io *io,
-                    const float *x, int64_t own_rows, float *mean,
-                    float *inv_std);
+/* How many rows from row R of slice I on are a block; 0: there are none left. */
+int64_t bn_next_block (const struct pass *p, int i, int64_t r);
+struct slice bn_slice_at (const struct pass *p, int i);
+int bn_forward (void *self, struct qk_layer_io *io);
+
+/* gradient.c */
+int bn_backward (void *self, struct qk_layer_io *io);
+
+/* stats.c */
+/* Mean and 1 / sqrt (var + eps) of the batch, moving the running ones. */
+int bn_batch_stats (const struct pass *p);
 /* The running ones. */
-int bn_running_stats (const struct batchnorm *l, const struct qk_layer_io *io,
-                      float *mean, float *inv_std);
-/* Sum of dy (a) and of dy (x - mean) (b) of all rows, in slice 0. */
-struct slice bn_gradient_sums (const struct batchnorm *l,
-                               const struct qk_layer_io *io, const float *x,
-                               const float *dy, int64_t rows,
-                               const float *mean);
+int bn_running_stats (const struct pass *p);
 
 #endif /* QATKIT_BATCHNORM_PRIV_H */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* stats.c: sums over the rows of a batch, a slice of them in each thread. */
+/* stats.c: mean and variance of a batch, a slice of its rows in each thread. */
 #include "config.h"
 
 #include <math.h>
@@ -7,39 +7,6 @@
 
 #include "batchnorm-priv.h"
 #include "multiversion.h"
-
-static struct slice
-slice_at (void *workspace, int64_t channels, int i)
-{
-  double *d = (void *) ((char *) workspace + bn_constants_bytes (channels)
-                        + (size_t) i * bn_slice_bytes (channels));
-  float *f = (void *) (d + 2 * channels);
-
-  return (struct slice){ d, d + channels, f, f + channels };
-}
-
-int
-bn_slice_count (const struct batchnorm *l, const struct qk_layer_io *io,
-                int64_t rows)
-{
-  int n = io->threads > 1 ? io->threads : 1;
-
-  if (n > l->slices)
-    n = l->slices;
-  if (rows * l->channels < PARALLEL_MIN)
-    n = 1;
-  return rows < n ? (int) rows : n;
-}
-
-/* Rows in a block: few enough to stay in the cache between its two passes
- * and to be summed in float without harm. */
-static int64_t
-block_rows (int64_t channels)
-{
-  const int64_t n = 4096 / channels;
-
-  return n < 8 ? 8 : n > 64 ? 64 : n;
-}
 
 /* ---- statistics --------------------------------------------------------*/
 
@@ -94,45 +61,36 @@ QK_LOOP (static, merge_slice,
 }
 
 static void
-slice_stats (const float *x, int64_t rows, int64_t channels, struct slice s)
+slice_stats (const struct pass *p, int i)
 {
-  const int64_t block = block_rows (channels);
+  const int64_t channels = p->l->channels;
+  const int64_t first = bn_slice_start (p->rows, p->slices, i);
+  const struct slice s = bn_slice_at (p, i);
+  int64_t n, r = first;
 
   memset (s.a, 0, (size_t) channels * 2 * sizeof *s.a);
-  for (int64_t r = 0; r < rows; r += block) {
-    const int64_t n = rows - r < block ? rows - r : block;
-
-    block_stats (x + r * channels, n, channels, s.fa, s.fb);
-    merge_block (s, r, n, channels);
+  for (; (n = bn_next_block (p, i, r)) > 0; r += n) {
+    block_stats (bn_block_input (p, r, n, s.x), n, channels, s.fa, s.fb);
+    merge_block (s, r - first, n, channels);
   }
-}
-
-int64_t
-bn_slice_start (int64_t rows, int n, int i)
-{
-  return rows / n * i + (rows % n < i ? rows % n : i);
 }
 
 /* Mean (a) and sum of squared deviations (b) of all rows, in slice 0. */
 static struct slice
-batch_stats (const struct batchnorm *l, const struct qk_layer_io *io,
-             const float *x, int64_t rows)
+batch_stats (const struct pass *p)
 {
-  const int n = bn_slice_count (l, io, rows);
-  const struct slice all = slice_at (io->workspace, l->channels, 0);
+  const struct slice all = bn_slice_at (p, 0);
+  const int n = p->slices;
 
 #pragma omp parallel for num_threads(n) schedule(static) if (n > 1)
-  for (int i = 0; i < n; i++) {
-    const int64_t r = bn_slice_start (rows, n, i);
+  for (int i = 0; i < n; i++)
+    slice_stats (p, i);
+  for (int i = 1; i < n; i++) {
+    const int64_t r = bn_slice_start (p->rows, n, i);
 
-    slice_stats (x + r * l->channels, bn_slice_start (rows, n, i + 1) - r,
-                 l->channels, slice_at (io->workspace, l->channels, i));
+    merge_slice (all, r, bn_slice_at (p, i),
+                 bn_slice_start (p->rows, n, i + 1) - r, p->l->channels);
   }
-  for (int i = 1; i < n; i++)
-    merge_slice (all, bn_slice_start (rows, n, i),
-                 slice_at (io->workspace, l->channels, i),
-                 bn_slice_start (rows, n, i + 1) - bn_slice_start (rows, n, i),
-                 l->channels);
   return all;
 }
 
@@ -170,14 +128,15 @@ join_stats (struct qk_layer_io *io, struct slice s, int64_t channels,
 }
 
 int
-bn_batch_stats (const struct batchnorm *l, struct qk_layer_io *io,
-                const float *x, int64_t own_rows, float *mean, float *inv_std)
+bn_batch_stats (const struct pass *p)
 {
+  const struct batchnorm *l = p->l;
+  struct qk_layer_io *io = p->io;
   float *running_mean = io->param[QK_BN_MEAN].data;
   float *running_var = io->param[QK_BN_VAR].data;
   const float m = io->flags & QK_PASS_ANEW ? 1.0f : l->momentum;
-  const struct slice s = batch_stats (l, io, x, own_rows);
-  double rows = (double) own_rows;
+  const struct slice s = batch_stats (p);
+  double rows = (double) p->rows;
   const int err = join_stats (io, s, l->channels, &rows);
 
   if (err < 0)
@@ -190,9 +149,9 @@ bn_batch_stats (const struct batchnorm *l, struct qk_layer_io *io,
   for (int64_t c = 0; c < l->channels; c++) {
     const double var = s.b[c] / rows;
 
-    mean[c] = (float) s.a[c];
-    inv_std[c] = (float) (1.0 / sqrt (var + (double) l->eps));
-    running_mean[c] = (1.0f - m) * running_mean[c] + m * mean[c];
+    p->mean[c] = (float) s.a[c];
+    p->inv_std[c] = (float) (1.0 / sqrt (var + (double) l->eps));
+    running_mean[c] = (1.0f - m) * running_mean[c] + m * p->mean[c];
     running_var[c]
       = (1.0f - m) * running_var[c] + m * (float) (s.b[c] / (rows - 1));
   }
@@ -200,11 +159,11 @@ bn_batch_stats (const struct batchnorm *l, struct qk_layer_io *io,
 }
 
 int
-bn_running_stats (const struct batchnorm *l, const struct qk_layer_io *io,
-                  float *mean, float *inv_std)
+bn_running_stats (const struct pass *p)
 {
-  const float *running_mean = io->param[QK_BN_MEAN].data;
-  const float *running_var = io->param[QK_BN_VAR].data;
+  const struct batchnorm *l = p->l;
+  const float *running_mean = p->io->param[QK_BN_MEAN].data;
+  const float *running_var = p->io->param[QK_BN_VAR].data;
 
   for (int64_t c = 0; c < l->channels; c++) {
     const float v = running_var[c] + l->eps;
@@ -213,68 +172,8 @@ bn_running_stats (const struct batchnorm *l, const struct qk_layer_io *io,
       return qk_error (-EDOM,
                        "batchnorm2d: running_var[%lld] is %g, must be >= 0",
                        (long long) c, (double) running_var[c]);
-    mean[c] = running_mean[c];
-    inv_std[c] = 1.0f / sqrtf (v);
+    p->mean[c] = running_mean[c];
+    p->inv_std[c] = 1.0f / sqrtf (v);
   }
   return 0;
-}
-
-/* Sums of a block: dy to fa, dy (x - mean) to fb; added to a and b. */
-QK_LOOP (static, block_sums,
-         (const float *x, const float *dy, int64_t rows, int64_t channels,
-          const float *mean, struct slice s),
-         (x, dy, rows, channels, mean, s))
-{
-  for (int64_t c = 0; c < channels; c++)
-    s.fa[c] = s.fb[c] = 0.0f;
-  for (int64_t r = 0; r < rows; r++)
-    for (int64_t c = 0; c < channels; c++) {
-      const float g = dy[r * channels + c];
-
-      s.fa[c] += g;
-      s.fb[c] += g * (x[r * channels + c] - mean[c]);
-    }
-  for (int64_t c = 0; c < channels; c++) {
-    s.a[c] += (double) s.fa[c];
-    s.b[c] += (double) s.fb[c];
-  }
-}
-
-static void
-slice_sums (const float *x, const float *dy, int64_t rows, int64_t channels,
-            const float *mean, struct slice s)
-{
-  const int64_t block = block_rows (channels);
-
-  memset (s.a, 0, (size_t) channels * 2 * sizeof *s.a);
-  for (int64_t r = 0; r < rows; r += block)
-    block_sums (x + r * channels, dy + r * channels,
-                rows - r < block ? rows - r : block, channels, mean, s);
-}
-
-struct slice
-bn_gradient_sums (const struct batchnorm *l, const struct qk_layer_io *io,
-                  const float *x, const float *dy, int64_t rows,
-                  const float *mean)
-{
-  const int n = bn_slice_count (l, io, rows);
-  const struct slice all = slice_at (io->workspace, l->channels, 0);
-
-#pragma omp parallel for num_threads(n) schedule(static) if (n > 1)
-  for (int i = 0; i < n; i++) {
-    const int64_t r = bn_slice_start (rows, n, i);
-
-    slice_sums (x + r * l->channels, dy + r * l->channels,
-                bn_slice_start (rows, n, i + 1) - r, l->channels, mean,
-                slice_at (io->workspace, l->channels, i));
-  }
-  for (int i = 1; i < n; i++) {
-    const struct slice t = slice_at (io->workspace, l->channels, i);
-
-    for (int64_t c = 0; c < l->channels; c++) {
-      all.a[c] += t.a[c];
-      all.b[c] += t.b[c];
-    }
-  }
-  return all;
 }
