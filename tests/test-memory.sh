@@ -54,6 +54,10 @@ one () {
          fi
          [ -d part ] || cmp -s out good.out || failed "$name prints otherwise" ;;
       1) grep -q '^qatkit: ' err || failed "$name failed without a word" ;;
+      134) # jansson loses bytes of a string that has escapes and asserts; the
+           # manual says so
+        grep -q '^no memory for libjansson' err && grep -q lex_scan_string err \
+          || failed "$name ended with status $status" ;;
       *) failed "$name ended with status $status" ;;
     esac
     [ ! -d part ] || [ -z "$(find part -name '.*' -type f)" ] \

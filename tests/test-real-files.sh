@@ -38,7 +38,8 @@ holds () {
 if has kws/kws_dscnn.onnx kws/x.npy kws/y.npy; then
   expect 0 run "$srcdir/etc/keyword-spotting.ini" --output kws --quiet \
     -o model.file="$data/kws/kws_dscnn.onnx" -o data.root="$data/kws" \
-    -o run.threads=2 -o qat.epochs=2 -o qat.freeze_observers_after=0
+    -o run.threads=2 -o qat.epochs=2 -o qat.freeze_observers_after=0 \
+    -o qconfig.activation.bits=8
   float=$(score kws float top1)
   holds "$float * 600 > 538.5 && $float * 600 < 539.5"
   int8=$(score kws 'QAT fake' top1)

@@ -90,6 +90,7 @@ fbgemm_release (void *self, void *kernel)
     fbgemm_unpack (&k->product[i]);
   qk_free (k->product);
   fbgemm_release_winograd (k->winograd);
+  fbgemm_release_grouped (k->grouped);
   qk_free (k->dw);
   qk_free (k->dw_arrays);
   qk_free (k->pad);
@@ -217,6 +218,8 @@ fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   *scratch = 0;
   if (is_depthwise (k))
     r = fbgemm_prepare_depthwise (k, scratch);
+  else if (fbgemm_suits_grouped (k))
+    r = fbgemm_prepare_grouped (k, scratch);
   else if (fbgemm_suits_winograd (k))
     r = fbgemm_prepare_winograd (k, scratch);
   else if (op->kind == QK_OP_CONV2D || op->kind == QK_OP_LINEAR)

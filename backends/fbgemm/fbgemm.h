@@ -11,6 +11,7 @@
 
 struct fbgemm_kernel;
 struct fbgemm_winograd;
+struct fbgemm_grouped;
 
 static inline int64_t
 divide_up (int64_t a, int64_t b)
@@ -75,6 +76,9 @@ struct fbgemm_kernel {
 
   /* conv2d with windows of 3x3, see winograd.c */
   struct fbgemm_winograd *winograd;
+
+  /* conv2d in groups of few channels, see grouped.c */
+  struct fbgemm_grouped *grouped;
 
   /* depthwise */
   qk_dwconv_u8s8_fn *dwconv;
@@ -179,6 +183,11 @@ void fbgemm_run_joined (const struct fbgemm_kernel *k,
 /* Choose and pack; set k->run.  Negative errno. */
 int fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch);
 int fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch);
+
+/* Whether its groups have so few channels that vectors hold those of several. */
+bool fbgemm_suits_grouped (const struct fbgemm_kernel *k);
+int fbgemm_prepare_grouped (struct fbgemm_kernel *k, size_t *scratch);
+void fbgemm_release_grouped (struct fbgemm_grouped *f);
 
 void fbgemm_prepare_matmul (struct fbgemm_kernel *k, const struct qk_shape *in,
                             size_t *scratch);

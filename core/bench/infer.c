@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bench/infer.h"
+#include "graph/op-priv.h"
 
 /* A case's turns are so many, and none is longer than a quarter second. */
 #define TURNS 8
@@ -38,6 +39,39 @@ qk_bench_group (const struct qk_graph *g, int node)
     return QK_GROUP_DEPTHWISE;
   return n->op.kernel_h == 1 && n->op.kernel_w == 1 ? QK_GROUP_POINTWISE
                                                     : QK_GROUP_KXK;
+}
+
+static double
+value_bytes (const struct qk_graph *g, int value, int64_t batch)
+{
+  const struct qk_value *v = &g->value[value];
+  const double count = (double) qk_shape_count (&v->shape);
+
+  return count * (v->on_grid ? 1 : sizeof (float))
+         * (v->constant != NULL ? 1 : (double) batch);
+}
+
+double
+qk_bench_traffic (const struct qk_graph *g, int node, int64_t batch)
+{
+  const struct qk_node *n = node >= 0 ? &g->node[node] : NULL;
+  double sum = 0;
+  int i;
+
+  if (n == NULL) { /* samples are quantized */
+    for (i = 0; i < g->n_inputs; i++)
+      sum += value_bytes (g, g->input[i], batch)
+             + (double) (batch * qk_shape_count (&g->value[g->input[i]].shape))
+                 * sizeof (float);
+    return sum;
+  }
+  for (i = 0; i < n->n_in; i++)
+    sum += value_bytes (g, n->in[i], batch);
+  for (i = 0; i < n->n_params; i++)
+    sum += 4 * (double) qk_shape_count (&g->param[n->param[i]].value.shape);
+  if (n->lowered)
+    sum += (double) qk_op_bytes (&n->op);
+  return sum + value_bytes (g, n->out, batch);
 }
 
 int

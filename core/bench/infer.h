@@ -25,6 +25,10 @@ const char *qk_bench_group_name (enum qk_bench_group group);
  * nodes left in float are OTHER. */
 enum qk_bench_group qk_bench_group (const struct qk_graph *g, int node);
 
+/* Bytes that NODE of G reads and writes at least for BATCH samples: inputs,
+ * outputs and what is stored of the operation. */
+double qk_bench_traffic (const struct qk_graph *g, int node, int64_t batch);
+
 /* One network on one backend. */
 struct qk_bench_case {
   const char *name;   /* the backend; NULL: float, by the layers themselves */

@@ -19,6 +19,8 @@ struct qk_bench_report {
   bool any;           /* the table has rows */
   bool failed;
   double float_peak; /* MAC/s of a core, 0 if unknown */
+  int threads; /* that BANDWIDTH, bytes/s, was measured with; 0: not yet */
+  double bandwidth;
 };
 
 /* ---- where the JSON goes -------------------------------------------- */
@@ -134,7 +136,7 @@ struct line {
   int node;
   const char *name, *op, *backend;
   enum qk_bench_group group;
-  double macs, best, median; /* of the batch, seconds */
+  double macs, bytes, best, median; /* of the batch, seconds */
 };
 
 static struct line
@@ -158,19 +160,44 @@ node_line (const struct qk_bench_report *p, const struct qk_bench_row *row,
   if (l.backend == NULL)
     l.backend = QK_BENCH_FLOAT;
   l.macs = n != NULL ? (double) n->traits.macs * (double) row->batch : 0;
+  l.bytes = qk_bench_traffic (g, node, row->batch);
   return l;
 }
 
+/* Thousands of millions a second. */
 static double
-gmac_s (double macs, double seconds)
+giga (double count, double seconds)
 {
-  return seconds > 0 ? 1e-9 * macs / seconds : 0;
+  return seconds > 0 ? 1e-9 * count / seconds : 0;
 }
 
 static double
 row_peak (const struct qk_bench_report *p, const struct qk_bench_row *row)
 {
   return row->threads * (row->c->name == NULL ? p->float_peak : row->c->peak);
+}
+
+/* Bytes a second that the row's threads copy, measured when first asked for. */
+static double
+bandwidth (struct qk_bench_report *p, const struct qk_bench_row *row)
+{
+  if (p->threads != row->threads)
+    p->bandwidth = qk_bench_bandwidth (row->threads);
+  p->threads = row->threads;
+  return p->bandwidth;
+}
+
+/* GB/s and share of what the machine copies. */
+static void
+traffic_cells (struct qk_table *t, double bytes, double seconds, double memory)
+{
+  const double rate = giga (bytes, seconds);
+
+  qk_table_cell (t, "%.1f", rate);
+  if (memory > 0)
+    qk_table_cell (t, "%.0f %%", 100 * rate / (1e-9 * memory));
+  else
+    qk_table_cell (t, "-");
 }
 
 /* GMAC/s and share of the peak, or dashes. */
@@ -182,7 +209,7 @@ rate_cells (struct qk_table *t, double macs, double seconds, double peak)
     qk_table_cell (t, "-");
     return;
   }
-  qk_table_cell (t, "%.1f", gmac_s (macs, seconds));
+  qk_table_cell (t, "%.1f", giga (macs, seconds));
   if (peak > 0)
     qk_table_cell (t, "%.0f %%", 100 * macs / seconds / peak);
   else
@@ -190,7 +217,7 @@ rate_cells (struct qk_table *t, double macs, double seconds, double peak)
 }
 
 static void
-add_node (struct qk_table *t, const struct qk_bench_report *p,
+add_node (struct qk_table *t, struct qk_bench_report *p,
           const struct qk_bench_row *row, const struct line *l, double total)
 {
   const struct qk_graph *g = row->c->g;
@@ -208,6 +235,7 @@ add_node (struct qk_table *t, const struct qk_bench_report *p,
   qk_table_cell (t, "%.4f", 1e3 * l->best);
   qk_table_cell (t, "%.1f %%", 100 * l->best / total);
   rate_cells (t, l->macs, l->best, row_peak (p, row));
+  traffic_cells (t, l->bytes, l->best, bandwidth (p, row));
   qk_table_cell (t, "%s",
                  strcmp (l->backend, row->name) == 0 ? "" : l->backend);
 }
@@ -215,7 +243,7 @@ add_node (struct qk_table *t, const struct qk_bench_report *p,
 /* Sums by group. */
 struct group {
   int nodes;
-  double macs, best;
+  double macs, bytes, best;
 };
 
 static double
@@ -230,6 +258,7 @@ sum_groups (const struct qk_bench_report *p, const struct qk_bench_row *row,
 
     sum[l.group].nodes++;
     sum[l.group].macs += l.macs;
+    sum[l.group].bytes += l.bytes;
     sum[l.group].best += l.best;
     total += l.best;
   }
@@ -237,13 +266,14 @@ sum_groups (const struct qk_bench_report *p, const struct qk_bench_row *row,
 }
 
 static int
-print_groups (const struct qk_bench_report *p, const struct qk_bench_row *row,
+print_groups (struct qk_bench_report *p, const struct qk_bench_row *row,
               const struct group *sum, double total)
 {
   static const char *const titles[]
-    = { "class", "nodes", "MMAC", "best ms", "time", "GMAC/s", "of peak" };
+    = { "class",  "nodes",   "MMAC", "best ms",  "time",
+        "GMAC/s", "of peak", "GB/s", "of memory" };
   struct qk_table *t;
-  int r = qk_table_new (titles, 7, &t);
+  int r = qk_table_new (titles, 9, &t);
 
   if (r < 0)
     return r;
@@ -256,6 +286,7 @@ print_groups (const struct qk_bench_report *p, const struct qk_bench_row *row,
     qk_table_cell (t, "%.4f", 1e3 * sum[i].best);
     qk_table_cell (t, "%.1f %%", 100 * sum[i].best / total);
     rate_cells (t, sum[i].macs, sum[i].best, row_peak (p, row));
+    traffic_cells (t, sum[i].bytes, sum[i].best, bandwidth (p, row));
   }
   r = qk_table_print (t, stdout);
   qk_table_free (t);
@@ -263,15 +294,15 @@ print_groups (const struct qk_bench_report *p, const struct qk_bench_row *row,
 }
 
 static int
-print_nodes (const struct qk_bench_report *p, const struct qk_bench_row *row)
+print_nodes (struct qk_bench_report *p, const struct qk_bench_row *row)
 {
   static const char *const titles[]
-    = { "node",    "op",   "class",  "output",  "MMAC",
-        "best ms", "time", "GMAC/s", "of peak", "" };
+    = { "node", "op",     "class",   "output", "MMAC",      "best ms",
+        "time", "GMAC/s", "of peak", "GB/s",   "of memory", "" };
   struct group sum[QK_GROUPS];
   const double total = sum_groups (p, row, sum);
   struct qk_table *t;
-  int r = qk_table_new (titles, 10, &t);
+  int r = qk_table_new (titles, 12, &t);
 
   if (r < 0)
     return r;
@@ -292,7 +323,7 @@ print_nodes (const struct qk_bench_report *p, const struct qk_bench_row *row)
 }
 
 static void
-nodes_to_json (const struct qk_bench_report *p, const struct qk_bench_row *row,
+nodes_to_json (struct qk_bench_report *p, const struct qk_bench_row *row,
                json_t **o)
 {
   struct group sum[QK_GROUPS];
@@ -303,7 +334,7 @@ nodes_to_json (const struct qk_bench_report *p, const struct qk_bench_row *row,
     const struct line l = node_line (p, row, i);
 
     qk_json_append (
-      &nodes, json_pack ("{s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "name",
+      &nodes, json_pack ("{s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name",
                          qk_json_string (l.name), "op", qk_json_string (l.op),
                          "class", qk_bench_group_name (l.group), "backend",
                          qk_json_string (l.backend), "macs",
@@ -311,19 +342,22 @@ nodes_to_json (const struct qk_bench_report *p, const struct qk_bench_row *row,
                          qk_json_real (1e3 * l.best), "median_ms",
                          qk_json_real (1e3 * l.median), "share",
                          qk_json_real (l.best / total), "gmac_s",
-                         qk_json_real (gmac_s (l.macs, l.best))));
+                         qk_json_real (giga (l.macs, l.best)), "gbyte_s",
+                         qk_json_real (giga (l.bytes, l.best))));
   }
   for (int i = 0; i < QK_GROUPS; i++)
     if (sum[i].nodes > 0)
       qk_json_append (
         &classes,
-        json_pack ("{s:s,s:i,s:o,s:o,s:o,s:o}", "class",
+        json_pack ("{s:s,s:i,s:o,s:o,s:o,s:o,s:o}", "class",
                    qk_bench_group_name ((enum qk_bench_group) i), "nodes",
                    sum[i].nodes, "macs",
                    json_integer ((json_int_t) sum[i].macs), "best_ms",
                    qk_json_real (1e3 * sum[i].best), "share",
                    qk_json_real (sum[i].best / total), "gmac_s",
-                   qk_json_real (gmac_s (sum[i].macs, sum[i].best))));
+                   qk_json_real (giga (sum[i].macs, sum[i].best)), "gbyte_s",
+                   qk_json_real (giga (sum[i].bytes, sum[i].best))));
+  qk_json_set (o, "memory_gbyte_s", qk_json_real (1e-9 * bandwidth (p, row)));
   qk_json_set (o, "nodes", nodes);
   qk_json_set (o, "classes", classes);
 }
@@ -331,7 +365,7 @@ nodes_to_json (const struct qk_bench_report *p, const struct qk_bench_row *row,
 /* ---- rows ----------------------------------------------------------- */
 
 static void
-case_to_json (const struct qk_bench_report *p, const struct qk_bench_row *row,
+case_to_json (struct qk_bench_report *p, const struct qk_bench_row *row,
               json_t **o)
 {
   const struct qk_bench_case *c = row->c;
@@ -353,7 +387,7 @@ case_to_json (const struct qk_bench_report *p, const struct qk_bench_row *row,
   qk_json_set (o, "median_ms",
                qk_json_real (1e3 * qk_timing_median (&c->whole)));
   qk_json_set (o, "samples_s", qk_json_real ((double) row->batch / best));
-  qk_json_set (o, "gmac_s", qk_json_real (gmac_s (macs, best)));
+  qk_json_set (o, "gmac_s", qk_json_real (giga (macs, best)));
   if (peak > 0) {
     qk_json_set (o, "core_peak_gmac_s",
                  qk_json_real (1e-9 * peak / row->threads));

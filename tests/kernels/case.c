@@ -304,6 +304,21 @@ pick_groups (struct qk_rng *r, int c)
   return g;
 }
 
+/* Groups of few channels, some of them as vectors hold them. */
+static void
+few_channels (struct qk_rng *r, struct qk_op *op, int *in, int *out)
+{
+  const int per_group
+    = one_in (r, 2) ? between (r, 1, 20) : 1 << between (r, 0, 4);
+
+  op->groups = between (r, 2, 24);
+  *in = op->groups * per_group;
+  *out = op->groups
+         * (one_in (r, 2)   ? per_group
+            : one_in (r, 4) ? between (r, 1, 40)
+                            : 1 << between (r, 0, 5));
+}
+
 /* The samples of a window of 1x1 without their height and width, or with more
  * axes. */
 static void
@@ -350,6 +365,8 @@ make_conv2d (struct kernel_case *c, struct qk_rng *r, int batch)
       op->groups = out = in; /* depthwise */
     else if (!usual && one_in (r, 5))
       out = (op->groups = pick_groups (r, in)) * between (r, 1, 9);
+    else if (!usual && one_in (r, 4))
+      few_channels (r, op, &in, &out);
     p = extent (h, op->kernel_h, op->stride_h, op->dilation_h,
                 op->pad_top + op->pad_bottom);
     q = extent (w, op->kernel_w, op->stride_w, op->dilation_w,

@@ -23,6 +23,8 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->winograd = WINOGRAD (c);
   k->dwconv = qk_dwconv_u8s8__c;
   k->dwconv_narrow = NULL;
+  k->grouped = NULL;
+  k->grouped_piece = 4;
   k->peak = NULL;
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -36,6 +38,8 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->gemm_lines = NULL;
   k->winograd = WINOGRAD (avx2);
   k->dwconv = qk_dwconv_u8s8__avx2;
+  k->grouped = qk_grouped_u8s8__avx2;
+  k->grouped_piece = 2;
   k->peak = qk_peak__avx2;
 
   if (level < QK_CPU_AVXVNNI)
@@ -47,6 +51,8 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
     k->gemm_lines = qk_gemm_lines_u8s8_6x16__avxvnni;
     k->winograd = WINOGRAD (avxvnni);
     k->dwconv = qk_dwconv_u8s8__avxvnni;
+    k->grouped = qk_grouped_u8s8__avxvnni;
+    k->grouped_piece = 4;
     k->peak = qk_peak__avxvnni;
     return;
   }
@@ -58,6 +64,8 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->gemm_lines = NULL;
   k->winograd = WINOGRAD (avx512);
   k->dwconv = qk_dwconv_u8s8__avx512;
+  k->grouped = qk_grouped_u8s8__avx512;
+  k->grouped_piece = 2;
   k->peak = qk_peak__avx512;
 
   if (level < QK_CPU_AVX512VNNI)
@@ -69,6 +77,8 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->winograd = WINOGRAD (avx512vnni);
   k->dwconv = qk_dwconv_u8s8__avx512vnni;
   k->dwconv_narrow = qk_dwconv_u8s8_narrow__avx512vnni;
+  k->grouped = qk_grouped_u8s8__avx512vnni;
+  k->grouped_piece = 4;
   k->peak = qk_peak__avx512vnni;
 #endif
 }

@@ -214,6 +214,40 @@ struct qk_dwconv_row {
              uint8_t *out)
 typedef QK_DWCONV_U8S8 (qk_dwconv_u8s8_fn);
 
+/* ---- grouped: convolution in groups of few channels, one output row ----
+ * A block is a vector of output channels, those of whole groups or a part of
+ * one, which see sixteen bytes of a pixel at most: those from FROM on, of
+ * which lane l, as its piece j, takes the bytes that index[j][l] names, 0 for
+ * 0x80.  A piece is the next four channels of the lane's group, or, where the
+ * level widens bytes, two, each with a 0 behind it.  Weights are
+ * weight[tap][j][l], int8 of four channels or int16 of two, taps row by
+ * row. */
+struct qk_grouped_block {
+  const int8_t *weight;
+  const uint8_t *index;
+  const int32_t *bias; /* - z_in * sum w added, modulo 2^32 */
+  const float *multiplier;
+  int64_t first; /* output channel */
+  int64_t from;  /* input channel */
+  int n;         /* channels in use, the rest are 0 */
+};
+
+struct qk_grouped_row {
+  /* at[r * columns + x]: the pixel under row r of the window, whose left
+   * column is x: sixteen bytes can be read from each of its channels FROM */
+  const uint8_t *const *at;
+  int64_t columns;
+  int kernel_h, kernel_w, stride, dilation, pieces;
+  int64_t q; /* output columns */
+  const struct qk_grouped_block *block;
+  int blocks;
+};
+
+#define QK_GROUPED_U8S8(name)                                                 \
+  void name (const struct qk_grouped_row *w, const struct qk_output *o,       \
+             uint8_t *out)
+typedef QK_GROUPED_U8S8 (qk_grouped_u8s8_fn);
+
 /* ---- peak --------------------------------------------------------------
  * ROUNDS turns of a loop of products on registers, F32 or u8s8 in int32; how
  * many multiply-accumulates that was. */
@@ -233,6 +267,8 @@ struct qk_kernels {
   struct qk_winograd_kernels winograd;
   qk_dwconv_u8s8_fn *dwconv;
   qk_dwconv_u8s8_fn *dwconv_narrow; /* with half of the lanes, or NULL */
+  qk_grouped_u8s8_fn *grouped;      /* or NULL */
+  int grouped_piece;                /* channels of a piece */
   qk_peak_fn *peak;                 /* or NULL */
 };
 
@@ -265,6 +301,10 @@ QK_DWCONV_U8S8 (qk_dwconv_u8s8__avxvnni);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx512);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__avx512vnni);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8_narrow__avx512vnni);
+QK_GROUPED_U8S8 (qk_grouped_u8s8__avx2);
+QK_GROUPED_U8S8 (qk_grouped_u8s8__avxvnni);
+QK_GROUPED_U8S8 (qk_grouped_u8s8__avx512);
+QK_GROUPED_U8S8 (qk_grouped_u8s8__avx512vnni);
 QK_PEAK (qk_peak__avx2);
 QK_PEAK (qk_peak__avxvnni);
 QK_PEAK (qk_peak__avx512);
