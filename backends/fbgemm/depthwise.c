@@ -15,18 +15,30 @@
 
 #define SMALL_WORK 32768 /* multiply-accumulates not worth a thread */
 
-/* What a thread needs for one row: pointers and steps of window rows. */
+/* What a thread needs for one row: pointers and steps of window rows, and the
+ * kernel's buffer. */
 struct rows {
   const uint8_t **row;
   int64_t *step;
+  uint8_t *buffer;
 };
+
+static size_t
+pointers_bytes (const struct fbgemm_kernel *k)
+{
+  return (size_t) round64 (
+    (int64_t) (k->op.kernel_h * (sizeof (uint8_t *) + sizeof (int64_t))));
+}
 
 static size_t
 rows_bytes (const struct fbgemm_kernel *k)
 {
-  return ((size_t) k->op.kernel_h * (sizeof (uint8_t *) + sizeof (int64_t))
-          + 63)
-         / 64 * 64;
+  const struct qk_op *op = &k->op;
+  const int64_t columns = qk_dwconv_columns (op->kernel_w, op->dilation_w,
+                                             op->stride_w, QK_DWCONV_CHUNK);
+
+  return pointers_bytes (k)
+         + (size_t) (columns * divide_up (op->kernel_h, 4) * 16 * k->dw_lanes);
 }
 
 static void
@@ -51,6 +63,7 @@ depthwise_row (const struct fbgemm_kernel *k, const uint8_t *x, int64_t p,
     .q = g->q,
     .block = k->dw,
     .blocks = k->dw_blocks,
+    .buffer = t.buffer,
   };
 
   for (int r = 0; r < op->kernel_h; r++) {
@@ -80,6 +93,7 @@ run_depthwise (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
     const struct rows t = {
       (void *) own,
       (void *) (own + (size_t) k->op.kernel_h * sizeof (uint8_t *)),
+      own + pointers_bytes (k),
     };
 
     depthwise_row (k, (const uint8_t *) in[0] + i / g->p * g->h * g->w * g->c,
@@ -106,8 +120,8 @@ fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch)
   if (k->pad == NULL)
     return qk_oom ("fbgemm");
   memset (k->pad, k->op.in_q[0].zero_point, (size_t) k->g.c);
-  *scratch = (size_t) k->threads * rows_bytes (k);
   choose_width (k);
+  *scratch = (size_t) k->threads * rows_bytes (k);
   k->run = run_depthwise;
   return fbgemm_pack_dwconv (k);
 }

@@ -193,17 +193,19 @@ static int
 certify_dwconv (struct fbgemm_kernel *k, int8_t *w, int8_t *rest, int n)
 {
   const struct fbgemm_range r = fbgemm_input_range (&k->op);
-  const int groups = (k->op.kernel_h + 3) / 4, bytes = 16 * k->dw_lanes;
-  const int steps = k->op.kernel_w * groups;
+  const int height = k->op.kernel_h, bytes = 16 * k->dw_lanes;
+  const int64_t steps = qk_dwconv_steps (height, k->op.kernel_w);
+  /* of those with four rows */
+  const int64_t whole = (int64_t) (height / 4) * k->op.kernel_w;
   int halved = 0;
 
-  k->dw_pairs += (int64_t) n * steps * 2;
-  k->dw_unsafe += fbgemm_unsafe_pairs (r, w, (int64_t) steps * bytes / 2);
-  for (int s = 0; s < steps; s++)
+  k->dw_pairs += n * steps * 2;
+  k->dw_unsafe += fbgemm_unsafe_pairs (r, w, steps * bytes / 2);
+  for (int64_t s = 0; s < steps; s++)
     for (int j = 0; j < bytes; j += 4) {
-      int8_t *four = w + (int64_t) s * bytes + j;
+      int8_t *four = w + s * bytes + j;
 
-      if (k->op.kernel_h - s % groups * 4 == 3)
+      if (s >= whole && height % 4 == 3)
         fbgemm_split_middle (r, four);
       halved += fbgemm_halve_pair (r, four, rest + (four - w))
                 + fbgemm_halve_pair (r, four + 2, rest + (four - w) + 2);
@@ -217,9 +219,8 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
 {
   const struct qk_op *op = &k->op;
   const int lanes = k->dw_lanes, width = 4 * lanes;
-  const int groups = (op->kernel_h + 3) / 4;
   const int64_t taps = (int64_t) op->kernel_h * op->kernel_w;
-  const int64_t steps = (int64_t) op->kernel_w * groups;
+  const int64_t steps = qk_dwconv_steps (op->kernel_h, op->kernel_w);
   const int64_t bytes = round64 (steps * 4 * width);
   const int64_t each = 2 * bytes + 2 * round64 (width * 4);
   uint8_t *at;
@@ -245,9 +246,12 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
       const int place = dwconv_place (lanes, j);
 
       for (int64_t t = 0; t < taps; t++) {
-        const int64_t r = t / op->kernel_w, s = t % op->kernel_w;
+        int of_four;
+        const int64_t step = qk_dwconv_step (
+          op->kernel_h, op->kernel_w, (int) (t / op->kernel_w),
+          (int) (t % op->kernel_w), &of_four);
 
-        w[(((s * groups + r / 4) * width) + place) * 4 + r % 4] = from[t];
+        w[(step * width + place) * 4 + of_four] = from[t];
       }
       bias[place] = fbgemm_folded_bias (op, first + j, from, taps);
       multiplier[place] = op->multiplier[first + j];

@@ -184,13 +184,14 @@ struct qk_winograd_kernels {
 
 /* ---- dwconv: depthwise convolution, one output row ---------------------
  * Weights of a block of 4 * lanes channels: taps of a column of the window
- * in groups of four rows, weight[s][group][i][lane][row % 4], where channel
+ * in groups of four rows, weight[group][s][i][lane][row % 4], where channel
  * (i, lane) is 16 * (lane / 4) + 4 * i + lane % 4; likewise bias[i][lane].
  * Where a group has three rows, the fourth place is the middle row once more
  * (a weight of 0 if it is not needed): it takes what is too much of that
- * row's weight for a sum in int16.  WEIGHT2 (or NULL) holds the other halves
- * of weights that still do not fit.  The last of several blocks is a full one
- * too: it overlaps the one before. */
+ * row's weight for a sum in int16.  Where it has one, the four places are four
+ * columns of that row: weight[group][s / 4][i][lane][s % 4].  WEIGHT2 (or
+ * NULL) holds the other halves of weights that still do not fit.  The last of
+ * several blocks is a full one too: it overlaps the one before. */
 struct qk_dwconv_block {
   const int8_t *weight, *weight2;
   const int32_t *bias;
@@ -198,6 +199,37 @@ struct qk_dwconv_block {
   int64_t first; /* channel */
   int n;         /* channels in use, the rest are 0 */
 };
+
+/* Where the tap of row R and column S lies: a multiple of a step's weights, and
+ * its place among four. */
+static inline int64_t
+qk_dwconv_step (int kernel_h, int kernel_w, int r, int s, int *place)
+{
+  const bool across = kernel_h % 4 == 1 && r == kernel_h - 1;
+
+  *place = across ? s % 4 : r % 4;
+  return (int64_t) (r / 4) * kernel_w + (across ? s / 4 : s);
+}
+
+/* How many steps there are. */
+static inline int64_t
+qk_dwconv_steps (int kernel_h, int kernel_w)
+{
+  int place;
+
+  return qk_dwconv_step (kernel_h, kernel_w, kernel_h - 1, kernel_w - 1,
+                         &place)
+         + 1;
+}
+
+/* Outputs whose columns of the input are in the buffer at the same time, and
+ * how many columns N outputs have. */
+#define QK_DWCONV_CHUNK 32
+static inline int64_t
+qk_dwconv_columns (int kernel_w, int dilation, int stride, int64_t n)
+{
+  return (n - 1) * stride + (int64_t) (kernel_w - 1) * dilation + 1;
+}
 
 struct qk_dwconv_row {
   const uint8_t *const *row; /* kernel_h rows; PAD with step 0 if outside */
@@ -207,6 +239,9 @@ struct qk_dwconv_row {
   int64_t width, channels, q; /* q: output columns */
   const struct qk_dwconv_block *block;
   int blocks;
+  /* room for the columns of a chunk, 16 * lanes bytes for each four rows of
+   * each column; not for 3x3 windows without dilation */
+  uint8_t *buffer;
 };
 
 #define QK_DWCONV_U8S8(name)                                                  \

@@ -15,7 +15,6 @@ static void
 pixel (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
        int64_t x, int64_t c, const struct qk_output *o, uint8_t *out)
 {
-  const int groups = (w->kernel_h + 3) / 4;
   uint32_t acc[CHANNELS];
 
   for (int i = 0; i < b->n; i++)
@@ -24,10 +23,13 @@ pixel (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
     for (int r = 0; r < w->kernel_h; r++) {
       const bool inside = x >= 0 && x < w->width;
       const uint8_t *a = (inside ? w->row[r] + x * w->step[r] : w->pad) + c;
-      const int64_t at = (int64_t) (s * groups + r / 4) * 4 * CHANNELS + r % 4;
+      int place;
+      const int64_t step
+        = qk_dwconv_step (w->kernel_h, w->kernel_w, r, s, &place);
+      const int8_t *weight = b->weight + step * 4 * CHANNELS + place;
 
       for (int i = 0; i < b->n; i++)
-        acc[i] += (uint32_t) (a[i] * b->weight[at + 4 * i]);
+        acc[i] += (uint32_t) (a[i] * weight[4 * i]);
     }
   for (int i = 0; i < b->n; i++)
     out[i] = (uint8_t) qk_requantize ((int32_t) acc[i], b->multiplier[i],

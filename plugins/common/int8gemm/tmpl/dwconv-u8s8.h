@@ -4,31 +4,9 @@
  *
  * Up to four rows of a column of the window are interleaved channel by
  * channel, so that v_dot sums them.  For 3x3 windows a column serves up to
- * three outputs and stays in registers. */
+ * three outputs and stays in registers; for others the columns under some
+ * outputs are interleaved once, to a buffer. */
 #include "int8gemm/kernels.h"
-
-/* Rows 4 * GROUP .. of column X, channels C .. C+N-1. */
-INLINE void
-dwconv_column (const struct qk_dwconv_row *w, int64_t x, int group, int64_t c,
-               int64_t n, vi out[4])
-{
-  const bool inside = x >= 0 && x < w->width;
-  const int rows = w->kernel_h - 4 * group;
-  vi r[4];
-
-  UNROLL
-  for (int i = 0; i < 4; i++) {
-    const int row = 4 * group + i;
-
-    r[i] = v_zero ();
-    if (i < rows)
-      r[i] = v_load_part (
-        (inside ? w->row[row] + x * w->step[row] : w->pad) + c, n);
-  }
-  if (rows == 3)
-    r[3] = r[1];
-  v_interleave4 (r[0], r[1], r[2], r[3], out);
-}
 
 INLINE void
 dwconv_start (vi acc[4], const struct qk_dwconv_block *b)
@@ -67,29 +45,124 @@ dwconv_store (vi acc[4], const struct qk_dwconv_block *b,
   v_store_part (out, r, b->n);
 }
 
+/* ---- any window --------------------------------------------------------*/
+
+/* Outputs whose sums are in registers together. */
+#define DWCONV_MANY (LANES / 4)
+
+/* Row ROW of column X, N channels from C on. */
+INLINE vi
+dwconv_pixel (const struct qk_dwconv_row *w, int row, int64_t x, int64_t c,
+              int64_t n)
+{
+  const bool inside = x >= 0 && x < w->width;
+
+  return v_load_part ((inside ? w->row[row] + x * w->step[row] : w->pad) + c,
+                      n);
+}
+
+/* Rows 4 * GROUP .. of column X interleaved; where there is only one, its
+ * columns X, X + dilation, … */
+INLINE void
+dwconv_column (const struct qk_dwconv_row *w, int64_t x, int group, int64_t c,
+               int64_t n, vi out[4])
+{
+  const int first = 4 * group, rows = w->kernel_h - first;
+  vi r[4];
+
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    if (rows == 1)
+      r[i] = dwconv_pixel (w, first, x + (int64_t) i * w->dilation, c, n);
+    else
+      r[i] = i < rows ? dwconv_pixel (w, first + i, x, c, n) : v_zero ();
+  if (rows == 3)
+    r[3] = r[1];
+  v_interleave4 (r[0], r[1], r[2], r[3], out);
+}
+
+/* Sums of the outputs whose columns begin at FROM, COLUMN bytes of the buffer
+ * apart. */
+INLINE void
+dwconv_sums (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
+             const uint8_t *from, int64_t column, const int many,
+             vi acc[4 * DWCONV_MANY])
+{
+  const int groups = (w->kernel_h + 3) / 4;
+  const int8_t *weight = b->weight, *weight2 = b->weight2;
+
+  UNROLL
+  for (int k = 0; k < many; k++)
+    dwconv_start (acc + 4 * k, b);
+  for (int g = 0; g < groups; g++) {
+    const bool across = w->kernel_h - 4 * g == 1;
+    const int64_t next
+      = (across ? 4 : 1) * w->dilation * (int64_t) groups * 4 * BLOCK;
+    const int steps = across ? (w->kernel_w + 3) / 4 : w->kernel_w;
+    const uint8_t *at = from + (int64_t) g * 4 * BLOCK;
+
+    for (int s = 0; s < steps; s++, at += next, weight += 4 * BLOCK) {
+      UNROLL
+      for (int i = 0; i < 4; i++) {
+        const vi own = v_load (weight + i * BLOCK);
+
+        UNROLL
+        for (int k = 0; k < many; k++)
+          acc[4 * k + i] = v_dot (acc[4 * k + i],
+                                  v_load (at + k * column + i * BLOCK), own);
+      }
+      if (weight2 == NULL)
+        continue;
+      UNROLL
+      for (int i = 0; i < 4; i++)
+        UNROLL
+      for (int k = 0; k < many; k++)
+        acc[4 * k + i]
+          = v_dot (acc[4 * k + i], v_load (at + k * column + i * BLOCK),
+                   v_load (weight2 + i * BLOCK));
+      weight2 += 4 * BLOCK;
+    }
+  }
+}
+
 static void
 dwconv_any (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
             int64_t c, const struct qk_output *o, uint8_t *out)
 {
   const int groups = (w->kernel_h + 3) / 4;
+  const int64_t column = (int64_t) w->stride * groups * 4 * BLOCK;
+  vi acc[4 * DWCONV_MANY];
 
-  for (int64_t q = 0; q < w->q; q++) {
+  for (int64_t q = 0, n; q < w->q; q += n) {
     const int64_t x = q * w->stride - w->pad_left;
-    vi acc[4], column[4];
+    int64_t columns, i = 0;
+    uint8_t *to = w->buffer;
 
-    dwconv_start (acc, b);
-    for (int s = 0; s < w->kernel_w; s++)
+    n = w->q - q < QK_DWCONV_CHUNK ? w->q - q : QK_DWCONV_CHUNK;
+    columns = qk_dwconv_columns (w->kernel_w, w->dilation, w->stride, n);
+    for (int64_t k = 0; k < columns; k++)
       for (int g = 0; g < groups; g++) {
-        const int64_t at = ((int64_t) s * groups + g) * 4 * BLOCK;
+        vi four[4];
 
-        dwconv_column (w, x + (int64_t) s * w->dilation, g, c, b->n, column);
-        dwconv_add (acc, column, b->weight + at);
-        if (b->weight2 != NULL)
-          dwconv_add (acc, column, b->weight2 + at);
+        dwconv_column (w, x + k, g, c, b->n, four);
+        UNROLL
+        for (int j = 0; j < 4; j++, to += BLOCK)
+          v_store (to, four[j]);
       }
-    dwconv_store (acc, b, o, out + q * o->pitch);
+    for (; i + DWCONV_MANY <= n; i += DWCONV_MANY) {
+      dwconv_sums (w, b, w->buffer + i * column, column, DWCONV_MANY, acc);
+      UNROLL
+      for (int k = 0; k < DWCONV_MANY; k++)
+        dwconv_store (acc + 4 * k, b, o, out + (q + i + k) * o->pitch);
+    }
+    for (; i < n; i++) {
+      dwconv_sums (w, b, w->buffer + i * column, column, 1, acc);
+      dwconv_store (acc, b, o, out + (q + i) * o->pitch);
+    }
   }
 }
+
+/* ---- windows of 3x3 ----------------------------------------------------*/
 
 /* What the loop over a row needs, out of reach of its stores. */
 struct dwconv3 {

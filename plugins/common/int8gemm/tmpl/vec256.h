@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "part16.h"
+
 #define LANES 8
 #define BLOCK 32 /* bytes of a vector */
 
@@ -230,26 +232,22 @@ v_pick (vi a, vi index)
 INLINE vi
 v_load_part (const void *p, int64_t n)
 {
-  uint8_t bytes[BLOCK];
-
   if (n >= BLOCK)
     return v_load (p);
-  memset (bytes, 0, sizeof bytes);
-  memcpy (bytes, p, (size_t) n);
-  return v_load (bytes);
+  return _mm256_inserti128_si256 (
+    _mm256_castsi128_si256 (part16_load (p, n)),
+    part16_load ((const uint8_t *) p + 16, n - 16), 1);
 }
 
 INLINE void
 v_store_part (void *p, vi v, int64_t n)
 {
-  uint8_t bytes[BLOCK];
-
   if (n >= BLOCK) {
     v_store (p, v);
     return;
   }
-  v_store (bytes, v);
-  memcpy (p, bytes, (size_t) n);
+  part16_store (p, _mm256_castsi256_si128 (v), n);
+  part16_store ((uint8_t *) p + 16, _mm256_extracti128_si256 (v, 1), n - 16);
 }
 
 INLINE vf
@@ -355,10 +353,7 @@ v_store_half (void *p, vi v, const int i, int64_t n)
   const __m128i h
     = i ? _mm256_extracti128_si256 (v, 1) : _mm256_castsi256_si128 (v);
 
-  if (n >= 16)
-    _mm_storeu_si128 (p, h);
-  else
-    v_store_part (p, _mm256_castsi128_si256 (h), n);
+  part16_store (p, h, n);
 }
 
 INLINE void
@@ -369,10 +364,7 @@ v_store_quarter (void *p, vi v, const int i, int64_t n)
 
   if (i % 2)
     h = _mm_srli_si128 (h, 8);
-  if (n >= 8)
-    _mm_storel_epi64 (p, h);
-  else
-    v_store_part (p, _mm256_castsi128_si256 (h), n);
+  part16_store (p, h, n < 8 ? n : 8);
 }
 
 /* A table of 256 bytes as sixteen pieces, each but those for 0 and 128 as the

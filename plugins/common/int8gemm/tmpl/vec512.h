@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "part16.h"
+
 #define LANES 16
 #define BLOCK 64
 
@@ -242,10 +244,16 @@ v_load_part (const void *p, int64_t n)
 INLINE void
 v_store_part (void *p, vi v, int64_t n)
 {
-  if (n >= BLOCK)
+  uint8_t *b = p;
+
+  if (n >= BLOCK) {
     v_store (p, v);
-  else
-    _mm512_mask_storeu_epi8 (p, bytes_mask (n), v);
+    return;
+  }
+  part16_store (b, _mm512_castsi512_si128 (v), n);
+  part16_store (b + 16, _mm512_extracti32x4_epi32 (v, 1), n - 16);
+  part16_store (b + 32, _mm512_extracti32x4_epi32 (v, 2), n - 32);
+  part16_store (b + 48, _mm512_extracti32x4_epi32 (v, 3), n - 48);
 }
 
 INLINE vf
@@ -345,10 +353,12 @@ v_store_half (void *p, vi v, const int i, int64_t n)
   const __m256i h
     = i ? _mm512_extracti64x4_epi64 (v, 1) : _mm512_castsi512_si256 (v);
 
-  if (n >= 32)
+  if (n >= 32) {
     _mm256_storeu_si256 (p, h);
-  else
-    _mm256_mask_storeu_epi8 (p, (__mmask32) bytes_mask (n), h);
+    return;
+  }
+  part16_store (p, _mm256_castsi256_si128 (h), n);
+  part16_store ((uint8_t *) p + 16, _mm256_extracti128_si256 (h, 1), n - 16);
 }
 
 INLINE void
@@ -359,10 +369,7 @@ v_store_quarter (void *p, vi v, const int i, int64_t n)
                     : i == 2 ? _mm512_extracti32x4_epi32 (v, 2)
                              : _mm512_extracti32x4_epi32 (v, 3);
 
-  if (n >= 16)
-    _mm_storeu_si128 (p, h);
-  else
-    _mm_mask_storeu_epi8 (p, (__mmask16) bytes_mask (n), h);
+  part16_store (p, h, n);
 }
 
 /* A table of 256 bytes as sixteen pieces, each but those for 0 and 128 as the
