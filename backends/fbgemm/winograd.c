@@ -56,16 +56,28 @@ tiles_along (int64_t n)
   return (double) divide_up (n, 4) - short_part;
 }
 
+/* What tiles of fewer vectors than there can be cost more: each input that is
+ * loaded meets fewer weights. */
+static double
+cost_of_few_channels (const struct fbgemm_kernel *k)
+{
+  const int64_t vectors = divide_up (k->g.k, k->kernels.lanes);
+  const int64_t most = k->kernels.max_vectors;
+
+  return vectors < most ? 0.8 + 0.2 * (double) most / (double) vectors : 1;
+}
+
 /* What the other way of making the products costs.  Without VNNI, steps that
  * sum in int16 cost twice as much; with it, padding of 0 costs nothing. */
 static double
 cost_of_windows (const struct fbgemm_kernel *k)
 {
   const struct int8op_geometry *g = &k->g;
-  const double all = 9.0 / 4 * (double) (g->p * g->q);
+  double all = 9.0 / 4 * (double) (g->p * g->q);
 
   if (k->kernels.saturates)
     return 2 * all;
+  all *= cost_of_few_channels (k);
   if (k->op.in_q[0].zero_point != 0)
     return all;
   return all * part_inside (g->p, k->op.pad_top, g->h)

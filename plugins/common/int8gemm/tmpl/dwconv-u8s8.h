@@ -125,6 +125,25 @@ dwconv_sums (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
   }
 }
 
+/* Windows of one tap, as batch-norm by itself has: no column serves twice. */
+static void
+dwconv_1x1 (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
+            int64_t c, const struct qk_output *o, uint8_t *out)
+{
+  int64_t x = -(int64_t) w->pad_left;
+
+  for (int64_t q = 0; q < w->q; q++, x += w->stride, out += o->pitch) {
+    vi acc[4], column[4];
+
+    v_widen4 (dwconv_pixel (w, 0, x, c, b->n), column);
+    dwconv_start (acc, b);
+    dwconv_add (acc, column, b->weight);
+    if (b->weight2 != NULL)
+      dwconv_add (acc, column, b->weight2);
+    dwconv_store (acc, b, o, out);
+  }
+}
+
 static void
 dwconv_any (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
             int64_t c, const struct qk_output *o, uint8_t *out)
@@ -274,6 +293,8 @@ QK_DWCONV_U8S8 (DWCONV_NAME)
       dwconv_small (w, b, o, to, 1);
     else if (small && w->stride == 2)
       dwconv_small (w, b, o, to, 2);
+    else if (w->kernel_h == 1 && w->kernel_w == 1)
+      dwconv_1x1 (w, b, b->first, o, to);
     else
       dwconv_any (w, b, b->first, o, to);
   }
