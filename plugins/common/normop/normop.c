@@ -11,9 +11,10 @@
 
 #define LEAST_WORK 8192 /* elements that are worth a thread */
 
-/* Of one part, row or block, its results; SCRATCH is the thread's. */
-typedef void (*part_fn) (const struct normop *k, const uint8_t *x, int64_t i,
-                         void *y, void *scratch);
+/* The results of parts, rows or blocks, FIRST to END - 1; SCRATCH is the
+ * thread's. */
+typedef void (*parts_fn) (const struct normop *k, const uint8_t *x,
+                          int64_t first, int64_t end, void *y, void *scratch);
 
 struct normop {
   struct qk_op op; /* its arrays are the model's */
@@ -21,7 +22,7 @@ struct normop {
   int64_t elements; /* of a sample */
   int64_t parts;    /* of a sample */
   size_t each;      /* bytes of scratch memory of a thread */
-  part_fn run;
+  parts_fn run;
   union {
     struct softmax softmax;
     struct norm norm;
@@ -36,14 +37,15 @@ normop_knows (enum qk_op_kind kind)
 }
 
 static void
-run_softmax (const struct normop *k, const uint8_t *x, int64_t i, void *y,
-             void *scratch)
+run_softmax (const struct normop *k, const uint8_t *x, int64_t first,
+             int64_t end, void *y, void *scratch)
 {
   (void) scratch;
   if (k->op.out_q.scale == 0)
-    softmax_real_row (&k->softmax, x, i, y);
+    softmax_real_rows (&k->softmax, x, first, end, y);
   else
-    softmax_byte_row (&k->softmax, x, i, &k->op.out_q, k->op.lo, k->op.hi, y);
+    softmax_byte_rows (&k->softmax, x, first, end, &k->op.out_q, k->op.lo,
+                       k->op.hi, y);
 }
 
 static size_t
@@ -53,8 +55,8 @@ statistics_size (const struct norm *n)
 }
 
 static void
-run_norm (const struct normop *k, const uint8_t *x, int64_t i, void *y,
-          void *scratch)
+norm_block (const struct normop *k, const uint8_t *x, int64_t i, void *y,
+            void *scratch)
 {
   const struct norm *n = &k->norm;
   const int64_t at = i * n->rows * n->channels;
@@ -64,6 +66,14 @@ run_norm (const struct normop *k, const uint8_t *x, int64_t i, void *y,
   norm_of_bytes (n, x + at, &k->op.in_q[0], scratch, statistics);
   norm_bytes (n, x + at, &k->op.in_q[0], statistics, k->op.gamma, k->op.beta,
               &k->op.out_q, k->op.lo, k->op.hi, scratch, (uint8_t *) y + at);
+}
+
+static void
+run_norm (const struct normop *k, const uint8_t *x, int64_t first, int64_t end,
+          void *y, void *scratch)
+{
+  for (int64_t i = first; i < end; i++)
+    norm_block (k, x, i, y, scratch);
 }
 
 QK_LOOP (static, to_grid,
@@ -80,7 +90,7 @@ QK_LOOP (static, to_grid,
 }
 
 static void
-run_lrn (const struct normop *k, const uint8_t *x, int64_t i, void *y,
+lrn_row (const struct normop *k, const uint8_t *x, int64_t i, void *y,
          void *scratch)
 {
   const struct lrn *l = &k->lrn;
@@ -91,6 +101,14 @@ run_lrn (const struct normop *k, const uint8_t *x, int64_t i, void *y,
   lrn_sums (l, x, &k->op.in_q[0], sum);
   lrn_real_row (l, x, &k->op.in_q[0], sum, real);
   to_grid (real, l->channels, &k->op, (uint8_t *) y + i * l->channels);
+}
+
+static void
+run_lrn (const struct normop *k, const uint8_t *x, int64_t first, int64_t end,
+         void *y, void *scratch)
+{
+  for (int64_t i = first; i < end; i++)
+    lrn_row (k, x, i, y, scratch);
 }
 
 static void
@@ -148,6 +166,6 @@ normop_run (const struct normop *k, int64_t n, const uint8_t *x, void *y,
   threads = threads < parts ? threads : (int) parts;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
   for (int t = 0; t < threads; t++)
-    for (int64_t i = parts * t / threads; i < parts * (t + 1) / threads; i++)
-      k->run (k, x, i, y, (char *) scratch + (size_t) t * k->each);
+    k->run (k, x, parts * t / threads, parts * (t + 1) / threads, y,
+            (char *) scratch + (size_t) t * k->each);
 }

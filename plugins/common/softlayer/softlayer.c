@@ -122,6 +122,7 @@ softlayer_forward (void *self, struct qk_layer_io *io)
 {
   struct softlayer *l = self;
   const int64_t n = qk_shape_count (&io->out->shape);
+  const int64_t rows = n / l->rows.length;
   const int threads = io->threads > 1 ? io->threads : 1;
   const bool bytes = io->in[0].dtype == QK_U8;
   float *y = realout_numbers (&l->realout, io);
@@ -129,12 +130,16 @@ softlayer_forward (void *self, struct qk_layer_io *io)
   if (bytes)
     softmax_set_scale (&l->rows, io->in[0].q.scale);
 #pragma omp parallel for num_threads(threads)                                 \
-  schedule(static) if (n >= PARALLEL_MIN)
-  for (int64_t i = 0; i < n / l->rows.length; i++)
+  schedule(static, 1) if (n >= PARALLEL_MIN)
+  for (int t = 0; t < threads; t++) {
+    const int64_t first = rows * t / threads, end = rows * (t + 1) / threads;
+
     if (bytes)
-      softmax_real_row (&l->rows, io->in[0].data, i, y);
+      softmax_real_rows (&l->rows, io->in[0].data, first, end, y);
     else
-      forward_row (&l->rows, io->in[0].data, i, y);
+      for (int64_t i = first; i < end; i++)
+        forward_row (&l->rows, io->in[0].data, i, y);
+  }
   return realout_finish (&l->realout, l->name, io);
 }
 

@@ -27,12 +27,16 @@ softmax_set_scale (struct softmax *s, float scale)
     s->term[d] = qk_softmax_term (d, scale);
 }
 
-QK_LOOP_VALUE (static, int32_t, largest,
-               (const uint8_t *x, int64_t n, int64_t step), (x, n, step))
+/* ---- a row, within the loops of each CPU level -------------------------*/
+
+#define PART static inline __attribute__ ((always_inline))
+
+PART int32_t
+largest (const uint8_t *x, int64_t n, int64_t step)
 {
   uint8_t most = 0;
 
-  if (step == 1) {
+  if (step == 1 && n >= 16) { /* else joining lanes takes longer */
 #pragma omp simd reduction(max : most)
     for (int64_t i = 0; i < n; i++)
       most = x[i] > most ? x[i] : most;
@@ -43,7 +47,7 @@ QK_LOOP_VALUE (static, int32_t, largest,
 }
 
 /* What the terms of a row X, whose largest byte is MOST, add up to. */
-static int64_t
+PART int64_t
 sum_of (const struct softmax *s, const uint8_t *x, int32_t most)
 {
   int64_t sum = 0, more = 0, i = 0;
@@ -55,15 +59,7 @@ sum_of (const struct softmax *s, const uint8_t *x, int32_t most)
   return sum + more + (i < s->length ? s->term[most - x[i * s->step]] : 0);
 }
 
-/* qk_softmax_real with the term at hand. */
-static float
-real_of (const struct softmax *s, int32_t d, int64_t sum, float log)
-{
-  return s->function == QK_LOG_SOFTMAX ? -(float) d * s->scale - log
-                                       : (float) s->term[d] / (float) sum;
-}
-
-static float
+PART float
 log_of (const struct softmax *s, int64_t sum)
 {
   return s->function == QK_LOG_SOFTMAX
@@ -71,53 +67,101 @@ log_of (const struct softmax *s, int64_t sum)
            : 0.0f;
 }
 
-void
-softmax_real_row (const struct softmax *s, const uint8_t *x, int64_t i,
-                  float *y)
+/* qk_softmax_real of the byte MOST - D, with its term at hand. */
+PART float
+real_of (const struct softmax *s, int32_t d, int64_t sum, float log)
 {
-  const int64_t at = softmax_row (s, i);
-  const int32_t most = largest (x + at, s->length, s->step);
-  const int64_t sum = sum_of (s, x + at, most);
-  const float log = log_of (s, sum);
-
-  for (int64_t k = at; k < at + s->length * s->step; k += s->step)
-    y[k] = real_of (s, most - x[k], sum, log);
+  return s->function == QK_LOG_SOFTMAX ? -(float) d * s->scale - log
+                                       : (float) s->term[d] / (float) sum;
 }
 
-/* The bytes that become of 0..MOST, by the byte. */
-static void
-make_table (const struct softmax *s, int32_t most, int64_t sum,
-            const struct qk_qparams *q, int32_t lo, int32_t hi,
-            uint8_t table[256])
+/* The results of a short row to Y, side by side. */
+PART void
+short_row (const struct softmax *s, const uint8_t *x, float *y)
 {
-  const float inv = 1.0f / q->scale, log = log_of (s, sum);
-  float y[256];
+  const int64_t n = s->length, step = s->step;
+  const int32_t most = largest (x, n, step);
+  int32_t term[LONG_ROW];
+  int64_t sum = 0;
 
-  for (int32_t b = 0; b <= most; b++)
-    y[b] = real_of (s, most - b, sum, log);
-  for (int32_t b = 0; b <= most; b++)
-    table[b] = (uint8_t) qk_quantize (y[b], inv, q->zero_point, lo, hi);
-}
+  for (int64_t k = 0; k < n; k++)
+    sum += term[k] = s->term[most - x[k * step]];
+  if (s->function == QK_LOG_SOFTMAX) {
+    const float log = log_of (s, sum);
 
-void
-softmax_byte_row (const struct softmax *s, const uint8_t *x, int64_t i,
-                  const struct qk_qparams *q, int32_t lo, int32_t hi,
-                  uint8_t *y)
-{
-  const int64_t at = softmax_row (s, i);
-  const int64_t end = at + s->length * s->step;
-  const int32_t most = largest (x + at, s->length, s->step);
-  const int64_t sum = sum_of (s, x + at, most);
-  const float inv = 1.0f / q->scale, log = log_of (s, sum);
-  uint8_t table[256];
-
-  if (s->length < LONG_ROW) {
-    for (int64_t k = at; k < end; k += s->step)
-      y[k] = (uint8_t) qk_quantize (real_of (s, most - x[k], sum, log), inv,
-                                    q->zero_point, lo, hi);
+    for (int64_t k = 0; k < n; k++)
+      y[k] = real_of (s, most - x[k * step], sum, log);
     return;
   }
-  make_table (s, most, sum, q, lo, hi, table);
-  for (int64_t k = at; k < end; k += s->step)
-    y[k] = table[x[k]];
+  QK_SIMD
+  for (int64_t k = 0; k < n; k++)
+    y[k] = (float) term[k] / (float) sum;
+}
+
+/* The results of the bytes 0..255 in the long row X, by the byte. */
+PART void
+long_row (const struct softmax *s, const uint8_t *x, float y[256])
+{
+  const int32_t most = largest (x, s->length, s->step);
+  const int64_t sum = sum_of (s, x, most);
+  const float log = log_of (s, sum);
+
+  for (int32_t b = 0; b < 256; b++)
+    y[b] = real_of (s, b < most ? most - b : 0, sum, log);
+}
+
+/* ---- rows --------------------------------------------------------------*/
+
+QK_LOOP (, softmax_real_rows,
+         (const struct softmax *s, const uint8_t *all, int64_t first,
+          int64_t end, float *to),
+         (s, all, first, end, to))
+{
+  float real[256];
+
+  for (int64_t i = first; i < end; i++) {
+    const int64_t at = softmax_row (s, i), step = s->step;
+    const uint8_t *x = all + at;
+    float *y = to + at;
+
+    if (s->length < LONG_ROW) {
+      short_row (s, x, real);
+      for (int64_t k = 0; k < s->length; k++)
+        y[k * step] = real[k];
+      continue;
+    }
+    long_row (s, x, real);
+    for (int64_t k = 0; k < s->length; k++)
+      y[k * step] = real[x[k * step]];
+  }
+}
+
+QK_LOOP (, softmax_byte_rows,
+         (const struct softmax *s, const uint8_t *all, int64_t first,
+          int64_t end, const struct qk_qparams *q, int32_t lo, int32_t hi,
+          uint8_t *to),
+         (s, all, first, end, q, lo, hi, to))
+{
+  const float inv = 1.0f / q->scale;
+  const int32_t zp = q->zero_point;
+  const bool is_short = s->length < LONG_ROW;
+  const int64_t count = is_short ? s->length : 256;
+  float real[256];
+  uint8_t byte[256];
+
+  for (int64_t i = first; i < end; i++) {
+    const int64_t at = softmax_row (s, i), step = s->step;
+    const uint8_t *x = all + at;
+    uint8_t *y = to + at;
+
+    if (is_short)
+      short_row (s, x, real);
+    else
+      long_row (s, x, real);
+    QK_SIMD
+    for (int64_t k = 0; k < count; k++)
+      byte[k] = (uint8_t) qk_quantize (real[k], inv, zp, lo, hi);
+    for (int64_t k = 0; k < s->length; k++)
+      y[k * step] = byte[is_short ? k : x[k * step]];
+  }
 }

@@ -23,16 +23,19 @@ void softmax_set_scale (struct softmax *s, float scale);
 static inline int64_t
 softmax_row (const struct softmax *s, int64_t i)
 {
+  if (s->step == 1) /* a division takes as long as a short row */
+    return i * s->length;
   return i / s->step * s->step * s->length + i % s->step;
 }
 
-/* Row I of the bytes X as real numbers, to the same places of Y. */
-void softmax_real_row (const struct softmax *s, const uint8_t *x, int64_t i,
-                       float *y);
+/* Rows FIRST to END - 1 of the bytes X as real numbers, to the same places
+ * of Y. */
+void softmax_real_rows (const struct softmax *s, const uint8_t *x,
+                        int64_t first, int64_t end, float *y);
 
 /* The same on grid Q within LO..HI. */
-void softmax_byte_row (const struct softmax *s, const uint8_t *x, int64_t i,
-                       const struct qk_qparams *q, int32_t lo, int32_t hi,
-                       uint8_t *y);
+void softmax_byte_rows (const struct softmax *s, const uint8_t *x,
+                        int64_t first, int64_t end, const struct qk_qparams *q,
+                        int32_t lo, int32_t hi, uint8_t *y);
 
 #endif /* QATKIT_COMMON_SOFTMAX_H */
