@@ -10,7 +10,7 @@ small=(-o model.width=0.25)
 expect 0 bench mobilenet_v2 "${small[@]}" --size 32 --classes 10 --runs 2 \
   --backend reference,fbgemm,float --threads 1,2 --batch 1,3 --layers \
   --json b.json
-for word in "best ms" samples/s GMAC/s "of peak" pointwise depthwise linear; do
+for word in "best ms" samples/s GMAC/s "of peak" GB/s "of memory" pointwise depthwise linear; do
   prints "$word"
 done
 python3 - <<'PY' || failed "b.json"
@@ -35,7 +35,11 @@ for r in rows:
     nodes = r["nodes"]
     assert nodes[0]["name"] == "input" and nodes[1]["class"] == "first"
     assert sum(n["macs"] for n in nodes) == b["macs"] * r["batch"]
-    assert all(n["best_ms"] > 0 for n in nodes)
+    assert all(n["best_ms"] > 0 and n["gbyte_s"] > 0 for n in nodes)
+    assert r["memory_gbyte_s"] > 0.1, r
+    # the first node reads bytes or floats, and writes and has some
+    least = 32 * 32 * 3 * r["batch"]
+    assert nodes[1]["gbyte_s"] * nodes[1]["best_ms"] * 1e6 > least, nodes[1]
     assert abs(sum(n["share"] for n in nodes) - 1) < 0.01
     assert {c["class"] for c in r["classes"]} == {
         "first", "pointwise", "depthwise", "linear", "other"}

@@ -14,9 +14,11 @@
 #define omp_get_thread_num() 0
 #endif
 
-#define SMALL_WORK 32768 /* multiply-accumulates not worth a thread */
-#define WINDOW 16        /* channels of a pixel that a block can see */
-#define NOTHING 0x80     /* index of no channel */
+/* Multiply-accumulates for each lane that are not worth a thread: about two
+ * microseconds, which meeting takes where cores share no cache. */
+#define SMALL_WORK 6144
+#define WINDOW 16    /* channels of a pixel that a block can see */
+#define NOTHING 0x80 /* index of no channel */
 
 struct fbgemm_grouped {
   struct qk_grouped_block *block;
@@ -97,7 +99,7 @@ run_grouped (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
   const int64_t rows = n * g->p;
   const int64_t macs
     = rows * g->q * g->k * group_of (k).in * op->kernel_h * op->kernel_w;
-  const int threads = macs < SMALL_WORK ? 1 : k->threads;
+  const int threads = macs < SMALL_WORK * k->kernels.lanes ? 1 : k->threads;
 
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t i = 0; i < rows; i++) {

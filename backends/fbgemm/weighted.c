@@ -29,7 +29,9 @@
 #define LEAST_PART_ROWS 12 /* of A for a thread; below, channels are divided */
 #define MOST_TAPS 49
 #define LEAST_TAP 16 /* bytes of a piece that are worth a loop; fewer: lines */
-#define SMALL_WORK 65536 /* multiply-accumulates not worth a thread */
+/* Multiply-accumulates for each lane that are not worth a thread: about two
+ * microseconds, which meeting takes where cores share no cache. */
+#define SMALL_WORK 32768
 
 /* One piece of work: ROWS rows of A from FIRST on, which go to rows of the
  * output from TO on, by some blocks of channels. */
@@ -282,7 +284,8 @@ run_parts (const struct fbgemm_kernel *k, int64_t n, const void *in, void *out,
   const int64_t m = n * k->g.p * k->g.q;
   const int64_t weight = k->g.k * k->product[0].steps * 4;
   const struct int8op_parts parts = int8op_divide (
-    m, k->product[0].blocks, weight, m * weight < SMALL_WORK ? 1 : k->threads,
+    m, k->product[0].blocks, weight,
+    m * weight < SMALL_WORK * k->kernels.lanes ? 1 : k->threads,
     LEAST_PART_ROWS);
   const int count = parts.pixels * parts.channels;
 

@@ -9,10 +9,10 @@
 
 #include "int8gemm/product.h"
 #include "matmulrows.h"
+#include "move/transpose.h"
 #include "multiversion.h"
 
 #define MIDDLE 128 /* between bytes and int8 */
-#define TILE 32    /* bytes of a side that are transposed together */
 
 /* ---- scratch memory ---------------------------------------------------- */
 
@@ -63,21 +63,8 @@ matmul_scratch (const struct qk_kernels *kn, const struct matmul *mm)
 
 /* ---- products ---------------------------------------------------------- */
 
-/* OUT (cols,rows) of X, whose ROWS rows of COLS bytes are LDX apart; each byte
- * with the bits FLIP turned. */
-static void
-transpose (const uint8_t *x, int64_t rows, int64_t cols, int64_t ldx,
-           uint8_t flip, uint8_t *out, int64_t ldo)
-{
-  for (int64_t r0 = 0; r0 < rows; r0 += TILE)
-    for (int64_t c0 = 0; c0 < cols; c0 += TILE)
-      for (int64_t r = r0; r < rows && r < r0 + TILE; r++)
-        for (int64_t c = c0; c < cols && c < c0 + TILE; c++)
-          out[c * ldo + r] = x[r * ldx + c] ^ flip;
-}
-
-QK_LOOP (static, flip_all,
-         (const uint8_t *restrict x, int64_t n, uint8_t *restrict out),
+/* Bytes to int8 with 128 taken from each; OUT may be X. */
+QK_LOOP (static, flip_all, (const uint8_t *x, int64_t n, uint8_t *out),
          (x, n, out))
 {
   QK_SIMD
@@ -85,32 +72,38 @@ QK_LOOP (static, flip_all,
     out[i] = x[i] ^ 0x80;
 }
 
-QK_LOOP_VALUE (static, int32_t, sum_i8, (const int8_t *w, int64_t n), (w, n))
+/* The sum of each of the ROWS rows of W, K numbers each. */
+QK_LOOP (static, sum_rows,
+         (const int8_t *w, int64_t rows, int64_t k, double *out),
+         (w, rows, k, out))
 {
-  int32_t sum = 0;
+  for (int64_t j = 0; j < rows; j++, w += k) {
+    int32_t sum = 0;
 
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; i++)
-    sum += w[i];
-  return sum;
+    for (int64_t i = 0; i < k; i++)
+      sum += w[i];
+    out[j] = sum;
+  }
 }
 
-QK_LOOP_VALUE (static, int32_t, sum_u8, (const uint8_t *x, int64_t n), (x, n))
+/* Add FACTOR times (the sum of row i of A - OFFSET) to row i of ACC. */
+QK_LOOP (static, add_sums,
+         (const uint8_t *a, int64_t lda, int64_t rows, int64_t k,
+          int32_t factor, int32_t offset, int64_t p, int32_t *acc),
+         (a, lda, rows, k, factor, offset, p, acc))
 {
-  int32_t sum = 0;
+  for (int64_t i = 0; i < rows; i++, a += lda, acc += p) {
+    int32_t sum = 0;
 
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; i++)
-    sum += x[i];
-  return sum;
-}
-
-QK_LOOP (static, add_to_all, (int32_t more, int64_t n, int32_t *x),
-         (more, n, x))
-{
-  QK_SIMD
-  for (int64_t i = 0; i < n; i++)
-    x[i] = (int32_t) ((uint32_t) x[i] + (uint32_t) more);
+    for (int64_t c = 0; c < k; c++)
+      sum += a[c];
+    sum = (int32_t) ((uint32_t) factor * (uint32_t) (sum - offset));
+    QK_SIMD
+    for (int64_t j = 0; j < p; j++)
+      acc[j] = (int32_t) ((uint32_t) acc[j] + (uint32_t) sum);
+  }
 }
 
 void
@@ -122,10 +115,11 @@ matmul_take_b (const struct qk_kernels *kn, const struct matmul *mm,
   room_at (kn, mm, scratch, &r);
   if (mm->tb)
     flip_all (b, mm->p * mm->k, (uint8_t *) r.w);
-  else
-    transpose (b, mm->k, mm->p, mm->p, 0x80, (uint8_t *) r.w, mm->k);
-  for (int64_t j = 0; j < mm->p; j++)
-    r.sum[j] = sum_i8 (r.w + j * mm->k, mm->k);
+  else {
+    transpose_bytes (b, mm->k, mm->p, mm->p, (uint8_t *) r.w, mm->k);
+    flip_all ((const uint8_t *) r.w, mm->p * mm->k, (uint8_t *) r.w);
+  }
+  sum_rows (r.w, mm->p, mm->k, r.sum);
   qk_product_pack (kn, mm->p, mm->k, r.w, mm->k, r.packed);
   qk_product_range (kn, mm->p, mm->k, r.sum, qa, r.packed);
 }
@@ -141,7 +135,7 @@ matmul_rows (const struct qk_kernels *kn, const struct matmul *mm,
 
   room_at (kn, mm, scratch, &r);
   if (mm->ta) {
-    transpose (a + row, mm->k, rows, mm->m, 0, r.panel, ld = depth);
+    transpose_bytes (a + row, mm->k, rows, mm->m, r.panel, ld = depth);
     a = r.panel;
   } else {
     a += row * mm->k;
@@ -153,10 +147,7 @@ matmul_rows (const struct qk_kernels *kn, const struct matmul *mm,
     }
   }
   qk_product (kn, rows, mm->p, mm->k, a, ld, r.packed, false, r.acc, mm->p);
-  for (int64_t i = 0; i < rows; i++)
-    add_to_all (
-      (MIDDLE - qb->zero_point)
-        * (sum_u8 (a + i * ld, mm->k) - (int32_t) mm->k * qa->zero_point),
-      mm->p, r.acc + i * mm->p);
+  add_sums (a, ld, rows, mm->k, MIDDLE - qb->zero_point,
+            (int32_t) mm->k * qa->zero_point, mm->p, r.acc);
   return r.acc;
 }

@@ -270,6 +270,17 @@ plane (const struct transpose *t, int64_t begin, int64_t end, const void *in,
     plane_of_runs (t, begin, end, in, out, bytes);
 }
 
+void
+transpose_bytes (const uint8_t *in, int64_t rows, int64_t columns, int64_t is,
+                 uint8_t *out, int64_t os)
+{
+  const struct transpose t = {
+    .unit = 1, .rows = rows, .columns = columns, .in_step = is, .out_step = os
+  };
+
+  plane (&t, 0, columns, in, out, 1);
+}
+
 /* ---- all of it --------------------------------------------------------- */
 
 /* Columns of a plane that one thread takes at once. */

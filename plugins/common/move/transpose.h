@@ -29,4 +29,9 @@ void transpose_plan (const int32_t *order, int n, bool back,
 void transpose_run (const struct transpose *t, int64_t n, const void *in,
                     void *out, size_t size, int threads);
 
+/* OUT (COLUMNS,ROWS), rows OS bytes apart, of the bytes IN (ROWS,COLUMNS), rows
+ * IS apart.  One thread. */
+void transpose_bytes (const uint8_t *in, int64_t rows, int64_t columns,
+                      int64_t is, uint8_t *out, int64_t os);
+
 #endif /* QATKIT_COMMON_MOVE_TRANSPOSE_H */
