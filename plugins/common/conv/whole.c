@@ -12,6 +12,13 @@
 #include "gemm/convback.h"
 #include "gemm/gemm.h"
 
+/* Whether rows of C numbers lie as they do without blocks. */
+static bool
+in_order (const struct qk_conv *cv, int64_t c)
+{
+  return !cv->plan.blocked || c == QK_CONVBACK_BLOCK;
+}
+
 /* Thread T's part of d, which may lie where acc is. */
 static void
 whole_d (const struct conv_backward *bw, int t, float *d)
@@ -25,6 +32,10 @@ whole_d (const struct conv_backward *bw, int t, float *d)
   for (int64_t r = run->m * t / run->threads; r < r1; r += step) {
     const int64_t rows = r1 - r < step ? r1 - r : step;
 
+    if (in_order (cv, cv->k) && !cv->plan.over_acc) {
+      conv_rows_grad (bw, &th, r, rows, d + r * cv->k);
+      continue;
+    }
     conv_rows_grad (bw, &th, r, rows, th.blk);
     if (cv->plan.blocked)
       qk_convback_block (th.blk, r, rows, cv->p * cv->q, cv->k, d);
@@ -74,7 +85,7 @@ whole_library (const struct conv_backward *bw, const float *d, const float *x,
   const struct conv_run *run = &bw->run;
   const struct qk_conv *cv = run->cv;
   void *scratch = (char *) run->io->workspace + cv->plan.ws_lib;
-  float *dx = cv->plan.blocked ? room : bw->dx;
+  float *dx = in_order (cv, cv->c) ? bw->dx : room;
   const struct qk_backend_class *lib = cv->plan.float_backend;
   struct qk_convback cb;
 
@@ -85,7 +96,7 @@ whole_library (const struct conv_backward *bw, const float *d, const float *x,
           && !lib->convback_data (&cb, run->threads, d, run->wf, dx, scratch,
                                   cv->plan.ws_lib_size)))
     return qk_error (-EIO, "%s: the library's convolution failed", cv->who);
-  if (!bw->dx || !cv->plan.blocked)
+  if (!bw->dx || in_order (cv, cv->c))
     return 0;
 #pragma omp parallel for num_threads(run->threads) schedule(static, 1)
   for (int t = 0; t < run->threads; t++)

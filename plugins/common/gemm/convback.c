@@ -8,7 +8,7 @@
 #include "gemm/convback.h"
 #include "multiversion.h"
 
-enum { BLOCK = 16 };
+enum { BLOCK = QK_CONVBACK_BLOCK };
 
 void
 qk_convback_block (const float *x, int64_t row0, int64_t rows, int64_t hw,

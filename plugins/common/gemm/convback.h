@@ -15,6 +15,9 @@
 bool qk_convback_usable (const struct qk_backend_class *lib,
                          const struct qk_convback *cb);
 
+/* Channels that lie side by side in the blocked order. */
+#define QK_CONVBACK_BLOCK 16
+
 /* Rows ROW0 .. ROW0 + ROWS of (N HW,C), starting at X, to their places in the
  * blocked order; and back. */
 void qk_convback_block (const float *x, int64_t row0, int64_t rows, int64_t hw,
