@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include <qatkit/base.h>
+#include <qatkit/elementary.h>
 #include <qatkit/numeric.h>
 #include <qatkit/rng.h>
 
 #include "gemm/gemm.h"
+#include "multiversion.h"
 #include "task.h"
 
 /* The stretched sigmoid h (v) = clip (1.2 sigmoid (v) - 0.1, 0, 1). */
@@ -27,7 +29,7 @@ struct descent {
   void *memory;
 };
 
-static float
+static inline float
 clamped (float y, float lo, float hi)
 {
   y = y > lo ? y : lo;
@@ -55,6 +57,16 @@ small_product (const struct adaround_task *t, const float *x, int64_t rows,
     }
 }
 
+/* Add BIAS to a row, and clamp it. */
+QK_LOOP (static, finish_row,
+         (float *restrict y, int64_t n, const float *restrict bias, float lo,
+          float hi),
+         (y, n, bias, lo, hi))
+{
+  for (int64_t k = 0; k < n; k++)
+    y[k] = clamped (y[k] + bias[k], lo, hi);
+}
+
 void
 adaround_product (const struct adaround_task *t, const float *x, int64_t rows,
                   const float *w, bool clamp, float *y)
@@ -65,11 +77,9 @@ adaround_product (const struct adaround_task *t, const float *x, int64_t rows,
                        y, t->channels);
   else
     small_product (t, x, rows, w, y);
-  for (int64_t i = 0; i < rows * t->channels; i++) {
-    y[i] += t->bias[i % t->channels];
-    if (clamp)
-      y[i] = clamped (y[i], t->lo, t->hi);
-  }
+  for (int64_t i = 0; i < rows; i++)
+    finish_row (y + i * t->channels, t->channels, t->bias,
+                clamp ? t->lo : -INFINITY, clamp ? t->hi : INFINITY);
 }
 
 /* grad = dy^T x, group by group. */
@@ -135,16 +145,20 @@ descent_open (const struct adaround_task *t, int64_t rows, struct descent *d)
   return 0;
 }
 
-static float
-sigmoid (float v)
-{
-  return 1.0f / (1.0f + expf (-v));
-}
-
-static float
+static inline float
 up (float sigma)
 {
   return clamped (STRETCH * sigma + SHIFT, 0.0f, 1.0f);
+}
+
+/* The weights of a channel of scale SCALE as V rounds them. */
+QK_LOOP (static, soften_row,
+         (const float *restrict base, const float *restrict v, int64_t n,
+          float scale, float qmin, float qmax, float *restrict soft),
+         (base, v, n, scale, qmin, qmax, soft))
+{
+  for (int64_t j = 0; j < n; j++)
+    soft[j] = scale * clamped (base[j] + up (qk_sigmoid (v[j])), qmin, qmax);
 }
 
 static void
@@ -153,10 +167,12 @@ soften (const struct adaround_task *t, struct descent *d)
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(t->threads) schedule(static)
 #endif
-  for (int64_t i = 0; i < d->weights; i++)
-    d->soft[i]
-      = t->scale[i / t->depth]
-        * clamped (d->base[i] + up (sigmoid (d->v[i])), t->qmin, t->qmax);
+  for (int64_t k = 0; k < t->channels; k++) {
+    const int64_t at = k * t->depth;
+
+    soften_row (d->base + at, d->v + at, t->depth, t->scale[k], t->qmin,
+                t->qmax, d->soft + at);
+  }
 }
 
 /* Some samples, by chance. */
@@ -177,52 +193,73 @@ gather (const struct adaround_task *t, struct descent *d, int64_t rows,
   }
 }
 
-/* dy of the mean over rows of the summed squared errors, in place of y. */
-static void
-error_gradient (const struct adaround_task *t, struct descent *d, int64_t rows)
+/* dy of the mean over rows of the summed squared errors, in place of Y.  Up to
+ * the clamp's edges the gradient passes, as ReLU's does not at 0; where both
+ * sides are clamped alike there is no error. */
+QK_LOOP (static, error_gradient,
+         (float *restrict y, const float *restrict target, int64_t n, float f,
+          float lo, float hi),
+         (y, target, n, f, lo, hi))
 {
-  const float f = 2.0f / (float) rows;
+  for (int64_t i = 0; i < n; i++)
+    y[i] = (y[i] > lo) & (y[i] < hi) ? f * (y[i] - target[i]) : 0.0f;
+}
 
-  for (int64_t i = 0; i < rows * t->channels; i++) {
-    const float y = d->y[i];
+/* What Adam's step needs for all weights. */
+struct rates {
+  float rate, strength, beta;
+};
 
-    /* up to the clamp's edges the gradient passes, as ReLU's does not at 0;
-     * where both sides are clamped alike there is no error */
-    d->y[i] = y > t->lo && y < t->hi ? f * (y - d->target[i]) : 0.0f;
+/* Adam's step for a channel of scale SCALE along grad times ds/dv, plus
+ * strength times the gradient of sum (1 - |2 h - 1|^beta), which pulls h to 0
+ * or 1.  All of it is computed for every weight and chosen from, so that it is
+ * vector code. */
+QK_LOOP (static, step_row,
+         (const struct rates *r, int64_t n, float scale, float qmin,
+          float qmax, const float *restrict base, const float *restrict grad,
+          float *restrict v, float *restrict m1, float *restrict m2),
+         (r, n, scale, qmin, qmax, base, grad, v, m1, m2))
+{
+  const float rate = r->rate, strength = r->strength, beta = r->beta;
+
+  for (int64_t j = 0; j < n; j++) {
+    const float s = qk_sigmoid (v[j]), h = STRETCH * s + SHIFT;
+    const float q = base[j] + clamped (h, 0.0f, 1.0f);
+    const float slope = STRETCH * s * (1.0f - s);
+    const float c = 2.0f * h - 1.0f, a = fabsf (c);
+    /* a^(beta - 1); beta is at least 2, so that nothing is left near 0 */
+    const float power
+      = qk_exp ((beta - 1.0f) * qk_ln (a > 1e-30f ? a : 1e-30f));
+    const float pull
+      = strength * beta * 2.0f * power * (c > 0.0f ? slope : -slope);
+    const float along
+      = (q > qmin) & (q < qmax) ? grad[j] * scale * slope : 0.0f;
+    const float g = (h > 0.0f) & (h < 1.0f) ? along - pull : 0.0f;
+
+    m1[j] = 0.9f * m1[j] + 0.1f * g;
+    m2[j] = 0.999f * m2[j] + 0.001f * g * g;
+    v[j] -= rate * m1[j] / (sqrtf (m2[j]) + 1e-8f);
   }
 }
 
-/* Adam's step along grad times ds/dv, plus strength times the gradient of
- * sum (1 - |2 h - 1|^beta), which pulls h to 0 or 1. */
 static void
 step (const struct adaround_task *t, const struct adaround_options *opt,
       struct descent *d, int iteration, float strength, float beta)
 {
   const double b1 = 0.9, b2 = 0.999;
-  const float rate = (float) (opt->rate * sqrt (1.0 - pow (b2, iteration + 1))
-                              / (1.0 - pow (b1, iteration + 1)));
+  const struct rates r
+    = { (float) (opt->rate * sqrt (1.0 - pow (b2, iteration + 1))
+                 / (1.0 - pow (b1, iteration + 1))),
+        strength, beta };
 
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(t->threads) schedule(static)
 #endif
-  for (int64_t i = 0; i < d->weights; i++) {
-    const float s = sigmoid (d->v[i]), h = STRETCH * s + SHIFT;
-    const float q = d->base[i] + clamped (h, 0.0f, 1.0f);
-    float g = 0.0f;
+  for (int64_t k = 0; k < t->channels; k++) {
+    const int64_t at = k * t->depth;
 
-    if (h > 0.0f && h < 1.0f) {
-      const float slope = STRETCH * s * (1.0f - s);
-      const float c = 2.0f * h - 1.0f, a = fabsf (c);
-
-      if (q > t->qmin && q < t->qmax)
-        g = d->grad[i] * t->scale[i / t->depth] * slope;
-      if (strength > 0.0f && a > 0.0f)
-        g -= strength * beta * 2.0f * powf (a, beta - 1.0f)
-             * (c > 0.0f ? slope : -slope);
-    }
-    d->m1[i] = 0.9f * d->m1[i] + 0.1f * g;
-    d->m2[i] = 0.999f * d->m2[i] + 0.001f * g * g;
-    d->v[i] -= rate * d->m1[i] / (sqrtf (d->m2[i]) + 1e-8f);
+    step_row (&r, t->depth, t->scale[k], t->qmin, t->qmax, d->base + at,
+              d->grad + at, d->v + at, d->m1 + at, d->m2 + at);
   }
 }
 
@@ -273,7 +310,8 @@ descend (const struct adaround_task *t, const struct adaround_options *opt,
     gather (t, d, rows, &rng);
     soften (t, d);
     adaround_product (t, d->x, rows, d->soft, false, d->y);
-    error_gradient (t, d, rows);
+    error_gradient (d->y, d->target, rows * t->channels, 2.0f / (float) rows,
+                    t->lo, t->hi);
     weight_gradient (t, d->y, d->x, rows, d->grad);
     step (t, opt, d, i, i < warm ? 0.0f : (float) opt->strength, beta);
   }
@@ -298,8 +336,9 @@ adaround_solve (const struct adaround_task *t,
   *before = error_of (t, &d, rows, q);
   descend (t, opt, &d, rows);
   for (int64_t i = 0; i < d.weights; i++)
-    q[i] = clamped (d.base[i] + (up (sigmoid (d.v[i])) >= 0.5f ? 1.0f : 0.0f),
-                    t->qmin, t->qmax);
+    q[i]
+      = clamped (d.base[i] + (up (qk_sigmoid (d.v[i])) >= 0.5f ? 1.0f : 0.0f),
+                 t->qmin, t->qmax);
   *after = error_of (t, &d, rows, q);
   for (int64_t i = 0; i < d.weights; i++) {
     if (!(*after < *before))
