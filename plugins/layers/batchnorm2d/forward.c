@@ -257,7 +257,8 @@ observe (const struct pass *p)
 {
   float *y;
 
-  if (qk_quantizer_wants_range (p->io->out_qz))
+  /* without room for all results it refuses in words what it cannot use */
+  if (p->l->floats == 0 || qk_quantizer_wants_range (p->io->out_qz))
     return observe_range (p);
   y = bn_buffer_at (p->l, p->io->workspace, BN_OUT);
   bn_pass_real (p, y);

@@ -296,7 +296,8 @@ observe (const struct concat *l, struct qk_layer_io *io)
   struct extent e[QK_OP_MAX_INPUTS];
   float *y = io->workspace;
 
-  if (qk_quantizer_wants_range (io->out_qz)) {
+  /* without room for all numbers it refuses in words what it cannot use */
+  if (l->floats == 0 || qk_quantizer_wants_range (io->out_qz)) {
 #pragma omp parallel for num_threads(io->threads)                             \
   schedule(dynamic) if (io->threads > 1                                       \
                         && qk_shape_count(&io->out->shape) >= PARALLEL_MIN)
