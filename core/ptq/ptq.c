@@ -224,12 +224,13 @@ qk_ptq_op (struct qk_ptq *p, int node, const struct qk_op **out)
 static int
 keep_batches (struct qk_ptq *p, int64_t wanted)
 {
-  const struct qk_dataset_info *d = qk_batches_info (p->batches);
+  const struct qk_dataset_info *d;
   struct qk_batch b;
   int i, r;
 
-  if (p->n_kept >= wanted)
+  if (p->n_kept >= wanted) /* who has enough needs no source */
     return 0;
+  d = qk_batches_info (p->batches);
   if ((r = qk_batches_start (p->batches, 0, p->n_kept)) < 0)
     return r;
   while (p->n_kept < wanted && (r = qk_batches_next (p->batches, &b)) > 0) {
