@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""torchvision's classification networks with numbers that spread as those of
-trained ones do, their ONNX files, pictures to run them on, and the program
-that reads them.  Debian: python3-torchvision."""
+"""torchvision's classification networks, and ResNet-20, with numbers that
+spread as those of trained ones do, their ONNX files, pictures to run them on,
+and the program that reads them.  Debian: python3-torchvision."""
 import os
 import subprocess
 

@@ -12,6 +12,7 @@
 #include "broadcast/broadcast.h"
 #include "extent/extent.h"
 #include "multiversion.h"
+#include "numbers/numbers.h"
 
 /* Fewer elements than this are not worth starting threads for. */
 #define PARALLEL_MIN 4096
@@ -121,16 +122,6 @@ binary_setup (void *self, struct qk_layer_setup *s)
 
 /* ---- forward -----------------------------------------------------------*/
 
-QK_LOOP (static, dequantize_block,
-         (const uint8_t *restrict q, int64_t n, int32_t zp, float scale,
-          float *restrict out),
-         (q, n, zp, scale, out))
-{
-  QK_SIMD
-  for (int64_t i = 0; i < n; i++)
-    out[i] = qk_dequantize (q[i], scale, zp);
-}
-
 /* N real numbers of T from element AT on. */
 static void
 real_numbers (const struct qk_tensor *t, int64_t at, int64_t n, float *out)
@@ -138,8 +129,7 @@ real_numbers (const struct qk_tensor *t, int64_t at, int64_t n, float *out)
   if (t->dtype == QK_F32)
     memcpy (out, (const float *) t->data + at, (size_t) n * sizeof *out);
   else
-    dequantize_block ((const uint8_t *) t->data + at, n, t->q.zero_point,
-                      t->q.scale, out);
+    numbers_of_bytes ((const uint8_t *) t->data + at, n, &t->q, out);
 }
 
 /* The real numbers of input J under the output's elements AT on, repeated as

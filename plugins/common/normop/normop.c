@@ -5,8 +5,8 @@
 #include "normop.h"
 
 #include "lrn/lrn.h"
-#include "multiversion.h"
 #include "norm/norm.h"
+#include "numbers/numbers.h"
 #include "softmax/softmax.h"
 
 #define LEAST_WORK 8192 /* elements that are worth a thread */
@@ -76,19 +76,6 @@ run_norm (const struct normop *k, const uint8_t *x, int64_t first, int64_t end,
     norm_block (k, x, i, y, scratch);
 }
 
-QK_LOOP (static, to_grid,
-         (const float *restrict x, int64_t n, const struct qk_op *op,
-          uint8_t *restrict y),
-         (x, n, op, y))
-{
-  const float inv = 1.0f / op->out_q.scale;
-  const int32_t zp = op->out_q.zero_point, lo = op->lo, hi = op->hi;
-
-  QK_SIMD
-  for (int64_t i = 0; i < n; i++)
-    y[i] = (uint8_t) qk_quantize (x[i], inv, zp, lo, hi);
-}
-
 static void
 lrn_row (const struct normop *k, const uint8_t *x, int64_t i, void *y,
          void *scratch)
@@ -100,7 +87,8 @@ lrn_row (const struct normop *k, const uint8_t *x, int64_t i, void *y,
   x += i * l->channels;
   lrn_sums (l, x, &k->op.in_q[0], sum);
   lrn_real_row (l, x, &k->op.in_q[0], sum, real);
-  to_grid (real, l->channels, &k->op, (uint8_t *) y + i * l->channels);
+  numbers_to_bytes (real, l->channels, &k->op.out_q, k->op.lo, k->op.hi,
+                    (uint8_t *) y + i * l->channels);
 }
 
 static void

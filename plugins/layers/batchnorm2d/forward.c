@@ -9,6 +9,7 @@
 #include "batchnorm-priv.h"
 #include "extent/extent.h"
 #include "multiversion.h"
+#include "numbers/numbers.h"
 
 /* ---- memory of a pass --------------------------------------------------*/
 
@@ -104,15 +105,6 @@ bn_pass_fold (const struct pass *p)
 
 /* ---- blocks ------------------------------------------------------------*/
 
-QK_LOOP (static, widen,
-         (const uint8_t *restrict q, int64_t n, float scale, int32_t zp,
-          float *restrict x),
-         (q, n, scale, zp, x))
-{
-  for (int64_t i = 0; i < n; i++)
-    x[i] = qk_dequantize (q[i], scale, zp);
-}
-
 const float *
 bn_block_input (const struct pass *p, int64_t r, int64_t n, float *x)
 {
@@ -121,8 +113,8 @@ bn_block_input (const struct pass *p, int64_t r, int64_t n, float *x)
 
   if (!p->bytes)
     return (const float *) in->data + r * channels;
-  widen ((const uint8_t *) in->data + r * channels, n * channels, in->q.scale,
-         in->q.zero_point, x);
+  numbers_of_bytes ((const uint8_t *) in->data + r * channels, n * channels,
+                    &in->q, x);
   return x;
 }
 
@@ -163,18 +155,6 @@ bn_block_real (const struct pass *p, int64_t r, int64_t n, float *y)
     clamp (y, n * channels, p->l->lo, p->l->hi);
 }
 
-QK_LOOP (static, to_grid,
-         (const float *restrict y, int64_t n, const struct qk_qparams *q,
-          int32_t lo, int32_t hi, uint8_t *restrict out),
-         (y, n, q, lo, hi, out))
-{
-  const float inv = 1.0f / q->scale;
-  const int32_t zp = q->zero_point;
-
-  for (int64_t i = 0; i < n; i++)
-    out[i] = (uint8_t) qk_quantize (y[i], inv, zp, lo, hi);
-}
-
 /* Those rows of the output on its grid, clamped to LO..HI; S has a buffer. */
 static void
 block_bytes (const struct pass *p, int64_t r, int64_t n, int32_t lo,
@@ -191,7 +171,7 @@ block_bytes (const struct pass *p, int64_t r, int64_t n, int32_t lo,
     return;
   }
   bn_block_real (p, r, n, s->y);
-  to_grid (s->y, n * channels, q, lo, hi, out);
+  numbers_to_bytes (s->y, n * channels, q, lo, hi, out);
 }
 
 /* ---- passes ------------------------------------------------------------*/
