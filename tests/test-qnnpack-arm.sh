@@ -36,7 +36,7 @@ compile -march=armv8.2-a+dotprod -- "$q"/dotprod/*.c
 compile -march=armv8.2-a+i8mm -- "$q"/i8mm/*.c
 compile -Dqk_plugin_v1=reference_plugin -- "$srcdir"/backends/reference/*.c
 compile -- "$srcdir"/plugins/common/{pointwise,broadcast,int8op}/*.c \
-  "$srcdir"/plugins/common/{matmul,norm,normop,softmax,lrn,phases,reduce}/*.c \
+  "$srcdir"/plugins/common/{matmul,norm,normop,numbers,softmax,lrn,phases,reduce}/*.c \
   "$srcdir"/plugins/common/move/{gather,resample,transpose}.c \
   "$srcdir"/core/base/{bits,cpu,error,tensor,rng}.c "$srcdir"/core/graph/op-*.c \
   "$srcdir"/tests/check_kernels.c "$srcdir"/tests/kernels/{case,guard,run,linked}.c
