@@ -352,6 +352,42 @@ START_TEST (bad_values)
 }
 END_TEST
 
+/* Several patterns in one section; each must match something. */
+START_TEST (pattern_lists)
+{
+  struct qk_ini *ini
+    = parse ("[qconfig]\nweight.bits = 7\n"
+             "[qconfig features.1.*,classifier  \t features.0.?]\n"
+             "weight.bits = 4\n");
+  const char **sections;
+  static const struct {
+    const char *name;
+    int n;
+  } row[] = { { "features.1.conv", 2 }, { "classifier", 2 },
+              { "features.2.conv", 1 }, { "classifier,", 1 } };
+  size_t i;
+
+  ignore (take (ini, "qconfig", quantizer, ""));
+  for (i = 0; i < sizeof row / sizeof *row; i++) {
+    const int n = qk_ini_match (ini, "qconfig", row[i].name, &sections);
+
+    ck_assert_int_eq (n, row[i].n);
+    ck_assert_int_eq (n == 2, strstr (sections[n - 1], "features") != NULL);
+    if (i == 0)
+      ignore (take (ini, sections[1], quantizer, ""));
+    free (sections);
+  }
+  ck_assert_int_eq (qk_ini_check_unused (ini), -EINVAL);
+  ck_assert_ptr_nonnull (
+    strstr (qk_error_message (), "the pattern 'features.0.?' matches nothing"));
+  ck_assert_int_eq (qk_ini_match (ini, "qconfig", "features.0.1", &sections),
+                    2);
+  free (sections);
+  ck_assert_int_eq (qk_ini_check_unused (ini), 0);
+  qk_ini_free (ini);
+}
+END_TEST
+
 START_TEST (layers)
 {
   struct qk_ini *ini
@@ -471,6 +507,7 @@ main (void)
   tcase_add_test (tc, shared_section);
   tcase_add_test (tc, bad_values);
   tcase_add_test (tc, layers);
+  tcase_add_test (tc, pattern_lists);
   tcase_add_test (tc, unused);
   tcase_add_test (tc, allowed);
   tcase_add_test (tc, glob);

@@ -90,6 +90,10 @@ bad "no metric gives 'top2'" "did you mean 'top" "known are loss, top1, top5" \
 # patterns
 bad "section [qconfig covn*]: the pattern 'covn*' matches nothing" \
   -- -o "qconfig covn*.weight.bits=4"
+bad "section [qconfig fc, covn*]: the pattern 'covn*' matches nothing" \
+  -- -o "qconfig fc,  covn*:weight.bits=4"
+bad "section [qconfig covn* fcc]: the pattern 'covn*' matches nothing" \
+  -- -o "qconfig covn* fcc:weight.bits=4"
 bad "unknown key 'weight.bit' in [qconfig fc] (did you mean 'weight.bits'?)" \
   -- -o "qconfig fc.weight.bit=4"
 bad "strict" "stays in float" "'fc'" \

@@ -22,6 +22,7 @@ struct qk_ini_section {
   char *where;
   struct qk_ini_entry *entry;
   size_t n;
+  bool *matched; /* by pattern in its name; NULL: none has matched yet */
 };
 
 /* A name some table declared; key NULL: the section itself. */

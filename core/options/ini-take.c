@@ -173,6 +173,66 @@ qk_ini_take (struct qk_ini *ini, const char *section,
   return qk_ini_take_merged (ini, &section, 1, table, prefix, out);
 }
 
+/* ---- patterns -------------------------------------------------------------- */
+
+/* The next of the patterns in *AT, which commas and blanks separate, *N
+ * characters; NULL after the last. */
+static const char *
+next_pattern (const char **at, size_t *n)
+{
+  const char *start = *at + strspn (*at, ", \t");
+
+  *n = strcspn (start, ", \t");
+  *at = start + *n;
+  return *n > 0 ? start : NULL;
+}
+
+static int
+glob_match (const char *pattern, size_t n, const char *name)
+{
+  char *copy = strndup (pattern, n);
+  const int r = copy != NULL ? qk_glob_match (copy, name) : -ENOMEM;
+
+  free (copy);
+  return r;
+}
+
+/* How many patterns LIST holds. */
+static size_t
+count_patterns (const char *list)
+{
+  size_t n, count = 0;
+
+  while (next_pattern (&list, &n) != NULL)
+    count++;
+  return count;
+}
+
+/* Whether one of the patterns LIST in the name of S matches NAME; -ENOMEM. */
+static int
+match_list (struct qk_ini_section *s, const char *list, const char *name)
+{
+  const char *at = list, *pattern;
+  size_t n, i;
+  int any = 0;
+
+  if (s->matched == NULL
+      && (s->matched = calloc (count_patterns (list) + 1, sizeof *s->matched))
+           == NULL)
+    return -ENOMEM;
+  for (i = 0; (pattern = next_pattern (&at, &n)) != NULL; i++) {
+    const int r = glob_match (pattern, n, name);
+
+    if (r < 0)
+      return r;
+    if (r > 0) {
+      s->matched[i] = true;
+      any = 1;
+    }
+  }
+  return any;
+}
+
 int
 qk_ini_match (const struct qk_ini *ini, const char *base, const char *name,
               const char ***out)
@@ -186,9 +246,15 @@ qk_ini_match (const struct qk_ini *ini, const char *base, const char *name,
   (*out)[n++] = base;
   for (size_t i = 0; i < ini->n; i++) {
     const char *s = ini->section[i].name;
+    int r;
 
-    if (strncmp (s, base, len) == 0 && s[len] == ' '
-        && qk_glob_match (s + len + 1, name))
+    if (strncmp (s, base, len) != 0 || s[len] != ' ')
+      continue;
+    if ((r = match_list (&ini->section[i], s + len + 1, name)) < 0) {
+      free (*out);
+      return qk_oom ("%s", ini->path);
+    }
+    if (r > 0)
       (*out)[n++] = s;
   }
   return n;
@@ -226,19 +292,55 @@ idle_pattern (const struct qk_ini *ini, const char *section)
   return pattern;
 }
 
+/* The first pattern in the name of S that has matched nothing, of *N
+ * characters; NULL: none. */
+static const char *
+idle_part (const struct qk_ini_section *s, const char *list, size_t *n)
+{
+  const char *pattern;
+
+  for (size_t i = 0; (pattern = next_pattern (&list, n)) != NULL; i++)
+    if (s->matched == NULL || !s->matched[i])
+      return pattern;
+  return NULL;
+}
+
+/* Whether one of the patterns LIST in the name of S has matched. */
+static bool
+any_matched (const struct qk_ini_section *s, const char *list)
+{
+  bool any = false;
+
+  for (size_t i = 0; s->matched != NULL && i < count_patterns (list); i++)
+    any = any || s->matched[i];
+  return any;
+}
+
+/* Say of which pattern of section S, if it has any, nothing is known; whether
+ * that is said. */
+static bool
+report_pattern (FILE *f, const struct qk_ini *ini,
+                const struct qk_ini_section *s)
+{
+  const char *list = idle_pattern (ini, s->name), *pattern;
+  size_t n;
+
+  if (list == NULL || (pattern = idle_part (s, list, &n)) == NULL)
+    return false;
+  fprintf (f, "\n%s: section [%s]: the pattern '%.*s' matches nothing",
+           s->where, s->name, (int) n, pattern);
+  return true;
+}
+
 static void
 report_section (FILE *f, const struct qk_ini *ini,
                 const struct qk_ini_section *s)
 {
-  const char *pattern = idle_pattern (ini, s->name);
   struct qk_nearest near;
   char hint[QK_HINT_SIZE];
 
-  if (pattern != NULL) {
-    fprintf (f, "\n%s: section [%s]: the pattern '%s' matches nothing",
-             s->where, s->name, pattern);
+  if (report_pattern (f, ini, s))
     return;
-  }
   qk_nearest_init (&near, s->name);
   for (size_t i = 0; i < ini->n_known; i++)
     qk_nearest_offer (&near, ini->known[i].section);
@@ -307,12 +409,15 @@ report_unused (FILE *f, const struct qk_ini *ini)
 
   for (size_t i = 0; i < ini->n; i++) {
     const struct qk_ini_section *s = &ini->section[i];
+    const char *list;
 
     if (!is_known (ini, s->name, NULL)) {
       report_section (f, ini, s);
       n++;
       continue;
     }
+    list = idle_pattern (ini, s->name);
+    n += list != NULL && any_matched (s, list) && report_pattern (f, ini, s);
     for (size_t j = 0; j < s->n; j++)
       if (qk_ini_is_unused (ini, i, j)) {
         report_key (f, ini, s, &s->entry[j]);

@@ -40,6 +40,7 @@ free_section (struct qk_ini_section *s)
   for (size_t i = 0; i < s->n; i++)
     free_entry (&s->entry[i]);
   free (s->entry);
+  free (s->matched);
   free (s->name);
   free (s->where);
 }

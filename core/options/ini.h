@@ -95,7 +95,8 @@ int qk_ini_take_merged (struct qk_ini *ini, const char *const *sections,
                         const char *prefix, struct qk_config **out);
 
 /* The sections that speak about NAME: "BASE" (also where the file has no
- * such section), then each "BASE PATTERN" whose pattern matches, in order.
+ * such section), then each "BASE PATTERN" or "BASE PATTERN, PATTERN" of which
+ * a pattern matches, in order.
  * Returns how many (at least 1); *OUT is to be freed (the array only).  For
  * qk_ini_take_merged. */
 int qk_ini_match (const struct qk_ini *ini, const char *base, const char *name,
