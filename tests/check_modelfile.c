@@ -84,8 +84,9 @@ START_TEST (fewest_bits)
     int8_t low, high;
     int bits;
   } row[] = { { 0, 0, 2 },  { -2, 1, 2 },    { -1, 2, 3 }, { -3, 0, 3 },
-              { -4, 3, 3 }, { 0, 4, 4 },     { -8, 7, 4 }, { -9, 0, 8 },
-              { 0, 8, 8 },  { -127, 127, 8 } };
+              { -4, 3, 3 }, { 0, 4, 4 },     { -8, 7, 4 }, { -9, 0, 5 },
+              { 0, 8, 5 },  { -17, 15, 6 },  { 0, 63, 7 },
+              { -65, 0, 8 }, { -127, 127, 8 } };
   /* the first number takes the lowest bits */
   const int8_t four[3] = { 1, -2, 7 }, two[5] = { 1, -1, 0, -2, 1 };
   uint8_t out[2];
@@ -179,12 +180,19 @@ size_of (int bits)
 START_TEST (packed_weights)
 {
   const int64_t eight = size_of (8), four = size_of (4), two = size_of (2);
+  int64_t larger = eight;
+  int bits;
 
   printf ("W8 %lld bytes, W4 %.3f of it, W2 %.3f\n", (long long) eight,
           (double) four / (double) eight, (double) two / (double) eight);
   ck_assert (!effort (1, 0) || (double) four <= 0.55 * (double) eight);
   ck_assert (!effort (1, 0) || (double) two <= 0.3 * (double) eight);
-  ck_assert_int_lt (size_of (3), four);
+  for (bits = 7; bits >= 2; bits--) {
+    const int64_t size = size_of (bits);
+
+    ck_assert_int_lt (size, larger);
+    larger = size;
+  }
 }
 END_TEST
 
@@ -258,7 +266,7 @@ main (void)
   int failed;
 
   tcase_add_checked_fixture (tc, setup, teardown);
-  tcase_add_loop_test (tc, packed_numbers, 2, 5);
+  tcase_add_loop_test (tc, packed_numbers, 2, 9);
   tcase_add_test (tc, fewest_bits);
   tcase_add_test (tc, packed_weights);
   tcase_add_test (tc, flipped_bits);

@@ -16,10 +16,10 @@ qk_bits_of (const int8_t *x, int64_t n)
     low = x[i] < low ? x[i] : low;
     high = x[i] > high ? x[i] : high;
   }
-  for (bits = 2; bits <= 4; bits++)
+  for (bits = 2; bits < 8; bits++)
     if (low >= -(1 << (bits - 1)) && high < 1 << (bits - 1))
-      return bits;
-  return 8;
+      break;
+  return bits;
 }
 
 int64_t

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* The fewest bits, 2, 3, 4 or 8, that each of the N numbers X fits. */
+/* The fewest bits, 2 to 8, that each of the N numbers X fits. */
 int qk_bits_of (const int8_t *x, int64_t n);
 
 /* Bytes of N numbers. */

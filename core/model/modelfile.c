@@ -293,7 +293,7 @@ read_packed (const struct qk_tensorfile *f, const char *name,
   char *packed;
   int bits, r;
 
-  for (bits = 2; at < 0 && bits <= 4; bits++) {
+  for (bits = 2; at < 0 && bits < 8; bits++) {
     if (asprintf (&packed, "%s.i%d", name, bits) < 0)
       return qk_oom ("model");
     at = qk_tensorfile_find (f, packed);

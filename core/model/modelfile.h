@@ -12,7 +12,7 @@
  *   "qatkit.config"   the configuration it was made with, as INI text
  *   "qatkit.checksum" CRC-32 of all of the above and the arrays, see
  *                     io/checksum.h; older files have none
- * Weights that fit 2, 3 or 4 bits are packed (base/bits.h): NAME.weight.i4 and
+ * Weights that fit 2 to 7 bits are packed (base/bits.h): NAME.weight.i4 and
  * the like are bytes (u8) of one dimension; with them the multipliers are left
  * out that follow from the scales.
  * Numbers in the JSON have 17 digits, so that scales read back exactly. */
