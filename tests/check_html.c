@@ -56,12 +56,12 @@ START_TEST (test_data)
   char *page;
 
   if (!qk_html_possible ()) {
-    ck_assert_int_eq (qk_html_write (json, PAGE), -ENOTSUP);
+    ck_assert_int_eq (qk_html_write (QK_PAGE_ANALYSIS, json, PAGE), -ENOTSUP);
     ck_assert_ptr_nonnull (strstr (qk_error_message (), "libjs-chart.js"));
     ck_assert_int_ne (access (PAGE, F_OK), 0);
     return;
   }
-  ck_assert_int_eq (qk_html_write (json, PAGE), 0);
+  ck_assert_int_eq (qk_html_write (QK_PAGE_ANALYSIS, json, PAGE), 0);
   page = read_page ();
   ck_assert_ptr_nonnull (strstr (page, safe));
   ck_assert_int_eq (count (page, "</script"),
@@ -79,7 +79,7 @@ START_TEST (test_cannot)
 {
   if (!qk_html_possible ())
     return;
-  ck_assert_int_eq (qk_html_write ("{}", "no/such/folder/x.html"), -ENOENT);
+  ck_assert_int_eq (qk_html_write (QK_PAGE_ANALYSIS, "{}", "no/such/folder/x.html"), -ENOENT);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "no/such/folder"));
 }
 END_TEST

@@ -9,7 +9,7 @@ CC=${CC:-cc}
 requires make pkg-config "${CC%% *}"
 
 kinds='layer model loss metric observer fakequant optimizer schedule ptq dataset
-  format reporter comm backend'
+  format reporter comm solver backend'
 flags=$(PKG_CONFIG_PATH=$builddir/core pkg-config --cflags --libs \
   --define-variable="includedir=$srcdir/core/include" \
   --define-variable="libdir=$builddir/.libs" qatkit) || failed "pkg-config"
@@ -17,8 +17,8 @@ flags=$(PKG_CONFIG_PATH=$builddir/core pkg-config --cflags --libs \
 # ---- building ----------------------------------------------------------------
 
 # no kind without a template and a page, and the other way round
-[ "$(ls "$srcdir/plugins/template" | grep -vc Makefile)" = 14 ] \
-  || failed "14 templates are expected"
+[ "$(ls "$srcdir/plugins/template" | grep -vc Makefile)" = 15 ] \
+  || failed "15 templates are expected"
 for kind in $kinds; do
   sh "$srcdir/build-aux/new-plugin" "$kind" "my_$kind" "$kind" > out 2> err \
     || failed "new-plugin $kind"
@@ -126,6 +126,12 @@ event = eval
 timeout = 50
 [backend my_backend]
 min_macs = 100
+[tune]
+solver = ./solver/my_solver.so
+points = 3
+samples = 16
+[solver my_solver]
+halvings = 40
 END_OF_INI
 again=(-o run.reporter=./reporter/my_reporter.so -o run.comm=./comm/my_comm.so
   -o model.arch=./model/my_model.so -o model.activation=./layer/my_layer.so
@@ -203,6 +209,14 @@ expect 0 run "${two[@]}" --output two -o "comm my_comm:rank=0"
 wait $! || { cat second; failed "the second process"; }
 expect 0 verify two "${again[@]}" --backend reference
 
+# solver: bits for the layers, the fewest that still reach the goal
+expect 0 tune all.ini -q --minimize bytes --goal 'within >= 1' --output tuned \
+  -o qat.epochs=0 -o train.epochs=2
+prints "bits in"
+expect 0 tune all.ini --minimize bytes --goal 'within >= 1' --output tuned \
+  --resume -o qat.epochs=0 -o train.epochs=2
+says "bits are chosen by the solver my_solver"
+
 # format: the weights as text give the same network
 if type python3 > /dev/null 2>&1; then
   python3 - all/weights.safetensors > weights.txt <<'END_OF_PYTHON' \
@@ -253,6 +267,7 @@ refused metric tolernce
 refused optimizer beta3
 refused schedule warmpu
 refused ptq my_ptq.sigma
+refused "solver my_solver" halvngs
 refused qconfig activation.observer.fctor
 refused qconfig weight.fakequant.lrgest
 cp all.ini bad.ini

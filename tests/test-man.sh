@@ -85,6 +85,7 @@ schedule:qk_table_schedule
 ptq:qk_table_ptq
 ptq:qk_table_ptq_observers
 qat:qk_table_qat
+tune:qk_table_tune
 qconfig:qk_table_qconfig
 qconfig PATTERN:qk_table_qconfig
 END

@@ -5,7 +5,7 @@
 
 expect 0 plugins
 for kind in layers models observers fakequant optimizers schedules formats \
-    reporters backends datasets losses metrics comm ptq; do
+    reporters backends datasets losses metrics comm ptq solvers; do
   grep -qx "$kind" out || failed "no kind $kind in the list"
 done
 n=$(grep -c '^  ' out)

@@ -198,11 +198,32 @@ measure (struct qk_analyzer *z)
   return qk_analyze_verdict (z->a);
 }
 
+void
+qk_analyzer_clear (struct qk_analyzer *z)
+{
+  int i;
+
+  qk_switch_clear (&z->sw);
+  qk_graph_free (z->g);
+  qk_graph_free (z->float_g);
+  qk_graph_free (z->original_g);
+  qk_graph_free (z->int8_g);
+  qk_data_close (z->data);
+  qk_session_clear (&z->session);
+  for (i = 0; i < QK_DATASET_MAX_TENSORS; i++) {
+    qk_free (z->subset.input[i]);
+    qk_free (z->subset.target[i]);
+  }
+  free (z->float_out);
+  free (z->out);
+  free (z->float_score);
+}
+
 int
 qk_analyze (const struct qk_analyze_options *opt, struct qk_analysis **out)
 {
   struct qk_analyzer z;
-  int i, r;
+  int r;
 
   memset (&z, 0, sizeof z);
   z.opt = opt;
@@ -210,24 +231,11 @@ qk_analyze (const struct qk_analyze_options *opt, struct qk_analysis **out)
   z.session.m = opt->m;
   z.a = calloc (1, sizeof *z.a);
   r = z.a == NULL ? qk_oom ("analyze") : measure (&z);
-  qk_switch_clear (&z.sw);
-  qk_graph_free (z.g);
-  qk_graph_free (z.float_g);
-  qk_graph_free (z.original_g);
-  qk_graph_free (z.int8_g);
-  qk_data_close (z.data);
   if (z.a != NULL) { /* the scores' names live on */
     z.a->objective = z.session.objective;
     z.session.objective = NULL;
   }
-  qk_session_clear (&z.session);
-  for (i = 0; i < QK_DATASET_MAX_TENSORS; i++) {
-    qk_free (z.subset.input[i]);
-    qk_free (z.subset.target[i]);
-  }
-  free (z.float_out);
-  free (z.out);
-  free (z.float_score);
+  qk_analyzer_clear (&z);
   if (r < 0) {
     qk_analysis_free (z.a);
     return r;

@@ -47,6 +47,9 @@ struct qk_analyzer {
   struct qk_analysis *a;
 };
 
+/* Free all but what is borrowed and the analysis; accepts zeros. */
+void qk_analyzer_clear (struct qk_analyzer *z);
+
 /* N samples of the subset from FIRST on, as a batch; INPUT and TARGET have
  * room for the pointers. */
 void qk_subset_batch (const struct qk_analyzer *z, int64_t first, int64_t n,

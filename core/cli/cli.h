@@ -48,6 +48,7 @@ struct qk_cli {
   long samples;             /* --samples */
   const char *goal;         /* --goal */
   long trials;              /* --trials */
+  const char *minimize;     /* --minimize */
   const char *json_file;    /* --json FILE */
   const char *html;         /* --html */
   const char *data;         /* --data */

@@ -276,7 +276,7 @@ write_page (struct qk_cli *cli, const struct subject *s, const char *json)
     return r;
   if (path == NULL && (path = qk_cli_follow (cli->html)) == NULL)
     return -ENOENT;
-  r = qk_html_write (json, path);
+  r = qk_html_write (QK_PAGE_ANALYSIS, json, path);
   if (r == 0)
     qk_log (cli->ctx, QK_LOG_INFO, "report in '%s'",
             cli->html != NULL ? cli->html : path);

@@ -17,6 +17,7 @@
 #include "run/coverage.h"
 #include "model/modelfile.h"
 #include "model/network.h"
+#include "plugin/loader-priv.h"
 #include "report/table.h"
 
 /* ---- inspect ------------------------------------------------------------------ */
@@ -486,17 +487,17 @@ not_installed (struct qk_cli *cli, const char *name)
   const char *plain = slash ? slash + 1 : name;
   struct qk_nearest near;
   char hint[QK_HINT_SIZE];
-  char **list[QK_KIND_METRIC + 1];
+  char **list[QK_KIND_LAST + 1];
   int kind, i;
 
   memset (list, 0, sizeof list);
   qk_nearest_init (&near, plain);
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_METRIC; kind++)
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_LAST; kind++)
     if (qk_context_list (cli->ctx, (enum qk_kind) kind, &list[kind]) == 0)
       for (i = 0; list[kind][i] != NULL; i++)
         qk_nearest_offer (&near, list[kind][i]);
   qk_nearest_hint (&near, hint);
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_METRIC; kind++)
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_LAST; kind++)
     qk_names_free (list[kind]);
   return qk_error (-ENOENT,
                    "no plugin '%s' is installed%s; "
@@ -514,7 +515,7 @@ show_named (struct qk_cli *cli, const char *name)
 
   if (slash != NULL && (name[0] == '/' || name[0] == '.'))
     return show_path (cli, name);
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_METRIC; kind++) {
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_LAST; kind++) {
     const char *folder = qk_kind_folder ((enum qk_kind) kind);
     const char *single = qk_kind_name ((enum qk_kind) kind);
     const size_t n = slash ? (size_t) (slash - name) : 0;
@@ -549,7 +550,7 @@ list_all (struct qk_cli *cli)
   const struct qk_class *c;
   int kind, r, bad = 0;
 
-  for (kind = QK_KIND_LAYER; kind <= QK_KIND_METRIC; kind++) {
+  for (kind = QK_KIND_LAYER; kind <= QK_KIND_LAST; kind++) {
     char **list;
     int i;
 

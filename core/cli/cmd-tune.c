@@ -8,17 +8,27 @@
 
 #include "base/json.h"
 #include "cli/cli.h"
-#include "tune/tune.h"
+#include "report/html.h"
 #include "report/table.h"
+#include "tune/tune.h"
 
 #define DEFAULT_TRIALS 40
 #define SAMPLE 64 /* samples that sensitivity is measured on */
+
+/* The column of what is minimized; NULL where the bytes tell it. */
+static const char *
+cost_title (const struct qk_tuning *t)
+{
+  if (t->bits == NULL || t->bits->kind == QK_COST_BYTES)
+    return NULL;
+  return t->bits->kind == QK_COST_LATENCY ? "ms" : "bitops G";
+}
 
 static int
 print_table (const struct qk_tuning *t)
 {
   const struct qk_objective *o = t->objective;
-  const char *titles[QK_MAX_SCORES + 5];
+  const char *titles[QK_MAX_SCORES + 6], *cost = cost_title (t);
   struct qk_table *table;
   char score[32];
   int columns, i, j, r;
@@ -26,6 +36,8 @@ print_table (const struct qk_tuning *t)
   titles[0] = "";
   columns = 1 + qk_score_titles (o, titles + 1);
   titles[columns++] = "size MB";
+  if (cost != NULL)
+    titles[columns++] = cost;
   titles[columns++] = "float layers";
   titles[columns++] = "settings";
   if ((r = qk_table_new (titles, columns, &table)) < 0)
@@ -44,8 +56,15 @@ print_table (const struct qk_tuning *t)
     if (o->n_scores == 0)
       qk_table_cell (table, "%.4f%s", x->scores.loss, x->reached ? " *" : "");
     qk_table_cell (table, "%.2f", (double) x->bytes / 1e6);
+    if (cost != NULL)
+      qk_table_cell (table, "%.3f",
+                     x->cost
+                       * (t->bits->kind == QK_COST_LATENCY ? 1e3 : 1e-9));
     qk_table_cell (table, "%d", x->n_float);
-    qk_table_cell (table, "%s", text != NULL ? text : "");
+    if (x->label != NULL)
+      qk_table_cell (table, "%s%s", x->qat ? "qat, " : "", x->label);
+    else
+      qk_table_cell (table, "%s", text != NULL ? text : "");
     free (text);
   }
   r = qk_table_print (table, stdout);
@@ -73,29 +92,70 @@ trial_to_json (const struct qk_objective *o, const struct qk_trial *x)
 
   for (i = 0; i < x->n_set; i++)
     qk_json_append (&set, qk_json_string (x->set[i]));
-  return json_pack ("{s:o,s:b,s:o,s:I,s:i,s:i,s:b,s:b}", "set", set, "qat",
-                    x->qat, "scores", scores_to_json (o, &x->scores), "bytes",
-                    (json_int_t) x->bytes, "weight_bits", x->weight_bits,
-                    "float_layers", x->n_float, "reached", x->reached,
-                    "remembered", x->remembered);
+  return json_pack (
+    "{s:o,s:b,s:o,s:I,s:i,s:i,s:b,s:b,s:o,s:o}", "set", set, "qat", x->qat,
+    "scores", scores_to_json (o, &x->scores), "bytes", (json_int_t) x->bytes,
+    "weight_bits", x->weight_bits, "float_layers", x->n_float, "reached",
+    x->reached, "remembered", x->remembered, "cost",
+    x->label != NULL ? qk_json_real (x->cost) : json_null (), "label",
+    x->label != NULL ? qk_json_string (x->label) : json_null ());
 }
 
-static int
-print_json (const struct qk_tuning *t)
+static json_t *
+layer_to_json (const struct qk_bits_layer *l)
 {
-  json_t *trials = json_array ();
+  json_t *forms = json_array ();
+
+  for (int k = 0; k < l->n; k++)
+    qk_json_append (&forms, json_pack ("{s:i,s:o,s:o}", "bits", l->bits[k],
+                                       "noise", qk_json_real (l->noise[k]),
+                                       "cost", qk_json_real (l->cost[k])));
+  return json_pack ("{s:o,s:I,s:o}", "name", qk_json_string (l->name), "macs",
+                    (json_int_t) l->macs, "forms", forms);
+}
+
+/* The goal, and what was reached; where bits were searched also what layers
+ * cost and lose. */
+static json_t *
+tuning_to_json (const struct qk_tuning *t)
+{
+  json_t *trials = json_array (), *layers = json_array ();
   int i;
 
   for (i = 0; i < t->n; i++)
     qk_json_append (&trials, trial_to_json (t->objective, &t->trial[i]));
-  return qk_json_print (
-    stdout,
-    json_pack ("{s:o,s:{s:o,s:o},s:o,s:i,s:b}", "float",
-               scores_to_json (t->objective, &t->float_scores), "goal",
-               "score", qk_json_string (t->goal.name), "threshold",
-               qk_json_real (qk_goal_threshold (&t->goal, &t->float_scores)),
-               "trials", trials, "best", t->best, "reached",
-               t->trial[t->best].reached));
+  for (i = 0; t->bits != NULL && i < t->bits->n; i++)
+    qk_json_append (&layers, layer_to_json (&t->bits->layer[i]));
+  return json_pack (
+    "{s:o,s:{s:o,s:o,s:b},s:o,s:i,s:b,s:o,s:o}", "float",
+    scores_to_json (t->objective, &t->float_scores), "goal", "score",
+    qk_json_string (t->goal.name), "threshold",
+    qk_json_real (qk_goal_threshold (&t->goal, &t->float_scores)), "percent",
+    t->goal.spec.percent, "trials", trials, "best", t->best, "reached",
+    t->trial[t->best].reached, "minimize",
+    t->minimize != NULL ? qk_json_string (t->minimize) : json_null (),
+    "layers", layers);
+}
+
+/* Write tuning.html into the output folder; nothing without Chart.js. */
+static int
+write_page (struct qk_cli *cli, const struct qk_settings *settings,
+            const struct qk_tuning *t)
+{
+  const char *output = qk_config_string (settings->run, "output");
+  json_t *j = tuning_to_json (t);
+  char *text = qk_json_text (j, JSON_REAL_PRECISION (9)), *path = NULL;
+  int r = 0;
+
+  json_decref (j);
+  if (text == NULL || asprintf (&path, "%s/tuning.html", output) < 0)
+    r = qk_oom ("tune");
+  else if (qk_html_possible ()
+           && (r = qk_html_write (QK_PAGE_TUNING, text, path)) == 0)
+    qk_log (cli->ctx, QK_LOG_INFO, "picture in '%s'", path);
+  free (text);
+  free (path);
+  return r;
 }
 
 static int
@@ -108,7 +168,7 @@ print_tuning (struct qk_cli *cli, const struct qk_settings *settings,
   int r;
 
   if (cli->json)
-    return print_json (t);
+    return qk_json_print (stdout, tuning_to_json (t));
   if ((r = print_table (t)) < 0)
     return r;
   qk_score_print (&t->goal.spec,
@@ -140,11 +200,13 @@ qk_cmd_tune (struct qk_cli *cli)
   if (cli->goal != NULL && qk_goal_parse (cli->goal, &parsed) < 0)
     return qk_cli_usage (cli, "%s", qk_error_message ());
   opt.goal = cli->goal;
+  opt.minimize = cli->minimize;
   opt.max_trials = cli->trials > 0 ? (int) cli->trials : DEFAULT_TRIALS;
   if ((r = qk_cli_ini (cli, cli->arg[0], &ini)) < 0
       || (r = qk_settings_new (cli->ctx, ini, &opt.settings)) < 0)
     return qk_cli_fail (cli, r);
-  if ((r = qk_tune (&opt, &t)) == 0)
+  if ((r = qk_tune (&opt, &t)) == 0
+      && (r = write_page (cli, opt.settings, t)) == 0)
     r = print_tuning (cli, opt.settings, t);
   status = r < 0                       ? qk_cli_fail (cli, r)
            : t->trial[t->best].reached ? QK_EXIT_OK

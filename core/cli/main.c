@@ -21,7 +21,7 @@
  * F no-float, Z selftest, V test-vectors; those of bench: x train, T
  * threads, B backend, N batch, L layers, s seconds, R runs, S size, C classes,
  * M mode, J json; P plugin, where models are opened; those of analyze: p samples, H html, J json; those of tune:
- * g goal, i trials; k per-class, of eval; D data, of files with a network; I input
+ * g goal, i trials, z minimize; k per-class, of eval; D data, of files with a network; I input
  * of predict; A save-outputs. */
 static const struct qk_command commands[] = {
   { "run", "[FILE.ini | NET.onnx]",
@@ -79,9 +79,12 @@ static const struct qk_command commands[] = {
   { "tune", "FILE.ini", "settings that reach an accuracy goal",
     "Tries weights per channel and per tensor, observers and bits after\n"
     "training; if the goal needs it, training with quantization, then the\n"
-    "most sensitive layers in float.  Writes tune.jsonl and tuned.ini.\n"
+    "most sensitive layers in float.  With --minimize each layer gets its "
+    "own\n"
+    "bits, as cheap as the goal allows.  Writes tune.jsonl, tuned.ini and\n"
+    "tuning.html.\n"
     "Exit status 1 if no trial reaches the goal.",
-    "orwOtbngij", qk_cmd_tune, false },
+    "orwOtbngizj", qk_cmd_tune, false },
   { "convert", "FILE.ini | FOLDER", "the int8 model of a checkpoint",
     "FOLDER is the output of a run, FILE.ini a configuration that names it.\n"
     "Writes model-int8.safetensors there, from best.safetensors or, before\n"
@@ -144,6 +147,9 @@ static const struct option_row option_rows[] = {
     "such as 'miou >= float - 0.5' or\n"
     "'mae <= float + 2 %'" },
   { 'i', "trials", "N", "run at most N trials (40)" },
+  { 'z', "minimize", "COST",
+    "bits for each layer, so that the network\n"
+    "has fewest bytes, bitops or latency" },
   { 'p', "samples", "N", "samples of the subset (64)" },
   { 'H', "html", "FILE", "the report, instead of report.html" },
   { 'A', "save-outputs", "FILE",
@@ -483,6 +489,9 @@ take_option (struct qk_cli *cli, const struct qk_command *c, int letter,
     break;
   case 'i':
     return positive (cli, "trials", value, &cli->trials);
+  case 'z':
+    cli->minimize = value;
+    break;
   case 'H':
     cli->html = value;
     break;

@@ -129,6 +129,10 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
       .required
       = { SLOT (qk_ptq_class, create), SLOT (qk_ptq_class, destroy) },
       .one_of = { SLOT (qk_ptq_class, before), SLOT (qk_ptq_class, after) } },
+  [QK_KIND_SOLVER] = { "solver", "solvers", sizeof (struct qk_solver_class),
+                       .required = { SLOT (qk_solver_class, create),
+                                     SLOT (qk_solver_class, destroy),
+                                     SLOT (qk_solver_class, solve) } },
 };
 
 static const struct kind *

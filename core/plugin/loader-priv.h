@@ -102,6 +102,6 @@ int qk_elf_check (const char *path);
 int qk_trust_check (const char *path);
 
 /* Every kind is in 1 .. QK_KIND_LAST. */
-#define QK_KIND_LAST QK_KIND_METRIC
+#define QK_KIND_LAST QK_KIND_SOLVER
 
 #endif /* QK_PLUGIN_LOADER_PRIV_H */

@@ -34,11 +34,17 @@ write_json (int fd, const char *json)
   return r;
 }
 
+/* What fills a page. */
+struct filling {
+  const char *page, *json;
+};
+
 static int
 fill_page (int fd, void *arg)
 {
+  const struct filling *with = arg;
   static const char chart[] = "@CHART@", data[] = "@DATA@";
-  const char *at = qk_page_html, *mark;
+  const char *at = with->page, *mark;
   int r = 0;
 
   while (r == 0 && (mark = strchr (at, '@')) != NULL) {
@@ -49,7 +55,7 @@ fill_page (int fd, void *arg)
       r = r < 0 ? r : qk_write_all (fd, qk_page_chart, strlen (qk_page_chart));
     } else if (strncmp (mark, data, strlen (data)) == 0) {
       at = mark + strlen (data);
-      r = r < 0 ? r : write_json (fd, arg);
+      r = r < 0 ? r : write_json (fd, with->json);
     } else if (r == 0)
       r = qk_write_all (fd, "@", 1);
   }
@@ -57,13 +63,16 @@ fill_page (int fd, void *arg)
 }
 
 int
-qk_html_write (const char *json, const char *path)
+qk_html_write (enum qk_page page, const char *json, const char *path)
 {
+  struct filling with
+    = { page == QK_PAGE_TUNING ? qk_page_tuning : qk_page_html, json };
+
   if (!qk_html_possible ())
     return qk_error (-ENOTSUP,
                      "cannot write '%s': the HTML report needs "
                      "Chart.js (Debian: libjs-chart.js) when qatkit is "
                      "built",
                      path);
-  return qk_atomic_write (path, fill_page, (void *) json);
+  return qk_atomic_write (path, fill_page, &with);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* page.h: the HTML page of an analysis, as built in (build-aux/embed). */
+/* page.h: the HTML pages, as built in (build-aux/embed). */
 #ifndef QK_REPORT_PAGE_H
 #define QK_REPORT_PAGE_H
 
-/* page.html, with @CHART@ and @DATA@ for what is put in. */
+/* page.html and tuning.html, with @CHART@ and @DATA@ for what is put in. */
 extern const char qk_page_html[];
+extern const char qk_page_tuning[];
 /* Chart.js; "" where configure did not find it. */
 extern const char qk_page_chart[];
 

@@ -69,8 +69,28 @@ check_text (const struct qk_ini *ini, const struct qk_ini *carried)
   return 0;
 }
 
-/* A copy of INI without the keys that say where and when the run is kept; to be
- * freed. */
+/* Whether SECTION is about searching for networks, not about one. */
+static bool
+is_search (const char *section)
+{
+  return strcmp (section, "tune") == 0 || strncmp (section, "solver ", 7) == 0;
+}
+
+/* Take those sections out of INI; the last key of a section takes it along. */
+static void
+drop_search (struct qk_ini *ini)
+{
+  size_t i = 0;
+
+  while (i < qk_ini_sections (ini))
+    if (is_search (qk_ini_section (ini, i)) && qk_ini_keys (ini, i) > 0)
+      qk_ini_unset (ini, qk_ini_section (ini, i), qk_ini_key (ini, i, 0).key);
+    else
+      i++;
+}
+
+/* A copy of INI without what says where and when the run is kept, and how other
+ * networks are searched for; to be freed. */
 static int
 copy_without_folder (const struct qk_ini *ini, struct qk_ini **out)
 {
@@ -87,6 +107,7 @@ copy_without_folder (const struct qk_ini *ini, struct qk_ini **out)
   qk_ini_unset (*out, "run", "max_minutes");
   qk_ini_unset (*out, "checkpoint", "minutes");
   qk_ini_unset (*out, "checkpoint", "batches");
+  drop_search (*out);
   return 0;
 }
 

@@ -317,7 +317,8 @@ qk_settings_reporters (struct qk_settings *settings, int max,
 /* Kinds of which a run may use several, or one that is found on the spot:
  * the options of each stand in a section of its own, [KIND NAME]. */
 static const enum qk_kind sectioned[]
-  = { QK_KIND_REPORTER, QK_KIND_COMM, QK_KIND_BACKEND, QK_KIND_FORMAT };
+  = { QK_KIND_REPORTER, QK_KIND_COMM, QK_KIND_BACKEND, QK_KIND_FORMAT,
+      QK_KIND_SOLVER };
 
 static int
 take_options (void *cookie, const struct qk_class *cls, struct qk_config **out)
@@ -331,6 +332,13 @@ take_options (void *cookie, const struct qk_class *cls, struct qk_config **out)
   r = qk_ini_take (settings->ini, section, cls->options, "", out);
   free (section);
   return r;
+}
+
+int
+qk_settings_options (struct qk_settings *settings, const struct qk_class *cls,
+                     struct qk_config **out)
+{
+  return take_options (settings, cls, out);
 }
 
 /* Check the options of CLS long before they are used. */
@@ -398,8 +406,35 @@ check_later (struct qk_settings *settings)
   if (r == 0)
     r = check_named_options (settings, QK_KIND_FORMAT, settings->model,
                              "format");
+  if (r == 0)
+    r = check_named_options (settings, QK_KIND_SOLVER, settings->tune,
+                             "solver");
   for (size_t i = 0; r == 0 && i < qk_ini_sections (settings->ini); i++)
     r = check_section (settings, qk_ini_section (settings->ini, i));
+  return r;
+}
+
+/* The sections that the core alone reads. */
+static int
+take_core_sections (struct qk_settings *settings)
+{
+  const struct {
+    const char *section;
+    const struct qk_option *table;
+    struct qk_config **cfg;
+  } row[] = {
+    { "run", qk_table_run, &settings->run },
+    { "checkpoint", qk_table_checkpoint, &settings->checkpoint },
+    { "train", qk_table_train, &settings->train },
+    { "ptq", qk_table_ptq, &settings->ptq },
+    { "qat", qk_table_qat, &settings->qat },
+    { "tune", qk_table_tune, &settings->tune },
+  };
+  int r = 0;
+
+  for (size_t i = 0; r == 0 && i < sizeof row / sizeof *row; i++)
+    r = qk_ini_take (settings->ini, row[i].section, row[i].table, "",
+                     row[i].cfg);
   return r;
 }
 
@@ -410,21 +445,7 @@ take_sections (struct qk_settings *settings)
   int r;
 
   if ((r = settle_names (settings)) < 0 || (r = settle_float (settings)) < 0
-      || (r = qk_ini_take (settings->ini, "run", qk_table_run, "",
-                           &settings->run))
-           < 0
-      || (r = qk_ini_take (settings->ini, "checkpoint", qk_table_checkpoint,
-                           "", &settings->checkpoint))
-           < 0
-      || (r = qk_ini_take (settings->ini, "train", qk_table_train, "",
-                           &settings->train))
-           < 0
-      || (r = qk_ini_take (settings->ini, "ptq", qk_table_ptq, "",
-                           &settings->ptq))
-           < 0
-      || (r = qk_ini_take (settings->ini, "qat", qk_table_qat, "",
-                           &settings->qat))
-           < 0
+      || (r = take_core_sections (settings)) < 0
       || (r = take_methods (settings)) < 0)
     return r;
   r = take_component (settings, "model", qk_table_model, "arch", QK_KIND_MODEL,
@@ -541,6 +562,7 @@ qk_settings_free (struct qk_settings *settings)
   qk_config_free (settings->train);
   qk_config_free (settings->ptq);
   qk_config_free (settings->qat);
+  qk_config_free (settings->tune);
   qk_config_free (settings->model_cfg);
   qk_config_free (settings->dataset_cfg);
   free_optimizer (&settings->train_opt);

@@ -37,7 +37,8 @@ struct qk_settings {
   struct qk_ini *ini;     /* owned */
 
   /* the core's options of each section, see tables.c */
-  struct qk_config *run, *checkpoint, *model, *data, *train, *ptq, *qat;
+  struct qk_config *run, *checkpoint, *model, *data, *train, *ptq, *qat,
+    *tune;
 
   const struct qk_model_class *model_class;
   struct qk_config *model_cfg;
@@ -88,6 +89,11 @@ int qk_settings_join (struct qk_settings *settings);
  * given, the SECTION and the key. */
 int qk_settings_key_error (int err, const struct qk_config *cfg,
                            const char *section, const char *key);
+
+/* The options of CLS, a plugin whose options stand in a section [KIND NAME];
+ * *OUT belongs to the caller: qk_config_free. */
+int qk_settings_options (struct qk_settings *settings,
+                         const struct qk_class *cls, struct qk_config **out);
 
 /* The reporters that [run] names, in its order, MAX of them at most; returns
  * how many. */

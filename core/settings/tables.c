@@ -140,6 +140,18 @@ const struct qk_option qk_table_ptq_observers[]
         "Observer plugin for weights in post-training quantization" },
       END };
 
+const struct qk_option qk_table_tune[]
+  = { { "solver", QK_OPT_STRING, "auto", 0, 0, NULL,
+        "Solver plugin that gives bits to layers; auto = the one of the "
+        "highest rank" },
+      { "bits", QK_OPT_FLOATS, "2,3,4,5,6,8", 2, 8, NULL,
+        "Bits that the weights of a layer may have, BITS[,BITS]..." },
+      { "points", QK_OPT_INT, "20", 2, 1000, NULL,
+        "Networks between the cheapest and the dearest that are tried" },
+      { "samples", QK_OPT_INT, "64", 1, 1e9, NULL,
+        "Samples on which is measured what layers lose" },
+      END };
+
 const struct qk_option qk_table_qat[] = {
   { "backend", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Backend plugin to quantize for and to evaluate on; auto = the one for "

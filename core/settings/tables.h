@@ -14,6 +14,7 @@ extern const struct qk_option qk_table_ptq[];
 extern const struct qk_option qk_table_loss[];
 extern const struct qk_option qk_table_metric[];
 extern const struct qk_option qk_table_qat[];
+extern const struct qk_option qk_table_tune[];
 extern const struct qk_option qk_table_optimizer[];
 /* what may differ from parameter to parameter, [optimizer PATTERN] */
 extern const struct qk_option qk_table_optimizer_group[];

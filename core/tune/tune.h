@@ -4,20 +4,22 @@
 #ifndef QK_TUNE_TUNE_H
 #define QK_TUNE_TUNE_H
 
+#include "analyze/bits.h"
 #include "tune/goal.h"
 #include "run/run.h"
 
-#define QK_TRIAL_SETTINGS 24
-
 /* One way to quantize, and what came of it. */
 struct qk_trial {
-  char *set[QK_TRIAL_SETTINGS]; /* "qconfig:weight.bits=4"; owned */
+  char **set; /* "qconfig:weight.bits=4"; owned */
   int n_set;
+  char *label;     /* in short, where the settings are long; NULL: the settings
+                  themselves; owned */
   bool qat;        /* trained with these settings, not only calibrated */
   int weight_bits; /* of the layers that are quantized */
   int n_float;     /* layers left in float to keep accuracy */
   struct qk_scores scores; /* of the int8 network */
   int64_t bytes;
+  double cost; /* what is minimized, as solvers count it; else 0 */
   bool done, reached;
   bool remembered; /* from the journal of an earlier call */
 };
@@ -25,6 +27,9 @@ struct qk_trial {
 struct qk_tuning {
   struct qk_objective *objective; /* of the float network's run; owned */
   struct qk_goal goal;            /* bound to it */
+  const char *minimize; /* name of the cost; NULL: bits of single layers were
+                           not searched */
+  struct qk_bits_table *bits; /* what that was chosen from; NULL, or owned */
   struct qk_scores float_scores;
   struct qk_trial *trial; /* in the order they were made; owned */
   int n;
@@ -38,17 +43,21 @@ struct qk_tune_options {
   const char *goal; /* as the user writes it; NULL: the first score within half
                        a percent (point) of the float network's */
   int max_trials;
-  bool overwrite; /* even an unfinished run's files */
+  const char *minimize; /* "bytes", "bitops" or "latency": give each layer its
+                           bits, as cheap as the goal allows; NULL: search
+                           settings for the whole network */
+  bool overwrite;       /* even an unfinished run's files */
   bool resume; /* what the journal in the output folder has is not repeated */
   int64_t samples; /* of the sample that sensitivity is measured on */
 };
 
-/* In this order: the configuration as it is; weights per channel and per
+/* Without minimize, in this order: the configuration as it is; weights per channel and per
  * tensor with each observer; with the best of these fewer bits while the goal
  * is reached, or, if it is not, training, then more and more of the most
  * sensitive layers in float.  Of the trials that reach the goal the best has the
  * fewest float layers, then the fewest bits, then the highest accuracy; if
- * none does it is the most accurate.  Writes tune.jsonl (a line a trial) and
+ * none does it is the most accurate.  With minimize see bits.c; the best is then
+ * the cheapest that reaches the goal.  Writes tune.jsonl (a line a trial) and
  * tuned.ini into the output folder.  *OUT belongs to the caller:
  * qk_tuning_free. */
 int qk_tune (const struct qk_tune_options *opt, struct qk_tuning **out);

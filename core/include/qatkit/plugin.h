@@ -34,7 +34,8 @@ enum qk_kind {
   QK_KIND_COMM = 11,
   QK_KIND_PTQ = 12,
   QK_KIND_LOSS = 13,
-  QK_KIND_METRIC = 14
+  QK_KIND_METRIC = 14,
+  QK_KIND_SOLVER = 15
 };
 
 /* The folder of a kind, "observers"; NULL for an unknown value. */

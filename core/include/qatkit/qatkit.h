@@ -27,6 +27,7 @@
 #include "quantizer.h"
 #include "reporter.h"
 #include "rng.h"
+#include "solver.h"
 #include "tensor.h"
 
 #endif /* QATKIT_QATKIT_H */

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* bits.c: the weights of each layer alone, with each number of bits. */
+#include "config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyze/bits.h"
+#include "analyze/priv.h"
+#include "bench/infer.h"
+#include "graph/op-priv.h"
+#include "quant/quantizer-priv.h"
+
+/* Costs nearer to each other than this are one: what a clock says of the same
+ * work twice. */
+#define SAME_TIME 0.03
+/* Of each network's measurement. */
+#define SECONDS 0.5
+
+/* The network with one number of bits in all its layers. */
+struct variant {
+  int bits;
+  struct qk_settings *settings;
+  struct qk_graph *prepared, *int8;
+};
+
+struct measuring {
+  const struct qk_bits_options *opt;
+  struct qk_analyzer z;
+  struct qk_analyze_options analyze;
+  struct qk_analysis analysis;
+  struct variant variant[QK_MOST_FORMS];
+  int *node; /* of each layer */
+  struct qk_bits_table *t;
+};
+
+/* ---- the variants --------------------------------------------------------- */
+
+/* The configuration with BITS wherever it has no pattern of its own. */
+static int
+with_bits (const struct qk_settings *settings, int bits,
+           struct qk_settings **out)
+{
+  struct qk_ini *ini = NULL;
+  char *text = NULL, number[16];
+  int r;
+
+  snprintf (number, sizeof number, "%d", bits);
+  if ((r = qk_ini_text (settings->ini, &text)) == 0
+      && (r = qk_ini_parse (text, strlen (text), "tune", &ini)) == 0
+      && ((r = qk_ini_set (ini, "qconfig", "weight.bits", number, "tune")) < 0
+          || (r = qk_ini_set (ini, "ptq", "methods", "", "tune")) < 0))
+    qk_ini_free (ini);
+  free (text);
+  return r < 0 ? r : qk_settings_new (settings->ctx, ini, out);
+}
+
+static int
+make_variant (struct measuring *u, struct variant *v)
+{
+  struct qk_session s = u->z.session;
+  int r = with_bits (u->opt->settings, v->bits, &v->settings);
+
+  s.settings = v->settings;
+  if (r == 0)
+    r = qk_session_calibrate (&s, u->opt->g, &v->prepared);
+  if (r < 0)
+    return r;
+  qk_graph_set_observing (v->prepared, false, false);
+  return qk_pass_convert (v->prepared, &v->int8);
+}
+
+/* ---- the layers ------------------------------------------------------------ */
+
+static int
+weight_bits (const struct qk_graph *g, int node)
+{
+  return qk_quantizer_info (g->node[node].weight_qz)->bits;
+}
+
+static int
+list_layers (struct measuring *u)
+{
+  const struct qk_graph *g = u->variant[0].prepared;
+  struct qk_bits_table *t = u->t;
+  int i;
+
+  t->layer = calloc ((size_t) g->n_nodes + 1, sizeof *t->layer);
+  u->node = calloc ((size_t) g->n_nodes + 1, sizeof *u->node);
+  if (t->layer == NULL || u->node == NULL)
+    return qk_oom ("tune");
+  for (i = 0; i < g->n_nodes; i++) {
+    if (g->node[i].weight_qz == NULL)
+      continue;
+    if ((t->layer[t->n].name = strdup (g->node[i].name)) == NULL)
+      return qk_oom ("tune");
+    t->layer[t->n].macs = g->node[i].traits.macs;
+    u->node[t->n++] = i;
+  }
+  return 0;
+}
+
+/* The form of layer L that has BITS; -1: none yet. */
+static int
+find_form (const struct qk_bits_layer *l, int bits)
+{
+  for (int k = 0; k < l->n; k++)
+    if (l->bits[k] == bits)
+      return k;
+  return -1;
+}
+
+/* ---- noise ------------------------------------------------------------------- */
+
+/* The noise in the outputs where only the weights of NODE are quantized. */
+static int
+noise_of (struct measuring *u, struct qk_switch *sw, int node, double *noise)
+{
+  struct qk_analyze_point p;
+  int r;
+
+  qk_switch_set (sw, QK_SWITCH_WEIGHTS, sw->g->node[node].out, false);
+  if ((r = qk_analyze_point (&u->z, sw->g, &p)) == 0)
+    *noise = isfinite (p.sqnr) ? pow (10, -p.sqnr / 10) : 0;
+  return r;
+}
+
+/* Add the forms that variant V has and no earlier one had. */
+static int
+add_forms (struct measuring *u, const struct variant *v, int64_t *done)
+{
+  struct qk_progress *progress = u->opt->m->progress;
+  struct qk_switch sw;
+  int i, r = qk_switch_init (&sw, v->prepared);
+
+  for (i = 0; r == 0 && i < u->t->n; i++) {
+    struct qk_bits_layer *l = &u->t->layer[i];
+    /* those of other layers are switched off */
+    const int bits = qk_quantizer_info (sw.weight[u->node[i]])->bits;
+
+    *done += u->z.subset.n;
+    qk_progress_update (progress, *done, NAN);
+    if (find_form (l, bits) >= 0)
+      continue;
+    l->bits[l->n] = bits;
+    r = noise_of (u, &sw, u->node[i], &l->noise[l->n++]);
+  }
+  qk_switch_clear (&sw);
+  return r;
+}
+
+static int
+measure_noise (struct measuring *u)
+{
+  struct qk_progress *progress = u->opt->m->progress;
+  int64_t done = 0;
+  int i, r = 0;
+
+  qk_progress_begin (progress, "bits of layers",
+                     u->opt->n_bits * u->t->n * u->z.subset.n);
+  for (i = 0; r == 0 && i < u->opt->n_bits; i++)
+    r = add_forms (u, &u->variant[i], &done);
+  qk_progress_end (progress);
+  return r;
+}
+
+/* ---- cost ---------------------------------------------------------------------- */
+
+/* Bits of the first input of NODE, as far as it is quantized. */
+static int
+input_bits (const struct qk_graph *g, int node)
+{
+  const struct qk_quantizer *qz = g->value[g->node[node].in[0]].qz;
+
+  return qz != NULL ? qk_quantizer_info (qz)->bits : 8;
+}
+
+/* Cost of NODE in variant V, and of the whole network, but for seconds. */
+static double
+cost_of (const struct measuring *u, const struct variant *v, int node)
+{
+  const struct qk_node *n = &v->int8->node[node];
+  const int bits = v->prepared->node[node].weight_qz != NULL
+                     ? weight_bits (v->prepared, node)
+                     : 8;
+
+  if (u->opt->cost == QK_COST_BYTES)
+    return n->lowered ? (double) qk_op_bytes (&n->op) : 0;
+  return (double) n->traits.macs * bits * input_bits (v->prepared, node);
+}
+
+static double
+whole_cost (const struct measuring *u, const struct variant *v)
+{
+  double sum = 0;
+
+  if (u->opt->cost == QK_COST_BYTES)
+    return (double) qk_graph_bytes (v->int8);
+  for (int i = 0; i < v->int8->n_nodes; i++)
+    sum += cost_of (u, v, i);
+  return sum;
+}
+
+static void
+count_costs (struct measuring *u)
+{
+  const struct variant *first = &u->variant[0];
+  int i, k;
+
+  u->t->rest = whole_cost (u, first);
+  for (i = 0; i < u->t->n; i++)
+    u->t->rest -= cost_of (u, first, u->node[i]);
+  for (k = 0; k < u->opt->n_bits; k++)
+    for (i = 0; i < u->t->n; i++) {
+      struct qk_bits_layer *l = &u->t->layer[i];
+      const int form
+        = find_form (l, weight_bits (u->variant[k].prepared, u->node[i]));
+
+      l->cost[form] = cost_of (u, &u->variant[k], u->node[i]);
+    }
+}
+
+/* Seconds of layer I in the variants C, by form; those that are the same but
+ * for the clock get the time of the most bits. */
+static void
+take_seconds (struct measuring *u, struct qk_bench_case *c, int i)
+{
+  struct qk_bits_layer *l = &u->t->layer[i];
+  int k, most = 0;
+
+  for (k = 0; k < u->opt->n_bits; k++)
+    l->cost[find_form (l, weight_bits (u->variant[k].prepared, u->node[i]))]
+      = qk_timing_median (&c[k].node[u->node[i] + 1]);
+  for (k = 1; k < l->n; k++)
+    most = l->bits[k] > l->bits[most] ? k : most;
+  for (k = 0; k < l->n; k++)
+    if (fabs (l->cost[k] - l->cost[most]) < SAME_TIME * l->cost[most])
+      l->cost[k] = l->cost[most];
+}
+
+static int
+measure_costs (struct measuring *u)
+{
+  const struct qk_bench_options opt
+    = { .batch = 1, .seconds = SECONDS, .nodes = true };
+  struct qk_bench_case c[QK_MOST_FORMS];
+  const void *input[QK_DATASET_MAX_TENSORS], *target[QK_DATASET_MAX_TENSORS];
+  struct qk_batch b;
+  int i, r = 0;
+
+  memset (c, 0, sizeof c);
+  qk_subset_batch (&u->z, 0, 1, input, target, &b);
+  for (i = 0; r == 0 && i < u->opt->n_bits; i++) {
+    c[i].name = u->opt->settings->backend_class->cls.name;
+    c[i].g = u->variant[i].int8;
+    r = qk_bench_open (&c[i], u->opt->settings->threads, 1);
+  }
+  if (r == 0)
+    r = qk_bench_measure (c, u->opt->n_bits, input, &opt, u->opt->m);
+  if (r == 0) {
+    u->t->rest = qk_timing_median (&c[0].whole);
+    for (i = 0; i < u->t->n; i++) {
+      u->t->rest -= qk_timing_median (&c[0].node[u->node[i] + 1]);
+      take_seconds (u, c, i);
+    }
+    u->t->rest = u->t->rest > 0 ? u->t->rest : 0;
+  }
+  for (i = 0; i < u->opt->n_bits; i++)
+    qk_bench_close (&c[i]);
+  return r;
+}
+
+/* ---- the whole -------------------------------------------------------------------- */
+
+static int
+begin (struct measuring *u)
+{
+  struct qk_analyzer *z = &u->z;
+  int i, r;
+
+  u->analyze.settings = u->opt->settings;
+  u->analyze.m = u->opt->m;
+  u->analyze.subject = "tune";
+  u->analyze.samples = u->opt->samples;
+  z->opt = &u->analyze;
+  z->a = &u->analysis;
+  z->session.settings = u->opt->settings;
+  z->session.m = u->opt->m;
+  z->session.objective = u->opt->objective;
+  z->a->score = qk_objective_first_score (u->opt->objective);
+  if ((r = qk_data_open (u->opt->settings, QK_DATA_CALIBRATE,
+                         &z->session.calibrate))
+        < 0
+      || (r = qk_data_open (u->opt->settings, QK_DATA_SUBSET, &z->data)) < 0
+      || (r = qk_pass_fuse (u->opt->g, &z->float_g)) < 0)
+    return r;
+  for (i = 0; i < u->opt->n_bits; i++) {
+    u->variant[i].bits = u->opt->bits[i];
+    if ((r = make_variant (u, &u->variant[i])) < 0)
+      return r;
+  }
+  return qk_analyze_subset (z);
+}
+
+static void
+end (struct measuring *u)
+{
+  int i;
+
+  for (i = 0; i < u->opt->n_bits; i++) {
+    qk_graph_free (u->variant[i].prepared);
+    qk_graph_free (u->variant[i].int8);
+    qk_settings_free (u->variant[i].settings);
+  }
+  u->z.session.objective = NULL; /* borrowed */
+  qk_analyzer_clear (&u->z);
+  free (u->node);
+}
+
+int
+qk_bits_measure (const struct qk_bits_options *opt, struct qk_bits_table **out)
+{
+  struct measuring u;
+  int r;
+
+  memset (&u, 0, sizeof u);
+  u.opt = opt;
+  if ((u.t = calloc (1, sizeof *u.t)) == NULL)
+    return qk_oom ("tune");
+  u.t->kind = opt->cost;
+  if ((r = begin (&u)) == 0 && (r = list_layers (&u)) == 0
+      && (r = measure_noise (&u)) == 0) {
+    if (opt->cost == QK_COST_LATENCY)
+      r = measure_costs (&u);
+    else
+      count_costs (&u);
+  }
+  end (&u);
+  if (r < 0) {
+    qk_bits_free (u.t);
+    return r;
+  }
+  *out = u.t;
+  return 0;
+}
+
+void
+qk_bits_free (struct qk_bits_table *t)
+{
+  int i;
+
+  if (t == NULL)
+    return;
+  for (i = 0; i < t->n; i++)
+    free (t->layer[i].name);
+  free (t->layer);
+  free (t);
+}
