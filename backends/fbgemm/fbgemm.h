@@ -36,6 +36,7 @@ struct fbgemm {
  * every group) and linear layers. */
 struct fbgemm_product {
   int64_t steps; /* rows of A are 4 * steps bytes */
+  bool halves;   /* weights are two to a byte */
   int blocks;
   struct qk_gemm_block *block;
   /* Where products are summed in int16: weight pairs, those that may leave it
@@ -70,9 +71,11 @@ struct fbgemm_kernel {
   int64_t line;    /* bytes of a panel's row that a line of the window has */
   bool short_rows; /* of a window: at most 16 bytes */
   bool wide;       /* products may pass 2^31: requantize from f32 */
+  bool halves;     /* the product's weights are two to a byte */
   int64_t rows;    /* of A in a piece of work */
   int64_t pitch;   /* bytes of a row of A's panel */
-  size_t panel, tile; /* bytes of scratch a thread has for A and f32 */
+  /* bytes of scratch a thread has for A, f32, and a block's weights */
+  size_t panel, tile, room;
 
   /* conv2d with windows of 3x3, see winograd.c */
   struct fbgemm_winograd *winograd;
@@ -134,6 +137,18 @@ int fbgemm_pack (const struct qk_kernels *kernels, const struct qk_op *op,
                  int64_t first, int64_t count, int64_t k,
                  struct fbgemm_product *out);
 void fbgemm_unpack (struct fbgemm_product *p);
+/* The same of one group's weights, which all fit four bits, two to a byte: for
+ * gemm_u8s4. */
+int fbgemm_pack_halves (const struct qk_kernels *kernels,
+                        const struct qk_op *op, int64_t k,
+                        struct fbgemm_product *out);
+/* Block B of such a product as gemm takes it, with weights at ROOM, of
+ * fbgemm_halves_room bytes. */
+struct qk_gemm_block fbgemm_whole_block (const struct qk_kernels *kernels,
+                                         const struct fbgemm_product *p,
+                                         const struct qk_gemm_block *b,
+                                         int8_t *room);
+size_t fbgemm_halves_room (const struct qk_kernels *kernels, int64_t steps);
 /* The bias of CHANNEL, whose K weights are W, less z_in * sum w; modulo
  * 2^32. */
 int32_t fbgemm_folded_bias (const struct qk_op *op, int64_t channel,

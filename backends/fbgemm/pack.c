@@ -99,7 +99,8 @@ layout_blocks (const struct qk_kernels *kernels, int64_t count,
     b->n = (int) (left < most ? left : most);
     b->vectors = (b->n + kernels->lanes - 1) / kernels->lanes;
     nr = b->vectors * kernels->lanes;
-    bytes += round64 (p->steps * nr * 4) + 2 * round64 (nr * 4);
+    bytes += round64 ((p->halves ? (p->steps + 1) / 2 : p->steps) * nr * 4)
+             + 2 * round64 (nr * 4);
   }
   return bytes;
 }
@@ -166,6 +167,96 @@ fbgemm_pack (const struct qk_kernels *kernels, const struct qk_op *op,
   }
   return kernels->saturates ? certify (kernels, fbgemm_input_range (op), out)
                             : 0;
+}
+
+/* The weights of a block, STEPS steps of NR channels, two steps to a byte; for
+ * channels that are not in use they are 0. */
+static void
+fill_halves (const struct qk_op *op, int64_t first, int nr, int64_t k,
+             int64_t steps, int n, uint8_t *to)
+{
+  for (int64_t s = 0; s < steps; s += 2)
+    for (int j = 0; j < nr; j++)
+      for (int i = 0; i < 4; i++, to++) {
+        const int64_t even = 4 * s + i, odd = even + 4;
+        const int8_t *w = op->weight + (first + j) * k;
+        const int low = j < n && even < k ? w[even] : 0;
+        const int high = j < n && odd < k ? w[odd] : 0;
+
+        *to = (uint8_t) ((low + 8) | (high + 8) << 4);
+      }
+}
+
+int
+fbgemm_pack_halves (const struct qk_kernels *kernels, const struct qk_op *op,
+                    int64_t k, struct fbgemm_product *out)
+{
+  const int most = kernels->lanes * kernels->max_vectors;
+  struct fbgemm_product p = { .steps = (k + 3) / 4, .halves = true };
+  uint8_t *at;
+
+  p.blocks = (int) ((op->out_channels + most - 1) / most);
+  *out = p;
+  out->block = qk_alloc ((size_t) p.blocks * sizeof *p.block);
+  if (out->block == NULL)
+    return qk_oom ("fbgemm");
+  out->arrays
+    = qk_alloc ((size_t) layout_blocks (kernels, op->out_channels, out));
+  if (out->arrays == NULL)
+    return qk_oom ("fbgemm: packed weights");
+  at = out->arrays;
+  for (int i = 0; i < p.blocks; i++) {
+    struct qk_gemm_block *b = &out->block[i];
+    const int nr = b->vectors * kernels->lanes;
+    const int64_t first = (int64_t) i * most;
+    uint8_t *weight = carve (&at, (p.steps + 1) / 2 * nr * 4);
+    int32_t *bias = carve (&at, nr * 4);
+    float *multiplier = carve (&at, nr * 4);
+
+    fill_halves (op, first, nr, k, p.steps, b->n, weight);
+    for (int j = 0; j < b->n; j++) {
+      bias[j]
+        = fbgemm_folded_bias (op, first + j, op->weight + (first + j) * k, k);
+      multiplier[j] = op->multiplier[first + j];
+    }
+    b->weight = (int8_t *) weight;
+    b->bias = bias;
+    b->multiplier = multiplier;
+    /* four steps of weights down to -8 stay within int16 */
+    b->chain = kernels->saturates ? QK_GEMM_CHAIN : 1;
+    b->next = b->weight;
+    if (i > 0)
+      out->block[i - 1].next = b->weight;
+  }
+  return 0;
+}
+
+size_t
+fbgemm_halves_room (const struct qk_kernels *kernels, int64_t steps)
+{
+  return (size_t) round64 ((steps + 1) / 2 * 2 * 4 * kernels->lanes
+                           * kernels->max_vectors);
+}
+
+struct qk_gemm_block
+fbgemm_whole_block (const struct qk_kernels *kernels,
+                    const struct fbgemm_product *p,
+                    const struct qk_gemm_block *b, int8_t *room)
+{
+  const int64_t pitch = (int64_t) b->vectors * kernels->lanes * 4;
+  struct qk_gemm_block whole = *b;
+
+  for (int64_t s = 0; s < p->steps; s += 2) {
+    const uint8_t *from = (const uint8_t *) b->weight + s / 2 * pitch;
+    int8_t *even = room + s * pitch, *odd = even + pitch;
+
+    for (int64_t i = 0; i < pitch; i++) {
+      even[i] = (int8_t) ((from[i] & 15) - 8);
+      odd[i] = (int8_t) ((from[i] >> 4) - 8);
+    }
+  }
+  whole.weight = whole.next = room;
+  return whole;
 }
 
 void

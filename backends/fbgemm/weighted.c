@@ -33,6 +33,11 @@
  * microseconds, which meeting takes where cores share no cache. */
 #define SMALL_WORK 32768
 
+/* Weights of a layer of one row a sample that are worth being packed to four
+ * bits, and rows that unpack them by themselves: more unpack them once. */
+#define HALVES_WEIGHTS 65536
+#define HALVES_ROWS 4
+
 /* One piece of work: ROWS rows of A from FIRST on, which go to rows of the
  * output from TO on, by some blocks of channels. */
 struct piece {
@@ -84,6 +89,23 @@ multiply_wide (const struct fbgemm_kernel *k, const uint8_t *a, int64_t lda,
     k->pointwise->quantize (tile + i * pitch, b->n, &g, y + i * k->g.k);
 }
 
+/* By weights that are two to a byte. */
+static void
+multiply_halves (const struct fbgemm_kernel *k, const uint8_t *a,
+                 const struct piece *w, const struct qk_gemm_block *b,
+                 const struct qk_output *o, uint8_t *y, int8_t *room)
+{
+  const struct fbgemm_product *p = &k->product[0];
+  struct qk_gemm_block whole;
+
+  if (w->rows <= HALVES_ROWS) {
+    k->kernels.gemm_u8s4 (a, k->pitch, w->rows, p->steps, b, o, y);
+    return;
+  }
+  whole = fbgemm_whole_block (&k->kernels, p, b, room);
+  k->kernels.gemm (a, k->pitch, w->rows, p->steps, &whole, o, y);
+}
+
 static void
 multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
                 const struct piece *w, uint8_t *panel)
@@ -102,7 +124,9 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
     const struct qk_gemm_block *b = &p->block[j];
     uint8_t *y = output_at (k, out, w->to, w->group, j);
 
-    if (k->wide && o.store == QK_STORE_U8)
+    if (k->halves)
+      multiply_halves (k, a, w, b, &o, y, (int8_t *) panel + k->panel);
+    else if (k->wide && o.store == QK_STORE_U8)
       multiply_wide (k, a, k->pitch, w, b, y,
                      (float *) (void *) (panel + k->panel));
     else
@@ -293,7 +317,8 @@ run_parts (const struct fbgemm_kernel *k, int64_t n, const void *in, void *out,
   for (int i = 0; i < count; i++)
     run_part (k, n, parts, i, in, out, joined,
               (uint8_t *) scratch
-                + (size_t) omp_get_thread_num () * (k->panel + k->tile));
+                + (size_t) omp_get_thread_num ()
+                    * (k->panel + k->tile + k->room));
 }
 
 static void
@@ -400,6 +425,22 @@ pack_lines (struct fbgemm_kernel *k)
   return r;
 }
 
+/* Whether the weights are packed to four bits: where each is used for few rows
+ * only, so that fetching them takes the time. */
+static bool
+suits_halves (const struct fbgemm_kernel *k, int64_t row_bytes)
+{
+  const int64_t count = k->g.k * row_bytes;
+
+  if (k->g.p * k->g.q != 1 || k->op.groups != 1 || k->wide || k->lines > 0
+      || k->taps > 0 || count < HALVES_WEIGHTS)
+    return false;
+  for (int64_t i = 0; i < count; i++)
+    if (k->op.weight[i] < -8 || k->op.weight[i] > 7)
+      return false;
+  return true;
+}
+
 int
 fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
 {
@@ -430,7 +471,10 @@ fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
   if (k->wide && op->out_q.scale != 0)
     k->tile = (size_t) k->rows * (size_t) k->kernels.lanes
               * (size_t) k->kernels.max_vectors * 4;
-  *scratch = (size_t) k->threads * (k->panel + k->tile);
+  k->halves = suits_halves (k, row_bytes);
+  if (k->halves)
+    k->room = fbgemm_halves_room (&k->kernels, (row_bytes + 3) / 4);
+  *scratch = (size_t) k->threads * (k->panel + k->tile + k->room);
   k->run = run_weighted;
   k->joins = op->groups == 1 && op->out_q.scale != 0;
 
@@ -439,6 +483,8 @@ fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
     return qk_oom ("fbgemm");
   if (k->lines > 0)
     return pack_lines (k);
+  if (k->halves)
+    return fbgemm_pack_halves (&k->kernels, op, row_bytes, &k->product[0]);
   for (int i = 0; i < op->groups; i++) {
     const int r
       = fbgemm_pack (&k->kernels, op, i * kg, kg, row_bytes, &k->product[i]);

@@ -437,11 +437,28 @@ make_transposed (struct kernel_case *c, struct qk_rng *r, int batch)
     (size_t) (op->kernel_h * op->kernel_w * (in / op->groups)));
 }
 
+/* Weights of four bits. */
+static void
+fill_few_bits (struct qk_rng *r, int8_t *w, size_t n)
+{
+  const bool ends = one_in (r, 3);
+
+  for (size_t i = 0; i < n; i++)
+    w[i] = (int8_t) (!ends ? between (r, -8, 7) : one_in (r, 2) ? -8 : 7);
+}
+
 static int
 make_linear (struct kernel_case *c, struct qk_rng *r, int batch)
 {
-  const int in = one_in (r, 4) ? between (r, 1, 1300) : channels (r);
-  const int out = one_in (r, 4) ? between (r, 1, 300) : channels (r);
+  /* so many weights are packed where they fit four bits */
+  const bool large = one_in (r, 6);
+  const int in = large           ? between (r, 200, 700)
+                 : one_in (r, 4) ? between (r, 1, 1300)
+                                 : channels (r);
+  const int out = large           ? between (r, 330, 400)
+                  : one_in (r, 4) ? between (r, 1, 300)
+                                  : channels (r);
+  int e;
 
   c->op.in_channels = in;
   c->op.out_channels = out;
@@ -456,7 +473,9 @@ make_linear (struct kernel_case *c, struct qk_rng *r, int batch)
   c->out.dims[c->out.ndim - 1] = out;
   if (one_in (r, 2))
     memset (&c->op.out_q, 0, sizeof c->op.out_q);
-  return fill_weighted (c, r, (size_t) out, (size_t) in);
+  if ((e = fill_weighted (c, r, (size_t) out, (size_t) in)) == 0 && large)
+    fill_few_bits (r, c->weight, (size_t) in * (size_t) out);
+  return e;
 }
 
 /* Whether pooling window I along an axis touches the sample. */

@@ -18,6 +18,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->max_vectors = 4;
   k->saturates = false;
   k->gemm = qk_gemm_u8s8_1x16__c;
+  k->gemm_u8s4 = qk_gemm_u8s4_1x16__c;
   k->gemm_taps = qk_gemm_taps_u8s8_1x16__c;
   k->gemm_lines = qk_gemm_lines_u8s8_1x16__c;
   k->winograd = WINOGRAD (c);
@@ -34,6 +35,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->max_vectors = 2;
   k->saturates = true;
   k->gemm = qk_gemm_u8s8_6x16__avx2;
+  k->gemm_u8s4 = qk_gemm_u8s4_2x16__avx2;
   k->gemm_taps = NULL;
   k->gemm_lines = NULL;
   k->winograd = WINOGRAD (avx2);
@@ -47,6 +49,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   if (level == QK_CPU_AVXVNNI) {
     k->saturates = false;
     k->gemm = qk_gemm_u8s8_6x16__avxvnni;
+    k->gemm_u8s4 = qk_gemm_u8s4_2x16__avxvnni;
     k->gemm_taps = qk_gemm_taps_u8s8_6x16__avxvnni;
     k->gemm_lines = qk_gemm_lines_u8s8_6x16__avxvnni;
     k->winograd = WINOGRAD (avxvnni);
@@ -60,6 +63,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->lanes = 16;
   k->max_vectors = 4;
   k->gemm = qk_gemm_u8s8_6x64__avx512;
+  k->gemm_u8s4 = qk_gemm_u8s4_2x64__avx512;
   k->gemm_taps = NULL;
   k->gemm_lines = NULL;
   k->winograd = WINOGRAD (avx512);
@@ -72,6 +76,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
     return;
   k->saturates = false;
   k->gemm = qk_gemm_u8s8_6x64__avx512vnni;
+  k->gemm_u8s4 = qk_gemm_u8s4_2x64__avx512vnni;
   k->gemm_taps = qk_gemm_taps_u8s8_6x64__avx512vnni;
   k->gemm_lines = qk_gemm_lines_u8s8_6x64__avx512vnni;
   k->winograd = WINOGRAD (avx512vnni);

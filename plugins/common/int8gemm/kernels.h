@@ -75,7 +75,12 @@ struct qk_gemm_block {
              void *out)
 typedef QK_GEMM_U8S8 (qk_gemm_u8s8_fn);
 
-/* The same where a row of A is made of TAPS pieces of 4 * STEPS bytes that lie
+/* The same with weights of four bits, two to a byte plus 8 each: an even step's
+ * in the lower half, those of the odd step after it in the upper one; extra
+ * steps are none.  For few rows, as each unpacks them again. */
+typedef QK_GEMM_U8S8 (qk_gemm_u8s4_fn);
+
+/* As qk_gemm_u8s8 where a row of A is made of TAPS pieces of 4 * STEPS bytes that lie
  * anywhere, as the pixels under a window do: row i has piece t at
  * at[t * pitch + i] and goes to row place[i] of OUT.  Where all rows of a tile
  * have SKIP there (NULL: never), the piece is known to be of zeros.  Not where
@@ -297,6 +302,7 @@ struct qk_kernels {
   int max_vectors; /* a gemm block has 1 to so many */
   bool saturates;  /* pairs must be certified when packing */
   qk_gemm_u8s8_fn *gemm;
+  qk_gemm_u8s4_fn *gemm_u8s4;
   qk_gemm_taps_u8s8_fn *gemm_taps;   /* or NULL */
   qk_gemm_lines_u8s8_fn *gemm_lines; /* or NULL */
   struct qk_winograd_kernels winograd;
@@ -315,6 +321,11 @@ QK_GEMM_U8S8 (qk_gemm_u8s8_6x16__avx2);
 QK_GEMM_U8S8 (qk_gemm_u8s8_6x16__avxvnni);
 QK_GEMM_U8S8 (qk_gemm_u8s8_6x64__avx512);
 QK_GEMM_U8S8 (qk_gemm_u8s8_6x64__avx512vnni);
+QK_GEMM_U8S8 (qk_gemm_u8s4_1x16__c);
+QK_GEMM_U8S8 (qk_gemm_u8s4_2x16__avx2);
+QK_GEMM_U8S8 (qk_gemm_u8s4_2x16__avxvnni);
+QK_GEMM_U8S8 (qk_gemm_u8s4_2x64__avx512);
+QK_GEMM_U8S8 (qk_gemm_u8s4_2x64__avx512vnni);
 QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_1x16__c);
 QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_6x16__avxvnni);
 QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_6x64__avx512vnni);

@@ -6,6 +6,7 @@
 #include "../tmpl/dot-maddubs.h"
 
 #define GEMM_NAME qk_gemm_u8s8_6x16__avx2
+#define GEMM_U8S4_NAME qk_gemm_u8s4_2x16__avx2
 #define GEMM_ROWS_1 12
 #define GEMM_ROWS_2 6
 #define GEMM_ROWS_3 0

@@ -9,6 +9,7 @@
 #define GEMM_NAME qk_gemm_u8s8_6x16__avxvnni
 #define GEMM_TAPS_NAME qk_gemm_taps_u8s8_6x16__avxvnni
 #define GEMM_LINES_NAME qk_gemm_lines_u8s8_6x16__avxvnni
+#define GEMM_U8S4_NAME qk_gemm_u8s4_2x16__avxvnni
 #define GEMM_ROWS_1 12
 #define GEMM_ROWS_2 6
 #define GEMM_ROWS_3 0

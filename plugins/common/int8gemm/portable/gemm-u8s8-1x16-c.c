@@ -59,6 +59,35 @@ QK_GEMM_U8S8 (qk_gemm_u8s8_1x16__c)
   }
 }
 
+/* Two steps of a row by weights of N channels that share bytes; LAST: of the
+ * first of them alone. */
+static void
+halves (uint32_t *acc, const uint8_t *a, const int8_t *w, int n, bool last)
+{
+  for (int i = 0; i < 4 * n; i++) {
+    const int both = (uint8_t) w[i];
+
+    acc[i / 4] += (uint32_t) (a[i % 4] * ((both & 15) - 8));
+    if (!last)
+      acc[i / 4] += (uint32_t) (a[4 + i % 4] * ((both >> 4) - 8));
+  }
+}
+
+QK_GEMM_U8S8 (qk_gemm_u8s4_1x16__c)
+{
+  const int nr = b->vectors * 4;
+  uint8_t *y = out;
+
+  for (int64_t i = 0; i < m; i++, a += lda, y += o->pitch) {
+    uint32_t acc[NR];
+
+    start (acc, b);
+    for (int64_t k = 0; k < steps; k += 2)
+      halves (acc, a + 4 * k, b->weight + 2 * k * nr, nr, k + 1 == steps);
+    store (acc, b, o, y);
+  }
+}
+
 QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_1x16__c)
 {
   const int nr = b->vectors * 4;

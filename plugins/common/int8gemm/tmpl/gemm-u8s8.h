@@ -361,3 +361,105 @@ QK_GEMM_LINES_U8S8 (GEMM_LINES_NAME)
   GEMM_CALL (gemm_lines, l, m, steps, b, o, out);
 }
 #endif
+
+#ifdef GEMM_U8S4_NAME
+/* The weights of an even step and of the odd one after it. */
+INLINE void
+gemm_halves (const int8_t *w, vi *even, vi *odd)
+{
+  const vi x = v_load (w), low = v_set8 (15), zero = v_set8 (8);
+
+  *even = v_sub8 (v_and (x, low), zero);
+  *odd = v_sub8 (v_and (v_srl16 (x, 4), low), zero);
+}
+
+/* Both steps of a row; a sum of four products of so small weights fits
+ * int16. */
+INLINE vi
+gemm_dot_halves (vi acc, const uint8_t *a, vi even, vi odd)
+{
+#ifdef DOT_CHAINS
+  return v_here (
+    v_add_pairs (acc, v_add16 (v_pairs (v_spread4 (a), even),
+                               v_pairs (v_spread4 (a + 4), odd))));
+#else
+  return v_dot (v_dot (acc, v_spread4 (a), even), v_spread4 (a + 4), odd);
+#endif
+}
+
+INLINE void
+gemm_halves_tile (const int rows, const int vectors, const bool wide,
+                  const uint8_t *a, int64_t lda, int64_t steps,
+                  const struct qk_gemm_block *b, const struct qk_output *o,
+                  uint8_t *out)
+{
+  const int8_t *w = b->weight;
+  vi acc[12][4], even[4], odd[4];
+  int64_t k = 0;
+
+  gemm_start (rows, vectors, acc, b);
+  for (; k + 2 <= steps; k += 2, w += vectors * BLOCK) {
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+      gemm_halves (w + v * BLOCK, &even[v], &odd[v]);
+    UNROLL
+    for (int i = 0; i < rows; i++)
+      UNROLL
+    for (int v = 0; v < vectors; v++)
+      acc[i][v]
+        = gemm_dot_halves (acc[i][v], a + i * lda + 4 * k, even[v], odd[v]);
+  }
+  if (k < steps) {
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+      gemm_halves (w + v * BLOCK, &even[v], &odd[v]);
+    UNROLL
+    for (int i = 0; i < rows; i++)
+      UNROLL
+    for (int v = 0; v < vectors; v++)
+      acc[i][v] = v_dot (acc[i][v], v_spread4 (a + i * lda + 4 * k), even[v]);
+  }
+  if (wide)
+    gemm_store_32 (rows, vectors, acc, b, o, out);
+  else
+    gemm_store_u8 (rows, vectors, acc, b, o, NULL, out);
+}
+
+#define GEMM_HALVES_COLUMNS(name, vectors, wide)                              \
+  static void name##_##vectors##_1 (                                          \
+    const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                  \
+    const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)     \
+  {                                                                           \
+    for (; m >= 2; m -= 2, a += 2 * lda, y += 2 * o->pitch)                   \
+      gemm_halves_tile (2, vectors, wide, a, lda, steps, b, o, y);            \
+    if (m > 0)                                                                \
+      gemm_halves_tile (1, vectors, wide, a, lda, steps, b, o, y);            \
+  }
+
+GEMM_HALVES_COLUMNS (gemm_halves, 1, false)
+GEMM_HALVES_COLUMNS (gemm_halves, 2, false)
+GEMM_HALVES_COLUMNS (gemm_halves_32, 1, true)
+GEMM_HALVES_COLUMNS (gemm_halves_32, 2, true)
+#if GEMM_ROWS_4
+GEMM_HALVES_COLUMNS (gemm_halves, 3, false)
+GEMM_HALVES_COLUMNS (gemm_halves, 4, false)
+GEMM_HALVES_COLUMNS (gemm_halves_32, 3, true)
+GEMM_HALVES_COLUMNS (gemm_halves_32, 4, true)
+#define GEMM_HALVES_CALL(name, ...)                                           \
+  (b->vectors == 1   ? name##_1_1                                             \
+   : b->vectors == 2 ? name##_2_1                                             \
+   : b->vectors == 3 ? name##_3_1                                             \
+                     : name##_4_1) (__VA_ARGS__)
+#else
+#define GEMM_HALVES_CALL(name, ...)                                           \
+  (b->vectors == 1 ? name##_1_1 : name##_2_1) (__VA_ARGS__)
+#endif
+
+QK_GEMM_U8S8 (GEMM_U8S4_NAME)
+{
+  if (o->store != QK_STORE_U8)
+    GEMM_HALVES_CALL (gemm_halves_32, a, lda, m, steps, b, o, out);
+  else
+    GEMM_HALVES_CALL (gemm_halves, a, lda, m, steps, b, o, out);
+}
+#endif

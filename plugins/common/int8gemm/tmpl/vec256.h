@@ -108,6 +108,11 @@ v_sra16 (vi a, const int n)
   return _mm256_srai_epi16 (a, n);
 }
 INLINE vi
+v_sub8 (vi a, vi b)
+{
+  return _mm256_sub_epi8 (a, b);
+}
+INLINE vi
 v_and (vi a, vi b)
 {
   return _mm256_and_si256 (a, b);
