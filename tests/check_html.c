@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "report/html.h"
-#include "report/page.h"
+#include "pages/html.h"
+#include "pages/page.h"
 
 #define PAGE "check_html.tmp.html"
 
@@ -41,8 +41,8 @@ count (const char *text, const char *what)
 
 START_TEST (test_template)
 {
-  ck_assert_int_eq (count (qk_page_html, "@DATA@"), 1);
-  ck_assert_int_eq (count (qk_page_html, "@CHART@"), 1);
+  ck_assert_int_eq (count (qk_page_analysis, "@DATA@"), 1);
+  ck_assert_int_eq (count (qk_page_analysis, "@CHART@"), 1);
   /* a script that ended early would spill into the page */
   ck_assert_int_eq (count (qk_page_chart, "</script"), 0);
 }
@@ -65,10 +65,10 @@ START_TEST (test_data)
   page = read_page ();
   ck_assert_ptr_nonnull (strstr (page, safe));
   ck_assert_int_eq (count (page, "</script"),
-                    count (qk_page_html, "</script"));
+                    count (qk_page_analysis, "</script"));
   ck_assert_ptr_nonnull (strstr (page, qk_page_chart));
   ck_assert_int_eq ((int) strlen (page),
-                    (int) (strlen (qk_page_html) + strlen (qk_page_chart)
+                    (int) (strlen (qk_page_analysis) + strlen (qk_page_chart)
                            + strlen (json) + 3 * 5 - strlen ("@DATA@")
                            - strlen ("@CHART@")));
   free (page);

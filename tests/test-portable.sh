@@ -84,7 +84,7 @@ scripts () {
   (cd "$srcdir" && sh build-aux/list-components) > "$1/components" \
     && QATKIT=$tmp/say sh "$srcdir/build-aux/plugin-man" "$tmp/stage" "$1/plugins" > "$1/plugins.7" \
     && sh "$srcdir/build-aux/kind-man" "$srcdir" "$1/kinds" \
-    && sh "$srcdir/build-aux/embed" "page=$srcdir/core/report/page.html" none= > "$1/page.c" \
+    && sh "$srcdir/build-aux/embed" "page=$srcdir/core/pages/analysis.html" none= > "$1/page.c" \
     && sh "$srcdir/build-aux/new-plugin" observer mine "$1/new/mine" > /dev/null \
     && sh "$srcdir/build-aux/new-plugin" layer ours "$1/new/ours" > /dev/null
 }

@@ -48,8 +48,8 @@ trials 'min (t["cost"] for t in x["trials"] if t["reached"]) == x["trials"][x["b
 # what is foreseen is what the networks have
 trials 'all (abs (t["cost"] - t["bytes"]) <= 0.01 * t["bytes"] for t in x["trials"])'
 cp out first
-[ -s run/tuning.html ] || ! [ -s "$builddir/core/page-data.c" ] \
-  || grep -q 'qk_page_chart\[\] = {' "$builddir/core/page-data.c" || failed "no tuning.html"
+[ -s run/tuning.html ] || ! [ -s "$builddir/core/pages/page-data.c" ] \
+  || grep -q 'qk_page_chart\[\] = {' "$builddir/core/pages/page-data.c" || failed "no tuning.html"
 grep -q '"qconfig [a-z0-9]*, [a-z0-9]*:weight.bits=' run/tune.jsonl || failed "no bits for two layers"
 
 # tuned.ini repeats the best

@@ -12,7 +12,7 @@
 #include "base/atomic-file.h"
 #include "cli/cli.h"
 #include "analyze/analyze.h"
-#include "report/html.h"
+#include "pages/html.h"
 #include "report/table.h"
 
 #define DEFAULT_SAMPLES 64

@@ -8,7 +8,7 @@
 
 #include "base/json.h"
 #include "cli/cli.h"
-#include "report/html.h"
+#include "pages/html.h"
 #include "report/table.h"
 #include "tune/tune.h"
 

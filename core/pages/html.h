@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* html.h: results as one HTML file that needs nothing else. */
-#ifndef QK_REPORT_HTML_H
-#define QK_REPORT_HTML_H
+#ifndef QK_PAGES_HTML_H
+#define QK_PAGES_HTML_H
 
 #include "qatkit/base.h"
 
@@ -18,4 +18,4 @@ enum qk_page {
  * Chart.js. */
 int qk_html_write (enum qk_page page, const char *json, const char *path);
 
-#endif /* QK_REPORT_HTML_H */
+#endif /* QK_PAGES_HTML_H */

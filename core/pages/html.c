@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/atomic-file.h"
-#include "report/html.h"
-#include "report/page.h"
+#include "pages/html.h"
+#include "pages/page.h"
 
 bool
 qk_html_possible (void)
@@ -66,7 +66,7 @@ int
 qk_html_write (enum qk_page page, const char *json, const char *path)
 {
   struct filling with
-    = { page == QK_PAGE_TUNING ? qk_page_tuning : qk_page_html, json };
+    = { page == QK_PAGE_TUNING ? qk_page_tuning : qk_page_analysis, json };
 
   if (!qk_html_possible ())
     return qk_error (-ENOTSUP,
