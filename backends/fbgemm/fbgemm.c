@@ -88,6 +88,10 @@ fbgemm_release (void *self, void *kernel)
     f->last = NULL;
   for (int i = 0; k->product != NULL && i < k->op.groups; i++)
     fbgemm_unpack (&k->product[i]);
+  if (k->halves != NULL && k->halves != k->product) {
+    fbgemm_unpack (k->halves);
+    qk_free (k->halves);
+  }
   qk_free (k->product);
   fbgemm_release_winograd (k->winograd);
   fbgemm_release_grouped (k->grouped);
@@ -267,7 +271,7 @@ fbgemm_run_both (void *self, void *first, void *second, int64_t n,
   }
 }
 
-/* Whether windows are transformed, and how the weights fared where products
+/* Whether windows are transformed, whether weights are packed, and how the weights fared where products
  * are summed in int16. */
 static int
 fbgemm_facts (void *self, const void *kernel, char *text, size_t size)
@@ -281,7 +285,10 @@ fbgemm_facts (void *self, const void *kernel, char *text, size_t size)
   text[0] = '\0';
   if (k->winograd != NULL)
     snprintf (text, size, "winograd=4x4");
-  if (!k->kernels.saturates || (k->product == NULL && k->dw == NULL))
+  if (k->halves != NULL)
+    snprintf (text, size, "packed=4");
+  if (!k->kernels.saturates || k->halves != NULL
+      || (k->product == NULL && k->dw == NULL))
     return 0;
   for (int i = 0; k->product != NULL && i < k->op.groups; i++) {
     const struct fbgemm_product *p = &k->product[i];

@@ -65,17 +65,17 @@ struct fbgemm_kernel {
 
   /* conv2d and linear */
   struct fbgemm_product *product; /* groups of them, or NULL */
+  struct fbgemm_product *halves;  /* of weights two to a byte, for few rows, or
+                                     NULL */
   bool direct;                    /* A is the input itself */
   int taps;        /* pieces of the input that make a row of A; 0: copied */
   int lines;       /* lines of the input that do; 0: not in place */
   int64_t line;    /* bytes of a panel's row that a line of the window has */
   bool short_rows; /* of a window: at most 16 bytes */
   bool wide;       /* products may pass 2^31: requantize from f32 */
-  bool halves;     /* the product's weights are two to a byte */
   int64_t rows;    /* of A in a piece of work */
   int64_t pitch;   /* bytes of a row of A's panel */
-  /* bytes of scratch a thread has for A, f32, and a block's weights */
-  size_t panel, tile, room;
+  size_t panel, tile; /* bytes of scratch a thread has for A and f32 */
 
   /* conv2d with windows of 3x3, see winograd.c */
   struct fbgemm_winograd *winograd;
@@ -142,13 +142,6 @@ void fbgemm_unpack (struct fbgemm_product *p);
 int fbgemm_pack_halves (const struct qk_kernels *kernels,
                         const struct qk_op *op, int64_t k,
                         struct fbgemm_product *out);
-/* Block B of such a product as gemm takes it, with weights at ROOM, of
- * fbgemm_halves_room bytes. */
-struct qk_gemm_block fbgemm_whole_block (const struct qk_kernels *kernels,
-                                         const struct fbgemm_product *p,
-                                         const struct qk_gemm_block *b,
-                                         int8_t *room);
-size_t fbgemm_halves_room (const struct qk_kernels *kernels, int64_t steps);
 /* The bias of CHANNEL, whose K weights are W, less z_in * sum w; modulo
  * 2^32. */
 int32_t fbgemm_folded_bias (const struct qk_op *op, int64_t channel,

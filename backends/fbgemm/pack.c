@@ -222,41 +222,11 @@ fbgemm_pack_halves (const struct qk_kernels *kernels, const struct qk_op *op,
     b->weight = (int8_t *) weight;
     b->bias = bias;
     b->multiplier = multiplier;
-    /* four steps of weights down to -8 stay within int16 */
-    b->chain = kernels->saturates ? QK_GEMM_CHAIN : 1;
     b->next = b->weight;
     if (i > 0)
       out->block[i - 1].next = b->weight;
   }
   return 0;
-}
-
-size_t
-fbgemm_halves_room (const struct qk_kernels *kernels, int64_t steps)
-{
-  return (size_t) round64 ((steps + 1) / 2 * 2 * 4 * kernels->lanes
-                           * kernels->max_vectors);
-}
-
-struct qk_gemm_block
-fbgemm_whole_block (const struct qk_kernels *kernels,
-                    const struct fbgemm_product *p,
-                    const struct qk_gemm_block *b, int8_t *room)
-{
-  const int64_t pitch = (int64_t) b->vectors * kernels->lanes * 4;
-  struct qk_gemm_block whole = *b;
-
-  for (int64_t s = 0; s < p->steps; s += 2) {
-    const uint8_t *from = (const uint8_t *) b->weight + s / 2 * pitch;
-    int8_t *even = room + s * pitch, *odd = even + pitch;
-
-    for (int64_t i = 0; i < pitch; i++) {
-      even[i] = (int8_t) ((from[i] & 15) - 8);
-      odd[i] = (int8_t) ((from[i] >> 4) - 8);
-    }
-  }
-  whole.weight = whole.next = room;
-  return whole;
 }
 
 void

@@ -34,9 +34,8 @@
 #define SMALL_WORK 32768
 
 /* Weights of a layer of one row a sample that are worth being packed to four
- * bits, and rows that unpack them by themselves: more unpack them once. */
+ * bits. */
 #define HALVES_WEIGHTS 65536
-#define HALVES_ROWS 4
 
 /* One piece of work: ROWS rows of A from FIRST on, which go to rows of the
  * output from TO on, by some blocks of channels. */
@@ -89,21 +88,17 @@ multiply_wide (const struct fbgemm_kernel *k, const uint8_t *a, int64_t lda,
     k->pointwise->quantize (tile + i * pitch, b->n, &g, y + i * k->g.k);
 }
 
-/* By weights that are two to a byte. */
+/* A piece by weights that are two to a byte. */
 static void
-multiply_halves (const struct fbgemm_kernel *k, const uint8_t *a,
-                 const struct piece *w, const struct qk_gemm_block *b,
-                 const struct qk_output *o, uint8_t *y, int8_t *room)
+multiply_halves (const struct fbgemm_kernel *k, const uint8_t *a, void *out,
+                 const struct piece *w)
 {
-  const struct fbgemm_product *p = &k->product[0];
-  struct qk_gemm_block whole;
+  const struct fbgemm_product *p = k->halves;
+  const struct qk_output o = output_of (k);
 
-  if (w->rows <= HALVES_ROWS) {
-    k->kernels.gemm_u8s4 (a, k->pitch, w->rows, p->steps, b, o, y);
-    return;
-  }
-  whole = fbgemm_whole_block (&k->kernels, p, b, room);
-  k->kernels.gemm (a, k->pitch, w->rows, p->steps, &whole, o, y);
+  for (int j = w->block0; j < w->block1; j++)
+    k->kernels.gemm_u8s4 (a, k->pitch, w->rows, p->steps, &p->block[j], &o,
+                          output_at (k, out, w->to, 0, j));
 }
 
 static void
@@ -120,13 +115,15 @@ multiply_piece (const struct fbgemm_kernel *k, const uint8_t *in, void *out,
   else
     fbgemm_pack_panel (k, in, w->first, w->rows, w->group * (k->g.c / groups),
                        panel);
+  if (k->halves != NULL && w->rows <= k->kernels.u8s4_rows) {
+    multiply_halves (k, a, out, w);
+    return;
+  }
   for (int j = w->block0; j < w->block1; j++) {
     const struct qk_gemm_block *b = &p->block[j];
     uint8_t *y = output_at (k, out, w->to, w->group, j);
 
-    if (k->halves)
-      multiply_halves (k, a, w, b, &o, y, (int8_t *) panel + k->panel);
-    else if (k->wide && o.store == QK_STORE_U8)
+    if (k->wide && o.store == QK_STORE_U8)
       multiply_wide (k, a, k->pitch, w, b, y,
                      (float *) (void *) (panel + k->panel));
     else
@@ -317,8 +314,7 @@ run_parts (const struct fbgemm_kernel *k, int64_t n, const void *in, void *out,
   for (int i = 0; i < count; i++)
     run_part (k, n, parts, i, in, out, joined,
               (uint8_t *) scratch
-                + (size_t) omp_get_thread_num ()
-                    * (k->panel + k->tile + k->room));
+                + (size_t) omp_get_thread_num () * (k->panel + k->tile));
 }
 
 static void
@@ -441,6 +437,25 @@ suits_halves (const struct fbgemm_kernel *k, int64_t row_bytes)
   return true;
 }
 
+/* Weights two to a byte; where many rows are better off with whole ones, those
+ * as well. */
+static int
+pack_halves (struct fbgemm_kernel *k, int64_t row_bytes)
+{
+  const bool both = k->kernels.u8s4_rows < k->rows;
+  int r;
+
+  if (!both) {
+    k->halves = k->product;
+    return fbgemm_pack_halves (&k->kernels, &k->op, row_bytes, k->product);
+  }
+  if ((k->halves = qk_alloc (sizeof *k->halves)) == NULL)
+    return qk_oom ("fbgemm");
+  if ((r = fbgemm_pack_halves (&k->kernels, &k->op, row_bytes, k->halves)) < 0)
+    return r;
+  return fbgemm_pack (&k->kernels, &k->op, 0, k->g.k, row_bytes, k->product);
+}
+
 int
 fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
 {
@@ -471,10 +486,7 @@ fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
   if (k->wide && op->out_q.scale != 0)
     k->tile = (size_t) k->rows * (size_t) k->kernels.lanes
               * (size_t) k->kernels.max_vectors * 4;
-  k->halves = suits_halves (k, row_bytes);
-  if (k->halves)
-    k->room = fbgemm_halves_room (&k->kernels, (row_bytes + 3) / 4);
-  *scratch = (size_t) k->threads * (k->panel + k->tile + k->room);
+  *scratch = (size_t) k->threads * (k->panel + k->tile);
   k->run = run_weighted;
   k->joins = op->groups == 1 && op->out_q.scale != 0;
 
@@ -483,8 +495,8 @@ fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch)
     return qk_oom ("fbgemm");
   if (k->lines > 0)
     return pack_lines (k);
-  if (k->halves)
-    return fbgemm_pack_halves (&k->kernels, op, row_bytes, &k->product[0]);
+  if (suits_halves (k, row_bytes))
+    return pack_halves (k, row_bytes);
   for (int i = 0; i < op->groups; i++) {
     const int r
       = fbgemm_pack (&k->kernels, op, i * kg, kg, row_bytes, &k->product[i]);

@@ -19,6 +19,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->saturates = false;
   k->gemm = qk_gemm_u8s8_1x16__c;
   k->gemm_u8s4 = qk_gemm_u8s4_1x16__c;
+  k->u8s4_rows = INT64_MAX;
   k->gemm_taps = qk_gemm_taps_u8s8_1x16__c;
   k->gemm_lines = qk_gemm_lines_u8s8_1x16__c;
   k->winograd = WINOGRAD (c);
@@ -50,6 +51,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
     k->saturates = false;
     k->gemm = qk_gemm_u8s8_6x16__avxvnni;
     k->gemm_u8s4 = qk_gemm_u8s4_2x16__avxvnni;
+    k->u8s4_rows = 4; /* of its sixteen registers few are left */
     k->gemm_taps = qk_gemm_taps_u8s8_6x16__avxvnni;
     k->gemm_lines = qk_gemm_lines_u8s8_6x16__avxvnni;
     k->winograd = WINOGRAD (avxvnni);
@@ -63,7 +65,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
   k->lanes = 16;
   k->max_vectors = 4;
   k->gemm = qk_gemm_u8s8_6x64__avx512;
-  k->gemm_u8s4 = qk_gemm_u8s4_2x64__avx512;
+  k->gemm_u8s4 = qk_gemm_u8s4_4x64__avx512;
   k->gemm_taps = NULL;
   k->gemm_lines = NULL;
   k->winograd = WINOGRAD (avx512);
@@ -76,7 +78,7 @@ qk_kernels_init (struct qk_kernels *k, enum qk_cpu_level level)
     return;
   k->saturates = false;
   k->gemm = qk_gemm_u8s8_6x64__avx512vnni;
-  k->gemm_u8s4 = qk_gemm_u8s4_2x64__avx512vnni;
+  k->gemm_u8s4 = qk_gemm_u8s4_4x64__avx512vnni;
   k->gemm_taps = qk_gemm_taps_u8s8_6x64__avx512vnni;
   k->gemm_lines = qk_gemm_lines_u8s8_6x64__avx512vnni;
   k->winograd = WINOGRAD (avx512vnni);

@@ -303,6 +303,7 @@ struct qk_kernels {
   bool saturates;  /* pairs must be certified when packing */
   qk_gemm_u8s8_fn *gemm;
   qk_gemm_u8s4_fn *gemm_u8s4;
+  int64_t u8s4_rows;                 /* for more, gemm is faster */
   qk_gemm_taps_u8s8_fn *gemm_taps;   /* or NULL */
   qk_gemm_lines_u8s8_fn *gemm_lines; /* or NULL */
   struct qk_winograd_kernels winograd;
@@ -324,8 +325,8 @@ QK_GEMM_U8S8 (qk_gemm_u8s8_6x64__avx512vnni);
 QK_GEMM_U8S8 (qk_gemm_u8s4_1x16__c);
 QK_GEMM_U8S8 (qk_gemm_u8s4_2x16__avx2);
 QK_GEMM_U8S8 (qk_gemm_u8s4_2x16__avxvnni);
-QK_GEMM_U8S8 (qk_gemm_u8s4_2x64__avx512);
-QK_GEMM_U8S8 (qk_gemm_u8s4_2x64__avx512vnni);
+QK_GEMM_U8S8 (qk_gemm_u8s4_4x64__avx512);
+QK_GEMM_U8S8 (qk_gemm_u8s4_4x64__avx512vnni);
 QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_1x16__c);
 QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_6x16__avxvnni);
 QK_GEMM_TAPS_U8S8 (qk_gemm_taps_u8s8_6x64__avx512vnni);

@@ -351,7 +351,7 @@ lay_einsum (struct lay *l, struct net_node *nd)
   const char *s = net_attr_string (nd, "equation", "", text);
   struct equation e;
   struct factor f[2];
-  int i, r;
+  int i, r = 0;
 
   if (nd->n_in != 2)
     return net_error (l->n, nd, -ENOTSUP, "%d factors, expected 2", nd->n_in);

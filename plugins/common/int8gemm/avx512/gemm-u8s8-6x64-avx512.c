@@ -6,7 +6,7 @@
 #include "../tmpl/dot-maddubs.h"
 
 #define GEMM_NAME qk_gemm_u8s8_6x64__avx512
-#define GEMM_U8S4_NAME qk_gemm_u8s4_2x64__avx512
+#define GEMM_U8S4_NAME qk_gemm_u8s4_4x64__avx512
 #define GEMM_ROWS_1 12
 #define GEMM_ROWS_2 12
 #define GEMM_ROWS_3 8

@@ -9,7 +9,7 @@
 #define GEMM_NAME qk_gemm_u8s8_6x64__avx512vnni
 #define GEMM_TAPS_NAME qk_gemm_taps_u8s8_6x64__avx512vnni
 #define GEMM_LINES_NAME qk_gemm_lines_u8s8_6x64__avx512vnni
-#define GEMM_U8S4_NAME qk_gemm_u8s4_2x64__avx512vnni
+#define GEMM_U8S4_NAME qk_gemm_u8s4_4x64__avx512vnni
 #define GEMM_ROWS_1 12
 #define GEMM_ROWS_2 12
 #define GEMM_ROWS_3 8

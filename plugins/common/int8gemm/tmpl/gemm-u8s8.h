@@ -425,11 +425,21 @@ gemm_halves_tile (const int rows, const int vectors, const bool wide,
     gemm_store_u8 (rows, vectors, acc, b, o, NULL, out);
 }
 
+/* Tiles of four rows where there are registers for so many sums. */
+#if GEMM_ROWS_4
+#define GEMM_HALVES_FOUR(vectors, wide)                                       \
+  for (; m >= 4; m -= 4, a += 4 * lda, y += 4 * o->pitch)                     \
+    gemm_halves_tile (4, vectors, wide, a, lda, steps, b, o, y);
+#else
+#define GEMM_HALVES_FOUR(vectors, wide)
+#endif
+
 #define GEMM_HALVES_COLUMNS(name, vectors, wide)                              \
   static void name##_##vectors##_1 (                                          \
     const uint8_t *a, int64_t lda, int64_t m, int64_t steps,                  \
     const struct qk_gemm_block *b, const struct qk_output *o, uint8_t *y)     \
   {                                                                           \
+    GEMM_HALVES_FOUR (vectors, wide)                                          \
     for (; m >= 2; m -= 2, a += 2 * lda, y += 2 * o->pitch)                   \
       gemm_halves_tile (2, vectors, wide, a, lda, steps, b, o, y);            \
     if (m > 0)                                                                \
