@@ -21,7 +21,7 @@ QK_LOOP (static, gate_clamp,
 {
   QK_SIMD
   for (int64_t i = 0; i < n; i++)
-    g[i] = (y[i] > lo) & (y[i] < hi) ? dy[i] : 0.0f;
+    g[i] = ((y[i] > lo) & (y[i] < hi)) ? dy[i] : 0.0f;
 }
 
 /* G, which may be DY, = DY where Y lies on the grid Q, else 0. */
