@@ -202,7 +202,7 @@ QK_LOOP (static, error_gradient,
          (y, target, n, f, lo, hi))
 {
   for (int64_t i = 0; i < n; i++)
-    y[i] = (y[i] > lo) & (y[i] < hi) ? f * (y[i] - target[i]) : 0.0f;
+    y[i] = ((y[i] > lo) & (y[i] < hi)) ? f * (y[i] - target[i]) : 0.0f;
 }
 
 /* What Adam's step needs for all weights. */
@@ -233,8 +233,8 @@ QK_LOOP (static, step_row,
     const float pull
       = strength * beta * 2.0f * power * (c > 0.0f ? slope : -slope);
     const float along
-      = (q > qmin) & (q < qmax) ? grad[j] * scale * slope : 0.0f;
-    const float g = (h > 0.0f) & (h < 1.0f) ? along - pull : 0.0f;
+      = ((q > qmin) & (q < qmax)) ? grad[j] * scale * slope : 0.0f;
+    const float g = ((h > 0.0f) & (h < 1.0f)) ? along - pull : 0.0f;
 
     m1[j] = 0.9f * m1[j] + 0.1f * g;
     m2[j] = 0.999f * m2[j] + 0.001f * g * g;
