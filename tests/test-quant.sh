@@ -28,6 +28,29 @@ network "arch = cnn" "channels = 8" "depth = 3"
 proof bits4 -o "qconfig conv2.weight.bits=4"
 expect 0 inspect bits4/model-int8.safetensors
 proof bits2 -o "qconfig.weight.bits=2" -o qconfig.activation.bits=3
+# ends NAME BITS: the lowest and the highest integer that the weights of conv2
+# hold, which are packed
+ends () {
+  python3 - "$1/model-int8.safetensors" "$2" <<'END'
+import json, struct, sys
+data, bits = open (sys.argv[1], "rb").read (), int (sys.argv[2])
+n = struct.unpack ("<Q", data[:8])[0]
+first, last = json.loads (data[8:8 + n])["conv2.weight.i%d" % bits]["data_offsets"]
+stream = int.from_bytes (data[8 + n + first:8 + n + last], "little")
+x = [stream >> i & (1 << bits) - 1 for i in range (0, 8 * (last - first) // bits * bits, bits)]
+x = [v - (v >> bits - 1 << bits) for v in x]
+print (min (x), max (x))
+END
+}
+for fakequant in affine lsq dorefa; do
+  proof "ternary-$fakequant" -o qconfig.weight.bits=2 -o qconfig.weight.narrow=yes \
+    -o "qconfig.weight.fakequant=$fakequant"
+  ! type python3 > /dev/null 2>&1 || [ "$(ends "ternary-$fakequant" 2)" = "-1 1" ] \
+    || failed "$fakequant: ternary weights are $(ends "ternary-$fakequant" 2)"
+done
+proof narrow -o qconfig.weight.bits=4 -o qconfig.weight.narrow=yes
+! type python3 > /dev/null 2>&1 || [ "$(ends narrow 4)" = "-7 7" ] \
+  || failed "narrow weights of 4 bits are $(ends narrow 4)"
 proof mixed -o "qconfig conv2.quantize=no"
 expect 0 inspect mixed/model-int8.safetensors --json
 grep -q '"name":"conv2".*"int8":false' out || failed "conv2 is not float"

@@ -19,6 +19,7 @@ struct qk_qsetting {
   int bits;         /* 2 to 8 */
   bool symmetric;   /* values; weights always are */
   bool per_channel; /* weights */
+  bool narrow;      /* weights: without the lowest integer */
 };
 
 /* What of a node is quantized. */

@@ -24,7 +24,7 @@ new_quantizer (struct qk_graph *g, const char *name,
   info.weight = weight;
   info.symmetric = weight || s->symmetric;
   info.bits = s->bits;
-  info.qmin = weight ? -(1 << (s->bits - 1)) : 0;
+  info.qmin = weight ? -(1 << (s->bits - 1)) + s->narrow : 0;
   info.qmax = weight ? (1 << (s->bits - 1)) - 1 : (1 << s->bits) - 1;
   info.channels = channels;
   info.per_channel = per_channel;

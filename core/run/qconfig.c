@@ -220,6 +220,7 @@ node_qconfig (void *cookie, const char *node, struct qk_qconfig *out)
                   out->activation.bits);
     goto end;
   }
+  out->weight.narrow = qk_config_bool (core, "weight.narrow");
   per_channel = qk_config_string (core, "weight.per_channel");
   /* PyTorch's dynamic layers have one scale unless asked otherwise */
   out->weight.per_channel

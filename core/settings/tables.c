@@ -301,6 +301,9 @@ const struct qk_option qk_table_qconfig[] = {
   { "weight.fakequant", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Fake-quantizer plugin for weights" },
   { "weight.bits", QK_OPT_INT, "8", 2, 8, NULL, "Bits of a weight" },
+  { "weight.narrow", QK_OPT_BOOL, "no", 0, 0, NULL,
+    "Whether weights do without the lowest integer, so that there are as many "
+    "below 0 as above; with 2 bits they are ternary" },
   { "weight.symmetric", QK_OPT_BOOL, "yes", 0, 0, NULL,
     "Always yes: the integer formulas have no zero_point of weights" },
   { "weight.per_channel", QK_OPT_CHOICE, "auto", 0, 0, auto_yes_no,
