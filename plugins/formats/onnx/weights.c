@@ -59,13 +59,17 @@ static const char *
 put_weight (struct writer *w, const char *name, enum qk_dtype dtype, int ndim,
             const int64_t *dims, const void *data)
 {
-  const int64_t theirs[4] = { dims[0], dims[3], dims[1], dims[2] };
   const size_t size = qk_dtype_size (dtype);
+  int64_t theirs[4];
   const char *put;
   void *copy;
 
   if (ndim != 4)
     return onnx_constant (&w->b, name, dtype, ndim, dims, data);
+  theirs[0] = dims[0];
+  theirs[1] = dims[3];
+  theirs[2] = dims[1];
+  theirs[3] = dims[2];
   copy = malloc ((size_t) (dims[0] * dims[1] * dims[2] * dims[3]) * size);
   if (copy == NULL) {
     w->b.error = qk_oom ("onnx");
