@@ -848,9 +848,9 @@ static void
 mix_batch (struct qk_batches *b, struct slot *s, int64_t size,
            struct qk_batch *out)
 {
-  const bool elsewhere = b->opt.parts > 1 && s->samples[size].err == 0;
   struct qk_mix m;
   struct qk_rng rng;
+  bool elsewhere;
 
   out->own = 1;
   out->other = NULL;
@@ -860,6 +860,7 @@ mix_batch (struct qk_batches *b, struct slot *s, int64_t size,
   qk_mix_draw (&b->opt.mix, &rng, &m);
   if (!m.mixed)
     return;
+  elsewhere = b->opt.parts > 1 && s->samples[size].err == 0;
   mix_samples (b, s, &m, out->n, elsewhere ? size : out->n - 1);
   out->own = qk_mix_own (&m, &b->info.input[0]);
   out->other = (const void *const *) b->other;
