@@ -152,7 +152,7 @@ write_page (struct qk_cli *cli, const struct qk_settings *settings,
     r = qk_oom ("tune");
   else if (qk_html_possible ()
            && (r = qk_html_write (QK_PAGE_TUNING, text, path)) == 0)
-    qk_log (cli->ctx, QK_LOG_INFO, "picture in '%s'", path);
+    qk_log (cli->ctx, QK_LOG_INFO, "report in '%s'", path);
   free (text);
   free (path);
   return r;
