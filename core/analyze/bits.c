@@ -21,9 +21,9 @@
 
 /* The network with one number of bits in all its layers. */
 struct variant {
-  int bits;
   struct qk_settings *settings;
   struct qk_graph *prepared, *int8;
+  int *form; /* of each layer, which has these bits */
 };
 
 struct measuring {
@@ -58,10 +58,10 @@ with_bits (const struct qk_settings *settings, int bits,
 }
 
 static int
-make_variant (struct measuring *u, struct variant *v)
+make_variant (struct measuring *u, struct variant *v, int bits)
 {
   struct qk_session s = u->z.session;
-  int r = with_bits (u->opt->settings, v->bits, &v->settings);
+  int r = with_bits (u->opt->settings, bits, &v->settings);
 
   s.settings = v->settings;
   if (r == 0)
@@ -81,9 +81,8 @@ weight_bits (const struct qk_graph *g, int node)
 }
 
 static int
-list_layers (struct measuring *u)
+list_layers (struct measuring *u, const struct qk_graph *g)
 {
-  const struct qk_graph *g = u->variant[0].prepared;
   struct qk_bits_table *t = u->t;
   int i;
 
@@ -129,7 +128,7 @@ noise_of (struct measuring *u, struct qk_switch *sw, int node, double *noise)
 
 /* Add the forms that variant V has and no earlier one had. */
 static int
-add_forms (struct measuring *u, const struct variant *v, int64_t *done)
+add_forms (struct measuring *u, struct variant *v)
 {
   struct qk_progress *progress = u->opt->m->progress;
   struct qk_switch sw;
@@ -140,29 +139,13 @@ add_forms (struct measuring *u, const struct variant *v, int64_t *done)
     /* those of other layers are switched off */
     const int bits = qk_quantizer_info (sw.weight[u->node[i]])->bits;
 
-    *done += u->z.subset.n;
-    qk_progress_update (progress, *done, NAN);
-    if (find_form (l, bits) >= 0)
+    qk_progress_update (progress, (i + 1) * u->z.subset.n, NAN);
+    if ((v->form[i] = find_form (l, bits)) >= 0)
       continue;
-    l->bits[l->n] = bits;
-    r = noise_of (u, &sw, u->node[i], &l->noise[l->n++]);
+    l->bits[v->form[i] = l->n++] = bits;
+    r = noise_of (u, &sw, u->node[i], &l->noise[v->form[i]]);
   }
   qk_switch_clear (&sw);
-  return r;
-}
-
-static int
-measure_noise (struct measuring *u)
-{
-  struct qk_progress *progress = u->opt->m->progress;
-  int64_t done = 0;
-  int i, r = 0;
-
-  qk_progress_begin (progress, "bits of layers",
-                     u->opt->n_bits * u->t->n * u->z.subset.n);
-  for (i = 0; r == 0 && i < u->opt->n_bits; i++)
-    r = add_forms (u, &u->variant[i], &done);
-  qk_progress_end (progress);
   return r;
 }
 
@@ -203,23 +186,19 @@ whole_cost (const struct measuring *u, const struct variant *v)
   return sum;
 }
 
+/* What the layers of variant V cost; of the FIRST also what is left. */
 static void
-count_costs (struct measuring *u)
+count_costs (struct measuring *u, const struct variant *v, bool first)
 {
-  const struct variant *first = &u->variant[0];
-  int i, k;
+  if (first)
+    u->t->rest = whole_cost (u, v);
+  for (int i = 0; i < u->t->n; i++) {
+    const double cost = cost_of (u, v, u->node[i]);
 
-  u->t->rest = whole_cost (u, first);
-  for (i = 0; i < u->t->n; i++)
-    u->t->rest -= cost_of (u, first, u->node[i]);
-  for (k = 0; k < u->opt->n_bits; k++)
-    for (i = 0; i < u->t->n; i++) {
-      struct qk_bits_layer *l = &u->t->layer[i];
-      const int form
-        = find_form (l, weight_bits (u->variant[k].prepared, u->node[i]));
-
-      l->cost[form] = cost_of (u, &u->variant[k], u->node[i]);
-    }
+    u->t->layer[i].cost[v->form[i]] = cost;
+    if (first)
+      u->t->rest -= cost;
+  }
 }
 
 /* Seconds of layer I in the variants C, by form; those that are the same but
@@ -231,7 +210,7 @@ take_seconds (struct measuring *u, struct qk_bench_case *c, int i)
   int k, most = 0;
 
   for (k = 0; k < u->opt->n_bits; k++)
-    l->cost[find_form (l, weight_bits (u->variant[k].prepared, u->node[i]))]
+    l->cost[u->variant[k].form[i]]
       = qk_timing_median (&c[k].node[u->node[i] + 1]);
   for (k = 1; k < l->n; k++)
     most = l->bits[k] > l->bits[most] ? k : most;
@@ -241,7 +220,7 @@ take_seconds (struct measuring *u, struct qk_bench_case *c, int i)
 }
 
 static int
-measure_costs (struct measuring *u)
+measure_seconds (struct measuring *u)
 {
   const struct qk_bench_options opt
     = { .batch = 1, .seconds = SECONDS, .nodes = true };
@@ -278,7 +257,7 @@ static int
 begin (struct measuring *u)
 {
   struct qk_analyzer *z = &u->z;
-  int i, r;
+  int r;
 
   u->analyze.settings = u->opt->settings;
   u->analyze.m = u->opt->m;
@@ -296,12 +275,37 @@ begin (struct measuring *u)
       || (r = qk_data_open (u->opt->settings, QK_DATA_SUBSET, &z->data)) < 0
       || (r = qk_pass_fuse (u->opt->g, &z->float_g)) < 0)
     return r;
-  for (i = 0; i < u->opt->n_bits; i++) {
-    u->variant[i].bits = u->opt->bits[i];
-    if ((r = make_variant (u, &u->variant[i])) < 0)
-      return r;
-  }
   return qk_analyze_subset (z);
+}
+
+/* Variant number K: what its layers lose and, unless it is to be timed with the
+ * others, what they cost; what is not needed any more is freed. */
+static int
+measure_variant (struct measuring *u, int k)
+{
+  struct variant *v = &u->variant[k];
+  char name[32];
+  int r = make_variant (u, v, u->opt->bits[k]);
+
+  if (r == 0 && k == 0)
+    r = list_layers (u, v->prepared);
+  if (r < 0)
+    return r;
+  if ((v->form = calloc ((size_t) u->t->n + 1, sizeof *v->form)) == NULL)
+    return qk_oom ("tune");
+  snprintf (name, sizeof name, "layers with %d bits", u->opt->bits[k]);
+  qk_progress_begin (u->opt->m->progress, name, u->t->n * u->z.subset.n);
+  r = add_forms (u, v);
+  qk_progress_end (u->opt->m->progress);
+  if (u->opt->cost != QK_COST_LATENCY) {
+    if (r == 0)
+      count_costs (u, v, k == 0);
+    qk_graph_free (v->int8);
+    v->int8 = NULL;
+  }
+  qk_graph_free (v->prepared);
+  v->prepared = NULL;
+  return r;
 }
 
 static void
@@ -313,6 +317,7 @@ end (struct measuring *u)
     qk_graph_free (u->variant[i].prepared);
     qk_graph_free (u->variant[i].int8);
     qk_settings_free (u->variant[i].settings);
+    free (u->variant[i].form);
   }
   u->z.session.objective = NULL; /* borrowed */
   qk_analyzer_clear (&u->z);
@@ -323,20 +328,18 @@ int
 qk_bits_measure (const struct qk_bits_options *opt, struct qk_bits_table **out)
 {
   struct measuring u;
-  int r;
+  int i, r;
 
   memset (&u, 0, sizeof u);
   u.opt = opt;
   if ((u.t = calloc (1, sizeof *u.t)) == NULL)
     return qk_oom ("tune");
   u.t->kind = opt->cost;
-  if ((r = begin (&u)) == 0 && (r = list_layers (&u)) == 0
-      && (r = measure_noise (&u)) == 0) {
-    if (opt->cost == QK_COST_LATENCY)
-      r = measure_costs (&u);
-    else
-      count_costs (&u);
-  }
+  r = begin (&u);
+  for (i = 0; r == 0 && i < opt->n_bits; i++)
+    r = measure_variant (&u, i);
+  if (r == 0 && opt->cost == QK_COST_LATENCY)
+    r = measure_seconds (&u);
   end (&u);
   if (r < 0) {
     qk_bits_free (u.t);
