@@ -668,13 +668,15 @@ compare_files (const char *a, const char *b, double tolerance)
 int
 main (int argc, char **argv)
 {
-  Suite *s = suite_create ("comm");
-  TCase *tc = tcase_create ("comm");
+  Suite *s;
+  TCase *tc;
   SRunner *r;
   int failed;
 
   if (argc == 4)
     return compare_files (argv[1], argv[2], atof (argv[3]));
+  s = suite_create ("comm");
+  tc = tcase_create ("comm");
   tcase_add_loop_test (tc, test_operations, 0, MOST - 1);
   tcase_add_test (tc, test_alone);
   tcase_add_test (tc, test_tally);
