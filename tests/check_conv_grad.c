@@ -145,6 +145,7 @@ reference_geometry (struct reference *f)
   qk_free ((void *) f->op.weight);
   qk_free ((void *) f->op.bias);
   qk_free ((void *) f->op.multiplier);
+  qk_free ((void *) f->op.weight_scale);
 }
 
 /* Before forward: forward may move the running statistics. */

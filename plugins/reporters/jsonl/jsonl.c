@@ -118,25 +118,33 @@ jsonl_create (const struct qk_config *cfg,
   return 0;
 }
 
+/* The fewest digits that keep the value of V, at least 15. */
+static size_t
+digits_of (double v)
+{
+  char text[40];
+  int digits = 15;
+
+  while (digits < 17) {
+    snprintf (text, sizeof text, "%.*g", digits, v);
+    if (strtod (text, NULL) >= v && strtod (text, NULL) <= v)
+      break;
+    digits++;
+  }
+  return (size_t) digits;
+}
+
 /* V with as few digits as keep its value; to be freed. */
 static char *
 dump_real (double v)
 {
-  json_t *number = json_real (v), *again;
-  char *text = NULL;
-  size_t digits;
+  json_t *number = json_real (v);
+  char *text
+    = number == NULL
+        ? NULL
+        : json_dumps (number,
+                      JSON_ENCODE_ANY | JSON_REAL_PRECISION (digits_of (v)));
 
-  for (digits = 15; number && digits <= 17; digits++) {
-    bool exact;
-
-    free (text);
-    text = json_dumps (number, JSON_ENCODE_ANY | JSON_REAL_PRECISION (digits));
-    again = text ? json_loads (text, JSON_DECODE_ANY, NULL) : NULL;
-    exact = again && json_number_value (again) == v;
-    json_decref (again);
-    if (exact)
-      break;
-  }
   json_decref (number);
   return text;
 }
