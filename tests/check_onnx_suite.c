@@ -120,7 +120,8 @@ write_with_constants (struct sample *s, const bool *constant, const char *path)
   FILE *f;
   int i;
 
-  memcpy (all, old, before * sizeof *all);
+  if (before > 0)
+    memcpy (all, old, before * sizeof *all);
   for (i = 0; i < s->n_in; i++)
     if (constant[i]) {
       names[i] = s->in[i]->name;
