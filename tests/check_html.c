@@ -79,7 +79,8 @@ START_TEST (test_cannot)
 {
   if (!qk_html_possible ())
     return;
-  ck_assert_int_eq (qk_html_write (QK_PAGE_ANALYSIS, "{}", "no/such/folder/x.html"), -ENOENT);
+  ck_assert_int_eq (
+    qk_html_write (QK_PAGE_ANALYSIS, "{}", "no/such/folder/x.html"), -ENOENT);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "no/such/folder"));
 }
 END_TEST

@@ -363,8 +363,10 @@ START_TEST (pattern_lists)
   static const struct {
     const char *name;
     int n;
-  } row[] = { { "features.1.conv", 2 }, { "classifier", 2 },
-              { "features.2.conv", 1 }, { "classifier,", 1 } };
+  } row[] = { { "features.1.conv", 2 },
+              { "classifier", 2 },
+              { "features.2.conv", 1 },
+              { "classifier,", 1 } };
   size_t i;
 
   ignore (take (ini, "qconfig", quantizer, ""));
@@ -378,8 +380,8 @@ START_TEST (pattern_lists)
     free (sections);
   }
   ck_assert_int_eq (qk_ini_check_unused (ini), -EINVAL);
-  ck_assert_ptr_nonnull (
-    strstr (qk_error_message (), "the pattern 'features.0.?' matches nothing"));
+  ck_assert_ptr_nonnull (strstr (
+    qk_error_message (), "the pattern 'features.0.?' matches nothing"));
   ck_assert_int_eq (qk_ini_match (ini, "qconfig", "features.0.1", &sections),
                     2);
   free (sections);

@@ -37,8 +37,7 @@ struct qk_settings {
   struct qk_ini *ini;     /* owned */
 
   /* the core's options of each section, see tables.c */
-  struct qk_config *run, *checkpoint, *model, *data, *train, *ptq, *qat,
-    *tune;
+  struct qk_config *run, *checkpoint, *model, *data, *train, *ptq, *qat, *tune;
 
   const struct qk_model_class *model_class;
   struct qk_config *model_cfg;
