@@ -126,6 +126,15 @@ lr = 0.002
 momentum = 0.9
 END
 
+# ---- pages ------------------------------------------------------------------
+
+# dom FILE: what the browser makes of it, in dom
+dom () {
+  HOME=$PWD timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/chromium" \
+    --dump-dom "file://$PWD/$1" > dom 2> dom.err || return 1
+  grep -q '<html' dom
+}
+
 # ---- tensor files ------------------------------------------------------------
 
 # le64 NUMBER: its eight bytes, lowest first.

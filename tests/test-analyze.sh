@@ -112,12 +112,6 @@ else
   says "libjs-chart.js"
 fi
 
-# dom FILE: what the browser makes of it, in dom
-dom () {
-  HOME=$PWD timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/chromium" \
-    --dump-dom "file://$PWD/$1" > dom 2> dom.err || return 1
-  grep -q '<html' dom
-}
 if [ -s page.html ] && type chromium > /dev/null 2>&1; then
   if dom page.html; then
     ! grep -o '<html[^>]*data-error="[^"]*"' dom || failed "an error in the page's script"

@@ -51,6 +51,12 @@ done
 proof narrow -o qconfig.weight.bits=4 -o qconfig.weight.narrow=yes
 ! type python3 > /dev/null 2>&1 || [ "$(ends narrow 4)" = "-7 7" ] \
   || failed "narrow weights of 4 bits are $(ends narrow 4)"
+# weights of four bits that stay packed, for one row a sample: the same bytes
+sed '/^channels\|^depth/d' tiny.ini > wide.ini
+ini=wide.ini proof packed -o model.arch=mlp -o model.hidden=300,300 -o train.epochs=0 \
+  -o qconfig.weight.bits=4
+expect 0 inspect packed/model-int8.safetensors --backend fbgemm
+[ "$(grep -c 'packed=4' out)" -ge 1 ] || failed "no layer keeps its weights packed"
 proof mixed -o "qconfig conv2.quantize=no"
 expect 0 inspect mixed/model-int8.safetensors --json
 grep -q '"name":"conv2".*"int8":false' out || failed "conv2 is not float"

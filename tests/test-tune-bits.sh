@@ -48,8 +48,19 @@ trials 'min (t["cost"] for t in x["trials"] if t["reached"]) == x["trials"][x["b
 # what is foreseen is what the networks have
 trials 'all (abs (t["cost"] - t["bytes"]) <= 0.01 * t["bytes"] for t in x["trials"])'
 cp out first
-[ -s run/tuning.html ] || ! [ -s "$builddir/core/pages/page-data.c" ] \
-  || grep -q 'qk_page_chart\[\] = {' "$builddir/core/pages/page-data.c" || failed "no tuning.html"
+chart=$(awk '/qk_page_chart\[\]/ { getline; print; exit }' "$builddir/core/pages/page-data.c")
+if [ "$chart" = "0 };" ]; then
+  [ ! -e run/tuning.html ] || failed "a page without Chart.js"
+else
+  grep -q '"minimize": *"bytes"' run/tuning.html || failed "no tuning.html with the numbers"
+  if type chromium > /dev/null 2>&1 && dom run/tuning.html; then
+    ! grep -o '<html[^>]*data-error="[^"]*"' dom || failed "an error in the page's script"
+    [ "$(grep -o '<canvas[^>]*width="[1-9]' dom | wc -l)" = 3 ] || failed "not three charts"
+    grep -q '>8 bits in 4 layers</td>' dom || failed "no row of a trial"
+  else
+    echo "no chromium that runs: charts not looked at"
+  fi
+fi
 grep -q '"qconfig [a-z0-9]*, [a-z0-9]*:weight.bits=' run/tune.jsonl || failed "no bits for two layers"
 
 # tuned.ini repeats the best
@@ -76,6 +87,12 @@ trials '[f["bits"] for f in x["layers"][0]["forms"]] == [7]'
 ! grep -q 'qconfig .*conv1.*:weight.bits=[^7]' fixed/tune.jsonl || failed "conv1 has other bits"
 expect 1 tune tiny.ini --minimize bytes "${ptq[@]}" --output fixed --overwrite -o 'qconfig *:weight.bits=7'
 says "no layer's bits are free to choose"
+
+# a run of such a configuration continues with other threads
+printf '[tune]\nsamples = 32\n[solver greedy]\nfill = no\n' >> tiny.ini
+expect 0 run -q tiny.ini --output kept
+expect 0 run -q tiny.ini --output kept --resume --threads 1
+sed -i '/^\[tune\]/,$d' tiny.ini
 
 # each solver, and one of somebody else's
 for solver in $(qatkit plugins | awk '/^[a-z]/ { k = $1 } /^  / && k == "solvers" { print $1 }'); do

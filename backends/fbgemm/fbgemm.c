@@ -271,8 +271,8 @@ fbgemm_run_both (void *self, void *first, void *second, int64_t n,
   }
 }
 
-/* Whether windows are transformed, whether weights are packed, and how the weights fared where products
- * are summed in int16. */
+/* Whether windows are transformed, whether weights are packed, and how they
+ * fared where products are summed in int16. */
 static int
 fbgemm_facts (void *self, const void *kernel, char *text, size_t size)
 {

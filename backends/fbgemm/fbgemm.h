@@ -36,7 +36,6 @@ struct fbgemm {
  * every group) and linear layers. */
 struct fbgemm_product {
   int64_t steps; /* rows of A are 4 * steps bytes */
-  bool halves;   /* weights are two to a byte */
   int blocks;
   struct qk_gemm_block *block;
   /* Where products are summed in int16: weight pairs, those that may leave it

@@ -56,20 +56,37 @@ fbgemm_folded_bias (const struct qk_op *op, int64_t channel, const int8_t *w,
 
 /* One block's weights: channels FIRST .. FIRST+n-1 of OP. */
 static void
-fill_block (const struct qk_op *op, int64_t first, int nr, int64_t k,
-            const struct qk_gemm_block *b, int8_t *weight, int32_t *bias,
-            float *multiplier)
+fill_whole (const struct qk_op *op, int64_t first, int nr, int64_t k, int n,
+            int8_t *weight)
 {
-  for (int j = 0; j < b->n; j++) {
+  for (int j = 0; j < n; j++) {
     const int8_t *w = op->weight + (first + j) * k;
     int8_t *to = weight + (int64_t) j * 4;
 
     for (int64_t i = 0; i + 4 <= k; i += 4, to += (int64_t) nr * 4)
       memcpy (to, w + i, 4);
     memcpy (to, w + k / 4 * 4, (size_t) (k % 4));
-    bias[j] = fbgemm_folded_bias (op, first + j, w, k);
-    multiplier[j] = op->multiplier[first + j];
   }
+}
+
+/* The same, two steps to a byte and plus 8 each; channels that are not in use
+ * have 0. */
+static void
+fill_halves (const struct qk_op *op, int64_t first, int nr, int64_t k, int n,
+             int8_t *weight)
+{
+  uint8_t *to = (uint8_t *) weight;
+
+  for (int64_t s = 0; s < (k + 3) / 4; s += 2)
+    for (int j = 0; j < nr; j++)
+      for (int i = 0; i < 4; i++, to++) {
+        const int64_t even = 4 * s + i, odd = even + 4;
+        const int8_t *w = op->weight + (first + j) * k;
+        const int low = j < n && even < k ? w[even] : 0;
+        const int high = j < n && odd < k ? w[odd] : 0;
+
+        *to = (uint8_t) ((low + 8) | (high + 8) << 4);
+      }
 }
 
 /* The next SIZE bytes of an array, at *P, which moves on to a multiple of
@@ -83,9 +100,10 @@ carve (uint8_t **p, int64_t size)
   return start;
 }
 
-/* Channels in blocks of the full width, then a narrower one. */
+/* Channels in blocks of the full width, then a narrower one; ROWS: of weights of
+ * four bytes a channel that each block has. */
 static int64_t
-layout_blocks (const struct qk_kernels *kernels, int64_t count,
+layout_blocks (const struct qk_kernels *kernels, int64_t count, int64_t rows,
                struct fbgemm_product *p)
 {
   const int most = kernels->lanes * kernels->max_vectors;
@@ -99,8 +117,7 @@ layout_blocks (const struct qk_kernels *kernels, int64_t count,
     b->n = (int) (left < most ? left : most);
     b->vectors = (b->n + kernels->lanes - 1) / kernels->lanes;
     nr = b->vectors * kernels->lanes;
-    bytes += round64 ((p->halves ? (p->steps + 1) / 2 : p->steps) * nr * 4)
-             + 2 * round64 (nr * 4);
+    bytes += round64 (rows * nr * 4) + 2 * round64 (nr * 4);
   }
   return bytes;
 }
@@ -129,13 +146,16 @@ certify (const struct qk_kernels *kernels, struct fbgemm_range r,
   return 0;
 }
 
-int
-fbgemm_pack (const struct qk_kernels *kernels, const struct qk_op *op,
-             int64_t first, int64_t count, int64_t k,
+/* Blocks of COUNT channels from FIRST on, of K weights each, HALVES: two to a
+ * byte. */
+static int
+pack_blocks (const struct qk_kernels *kernels, const struct qk_op *op,
+             int64_t first, int64_t count, int64_t k, bool halves,
              struct fbgemm_product *out)
 {
   const int most = kernels->lanes * kernels->max_vectors;
   struct fbgemm_product p = { .steps = (k + 3) / 4 };
+  const int64_t rows = halves ? (p.steps + 1) / 2 : p.steps;
   uint8_t *at;
 
   p.blocks = (int) ((count + most - 1) / most);
@@ -143,20 +163,24 @@ fbgemm_pack (const struct qk_kernels *kernels, const struct qk_op *op,
   out->block = qk_alloc ((size_t) p.blocks * sizeof *p.block);
   if (out->block == NULL)
     return qk_oom ("fbgemm");
-  out->arrays = qk_alloc ((size_t) layout_blocks (kernels, count, out));
+  out->arrays = qk_alloc ((size_t) layout_blocks (kernels, count, rows, out));
   if (out->arrays == NULL)
     return qk_oom ("fbgemm: packed weights");
 
   at = out->arrays;
-  for (int i = 0; i < p.blocks; i++) {
+  for (int i = 0; i < p.blocks; i++, first += most) {
     struct qk_gemm_block *b = &out->block[i];
     const int nr = b->vectors * kernels->lanes;
-    int8_t *weight = carve (&at, p.steps * nr * 4);
+    int8_t *weight = carve (&at, rows * nr * 4);
     int32_t *bias = carve (&at, nr * 4);
     float *multiplier = carve (&at, nr * 4);
 
-    fill_block (op, first + (int64_t) i * most, nr, k, b, weight, bias,
-                multiplier);
+    (halves ? fill_halves : fill_whole) (op, first, nr, k, b->n, weight);
+    for (int j = 0; j < b->n; j++) {
+      bias[j]
+        = fbgemm_folded_bias (op, first + j, op->weight + (first + j) * k, k);
+      multiplier[j] = op->multiplier[first + j];
+    }
     b->weight = weight;
     b->bias = bias;
     b->multiplier = multiplier;
@@ -165,68 +189,26 @@ fbgemm_pack (const struct qk_kernels *kernels, const struct qk_op *op,
     if (i > 0)
       out->block[i - 1].next = weight;
   }
-  return kernels->saturates ? certify (kernels, fbgemm_input_range (op), out)
-                            : 0;
+  return 0;
 }
 
-/* The weights of a block, STEPS steps of NR channels, two steps to a byte; for
- * channels that are not in use they are 0. */
-static void
-fill_halves (const struct qk_op *op, int64_t first, int nr, int64_t k,
-             int64_t steps, int n, uint8_t *to)
+int
+fbgemm_pack (const struct qk_kernels *kernels, const struct qk_op *op,
+             int64_t first, int64_t count, int64_t k,
+             struct fbgemm_product *out)
 {
-  for (int64_t s = 0; s < steps; s += 2)
-    for (int j = 0; j < nr; j++)
-      for (int i = 0; i < 4; i++, to++) {
-        const int64_t even = 4 * s + i, odd = even + 4;
-        const int8_t *w = op->weight + (first + j) * k;
-        const int low = j < n && even < k ? w[even] : 0;
-        const int high = j < n && odd < k ? w[odd] : 0;
+  const int r = pack_blocks (kernels, op, first, count, k, false, out);
 
-        *to = (uint8_t) ((low + 8) | (high + 8) << 4);
-      }
+  return r == 0 && kernels->saturates
+           ? certify (kernels, fbgemm_input_range (op), out)
+           : r;
 }
 
 int
 fbgemm_pack_halves (const struct qk_kernels *kernels, const struct qk_op *op,
                     int64_t k, struct fbgemm_product *out)
 {
-  const int most = kernels->lanes * kernels->max_vectors;
-  struct fbgemm_product p = { .steps = (k + 3) / 4, .halves = true };
-  uint8_t *at;
-
-  p.blocks = (int) ((op->out_channels + most - 1) / most);
-  *out = p;
-  out->block = qk_alloc ((size_t) p.blocks * sizeof *p.block);
-  if (out->block == NULL)
-    return qk_oom ("fbgemm");
-  out->arrays
-    = qk_alloc ((size_t) layout_blocks (kernels, op->out_channels, out));
-  if (out->arrays == NULL)
-    return qk_oom ("fbgemm: packed weights");
-  at = out->arrays;
-  for (int i = 0; i < p.blocks; i++) {
-    struct qk_gemm_block *b = &out->block[i];
-    const int nr = b->vectors * kernels->lanes;
-    const int64_t first = (int64_t) i * most;
-    uint8_t *weight = carve (&at, (p.steps + 1) / 2 * nr * 4);
-    int32_t *bias = carve (&at, nr * 4);
-    float *multiplier = carve (&at, nr * 4);
-
-    fill_halves (op, first, nr, k, p.steps, b->n, weight);
-    for (int j = 0; j < b->n; j++) {
-      bias[j]
-        = fbgemm_folded_bias (op, first + j, op->weight + (first + j) * k, k);
-      multiplier[j] = op->multiplier[first + j];
-    }
-    b->weight = (int8_t *) weight;
-    b->bias = bias;
-    b->multiplier = multiplier;
-    b->next = b->weight;
-    if (i > 0)
-      out->block[i - 1].next = b->weight;
-  }
-  return 0;
+  return pack_blocks (kernels, op, 0, op->out_channels, k, true, out);
 }
 
 void

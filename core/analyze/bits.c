@@ -139,11 +139,12 @@ add_forms (struct measuring *u, struct variant *v)
     /* those of other layers are switched off */
     const int bits = qk_quantizer_info (sw.weight[u->node[i]])->bits;
 
+    if ((v->form[i] = find_form (l, bits)) < 0) {
+      v->form[i] = l->n++;
+      l->bits[v->form[i]] = bits;
+      r = noise_of (u, &sw, u->node[i], &l->noise[v->form[i]]);
+    }
     qk_progress_update (progress, (i + 1) * u->z.subset.n, NAN);
-    if ((v->form[i] = find_form (l, bits)) >= 0)
-      continue;
-    l->bits[v->form[i] = l->n++] = bits;
-    r = noise_of (u, &sw, u->node[i], &l->noise[v->form[i]]);
   }
   qk_switch_clear (&sw);
   return r;

@@ -13,7 +13,6 @@
 #include "tune/tune.h"
 
 #define DEFAULT_TRIALS 40
-#define SAMPLE 64 /* samples that sensitivity is measured on */
 
 /* The column of what is minimized; NULL where the bytes tell it. */
 static const char *
@@ -101,31 +100,16 @@ trial_to_json (const struct qk_objective *o, const struct qk_trial *x)
     x->label != NULL ? qk_json_string (x->label) : json_null ());
 }
 
-static json_t *
-layer_to_json (const struct qk_bits_layer *l)
-{
-  json_t *forms = json_array ();
-
-  for (int k = 0; k < l->n; k++)
-    qk_json_append (&forms, json_pack ("{s:i,s:o,s:o}", "bits", l->bits[k],
-                                       "noise", qk_json_real (l->noise[k]),
-                                       "cost", qk_json_real (l->cost[k])));
-  return json_pack ("{s:o,s:I,s:o}", "name", qk_json_string (l->name), "macs",
-                    (json_int_t) l->macs, "forms", forms);
-}
-
 /* The goal, and what was reached; where bits were searched also what layers
  * cost and lose. */
 static json_t *
 tuning_to_json (const struct qk_tuning *t)
 {
-  json_t *trials = json_array (), *layers = json_array ();
+  json_t *trials = json_array ();
   int i;
 
   for (i = 0; i < t->n; i++)
     qk_json_append (&trials, trial_to_json (t->objective, &t->trial[i]));
-  for (i = 0; t->bits != NULL && i < t->bits->n; i++)
-    qk_json_append (&layers, layer_to_json (&t->bits->layer[i]));
   return json_pack (
     "{s:o,s:{s:o,s:o,s:b},s:o,s:i,s:b,s:o,s:o}", "float",
     scores_to_json (t->objective, &t->float_scores), "goal", "score",
@@ -134,7 +118,7 @@ tuning_to_json (const struct qk_tuning *t)
     t->goal.spec.percent, "trials", trials, "best", t->best, "reached",
     t->trial[t->best].reached, "minimize",
     t->minimize != NULL ? qk_json_string (t->minimize) : json_null (),
-    "layers", layers);
+    "layers", t->bits != NULL ? qk_bits_to_json (t->bits) : json_array ());
 }
 
 /* Write tuning.html into the output folder; nothing without Chart.js. */
@@ -188,8 +172,7 @@ qk_cmd_tune (struct qk_cli *cli)
 {
   struct qk_tune_options opt = { .m = &cli->monitor,
                                  .resume = cli->resume,
-                                 .overwrite = cli->overwrite,
-                                 .samples = SAMPLE };
+                                 .overwrite = cli->overwrite };
   struct qk_goal parsed;
   struct qk_tuning *t = NULL;
   struct qk_ini *ini;

@@ -327,8 +327,9 @@ report_pattern (FILE *f, const struct qk_ini *ini,
 
   if (list == NULL || (pattern = idle_part (s, list, &n)) == NULL)
     return false;
-  fprintf (f, "\n%s: section [%s]: the pattern '%.*s' matches nothing",
-           s->where, s->name, (int) n, pattern);
+  fprintf (f, "\n%s: section [%.60s%s]: the pattern '%.*s' matches nothing",
+           s->where, s->name, strlen (s->name) > 60 ? "..." : "", (int) n,
+           pattern);
   return true;
 }
 

@@ -69,9 +69,8 @@ check_text (const struct qk_ini *ini, const struct qk_ini *carried)
   return 0;
 }
 
-/* Whether SECTION is about searching for networks, not about one. */
-static bool
-is_search (const char *section)
+bool
+qk_run_is_search (const char *section)
 {
   return strcmp (section, "tune") == 0 || strncmp (section, "solver ", 7) == 0;
 }
@@ -83,7 +82,7 @@ drop_search (struct qk_ini *ini)
   size_t i = 0;
 
   while (i < qk_ini_sections (ini))
-    if (is_search (qk_ini_section (ini, i)) && qk_ini_keys (ini, i) > 0)
+    if (qk_run_is_search (qk_ini_section (ini, i)) && qk_ini_keys (ini, i) > 0)
       qk_ini_unset (ini, qk_ini_section (ini, i), qk_ini_key (ini, i, 0).key);
     else
       i++;

@@ -115,6 +115,9 @@ void qk_run_repair (struct qk_run *run, unsigned parts);
 /* The configuration without the run's folder, as checkpoints carry it, and for
  * a MODEL without the paths of its maker's files; for free. */
 int qk_run_config_text (const struct qk_ini *ini, bool model, char **out);
+/* Whether SECTION is about searching for networks, not about one: files do not
+ * carry it. */
+bool qk_run_is_search (const char *section);
 /* Write the whole configuration to config.ini in the run's folder. */
 int qk_run_write_config (struct qk_run *run);
 /* Put the paths back into INI, the configuration of the model at path MODEL,

@@ -489,7 +489,7 @@ changes_nothing (const char *section, const char *key)
   for (i = 0; i < sizeof keys / sizeof *keys; i++)
     if (strcmp (section, keys[i][0]) == 0 && strcmp (key, keys[i][1]) == 0)
       return true;
-  return false;
+  return qk_run_is_search (section);
 }
 
 /* The first key of A that B does not have with this value. */

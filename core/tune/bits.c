@@ -39,7 +39,7 @@ struct search {
   int bits[QK_MOST_FORMS], n_bits;   /* fewest first */
   const struct qk_solver_class *solver;
   void *self;
-  bool silent;             /* a layer has no name that can be written */
+  bool nameless;           /* a layer has no name that can be written */
   struct network *network; /* cheapest first, once all are there */
   int n;
 };
@@ -309,7 +309,7 @@ mean_bits (const struct qk_bits_table *t, const int *form)
   return t->n > 0 ? sum / t->n : 0;
 }
 
-/* "bits 3 to 8, mean 4.4, of 53 layers". */
+/* "3 to 8 bits in 53 layers, mean 4.4". */
 static int
 make_label (const struct search *s, const int *form, char **out)
 {
@@ -343,7 +343,7 @@ common_bits (const struct search *s, const int *form)
 
     if (t->layer[i].n < 2)
       continue;
-    if (s->silent || (bits != 0 && b != bits))
+    if (s->nameless || (bits != 0 && b != bits))
       return s->bits[s->n_bits - 1];
     bits = b;
   }
@@ -463,7 +463,9 @@ try_trained (struct search *s)
 static int
 take_cost (const struct qk_tuner *u, enum qk_cost *out)
 {
-  static const char *const names[] = { "bytes", "bitops", "latency" };
+  static const char *const names[] = { [QK_COST_BYTES] = "bytes",
+                                       [QK_COST_BITOPS] = "bitops",
+                                       [QK_COST_LATENCY] = "latency" };
   const char *name = u->opt->minimize;
 
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -482,7 +484,7 @@ take_cost (const struct qk_tuner *u, enum qk_cost *out)
 
 /* A layer whose name cannot stand in a configuration keeps its bits. */
 static void
-fix_unspeakable (struct search *s, struct qk_bits_table *t)
+fix_nameless (struct search *s, struct qk_bits_table *t)
 {
   for (int i = 0; i < t->n; i++) {
     struct qk_bits_layer *l = &t->layer[i];
@@ -490,7 +492,7 @@ fix_unspeakable (struct search *s, struct qk_bits_table *t)
 
     if (l->n < 2 || l->name[strcspn (l->name, ",; \t\n=]")] == 0)
       continue;
-    s->silent = true;
+    s->nameless = true;
     qk_log (s->u->opt->settings->ctx, QK_LOG_WARNING,
             "layer '%s' keeps %d bits: its name cannot stand in a [qconfig "
             "PATTERN]",
@@ -520,7 +522,7 @@ measure (struct search *s)
   if ((r = take_cost (u, &opt.cost)) < 0
       || (r = qk_sensitivity_get (u, &opt, &u->t->bits)) < 0)
     return r;
-  fix_unspeakable (s, u->t->bits);
+  fix_nameless (s, u->t->bits);
   s->table = u->t->bits;
   for (i = 0; i < s->table->n; i++)
     any = any || s->table->layer[i].n > 1;

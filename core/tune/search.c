@@ -81,7 +81,7 @@ rank_layers (struct qk_tuner *u, struct ranking *rank)
   struct qk_analyze_options opt = {
     .m = u->opt->m,
     .subject = "tune",
-    .samples = u->opt->samples,
+    .samples = qk_config_int (u->opt->settings->tune, "samples"),
     .batches = 1,
   };
   struct qk_analysis *a = NULL;

@@ -43,18 +43,25 @@ layer_to_json (const struct qk_bits_layer *l)
                     (json_int_t) l->macs, "forms", forms);
 }
 
-static int
-save (const char *path, const struct qk_bits_table *t, uint32_t crc)
+json_t *
+qk_bits_to_json (const struct qk_bits_table *t)
 {
-  json_t *layers = json_array (), *j;
-  char *text;
-  int r;
+  json_t *layers = json_array ();
 
   for (int i = 0; i < t->n; i++)
     qk_json_append (&layers, layer_to_json (&t->layer[i]));
-  j = json_pack ("{s:I,s:i,s:o,s:o}", "crc32", (json_int_t) crc, "cost",
-                 (int) t->kind, "rest", qk_json_real (t->rest), "layers",
-                 layers);
+  return layers;
+}
+
+static int
+save (const char *path, const struct qk_bits_table *t, uint32_t crc)
+{
+  json_t *j
+    = json_pack ("{s:I,s:o,s:o}", "crc32", (json_int_t) crc, "rest",
+                 qk_json_real (t->rest), "layers", qk_bits_to_json (t));
+  char *text;
+  int r;
+
   text = j != NULL ? qk_json_text (j, JSON_INDENT (1) | JSON_SORT_KEYS
                                         | JSON_REAL_PRECISION (17))
                    : NULL;

@@ -12,8 +12,8 @@
 struct qk_trial {
   char **set; /* "qconfig:weight.bits=4"; owned */
   int n_set;
-  char *label;     /* in short, where the settings are long; NULL: the settings
-                  themselves; owned */
+  char *label;     /* in short, where the settings are long; NULL: they are
+                      not; owned */
   bool qat;        /* trained with these settings, not only calibrated */
   int weight_bits; /* of the layers that are quantized */
   int n_float;     /* layers left in float to keep accuracy */
@@ -48,13 +48,12 @@ struct qk_tune_options {
                            settings for the whole network */
   bool overwrite;       /* even an unfinished run's files */
   bool resume; /* what the journal in the output folder has is not repeated */
-  int64_t samples; /* of the sample that sensitivity is measured on */
 };
 
-/* Without minimize, in this order: the configuration as it is; weights per channel and per
- * tensor with each observer; with the best of these fewer bits while the goal
- * is reached, or, if it is not, training, then more and more of the most
- * sensitive layers in float.  Of the trials that reach the goal the best has the
+/* Without minimize, in this order: the configuration as it is; weights per
+ * channel and per tensor with each observer; with the best of these fewer bits
+ * while the goal is reached, or, if it is not, training, then more and more of
+ * the most sensitive layers in float.  Of the trials that reach the goal the best has the
  * fewest float layers, then the fewest bits, then the highest accuracy; if
  * none does it is the most accurate.  With minimize see bits.c; the best is then
  * the cheapest that reaches the goal.  Writes tune.jsonl (a line a trial) and
@@ -62,6 +61,9 @@ struct qk_tune_options {
  * qk_tuning_free. */
 int qk_tune (const struct qk_tune_options *opt, struct qk_tuning **out);
 void qk_tuning_free (struct qk_tuning *t); /* accepts NULL */
+
+/* The layers of T as an array of JSON; NULL when out of memory. */
+struct json_t *qk_bits_to_json (const struct qk_bits_table *t);
 
 /* The settings of a trial as one line, "qat" first if it was trained; to be
  * freed.  "as configured" without any. */
