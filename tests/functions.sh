@@ -128,8 +128,9 @@ END
 
 # ---- pages ------------------------------------------------------------------
 
-# dom FILE: what the browser makes of it, in dom
+# dom FILE: what the browser makes of it, in dom; fails where none runs
 dom () {
+  type chromium > /dev/null 2>&1 || return 1
   HOME=$PWD timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/chromium" \
     --dump-dom "file://$PWD/$1" > dom 2> dom.err || return 1
   grep -q '<html' dom

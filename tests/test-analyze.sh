@@ -112,7 +112,7 @@ else
   says "libjs-chart.js"
 fi
 
-if [ -s page.html ] && type chromium > /dev/null 2>&1; then
+if [ -s page.html ]; then
   if dom page.html; then
     ! grep -o '<html[^>]*data-error="[^"]*"' dom || failed "an error in the page's script"
     grep -q '<html[^>]*data-charts="8"' dom || failed "not all charts are drawn"
@@ -131,7 +131,7 @@ if [ -s page.html ] && type chromium > /dev/null 2>&1; then
     echo "chromium does not run here: charts not looked at"
   fi
 else
-  echo "no chromium or no page: charts not looked at"
+  echo "no page: charts not looked at"
 fi
 
 # wrong usage

@@ -122,6 +122,31 @@ says "no sample"
 expect 1 eval folder.ini $(data samples) -o data.max_bad=1
 says "no sample"
 
+# --data: the images of a folder, without a configuration or in one
+few=(-q -o train.epochs=1 -o train.batches=2 -o qat.epochs=1 -o qat.batches=1 -o model.width=0.1 -o data.batch=8)
+mkdir -p own/disc own/ring
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+  cp "$srcdir/tests/golden/jpeg/odd.jpg" "own/disc/$i.jpg"
+  cp "$srcdir/tests/golden/jpeg/odd.jpg" "own/ring/$i.jpg"
+done
+expect 0 run --data own --output own-run "${few[@]:1}"
+says "no network is named: a narrow MobileNetV2 learns the classes in 'own', from images of 64x64; a tenth"
+grep -q '^root = own$' own-run/config.ini || failed "config.ini does not name the folder"
+mkdir -p split/train split/val
+cp -r own/* split/train
+cp -r own/* split/val
+expect 0 run --data split --output own-run --overwrite "${few[@]}"
+! grep -q '^val_share' own-run/config.ini || failed "images are held out though there is val"
+sed 's/^dataset = .*/dataset = imagefolder\nresize = 18\ncrop = 16/' folder.ini > own.ini
+expect 0 run own.ini --data own --output own-run --overwrite "${few[@]:0:9}" -o data.batch=8
+grep -q '^root = own$' own-run/config.ini || failed "--data is passed over beside a configuration"
+expect 1 run --data nowhere
+says "--data 'nowhere': No such file or directory"
+expect 1 run --data own/disc
+says "--data 'own/disc' has no class folders"
+expect 1 run tiny.ini --data own
+says "the configuration's dataset is 'shapes', expected imagefolder"
+
 # a folder that is gone
 mv samples gone
 expect 1 eval good/model-int8.safetensors

@@ -53,7 +53,7 @@ if [ "$chart" = "0 };" ]; then
   [ ! -e run/tuning.html ] || failed "a page without Chart.js"
 else
   grep -q '"minimize": *"bytes"' run/tuning.html || failed "no tuning.html with the numbers"
-  if type chromium > /dev/null 2>&1 && dom run/tuning.html; then
+  if dom run/tuning.html; then
     ! grep -o '<html[^>]*data-error="[^"]*"' dom || failed "an error in the page's script"
     [ "$(grep -o '<canvas[^>]*width="[1-9]' dom | wc -l)" = 3 ] || failed "not three charts"
     grep -q '>8 bits in 4 layers</td>' dom || failed "no row of a trial"

@@ -138,6 +138,10 @@ const char *qk_cli_network_of (struct qk_cli *cli, const char *path);
 int qk_cli_network_ini (struct qk_cli *cli, const char *path,
                         struct qk_ini **out);
 
+/* Put the folder of images that --data names into INI, a configuration; STORY:
+ * the one that is taken where none is named. */
+int qk_cli_ini_data (struct qk_cli *cli, struct qk_ini *ini, bool story);
+
 /* The float network of such a file, whatever the data, and its settings; both
  * belong to the caller. */
 int qk_cli_network (struct qk_cli *cli, const char *path,

@@ -89,6 +89,8 @@ qk_cli_ini (struct qk_cli *cli, const char *name, struct qk_ini **out)
     return r;
   r = qk_ini_read (path, &ini);
   free (path);
+  if (r == 0 && cli->data != NULL)
+    r = qk_cli_ini_data (cli, ini, name == NULL);
   if (r == 0)
     r = qk_cli_apply_options (cli, ini);
   if (r < 0) {

@@ -13,6 +13,11 @@
 #include "cli/cli.h"
 #include "plugin/loader-priv.h"
 
+/* The dataset that --data is for, and the size of images where no network asks
+ * for one. */
+#define IMAGES "imagefolder"
+#define SIDE 64
+
 static bool
 claims (const struct qk_model_class *m, const char *path)
 {
@@ -100,19 +105,18 @@ set_folders (struct qk_ini *ini, const char *path)
     r = qk_ini_set (ini, "data", "train", "", "--data");
   if (r == 0 && !has_folders (is_folder (train) ? train : path))
     r = qk_ini_set (ini, "data", "labels", "no", "--data");
-  if (r == 0 && !is_folder (val))
+  if (r == 0 && !is_folder (val)
+      && qk_ini_get (ini, "data", "val_share") == NULL)
     r = qk_ini_set (ini, "data", "val_share", "0.1", "--data");
   free (train);
   free (val);
   return r;
 }
 
-/* Which dataset reads PATH, and the keys for it. */
+/* The images below PATH, a folder. */
 static int
-set_data (struct qk_ini *ini, const char *path, const struct qk_graph *g)
+set_images (struct qk_ini *ini, const char *path)
 {
-  const struct qk_shape *in = &g->value[g->input[0]].shape;
-  const int64_t h = in->dims[1], w = in->dims[2];
   struct stat st;
   int r;
 
@@ -123,17 +127,36 @@ set_data (struct qk_ini *ini, const char *path, const struct qk_graph *g)
                      "--data '%s' is no folder; write a configuration that "
                      "names a dataset for it",
                      path);
+  if ((r = qk_ini_set (ini, "data", "dataset", IMAGES, "--data")) < 0
+      || (r = qk_ini_set (ini, "data", "root", path, "--data")) < 0)
+    return r;
+  return set_folders (ini, path);
+}
+
+/* Images of H x W; what is cut away at the sides is an eighth, as for
+ * ImageNet. */
+static int
+set_sizes (struct qk_ini *ini, int64_t h, int64_t w)
+{
+  const int r = set_size (ini, "resize", h * 8 / 7, w * 8 / 7);
+
+  return r < 0 ? r : set_size (ini, "crop", h, w);
+}
+
+/* Which dataset reads PATH, and the keys for it. */
+static int
+set_data (struct qk_ini *ini, const char *path, const struct qk_graph *g)
+{
+  const struct qk_shape *in = &g->value[g->input[0]].shape;
+  const int64_t h = in->dims[1], w = in->dims[2];
+  int r;
+
   if (g->n_inputs != 1 || in->ndim != 4)
     return qk_error (-ENOTSUP,
                      "--data is a folder of images, which the network's "
                      "inputs are not; write a configuration that names a "
                      "dataset for it");
-  /* what is cut away at the sides is an eighth, as for ImageNet */
-  if ((r = qk_ini_set (ini, "data", "dataset", "imagefolder", "--data")) < 0
-      || (r = qk_ini_set (ini, "data", "root", path, "--data")) < 0
-      || (r = set_folders (ini, path)) < 0
-      || (r = set_size (ini, "resize", h * 8 / 7, w * 8 / 7)) < 0
-      || (r = set_size (ini, "crop", h, w)) < 0)
+  if ((r = set_images (ini, path)) < 0 || (r = set_sizes (ini, h, w)) < 0)
     return r;
   return h == w ? 0 : qk_ini_set (ini, "data", "fit", "cover", "--data");
 }
@@ -298,4 +321,61 @@ qk_cli_network_ini (struct qk_cli *cli, const char *path, struct qk_ini **out)
   qk_graph_free (g);
   qk_settings_free (settings);
   return r;
+}
+
+/* Leave of [data] in INI what does not depend on the dataset. */
+static void
+drop_dataset (struct qk_ini *ini)
+{
+  size_t i = 0, j;
+
+  while (i < qk_ini_sections (ini)
+         && strcmp (qk_ini_section (ini, i), "data") != 0)
+    i++;
+  for (j = 0; j < qk_ini_keys (ini, i);) {
+    const char *key = qk_ini_key (ini, i, j).key;
+
+    if (strstr (key, "batch") != NULL)
+      j++;
+    else
+      qk_ini_unset (ini, "data", key);
+  }
+}
+
+int
+qk_cli_ini_data (struct qk_cli *cli, struct qk_ini *ini, bool story)
+{
+  const char *dataset = qk_ini_get (ini, "data", "dataset"), *labels;
+  int r;
+
+  if (!story && dataset != NULL && strcmp (dataset, IMAGES) != 0)
+    return qk_error (-EINVAL,
+                     "--data '%s' is for a folder of images, but the "
+                     "configuration's dataset is '%s', expected " IMAGES
+                     "; set the dataset's own keys with -o",
+                     cli->data, dataset);
+  if (story)
+    drop_dataset (ini);
+  if ((r = set_images (ini, cli->data)) < 0 || !story)
+    return r;
+  labels = qk_ini_get (ini, "data", "labels");
+  if (labels != NULL && strcmp (labels, "no") == 0)
+    return qk_error (-EINVAL,
+                     "--data '%s' has no class folders, from which a network "
+                     "would learn; expected FOLDER/CLASS/IMAGE, or a trained "
+                     "network, NET.onnx, beside --data",
+                     cli->data);
+  if ((r = set_sizes (ini, SIDE, SIDE)) < 0
+      || (r
+          = qk_ini_set (ini, "run", "output", "run-out/own-images", "--data"))
+           < 0)
+    return r;
+  qk_log (cli->ctx, QK_LOG_INFO,
+          "no network is named: a narrow MobileNetV2 learns the classes in "
+          "'%s', from images of %dx%d%s",
+          cli->data, SIDE, SIDE,
+          qk_ini_get (ini, "data", "val_share") != NULL
+            ? "; a tenth of them is held out"
+            : "");
+  return 0;
 }
