@@ -30,7 +30,7 @@ print_number (uint32_t n)
 #define PIXELS (26 * 26)
 
 static uint8_t x[PIXELS * 64], y[PIXELS * 64 + 8],
-  scratch[15 * 70 + 2 * DEPTH];
+  scratch[15 * 70 + 6 * DEPTH];
 static int8_t weight[64 * DEPTH];
 static int32_t bias[CHANNELS + 16];
 static uint32_t multiplier[CHANNELS + 16];
@@ -108,7 +108,7 @@ run_rows (int32_t pixels, int32_t depth, int32_t channels)
   l.zp = zp;
   l.lo = lo;
   l.hi = hi;
-  rows (&l, pixels, x, y);
+  rows (&l, pixels, x, y, scratch);
 }
 
 /* GROUPS of C channels each to K each. */

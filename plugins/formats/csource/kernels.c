@@ -18,13 +18,14 @@ struct row {
 #define BIT(kernel) (1ull << KERNEL_##kernel)
 #define BLOCKS                                                                \
   (BIT (WEIGHTED) | BIT (WEIGHTED_VECTORS) | BIT (WEIGHTED_PAIRS)             \
-   | BIT (WEIGHTED_WORDS))
+   | BIT (WEIGHTED_HALVES) | BIT (WEIGHTED_WORDS))
 
 static const struct row rows[KERNELS] = {
   [KERNEL_BASE] = { lines_base, 0, { 0 }, { 0 } },
   [KERNEL_WEIGHTED] = { lines_weighted, REAL, { 0 }, { 0 } },
   [KERNEL_WEIGHTED_VECTORS] = { lines_weighted_vectors, 0, { 0 }, { 0 } },
   [KERNEL_WEIGHTED_PAIRS] = { lines_weighted_pairs, 0, { 0 }, { 0 } },
+  [KERNEL_WEIGHTED_HALVES] = { lines_weighted_halves, 0, { 0 }, { 0 } },
   [KERNEL_WEIGHTED_WORDS] = { lines_weighted_words, 0, { 0 }, { 0 } },
   [KERNEL_WEIGHTED_PIXELS] = { lines_weighted_pixels, BLOCKS, { 0 }, { 0 } },
   [KERNEL_WEIGHTED_REAL] = { lines_weighted_real, BLOCKS, { 0 }, { 0 } },
@@ -54,7 +55,10 @@ static const struct row rows[KERNELS] = {
   [KERNEL_DEPTHWISE] = { lines_depthwise, REAL | BIT (WINDOW), { 0 }, { 0 } },
   [KERNEL_DEPTHWISE_ANY]
   = { lines_depthwise_any, BIT (DEPTHWISE), { 0 }, { 0 } },
-  [KERNEL_DEPTHWISE_3] = { lines_depthwise3, BIT (DEPTHWISE), { 0 }, { 0 } },
+  [KERNEL_DEPTHWISE_3_CHANNELS]
+  = { lines_depthwise3_channels, BIT (DEPTHWISE), { 0 }, { 0 } },
+  [KERNEL_DEPTHWISE_3]
+  = { lines_depthwise3, BIT (DEPTHWISE_3_CHANNELS), { 0 }, { 0 } },
   [KERNEL_TAPS] = { lines_pools, BIT (WINDOW), { 0 }, { 0 } },
   [KERNEL_MAXPOOL] = { lines_maxpool, BIT (TAPS), { 0 }, { 0 } },
   [KERNEL_AVGPOOL] = { lines_avgpool, REAL | BIT (TAPS), { 0 }, { 0 } },

@@ -100,6 +100,7 @@ static int64_t
 scratch_of (const struct qk_network *net, const struct qk_network_node *n)
 {
   struct window win;
+  int64_t depth, spread;
 
   if (n->op->kind != QK_OP_CONV2D && n->op->kind != QK_OP_LINEAR
       && n->op->kind != QK_OP_CONV_TRANSPOSE2D)
@@ -107,9 +108,12 @@ scratch_of (const struct qk_network *net, const struct qk_network_node *n)
   win = csource_window (net, n);
   if (csource_is_depthwise (n->op, &win) && n->op->out_q.scale > 0)
     return csource_is_3x3 (&win) ? 3 * (3 + win.stride_w) * win.c : 0;
+  depth = csource_depth (&win);
+  /* two columns spread as halves of words, the columns themselves */
+  spread = n->op->out_q.scale > 0 && win.p * win.q > 1 ? 4 * depth : 0;
   if (n->op->kind != QK_OP_CONV_TRANSPOSE2D && csource_is_rows (&win))
-    return 0;
-  return 2 * csource_depth (&win);
+    return spread;
+  return spread + 2 * depth;
 }
 
 static int

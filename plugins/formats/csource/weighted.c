@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "csource.h"
 
@@ -169,6 +170,8 @@ put_call (struct writer *w, const struct qk_network_node *n,
     text_add (
       &w->steps, ", arena + %lld",
       (long long) w->plan.buffer[w->plan.scratch[w->layer - 1]].offset);
+  else if (strcmp (function, "rows") == 0)
+    text_add (&w->steps, ", NULL");
   text_add (&w->steps, ");\n");
 }
 
