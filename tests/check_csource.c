@@ -14,6 +14,9 @@
 
 #include "../plugins/formats/csource/kernels/base.c.in"
 #include "../plugins/formats/csource/kernels/real-integer.c.in"
+#include "../plugins/formats/csource/kernels/wide.c.in"
+#include "../plugins/formats/csource/kernels/logarithm.c.in"
+#include "../plugins/formats/csource/kernels/exponential.c.in"
 
 static float
 number (uint32_t b)
@@ -176,6 +179,84 @@ START_TEST (large_sums)
 }
 END_TEST
 
+/* ---- wide numbers, functions of reals -------------------------------------------- */
+
+static double
+wide_number (real64 b)
+{
+  double x;
+
+  memcpy (&x, &b, sizeof x);
+  return x;
+}
+
+static void
+same_wide (const char *what, real64 a, real64 b, real64 got, double want)
+{
+  if (wide_number (got) != want
+      || signbit (wide_number (got)) != signbit (want))
+    ck_abort_msg ("%s of %.17g and %.17g: %.17g, expected %.17g", what,
+                  wide_number (a), wide_number (b), wide_number (got), want);
+}
+
+/* A number between 2^-150 and 2^150, of few or all digits. */
+static real64
+drawn_wide (void)
+{
+  const real64 digits = (real64) drawn () << 32 | drawn ();
+  const real64 exponent = 1023 - 150 + drawn () % 300;
+  const int few = (int) (drawn () % 53);
+
+  return (digits & WIDE_SIGN) | exponent << 52
+         | (digits & 0xfffffffffffff & ~((((real64) 1 << few) - 1)));
+}
+
+START_TEST (wide_operations)
+{
+  for (int i = 0; i < effort (3000000, 100000); i++) {
+    real64 a = drawn_wide (), b = drawn_wide ();
+    const int64_t n
+      = (int64_t) ((uint64_t) drawn () << 32 | drawn ()) >> drawn () % 60;
+    double x, y;
+
+    if (i % 3 == 1) /* close to each other */
+      b = (a ^ WIDE_SIGN) + drawn () % 5 - 2;
+    if (i % 3 == 2) /* a few digits apart */
+      b = (b & 0x800fffffffffffff)
+          | ((a >> 52 & 0x7ff) - 30 + drawn () % 60) << 52;
+    x = wide_number (a), y = wide_number (b);
+    same_wide ("product", a, b, wide_mul (a, b), x * y);
+    same_wide ("quotient", a, b, wide_div (a, b), x / y);
+    same_wide ("sum", a, b, wide_add (a, b), x + y);
+    same_wide ("root", a, 0, wide_sqrt (a & ~WIDE_SIGN), sqrt (fabs (x)));
+    same_wide ("integer", 0, 0, wide_int (n), (double) n);
+    same_bits ("wide number", (uint32_t) (a >> 32), (uint32_t) a,
+               real_of_wide (a), (float) x);
+    if (!isinf ((float) x))
+      same_wide ("real", a, 0, wide_of (bits ((float) x)), (double) (float) x);
+  }
+}
+END_TEST
+
+START_TEST (functions)
+{
+  static const uint32_t ends[]
+    = { 0,          0x80000000, 1,          0x807fffff, 0x7f7fffff,
+        0x7f800000, 0xff800000, 0x7fc00000, 0xffc00000, 0x42b20000,
+        0x42b17218, 0xc2d00000, 0xc2ce8ed0, 0x3f3504f3, 0x3f800000 };
+  const int n = effort (3000000, 100000);
+
+  for (int i = 0; i < n; i++) {
+    const uint32_t a
+      = i < (int) (sizeof ends / sizeof *ends) ? ends[i] : drawn ();
+
+    if ((a & 0x7f800000) != 0) /* qk_log_double takes no others */
+      same_bits ("logarithm", a, 0, real_ln (a), qk_ln (number (a)));
+    same_bits ("exponential", a, 0, real_exp (a), qk_exp (number (a)));
+  }
+}
+END_TEST
+
 int
 main (void)
 {
@@ -190,6 +271,8 @@ main (void)
   tcase_add_test (t, any_multiplier);
   tcase_add_test (t, operations);
   tcase_add_test (t, large_sums);
+  tcase_add_test (t, wide_operations);
+  tcase_add_test (t, functions);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_NORMAL);

@@ -205,6 +205,11 @@ def softmax(a, x):
     return e / e.sum(axis=a["axis"], keepdims=True)
 
 
+def log_softmax(a, x):
+    y = x - x.max(axis=a["axis"], keepdims=True)
+    return y - np.log(np.exp(y).sum(axis=a["axis"], keepdims=True))
+
+
 def instance_norm(a, x, scale, bias):
     axes = tuple(range(2, x.ndim))
     y = x - x.mean(axis=axes, keepdims=True)
@@ -254,7 +259,7 @@ OPS = {
     "Mul": lambda a, x, y: x * y,
     "MatMul": lambda a, x, y: x @ y,
     "Softmax": softmax,
-    "LogSoftmax": lambda a, x: np.log(softmax(a, x)),
+    "LogSoftmax": log_softmax,
     "InstanceNormalization": instance_norm,
     "LRN": lrn,
     "Reshape": reshape,

@@ -169,6 +169,9 @@ grep -q "conv_transposed (" c/net.c || failed "no transposed convolution"
 grep -q " joined\(_table\)* (" c/net.c || failed "no concatenation"
 grep -q " table (" c/net.c || failed "no table"
 grep -q " add (" c/net.c || failed "no sum"
+grep -q " norm (" c/net.c || failed "no normalisation"
+grep -q " lrn (" c/net.c || failed "no local response normalisation"
+grep -q " log_softmax (" c/net.c || failed "no logarithm of softmax"
 
 data=${QATKIT_DATA:-$srcdir/../shared/data}
 if [ -f "$data/foreign/resnet20_cifar10.onnx" ]; then

@@ -392,6 +392,16 @@ read_rounded (const struct qk_tensorfile *f, const struct qk_format_entry *e,
   return 0;
 }
 
+bool
+qk_tensorfile_fits (const struct qk_shape *want, const struct qk_shape *have)
+{
+  struct qk_shape c = *have;
+
+  while (want->ndim == 1 && c.ndim > 1 && c.dims[c.ndim - 1] == 1)
+    c.ndim--;
+  return qk_shape_equal (want, &c);
+}
+
 int
 qk_tensorfile_read (const struct qk_tensorfile *f, int64_t i,
                     const struct qk_tensor *dst, enum qk_param_layout layout)
@@ -406,7 +416,7 @@ qk_tensorfile_read (const struct qk_tensorfile *f, int64_t i,
   err = qk_layout_file_shape (layout, &dst->shape, &want);
   if (err < 0)
     return qk_error_prefix (err, "%s: tensor \"%s\": ", f->path, e.name);
-  if (!qk_shape_equal (&want, &e.tensor.shape))
+  if (!qk_tensorfile_fits (&want, &e.tensor.shape))
     return qk_error (-EINVAL, "%s: tensor \"%s\" is %s, expected %s", f->path,
                      e.name, qk_shape_print (&e.tensor.shape, a, sizeof a),
                      qk_shape_print (&want, b, sizeof b));

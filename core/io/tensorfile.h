@@ -45,7 +45,13 @@ int64_t qk_tensorfile_find (const struct qk_tensorfile *f, const char *name);
 int qk_tensorfile_entry (const struct qk_tensorfile *f, int64_t i,
                          struct qk_format_entry *out);
 
-/* Copy tensor I into DST, whose shape (ours) must be that of the file after
+/* Whether a tensor of shape HAVE in a file is what shape WANT asks for: the same,
+ * or a vector with axes of one element behind it, as ONNX files have the factors
+ * of channels. */
+bool qk_tensorfile_fits (const struct qk_shape *want,
+                         const struct qk_shape *have);
+
+/* Copy tensor I into DST, whose shape (ours) must fit that of the file after
  * the change of LAYOUT.  The dtypes must be equal; f64 is also rounded to
  * f32 where DST is that. */
 int qk_tensorfile_read (const struct qk_tensorfile *f, int64_t i,

@@ -59,9 +59,9 @@ check_fit (const struct qk_tensorfile *f, int64_t i, const struct qk_weight *w,
       || qk_layout_file_shape (w->layout, &w->tensor->shape, &want) < 0)
     return qk_name_list_add (&to->list[UNUSABLE], "%s (%s)", w->name,
                              qk_error_message ());
-  *other = !qk_shape_equal (&want, &e.tensor.shape)
+  *other = !qk_tensorfile_fits (&want, &e.tensor.shape)
            && is_other_count (&want, &e.tensor.shape);
-  if (!qk_shape_equal (&want, &e.tensor.shape))
+  if (!qk_tensorfile_fits (&want, &e.tensor.shape))
     return qk_name_list_add (&to->list[SHAPE], "%s is %s, expected %s",
                              w->name,
                              qk_shape_print (&e.tensor.shape, a, sizeof a),

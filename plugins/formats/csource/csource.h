@@ -15,6 +15,9 @@
 enum kernel {
   KERNEL_BASE,
   KERNEL_REAL,
+  KERNEL_WIDE,
+  KERNEL_LOGARITHM,
+  KERNEL_EXPONENTIAL,
   KERNEL_WEIGHTED,
   KERNEL_WEIGHTED_VECTORS,
   KERNEL_WEIGHTED_PAIRS,
@@ -56,6 +59,10 @@ enum kernel {
   KERNEL_MATMUL,
   KERNEL_SOFTMAX,
   KERNEL_SOFTMAX_REAL,
+  KERNEL_LOG_SOFTMAX,
+  KERNEL_LOG_SOFTMAX_REAL,
+  KERNEL_NORM,
+  KERNEL_LRN,
   KERNELS
 };
 
@@ -165,6 +172,8 @@ int csource_move (struct writer *w, const struct qk_network_node *n);
 int csource_resize (struct writer *w, const struct qk_network_node *n);
 int csource_matmul (struct writer *w, const struct qk_network_node *n);
 int csource_softmax (struct writer *w, const struct qk_network_node *n);
+int csource_norm (struct writer *w, const struct qk_network_node *n);
+int csource_lrn (struct writer *w, const struct qk_network_node *n);
 
 /* Sizes of a window, for conv2d of tensors that are no image, too. */
 struct window {

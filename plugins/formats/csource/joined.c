@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* joined.c: functions of two tensors, and of all elements along axes. */
+/* joined.c: functions of two tensors, and reductions along axes. */
 #include "config.h"
 
 #include <math.h>
@@ -165,36 +165,6 @@ csource_reduce (struct writer *w, const struct qk_network_node *n)
   w->needed |= 1ull << (KERNEL_MEAN + op->function);
   text_add (&w->steps, "    %s (&layer%d, %s, %s);\n", names[op->function],
             w->layer, csource_address (w, n->in[0], in),
-            csource_address (w, n->out, out));
-  return 0;
-}
-
-int
-csource_softmax (struct writer *w, const struct qk_network_node *n)
-{
-  const struct qk_op *op = n->op;
-  const struct qk_shape *s = &value_of (w, n->in[0])->shape;
-  const bool real = op->out_q.scale == 0;
-  int32_t term[256];
-  int64_t step = 1;
-  char in[48], out[48];
-
-  if (op->function != QK_SOFTMAX)
-    return csource_refuse (n, "with a logarithm");
-  for (int d = op->axis + 1; d < s->ndim; d++)
-    step *= s->dims[d];
-  for (int d = 0; d < 256; d++)
-    term[d] = qk_softmax_term (d, op->in_q[0].scale);
-  array_int32 (w, "term", term, 256);
-  w->needed |= 1ull << (real ? KERNEL_SOFTMAX_REAL : KERNEL_SOFTMAX);
-  text_add (&w->steps,
-            "    softmax%s (%s_term%d, %lld, %lld, %lld, 0x%x, %d, %d, %d,\n"
-            "             %s, %s);\n",
-            real ? "_real" : "", w->name, w->layer,
-            (long long) qk_shape_count (s), (long long) s->dims[op->axis],
-            (long long) step, real ? 0 : bits_of (1.0f / op->out_q.scale),
-            op->out_q.zero_point, op->lo, op->hi,
-            csource_address (w, n->in[0], in),
             csource_address (w, n->out, out));
   return 0;
 }

@@ -9,10 +9,12 @@
 
 #define REAL (1ull << KERNEL_REAL)
 
+#define REPLACED 5
+
 struct row {
   const char *const *lines;
   uint64_t needs;
-  const char *from[4], *to[4]; /* what is put in place of what */
+  const char *from[REPLACED], *to[REPLACED]; /* what is put in place of what */
 };
 
 #define BIT(kernel) (1ull << KERNEL_##kernel)
@@ -22,6 +24,9 @@ struct row {
 
 static const struct row rows[KERNELS] = {
   [KERNEL_BASE] = { lines_base, 0, { 0 }, { 0 } },
+  [KERNEL_WIDE] = { lines_wide, REAL, { 0 }, { 0 } },
+  [KERNEL_LOGARITHM] = { lines_logarithm, BIT (WIDE), { 0 }, { 0 } },
+  [KERNEL_EXPONENTIAL] = { lines_exponential, REAL, { 0 }, { 0 } },
   [KERNEL_WEIGHTED] = { lines_weighted, REAL, { 0 }, { 0 } },
   [KERNEL_WEIGHTED_VECTORS] = { lines_weighted_vectors, 0, { 0 }, { 0 } },
   [KERNEL_WEIGHTED_PAIRS] = { lines_weighted_pairs, 0, { 0 }, { 0 } },
@@ -123,17 +128,29 @@ static const struct row rows[KERNELS] = {
   [KERNEL_TRANSPOSE] = { lines_transposed, BIT (PLACE), { 0 }, { 0 } },
   [KERNEL_RESIZE] = { lines_resize, REAL, { 0 }, { 0 } },
   [KERNEL_MATMUL] = { lines_matmul, REAL | BIT (PLACE), { 0 }, { 0 } },
-  [KERNEL_SOFTMAX] = { lines_softmax,
-                       REAL,
-                       { "@name@", "@type@", "@put@" },
-                       { "softmax", "uint8_t",
-                         "y[at] = onto (rounded (real_mul (share, real_of "
-                         "(inverse))), zp, lo, hi)" } },
-  [KERNEL_SOFTMAX_REAL]
-  = { lines_softmax,
-      REAL,
-      { "@name@", "@type@", "@put@" },
-      { "softmax_real", "void", "real_store (y, at, share)" } },
+#define SOFTMAX(kernel, wants, name, type, log, share, put)                   \
+  [kernel] = { lines_softmax,                                                 \
+               REAL | (wants),                                                \
+               { "@name@", "@type@", "@log@", "@share@", "@put@" },           \
+               { name, type, log, share, put } }
+#define BYTE                                                                  \
+  "y[at] = onto (rounded (real_mul (share, real_of (inverse))), zp, lo, hi)"
+#define SHARE "real_div (real_int (term[most - x[at]]), real_sum (sum))"
+#define LOG "real_ln (real_mul (real_sum (sum), real_of (0x30800000u)))"
+#define LOG_SHARE                                                             \
+  "real_minus (real_add (real_mul (real_int (most - x[at]), "                 \
+  "real_of (scale)), log))"
+  SOFTMAX (KERNEL_SOFTMAX, 0, "softmax", "uint8_t", "real_int (0)", SHARE,
+           BYTE),
+  SOFTMAX (KERNEL_SOFTMAX_REAL, 0, "softmax_real", "void", "real_int (0)",
+           SHARE, "real_store (y, at, share)"),
+  SOFTMAX (KERNEL_LOG_SOFTMAX, BIT (LOGARITHM), "log_softmax", "uint8_t", LOG,
+           LOG_SHARE, BYTE),
+  SOFTMAX (KERNEL_LOG_SOFTMAX_REAL, BIT (LOGARITHM), "log_softmax_real",
+           "void", LOG, LOG_SHARE, "real_store (y, at, share)"),
+  [KERNEL_NORM] = { lines_norm, BIT (WIDE), { 0 }, { 0 } },
+  [KERNEL_LRN]
+  = { lines_lrn, BIT (LOGARITHM) | BIT (EXPONENTIAL), { 0 }, { 0 } },
 };
 
 static void
@@ -141,7 +158,7 @@ put_lines (struct text *t, const char *const *lines, const struct row *row)
 {
   int n = 0;
 
-  while (n < 4 && row->from[n] != NULL)
+  while (n < REPLACED && row->from[n] != NULL)
     n++;
   text_add (t, "\n");
   for (; *lines != NULL; lines++)

@@ -101,6 +101,10 @@ put_node (struct writer *w, const struct qk_network_node *n)
     return csource_matmul (w, n);
   case QK_OP_SOFTMAX:
     return csource_softmax (w, n);
+  case QK_OP_NORM:
+    return csource_norm (w, n);
+  case QK_OP_LRN:
+    return csource_lrn (w, n);
   default:
     return csource_refuse (n, NULL);
   }

@@ -10,11 +10,23 @@
 
 #define NAME "%.200s"
 
-/* Constants that are no weights: the bounds of Clip, shapes of Reshape. */
+static bool
+ends_with (const char *name, const char *end)
+{
+  const size_t n = strlen (name), k = strlen (end);
+
+  return n >= k && strcmp (name + n - k, end) == 0;
+}
+
+/* Constants that are no weights: the bounds of Clip, shapes of Reshape, what our
+ * files of groups that are normalised have in place of factors (norms.c). */
 static bool
 is_weight (const Onnx__TensorProto *t)
 {
-  return t->n_dims > 0 && t->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+  return t->n_dims > 0 && t->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__INT64
+         && !(
+           t->name != NULL
+           && (ends_with (t->name, "/ones") || ends_with (t->name, "/zeros")));
 }
 
 /* Take T; what is no tensor of numbers is told when it is asked for. */
