@@ -31,6 +31,17 @@ qnnpack_is_depthwise (const struct qnnpack_kernel *k)
          && columns (k) * k->op.kernel_h <= MOST_POINTERS;
 }
 
+/* N pointers, each STEP bytes behind the one before, EACH places apart. */
+static const uint8_t **
+point (const uint8_t **to, int64_t n, const uint8_t *x, int64_t step, int each)
+{
+  for (; n > 0; n--, to += each, x += step)
+    *to = x;
+  return to;
+}
+
+/* Pointers to the pixels of the columns that output row P reaches over; to padding
+ * where there are none. */
 static void
 point_at_columns (const struct qnnpack_kernel *k, const uint8_t *x, int64_t p,
                   const uint8_t **to)
@@ -38,16 +49,22 @@ point_at_columns (const struct qnnpack_kernel *k, const uint8_t *x, int64_t p,
   const struct qk_op *op = &k->op;
   const struct int8op_geometry *g = &k->g;
   const int64_t count = columns (k);
+  const int64_t left = op->pad_left < count ? op->pad_left : count;
+  const int64_t most = count - left;
+  const int64_t middle = most < g->w ? most : g->w;
 
   for (int r = 0; r < op->kernel_h; r++) {
     const int64_t row
       = p * op->stride_h - op->pad_top + (int64_t) r * op->dilation_h;
-    const bool inside = row >= 0 && row < g->h;
+    const uint8_t **at = to + r;
 
-    for (int64_t i = 0, col = -op->pad_left; i < count; i++, col++)
-      to[i * op->kernel_h + r] = inside && col >= 0 && col < g->w
-                                   ? x + (row * g->w + col) * g->c
-                                   : k->pad;
+    if (row < 0 || row >= g->h) {
+      point (at, count, k->pad, 0, op->kernel_h);
+      continue;
+    }
+    at = point (at, left, k->pad, 0, op->kernel_h);
+    at = point (at, middle, x + row * g->w * g->c, g->c, op->kernel_h);
+    point (at, most - middle, k->pad, 0, op->kernel_h);
   }
 }
 
@@ -82,13 +99,30 @@ run_depthwise (const struct qnnpack_kernel *k, int64_t n,
     point_at_columns (k,
                       (const uint8_t *) in[0] + i / g->p * g->h * g->w * g->c,
                       i % g->p, pointers);
-    k->kernels.dwconv (&w, &o, (uint8_t *) out + i * g->q * g->c);
+    k->dwconv.run (&w, &o, (uint8_t *) out + i * g->q * g->c);
   }
+}
+
+/* Whether two products of -128 would be summed in 16 bits. */
+static bool
+has_lowest (const struct qnnpack_kernel *k)
+{
+  const int rows = k->op.kernel_h, columns = k->op.kernel_w;
+  const int8_t *w = k->op.weight;
+
+  for (int64_t c = 0; c < k->g.c; c++, w += rows * columns)
+    for (int r = 0; r + 1 < rows; r += 2)
+      for (int s = 0; s < columns; s++)
+        if (w[r * columns + s] == INT8_MIN
+            && w[(r + 1) * columns + s] == INT8_MIN)
+          return true;
+  return false;
 }
 
 int
 qnnpack_prepare_depthwise (struct qnnpack_kernel *k, size_t *scratch)
 {
+  k->dwconv = q8_dwconv_for (k->kernels.level, has_lowest (k));
   k->pointers
     = ((size_t) (columns (k) * k->op.kernel_h) * sizeof (uint8_t *) + 63) / 64
       * 64;

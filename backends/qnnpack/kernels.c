@@ -7,28 +7,54 @@
 void
 q8_kernels_init (struct q8_kernels *k, enum qk_cpu_level level)
 {
-  *k = (struct q8_kernels){ .level = level, .mr = 4, .kr = 1 };
-  k->gemm = qk_gemm_u8s8_4x16__c;
-  k->dwconv = qk_dwconv_u8s8__c;
+  *k = (struct q8_kernels){ .level = level };
   k->point = pointwise_portable;
 
 #if defined(__aarch64__)
-  if (level < QK_CPU_NEON)
-    return;
-  k->gemm = qk_gemm_u8s8_4x16__neon;
-  k->dwconv = qk_dwconv_u8s8__neon;
-  k->point = (struct pointwise_kernels) POINTWISE_KERNELS (neon);
-
-  if (level < QK_CPU_DOTPROD)
-    return;
-  k->kr = 4;
-  k->offset = 128;
-  k->gemm = qk_gemm_u8s8_4x16__dotprod;
-
-  if (level < QK_CPU_I8MM)
-    return;
-  k->kr = 8;
-  k->offset = 0;
-  k->gemm = qk_gemm_u8s8_4x16__i8mm;
+  if (level >= QK_CPU_NEON)
+    k->point = (struct pointwise_kernels) POINTWISE_KERNELS (neon);
 #endif
+}
+
+struct q8_gemm
+q8_gemm_for (enum qk_cpu_level level, int64_t rows, bool lowest)
+{
+  static const struct q8_gemm c = { 4, 16, 1, 0, qk_gemm_u8s8_4x16__c };
+#if defined(__aarch64__)
+  static const struct q8_gemm lane
+    = { 4, 16, 1, 0, qk_gemm_u8s8_4x16__neon_lane };
+  static const struct q8_gemm neon[]
+    = { { 4, 4, 16, 128, qk_gemm_u8s8_4x16__neon },
+        { 1, 4, 16, 128, qk_gemm_u8s8_1x16__neon } };
+  static const struct q8_gemm dot[]
+    = { { 4, 16, 4, 128, qk_gemm_u8s8_4x16__dotprod },
+        { 1, 16, 4, 128, qk_gemm_u8s8_1x16__dotprod } };
+  static const struct q8_gemm i8mm = { 4, 16, 8, 0, qk_gemm_u8s8_4x16__i8mm };
+
+  if (level >= QK_CPU_I8MM && rows > 1)
+    return i8mm;
+  if (level >= QK_CPU_DOTPROD)
+    return dot[rows == 1];
+  if (level >= QK_CPU_NEON)
+    return lowest ? lane : neon[rows == 1];
+#else
+  (void) level, (void) rows, (void) lowest;
+#endif
+  return c;
+}
+
+struct q8_dwconv
+q8_dwconv_for (enum qk_cpu_level level, bool lowest)
+{
+  static const struct q8_dwconv c = { true, 0, qk_dwconv_u8s8__c };
+#if defined(__aarch64__)
+  static const struct q8_dwconv wide = { true, 0, qk_dwconv_u8s8__neon_wide };
+  static const struct q8_dwconv neon = { false, 128, qk_dwconv_u8s8__neon };
+
+  if (level >= QK_CPU_NEON)
+    return lowest ? wide : neon;
+#else
+  (void) level, (void) lowest;
+#endif
+  return c;
 }

@@ -4,6 +4,8 @@
 
 #include "qnnpack.h"
 
+#include <math.h>
+
 /* bias - (z_in - offset) * sum w, modulo 2^32; W are COUNT weights */
 static int32_t
 folded_bias (const struct qk_op *op, int64_t channel, const int8_t *w,
@@ -34,19 +36,26 @@ carve (uint8_t **p, size_t size)
   return start;
 }
 
+static bool
+all_finite (const float multiplier[Q8_NR])
+{
+  for (int i = 0; i < Q8_NR; i++)
+    if (!isfinite (multiplier[i]))
+      return false;
+  return true;
+}
+
 /* Channel FIRST + J into place J of a block. */
 static void
 fill_channel (const struct qnnpack_kernel *k, int64_t channel, int j,
               int8_t *weight)
 {
-  const int kr = k->kernels.kr;
-  const int64_t steps = (k->kc + kr - 1) / kr;
-  const int8_t *w = k->op.weight + channel * k->taps * k->kc;
+  const int8_t *w = k->op.weight + channel * k->kc;
+  const int nr = k->gemm.nr, kr = k->gemm.kr;
 
-  for (int t = 0; t < k->taps; t++)
-    for (int64_t i = 0; i < k->kc; i++)
-      weight[((t * steps + i / kr) * Q8_NR + j) * kr + i % kr]
-        = w[t * k->kc + i];
+  weight += j / nr * nr * k->cells * Q8_CELL;
+  for (int64_t i = 0; i < k->kc; i++)
+    weight[(i / kr * nr + j % nr) * kr + i % kr] = w[i];
 }
 
 int
@@ -54,8 +63,7 @@ qnnpack_pack (struct qnnpack_kernel *k)
 {
   const struct qk_op *op = &k->op;
   const int64_t kg = k->g.k / op->groups;
-  const int64_t steps = (k->kc + k->kernels.kr - 1) / k->kernels.kr;
-  const size_t bytes = (size_t) (k->taps * steps * Q8_NR * k->kernels.kr);
+  const size_t bytes = (size_t) (k->cells * Q8_CELL * Q8_NR);
   const size_t each = round64 (bytes) + 2 * round64 (Q8_NR * 4);
   size_t count;
   uint8_t *at;
@@ -77,14 +85,32 @@ qnnpack_pack (struct qnnpack_kernel *k)
 
     for (int j = 0; j < n; j++) {
       fill_channel (k, first + j, j, weight);
-      bias[j] = folded_bias (op, first + j,
-                             op->weight + (first + j) * k->taps * k->kc,
-                             k->taps * k->kc, k->kernels.offset);
+      bias[j] = folded_bias (op, first + j, op->weight + (first + j) * k->kc,
+                             k->kc, k->gemm.flip);
       multiplier[j] = op->multiplier[first + j];
     }
-    k->block[i] = (struct q8_gemm_block){ weight, bias, multiplier, n };
+    k->block[i] = (struct q8_gemm_block){ weight, bias, multiplier, n,
+                                          all_finite (multiplier) };
   }
   return 0;
+}
+
+/* The weights W of a channel into lane J of a block. */
+static void
+fill_lane (const struct qnnpack_kernel *k, const int8_t *w, int j,
+           void *weight)
+{
+  const int rows = k->op.kernel_h, columns = k->op.kernel_w;
+
+  for (int r = 0; r < rows; r++)
+    for (int s = 0; s < columns; s++) {
+      const int at = (s * rows + r) * Q8_NR + j;
+
+      if (k->dwconv.wide)
+        ((int16_t *) weight)[at] = w[r * columns + s];
+      else
+        ((int8_t *) weight)[at] = w[r * columns + s];
+    }
 }
 
 int
@@ -92,7 +118,7 @@ qnnpack_pack_dwconv (struct qnnpack_kernel *k)
 {
   const struct qk_op *op = &k->op;
   const int64_t taps = (int64_t) op->kernel_h * op->kernel_w;
-  const size_t bytes = (size_t) taps * Q8_NR * sizeof (int16_t);
+  const size_t bytes = (size_t) taps * Q8_NR * (k->dwconv.wide ? 2 : 1);
   const size_t each = round64 (bytes) + 2 * round64 (Q8_NR * 4);
   uint8_t *at;
 
@@ -105,20 +131,20 @@ qnnpack_pack_dwconv (struct qnnpack_kernel *k)
   for (int i = 0; i < k->blocks; i++) {
     const int n = k->g.c < Q8_NR ? (int) k->g.c : Q8_NR;
     const int64_t first = i < k->blocks - 1 ? (int64_t) i * Q8_NR : k->g.c - n;
-    int16_t *weight = carve (&at, bytes);
+    void *weight = carve (&at, bytes);
     int32_t *bias = carve (&at, Q8_NR * 4);
     float *multiplier = carve (&at, Q8_NR * 4);
 
     for (int j = 0; j < n; j++) {
       const int8_t *w = op->weight + (first + j) * taps;
 
-      for (int r = 0; r < op->kernel_h; r++)
-        for (int s = 0; s < op->kernel_w; s++)
-          weight[(s * op->kernel_h + r) * Q8_NR + j] = w[r * op->kernel_w + s];
-      bias[j] = folded_bias (op, first + j, w, taps, 0);
+      fill_lane (k, w, j, weight);
+      bias[j] = folded_bias (op, first + j, w, taps, k->dwconv.offset);
       multiplier[j] = op->multiplier[first + j];
     }
-    k->dw[i] = (struct q8_dwconv_block){ weight, bias, multiplier, first, n };
+    k->dw[i]
+      = (struct q8_dwconv_block){ weight, bias, multiplier,
+                                  first,  n,    all_finite (multiplier) };
   }
   return 0;
 }

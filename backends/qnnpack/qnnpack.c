@@ -70,6 +70,7 @@ qnnpack_release (void *self, void *kernel)
   qk_free (k->pad);
   qk_free (k->arrays);
   qk_free (k->block);
+  qk_free (k->tap);
   qk_free (k->dw);
   pointwise_free (k->point);
   phased_free (k->phased);
@@ -139,7 +140,7 @@ prepare_kind (struct qnnpack_kernel *k, const struct qk_shape *in,
     return r;
   if (qnnpack_is_depthwise (k))
     return qnnpack_prepare_depthwise (k, scratch);
-  return qnnpack_prepare_weighted (k, scratch);
+  return qnnpack_prepare_weighted (k, in[0].dims[0], scratch);
 }
 
 static int

@@ -14,6 +14,12 @@ struct qnnpack {
   struct q8_kernels kernels;
 };
 
+/* A tap of a window: bytes from its first pixel, and to its place in a row of a
+ * panel from the row's first cell. */
+struct q8_tap {
+  int64_t from, to;
+};
+
 /* One prepared operation. */
 struct qnnpack_kernel {
   struct qk_op op; /* its arrays are the model's */
@@ -27,15 +33,20 @@ struct qnnpack_kernel {
   void *arrays; /* packed weights, biases, multipliers */
 
   /* conv2d and linear: for every group, BLOCKS blocks */
+  struct q8_gemm gemm;
   struct q8_gemm_block *block;
   int blocks;
-  bool panel;             /* windows are copied, else pointed to */
-  int taps;               /* pointers a row has */
-  int64_t kc;             /* bytes at each */
-  int64_t rows;           /* output pixels in a piece of work */
-  size_t pointers, bytes; /* scratch a thread has for both */
+  int64_t kc, cells; /* bytes that a pixel sees, and in cells of 16 */
+  bool direct;       /* they lie in the input as in the output */
+  struct q8_tap *tap;
+  bool by_taps;  /* each tap is whole cells, or lies within one */
+  int64_t rows;  /* output pixels in a piece of work */
+  size_t panel;  /* bytes of those of a group */
+  size_t panels; /* scratch a thread has for those of all */
 
+  struct q8_dwconv dwconv;
   struct q8_dwconv_block *dw; /* depthwise: BLOCKS of them */
+  size_t pointers;            /* scratch a thread has for those to pixels */
   struct pointwise *point;    /* operations without weights */
   struct phased *phased;      /* conv_transpose2d */
   struct normop *norm;        /* softmax and normalisations */
@@ -54,8 +65,9 @@ bool qnnpack_is_depthwise (const struct qnnpack_kernel *k);
 void qnnpack_prepare_matmul (struct qnnpack_kernel *k,
                              const struct qk_shape *in, size_t *scratch);
 
-/* Choose and pack; set k->run.  Negative errno. */
-int qnnpack_prepare_weighted (struct qnnpack_kernel *k, size_t *scratch);
+/* Choose and pack, for at most SAMPLES; set k->run.  Negative errno. */
+int qnnpack_prepare_weighted (struct qnnpack_kernel *k, int64_t samples,
+                              size_t *scratch);
 int qnnpack_prepare_depthwise (struct qnnpack_kernel *k, size_t *scratch);
 
 #endif /* QNNPACK_H */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* weighted.c: convolution and linear layers, tile by tile.
  *
- * A tile is MR output pixels by 16 channels.  What a pixel sees is not copied:
- * the kernel gets a pointer for every pixel and tap of the window, to the
- * input or to a pixel of zero points.  Only where a tap has few channels, as
- * in first layers, windows are copied together, a piece of rows at a time. */
+ * A piece of work is a number of output pixels, whose windows are copied to a
+ * panel in the order that kernels read (kernels.h), one panel a group, and their
+ * products with all blocks of 16 channels.  What copying costs counts where there
+ * are few channels: neither divisions nor calls for each tap. */
 #include "config.h"
 
 #include "qnnpack.h"
@@ -19,121 +19,369 @@
 
 #define PIECE_BYTES 24576 /* of activations, of a first cache of 32 KB */
 #define MOST_ROWS 96
-#define FEW_CHANNELS 16  /* a tap with fewer is copied */
 #define SMALL_WORK 65536 /* multiply-accumulates not worth a thread */
+
+#define PART static inline __attribute__ ((always_inline))
+
+/* What copying needs of a layer: a copy of its own, which the bytes that are
+ * written cannot change. */
+struct layout {
+  int64_t h, w, c, cg, p, q;
+  int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+  int64_t pad_top, pad_left;
+  int64_t groups, mr, cells,
+    pitch;               /* bytes from a cell of a row to the next */
+  int64_t panel;         /* bytes from a group's panel to the next */
+  int64_t first, inside; /* windows of a row without padding left and right */
+  uint64_t flip;
+  const uint8_t *pad;
+  const struct q8_tap *tap;
+};
+
+PART struct layout
+layout_of (const struct qnnpack_kernel *k)
+{
+  const struct qk_op *op = &k->op;
+  const int64_t reach = (int64_t) (op->kernel_w - 1) * op->dilation_w;
+  const int64_t first = (op->pad_left + op->stride_w - 1) / op->stride_w;
+  const int64_t last = k->g.w - 1 - reach + op->pad_left; /* in columns */
+
+  return (struct layout){ .first = first,
+                          .inside = last < 0 ? 0
+                                    : last / op->stride_w + 1 > first
+                                      ? last / op->stride_w + 1 - first
+                                      : 0,
+                          .h = k->g.h,
+                          .w = k->g.w,
+                          .c = k->g.c,
+                          .cg = k->g.c / op->groups,
+                          .p = k->g.p,
+                          .q = k->g.q,
+                          .kernel_h = op->kernel_h,
+                          .kernel_w = op->kernel_w,
+                          .stride_h = op->stride_h,
+                          .stride_w = op->stride_w,
+                          .dilation_h = op->dilation_h,
+                          .dilation_w = op->dilation_w,
+                          .pad_top = op->pad_top,
+                          .pad_left = op->pad_left,
+                          .groups = op->groups,
+                          .mr = k->gemm.mr,
+                          .cells = k->cells,
+                          .pitch = k->gemm.mr * Q8_CELL,
+                          .panel = (int64_t) k->panel,
+                          .flip = (uint64_t) k->gemm.flip * 0x101010101010101u,
+                          .pad = k->pad,
+                          .tap = k->tap };
+}
 
 /* An output pixel's window: its sample and where tap (0,0) lies. */
 struct pixel {
-  const uint8_t *x; /* from the group's first channel on */
-  int64_t row0, col0;
+  const uint8_t *x;
+  int64_t row0, col0, at; /* bytes from X */
+  int64_t p, q;           /* of the output */
+  bool rows_inside;
 };
 
-static struct pixel
-pixel_at (const struct qnnpack_kernel *k, const uint8_t *in, int64_t index,
-          int64_t channel)
+/* Whether a row or column I of N is there, and not in the padding. */
+PART bool
+is_in (int64_t i, int64_t n)
 {
-  const struct int8op_geometry *g = &k->g;
-  const int64_t image = index / (g->p * g->q);
-
-  return (struct pixel){
-    .x = in + image * g->h * g->w * g->c + channel,
-    .row0 = index / g->q % g->p * k->op.stride_h - k->op.pad_top,
-    .col0 = index % g->q * k->op.stride_w - k->op.pad_left,
-  };
+  return (uint64_t) i < (uint64_t) n;
 }
 
-/* Tap (R,S) of a pixel, of which padding is a part. */
-static const uint8_t *
-tap_at (const struct qnnpack_kernel *k, const struct pixel *p, int r, int s)
+/* To pixel Q of its row. */
+PART void
+look_at (const struct layout *l, int64_t q, struct pixel *p)
 {
-  const int64_t row = p->row0 + (int64_t) r * k->op.dilation_h;
-  const int64_t col = p->col0 + (int64_t) s * k->op.dilation_w;
-
-  if (row < 0 || row >= k->g.h || col < 0 || col >= k->g.w)
-    return k->pad;
-  return p->x + (row * k->g.w + col) * k->g.c;
+  p->q = q;
+  p->row0 = p->p * l->stride_h - l->pad_top;
+  p->col0 = q * l->stride_w - l->pad_left;
+  p->at = (p->row0 * l->w + p->col0) * l->c;
+  p->rows_inside
+    = is_in (p->row0, l->h)
+      && is_in (p->row0 + (l->kernel_h - 1) * l->dilation_h, l->h);
 }
 
-/* Pointers to the taps of a pixel, MR apart. */
-static void
-point_at_taps (const struct qnnpack_kernel *k, const struct pixel *p,
-               const uint8_t **to)
+PART struct pixel
+pixel_at (const struct layout *l, const uint8_t *in, int64_t index)
 {
-  for (int r = 0; r < k->op.kernel_h; r++)
-    for (int s = 0; s < k->op.kernel_w; s++, to += k->kernels.mr)
-      *to = tap_at (k, p, r, s);
+  const int64_t image = index / (l->p * l->q);
+  struct pixel p
+    = { .x = in + image * l->h * l->w * l->c, .p = index / l->q % l->p };
+
+  look_at (l, index % l->q, &p);
+  return p;
 }
 
-/* The same window as one piece of memory. */
-static void
-copy_taps (const struct qnnpack_kernel *k, const struct pixel *p, uint8_t *to)
+/* On to the next one. */
+PART void
+step (const struct layout *l, struct pixel *p)
 {
-  const int64_t cg = k->g.c / k->op.groups;
-
-  for (int r = 0; r < k->op.kernel_h; r++)
-    for (int s = 0; s < k->op.kernel_w; s++) {
-      const uint8_t *from = tap_at (k, p, r, s);
-
-      for (int64_t c = 0; c < cg; c++)
-        *to++ = from[c];
-    }
+  p->col0 += l->stride_w;
+  p->at += l->stride_w * l->c;
+  if (++p->q < l->q)
+    return;
+  if (++p->p == l->p) {
+    p->p = 0;
+    p->x += l->h * l->w * l->c;
+  }
+  look_at (l, 0, p);
 }
 
-/* One piece of work: ROWS pixels from FIRST on by some blocks of a group. */
-struct piece {
-  int64_t first, rows;
-  int group, block0, block1;
-};
-
-/* Pointers for all tiles of a piece; the last tile's missing rows repeat its
- * last one. */
-static void
-point_at_rows (const struct qnnpack_kernel *k, const uint8_t *in,
-               const struct piece *w, const uint8_t **pointers, uint8_t *panel)
+/* Whether all taps of a window are there. */
+PART bool
+is_inside (const struct layout *l, const struct pixel *p)
 {
-  const int mr = k->kernels.mr;
-  const int64_t tile = (int64_t) mr * k->taps;
-  const int64_t full = (w->rows + mr - 1) / mr * mr;
+  return p->rows_inside && is_in (p->q - l->first, l->inside);
+}
 
-  for (int64_t i = 0; i < full; i++) {
-    const uint8_t **to = pointers + i / mr * tile + i % mr;
-    const struct pixel p
-      = pixel_at (k, in, w->first + (i < w->rows ? i : w->rows - 1),
-                  w->group * (k->g.c / k->op.groups));
+/* ---- windows to panels --------------------------------------------------*/
 
-    if (k->panel) {
-      *to = panel + i * k->kc;
-      copy_taps (k, &p, panel + i * k->kc);
-    } else {
-      point_at_taps (k, &p, to);
+/* Eight and four bytes. */
+PART uint64_t
+load8 (const uint8_t *from)
+{
+  uint64_t x;
+
+  memcpy (&x, from, 8);
+  return x;
+}
+
+PART uint32_t
+load4 (const uint8_t *from)
+{
+  uint32_t x;
+
+  memcpy (&x, from, 4);
+  return x;
+}
+
+/* N bytes, which may be few: the last ones overlap those before. */
+PART void
+copy_run (uint8_t *to, const uint8_t *from, int64_t n)
+{
+  uint64_t last;
+
+  if (n < 8) {
+    for (int64_t i = 0; i < n; i++)
+      to[i] = from[i];
+    return;
+  }
+  last = load8 (from + n - 8);
+  if (n <= 16)
+    memcpy (to, from, 8);
+  else
+    for (int64_t i = 0; i < n - 8; i += 8)
+      memcpy (to + i, from + i, 8);
+  memcpy (to + n - 8, &last, 8);
+}
+
+/* CELLS cells of a row from FROM to the panel, with the bits of FLIP turned. */
+PART void
+spread_cells (const struct layout *l, const uint8_t *from, int64_t cells,
+              uint8_t *to)
+{
+  for (; cells > 0; cells--, from += Q8_CELL, to += l->pitch) {
+    const uint64_t low = load8 (from) ^ l->flip;
+    const uint64_t high = load8 (from + 8) ^ l->flip;
+
+    memcpy (to, &low, 8);
+    memcpy (to + 8, &high, 8);
+  }
+}
+
+/* The window of the group whose first channel is CHANNEL, as one piece of
+ * memory. */
+PART void
+copy_window (const struct layout *l, const struct pixel *p, int64_t channel,
+             uint8_t *to)
+{
+  const uint8_t *x = p->x + channel;
+  int64_t row = p->row0;
+
+  for (int64_t r = 0; r < l->kernel_h; r++, row += l->dilation_h) {
+    int64_t col = p->col0;
+
+    for (int64_t s = 0; s < l->kernel_w; s++, to += l->cg) {
+      copy_run (to,
+                is_in (row, l->h) && is_in (col, l->w)
+                  ? x + (row * l->w + col) * l->c
+                  : l->pad,
+                l->cg);
+      col += l->dilation_w;
     }
   }
 }
 
+/* The window of each group as one piece of memory, and from there. */
+PART void
+fill_by_window (const struct layout *l, const struct pixel *p, uint8_t *window,
+                uint8_t *to)
+{
+  for (int64_t g = 0; g < l->groups; g++, to += l->panel) {
+    copy_window (l, p, g * l->cg, window);
+    spread_cells (l, window, l->cells, to);
+  }
+}
+
+/* The same where rows of a window lie in one piece in the input. */
+PART void
+fill_by_runs (const struct layout *l, const struct pixel *p, uint8_t *window,
+              uint8_t *to)
+{
+  const int64_t n = l->kernel_w * l->c, next = l->dilation_h * l->w * l->c;
+
+  if (is_inside (l, p)) {
+    const uint8_t *from = p->x + p->at;
+    uint8_t *at = window;
+
+    for (int64_t r = 0; r < l->kernel_h; r++, from += next, at += n)
+      copy_run (at, from, n);
+  } else
+    copy_window (l, p, 0, window);
+  spread_cells (l, window, l->cells, to);
+}
+
+/* A tap of all groups, whose bytes are whole cells or lie within one.  TO: their
+ * place in the first group's panel. */
+PART void
+fill_tap (const struct layout *l, const uint8_t *from, uint8_t *to)
+{
+  if (l->cg == 8)
+    for (int64_t g = 0; g < l->groups; g++, from += 8, to += l->panel) {
+      const uint64_t x = load8 (from) ^ l->flip;
+
+      memcpy (to, &x, 8);
+    }
+  else if (l->cg == 4)
+    for (int64_t g = 0; g < l->groups; g++, from += 4, to += l->panel) {
+      const uint32_t x = load4 (from) ^ (uint32_t) l->flip;
+
+      memcpy (to, &x, 4);
+    }
+  else
+    for (int64_t g = 0; g < l->groups; g++, from += l->cg, to += l->panel)
+      spread_cells (l, from, l->cg / Q8_CELL, to);
+}
+
+/* Tap by tap. */
+PART void
+fill_by_taps (const struct layout *l, const struct pixel *p, uint8_t *to)
+{
+  const int64_t taps = l->kernel_h * l->kernel_w;
+  const struct q8_tap *tap = l->tap;
+
+  if (is_inside (l, p)) {
+    for (int64_t t = 0; t < taps; t++)
+      fill_tap (l, p->x + p->at + tap[t].from, to + tap[t].to);
+    return;
+  }
+  for (int64_t t = 0; t < taps; t++) {
+    const int64_t row = p->row0 + t / l->kernel_w * l->dilation_h;
+    const int64_t col = p->col0 + t % l->kernel_w * l->dilation_w;
+
+    fill_tap (l,
+              is_in (row, l->h) && is_in (col, l->w)
+                ? p->x + (row * l->w + col) * l->c
+                : l->pad,
+              to + tap[t].to);
+  }
+}
+
+/* Windows of one pixel that follow one another as in the output: ROWS of M from FIRST
+ * on.  The last cell of a pixel may reach into the next one, which is multiplied by
+ * zeros. */
+static __attribute__ ((noinline)) void
+fill_directly (const struct qnnpack_kernel *k, const uint8_t *in,
+               int64_t first, int64_t rows, int64_t m, uint8_t *to)
+{
+  const struct layout l = layout_of (k);
+  const uint8_t *from = in + first * l.c;
+  int64_t left = (m - first) * l.c; /* bytes of the input */
+  uint8_t *window = to + l.panel;
+  int64_t row = 0; /* of the tile */
+
+  for (; rows > 0; rows--, from += l.c, left -= l.c) {
+    if (left < l.cells * Q8_CELL)
+      spread_cells (&l, memcpy (window, from, (size_t) l.c), l.cells, to);
+    else
+      spread_cells (&l, from, l.cells, to);
+    to += Q8_CELL;
+    if (++row == l.mr) {
+      row = 0;
+      to += l.pitch * (l.cells - 1);
+    }
+  }
+}
+
+/* How ROWS output pixels from FIRST on come to the panels at TO, behind which there
+ * is room for a window: a function for each way, which keeps what it needs in
+ * registers. */
+#define FILL(name, fill)                                                      \
+  static __attribute__ ((noinline)) void name (                               \
+    const struct qnnpack_kernel *k, const uint8_t *in, int64_t first,         \
+    int64_t rows, uint8_t *to)                                                \
+  {                                                                           \
+    const struct layout l = layout_of (k);                                    \
+    struct pixel p = pixel_at (&l, in, first);                                \
+    uint8_t *window = to + l.panel * l.groups;                                \
+    int64_t row = 0; /* of the tile */                                        \
+                                                                              \
+    (void) window;                                                            \
+    for (; rows > 0; rows--) {                                                \
+      fill;                                                                   \
+      step (&l, &p);                                                          \
+      if (++row == l.mr) {                                                    \
+        row = 0;                                                              \
+        to += l.pitch * l.cells;                                              \
+      }                                                                       \
+    }                                                                         \
+  }
+FILL (fill_taps, fill_by_taps (&l, &p, to + row * Q8_CELL))
+FILL (fill_runs, fill_by_runs (&l, &p, window, to + row * Q8_CELL))
+FILL (fill_windows, fill_by_window (&l, &p, window, to + row * Q8_CELL))
+
+/* The same, of M pixels. */
 static void
-multiply_piece (const struct qnnpack_kernel *k, const uint8_t *in,
-                uint8_t *out, const struct piece *w, uint8_t *scratch)
+fill_panels (const struct qnnpack_kernel *k, const uint8_t *in, int64_t first,
+             int64_t rows, int64_t m, uint8_t *to)
 {
   const struct qk_op *op = &k->op;
-  const int mr = k->kernels.mr;
+
+  if (k->direct)
+    fill_directly (k, in, first, rows, m, to);
+  else if (k->by_taps)
+    fill_taps (k, in, first, rows, to);
+  else if (op->groups == 1 && op->dilation_w == 1)
+    fill_runs (k, in, first, rows, to);
+  else
+    fill_windows (k, in, first, rows, to);
+}
+
+/* ---- products -----------------------------------------------------------*/
+
+/* One piece of work: ROWS pixels from FIRST on by some blocks of each group. */
+struct piece {
+  int64_t first, rows, m; /* of M */
+  int block0, block1;
+};
+
+static void
+multiply_piece (const struct qnnpack_kernel *k, const uint8_t *in,
+                uint8_t *out, const struct piece *w, uint8_t *panels)
+{
+  const struct qk_op *op = &k->op;
   const bool f32 = op->out_q.scale == 0;
   const int64_t size = f32 ? 4 : 1, kg = k->g.k / op->groups;
   const struct q8_output o
     = { op->out_q.zero_point, op->lo, op->hi, f32, k->g.k * size };
-  const uint8_t **pointers = (void *) scratch;
 
-  point_at_rows (k, in, w, pointers, scratch + k->pointers);
-  for (int j = w->block0; j < w->block1; j++) {
-    const struct q8_gemm_block *b = &k->block[w->group * k->blocks + j];
-    uint8_t *y = out + (w->first * k->g.k + w->group * kg + j * Q8_NR) * size;
-
-    for (int64_t i = 0; i < w->rows; i += mr) {
-      const int64_t left = w->rows - i;
-
-      k->kernels.gemm (pointers + i * k->taps, k->taps, k->kc,
-                       left < mr ? (int) left : mr, b, &o, y + i * o.pitch);
-    }
-  }
+  fill_panels (k, in, w->first, w->rows, w->m, panels);
+  for (int g = 0; g < op->groups; g++, panels += k->panel)
+    for (int j = w->block0; j < w->block1; j++)
+      k->gemm.run (panels, k->kc, w->rows, &k->block[g * k->blocks + j], &o,
+                   out + (w->first * k->g.k + g * kg + j * Q8_NR) * size);
 }
 
 static void
@@ -141,9 +389,10 @@ run_part (const struct qnnpack_kernel *k, int64_t m, struct int8op_parts parts,
           int i, const uint8_t *in, uint8_t *out, uint8_t *scratch)
 {
   const int row = i / parts.channels, column = i % parts.channels;
-  const int mr = k->kernels.mr;
+  const int mr = k->gemm.mr;
   const int64_t end = int8op_begin (m, mr, row + 1, parts.pixels);
   struct piece w = {
+    .m = m,
     .block0 = (int) int8op_begin (k->blocks, 1, column, parts.channels),
     .block1 = (int) int8op_begin (k->blocks, 1, column + 1, parts.channels),
   };
@@ -151,8 +400,7 @@ run_part (const struct qnnpack_kernel *k, int64_t m, struct int8op_parts parts,
   for (w.first = int8op_begin (m, mr, row, parts.pixels); w.first < end;
        w.first += w.rows) {
     w.rows = end - w.first < k->rows ? end - w.first : k->rows;
-    for (w.group = 0; w.group < k->op.groups; w.group++)
-      multiply_piece (k, in, out, &w, scratch);
+    multiply_piece (k, in, out, &w, scratch);
   }
 }
 
@@ -161,37 +409,81 @@ run_weighted (const struct qnnpack_kernel *k, int64_t n, const void *const *in,
               void *out, void *scratch)
 {
   const int64_t m = n * k->g.p * k->g.q;
-  const int64_t weight = k->g.k * k->taps * k->kc;
-  const struct int8op_parts parts = int8op_divide (
-    m, k->blocks, weight, m * weight < SMALL_WORK ? 1 : k->threads,
-    2 * k->kernels.mr);
+  const int64_t weight = k->g.k * k->kc;
+  const struct int8op_parts parts
+    = int8op_divide (m, k->blocks, weight,
+                     m * weight < SMALL_WORK ? 1 : k->threads, 2 * k->gemm.mr);
   const int count = parts.pixels * parts.channels;
 
 #pragma omp parallel for num_threads(count) schedule(static)
   for (int i = 0; i < count; i++)
     run_part (k, m, parts, i, in[0], out,
               (uint8_t *) scratch
-                + (size_t) omp_get_thread_num () * (k->pointers + k->bytes));
+                + (size_t) omp_get_thread_num () * k->panels);
+}
+
+/* Whether two products of -128 would be summed in 16 bits: weights eight apart in
+ * a cell. */
+static bool
+has_lowest (const struct qnnpack_kernel *k)
+{
+  const int8_t *w = k->op.weight;
+
+  for (int64_t n = 0; n < k->g.k; n++, w += k->kc)
+    for (int64_t i = 0; i + 8 < k->kc; i++)
+      if (w[i] == INT8_MIN && i % Q8_CELL < 8 && w[i + 8] == INT8_MIN)
+        return true;
+  return false;
+}
+
+/* Where each tap comes from and goes to. */
+static int
+plan_taps (struct qnnpack_kernel *k)
+{
+  const struct qk_op *op = &k->op;
+  const int64_t taps = (int64_t) op->kernel_h * op->kernel_w;
+  const int64_t cg = k->g.c / op->groups, pitch = k->gemm.mr * Q8_CELL;
+
+  k->tap = qk_alloc ((size_t) taps * sizeof *k->tap);
+  if (k->tap == NULL)
+    return qk_oom ("qnnpack");
+  for (int64_t t = 0; t < taps; t++) {
+    const int64_t row = t / op->kernel_w * op->dilation_h;
+    const int64_t col = t % op->kernel_w * op->dilation_w;
+
+    k->tap[t] = (struct q8_tap){ (row * k->g.w + col) * k->g.c,
+                                 t * cg / Q8_CELL * pitch + t * cg % Q8_CELL };
+  }
+  return 0;
 }
 
 int
-qnnpack_prepare_weighted (struct qnnpack_kernel *k, size_t *scratch)
+qnnpack_prepare_weighted (struct qnnpack_kernel *k, int64_t samples,
+                          size_t *scratch)
 {
   const struct qk_op *op = &k->op;
   const int64_t cg = k->g.c / op->groups;
-  const int window = op->kernel_h * op->kernel_w, mr = k->kernels.mr;
+  int64_t each, mr;
+  int r;
 
-  k->panel = window > 1 && cg < FEW_CHANNELS;
-  k->taps = k->panel ? 1 : window;
-  k->kc = k->panel ? window * cg : cg;
-  k->rows = PIECE_BYTES / (window * cg);
+  k->kc = op->kernel_h * op->kernel_w * cg;
+  k->cells = (k->kc + Q8_CELL - 1) / Q8_CELL;
+  k->direct = k->kc == k->g.c && op->stride_h == 1 && op->stride_w == 1
+              && k->g.p == k->g.h && k->g.q == k->g.w && op->pad_top == 0
+              && op->pad_left == 0;
+  k->by_taps = cg % Q8_CELL == 0 || cg == 8 || cg == 4;
+  k->gemm = q8_gemm_for (k->kernels.level, samples * k->g.p * k->g.q,
+                         has_lowest (k));
+  mr = k->gemm.mr;
+  each = k->cells * Q8_CELL;
+  k->rows = PIECE_BYTES / (each * op->groups);
   k->rows = k->rows < MOST_ROWS ? k->rows / mr * mr : MOST_ROWS / mr * mr;
   if (k->rows < mr)
     k->rows = mr;
-  k->pointers
-    = ((size_t) (k->rows * k->taps) * sizeof (uint8_t *) + 63) / 64 * 64;
-  k->bytes = k->panel ? ((size_t) (k->rows * k->kc) + 63) / 64 * 64 : 0;
-  *scratch = (size_t) k->threads * (k->pointers + k->bytes);
+  k->panel = (size_t) (k->rows * each);
+  k->panels = (k->panel * (size_t) op->groups + (size_t) each + 63) / 64 * 64;
+  *scratch = (size_t) k->threads * k->panels;
   k->run = run_weighted;
-  return qnnpack_pack (k);
+  r = plan_taps (k);
+  return r < 0 ? r : qnnpack_pack (k);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* gemm-u8s8-4x16-dotprod.c: qk_gemm_u8s8 for armv8.2 with dot products: four
- * k a step.
+ * k a step, of four rows or of one.
  *
  * sdot multiplies signed bytes, so that activations enter as a - 128 (their
  * top bit flipped); the bias brings 128 * sum w back. */
@@ -8,89 +8,114 @@
 
 #include "../neon/vec128.h"
 
-#define MR 4
+#define MOST_ROWS 4
 
-/* Four k: row I's bytes 4 * LANE .. of X by the weights of 16 channels. */
-#define ROW(i, lane)                                                          \
-  acc[i][0] = vdotq_laneq_s32 (acc[i][0], w0, x[i], lane);                    \
-  acc[i][1] = vdotq_laneq_s32 (acc[i][1], w1, x[i], lane);                    \
-  acc[i][2] = vdotq_laneq_s32 (acc[i][2], w2, x[i], lane);                    \
-  acc[i][3] = vdotq_laneq_s32 (acc[i][3], w3, x[i], lane)
-
+/* Four k: bytes 4 * LANE .. of the rows X by the weights of 4 NV channels. */
 #define STEP(lane)                                                            \
   do {                                                                        \
-    const int8x16_t w0 = vld1q_s8 (weight + (lane) *64);                      \
-    const int8x16_t w1 = vld1q_s8 (weight + (lane) *64 + 16);                 \
-    const int8x16_t w2 = vld1q_s8 (weight + (lane) *64 + 32);                 \
-    const int8x16_t w3 = vld1q_s8 (weight + (lane) *64 + 48);                 \
+    int8x16_t w[4];                                                           \
                                                                               \
-    ROW (0, lane);                                                            \
-    ROW (1, lane);                                                            \
-    ROW (2, lane);                                                            \
-    ROW (3, lane);                                                            \
+    load_weights (weight, nv, w);                                             \
+    weight += 4 * Q8_NR;                                                      \
+    UNROLL                                                                    \
+    for (int i = 0; i < mr; i++)                                              \
+      UNROLL                                                                  \
+    for (int v = 0; v < nv; v++)                                              \
+      acc[i][v] = vdotq_laneq_s32 (acc[i][v], w[v], x[i], lane);              \
   } while (0)
 
-/* 16 bytes of every row. */
 INLINE void
-sixteen (vi acc[MR][4], const uint8_t *const p[MR], int64_t k,
-         const int8_t *weight)
+load_weights (const int8_t *from, const int nv, int8x16_t w[4])
 {
-  int8x16_t x[MR];
+  if (nv == 4) {
+    const int8x16x4_t all = vld1q_s8_x4 (from);
 
-  UNROLL
-  for (int i = 0; i < MR; i++)
-    x[i] = vreinterpretq_s8_u8 (
-      veorq_u8 (vld1q_u8 (p[i] + k), vdupq_n_u8 (0x80)));
-  STEP (0);
-  STEP (1);
-  STEP (2);
-  STEP (3);
+    w[0] = all.val[0], w[1] = all.val[1], w[2] = all.val[2], w[3] = all.val[3];
+  } else if (nv == 2) {
+    const int8x16x2_t all = vld1q_s8_x2 (from);
+
+    w[0] = all.val[0], w[1] = all.val[1];
+  } else
+    w[0] = vld1q_s8 (from);
 }
 
-/* The last COUNT bytes, 0 < COUNT < 16. */
-static void
-tail (vi acc[MR][4], const uint8_t *const p[MR], int64_t k, int64_t count,
-      const int8_t *weight)
+/* A cell of each of MR rows. */
+INLINE void
+load_cells (const uint8_t *panel, const int mr, int8x16_t x[MOST_ROWS])
 {
-  int8x16_t x[MR];
+  if (mr == 4) {
+    const int8x16x4_t all = vld1q_s8_x4 ((const int8_t *) panel);
 
-  UNROLL
-  for (int i = 0; i < MR; i++)
-    x[i] = vreinterpretq_s8_u8 (
-      veorq_u8 (v_bytes (v_load_part (p[i] + k, count)), vdupq_n_u8 (0x80)));
-  STEP (0);
-  if (count > 4)
-    STEP (1);
-  if (count > 8)
-    STEP (2);
-  if (count > 12)
-    STEP (3);
+    x[0] = all.val[0], x[1] = all.val[1], x[2] = all.val[2], x[3] = all.val[3];
+  } else
+    x[0] = vld1q_s8 ((const int8_t *) panel);
 }
 
-QK_GEMM_U8S8 (qk_gemm_u8s8_4x16__dotprod)
+INLINE void
+multiply (const uint8_t *panel, int64_t kc, const struct q8_gemm_block *b,
+          vi acc[MOST_ROWS][4], const int mr, const int nv)
 {
   const int8_t *weight = b->weight;
-  const int64_t bytes = (kc + 3) / 4 * 64; /* of a tap's weights */
-  vi acc[MR][4];
+  int8x16_t x[MOST_ROWS];
 
   UNROLL
   for (int v = 0; v < 4; v++) {
     const vi bias = vld1q_s32 (b->bias + v * LANES);
 
     UNROLL
-    for (int i = 0; i < MR; i++)
+    for (int i = 0; i < mr; i++)
       acc[i][v] = bias;
   }
-  for (int t = 0; t < taps; t++, a += MR, weight += bytes) {
-    int64_t k = 0;
-
-    for (; k + 16 <= kc; k += 16)
-      sixteen (acc, a, k, weight + k * Q8_NR);
-    if (k < kc)
-      tail (acc, a, k, kc - k, weight + k * Q8_NR);
+  for (int64_t cells = kc / Q8_CELL; cells > 0; cells--) {
+    load_cells (panel, mr, x);
+    panel += mr * Q8_CELL;
+    STEP (0);
+    STEP (1);
+    STEP (2);
+    STEP (3);
   }
-  UNROLL
-  for (int i = 0; i < MR; i++)
-    if (i < rows)
-      v_store_row (acc[i], b, o, out + i * o->pitch);
+  if ((kc %= Q8_CELL) == 0)
+    return;
+  load_cells (panel, mr, x);
+  STEP (0);
+  if (kc > 4)
+    STEP (1);
+  if (kc > 8)
+    STEP (2);
+  if (kc > 12)
+    STEP (3);
 }
+
+/* All rows by a block of which no more than 4 NV channels are in use; WHOLE as in
+ * v_store_rows. */
+INLINE void
+gemm (const uint8_t *panel, int64_t kc, int64_t rows,
+      const struct q8_gemm_block *b, const struct q8_output *o, uint8_t *out,
+      const int mr, const int nv, const bool whole)
+{
+  const struct v_gemm t = v_gemm_of (kc, b, o, mr);
+  vi acc[MOST_ROWS][4];
+
+  for (; rows >= mr; rows -= mr, panel += t.tile, out += mr * t.o.pitch) {
+    multiply (panel, kc, &t.b, acc, mr, nv);
+    v_store_rows (acc, mr, &t.b, &t.o, &t.g, out, mr, whole, true);
+  }
+  if (rows > 0) {
+    multiply (panel, kc, &t.b, acc, mr, nv);
+    v_store_rows (acc, rows, &t.b, &t.o, &t.g, out, mr, whole, false);
+  }
+}
+
+#define GEMM(mr)                                                              \
+  if (b->n <= 4)                                                              \
+    gemm (panel, kc, rows, b, o, out, mr, 1, false);                          \
+  else if (b->n <= 8)                                                         \
+    gemm (panel, kc, rows, b, o, out, mr, 2, false);                          \
+  else if (!v_is_whole (b, o))                                                \
+    gemm (panel, kc, rows, b, o, out, mr, 4, false);                          \
+  else                                                                        \
+    gemm (panel, kc, rows, b, o, out, mr, 4, true)
+
+QK_GEMM_U8S8 (qk_gemm_u8s8_4x16__dotprod) { GEMM (4); }
+
+QK_GEMM_U8S8 (qk_gemm_u8s8_1x16__dotprod) { GEMM (1); }

@@ -1,96 +1,166 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* gemm-u8s8-4x16-neon.c: qk_gemm_u8s8 for armv8.0: bytes widened to 16 bits,
- * products added to 32 (smlal by lane). */
+/* gemm-u8s8-4x16-neon.c: qk_gemm_u8s8 for armv8.0, of four rows or of one: two
+ * products of signed bytes are summed in 16 bits and such pairs in 32 (smull,
+ * smlal, sadalp), sixteen k of a row by a channel at a time.
+ *
+ * Activations enter as a - 128, the bias brings 128 * sum w back.  No more than
+ * one of the weights of two products is -128: their sum fits 16 bits. */
 #include "config.h"
 
 #include "vec128.h"
 
-#define MR 4
+#define MOST_ROWS 4
 
-/* One k: row I's byte, lane LANE of X, by the weights of 16 channels. */
-#define ROW(i, lane)                                                          \
-  acc[i][0] = vmlal_lane_s16 (acc[i][0], w0, x[i], lane);                     \
-  acc[i][1] = vmlal_lane_s16 (acc[i][1], w1, x[i], lane);                     \
-  acc[i][2] = vmlal_lane_s16 (acc[i][2], w2, x[i], lane);                     \
-  acc[i][3] = vmlal_lane_s16 (acc[i][3], w3, x[i], lane)
+/* The row X of a cell by the weights v4 to v7 of four channels, all of it or the
+ * first half; to the sums A to D, which begin with SADDLP and go on with SADALP. */
+#define FIRST_HALF(x)                                                         \
+  "smull v8.8h, " x ".8b, v4.8b\n\t"                                          \
+  "smull v9.8h, " x ".8b, v5.8b\n\t"                                          \
+  "smull v10.8h, " x ".8b, v6.8b\n\t"                                         \
+  "smull v11.8h, " x ".8b, v7.8b\n\t"
+#define SECOND_HALF(x)                                                        \
+  "smlal2 v8.8h, " x ".16b, v4.16b\n\t"                                       \
+  "smlal2 v9.8h, " x ".16b, v5.16b\n\t"                                       \
+  "smlal2 v10.8h, " x ".16b, v6.16b\n\t"                                      \
+  "smlal2 v11.8h, " x ".16b, v7.16b\n\t"
+#define TO_SUMS(add, a, b, c, d)                                              \
+  add " v" #a ".4s, v8.8h\n\t" add " v" #b ".4s, v9.8h\n\t" add " v" #c       \
+      ".4s, v10.8h\n\t" add " v" #d ".4s, v11.8h\n\t"
+#define ROW(x, add, a, b, c, d)                                               \
+  FIRST_HALF (x) SECOND_HALF (x) TO_SUMS (add, a, b, c, d)
+#define HALF_ROW(x, add, a, b, c, d) FIRST_HALF (x) TO_SUMS (add, a, b, c, d)
+#define FOUR_ROWS(row, add)                                                   \
+  "ld1 {v0.16b-v3.16b}, [%[x]], #64\n\t"                                      \
+  "ld1 {v4.16b-v7.16b}, [%[w]], #64\n\t" row ("v0", add, 16, 17, 18, 19)      \
+    row ("v1", add, 20, 21, 22, 23) row ("v2", add, 24, 25, 26, 27)           \
+      row ("v3", add, 28, 29, 30, 31)
+#define ONE_ROW(row, add)                                                     \
+  "ldr q0, [%[x]], #16\n\t"                                                   \
+  "ld1 {v4.16b-v7.16b}, [%[w]], #64\n\t" row (                                \
+    "v0", add, 16, 17, 18,                                                    \
+    19) "ld1 {v4.16b-v7.16b}, [%[more]], #64\n\t" row ("v0", add, 20, 21, 22, \
+                                                       23)
+/* The sums over four lanes each of four sums, as one vector. */
+#define ACROSS(to, a, b, c, d)                                                \
+  "addp v" #a ".4s, v" #a ".4s, v" #b ".4s\n\t"                               \
+  "addp v" #c ".4s, v" #c ".4s, v" #d ".4s\n\t"                               \
+  "addp " to ".4s, v" #a ".4s, v" #c ".4s\n\t"
+/* CELLS whole cells, the first of which the sums begin with, and half of one more
+ * if HALF; or that one alone. */
+#define ALL_CELLS(rows)                                                       \
+  "cbz %[n], 3f\n\t" rows (                                                   \
+    ROW, "saddlp") "subs %[n], %[n], #1\n\t"                                  \
+                   "b.eq 2f\n\t"                                              \
+                   "1:\n\t" rows (ROW,                                        \
+                                  "sadalp") "subs %[n], %[n], #1\n\t"         \
+                                            "b.ne 1b\n\t"                     \
+                                            "2:\n\t"                          \
+                                            "cbz %w[half], 4f\n\t" rows (     \
+                                              HALF_ROW,                       \
+                                              "sadalp") "b 4f\n\t"            \
+                                                        "3:\n\t" rows (       \
+                                                          HALF_ROW,           \
+                                                          "saddlp") "4:\n\t"
 
-#define STEP(lane)                                                            \
-  do {                                                                        \
-    const int8x16_t w = vld1q_s8 (weight + (lane) *Q8_NR);                    \
-    const int16x8_t lo = vmovl_s8 (vget_low_s8 (w)), hi = vmovl_high_s8 (w);  \
-    const int16x4_t w0 = vget_low_s16 (lo), w1 = vget_high_s16 (lo);          \
-    const int16x4_t w2 = vget_low_s16 (hi), w3 = vget_high_s16 (hi);          \
-                                                                              \
-    ROW (0, lane);                                                            \
-    ROW (1, lane);                                                            \
-    ROW (2, lane);                                                            \
-    ROW (3, lane);                                                            \
-  } while (0)
-
-/* COUNT consecutive k (1 to 4) of every row, in X as int16. */
+/* Four rows by the four channels whose first weights are WEIGHT, or one row by them
+ * and by four more, whose weights are MORE: the sums of a row are those of the
+ * channels in order.  Compilers have sums change registers in such loops, or keep
+ * some of them in memory. */
 INLINE void
-steps (vi acc[MR][4], const int16x4_t x[MR], const int8_t *weight,
-       const int count)
+four_rows (const int8_t *x, int64_t kc, const int8_t *weight, vi s[4])
 {
-  STEP (0);
-  if (count > 1)
-    STEP (1);
-  if (count > 2)
-    STEP (2);
-  if (count > 3)
-    STEP (3);
+  const int32_t half = (kc - 1) % Q8_CELL < 8;
+  int64_t cells = (kc - 1) / Q8_CELL + 1 - half;
+
+  __asm__ volatile(
+    ALL_CELLS (FOUR_ROWS) ACROSS ("%[a]", 16, 17, 18, 19)
+      ACROSS ("%[b]", 20, 21, 22, 23) ACROSS ("%[c]", 24, 25, 26, 27)
+        ACROSS ("%[d]", 28, 29, 30, 31)
+    : [a] "=&w"(s[0]), [b] "=&w"(s[1]), [c] "=&w"(s[2]), [d] "=&w"(s[3]),
+      [n] "+r"(cells), [x] "+r"(x), [w] "+r"(weight)
+    : [half] "r"(half)
+    : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8",
+      "v9", "v10", "v11", "v16", "v17", "v18", "v19", "v20", "v21", "v22",
+      "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
 }
 
-/* Eight bytes of every row. */
 INLINE void
-eight (vi acc[MR][4], const uint8_t *const p[MR], int64_t k,
-       const int8_t *weight)
+one_row (const int8_t *x, int64_t kc, const int8_t *weight, const int8_t *more,
+         vi s[2])
 {
-  int16x4_t low[MR], high[MR];
+  const int32_t half = (kc - 1) % Q8_CELL < 8;
+  int64_t cells = (kc - 1) / Q8_CELL + 1 - half;
 
-  UNROLL
-  for (int i = 0; i < MR; i++) {
-    const int16x8_t x = vreinterpretq_s16_u16 (vmovl_u8 (vld1_u8 (p[i] + k)));
+  __asm__ volatile(ALL_CELLS (ONE_ROW) ACROSS ("%[a]", 16, 17, 18, 19)
+                     ACROSS ("%[b]", 20, 21, 22, 23)
+                   : [a] "=&w"(s[0]), [b] "=&w"(s[1]), [n] "+r"(cells),
+                     [x] "+r"(x), [w] "+r"(weight), [more] "+r"(more)
+                   : [half] "r"(half)
+                   : "cc", "memory", "v0", "v4", "v5", "v6", "v7", "v8", "v9",
+                     "v10", "v11", "v16", "v17", "v18", "v19", "v20", "v21",
+                     "v22", "v23");
+}
 
-    low[i] = vget_low_s16 (x);
-    high[i] = vget_high_s16 (x);
+/* A tile of MR rows by a block. */
+INLINE void
+tile (const uint8_t *panel, const struct v_gemm *t, vi sum[MOST_ROWS][4],
+      const int mr)
+{
+  const int64_t next = 4 * ((t->kc + Q8_CELL - 1) / Q8_CELL * Q8_CELL);
+  const int8_t *x = (const int8_t *) panel, *weight = t->b.weight;
+  vi s[4];
+
+  if (mr == 1)
+    for (int v = 0; v * 4 < t->b.n; v += 2, weight += 2 * next) {
+      one_row (x, t->kc, weight, weight + next, s);
+      sum[0][v] = vaddq_s32 (s[0], vld1q_s32 (t->b.bias + v * LANES));
+      sum[0][v + 1]
+        = vaddq_s32 (s[1], vld1q_s32 (t->b.bias + (v + 1) * LANES));
+    }
+  else
+    for (int v = 0; v * 4 < t->b.n; v++, weight += next) {
+      const vi bias = vld1q_s32 (t->b.bias + v * LANES);
+
+      four_rows (x, t->kc, weight, s);
+      UNROLL
+      for (int i = 0; i < 4; i++)
+        sum[i][v] = vaddq_s32 (s[i], bias);
+    }
+}
+
+/* All rows; WHOLE as in v_store_rows. */
+INLINE void
+gemm (const uint8_t *panel, int64_t kc, int64_t rows,
+      const struct q8_gemm_block *b, const struct q8_output *o, uint8_t *out,
+      const int mr, const bool whole)
+{
+  const struct v_gemm t = v_gemm_of (kc, b, o, mr);
+  vi sum[MOST_ROWS][4];
+
+  for (int i = 0; i < MOST_ROWS * 4; i++) /* of channels that are not in use */
+    sum[i / 4][i % 4] = v_zero ();
+  for (; rows >= mr; rows -= mr, panel += t.tile, out += mr * t.o.pitch) {
+    tile (panel, &t, sum, mr);
+    v_store_rows (sum, mr, &t.b, &t.o, &t.g, out, mr, whole, true);
   }
-  steps (acc, low, weight, 4);
-  steps (acc, high, weight + 4 * Q8_NR, 4);
-}
-
-static void
-tail (vi acc[MR][4], const uint8_t *const p[MR], int64_t k, int64_t kc,
-      const int8_t *weight)
-{
-  for (; k < kc; k++, weight += Q8_NR) {
-    int16x4_t x[MR];
-
-    UNROLL
-    for (int i = 0; i < MR; i++)
-      x[i] = vdup_n_s16 (p[i][k]);
-    steps (acc, x, weight, 1);
+  if (rows > 0) {
+    tile (panel, &t, sum, mr);
+    v_store_rows (sum, rows, &t.b, &t.o, &t.g, out, mr, whole, false);
   }
 }
 
 QK_GEMM_U8S8 (qk_gemm_u8s8_4x16__neon)
 {
-  const int8_t *weight = b->weight;
-  vi acc[MR][4];
+  if (!v_is_whole (b, o))
+    gemm (panel, kc, rows, b, o, out, 4, false);
+  else
+    gemm (panel, kc, rows, b, o, out, 4, true);
+}
 
-  UNROLL
-  for (int v = 0; v < 4; v++)
-    acc[0][v] = acc[1][v] = acc[2][v] = acc[3][v]
-      = vld1q_s32 (b->bias + v * LANES);
-  for (int t = 0; t < taps; t++, a += MR) {
-    int64_t k = 0;
-
-    for (; k + 8 <= kc; k += 8)
-      eight (acc, a, k, weight + k * Q8_NR);
-    if (k < kc)
-      tail (acc, a, k, kc, weight + k * Q8_NR);
-    weight += kc * Q8_NR;
-  }
-  for (int i = 0; i < rows; i++)
-    v_store_row (acc[i], b, o, out + i * o->pitch);
+QK_GEMM_U8S8 (qk_gemm_u8s8_1x16__neon)
+{
+  if (!v_is_whole (b, o))
+    gemm (panel, kc, rows, b, o, out, 1, false);
+  else
+    gemm (panel, kc, rows, b, o, out, 1, true);
 }

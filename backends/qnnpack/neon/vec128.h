@@ -27,6 +27,12 @@ typedef float32x4_t vf;
 #define UNROLL _Pragma ("GCC unroll 16")
 #endif
 
+/* As written: where loads and products are moved apart before registers are given
+ * out, there are too few of them. */
+#if defined __GNUC__ && !defined __clang__
+#pragma GCC optimize("no-schedule-insns")
+#endif
+
 #define INLINE static inline __attribute__ ((always_inline, unused))
 
 INLINE uint8x16_t
@@ -150,12 +156,16 @@ v_store_part (void *p, vi v, int64_t n)
 {
   uint8_t bytes[BLOCK];
 
-  if (n >= BLOCK) {
+  if (n >= BLOCK)
     vst1q_u8 (p, v_bytes (v));
-    return;
+  else if (n == 8)
+    vst1_u8 (p, vget_low_u8 (v_bytes (v)));
+  else if (n == 4)
+    memcpy (p, &v, 4);
+  else {
+    vst1q_u8 (bytes, v_bytes (v));
+    memcpy (p, bytes, (size_t) n);
   }
-  vst1q_u8 (bytes, v_bytes (v));
-  memcpy (p, bytes, (size_t) n);
 }
 
 INLINE vf
@@ -257,49 +267,99 @@ v_table_at (const struct v_table *t, vi x)
 
 /* ---- what gemm and dwconv share: accumulators of 16 channels to bytes --- */
 
-/* numeric.h: qk_requantize; clamped in float, where whole numbers stay
- * themselves, then rounded. */
-INLINE vi
-v_requantize (vi acc[4], const float *multiplier, const struct q8_output *o)
+/* What a grid adds and is bounded by. */
+struct v_grid {
+  int16x8_t zero_point;
+  uint8x16_t lo, hi;
+};
+
+INLINE struct v_grid
+v_grid_of (const struct q8_output *o)
 {
-  const vf lo = vf_set ((float) (o->lo - o->zero_point));
-  const vf hi = vf_set ((float) (o->hi - o->zero_point));
+  return (struct v_grid){ vdupq_n_s16 ((int16_t) o->zero_point),
+                          vdupq_n_u8 ((uint8_t) o->lo),
+                          vdupq_n_u8 ((uint8_t) o->hi) };
+}
+
+/* numeric.h: qk_requantize.  Each step saturates, and so the bounds may come
+ * last; what is no number is the lower bound, which multipliers that are FINITE do
+ * not make. */
+INLINE uint8x16_t
+v_requantize (const vi acc[4], const vf multiplier[4], const struct v_grid *g,
+              const bool finite)
+{
   vi r[4];
+  int16x8_t low, high;
 
   UNROLL
   for (int v = 0; v < 4; v++) {
-    const vf x = vf_mul (v_float (acc[v]), vf_load (multiplier + v * LANES));
+    const vf x = vf_mul (v_float (acc[v]), multiplier[v]);
 
-    r[v] = v_round (vf_min (vf_max (x, lo), hi));
+    r[v] = v_round (finite ? x : vf_max (x, vf_set (-1e9f)));
   }
-  return v_narrow4 (r[0], r[1], r[2], r[3], v_set16 (o->zero_point));
+  low = vqaddq_s16 (vqmovn_high_s32 (vqmovn_s32 (r[0]), r[1]), g->zero_point);
+  high = vqaddq_s16 (vqmovn_high_s32 (vqmovn_s32 (r[2]), r[3]), g->zero_point);
+  return vminq_u8 (
+    vmaxq_u8 (vqmovun_high_s16 (vqmovun_s16 (low), high), g->lo), g->hi);
 }
 
-/* One row of a gemm tile. */
 INLINE void
-v_store_row (vi acc[4], const struct q8_gemm_block *b,
-             const struct q8_output *o, uint8_t *out)
+v_store_reals (float *out, const vi acc[4], const vf multiplier[4], int n)
 {
-  if (!o->f32) {
-    v_store_part (out, v_requantize (acc, b->multiplier, o), b->n);
-    return;
-  }
   UNROLL
   for (int v = 0; v < 4; v++)
-    vf_store_part (
-      (float *) (void *) out + v * LANES,
-      vf_mul (v_float (acc[v]), vf_load (b->multiplier + v * LANES)),
-      b->n - v * LANES);
+    vf_store_part (out + v * LANES, vf_mul (v_float (acc[v]), multiplier[v]),
+                   n - v * LANES);
 }
 
-/* N bytes at P, 0 < N < 8, the others 0. */
-INLINE uint8x8_t
-v_load_few (const uint8_t *p, int64_t n)
+/* Whether all rows are 16 bytes that finite multipliers make. */
+INLINE bool
+v_is_whole (const struct q8_gemm_block *b, const struct q8_output *o)
 {
-  uint64_t x = 0;
+  return b->n == Q8_NR && !o->f32 && b->finite;
+}
 
-  memcpy (&x, p, (size_t) n);
-  return vcreate_u8 (x);
+/* The first ROWS of a gemm tile of MR rows, or all of them with ALL: bytes, or float
+ * where O says so; WHOLE as above. */
+INLINE void
+v_store_rows (vi (*acc)[4], int64_t rows, const struct q8_gemm_block *b,
+              const struct q8_output *o, const struct v_grid *g, uint8_t *out,
+              const int mr, const bool whole, const bool all)
+{
+  vf multiplier[4];
+
+  UNROLL
+  for (int v = 0; v < 4; v++)
+    multiplier[v] = vf_load (b->multiplier + v * LANES);
+  UNROLL
+  for (int i = 0; i < mr; i++, out += o->pitch) {
+    if (!all && i >= rows)
+      return;
+    if (whole)
+      vst1q_u8 (out, v_requantize (acc[i], multiplier, g, true));
+    else if (o->f32)
+      v_store_reals ((float *) (void *) out, acc[i], multiplier, b->n);
+    else
+      v_store_part (
+        out, v_of_bytes (v_requantize (acc[i], multiplier, g, false)), b->n);
+  }
+}
+
+/* What a gemm is told, for the compiler to see that no store changes it; the
+ * bytes of a tile. */
+struct v_gemm {
+  struct q8_gemm_block b;
+  struct q8_output o;
+  struct v_grid g;
+  int64_t kc, tile;
+};
+
+INLINE struct v_gemm
+v_gemm_of (int64_t kc, const struct q8_gemm_block *b,
+           const struct q8_output *o, const int mr)
+{
+  return (struct v_gemm){ *b, *o, v_grid_of (o), kc,
+                          (kc + Q8_CELL - 1) / Q8_CELL * mr * Q8_CELL };
 }
 
 #endif /* VEC128_H */

@@ -9,13 +9,13 @@
 
 #define MR 4
 
-/* acc += sum over KC bytes at A of A * W */
+/* acc += sum over the KC bytes of a row, whose first cell is A, of A * W */
 static void
 add_row (uint32_t *restrict acc, const uint8_t *restrict a, int64_t kc,
          const int8_t *restrict w)
 {
   for (int64_t i = 0; i < kc; i++, w += Q8_NR) {
-    const int16_t x = a[i];
+    const int16_t x = a[i / Q8_CELL * MR * Q8_CELL + i % Q8_CELL];
 
     for (int j = 0; j < Q8_NR; j++)
       acc[j] += (uint32_t) (x * (int16_t) w[j]);
@@ -24,14 +24,14 @@ add_row (uint32_t *restrict acc, const uint8_t *restrict a, int64_t kc,
 
 QK_GEMM_U8S8 (qk_gemm_u8s8_4x16__c)
 {
-  for (int i = 0; i < rows; i++, out += o->pitch) {
-    const int8_t *w = b->weight;
+  const int64_t tile = (kc + Q8_CELL - 1) / Q8_CELL * MR * Q8_CELL;
+
+  for (int64_t i = 0; i < rows; i++, out += o->pitch) {
     uint32_t acc[Q8_NR];
 
     for (int j = 0; j < Q8_NR; j++)
       acc[j] = (uint32_t) b->bias[j];
-    for (int t = 0; t < taps; t++, w += kc * Q8_NR)
-      add_row (acc, a[t * MR + i], kc, w);
+    add_row (acc, panel + i / MR * tile + i % MR * Q8_CELL, kc, b->weight);
     for (int j = 0; j < b->n; j++)
       if (o->f32)
         ((float *) (void *) out)[j]
