@@ -110,7 +110,7 @@ sort expected | diff - found || failed "the sample is not read as it is"
 
 # ---- what is called ----------------------------------------------------------
 cd "$srcdir" || exit 99
-awk -f "$reader" tests/*.sh tests/csource/*.sh bootstrap .ci/run \
+awk -f "$reader" tests/*.sh tests/csource/*.sh tests/arm/*.sh bootstrap .ci/run \
   build-aux/{check-format,embed,kind-man,list-components,new-plugin,plugin-man} > "$tmp/used"
 cd "$tmp" || exit 99
 [ "$(grep -c ' calls ' used)" -ge 1000 ] || failed "only $(wc -l < used) lines found"

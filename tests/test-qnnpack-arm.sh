@@ -5,12 +5,9 @@
 # run by qemu as an armv8.0, a dot-product and an i8mm CPU: the same bytes.
 # And that is the backend which "auto" means there.
 . "${0%/*}/functions.sh"
-cross=${CROSS_CC:-aarch64-linux-gnu-gcc}
+# shellcheck source=/dev/null
+. "$srcdir/tests/arm/cross.sh"
 requires "$cross" qemu-aarch64
-
-echo '#define _GNU_SOURCE 1' > config.h
-flags="-std=gnu11 -O2 -g -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -fopenmp
-  -I. -I$srcdir/core/include -I$srcdir/core -I$srcdir/plugins/common -I$srcdir/tests"
 
 echo 'int main (void) { return 0; }' > try.c
 # shellcheck disable=SC2086
@@ -18,28 +15,9 @@ echo 'int main (void) { return 0; }' > try.c
   || skip "$cross cannot link a static program with OpenMP: $(tail -n 1 err)"
 qemu-aarch64 -cpu max ./try || skip "qemu-aarch64 cannot run a program"
 
-# compile FLAG… -- FILE…: to objects beside each other
-compile () {
-  local extra=()
-  while [ "$1" != -- ]; do extra+=("$1"); shift; done
-  shift
-  for f in "$@"; do
-    # shellcheck disable=SC2086
-    "$cross" $flags "${extra[@]}" -c "$f" -o "$(echo "${f#"$srcdir/"}" | tr / _).o" \
-      || failed "$f does not compile for ARM"
-  done
-}
-
-q=$srcdir/backends/qnnpack
-compile -Dqk_plugin_v1=qnnpack_plugin -- "$q"/*.c "$q"/portable/*.c "$q"/neon/*.c
-compile -march=armv8.2-a+dotprod -- "$q"/dotprod/*.c
-compile -march=armv8.2-a+i8mm -- "$q"/i8mm/*.c
+compile_qnnpack
 compile -Dqk_plugin_v1=reference_plugin -- "$srcdir"/backends/reference/*.c
-compile -- "$srcdir"/plugins/common/{pointwise,broadcast,int8op}/*.c \
-  "$srcdir"/plugins/common/{matmul,norm,normop,numbers,softmax,lrn,phases,reduce}/*.c \
-  "$srcdir"/plugins/common/move/{gather,resample,transpose}.c \
-  "$srcdir"/core/base/{bits,cpu,error,tensor,rng}.c "$srcdir"/core/graph/op-*.c \
-  "$srcdir"/tests/check_kernels.c "$srcdir"/tests/kernels/{case,guard,run,linked}.c
+compile -- "$srcdir"/tests/check_kernels.c "$srcdir"/tests/kernels/{case,guard,run,linked}.c
 # shellcheck disable=SC2086
 "$cross" $flags -static ./*.o -o check -lm || failed "linking for ARM"
 

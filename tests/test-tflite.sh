@@ -140,5 +140,7 @@ says "(operator of real numbers): it was not quantized"
 [ "${QATKIT_TEST_LONG:-0}" = 1 ] || exit 0
 expect 0 run --quiet --output story
 real story/model-int8.safetensors x.npy
-agrees int8 story/model-int8.safetensors x.npy
+expect 0 predict story/model-int8.safetensors x.npy --output y.npz
+expect 0 export story/model-int8.safetensors --tflite net.tflite --io int8
+check deep story/model-int8.safetensors net.tflite x.npy y.npz
 exit 0
