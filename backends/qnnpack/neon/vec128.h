@@ -196,16 +196,19 @@ v_widen4 (vi a, vi out[4])
   out[3] = vreinterpretq_s32_u32 (vmovl_high_u16 (hi));
 }
 
-/* A block of bytes as floats less Z, in the order of widen4. */
+/* A block of bytes as floats less Z, which is a byte, in the order of widen4. */
 INLINE void
 v_real4 (vi a, int32_t z, vf out[4])
 {
-  vi w[4];
+  const uint8x16_t x = v_bytes (a), less = vdupq_n_u8 ((uint8_t) z);
+  const int16x8_t lo = vreinterpretq_s16_u16 (
+    vsubl_u8 (vget_low_u8 (x), vget_low_u8 (less)));
+  const int16x8_t hi = vreinterpretq_s16_u16 (vsubl_high_u8 (x, less));
 
-  v_widen4 (a, w);
-  UNROLL
-  for (int i = 0; i < 4; i++)
-    out[i] = v_float (v_sub32 (w[i], v_set32 (z)));
+  out[0] = v_float (vmovl_s16 (vget_low_s16 (lo)));
+  out[1] = v_float (vmovl_high_s16 (lo));
+  out[2] = v_float (vmovl_s16 (vget_low_s16 (hi)));
+  out[3] = v_float (vmovl_high_s16 (hi));
 }
 
 INLINE vi

@@ -196,22 +196,32 @@ QK_CLAMP_U8 (NAME (qk_clamp_u8))
   }
 }
 
+/* The first N channels at X of a window, no more than a block. */
+INLINE void
+maxpool_block (const struct qk_window *w, const uint8_t *x, int64_t n, vi lo,
+               vi hi, uint8_t *out)
+{
+  const int64_t row_pitch = w->row_pitch, col_pitch = w->col_pitch;
+  vi best = lo;
+
+  for (int r = w->rows; r > 0; r--, x += row_pitch) {
+    const uint8_t *at = x;
+
+    for (int s = w->cols; s > 0; s--, at += col_pitch)
+      best = v_max_u8 (best, v_load_part (at, n));
+  }
+  v_store_part (out, v_min_u8 (best, hi), n);
+}
+
 QK_MAXPOOL_U8 (NAME (qk_maxpool_u8))
 {
-  const vi h = v_set8 (hi);
+  const vi l = v_set8 (lo), h = v_set8 (hi);
+  int64_t c = 0;
 
-  for (int64_t c = 0; c < channels; c += BLOCK) {
-    const int64_t n = channels - c;
-    vi best = v_set8 (lo);
-
-    for (int r = 0; r < w->rows; r++) {
-      const uint8_t *x = w->x + r * w->row_pitch + c;
-
-      for (int s = 0; s < w->cols; s++, x += w->col_pitch)
-        best = v_max_u8 (best, v_load_part (x, n));
-    }
-    v_store_part (out + c, v_min_u8 (best, h), n);
-  }
+  for (; c + BLOCK <= channels; c += BLOCK)
+    maxpool_block (w, w->x + c, BLOCK, l, h, out + c);
+  if (c < channels)
+    maxpool_block (w, w->x + c, channels - c, l, h, out + c);
 }
 
 QK_AVGPOOL_U8 (NAME (qk_avgpool_u8))
