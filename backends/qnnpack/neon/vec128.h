@@ -201,8 +201,8 @@ INLINE void
 v_real4 (vi a, int32_t z, vf out[4])
 {
   const uint8x16_t x = v_bytes (a), less = vdupq_n_u8 ((uint8_t) z);
-  const int16x8_t lo = vreinterpretq_s16_u16 (
-    vsubl_u8 (vget_low_u8 (x), vget_low_u8 (less)));
+  const int16x8_t lo
+    = vreinterpretq_s16_u16 (vsubl_u8 (vget_low_u8 (x), vget_low_u8 (less)));
   const int16x8_t hi = vreinterpretq_s16_u16 (vsubl_high_u8 (x, less));
 
   out[0] = v_float (vmovl_s16 (vget_low_s16 (lo)));
