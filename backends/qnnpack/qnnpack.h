@@ -20,6 +20,14 @@ struct q8_tap {
   int64_t from, to;
 };
 
+/* How windows come to panels. */
+enum q8_way {
+  Q8_DIRECTLY,  /* they lie in the input as in the output */
+  Q8_BY_TAPS,   /* each of whole cells, or within one */
+  Q8_BY_RUNS,   /* by rows of the window, which lie in one piece */
+  Q8_BY_WINDOWS /* otherwise */
+};
+
 /* One prepared operation. */
 struct qnnpack_kernel {
   struct qk_op op; /* its arrays are the model's */
@@ -37,9 +45,8 @@ struct qnnpack_kernel {
   struct q8_gemm_block *block;
   int blocks;
   int64_t kc, cells; /* bytes that a pixel sees, and in cells of 16 */
-  bool direct;       /* they lie in the input as in the output */
   struct q8_tap *tap;
-  bool by_taps;  /* each tap is whole cells, or lies within one */
+  enum q8_way way;
   int64_t rows;  /* output pixels in a piece of work */
   size_t panel;  /* bytes of those of a group */
   size_t panels; /* scratch a thread has for those of all */
@@ -64,6 +71,13 @@ bool qnnpack_is_depthwise (const struct qnnpack_kernel *k);
 /* Products of two activations: set k->run. */
 void qnnpack_prepare_matmul (struct qnnpack_kernel *k,
                              const struct qk_shape *in, size_t *scratch);
+
+/* With kc and gemm set: what panels need.  -ENOMEM. */
+int qnnpack_plan_panels (struct qnnpack_kernel *k);
+/* The windows of ROWS output pixels of M from FIRST on, of all groups, to the
+ * panels at TO, which have k->panels bytes. */
+void qnnpack_fill_panels (const struct qnnpack_kernel *k, const uint8_t *in,
+                          int64_t first, int64_t rows, int64_t m, uint8_t *to);
 
 /* Choose and pack, for at most SAMPLES; set k->run.  Negative errno. */
 int qnnpack_prepare_weighted (struct qnnpack_kernel *k, int64_t samples,
