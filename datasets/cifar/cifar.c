@@ -287,21 +287,22 @@ cifar_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
       = rawset_configure (&d->raw, "cifar", cfg, req->augment, SIDE, SIDE, 3);
   if (limit > 0 && d->count > limit)
     d->count = limit;
-  if (err == 0)
-    *self = d;
-  else
+  if (err) {
     cifar_close (d);
-  return err;
+    return err;
+  }
+  image_specs_set (&d->specs, SIDE, SIDE, 3, d->layout->classes,
+                   (const char *const *) d->names.line);
+  *self = d;
+  return 0;
 }
 
 static int
 cifar_info (void *self, struct qk_dataset_info *out)
 {
-  struct cifar *d = self;
+  const struct cifar *d = self;
 
-  out->count = d->count;
-  image_specs_set (&d->specs, SIDE, SIDE, 3, d->layout->classes,
-                   (const char *const *) d->names.line, out);
+  image_specs_info (&d->specs, d->count, out);
   return 0;
 }
 

@@ -361,21 +361,22 @@ csv_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
   }
   if (err == 0)
     err = take_statistics (c, cfg);
-  if (err == 0)
-    *self = c;
-  else
+  if (err) {
     csv_close (c);
-  return err;
+    return err;
+  }
+  c->features.name = "features";
+  c->features.dtype = QK_F32;
+  c->features.shape = (struct qk_shape){ 2, { 1, c->n_features } };
+  *self = c;
+  return 0;
 }
 
 static int
 csv_info (void *self, struct qk_dataset_info *out)
 {
-  struct csv *c = self;
+  const struct csv *c = self;
 
-  c->features.name = "features";
-  c->features.dtype = QK_F32;
-  c->features.shape = (struct qk_shape){ 2, { 1, c->n_features } };
   out->count = c->count;
   out->n_inputs = 1;
   out->input = &c->features;

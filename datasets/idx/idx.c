@@ -307,21 +307,22 @@ idx_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
                             d->images.dims[1], d->images.dims[2],
                             d->images.ndim == 4 ? d->images.dims[3] : 1);
   }
-  if (err == 0)
-    *self = d;
-  else
+  if (err) {
     idx_close (d);
-  return err;
+    return err;
+  }
+  image_specs_set (&d->specs, d->raw.h, d->raw.w, d->raw.channels, d->classes,
+                   (const char *const *) d->names.line);
+  *self = d;
+  return 0;
 }
 
 static int
 idx_info (void *self, struct qk_dataset_info *out)
 {
-  struct idx *d = self;
+  const struct idx *d = self;
 
-  out->count = d->count;
-  image_specs_set (&d->specs, d->raw.h, d->raw.w, d->raw.channels, d->classes,
-                   (const char *const *) d->names.line, out);
+  image_specs_info (&d->specs, d->count, out);
   return 0;
 }
 

@@ -286,22 +286,23 @@ imagefolder_open (const struct qk_config *cfg,
   if (err == 0)
     err = split < 0 ? scan_for_names (f, cfg, req->ctx)
                     : scan_split (f, cfg, req, split);
-  if (err)
+  if (err) {
     imagefolder_close (f);
-  else
-    *self = f;
-  return err;
+    return err;
+  }
+  image_specs_set (&f->specs, f->images.crop.h, f->images.crop.w,
+                   f->images.pixels.channels, f->scan.classes,
+                   (const char *const *) f->scan.names);
+  *self = f;
+  return 0;
 }
 
 static int
 imagefolder_info (void *self, struct qk_dataset_info *out)
 {
-  struct imagefolder *f = self;
+  const struct imagefolder *f = self;
 
-  out->count = f->scan.count;
-  image_specs_set (&f->specs, f->images.crop.h, f->images.crop.w,
-                   f->images.pixels.channels, f->scan.classes,
-                   (const char *const *) f->scan.names, out);
+  image_specs_info (&f->specs, f->scan.count, out);
   if (!f->labels)
     out->n_targets = 0;
   return 0;

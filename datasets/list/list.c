@@ -358,23 +358,24 @@ list_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
       err = 0;
     }
   }
-  if (err == 0)
-    *self = l;
-  else
+  if (err) {
     list_close (l);
-  return err;
-}
-
-static int
-list_info (void *self, struct qk_dataset_info *out)
-{
-  struct list *l = self;
-
+    return err;
+  }
   l->image.name = "image";
   l->image.dtype = QK_F32;
   l->image.shape = (struct qk_shape){
     4, { 1, l->images.crop.h, l->images.crop.w, l->images.pixels.channels }
   };
+  *self = l;
+  return 0;
+}
+
+static int
+list_info (void *self, struct qk_dataset_info *out)
+{
+  const struct list *l = self;
+
   out->count = l->count;
   out->n_inputs = 1;
   out->input = &l->image;

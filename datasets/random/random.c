@@ -77,6 +77,8 @@ random_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
     snprintf (s->name[i], NAME_SIZE, "class%d", i);
     s->names[i] = s->name[i];
   }
+  image_specs_set (&s->specs, s->side[0], s->side[1], s->channels, s->classes,
+                   s->names);
   *self = s;
   return 0;
 }
@@ -84,11 +86,9 @@ random_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
 static int
 random_info (void *self, struct qk_dataset_info *out)
 {
-  struct random_set *s = self;
+  const struct random_set *s = self;
 
-  out->count = s->count;
-  image_specs_set (&s->specs, s->side[0], s->side[1], s->channels, s->classes,
-                   s->names, out);
+  image_specs_info (&s->specs, s->count, out);
   return 0;
 }
 

@@ -85,6 +85,7 @@ shapes_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
     shapes_close (s);
     return err;
   }
+  image_specs_set (&s->specs, s->size, s->size, 3, DRAW_CLASSES, draw_names);
   *self = s;
   return 0;
 }
@@ -92,11 +93,9 @@ shapes_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
 static int
 shapes_info (void *self, struct qk_dataset_info *out)
 {
-  struct shapes *s = self;
+  const struct shapes *s = self;
 
-  out->count = s->g.count;
-  image_specs_set (&s->specs, s->size, s->size, 3, DRAW_CLASSES, draw_names,
-                   out);
+  image_specs_info (&s->specs, s->g.count, out);
   return 0;
 }
 

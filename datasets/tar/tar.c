@@ -290,22 +290,23 @@ tar_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
     err = read_names (d, cfg);
   if (err == 0 && split >= 0)
     err = read_split (d, cfg, split);
-  if (err)
+  if (err) {
     tar_close (d);
-  else
-    *self = d;
-  return err;
+    return err;
+  }
+  image_specs_set (&d->specs, d->images.crop.h, d->images.crop.w,
+                   d->images.pixels.channels, d->classes,
+                   (const char *const *) d->names.line);
+  *self = d;
+  return 0;
 }
 
 static int
 tar_info (void *self, struct qk_dataset_info *out)
 {
-  struct tar *d = self;
+  const struct tar *d = self;
 
-  out->count = d->count;
-  image_specs_set (&d->specs, d->images.crop.h, d->images.crop.w,
-                   d->images.pixels.channels, d->classes,
-                   (const char *const *) d->names.line, out);
+  image_specs_info (&d->specs, d->count, out);
   return 0;
 }
 

@@ -190,22 +190,23 @@ wav_open (const struct qk_config *cfg, const struct qk_dataset_request *req,
   err = split == -EINVAL ? split : configure (d, cfg, req->augment);
   if (err == 0 && split >= 0)
     err = read_files (d, cfg, split);
-  if (err)
+  if (err) {
     wav_close (d);
-  else
-    *self = d;
-  return err;
+    return err;
+  }
+  image_specs_set (&d->specs, d->frames, d->numbers, 1, d->files.classes,
+                   (const char *const *) d->files.name);
+  d->specs.image.name = "features";
+  *self = d;
+  return 0;
 }
 
 static int
 wav_info (void *self, struct qk_dataset_info *out)
 {
-  struct wav *d = self;
+  const struct wav *d = self;
 
-  out->count = d->files.count;
-  image_specs_set (&d->specs, d->frames, d->numbers, 1, d->files.classes,
-                   (const char *const *) d->files.name, out);
-  d->specs.image.name = "features";
+  image_specs_info (&d->specs, d->files.count, out);
   return 0;
 }
 

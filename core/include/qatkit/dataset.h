@@ -56,6 +56,8 @@ struct qk_dataset_class {
   int (*open) (const struct qk_config *cfg,
                const struct qk_dataset_request *req, void **self);
   void (*close) (void *self); /* accepts NULL */
+  /* What OUT points to lives and stays as it is until close; called from several
+   * threads at once. */
   int (*info) (void *self, struct qk_dataset_info *out);
 
   /* Reading happens in several threads, each with a worker of its own

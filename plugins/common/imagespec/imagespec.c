@@ -9,8 +9,7 @@
 
 void
 image_specs_set (struct image_specs *s, int64_t height, int64_t width,
-                 int64_t channels, int64_t classes, const char *const *names,
-                 struct qk_dataset_info *out)
+                 int64_t channels, int64_t classes, const char *const *names)
 {
   memset (s, 0, sizeof *s);
   s->image.name = "image";
@@ -21,6 +20,13 @@ image_specs_set (struct image_specs *s, int64_t height, int64_t width,
   s->label.shape = (struct qk_shape){ 1, { 1 } };
   s->label.categories = classes;
   s->label.category = names;
+}
+
+void
+image_specs_info (const struct image_specs *s, int64_t count,
+                  struct qk_dataset_info *out)
+{
+  out->count = count;
   out->n_inputs = 1;
   out->input = &s->image;
   out->n_targets = 1;

@@ -13,10 +13,13 @@ struct image_specs {
 };
 
 /* Images (H,W,C) and a label of CLASSES classes with NAMES (borrowed; may be
- * NULL) into OUT. */
+ * NULL).  For open: info may be called from several threads. */
 void image_specs_set (struct image_specs *s, int64_t height, int64_t width,
                       int64_t channels, int64_t classes,
-                      const char *const *names, struct qk_dataset_info *out);
+                      const char *const *names);
+/* COUNT samples of them into OUT. */
+void image_specs_info (const struct image_specs *s, int64_t count,
+                       struct qk_dataset_info *out);
 
 /* What a classification network needs to know. */
 struct image_request {
