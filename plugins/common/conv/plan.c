@@ -296,7 +296,7 @@ choose_ways (const struct qk_conv *cv, const struct qk_layer_setup *s,
       || conv_kind (cv) == CONV_DIRECT)
     return 0;
   conv_back_shape (cv, pl->batch, &cb);
-  pl->ws_lib_size = pl->float_backend->convback_scratch (&cb, pl->threads);
+  pl->ws_lib_size = qk_convback_scratch (pl->float_backend, &cb, pl->threads);
   return 0;
 }
 

@@ -90,11 +90,11 @@ whole_library (const struct conv_backward *bw, const float *d, const float *x,
   struct qk_convback cb;
 
   conv_back_shape (cv, run->n, &cb);
-  if (!lib->convback_weights (&cb, run->threads, d, x, dw, scratch,
-                              cv->plan.ws_lib_size)
+  if (!qk_convback_weights (lib, &cb, run->threads, d, x, dw, scratch,
+                            cv->plan.ws_lib_size)
       || (bw->dx
-          && !lib->convback_data (&cb, run->threads, d, run->wf, dx, scratch,
-                                  cv->plan.ws_lib_size)))
+          && !qk_convback_data (lib, &cb, run->threads, d, run->wf, dx,
+                                scratch, cv->plan.ws_lib_size)))
     return qk_error (-EIO, "%s: the library's convolution failed", cv->who);
   if (!bw->dx || in_order (cv, cv->c))
     return 0;

@@ -3,9 +3,11 @@
  * order of activations that Winograd wants. */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "gemm/convback.h"
+#include "gemm/winograd.h"
 #include "multiversion.h"
 
 enum { BLOCK = QK_CONVBACK_BLOCK };
@@ -51,7 +53,59 @@ bool
 qk_convback_usable (const struct qk_backend_class *lib,
                     const struct qk_convback *cb)
 {
-  return lib && lib->convback_usable && lib->convback_scratch
-         && lib->convback_data && lib->convback_weights
-         && lib->convback_usable (cb);
+  return winograd_suits (lib, cb)
+         || (lib && lib->convback_usable && lib->convback_scratch
+             && lib->convback_data && lib->convback_weights
+             && lib->convback_usable (cb));
+}
+
+size_t
+qk_convback_scratch (const struct qk_backend_class *lib,
+                     const struct qk_convback *cb, int threads)
+{
+  return winograd_suits (lib, cb) ? winograd_scratch (cb, threads)
+                                  : lib->convback_scratch (cb, threads);
+}
+
+/* SCRATCH, or as much as is needed in *MORE, for free. */
+static void *
+enough (const struct qk_convback *cb, int threads, void *scratch, size_t size,
+        void **more)
+{
+  const size_t need = winograd_scratch (cb, threads);
+
+  *more = need > size ? aligned_alloc (64, (need + 63) / 64 * 64) : NULL;
+  return need > size ? *more : scratch;
+}
+
+bool
+qk_convback_data (const struct qk_backend_class *lib,
+                  const struct qk_convback *cb, int threads, const float *d,
+                  const float *w, float *dx, void *scratch, size_t size)
+{
+  void *more, *room;
+  bool ok;
+
+  if (!winograd_suits (lib, cb))
+    return lib->convback_data (cb, threads, d, w, dx, scratch, size);
+  room = enough (cb, threads, scratch, size, &more);
+  ok = room != NULL && winograd_data (lib, cb, threads, d, w, dx, room);
+  free (more);
+  return ok;
+}
+
+bool
+qk_convback_weights (const struct qk_backend_class *lib,
+                     const struct qk_convback *cb, int threads, const float *d,
+                     const float *x, float *dw, void *scratch, size_t size)
+{
+  void *more, *room;
+  bool ok;
+
+  if (!winograd_suits (lib, cb))
+    return lib->convback_weights (cb, threads, d, x, dw, scratch, size);
+  room = enough (cb, threads, scratch, size, &more);
+  ok = room != NULL && winograd_weights (lib, cb, threads, d, x, dw, room);
+  free (more);
+  return ok;
 }

@@ -10,10 +10,21 @@
 
 #include <qatkit/backend.h>
 
-/* Whether LIB, which may be NULL, has a fast way for this shape; else its slots
- * of convback must not be called. */
+/* Whether there is a fast way for this shape, of LIB, which may be NULL, or with its
+ * products; else the functions below must not be called.  They are as the slots of
+ * struct qk_backend_class. */
 bool qk_convback_usable (const struct qk_backend_class *lib,
                          const struct qk_convback *cb);
+size_t qk_convback_scratch (const struct qk_backend_class *lib,
+                            const struct qk_convback *cb, int threads);
+bool qk_convback_data (const struct qk_backend_class *lib,
+                       const struct qk_convback *cb, int threads,
+                       const float *d, const float *w, float *dx,
+                       void *scratch, size_t size);
+bool qk_convback_weights (const struct qk_backend_class *lib,
+                          const struct qk_convback *cb, int threads,
+                          const float *d, const float *x, float *dw,
+                          void *scratch, size_t size);
 
 /* Channels that lie side by side in the blocked order. */
 #define QK_CONVBACK_BLOCK 16
