@@ -235,7 +235,8 @@ naive_dw (const struct qk_convback *cb, const float *d, const float *x,
   double sum = 0.0;
 
   for (int64_t i = 0; i < cb->n * cb->p * cb->q; i++) {
-    const int64_t h = i / cb->q % cb->p + r - 1, w = i % cb->q + s - 1;
+    const int64_t h = i / cb->q % cb->p + r - cb->pad_top;
+    const int64_t w = i % cb->q + s - cb->pad_left;
 
     if (h >= 0 && h < cb->h && w >= 0 && w < cb->w)
       sum += (double) d[i * cb->k + k]
@@ -253,8 +254,8 @@ naive_dx (const struct qk_convback *cb, const float *d, const float *w,
 
   for (int64_t r = 0; r < 3; r++)
     for (int64_t s = 0; s < 3; s++) {
-      const int64_t p = pixel / cb->w % cb->h - r + 1,
-                    q = pixel % cb->w - s + 1;
+      const int64_t p = pixel / cb->w % cb->h - r + cb->pad_top;
+      const int64_t q = pixel % cb->w - s + cb->pad_left;
       const int64_t at = (pixel / cb->w / cb->h * cb->p + p) * cb->q + q;
 
       for (int64_t k = 0;
@@ -265,21 +266,98 @@ naive_dx (const struct qk_convback *cb, const float *d, const float *w,
   return sum;
 }
 
-/* 3x3 windows of stride 1, both orders, against the definition. */
 /* What gradients may be wrong by: with Winograd's products a few 1e-6 of the largest
  * one (struct qk_convback). */
 static double
-tolerance (const struct qk_convback *cb, const float *x, int64_t n)
+tolerance (bool winograd, const float *x, int64_t n)
 {
   float most = 0;
 
-  if (!cb->blocked && !winograd_suits (library, cb))
+  if (!winograd)
     return 1e-4;
   for (int64_t i = 0; i < n; i++)
     most = fmaxf (most, fabsf (x[i]));
   return 4e-6 * (double) most;
 }
 
+/* Some elements of DW and DX against the definition. */
+static void
+same_gradients (const struct qk_convback *cb, bool winograd, const float *d,
+                const float *x, const float *w, const float *dw,
+                const float *dx)
+{
+  const int64_t weights = cb->k * 9 * cb->c, pixels = cb->n * cb->h * cb->w;
+  double most = tolerance (winograd, dw, weights);
+
+  for (int64_t i = 0; i < weights; i += 7)
+    ck_assert_double_eq_tol (dw[i],
+                             naive_dw (cb, d, x, i / (9 * cb->c),
+                                       i / (3 * cb->c) % 3, i / cb->c % 3,
+                                       i % cb->c),
+                             most);
+  most = tolerance (winograd, dx, pixels * cb->c);
+  for (int64_t i = 0; i < pixels * cb->c; i += 7)
+    ck_assert_double_eq_tol (dx[i], naive_dx (cb, d, w, i / cb->c, i % cb->c),
+                             most);
+}
+
+/* Winograd's products, whatever this CPU would take: sizes that tiles do not cover,
+ * paddings, several chunks of tiles, one and three threads. */
+START_TEST (winograd_gradients)
+{
+  static const struct {
+    int n, h, w, c, k, top, left, bottom, right, threads;
+  } cases[] = { { 1, 4, 4, 32, 32, 1, 1, 1, 1, 1 },
+                { 2, 9, 11, 40, 32, 1, 1, 1, 1, 3 },
+                { 3, 7, 5, 32, 48, 0, 2, 1, 0, 1 },
+                { 5, 13, 13, 32, 40, 2, 0, 2, 1, 3 },
+                { 40, 8, 8, 256, 32, 1, 1, 1, 1, 3 } };
+  struct qk_convback cb = { .n = cases[_i].n,
+                            .h = cases[_i].h,
+                            .w = cases[_i].w,
+                            .c = cases[_i].c,
+                            .k = cases[_i].k,
+                            .r = 3,
+                            .s = 3,
+                            .groups = 1,
+                            .stride_h = 1,
+                            .stride_w = 1,
+                            .dil_h = 1,
+                            .dil_w = 1,
+                            .pad_top = cases[_i].top,
+                            .pad_left = cases[_i].left,
+                            .pad_bottom = cases[_i].bottom,
+                            .pad_right = cases[_i].right };
+  const int threads = cases[_i].threads;
+  struct qk_rng rng;
+  float *d, *x, *w, *dx, *dw, *scratch;
+
+  if (library == NULL || library->sgemm == NULL)
+    return;
+  cb.p = cb.h + cb.pad_top + cb.pad_bottom - 2;
+  cb.q = cb.w + cb.pad_left + cb.pad_right - 2;
+  qk_rng_seed (&rng, 5, (uint64_t) _i);
+  d = noise ((size_t) (cb.n * cb.p * cb.q * cb.k), &rng);
+  x = noise ((size_t) (cb.n * cb.h * cb.w * cb.c), &rng);
+  w = noise ((size_t) (cb.k * 9 * cb.c), &rng);
+  dx = noise ((size_t) (cb.n * cb.h * cb.w * cb.c), &rng);
+  dw = noise ((size_t) (cb.k * 9 * cb.c), &rng);
+  scratch
+    = aligned_alloc (64, (winograd_scratch (&cb, threads) + 63) / 64 * 64);
+  ck_assert_ptr_nonnull (scratch);
+  ck_assert (winograd_weights (library, &cb, threads, d, x, dw, scratch));
+  ck_assert (winograd_data (library, &cb, threads, d, w, dx, scratch));
+  same_gradients (&cb, true, d, x, w, dw, dx);
+  free (scratch);
+  free (dw);
+  free (dx);
+  free (w);
+  free (x);
+  free (d);
+}
+END_TEST
+
+/* 3x3 windows of stride 1, both orders, against the definition. */
 START_TEST (convolution_gradients)
 {
   struct qk_convback cb = { .blocked = _i == 1,
@@ -326,15 +404,8 @@ START_TEST (convolution_gradients)
   memcpy (back, dx, (size_t) (m * cb.c) * sizeof *dx);
   if (cb.blocked)
     qk_convback_unblock (dx, 0, m, hw, cb.c, back);
-  for (int64_t i = 0; i < cb.k * 9 * cb.c; i += 7)
-    ck_assert_double_eq_tol (dw[i],
-                             naive_dw (&cb, d, x, i / (9 * cb.c),
-                                       i / (3 * cb.c) % 3, i / cb.c % 3,
-                                       i % cb.c),
-                             tolerance (&cb, dw, cb.k * 9 * cb.c));
-  for (int64_t i = 0; i < m * cb.c; i += 7)
-    ck_assert_double_eq_tol (back[i], naive_dx (&cb, d, w, i / cb.c, i % cb.c),
-                             tolerance (&cb, back, m * cb.c));
+  same_gradients (&cb, cb.blocked || winograd_suits (library, &cb), d, x, w,
+                  dw, back);
   free (back);
   free (dw);
   free (dx);
@@ -360,6 +431,7 @@ main (void)
   tcase_add_test (t, concurrent);
   tcase_add_loop_test (t, byte_products, 0, QK_CPU_NEON);
   tcase_add_loop_test (t, convolution_gradients, 0, 2);
+  tcase_add_loop_test (t, winograd_gradients, 0, 5);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_ENV);

@@ -258,23 +258,22 @@ winograd_suits (const struct qk_backend_class *lib,
          && t.count * TILE * TILE <= MOST_OVERHANG * cb->h * cb->w;
 }
 
-/* Scratch memory: the weights' places, a vector of zeros, and for each thread the
- * places of a chunk of tiles and a vector that nobody reads. */
+/* Scratch memory, in floats: the weights' places, a vector of zeros, and for each
+ * thread the places of a chunk of tiles and a vector that nobody reads. */
 struct room {
-  float *weights, *nothing, *chunks;
-  int64_t chunk, each; /* tiles and floats of a thread */
+  int64_t nothing, chunks; /* where they begin */
+  int64_t chunk, each;     /* tiles and floats of a thread */
 };
 
 static struct room
-room_of (const struct qk_convback *cb, float *scratch)
+room_of (const struct qk_convback *cb)
 {
   const int64_t most = ((cb->c > cb->k ? cb->c : cb->k) + 15) / 16 * 16;
   struct room r;
 
   r.chunk = chunk_of (cb);
   r.each = PLACES * r.chunk * (cb->c + cb->k) + most;
-  r.weights = scratch;
-  r.nothing = r.weights + PLACES * cb->c * cb->k;
+  r.nothing = PLACES * cb->c * cb->k;
   r.chunks = r.nothing + most;
   return r;
 }
@@ -282,10 +281,17 @@ room_of (const struct qk_convback *cb, float *scratch)
 size_t
 winograd_scratch (const struct qk_convback *cb, int threads)
 {
-  static float start[1];
-  const struct room r = room_of (cb, start);
+  const struct room r = room_of (cb);
 
-  return (size_t) (r.chunks - start + threads * r.each) * sizeof (float);
+  return (size_t) (r.chunks + threads * r.each) * sizeof (float);
+}
+
+/* The vector of zeros. */
+static const float *
+clear_nothing (const struct room *r, float *scratch)
+{
+  return memset (scratch + r->nothing, 0,
+                 (size_t) (r->chunks - r->nothing) * sizeof *scratch);
 }
 
 /* ---- the gradient of the input ------------------------------------------------*/
@@ -311,7 +317,8 @@ weights_to_places (const struct qk_convback *cb, int threads, const float *w,
 static bool
 data_chunk (const struct qk_backend_class *lib, const struct qk_convback *cb,
             const struct room *r, const struct tiles *t, int64_t first,
-            int64_t n, const float *d, float *dx, float *places)
+            int64_t n, const float *d, float *dx, const float *weights,
+            float *places)
 {
   const int64_t c = cb->c, k = cb->k, of_d = r->chunk * k,
                 of_dx = r->chunk * c;
@@ -325,12 +332,13 @@ data_chunk (const struct qk_backend_class *lib, const struct qk_convback *cb,
 
     point (d + sample * cb->p * cb->q * k, cb->p, cb->q, k,
            at / t->columns % t->rows * TILE - (2 - cb->pad_top),
-           at % t->columns * TILE - (2 - cb->pad_left), SIDE, r->nothing, p);
+           at % t->columns * TILE - (2 - cb->pad_left), SIDE,
+           weights + r->nothing, p);
     transform_seen (p, k, places + i * k, of_d);
   }
   for (int e = 0; e < PLACES; e++)
     ok = lib->sgemm (false, false, n, c, k, places + e * of_d, k,
-                     r->weights + e * k * c, c, 0.0f, products + e * of_dx, c)
+                     weights + e * k * c, c, 0.0f, products + e * of_dx, c)
          && ok;
   for (int64_t i = 0; i < n; i++) {
     const int64_t at = first + i, sample = at / (t->rows * t->columns);
@@ -353,13 +361,13 @@ winograd_data (const struct qk_backend_class *lib,
                const struct qk_convback *cb, int threads, const float *d,
                const float *w, float *dx, float *scratch)
 {
-  const struct room r = room_of (cb, scratch);
+  const struct room r = room_of (cb);
   const struct tiles t = tiles_of (cb->n, cb->h, cb->w);
   const int64_t chunks = (t.count + r.chunk - 1) / r.chunk;
   int failed = 0;
 
-  memset (r.nothing, 0, (size_t) (r.chunks - r.nothing) * sizeof *r.nothing);
-  weights_to_places (cb, threads, w, r.weights);
+  clear_nothing (&r, scratch);
+  weights_to_places (cb, threads, w, scratch);
 #pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : failed)
   for (int th = 0; th < threads; th++) {
     for (int64_t i = chunks * th / threads; i < chunks * (th + 1) / threads;
@@ -367,8 +375,8 @@ winograd_data (const struct qk_backend_class *lib,
       const int64_t first = i * r.chunk, left = t.count - first;
 
       failed += !data_chunk (lib, cb, &r, &t, first,
-                             left < r.chunk ? left : r.chunk, d, dx,
-                             r.chunks + th * r.each);
+                             left < r.chunk ? left : r.chunk, d, dx, scratch,
+                             scratch + r.chunks + th * r.each);
     }
   }
   return failed == 0;
@@ -378,9 +386,9 @@ winograd_data (const struct qk_backend_class *lib,
 
 /* Tile AT as places of the input and of the outputs' gradient. */
 static void
-tile_to_places (const struct qk_convback *cb, const struct room *r,
-                const struct tiles *t, int64_t at, const float *d,
-                const float *x, float *of_x, float *of_d, int64_t chunk)
+tile_to_places (const struct qk_convback *cb, const struct tiles *t,
+                int64_t at, const float *d, const float *x,
+                const float *nothing, float *of_x, float *of_d, int64_t chunk)
 {
   const int64_t sample = at / (t->rows * t->columns);
   const int64_t row = at / t->columns % t->rows * TILE;
@@ -388,10 +396,10 @@ tile_to_places (const struct qk_convback *cb, const struct room *r,
   const float *p[PLACES];
 
   point (x + sample * cb->h * cb->w * cb->c, cb->h, cb->w, cb->c,
-         row - cb->pad_top, col - cb->pad_left, SIDE, r->nothing, p);
+         row - cb->pad_top, col - cb->pad_left, SIDE, nothing, p);
   transform_seen (p, cb->c, of_x, chunk * cb->c);
   point (d + sample * cb->p * cb->q * cb->k, cb->p, cb->q, cb->k, row, col,
-         TILE, r->nothing, p);
+         TILE, nothing, p);
   transform_4x4 (p, cb->k, of_d, chunk * cb->k);
 }
 
@@ -400,13 +408,13 @@ winograd_weights (const struct qk_backend_class *lib,
                   const struct qk_convback *cb, int threads, const float *d,
                   const float *x, float *dw, float *scratch)
 {
-  const struct room r = room_of (cb, scratch);
+  const struct room r = room_of (cb);
   const struct tiles t = tiles_of (cb->n, cb->p, cb->q);
   const int64_t c = cb->c, k = cb->k, chunk = r.chunk * threads;
-  float *of_x = r.chunks, *of_d = of_x + PLACES * chunk * c;
+  float *of_x = scratch + r.chunks, *of_d = of_x + PLACES * chunk * c;
+  const float *nothing = clear_nothing (&r, scratch);
   int failed = 0;
 
-  memset (r.nothing, 0, (size_t) (r.chunks - r.nothing) * sizeof *r.nothing);
 #pragma omp parallel num_threads(threads) reduction(+ : failed)
   {
     for (int64_t first = 0; first < t.count; first += chunk) {
@@ -414,13 +422,13 @@ winograd_weights (const struct qk_backend_class *lib,
 
 #pragma omp for schedule(static)
       for (int64_t i = 0; i < n; i++)
-        tile_to_places (cb, &r, &t, first + i, d, x, of_x + i * c,
+        tile_to_places (cb, &t, first + i, d, x, nothing, of_x + i * c,
                         of_d + i * k, chunk);
 #pragma omp for schedule(static)
       for (int e = 0; e < PLACES; e++)
         failed += !lib->sgemm (
           true, false, k, c, n, of_d + e * chunk * k, k, of_x + e * chunk * c,
-          c, first > 0 ? 1.0f : 0.0f, r.weights + e * k * c, c);
+          c, first > 0 ? 1.0f : 0.0f, scratch + e * k * c, c);
     }
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < k; i++) {
@@ -428,7 +436,7 @@ winograd_weights (const struct qk_backend_class *lib,
 
       for (int j = 0; j < 9; j++)
         p[j] = dw + (i * 9 + j) * c;
-      transform_to_3x3 (r.weights + i * c, k * c, c, p);
+      transform_to_3x3 (scratch + i * c, k * c, c, p);
     }
   }
   return failed == 0;
