@@ -162,16 +162,19 @@ cat out
 QATKIT_PLUGIN_PATH="${QATKIT_PLUGIN_PATH:+$QATKIT_PLUGIN_PATH:}$tmp/own"
 export QATKIT_PLUGIN_PATH
 mkdir -p own/models
-ln -s "$testplugins/tp_every_layer.so" own/models/
+ln -s "$testplugins/tp_every_layer.so" "$testplugins/tp_answers.so" own/models/
 sed -i '/^channels/d; /^depth/d' tiny.ini
 network every tiny.ini "gcc clang Cortex-M55 RISC-V-float" -o model.arch=tp_every_layer
 grep -q "conv_transposed (" c/net.c || failed "no transposed convolution"
 grep -q " joined\(_table\)* (" c/net.c || failed "no concatenation"
 grep -q " table (" c/net.c || failed "no table"
 grep -q " add (" c/net.c || failed "no sum"
+
+network answers tiny.ini "gcc clang Cortex-M3 RISC-V-float" -o model.arch=tp_answers
 grep -q " norm (" c/net.c || failed "no normalisation"
 grep -q " lrn (" c/net.c || failed "no local response normalisation"
 grep -q " log_softmax (" c/net.c || failed "no logarithm of softmax"
+grep -q " log_softmax_real (" c/net.c || failed "no real logarithm of softmax"
 
 data=${QATKIT_DATA:-$srcdir/../shared/data}
 if [ -f "$data/foreign/resnet20_cifar10.onnx" ]; then

@@ -9,7 +9,7 @@
 # in a plugin folder: models and checkpoints choose no code outside of those
 mkdir -p own/models
 ln -s "$testplugins/tp_every_layer.so" "$testplugins/tp_transformer.so" \
-  own/models/
+  "$testplugins/tp_answers.so" own/models/
 export QATKIT_PLUGIN_PATH="${QATKIT_PLUGIN_PATH:+$QATKIT_PLUGIN_PATH:}$tmp/own"
 every=model.arch=tp_every_layer
 run () { # FOLDER [OPTION]…
@@ -81,6 +81,16 @@ says "-o changes nothing of the model"
 expect 0 eval tiny.ini $float --json
 grep -o '"loss":[^,]*' out > want
 expect 0 eval tiny.ini -o "$every" -o model.weights=float.onnx --json
+grep -o '"loss":[^,]*' out > got
+same want got
+# factors of channels as (C,1,1), and what stands for factors of groups
+answers=model.arch=tp_answers
+expect 0 train tiny.ini --output answers --quiet -o "$answers"
+expect 0 eval tiny.ini -o "$answers" -o model.weights=answers/weights.safetensors --json
+grep -o '"loss":[^,]*' out > want
+expect 0 export tiny.ini -o "$answers" -o model.weights=answers/weights.safetensors \
+  --onnx answers.onnx
+expect 0 eval tiny.ini -o "$answers" -o model.weights=answers.onnx --json
 grep -o '"loss":[^,]*' out > got
 same want got
 # and the network too

@@ -48,24 +48,6 @@ moved (struct qk_graph *g, int v)
   return qk_graph_node (g, "again", "concat", two, 2, "%s", "");
 }
 
-/* V, of 6 channels, beside its normalisations; one behind the other they would
- * make much of a step of the grid where hardly anything varies. */
-static int
-normalised (struct qk_graph *g, int v)
-{
-  const int all[] = { v,
-                      one (g, "places", "layer_norm", v, ""),
-                      one (g, "group_sets", "group_norm", v, "groups=2"),
-                      one (g, "planes", "instance_norm", v, ""),
-                      one (g, "roots", "rms_norm", v, ""),
-                      one (g, "response", "lrn", v, "size=3"),
-                      one (g, "shares", "softmax", v, ""),
-                      one (g, "logarithms", "log_softmax", v, "") };
-
-  return qk_graph_node (g, "norms", "concat", all,
-                        (int) (sizeof all / sizeof *all), "%s", "");
-}
-
 static int
 every_build (const struct qk_config *cfg, const struct qk_model_request *req,
              struct qk_graph *g)
@@ -129,7 +111,6 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   two[1] = one (g, "shifted", "affine", two[1], "scale=0.5 offset=1");
   v = qk_graph_node (g, "ratio", "div", two, 2, "%s", "");
   v = one (g, "above", "softplus", v, "beta=2");
-  v = normalised (g, v);
   v = one (g, "single_bn", "batchnorm2d", v, "");
   v = one (g, "single_clip", "clip", v, "min=-1 max=2.5");
   two[0] = one (g, "flat", "flatten", v, "");
@@ -137,7 +118,6 @@ every_build (const struct qk_config *cfg, const struct qk_model_request *req,
   v = qk_graph_node (g, "ends", "concat", two, 2, "%s", "");
   v = qk_graph_node (g, "fc", "linear", &v, 1, "out=%d",
                      (int) req->target->categories);
-  v = one (g, "answers", "log_softmax", v, "");
   return qk_graph_output (g, "logits", v);
 }
 
