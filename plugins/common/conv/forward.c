@@ -369,12 +369,10 @@ second_pass (const struct conv_run *run, int t, float *y)
   for (int64_t r = run->m * t / run->threads; r < r1; r += step) {
     const int64_t rows = r1 - r < step ? r1 - r : step;
     const struct conv_unit u = { .row0 = r, .rows = rows };
-    const float *acc = (const float *) run->acc + r * k;
+    const float *acc = run->acc ? (const float *) run->acc + r * k : th.blk;
 
-    if (!run->acc) {
+    if (!run->acc)
       conv_block (run, &th, &u, th.blk);
-      acc = th.blk;
-    }
     if (y)
       finish_real (run, acc, rows, th.tmp, y + r * k);
     else
