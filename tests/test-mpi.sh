@@ -213,7 +213,7 @@ several 2 train folder.ini --output broken-run -o data.dataset=imagefolder -o da
   || failed "a part that cannot be decoded"
 
 # Killed within an epoch, two processes go on there, to the same bytes.
-within=(-o data.train_count=320 -o data.batch=8 -o run.threads=1 -o qat.batches=0 -o train.epochs=1
+within=(-o data.train_count=2400 -o data.batch=8 -o run.threads=1 -o qat.batches=0 -o train.epochs=1
   -o qat.epochs=1 -o checkpoint.batches=7)
 mkdir within undisturbed
 ( cd undisturbed && several 2 run ../tiny.ini "${within[@]}" > "$tmp/out" 2> "$tmp/err" ) \
