@@ -11,6 +11,7 @@
 #define MOST_ROWS 4
 
 /* Four k: bytes 4 * LANE .. of the rows X by the weights of 4 NV channels. */
+/* clang-format off */
 #define STEP(lane)                                                            \
   do {                                                                        \
     int8x16_t w[4];                                                           \
@@ -20,9 +21,10 @@
     UNROLL                                                                    \
     for (int i = 0; i < mr; i++)                                              \
       UNROLL                                                                  \
-    for (int v = 0; v < nv; v++)                                              \
-      acc[i][v] = vdotq_laneq_s32 (acc[i][v], w[v], x[i], lane);              \
+      for (int v = 0; v < nv; v++)                                            \
+        acc[i][v] = vdotq_laneq_s32 (acc[i][v], w[v], x[i], lane);            \
   } while (0)
+/* clang-format on */
 
 INLINE void
 load_weights (const int8_t *from, const int nv, int8x16_t w[4])

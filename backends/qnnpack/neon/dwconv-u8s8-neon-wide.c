@@ -21,41 +21,23 @@ add_tap (vi acc[4], const uint8_t *p, int64_t n, const bool full, int16x8_t w0,
 }
 
 INLINE void
-start (vi acc[4], const struct q8_dwconv_block *b)
-{
-  UNROLL
-  for (int v = 0; v < 4; v++)
-    acc[v] = vld1q_s32 (b->bias + v * LANES);
-}
-
-INLINE void
-load_multipliers (const struct q8_dwconv_block *b, vf multiplier[4])
-{
-  UNROLL
-  for (int v = 0; v < 4; v++)
-    multiplier[v] = vf_load (b->multiplier + v * LANES);
-}
-
-INLINE void
 any_window (const struct q8_dwconv_row *w, const struct q8_dwconv_block *b,
             const struct q8_output *o, uint8_t *out, const bool full)
 {
-  const struct v_grid g = v_grid_of (o);
-  vf multiplier[4];
+  const struct v_dwconv c = v_dwconv_of (b, o);
 
-  load_multipliers (b, multiplier);
   for (int64_t q = 0; q < w->q; q++, out += o->pitch) {
     const uint8_t *const *column = w->column + q * w->stride * w->kernel_h;
     const int16_t *weight = b->weight;
     vi acc[4];
 
-    start (acc, b);
+    v_start (acc, b);
     for (int s = 0; s < w->kernel_w; s++, column += w->dilation * w->kernel_h)
       for (int r = 0; r < w->kernel_h; r++, weight += Q8_NR)
         add_tap (acc, column[r] + b->first, b->n, full, vld1q_s16 (weight),
                  vld1q_s16 (weight + 8));
-    v_store_part (out, v_of_bytes (v_requantize (acc, multiplier, &g, false)),
-                  b->n);
+    v_store_part (
+      out, v_of_bytes (v_requantize (acc, c.multiplier, &c.g, false)), b->n);
   }
 }
 

@@ -49,29 +49,6 @@ add_column (vi acc[4], const uint8_t *const *column,
   }
 }
 
-INLINE void
-start (vi acc[4], const struct q8_dwconv_block *b)
-{
-  UNROLL
-  for (int v = 0; v < 4; v++)
-    acc[v] = vld1q_s32 (b->bias + v * LANES);
-}
-
-struct constants {
-  struct v_grid g;
-  vf multiplier[4];
-};
-
-INLINE struct constants
-constants_of (const struct q8_dwconv_block *b, const struct q8_output *o)
-{
-  return (struct constants){ v_grid_of (o),
-                             { vf_load (b->multiplier),
-                               vf_load (b->multiplier + LANES),
-                               vf_load (b->multiplier + 2 * LANES),
-                               vf_load (b->multiplier + 3 * LANES) } };
-}
-
 /* Windows of 3x3: weights and bias stay in registers. */
 INLINE void
 window_3x3 (const struct q8_dwconv_row *w, const struct q8_dwconv_block *b,
@@ -81,7 +58,7 @@ window_3x3 (const struct q8_dwconv_row *w, const struct q8_dwconv_block *b,
   const int64_t step = (int64_t) w->stride * 3, pitch = o->pitch;
   const uint8_t *const *column = w->column;
   const struct q8_dwconv_block block = *b;
-  const struct constants c = constants_of (b, o);
+  const struct v_dwconv c = v_dwconv_of (b, o);
   const int8_t *from = b->weight;
   int8x16_t weight[9];
   vi bias[4];
@@ -89,7 +66,7 @@ window_3x3 (const struct q8_dwconv_row *w, const struct q8_dwconv_block *b,
   UNROLL
   for (int t = 0; t < 9; t++)
     weight[t] = vld1q_s8 (from + t * Q8_NR);
-  start (bias, b);
+  v_start (bias, b);
   for (int64_t q = w->q; q > 0; q--, out += pitch, column += step) {
     vi acc[4] = { bias[0], bias[1], bias[2], bias[3] };
 
@@ -109,13 +86,13 @@ window_5x5 (const struct q8_dwconv_row *w, const struct q8_dwconv_block *b,
   const int64_t step = (int64_t) w->stride * 5, pitch = o->pitch;
   const uint8_t *const *column = w->column;
   const struct q8_dwconv_block block = *b;
-  const struct constants c = constants_of (b, o);
+  const struct v_dwconv c = v_dwconv_of (b, o);
   const int8_t *from = b->weight;
 
   for (int64_t q = w->q; q > 0; q--, out += pitch, column += step) {
     vi acc[4];
 
-    start (acc, &block);
+    v_start (acc, &block);
     UNROLL
     for (int s = 0; s < 5; s++) {
       int8x16_t weight[5];
@@ -134,14 +111,14 @@ INLINE void
 any_window (const struct q8_dwconv_row *w, const struct q8_dwconv_block *b,
             const struct q8_output *o, uint8_t *out, const bool full)
 {
-  const struct constants c = constants_of (b, o);
+  const struct v_dwconv c = v_dwconv_of (b, o);
 
   for (int64_t q = 0; q < w->q; q++, out += o->pitch) {
     const uint8_t *const *column = w->column + q * w->stride * w->kernel_h;
     const int8_t *from = b->weight;
     vi acc[4];
 
-    start (acc, b);
+    v_start (acc, b);
     for (int s = 0; s < w->kernel_w;
          s++, column += w->dilation * w->kernel_h) {
       int r = 0;

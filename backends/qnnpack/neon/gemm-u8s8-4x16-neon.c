@@ -23,23 +23,31 @@
   "smlal2 v9.8h, " x ".16b, v5.16b\n\t"                                       \
   "smlal2 v10.8h, " x ".16b, v6.16b\n\t"                                      \
   "smlal2 v11.8h, " x ".16b, v7.16b\n\t"
+/* clang-format off */
 #define TO_SUMS(add, a, b, c, d)                                              \
-  add " v" #a ".4s, v8.8h\n\t" add " v" #b ".4s, v9.8h\n\t" add " v" #c       \
-      ".4s, v10.8h\n\t" add " v" #d ".4s, v11.8h\n\t"
+  add " v" #a ".4s, v8.8h\n\t"                                                \
+  add " v" #b ".4s, v9.8h\n\t"                                                \
+  add " v" #c ".4s, v10.8h\n\t"                                               \
+  add " v" #d ".4s, v11.8h\n\t"
+/* clang-format on */
 #define ROW(x, add, a, b, c, d)                                               \
   FIRST_HALF (x) SECOND_HALF (x) TO_SUMS (add, a, b, c, d)
 #define HALF_ROW(x, add, a, b, c, d) FIRST_HALF (x) TO_SUMS (add, a, b, c, d)
+/* clang-format off */
 #define FOUR_ROWS(row, add)                                                   \
   "ld1 {v0.16b-v3.16b}, [%[x]], #64\n\t"                                      \
-  "ld1 {v4.16b-v7.16b}, [%[w]], #64\n\t" row ("v0", add, 16, 17, 18, 19)      \
-    row ("v1", add, 20, 21, 22, 23) row ("v2", add, 24, 25, 26, 27)           \
-      row ("v3", add, 28, 29, 30, 31)
+  "ld1 {v4.16b-v7.16b}, [%[w]], #64\n\t"                                      \
+  row ("v0", add, 16, 17, 18, 19)                                             \
+  row ("v1", add, 20, 21, 22, 23)                                             \
+  row ("v2", add, 24, 25, 26, 27)                                             \
+  row ("v3", add, 28, 29, 30, 31)
 #define ONE_ROW(row, add)                                                     \
   "ldr q0, [%[x]], #16\n\t"                                                   \
-  "ld1 {v4.16b-v7.16b}, [%[w]], #64\n\t" row (                                \
-    "v0", add, 16, 17, 18,                                                    \
-    19) "ld1 {v4.16b-v7.16b}, [%[more]], #64\n\t" row ("v0", add, 20, 21, 22, \
-                                                       23)
+  "ld1 {v4.16b-v7.16b}, [%[w]], #64\n\t"                                      \
+  row ("v0", add, 16, 17, 18, 19)                                             \
+  "ld1 {v4.16b-v7.16b}, [%[more]], #64\n\t"                                   \
+  row ("v0", add, 20, 21, 22, 23)
+/* clang-format on */
 /* The sums over four lanes each of four sums, as one vector. */
 #define ACROSS(to, a, b, c, d)                                                \
   "addp v" #a ".4s, v" #a ".4s, v" #b ".4s\n\t"                               \
@@ -47,20 +55,24 @@
   "addp " to ".4s, v" #a ".4s, v" #c ".4s\n\t"
 /* CELLS whole cells, the first of which the sums begin with, and half of one more
  * if HALF; or that one alone. */
+/* clang-format off */
 #define ALL_CELLS(rows)                                                       \
-  "cbz %[n], 3f\n\t" rows (                                                   \
-    ROW, "saddlp") "subs %[n], %[n], #1\n\t"                                  \
-                   "b.eq 2f\n\t"                                              \
-                   "1:\n\t" rows (ROW,                                        \
-                                  "sadalp") "subs %[n], %[n], #1\n\t"         \
-                                            "b.ne 1b\n\t"                     \
-                                            "2:\n\t"                          \
-                                            "cbz %w[half], 4f\n\t" rows (     \
-                                              HALF_ROW,                       \
-                                              "sadalp") "b 4f\n\t"            \
-                                                        "3:\n\t" rows (       \
-                                                          HALF_ROW,           \
-                                                          "saddlp") "4:\n\t"
+  "cbz %[n], 3f\n\t"                                                          \
+  rows (ROW, "saddlp")                                                        \
+  "subs %[n], %[n], #1\n\t"                                                   \
+  "b.eq 2f\n\t"                                                               \
+  "1:\n\t"                                                                    \
+  rows (ROW, "sadalp")                                                        \
+  "subs %[n], %[n], #1\n\t"                                                   \
+  "b.ne 1b\n\t"                                                               \
+  "2:\n\t"                                                                    \
+  "cbz %w[half], 4f\n\t"                                                      \
+  rows (HALF_ROW, "sadalp")                                                   \
+  "b 4f\n\t"                                                                  \
+  "3:\n\t"                                                                    \
+  rows (HALF_ROW, "saddlp")                                                   \
+  "4:\n\t"
+/* clang-format on */
 
 /* Four rows by the four channels whose first weights are WEIGHT, or one row by them
  * and by four more, whose weights are MORE: the sums of a row are those of the

@@ -365,4 +365,29 @@ v_gemm_of (int64_t kc, const struct q8_gemm_block *b,
                           (kc + Q8_CELL - 1) / Q8_CELL * mr * Q8_CELL };
 }
 
+/* What a depthwise convolution's channels are finished with. */
+struct v_dwconv {
+  struct v_grid g;
+  vf multiplier[4];
+};
+
+INLINE struct v_dwconv
+v_dwconv_of (const struct q8_dwconv_block *b, const struct q8_output *o)
+{
+  return (struct v_dwconv){ v_grid_of (o),
+                            { vf_load (b->multiplier),
+                              vf_load (b->multiplier + LANES),
+                              vf_load (b->multiplier + 2 * LANES),
+                              vf_load (b->multiplier + 3 * LANES) } };
+}
+
+/* The sums of a pixel begin with the bias. */
+INLINE void
+v_start (vi acc[4], const struct q8_dwconv_block *b)
+{
+  UNROLL
+  for (int v = 0; v < 4; v++)
+    acc[v] = vld1q_s32 (b->bias + v * LANES);
+}
+
 #endif /* VEC128_H */

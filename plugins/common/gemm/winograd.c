@@ -218,6 +218,19 @@ tiles_of (int64_t n, int64_t h, int64_t w)
   return (struct tiles){ rows, columns, n * rows * columns };
 }
 
+/* A tile's sample and its first pixel. */
+struct place {
+  int64_t sample, row, col;
+};
+
+static struct place
+place_of (const struct tiles *t, int64_t at)
+{
+  return (struct place){ at / (t->rows * t->columns),
+                         at / t->columns % t->rows * TILE,
+                         at % t->columns * TILE };
+}
+
 /* The SIDE x SIDE pixels from (ROW,COL) on of sample X, (H,W,C); outside of it
  * NOTHING. */
 static void
@@ -327,12 +340,11 @@ data_chunk (const struct qk_backend_class *lib, const struct qk_convback *cb,
   bool ok = true;
 
   for (int64_t i = 0; i < n; i++) {
-    const int64_t at = first + i, sample = at / (t->rows * t->columns);
+    const struct place at = place_of (t, first + i);
     const float *p[PLACES];
 
-    point (d + sample * cb->p * cb->q * k, cb->p, cb->q, k,
-           at / t->columns % t->rows * TILE - (2 - cb->pad_top),
-           at % t->columns * TILE - (2 - cb->pad_left), SIDE,
+    point (d + at.sample * cb->p * cb->q * k, cb->p, cb->q, k,
+           at.row - (2 - cb->pad_top), at.col - (2 - cb->pad_left), SIDE,
            weights + r->nothing, p);
     transform_seen (p, k, places + i * k, of_d);
   }
@@ -341,13 +353,11 @@ data_chunk (const struct qk_backend_class *lib, const struct qk_convback *cb,
                      weights + e * k * c, c, 0.0f, products + e * of_dx, c)
          && ok;
   for (int64_t i = 0; i < n; i++) {
-    const int64_t at = first + i, sample = at / (t->rows * t->columns);
-    const int64_t row = at / t->columns % t->rows * TILE;
-    const int64_t col = at % t->columns * TILE;
-    float *y = dx + sample * cb->h * cb->w * c, *p[TILE * TILE];
+    const struct place at = place_of (t, first + i);
+    float *y = dx + at.sample * cb->h * cb->w * c, *p[TILE * TILE];
 
     for (int j = 0; j < TILE * TILE; j++) {
-      const int64_t h = row + j / TILE, w = col + j % TILE;
+      const int64_t h = at.row + j / TILE, w = at.col + j % TILE;
 
       p[j] = h < cb->h && w < cb->w ? y + (h * cb->w + w) * c : unread;
     }
@@ -369,7 +379,7 @@ winograd_data (const struct qk_backend_class *lib,
   clear_nothing (&r, scratch);
   weights_to_places (cb, threads, w, scratch);
 #pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : failed)
-  for (int th = 0; th < threads; th++) {
+  for (int th = 0; th < threads; th++)
     for (int64_t i = chunks * th / threads; i < chunks * (th + 1) / threads;
          i++) {
       const int64_t first = i * r.chunk, left = t.count - first;
@@ -378,28 +388,25 @@ winograd_data (const struct qk_backend_class *lib,
                              left < r.chunk ? left : r.chunk, d, dx, scratch,
                              scratch + r.chunks + th * r.each);
     }
-  }
   return failed == 0;
 }
 
 /* ---- the gradient of the weights ----------------------------------------------*/
 
-/* Tile AT as places of the input and of the outputs' gradient. */
+/* Tile I as places of the input and of the outputs' gradient. */
 static void
-tile_to_places (const struct qk_convback *cb, const struct tiles *t,
-                int64_t at, const float *d, const float *x,
-                const float *nothing, float *of_x, float *of_d, int64_t chunk)
+tile_to_places (const struct qk_convback *cb, const struct tiles *t, int64_t i,
+                const float *d, const float *x, const float *nothing,
+                float *of_x, float *of_d, int64_t chunk)
 {
-  const int64_t sample = at / (t->rows * t->columns);
-  const int64_t row = at / t->columns % t->rows * TILE;
-  const int64_t col = at % t->columns * TILE;
+  const struct place at = place_of (t, i);
   const float *p[PLACES];
 
-  point (x + sample * cb->h * cb->w * cb->c, cb->h, cb->w, cb->c,
-         row - cb->pad_top, col - cb->pad_left, SIDE, nothing, p);
+  point (x + at.sample * cb->h * cb->w * cb->c, cb->h, cb->w, cb->c,
+         at.row - cb->pad_top, at.col - cb->pad_left, SIDE, nothing, p);
   transform_seen (p, cb->c, of_x, chunk * cb->c);
-  point (d + sample * cb->p * cb->q * cb->k, cb->p, cb->q, cb->k, row, col,
-         TILE, nothing, p);
+  point (d + at.sample * cb->p * cb->q * cb->k, cb->p, cb->q, cb->k, at.row,
+         at.col, TILE, nothing, p);
   transform_4x4 (p, cb->k, of_d, chunk * cb->k);
 }
 
