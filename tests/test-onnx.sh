@@ -115,6 +115,8 @@ refused external "tensor \"e\": its data are said to be in \"../../etc/passwd\""
 refused string "tensor \"s\" has type string (8), expected numbers"
 expect 1 run good.onnx
 says "name its samples with --data FOLDER"
+expect 1 run nowhere.onnx
+says "cannot find 'nowhere.onnx': No such file or directory"
 expect 1 run good.onnx --data none
 says "--data 'none'"
 

@@ -92,7 +92,6 @@ int qk_cli_ini_text (struct qk_cli *cli, const char *text, const char *path,
 /* Bytes that the parameters of a network built as PATH says may take: an int8
  * model or checkpoint has at least a byte for each. */
 int64_t qk_cli_max_params (const char *path);
-bool qk_cli_ends_with (const char *s, const char *end);
 
 /* What FILE names: an int8 model with the settings it carries, or (*model NULL)
  * the settings of a configuration.  Both belong to the caller. */

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/atomic-file.h"
+#include "base/suffix.h"
 #include "cli/cli.h"
 #include "analyze/analyze.h"
 #include "pages/html.h"
@@ -25,14 +26,6 @@ struct subject {
   bool qat;
   char *checkpoint, *folder, *weights, *log; /* owned; may be NULL */
 };
-
-static bool
-ends_with (const char *s, const char *end)
-{
-  const size_t n = strlen (s), m = strlen (end);
-
-  return n >= m && strcmp (s + n - m, end) == 0;
-}
 
 static int
 join (const char *folder, const char *file, char **out)
@@ -96,7 +89,7 @@ open_subject (struct qk_cli *cli, struct subject *s)
   struct qk_ini *ini;
   int r;
 
-  if (ends_with (arg, ".ini")) {
+  if (qk_has_suffix (arg, ".ini")) {
     if ((r = qk_cli_ini (cli, arg, &ini)) < 0
         || (r = qk_settings_new (cli->ctx, ini, &s->settings)) < 0)
       return r;

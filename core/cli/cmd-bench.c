@@ -9,6 +9,7 @@
 
 #include <qatkit/dataset.h>
 
+#include "base/suffix.h"
 #include "cli/bench.h"
 #include "model/modelfile.h"
 #include "plugin/loader-priv.h"
@@ -118,9 +119,7 @@ take_options (struct qk_cli *cli, struct qk_bench_settings *s)
 bool
 qk_bench_is_ini (const char *name)
 {
-  const size_t n = strlen (name);
-
-  return n >= 4 && strcmp (name + n - 4, ".ini") == 0;
+  return qk_has_suffix (name, ".ini");
 }
 
 bool

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/suffix.h"
 #include "cli/cli.h"
 #include "run/coverage.h"
 
@@ -24,7 +25,7 @@ find_folder (struct qk_cli *cli, char **out)
   struct stat st;
   int r = 0;
 
-  if (qk_cli_ends_with (arg, ".ini")) {
+  if (qk_has_suffix (arg, ".ini")) {
     if ((r = qk_cli_open (cli, arg, &settings, &none)) < 0)
       goto end;
     folder = qk_config_string (settings->run, "output");

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/suffix.h"
 #include "cli/cli.h"
 #include "model/network.h"
 #include "options/ini.h"
@@ -159,7 +160,7 @@ export_network (struct qk_cli *cli)
     return qk_cli_usage (cli, "--test-vectors is %ld, expected 1 to %d",
                          cli->test_vectors, QK_CLI_MOST_VECTORS);
   file = cli->arg[0];
-  if (!qk_cli_ends_with (file, ".ini"))
+  if (!qk_has_suffix (file, ".ini"))
     r = export_model (cli, file);
   else if (onnx && cli->test_vectors == 0)
     r = export_float (cli, file);
@@ -181,12 +182,12 @@ export_samples (struct qk_cli *cli)
   int64_t n = 0;
   int i, r;
 
-  if (cli->n_args == 1 && qk_cli_ends_with (cli->arg[0], ".safetensors"))
+  if (cli->n_args == 1 && qk_has_suffix (cli->arg[0], ".safetensors"))
     return qk_cli_usage (cli, "a model is exported with --onnx FILE");
   if (cli->n_args != 2)
     return qk_cli_usage (cli, "a configuration and a folder expected, or "
                               "--onnx FILE");
-  if (qk_cli_ends_with (cli->arg[1], ".onnx"))
+  if (qk_has_suffix (cli->arg[1], ".onnx"))
     return qk_cli_usage (cli,
                          "'%s' is no folder; a network is exported with "
                          "--onnx %s",

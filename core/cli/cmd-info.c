@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/nearest.h"
+#include "base/suffix.h"
 #include "cli/cli.h"
 #include "exec/exec.h"
 #include "graph/op-priv.h"
@@ -316,14 +317,6 @@ inspect_network (struct qk_cli *cli, const char *path)
   return r;
 }
 
-static bool
-is_config (const char *path)
-{
-  const size_t n = strlen (path);
-
-  return n > 4 && strcmp (path + n - 4, ".ini") == 0;
-}
-
 int
 qk_cmd_inspect (struct qk_cli *cli)
 {
@@ -338,7 +331,7 @@ qk_cmd_inspect (struct qk_cli *cli)
     r = inspect_network (cli, cli->arg[0]);
     return r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   }
-  if (is_config (cli->arg[0])) {
+  if (qk_has_suffix (cli->arg[0], ".ini")) {
     r = inspect_config (cli, cli->arg[0]);
     return r < 0 ? qk_cli_fail (cli, r) : QK_EXIT_OK;
   }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/suffix.h"
 #include "cli/outputs.h"
 #include "report/text.h"
 
@@ -214,7 +215,7 @@ qk_cmd_predict (struct qk_cli *cli)
     return qk_cli_predict_arrays (cli);
   if (cli->n_args < 2)
     return qk_cli_usage (cli, "a model and at least one file expected");
-  if (qk_cli_ends_with (cli->arg[0], ".ini"))
+  if (qk_has_suffix (cli->arg[0], ".ini"))
     return qk_cli_usage (cli,
                          "'%s' is a configuration, expected an int8 "
                          "model",

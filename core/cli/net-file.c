@@ -4,14 +4,18 @@
 #include "config.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/suffix.h"
 #include "cli/cli.h"
 #include "plugin/loader-priv.h"
+#include "settings/tables.h"
 
 /* The dataset that --data is for, and the size of images where no network asks
  * for one. */
@@ -24,7 +28,7 @@ claims (const struct qk_model_class *m, const char *path)
   const char *const *s;
 
   for (s = m->suffixes; s != NULL && *s != NULL; s++)
-    if (qk_cli_ends_with (path, *s))
+    if (qk_has_suffix (path, *s))
       return true;
   return false;
 }
@@ -38,8 +42,8 @@ qk_cli_network_of (struct qk_cli *cli, const char *path)
   int i;
 
   /* the commonest arguments need no look at the plugins */
-  if (strchr (path, '.') == NULL || qk_cli_ends_with (path, ".ini")
-      || qk_cli_ends_with (path, "." QK_FORMAT_DEFAULT)
+  if (strchr (path, '.') == NULL || qk_has_suffix (path, ".ini")
+      || qk_has_suffix (path, "." QK_FORMAT_DEFAULT)
       || qk_context_list (cli->ctx, QK_KIND_MODEL, &list) < 0)
     return NULL;
   for (i = 0; list[i] != NULL && found == NULL; i++)
@@ -310,6 +314,8 @@ qk_cli_network_ini (struct qk_cli *cli, const char *path, struct qk_ini **out)
   enum extent extent = DATA;
   int r;
 
+  if (access (path, F_OK) < 0)
+    return qk_error (-errno, "cannot find '%s': %s", path, strerror (errno));
   if (cli->data == NULL)
     return qk_error (-EINVAL,
                      "%s: a network alone cannot be trained or evaluated; "
@@ -321,6 +327,17 @@ qk_cli_network_ini (struct qk_cli *cli, const char *path, struct qk_ini **out)
   qk_graph_free (g);
   qk_settings_free (settings);
   return r;
+}
+
+/* Whether KEY of [data] is one of every dataset. */
+static bool
+is_of_all (const char *key)
+{
+  const struct qk_option *o = qk_table_data;
+
+  while (o->name != NULL && strcmp (o->name, key) != 0)
+    o++;
+  return o->name != NULL && strcmp (key, "dataset") != 0;
 }
 
 /* Leave of [data] in INI what does not depend on the dataset. */
@@ -335,7 +352,7 @@ drop_dataset (struct qk_ini *ini)
   for (j = 0; j < qk_ini_keys (ini, i);) {
     const char *key = qk_ini_key (ini, i, j).key;
 
-    if (strstr (key, "batch") != NULL)
+    if (is_of_all (key))
       j++;
     else
       qk_ini_unset (ini, "data", key);

@@ -6,15 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/suffix.h"
 #include "cli/cli.h"
-
-bool
-qk_cli_ends_with (const char *s, const char *end)
-{
-  const size_t n = strlen (s), m = strlen (end);
-
-  return n >= m && strcmp (s + n - m, end) == 0;
-}
 
 int
 qk_cli_open (struct qk_cli *cli, const char *file,
@@ -24,8 +17,7 @@ qk_cli_open (struct qk_cli *cli, const char *file,
   int r;
 
   *model = NULL;
-  if (qk_cli_ends_with (file, ".ini")
-      || qk_cli_network_of (cli, file) != NULL) {
+  if (qk_has_suffix (file, ".ini") || qk_cli_network_of (cli, file) != NULL) {
     if ((r = qk_cli_ini (cli, file, &ini)) < 0)
       return r;
     return qk_settings_new (cli->ctx, ini, settings);

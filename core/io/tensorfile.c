@@ -10,6 +10,7 @@
 #include "base/called.h"
 #include "base/atomic-file.h"
 #include "base/memtext.h"
+#include "base/suffix.h"
 #include "io/foreign.h"
 #include "io/tensorfile.h"
 #include "plugin/loader-priv.h"
@@ -35,20 +36,12 @@ struct qk_tensorfile {
 /* ---- formats ---------------------------------------------------------*/
 
 static bool
-ends_with (const char *path, const char *suffix)
-{
-  const size_t n = strlen (path), k = strlen (suffix);
-
-  return k > 0 && n > k && strcasecmp (path + n - k, suffix) == 0;
-}
-
-static bool
 claims (const struct qk_format_class *cls, const char *path)
 {
   const char *const *s;
 
   for (s = cls->suffixes; s && *s; s++)
-    if (ends_with (path, *s))
+    if (qk_has_suffix (path, *s))
       return true;
   return false;
 }

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "base/atomic-file.h"
+#include "base/suffix.h"
 #include "base/utf8.h"
 #include "run/run.h"
 
@@ -24,11 +25,10 @@
 static const char *
 cut (const char *value)
 {
-  const size_t n = strlen (value);
   const char *slash = strrchr (value, '/');
 
   if ((value[0] != '/' && value[0] != '~') || slash == NULL
-      || (n > 3 && strcmp (value + n - 3, ".so") == 0))
+      || qk_has_suffix (value, ".so"))
     return value;
   return slash + 1;
 }

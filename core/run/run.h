@@ -57,11 +57,15 @@ struct qk_run {
   bool fresh; /* the folder may hold checkpoints of an earlier run */
 };
 
+/* ---- open.c ---------------------------------------------------------------- */
+
 /* Prepare a run: folder, data, network, all checks.  MODE: enum qk_run_mode;
  * an unfinished run in the folder is refused unless it says what to do. */
 int qk_run_new (struct qk_settings *settings, struct qk_monitor *m,
                 unsigned mode, struct qk_run **out);
 void qk_run_free (struct qk_run *run); /* accepts NULL */
+
+/* ---- run.c ----------------------------------------------------------------- */
 
 /* Do PARTS (enum qk_run_parts), from where the run stands.  -EINTR after a
  * stop; a checkpoint was written then. */

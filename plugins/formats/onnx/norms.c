@@ -9,6 +9,7 @@
 #include <qatkit/numeric.h>
 
 #include "norms.h"
+#include "onnx-priv.h"
 #include "writer.h"
 
 /* ---- pieces ------------------------------------------------------------ */
@@ -266,10 +267,10 @@ put_group_norm (struct onnx_build *b, const struct qk_network_node *n,
     return onnx_put_dims (b, put_exact_norm (b, n, in[0], 2, count / g), ndim,
                           dims, onnx_name (b, "%s/apart", n->name));
   }
-  in[1] = onnx_constant (b, onnx_name (b, "%s/ones", n->name), QK_F32, 1, &g,
-                         ones);
-  in[2] = onnx_constant (b, onnx_name (b, "%s/zeros", n->name), QK_F32, 1, &g,
-                         NULL);
+  in[1] = onnx_constant (b, onnx_name (b, "%s" ONNX_ONES, n->name), QK_F32, 1,
+                         &g, ones);
+  in[2] = onnx_constant (b, onnx_name (b, "%s" ONNX_ZEROS, n->name), QK_F32, 1,
+                         &g, NULL);
   x = onnx_name (b, "%s/apart", n->name);
   o = onnx_node (b, "InstanceNormalization", x, 3, in);
   onnx_attr_float (b, o, "epsilon", n->op->eps);

@@ -7,6 +7,11 @@
 
 #include "onnxfile/onnxfile.h"
 
+/* How the names end of what norms.c writes in place of factors of a group that
+ * is normalised: no weights, which read.c has to know. */
+#define ONNX_ONES "/ones"
+#define ONNX_ZEROS "/zeros"
+
 /* ---- reading: read.c -----------------------------------------------------*/
 
 struct onnx_weight {

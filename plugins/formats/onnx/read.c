@@ -24,9 +24,9 @@ static bool
 is_weight (const Onnx__TensorProto *t)
 {
   return t->n_dims > 0 && t->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__INT64
-         && !(
-           t->name != NULL
-           && (ends_with (t->name, "/ones") || ends_with (t->name, "/zeros")));
+         && !(t->name != NULL
+              && (ends_with (t->name, ONNX_ONES)
+                  || ends_with (t->name, ONNX_ZEROS)));
 }
 
 /* Take T; what is no tensor of numbers is told when it is asked for. */
