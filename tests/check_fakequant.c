@@ -39,10 +39,9 @@ teardown (void)
   qk_context_free (ctx);
 }
 
-/* The quantizer of BITS bits of a weight with two channels or of a value, which
- * has seen x. */
+/* A quantizer of BITS bits of a weight with two channels or of a value. */
 static struct qk_quantizer *
-quantizer (bool weight, int bits, const char *fq, const char *options)
+fresh (bool weight, int bits, const char *fq, const char *options)
 {
   const struct qk_quant_info info
     = { .name = weight ? "conv.weight" : "conv:out",
@@ -64,6 +63,15 @@ quantizer (bool weight, int bits, const char *fq, const char *options)
                         (const struct qk_fakequant_class *) fc, cfg, &qz));
   qk_config_free (obs);
   qk_config_free (cfg);
+  return qz;
+}
+
+/* The same, which has seen x. */
+static struct qk_quantizer *
+quantizer (bool weight, int bits, const char *fq, const char *options)
+{
+  struct qk_quantizer *qz = fresh (weight, bits, fq, options);
+
   qk_quantizer_set_observing (qz, true);
   OK (qk_quantizer_observe (qz, x, 2 * N));
   qk_quantizer_set_observing (qz, false);
@@ -215,6 +223,32 @@ START_TEST (test_start)
 }
 END_TEST
 
+/* Grids that are given are those in force, whoever learns them. */
+START_TEST (test_given)
+{
+  static const struct {
+    const char *fq, *options;
+  } how[] = {
+    { "affine", "" }, { "ewgs", "" }, { "lsq", "" }, { "lsq", "offset=yes" }
+  };
+  const bool weight = _i % 2 == 0;
+  struct qk_quantizer *qz
+    = fresh (weight, 4, how[_i / 2].fq, how[_i / 2].options);
+  const struct qk_qparams *got = qk_quantizer_qparams (qz);
+  struct qk_qparams given[2] = { got[0], got[0] };
+
+  given[0].scale = 0.3f;
+  given[1].scale = 0.01f;
+  given[0].zero_point = weight ? 0 : 5;
+  OK (qk_quantizer_start (qz, given));
+  for (int c = 0; c <= weight; c++) {
+    ck_assert_float_eq_tol (got[c].scale, given[c].scale, 1e-7f);
+    ck_assert_int_eq (got[c].zero_point, given[c].zero_point);
+  }
+  qk_quantizer_free (qz);
+}
+END_TEST
+
 /* The zero point follows the learned offset, within the grid. */
 START_TEST (test_offset)
 {
@@ -274,6 +308,7 @@ main (void)
   tcase_add_loop_test (t, test_gradients, 0,
                        (int) (sizeof gradients / sizeof *gradients));
   tcase_add_loop_test (t, test_start, 0, 2);
+  tcase_add_loop_test (t, test_given, 0, 8);
   tcase_add_test (t, test_offset);
   tcase_add_test (t, test_rescale);
   suite_add_tcase (s, t);

@@ -64,6 +64,21 @@ prints "0 differing bytes"
   || failed "QAT began with the float network"
 expect 0 run -q net.ini --output ptq-first "$@" -o qat.from_ptq=yes --resume
 expect 0 verify -q ptq-first
+# the grids as well: without steps it is the network that calibration gave
+for learned in no yes; do
+  set -- -o ptq.methods=adaround -o ptq.adaround.iterations=30 -o ptq.adaround.samples=64 \
+    -o qconfig.weight.bits=3 -o qat.epochs=1 -o qat.batches=1 -o qat.from_ptq=yes \
+    -o qat.freeze_bn_after=-1 -o optimizer.lr=0 -o qat.freeze_observers_after=-1
+  [ $learned = no ] || set -- "$@" -o qconfig.weight.fakequant=lsq -o qconfig.activation.fakequant=lsq
+  expect 0 run -q net.ini --output carried "$@" -o train.epochs=0
+  expect 0 verify -q carried
+  for part in ptq int8; do
+    expect 0 eval -q carried/model-$part.safetensors --json
+    grep -o '"loss":[0-9.e-]*' out | tail -n 1 > $part.loss
+  done
+  [ -s ptq.loss ] || failed "no loss"
+  same ptq.loss int8.loss
+done
 # (with weights of these few bits the method is not left out, on any CPU)
 expect 1 run tiny.ini --output no -o model.activation=relu6 -o ptq.methods=equalize \
   -o qat.from_ptq=yes -o qconfig.weight.per_channel=no -o qconfig.weight.bits=4

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/names.h"
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
 
@@ -174,4 +175,46 @@ qk_node_keeps_grid (const struct qk_node *n)
 {
   return n->traits.role == QK_ROLE_SAME_GRID
          || n->traits.role == QK_ROLE_CLAMP;
+}
+
+/* The quantizers of a graph, by their names. */
+static int
+name_quantizers (const struct qk_graph *g, struct qk_names *names)
+{
+  struct qk_quantizer *qz;
+  int at = 0, r = 0;
+
+  while (r == 0 && (qz = qk_graph_next_quantizer (g, &at)) != NULL)
+    r = qk_names_add (names, qk_quantizer_info (qz)->name, at);
+  return r;
+}
+
+/* Whether grids of A are such as B can have. */
+static bool
+same_kind (const struct qk_quant_info *a, const struct qk_quant_info *b)
+{
+  return a->weight == b->weight && a->qmin == b->qmin && a->qmax == b->qmax
+         && a->symmetric == b->symmetric && a->channels == b->channels;
+}
+
+int
+qk_grids_carry (const struct qk_graph *from, struct qk_graph *to)
+{
+  struct qk_names names = { NULL };
+  struct qk_quantizer *qz, *old;
+  int at = 0, r = name_quantizers (from, &names);
+
+  while (r == 0 && (qz = qk_graph_next_quantizer (to, &at)) != NULL) {
+    const struct qk_quant_info *info = qk_quantizer_info (qz);
+    int i = qk_names_find (&names, info->name);
+
+    if (i < 0)
+      continue;
+    i--; /* its number was taken after it */
+    old = qk_graph_next_quantizer (from, &i);
+    if (same_kind (qk_quantizer_info (old), info))
+      r = qk_quantizer_start (qz, qk_quantizer_qparams (old));
+  }
+  qk_names_clear (&names);
+  return r;
 }

@@ -60,6 +60,9 @@ void qk_grids_clear (struct qk_grids *grids);
 int qk_grids_put (struct qk_graph *g);
 /* Whether what N gives lies on the grid of its input. */
 bool qk_node_keeps_grid (const struct qk_node *n);
+/* Let the quantizers of TO, just prepared, begin with the grids that those of the
+ * same names have in FROM, where they have as many integers and channels. */
+int qk_grids_carry (const struct qk_graph *from, struct qk_graph *to);
 
 /* Put quantizers on values and weights, in place.  QUANTIZE_OUTPUTS: also on
  * the network's outputs, which otherwise stay float. */

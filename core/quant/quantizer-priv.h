@@ -34,7 +34,9 @@ const char *qk_quantizer_observer_name (const struct qk_quantizer *qz);
 /* Keep the grids Q, one a channel, whatever is seen.  -EDOM where one is none
  * that this quantizer can have. */
 int qk_quantizer_fix (struct qk_quantizer *qz, const struct qk_qparams *q);
-/* Begin with the grid Q: the observer has seen its ends. */
+/* Begin with the grids Q, one a channel: the observer has seen their ends, and a
+ * fake-quantizer that learns its grid begins with them, if it has the slot start.
+ * Nothing where grids are fixed or weights are transformed before. */
 int qk_quantizer_start (struct qk_quantizer *qz, const struct qk_qparams *q);
 
 /* Switched on for training batches and calibration while observers are not

@@ -270,20 +270,55 @@ quantizer_see (struct qk_quantizer *qz, const float *x, size_t n, size_t block)
   return r < 0 ? qk_quantizer_blame (qz, r, &qz->obs->cls) : 0;
 }
 
+/* The range whose grid Q is: qk_calculate_qparams the other way round. */
+static void
+ends_of_grid (const struct qk_qparams *q, bool symmetric, float ends[2])
+{
+  const float half = q->scale * ((float) (q->qmax - q->qmin) / 2.0f);
+
+  ends[0]
+    = symmetric ? -half : qk_dequantize (q->qmin, q->scale, q->zero_point);
+  ends[1]
+    = symmetric ? half : qk_dequantize (q->qmax, q->scale, q->zero_point);
+}
+
+/* Let the observer see the ends of the grids Q. */
+static int
+quantizer_see_ends (struct qk_quantizer *qz, const struct qk_qparams *q)
+{
+  const size_t channels = (size_t) qz->info.channels;
+  struct qk_comm *const comm = qz->comm;
+  float *ends = qk_alloc (2 * channels * sizeof *ends);
+  int r;
+
+  if (ends == NULL)
+    return qk_oom ("'%s'", qz->info.name);
+  for (size_t c = 0; c < channels; c++)
+    ends_of_grid (&q[c], qz->info.symmetric, ends + 2 * c);
+  qz->comm = NULL; /* the same range everywhere */
+  r = quantizer_see (qz, ends, 2 * channels, 2);
+  qz->comm = comm;
+  qk_free (ends);
+  return r;
+}
+
 int
 qk_quantizer_start (struct qk_quantizer *qz, const struct qk_qparams *q)
 {
-  const float ends[2] = { qk_dequantize (q->qmin, q->scale, q->zero_point),
-                          qk_dequantize (q->qmax, q->scale, q->zero_point) };
-  struct qk_comm *const comm = qz->comm;
-  int r;
+  int r = 0;
 
-  if (qz->info.channels != 1 || qz->obs == NULL)
-    return 0;      /* nothing that a range could tell */
-  qz->comm = NULL; /* the same range everywhere */
-  r = quantizer_see (qz, ends, 2, 2);
-  qz->comm = comm;
-  return r < 0 || !qz->initialized ? r : qk_quantizer_refresh (qz);
+  if (qz->fixed || qk_quantizer_transforms (qz))
+    return 0; /* given for good, or ranges of other numbers */
+  if (qz->obs != NULL && (r = quantizer_see_ends (qz, q)) < 0)
+    return r;
+  if (qz->fq != NULL && qz->fq->start != NULL) {
+    r = QK_CALLED (&qz->fq->cls, "start",
+                   qz->fq->start (qz->fq_self, &qz->value, q));
+    if (r < 0)
+      return qk_quantizer_blame (qz, r, &qz->fq->cls);
+    qz->initialized = 1;
+  }
+  return qz->initialized ? qk_quantizer_refresh (qz) : 0;
 }
 
 static int

@@ -214,7 +214,7 @@ copy_params (const struct qk_graph *from, struct qk_graph *g)
 
 int
 qk_session_improve (struct qk_session *s, const struct qk_graph *g,
-                    struct qk_graph **out)
+                    struct qk_graph **calibrated, struct qk_graph **out)
 {
   struct qk_graph *was = NULL;
   struct attempt a;
@@ -227,7 +227,8 @@ qk_session_improve (struct qk_session *s, const struct qk_graph *g,
   if (r == 0) {
     copy_params (a.prepared, a.p.real);
     *out = a.p.real;
-    a.p.real = NULL;
+    *calibrated = a.prepared;
+    a.p.real = a.prepared = NULL;
   }
   qk_graph_free (was);
   give_up (&a);

@@ -419,20 +419,25 @@ ptq_stage (struct qk_run *run)
 static int
 begin_qat (struct qk_run *run)
 {
-  struct qk_graph *p;
+  struct qk_graph *p, *calibrated = NULL;
   int r;
 
   if ((r = qk_session_keep_teacher (&run->s, run->g)) < 0)
     return r;
   if (qk_config_bool (run->s.settings->qat, "from_ptq")) {
-    if ((r = qk_session_improve (&run->s, run->g, &p)) < 0)
+    if ((r = qk_session_improve (&run->s, run->g, &calibrated, &p)) < 0)
       return r;
     qk_graph_free (run->g);
     run->g = p;
   }
-  if ((r = qk_settings_prepare (run->s.settings, run->g, false, &p)) < 0)
+  if ((r = qk_settings_prepare (run->s.settings, run->g, false, &p)) < 0) {
+    qk_graph_free (calibrated);
     return r;
-  if ((r = qk_coverage_report (p, "QAT", run->s.m)) < 0) {
+  }
+  if (calibrated != NULL)
+    r = qk_grids_carry (calibrated, p);
+  qk_graph_free (calibrated);
+  if (r < 0 || (r = qk_coverage_report (p, "QAT", run->s.m)) < 0) {
     qk_graph_free (p);
     return r;
   }

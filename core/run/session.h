@@ -131,8 +131,10 @@ int qk_session_evaluate (struct qk_session *s, struct qk_graph *g,
 int qk_session_calibrate (struct qk_session *s, const struct qk_graph *g,
                           struct qk_graph **out);
 /* The float graph G with the weights that methods of [ptq] leave, changed before
- * calibration and after, for QAT to begin with. */
+ * calibration and after, for QAT to begin with; *CALIBRATED, its prepared form, has
+ * the grids. */
 int qk_session_improve (struct qk_session *s, const struct qk_graph *g,
+                        struct qk_graph **calibrated,
                         struct qk_graph **out);
 
 /* Post-training quantization of the float graph G into an int8 one; where the

@@ -161,8 +161,8 @@ const struct qk_option qk_table_qat[] = {
   { "batches", QK_OPT_INT, "20", 0, 1e9, NULL,
     "Batches of an epoch; 0 = all samples" },
   { "from_ptq", QK_OPT_BOOL, "no", 0, 0, NULL,
-    "Whether quantization-aware training begins with the weights that the "
-    "methods of [ptq] leave" },
+    "Whether quantization-aware training begins with the weights and grids "
+    "that post-training quantization and its methods leave" },
   { "freeze", QK_OPT_STRING, "", 0, 0, NULL,
     "Parameters that quantization-aware training leaves as they are, "
     "PATTERN[,PATTERN]..." },

@@ -87,6 +87,13 @@ struct qk_fakequant_class {
    * const struct qk_quant_info *.
    * (optional; default: create makes it, destroy frees it) */
   size_t self_size, channel_size;
+
+  /* Set the parameters to those of given grids, Q one a channel, instead of init:
+   * QAT that begins with what post-training quantization or the network's file
+   * has found.  qmin and qmax are the instance's own.
+   * (optional; default: init sees the first batch) */
+  int (*start) (void *self, struct qk_fq_params *p,
+                const struct qk_qparams *q);
 };
 
 /* A plugin that is one fake-quantizer, as QK_OBSERVER. */

@@ -220,6 +220,19 @@ lsq_init (void *self, struct qk_fq_params *p, const float *x, size_t n)
   return 0;
 }
 
+static int
+lsq_start (void *self, struct qk_fq_params *p, const struct qk_qparams *q)
+{
+  struct lsq *l = self;
+
+  for (size_t c = 0; c < l->channels; c++)
+    p->value[0][c] = q[c].scale;
+  l->zero_point = q[0].zero_point;
+  if (l->offset)
+    p->value[1][0] = -(float) l->zero_point * p->value[0][0];
+  return 0;
+}
+
 /* ---- the grid, and gradients ------------------------------------------------*/
 
 static int
@@ -368,6 +381,7 @@ static const struct qk_fakequant_class lsq = {
   .destroy = lsq_destroy,
   .params = lsq_params,
   .init = lsq_init,
+  .start = lsq_start,
   .qparams = lsq_qparams,
   .backward = lsq_backward,
   .state = lsq_state,
