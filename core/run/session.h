@@ -134,8 +134,7 @@ int qk_session_calibrate (struct qk_session *s, const struct qk_graph *g,
  * calibration and after, for QAT to begin with; *CALIBRATED, its prepared form, has
  * the grids. */
 int qk_session_improve (struct qk_session *s, const struct qk_graph *g,
-                        struct qk_graph **calibrated,
-                        struct qk_graph **out);
+                        struct qk_graph **calibrated, struct qk_graph **out);
 
 /* Post-training quantization of the float graph G into an int8 one; where the
  * configuration quantizes weights only, which has no int8 form, *OUT is the
