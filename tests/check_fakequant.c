@@ -41,7 +41,7 @@ teardown (void)
 
 /* A quantizer of BITS bits of a weight with two channels or of a value. */
 static struct qk_quantizer *
-fresh (bool weight, int bits, const char *fq, const char *options)
+unseen (bool weight, int bits, const char *fq, const char *options)
 {
   const struct qk_quant_info info
     = { .name = weight ? "conv.weight" : "conv:out",
@@ -70,7 +70,7 @@ fresh (bool weight, int bits, const char *fq, const char *options)
 static struct qk_quantizer *
 quantizer (bool weight, int bits, const char *fq, const char *options)
 {
-  struct qk_quantizer *qz = fresh (weight, bits, fq, options);
+  struct qk_quantizer *qz = unseen (weight, bits, fq, options);
 
   qk_quantizer_set_observing (qz, true);
   OK (qk_quantizer_observe (qz, x, 2 * N));
@@ -233,7 +233,7 @@ START_TEST (test_given)
   };
   const bool weight = _i % 2 == 0;
   struct qk_quantizer *qz
-    = fresh (weight, 4, how[_i / 2].fq, how[_i / 2].options);
+    = unseen (weight, 4, how[_i / 2].fq, how[_i / 2].options);
   const struct qk_qparams *got = qk_quantizer_qparams (qz);
   struct qk_qparams given[2] = { got[0], got[0] };
 
@@ -245,6 +245,137 @@ START_TEST (test_given)
     ck_assert_float_eq_tol (got[c].scale, given[c].scale, 1e-7f);
     ck_assert_int_eq (got[c].zero_point, given[c].zero_point);
   }
+  qk_quantizer_free (qz);
+}
+END_TEST
+
+/* ---- other bits ------------------------------------------------------------*/
+
+/* Change QZ, of class FQ with OPTIONS, to BITS. */
+static int
+set_bits (struct qk_quantizer *qz, int bits, const char *fq,
+          const char *options)
+{
+  struct qk_quant_info info = *qk_quantizer_info (qz);
+  const struct qk_class *oc, *fc;
+  struct qk_config *cfg = NULL, *obs = NULL;
+  int r;
+
+  info.bits = bits;
+  info.qmin = info.weight ? -(1 << (bits - 1)) : 0;
+  info.qmax = (1 << (bits - info.weight)) - 1;
+  OK (qk_context_class (ctx, QK_KIND_OBSERVER, "minmax", &oc));
+  OK (qk_context_class (ctx, QK_KIND_FAKEQUANT, fq, &fc));
+  OK (qk_config_parse (oc->options, "", "test", &obs));
+  OK (qk_config_parse (fc->options, options, "test", &cfg));
+  r = qk_quantizer_set_bits (qz, &info, obs, cfg);
+  qk_config_free (obs);
+  qk_config_free (cfg);
+  return r;
+}
+
+struct change_case {
+  bool weight;
+  const char *fq, *options;
+  /* of scales, from 8 bits to 3; 0: as from the range */
+  double factor;
+};
+
+static const struct change_case changes[] = {
+  { true, "affine", "", 0 },
+  { false, "affine", "", 0 },
+  { true, "ewgs", "", 0 },
+  { true, "lsq", "start=mse", 255.0 / 7 },
+  { false, "lsq", "start=mse", 255.0 / 7 },
+  { false, "lsq", "start=mse offset=yes", 255.0 / 7 },
+  { true, "lsq", "", 6.506407098647712 /* sqrt (127 / 3) */ },
+  { false, "pact", "", 127.0 / 3 },
+};
+
+/* What was learned and seen stays, parameters where they are, the optimizer has
+ * their addresses; the grid is that of the new bits.  Nothing is observed in
+ * between. */
+START_TEST (test_change)
+{
+  const struct change_case *t = &changes[_i];
+  struct qk_quantizer *qz = quantizer (t->weight, 8, t->fq, t->options);
+  struct qk_quantizer *fresh = quantizer (t->weight, 3, t->fq, t->options);
+  struct qk_quantizer_param p[QK_FQ_MAX_PARAMS], q[QK_FQ_MAX_PARAMS];
+  const int n = qk_quantizer_params (qz, p), channels = t->weight ? 2 : 1;
+  struct qk_qparams was[2], now[2];
+  float learned = 0;
+
+  for (int c = 0; n > 0 && c < channels; c++) /* something has been learned */
+    p[0].value[c] *= 1.25f;
+  if (n > 1)
+    p[1].value[0] -= 0.01f;
+  OK (qk_quantizer_refresh (qz));
+  memcpy (was, qk_quantizer_qparams (qz), sizeof *was * (size_t) channels);
+  if (n > 0)
+    learned = p[n - 1].value[0];
+  OK (set_bits (qz, 3, t->fq, t->options));
+  ck_assert_int_eq (qk_quantizer_info (qz)->bits, 3);
+  ck_assert_int_eq (qk_quantizer_params (qz, q), n);
+  for (int i = 0; i < n; i++)
+    ck_assert (q[i].value == p[i].value && q[i].grad == p[i].grad);
+  memcpy (now, qk_quantizer_qparams (qz), sizeof *now * (size_t) channels);
+  for (int c = 0; c < channels; c++) {
+    const struct qk_qparams *f = &qk_quantizer_qparams (fresh)[c];
+    const double below = (double) (was[c].zero_point - was[c].qmin);
+    const double share = below / (double) (was[c].qmax - was[c].qmin);
+
+    ck_assert_int_eq (now[c].qmin, f->qmin);
+    ck_assert_int_eq (now[c].qmax, f->qmax);
+    if (t->factor > 0)
+      ck_assert_double_eq_tol ((double) now[c].scale,
+                               t->factor * (double) was[c].scale,
+                               1e-5 * (double) now[c].scale);
+    else
+      ck_assert_mem_eq (&now[c], f, sizeof *f);
+    /* the same place within the range, to half a step */
+    if (!t->weight)
+      ck_assert_double_eq_tol ((double) (now[c].zero_point - now[c].qmin)
+                                 / (double) (now[c].qmax - now[c].qmin),
+                               share, 0.5 / 7 + 1e-6);
+  }
+  if (strcmp (t->fq, "pact") == 0 || n > 1) /* a level, an offset */
+    ck_assert_float_eq_tol (p[n - 1].value[0], learned, 1e-6f);
+  qk_quantizer_free (fresh);
+  qk_quantizer_free (qz);
+}
+END_TEST
+
+/* One that has seen nothing begins with the new bits; a grid that is given
+ * stays; a fixed scale is for one number of bits. */
+START_TEST (test_change_early)
+{
+  const struct qk_quant_info info
+    = { .name = "conv:out", .bits = 8, .qmax = 255, .channels = 1 };
+  const struct qk_class *oc, *fc;
+  struct qk_config *cfg, *obs;
+  struct qk_quantizer *qz;
+
+  OK (qk_context_class (ctx, QK_KIND_OBSERVER, "minmax", &oc));
+  OK (qk_context_class (ctx, QK_KIND_FAKEQUANT, "lsq", &fc));
+  OK (qk_config_parse (oc->options, "", "test", &obs));
+  OK (qk_config_parse (fc->options, "", "test", &cfg));
+  OK (qk_quantizer_new (ctx, &info, (const struct qk_observer_class *) oc, obs,
+                        (const struct qk_fakequant_class *) fc, cfg, &qz));
+  OK (set_bits (qz, 4, "lsq", ""));
+  ck_assert_int_eq (qk_quantizer_qparams (qz)->qmax, 15);
+  qk_quantizer_set_observing (qz, true);
+  OK (qk_quantizer_observe (qz, x, 2 * N));
+  ck_assert_int_gt (qk_quantizer_qparams (qz)->zero_point, 0);
+  OK (qk_quantizer_fix (qz, &(struct qk_qparams){ 0.5f, 3, 0, 15 }));
+  OK (set_bits (qz, 3, "lsq", ""));
+  ck_assert_int_eq (qk_quantizer_qparams (qz)->qmax, 15);
+  qk_quantizer_free (qz);
+  qk_config_free (obs);
+  qk_config_free (cfg);
+  qz = quantizer (true, 8, "fixed", "scale=0.1");
+  ck_assert_int_eq (set_bits (qz, 4, "fixed", "scale=0.1"), -EINVAL);
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "'conv.weight'"));
+  ck_assert_ptr_nonnull (strstr (qk_error_message (), "4 bits after 8"));
   qk_quantizer_free (qz);
 }
 END_TEST
@@ -311,6 +442,9 @@ main (void)
   tcase_add_loop_test (t, test_given, 0, 8);
   tcase_add_test (t, test_offset);
   tcase_add_test (t, test_rescale);
+  tcase_add_loop_test (t, test_change, 0,
+                       (int) (sizeof changes / sizeof *changes));
+  tcase_add_test (t, test_change_early);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_NORMAL);

@@ -187,6 +187,92 @@ START_TEST (others_train_and_convert)
 }
 END_TEST
 
+static int
+configuration (const struct qk_class *c, const char *options,
+               struct qk_config **out)
+{
+  return qk_config_parse (c->options, options != NULL ? options : "", "test",
+                          out);
+}
+
+/* The quantizer QZ of P gets BITS, its options being those of how it was made. */
+static void
+change (struct qk_quantizer *qz, const struct component *fq,
+        const struct component *observer, int bits)
+{
+  struct qk_quant_info info = *qk_quantizer_info (qz);
+  struct qk_config *obs_cfg, *fq_cfg;
+  const struct qk_class *oc, *fc;
+
+  info.bits = bits;
+  info.qmin = info.weight ? -(1 << (bits - 1)) : 0;
+  info.qmax = (1 << (bits - info.weight)) - 1;
+  OK (qk_context_class (ctx, QK_KIND_OBSERVER, observer->name, &oc));
+  OK (qk_context_class (ctx, QK_KIND_FAKEQUANT, fq->name, &fc));
+  OK (configuration (oc, observer->options, &obs_cfg));
+  OK (configuration (fc, fq->options, &fq_cfg));
+  OK (qk_quantizer_set_bits (qz, &info, obs_cfg, fq_cfg));
+  qk_config_free (obs_cfg);
+  qk_config_free (fq_cfg);
+}
+
+/* Trained at 8 bits, then with fewer, frozen or not, it still computes what it
+ * becomes. */
+static void
+change_and_convert (const struct component *w, const struct component *v,
+                    const struct component *observer, bool observe)
+{
+  for (int b = 0; b < COUNT (widths) - 1; b += effort (1, 3))
+    for (int i = 0; i < 4; i++) {
+      const bool channel = i & 2;
+      const struct network_quant how
+        = { .value_fakequant = v->name,
+            .value_fakequant_options = v->options,
+            .value_observer = observer->name,
+            .value_observer_options = observer->options,
+            .weight_fakequant = w->name,
+            .weight_fakequant_options = w->options,
+            .symmetric = i & 1,
+            .per_channel = channel };
+      static const struct component minmax = { "moving_average_minmax", "" };
+      struct qk_quantizer *qz;
+      struct qk_graph *p, *int8;
+      int at = 0;
+
+      OK (network_prepare_as (g, &how, &p));
+      train (p, true);
+      while ((qz = qk_graph_next_quantizer (p, &at)) != NULL)
+        change (qz, qk_quantizer_info (qz)->weight ? w : v,
+                qk_quantizer_info (qz)->weight ? &minmax : observer,
+                widths[b]);
+      train (p, observe);
+      at = 0;
+      while ((qz = qk_graph_next_quantizer (p, &at)) != NULL)
+        ck_assert_int_eq (qk_quantizer_qparams (qz)->qmax,
+                          qk_quantizer_info (qz)->qmax);
+      OK (qk_pass_convert (p, &int8));
+      ck_assert_int_eq (network_differing (p, int8, x, SAMPLES), 0);
+      ck_assert_int_ge (alive (p), p->n_nodes / 2);
+      qk_graph_free (int8);
+      qk_graph_free (p);
+    }
+}
+
+static const struct component changing[][2] = {
+  { { "affine", "" }, { "affine", "" } },
+  { { "lsq", "start=mse" }, { "lsq", "start=mse" } },
+  { { "lsq", "" }, { "lsq", "offset=yes" } },
+  { { "dorefa", "" }, { "pact", "" } },
+  { { "ewgs", "" }, { "ewgs", "" } },
+};
+
+START_TEST (bits_change_and_convert)
+{
+  change_and_convert (&changing[_i / 2][0], &changing[_i / 2][1],
+                      &observers[_i % (COUNT (observers) - 1)], _i % 2);
+}
+END_TEST
+
 START_TEST (observers_train_and_convert)
 {
   const struct component *o = &observers[_i];
@@ -296,6 +382,7 @@ main (void)
   tcase_add_loop_test (t, fakequants_train_and_convert, 0,
                        COUNT (weight_fakequants) * COUNT (value_fakequants));
   tcase_add_loop_test (t, others_train_and_convert, 0, COUNT (of_both));
+  tcase_add_loop_test (t, bits_change_and_convert, 0, 2 * COUNT (changing));
   tcase_add_loop_test (t, observers_train_and_convert, 0, COUNT (observers));
   tcase_add_loop_test (t, fixed_needs_no_batch, 0, 2);
   tcase_add_loop_test (t, evaluation_moves_nothing, 0, COUNT (observers));

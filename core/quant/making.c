@@ -55,12 +55,22 @@ quantizer_new_self (const struct qk_quantizer *qz, size_t size,
 
 /* What quantizer_new_self or a class's create has made. */
 static void
-quantizer_free_self (void *self, void (*destroy) (void *), size_t size)
+free_self (void *self, void (*destroy) (void *), size_t size)
 {
   if (self != NULL && destroy != NULL)
     destroy (self);
   if (size > 0)
     qk_free (self);
+}
+
+void
+qk_quantizer_free_selves (const struct qk_quantizer *qz, void *obs_self,
+                          void *fq_self)
+{
+  if (qz->obs != NULL)
+    free_self (obs_self, qz->obs->destroy, qz->obs->self_size);
+  if (qz->fq != NULL)
+    free_self (fq_self, qz->fq->destroy, qz->fq->self_size);
 }
 
 static int
@@ -141,18 +151,37 @@ quantizer_new_fakequant (struct qk_quantizer *qz, const struct qk_config *cfg)
   if (r < 0)
     return qk_quantizer_blame (qz, r, &fq->cls);
   qz->initialized = fq->init == NULL;
-  return fq->params != NULL ? quantizer_new_params (qz) : 0;
+  return 0;
+}
+
+int
+qk_quantizer_new_selves (struct qk_quantizer *qz,
+                         const struct qk_config *obs_cfg,
+                         const struct qk_config *fq_cfg)
+{
+  int r = 0;
+
+  if (qz->obs != NULL)
+    r = quantizer_new_observer (qz, obs_cfg);
+  return r == 0 && qz->fq != NULL ? quantizer_new_fakequant (qz, fq_cfg) : r;
 }
 
 /* A grid before the first batch where there is one: from an observer that
  * knows its range beforehand or a fake-quantizer that needs none.  Training
  * may begin with frozen observers. */
-static int
-quantizer_first_grid (struct qk_quantizer *qz)
+int
+qk_quantizer_first_grid (struct qk_quantizer *qz)
 {
+  const struct qk_qparams q
+    = { .scale = 1.0f,
+        .qmin = qz->info.qmin,
+        .qmax = qz->info.qmax,
+        .zero_point = qz->info.qmin > 0 ? qz->info.qmin : 0 };
   const bool own
     = qz->fq != NULL && qz->fq->qparams != NULL && qz->fq->init == NULL;
 
+  for (int64_t c = 0; c < qz->info.channels; c++)
+    qz->grid[c] = qz->next[c] = q;
   return own || qk_quantizer_has_range (qz) ? qk_quantizer_refresh (qz) : 0;
 }
 
@@ -196,20 +225,14 @@ qk_quantizer_new (struct qk_context *ctx, const struct qk_quant_info *info,
   strcpy (qz->name, info->name);
   qz->share = 1.0;
   qz->info.name = qz->name;
-  for (size_t c = 0; c < channels; c++) {
-    qz->grid[c].scale = 1.0f;
-    qz->grid[c].qmin = info->qmin;
-    qz->grid[c].qmax = info->qmax;
-    qz->grid[c].zero_point = info->qmin > 0 ? info->qmin : 0;
-    qz->next[c] = qz->grid[c];
+  for (size_t c = 0; c < channels; c++)
     qz->factor[c] = 1.0f;
-  }
 
-  if (obs != NULL && (r = quantizer_new_observer (qz, obs_cfg)) < 0)
+  if ((r = qk_quantizer_new_selves (qz, obs_cfg, fq_cfg)) < 0)
     goto error;
-  if (fq != NULL && (r = quantizer_new_fakequant (qz, fq_cfg)) < 0)
+  if (fq != NULL && fq->params != NULL && (r = quantizer_new_params (qz)) < 0)
     goto error;
-  if ((r = quantizer_first_grid (qz)) < 0)
+  if ((r = qk_quantizer_first_grid (qz)) < 0)
     goto error;
   *out = qz;
   return 0;
@@ -224,10 +247,7 @@ qk_quantizer_free (struct qk_quantizer *qz)
 {
   if (qz == NULL)
     return;
-  if (qz->obs != NULL)
-    quantizer_free_self (qz->obs_self, qz->obs->destroy, qz->obs->self_size);
-  if (qz->fq != NULL)
-    quantizer_free_self (qz->fq_self, qz->fq->destroy, qz->fq->self_size);
+  qk_quantizer_free_selves (qz, qz->obs_self, qz->fq_self);
   for (int i = 0; i < QK_FQ_MAX_PARAMS; i++) {
     qk_free (qz->value.value[i]);
     qk_free (qz->grad[i]);

@@ -31,6 +31,16 @@ bool qk_quantizer_transforms (const struct qk_quantizer *qz);
 /* Name of its observer, for messages; "none" without one. */
 const char *qk_quantizer_observer_name (const struct qk_quantizer *qz);
 
+/* Go on with the bits, qmin and qmax of INFO: observer and fake-quantizer are
+ * made anew with their configurations (as for qk_quantizer_new), take over what
+ * the state of the old ones says, and change_bits converts what was learned.
+ * Parameters keep their addresses.  Nothing where grids are fixed.  After an
+ * error the quantizer can only be freed. */
+int qk_quantizer_set_bits (struct qk_quantizer *qz,
+                           const struct qk_quant_info *info,
+                           const struct qk_config *obs_cfg,
+                           const struct qk_config *fq_cfg);
+
 /* Keep the grids Q, one a channel, whatever is seen.  -EDOM where one is none
  * that this quantizer can have. */
 int qk_quantizer_fix (struct qk_quantizer *qz, const struct qk_qparams *q);

@@ -43,6 +43,24 @@ struct qk_quantizer {
   size_t transformed_size;
 };
 
+/* ---- making.c --------------------------------------------------------------- */
+
+/* Make the instances of observer and fake-quantizer for info as it is. */
+int qk_quantizer_new_selves (struct qk_quantizer *qz,
+                             const struct qk_config *obs_cfg,
+                             const struct qk_config *fq_cfg);
+void qk_quantizer_free_selves (const struct qk_quantizer *qz, void *obs_self,
+                               void *fq_self);
+
+/* The grid before the first batch. */
+int qk_quantizer_first_grid (struct qk_quantizer *qz);
+
+/* ---- quantizer.c ------------------------------------------------------------ */
+
+/* All that qk_quantizer_state names; after loading nothing follows from it
+ * yet. */
+int qk_quantizer_visit (struct qk_quantizer *qz, struct qk_state *st);
+
 /* An error ERR of observer or fake-quantizer: say whose. */
 int qk_quantizer_blame (const struct qk_quantizer *qz, int err,
                         const struct qk_class *cls);

@@ -517,7 +517,7 @@ quantizer_state_range (struct qk_quantizer *qz, struct qk_state *st)
 }
 
 int
-qk_quantizer_state (struct qk_quantizer *qz, struct qk_state *st)
+qk_quantizer_visit (struct qk_quantizer *qz, struct qk_state *st)
 {
   size_t mark;
   int r = qk_state_add (st, "initialized", QK_I32, &qz->initialized, 1);
@@ -545,8 +545,17 @@ qk_quantizer_state (struct qk_quantizer *qz, struct qk_state *st)
       || (qz->info.weight
           && (r = qk_state_add (st, "factor", QK_F32, qz->factor,
                                 (size_t) qz->info.channels))
-               < 0)
-      || !st->loading)
+               < 0))
+    return r;
+  return 0;
+}
+
+int
+qk_quantizer_state (struct qk_quantizer *qz, struct qk_state *st)
+{
+  int r = qk_quantizer_visit (qz, st);
+
+  if (r < 0 || !st->loading)
     return r;
   if (qz->fq == NULL || qz->fq->init == NULL)
     qz->initialized = 1; /* nothing to wait for, whatever the file says */

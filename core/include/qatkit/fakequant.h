@@ -94,6 +94,14 @@ struct qk_fakequant_class {
    * (optional; default: init sees the first batch) */
   int (*start) (void *self, struct qk_fq_params *p,
                 const struct qk_qparams *q);
+
+  /* Training goes on with other bits: this instance is new, for its own info,
+   * and state has filled it with what one for OLD had; P has the values learned
+   * with OLD, to be changed to what they are worth now.  Where an instance is
+   * still to be initialized, it is not called.
+   * (optional; default: the values stay, as clipping levels do) */
+  int (*change_bits) (void *self, struct qk_fq_params *p,
+                      const struct qk_quant_info *old);
 };
 
 /* A plugin that is one fake-quantizer, as QK_OBSERVER. */

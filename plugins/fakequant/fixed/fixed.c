@@ -52,7 +52,22 @@ fixed_qparams (void *self, const struct qk_fq_params *p, const float *min,
   return 0;
 }
 
+static int
+fixed_change_bits (void *self, struct qk_fq_params *p,
+                   const struct qk_quant_info *old)
+{
+  const struct fixed *f = self;
+
+  (void) p;
+  return qk_error (
+    -EINVAL,
+    "a fixed scale is for one number of bits, expected no list, "
+    "got %d bits after %d",
+    f->info->bits, old->bits);
+}
+
 QK_FAKEQUANT (fixed, "1.0", "LGPL-2.1-or-later",
               "Scale and zero point by options, straight-through",
               fixed_options, .create = fixed_create, .qparams = fixed_qparams,
-              .self_size = sizeof (struct fixed));
+              .self_size = sizeof (struct fixed),
+              .change_bits = fixed_change_bits);

@@ -18,6 +18,13 @@
  *   ds += g dy qmin  below,  g dy qmax  above,  g dy (r - v)  elsewhere
  *   db += g dy       below and above
  *
+ * Where the bits change in training, the range becomes f times what it was,
+ *   s' = f s (qmax - qmin) / (qmax' - qmin'),  b' = f b,
+ * with f = 1 after start = mse.  A first scale from the mean is no scale of the
+ * range: with 8 bits it covers 23 mean |x|, with 3 bits 5, and in a range for 8
+ * bits weights of 3 bits would all be 0.  There s' = s sqrt (qp / qp'), as if it
+ * had begun with these bits.
+ *
  * With ewgs = d the gradient is scaled element by element (Lee et al. 2021,
  * arXiv:2104.00903), towards the nearest integer or away from it:
  *   dx  = dy (1 + d sign (dy) (v - r))  where qmin <= r + zp <= qmax, else 0 */
@@ -366,6 +373,46 @@ lsq_backward (void *self, const struct qk_fq_params *p,
   return r;
 }
 
+/* How the range of the grid changes with the bits: not at all, or as that of a
+ * first scale from the mean does, which falls with the root of QP. */
+static double
+lsq_range_factor (const struct lsq *l, const struct lsq *old)
+{
+  const double steps = l->qmax - l->qmin, before = old->qmax - old->qmin;
+
+  return l->mse
+           ? 1.0
+           : sqrt (lsq_qp (old, old->zero_point) / lsq_qp (l, l->zero_point))
+               * steps / before;
+}
+
+static int
+lsq_change_bits (void *self, struct qk_fq_params *p,
+                 const struct qk_quant_info *info)
+{
+  struct lsq *l = self, old = *l;
+  struct qk_qparams q = { 1.0f, 0, l->qmin, l->qmax };
+  double factor;
+  int r;
+
+  old.qmin = info->qmin;
+  old.qmax = info->qmax;
+  /* the zero_point of the same range; the scale does not matter to it */
+  r = qk_calculate_qparams ((float) (old.qmin - old.zero_point),
+                            (float) (old.qmax - old.zero_point), l->symmetric,
+                            &q);
+  if (r < 0)
+    return r;
+  l->zero_point = q.zero_point;
+  factor = lsq_range_factor (l, &old);
+  for (size_t c = 0; c < l->channels; c++)
+    p->value[0][c] = (float) ((double) p->value[0][c] * factor
+                              * (old.qmax - old.qmin) / (l->qmax - l->qmin));
+  if (l->offset)
+    p->value[1][0] = (float) ((double) p->value[1][0] * factor);
+  return 0;
+}
+
 static int
 lsq_state (void *self, struct qk_state *st)
 {
@@ -385,6 +432,7 @@ static const struct qk_fakequant_class lsq = {
   .qparams = lsq_qparams,
   .backward = lsq_backward,
   .state = lsq_state,
+  .change_bits = lsq_change_bits,
 };
 
 QK_PLUGIN ("lsq", "1.0", "LGPL-2.1-or-later", &lsq.cls);
