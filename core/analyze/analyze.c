@@ -14,15 +14,16 @@
 static int
 open_checkpoint (struct qk_analyzer *z, const struct qk_graph *g)
 {
+  struct qk_settings *settings = z->opt->settings;
   struct qk_checkpoint *c;
-  int r;
+  int phase, r;
 
-  if ((r = qk_settings_prepare (z->opt->settings, g, false, &z->g)) < 0
-      || (r
-          = qk_checkpoint_open (z->opt->settings->ctx, z->opt->checkpoint, &c))
-           < 0)
+  if ((r = qk_settings_prepare (settings, g, false, &z->g)) < 0
+      || (r = qk_checkpoint_open (settings->ctx, z->opt->checkpoint, &c)) < 0)
     return r;
-  r = qk_restore_network (z->g, NULL, c);
+  if ((r = qk_checkpoint_run_phase (c, settings, &phase)) == 0
+      && (r = qk_settings_change_bits (settings, z->g, phase)) == 0)
+    r = qk_restore_network (z->g, NULL, c);
   qk_checkpoint_close (c);
   return r;
 }

@@ -105,7 +105,7 @@ qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
 {
   struct qk_graph *g = NULL;
   struct qk_ini *ini;
-  int r;
+  int phase, r;
 
   run->s.m = &cli->monitor;
   if ((r = trained_config (cli, c, &ini)) < 0
@@ -120,7 +120,9 @@ qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
   if ((r = qk_settings_check (run->s.settings, g, &run->s.eval->info)) == 0)
     r = qk_settings_prepare (run->s.settings, g, false, &run->g);
   qk_graph_free (g);
-  if (r < 0 || (r = check_stage (c)) < 0)
+  if (r < 0 || (r = check_stage (c)) < 0
+      || (r = qk_checkpoint_run_phase (c, run->s.settings, &phase)) < 0
+      || (r = qk_settings_change_bits (run->s.settings, run->g, phase)) < 0)
     return r;
   return qk_restore_network (run->g, NULL, c);
 }

@@ -64,10 +64,18 @@ bool qk_node_keeps_grid (const struct qk_node *n);
  * same names have in FROM, where they have as many integers and channels. */
 int qk_grids_carry (const struct qk_graph *from, struct qk_graph *to);
 
+/* The integers of S, of a weight or a value: bits, qmin and qmax of INFO. */
+void qk_qsetting_integers (const struct qk_qsetting *s, bool weight,
+                           struct qk_quant_info *info);
+
 /* Put quantizers on values and weights, in place.  QUANTIZE_OUTPUTS: also on
  * the network's outputs, which otherwise stay float. */
 int qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
                      bool quantize_outputs);
+
+/* Let the quantizers of a prepared graph have the bits that FN tells now; else it
+ * must tell what it did then.  What keeps the grid of its file is left alone. */
+int qk_pass_change_bits (struct qk_graph *g, qk_qconfig_fn fn, void *cookie);
 
 /* The int8 network that a prepared graph stands for now.  -ENOTSUP when a
  * node has quantized weights on float values, which is for analysis. */

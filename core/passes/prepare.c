@@ -10,6 +10,15 @@
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
 
+void
+qk_qsetting_integers (const struct qk_qsetting *s, bool weight,
+                      struct qk_quant_info *info)
+{
+  info->bits = s->bits;
+  info->qmin = weight ? -(1 << (s->bits - 1)) + s->narrow : 0;
+  info->qmax = weight ? (1 << (s->bits - 1)) - 1 : (1 << s->bits) - 1;
+}
+
 static int
 new_quantizer (struct qk_graph *g, const char *name,
                const struct qk_qsetting *s, bool weight, int64_t channels,
@@ -23,9 +32,7 @@ new_quantizer (struct qk_graph *g, const char *name,
   info.name = name;
   info.weight = weight;
   info.symmetric = weight || s->symmetric;
-  info.bits = s->bits;
-  info.qmin = weight ? -(1 << (s->bits - 1)) + s->narrow : 0;
-  info.qmax = weight ? (1 << (s->bits - 1)) - 1 : (1 << s->bits) - 1;
+  qk_qsetting_integers (s, weight, &info);
   info.channels = channels;
   info.per_channel = per_channel;
   return qk_quantizer_new (g->ctx, &info, s->observer, s->observer_cfg,

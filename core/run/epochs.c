@@ -221,17 +221,19 @@ report_oscillation (struct qk_run *run)
                            "f:frozen", frozen, NULL);
 }
 
-/* Convert and evaluate the real int8 network; keep the best. */
+/* Convert and evaluate the real int8 network; keep the best of those with the
+ * bits that are deployed, which alone are watched. */
 static int
 end_qat (struct qk_run *run)
 {
+  const bool deployed = run->phase == run->s.settings->n_phases - 1;
   struct qk_result *best = &run->result[QK_ROW_INT8];
   struct candidate c;
   int r = find_candidate (run, &c);
 
-  if (r == 0 && (r = report_oscillation (run)) == 0)
+  if (r == 0 && (r = report_oscillation (run)) == 0 && deployed)
     watch_epoch (run, &c.result.scores);
-  if (r == 0
+  if (r == 0 && deployed
       && (run->best_epoch < 0
           || qk_score_better (run->s.objective, run->best, &c.result.scores,
                               &best->scores))) {

@@ -48,7 +48,7 @@ take_plugin (struct qk_settings *settings, const struct qk_config *core,
   return r < 0 ? r : keep (settings, *cfg);
 }
 
-/* One of "activation" and "weight". */
+/* The observer and fake-quantizer of one of "activation" and "weight". */
 static int
 take_setting (struct qk_settings *settings, const char *which, bool ptq,
               const struct qk_config *core, const char *const *sections,
@@ -83,8 +83,6 @@ take_setting (struct qk_settings *settings, const char *which, bool ptq,
     return r;
   s->fakequant = (const struct qk_fakequant_class *) (const void *) c;
   s->fakequant_cfg = cfg;
-  snprintf (key, sizeof key, "%s.bits", which);
-  s->bits = (int) qk_config_int (core, key);
   snprintf (key, sizeof key, "%s.symmetric", which);
   s->symmetric = qk_config_bool (core, key);
   return 0;
@@ -129,11 +127,50 @@ check_symmetric (const struct qk_config *core, const struct qk_qconfig *qc)
 struct lookup {
   struct qk_settings *settings;
   bool ptq;
+  int phase; /* of QAT, see settings.h: which numbers of bits hold */
   const struct qk_graph *g;
   int first, last; /* nodes with weights; -1: none */
   int before_last; /* the value that the last one takes, before what keeps its
                       grid */
 };
+
+/* ---- bits ------------------------------------------------------------------*/
+
+/* Bits of one key, a number for each phase; the last holds for the rest. */
+struct bits {
+  const char *key;
+  int n, at[QK_MOST_PHASES];
+};
+
+/* 0, by itself, leaves them to the backend. */
+static int
+take_bits (const struct qk_settings *settings, const struct qk_config *core,
+           const char *key, struct bits *out)
+{
+  float x[QK_MOST_PHASES];
+
+  out->key = key;
+  out->n = qk_config_floats (core, key, x, QK_MOST_PHASES);
+  if (out->n < 1 || out->n > QK_MOST_PHASES)
+    return qk_error (-EINVAL, "%s: %s has %d numbers, expected 1 to %d",
+                     qk_config_where (core, key), key, out->n, QK_MOST_PHASES);
+  for (int i = 0; i < out->n; i++) {
+    out->at[i] = (int) x[i];
+    if (out->at[i] == 0 && out->n == 1)
+      out->at[i] = settings->caps.activation_bits;
+    if (out->at[i] < 2 || x[i] > (float) (int) x[i])
+      return qk_error (-EINVAL,
+                       "%s: %s is %g, expected a whole number, 2 to 8",
+                       qk_config_where (core, key), key, (double) x[i]);
+  }
+  return 0;
+}
+
+static int
+bits_in (const struct bits *b, int phase)
+{
+  return b->at[phase < b->n ? phase : b->n - 1];
+}
 
 /* ---- presets of bits -------------------------------------------------------*/
 
@@ -165,21 +202,48 @@ preset_bits (const char *preset)
            : 0;
 }
 
-/* The bits of a preset for NODE, a node, input or constant: the outer layers
- * keep those of the keys. */
-static void
-take_preset (const struct lookup *l, const struct qk_config *core,
-             const char *node, struct qk_qconfig *out)
+/* Bits of B in PHASE: of an OUTER layer the first number, of others the preset's
+ * BITS, which the list must end with if it is one. */
+static int
+preset_setting (const struct qk_config *core, const struct bits *b, int bits,
+                bool outer, int phase, int *out)
+{
+  if (b->n > 1 && b->at[b->n - 1] != bits)
+    return qk_error (-EINVAL,
+                     "%s: %s ends with %d, expected %d, which preset = %s "
+                     "gives the inner layers",
+                     qk_config_where (core, b->key), b->key, b->at[b->n - 1],
+                     bits, qk_config_string (core, "preset"));
+  *out = outer ? b->at[0] : b->n > 1 ? bits_in (b, phase) : bits;
+  return 0;
+}
+
+/* The bits for NODE, a node, input or constant.  With a preset of bits the outer
+ * layers keep those of the keys. */
+static int
+set_bits (const struct lookup *l, const struct qk_config *core,
+          const char *node, struct qk_qconfig *out)
 {
   const int bits = preset_bits (qk_config_string (core, "preset"));
   const int at = qk_graph_find_node (l->g, node);
   const bool outer_value
     = at < 0 || (l->before_last >= 0 && l->g->node[at].out == l->before_last);
+  struct bits weight, value;
+  int r;
 
-  if (bits > 0 && at != l->first && at != l->last)
-    out->weight.bits = bits;
-  if (bits > 0 && !outer_value)
-    out->activation.bits = bits;
+  if ((r = take_bits (l->settings, core, "weight.bits", &weight)) < 0
+      || (r = take_bits (l->settings, core, "activation.bits", &value)) < 0)
+    return r;
+  if (bits == 0) {
+    out->weight.bits = bits_in (&weight, l->phase);
+    out->activation.bits = bits_in (&value, l->phase);
+    return 0;
+  }
+  r = preset_setting (core, &weight, bits, at == l->first || at == l->last,
+                      l->phase, &out->weight.bits);
+  return r < 0 ? r
+               : preset_setting (core, &value, bits, outer_value, l->phase,
+                                 &out->activation.bits);
 }
 
 /* ---- all of it -------------------------------------------------------------*/
@@ -209,17 +273,9 @@ node_qconfig (void *cookie, const char *node, struct qk_qconfig *out)
            < 0)
     goto end;
   take_mode (settings, core, l->ptq, out);
-  take_preset (l, core, node, out);
-  if ((r = check_symmetric (core, out)) < 0)
+  if ((r = set_bits (l, core, node, out)) < 0
+      || (r = check_symmetric (core, out)) < 0)
     goto end;
-  if (out->activation.bits == 0)
-    out->activation.bits = settings->caps.activation_bits;
-  if (out->activation.bits < 2) {
-    r = qk_error (-EINVAL, "%s: activation.bits is %d, expected 0 or 2 to 8",
-                  qk_config_where (core, "activation.bits"),
-                  out->activation.bits);
-    goto end;
-  }
   out->weight.narrow = qk_config_bool (core, "weight.narrow");
   per_channel = qk_config_string (core, "weight.per_channel");
   /* PyTorch's dynamic layers have one scale unless asked otherwise */
@@ -255,7 +311,8 @@ int
 qk_settings_prepare (struct qk_settings *settings, const struct qk_graph *g,
                      bool ptq, struct qk_graph **out)
 {
-  struct lookup l = { .settings = settings, .ptq = ptq };
+  struct lookup l
+    = { .settings = settings, .ptq = ptq, .phase = settings->n_phases - 1 };
   struct qk_graph *p;
   int r;
 
@@ -276,6 +333,29 @@ qk_settings_prepare (struct qk_settings *settings, const struct qk_graph *g,
 }
 
 int
+qk_settings_change_bits (struct qk_settings *settings, struct qk_graph *g,
+                         int phase)
+{
+  struct lookup l = { .settings = settings, .g = g, .phase = phase };
+
+  if (settings->n_phases == 1)
+    return 0;
+  find_ends (&l);
+  return qk_pass_change_bits (g, node_qconfig, &l);
+}
+
+/* Whether every phase can be prepared, and come to from the one before. */
+static int
+check_phases (struct qk_settings *settings, struct qk_graph *prepared)
+{
+  int i, r = 0;
+
+  for (i = 0; r == 0 && i < settings->n_phases; i++)
+    r = qk_settings_change_bits (settings, prepared, i);
+  return r;
+}
+
+int
 qk_settings_check (struct qk_settings *settings, const struct qk_graph *g,
                    const struct qk_dataset_info *info)
 {
@@ -291,6 +371,8 @@ qk_settings_check (struct qk_settings *settings, const struct qk_graph *g,
       return r;
     /* prepared, for both have the names of all that training moves */
     r = qk_settings_check_optimizer (settings, p, i == 1);
+    if (r == 0 && i == 1)
+      r = check_phases (settings, p);
     qk_graph_free (p);
     if (r < 0)
       return r;

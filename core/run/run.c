@@ -242,6 +242,30 @@ train_epoch (struct qk_run *run, const struct stage *s, struct qk_exec *ex,
 
 /* ---- a stage --------------------------------------------------------------- */
 
+/* Before an epoch: the bits that lists in [qconfig] give it.  Layers ask
+ * quantizers when an executor is made, so that it is made anew. */
+static int
+change_bits (struct qk_run *run, struct qk_exec_loss *loss,
+             struct qk_exec **ex)
+{
+  struct qk_settings *settings = run->s.settings;
+  const int phase = qk_settings_phase (settings, run->pos.epoch);
+  int r;
+
+  if (run->stage != QK_RUN_QAT || phase == run->phase)
+    return 0;
+  qk_exec_free (*ex);
+  *ex = NULL;
+  if ((r = qk_settings_change_bits (settings, run->g, phase)) < 0)
+    return r;
+  run->phase = phase;
+  qk_optimize_new_grids (run->o);
+  qk_log (settings->ctx, QK_LOG_INFO,
+          "epoch %lld: number %d of the %d of bits in [qconfig]",
+          (long long) run->pos.epoch + 1, phase + 1, settings->n_phases);
+  return open_executor (run, loss, ex);
+}
+
 static int
 train_stage (struct qk_run *run, const struct stage *s)
 {
@@ -264,7 +288,8 @@ train_stage (struct qk_run *run, const struct stage *s)
     batches = s->batches;
   while (run->pos.epoch < s->epochs
          && !qk_watch_stops (watch, &run->watched)) {
-    if ((r = train_epoch (run, s, ex, teacher, batches)) < 0
+    if ((r = change_bits (run, loss, &ex)) < 0
+        || (r = train_epoch (run, s, ex, teacher, batches)) < 0
         || (r = qk_graph_check_params (run->g)) < 0)
       break;
     if ((r = end_epoch (run, loss, &ex)) == -EINTR) {
@@ -437,10 +462,13 @@ begin_qat (struct qk_run *run)
   if (calibrated != NULL)
     r = qk_grids_carry (calibrated, p);
   qk_graph_free (calibrated);
-  if (r < 0 || (r = qk_coverage_report (p, "QAT", run->s.m)) < 0) {
+  /* the report is of the network that is deployed */
+  if (r < 0 || (r = qk_coverage_report (p, "QAT", run->s.m)) < 0
+      || (r = qk_settings_change_bits (run->s.settings, p, 0)) < 0) {
     qk_graph_free (p);
     return r;
   }
+  run->phase = 0;
   qk_graph_free (run->g);
   run->g = p;
   run->stage = QK_RUN_QAT;

@@ -40,6 +40,7 @@ struct qk_run {
   struct qk_checkpoints *checkpoints;
 
   struct qk_graph *g; /* the network as it is: float, then prepared */
+  int phase; /* of the bits it has, where it is prepared; see settings.h */
 
   struct qk_optimize *o; /* while training */
 
@@ -146,6 +147,9 @@ int qk_run_save_state (struct qk_run *run, struct qk_graph *g,
 int qk_run_copy_state (struct qk_graph *from, struct qk_graph *to);
 /* The stage (enum qk_run_stage) of the run that made a checkpoint. */
 int qk_checkpoint_run_stage (const struct qk_checkpoint *c, int64_t *stage);
+/* The phase, by SETTINGS, of the bits that its network has. */
+int qk_checkpoint_run_phase (const struct qk_checkpoint *c,
+                             const struct qk_settings *settings, int *phase);
 /* The training steps it had made. */
 int qk_checkpoint_run_steps (const struct qk_checkpoint *c, int64_t *steps);
 /* Where the checkpoint says the run stands, before the network is made. */

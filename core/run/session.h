@@ -42,10 +42,16 @@ int qk_settings_start_weights (struct qk_settings *settings,
 int qk_settings_load_weights (struct qk_settings *settings, struct qk_graph *g,
                               const char *path);
 
-/* Fuse and prepare a float graph for QAT, or for PTQ. */
+/* Fuse and prepare a float graph for QAT, or for PTQ; of lists of bits the last
+ * numbers hold, those of the network that is deployed. */
 int qk_settings_prepare (struct qk_settings *settings,
                          const struct qk_graph *g, bool ptq,
                          struct qk_graph **out);
+
+/* Give the quantizers of G, prepared for QAT, the bits of PHASE, see settings.h;
+ * what they have seen and learned stays, see qk_quantizer_set_bits. */
+int qk_settings_change_bits (struct qk_settings *settings, struct qk_graph *g,
+                             int phase);
 
 /* One split of the dataset, opened and batched. */
 struct qk_data {

@@ -145,6 +145,17 @@ qk_checkpoint_run_stage (const struct qk_checkpoint *c, int64_t *stage)
 }
 
 int
+qk_checkpoint_run_phase (const struct qk_checkpoint *c,
+                         const struct qk_settings *settings, int *phase)
+{
+  int64_t where[5];
+  const int r = read_where (c, where);
+
+  *phase = qk_settings_phase_at (settings, where[1], where[2]);
+  return r;
+}
+
+int
 qk_checkpoint_run_steps (const struct qk_checkpoint *c, int64_t *steps)
 {
   int64_t where[5];

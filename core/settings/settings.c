@@ -71,9 +71,8 @@ take_optimizer (struct qk_settings *settings, const char *section,
   return 0;
 }
 
-/* Whether SECTION is [qconfig], or that of some nodes. */
-static bool
-is_qconfig (const char *section)
+bool
+qk_settings_is_qconfig (const char *section)
 {
   return strncmp (section, "qconfig", 7) == 0
          && (section[7] == '\0' || section[7] == ' ');
@@ -139,7 +138,8 @@ settle_names (struct qk_settings *settings)
     const char *section = qk_ini_section (settings->ini, s);
 
     for (size_t i = 0; r == 0 && i < sizeof named / sizeof *named; i++)
-      if (is_qconfig (section) && is_qconfig (named[i].section))
+      if (qk_settings_is_qconfig (section)
+          && qk_settings_is_qconfig (named[i].section))
         r = settle_key (settings, section, i, false);
   }
   return r;
@@ -209,8 +209,9 @@ settle_bits (struct qk_settings *settings)
   for (size_t i = 0; r == 0 && i < qk_ini_sections (settings->ini); i++) {
     const char *section = qk_ini_section (settings->ini, i);
 
-    given
-      = is_qconfig (section) ? qk_ini_get (settings->ini, section, key) : NULL;
+    given = qk_settings_is_qconfig (section)
+              ? qk_ini_get (settings->ini, section, key)
+              : NULL;
     if (given != NULL && strcmp (given, "0") == 0)
       r = qk_ini_set (settings->ini, section, key, bits,
                       "activation.bits = 0");
@@ -467,7 +468,8 @@ take_sections (struct qk_settings *settings)
                            &settings->qat_opt))
       < 0)
     return r;
-  if ((r = take_backend (settings)) < 0)
+  if ((r = take_backend (settings)) < 0
+      || (r = qk_settings_take_phases (settings)) < 0)
     return r;
   return check_later (settings);
 }

@@ -31,6 +31,7 @@ struct qk_settings_method {
 
 #define QK_SETTINGS_MAX_METHODS 8
 #define QK_SETTINGS_MAX_REPORTERS 4
+#define QK_MOST_PHASES 7 /* 2 to 8 bits */
 
 struct qk_settings {
   struct qk_context *ctx; /* borrowed */
@@ -52,6 +53,10 @@ struct qk_settings {
   struct qk_comm *comm; /* NULL until qk_settings_join; owned */
   int threads;
   uint64_t seed;
+  /* QAT has a phase for each number of the longest list of bits in [qconfig],
+   * 1 where there is none; and the first epoch of each */
+  int n_phases;
+  int64_t phase_begin[QK_MOST_PHASES];
   bool built;                   /* a network of it, with its warnings */
   int64_t max_params;           /* see struct qk_graph; 0: any number */
   struct qk_bad_samples bad[2]; /* of the splits train and val */
@@ -75,6 +80,25 @@ int qk_settings_backend (struct qk_context *ctx, const char *name,
 int qk_settings_new (struct qk_context *ctx, struct qk_ini *ini,
                      struct qk_settings **out);
 void qk_settings_free (struct qk_settings *settings); /* accepts NULL */
+
+/* ---- phases.c --------------------------------------------------------------- */
+
+/* Fill n_phases and phase_begin.  -EINVAL for a list that is too long, or more
+ * phases than there are epochs. */
+int qk_settings_take_phases (struct qk_settings *settings);
+
+/* The phase, from 0, of an epoch of QAT. */
+int qk_settings_phase (const struct qk_settings *settings, int64_t epoch);
+
+/* The phase in which a network was trained last whose next batch is BATCH of
+ * EPOCH. */
+int qk_settings_phase_at (const struct qk_settings *settings, int64_t epoch,
+                          int64_t batch);
+
+/* ---- settings.c ------------------------------------------------------------- */
+
+/* Whether SECTION is [qconfig], or that of some nodes. */
+bool qk_settings_is_qconfig (const char *section);
 
 /* Of each key that nobody took and that is an option of a plugin which is
  * installed and not in use, say so (qk_ini_note).  -ENOMEM. */

@@ -185,6 +185,9 @@ const struct qk_option qk_table_qat[] = {
     "Training batches on which batch-norm statistics are estimated anew "
     "before "
     "each evaluation and conversion; 0 = those of training" },
+  { "bits_epochs", QK_OPT_FLOATS, "", 1, 1e6, NULL,
+    "Epochs that each number of a list of bits in [qconfig] holds, but the "
+    "last, which has the rest; empty = as many each" },
   { "oscillation.watch", QK_OPT_BOOL, "no", 0, 0, NULL,
     "Whether to count the weights that flip between two integers; damping and "
     "freezing do so anyway" },
@@ -290,17 +293,20 @@ const struct qk_option qk_table_qconfig[] = {
     "Observer plugin for activations (QAT)" },
   { "activation.fakequant", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Fake-quantizer plugin for activations" },
-  { "activation.bits", QK_OPT_INT, "0", 0, 8, NULL,
+  { "activation.bits", QK_OPT_FLOATS, "0", 0, 8, NULL,
     "Bits of an activation, 2 to 8; 0 = what the backend prefers on this "
     "machine "
-    "(7 where vpmaddubsw could saturate, else 8)" },
+    "(7 where vpmaddubsw could saturate, else 8); BITS,BITS...: one after the "
+    "other in the course of QAT" },
   { "activation.symmetric", QK_OPT_BOOL, "no", 0, 0, NULL,
     "Whether the zero point of an activation is in the middle of its range" },
   { "weight.observer", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Observer plugin for weights (QAT)" },
   { "weight.fakequant", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Fake-quantizer plugin for weights" },
-  { "weight.bits", QK_OPT_INT, "8", 2, 8, NULL, "Bits of a weight" },
+  { "weight.bits", QK_OPT_FLOATS, "8", 2, 8, NULL,
+    "Bits of a weight; BITS,BITS...: one after the other in the course of "
+    "QAT" },
   { "weight.narrow", QK_OPT_BOOL, "no", 0, 0, NULL,
     "Whether weights do without the lowest integer, so that there are as many "
     "below 0 as above; with 2 bits they are ternary" },

@@ -107,6 +107,16 @@ qk_ema_update (struct qk_ema *e, int threads)
     average (e->array[i].mean, e->array[i].value, e->array[i].count, take);
 }
 
+void
+qk_ema_restart (struct qk_ema *e)
+{
+  int i;
+
+  for (i = 0; i < e->n; i++)
+    memcpy (e->array[i].mean, e->array[i].value,
+            e->array[i].count * sizeof *e->array[i].mean);
+}
+
 /* Where qk_ema_apply has come to. */
 struct applied {
   const struct qk_ema *e;

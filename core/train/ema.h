@@ -25,6 +25,9 @@ struct qk_ema {
 int qk_ema_new (struct qk_graph *g, double decay, struct qk_ema **out);
 void qk_ema_free (struct qk_ema *e); /* accepts NULL */
 
+/* Begin again with the network as it is now. */
+void qk_ema_restart (struct qk_ema *e);
+
 /* After a step: mean <- mean + (1 - decay) (value - mean), in float32. */
 void qk_ema_update (struct qk_ema *e, int threads);
 

@@ -386,3 +386,12 @@ qk_optimize_epoch (struct qk_optimize *o, double score, bool larger_is_better)
   if (o->schedule->epoch != NULL)
     o->schedule->epoch (o->schedule_self, score, larger_is_better);
 }
+
+void
+qk_optimize_new_grids (struct qk_optimize *o)
+{
+  if (o->ema != NULL)
+    qk_ema_restart (o->ema);
+  if (o->oscillation != NULL)
+    qk_oscillation_restart (o->oscillation);
+}

@@ -110,6 +110,10 @@ bool qk_optimize_gathered (struct qk_optimize *o, int64_t samples);
  * parameters renew their grids. */
 int qk_optimize_step (struct qk_optimize *o, int64_t total, int64_t per_epoch);
 
+/* The grids of weights and values are other ones from now on: what is averaged,
+ * and counted of integers, begins anew; slots of the optimizer stay. */
+void qk_optimize_new_grids (struct qk_optimize *o);
+
 /* Tell a schedule that wants to know the score of an epoch. */
 void qk_optimize_epoch (struct qk_optimize *o, double score,
                         bool larger_is_better);

@@ -240,6 +240,22 @@ qk_oscillation_step (struct qk_oscillation *o, struct qk_graph *g, double done)
 }
 
 void
+qk_oscillation_restart (struct qk_oscillation *o)
+{
+  for (int i = 0; i < o->n; i++) {
+    struct qk_oscillating *w = &o->weight[i];
+    const size_t n = (size_t) w->count;
+
+    memset (w->last, 0, n);
+    memset (w->turn, 0, n);
+    memset (w->frozen, 0, n);
+    memset (w->frequency, 0, n * sizeof *w->frequency);
+    memset (w->mean, 0, n * sizeof *w->mean);
+  }
+  o->begun = 0;
+}
+
+void
 qk_oscillation_shares (const struct qk_oscillation *o, double *oscillating,
                        double *frozen)
 {

@@ -59,6 +59,10 @@ int qk_oscillation_damp (struct qk_oscillation *o, struct qk_graph *g,
 int qk_oscillation_step (struct qk_oscillation *o, struct qk_graph *g,
                          double done);
 
+/* Forget what was counted and frozen: the integers are those of other grids from
+ * now on. */
+void qk_oscillation_restart (struct qk_oscillation *o);
+
 /* The shares of all weights that oscillate, and that are frozen. */
 void qk_oscillation_shares (const struct qk_oscillation *o,
                             double *oscillating, double *frozen);

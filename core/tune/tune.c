@@ -71,6 +71,18 @@ take_goal (struct qk_tuner *u)
   return 0;
 }
 
+/* What chooses bits needs to know which they are. */
+static int
+check_bits (const struct qk_tuner *u)
+{
+  return u->opt->settings->n_phases == 1
+           ? 0
+           : qk_error (-EINVAL,
+                       "[qconfig] has a list of %d numbers of bits, expected "
+                       "one number: tune chooses bits itself",
+                       u->opt->settings->n_phases);
+}
+
 /* The float network and its accuracy; how to get its weights again. */
 static int
 begin (struct qk_tuner *u)
@@ -112,7 +124,9 @@ qk_tune (const struct qk_tune_options *opt, struct qk_tuning **out)
   u.opt = opt;
   if ((u.t = calloc (1, sizeof *u.t)) == NULL)
     return qk_oom ("tune");
-  r = opt->minimize != NULL ? qk_tune_check_bits (&u) : 0;
+  r = check_bits (&u);
+  if (r == 0 && opt->minimize != NULL)
+    r = qk_tune_check_bits (&u);
   if (r == 0 && (r = begin (&u)) == 0
       && (r
           = opt->minimize != NULL ? qk_tune_bits (&u) : qk_tune_settings (&u))
