@@ -100,6 +100,16 @@ static const struct loss_case cases[] = {
     NUMBERS,
     2,
     { VECTOR (3, 5), IMAGE (3, 2, 2, 3) } },
+  { "distillation",
+    "measure=relative_mse",
+    NUMBERS,
+    2,
+    { VECTOR (3, 5), IMAGE (3, 2, 2, 3) } },
+  { "distillation",
+    "measure=attention",
+    NUMBERS,
+    2,
+    { { 3, { 3, 4, 2 } }, IMAGE (3, 2, 2, 3) } },
   { "softmax_cross_entropy",
     "class_weights=1,0.5,3,0",
     SOME,
@@ -713,9 +723,9 @@ END_TEST
 struct by_hand {
   const char *loss, *options;
   struct qk_shape shape;
-  float z[4], t[4];
+  float z[8], t[8];
   double want;
-  float gradient[4];
+  float gradient[8];
 };
 
 #define LN3 1.0986123f
@@ -750,6 +760,23 @@ static const struct by_hand by_hand[] = {
     { 4, 3, 1, 1 },
     (0.04 + 1) / 2,
     { -0.0224f, 0.0168f, 0, 0 } },
+  /* by the size of t, of each sample; one of zeros does not count */
+  { "distillation",
+    "measure=relative_mse",
+    VECTOR (3, 2),
+    { 1, 2, 5, 5, 7, 7 },
+    { 2, 2, 3, 4, 0, 0 },
+    (1.0 / 8 + 5.0 / 25) / 3,
+    { -2.0f / 24, 0, 4.0f / 75, 2.0f / 75, 0, 0 } },
+  /* Q (z) = (9, 16) -> (9, 16) / sqrt (337), Q (t) = (2, 0) -> (1, 0); the map of
+   * the second sample is 0, which no length changes */
+  { "distillation",
+    "measure=attention",
+    { 3, { 2, 2, 2 } },
+    { 3, 0, 0, 4, 0, 0, 0, 0 },
+    { 1, 1, 0, 0, 1, 2, 3, 4 },
+    (2 - 2 * 0.49026123963255896 + 1) / 2,
+    { -0.24828265f, 0, 0, 0.18621198f, 0, 0, 0, 0 } },
   /* softmax (z / 2) = (1/4, 3/4), softmax (t / 2) = (1/2, 1/2);
    * 4 (ln 2 / 2 + ln (2/3) / 2) */
   { "distillation",

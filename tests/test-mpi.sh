@@ -54,7 +54,8 @@ more=(-o 'train optimizer.accumulate=3' -o 'train optimizer.clip_norm=0.5' -o tr
   -o train.ema_export=yes -o train.stop.patience=2 -o 'train schedule.name=plateau'
   -o 'train schedule.patience=0' -o train.epochs=2 -o 'train.freeze=conv1.*, bn1.*'
   -o optimizer.accumulate=2 -o qat.batches=0 -o checkpoint.batches=1 -o run.keep=99
-  -o qat.bn_reestimate=2 -o qat.oscillation.damping=1e-4 -o qat.oscillation.freeze=0.9)
+  -o qat.bn_reestimate=2 -o qat.oscillation.damping=1e-4 -o qat.oscillation.freeze=0.9
+  -o loss.weight=1 -o 'loss distillation.tensors=conv*' -o 'loss distillation.measure=attention')
 expect 0 run tiny.ini --output one "$@" "${more[@]}" --overwrite
 several 2 run tiny.ini --output more "$@" "${more[@]}" > out 2> err || failed "2 processes with more"
 for f in weights best; do

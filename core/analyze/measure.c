@@ -53,6 +53,7 @@ open_measured (struct qk_analyzer *z, struct qk_graph *g, int64_t batch,
   m->s.o = o;
   m->s.during = QK_DURING_QAT;
   qk_settings_exec_options (z->opt->settings, batch, false, &opt);
+  qk_objective_give (o, &opt);
   if ((r = qk_exec_new (g, &opt, &m->s.ex)) < 0
       || (r = qk_exec_check_data (m->s.ex, i->input, i->n_inputs)) < 0
       || !(qk_objective_needs_teacher (o, 0)

@@ -123,6 +123,7 @@ open_trainer (struct qk_settings *settings, const struct qk_data *d,
   opt.n_losses
     = qk_objective_losses (t->objective, QK_DURING_TRAIN, false, t->loss);
   opt.loss = t->loss;
+  qk_objective_give (t->objective, &opt);
   if ((r = qk_exec_new (t->g, &opt, &t->ex)) < 0
       || (r = qk_settings_optimizer (settings, t->g, true, &t->o)) < 0)
     return r;

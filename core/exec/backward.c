@@ -172,7 +172,7 @@ place_loss (struct qk_exec *ex, const struct qk_exec_loss *l,
   int j;
 
   for (j = 0; j < l->n_out; j++) {
-    const int v = ex->g->output[l->out[j]].value;
+    const int v = ex->output[l->out[j]].value;
     struct qk_exec_value *ev = &ex->value[v];
 
     dout[j] = ex->output[l->out[j]].t;
@@ -209,11 +209,10 @@ loss_gradients (struct qk_exec *ex, const struct qk_tensor *all_ref)
       return qk_error_prefix (r, "loss '%s': ", l->name);
     for (j = 0; j < l->n_out; j++)
       if (temporary[j])
-        qk_add_into (
-          qk_arena_at (&ex->arena,
-                       ex->value[ex->g->output[l->out[j]].value].grad),
-          dout[j].data, (size_t) qk_shape_count (&dout[j].shape),
-          ex->opt.threads);
+        qk_add_into (qk_arena_at (&ex->arena,
+                                  ex->value[ex->output[l->out[j]].value].grad),
+                     dout[j].data, (size_t) qk_shape_count (&dout[j].shape),
+                     ex->opt.threads);
   }
   return 0;
 }

@@ -30,12 +30,15 @@ struct qk_exec_value {
   int data, grad; /* buffers, -1 where there is none */
   bool needs_grad;
   bool grad_written;  /* during backward */
+  bool inner;         /* an output, though not of the graph */
   bool whole;         /* has room for opt.batch samples, not for a slice's */
   struct qk_tensor t; /* after forward */
 };
 
-/* An output of the graph, in float. */
+/* An output of the graph, or the value of an inner node, in float. */
 struct qk_exec_output {
+  const char *name;
+  int value;
   struct qk_tensor t; /* after forward */
   int wide;           /* buffer: f32 of a quantized value, -1 if it is f32 */
   int temp;           /* buffer: a further gradient by it, -1: never needed */
@@ -54,10 +57,11 @@ struct qk_exec {
   struct qk_arena arena;
   struct qk_exec_node *node;
   struct qk_exec_value *value;
-  int workspace;                          /* buffer */
-  struct qk_exec_output *output;          /* by the graph's outputs */
-  int *loss_saved;                        /* buffers, by loss */
-  int64_t n;                              /* samples of the last call */
+  int workspace; /* buffer */
+  int n_outputs;
+  struct qk_exec_output *output; /* the graph's, then those of inner nodes */
+  int *loss_saved;               /* buffers, by loss */
+  int64_t n;                     /* samples of the last call */
   const void *input[QK_GRAPH_MAX_INPUTS]; /* of the last call, borrowed */
   /* qk_exec_run: what inputs are; F32 in all other calls */
   enum qk_dtype in_type[QK_GRAPH_MAX_INPUTS];

@@ -25,7 +25,7 @@ enum qk_exec_part {
   QK_PART_OTHER  /* for the rest */
 };
 
-/* A loss at work: OUT are numbers of the graph's outputs, REF of the
+/* A loss at work: OUT are numbers of the executor's outputs, REF of the
  * references that qk_exec_backward is given. */
 struct qk_exec_loss {
   const char *name; /* for messages */
@@ -46,6 +46,10 @@ struct qk_exec_options {
    * is never called. */
   int n_losses;
   const struct qk_exec_loss *loss;
+  /* Nodes whose values are outputs too, numbered after the graph's, for losses
+   * to compare; names that are borrowed for the call. */
+  int n_inner;
+  const char *const *inner;
   struct qk_comm *comm; /* train: the processes that share the batch, NULL:
                            alone; borrowed */
   /* INT8: the backend; NULL means the fallback alone */
@@ -102,7 +106,8 @@ void qk_exec_set_own (struct qk_exec *ex, double own);
 int qk_exec_forward (struct qk_exec *ex, const void *const *input, int64_t n,
                      unsigned flags);
 
-/* Output I of the last forward call, f32; borrowed until the next one. */
+/* Output I of the last forward call, f32, those of inner nodes after the graph's;
+ * borrowed until the next one. */
 const struct qk_tensor *qk_exec_output (const struct qk_exec *ex, int i);
 
 /* Samples of an input or output: F32, or of a value on a grid also the integers

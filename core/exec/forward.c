@@ -24,6 +24,29 @@ share_quantizers (struct qk_exec *ex, struct qk_comm *comm)
     qk_quantizer_set_comm (qz, comm);
 }
 
+/* What the executor's outputs are. */
+static int
+name_outputs (struct qk_exec *ex, const struct qk_exec_options *opt)
+{
+  const struct qk_graph *g = ex->g;
+  int i, node;
+
+  for (i = 0; i < g->n_outputs; i++) {
+    ex->output[i].name = g->output[i].name;
+    ex->output[i].value = g->output[i].value;
+  }
+  for (i = 0; i < opt->n_inner; i++) {
+    struct qk_exec_output *o = &ex->output[g->n_outputs + i];
+
+    if ((node = qk_graph_find_node (g, opt->inner[i])) < 0)
+      return qk_error (-EINVAL, "the network has no node '%s'", opt->inner[i]);
+    o->name = g->node[node].name;
+    o->value = g->node[node].out;
+    ex->value[o->value].inner = true;
+  }
+  return 0;
+}
+
 int
 qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
              struct qk_exec **out)
@@ -41,7 +64,8 @@ qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
     ex->opt.threads = 1;
   ex->node = calloc ((size_t) g->n_nodes + 1, sizeof *ex->node);
   ex->value = calloc ((size_t) g->n_values + 1, sizeof *ex->value);
-  ex->output = calloc ((size_t) g->n_outputs + 1, sizeof *ex->output);
+  ex->n_outputs = g->n_outputs + opt->n_inner;
+  ex->output = calloc ((size_t) ex->n_outputs + 1, sizeof *ex->output);
   ex->loss_saved = calloc ((size_t) opt->n_losses + 1, sizeof *ex->loss_saved);
   r = -ENOMEM;
   if (ex->node == NULL || ex->value == NULL || ex->output == NULL
@@ -49,6 +73,8 @@ qk_exec_new (struct qk_graph *g, const struct qk_exec_options *opt,
     qk_error (r, "executor: out of memory");
     goto error;
   }
+  if ((r = name_outputs (ex, opt)) < 0)
+    goto error;
   ex->batch = ex->slice = opt->batch;
   if (g->stage == QK_STAGE_INT8 && (r = qk_int8_prepare (ex)) < 0)
     goto error;
@@ -101,7 +127,7 @@ int
 qk_exec_share (const struct qk_exec *of, void *memory, struct qk_exec **out)
 {
   const size_t values = (size_t) of->g->n_values + 1;
-  const size_t outputs = (size_t) of->g->n_outputs + 1;
+  const size_t outputs = (size_t) of->n_outputs + 1;
   struct qk_exec *ex = malloc (sizeof *ex);
   int r = 0;
 
@@ -600,9 +626,9 @@ give_outputs (struct qk_exec *ex)
 {
   int i;
 
-  for (i = 0; i < ex->g->n_outputs; i++) {
+  for (i = 0; i < ex->n_outputs; i++) {
     struct qk_exec_output *o = &ex->output[i];
-    const struct qk_tensor *t = &ex->value[ex->g->output[i].value].t;
+    const struct qk_tensor *t = &ex->value[o->value].t;
 
     o->t = *t;
     if (t->dtype != QK_U8)

@@ -170,7 +170,7 @@ can_join (const struct qk_exec *ex, int index)
          && qk_shape_equal (&g->value[next->in[0]].shape,
                             &g->value[next->in[1]].shape)
          && (next->in[0] == n->out) != (next->in[1] == n->out)
-         && g->value[n->out].n_consumers == 1;
+         && g->value[n->out].n_consumers == 1 && !ex->value[n->out].inner;
 }
 
 int

@@ -148,8 +148,8 @@ mark_whole (struct qk_exec *ex)
 
   for (i = 0; i < g->n_values; i++)
     ex->value[i].whole = ex->tail == 0 || g->value[i].constant != NULL;
-  for (i = 0; i < g->n_outputs; i++)
-    ex->value[g->output[i].value].whole = true;
+  for (i = 0; i < ex->n_outputs; i++)
+    ex->value[ex->output[i].value].whole = true;
   for (i = ex->tail; i < g->n_nodes; i++) {
     ex->value[g->node[i].out].whole = true;
     for (j = 0; j < g->node[i].n_in; j++)
@@ -199,8 +199,8 @@ plan_values (struct qk_exec *ex)
       qk_arena_extend (&ex->arena, ex->value[n->out].data,
                        qk_time_backward (ex, i));
   }
-  for (i = 0; i < g->n_outputs; i++)
-    qk_arena_extend (&ex->arena, ex->value[g->output[i].value].data,
+  for (i = 0; i < ex->n_outputs; i++)
+    qk_arena_extend (&ex->arena, ex->value[ex->output[i].value].data,
                      qk_time_end (ex));
   return 0;
 }
@@ -221,7 +221,8 @@ plan_node (struct qk_exec *ex, int index)
   for (i = 0; i < n->n_in; i++) {
     const struct qk_value *in = &ex->g->value[n->in[i]];
 
-    if (ex->opt.train && in->n_consumers > 1 && ex->value[n->in[i]].needs_grad
+    if (ex->opt.train && (in->n_consumers > 1 || ex->value[n->in[i]].inner)
+        && ex->value[n->in[i]].needs_grad
         && (r = add_buffer (ex, &en->temp[i], value_bytes (ex, n->in[i], true),
                             back, back))
              < 0)
@@ -279,9 +280,9 @@ plan_gradients (struct qk_exec *ex)
       if (ex->value[g->node[i].in[j]].grad >= 0)
         qk_arena_extend (&ex->arena, ex->value[g->node[i].in[j]].grad,
                          qk_time_backward (ex, i));
-  for (i = 0; i < g->n_outputs; i++)
-    if (ex->value[g->output[i].value].grad >= 0)
-      qk_arena_extend (&ex->arena, ex->value[g->output[i].value].grad,
+  for (i = 0; i < ex->n_outputs; i++)
+    if (ex->value[ex->output[i].value].grad >= 0)
+      qk_arena_extend (&ex->arena, ex->value[ex->output[i].value].grad,
                        qk_time_loss (ex));
   return 0;
 }
@@ -295,7 +296,7 @@ loss_specs (const struct qk_exec *ex, const struct qk_exec_loss *l,
 
   memset (spec, 0, sizeof *spec * (size_t) l->n_out);
   for (i = 0; i < l->n_out; i++) {
-    const struct qk_output *o = &ex->g->output[l->out[i]];
+    const struct qk_exec_output *o = &ex->output[l->out[i]];
 
     spec[i].name = o->name;
     spec[i].dtype = QK_F32;
@@ -308,7 +309,7 @@ loss_specs (const struct qk_exec *ex, const struct qk_exec_loss *l,
 static bool
 is_compared_before (const struct qk_exec *ex, int i, int j)
 {
-  const struct qk_output *o = ex->g->output;
+  const struct qk_exec_output *o = ex->output;
   const struct qk_exec_loss *l = ex->opt.loss;
   const int v = o[l[i].out[j]].value;
   int a, b;
@@ -343,7 +344,7 @@ plan_losses (struct qk_exec *ex)
       return r;
     for (j = 0; j < l->n_out; j++) {
       struct qk_exec_output *o = &ex->output[l->out[j]];
-      const int v = ex->g->output[l->out[j]].value;
+      const int v = o->value;
 
       if (ex->value[v].needs_grad && o->temp < 0
           && is_compared_before (ex, i, j)
@@ -362,8 +363,8 @@ plan_outputs (struct qk_exec *ex)
 {
   int i, r;
 
-  for (i = 0; i < ex->g->n_outputs; i++) {
-    const int v = ex->g->output[i].value;
+  for (i = 0; i < ex->n_outputs; i++) {
+    const int v = ex->output[i].value;
 
     if (ex->g->value[v].on_grid
         && (r = add_buffer (ex, &ex->output[i].wide, value_bytes (ex, v, true),
@@ -397,7 +398,7 @@ no_buffers (struct qk_exec *ex)
   int i, j;
 
   ex->workspace = -1;
-  for (i = 0; i < ex->g->n_outputs; i++)
+  for (i = 0; i < ex->n_outputs; i++)
     ex->output[i].wide = ex->output[i].temp = -1;
   for (i = 0; i < ex->opt.n_losses; i++)
     ex->loss_saved[i] = -1;

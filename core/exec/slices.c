@@ -101,7 +101,7 @@ qk_slices_plan (struct qk_exec *ex, bool shared)
 static int64_t
 output_size (const struct qk_exec *ex, int i)
 {
-  return qk_shape_count (&ex->g->value[ex->g->output[i].value].shape);
+  return qk_shape_count (&ex->g->value[ex->output[i].value].shape);
 }
 
 int
@@ -118,11 +118,11 @@ qk_slices_workers (const struct qk_exec *ex)
 static int
 make_joined (struct qk_exec *ex)
 {
-  for (int i = 0; i < ex->g->n_outputs; i++) {
+  for (int i = 0; i < ex->n_outputs; i++) {
     ex->output[i].joined
       = qk_alloc ((size_t) (ex->batch * output_size (ex, i)) * sizeof (float));
     if (ex->output[i].joined == NULL)
-      return qk_oom ("output '%s'", ex->g->output[i].name);
+      return qk_oom ("output '%s'", ex->output[i].name);
   }
   return 0;
 }
@@ -131,7 +131,7 @@ int
 qk_slices_new (struct qk_exec *ex, char *memory)
 {
   const size_t values = (size_t) ex->g->n_values + 1;
-  const size_t outputs = (size_t) ex->g->n_outputs + 1;
+  const size_t outputs = (size_t) ex->n_outputs + 1;
   const int count = qk_slices_workers (ex);
   int r;
 
@@ -172,7 +172,7 @@ qk_slices_free (struct qk_exec *ex)
     free (ex->worker[i].output);
   }
   free (ex->worker);
-  for (int i = 0; ex->output != NULL && i < ex->g->n_outputs; i++)
+  for (int i = 0; ex->output != NULL && i < ex->n_outputs; i++)
     qk_free (ex->output[i].joined);
 }
 
@@ -198,7 +198,7 @@ run_group (const struct qk_exec *ex, struct qk_exec *w,
   w->before = first;
   if ((r = qk_forward_all (w, own)) < 0)
     return r;
-  for (int i = 0; ex->out == NULL && i < ex->g->n_outputs; i++)
+  for (int i = 0; ex->out == NULL && i < ex->n_outputs; i++)
     memcpy (ex->output[i].joined + first * output_size (ex, i),
             w->output[i].t.data,
             (size_t) (w->n * output_size (ex, i)) * sizeof (float));
@@ -209,12 +209,12 @@ run_group (const struct qk_exec *ex, struct qk_exec *w,
 static void
 join_outputs (struct qk_exec *ex)
 {
-  for (int i = 0; i < ex->g->n_outputs; i++) {
+  for (int i = 0; i < ex->n_outputs; i++) {
     struct qk_tensor *t = &ex->output[i].t;
 
     memset (t, 0, sizeof *t);
     t->dtype = QK_F32;
-    t->shape = qk_value_shape (ex->g, ex->g->output[i].value, ex->n);
+    t->shape = qk_value_shape (ex->g, ex->output[i].value, ex->n);
     t->data = ex->output[i].joined;
   }
 }

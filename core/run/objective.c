@@ -16,6 +16,8 @@ struct builder {
   struct qk_settings *settings;
   struct qk_objective *o;
   enum qk_kind kind;
+  const struct qk_graph *g;
+  struct qk_graph *fused; /* whose nodes have names; NULL: not needed so far */
 };
 
 /* One section at work. */
@@ -87,13 +89,85 @@ take_list (const struct qk_config *core, const char *key,
   return r < 0 ? r : 0;
 }
 
+/* Add to C the values of the nodes of G that P matches. */
+static int
+add_inner (struct qk_objective *o, const struct qk_graph *g, const char *where,
+           struct qk_patterns *p, struct qk_comparison *c)
+{
+  int i, r;
+
+  for (i = 0; i < g->n_nodes; i++) {
+    if (!qk_patterns_match (p, g->node[i].name))
+      continue;
+    if (c->n_out == QK_GRAPH_MAX_INPUTS)
+      return qk_error (-E2BIG, "%s: tensors: more than %d tensors", where,
+                       QK_GRAPH_MAX_INPUTS);
+    r = qk_objective_inner (o, g->node[i].name,
+                            &g->value[g->node[i].out].shape);
+    if (r < 0)
+      return r;
+    c->out[c->n_out++] = r;
+  }
+  return 0;
+}
+
+/* No node has a name like PATTERN: say which there are. */
+static int
+no_such_node (const struct qk_graph *g, const char *where, const char *pattern)
+{
+  struct qk_nearest near;
+  char hint[QK_HINT_SIZE];
+  int i;
+
+  qk_nearest_init (&near, pattern);
+  for (i = 0; i < g->n_nodes; i++)
+    qk_nearest_offer (&near, g->node[i].name);
+  return qk_error (
+    -EINVAL,
+    "%s: tensors: the pattern '%s' matches none of the %d nodes "
+    "'%s' to '%s'%s",
+    where, pattern, g->n_nodes, g->node[0].name, g->node[g->n_nodes - 1].name,
+    qk_nearest_hint (&near, hint));
+}
+
+/* The inner tensors that the section names, of the network with batch-norm and
+ * clamps merged, as inspect shows it. */
+static int
+take_tensors (struct builder *b, const struct qk_config *core,
+              struct qk_comparison *c)
+{
+  const char *list = qk_config_string (core, "tensors");
+  const char *where = qk_config_where (core, "tensors"), *idle;
+  const struct qk_graph *g = b->g;
+  struct qk_patterns p;
+  int r;
+
+  if (*list == '\0')
+    return 0;
+  if (g->stage == QK_STAGE_FLOAT) {
+    if (b->fused == NULL && (r = qk_pass_fuse (g, &b->fused)) < 0)
+      return r;
+    g = b->fused;
+  }
+  if ((r = qk_patterns_parse (list, where, &p)) < 0)
+    return r;
+  if ((r = add_inner (b->o, g, where, &p, c)) == 0
+      && (idle = qk_patterns_idle (&p)) != NULL)
+    r = no_such_node (g, where, idle);
+  qk_patterns_clear (&p);
+  return r;
+}
+
 /* What a component with REFERENCE compares in this section: what it names,
  * else the first output with the first target, or all outputs with the
  * teacher's. */
 static int
-take_comparison (const struct qk_objective *o, const struct qk_config *core,
+take_comparison (struct builder *b, const struct qk_config *core,
                  enum qk_reference reference, struct qk_comparison *c)
 {
+  const struct qk_objective *o = b->o;
+  const bool inner
+    = b->kind == QK_KIND_LOSS && *qk_config_string (core, "tensors") != '\0';
   int i, r;
 
   memset (c, 0, sizeof *c);
@@ -110,14 +184,21 @@ take_comparison (const struct qk_objective *o, const struct qk_config *core,
                        "%s: it compares with a teacher, which has outputs and "
                        "no targets",
                        qk_config_where (core, "target"));
-    for (i = 0; c->n_out == 0 && i < o->n_outputs; i++)
+    for (i = 0; !inner && c->n_out == 0 && i < o->n_outputs; i++)
       c->out[i] = i;
-    c->n_out = c->n_out == 0 ? o->n_outputs : c->n_out;
+    c->n_out = !inner && c->n_out == 0 ? o->n_outputs : c->n_out;
+    if (inner && (r = take_tensors (b, core, c)) < 0)
+      return r;
     for (i = 0; i < c->n_out; i++)
       c->ref[i] = o->n_targets + c->out[i];
     c->n_ref = c->n_out;
     return 0;
   }
+  if (inner)
+    return qk_error (-EINVAL,
+                     "%s: it compares with targets, expected a loss with a "
+                     "teacher, such as distillation",
+                     qk_config_where (core, "tensors"));
   if (o->n_targets == 0)
     return qk_error (-EINVAL, "it compares with targets, the data have none");
   c->n_out = c->n_out == 0 ? 1 : c->n_out;
@@ -143,7 +224,7 @@ add (struct builder *b, const struct part *p, const struct candidate *x,
      const struct qk_config *cfg)
 {
   struct qk_comparison c;
-  int r = take_comparison (b->o, p->core, x->reference, &c);
+  int r = take_comparison (b, p->core, x->reference, &c);
 
   if (r < 0)
     return r;
@@ -195,7 +276,8 @@ choose (struct builder *b, const struct part *p, const char **chosen)
       r = qk_oom ("%s", c->name);
     if (trial.o != NULL) {
       trial.o->n_outputs = b->o->n_outputs;
-      memcpy (trial.o->output, b->o->output, sizeof b->o->output);
+      memcpy (trial.o->output, b->o->output,
+              (size_t) b->o->n_outputs * sizeof *b->o->output);
       trial.o->n_targets = b->o->n_targets;
       trial.o->target = b->o->target;
       if ((r = add (&trial, p, &x, cfg)) == 0) {
@@ -206,6 +288,7 @@ choose (struct builder *b, const struct part *p, const char **chosen)
         snprintf (why, sizeof why, "%s", qk_error_message ());
       }
     }
+    b->fused = trial.fused;
     qk_objective_free (trial.o);
     qk_config_free (cfg);
     if (r == -ENOMEM)
@@ -287,7 +370,7 @@ qk_settings_objective (struct qk_settings *settings, const struct qk_graph *g,
                        const struct qk_dataset_info *info,
                        struct qk_objective **out)
 {
-  struct builder b = { settings, NULL, QK_KIND_LOSS };
+  struct builder b = { .settings = settings, .kind = QK_KIND_LOSS, .g = g };
   int r = qk_objective_new (g, info->target, info->n_targets, &b.o);
 
   if (r < 0)
@@ -296,6 +379,7 @@ qk_settings_objective (struct qk_settings *settings, const struct qk_graph *g,
     b.kind = QK_KIND_METRIC;
     r = take_parts (&b, "metric", false);
   }
+  qk_graph_free (b.fused);
   if (r < 0) {
     qk_objective_free (b.o);
     return r;

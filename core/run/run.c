@@ -107,6 +107,7 @@ open_teacher (struct qk_run *run, struct qk_exec **teacher)
   if (run->s.teacher == NULL || run->stage != QK_RUN_QAT)
     return 0;
   qk_settings_exec_options (run->s.settings, run->s.train->batch, false, &opt);
+  qk_objective_give (run->s.objective, &opt);
   return qk_exec_new (run->s.teacher, &opt, teacher);
 }
 
@@ -122,6 +123,7 @@ open_executor (struct qk_run *run, struct qk_exec_loss *loss,
     = qk_objective_losses (run->s.objective, stage_of_losses (run),
                            qk_settings_mixes (run->s.settings), loss);
   opt.loss = loss;
+  qk_objective_give (run->s.objective, &opt);
   if (opt.n_losses == 0)
     return qk_error (-EINVAL, "no loss counts in %s; see 'during' in [loss]",
                      run->stage == QK_RUN_QAT ? "QAT" : "float training");

@@ -126,6 +126,7 @@ open_evaluation (struct qk_session *s, struct qk_graph *g, struct qk_exec **ex)
   struct qk_exec_options opt;
 
   qk_settings_exec_options (s->settings, s->eval->batch, false, &opt);
+  qk_objective_give (s->objective, &opt);
   return qk_exec_new (g, &opt, ex);
 }
 

@@ -224,7 +224,10 @@ const struct qk_option qk_table_loss[] = {
     "Factor of this loss in the sum that is minimised" },
   { "output", QK_OPT_STRING, "", 0, 0, NULL,
     "Outputs of the network it compares, NAME[,NAME]...; empty = the first, "
-    "with a teacher all" },
+    "with a teacher all, or none where there are tensors" },
+  { "tensors", QK_OPT_STRING, "", 0, 0, NULL,
+    "With a teacher: nodes of the network whose values it compares, "
+    "PATTERN[,PATTERN]..." },
   { "target", QK_OPT_STRING, "", 0, 0, NULL,
     "Targets of the dataset it compares with, NAME[,NAME]...; empty = the "
     "first" },

@@ -37,6 +37,41 @@ qk_objective_new (const struct qk_graph *g,
   return 0;
 }
 
+int
+qk_objective_inner (struct qk_objective *o, const char *name,
+                    const struct qk_shape *shape)
+{
+  struct qk_tensor_spec *spec = &o->output[o->n_outputs + o->n_inner];
+  char *own;
+  int i;
+
+  for (i = 0; i < o->n_inner; i++)
+    if (strcmp (o->inner[i], name) == 0)
+      return o->n_outputs + i;
+  if (o->n_inner == QK_OBJECTIVE_INNER)
+    return qk_error (-E2BIG, "more than %d inner tensors", QK_OBJECTIVE_INNER);
+  if ((own = strdup (name)) == NULL)
+    return qk_oom ("tensor '%s'", name);
+  o->inner[o->n_inner] = spec->name = own;
+  spec->dtype = QK_F32;
+  spec->shape = *shape;
+  return o->n_outputs + o->n_inner++;
+}
+
+void
+qk_objective_give (const struct qk_objective *o, struct qk_exec_options *opt)
+{
+  opt->n_inner = o->n_inner;
+  opt->inner = o->inner;
+}
+
+/* How many outputs executors give for it. */
+static int
+all_outputs (const struct qk_objective *o)
+{
+  return o->n_outputs + o->n_inner;
+}
+
 void
 qk_objective_free (struct qk_objective *o)
 {
@@ -44,6 +79,8 @@ qk_objective_free (struct qk_objective *o)
 
   if (o == NULL)
     return;
+  for (i = 0; i < o->n_inner; i++)
+    free ((char *) o->inner[i]);
   for (i = 0; i < o->n_losses; i++) {
     if (o->loss[i].cls->destroy != NULL)
       o->loss[i].cls->destroy (o->loss[i].self);
@@ -95,7 +132,7 @@ qk_objective_add_loss (struct qk_objective *o, const struct qk_loss_class *cls,
   l->during = during;
   l->c = *c;
   for (i = 0; i < c->n_ref; i++)
-    l->other[i] = c->ref[i] + o->n_targets + o->n_outputs;
+    l->other[i] = c->ref[i] + o->n_targets + QK_OBJECTIVE_OUTPUTS;
   if ((l->name = strdup (name)) == NULL)
     return qk_oom ("loss '%s'", name);
   comparison_specs (o, c, out, ref);
@@ -254,14 +291,14 @@ qk_objective_references (const struct qk_objective *o,
 {
   int i;
 
-  memset (ref, 0, sizeof *ref * (size_t) (o->n_targets + o->n_outputs));
+  memset (ref, 0, sizeof *ref * (size_t) (o->n_targets + all_outputs (o)));
   for (i = 0; i < o->n_targets; i++) {
     ref[i].dtype = o->target[i].dtype;
     ref[i].shape = o->target[i].shape;
     ref[i].shape.dims[0] = batch->n;
     ref[i].data = (void *) batch->target[i];
   }
-  for (i = 0; teacher != NULL && i < o->n_outputs; i++)
+  for (i = 0; teacher != NULL && i < all_outputs (o); i++)
     ref[o->n_targets + i] = *qk_exec_output (teacher, i);
 }
 
@@ -269,7 +306,7 @@ void
 qk_objective_others (const struct qk_objective *o,
                      const struct qk_batch *batch, struct qk_tensor *ref)
 {
-  struct qk_tensor *other = ref + o->n_targets + o->n_outputs;
+  struct qk_tensor *other = ref + o->n_targets + QK_OBJECTIVE_OUTPUTS;
   int i;
 
   for (i = 0; i < o->n_targets; i++) {

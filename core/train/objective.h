@@ -3,7 +3,8 @@
  * (metrics), and the sums and numbers that come of it.
  *
  * Losses and metrics compare outputs of the network with references: first
- * the targets of the data, then the outputs of a teacher. */
+ * the targets of the data, then the outputs of a teacher.  Losses with a teacher
+ * may compare values of inner nodes too, which are outputs of executors then. */
 #ifndef QK_OBJECTIVE_H
 #define QK_OBJECTIVE_H
 
@@ -16,7 +17,9 @@
 #define QK_OBJECTIVE_LOSSES 16
 #define QK_OBJECTIVE_METRICS 16
 #define QK_MAX_SCORES 32
-#define QK_MAX_REFERENCES (2 * QK_DATASET_MAX_TENSORS + QK_GRAPH_MAX_INPUTS)
+#define QK_OBJECTIVE_INNER 64
+#define QK_OBJECTIVE_OUTPUTS (QK_GRAPH_MAX_INPUTS + QK_OBJECTIVE_INNER)
+#define QK_MAX_REFERENCES (2 * QK_DATASET_MAX_TENSORS + QK_OBJECTIVE_OUTPUTS)
 /* Of an executor: those with targets twice where samples are mixed. */
 #define QK_OBJECTIVE_AT_WORK (2 * QK_OBJECTIVE_LOSSES)
 
@@ -56,10 +59,12 @@ struct qk_score {
 };
 
 struct qk_objective {
-  int n_outputs, n_targets;
-  struct qk_tensor_spec output[QK_GRAPH_MAX_INPUTS]; /* names borrowed from the
-                                                        graph */
-  const struct qk_tensor_spec *target; /* borrowed from the dataset */
+  int n_outputs, n_targets; /* outputs of the graph */
+  int n_inner;              /* values of inner nodes, after these */
+  /* names borrowed from the graph, those of inner nodes owned */
+  struct qk_tensor_spec output[QK_OBJECTIVE_OUTPUTS];
+  const char *inner[QK_OBJECTIVE_INNER]; /* the names of these */
+  const struct qk_tensor_spec *target;   /* borrowed from the dataset */
   int n_losses, n_metrics, n_scores;
   struct qk_objective_loss loss[QK_OBJECTIVE_LOSSES];
   struct qk_objective_metric metric[QK_OBJECTIVE_METRICS];
@@ -73,6 +78,16 @@ int qk_objective_new (const struct qk_graph *g,
                       const struct qk_tensor_spec *target, int n_targets,
                       struct qk_objective **out);
 void qk_objective_free (struct qk_objective *o); /* accepts NULL */
+
+/* The number among the outputs of the value of node NAME, of SHAPE; added where it
+ * is not there yet. */
+int qk_objective_inner (struct qk_objective *o, const char *name,
+                        const struct qk_shape *shape);
+
+/* Let an executor of the network, or of its teacher, give all outputs that O
+ * compares; OPT borrows from O. */
+void qk_objective_give (const struct qk_objective *o,
+                        struct qk_exec_options *opt);
 
 /* Add a loss or metric.  C names outputs and references; the class must accept
  * them.  NAME: of a loss in messages; in front of a metric's scores, "": as

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* distillation: how far outputs are from those of a teacher, the float
- * network; of several outputs the sum.
+/* distillation: how far outputs, or values of inner nodes, are from those of a
+ * teacher, the float network; of several the sum.
  *
  * z, t f32 (N,…,C), rows of C numbers
  *   kl: the mean over rows, with p (x) = softmax (x / T), of
@@ -8,8 +8,16 @@
  *     dz_c = T (p (z)_c - p (t)_c) / rows * scale
  *     Hinton et al. 2015, https://arxiv.org/abs/1503.02531
  *   mse: the mean over elements of (z - t)^2;  dz = 2 (z - t) / elements
+ *   relative_mse: the mean over samples of |z - t|^2 / |t|^2, which counts layers
+ *     of large and of small numbers alike, and no sample whose t is 0;
+ *     dz = 2 (z - t) / |t|^2 / N
  *   cosine: the mean over samples of 1 - z.t / (|z| |t|), all elements of a
- *     sample one vector;  dz = (cos z / |z| - t / |t|) / |z| / N */
+ *     sample one vector;  dz = (cos z / |z| - t / |t|) / |z| / N
+ *   attention: with Q (x)_i = sum_c x_ic^2 at each position i of a sample, the mean
+ *     over samples of | Q (z) / |Q (z)| - Q (t) / |Q (t)| |^2;
+ *     dz_ic = 4 z_ic (cos Q (z)_i / |Q (z)| - Q (t)_i / |Q (t)|) / |Q (z)| / N
+ *     Zagoruyko and Komodakis 2017, https://arxiv.org/abs/1612.03928, the square
+ *     of their norm for p = 2 */
 #include "config.h"
 
 #include <math.h>
@@ -20,14 +28,15 @@
 
 #include "pairs/pairs.h"
 
-enum measure { KL, MSE, COSINE };
+enum measure { KL, MSE, RELATIVE_MSE, COSINE, ATTENTION };
 
 struct distillation {
   enum measure measure;
   double temperature;
 };
 
-static const char *const measures[] = { "kl", "mse", "cosine", NULL };
+static const char *const measures[]
+  = { "kl", "mse", "relative_mse", "cosine", "attention", NULL };
 
 static int
 distillation_create (const struct qk_config *cfg, void **self)
@@ -54,7 +63,17 @@ static int
 distillation_check (void *self, const struct qk_tensor_spec *out, int n_out,
                     const struct qk_tensor_spec *ref, int n_ref)
 {
-  (void) self;
+  const struct distillation *l = self;
+  char shape[160];
+
+  for (int i = 0; l->measure == ATTENTION && i < n_out; i++)
+    if (out[i].shape.ndim < 3)
+      return qk_error (
+        -EINVAL,
+        "distillation: measure = attention compares positions, "
+        "expected tensors (N,...,C) of three axes and more, got "
+        "%s",
+        qk_spec_print (&out[i], shape, sizeof shape));
   return pairs_check_equal ("distillation", out, n_out, ref, n_ref);
 }
 
@@ -163,56 +182,209 @@ mse_backward (const struct qk_tensor *out, const struct qk_tensor *ref,
     dz[i] = (float) (2 * ((double) z[i] - (double) t[i]) * scale / (double) n);
 }
 
-/* ---- cosine -------------------------------------------------------------- */
+/* ---- measures of a sample: rows of C numbers ------------------------------ */
 
-/* Lengths and cosine of two vectors; the cosine with a vector of zeros is
- * 0. */
+/* Rows of a sample, numbers of a row, and the elements of both. */
+struct sample {
+  int64_t rows, c, size;
+};
+
+/* What a measure gives for z and t, and dz by its K-fold. */
+struct by_sample {
+  double (*loss) (const struct sample *s, const float *z, const float *t);
+  void (*gradient) (const struct sample *s, const float *z, const float *t,
+                    double k, float *dz);
+};
+
 static double
-cosine (const float *z, const float *t, int64_t n, double *lz, double *lt)
+relative_mse (const struct sample *s, const float *z, const float *t)
+{
+  double sum = 0, tt = 0;
+
+  for (int64_t i = 0; i < s->size; i++) {
+    const double d = (double) z[i] - (double) t[i];
+
+    sum += d * d;
+    tt += (double) t[i] * (double) t[i];
+  }
+  return tt > 0 ? sum / tt : 0 * sum; /* NaN stays NaN */
+}
+
+static void
+relative_mse_gradient (const struct sample *s, const float *z, const float *t,
+                       double k, float *dz)
+{
+  double tt = 0, by;
+
+  for (int64_t i = 0; i < s->size; i++)
+    tt += (double) t[i] * (double) t[i];
+  by = tt > 0 ? 2 * k / tt : 0;
+  for (int64_t i = 0; i < s->size; i++)
+    dz[i] = (float) (((double) z[i] - (double) t[i]) * by);
+}
+
+/* Two vectors: their lengths and cosine, 0 with one of zeros. */
+struct angle {
+  double z, t, cosine;
+};
+
+static struct angle
+angle_of (double zz, double tt, double zt)
+{
+  struct angle a = { sqrt (zz), sqrt (tt), 0 };
+
+  if (a.z > 0 && a.t > 0)
+    a.cosine = zt / (a.z * a.t);
+  else /* NaN stays NaN */
+    a.cosine = 0 * zt;
+  return a;
+}
+
+static struct angle
+angle (const struct sample *s, const float *z, const float *t)
 {
   double zz = 0, tt = 0, zt = 0;
 
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t i = 0; i < s->size; i++) {
     zz += (double) z[i] * (double) z[i];
     tt += (double) t[i] * (double) t[i];
     zt += (double) z[i] * (double) t[i];
   }
-  *lz = sqrt (zz);
-  *lt = sqrt (tt);
-  return *lz > 0 && *lt > 0 ? zt / (*lz * *lt) : 0;
+  return angle_of (zz, tt, zt);
 }
 
 static double
-cosine_forward (const struct qk_tensor *out, const struct qk_tensor *ref)
+cosine (const struct sample *s, const float *z, const float *t)
 {
-  const int64_t n = out->shape.dims[0];
-  const int64_t size = qk_shape_count (&out->shape) / n;
-  const float *z = out->data, *t = ref->data;
-  double sum = 0, lz, lt;
-
-  for (int64_t i = 0; i < n; i++)
-    sum += 1 - cosine (z + i * size, t + i * size, size, &lz, &lt);
-  return sum / (double) n;
+  return 1 - angle (s, z, t).cosine;
 }
 
 static void
-cosine_backward (const struct qk_tensor *out, const struct qk_tensor *ref,
-                 double scale, float *dz)
+cosine_gradient (const struct sample *s, const float *z, const float *t,
+                 double k, float *dz)
+{
+  const struct angle a = angle (s, z, t);
+  const bool flat = !(a.z > 0 && a.t > 0);
+
+  for (int64_t j = 0; j < s->size; j++)
+    dz[j] = flat
+              ? 0.0f
+              : (float) (((double) z[j] * a.cosine / a.z - (double) t[j] / a.t)
+                         / a.z * k);
+}
+
+/* Q of a row. */
+static double
+energy (const float *x, int64_t c)
+{
+  double sum = 0;
+
+  for (int64_t j = 0; j < c; j++)
+    sum += (double) x[j] * (double) x[j];
+  return sum;
+}
+
+static struct angle
+angle_of_maps (const struct sample *s, const float *z, const float *t)
+{
+  double zz = 0, tt = 0, zt = 0;
+
+  for (int64_t i = 0; i < s->rows; i++) {
+    const double a = energy (z + i * s->c, s->c);
+    const double b = energy (t + i * s->c, s->c);
+
+    zz += a * a;
+    tt += b * b;
+    zt += a * b;
+  }
+  return angle_of (zz, tt, zt);
+}
+
+static double
+attention (const struct sample *s, const float *z, const float *t)
+{
+  const struct angle a = angle_of_maps (s, z, t);
+
+  return (a.z > 0) + (a.t > 0) - 2 * a.cosine;
+}
+
+static void
+attention_gradient (const struct sample *s, const float *z, const float *t,
+                    double k, float *dz)
+{
+  const struct angle a = angle_of_maps (s, z, t);
+  const bool flat = !(a.z > 0 && a.t > 0);
+
+  for (int64_t i = 0; i < s->rows; i++) {
+    const int64_t at = i * s->c;
+    const double by = flat ? 0
+                           : 4 * k / a.z
+                               * (energy (z + at, s->c) * a.cosine / a.z
+                                  - energy (t + at, s->c) / a.t);
+
+    for (int64_t j = 0; j < s->c; j++)
+      dz[at + j] = (float) ((double) z[at + j] * by);
+  }
+}
+
+static const struct by_sample by_sample[] = {
+  [RELATIVE_MSE] = { relative_mse, relative_mse_gradient },
+  [COSINE] = { cosine, cosine_gradient },
+  [ATTENTION] = { attention, attention_gradient },
+};
+
+static struct sample
+sample_of (const struct qk_tensor *out)
+{
+  struct sample s;
+
+  s.rows = pairs_rows (out, &s.c) / out->shape.dims[0];
+  s.size = s.rows * s.c;
+  return s;
+}
+
+/* The mean over samples; their losses are added up in their order, whatever the
+ * threads. */
+static int
+samples_forward (const struct by_sample *m, const struct qk_tensor *out,
+                 const struct qk_tensor *ref, int threads, double *mean)
 {
   const int64_t n = out->shape.dims[0];
-  const int64_t size = qk_shape_count (&out->shape) / n;
+  const struct sample s = sample_of (out);
   const float *z = out->data, *t = ref->data;
+  double *loss = malloc ((size_t) n * sizeof *loss);
 
-  for (int64_t i = 0; i < n; i++, z += size, t += size, dz += size) {
-    double lz, lt;
-    const double c = cosine (z, t, size, &lz, &lt);
-    const bool flat = !(lz > 0 && lt > 0);
+  if (loss == NULL)
+    return qk_oom ("distillation");
+  (void) threads; /* without OpenMP there is one */
+#pragma omp parallel for schedule(static)                                     \
+  num_threads(threads) if (n * s.size > 65536)
+  for (int64_t i = 0; i < n; i++)
+    loss[i] = m->loss (&s, z + i * s.size, t + i * s.size);
+  *mean = 0;
+  for (int64_t i = 0; i < n; i++)
+    *mean += loss[i];
+  *mean /= (double) n;
+  free (loss);
+  return 0;
+}
 
-    for (int64_t j = 0; j < size; j++)
-      dz[j] = flat ? 0.0f
-                   : (float) (((double) z[j] * c / lz - (double) t[j] / lt)
-                              / lz * scale / (double) n);
-  }
+static void
+samples_backward (const struct by_sample *m, const struct qk_tensor *out,
+                  const struct qk_tensor *ref, const struct qk_loss_io *io,
+                  float *dz)
+{
+  const int64_t n = out->shape.dims[0];
+  const struct sample s = sample_of (out);
+  const float *z = out->data, *t = ref->data;
+  const int threads = io->threads;
+
+  (void) threads;
+#pragma omp parallel for schedule(static)                                     \
+  num_threads(threads) if (n * s.size > 65536)
+  for (int64_t i = 0; i < n; i++)
+    m->gradient (&s, z + i * s.size, t + i * s.size, io->scale / (double) n,
+                 dz + i * s.size);
 }
 
 /* ---- the loss ------------------------------------------------------------ */
@@ -226,11 +398,20 @@ distillation_forward (void *self, const struct qk_loss_io *io, double *loss)
   *loss = 0;
   for (int k = 0; k < io->n_out; k++) {
     const struct qk_tensor *out = &io->out[k], *ref = &io->ref[k];
+    double one = 0;
     int64_t c;
+    int r = 0;
 
-    *loss += l->measure == KL    ? kl_forward (l, out, ref, saved)
-             : l->measure == MSE ? mse_forward (out, ref)
-                                 : cosine_forward (out, ref);
+    if (l->measure == KL)
+      one = kl_forward (l, out, ref, saved);
+    else if (l->measure == MSE)
+      one = mse_forward (out, ref);
+    else
+      r = samples_forward (&by_sample[l->measure], out, ref, io->threads,
+                           &one);
+    if (r < 0)
+      return r;
+    *loss += one;
     saved += saved != NULL ? 2 * pairs_rows (out, &c) : 0;
   }
   return isfinite (*loss)
@@ -254,7 +435,7 @@ distillation_backward (void *self, const struct qk_loss_io *io)
     else if (dz != NULL && l->measure == MSE)
       mse_backward (out, ref, io->scale, dz);
     else if (dz != NULL)
-      cosine_backward (out, ref, io->scale, dz);
+      samples_backward (&by_sample[l->measure], out, ref, io, dz);
     saved += saved != NULL ? 2 * pairs_rows (out, &c) : 0;
   }
   return 0;
@@ -265,8 +446,11 @@ static const struct qk_option options[]
         .type = QK_OPT_CHOICE,
         .def = "kl",
         .choices = measures,
-        .help = "What is compared: kl, the distributions that softmax makes "
-                "of the last axis; mse, the numbers; cosine, the directions" },
+        .help
+        = "What is compared: kl, the distributions that softmax makes "
+          "of the last axis; mse, the numbers; relative_mse, the numbers "
+          "by the size of the teacher's; cosine, the directions; "
+          "attention, where in a sample the numbers are large" },
       { .name = "temperature",
         .type = QK_OPT_FLOAT,
         .def = "4",
@@ -276,9 +460,11 @@ static const struct qk_option options[]
       { .name = NULL } };
 
 static const struct qk_loss_class distillation = {
-  .cls = QK_CLASS_DEFAULT (struct qk_loss_class, QK_KIND_LOSS, "distillation",
-                           "Distance of the outputs from the float network's",
-                           options, 5, 0, ""),
+  .cls
+  = QK_CLASS_DEFAULT (struct qk_loss_class, QK_KIND_LOSS, "distillation",
+                      "Distance of outputs, or inner tensors, from the float "
+                      "network's",
+                      options, 5, 0, ""),
   .reference = QK_REFERENCE_TEACHER,
   .create = distillation_create,
   .destroy = distillation_destroy,
