@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* check_quantizers.c: the observers percentile, mse, kl and fixed and the
- * fake-quantizers pact, dorefa and fixed, against their definitions computed
+ * fake-quantizers pact, dorefa, normalized and fixed, against their definitions computed
  * the long way in double precision. */
 #include "config.h"
 
@@ -513,6 +513,69 @@ START_TEST (test_pact_alpha)
 }
 END_TEST
 
+/* Both ends learned: the grid, the gradients of both, and ends on the wrong side
+ * of 0. */
+START_TEST (test_pact_lower)
+{
+  struct qk_quant_info info = info_of (false, 4, 1);
+  struct qk_quantizer *qz
+    = quantizer (&info, "minmax", "", "pact", "lower=yes decay=0.5");
+  struct qk_quantizer_param p[QK_FQ_MAX_PARAMS];
+  const struct qk_qparams *q = qk_quantizer_qparams (qz);
+  const float alpha = 0.75f, beta = -0.35f;
+  double above = 0.0, below = 0.0;
+  struct qk_qparams want = { 1.0f, 0, 0, 15 };
+  int n[2] = { 0, 0 };
+
+  golden_fill (x, N, 11, 1.0f, 0.1f);
+  golden_fill (dy, N, 12, 1.0f, 0.1f);
+  x[9] = 2.5f; /* the largest */
+  x[7] = -2.0f;
+  OK (qk_quantizer_observe (qz, x, N));
+  ck_assert_int_eq (qk_quantizer_params (qz, p), 2);
+  ck_assert_str_eq (p[1].name, "beta");
+  ck_assert_float_eq (p[0].value[0], 2.5f);
+  ck_assert_float_eq (p[1].value[0], -2.0f);
+  OK (qk_calculate_qparams (-2.0f, 2.5f, false, &want));
+  ck_assert_mem_eq (q, &want, sizeof want);
+
+  p[0].value[0] = alpha;
+  p[1].value[0] = beta;
+  OK (qk_quantizer_refresh (qz));
+  ck_assert_float_eq (q->scale, (alpha - beta) / 15.0f);
+  ck_assert_int_eq (q->zero_point, 5); /* 0.35 / 1.1 of 15 */
+  OK (qk_quantizer_backward (qz, x, dy, dx, N));
+  for (int i = 0; i < N; i++) {
+    const double v = nearbyint ((double) (x[i] * (1.0f / q->scale))) + 5;
+
+    above += v > 15 ? (double) dy[i] : 0.0;
+    below += v < 0 ? (double) dy[i] : 0.0;
+    n[0] += v > 15;
+    n[1] += v < 0;
+    ck_assert_float_eq (dx[i], v < 0 || v > 15 ? 0.0f : dy[i]);
+  }
+  ck_assert (n[0] > 100 && n[1] > 100);
+  ck_assert_double_eq_tol (p[0].grad[0], above + 0.5 * (double) alpha,
+                           1e-5 * (1 + fabs (above)));
+  ck_assert_double_eq_tol (p[1].grad[0], below + 0.5 * (double) beta,
+                           1e-5 * (1 + fabs (below)));
+  p[1].value[0] = 0.5f; /* counts as 0 */
+  OK (qk_quantizer_refresh (qz));
+  ck_assert_float_eq (q->scale, alpha / 15.0f);
+  ck_assert_int_eq (q->zero_point, 0);
+  p[0].value[0] = -1.0f;
+  OK (qk_quantizer_refresh (qz));
+  ck_assert_float_gt (q->scale, 0.0f);
+  p[1].value[0] = NAN;
+  FAILS (-EDOM, "'pact' of 'conv:out'", qk_quantizer_refresh (qz));
+  qk_quantizer_free (qz);
+  info.symmetric = true; /* has one level */
+  qz = quantizer (&info, "minmax", "", "pact", "lower=yes");
+  ck_assert_int_eq (qk_quantizer_params (qz, p), 1);
+  qk_quantizer_free (qz);
+}
+END_TEST
+
 /* ---- dorefa --------------------------------------------------------------*/
 
 START_TEST (test_dorefa)
@@ -574,6 +637,191 @@ START_TEST (test_dorefa)
 }
 END_TEST
 
+/* ---- normalized ----------------------------------------------------------*/
+
+/* The definition: t of all N weights V, of size SIZE. */
+static void
+normalize (const double *v, int n, double size, double *t)
+{
+  double mean = 0.0, square = 0.0;
+
+  for (int i = 0; i < n; i++)
+    mean += v[i] / n;
+  for (int i = 0; i < n; i++)
+    square += (v[i] - mean) * (v[i] - mean) / n;
+  for (int i = 0; i < n; i++)
+    t[i] = size * (v[i] - mean) / sqrt (square);
+}
+
+/* The squared error of the N numbers T on the grid of scale S. */
+static double
+grid_error (const double *t, int n, const struct qk_quant_info *info, double s)
+{
+  double sum = 0.0;
+
+  for (int i = 0; i < n; i++) {
+    const double k
+      = fmin (fmax (nearbyint (t[i] / s), info->qmin), info->qmax);
+
+    sum += (t[i] - k * s) * (t[i] - k * s);
+  }
+  return sum;
+}
+
+/* The sum of dy times t, clipped to LO..HI of two channels. */
+static double
+clipped_sum (const double *v, int n, double size, const double *lo,
+             const double *hi)
+{
+  static double t[N];
+  double sum = 0.0;
+
+  normalize (v, n, size, t);
+  for (int i = 0; i < n; i++)
+    sum += (double) dy[i] * fmin (fmax (t[i], lo[i >= n / 2]), hi[i >= n / 2]);
+  return sum;
+}
+
+START_TEST (test_normalized)
+{
+  static const char *const text[]
+    = { "alpha=3", "size=unit alpha=2", "gradient=plain" };
+  const int bits = _i % 2 ? 3 : 4, n = 400, block = n / 2;
+  struct qk_quant_info info = info_of (true, bits, 2);
+  struct qk_quantizer *qz
+    = quantizer (&info, "minmax", "", "normalized", text[_i]);
+  struct qk_quantizer_param p[QK_FQ_MAX_PARAMS];
+  const struct qk_qparams *q = qk_quantizer_qparams (qz);
+  double v[N], t[N], size = 0.0, mean = 0.0, lo[2], hi[2];
+  int clipped = 0;
+  int8_t k[N];
+
+  golden_fill (x, (size_t) block, 31, 0.8f, 0.1f);
+  golden_fill (x + block, (size_t) block, 32, 0.3f, 0.2f);
+  golden_fill (dy, (size_t) n, 33, 1.0f, 0.0f);
+  for (int i = 0; i < n; i++)
+    mean += (double) x[i] / n;
+  for (int i = 0; i < n; i++)
+    size += ((double) x[i] - mean) * ((double) x[i] - mean) / n;
+  size = _i == 1 ? 1.0 : sqrt (size);
+  OK (qk_quantizer_observe (qz, x, (size_t) n));
+  ck_assert_int_eq (qk_quantizer_params (qz, p), 1);
+  ck_assert_uint_eq (p[0].count, 2);
+  for (int i = 0; i < n; i++)
+    v[i] = (double) x[i];
+  normalize (v, n, size, t);
+  for (int c = 0; c < 2; c++) {
+    const double s = (double) q[c].scale;
+
+    if (_i < 2)
+      ck_assert_double_eq_tol (s * info.qmax, _i == 0 ? 3.0 * size : 2.0,
+                               1e-5);
+    for (double f = 0.05; _i == 2 && f < 4; f *= 1.1) /* none is better */
+      ck_assert_double_le (grid_error (t + c * block, block, &info, s),
+                           grid_error (t + c * block, block, &info, s * f)
+                             * 1.02);
+    ck_assert_int_eq (q[c].zero_point, 0);
+  }
+
+  /* weights have moved since, S has not; and some are clipped */
+  for (int i = 0; i < n; i++)
+    v[i] = (double) (x[i] = 1.5f * x[i] + (i % 7 == 0 ? 0.3f : 0.05f));
+  for (int c = 0; c < 2; c++)
+    p[0].value[c] *= 0.5f;
+  OK (qk_quantizer_refresh (qz));
+  normalize (v, n, size, t);
+  OK (qk_quantizer_forward_i8 (qz, x, (size_t) n, k));
+  for (int i = 0; i < n; i++) {
+    const double s = (double) q[i >= block].scale;
+    const double r = fmin (fmax (t[i] / s, info.qmin), info.qmax);
+
+    ck_assert_double_le (fabs (k[i] - r), 0.5001);
+    clipped += t[i] / s > info.qmax + 0.5 || t[i] / s < info.qmin - 0.5;
+  }
+  ck_assert_int_gt (clipped, 10);
+
+  /* dw against differences of the clipped sum: the straight-through estimator
+   * knows no rounding, and lets through what rounds onto the grid */
+  OK (qk_quantizer_backward (qz, x, dy, dx, (size_t) n));
+  for (int c = 0; c < 2; c++) {
+    lo[c] = (info.qmin - 0.5) * (double) q[c].scale;
+    hi[c] = (info.qmax + 0.5) * (double) q[c].scale;
+  }
+  for (int i = 0; i < n; i++) {
+    const double was = v[i], h = 1e-6;
+    double up, down;
+
+    v[i] = was + h;
+    up = clipped_sum (v, n, size, lo, hi);
+    v[i] = was - h;
+    down = clipped_sum (v, n, size, lo, hi);
+    v[i] = was;
+    ck_assert_double_eq_tol ((double) dx[i], (up - down) / (2 * h), 1e-4);
+  }
+  /* by the scale, from the formula */
+  for (int c = 0; c < 2; c++) {
+    const double s = (double) q[c].scale;
+    double want = 0.0;
+
+    for (int i = c * block; i < (c + 1) * block; i++) {
+      const double u = t[i] / s, r = nearbyint (u);
+
+      want += (double) dy[i]
+              * (r < info.qmin   ? info.qmin
+                 : r > info.qmax ? info.qmax
+                                 : r - u);
+    }
+    want *= _i == 2 ? 1.0 : 1.0 / sqrt ((double) block * info.qmax);
+    ck_assert_double_eq_tol ((double) p[0].grad[c], want,
+                             1e-4 * (1.0 + fabs (want)));
+  }
+  memcpy (dx + n, dy, (size_t) n * sizeof *dy); /* in place */
+  OK (qk_quantizer_backward (qz, x, dx + n, dx + n, (size_t) n));
+  ck_assert_mem_eq (dx, dx + n, (size_t) n * sizeof *dx);
+  qk_quantizer_free (qz);
+}
+END_TEST
+
+/* Weights that are all equal are 0 and get no gradient; of other bits the clip
+ * level stays. */
+START_TEST (test_normalized_special)
+{
+  struct qk_quant_info info = info_of (true, 8, 2);
+  struct qk_quantizer *qz = quantizer (&info, "minmax", "", "normalized", "");
+  struct qk_quantizer_param p[QK_FQ_MAX_PARAMS];
+  const struct qk_class *fc, *oc;
+  struct qk_config *cfg, *obs;
+  float was;
+  int8_t k[N];
+
+  for (int i = 0; i < N; i++)
+    x[i] = 0.25f;
+  golden_fill (dy, N, 33, 1.0f, 0.0f);
+  OK (qk_quantizer_observe (qz, x, N));
+  OK (qk_quantizer_forward_i8 (qz, x, N, k));
+  OK (qk_quantizer_backward (qz, x, dy, dx, N));
+  for (int i = 0; i < N; i++)
+    ck_assert (k[i] == 0 && dx[i] >= 0 && dx[i] <= 0);
+  qk_quantizer_params (qz, p);
+  was = p[0].value[1];
+  info = info_of (true, 3, 2);
+  OK (qk_context_class (ctx, QK_KIND_OBSERVER, "minmax", &oc));
+  OK (qk_context_class (ctx, QK_KIND_FAKEQUANT, "normalized", &fc));
+  OK (qk_config_parse (oc->options, "", "test", &obs));
+  OK (qk_config_parse (fc->options, "", "test", &cfg));
+  OK (qk_quantizer_set_bits (qz, &info, obs, cfg));
+  ck_assert_float_eq_tol (p[0].value[1], was * 127 / 3, 1e-5f);
+  p[0].value[1] = NAN;
+  FAILS (-EDOM, "'normalized' of 'conv.weight'", qk_quantizer_refresh (qz));
+  qk_config_free (cfg);
+  qk_config_free (obs);
+  qk_quantizer_free (qz);
+  info = info_of (false, 8, 1);
+  FAILS (-EINVAL, "weights only",
+         make (&info, "minmax", "", "normalized", "", &qz));
+}
+END_TEST
+
 /* ---- state ---------------------------------------------------------------*/
 
 START_TEST (test_state)
@@ -586,6 +834,8 @@ START_TEST (test_state)
     { 0, "mse", "", "affine", "", "observer.count_nonzero" },
     { 0, "kl", "", "affine", "", "observer.exponent" },
     { 0, "minmax", "", "pact", "", "fakequant.alpha" },
+    { 0, "minmax", "", "pact", "lower=yes", "fakequant.beta" },
+    { 4, "minmax", "", "normalized", "", "fakequant.scale" },
     { 0, "fixed", "min=-1 max=1", "affine", "", NULL },
     { 4, "percentile", "", "dorefa", "", "observer.min_val" },
     { 4, "mse", "", "dorefa", "normalize=unit", NULL },
@@ -656,8 +906,11 @@ main (void)
   tcase_add_test (tc, test_fixed);
   tcase_add_loop_test (tc, test_pact, 0, 2);
   tcase_add_test (tc, test_pact_alpha);
+  tcase_add_test (tc, test_pact_lower);
+  tcase_add_loop_test (tc, test_normalized, 0, 3);
+  tcase_add_test (tc, test_normalized_special);
   tcase_add_loop_test (tc, test_dorefa, 0, 4);
-  tcase_add_loop_test (tc, test_state, 0, 8);
+  tcase_add_loop_test (tc, test_state, 0, 10);
   suite_add_tcase (suite, tc);
   runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);

@@ -100,4 +100,17 @@ fc 8 0
 END
 expect 1 qat tiny.ini -o qconfig.weight.fakequant=dorefa -o qat.oscillation.damping=1 --output no
 says "changes weights before rounding"
+
+# ---- both ends of activations learned, and normalized weights: stopped and resumed
+both=("${base[@]}" -o qconfig.weight.fakequant=normalized -o qconfig.activation.fakequant=pact
+  -o qconfig.activation.fakequant.lower=yes -o qconfig.activation.fakequant.decay=0.001 -o qconfig.activation.bits=4)
+expect 0 qat tiny.ini "${both[@]}" --output ends
+expect 0 verify ends --backend reference,fbgemm
+prints "0 differ"
+cp -r ends part-ends
+for f in $(ls part-ends/checkpoints | tail -n +3); do rm part-ends/checkpoints/"$f"; done
+expect 0 qat tiny.ini "${both[@]}" --output part-ends --resume
+for f in model-int8 best; do same ends/$f.safetensors part-ends/$f.safetensors; done
+arrays ends/best.safetensors 'fakequant\.(beta|size)' > learned
+grep -q 'beta' learned && grep -q 'size' learned || failed "no lower ends, or sizes, in best.safetensors"
 exit 0

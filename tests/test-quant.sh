@@ -42,7 +42,7 @@ x = [v - (v >> bits - 1 << bits) for v in x]
 print (min (x), max (x))
 END
 }
-for fakequant in affine lsq dorefa; do
+for fakequant in affine lsq dorefa normalized; do
   proof "ternary-$fakequant" -o qconfig.weight.bits=2 -o qconfig.weight.narrow=yes \
     -o "qconfig.weight.fakequant=$fakequant"
   ! type python3 > /dev/null 2>&1 || [ "$(ends "ternary-$fakequant" 2)" = "-1 1" ] \

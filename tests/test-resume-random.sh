@@ -20,7 +20,7 @@ one_of () { shift $((RANDOM % $#)); echo "$1"; }
 draw () {
   options=(
     "qconfig.activation.fakequant=$(one_of affine pact lsq)"
-    "qconfig.weight.fakequant=$(one_of affine lsq dorefa)"
+    "qconfig.weight.fakequant=$(one_of affine lsq dorefa normalized)"
     "qconfig.activation.observer=$(one_of minmax moving_average_minmax histogram percentile mse kl)"
     "qconfig.weight.observer=$(one_of minmax moving_average_minmax)"
     "qconfig.weight.per_channel=$(one_of yes no)"
