@@ -102,6 +102,27 @@ for solver in $(qatkit plugins | awk '/^[a-z]/ { k = $1 } /^  / && k == "solvers
   trials 'all (f["cost"] in (l["macs"] * f["bits"] * a for a in (7, 8)) for l in x["layers"] for f in l["forms"])'
 done
 
+# the Hessian in place of the noise: layers and costs are the same, what they lose
+# is not; another seed has other vectors; resumed, it is known
+expect 0 tune tiny.ini --minimize bytes "${ptq[@]}" --output hessian --json -o tune.sensitivity=hessian \
+  -o tune.probes=4
+trials 'len (x["layers"]) == 4 and all (f["noise"] >= 0 for l in x["layers"] for f in l["forms"])'
+trials 'any (l["forms"][0]["noise"] > 0 for l in x["layers"])'
+trials 'all (a["noise"] >= b["noise"] for l in x["layers"] for a, b in zip (l["forms"], l["forms"][1:]))'
+python3 - << 'END' || failed "other costs than with noise, or the same losses"
+import json, sys
+a, b = (json.load (open (f))["layers"] for f in ("first", "out"))
+costs = [[[f["cost"] for f in l["forms"]] for l in x] for x in (a, b)]
+noise = [[[f["noise"] for f in l["forms"]] for l in x] for x in (a, b)]
+sys.exit (costs[0] != costs[1] or noise[0] == noise[1])
+END
+expect 0 tune tiny.ini --minimize bytes "${ptq[@]}" --output hessian --json -o tune.sensitivity=hessian \
+  -o tune.probes=4 --resume
+says "what layers cost and lose is known from hessian/sensitivity.json"
+expect 1 tune tiny.ini --minimize bytes "${ptq[@]}" --output hessian --overwrite -o tune.sensitivity=hessian \
+  -o 'loss.during=qat' -o train.epochs=0
+says "no loss counts in float training"
+
 # seconds: those of one sample on the backend
 expect 0 tune tiny.ini --minimize latency "${ptq[@]}" --output seconds
 prints " ms "

@@ -8,10 +8,12 @@
 #include <string.h>
 
 #include "analyze/bits.h"
+#include "analyze/hessian.h"
 #include "analyze/priv.h"
 #include "bench/infer.h"
 #include "graph/op-priv.h"
 #include "quant/quantizer-priv.h"
+#include "train/folded.h"
 
 /* Costs nearer to each other than this are one: what a clock says of the same
  * work twice. */
@@ -32,7 +34,8 @@ struct measuring {
   struct qk_analyze_options analyze;
   struct qk_analysis analysis;
   struct variant variant[QK_MOST_FORMS];
-  int *node; /* of each layer */
+  int *node;         /* of each layer */
+  double *curvature; /* by node; NULL: noise is measured */
   struct qk_bits_table *t;
 };
 
@@ -126,23 +129,156 @@ noise_of (struct measuring *u, struct qk_switch *sw, int node, double *noise)
   return r;
 }
 
+/* ---- the Hessian --------------------------------------------------------------- */
+
+/* The float network in training on the subset. */
+struct trainer {
+  struct measuring *u;
+  struct qk_exec *ex;
+  struct qk_exec_loss loss[QK_OBJECTIVE_AT_WORK];
+  int64_t done; /* samples, for the progress */
+};
+
+/* Gradients of the mean loss over the subset. */
+static int
+add_gradients (void *cookie)
+{
+  struct trainer *t = cookie;
+  const struct qk_analyzer *z = &t->u->z;
+  const void *input[QK_DATASET_MAX_TENSORS], *target[QK_DATASET_MAX_TENSORS];
+  struct qk_tensor ref[QK_MAX_REFERENCES];
+  struct qk_batch b;
+  double loss;
+  int r = 0;
+
+  for (int64_t i = 0, n; r == 0 && i < z->subset.n; i += n) {
+    n = z->subset.n - i < z->subset.batch ? z->subset.n - i : z->subset.batch;
+    qk_subset_batch (z, i, n, input, target, &b);
+    qk_exec_set_weight (t->ex, (double) n / (double) z->subset.n);
+    if ((r = qk_exec_forward (t->ex, input, n, QK_PASS_TRAIN)) < 0)
+      break;
+    qk_objective_references (z->session.objective, &b, NULL, ref);
+    r = qk_exec_backward (t->ex, ref, &loss);
+    if (r == 0 && qk_monitor_stopped (t->u->opt->m))
+      r = qk_error (-EINTR, "stopped");
+    qk_progress_update (t->u->opt->m->progress, t->done += n, NAN);
+  }
+  return r;
+}
+
+/* The curvature of the loss in the weights of each node of the float network. */
+static int
+measure_curvature (struct measuring *u)
+{
+  const struct qk_objective *o = u->z.session.objective;
+  struct qk_progress *progress = u->opt->m->progress;
+  struct trainer t = { .u = u };
+  struct qk_graph *g = u->z.float_g;
+  const struct qk_hessian h = { .g = g,
+                                .probes = u->opt->probes,
+                                .seed = u->opt->settings->seed,
+                                .gradients = add_gradients,
+                                .cookie = &t };
+  struct qk_exec_options opt;
+  int r;
+
+  u->curvature = calloc ((size_t) g->n_nodes + 1, sizeof *u->curvature);
+  if (u->curvature == NULL)
+    return qk_oom ("tune");
+  qk_settings_exec_options (u->opt->settings, u->z.subset.batch, true, &opt);
+  opt.n_losses = qk_objective_losses (o, QK_DURING_TRAIN, false, t.loss);
+  opt.loss = t.loss;
+  qk_objective_give (o, &opt);
+  if (opt.n_losses == 0)
+    return qk_settings_key_error (
+      qk_error (-EINVAL,
+                "hessian, but no loss counts in float training, whose "
+                "curvature it would be"),
+      u->opt->settings->tune, "tune", "sensitivity");
+  if ((r = qk_exec_new (g, &opt, &t.ex)) < 0)
+    return r;
+  qk_progress_begin (progress, "curvature",
+                     2 * u->opt->probes * u->z.subset.n);
+  r = qk_hessian_traces (&h, u->curvature);
+  qk_progress_end (progress);
+  qk_exec_free (t.ex);
+  return r;
+}
+
+/* How far the weights of NODE of the prepared G are from its parameters, squared:
+ * in units of the parameters, where batch-norm is folded in. */
+static int
+squared_change (const struct qk_graph *g, int node, double *sum)
+{
+  const struct qk_node *n = &g->node[node];
+  const struct qk_qparams *q = qk_quantizer_qparams (n->weight_qz);
+  const bool channels = qk_quantizer_channels (n->weight_qz) > 1;
+  struct qk_folded f;
+  int8_t *integer = NULL;
+  int r = qk_folded_init (g, n, &f);
+
+  *sum = 0;
+  if (r == 0)
+    r = qk_error (-ENOTSUP, "node '%s': layer '%s' does not tell its weights",
+                  n->name, n->layer_name);
+  if (r > 0 && (r = qk_folded_take (g, &f)) == 0
+      && (integer = qk_alloc ((size_t) (f.channels * f.depth))) == NULL)
+    r = qk_oom ("node '%s'", n->name);
+  if (r == 0)
+    r = qk_quantizer_forward_i8 (n->weight_qz, f.weight,
+                                 (size_t) (f.channels * f.depth), integer);
+  for (int64_t i = 0; r == 0 && i < f.channels * f.depth; i++) {
+    const int64_t c = i / f.depth;
+    const double d = (double) integer[i] * (double) q[channels ? c : 0].scale
+                     - (double) f.weight[i];
+
+    if (f.k[c] < 0 || f.k[c] > 0)
+      *sum += d / (double) f.k[c] * (d / (double) f.k[c]);
+  }
+  qk_free (integer);
+  qk_folded_clear (&f);
+  return r;
+}
+
+/* ---- forms ----------------------------------------------------------------------- */
+
+/* What layer I loses in variant V, SW being of its network. */
+static int
+lost_by (struct measuring *u, struct qk_switch *sw, const struct variant *v,
+         int i, double *lost)
+{
+  const double curvature = u->curvature != NULL ? u->curvature[u->node[i]] : 0;
+  int r;
+
+  if (u->curvature == NULL)
+    return noise_of (u, sw, u->node[i], lost);
+  if ((r = squared_change (v->prepared, u->node[i], lost)) == 0)
+    *lost *= curvature > 0 ? curvature : 0; /* of a maximum: nothing is lost */
+  return r;
+}
+
 /* Add the forms that variant V has and no earlier one had. */
 static int
 add_forms (struct measuring *u, struct variant *v)
 {
   struct qk_progress *progress = u->opt->m->progress;
   struct qk_switch sw;
-  int i, r = qk_switch_init (&sw, v->prepared);
+  int i, r = 0;
 
+  memset (&sw, 0, sizeof sw);
+  if (u->curvature == NULL)
+    r = qk_switch_init (&sw, v->prepared);
   for (i = 0; r == 0 && i < u->t->n; i++) {
     struct qk_bits_layer *l = &u->t->layer[i];
     /* those of other layers are switched off */
-    const int bits = qk_quantizer_info (sw.weight[u->node[i]])->bits;
+    const int bits = u->curvature == NULL
+                       ? qk_quantizer_info (sw.weight[u->node[i]])->bits
+                       : weight_bits (v->prepared, u->node[i]);
 
     if ((v->form[i] = find_form (l, bits)) < 0) {
       v->form[i] = l->n++;
       l->bits[v->form[i]] = bits;
-      r = noise_of (u, &sw, u->node[i], &l->noise[v->form[i]]);
+      r = lost_by (u, &sw, v, i, &l->noise[v->form[i]]);
     }
     qk_progress_update (progress, (i + 1) * u->z.subset.n, NAN);
   }
@@ -322,6 +458,7 @@ end (struct measuring *u)
   }
   u->z.session.objective = NULL; /* borrowed */
   qk_analyzer_clear (&u->z);
+  free (u->curvature);
   free (u->node);
 }
 
@@ -337,6 +474,8 @@ qk_bits_measure (const struct qk_bits_options *opt, struct qk_bits_table **out)
     return qk_oom ("tune");
   u.t->kind = opt->cost;
   r = begin (&u);
+  if (r == 0 && opt->sensitivity == QK_SENSITIVITY_HESSIAN)
+    r = measure_curvature (&u);
   for (i = 0; r == 0 && i < opt->n_bits; i++)
     r = measure_variant (&u, i);
   if (r == 0 && opt->cost == QK_COST_LATENCY)

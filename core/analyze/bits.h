@@ -13,14 +13,23 @@ enum qk_cost {
   QK_COST_LATENCY /* seconds of one sample on the backend, measured */
 };
 
+/* What says how much a layer loses. */
+enum qk_sensitivity {
+  QK_SENSITIVITY_NOISE,  /* measured in the outputs, by signal */
+  QK_SENSITIVITY_HESSIAN /* mean curvature of the loss in its weights, times the
+                            squared change of these: HAWQ-V2, Dong et al. 2020,
+                            arXiv:1911.03852 */
+};
+
 /* One layer with weights; its forms are those numbers of bits that the
  * configuration lets it have. */
 struct qk_bits_layer {
   char *name;
   int64_t macs;
-  int n;                       /* forms */
-  int bits[QK_MOST_FORMS];     /* of the weights */
-  double noise[QK_MOST_FORMS]; /* by signal, in the outputs, from it alone */
+  int n;                   /* forms */
+  int bits[QK_MOST_FORMS]; /* of the weights */
+  double
+    noise[QK_MOST_FORMS]; /* what it loses alone, see enum qk_sensitivity */
   double cost[QK_MOST_FORMS];
 };
 
@@ -39,11 +48,14 @@ struct qk_bits_options {
   const int *bits;                /* to be measured, n_bits of them */
   int n_bits;
   enum qk_cost cost;
+  enum qk_sensitivity sensitivity;
+  int probes;      /* random vectors, for the Hessian */
   int64_t samples; /* of the validation split */
 };
 
 /* Measure all of it.  The float network is calibrated once for each number of
- * bits, without methods of [ptq]; then each layer's weights alone are quantized.
+ * bits, without methods of [ptq]; then each layer's weights alone are quantized, or
+ * only what changes in them is looked at.
  * Shows progress.  *OUT belongs to the caller: qk_bits_free. */
 int qk_bits_measure (const struct qk_bits_options *opt,
                      struct qk_bits_table **out);

@@ -20,6 +20,7 @@ static const char *const auto_yes_no[] = { "auto", "yes", "no", NULL };
 static const char *const last_batches[] = { "keep", "drop", "merge", NULL };
 static const char *const samplings[] = { "shuffled", "balanced", NULL };
 static const char *const modes[] = { "static", "dynamic", NULL };
+static const char *const sensitivities[] = { "noise", "hessian", NULL };
 static const char *const presets[]
   = { "default",     "weight_only", "activation_only", "float",
       "w4a4-papers", "w3a3-papers", "w2a2-papers",     NULL };
@@ -150,6 +151,11 @@ const struct qk_option qk_table_tune[]
         "Networks between the cheapest and the dearest that are tried" },
       { "samples", QK_OPT_INT, "64", 1, 1e9, NULL,
         "Samples on which is measured what layers lose" },
+      { "sensitivity", QK_OPT_CHOICE, "noise", 0, 0, sensitivities,
+        "What a layer loses: the noise it makes in the outputs, or by the "
+        "curvature of the loss in its weights (HAWQ-V2)" },
+      { "probes", QK_OPT_INT, "32", 1, 1e6, NULL,
+        "hessian: random vectors with which curvature is estimated" },
       END };
 
 const struct qk_option qk_table_qat[] = {

@@ -515,10 +515,15 @@ measure (struct search *s)
         .objective = u->run->s.objective,
         .bits = s->bits,
         .n_bits = s->n_bits,
+        .probes = (int) qk_config_int (u->opt->settings->tune, "probes"),
         .samples = qk_config_int (u->opt->settings->tune, "samples") };
   bool any = false;
   int i, r;
 
+  if (strcmp (qk_config_string (u->opt->settings->tune, "sensitivity"),
+              "hessian")
+      == 0)
+    opt.sensitivity = QK_SENSITIVITY_HESSIAN;
   if ((r = take_cost (u, &opt.cost)) < 0
       || (r = qk_sensitivity_get (u, &opt, &u->t->bits)) < 0)
     return r;
