@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gemm/convback.h"
 #include "gemm/winograd.h"
 #include "gemm/gemm.h"
 #include "int8gemm/product.h"
+#include "qatkit/cpu.h"
 #include "qatkit/rng.h"
 #include "lib/floats.h"
 #include "lib/ok.h"
@@ -266,153 +266,175 @@ naive_dx (const struct qk_convback *cb, const float *d, const float *w,
   return sum;
 }
 
-/* What gradients may be wrong by: with Winograd's products a few 1e-6 of the largest
- * one (struct qk_convback). */
 static double
-tolerance (bool winograd, const float *x, int64_t n)
+largest (const float *x, int64_t n)
 {
   float most = 0;
 
-  if (!winograd)
-    return 1e-4;
   for (int64_t i = 0; i < n; i++)
     most = fmaxf (most, fabsf (x[i]));
-  return 4e-6 * (double) most;
+  return (double) most;
 }
 
-/* Some elements of DW and DX against the definition. */
+/* Some thousand elements of DW and DX against the definition, within ERROR; with
+ * RELATIVE, within as much of the largest one. */
 static void
-same_gradients (const struct qk_convback *cb, bool winograd, const float *d,
-                const float *x, const float *w, const float *dw,
-                const float *dx)
+same_gradients (const struct qk_convback *cb, double error, bool relative,
+                const float *d, const float *x, const float *w,
+                const float *dw, const float *dx)
 {
   const int64_t weights = cb->k * 9 * cb->c, pixels = cb->n * cb->h * cb->w;
-  double most = tolerance (winograd, dw, weights);
+  double most = relative ? error * largest (dw, weights) : error;
 
-  for (int64_t i = 0; i < weights; i += 7)
+  for (int64_t i = 0; i < weights; i += 7 + weights / 8000 * 2)
     ck_assert_double_eq_tol (dw[i],
                              naive_dw (cb, d, x, i / (9 * cb->c),
                                        i / (3 * cb->c) % 3, i / cb->c % 3,
                                        i % cb->c),
                              most);
-  most = tolerance (winograd, dx, pixels * cb->c);
-  for (int64_t i = 0; i < pixels * cb->c; i += 7)
+  most = relative ? error * largest (dx, pixels * cb->c) : error;
+  for (int64_t i = 0; i < pixels * cb->c; i += 7 + pixels * cb->c / 8000 * 2)
     ck_assert_double_eq_tol (dx[i], naive_dx (cb, d, w, i / cb->c, i % cb->c),
                              most);
 }
 
-/* Winograd's products, whatever this CPU would take: sizes that tiles do not cover,
- * paddings, several chunks of tiles, one and three threads. */
+/* 3x3 windows of stride 1, with padding as the field names. */
+static struct qk_convback
+window (int64_t n, int64_t h, int64_t w, int64_t c, int64_t k, int top,
+        int left, int bottom, int right)
+{
+  return (struct qk_convback){ .n = n,
+                               .h = h,
+                               .w = w,
+                               .c = c,
+                               .p = h + top + bottom - 2,
+                               .q = w + left + right - 2,
+                               .k = k,
+                               .r = 3,
+                               .s = 3,
+                               .groups = 1,
+                               .stride_h = 1,
+                               .stride_w = 1,
+                               .dil_h = 1,
+                               .dil_w = 1,
+                               .pad_top = top,
+                               .pad_left = left,
+                               .pad_bottom = bottom,
+                               .pad_right = right };
+}
+
+/* Random operands of CB, and room for the gradients, in which there is something. */
+struct operands {
+  float *d, *x, *w, *dx, *dw;
+};
+
+static struct operands
+operands (const struct qk_convback *cb, uint64_t seed)
+{
+  const size_t weights = (size_t) (cb->k * 9 * cb->c);
+  const size_t inputs = (size_t) (cb->n * cb->h * cb->w * cb->c);
+  struct qk_rng rng;
+  struct operands o;
+
+  qk_rng_seed (&rng, 5, seed);
+  o.d = noise ((size_t) (cb->n * cb->p * cb->q * cb->k), &rng);
+  o.x = noise (inputs, &rng);
+  o.w = noise (weights, &rng);
+  o.dx = noise (inputs, &rng);
+  o.dw = noise (weights, &rng);
+  return o;
+}
+
+static void
+operands_free (struct operands *o)
+{
+  free (o->dw);
+  free (o->dx);
+  free (o->w);
+  free (o->x);
+  free (o->d);
+}
+
+/* SIZE bytes of scratch memory, filled with what gives wrong results. */
+static void *
+scratch_new (size_t size)
+{
+  void *s = aligned_alloc (64, (size + 63) / 64 * 64 + 64);
+
+  ck_assert_ptr_nonnull (s);
+  memset (s, 0xff, size);
+  return s;
+}
+
+/* Winograd's products: sizes that tiles do not cover, paddings, several chunks of
+ * tiles, sums of each thread and of all together, one and three threads; of floats
+ * and of bytes. */
 START_TEST (winograd_gradients)
 {
   static const struct {
     int n, h, w, c, k, top, left, bottom, right, threads;
-  } cases[] = { { 1, 4, 4, 32, 32, 1, 1, 1, 1, 1 },
-                { 2, 9, 11, 40, 32, 1, 1, 1, 1, 3 },
-                { 3, 7, 5, 32, 48, 0, 2, 1, 0, 1 },
-                { 5, 13, 13, 32, 40, 2, 0, 2, 1, 3 },
-                { 40, 8, 8, 256, 32, 1, 1, 1, 1, 3 } };
-  struct qk_convback cb = { .n = cases[_i].n,
-                            .h = cases[_i].h,
-                            .w = cases[_i].w,
-                            .c = cases[_i].c,
-                            .k = cases[_i].k,
-                            .r = 3,
-                            .s = 3,
-                            .groups = 1,
-                            .stride_h = 1,
-                            .stride_w = 1,
-                            .dil_h = 1,
-                            .dil_w = 1,
-                            .pad_top = cases[_i].top,
-                            .pad_left = cases[_i].left,
-                            .pad_bottom = cases[_i].bottom,
-                            .pad_right = cases[_i].right };
+  } cases[] = {
+    { 1, 4, 4, 32, 32, 1, 1, 1, 1, 1 },
+    { 2, 9, 11, 48, 16, 1, 1, 1, 1, 3 },
+    { 3, 7, 5, 16, 80, 0, 2, 1, 0, 1 },
+    { 5, 13, 13, 32, 48, 2, 0, 2, 1, 3 },
+    { 40, 8, 8, 256, 80, 1, 1, 1, 1, 3 },
+    { 9, 32, 32, 16, 16, 1, 1, 1, 1, 1 },
+    { 40, 8, 7, 272, 256, 1, 1, 1, 1, 2 },
+  };
   const int threads = cases[_i].threads;
-  struct qk_rng rng;
-  float *d, *x, *w, *dx, *dw, *scratch;
+  const struct qk_convback cb = window (
+    cases[_i].n, cases[_i].h, cases[_i].w, cases[_i].c, cases[_i].k,
+    cases[_i].top, cases[_i].left, cases[_i].bottom, cases[_i].right);
+  const int64_t inputs = cb.n * cb.h * cb.w * cb.c;
+  struct operands o = operands (&cb, (uint64_t) _i);
+  uint8_t *bytes = malloc ((size_t) inputs);
+  void *scratch;
 
-  if (library == NULL || library->sgemm == NULL)
-    return;
-  cb.p = cb.h + cb.pad_top + cb.pad_bottom - 2;
-  cb.q = cb.w + cb.pad_left + cb.pad_right - 2;
-  qk_rng_seed (&rng, 5, (uint64_t) _i);
-  d = noise ((size_t) (cb.n * cb.p * cb.q * cb.k), &rng);
-  x = noise ((size_t) (cb.n * cb.h * cb.w * cb.c), &rng);
-  w = noise ((size_t) (cb.k * 9 * cb.c), &rng);
-  dx = noise ((size_t) (cb.n * cb.h * cb.w * cb.c), &rng);
-  dw = noise ((size_t) (cb.k * 9 * cb.c), &rng);
-  scratch
-    = aligned_alloc (64, (winograd_scratch (&cb, threads) + 63) / 64 * 64);
-  ck_assert_ptr_nonnull (scratch);
-  ck_assert (winograd_weights (library, &cb, threads, d, x, dw, scratch));
-  ck_assert (winograd_data (library, &cb, threads, d, w, dx, scratch));
-  same_gradients (&cb, true, d, x, w, dw, dx);
-  free (scratch);
-  free (dw);
-  free (dx);
-  free (w);
-  free (x);
-  free (d);
+  ck_assert_ptr_nonnull (bytes);
+  if (winograd_suits (&cb)) {
+    scratch = scratch_new (winograd_scratch (&cb, threads));
+    winograd_weights (&cb, threads, o.d, &(struct winograd_input){ .x = o.x },
+                      o.dw, scratch);
+    winograd_data (&cb, threads, o.d, o.w, o.dx, scratch);
+    same_gradients (&cb, 4e-6, true, o.d, o.x, o.w, o.dw, o.dx);
+
+    for (int64_t i = 0; i < inputs; i++) {
+      bytes[i] = (uint8_t) (i * 37 % 256);
+      o.x[i] = (float) bytes[i] - 113;
+    }
+    winograd_weights (&cb, threads, o.d,
+                      &(struct winograd_input){ .bytes = bytes, .zero = 113 },
+                      o.dw, scratch);
+    same_gradients (&cb, 4e-6, true, o.d, o.x, o.w, o.dw, o.dx);
+    free (scratch);
+  } else
+    ck_assert_msg (qk_cpu_current () < QK_CPU_AVX2
+                     || qk_cpu_current () >= QK_CPU_NEON,
+                   "case %d does not suit", _i);
+  free (bytes);
+  operands_free (&o);
 }
 END_TEST
 
-/* 3x3 windows of stride 1, both orders, against the definition. */
-START_TEST (convolution_gradients)
+/* 3x3 windows of stride 1 by the library. */
+START_TEST (library_gradients)
 {
-  struct qk_convback cb = { .blocked = _i == 1,
-                            .n = 3,
-                            .h = 9,
-                            .w = 11,
-                            .c = 32,
-                            .p = 9,
-                            .q = 11,
-                            .k = 48,
-                            .r = 3,
-                            .s = 3,
-                            .groups = 1,
-                            .stride_h = 1,
-                            .stride_w = 1,
-                            .dil_h = 1,
-                            .dil_w = 1,
-                            .pad_top = 1,
-                            .pad_left = 1,
-                            .pad_bottom = 1,
-                            .pad_right = 1 };
-  const int64_t hw = cb.h * cb.w, m = cb.n * hw;
-  struct qk_rng rng;
-  float *d, *x, *w, *dd, *dx, *dw, *back;
+  const struct qk_convback cb = window (3, 9, 11, 32, 48, 1, 1, 1, 1);
+  struct operands o = operands (&cb, 3);
+  void *scratch;
+  size_t size;
 
-  if (!qk_convback_usable (library, &cb))
-    return;
-  qk_rng_seed (&rng, 3, 3);
-  d = noise ((size_t) (m * cb.k), &rng);
-  x = noise ((size_t) (m * cb.c), &rng);
-  w = noise ((size_t) (cb.k * 9 * cb.c), &rng);
-  dd = noise ((size_t) (m * cb.k), &rng);
-  dx = noise ((size_t) (m * cb.c), &rng);
-  dw = noise ((size_t) (cb.k * 9 * cb.c), &rng);
-  back = noise ((size_t) (m * cb.c), &rng);
-  memcpy (dd, d, (size_t) (m * cb.k) * sizeof *d);
-  memcpy (dx, x, (size_t) (m * cb.c) * sizeof *x);
-  if (cb.blocked) {
-    qk_convback_block (d, 0, m, hw, cb.k, dd);
-    qk_convback_block (x, 0, m, hw, cb.c, dx);
+  if (library && library->convback_usable && library->convback_usable (&cb)) {
+    size = library->convback_scratch (&cb, 2);
+    scratch = scratch_new (size);
+    ck_assert (
+      library->convback_weights (&cb, 2, o.d, o.x, o.dw, scratch, size));
+    ck_assert (library->convback_data (&cb, 2, o.d, o.w, o.dx, scratch, size));
+    same_gradients (&cb, 1e-4, false, o.d, o.x, o.w, o.dw, o.dx);
+    free (scratch);
   }
-  ck_assert (qk_convback_weights (library, &cb, 2, dd, dx, dw, NULL, 0));
-  ck_assert (qk_convback_data (library, &cb, 2, dd, w, dx, NULL, 0));
-  memcpy (back, dx, (size_t) (m * cb.c) * sizeof *dx);
-  if (cb.blocked)
-    qk_convback_unblock (dx, 0, m, hw, cb.c, back);
-  same_gradients (&cb, cb.blocked || winograd_suits (library, &cb), d, x, w,
-                  dw, back);
-  free (back);
-  free (dw);
-  free (dx);
-  free (dd);
-  free (w);
-  free (x);
-  free (d);
+  operands_free (&o);
 }
 END_TEST
 
@@ -427,11 +449,12 @@ main (void)
 
   library = test_float_backend (ctx);
   t = tcase_create (library ? library->cls.name : "plain");
+  tcase_set_timeout (t, 60);
   tcase_add_loop_test (t, products, LIBRARY, OWN + 1);
   tcase_add_test (t, concurrent);
   tcase_add_loop_test (t, byte_products, 0, QK_CPU_NEON);
-  tcase_add_loop_test (t, convolution_gradients, 0, 2);
-  tcase_add_loop_test (t, winograd_gradients, 0, 5);
+  tcase_add_test (t, library_gradients);
+  tcase_add_loop_test (t, winograd_gradients, 0, 7);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_ENV);

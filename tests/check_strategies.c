@@ -12,11 +12,14 @@
 
 #include "lib/conv-rig.h"
 #include "lib/ok.h"
+#include "qatkit/cpu.h"
 
 static const char *const forwards[] = { "depthwise", "integer", "matrix" };
-static const char *const backwards[] = { "depthwise", "whole", "matrix" };
+static const char *const backwards[]
+  = { "depthwise", "whole", "winograd", "matrix" };
+enum { FORWARDS = 3, BACKWARDS = 4 };
 
-static int used[2][3]; /* how often each was right */
+static int forward_used[FORWARDS], backward_used[BACKWARDS];
 
 static void
 compare_floats (const char *what, const struct qk_tensor *got,
@@ -75,11 +78,12 @@ compare (const struct rig_given *g, const char *forward, const char *backward,
 static void
 compare_all (const struct rig_given *g)
 {
-  for (int i = 0; i < 3; i++)
-    for (int quantized = 0; quantized < 2; quantized++) {
-      used[0][i] += compare (g, forwards[i], "reference", quantized);
-      used[1][i] += compare (g, "reference", backwards[i], quantized);
-    }
+  for (int quantized = 0; quantized < 2; quantized++) {
+    for (int i = 0; i < FORWARDS; i++)
+      forward_used[i] += compare (g, forwards[i], "reference", quantized);
+    for (int i = 0; i < BACKWARDS; i++)
+      backward_used[i] += compare (g, "reference", backwards[i], quantized);
+  }
 }
 
 START_TEST (strategies)
@@ -90,14 +94,20 @@ START_TEST (strategies)
     compare_all (&rig_wide[i]);
   compare_all (&(struct rig_given){
     "conv2d", "out=32 kernel=3 padding=1", { 4, { 2, 17, 17, 16 } } });
-  for (int i = 0; i < 3; i++) {
-    printf ("%s forward: %d times, %s backward: %d times\n", forwards[i],
-            used[0][i], backwards[i], used[1][i]);
-    /* these need nothing of the machine */
-    if (i != 1)
-      HOLDS (used[0][i] && used[1][i], "%s or %s was never right", forwards[i],
-             backwards[i]);
-  }
+  compare_all (&(struct rig_given){
+    "conv2d", "out=48 kernel=3 padding_left=1", { 4, { 3, 9, 16, 32 } } });
+  for (int i = 0; i < FORWARDS; i++)
+    printf ("%s forward: %d times\n", forwards[i], forward_used[i]);
+  for (int i = 0; i < BACKWARDS; i++)
+    printf ("%s backward: %d times\n", backwards[i], backward_used[i]);
+  /* these need nothing of the machine */
+  HOLDS (forward_used[0] && forward_used[2] && backward_used[0]
+           && backward_used[3],
+         "depthwise or matrix was never right");
+#if defined __x86_64__
+  HOLDS (qk_cpu_current () < QK_CPU_AVX2 || backward_used[2],
+         "winograd was never right");
+#endif
 }
 END_TEST
 

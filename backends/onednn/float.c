@@ -2,7 +2,7 @@
 /* float.c: matrix products and gradients of convolutions in float, through
  * oneDNN's primitives.
  *
- * Activations stay channels last; weights are brought into the order the
+ * Activations are channels last; weights are brought into the order the
  * primitive likes best and back, which costs little beside the product.
  * Primitives are made for each call: oneDNN caches what is dear about them. */
 #include "config.h"
@@ -61,11 +61,10 @@ describe (const struct qk_convback *cb, struct back *b)
   const dnnl_dims_t strides
     = { kg * cb->r * cb->s * cg, cb->r * cb->s * cg, 1, cb->s * cg, cg };
   const bool grouped = g > 1;
-  const dnnl_format_tag_t tag = cb->blocked ? dnnl_nChw16c : dnnl_nhwc;
 
-  return dnnl_memory_desc_init_by_tag (&b->x, 4, x, dnnl_f32, tag)
+  return dnnl_memory_desc_init_by_tag (&b->x, 4, x, dnnl_f32, dnnl_nhwc)
            == dnnl_success
-         && dnnl_memory_desc_init_by_tag (&b->d, 4, d, dnnl_f32, tag)
+         && dnnl_memory_desc_init_by_tag (&b->d, 4, d, dnnl_f32, dnnl_nhwc)
               == dnnl_success
          && dnnl_memory_desc_init_by_tag (&b->w_any, grouped ? 5 : 4,
                                           grouped ? gw : w, dnnl_f32,
@@ -84,8 +83,6 @@ back_open (const struct qk_convback *cb, bool weights, struct back *b)
   const dnnl_dims_t dilates = { cb->dil_h - 1, cb->dil_w - 1 };
   const dnnl_dims_t before = { cb->pad_top, cb->pad_left };
   const dnnl_dims_t after = { cb->pad_bottom, cb->pad_right };
-  const dnnl_alg_kind_t alg
-    = cb->blocked ? dnnl_convolution_winograd : dnnl_convolution_direct;
   dnnl_convolution_desc_t fwd, bwd;
   dnnl_status_t st;
 
@@ -99,19 +96,20 @@ back_open (const struct qk_convback *cb, bool weights, struct back *b)
            != dnnl_success
       || !describe (cb, b)
       || dnnl_dilated_convolution_forward_desc_init (
-           &fwd, dnnl_forward_training, alg, &b->x, &b->w_any, NULL, &b->d,
-           strides, dilates, before, after)
+           &fwd, dnnl_forward_training, dnnl_convolution_direct, &b->x,
+           &b->w_any, NULL, &b->d, strides, dilates, before, after)
            != dnnl_success
       || dnnl_primitive_desc_create (&b->hint, &fwd, NULL, b->engine, NULL)
            != dnnl_success)
     return false;
   if (weights)
     st = dnnl_dilated_convolution_backward_weights_desc_init (
-      &bwd, alg, &b->x, &b->w_any, NULL, &b->d, strides, dilates, before,
-      after);
+      &bwd, dnnl_convolution_direct, &b->x, &b->w_any, NULL, &b->d, strides,
+      dilates, before, after);
   else
     st = dnnl_dilated_convolution_backward_data_desc_init (
-      &bwd, alg, &b->x, &b->w_any, &b->d, strides, dilates, before, after);
+      &bwd, dnnl_convolution_direct, &b->x, &b->w_any, &b->d, strides, dilates,
+      before, after);
   return st == dnnl_success
          && dnnl_primitive_desc_create (&b->pd, &bwd, b->attr, b->engine,
                                         b->hint)
@@ -128,8 +126,7 @@ is_fast (const struct qk_convback *cb, bool weights)
   ok = ok
        && dnnl_primitive_desc_query (b.pd, dnnl_query_impl_info_str, 0, &name)
             == dnnl_success
-       && strncmp (name, cb->blocked ? "jit_wino" : "jit", cb->blocked ? 8 : 3)
-            == 0;
+       && strncmp (name, "jit", 3) == 0;
   back_close (&b);
   return ok;
 }

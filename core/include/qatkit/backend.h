@@ -220,10 +220,6 @@ enum qk_backend_use {
 /* The two gradients of a float convolution over whole tensors:
  * x (N,H,W,C), w (K,R,S,C/groups), d (N,P,Q,K). */
 struct qk_convback {
-  /* x, d and dx are (N,C/16,H,W,16) instead, and Winograd's F(4x4,3x3) takes
-   * a quarter of the multiplications, with errors of a few 1e-6 of the
-   * largest gradient. */
-  bool blocked;
   int64_t n, h, w, c, p, q, k;
   int64_t r, s, groups;
   int64_t stride_h, stride_w, dil_h, dil_w;

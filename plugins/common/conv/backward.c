@@ -168,7 +168,7 @@ find_dw (const struct conv_run *run, const float *whole,
 {
   const struct qk_conv *cv = run->cv;
   const bool depthwise = cv->plan.back == &conv_back_depthwise;
-  const bool one = conv_one_dw (&cv->plan);
+  const bool one = cv->plan.back->one_dw;
   struct conv_thread th;
 
   conv_thread_at (run, 0, &th);

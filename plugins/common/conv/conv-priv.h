@@ -110,7 +110,7 @@ size_t conv_weight_size (const struct qk_conv *cv, bool quantized,
 void conv_weight_at (const struct qk_conv *cv, bool quantized, bool packed,
                      void *base, struct conv_weight *w);
 struct qk_convback;
-/* What the library works on, for a batch of N. */
+/* What gradients over whole tensors work on, for a batch of N. */
 void conv_back_shape (const struct qk_conv *cv, int64_t n,
                       struct qk_convback *cb);
 int conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
@@ -195,15 +195,20 @@ struct conv_backward {
 struct conv_back {
   const char *name;
   bool (*usable) (const struct qk_conv *cv, bool quantized);
+  bool whole;   /* d of the whole batch is made first, see conv_whole_d */
+  bool one_dw;  /* all threads make one gradient of the weight */
+  bool expands; /* it wants the input of the whole batch as floats, at ws_x */
+  /* Bytes that pass works in at ws_back.  (optional) */
+  size_t (*scratch) (const struct qk_conv *cv);
   /* All of dx, if it is wanted, and dw' (see backward.c): in DW (K, R S
-   * C/groups) or, of each thread, in th->dw; conv_one_dw tells which. */
+   * C/groups) or, of each thread, in th->dw; one_dw tells which. */
   int (*pass) (const struct conv_backward *bw, float *dw);
 };
 
 extern const struct conv_forward conv_forward_depthwise, conv_forward_integer,
   conv_forward_matrix, conv_forward_reference;
-extern const struct conv_back conv_back_depthwise, conv_back_whole,
-  conv_back_matrix, conv_back_reference;
+extern const struct conv_back conv_back_depthwise, conv_back_winograd,
+  conv_back_whole, conv_back_matrix, conv_back_reference;
 
 /* strategy.c */
 /* Fill pl->forward and pl->back.  -ENOTSUP if those that CV asks for are not
@@ -217,13 +222,6 @@ conv_in_bytes (const struct qk_conv_plan *pl)
   return pl->forward == &conv_forward_integer;
 }
 
-/* Whether all threads make one gradient of the weight. */
-static inline bool
-conv_one_dw (const struct qk_conv_plan *pl)
-{
-  return pl->back == &conv_back_whole || pl->back == &conv_back_reference;
-}
-
 /* backward.c */
 /* d of rows to D; d of a unit, in th->blk. */
 void conv_rows_grad (const struct conv_backward *bw,
@@ -232,6 +230,10 @@ void conv_rows_grad (const struct conv_backward *bw,
 const float *conv_unit_grad (const struct conv_backward *bw,
                              const struct conv_thread *th,
                              const struct conv_unit *u);
+
+/* whole.c */
+/* d of the whole batch, by all threads; where it lies. */
+const float *conv_whole_d (const struct conv_backward *bw);
 
 /* im2col.c */
 void conv_im2col (const struct conv_run *run, const struct conv_unit *u,

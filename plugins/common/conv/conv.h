@@ -36,8 +36,7 @@ struct qk_conv_plan {
   bool
     own_pack; /* the order for integer products is kept from there to backward */
   bool again;      /* acc is not kept but computed again where it is read */
-  bool blocked;    /* back "whole": in the order that Winograd wants */
-  bool over_acc;   /* back "whole": d takes the place of acc */
+  bool over_acc;   /* d of the whole batch takes the place of acc */
   bool own_y;      /* there is room for all of y */
   int64_t batch;   /* largest, in samples */
   int64_t rows;    /* most output rows (pixels) of one block */
@@ -47,7 +46,7 @@ struct qk_conv_plan {
   size_t sv_chan, sv_weight, sv_acc, sv_size;
   /* bytes from the start of workspace */
   size_t ws_saved, ws_chan, ws_wf, ws_wk, ws_wt, ws_weight, ws_pack, ws_acc,
-    ws_y, ws_g, ws_d, ws_x, ws_lib, ws_lib_size, ws_thread, ws_size;
+    ws_y, ws_g, ws_d, ws_x, ws_back, ws_back_size, ws_thread, ws_size;
   /* bytes from the start of a thread's part */
   size_t th_col, th_blk, th_tmp, th_sum, th_dw, th_dwi, th_wf, th_ring,
     th_dring, th_tags, th_size;

@@ -196,5 +196,6 @@ depthwise_pass (const struct conv_backward *bw, float *dw)
   return 0;
 }
 
-const struct conv_back conv_back_depthwise
-  = { "depthwise", depthwise_usable, depthwise_pass };
+const struct conv_back conv_back_depthwise = { .name = "depthwise",
+                                               .usable = depthwise_usable,
+                                               .pass = depthwise_pass };

@@ -157,4 +157,4 @@ matrix_pass (const struct conv_backward *bw, float *dw)
 }
 
 const struct conv_back conv_back_matrix
-  = { "matrix", matrix_usable, matrix_pass };
+  = { .name = "matrix", .usable = matrix_usable, .pass = matrix_pass };

@@ -8,7 +8,6 @@
 #include <qatkit/layer.h>
 
 #include "conv/conv-priv.h"
-#include "gemm/convback.h"
 #include "int8gemm/product.h"
 #include "multiversion.h"
 
@@ -28,9 +27,6 @@ enum { AHEAD_WEIGHT = 524288 };
  * the same place in nearly all layers: memory that another core wrote last is
  * slow to write, most of all where cores share no cache. */
 enum { THREAD_STEP = 2 << 20 };
-
-/* Output pixels from which on Winograd's transforms pay. */
-enum { WINOGRAD_MIN = 512 };
 
 /* ---- memory ------------------------------------------------------------*/
 
@@ -171,8 +167,7 @@ static bool
 expands (const struct qk_conv *cv, const struct qk_conv_plan *pl)
 {
   return conv_kind (cv) != CONV_DEPTHWISE
-         && (!conv_in_bytes (pl)
-             || (pl->train && pl->back != &conv_back_whole));
+         && (!conv_in_bytes (pl) || (pl->train && !pl->back->whole));
 }
 
 /* How large blocks are; see BLOCK_FLOATS. */
@@ -203,7 +198,7 @@ plan_thread (const struct qk_conv *cv, bool quantized_weight,
              struct qk_conv_plan *pl)
 {
   const bool dw = conv_kind (cv) == CONV_DEPTHWISE;
-  const bool whole = conv_one_dw (pl);
+  const bool whole = pl->back->one_dw;
   const size_t out = (size_t) (pl->rows * cv->k) * sizeof (float);
   const size_t weight = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
   const size_t line = (size_t) (conv_ring_width (cv) * cv->c) * sizeof (float);
@@ -237,7 +232,6 @@ void
 conv_back_shape (const struct qk_conv *cv, int64_t n, struct qk_convback *cb)
 {
   *cb = (struct qk_convback){
-    .blocked = cv->plan.blocked,
     .n = n,
     .h = cv->h,
     .w = cv->w,
@@ -259,44 +253,21 @@ conv_back_shape (const struct qk_conv *cv, int64_t n, struct qk_convback *cb)
   };
 }
 
-/* Whether Winograd's products pay. */
-static bool
-suits_winograd (const struct qk_conv *cv, const struct qk_conv_plan *pl)
-{
-  struct qk_convback cb;
-
-  if (conv_kind (cv) != CONV_GENERAL || cv->r != 3 || cv->s != 3
-      || cv->stride_h != 1 || cv->stride_w != 1 || cv->dil_h != 1
-      || cv->dil_w != 1 || cv->groups != 1 || cv->c % 16 != 0
-      || cv->k % 16 != 0 || pl->batch * cv->p * cv->q < WINOGRAD_MIN)
-    return false;
-  conv_back_shape (cv, pl->batch, &cb);
-  cb.blocked = true;
-  return qk_convback_usable (pl->float_backend, &cb);
-}
-
 static int
 choose_ways (const struct qk_conv *cv, const struct qk_layer_setup *s,
              struct qk_conv_plan *pl)
 {
   const bool quantized = s->quantized_in && s->quantized_weight;
-  struct qk_convback cb;
   int ret;
 
-  pl->blocked = s->train && suits_winograd (cv, pl);
   if ((ret = conv_choose (cv, quantized, pl)) < 0)
     return ret;
-  if (pl->back != &conv_back_whole)
-    pl->blocked = false;
   pl->again
     = conv_in_bytes (pl) && conv_kind (cv) == CONV_DIRECT
       && conv_depth (cv)
            <= (pl->kernels.saturates ? AGAIN_DEPTH_NO_VNNI : AGAIN_DEPTH);
-  if (!s->train || pl->back != &conv_back_whole
-      || conv_kind (cv) == CONV_DIRECT)
-    return 0;
-  conv_back_shape (cv, pl->batch, &cb);
-  pl->ws_lib_size = qk_convback_scratch (pl->float_backend, &cb, pl->threads);
+  if (s->train && pl->back->scratch)
+    pl->ws_back_size = pl->back->scratch (cv);
   return 0;
 }
 
@@ -341,9 +312,9 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   if ((ret = choose_ways (cv, s, pl)) < 0)
     return ret;
   choose_blocks (cv, pl);
-  whole = s->train && pl->back == &conv_back_whole;
+  whole = s->train && pl->back->whole;
   acc = (size_t) (batch * cv->p * cv->q * cv->k) * sizeof (float);
-  pl->over_acc = whole && !pl->blocked && !pl->again;
+  pl->over_acc = whole && !pl->again;
   pl->ahead
     = s->train && pl->i8_weight && cv->k * conv_depth (cv) <= AHEAD_WEIGHT;
   pl->own_pack = conv_in_bytes (pl) && (pl->ahead || pl->again);
@@ -372,11 +343,11 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   pl->ws_g
     = take (&pl->ws_size, s->train && s->quantized_out && !known ? acc : 0);
   pl->ws_d = take (&pl->ws_size, whole && !pl->over_acc ? acc : 0);
-  pl->ws_x = take (&pl->ws_size, whole && (s->quantized_in || pl->blocked)
-                                   ? (size_t) (batch * cv->h * cv->w * cv->c)
-                                       * sizeof (float)
-                                   : 0);
-  pl->ws_lib = take (&pl->ws_size, pl->ws_lib_size);
+  pl->ws_x = take (
+    &pl->ws_size, s->train && s->quantized_in && pl->back->expands
+                    ? (size_t) (batch * cv->h * cv->w * cv->c) * sizeof (float)
+                    : 0);
+  pl->ws_back = take (&pl->ws_size, pl->ws_back_size);
   s->saved = pl->sv_size;
   s->prepared = pl->ahead ? numbers : 0;
   s->workspace = pl->ws_size;

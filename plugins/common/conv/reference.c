@@ -148,5 +148,7 @@ reference_pass (const struct conv_backward *bw, float *dw)
   return 0;
 }
 
-const struct conv_back conv_back_reference
-  = { "reference", reference_usable, reference_pass };
+const struct conv_back conv_back_reference = { .name = "reference",
+                                               .usable = reference_usable,
+                                               .one_dw = true,
+                                               .pass = reference_pass };

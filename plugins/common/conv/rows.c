@@ -317,10 +317,10 @@ qk_rows_grad_sums (const float *dout, const float *acc, size_t n,
 }
 
 QK_LOOP (, qk_rows_grad,
-         (const float *restrict dout, const float *restrict acc, size_t n,
+         (const float *restrict dout, const float *acc, size_t n,
           size_t period, const struct qk_conv_mask *mask,
           const float *restrict a1, const float *restrict a2,
-          const float *restrict a3, float *restrict d),
+          const float *restrict a3, float *d),
          (dout, acc, n, period, mask, a1, a2, a3, d))
 {
   const float *restrict a = mask->a, *restrict b = mask->b;
@@ -328,8 +328,8 @@ QK_LOOP (, qk_rows_grad,
 
   FOR_PIECES (i, len, n, period)
   {
-    const float *restrict u = acc + i, *restrict dy = dout + i;
-    float *restrict o = d + i;
+    const float *u = acc + i, *restrict dy = dout + i;
+    float *o = d + i;
 
     QK_SIMD
     for (size_t j = 0; j < len; j++) {

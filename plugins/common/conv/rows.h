@@ -75,7 +75,7 @@ void qk_rows_to_float (const int32_t *acc, size_t n, float *y);
 void qk_rows_grad_sums (const float *dout, const float *acc, size_t n,
                         size_t period, const struct qk_conv_mask *m,
                         double *sg, double *sgu);
-/* d = a1 * g + (a2 * acc + a3) */
+/* d = a1 * g + (a2 * acc + a3); D may be ACC. */
 void qk_rows_grad (const float *dout, const float *acc, size_t n,
                    size_t period, const struct qk_conv_mask *m,
                    const float *a1, const float *a2, const float *a3,

@@ -134,7 +134,7 @@ conv_place_weight (struct conv_run *run, const int8_t *w8, bool forward)
                           + (size_t) g * conv_pack_size (cv));
     return;
   }
-  if (w8 && !forward && cv->plan.back != &conv_back_whole) {
+  if (w8 && !forward && !cv->plan.back->whole) {
     run->wf = NULL;
     return;
   }

@@ -4,24 +4,14 @@
  * gradient added up block by block. */
 #include "config.h"
 
-#include <string.h>
-
 #include <qatkit/layer.h>
 
 #include "conv/conv-priv.h"
-#include "gemm/convback.h"
 #include "gemm/gemm.h"
 
-/* Whether rows of C numbers lie as they do without blocks. */
-static bool
-in_order (const struct qk_conv *cv, int64_t c)
-{
-  return !cv->plan.blocked || c == QK_CONVBACK_BLOCK;
-}
-
-/* Thread T's part of d, which may lie where acc is. */
+/* Thread T's part of d. */
 static void
-whole_d (const struct conv_backward *bw, int t, float *d)
+part_of_d (const struct conv_backward *bw, int t, float *d)
 {
   const struct conv_run *run = &bw->run;
   const struct qk_conv *cv = run->cv;
@@ -29,78 +19,65 @@ whole_d (const struct conv_backward *bw, int t, float *d)
   struct conv_thread th;
 
   conv_thread_at (run, t, &th);
-  for (int64_t r = run->m * t / run->threads; r < r1; r += step) {
-    const int64_t rows = r1 - r < step ? r1 - r : step;
-
-    if (in_order (cv, cv->k) && !cv->plan.over_acc) {
-      conv_rows_grad (bw, &th, r, rows, d + r * cv->k);
-      continue;
-    }
-    conv_rows_grad (bw, &th, r, rows, th.blk);
-    if (cv->plan.blocked)
-      qk_convback_block (th.blk, r, rows, cv->p * cv->q, cv->k, d);
-    else
-      memcpy (d + r * cv->k, th.blk, (size_t) (rows * cv->k) * sizeof *d);
-  }
+  for (int64_t r = run->m * t / run->threads; r < r1; r += step)
+    conv_rows_grad (bw, &th, r, r1 - r < step ? r1 - r : step, d + r * cv->k);
 }
 
-/* Thread T's part of the input as floats, where it is not just that. */
-static void
-whole_x (const struct conv_run *run, int t, float *x)
-{
-  const struct qk_conv *cv = run->cv;
-  const int64_t pixels = run->n * cv->h * cv->w, hw = cv->h * cv->w;
-  const int64_t at = pixels * t / run->threads;
-  const int64_t n = pixels * (t + 1) / run->threads - at;
-  const uint8_t *in8 = run->io->in->data;
-  const float *in = run->io->in->data;
-
-  if (run->u8_in && cv->plan.blocked)
-    qk_convback_block_u8 (in8 + at * cv->c, at, n, hw, cv->c, run->z, x);
-  else if (cv->plan.blocked)
-    qk_convback_block (in + at * cv->c, at, n, hw, cv->c, x);
-  else if (run->u8_in)
-    qk_rows_expand (in8 + at * cv->c, (size_t) (n * cv->c), run->z,
-                    x + at * cv->c);
-}
-
-/* dx of thread T from the blocked order. */
-static void
-whole_dx (const struct conv_backward *bw, int t, const float *blocked)
+const float *
+conv_whole_d (const struct conv_backward *bw)
 {
   const struct conv_run *run = &bw->run;
-  const struct qk_conv *cv = run->cv;
-  const int64_t pixels = run->n * cv->h * cv->w;
-  const int64_t at = pixels * t / run->threads;
+  const struct qk_conv_plan *pl = &run->cv->plan;
+  float *d = pl->over_acc
+               ? run->acc
+               : (float *) (void *) ((char *) run->io->workspace + pl->ws_d);
 
-  qk_convback_unblock (blocked, at, pixels * (t + 1) / run->threads - at,
-                       cv->h * cv->w, cv->c, bw->dx + at * cv->c);
-}
-
-/* Both gradients of a window larger than 1x1; X has room for dx after. */
-static int
-whole_library (const struct conv_backward *bw, const float *d, const float *x,
-               float *room, float *dw)
-{
-  const struct conv_run *run = &bw->run;
-  const struct qk_conv *cv = run->cv;
-  void *scratch = (char *) run->io->workspace + cv->plan.ws_lib;
-  float *dx = in_order (cv, cv->c) ? bw->dx : room;
-  const struct qk_backend_class *lib = cv->plan.float_backend;
-  struct qk_convback cb;
-
-  conv_back_shape (cv, run->n, &cb);
-  if (!qk_convback_weights (lib, &cb, run->threads, d, x, dw, scratch,
-                            cv->plan.ws_lib_size)
-      || (bw->dx
-          && !qk_convback_data (lib, &cb, run->threads, d, run->wf, dx,
-                                scratch, cv->plan.ws_lib_size)))
-    return qk_error (-EIO, "%s: the library's convolution failed", cv->who);
-  if (!bw->dx || in_order (cv, cv->c))
-    return 0;
 #pragma omp parallel for num_threads(run->threads) schedule(static, 1)
   for (int t = 0; t < run->threads; t++)
-    whole_dx (bw, t, dx);
+    part_of_d (bw, t, d);
+  return d;
+}
+
+/* The input as floats. */
+static const float *
+whole_x (const struct conv_run *run)
+{
+  const struct qk_conv *cv = run->cv;
+  const int64_t n = run->n * cv->h * cv->w * cv->c;
+  const uint8_t *in = run->io->in->data;
+  float *x = (float *) (void *) ((char *) run->io->workspace + cv->plan.ws_x);
+
+  if (!run->u8_in)
+    return run->io->in->data;
+#pragma omp parallel for num_threads(run->threads) schedule(static, 1)
+  for (int t = 0; t < run->threads; t++) {
+    const int64_t at = n * t / run->threads;
+
+    qk_rows_expand (in + at, (size_t) (n * (t + 1) / run->threads - at),
+                    run->z, x + at);
+  }
+  return x;
+}
+
+/* Both gradients of a window larger than 1x1. */
+static int
+library_gradients (const struct conv_backward *bw, const float *d,
+                   const float *x, float *dw)
+{
+  const struct conv_run *run = &bw->run;
+  const struct qk_conv_plan *pl = &run->cv->plan;
+  const struct qk_backend_class *lib = pl->float_backend;
+  void *scratch = (char *) run->io->workspace + pl->ws_back;
+  struct qk_convback cb;
+
+  conv_back_shape (run->cv, run->n, &cb);
+  if (!lib->convback_weights (&cb, run->threads, d, x, dw, scratch,
+                              pl->ws_back_size)
+      || (bw->dx
+          && !lib->convback_data (&cb, run->threads, d, run->wf, bw->dx,
+                                  scratch, pl->ws_back_size)))
+    return qk_error (-EIO, "%s: the library's convolution failed",
+                     run->cv->who);
   return 0;
 }
 
@@ -109,19 +86,10 @@ whole_pass (const struct conv_backward *bw, float *dw)
 {
   const struct conv_run *run = &bw->run;
   const struct qk_conv *cv = run->cv;
-  char *ws = run->io->workspace;
-  float *d
-    = cv->plan.over_acc ? run->acc : (float *) (void *) (ws + cv->plan.ws_d);
-  float *room = (float *) (void *) (ws + cv->plan.ws_x);
-  const float *x = run->u8_in || cv->plan.blocked ? room : run->io->in->data;
+  const float *d = conv_whole_d (bw), *x = whole_x (run);
 
-#pragma omp parallel for num_threads(run->threads) schedule(static, 1)
-  for (int t = 0; t < run->threads; t++) {
-    whole_d (bw, t, d);
-    whole_x (run, t, room);
-  }
   if (run->kind != CONV_DIRECT)
-    return whole_library (bw, d, x, room, dw);
+    return library_gradients (bw, d, x, dw);
   qk_sgemm_threaded (cv->plan.float_backend, run->threads, true, false, cv->k,
                      cv->c, run->m, d, cv->k, x, cv->c, 0.0f, dw, cv->c);
   if (bw->dx)
@@ -138,6 +106,7 @@ enum { WHOLE_WEIGHT = 131072 };
 static bool
 whole_usable (const struct qk_conv *cv, bool quantized)
 {
+  const struct qk_backend_class *lib = cv->plan.float_backend;
   struct qk_convback cb;
 
   (void) quantized;
@@ -146,7 +115,28 @@ whole_usable (const struct qk_conv *cv, bool quantized)
   if (conv_kind (cv) == CONV_DIRECT)
     return cv->k * cv->c >= WHOLE_WEIGHT;
   conv_back_shape (cv, cv->plan.batch, &cb);
-  return qk_convback_usable (cv->plan.float_backend, &cb);
+  return lib && lib->convback_usable && lib->convback_scratch
+         && lib->convback_data && lib->convback_weights
+         && lib->convback_usable (&cb);
 }
 
-const struct conv_back conv_back_whole = { "whole", whole_usable, whole_pass };
+static size_t
+whole_room (const struct qk_conv *cv)
+{
+  struct qk_convback cb;
+
+  if (conv_kind (cv) == CONV_DIRECT)
+    return 0;
+  conv_back_shape (cv, cv->plan.batch, &cb);
+  return cv->plan.float_backend->convback_scratch (&cb, cv->plan.threads);
+}
+
+const struct conv_back conv_back_whole = {
+  .name = "whole",
+  .usable = whole_usable,
+  .whole = true,
+  .one_dw = true,
+  .expands = true,
+  .scratch = whole_room,
+  .pass = whole_pass,
+};

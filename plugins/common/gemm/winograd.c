@@ -2,205 +2,51 @@
 /* winograd.c: gradients of 3x3 convolutions by Winograd's products, see winograd.h.
  *
  * Both are correlations of tiles of 6x6 numbers (A. Lavin, S. Gray: Fast Algorithms
- * for Convolutional Neural Networks, 2015), in points that lose less than 1, -1, 2, -2
- * do: F(4x4, 3x3) of the outputs' gradient with the weights turned round gives
- * the inputs' gradient; F(3x3, 4x4) of the inputs with tiles of 4x4 of the
- * outputs' gradient gives the weights'.  In each of the 36 places the products
- * over channels, or over tiles, are one of matrices. */
+ * for Convolutional Neural Networks, arXiv 1509.09308): F(4x4, 3x3) of the outputs'
+ * gradient with the weights turned round gives the inputs' gradient; F(3x3, 4x4)
+ * of the inputs with tiles of 4x4 of the outputs' gradient gives the weights'.  In
+ * each of the 36 places the products over channels, or over tiles, are one of
+ * matrices.  winograd-kernels.h has the transforms and the products. */
 #include "config.h"
 
 #include "gemm/winograd.h"
 
 #include <string.h>
 
-#include "multiversion.h"
+#include <qatkit/cpu.h>
+
+#include "gemm/winograd-kernels.h"
 
 #define TILE 4
 #define SIDE 6 /* of what a tile sees */
 #define PLACES (SIDE * SIDE)
-#define CHUNK_FLOATS 393216    /* of what a thread has at hand: 1.5 MiB */
-#define MOST_WEIGHTS (1 << 16) /* whose transforms are 36 / 9 as large */
-#define LEAST_CHANNELS 32
+#define LINE 16 /* floats: not all places begin in the same set of a cache */
+
+/* Floats of a chunk of tiles, which stays in the cache: 1 MiB.  Large weights are
+ * fetched once a chunk, which has to have more tiles then. */
+#define CHUNK_FLOATS 262144
+enum { CHUNK_LEAST = 32, CHUNK_MOST = 128, CHUNK_LARGE = 64 };
+#define LARGE_WEIGHT (1 << 16)
+
+/* Up to this number of weights each thread has sums of its own: it costs less to add
+ * them up than to fetch the tiles that another thread has transformed. */
+#define OWN_WEIGHT (1 << 14)
+
+/* Transforming this number of weights takes as long as the products of a tile save. */
+#define WEIGHTS_A_TILE 4096
 #define MOST_OVERHANG 2 /* times as many pixels as there are */
 
-#define UNROLL _Pragma ("GCC unroll 6")
-
-/* ---- transforms of vectors of channels at each place ---------------------- */
-
-#define PART static inline __attribute__ ((always_inline))
-#define LANES 8
-
-/* Channels side by side; compilers make what the CPU has of it. */
-typedef float vec __attribute__ ((vector_size (LANES * sizeof (float))));
-
-#define LOAD(v, from) memcpy (&(v), (from), sizeof (v))
-#define STORE(to, v) memcpy ((to), &(v), sizeof (v))
-
-/* The points are 0, A, -A, B, -B and infinity. */
-#define A 0.625f
-#define B 1.5f
-#define AA (A * A)
-#define BB (B * B)
-
-/* What of the tile each point sees. */
-PART void
-see (const vec x[SIDE], vec o[SIDE])
+static const struct winograd_kernels *
+kernels_here (void)
 {
-  const vec even = x[4] - BB * x[2], odd = A * (x[3] - BB * x[1]);
-  const vec even2 = x[4] - AA * x[2], odd2 = B * (x[3] - AA * x[1]);
+#if defined __x86_64__ || defined __i386__
+  const enum qk_cpu_level level = qk_cpu_current ();
 
-  o[0] = AA * BB * x[0] - (AA + BB) * x[2] + x[4];
-  o[1] = even + odd;
-  o[2] = even - odd;
-  o[3] = even2 + odd2;
-  o[4] = even2 - odd2;
-  o[5] = AA * BB * x[1] - (AA + BB) * x[3] + x[5];
-}
-
-/* The values of N taps, 3 or 4, in the points, over the products of the points'
- * distances. */
-PART void
-spread_taps (const vec *x, const int n, vec o[SIDE])
-{
-  const float one = 1.0f / (2.0f * AA * (AA - BB));
-  const float two = 1.0f / (2.0f * BB * (BB - AA));
-  const vec even = x[0] + AA * x[2], even2 = x[0] + BB * x[2];
-  const vec odd = A * (n > 3 ? x[1] + AA * x[n - 1] : x[1]);
-  const vec odd2 = B * (n > 3 ? x[1] + BB * x[n - 1] : x[1]);
-
-  o[0] = x[0] * (1.0f / (AA * BB));
-  o[1] = (even + odd) * one;
-  o[2] = (even - odd) * one;
-  o[3] = (even2 + odd2) * two;
-  o[4] = (even2 - odd2) * two;
-  o[5] = x[n - 1];
-}
-
-/* N outputs, 3 or 4, of the products in the points. */
-PART void
-gather_outputs (const vec x[SIDE], const int n, vec *o)
-{
-  const vec even = x[1] + x[2], odd = A * (x[1] - x[2]);
-  const vec even2 = x[3] + x[4], odd2 = B * (x[3] - x[4]);
-
-  o[0] = x[0] + even + even2;
-  o[1] = odd + odd2;
-  o[2] = AA * even + BB * even2;
-  if (n > 3)
-    o[3] = AA * odd + BB * odd2;
-  o[n - 1] += x[5];
-}
-
-/* The places of the vectors P, of C channels each, to TO, STEP apart. */
-QK_LOOP (static, transform_seen,
-         (const float *const *p, int64_t c, float *to, int64_t step),
-         (p, c, to, step))
-{
-  for (int64_t i = 0; i < c; i += LANES) {
-    vec t[SIDE][SIDE], x[SIDE], o[SIDE];
-
-    UNROLL
-    for (int s = 0; s < SIDE; s++) {
-      UNROLL
-      for (int r = 0; r < SIDE; r++)
-        LOAD (x[r], p[r * SIDE + s] + i);
-      see (x, o);
-      UNROLL
-      for (int r = 0; r < SIDE; r++)
-        t[r][s] = o[r];
-    }
-    UNROLL
-    for (int r = 0; r < SIDE; r++) {
-      see (t[r], o);
-      UNROLL
-      for (int s = 0; s < SIDE; s++)
-        STORE (to + (r * SIDE + s) * step + i, o[s]);
-    }
-  }
-}
-
-/* The same of N x N taps, vectors P. */
-PART void
-transform_taps (const float *const *p, const int n, int64_t c, float *to,
-                int64_t step)
-{
-  for (int64_t i = 0; i < c; i += LANES) {
-    vec t[SIDE][TILE], x[TILE], o[SIDE];
-
-    UNROLL
-    for (int s = 0; s < n; s++) {
-      UNROLL
-      for (int r = 0; r < n; r++)
-        LOAD (x[r], p[r * n + s] + i);
-      spread_taps (x, n, o);
-      UNROLL
-      for (int r = 0; r < SIDE; r++)
-        t[r][s] = o[r];
-    }
-    UNROLL
-    for (int r = 0; r < SIDE; r++) {
-      spread_taps (t[r], n, o);
-      UNROLL
-      for (int s = 0; s < SIDE; s++)
-        STORE (to + (r * SIDE + s) * step + i, o[s]);
-    }
-  }
-}
-
-QK_LOOP (static, transform_3x3,
-         (const float *const *p, int64_t c, float *to, int64_t step),
-         (p, c, to, step))
-{
-  transform_taps (p, 3, c, to, step);
-}
-
-QK_LOOP (static, transform_4x4,
-         (const float *const *p, int64_t c, float *to, int64_t step),
-         (p, c, to, step))
-{
-  transform_taps (p, 4, c, to, step);
-}
-
-/* From the places at FROM, STEP apart, the N x N outputs, vectors P. */
-PART void
-transform_back (const float *from, int64_t step, const int n, int64_t c,
-                float *const *p)
-{
-  for (int64_t i = 0; i < c; i += LANES) {
-    vec t[TILE][SIDE], x[SIDE], o[TILE];
-
-    UNROLL
-    for (int s = 0; s < SIDE; s++) {
-      UNROLL
-      for (int r = 0; r < SIDE; r++)
-        LOAD (x[r], from + (r * SIDE + s) * step + i);
-      gather_outputs (x, n, o);
-      UNROLL
-      for (int r = 0; r < n; r++)
-        t[r][s] = o[r];
-    }
-    UNROLL
-    for (int r = 0; r < n; r++) {
-      gather_outputs (t[r], n, o);
-      UNROLL
-      for (int s = 0; s < n; s++)
-        STORE (p[r * n + s] + i, o[s]);
-    }
-  }
-}
-
-QK_LOOP (static, transform_to_4x4,
-         (const float *from, int64_t step, int64_t c, float *const *p),
-         (from, step, c, p))
-{
-  transform_back (from, step, 4, c, p);
-}
-
-QK_LOOP (static, transform_to_3x3,
-         (const float *from, int64_t step, int64_t c, float *const *p),
-         (from, step, c, p))
-{
-  transform_back (from, step, 3, c, p);
+  if (level >= QK_CPU_AVX2)
+    return level >= QK_CPU_AVX512 ? &winograd_kernels__avx512
+                                  : &winograd_kernels__avx2;
+#endif
+  return NULL;
 }
 
 /* ---- tiles ------------------------------------------------------------------*/
@@ -231,220 +77,286 @@ place_of (const struct tiles *t, int64_t at)
                          at % t->columns * TILE };
 }
 
-/* The SIDE x SIDE pixels from (ROW,COL) on of sample X, (H,W,C); outside of it
- * NOTHING. */
+/* Tiles that a thread works at once. */
+struct chunk {
+  int64_t first, n;
+};
+
+/* Chunk I, of up to SIZE tiles, of thread TH; n is 0 after its last one. */
+static struct chunk
+chunk_of (const struct tiles *t, int th, int threads, int64_t size, int64_t i)
+{
+  const int64_t end = t->count * (th + 1) / threads;
+  const int64_t first = t->count * th / threads + i * size;
+  const int64_t n = end - first < size ? end - first : size;
+
+  return (struct chunk){ first, n < 0 ? 0 : n };
+}
+
+/* Pixels side by side, SIZE bytes each; those outside of (H,W) are NOTHING. */
+struct pixels {
+  const void *x, *nothing;
+  int64_t size, h, w;
+};
+
+/* The SIDE x SIDE pixels from (ROW,COL) of sample SAMPLE on. */
 static void
-point (const float *x, int64_t h, int64_t w, int64_t c, int64_t row,
-       int64_t col, int side, const float *nothing, const float **p)
+point (const struct pixels *x, int64_t sample, int64_t row, int64_t col,
+       int side, const void **p)
 {
-  for (int r = 0; r < side; r++)
-    for (int s = 0; s < side; s++) {
-      const int64_t i = row + r, j = col + s;
+  const char *first = (const char *) x->x + sample * x->h * x->w * x->size;
 
-      *p++
-        = i >= 0 && i < h && j >= 0 && j < w ? x + (i * w + j) * c : nothing;
-    }
+  for (int64_t i = row; i < row + side; i++)
+    for (int64_t j = col; j < col + side; j++)
+      *p++ = i >= 0 && i < x->h && j >= 0 && j < x->w
+               ? first + (i * x->w + j) * x->size
+               : x->nothing;
 }
 
-/* How many tiles a thread works at once. */
-static int64_t
-chunk_of (const struct qk_convback *cb)
-{
-  const int64_t n = CHUNK_FLOATS / (PLACES * (cb->c + cb->k)) / 8 * 8;
+/* ---- memory -----------------------------------------------------------------*/
 
-  return n < 16 ? 16 : n > 128 ? 128 : n;
-}
-
-bool
-winograd_suits (const struct qk_backend_class *lib,
-                const struct qk_convback *cb)
-{
-  const enum qk_cpu_level level = qk_cpu_current ();
-  const struct tiles t = tiles_of (1, cb->h, cb->w);
-
-  return lib != NULL && lib->sgemm != NULL && level >= QK_CPU_AVX2
-         && level < QK_CPU_AVX512 && !cb->blocked && cb->r == 3 && cb->s == 3
-         && cb->stride_h == 1 && cb->stride_w == 1 && cb->dil_h == 1
-         && cb->dil_w == 1 && cb->groups == 1 && cb->c % LANES == 0
-         && cb->k % LANES == 0 && cb->c >= LEAST_CHANNELS
-         && cb->k >= LEAST_CHANNELS && cb->c * cb->k <= MOST_WEIGHTS
-         && t.count * TILE * TILE <= MOST_OVERHANG * cb->h * cb->w;
-}
-
-/* Scratch memory, in floats: the weights' places, a vector of zeros, and for each
- * thread the places of a chunk of tiles and a vector that nobody reads. */
+/* Scratch memory, in floats: a pixel of zeros, one of bytes for zero, one that nobody
+ * reads; the weights' places, or the threads' sums of them; and for each thread the
+ * places of a chunk. */
 struct room {
-  int64_t nothing, chunks; /* where they begin */
-  int64_t chunk, each;     /* tiles and floats of a thread */
+  const struct winograd_kernels *kn;
+  int64_t zeros, zero_bytes, unread, weights, chunks; /* where they begin */
+  int64_t size, panel; /* of a chunk: tiles, floats of a panel */
+  int64_t weight_step, c_step, k_step; /* from place to place */
+  int64_t each;                        /* floats of a thread's chunk */
+  bool own;                            /* each thread has sums of its own */
 };
 
 static struct room
-room_of (const struct qk_convback *cb)
+room_of (const struct qk_convback *cb, int threads)
 {
-  const int64_t most = ((cb->c > cb->k ? cb->c : cb->k) + 15) / 16 * 16;
-  struct room r;
+  const int64_t pixel = (cb->c > cb->k ? cb->c : cb->k) + LINE;
+  const int64_t weight = cb->c * cb->k;
+  struct room r = { .kn = kernels_here (), .own = weight <= OWN_WEIGHT };
 
-  r.chunk = chunk_of (cb);
-  r.each = PLACES * r.chunk * (cb->c + cb->k) + most;
-  r.nothing = PLACES * cb->c * cb->k;
-  r.chunks = r.nothing + most;
+  r.size = CHUNK_FLOATS / (PLACES * (cb->c + cb->k));
+  r.size = weight > LARGE_WEIGHT  ? CHUNK_LARGE
+           : r.size < CHUNK_LEAST ? CHUNK_LEAST
+           : r.size > CHUNK_MOST  ? CHUNK_MOST
+                                  : r.size / r.kn->rows * r.kn->rows;
+  r.panel = r.size * r.kn->lanes;
+  r.zero_bytes = pixel / LINE * LINE;
+  r.unread = 2 * r.zero_bytes;
+  r.weights = 3 * r.zero_bytes;
+  r.weight_step = weight + LINE;
+  r.c_step = r.size * cb->c + LINE;
+  r.k_step = r.size * cb->k + LINE;
+  r.each = PLACES * (r.c_step + r.k_step);
+  r.chunks = r.weights + PLACES * r.weight_step * (r.own ? threads : 1);
   return r;
 }
 
 size_t
 winograd_scratch (const struct qk_convback *cb, int threads)
 {
-  const struct room r = room_of (cb);
+  const struct room r = room_of (cb, threads);
 
   return (size_t) (r.chunks + threads * r.each) * sizeof (float);
 }
 
-/* The vector of zeros. */
-static const float *
-clear_nothing (const struct room *r, float *scratch)
+bool
+winograd_suits (const struct qk_convback *cb)
 {
-  return memset (scratch + r->nothing, 0,
-                 (size_t) (r->chunks - r->nothing) * sizeof *scratch);
+  const struct winograd_kernels *kn = kernels_here ();
+  const struct tiles t = tiles_of (cb->n, cb->h, cb->w);
+
+  return kn != NULL && cb->r == 3 && cb->s == 3 && cb->stride_h == 1
+         && cb->stride_w == 1 && cb->dil_h == 1 && cb->dil_w == 1
+         && cb->groups == 1 && cb->c % kn->lanes == 0 && cb->k % kn->lanes == 0
+         && cb->c * cb->k <= t.count * WEIGHTS_A_TILE
+         && t.count * TILE * TILE <= MOST_OVERHANG * cb->n * cb->h * cb->w;
 }
 
 /* ---- the gradient of the input ------------------------------------------------*/
 
 /* The weights turned round: (36,K,C). */
 static void
-weights_to_places (const struct qk_convback *cb, int threads, const float *w,
-                   float *to)
+weights_to_places (const struct qk_convback *cb, const struct room *r,
+                   int threads, const float *w, float *to)
 {
-  const int64_t c = cb->c, step = cb->k * c;
+  const struct winograd_kernels *kn = r->kn;
 
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t k = 0; k < cb->k; k++) {
-    const float *p[9];
+    const void *p[9];
 
     for (int t = 0; t < 9; t++)
-      p[t] = w + (k * 9 + 8 - t) * c;
-    transform_3x3 (p, c, to + k * c, step);
+      p[t] = w + (k * 9 + 8 - t) * cb->c;
+    kn->taps_3x3 (p, cb->c, to + k * kn->lanes, r->weight_step,
+                  cb->k * kn->lanes);
   }
 }
 
-/* Tiles FIRST .. FIRST + N of dx. */
-static bool
-data_chunk (const struct qk_backend_class *lib, const struct qk_convback *cb,
-            const struct room *r, const struct tiles *t, int64_t first,
-            int64_t n, const float *d, float *dx, const float *weights,
-            float *places)
+/* The tiles CH of dx; PLACES has room for those of d and of the products. */
+static void
+data_chunk (const struct qk_convback *cb, const struct room *r,
+            const struct tiles *t, struct chunk ch, const float *d, float *dx,
+            float *scratch, float *places)
 {
-  const int64_t c = cb->c, k = cb->k, of_d = r->chunk * k,
-                of_dx = r->chunk * c;
-  float *products = places + PLACES * of_d;
-  float *unread = products + PLACES * of_dx;
-  bool ok = true;
+  const struct winograd_kernels *kn = r->kn;
+  const struct pixels of_d
+    = { d, scratch + r->zeros, cb->k * (int64_t) sizeof *d, cb->p, cb->q };
+  const int64_t c = cb->c, rows = (ch.n + kn->rows - 1) / kn->rows * kn->rows;
+  float *products = places + PLACES * r->k_step;
 
-  for (int64_t i = 0; i < n; i++) {
-    const struct place at = place_of (t, first + i);
-    const float *p[PLACES];
+  for (int64_t i = 0; i < ch.n; i++) {
+    const struct place at = place_of (t, ch.first + i);
+    const void *p[PLACES];
 
-    point (d + at.sample * cb->p * cb->q * k, cb->p, cb->q, k,
-           at.row - (2 - cb->pad_top), at.col - (2 - cb->pad_left), SIDE,
-           weights + r->nothing, p);
-    transform_seen (p, k, places + i * k, of_d);
+    point (&of_d, at.sample, at.row + cb->pad_top - 2,
+           at.col + cb->pad_left - 2, SIDE, p);
+    kn->seen (p, cb->k, places + i * kn->lanes, r->k_step, r->panel);
   }
   for (int e = 0; e < PLACES; e++)
-    ok = lib->sgemm (false, false, n, c, k, places + e * of_d, k,
-                     weights + e * k * c, c, 0.0f, products + e * of_dx, c)
-         && ok;
-  for (int64_t i = 0; i < n; i++) {
-    const struct place at = place_of (t, first + i);
+    kn->rows_product (rows, c, cb->k, places + e * r->k_step,
+                      scratch + r->weights + e * r->weight_step,
+                      products + e * r->c_step, r->panel);
+  for (int64_t i = 0; i < ch.n; i++) {
+    const struct place at = place_of (t, ch.first + i);
     float *y = dx + at.sample * cb->h * cb->w * c, *p[TILE * TILE];
 
     for (int j = 0; j < TILE * TILE; j++) {
       const int64_t h = at.row + j / TILE, w = at.col + j % TILE;
 
-      p[j] = h < cb->h && w < cb->w ? y + (h * cb->w + w) * c : unread;
+      p[j] = h < cb->h && w < cb->w ? y + (h * cb->w + w) * c
+                                    : scratch + r->unread;
     }
-    transform_to_4x4 (products + i * c, of_dx, c, p);
+    kn->outputs_4x4 (products + i * kn->lanes, r->c_step, r->panel, c, p);
   }
-  return ok;
 }
 
-bool
-winograd_data (const struct qk_backend_class *lib,
-               const struct qk_convback *cb, int threads, const float *d,
+void
+winograd_data (const struct qk_convback *cb, int threads, const float *d,
                const float *w, float *dx, float *scratch)
 {
-  const struct room r = room_of (cb);
+  const struct room r = room_of (cb, threads);
   const struct tiles t = tiles_of (cb->n, cb->h, cb->w);
-  const int64_t chunks = (t.count + r.chunk - 1) / r.chunk;
-  int failed = 0;
 
-  clear_nothing (&r, scratch);
-  weights_to_places (cb, threads, w, scratch);
-#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : failed)
-  for (int th = 0; th < threads; th++)
-    for (int64_t i = chunks * th / threads; i < chunks * (th + 1) / threads;
-         i++) {
-      const int64_t first = i * r.chunk, left = t.count - first;
+  memset (scratch + r.zeros, 0, (size_t) r.zero_bytes * sizeof *scratch);
+  weights_to_places (cb, &r, threads, w, scratch + r.weights);
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+  for (int th = 0; th < threads; th++) {
+    struct chunk ch;
 
-      failed += !data_chunk (lib, cb, &r, &t, first,
-                             left < r.chunk ? left : r.chunk, d, dx, scratch,
-                             scratch + r.chunks + th * r.each);
-    }
-  return failed == 0;
+    for (int64_t i = 0; (ch = chunk_of (&t, th, threads, r.size, i)).n > 0;
+         i++)
+      data_chunk (cb, &r, &t, ch, d, dx, scratch,
+                  scratch + r.chunks + th * r.each);
+  }
 }
 
 /* ---- the gradient of the weights ----------------------------------------------*/
 
-/* Tile I as places of the input and of the outputs' gradient. */
+/* The tiles CH of the input and of the outputs' gradient to PLACES. */
 static void
-tile_to_places (const struct qk_convback *cb, const struct tiles *t, int64_t i,
-                const float *d, const float *x, const float *nothing,
-                float *of_x, float *of_d, int64_t chunk)
+weights_chunk (const struct qk_convback *cb, const struct room *r,
+               const struct tiles *t, struct chunk ch, const float *d,
+               const struct winograd_input *in, const float *scratch,
+               float *places)
 {
-  const struct place at = place_of (t, i);
-  const float *p[PLACES];
+  const struct winograd_kernels *kn = r->kn;
+  const struct pixels of_d
+    = { d, scratch + r->zeros, cb->k * (int64_t) sizeof *d, cb->p, cb->q };
+  const struct pixels floats
+    = { in->x, scratch + r->zeros, cb->c * (int64_t) sizeof *in->x, cb->h,
+        cb->w };
+  const struct pixels bytes
+    = { in->bytes, scratch + r->zero_bytes, cb->c, cb->h, cb->w };
 
-  point (x + at.sample * cb->h * cb->w * cb->c, cb->h, cb->w, cb->c,
-         at.row - cb->pad_top, at.col - cb->pad_left, SIDE, nothing, p);
-  transform_seen (p, cb->c, of_x, chunk * cb->c);
-  point (d + at.sample * cb->p * cb->q * cb->k, cb->p, cb->q, cb->k, at.row,
-         at.col, TILE, nothing, p);
-  transform_4x4 (p, cb->k, of_d, chunk * cb->k);
+  for (int64_t i = 0; i < ch.n; i++) {
+    const struct place at = place_of (t, ch.first + i);
+    float *to = places + i * kn->lanes;
+    const void *p[PLACES];
+
+    point (in->x ? &floats : &bytes, at.sample, at.row - cb->pad_top,
+           at.col - cb->pad_left, SIDE, p);
+    if (in->x)
+      kn->seen (p, cb->c, to, r->c_step, r->panel);
+    else
+      kn->seen_bytes (p, in->zero, cb->c, to, r->c_step, r->panel);
+    point (&of_d, at.sample, at.row, at.col, TILE, p);
+    kn->taps_4x4 (p, cb->k, to + PLACES * r->c_step, r->k_step, r->panel);
+  }
 }
 
-bool
-winograd_weights (const struct qk_backend_class *lib,
-                  const struct qk_convback *cb, int threads, const float *d,
-                  const float *x, float *dw, float *scratch)
+/* The products of N tiles at PLACES, in place E, are added to SUM. */
+static void
+weights_place (const struct qk_convback *cb, const struct room *r, int e,
+               int64_t n, const float *places, float *sum)
 {
-  const struct room r = room_of (cb);
+  r->kn->sum_product (
+    cb->k, cb->c, n, places + PLACES * r->c_step + e * r->k_step,
+    places + e * r->c_step, r->panel, sum + e * r->weight_step);
+}
+
+/* What the threads have in place E is added to what the first one has. */
+static void
+join_sums (const struct room *r, int threads, int e, float *sum)
+{
+  float *x = sum + e * r->weight_step;
+
+  for (int th = 1; th < threads; th++) {
+    const float *y = x + th * PLACES * r->weight_step;
+
+    for (int64_t i = 0; i < r->weight_step; i++)
+      x[i] += y[i];
+  }
+}
+
+void
+winograd_weights (const struct qk_convback *cb, int threads, const float *d,
+                  const struct winograd_input *in, float *dw, float *scratch)
+{
+  const struct room r = room_of (cb, threads);
   const struct tiles t = tiles_of (cb->n, cb->p, cb->q);
-  const int64_t c = cb->c, k = cb->k, chunk = r.chunk * threads;
-  float *of_x = scratch + r.chunks, *of_d = of_x + PLACES * chunk * c;
-  const float *nothing = clear_nothing (&r, scratch);
-  int failed = 0;
+  const int64_t most = (t.count + threads - 1) / threads; /* of a thread */
+  const int64_t rounds = (most + r.size - 1) / r.size;
+  const size_t sum_size = (size_t) (PLACES * r.weight_step) * sizeof *scratch;
+  float *sum = scratch + r.weights, *places = scratch + r.chunks;
 
-#pragma omp parallel num_threads(threads) reduction(+ : failed)
+  memset (scratch + r.zeros, 0, (size_t) r.zero_bytes * sizeof *scratch);
+  memset (scratch + r.zero_bytes, (int) in->zero, (size_t) cb->c);
+#pragma omp parallel num_threads(threads)
   {
-    for (int64_t first = 0; first < t.count; first += chunk) {
-      const int64_t n = t.count - first < chunk ? t.count - first : chunk;
+#pragma omp for schedule(static, 1)
+    for (int th = 0; th < (r.own ? threads : 1); th++)
+      memset (sum + th * PLACES * r.weight_step, 0, sum_size);
+    for (int64_t i = 0; i < rounds; i++) {
+#pragma omp for schedule(static, 1) nowait
+      for (int th = 0; th < threads; th++) {
+        const struct chunk ch = chunk_of (&t, th, threads, r.size, i);
 
-#pragma omp for schedule(static)
-      for (int64_t i = 0; i < n; i++)
-        tile_to_places (cb, &t, first + i, d, x, nothing, of_x + i * c,
-                        of_d + i * k, chunk);
+        weights_chunk (cb, &r, &t, ch, d, in, scratch, places + th * r.each);
+        for (int e = 0; r.own && e < PLACES; e++)
+          weights_place (cb, &r, e, ch.n, places + th * r.each,
+                         sum + th * PLACES * r.weight_step);
+      }
+      if (r.own)
+        continue;
+#pragma omp barrier
 #pragma omp for schedule(static)
       for (int e = 0; e < PLACES; e++)
-        failed += !lib->sgemm (
-          true, false, k, c, n, of_d + e * chunk * k, k, of_x + e * chunk * c,
-          c, first > 0 ? 1.0f : 0.0f, scratch + e * k * c, c);
+        for (int th = 0; th < threads; th++)
+          weights_place (cb, &r, e, chunk_of (&t, th, threads, r.size, i).n,
+                         places + th * r.each, sum);
     }
+#pragma omp barrier
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < k; i++) {
+    for (int e = 0; e < PLACES; e++)
+      join_sums (&r, r.own ? threads : 1, e, sum);
+#pragma omp for schedule(static)
+    for (int64_t k = 0; k < cb->k; k++) {
       float *p[9];
 
       for (int j = 0; j < 9; j++)
-        p[j] = dw + (i * 9 + j) * c;
-      transform_to_3x3 (scratch + i * c, k * c, c, p);
+        p[j] = dw + (k * 9 + j) * cb->c;
+      r.kn->outputs_3x3 (sum + k * r.kn->lanes, r.weight_step,
+                         cb->k * r.kn->lanes, cb->c, p);
     }
   }
-  return failed == 0;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* winograd.h: the gradients of 3x3 convolutions of stride 1 with a quarter of the
- * multiplications, from products of matrices (sgemm) that a backend has: for CPUs
- * where no library has them. */
+ * multiplications, in the order (N,H,W,C) that everything else has. */
 #ifndef QATKIT_COMMON_WINOGRAD_H
 #define QATKIT_COMMON_WINOGRAD_H
 
@@ -10,20 +9,25 @@
 
 #include <qatkit/backend.h>
 
-/* Whether they are for this shape, of any number of samples, and this CPU, and pay:
- * levels from AVX2 on, below AVX-512, which libraries have them for. */
-bool winograd_suits (const struct qk_backend_class *lib,
-                     const struct qk_convback *cb);
-/* Bytes of scratch memory, aligned to 64, that they work in. */
+/* The input of the convolution, (N,H,W,C): floats, or else bytes that stand for
+ * (float) byte - zero, where zero is itself the value of a byte. */
+struct winograd_input {
+  const float *x;
+  const uint8_t *bytes;
+  float zero;
+};
+
+/* Whether they are for this shape and this CPU, AVX2 with FMA or AVX-512, and pay for
+ * CB->n samples.  For fewer, the functions below may be called all the same. */
+bool winograd_suits (const struct qk_convback *cb);
+/* Bytes of scratch memory, aligned to 64, that they work in with THREADS threads. */
 size_t winograd_scratch (const struct qk_convback *cb, int threads);
-/* As convback_data and convback_weights of struct qk_backend_class, in the order
- * (N,H,W,C); errors of a few 1e-6 of the largest gradient. */
-bool winograd_data (const struct qk_backend_class *lib,
-                    const struct qk_convback *cb, int threads, const float *d,
+/* As convback_data and convback_weights of struct qk_backend_class; errors of a few
+ * 1e-6 of the largest gradient.  The same number of threads gives the same bits. */
+void winograd_data (const struct qk_convback *cb, int threads, const float *d,
                     const float *w, float *dx, float *scratch);
-bool winograd_weights (const struct qk_backend_class *lib,
-                       const struct qk_convback *cb, int threads,
-                       const float *d, const float *x, float *dw,
-                       float *scratch);
+void winograd_weights (const struct qk_convback *cb, int threads,
+                       const float *d, const struct winograd_input *in,
+                       float *dw, float *scratch);
 
 #endif /* QATKIT_COMMON_WINOGRAD_H */
