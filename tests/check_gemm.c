@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gemm/grouped.h"
 #include "gemm/winograd.h"
 #include "gemm/gemm.h"
 #include "int8gemm/product.h"
@@ -227,7 +228,8 @@ noise (size_t n, struct qk_rng *rng)
   return x;
 }
 
-/* Element (K,R,S,C) of dw, and (N,H,W,C) of dx, by the definition. */
+/* Element (K,R,S,C) of dw, C of the group's channels, and (N,H,W,C) of dx, by the
+ * definition. */
 static double
 naive_dw (const struct qk_convback *cb, const float *d, const float *x,
           int64_t k, int64_t r, int64_t s, int64_t c)
@@ -235,13 +237,14 @@ naive_dw (const struct qk_convback *cb, const float *d, const float *x,
   double sum = 0.0;
 
   for (int64_t i = 0; i < cb->n * cb->p * cb->q; i++) {
-    const int64_t h = i / cb->q % cb->p + r - cb->pad_top;
-    const int64_t w = i % cb->q + s - cb->pad_left;
+    const int64_t h = i / cb->q % cb->p * cb->stride_h + r - cb->pad_top;
+    const int64_t w = i % cb->q * cb->stride_w + s - cb->pad_left;
 
     if (h >= 0 && h < cb->h && w >= 0 && w < cb->w)
-      sum += (double) d[i * cb->k + k]
-             * (double)
-               x[((i / cb->q / cb->p * cb->h + h) * cb->w + w) * cb->c + c];
+      sum
+        += (double) d[i * cb->k + k]
+           * (double) x[((i / cb->q / cb->p * cb->h + h) * cb->w + w) * cb->c
+                        + k / (cb->k / cb->groups) * (cb->c / cb->groups) + c];
   }
   return sum;
 }
@@ -250,18 +253,22 @@ static double
 naive_dx (const struct qk_convback *cb, const float *d, const float *w,
           int64_t pixel, int64_t c)
 {
+  const int64_t cg = cb->c / cb->groups, kg = cb->k / cb->groups;
   double sum = 0.0;
 
   for (int64_t r = 0; r < 3; r++)
     for (int64_t s = 0; s < 3; s++) {
-      const int64_t p = pixel / cb->w % cb->h - r + cb->pad_top;
-      const int64_t q = pixel % cb->w - s + cb->pad_left;
+      const int64_t h = pixel / cb->w % cb->h - r + cb->pad_top;
+      const int64_t v = pixel % cb->w - s + cb->pad_left;
+      const int64_t p = h / cb->stride_h, q = v / cb->stride_w;
       const int64_t at = (pixel / cb->w / cb->h * cb->p + p) * cb->q + q;
 
-      for (int64_t k = 0;
-           k < cb->k && p >= 0 && p < cb->p && q >= 0 && q < cb->q; k++)
+      if (h < 0 || v < 0 || h % cb->stride_h != 0 || v % cb->stride_w != 0
+          || p >= cb->p || q >= cb->q)
+        continue;
+      for (int64_t k = c / cg * kg; k < (c / cg + 1) * kg; k++)
         sum += (double) d[at * cb->k + k]
-               * (double) w[((k * 3 + r) * 3 + s) * cb->c + c];
+               * (double) w[((k * 3 + r) * 3 + s) * cg + c % cg];
     }
   return sum;
 }
@@ -283,15 +290,15 @@ same_gradients (const struct qk_convback *cb, double error, bool relative,
                 const float *d, const float *x, const float *w,
                 const float *dw, const float *dx)
 {
-  const int64_t weights = cb->k * 9 * cb->c, pixels = cb->n * cb->h * cb->w;
+  const int64_t cg = cb->c / cb->groups;
+  const int64_t weights = cb->k * 9 * cg, pixels = cb->n * cb->h * cb->w;
   double most = relative ? error * largest (dw, weights) : error;
 
   for (int64_t i = 0; i < weights; i += 7 + weights / 8000 * 2)
-    ck_assert_double_eq_tol (dw[i],
-                             naive_dw (cb, d, x, i / (9 * cb->c),
-                                       i / (3 * cb->c) % 3, i / cb->c % 3,
-                                       i % cb->c),
-                             most);
+    ck_assert_double_eq_tol (
+      dw[i],
+      naive_dw (cb, d, x, i / (9 * cg), i / (3 * cg) % 3, i / cg % 3, i % cg),
+      most);
   most = relative ? error * largest (dx, pixels * cb->c) : error;
   for (int64_t i = 0; i < pixels * cb->c; i += 7 + pixels * cb->c / 8000 * 2)
     ck_assert_double_eq_tol (dx[i], naive_dx (cb, d, w, i / cb->c, i % cb->c),
@@ -331,7 +338,7 @@ struct operands {
 static struct operands
 operands (const struct qk_convback *cb, uint64_t seed)
 {
-  const size_t weights = (size_t) (cb->k * 9 * cb->c);
+  const size_t weights = (size_t) (cb->k * 9 * cb->c / cb->groups);
   const size_t inputs = (size_t) (cb->n * cb->h * cb->w * cb->c);
   struct qk_rng rng;
   struct operands o;
@@ -366,6 +373,21 @@ scratch_new (size_t size)
   return s;
 }
 
+/* The same inputs as bytes, and what they stand for in O->x. */
+static uint8_t *
+bytes_of (const struct qk_convback *cb, struct operands *o)
+{
+  const int64_t n = cb->n * cb->h * cb->w * cb->c;
+  uint8_t *bytes = malloc ((size_t) n);
+
+  ck_assert_ptr_nonnull (bytes);
+  for (int64_t i = 0; i < n; i++) {
+    bytes[i] = (uint8_t) (i * 37 % 256);
+    o->x[i] = (float) bytes[i] - 113;
+  }
+  return bytes;
+}
+
 /* Winograd's products: sizes that tiles do not cover, paddings, several chunks of
  * tiles, sums of each thread and of all together, one and three threads; of floats
  * and of bytes. */
@@ -386,33 +408,77 @@ START_TEST (winograd_gradients)
   const struct qk_convback cb = window (
     cases[_i].n, cases[_i].h, cases[_i].w, cases[_i].c, cases[_i].k,
     cases[_i].top, cases[_i].left, cases[_i].bottom, cases[_i].right);
-  const int64_t inputs = cb.n * cb.h * cb.w * cb.c;
   struct operands o = operands (&cb, (uint64_t) _i);
-  uint8_t *bytes = malloc ((size_t) inputs);
+  uint8_t *bytes;
   void *scratch;
 
-  ck_assert_ptr_nonnull (bytes);
   if (winograd_suits (&cb)) {
     scratch = scratch_new (winograd_scratch (&cb, threads));
-    winograd_weights (&cb, threads, o.d, &(struct winograd_input){ .x = o.x },
+    winograd_weights (&cb, threads, o.d, &(struct gradient_input){ .x = o.x },
                       o.dw, scratch);
     winograd_data (&cb, threads, o.d, o.w, o.dx, scratch);
     same_gradients (&cb, 4e-6, true, o.d, o.x, o.w, o.dw, o.dx);
 
-    for (int64_t i = 0; i < inputs; i++) {
-      bytes[i] = (uint8_t) (i * 37 % 256);
-      o.x[i] = (float) bytes[i] - 113;
-    }
+    bytes = bytes_of (&cb, &o);
     winograd_weights (&cb, threads, o.d,
-                      &(struct winograd_input){ .bytes = bytes, .zero = 113 },
+                      &(struct gradient_input){ .bytes = bytes, .zero = 113 },
                       o.dw, scratch);
     same_gradients (&cb, 4e-6, true, o.d, o.x, o.w, o.dw, o.dx);
+    free (bytes);
     free (scratch);
   } else
     ck_assert_msg (qk_cpu_current () < QK_CPU_AVX2
                      || qk_cpu_current () >= QK_CPU_NEON,
                    "case %d does not suit", _i);
-  free (bytes);
+  operands_free (&o);
+}
+END_TEST
+
+/* Groups of 4 and 8 channels: strides, paddings, lines of which no window is inside, one
+ * and three threads; of floats and of bytes. */
+START_TEST (grouped_gradients)
+{
+  static const struct {
+    int n, h, w, c, group, stride, top, left, bottom, right, threads;
+  } cases[] = {
+    { 2, 6, 9, 32, 4, 1, 1, 1, 1, 1, 1 },
+    { 3, 7, 8, 48, 8, 1, 1, 1, 1, 1, 3 },
+    { 2, 9, 9, 16, 4, 2, 1, 1, 1, 1, 3 },
+    { 2, 8, 7, 32, 8, 2, 0, 2, 1, 0, 2 },
+    { 1, 3, 1, 16, 8, 1, 1, 1, 1, 1, 1 },
+    { 1, 5, 11, 16, 4, 3, 2, 2, 2, 2, 2 },
+  };
+  const int threads = cases[_i].threads;
+  struct qk_convback cb = window (
+    cases[_i].n, cases[_i].h, cases[_i].w, cases[_i].c, cases[_i].c,
+    cases[_i].top, cases[_i].left, cases[_i].bottom, cases[_i].right);
+  struct operands o;
+  uint8_t *bytes;
+  void *scratch;
+
+  cb.groups = cb.c / cases[_i].group;
+  cb.stride_h = cb.stride_w = cases[_i].stride;
+  cb.p = (cb.p - 1) / cb.stride_h + 1;
+  cb.q = (cb.q - 1) / cb.stride_w + 1;
+  o = operands (&cb, (uint64_t) _i);
+  if (grouped_suits (&cb)) {
+    scratch = scratch_new (grouped_scratch (&cb, threads));
+    grouped_weights (&cb, threads, o.d, &(struct gradient_input){ .x = o.x },
+                     o.dw, scratch);
+    grouped_data (&cb, threads, o.d, o.w, o.dx, scratch);
+    same_gradients (&cb, 1e-6, true, o.d, o.x, o.w, o.dw, o.dx);
+
+    bytes = bytes_of (&cb, &o);
+    grouped_weights (&cb, threads, o.d,
+                     &(struct gradient_input){ .bytes = bytes, .zero = 113 },
+                     o.dw, scratch);
+    same_gradients (&cb, 1e-6, true, o.d, o.x, o.w, o.dw, o.dx);
+    free (bytes);
+    free (scratch);
+  } else
+    ck_assert_msg (qk_cpu_current () < QK_CPU_AVX512
+                     || qk_cpu_current () >= QK_CPU_NEON,
+                   "case %d does not suit", _i);
   operands_free (&o);
 }
 END_TEST
@@ -455,6 +521,7 @@ main (void)
   tcase_add_loop_test (t, byte_products, 0, QK_CPU_NEON);
   tcase_add_test (t, library_gradients);
   tcase_add_loop_test (t, winograd_gradients, 0, 7);
+  tcase_add_loop_test (t, grouped_gradients, 0, 6);
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_ENV);

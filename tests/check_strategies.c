@@ -16,8 +16,8 @@
 
 static const char *const forwards[] = { "depthwise", "integer", "matrix" };
 static const char *const backwards[]
-  = { "depthwise", "whole", "winograd", "matrix" };
-enum { FORWARDS = 3, BACKWARDS = 4 };
+  = { "depthwise", "whole", "winograd", "grouped", "matrix" };
+enum { FORWARDS = 3, BACKWARDS = 5 };
 
 static int forward_used[FORWARDS], backward_used[BACKWARDS];
 
@@ -96,17 +96,25 @@ START_TEST (strategies)
     "conv2d", "out=32 kernel=3 padding=1", { 4, { 2, 17, 17, 16 } } });
   compare_all (&(struct rig_given){
     "conv2d", "out=48 kernel=3 padding_left=1", { 4, { 3, 9, 16, 32 } } });
+  compare_all (&(struct rig_given){
+    "conv2d", "out=32 kernel=3 padding=1 groups=8", { 4, { 2, 5, 7, 32 } } });
+  compare_all (
+    &(struct rig_given){ "conv2d",
+                         "out=48 kernel=3 padding=1 stride=2 groups=6",
+                         { 4, { 3, 9, 4, 48 } } });
   for (int i = 0; i < FORWARDS; i++)
     printf ("%s forward: %d times\n", forwards[i], forward_used[i]);
   for (int i = 0; i < BACKWARDS; i++)
     printf ("%s backward: %d times\n", backwards[i], backward_used[i]);
   /* these need nothing of the machine */
   HOLDS (forward_used[0] && forward_used[2] && backward_used[0]
-           && backward_used[3],
+           && backward_used[4],
          "depthwise or matrix was never right");
 #if defined __x86_64__
   HOLDS (qk_cpu_current () < QK_CPU_AVX2 || backward_used[2],
          "winograd was never right");
+  HOLDS (qk_cpu_current () < QK_CPU_AVX512 || backward_used[3],
+         "grouped was never right");
 #endif
 }
 END_TEST

@@ -208,7 +208,7 @@ struct conv_back {
 extern const struct conv_forward conv_forward_depthwise, conv_forward_integer,
   conv_forward_matrix, conv_forward_reference;
 extern const struct conv_back conv_back_depthwise, conv_back_winograd,
-  conv_back_whole, conv_back_matrix, conv_back_reference;
+  conv_back_grouped, conv_back_whole, conv_back_matrix, conv_back_reference;
 
 /* strategy.c */
 /* Fill pl->forward and pl->back.  -ENOTSUP if those that CV asks for are not

@@ -14,8 +14,8 @@ static const struct conv_forward *const forwards[]
       &conv_forward_reference };
 
 static const struct conv_back *const backs[]
-  = { &conv_back_depthwise, &conv_back_winograd, &conv_back_whole,
-      &conv_back_matrix, &conv_back_reference };
+  = { &conv_back_depthwise, &conv_back_winograd, &conv_back_grouped,
+      &conv_back_whole,     &conv_back_matrix,   &conv_back_reference };
 
 /* Whether NAME is the strategy asked for; NULL asks for any. */
 static bool

@@ -256,7 +256,7 @@ winograd_data (const struct qk_convback *cb, int threads, const float *d,
 static void
 weights_chunk (const struct qk_convback *cb, const struct room *r,
                const struct tiles *t, struct chunk ch, const float *d,
-               const struct winograd_input *in, const float *scratch,
+               const struct gradient_input *in, const float *scratch,
                float *places)
 {
   const struct winograd_kernels *kn = r->kn;
@@ -310,7 +310,7 @@ join_sums (const struct room *r, int threads, int e, float *sum)
 
 void
 winograd_weights (const struct qk_convback *cb, int threads, const float *d,
-                  const struct winograd_input *in, float *dw, float *scratch)
+                  const struct gradient_input *in, float *dw, float *scratch)
 {
   const struct room r = room_of (cb, threads);
   const struct tiles t = tiles_of (cb->n, cb->p, cb->q);

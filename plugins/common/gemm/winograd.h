@@ -9,13 +9,7 @@
 
 #include <qatkit/backend.h>
 
-/* The input of the convolution, (N,H,W,C): floats, or else bytes that stand for
- * (float) byte - zero, where zero is itself the value of a byte. */
-struct winograd_input {
-  const float *x;
-  const uint8_t *bytes;
-  float zero;
-};
+#include "gemm/input.h"
 
 /* Whether they are for this shape and this CPU, AVX2 with FMA or AVX-512, and pay for
  * CB->n samples.  For fewer, the functions below may be called all the same. */
@@ -27,7 +21,7 @@ size_t winograd_scratch (const struct qk_convback *cb, int threads);
 void winograd_data (const struct qk_convback *cb, int threads, const float *d,
                     const float *w, float *dx, float *scratch);
 void winograd_weights (const struct qk_convback *cb, int threads,
-                       const float *d, const struct winograd_input *in,
+                       const float *d, const struct gradient_input *in,
                        float *dw, float *scratch);
 
 #endif /* QATKIT_COMMON_WINOGRAD_H */
