@@ -36,6 +36,9 @@ number (const struct qk_tensor *t, int64_t i)
 {
   if (t->dtype == QK_F32)
     return ((const float *) t->data)[i];
+  if (t->dtype == QK_U16)
+    return (double) qk_dequantize (((const uint16_t *) t->data)[i], t->q.scale,
+                                   t->q.zero_point);
   return (double) qk_dequantize (((const uint8_t *) t->data)[i], t->q.scale,
                                  t->q.zero_point);
 }

@@ -24,6 +24,8 @@ qk_dtype_size (enum qk_dtype dtype)
   case QK_U8:
   case QK_I8:
     return 1;
+  case QK_U16:
+    return 2;
   case QK_F32:
   case QK_I32:
     return 4;
@@ -54,6 +56,8 @@ qk_dtype_name (enum qk_dtype dtype)
     return "i64";
   case QK_F64:
     return "f64";
+  case QK_U16:
+    return "u16";
   }
   return "?";
 }

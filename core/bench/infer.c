@@ -47,7 +47,7 @@ value_bytes (const struct qk_graph *g, int value, int64_t batch)
   const struct qk_value *v = &g->value[value];
   const double count = (double) qk_shape_count (&v->shape);
 
-  return count * (v->on_grid ? 1 : sizeof (float))
+  return count * (double) qk_dtype_size (qk_value_dtype (g, value))
          * (v->constant != NULL ? 1 : (double) batch);
 }
 

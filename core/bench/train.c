@@ -71,7 +71,7 @@ static double
 value_bytes (const struct qk_graph *g, int v, bool gradient)
 {
   return (double) qk_shape_count (&g->value[v].shape)
-         * (g->value[v].on_grid && !gradient ? 1 : sizeof (float));
+         * (double) qk_dtype_size (gradient ? QK_F32 : qk_value_dtype (g, v));
 }
 
 /* Forward reads a node's inputs and writes its output, backward reads the

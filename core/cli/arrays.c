@@ -57,6 +57,7 @@ element (const struct qk_tensor *t, int64_t i)
   float f;
   int64_t l;
   int32_t n;
+  uint16_t u;
 
   switch (t->dtype) {
   case QK_F32:
@@ -73,6 +74,9 @@ element (const struct qk_tensor *t, int64_t i)
     return (float) l;
   case QK_U8:
     return (float) *p;
+  case QK_U16:
+    memcpy (&u, p, sizeof u);
+    return (float) u;
   case QK_I8:
     return (float) (int8_t) *p;
   case QK_NONE:

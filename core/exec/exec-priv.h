@@ -166,12 +166,12 @@ void qk_slices_free (struct qk_exec *ex);
 int qk_slices_forward (struct qk_exec *ex, const void *const *input);
 
 /* ports.c: what goes into qk_exec_run and comes out of it. */
-/* COUNT integers X of TYPE, U8 or I8, to TO of the other or the same. */
+/* COUNT integers X of TYPE to TO: U8 or U16 as they are, I8 to or from U8. */
 void qk_copy_integers (enum qk_dtype type, const void *x, size_t count,
                        void *to);
 void qk_give_ports (struct qk_exec *ex);
 
-/* wrap.c: element-wise passes around wrapped nodes */
+/* wrap.c: element-wise passes around wrapped nodes; IN is U8 or U16 */
 void qk_widen (const struct qk_tensor *in, float *out, int threads);
 void qk_ste_bytes (const struct qk_qparams *q, const float *x, size_t n,
                    uint8_t *mask, int threads);

@@ -139,6 +139,12 @@ int qk_exec_check_finite (struct qk_exec *ex);
 /* With keep_values: a value of the last forward call. */
 const struct qk_tensor *qk_exec_value (const struct qk_exec *ex, int value);
 
+/* Bytes of the value INT8 in which the same of the prepared network, FAKE,
+ * differs, out of *BYTES.  FAKE has integers of more than 8 bits as the real
+ * numbers that they stand for. */
+int64_t qk_values_differing (const struct qk_tensor *fake,
+                             const struct qk_tensor *int8, int64_t *bytes);
+
 /* How many groups of a batch's samples run at the same time while there is no
  * hook; 1 if batches go as a whole. */
 int qk_exec_parallel (const struct qk_exec *ex);

@@ -11,6 +11,7 @@
 #include "base/called.h"
 #include "exec/exec-priv.h"
 #include "passes/passes.h"
+#include "quant/loops-priv.h"
 #include "quant/quantizer-priv.h"
 
 /* Who observes values together. */
@@ -254,25 +255,50 @@ value_data (const struct qk_exec *ex, int v)
     = ex->value[v].whole && value->constant == NULL ? ex->at : 0;
   char *data = qk_arena_at (&ex->arena, ex->value[v].data);
 
-  return data == NULL ? NULL
-                      : data
-                          + before * qk_shape_count (&value->shape)
-                              * (value->on_grid ? 1 : (int) sizeof (float));
+  return data == NULL
+           ? NULL
+           : data
+               + before * qk_shape_count (&value->shape)
+                   * (int64_t) qk_dtype_size (qk_value_dtype (ex->g, v));
 }
 
-/* COUNT elements X onto the grid Q of a graph without quantizers. */
+/* COUNT elements X onto the grid Q of a graph without quantizers: bytes, or
+ * uint16 where the grid is wide. */
 static void
 put_on_grid (const struct qk_qparams *q, const float *x, int64_t count,
-             uint8_t *out, int threads)
+             void *out, int threads)
 {
+  const bool wide = qk_grid_is_wide (q);
   const float inv = 1.0f / q->scale;
+  uint16_t *out16 = out;
+  uint8_t *out8 = out;
   int64_t i;
 
   (void) threads; /* without OpenMP there is one */
 #pragma omp parallel for schedule(static) num_threads(threads)
-  for (i = 0; i < count; i++)
-    out[i]
-      = (uint8_t) qk_quantize (x[i], inv, q->zero_point, q->qmin, q->qmax);
+  for (i = 0; i < count; i++) {
+    const int32_t k = qk_quantize (x[i], inv, q->zero_point, q->qmin, q->qmax);
+
+    if (wide)
+      out16[i] = (uint16_t) k;
+    else
+      out8[i] = (uint8_t) k;
+  }
+}
+
+/* Let quantizer QZ see COUNT elements X, of which T becomes what they are on
+ * its grid. */
+static int
+take_quantized (struct qk_quantizer *qz, const float *x, size_t count,
+                struct qk_tensor *t)
+{
+  const int r = qk_quantizer_observe (qz, x, count);
+
+  if (r < 0)
+    return r;
+  t->q = *qk_quantizer_qparams (qz);
+  return t->dtype == QK_F32 ? qk_quantizer_forward_f32 (qz, x, count, t->data)
+                            : qk_quantizer_forward_u8 (qz, x, count, t->data);
 }
 
 /* The samples X of input V, of TYPE, as they are carried.  KERNEL: of the
@@ -284,23 +310,18 @@ take_input (struct qk_exec *ex, int v, enum qk_dtype type, const void *x,
   const struct qk_value *value = &ex->g->value[v];
   struct qk_tensor *t = &ex->value[v].t;
   int64_t count;
-  int r;
 
   memset (t, 0, sizeof *t);
   t->shape = qk_value_shape (ex->g, v, ex->n);
-  t->dtype = value->on_grid ? QK_U8 : QK_F32;
+  t->dtype = qk_value_dtype (ex->g, v);
   count = qk_shape_count (&t->shape);
   if (!value->on_grid) {
     t->data = (void *) x;
     return 0;
   }
   t->data = value_data (ex, v);
-  if (value->qz != NULL) {
-    if ((r = qk_quantizer_observe (value->qz, x, (size_t) count)) < 0)
-      return r;
-    t->q = *qk_quantizer_qparams (value->qz);
-    return qk_quantizer_forward_u8 (value->qz, x, (size_t) count, t->data);
-  }
+  if (value->qz != NULL)
+    return take_quantized (value->qz, x, (size_t) count, t);
   t->q = value->q;
   if (type != QK_F32)
     qk_copy_integers (type, x, (size_t) count, t->data);
@@ -326,16 +347,12 @@ take_constant (struct qk_exec *ex, int v)
 
   memset (t, 0, sizeof *t);
   t->shape = qk_value_shape (ex->g, v, ex->n);
-  t->dtype = value->on_grid ? QK_U8 : QK_F32;
+  t->dtype = qk_value_dtype (ex->g, v);
   t->data = value_data (ex, v);
   t->q = value->q;
   bytes = count * qk_dtype_size (t->dtype);
   if (value->qz != NULL) {
-    if ((r = qk_quantizer_observe (value->qz, value->constant, count)) < 0)
-      return r;
-    t->q = *qk_quantizer_qparams (value->qz);
-    r = qk_quantizer_forward_u8 (value->qz, value->constant, count, t->data);
-    if (r < 0)
+    if ((r = take_quantized (value->qz, value->constant, count, t)) < 0)
       return r;
   } else
     memcpy (t->data, value->constant, bytes);
@@ -429,16 +446,18 @@ qk_call_fill (struct qk_exec *ex, int index, bool backward, struct qk_call *c)
     const int *wide = backward ? en->wide_in_back : en->wide_in;
 
     c->in[i] = ex->value[n->in[i]].t;
-    if (!en->wrapped || c->in[i].dtype != QK_U8)
+    if (!en->wrapped || c->in[i].q.scale == 0)
+      continue;
+    memset (&c->in[i].q, 0, sizeof c->in[i].q);
+    if (c->in[i].dtype == QK_F32)
       continue;
     c->in[i].data = qk_arena_at (&ex->arena, wide[i]);
     if (c->in[i].data != NULL)
       qk_widen (&ex->value[n->in[i]].t, c->in[i].data, ex->opt.threads);
     c->in[i].dtype = QK_F32;
-    memset (&c->in[i].q, 0, sizeof c->in[i].q);
   }
   c->out.shape = qk_value_shape (ex->g, n->out, ex->n);
-  c->out.dtype = out->on_grid && !en->wrapped ? QK_U8 : QK_F32;
+  c->out.dtype = en->wrapped ? QK_F32 : qk_value_dtype (ex->g, n->out);
   c->out.data = en->wrapped && out->on_grid
                   ? qk_arena_at (&ex->arena, en->wide_out)
                   : qk_arena_at (&ex->arena, ex->value[n->out].data);
@@ -477,7 +496,6 @@ quantize_output (struct qk_exec *ex, int index, const float *x)
   const struct qk_value *v = &ex->g->value[n->out];
   struct qk_tensor *t = &ex->value[n->out].t;
   const int64_t count = qk_shape_count (&t->shape);
-  const int threads = ex->opt.threads;
   int r;
 
   if (v->qz == NULL) { /* int8 graph: a float node between int8 ones */
@@ -485,15 +503,25 @@ quantize_output (struct qk_exec *ex, int index, const float *x)
     put_on_grid (&v->q, x, count, t->data, 1);
     return 0;
   }
-  if ((r = qk_quantizer_observe (v->qz, x, (size_t) count)) < 0)
-    return r;
-  t->q = *qk_quantizer_qparams (v->qz);
-  if ((r = qk_quantizer_forward_u8 (v->qz, x, (size_t) count, t->data)) < 0)
+  if ((r = take_quantized (v->qz, x, (size_t) count, t)) < 0)
     return r;
   if (ex->node[index].mask >= 0)
     qk_ste_bytes (&t->q, x, (size_t) count,
-                  qk_arena_at (&ex->arena, ex->node[index].mask), threads);
+                  qk_arena_at (&ex->arena, ex->node[index].mask),
+                  ex->opt.threads);
   return 0;
+}
+
+/* The output T of a node that keeps the grid of its input IN, which is wide,
+ * and computed with real numbers: bounds and constants of the layer need not
+ * lie on it. */
+static void
+keep_wide_grid (const struct qk_tensor *in, struct qk_tensor *t)
+{
+  if (t->q.scale == 0)
+    t->q = in->q;
+  qk_loop_put_on_grid (t->data, (size_t) qk_shape_count (&t->shape), &t->q,
+                       t->data);
 }
 
 static int
@@ -510,7 +538,10 @@ run_layer (struct qk_exec *ex, int index)
       < 0)
     return qk_error_prefix (r, "node '%s': ", n->name);
   t->q = c.out.q;
-  if (ex->node[index].wrapped && ex->g->value[n->out].on_grid)
+  if (t->dtype == QK_F32 && ex->g->value[n->out].on_grid
+      && ex->g->value[n->out].qz == NULL)
+    keep_wide_grid (&ex->value[n->in[0]].t, t);
+  else if (ex->node[index].wrapped && ex->g->value[n->out].on_grid)
     return quantize_output (ex, index, c.out.data);
   return 0;
 }
@@ -523,7 +554,7 @@ start_output (struct qk_exec *ex, int index)
   struct qk_tensor *t = &ex->value[v].t;
 
   memset (t, 0, sizeof *t);
-  t->dtype = ex->g->value[v].on_grid ? QK_U8 : QK_F32;
+  t->dtype = qk_value_dtype (ex->g, v);
   t->shape = qk_value_shape (ex->g, v, ex->n);
   t->data = value_data (ex, v);
 }
@@ -631,11 +662,11 @@ give_outputs (struct qk_exec *ex)
     const struct qk_tensor *t = &ex->value[o->value].t;
 
     o->t = *t;
-    if (t->dtype != QK_U8)
+    memset (&o->t.q, 0, sizeof o->t.q);
+    if (t->dtype == QK_F32)
       continue;
     o->t.dtype = QK_F32;
     o->t.data = qk_arena_at (&ex->arena, o->wide);
-    memset (&o->t.q, 0, sizeof o->t.q);
     qk_widen (t, o->t.data, ex->opt.threads);
   }
 }

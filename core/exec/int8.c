@@ -81,6 +81,28 @@ leave_node (struct qk_exec *ex, const struct qk_node *n, int64_t macs,
   told->share += share;
 }
 
+/* Whether one of OP's values has more than 8 bits. */
+static bool
+is_wide (const struct qk_op *op)
+{
+  bool wide = qk_grid_is_wide (&op->out_q);
+  int i;
+
+  for (i = 0; i < op->n_in; i++)
+    wide = wide || qk_grid_is_wide (&op->in_q[i]);
+  return wide;
+}
+
+/* Whether backend B runs OP, as the slot supports. */
+static int
+supports (const struct qk_exec_backend *b, const struct qk_op *op,
+          const struct qk_shape *in, const struct qk_shape *out)
+{
+  if (is_wide (op) && !b->caps.wide)
+    return qk_error (-ENOTSUP, "%s: values of more than 8 bits", op->name);
+  return b->cls->supports (b->self, op, in, out);
+}
+
 static int
 prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch,
               struct fallbacks *told)
@@ -96,7 +118,7 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch,
   for (i = 0; i < n->n_in; i++)
     in_s[i] = qk_value_shape (ex->g, n->in[i], most);
   en->backend = 0;
-  r = ex->backend[0].cls->supports (ex->backend[0].self, &n->op, in_s, &out_s);
+  r = supports (&ex->backend[0], &n->op, in_s, &out_s);
   if (r == -ENOTSUP) {
     if (told->cls == NULL && (r = find_backend (ex, NULL, &told->cls)) < 0)
       return r;
@@ -108,8 +130,7 @@ prepare_node (struct qk_exec *ex, int index, int64_t macs, size_t *scratch,
         return r;
     }
     en->backend = 1;
-    r = ex->backend[1].cls->supports (ex->backend[1].self, &n->op, in_s,
-                                      &out_s);
+    r = supports (&ex->backend[1], &n->op, in_s, &out_s);
   }
   if (r < 0)
     return qk_error_prefix (r, "node '%s': ", n->name);
@@ -143,7 +164,7 @@ prepare_input (struct qk_exec *ex, int i)
   op.out_q = v->q;
   op.lo = v->q.qmin;
   op.hi = v->q.qmax;
-  if ((r = b->cls->supports (b->self, &op, &s, &s)) == -ENOTSUP)
+  if ((r = supports (b, &op, &s, &s)) == -ENOTSUP)
     return 0;
   if (r == 0)
     r = b->cls->prepare (b->self, &op, &s, &s, &ex->input_kernel[i], &scratch);
@@ -167,6 +188,7 @@ can_join (const struct qk_exec *ex, int index)
          && ex->backend[en->backend].cls->run_joined != NULL
          && (n->op.kind == QK_OP_CONV2D || n->op.kind == QK_OP_LINEAR)
          && n->op.out_q.scale != 0 && next->op.kind == QK_OP_BINARY
+         && !is_wide (&n->op) && !is_wide (&next->op)
          && qk_shape_equal (&g->value[next->in[0]].shape,
                             &g->value[next->in[1]].shape)
          && (next->in[0] == n->out) != (next->in[1] == n->out)

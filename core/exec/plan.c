@@ -12,26 +12,44 @@
 #include "plugin/loader-priv.h"
 #include "quant/quantizer-priv.h"
 
+/* Bytes of value V as it is carried, or with REAL in float. */
 static size_t
-value_bytes (const struct qk_exec *ex, int v, bool wide)
+value_bytes (const struct qk_exec *ex, int v, bool real)
 {
-  const struct qk_value *val = &ex->g->value[v];
   const struct qk_shape s = qk_value_shape (
     ex->g, v, ex->value[v].whole ? ex->opt.batch : ex->slice);
   const int64_t n = qk_shape_count (&s);
 
-  return (size_t) n * (val->on_grid && !wide ? 1 : sizeof (float));
+  return (size_t) n
+         * qk_dtype_size (real ? QK_F32 : qk_value_dtype (ex->g, v));
 }
 
-/* Whether N works on what is on grids as it is.  Of a float network, some of
- * whose values its file puts on grids, those that only pass these on do. */
+/* Whether N reads or makes a value of more than 8 bits. */
+static bool
+touches_wide (const struct qk_graph *g, const struct qk_node *n)
+{
+  bool wide = g->value[n->out].on_grid && g->value[n->out].wide;
+
+  for (int i = 0; i < n->n_in; i++)
+    wide = wide || (g->value[n->in[i]].on_grid && g->value[n->in[i]].wide);
+  return wide;
+}
+
+/* Whether N works on what is on grids as it is.  Values of more than 8 bits are
+ * real numbers to all layers but those with weights, and those that keep the
+ * grid need nothing around them.  Of a float network, some of whose values its
+ * file puts on grids, those that only pass these on work on them. */
 static bool
 takes_grids (const struct qk_exec *ex, const struct qk_node *n)
 {
   const struct qk_value *out = &ex->g->value[n->out];
 
   if (ex->g->stage != QK_STAGE_FLOAT)
-    return n->lowered || (n->int8 && n->layer->quantized);
+    return n->lowered
+           || (n->int8 && n->layer->quantized
+               && (!touches_wide (ex->g, n)
+                   || n->traits.role == QK_ROLE_WEIGHTED
+                   || qk_node_keeps_grid (n)));
   return n->layer->quantized
          && (n->traits.role == QK_ROLE_GRID
              || (qk_node_keeps_grid (n) && out->on_grid && out->qz == NULL));
@@ -56,6 +74,8 @@ setup_node (struct qk_exec *ex, int index)
 {
   struct qk_node *n = &ex->g->node[index];
   struct qk_exec_node *en = &ex->node[index];
+  const struct qk_value *in0 = &ex->g->value[n->in[0]];
+  const struct qk_value *result = &ex->g->value[n->out];
   struct qk_shape in[QK_OP_MAX_INPUTS], out;
   struct qk_layer_setup s;
   int i, r;
@@ -70,11 +90,13 @@ setup_node (struct qk_exec *ex, int index)
   s.threads = ex->opt.threads;
   s.float_backend = qk_context_float (ex->g->ctx);
   s.train = ex->opt.train;
-  s.quantized_in = !en->wrapped && ex->g->value[n->in[0]].on_grid;
-  s.quantized_out = !en->wrapped && ex->g->value[n->out].qz != NULL;
+  s.quantized_in = !en->wrapped && in0->on_grid && !in0->wide;
+  s.quantized_out = !en->wrapped && result->qz != NULL && !result->wide;
+  s.wide_in = !en->wrapped && in0->on_grid && in0->wide;
+  s.wide_out = !en->wrapped && result->qz != NULL && result->wide;
   s.quantized_weight = n->weight_qz != NULL;
   s.keep_in = s.keep_out = ex->opt.train;
-  s.out_qz = en->wrapped ? NULL : ex->g->value[n->out].qz;
+  s.out_qz = en->wrapped ? NULL : result->qz;
   if (n->layer->setup != NULL && (r = n->layer->setup (n->self, &s)) < 0)
     return qk_error_prefix (r, "node '%s': ", n->name);
   en->keep_in = ex->opt.train && s.keep_in;
@@ -227,7 +249,7 @@ plan_node (struct qk_exec *ex, int index)
                             back, back))
              < 0)
       return r;
-    if (!en->wrapped || !in->on_grid)
+    if (!en->wrapped || qk_value_dtype (ex->g, n->in[i]) == QK_F32)
       continue;
     if ((r = add_buffer (ex, &en->wide_in[i], value_bytes (ex, n->in[i], true),
                          now, now))
@@ -357,7 +379,7 @@ plan_losses (struct qk_exec *ex)
   return 0;
 }
 
-/* Outputs on a grid are given in float. */
+/* Outputs are given in float. */
 static int
 plan_outputs (struct qk_exec *ex)
 {
@@ -366,7 +388,7 @@ plan_outputs (struct qk_exec *ex)
   for (i = 0; i < ex->n_outputs; i++) {
     const int v = ex->output[i].value;
 
-    if (ex->g->value[v].on_grid
+    if (qk_value_dtype (ex->g, v) != QK_F32
         && (r = add_buffer (ex, &ex->output[i].wide, value_bytes (ex, v, true),
                             0, qk_time_end (ex)))
              < 0)

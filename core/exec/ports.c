@@ -13,8 +13,8 @@ qk_copy_integers (enum qk_dtype type, const void *x, size_t count, void *to)
   uint8_t *out = to;
   size_t i;
 
-  if (type == QK_U8) {
-    memcpy (out, from, count);
+  if (type != QK_I8) {
+    memcpy (out, from, count * qk_dtype_size (type));
     return;
   }
   for (i = 0; i < count; i++) /* minus 128, and plus, is the sign bit turned */
@@ -34,7 +34,7 @@ qk_give_ports (struct qk_exec *ex)
     char *to = (char *) p->data
                + (size_t) ex->before * (count / (size_t) ex->n) * size;
 
-    if (t->dtype != QK_U8)
+    if (t->dtype == QK_F32)
       memcpy (to, t->data, count * size);
     else if (p->dtype == QK_F32)
       qk_widen (t, (float *) (void *) to, ex->opt.threads);

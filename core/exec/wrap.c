@@ -27,16 +27,31 @@ QK_LOOP (static, widen_block,
     out[i] = qk_dequantize (q[i], scale, zp);
 }
 
+QK_LOOP (static, widen_block_u16,
+         (const uint16_t *restrict q, size_t n, float scale, int32_t zp,
+          float *restrict out),
+         (q, n, scale, zp, out))
+{
+  for (size_t i = 0; i < n; i++)
+    out[i] = qk_dequantize (q[i], scale, zp);
+}
+
 void
 qk_widen (const struct qk_tensor *in, float *out, int threads)
 {
   const size_t n = (size_t) qk_shape_count (&in->shape);
-  const uint8_t *q = in->data;
+  const bool bytes = in->dtype == QK_U8;
+  const uint8_t *q8 = in->data;
+  const uint16_t *q16 = in->data;
 
 #pragma omp parallel for schedule(static) num_threads(threads) if (n > BLOCK)
   for (size_t b = 0; b < n; b += BLOCK)
-    widen_block (q + b, block_size (n, b), in->q.scale, in->q.zero_point,
-                 out + b);
+    if (bytes)
+      widen_block (q8 + b, block_size (n, b), in->q.scale, in->q.zero_point,
+                   out + b);
+    else
+      widen_block_u16 (q16 + b, block_size (n, b), in->q.scale,
+                       in->q.zero_point, out + b);
 }
 
 QK_LOOP (static, ste_block,

@@ -68,7 +68,9 @@ qk_graph_copy_source (const struct qk_graph *from, int value,
     return r < 0 ? r : to;
   }
   bytes = (size_t) qk_shape_count (&v->shape)
-          * (from->stage == QK_STAGE_INT8 && v->on_grid ? 1 : sizeof (float));
+          * qk_dtype_size (from->stage == QK_STAGE_INT8
+                             ? qk_value_dtype (from, value)
+                             : QK_F32);
   if ((data = qk_alloc (bytes)) == NULL)
     return qk_oom ("constant '%s'", v->name);
   memcpy (data, v->constant, bytes);

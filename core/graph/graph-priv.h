@@ -40,10 +40,12 @@ struct qk_value {
   int producer;          /* node index; -1 for inputs and constants */
   int n_consumers;       /* nodes that read it, and outputs that it is */
   char *name;            /* of inputs and constants, else NULL; owned */
-  void *constant; /* elements, u8 in an INT8 graph on a grid, else f32; NULL:
-                     not a constant; owned */
+  void *constant; /* elements, integers in an INT8 graph on a grid, else f32;
+                     NULL: not a constant; owned */
   struct qk_given given;
-  bool on_grid; /* carried as u8; in FLOAT graphs what has a given grid */
+  bool
+    on_grid; /* carried as integers; in FLOAT graphs what has a given grid */
+  bool wide; /* that grid has more than 8 bits */
   struct qk_quantizer *qz; /* owned; the quantizer put on this value */
   struct qk_qparams q;     /* INT8: its grid */
 };
@@ -189,6 +191,10 @@ bool qk_graph_is_output (const struct qk_graph *g, int value);
 const char *qk_value_name (const struct qk_graph *g, int value);
 /* The index of the only input, or an error that names WHAT needs it. */
 int qk_graph_only_input (const struct qk_graph *g, const char *what);
+
+/* How VALUE is carried.  One of more than 8 bits: as u16 in an INT8 graph, as
+ * the real numbers that its integers stand for in a PREPARED one. */
+enum qk_dtype qk_value_dtype (const struct qk_graph *g, int value);
 
 /* Shape of VALUE for a batch of N samples, in which a constant is repeated. */
 struct qk_shape qk_value_shape (const struct qk_graph *g, int value,

@@ -254,6 +254,18 @@ qk_graph_only_input (const struct qk_graph *g, const char *what)
                        what, g->n_inputs);
 }
 
+enum qk_dtype
+qk_value_dtype (const struct qk_graph *g, int value)
+{
+  const struct qk_value *v = &g->value[value];
+
+  if (!v->on_grid)
+    return QK_F32;
+  if (!v->wide)
+    return QK_U8;
+  return g->stage == QK_STAGE_INT8 ? QK_U16 : QK_F32;
+}
+
 struct qk_shape
 qk_value_shape (const struct qk_graph *g, int value, int64_t n)
 {

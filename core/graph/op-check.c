@@ -13,6 +13,15 @@
 #define MAX_COUNT ((int64_t) 1 << 40)
 #define MAX_WINDOW 4096
 
+/* The largest integer of the type that the grid Q of OP has. */
+static int
+largest (const struct qk_op *op, const struct qk_qparams *q)
+{
+  const bool wide = (qk_op_row (op->kind)->flags & QK_OPF_WIDE) != 0;
+
+  return wide && qk_grid_is_wide (q) ? QK_U16_MAX : QK_U8_MAX;
+}
+
 /* ---- shapes ------------------------------------------------------------ */
 
 /* The output is not what the inputs give. */
@@ -384,6 +393,7 @@ int
 qk_op_check_gather (const struct qk_op *op, const struct qk_shape *in,
                     const struct qk_shape *out)
 {
+  const int most = largest (op, &op->in_q[0]);
   int64_t at = 0, all = 0;
 
   for (int d = 1; d < out->ndim; d++)
@@ -395,9 +405,9 @@ qk_op_check_gather (const struct qk_op *op, const struct qk_shape *in,
                      qk_op_named (op),
                      (long long) (op->place ? op->places : 0), out->ndim,
                      in->ndim, (long long) all, out->ndim);
-  if (op->fill < 0 || op->fill > 255)
-    return qk_error (-EINVAL, "%s: filled with %d, expected 0 to 255",
-                     qk_op_named (op), op->fill);
+  if (op->fill < 0 || op->fill > most)
+    return qk_error (-EINVAL, "%s: filled with %d, expected 0 to %d",
+                     qk_op_named (op), op->fill, most);
   for (int d = 1; d < out->ndim; d++)
     for (int64_t i = 0; i < out->dims[d]; i++, at++)
       if (op->place[at] < -1 || op->place[at] >= in->dims[d])
@@ -407,6 +417,20 @@ qk_op_check_gather (const struct qk_op *op, const struct qk_shape *in,
                          qk_op_named (op), (long long) i, d, op->place[at],
                          (long long) in->dims[d] - 1);
   return 0;
+}
+
+/* Bytes are moved as they are. */
+int
+qk_op_check_reshape (const struct qk_op *op, const struct qk_shape *in,
+                     const struct qk_shape *out)
+{
+  if (qk_grid_is_wide (&op->in_q[0]) != qk_grid_is_wide (&op->out_q))
+    return qk_error (-EINVAL,
+                     "%s: the output's integers go to %d, expected as many "
+                     "bytes as the input's, which go to %d",
+                     qk_op_named (op), (int) op->out_q.qmax,
+                     (int) op->in_q[0].qmax);
+  return qk_op_check_each (op, in, out);
 }
 
 int
@@ -620,18 +644,20 @@ static int
 check_grid (const struct qk_op *op, const char *what,
             const struct qk_qparams *q)
 {
+  const int most = largest (op, q);
+
   if (!(q->scale > 0) || !isfinite (q->scale))
     return qk_error (-EINVAL,
                      "%s: scale of %s is %g, expected a positive finite "
                      "number",
                      qk_op_named (op), what, (double) q->scale);
-  if (q->zero_point < 0 || q->zero_point > 255)
-    return qk_error (-EINVAL, "%s: zero point of %s is %d, expected 0 to 255",
-                     qk_op_named (op), what, (int) q->zero_point);
-  if (q->qmin < 0 || q->qmin > q->qmax || q->qmax > 255)
-    return qk_error (-EINVAL,
-                     "%s: range of %s is %d to %d, expected within 0 to 255",
-                     qk_op_named (op), what, (int) q->qmin, (int) q->qmax);
+  if (q->zero_point < 0 || q->zero_point > most)
+    return qk_error (-EINVAL, "%s: zero point of %s is %d, expected 0 to %d",
+                     qk_op_named (op), what, (int) q->zero_point, most);
+  if (q->qmin < 0 || q->qmin > q->qmax || q->qmax > most)
+    return qk_error (
+      -EINVAL, "%s: range of %s is %d to %d, expected within 0 to %d",
+      qk_op_named (op), what, (int) q->qmin, (int) q->qmax, most);
   return 0;
 }
 
@@ -651,15 +677,16 @@ check_output (const struct qk_op *op)
 {
   const unsigned flags = qk_op_row (op->kind)->flags;
   const struct qk_qparams *a = &op->in_q[0], *b = &op->out_q;
+  const int most = largest (op, b);
 
   if ((flags & QK_OPF_NO_GRIDS)
       || (real_output (op) && op->kind != QK_OP_LINEAR_DYNAMIC))
     return 0;
-  if (op->lo < 0 || op->lo > op->hi || op->hi > 255)
+  if (op->lo < 0 || op->lo > op->hi || op->hi > most)
     return qk_error (-EINVAL,
                      "%s: output bounds are %d to %d, expected within 0 to "
-                     "255",
-                     qk_op_named (op), (int) op->lo, (int) op->hi);
+                     "%d",
+                     qk_op_named (op), (int) op->lo, (int) op->hi, most);
   if (real_output (op))
     return 0;
   if ((flags & QK_OPF_SAME_GRID)
@@ -669,6 +696,11 @@ check_output (const struct qk_op *op)
                      "expected the input's, %g and %d",
                      qk_op_named (op), (double) b->scale, (int) b->zero_point,
                      (double) a->scale, (int) a->zero_point);
+  if ((flags & QK_OPF_SAME_GRID) && qk_grid_is_wide (a) != qk_grid_is_wide (b))
+    return qk_error (-EINVAL,
+                     "%s: the output's integers go to %d, expected as many "
+                     "bytes as the input's, which go to %d",
+                     qk_op_named (op), (int) b->qmax, (int) a->qmax);
   return check_grid (op, "the output", b);
 }
 

@@ -8,7 +8,8 @@
 
 #include "graph/op-priv.h"
 
-/* No input within its range may overflow an int32 accumulator. */
+/* No input within its range may overflow an int32 accumulator.  Inputs of more
+ * than 8 bits are multiplied byte by byte, and so WIDEST is that of a byte. */
 static int
 check_accumulator (const struct qk_op *op, int64_t widest, const int32_t *bias)
 {
@@ -40,6 +41,7 @@ qk_op_numbers_weighted (const struct qk_op *op)
 {
   const struct qk_qparams *q = &op->in_q[0];
   const int64_t above = q->qmax - q->zero_point;
+  const int64_t widest = q->zero_point > above ? q->zero_point : above;
 
   if (op->bias == NULL || op->weight_scale == NULL)
     return qk_error (-EINVAL, "%s: no %s given", qk_op_named (op),
@@ -51,8 +53,9 @@ qk_op_numbers_weighted (const struct qk_op *op)
                        "positive number",
                        qk_op_named (op), (long long) i,
                        (double) op->weight_scale[i]);
-  return check_accumulator (op, q->zero_point > above ? q->zero_point : above,
-                            op->bias);
+  if (qk_grid_is_wide (q))
+    return check_accumulator (op, QK_U8_MAX, NULL);
+  return check_accumulator (op, widest, op->bias);
 }
 
 int

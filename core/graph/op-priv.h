@@ -32,15 +32,16 @@ struct qk_op_array {
 };
 
 enum qk_op_flags {
-  QK_OPF_WEIGHTED = 1,  /* has a weight, its output may be f32 */
-  QK_OPF_WINDOW = 2,    /* a window slides over (N,H,W,C) */
-  QK_OPF_POOL = 4,      /* … and may reach beyond the padding: ceil mode */
-  QK_OPF_SAME_GRID = 8, /* the output is on the grid of the input */
-  QK_OPF_REAL_IN = 16,  /* the input is f32 */
-  QK_OPF_REAL_OUT = 32, /* the output is f32 */
-  QK_OPF_NO_GRIDS = 64, /* bytes of whatever grid */
-  QK_OPF_AROUND = 128,  /* only around a network, never a node of one */
-  QK_OPF_REAL_TOO = 256 /* the output may be f32 */
+  QK_OPF_WEIGHTED = 1,   /* has a weight, its output may be f32 */
+  QK_OPF_WINDOW = 2,     /* a window slides over (N,H,W,C) */
+  QK_OPF_POOL = 4,       /* … and may reach beyond the padding: ceil mode */
+  QK_OPF_SAME_GRID = 8,  /* the output is on the grid of the input */
+  QK_OPF_REAL_IN = 16,   /* the input is f32 */
+  QK_OPF_REAL_OUT = 32,  /* the output is f32 */
+  QK_OPF_NO_GRIDS = 64,  /* bytes of whatever grid */
+  QK_OPF_AROUND = 128,   /* only around a network, never a node of one */
+  QK_OPF_REAL_TOO = 256, /* the output may be f32 */
+  QK_OPF_WIDE = 512      /* grids may have more than 8 bits: uint16 */
 };
 
 struct qk_op_row {
@@ -103,6 +104,8 @@ int qk_op_check_pool (const struct qk_op *op, const struct qk_shape *in,
                       const struct qk_shape *out);
 int qk_op_check_each (const struct qk_op *op, const struct qk_shape *in,
                       const struct qk_shape *out);
+int qk_op_check_reshape (const struct qk_op *op, const struct qk_shape *in,
+                         const struct qk_shape *out);
 int qk_op_check_table (const struct qk_op *op, const struct qk_shape *in,
                        const struct qk_shape *out);
 int qk_op_check_transpose (const struct qk_op *op, const struct qk_shape *in,

@@ -37,11 +37,13 @@ take_categories (const struct qk_model *model, struct qk_infer_tensor *output)
 }
 
 static void
-describe (const struct qk_value *v, const char *name,
+describe (const struct qk_graph *g, int value, const char *name,
           struct qk_infer_tensor *out)
 {
+  const struct qk_value *v = &g->value[value];
+
   out->spec.name = name;
-  out->spec.dtype = v->on_grid ? QK_U8 : QK_F32;
+  out->spec.dtype = qk_value_dtype (g, value);
   out->spec.shape = v->shape;
   if (v->on_grid)
     out->q = v->q;
@@ -57,13 +59,10 @@ describe_all (struct qk_infer *m)
   m->output = calloc ((size_t) g->n_outputs + 1, sizeof *m->output);
   if (m->input == NULL || m->output == NULL)
     return qk_oom ("model");
-  for (i = 0; i < g->n_inputs; i++) {
-    const struct qk_value *v = &g->value[g->input[i]];
-
-    describe (v, v->name, &m->input[i]);
-  }
+  for (i = 0; i < g->n_inputs; i++)
+    describe (g, g->input[i], g->value[g->input[i]].name, &m->input[i]);
   for (i = 0; i < g->n_outputs; i++) {
-    describe (&g->value[g->output[i].value], g->output[i].name, &m->output[i]);
+    describe (g, g->output[i].value, g->output[i].name, &m->output[i]);
     take_categories (m->model, &m->output[i]);
   }
   return 0;

@@ -219,16 +219,18 @@ int
 qk_infer_check_buffer (const struct qk_infer_tensor *t, const char *what,
                        const struct qk_infer_buffer *b, int64_t n)
 {
-  const bool integers = t->spec.dtype == QK_U8;
+  const bool bytes = t->spec.dtype == QK_U8, wide = t->spec.dtype == QK_U16;
   const size_t each = (size_t) qk_shape_count (&t->spec.shape);
   const size_t want = each * qk_dtype_size (b->dtype) * (size_t) n;
 
   if (b->dtype != QK_F32
-      && !(integers && (b->dtype == QK_U8 || b->dtype == QK_I8)))
+      && !(bytes && (b->dtype == QK_U8 || b->dtype == QK_I8))
+      && !(wide && b->dtype == QK_U16))
     return qk_error (-EINVAL, "%s '%s': dtype %s, expected %s", what,
                      t->spec.name, qk_dtype_name (b->dtype),
-                     integers ? "u8, i8 or f32"
-                              : "f32, as the network holds no integers there");
+                     bytes  ? "u8, i8 or f32"
+                     : wide ? "u16 or f32"
+                            : "f32, as the network holds no integers there");
   if (b->data == NULL)
     return qk_error (-EINVAL, "%s '%s': no data", what, t->spec.name);
   if (b->size < want)

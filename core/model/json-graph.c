@@ -311,9 +311,12 @@ grid_from_json (const json_t *j, struct qk_qparams *q)
       -EBADMSG,
       "graph: the quantization of a tensor is not [scale, zero_point, "
       "qmin, qmax]");
-  if ((r = get_int (json_array_get (j, 1), 0, 255, "zero_point", &zp)) < 0
-      || (r = get_int (json_array_get (j, 2), 0, 255, "qmin", &qmin)) < 0
-      || (r = get_int (json_array_get (j, 3), 0, 255, "qmax", &qmax)) < 0)
+  if ((r = get_int (json_array_get (j, 1), 0, QK_U16_MAX, "zero_point", &zp))
+        < 0
+      || (r = get_int (json_array_get (j, 2), 0, QK_U16_MAX, "qmin", &qmin))
+           < 0
+      || (r = get_int (json_array_get (j, 3), 0, QK_U16_MAX, "qmax", &qmax))
+           < 0)
     return r;
   q->scale = (float) json_number_value (json_array_get (j, 0));
   q->zero_point = (int32_t) zp;
@@ -493,6 +496,7 @@ node_from_json (struct qk_graph *g, const json_t *o, const json_t *values)
     if ((r = grid_from_json (grid, &v->q)) < 0)
       return r;
     v->on_grid = true;
+    v->wide = qk_grid_is_wide (&v->q);
   }
   if (op != NULL)
     g->node[g->n_nodes - 1].op.out_q = v->q;
@@ -518,6 +522,7 @@ source_from_json (struct qk_graph *g, const json_t *o)
   if (grid != NULL && (r = grid_from_json (grid, &g->value[v].q)) < 0)
     return r;
   g->value[v].on_grid = grid != NULL;
+  g->value[v].wide = grid != NULL && qk_grid_is_wide (&g->value[v].q);
   if (json_is_true (json_object_get (o, "constant")))
     return qk_graph_name_constant (g, v, name, NULL);
   return qk_graph_name_input (g, v, name);

@@ -157,13 +157,13 @@ arrays_add_op (struct arrays *a, const char *node, const char *suffix,
 
 /* A constant with its elements DATA. */
 static struct qk_tensor
-constant_tensor (const struct qk_value *v, void *data)
+constant_tensor (const struct qk_graph *g, int value, void *data)
 {
   struct qk_tensor t;
 
   memset (&t, 0, sizeof t);
-  t.dtype = v->on_grid ? QK_U8 : QK_F32;
-  t.shape = v->shape;
+  t.dtype = qk_value_dtype (g, value);
+  t.shape = g->value[value].shape;
   t.data = data;
   return t;
 }
@@ -200,7 +200,7 @@ collect (const struct qk_graph *g, struct arrays *a)
 
     if (v->constant == NULL)
       continue;
-    t = constant_tensor (v, v->constant);
+    t = constant_tensor (g, i, v->constant);
     if ((r = arrays_add (a, "constant", v->name, &t)) < 0)
       return r;
   }
@@ -208,6 +208,19 @@ collect (const struct qk_graph *g, struct arrays *a)
 }
 
 /* ---- writing --------------------------------------------------------------- */
+
+/* The least format that has what G and its ARRAYS need: older programs read
+ * the older ones. */
+static int
+minor_of (const struct qk_graph *g, const struct arrays *a)
+{
+  int i;
+
+  for (i = 0; i < g->n_values; i++)
+    if (qk_value_dtype (g, i) == QK_U16)
+      return QK_MODEL_MINOR;
+  return a->n_packed > 0 ? 1 : 0;
+}
 
 /* What the checksum covers besides the arrays, in this order. */
 static const char *const keys[]
@@ -239,9 +252,8 @@ qk_model_save (const struct qk_graph *g, const struct qk_model_info *info,
     qk_error_prefix (r, "%s: ", path);
     goto end;
   }
-  /* what has nothing packed, older programs read */
   snprintf (version, sizeof version, "%d.%d", QK_MODEL_MAJOR,
-            a.n_packed > 0 ? QK_MODEL_MINOR : 0);
+            minor_of (g, &a));
   value[0] = version;
   value[1] = graph;
   value[2] = targets;
@@ -388,9 +400,10 @@ read_op (const struct qk_tensorfile *f, struct qk_node *n)
 
 /* The elements of a constant, for which there is room already. */
 static int
-read_constant (const struct qk_tensorfile *f, struct qk_value *v)
+read_constant (const struct qk_tensorfile *f, struct qk_graph *g, int value)
 {
-  struct qk_tensor t = constant_tensor (v, NULL);
+  struct qk_value *v = &g->value[value];
+  struct qk_tensor t = constant_tensor (g, value, NULL);
   struct qk_format_entry e;
   char *name;
   int64_t at;
@@ -422,7 +435,7 @@ read_arrays (const struct qk_tensorfile *f, struct qk_graph *g)
 
   for (i = 0; i < g->n_values; i++)
     if (g->value[i].producer < 0 && !qk_graph_is_input (g, i)
-        && (r = read_constant (f, &g->value[i])) < 0)
+        && (r = read_constant (f, g, i)) < 0)
       return r;
 
   for (i = 0; i < g->n_nodes; i++) {

@@ -5,7 +5,8 @@
  * the arrays NAME.weight (i8), NAME.bias (i32; f32 for linear_dynamic) and
  * NAME.multiplier (f32), for
  * every node left in float its parameters (f32), and in the metadata
- *   "qatkit.model"    the format's version, "1.0", with packed weights "1.1"
+ *   "qatkit.model"    the format's version, "1.0", with packed weights "1.1",
+ *                     with values of more than 8 bits "1.2"
  *   "qatkit.graph"    the graph as JSON
  *   "qatkit.targets"  what the data had as targets, as JSON: names, shapes
  *                     and categories, for who reads the outputs
@@ -23,7 +24,7 @@
 #include "io/tensorfile.h"
 
 #define QK_MODEL_MAJOR 1
-#define QK_MODEL_MINOR 1
+#define QK_MODEL_MINOR 2
 
 struct qk_model_info {
   int n_targets; /* of the data it was made for */

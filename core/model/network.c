@@ -282,6 +282,21 @@ qk_network_free (struct qk_network_view *v)
 
 /* ---- writing ------------------------------------------------------------------- */
 
+/* Whether the format CLS can have all values of G. */
+static int
+check_width (const struct qk_graph *g, const struct qk_format_class *cls)
+{
+  for (int i = 0; i < g->n_values && !cls->wide; i++)
+    if (qk_value_dtype (g, i) == QK_U16)
+      return qk_error (-ENOTSUP,
+                       "'%s' has more than 8 bits, which format '%s' cannot "
+                       "have here; activation.bits = 8 in [qconfig %s] would "
+                       "do",
+                       qk_value_name (g, i), cls->cls.name,
+                       qk_value_name (g, i));
+  return 0;
+}
+
 struct content {
   const struct qk_format_class *cls;
   struct qk_config *cfg;
@@ -324,7 +339,8 @@ qk_network_write (const struct qk_graph *g, const struct qk_model_info *info,
   if (c.cls->write_network == NULL)
     return qk_error (-ENOTSUP, "%s: format '%s' cannot hold a network", path,
                      c.cls->cls.name);
-  if ((r = qk_network_new (g, info, &v)) < 0)
+  if ((r = check_width (g, c.cls)) < 0
+      || (r = qk_network_new (g, info, &v)) < 0)
     return qk_error_prefix (r, "%s: ", path);
   c.net = &v->net;
   if ((r = take_options (g->ctx, &c.cls->cls, options, &c.cfg)) == 0) {
@@ -392,6 +408,8 @@ qk_network_write_files (const struct qk_graph *g,
   if (cls->write_files == NULL)
     return qk_error (-ENOTSUP, "%s: format '%s' writes no folder", folder,
                      cls->cls.name);
+  if ((r = check_width (g, cls)) < 0)
+    return qk_error_prefix (r, "%s: ", folder);
   if ((r = qk_config_parse (cls->cls.options, options, format, &cfg)) < 0)
     return r;
   if ((r = qk_network_new (g, info, &v)) == 0) {
@@ -420,6 +438,8 @@ qk_network_facts (const struct qk_graph *g, const struct qk_model_info *info,
     return qk_error (-ENOTSUP,
                      "format '%s' does not say what a network would need",
                      cls->cls.name);
+  if ((r = check_width (g, cls)) < 0)
+    return qk_error_prefix (r, "%s: ", format);
   if ((r = qk_config_parse (cls->cls.options, "", format, &cfg)) < 0)
     return r;
   if ((r = qk_network_new (g, info, &v)) == 0) {

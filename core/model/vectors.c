@@ -15,17 +15,17 @@ struct collector {
 };
 
 static size_t
-bytes_of (const struct qk_value *v)
+bytes_of (const struct qk_graph *g, int value)
 {
-  return (size_t) qk_shape_count (&v->shape)
-         * qk_dtype_size (v->on_grid ? QK_U8 : QK_F32);
+  return (size_t) qk_shape_count (&g->value[value].shape)
+         * qk_dtype_size (qk_value_dtype (g, value));
 }
 
 static int
 take_value (void *cookie, int value, const struct qk_tensor *t)
 {
   const struct collector *c = cookie;
-  const size_t size = bytes_of (&c->g->value[value]);
+  const size_t size = bytes_of (c->g, value);
 
   memcpy ((char *) c->v->value[value] + (size_t) c->sample * size, t->data,
           size);
@@ -46,7 +46,7 @@ qk_vectors_run (struct qk_graph *g, const void *const *const *input, int n,
   if (out->value == NULL)
     return qk_oom ("test vectors");
   for (int i = 0; i < g->n_values; i++)
-    if ((out->value[i] = calloc ((size_t) n, bytes_of (&g->value[i]))) == NULL)
+    if ((out->value[i] = calloc ((size_t) n, bytes_of (g, i))) == NULL)
       return qk_oom ("test vectors");
   if ((r = qk_exec_new (g, &opt, &ex)) < 0)
     return r;

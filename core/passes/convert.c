@@ -29,6 +29,13 @@ qk_value_grids (const struct qk_graph *g, struct qk_qparams *q)
   }
 }
 
+/* What V of a prepared graph is carried as in the int8 network. */
+static enum qk_dtype
+lowered_dtype (const struct qk_value *v)
+{
+  return !v->on_grid ? QK_F32 : v->wide ? QK_U16 : QK_U8;
+}
+
 static int
 lower_node (const struct qk_graph *g, int index, const struct qk_qparams *q,
             struct qk_op *op)
@@ -46,11 +53,11 @@ lower_node (const struct qk_graph *g, int index, const struct qk_qparams *q,
   op->name = n->name;
   op->n_in = n->n_in;
   for (i = 0; i < n->n_in; i++) {
-    in[i].dtype = g->value[n->in[i]].on_grid ? QK_U8 : QK_F32;
+    in[i].dtype = lowered_dtype (&g->value[n->in[i]]);
     in[i].shape = shape[i] = g->value[n->in[i]].shape;
     in[i].q = op->in_q[i] = q[n->in[i]];
   }
-  out.dtype = g->value[n->out].on_grid ? QK_U8 : QK_F32;
+  out.dtype = lowered_dtype (&g->value[n->out]);
   out.shape = g->value[n->out].shape;
   out.q = op->out_q = q[n->out];
   op->lo = out.q.qmin;
@@ -130,14 +137,20 @@ quantize_constant (struct qk_value *v)
 {
   const int64_t n = qk_shape_count (&v->shape);
   const float inv = 1.0f / v->q.scale, *x = v->constant;
-  uint8_t *q = qk_alloc ((size_t) n);
+  void *q = qk_alloc ((size_t) n * qk_dtype_size (lowered_dtype (v)));
   int64_t i;
 
   if (q == NULL)
     return qk_oom ("constant '%s'", v->name);
-  for (i = 0; i < n; i++)
-    q[i] = (uint8_t) qk_quantize (x[i], inv, v->q.zero_point, v->q.qmin,
-                                  v->q.qmax);
+  for (i = 0; i < n; i++) {
+    const int32_t k
+      = qk_quantize (x[i], inv, v->q.zero_point, v->q.qmin, v->q.qmax);
+
+    if (v->wide)
+      ((uint16_t *) q)[i] = (uint16_t) k;
+    else
+      ((uint8_t *) q)[i] = (uint8_t) k;
+  }
   qk_free (v->constant);
   v->constant = q;
   return 0;
@@ -162,6 +175,7 @@ qk_pass_convert (const struct qk_graph *g, struct qk_graph **out)
   c->stage = QK_STAGE_INT8;
   for (i = 0; i < g->n_values; i++) {
     c->value[i].on_grid = g->value[i].on_grid;
+    c->value[i].wide = g->value[i].wide;
     c->value[i].q = q[i];
     if (c->value[i].constant != NULL && c->value[i].on_grid
         && (r = quantize_constant (&c->value[i])) < 0)

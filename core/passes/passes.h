@@ -16,7 +16,7 @@ struct qk_qsetting {
   const struct qk_config *observer_cfg;
   const struct qk_fakequant_class *fakequant;
   const struct qk_config *fakequant_cfg;
-  int bits;         /* 2 to 8 */
+  int bits;         /* 2 to 8, of values to 16 */
   bool symmetric;   /* values; weights always are */
   bool per_channel; /* weights */
   bool narrow;      /* weights: without the lowest integer */

@@ -24,10 +24,12 @@ new_quantizer (struct qk_graph *g, const char *name,
                const struct qk_qsetting *s, bool weight, int64_t channels,
                int64_t per_channel, struct qk_quantizer **out)
 {
+  const int most = weight ? 8 : 16;
   struct qk_quant_info info;
 
-  if (s->bits < 2 || s->bits > 8)
-    return qk_error (-EINVAL, "%s: %d bits, expected 2 to 8", name, s->bits);
+  if (s->bits < 2 || s->bits > most)
+    return qk_error (-EINVAL, "%s: %d bits, expected 2 to %d", name, s->bits,
+                     most);
   memset (&info, 0, sizeof info);
   info.name = name;
   info.weight = weight;
@@ -65,6 +67,7 @@ quantize_value (struct qk_graph *g, int v, const char *node,
     r = keeps ? qk_quantizer_fix (*qz, &given->q)
               : qk_quantizer_start (*qz, &given->q);
   g->value[v].on_grid = r == 0;
+  g->value[v].wide = !keeps && s->bits > 8;
   return r;
 }
 
@@ -212,6 +215,7 @@ prepare_node (struct qk_graph *g, int index, const struct qk_qconfig *qc,
     return r;
   if (keeps_grid (n)) {
     g->value[n->out].on_grid = true;
+    g->value[n->out].wide = g->value[n->in[0]].wide;
     return 0;
   }
   if (keeps_given (g, n->out, qc))
@@ -222,6 +226,38 @@ prepare_node (struct qk_graph *g, int index, const struct qk_qconfig *qc,
   if (on_grids (n) || wanted_on_grid (g, n->out))
     return quantize_value (g, n->out, n->name, &qc->activation);
   return 0;
+}
+
+/* Whether the output of N will have more than 8 bits, should it lie on a grid.
+ * What only the network's user reads may be left as real numbers. */
+static bool
+makes_wide (const struct qk_graph *g, const struct qk_node *n,
+            const struct qk_qconfig *qc, bool quantize_outputs)
+{
+  if (n->skip_reason == NULL && qk_node_keeps_grid (n))
+    return g->value[n->in[0]].wide;
+  if (keeps_given (g, n->out, qc)
+      || (qk_graph_is_output (g, n->out) && !quantize_outputs
+          && g->value[n->out].n_consumers == 1 && leaves_reals (n)))
+    return false;
+  return qc->activation.bits > 8;
+}
+
+/* Let N be in float where it would have values of more than 8 bits around it
+ * that its layer knows nothing of; its output is wide or not from here on. */
+static void
+choose_width (struct qk_graph *g, struct qk_node *n,
+              const struct qk_qconfig *qc, bool quantize_outputs)
+{
+  bool wide = makes_wide (g, n, qc, quantize_outputs);
+  int i;
+
+  for (i = 0; i < n->n_in; i++)
+    wide = wide || g->value[n->in[i]].wide;
+  if (wide && n->skip_reason == NULL && qc->mode != QK_Q_DYNAMIC
+      && !n->traits.wide)
+    n->skip_reason = "its int8 operation is of 8 bits at most";
+  g->value[n->out].wide = makes_wide (g, n, qc, quantize_outputs);
 }
 
 /* An input or a constant. */
@@ -267,16 +303,23 @@ qk_pass_prepare (struct qk_graph *g, qk_qconfig_fn fn, void *cookie,
   for (i = 0; i < g->n_values; i++) { /* of computing in float */
     qk_quantizer_free (g->value[i].qz);
     g->value[i].qz = NULL;
-    g->value[i].on_grid = false;
+    g->value[i].on_grid = g->value[i].wide = false;
     memset (&g->value[i].q, 0, sizeof g->value[i].q);
   }
   take_from_readers (g);
+  for (i = 0; i < g->n_values; i++)
+    if (g->value[i].producer < 0) {
+      if ((r = fn (cookie, g->value[i].name, &qc)) < 0)
+        return r;
+      g->value[i].wide = qc.activation.bits > 8 && !keeps_given (g, i, &qc);
+    }
   for (i = 0; i < g->n_nodes; i++) {
     struct qk_node *n = &g->node[i];
 
     if ((r = fn (cookie, n->name, &qc)) < 0)
       return r;
     n->skip_reason = reason_for_float (n, &qc);
+    choose_width (g, n, &qc, quantize_outputs);
     n->int8 = n->skip_reason == NULL;
     n->as = computes_as (n, &qc);
     n->dynamic_bits = qc.activation.bits;

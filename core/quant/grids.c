@@ -39,6 +39,14 @@ quantizer_check_grid (const struct qk_quantizer *qz, int64_t c)
     return qk_error (-EDOM, "channel %lld: range %d..%d is not within %d..%d",
                      (long long) c, (int) q->qmin, (int) q->qmax,
                      (int) qz->info.qmin, (int) qz->info.qmax);
+  /* the type that integers are held in does not change in between */
+  if (qk_grid_is_wide (q) != (qz->info.qmax > QK_U8_MAX))
+    return qk_error (-EDOM,
+                     "channel %lld: range %d..%d %s a byte, that of its bits "
+                     "is %d..%d",
+                     (long long) c, (int) q->qmin, (int) q->qmax,
+                     qk_grid_is_wide (q) ? "needs more than" : "fits",
+                     (int) qz->info.qmin, (int) qz->info.qmax);
   if (q->zero_point < q->qmin || q->zero_point > q->qmax)
     return qk_error (-EDOM, "channel %lld: zero_point %d is not within %d..%d",
                      (long long) c, (int) q->zero_point, (int) q->qmin,

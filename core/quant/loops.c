@@ -180,6 +180,37 @@ qk_loop_quantize_i8 (const float *x, size_t n, const struct qk_qparams *q,
   }
 }
 
+/* No restrict: out may be x. */
+QK_LOOP (static, loop_grid_block,
+         (const float *x, size_t n, const struct qk_qparams *q, float *out),
+         (x, n, q, out))
+{
+  const float scale = q->scale, inv = 1.0f / scale;
+  const int32_t zp = q->zero_point, lo = q->qmin, hi = q->qmax;
+
+  LOOP_PRAGMA (omp simd)
+  for (size_t i = 0; i < n; i++)
+    out[i] = qk_dequantize (qk_quantize (x[i], inv, zp, lo, hi), scale, zp);
+}
+
+void
+qk_loop_put_on_grid (const float *x, size_t n, const struct qk_qparams *q,
+                     float *out)
+{
+  const size_t blocks = (n + LOOP_BLOCK - 1) / LOOP_BLOCK;
+
+  if (n <= LOOP_SMALL) {
+    loop_grid_block (x, n, q, out);
+    return;
+  }
+  LOOP_PRAGMA (omp parallel for schedule (static))
+  for (size_t b = 0; b < blocks; b++) {
+    const size_t start = b * LOOP_BLOCK;
+
+    loop_grid_block (x + start, loop_block_size (n, start), q, out + start);
+  }
+}
+
 /* No restrict: dx may be dy. */
 QK_LOOP (static, loop_ste_block,
          (const float *x, const float *dy, size_t n, float inv, float lo,

@@ -12,11 +12,12 @@ static int
 quantizer_check_info (const struct qk_quant_info *info)
 {
   const int32_t lowest = info->weight ? -128 : 0;
-  const int32_t highest = info->weight ? 127 : 255;
+  const int32_t highest = info->weight ? 127 : QK_U16_MAX;
+  const int most = info->weight ? 8 : 16;
 
-  if (info->bits < 2 || info->bits > 8)
-    return qk_error (-EINVAL, "'%s': bits must be 2 to 8, got %d", info->name,
-                     info->bits);
+  if (info->bits < 2 || info->bits > most)
+    return qk_error (-EINVAL, "'%s': bits must be 2 to %d, got %d", info->name,
+                     most, info->bits);
   if (info->channels < 1 || (!info->weight && info->channels != 1))
     return qk_error (-EINVAL, "'%s': cannot have %lld ranges", info->name,
                      (long long) info->channels);

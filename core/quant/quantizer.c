@@ -410,7 +410,21 @@ qk_quantizer_forward_u8 (struct qk_quantizer *qz, const float *x, size_t n,
   if (qz->info.weight)
     return qk_error (-EINVAL, "'%s' is a weight, expected an activation",
                      qz->info.name);
+  if (qz->info.qmax > QK_U8_MAX)
+    return qk_error (-EINVAL, "'%s' has %d bits, expected 8 at most",
+                     qz->info.name, qz->info.bits);
   qk_loop_quantize_u8 (x, n, qz->grid, q);
+  return 0;
+}
+
+int
+qk_quantizer_forward_f32 (struct qk_quantizer *qz, const float *x, size_t n,
+                          float *y)
+{
+  if (qz->info.weight)
+    return qk_error (-EINVAL, "'%s' is a weight, expected an activation",
+                     qz->info.name);
+  qk_loop_put_on_grid (x, n, qz->grid, y);
   return 0;
 }
 

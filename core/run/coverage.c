@@ -125,7 +125,7 @@ value_bits (const struct qk_graph *g, const struct qk_node *n)
       || (q = calloc ((size_t) g->n_values + 1, sizeof *q)) == NULL)
     return 0;
   qk_value_grids (g, q);
-  while (bits < 8 && q[n->out].qmax - q[n->out].qmin >= 1 << bits)
+  while (bits < 16 && q[n->out].qmax - q[n->out].qmin >= 1 << bits)
     bits++;
   free (q);
   return bits;

@@ -121,6 +121,12 @@ check_symmetric (const struct qk_config *core, const struct qk_qconfig *qc)
                      "%s: activation.symmetric is yes, expected no "
                      "with [ptq] mode = dynamic",
                      qk_config_where (core, "activation.symmetric"));
+  if (qc->activation.bits > 8 && qc->mode == QK_Q_DYNAMIC)
+    return qk_error (-EINVAL,
+                     "%s: activation.bits is %d, expected 8 or fewer "
+                     "with [ptq] mode = dynamic",
+                     qk_config_where (core, "activation.bits"),
+                     qc->activation.bits);
   return 0;
 }
 
@@ -142,15 +148,17 @@ struct bits {
   int n, at[QK_MOST_PHASES];
 };
 
-/* 0, by itself, leaves them to the backend. */
+/* Of 2 to MOST; 0, by itself, leaves them to the backend. */
 static int
 take_bits (const struct qk_settings *settings, const struct qk_config *core,
-           const char *key, struct bits *out)
+           const char *key, int most, struct bits *out)
 {
   float x[QK_MOST_PHASES];
 
   out->key = key;
   out->n = qk_config_floats (core, key, x, QK_MOST_PHASES);
+  if (out->n > 1) /* values do not change their type on the way */
+    most = 8;
   if (out->n < 1 || out->n > QK_MOST_PHASES)
     return qk_error (-EINVAL, "%s: %s has %d numbers, expected 1 to %d",
                      qk_config_where (core, key), key, out->n, QK_MOST_PHASES);
@@ -158,10 +166,11 @@ take_bits (const struct qk_settings *settings, const struct qk_config *core,
     out->at[i] = (int) x[i];
     if (out->at[i] == 0 && out->n == 1)
       out->at[i] = settings->caps.activation_bits;
-    if (out->at[i] < 2 || x[i] > (float) (int) x[i])
+    if (out->at[i] < 2 || out->at[i] > most || x[i] > (float) (int) x[i])
       return qk_error (-EINVAL,
-                       "%s: %s is %g, expected a whole number, 2 to 8",
-                       qk_config_where (core, key), key, (double) x[i]);
+                       "%s: %s is %g, expected a whole number, 2 to %d%s",
+                       qk_config_where (core, key), key, (double) x[i], most,
+                       out->n > 1 ? " in a list" : "");
   }
   return 0;
 }
@@ -231,8 +240,8 @@ set_bits (const struct lookup *l, const struct qk_config *core,
   struct bits weight, value;
   int r;
 
-  if ((r = take_bits (l->settings, core, "weight.bits", &weight)) < 0
-      || (r = take_bits (l->settings, core, "activation.bits", &value)) < 0)
+  if ((r = take_bits (l->settings, core, "weight.bits", 8, &weight)) < 0
+      || (r = take_bits (l->settings, core, "activation.bits", 16, &value)) < 0)
     return r;
   if (bits == 0) {
     out->weight.bits = bits_in (&weight, l->phase);

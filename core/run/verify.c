@@ -23,27 +23,15 @@ check_same_nodes (const struct qk_graph *a, const struct qk_graph *b)
 
     if (strcmp (x->name, y->name) != 0
         || !qk_shape_equal (&a->value[x->out].shape, &b->value[y->out].shape)
-        || a->value[x->out].on_grid != b->value[y->out].on_grid)
+        || a->value[x->out].on_grid != b->value[y->out].on_grid
+        || (a->value[x->out].on_grid
+            && a->value[x->out].wide != b->value[y->out].wide))
       return qk_error (-EINVAL,
                        "node %d is '%s' in the checkpoint and '%s' in the "
                        "int8 model, or differs in shape or type",
                        i, x->name, y->name);
   }
   return 0;
-}
-
-static int64_t
-count_differing (const struct qk_tensor *a, const struct qk_tensor *b,
-                 int64_t bytes)
-{
-  const unsigned char *x = a->data, *y = b->data;
-  int64_t i, n = 0;
-
-  if (memcmp (x, y, (size_t) bytes) == 0)
-    return 0;
-  for (i = 0; i < bytes; i++)
-    n += x[i] != y[i];
-  return n;
 }
 
 static void
@@ -55,9 +43,8 @@ compare (struct qk_verify *v, const struct qk_exec *fake,
   for (i = 0; i < v->n; i++) {
     const struct qk_tensor *a = qk_exec_value (fake, i);
     const struct qk_tensor *b = qk_exec_value (int8, i);
-    const int64_t bytes
-      = qk_shape_count (&a->shape) * (int64_t) qk_dtype_size (a->dtype);
-    const int64_t d = count_differing (a, b, bytes);
+    int64_t bytes;
+    const int64_t d = qk_values_differing (a, b, &bytes);
 
     v->node[i].bytes += bytes;
     v->node[i].differing += d;
@@ -73,11 +60,10 @@ compare_outputs (struct qk_verify *v, const struct qk_graph *g,
   int i;
 
   for (i = 0; i < g->n_outputs; i++) {
-    const struct qk_tensor *a = qk_exec_output (kept, i);
+    int64_t bytes;
 
-    v->outputs_differing += count_differing (
-      a, qk_exec_output (used, i),
-      qk_shape_count (&a->shape) * (int64_t) qk_dtype_size (a->dtype));
+    v->outputs_differing += qk_values_differing (
+      qk_exec_output (kept, i), qk_exec_output (used, i), &bytes);
   }
 }
 

@@ -302,8 +302,9 @@ const struct qk_option qk_table_qconfig[] = {
     "Observer plugin for activations (QAT)" },
   { "activation.fakequant", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Fake-quantizer plugin for activations" },
-  { "activation.bits", QK_OPT_FLOATS, "0", 0, 8, NULL,
-    "Bits of an activation, 2 to 8; 0 = what the backend prefers on this "
+  { "activation.bits", QK_OPT_FLOATS, "0", 0, 16, NULL,
+    "Bits of an activation, 2 to 16; more than 8 are slower, and for outputs "
+    "that are numbers; 0 = what the backend prefers on this "
     "machine "
     "(7 where vpmaddubsw could saturate, else 8); BITS,BITS...: one after the "
     "other in the course of QAT" },

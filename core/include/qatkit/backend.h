@@ -14,6 +14,9 @@ extern "C" {
 #endif
 
 enum qk_op_kind {
+  /* u8: activations, uint16 where their grid's qmax is above 255, which these may
+   * have: conv2d, linear, binary, concat, maxpool2d, clamp, reshape, quantize,
+   * dequantize, requantize, transpose and gather */
   QK_OP_CONV2D = 1,      /* x u8 (N,H,W,C) -> u8 (N,P,Q,K), or f32; with a
                             window of 1x1 of any rank, (N,…,C) -> (N,…,K) */
   QK_OP_LINEAR = 2,      /* x u8 (N,…,C) -> u8 (N,…,K), or f32 */
@@ -76,7 +79,8 @@ struct qk_op {
   /* conv2d: weight (K,R,S,C/groups); linear: weight (K,C).
    * out = qk_requantize (sum (a - z_in) * w + bias[k], multiplier[k], …), or,
    * with out_q.scale 0, (float) acc * multiplier[k].  |acc| < 2^31 is
-   * guaranteed for every input. */
+   * guaranteed for every input of 8 bits; for one of more, 255 sum |w| < 2^31,
+   * and the sum is made in 64 bits (qk_requantize_wide). */
   /* conv_transpose2d: the same sum over u in place of x, u being x with
    * stride - 1 zeros between its elements and dilation (kernel - 1) - padding
    * before them; stride 1, no padding.  The weight (K,R,S,C/groups) is for
@@ -207,6 +211,7 @@ struct qk_backend_caps {
   int activation_bits;   /* 7 or 8: what runs fast here */
   bool exact;            /* gives the bytes of numeric.h */
   const char *cpu_level; /* static text: "avx2", "avx512vnni", "portable" */
+  bool wide; /* is offered operations on grids of more than 8 bits, too */
 };
 
 /* Uses that a backend can be the default for.  The fallback runs what others

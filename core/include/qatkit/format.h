@@ -91,6 +91,11 @@ struct qk_format_class {
    * (optional; default: nothing is said) */
   int (*facts) (const struct qk_config *cfg, const struct qk_network *net,
                 qk_format_fact *say, void *cookie);
+
+  /* Whether the three above can have values of more than 8 bits; the library
+   * refuses a network that has some where they cannot.
+   * (optional; default: false) */
+  bool wide;
 };
 
 /* What a file that begins with these N bytes (4096 tell enough) is instead of

@@ -63,8 +63,8 @@ qk_infer_open_memory (const void *data, size_t size,
 /* After all of its sessions were freed.  Accepts NULL. */
 QK_PUBLIC void qk_infer_close (struct qk_infer *m);
 
-/* An input or output.  spec.dtype is QK_U8 where the network holds integers,
- * and Q then says what they stand for: x = (integer - q.zero_point) * q.scale.
+/* An input or output.  spec.dtype is QK_U8, or QK_U16 for more than 8 bits,
+ * where the network holds integers, and Q then says what they stand for: x = (integer - q.zero_point) * q.scale.
  * Else it is QK_F32.  spec.category has the names of the elements of an output
  * of scores, where the model knows names and there is one for each element. */
 struct qk_infer_tensor {
@@ -132,8 +132,8 @@ qk_infer_session_free (struct qk_infer_session *s); /* accepts NULL */
 QK_PUBLIC const char *qk_infer_backend (const struct qk_infer_session *s);
 
 /* Samples of an input or output, dense, one after the other; SIZE bytes.  DTYPE:
- * QK_F32; where the network holds integers also QK_U8, these integers, or QK_I8,
- * the same minus 128. */
+ * QK_F32; where the network holds bytes also QK_U8, these integers, or QK_I8,
+ * the same minus 128; where it holds QK_U16 also that. */
 struct qk_infer_buffer {
   enum qk_dtype dtype;
   void *data;

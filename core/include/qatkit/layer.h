@@ -78,6 +78,10 @@ struct qk_layer_traits {
                           an output of the network it is not quantized */
   bool means;          /* SAME_GRID: gives means of its input, which round; the
                           others only choose among its elements */
+  bool wide;           /* input and output may have more than 8 bits: lower
+                          makes an operation of them, whose formula is the
+                          float forward and then the output's grid; WEIGHTED:
+                          that of numeric.h, which forward follows */
   struct qk_qparams grid; /* GRID */
   bool keeps;             /* GRID: it stays; else training begins with it */
 };
@@ -104,8 +108,11 @@ struct qk_layer_io {
   int threads;    /* use up to so many (OpenMP) */
 
   int n_in;
-  const struct qk_tensor *in; /* f32, or u8 with a grid (see quantized) */
-  struct qk_tensor *out;      /* dtype, shape and data set by the library */
+  /* f32, or u8 with a grid (see quantized).  WEIGHTED with traits.wide: one of
+   * more than 8 bits is f32 on the grid that its q tells, and so is out where
+   * it is f32 and out_qz is given. */
+  const struct qk_tensor *in;
+  struct qk_tensor *out; /* dtype, shape and data set by the library */
 
   int n_params;
   const struct qk_tensor *param; /* f32; BUFFER ones may be updated in
@@ -157,6 +164,8 @@ struct qk_layer_setup {
   size_t prepared; /* out: bytes kept from prepare to backward */
   /* whose slots of float products to use; NULL: none; it stays */
   const struct qk_backend_class *float_backend;
+  /* WEIGHTED: in[0], out are f32 on a grid of more than 8 bits */
+  bool wide_in, wide_out;
 };
 
 struct qk_layer_class {

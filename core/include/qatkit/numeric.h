@@ -29,7 +29,7 @@ qk_rne (float x)
 
 /* clamp (r + zp, lo, hi) where r is an already rounded float.  The clamp is
  * done in float before the conversion, so that no value is out of int's
- * range; exact because |zp|, |lo|, |hi| <= 255.  NaN gives lo. */
+ * range; exact because |zp|, |lo|, |hi| <= 65535.  NaN gives lo. */
 static inline int32_t
 qk_clamp_rounded (float r, int32_t zp, int32_t lo, int32_t hi)
 {
@@ -91,6 +91,15 @@ qk_multiplier (float s_in, float s_w, float s_out)
 static inline int32_t
 qk_requantize (int32_t acc, float multiplier, int32_t zp, int32_t lo,
                int32_t hi)
+{
+  return qk_clamp_rounded (qk_rne ((float) acc * multiplier), zp, lo, hi);
+}
+
+/* The same where the input has more than 8 bits: the sum, bias included, is
+ * exact in 64 bits and rounded to float once. */
+static inline int32_t
+qk_requantize_wide (int64_t acc, float multiplier, int32_t zp, int32_t lo,
+                    int32_t hi)
 {
   return qk_clamp_rounded (qk_rne ((float) acc * multiplier), zp, lo, hi);
 }

@@ -38,9 +38,15 @@ QK_PUBLIC int qk_quantizer_observe (struct qk_quantizer *qz, const float *x,
 QK_PUBLIC int qk_quantizer_observe_range (struct qk_quantizer *qz,
                                           const float *min, const float *max);
 
-/* Activations: X on the grid, one byte an element (per tensor). */
+/* Activations: X on the grid, one byte an element (per tensor).  -EINVAL for
+ * one of more than 8 bits. */
 QK_PUBLIC int qk_quantizer_forward_u8 (struct qk_quantizer *qz, const float *x,
                                        size_t n, uint8_t *q);
+
+/* Activations of any bits: the real numbers that X on the grid stands for;
+ * Y may be X. */
+QK_PUBLIC int qk_quantizer_forward_f32 (struct qk_quantizer *qz,
+                                        const float *x, size_t n, float *y);
 
 /* Weights: transform, then the grid of each channel; Q gets the integers. */
 QK_PUBLIC int qk_quantizer_forward_i8 (struct qk_quantizer *qz, const float *x,

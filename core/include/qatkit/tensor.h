@@ -16,7 +16,8 @@ enum qk_dtype {
   QK_I8 = 3,
   QK_I32 = 4,
   QK_I64 = 5,
-  QK_F64 = 6
+  QK_F64 = 6,
+  QK_U16 = 7
 };
 
 /* Bytes of one element; 0 for QK_NONE or an unknown value. */
@@ -82,8 +83,8 @@ QK_PUBLIC int qk_shape_matmul (const struct qk_shape *a,
 /* Affine quantization of real numbers to integers:
  *   q = clamp (rne (x * (1.0f / scale)) + zero_point, qmin, qmax)
  *   x' = (float) (q - zero_point) * scale
- * Activations: uint8, 0 <= qmin < qmax <= 255.  Weights: int8, zero_point 0.
- * scale 0 means "no quantization". */
+ * Activations: 0 <= qmin < qmax, uint8 where qmax <= 255, else uint16.
+ * Weights: int8, zero_point 0.  scale 0 means "no quantization". */
 struct qk_qparams {
   float scale;
   int32_t zero_point;
@@ -91,10 +92,30 @@ struct qk_qparams {
   int32_t qmax;
 };
 
+/* Largest integers of activations. */
+#define QK_U8_MAX 255
+#define QK_U16_MAX 65535
+
+/* Whether the integers of the grid Q need more than a byte. */
+static inline bool
+qk_grid_is_wide (const struct qk_qparams *q)
+{
+  return q->qmax > QK_U8_MAX;
+}
+
+/* The type of activations on the grid Q. */
+static inline enum qk_dtype
+qk_grid_dtype (const struct qk_qparams *q)
+{
+  return qk_grid_is_wide (q) ? QK_U16 : QK_U8;
+}
+
 /* A view; who owns the data is said where a tensor is passed.  Always dense,
- * row-major, aligned to 64 bytes when the library allocated it.  A QK_U8
- * tensor of activations carries its quantization in q; the real value of an
- * element is (float) (q - q.zero_point) * q.scale. */
+ * row-major, aligned to 64 bytes when the library allocated it.  A QK_U8 or
+ * QK_U16 tensor of activations carries its quantization in q; the real value
+ * of an element is (float) (q - q.zero_point) * q.scale.  Training carries
+ * activations of more than 8 bits as these real values: a QK_F32 tensor with
+ * the grid they lie on in q (scale 0: on none). */
 struct qk_tensor {
   enum qk_dtype dtype;
   struct qk_shape shape;

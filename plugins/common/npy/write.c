@@ -49,6 +49,8 @@ descr (enum qk_dtype dtype)
     return "|u1";
   case QK_I8:
     return "|i1";
+  case QK_U16:
+    return little ? "<u2" : ">u2";
   case QK_NONE:
     break;
   }

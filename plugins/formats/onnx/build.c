@@ -243,6 +243,8 @@ data_type (enum qk_dtype dtype)
     return ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
   case QK_F64:
     return ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
+  case QK_U16:
+    return ONNX__TENSOR_PROTO__DATA_TYPE__UINT16;
   default:
     return ONNX__TENSOR_PROTO__DATA_TYPE__UNDEFINED;
   }

@@ -23,7 +23,7 @@ static const struct st_dtype dtypes[] = {
   { "F16", 2, QK_F32, ST_HALF },
   { "BF16", 2, QK_F32, ST_BFLOAT },
   { "I16", 2, QK_NONE, ST_UNSUPPORTED },
-  { "U16", 2, QK_NONE, ST_UNSUPPORTED },
+  { "U16", 2, QK_U16, ST_DIRECT },
   { "U32", 4, QK_NONE, ST_UNSUPPORTED },
   { "U64", 8, QK_NONE, ST_UNSUPPORTED },
   { "C64", 8, QK_NONE, ST_UNSUPPORTED },
