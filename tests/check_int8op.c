@@ -115,6 +115,55 @@ START_TEST (linear_by_hand)
 }
 END_TEST
 
+/* 16 bits: sums that leave int32 and float32's integers are made in 64 bits and
+ * rounded to float once. */
+START_TEST (wide_by_hand)
+{
+  enum { DEPTH = 512 };
+  /* z_in 5; two channels of 512 times (65535 - 5) 127 = 4261022720, which
+   * float32 has as 4261022720, and one more in the last place */
+  static uint16_t x[DEPTH];
+  static int8_t w[2 * DEPTH];
+  static const int32_t bias[] = { 0, 1 << 30 };
+  const float m[] = { 0x1p-17f, 0x1p-20f };
+  const struct qk_shape in = { 2, { 1, DEPTH } }, out = { 2, { 1, 2 } };
+  const int64_t sum = (int64_t) DEPTH * 65530 * 127;
+  const void *data[] = { x };
+  struct qk_op op = simple (QK_OP_LINEAR, 1, 5, 1, 100);
+  uint16_t y[2];
+  uint8_t y8[2];
+  float f[2];
+
+  for (int i = 0; i < DEPTH; i++) {
+    x[i] = 65535;
+    w[i] = w[DEPTH + i] = 127;
+  }
+  op.in_q[0].qmax = op.out_q.qmax = op.hi = 65535;
+  op.in_channels = DEPTH, op.out_channels = 2;
+  op.weight = w, op.bias = bias, op.multiplier = m;
+  run (&op, &in, &out, data, y);
+  ck_assert_int_eq (y[0], 100 + lrint ((double) (float) sum * 0x1p-17));
+  ck_assert_int_eq (
+    y[1], 100 + lrint ((double) (float) (sum + (1 << 30)) * 0x1p-20));
+  op.out_q.scale = 0;
+  run (&op, &in, &out, data, f);
+  ck_assert (f[0] == (float) sum * 0x1p-17f);
+  op.out_q = grid (1, 100);
+  op.hi = 255;
+  run (&op, &in, &out, data, y8);
+  ck_assert_int_eq (y8[0], 255);
+  /* 16 bits to 16 bits through a function of two, and to 8 bits */
+  op = simple (QK_OP_BINARY, 0.25f, 1000, 0.5f, 2);
+  op.n_in = 2;
+  op.in_q[0].qmax = op.in_q[1].qmax = op.out_q.qmax = op.hi = 4095;
+  x[0] = 4095, x[1] = 1002;
+  run (&op, (const struct qk_shape[]){ { 2, { 1, 1 } }, { 2, { 1, 1 } } },
+       &(struct qk_shape){ 2, { 1, 1 } }, (const void *[]){ x, x + 1 }, y);
+  /* 3095 / 4 + 2 / 4 = 774.25; 1548.5 halves, to even 1548 */
+  ck_assert_int_eq (y[0], 1548 + 2);
+}
+END_TEST
+
 START_TEST (joins_by_hand)
 {
   const uint8_t a[] = { 0, 11, 255 }, b[] = { 10, 12, 255 };
@@ -332,6 +381,13 @@ padded_sum (const struct kernel_case *c, const int32_t *big, int64_t bh,
   return sum;
 }
 
+/* Integer I of X, which lies on the grid Q. */
+static int32_t
+element (const struct qk_qparams *q, const void *x, int64_t i)
+{
+  return q->qmax > 255 ? ((const uint16_t *) x)[i] : ((const uint8_t *) x)[i];
+}
+
 static void
 check_conv2d (const struct kernel_case *c)
 {
@@ -344,14 +400,14 @@ check_conv2d (const struct kernel_case *c)
   uint8_t *y = malloc (case_out_bytes (c, c->out.dims[0]));
   struct qk_shape in = c->in[0], out = c->out;
   const void *data[] = { c->data[0].data };
-  size_t at = 0;
+  int64_t at = 0;
 
   ck_assert (big != NULL && y != NULL);
   in.dims[0] = out.dims[0] = 1;
   for (int64_t i = 0; i < h * w * ch; i++)
     big[((i / ch / w + op->pad_top) * bw + i / ch % w + op->pad_left) * ch
         + i % ch]
-      = c->data[0].data[i] - op->in_q[0].zero_point;
+      = element (&op->in_q[0], c->data[0].data, i) - op->in_q[0].zero_point;
   run (op, &in, &out, data, y);
   for (int64_t p = 0; p < out.dims[1]; p++)
     for (int64_t q = 0; q < out.dims[2]; q++)
@@ -363,11 +419,11 @@ check_conv2d (const struct kernel_case *c)
                            : r > (float) op->lo ? r
                                                 : (float) op->lo;
 
-        HOLDS ((float) y[at] == want,
+        HOLDS ((float) element (&op->out_q, y, at) == want,
                "pixel %lld,%lld channel %lld: "
                "%d, expected %g",
-               (long long) p, (long long) q, (long long) k, y[at],
-               (double) want);
+               (long long) p, (long long) q, (long long) k,
+               (int) element (&op->out_q, y, at), (double) want);
         at++;
       }
   free (big);
@@ -478,6 +534,8 @@ START_TEST (refusals)
            "features.0: zero point of the input is 256, expected 0 to 255");
   REFUSED (op.out_q.scale = NAN, "features.0: scale of the output is nan, "
                                  "expected a positive finite number");
+  REFUSED (op.in_q[0].qmax = 65536, "features.0: range of the input is 0 to "
+                                    "65536, expected within 0 to 65535");
   REFUSED (op.kind = QK_OP_TABLE, "features.0: no table given");
   REFUSED (
     (op.kind = QK_OP_BINARY, op.n_in = 2, op.function = 99, in[1] = in[0]),
@@ -593,6 +651,7 @@ main (void)
 
   tcase_add_test (tc, quantize_by_hand);
   tcase_add_test (tc, linear_by_hand);
+  tcase_add_test (tc, wide_by_hand);
   tcase_add_test (tc, joins_by_hand);
   tcase_add_test (tc, pools_by_hand);
   tcase_add_test (tc, others_by_hand);

@@ -14,8 +14,7 @@ reference_transpose (const struct reference_kernel *kn, int64_t n,
   const struct qk_op *op = &kn->op;
   const int64_t sample = kn->g.k;
   int64_t step[QK_MAX_DIMS] = { 0 }; /* in x along its axes */
-  const uint8_t *x = in[0];
-  uint8_t *y = out;
+  const struct qk_qparams *grid = &op->in_q[0];
 
   for (int a = op->axes - 1; a >= 0; a--)
     step[a] = a == op->axes - 1 ? 1 : step[a + 1] * op->order[2 * (a + 1)];
@@ -29,7 +28,7 @@ reference_transpose (const struct reference_kernel *kn, int64_t n,
       at += rest % op->order[2 * from] * step[from];
       rest /= op->order[2 * from];
     }
-    y[i] = x[at];
+    reference_put (grid, out, i, reference_get (grid, in[0], at));
   }
 }
 
@@ -40,8 +39,7 @@ reference_gather (const struct reference_kernel *kn, int64_t n,
 {
   const struct qk_op *op = &kn->op;
   const int64_t sample = kn->g.k, sample_in = kn->g.c;
-  const uint8_t *x = in[0];
-  uint8_t *y = out;
+  const struct qk_qparams *grid = &op->in_q[0];
 
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < n * sample; i++) {
@@ -56,7 +54,8 @@ reference_gather (const struct reference_kernel *kn, int64_t n,
       step *= kn->in[0].dims[d];
       rest /= kn->out.dims[d];
     }
-    y[i] = filled ? (uint8_t) op->fill : x[at];
+    reference_put (grid, out, i,
+                   filled ? op->fill : reference_get (grid, in[0], at));
   }
 }
 

@@ -40,20 +40,20 @@ reference_binary (const struct reference_kernel *kn, int64_t n,
   const int64_t size = kn->g.k; /* elements of a sample */
   const int64_t size_a = qk_shape_count (&kn->in[0]) / kn->g.batch;
   const int64_t size_b = qk_shape_count (&kn->in[1]) / kn->g.batch;
-  const uint8_t *a = in[0], *b = in[1];
-  uint8_t *y = out;
-
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < n * size; i++) {
     const int64_t sample = i / size, e = i % size;
-    const int32_t qa
-      = a[sample * size_a + reference_source (&kn->in[0], &kn->out, e)];
-    const int32_t qb
-      = b[sample * size_b + reference_source (&kn->in[1], &kn->out, e)];
+    const int32_t qa = reference_get (
+      &op->in_q[0], in[0],
+      sample * size_a + reference_source (&kn->in[0], &kn->out, e));
+    const int32_t qb = reference_get (
+      &op->in_q[1], in[1],
+      sample * size_b + reference_source (&kn->in[1], &kn->out, e));
 
-    y[i] = (uint8_t) qk_binary_quantized (
-      op->function, qa, &op->in_q[0], qb, &op->in_q[1], inv,
-      op->out_q.zero_point, op->lo, op->hi);
+    reference_put (&op->out_q, out, i,
+                   qk_binary_quantized (op->function, qa, &op->in_q[0], qb,
+                                        &op->in_q[1], inv,
+                                        op->out_q.zero_point, op->lo, op->hi));
   }
 }
 
@@ -70,16 +70,18 @@ reference_table (const struct reference_kernel *kn, int64_t n,
     y[i] = kn->op.table[x[i]];
 }
 
-/* COUNT numbers from the grid of Q to the output's */
+/* COUNT numbers from FROM of X on, which lie on the grid of Q, to those of OUT
+ * from TO on, on the output's */
 static void
-regrid (const struct qk_op *op, const struct qk_qparams *q, const uint8_t *x,
-        int64_t count, uint8_t *y)
+regrid (const struct qk_op *op, const struct qk_qparams *q, const void *x,
+        int64_t from, int64_t count, void *out, int64_t to)
 {
   const float inv = 1.0f / op->out_q.scale;
 
   for (int64_t i = 0; i < count; i++)
-    y[i] = (uint8_t) qk_regrid (x[i], q, inv, op->out_q.zero_point, op->lo,
-                                op->hi);
+    reference_put (&op->out_q, out, to + i,
+                   qk_regrid (reference_get (q, x, from + i), q, inv,
+                              op->out_q.zero_point, op->lo, op->hi));
 }
 
 /* x_i (N,…,C_i,…), y (N,…,sum C_i,…); channels: all from that axis on */
@@ -95,13 +97,13 @@ reference_concat (const struct reference_kernel *kn, int64_t n,
   rows = n * kn->g.k / width;
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t row = 0; row < rows; row++) {
-    uint8_t *y = (uint8_t *) out + row * width;
+    int64_t at = row * width;
 
     for (int i = 0; i < op->n_in; i++) {
       const int64_t c = kn->channels[i];
 
-      regrid (op, &op->in_q[i], (const uint8_t *) in[i] + row * c, c, y);
-      y += c;
+      regrid (op, &op->in_q[i], in[i], row * c, c, out, at);
+      at += c;
     }
   }
 }
@@ -136,14 +138,15 @@ pool_window (const struct reference_kernel *kn, int64_t p, int64_t q)
   return w;
 }
 
-static const uint8_t *
-tap_address (const struct reference_kernel *kn, const uint8_t *x,
-             const struct window *w, int r, int s)
+/* The pixel of a sample under tap (R,S): its first element. */
+static int64_t
+tap_element (const struct reference_kernel *kn, const struct window *w, int r,
+             int s)
 {
   const int64_t row = w->row0 + (int64_t) r * kn->op.dilation_h;
   const int64_t col = w->col0 + (int64_t) s * kn->op.dilation_w;
 
-  return x + (row * kn->g.w + col) * kn->g.c;
+  return (row * kn->g.w + col) * kn->g.c;
 }
 
 /* x (N,H,W,C), y (N,P,Q,C) */
@@ -157,22 +160,22 @@ reference_maxpool2d (const struct reference_kernel *kn, int64_t n,
 
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < pixels; i++) {
-    const uint8_t *x
-      = (const uint8_t *) in[0] + i / (g->p * g->q) * g->h * g->w * g->c;
+    const int64_t x = i / (g->p * g->q) * g->h * g->w * g->c;
     const struct window w = pool_window (kn, i / g->q % g->p, i % g->q);
-    uint8_t *y = (uint8_t *) out + i * g->c;
 
     for (int64_t c = 0; c < g->c; c++) {
       int32_t best = 0;
 
       for (int r = w.r0; r < w.r1; r++)
         for (int s = w.s0; s < w.s1; s++) {
-          const int32_t v = tap_address (kn, x, &w, r, s)[c];
+          const int32_t v = reference_get (&op->in_q[0], in[0],
+                                           x + tap_element (kn, &w, r, s) + c);
 
           best = v > best ? v : best;
         }
       best = best > op->lo ? best : op->lo;
-      y[c] = (uint8_t) (best < op->hi ? best : op->hi);
+      reference_put (&op->out_q, out, i * g->c + c,
+                     best < op->hi ? best : op->hi);
     }
   }
 }
@@ -199,7 +202,7 @@ reference_avgpool2d (const struct reference_kernel *kn, int64_t n,
 
       for (int r = w.r0; r < w.r1; r++)
         for (int s = w.s0; s < w.s1; s++)
-          sum += tap_address (kn, x, &w, r, s)[c] - z;
+          sum += x[tap_element (kn, &w, r, s) + c] - z;
       y[c] = (uint8_t) qk_mean_quantized (sum, w.count, z, op->lo, op->hi);
     }
   }
@@ -210,15 +213,14 @@ reference_clamp (const struct reference_kernel *kn, int64_t n,
                  const void *const *in, void *out)
 {
   const int32_t lo = kn->op.lo, hi = kn->op.hi;
+  const struct qk_qparams *grid = &kn->op.in_q[0];
   const int64_t count = n * kn->g.k;
-  const uint8_t *x = in[0];
-  uint8_t *y = out;
 
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < count; i++) {
-    const int32_t v = x[i] > lo ? x[i] : lo;
+    const int32_t x = reference_get (grid, in[0], i), v = x > lo ? x : lo;
 
-    y[i] = (uint8_t) (v < hi ? v : hi);
+    reference_put (grid, out, i, v < hi ? v : hi);
   }
 }
 
@@ -227,7 +229,9 @@ reference_reshape (const struct reference_kernel *kn, int64_t n,
                    const void *const *in, void *out)
 {
   if (in[0] != out)
-    memcpy (out, in[0], (size_t) (n * kn->g.k));
+    memcpy (out, in[0],
+            (size_t) (n * kn->g.k)
+              * qk_dtype_size (qk_grid_dtype (&kn->op.in_q[0])));
 }
 
 void
@@ -238,12 +242,12 @@ reference_quantize (const struct reference_kernel *kn, int64_t n,
   const float inv = 1.0f / op->out_q.scale;
   const int64_t count = n * kn->g.k;
   const float *x = in[0];
-  uint8_t *y = out;
 
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < count; i++)
-    y[i] = (uint8_t) qk_quantize (x[i], inv, op->out_q.zero_point, op->lo,
-                                  op->hi);
+    reference_put (
+      &op->out_q, out, i,
+      qk_quantize (x[i], inv, op->out_q.zero_point, op->lo, op->hi));
 }
 
 void
@@ -252,12 +256,12 @@ reference_dequantize (const struct reference_kernel *kn, int64_t n,
 {
   const struct qk_qparams *q = &kn->op.in_q[0];
   const int64_t count = n * kn->g.k;
-  const uint8_t *x = in[0];
   float *y = out;
 
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < count; i++)
-    y[i] = qk_dequantize (x[i], q->scale, q->zero_point);
+    y[i]
+      = qk_dequantize (reference_get (q, in[0], i), q->scale, q->zero_point);
 }
 
 void
@@ -266,12 +270,10 @@ reference_requantize (const struct reference_kernel *kn, int64_t n,
 {
   const struct qk_op *op = &kn->op;
   const int64_t count = n * kn->g.k;
-  const uint8_t *x = in[0];
-  uint8_t *y = out;
 
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < count; i++)
-    regrid (op, &op->in_q[0], x + i, 1, y + i);
+    regrid (op, &op->in_q[0], in[0], i, 1, out, i);
 }
 
 void

@@ -11,7 +11,8 @@ reference_probe (struct qk_backend_caps *caps)
   *caps = (struct qk_backend_caps){ .per_channel = true,
                                     .activation_bits = 8,
                                     .exact = true,
-                                    .cpu_level = "portable" };
+                                    .cpu_level = "portable",
+                                    .wide = true };
   return 0;
 }
 

@@ -14,6 +14,23 @@ struct reference_kernel {
   int threads;
 };
 
+/* Integer I of X, which lies on the grid Q. */
+static inline int32_t
+reference_get (const struct qk_qparams *q, const void *x, int64_t i)
+{
+  return qk_grid_is_wide (q) ? ((const uint16_t *) x)[i]
+                             : ((const uint8_t *) x)[i];
+}
+
+static inline void
+reference_put (const struct qk_qparams *q, void *x, int64_t i, int32_t v)
+{
+  if (qk_grid_is_wide (q))
+    ((uint16_t *) x)[i] = (uint16_t) v;
+  else
+    ((uint8_t *) x)[i] = (uint8_t) v;
+}
+
 /* Each runs N samples; IN and OUT are dense arrays of the types that
  * enum qk_op_kind gives. */
 void reference_conv2d (const struct reference_kernel *k, int64_t n,

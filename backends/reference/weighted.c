@@ -25,6 +25,37 @@ dot (const uint8_t *a, int32_t z, const int8_t *w, int64_t n)
   return sum;
 }
 
+/* The same of inputs of more than 8 bits: products are below 2^23.01, so 2^7
+ * of them fit an int32. */
+static int64_t
+dot_wide (const uint16_t *a, int32_t z, const int8_t *w, int64_t n)
+{
+  int64_t sum = 0;
+
+  while (n > 0) {
+    const int piece = n < 128 ? (int) n : 128;
+    int32_t s = 0;
+
+    for (int i = 0; i < piece; i++)
+      s += (a[i] - z) * w[i];
+    sum += s;
+    a += piece, w += piece, n -= piece;
+  }
+  return sum;
+}
+
+/* sum (x[i] - z) * w[i] over N elements of the op's input from AT on. */
+static int64_t
+dot_at (const struct qk_op *op, const void *x, int64_t at, const int8_t *w,
+        int64_t n)
+{
+  const struct qk_qparams *q = &op->in_q[0];
+
+  return qk_grid_is_wide (q)
+           ? dot_wide ((const uint16_t *) x + at, q->zero_point, w, n)
+           : dot ((const uint8_t *) x + at, q->zero_point, w, n);
+}
+
 /* The accumulator of output channel K, 32 bits wide. */
 static int32_t
 with_bias (const struct qk_op *op, int64_t sum, int64_t k)
@@ -32,29 +63,35 @@ with_bias (const struct qk_op *op, int64_t sum, int64_t k)
   return (int32_t) (uint32_t) (sum + (op->bias != NULL ? op->bias[k] : 0));
 }
 
-/* Element I of OUT, of channel K, from its accumulator: u8 or, where the
- * output has no grid, f32. */
+/* Element I of OUT, of channel K, from the sum of its products: an integer or,
+ * where the output has no grid, f32. */
 static void
-put (const struct qk_op *op, int32_t acc, int64_t k, void *out, int64_t i)
+put (const struct qk_op *op, int64_t sum, int64_t k, void *out, int64_t i)
 {
+  const bool wide = qk_grid_is_wide (&op->in_q[0]);
+  const int64_t acc = wide && op->bias != NULL ? sum + op->bias[k]
+                      : wide                   ? sum
+                                               : with_bias (op, sum, k);
+  const float m = op->multiplier[k];
+
   if (op->out_q.scale == 0)
-    ((float *) out)[i] = (float) acc * op->multiplier[k];
+    ((float *) out)[i] = (float) acc * m;
   else
-    ((uint8_t *) out)[i] = (uint8_t) qk_requantize (
-      acc, op->multiplier[k], op->out_q.zero_point, op->lo, op->hi);
+    reference_put (
+      &op->out_q, out, i,
+      qk_requantize_wide (acc, m, op->out_q.zero_point, op->lo, op->hi));
 }
 
-/* One output pixel: x is the sample (H,W,C), y the pixel's K channels, from
- * element AT of OUT on.
+/* One output pixel: x is the sample (H,W,C) from element FROM of X on, y the
+ * pixel's K channels, from element AT of OUT on.
  * y[k] = sum over the taps (r,s) inside the sample and the channels c of
  * k's group of (x[.,.,c] - z) * w[k,r,s,c]; outside, x is z and adds 0. */
 static void
-conv2d_pixel (const struct reference_kernel *kn, const uint8_t *x, int64_t p,
-              int64_t q, void *out, int64_t at)
+conv2d_pixel (const struct reference_kernel *kn, const void *x, int64_t from,
+              int64_t p, int64_t q, void *out, int64_t at)
 {
   const struct qk_op *op = &kn->op;
   const struct int8op_geometry *g = &kn->g;
-  const int32_t z = op->in_q[0].zero_point;
   const int64_t cg = g->c / op->groups, kg = g->k / op->groups;
   const int64_t row0 = p * op->stride_h - op->pad_top;
   const int64_t col0 = q * op->stride_w - op->pad_left;
@@ -72,26 +109,25 @@ conv2d_pixel (const struct reference_kernel *kn, const uint8_t *x, int64_t p,
         const int64_t col = col0 + (int64_t) s * op->dilation_w;
         const int64_t tap = (k * op->kernel_h + r) * op->kernel_w + s;
 
-        sum += dot (x + (row * g->w + col) * g->c + c0, z,
-                    op->weight + tap * cg, cg);
+        sum += dot_at (op, x, from + (row * g->w + col) * g->c + c0,
+                       op->weight + tap * cg, cg);
       }
-    put (op, with_bias (op, sum, k), k, out, at + k);
+    put (op, sum, k, out, at + k);
   }
 }
 
-/* x (N,H,W,C), w (K,R,S,C/groups), y (N,P,Q,K), u8 or f32 */
+/* x (N,H,W,C), w (K,R,S,C/groups), y (N,P,Q,K), integers or f32 */
 void
 reference_conv2d (const struct reference_kernel *kn, int64_t n,
                   const void *const *in, void *out)
 {
   const struct int8op_geometry *g = &kn->g;
   const int64_t rows = n * g->p;
-  const uint8_t *x = in[0];
 
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < rows; i++)
     for (int64_t q = 0; q < g->q; q++)
-      conv2d_pixel (kn, x + i / g->p * g->h * g->w * g->c, i % g->p, q, out,
+      conv2d_pixel (kn, in[0], i / g->p * g->h * g->w * g->c, i % g->p, q, out,
                     (i * g->q + q) * g->k);
 }
 
@@ -131,7 +167,7 @@ transposed_pixel (const struct reference_kernel *kn, const uint8_t *x,
           sum += dot (x + (row * g->w + col) * g->c + k / kg * cg,
                       op->in_q[0].zero_point, op->weight + tap * cg, cg);
       }
-    put (op, with_bias (op, sum, k), k, out, at + k);
+    put (op, sum, k, out, at + k);
   }
 }
 
@@ -151,24 +187,22 @@ reference_conv_transpose2d (const struct reference_kernel *kn, int64_t n,
                         out, (i * g->q + q) * g->k);
 }
 
-/* x (N,…,C), w (K,C), y (N,…,K), u8 or, where the output has no grid, f32 */
+/* x (N,…,C), w (K,C), y (N,…,K), integers or, where the output has no grid,
+ * f32 */
 void
 reference_linear (const struct reference_kernel *kn, int64_t n,
                   const void *const *in, void *out)
 {
   const struct qk_op *op = &kn->op;
   const struct int8op_geometry *g = &kn->g;
-  const int32_t z = op->in_q[0].zero_point;
   const int64_t count = n * g->q * g->k;
-  const uint8_t *x = in[0];
 
 #pragma omp parallel for num_threads(kn->threads) schedule(static)
   for (int64_t i = 0; i < count; i++) {
     const int64_t k = i % g->k;
-    const int32_t acc = with_bias (
-      op, dot (x + i / g->k * g->c, z, op->weight + k * g->c, g->c), k);
 
-    put (op, acc, k, out, i);
+    put (op, dot_at (op, in[0], i / g->k * g->c, op->weight + k * g->c, g->c),
+         k, out, i);
   }
 }
 

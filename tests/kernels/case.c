@@ -88,6 +88,57 @@ random_grid (struct qk_rng *r)
   return q;
 }
 
+/* The same of 9 to 16 bits. */
+static struct qk_qparams
+random_wide_grid (struct qk_rng *r)
+{
+  struct qk_qparams q = { .scale = log_uniform (r, 1e-6, 1e-2), .qmin = 0 };
+
+  q.qmax = (1 << (one_in (r, 2) ? 16 : between (r, 9, 16))) - 1;
+  if (one_in (r, 4))
+    q.scale = ldexpf (1.0f, -between (r, 6, 16));
+  q.zero_point = one_in (r, 4)   ? q.qmin
+                 : one_in (r, 4) ? q.qmax
+                                 : between (r, q.qmin, q.qmax);
+  return q;
+}
+
+/* Let some of the operation's grids, one of them at least, be such: all of one
+ * that keeps its input's. */
+static void
+widen_grids (struct qk_rng *r, struct qk_op *op)
+{
+  const bool kept = op->kind == QK_OP_MAXPOOL2D || op->kind == QK_OP_CLAMP
+                    || op->kind == QK_OP_TRANSPOSE || op->kind == QK_OP_GATHER
+                    || op->kind == QK_OP_RESHAPE;
+  const bool out = op->kind != QK_OP_DEQUANTIZE && one_in (r, 2);
+
+  for (int i = 0; i < QK_OP_MAX_INPUTS; i++)
+    if ((i == 0 && !out) || one_in (r, 2))
+      op->in_q[i] = random_wide_grid (r);
+  if (out || op->kind == QK_OP_QUANTIZE)
+    op->out_q = random_wide_grid (r);
+  if (kept) {
+    op->in_q[0] = random_wide_grid (r);
+    op->out_q = op->in_q[0];
+  }
+}
+
+/* Kinds of which there are cases of more than 8 bits. */
+static bool
+has_wide (enum qk_op_kind kind)
+{
+  static const enum qk_op_kind kinds[]
+    = { QK_OP_CONV2D,     QK_OP_LINEAR,     QK_OP_BINARY,    QK_OP_CONCAT,
+        QK_OP_MAXPOOL2D,  QK_OP_CLAMP,      QK_OP_RESHAPE,   QK_OP_QUANTIZE,
+        QK_OP_DEQUANTIZE, QK_OP_REQUANTIZE, QK_OP_TRANSPOSE, QK_OP_GATHER };
+  bool found = false;
+
+  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+    found = found || kinds[i] == kind;
+  return found;
+}
+
 static void
 random_bounds (struct qk_rng *r, struct qk_op *op)
 {
@@ -121,6 +172,18 @@ fill_u8 (struct qk_rng *r, uint8_t *x, size_t n, const struct qk_qparams *q)
     default:
       x[i] = (uint8_t) between (r, q->qmin, q->qmax);
     }
+}
+
+static void
+fill_u16 (struct qk_rng *r, uint16_t *x, size_t n, const struct qk_qparams *q)
+{
+  const int how = between (r, 0, 7);
+
+  for (size_t i = 0; i < n; i++)
+    x[i] = (uint16_t) (how == 0   ? q->qmax
+                       : how == 1 ? q->qmin
+                       : how == 2 ? (one_in (r, 2) ? q->qmin : q->qmax)
+                                  : between (r, q->qmin, q->qmax));
 }
 
 static void
@@ -219,7 +282,10 @@ fill_bias (struct qk_rng *r, int32_t *b, size_t n, double spread)
 static int
 fill_weighted (struct kernel_case *c, struct qk_rng *r, size_t k, size_t per)
 {
-  const double spread = sqrt ((double) per) * 74 * 60 + 1;
+  /* of the sums; multipliers so that they reach both ends of the output */
+  const double in = c->op.in_q[0].qmax > 255 ? c->op.in_q[0].qmax / 255.0 : 1;
+  const double out = c->op.out_q.qmax > 255 ? c->op.out_q.qmax / 255.0 : 1;
+  const double spread = (sqrt ((double) per) * 74 * 60 + 1) * in;
 
   c->weight = malloc (k * per);
   c->bias = malloc (k * sizeof *c->bias);
@@ -228,7 +294,7 @@ fill_weighted (struct kernel_case *c, struct qk_rng *r, size_t k, size_t per)
     return -1;
   fill_weights (r, c->weight, k * per);
   fill_bias (r, c->bias, k, spread);
-  fill_multipliers (r, c->multiplier, k, spread);
+  fill_multipliers (r, c->multiplier, k, spread / out);
   c->op.weight = c->weight;
   c->op.bias = one_in (r, 20) ? NULL : c->bias;
   c->op.multiplier = c->multiplier;
@@ -637,7 +703,7 @@ make_gather (struct kernel_case *c, struct qk_rng *r, int batch)
       fill_places (r, place, c->out.dims[d], size);
     place += c->out.dims[d];
   }
-  c->op.fill = between (r, 0, 255);
+  c->op.fill = between (r, 0, c->op.in_q[0].qmax > 255 ? 65535 : 255);
   return 0;
 }
 
@@ -892,6 +958,11 @@ fill_inputs (struct kernel_case *c, struct qk_rng *r)
         return -1;
       fill_f32 (r, (float *) (void *) c->data[i].data, count,
                 c->op.out_q.scale);
+    } else if (qk_grid_is_wide (&c->op.in_q[i])) {
+      if (guard_new (&c->data[i], count * 2, one_in (r, 2)) < 0)
+        return -1;
+      fill_u16 (r, (uint16_t *) (void *) c->data[i].data, count,
+                &c->op.in_q[i]);
     } else {
       if (guard_new (&c->data[i], count, one_in (r, 2)) < 0)
         return -1;
@@ -959,6 +1030,8 @@ case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
       || kind == QK_OP_TRANSPOSE || kind == QK_OP_GATHER
       || kind == QK_OP_RESIZE || (kind == QK_OP_CONCAT && one_in (&r, 2)))
     op->out_q = op->in_q[0];
+  if (has_wide (kind) && index % 3 == 2)
+    widen_grids (&r, op);
   random_bounds (&r, op);
   result = makers[kind](c, &r, batch);
   return result < 0 ? result : fill_inputs (c, &r);
@@ -983,7 +1056,7 @@ case_out_bytes (const struct kernel_case *c, int64_t n)
                        && c->op.out_q.scale == 0);
 
   return (size_t) (qk_shape_count (&c->out) / c->out.dims[0] * n)
-         * (f32 ? 4 : 1);
+         * qk_dtype_size (f32 ? QK_F32 : qk_grid_dtype (&c->op.out_q));
 }
 
 void

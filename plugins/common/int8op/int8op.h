@@ -14,11 +14,14 @@ struct int8op_geometry {
   int64_t p, q, k; /* output */
 };
 
+/* Whether an input or the output has more than 8 bits. */
+bool int8op_is_wide (const struct qk_op *op);
+
 /* qk_op_check, and fill *G.  -ENOTSUP for QK_OP_LINEAR_DYNAMIC, which the
- * reference backend alone runs. */
+ * reference backend alone runs, and for values of more than 8 bits. */
 int int8op_check (const struct qk_op *op, const struct qk_shape *in,
                   const struct qk_shape *out, struct int8op_geometry *g);
-/* The same with that operation. */
+/* The same with these. */
 int int8op_check_all (const struct qk_op *op, const struct qk_shape *in,
                       const struct qk_shape *out, struct int8op_geometry *g);
 
