@@ -73,6 +73,13 @@ binary_infer (void *self, const struct qk_shape *in, int n_in,
   return 0;
 }
 
+void
+binary_describe (void *self, struct qk_layer_traits *out)
+{
+  (void) self;
+  out->wide = true;
+}
+
 int
 binary_absorb (void *self, const struct qk_layer_traits *next)
 {

@@ -29,6 +29,7 @@ int binary_create (int function, void **self);
 void binary_destroy (void *self);
 int binary_infer (void *self, const struct qk_shape *in, int n_in,
                   struct qk_shape *out);
+void binary_describe (void *self, struct qk_layer_traits *out);
 int binary_absorb (void *self, const struct qk_layer_traits *next);
 int binary_setup (void *self, struct qk_layer_setup *s);
 int binary_forward (void *self, struct qk_layer_io *io);
@@ -40,9 +41,10 @@ int binary_lower (void *self, const struct qk_layer_io *io, struct qk_op *op);
     .cls = QK_CLASS (struct qk_layer_class, QK_KIND_LAYER, name, description, \
                      NULL),                                                   \
     .create = create, .destroy = binary_destroy, .infer = binary_infer,       \
-    .absorb = binary_absorb, .setup = binary_setup,                           \
-    .forward = binary_forward, .backward = binary_backward,                   \
-    .quantized = true, .lower = binary_lower, .geometry = binary_lower        \
+    .describe = binary_describe, .absorb = binary_absorb,                     \
+    .setup = binary_setup, .forward = binary_forward,                         \
+    .backward = binary_backward, .quantized = true, .lower = binary_lower,    \
+    .geometry = binary_lower                                                  \
   }
 
 #endif /* QATKIT_COMMON_BINARY_H */

@@ -54,6 +54,7 @@ clamp_describe (void *self, struct qk_layer_traits *out)
   const struct clamp *l = self;
 
   out->role = QK_ROLE_CLAMP;
+  out->wide = true;
   out->lo = l->lo;
   out->hi = l->hi;
 }
@@ -94,6 +95,23 @@ forward_u8 (const uint8_t *x, uint8_t *y, int64_t n, uint8_t lo, uint8_t hi,
   }
 }
 
+/* The bounds of real numbers; of those on the grid Q (scale 0: none), numbers
+ * that lie on it. */
+static void
+real_bounds (const struct clamp *l, const struct qk_qparams *q, float *lo,
+             float *hi)
+{
+  int32_t qlo, qhi;
+
+  *lo = l->lo;
+  *hi = l->hi;
+  if (q->scale == 0)
+    return;
+  qk_clamp_bounds (q, l->lo, l->hi, &qlo, &qhi);
+  *lo = qk_dequantize (qlo, q->scale, q->zero_point);
+  *hi = qk_dequantize (qhi, q->scale, q->zero_point);
+}
+
 int
 clamp_forward (void *self, struct qk_layer_io *io)
 {
@@ -104,7 +122,11 @@ clamp_forward (void *self, struct qk_layer_io *io)
   const int threads = io->threads > 1 ? io->threads : 1;
 
   if (in->dtype == QK_F32 && out->dtype == QK_F32) {
-    forward_f32 (in->data, out->data, n, l->lo, l->hi, threads);
+    float lo, hi;
+
+    real_bounds (l, &in->q, &lo, &hi);
+    out->q = in->q;
+    forward_f32 (in->data, out->data, n, lo, hi, threads);
     return 0;
   }
   if (in->dtype == QK_U8 && out->dtype == QK_U8) {
@@ -134,6 +156,22 @@ passing_integers (const struct clamp *l, const struct qk_qparams *q,
                                                                  : bhi - 1;
 }
 
+/* The real numbers of the output strictly between which gradients pass. */
+static void
+passing_reals (const struct clamp *l, const struct qk_qparams *q, float *lo,
+               float *hi)
+{
+  int32_t qlo, qhi;
+
+  *lo = l->lo;
+  *hi = l->hi;
+  if (q->scale == 0)
+    return;
+  passing_integers (l, q, &qlo, &qhi);
+  *lo = qk_dequantize (qlo - 1, q->scale, q->zero_point);
+  *hi = qk_dequantize (qhi + 1, q->scale, q->zero_point);
+}
+
 int
 clamp_backward (void *self, struct qk_layer_io *io)
 {
@@ -147,8 +185,10 @@ clamp_backward (void *self, struct qk_layer_io *io)
   if (dx == NULL)
     return 0;
   if (io->out->dtype == QK_F32) {
-    const float *y = io->out->data, lo = l->lo, hi = l->hi;
+    const float *y = io->out->data;
+    float lo, hi;
 
+    passing_reals (l, &io->out->q, &lo, &hi);
 #pragma omp parallel for simd num_threads(threads)                            \
   schedule(static) if (n >= PARALLEL_MIN)
     for (int64_t i = 0; i < n; i++)

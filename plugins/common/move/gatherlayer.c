@@ -86,6 +86,7 @@ gatherlayer_describe (void *self, struct qk_layer_traits *out)
 {
   (void) self;
   out->role = QK_ROLE_SAME_GRID;
+  out->wide = true;
 }
 
 int

@@ -38,6 +38,7 @@ transposelayer_describe (void *self, struct qk_layer_traits *out)
 {
   (void) self;
   out->role = QK_ROLE_SAME_GRID;
+  out->wide = true;
 }
 
 int

@@ -79,6 +79,13 @@ concat_infer (void *self, const struct qk_shape *in, int n_in,
   return 0;
 }
 
+static void
+concat_describe (void *self, struct qk_layer_traits *out)
+{
+  (void) self;
+  out->wide = true;
+}
+
 static int
 concat_setup (void *self, struct qk_layer_setup *s)
 {
@@ -467,6 +474,7 @@ static const struct qk_layer_class concat = {
   .create = concat_create,
   .destroy = concat_destroy,
   .infer = concat_infer,
+  .describe = concat_describe,
   .setup = concat_setup,
   .forward = concat_forward,
   .backward = concat_backward,

@@ -5,7 +5,8 @@
  * x of any shape; training: y = 0 with probability p, else x / (1 - p);
  * dx likewise from dy.  Evaluation: y = x.
  * On u8 a dropped number is the integer zero_point and the grid's scale
- * becomes scale / (1 - p): no number is rounded. */
+ * becomes scale / (1 - p): no number is rounded.  So does that of real numbers
+ * on a grid. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -56,6 +57,7 @@ dropout_describe (void *self, struct qk_layer_traits *out)
 {
   (void) self;
   out->role = QK_ROLE_SAME_GRID;
+  out->wide = true;
 }
 
 /* saved: a byte an element, 1 where it was kept */
@@ -135,10 +137,10 @@ dropout_forward (void *self, struct qk_layer_io *io)
   }
   dropout_draw (l, io->rng, n / in->shape.dims[0] * io->first_sample,
                 io->saved, n);
-  if (in->dtype == QK_U8) {
-    out->q.scale = in->q.scale / (1.0f - l->p);
+  out->q.scale = in->q.scale / (1.0f - l->p);
+  if (in->dtype == QK_U8)
     keep_u8 (io->saved, in->data, n, (uint8_t) in->q.zero_point, out->data);
-  } else
+  else
     keep_f32 (io->saved, in->data, n, 1.0f / (1.0f - l->p), out->data);
   return 0;
 }

@@ -68,6 +68,7 @@ maxpool2d_describe (void *self, struct qk_layer_traits *out)
 {
   (void) self;
   out->role = QK_ROLE_SAME_GRID;
+  out->wide = true;
 }
 
 /* saved: for each output element the window's element that won, r K + s */

@@ -91,6 +91,7 @@ reshape_describe (void *self, struct qk_layer_traits *out)
 {
   (void) self;
   out->role = QK_ROLE_SAME_GRID;
+  out->wide = true;
 }
 
 static int
