@@ -430,7 +430,7 @@ begin (struct conv_backward *bw)
   bw->dx = io->din->data;
   bw->mask = (struct qk_conv_mask){ .a = run->ch.a, .b = run->ch.b };
   qk_conv_mask_bounds (&bw->mask, cv->lo, cv->hi, 0.0f, 0.0f, 0.0f);
-  if (!run->u8_out)
+  if (!run->grid_out)
     return 0;
   if (!qk_quantizer_is_ste (io->out_qz)) {
     if (!cv->plan.own_y)

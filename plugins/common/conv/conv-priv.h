@@ -79,8 +79,12 @@ struct conv_run {
   int64_t row_block; /* CONV_DIRECT */
   int64_t units;
   bool u8_in, u8_out;
-  bool again; /* see struct qk_conv_plan */
-  bool exact; /* forward has the bytes of the int8 network */
+  /* F32 on a grid of more than 8 bits.  Such an input is one of real numbers,
+   * but where forward is exact: see wide.c. */
+  bool wide_in, wide_out;
+  bool grid_out; /* u8_out or wide_out */
+  bool again;    /* see struct qk_conv_plan */
+  bool exact;    /* forward has the bytes of the int8 network */
   float z, s_in;
   const float *wf; /* (K, R S C/groups); depthwise: (R S, C); NULL: every
                        thread makes its own, see conv_own_weight */
@@ -150,6 +154,19 @@ int conv_fold_bias (const struct qk_conv *cv, const struct qk_tensor *param,
                     const struct qk_qparams *in_q, bool batch,
                     const struct conv_weight *w, float *real, int32_t *bias,
                     bool *wide);
+
+/* wide.c */
+/* Bytes of workspace for an input of more than 8 bits. */
+size_t conv_wide_size (const struct qk_conv *cv,
+                       const struct qk_conv_plan *pl);
+/* What forward gives for one, byte for byte that of the int8 network, once the
+ * weight has its integers; RUN is exact. */
+int conv_wide_forward (struct conv_run *run);
+
+/* forward.c */
+/* Take the grid of the output's quantizer, and the multipliers for an input of
+ * scale S_IN. */
+void conv_set_grid (struct conv_run *run, float s_in);
 
 /* weights.c */
 /* W for a quantized weight, observed first with OBSERVE; IN_Q and WK as in

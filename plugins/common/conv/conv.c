@@ -151,6 +151,7 @@ qk_conv_describe (struct qk_conv *cv, struct qk_layer_traits *out)
 {
   out->role = QK_ROLE_WEIGHTED;
   out->dynamic = cv->flat;
+  out->wide = true;
   out->macs = cv->p * cv->q * cv->k * conv_depth (cv);
 }
 

@@ -29,7 +29,9 @@ struct qk_conv_plan {
   const struct qk_backend_class
     *float_backend; /* products of float, or NULL */
   int threads;
-  bool train, u8_out, i8_weight;
+  bool train, i8_weight;
+  bool grid_out;          /* out is on a grid of its own: u8, or … */
+  bool wide_in, wide_out; /* f32 on a grid of more than 8 bits */
   const struct conv_forward *forward; /* the strategies: see conv-priv.h */
   const struct conv_back *back;
   bool ahead; /* prepare works on the weight */
@@ -46,7 +48,7 @@ struct qk_conv_plan {
   size_t sv_chan, sv_weight, sv_acc, sv_size;
   /* bytes from the start of workspace */
   size_t ws_saved, ws_chan, ws_wf, ws_wk, ws_wt, ws_weight, ws_pack, ws_acc,
-    ws_y, ws_g, ws_d, ws_x, ws_back, ws_back_size, ws_thread, ws_size;
+    ws_y, ws_g, ws_d, ws_x, ws_back, ws_back_size, ws_wide, ws_thread, ws_size;
   /* bytes from the start of a thread's part */
   size_t th_col, th_blk, th_tmp, th_sum, th_dw, th_dwi, th_wf, th_ring,
     th_dring, th_tags, th_size;

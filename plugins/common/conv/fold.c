@@ -93,6 +93,17 @@ accumulator_bound (double sum, double size, const struct qk_qparams *q)
   return a > b ? a : b;
 }
 
+/* The largest sum of a channel, bias included, that has to fit int32.  Of an
+ * input of more than 8 bits these are the sums of its bytes, see wideconv.h. */
+static double
+channel_bound (double sum, double size, const struct qk_qparams *q,
+               int32_t bias)
+{
+  return qk_grid_is_wide (q)
+           ? size * QK_U8_MAX
+           : accumulator_bound (sum, size, q) + fabs ((double) bias);
+}
+
 /* Smallest and largest w k; NaN or infinite where one of them is. */
 QK_LOOP (static, scaled_range,
          (const float *w, int64_t n, float k, float *min, float *max),
@@ -268,8 +279,7 @@ blame_channel (const struct qk_conv *cv, const struct qk_qparams *in_q,
   int64_t i;
 
   for (i = 0; i < cv->k && most < ACC_LIMIT; i++)
-    most = accumulator_bound (w->sum[i], w->size[i], in_q)
-           + fabs ((double) bias[i]);
+    most = channel_bound (w->sum[i], w->size[i], in_q, bias[i]);
   return qk_error (-ERANGE,
                    "%s: the sum of output channel %lld may reach %.0f, too "
                    "much for int32 (limit %.0f)",
@@ -295,9 +305,9 @@ conv_fold_bias (const struct qk_conv *cv, const struct qk_tensor *param,
     return 0;
   most = largest_bound (w->sum, w->size, cv->k, in_q);
   *wide = most >= CONV_EXACT_LIMIT;
+  most = qk_grid_is_wide (in_q) ? 0.0 : most;
   for (int64_t i = 0; !batch && i < cv->k; i++) {
-    const double sum = accumulator_bound (w->sum[i], w->size[i], in_q)
-                       + fabs ((double) bias[i]);
+    const double sum = channel_bound (w->sum[i], w->size[i], in_q, bias[i]);
 
     most = sum > most ? sum : most;
   }

@@ -56,7 +56,7 @@ begin_weight (struct conv_run *run)
   sv->z = run->z;
   sv->batch = cv->bn && (io->flags & QK_PASS_BATCH_STATS);
   sv->folded = cv->bn && io->weight_qz;
-  run->exact = io->weight_qz && run->u8_in && !sv->batch;
+  run->exact = io->weight_qz && (run->u8_in || run->wide_in) && !sv->batch;
   if (!io->weight_qz) {
     conv_norm_factors (cv, io->param, run->weight.k, run->weight.sigma);
     for (int64_t i = 0; i < cv->k; i++) {
@@ -71,11 +71,15 @@ begin_weight (struct conv_run *run)
   }
   if ((ret = make_weight (run)) < 0)
     return ret;
-  ret = conv_fold_bias (cv, io->param, run->u8_in ? &io->in->q : NULL,
-                        sv->batch, &run->weight, run->sc.real_bias,
-                        run->sc.bias, &sv->wide);
+  ret = conv_fold_bias (
+    cv, io->param, run->u8_in || run->exact ? &io->in->q : NULL, sv->batch,
+    &run->weight, run->sc.real_bias, run->sc.bias, &sv->wide);
   if (ret < 0)
     return ret;
+  if (run->exact && run->wide_in) {
+    sv->wide = false; /* what is kept for backward are floats */
+    return 0;
+  }
   conv_place_weight (run, run->weight.wq, true);
   return 0;
 }
@@ -232,8 +236,8 @@ spread_channels (struct conv_run *run)
 
 /* ---- finishing blocks ----------------------------------------------------*/
 
-static void
-set_grid (struct conv_run *run)
+void
+conv_set_grid (struct conv_run *run, float s_in)
 {
   const struct qk_qparams *q = qk_quantizer_qparams (run->io->out_qz);
 
@@ -242,7 +246,7 @@ set_grid (struct conv_run *run)
   if (!run->exact)
     return;
   for (int64_t i = 0; i < run->cv->k; i++)
-    run->sc.m[i] = qk_multiplier (run->s_in, run->weight.sw[i], q->scale);
+    run->sc.m[i] = qk_multiplier (s_in, run->weight.sw[i], q->scale);
   conv_repeat (run->sc.m, run->cv->k, run->cv->plan.period);
 }
 
@@ -269,12 +273,10 @@ finish_real (const struct conv_run *run, const void *acc, int64_t rows,
   }
 }
 
-static void
-finish_u8 (const struct conv_run *run, const void *acc, int64_t rows,
-           float *tmp, uint8_t *q)
+/* The grid of the output, clamp included where forward is exact. */
+static struct qk_conv_grid
+output_grid (const struct conv_run *run)
 {
-  const size_t n = (size_t) (rows * run->cv->k);
-  const size_t period = (size_t) run->cv->plan.period;
   const struct qk_qparams *out_q = &run->saved->grid;
   struct qk_conv_grid g = { .ylo = run->cv->lo,
                             .yhi = run->cv->hi,
@@ -283,8 +285,40 @@ finish_u8 (const struct conv_run *run, const void *acc, int64_t rows,
                             .lo = out_q->qmin,
                             .hi = out_q->qmax };
 
-  if (run->exact) {
+  if (run->exact)
     qk_clamp_bounds (out_q, run->cv->lo, run->cv->hi, &g.lo, &g.hi);
+  return g;
+}
+
+/* Rows of acc as real numbers on a grid of more than 8 bits. */
+static void
+finish_wide (const struct conv_run *run, const void *acc, int64_t rows,
+             float *tmp, float *y)
+{
+  const size_t n = (size_t) (rows * run->cv->k);
+  const size_t period = (size_t) run->cv->plan.period;
+  const struct qk_conv_grid g = output_grid (run);
+  const float scale = run->saved->grid.scale;
+
+  if (run->exact && run->saved->wide)
+    qk_rows_regrid_i32 (acc, n, period, run->sc.bias, run->sc.m, &g, scale, y);
+  else if (run->exact)
+    qk_rows_regrid (acc, n, period, run->sc.bias, run->sc.m, &g, scale, y);
+  else {
+    finish_real (run, acc, rows, tmp, y);
+    qk_rows_put_on_grid (y, n, &g, scale);
+  }
+}
+
+static void
+finish_u8 (const struct conv_run *run, const void *acc, int64_t rows,
+           float *tmp, uint8_t *q)
+{
+  const size_t n = (size_t) (rows * run->cv->k);
+  const size_t period = (size_t) run->cv->plan.period;
+  const struct qk_conv_grid g = output_grid (run);
+
+  if (run->exact) {
     if (run->saved->wide)
       qk_rows_requantize_i32 (acc, n, period, run->sc.bias, run->sc.m, &g, q);
     else
@@ -306,6 +340,8 @@ finish (const struct conv_run *run, const void *acc, int64_t row0,
 
   if (run->u8_out)
     finish_u8 (run, acc, rows, tmp, (uint8_t *) run->io->out->data + at);
+  else if (run->wide_out)
+    finish_wide (run, acc, rows, tmp, (float *) run->io->out->data + at);
   else
     finish_real (run, acc, rows, tmp, (float *) run->io->out->data + at);
 }
@@ -490,22 +526,24 @@ qk_conv_forward (struct qk_conv *cv, struct qk_layer_io *io)
   ret = begin_weight (&run);
   if (ret < 0)
     return ret;
-  observe = run.u8_out && qk_quantizer_observing (io->out_qz);
+  if (run.wide_in && run.exact)
+    return conv_wide_forward (&run);
+  observe = run.grid_out && qk_quantizer_observing (io->out_qz);
   range = observe && qk_quantizer_wants_range (io->out_qz);
   two_pass = run.saved->batch || observe;
   stats |= run.saved->batch ? MOMENTS : NO_STATS;
   stats |= range ? RANGE : NO_STATS;
   if (!cv->plan.train && two_pass)
-    run.acc = !run.u8_out ? io->out->data
-              : run.again ? NULL
-                          : (char *) io->workspace + cv->plan.ws_acc;
-  else if (!cv->plan.train && !run.u8_out)
+    run.acc = !run.grid_out ? io->out->data
+              : run.again   ? NULL
+                            : (char *) io->workspace + cv->plan.ws_acc;
+  else if (!cv->plan.train && !run.grid_out)
     run.acc = io->out->data;
   if (!run.saved->batch) {
     stored_affine (&run);
     spread_channels (&run);
-    if (run.u8_out && !observe)
-      set_grid (&run);
+    if (run.grid_out && !observe)
+      conv_set_grid (&run, run.s_in);
   }
 
 #pragma omp parallel for num_threads(run.threads) schedule(static, 1)
@@ -527,8 +565,8 @@ qk_conv_forward (struct qk_conv *cv, struct qk_layer_io *io)
     if (ret < 0)
       return ret;
   }
-  if (run.u8_out)
-    set_grid (&run);
+  if (run.grid_out)
+    conv_set_grid (&run, run.s_in);
 #pragma omp parallel for num_threads(run.threads) schedule(static, 1)
   for (int t = 0; t < run.threads; t++)
     second_pass (&run, t, NULL);

@@ -303,12 +303,15 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
   pl->threads = s->threads < 1 ? 1 : s->threads;
   pl->float_backend = s->float_backend;
   pl->train = s->train;
-  pl->u8_out = s->quantized_out;
+  pl->grid_out = s->quantized_out || s->wide_out;
+  pl->wide_in = s->wide_in && s->quantized_weight;
+  pl->wide_out = s->wide_out;
   pl->i8_weight = s->quantized_weight;
   pl->batch = batch;
   pl->period = cv->k >= 128 ? cv->k : cv->k * ((127 + cv->k) / cv->k);
   pl->own_y
-    = s->quantized_out && !(known && qk_quantizer_wants_range (s->out_qz));
+    = pl->grid_out
+      && (pl->wide_in || !(known && qk_quantizer_wants_range (s->out_qz)));
   if ((ret = choose_ways (cv, s, pl)) < 0)
     return ret;
   choose_blocks (cv, pl);
@@ -328,7 +331,7 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
     pl->ws_saved = pl->ws_size;
     take (&pl->ws_size, sizeof (struct conv_saved));
     pl->ws_weight = take (&pl->ws_size, numbers);
-    pl->ws_acc = take (&pl->ws_size, s->quantized_out && !pl->again ? acc : 0);
+    pl->ws_acc = take (&pl->ws_size, pl->grid_out && !pl->again ? acc : 0);
   }
   pl->ws_chan = take (&pl->ws_size, channels_size (cv, pl->period));
   take (&pl->ws_size, scratch_channels_size (cv, pl->period));
@@ -340,14 +343,14 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
                             ? (size_t) cv->groups * conv_pack_size (cv)
                             : 0);
   pl->ws_y = take (&pl->ws_size, pl->own_y ? acc : 0);
-  pl->ws_g
-    = take (&pl->ws_size, s->train && s->quantized_out && !known ? acc : 0);
+  pl->ws_g = take (&pl->ws_size, s->train && pl->grid_out && !known ? acc : 0);
   pl->ws_d = take (&pl->ws_size, whole && !pl->over_acc ? acc : 0);
   pl->ws_x = take (
     &pl->ws_size, s->train && s->quantized_in && pl->back->expands
                     ? (size_t) (batch * cv->h * cv->w * cv->c) * sizeof (float)
                     : 0);
   pl->ws_back = take (&pl->ws_size, pl->ws_back_size);
+  pl->ws_wide = take (&pl->ws_size, pl->wide_in ? conv_wide_size (cv, pl) : 0);
   s->saved = pl->sv_size;
   s->prepared = pl->ahead ? numbers : 0;
   s->workspace = pl->ws_size;
@@ -379,9 +382,19 @@ check_call (const struct qk_conv *cv, const struct qk_layer_io *io)
                      qk_dtype_name (in->dtype), qk_dtype_name (out->dtype));
   if (in->dtype == QK_U8 && !(in->q.scale > 0.0f))
     return qk_error (-EINVAL, "%s: the u8 input has no grid", cv->who);
-  if (out->dtype == QK_U8 && (!io->out_qz || !cv->plan.u8_out))
+  if (out->dtype == QK_U8 && (!io->out_qz || !cv->plan.grid_out))
     return qk_error (-EINVAL, "%s: a u8 output needs a quantizer%s", cv->who,
-                     cv->plan.u8_out ? "" : " at setup");
+                     cv->plan.grid_out ? "" : " at setup");
+  if (cv->plan.wide_in && (in->dtype != QK_F32 || !(in->q.scale > 0.0f)))
+    return qk_error (-EINVAL,
+                     "%s: set up for an input on a grid of more than "
+                     "8 bits",
+                     cv->who);
+  if (cv->plan.wide_out && (out->dtype != QK_F32 || !io->out_qz))
+    return qk_error (-EINVAL,
+                     "%s: set up for an output on a grid of more "
+                     "than 8 bits",
+                     cv->who);
   if ((io->flags & QK_PASS_TRAIN) && !cv->plan.train)
     return qk_error (-EINVAL, "%s: not set up for training", cv->who);
   if (conv_in_bytes (&cv->plan) && (in->dtype != QK_U8 || !io->weight_qz))
@@ -413,6 +426,9 @@ conv_run_begin (const struct qk_conv *cv, const struct qk_layer_io *io,
   run->m = run->n * cv->p * cv->q;
   run->u8_in = io->in->dtype == QK_U8;
   run->u8_out = io->out->dtype == QK_U8;
+  run->wide_in = pl->wide_in;
+  run->wide_out = pl->wide_out;
+  run->grid_out = run->u8_out || run->wide_out;
   run->s_in = run->u8_in ? io->in->q.scale : 1.0f;
   run->z = run->u8_in ? (float) io->in->q.zero_point : 0.0f;
   run->saved = (struct conv_saved *) saved;

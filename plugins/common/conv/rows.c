@@ -194,6 +194,96 @@ QK_LOOP (, qk_rows_requantize_i32,
   }
 }
 
+/* Loops over rows of accumulators of TYPE, which AS turns to float. */
+#define REGRID(name, type, as)                                                \
+  QK_LOOP (, name,                                                            \
+           (const type *restrict acc, size_t n, size_t period,                \
+            const int32_t *restrict bias, const float *restrict m,            \
+            const struct qk_conv_grid *g, float scale, float *restrict y),    \
+           (acc, n, period, bias, m, g, scale, y))                            \
+  {                                                                           \
+    const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);   \
+                                                                              \
+    FOR_PIECES (i, len, n, period)                                            \
+    QK_SIMD                                                                   \
+    for (size_t j = 0; j < len; j++)                                          \
+      y[i + j]                                                                \
+        = clampf (rintf (as (acc[i + j], bias[j]) * m[j]), lo, hi) * scale;   \
+  }
+
+static inline float
+from_float (float acc, int32_t bias)
+{
+  return (float) ((int32_t) acc + bias);
+}
+
+static inline float
+from_i32 (int32_t acc, int32_t bias)
+{
+  return (float) (acc + bias);
+}
+
+static inline float
+from_i64 (int64_t acc, int32_t bias)
+{
+  return (float) (acc + bias);
+}
+
+REGRID (qk_rows_regrid, float, from_float)
+REGRID (qk_rows_regrid_i32, int32_t, from_i32)
+REGRID (qk_rows_regrid_i64, int64_t, from_i64)
+
+QK_LOOP (, qk_rows_requantize_i64,
+         (const int64_t *restrict acc, size_t n, size_t k,
+          const int32_t *restrict bias, const float *restrict m,
+          const struct qk_conv_grid *g, uint8_t *restrict q),
+         (acc, n, k, bias, m, g, q))
+{
+  const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
+  const int32_t zp = g->zp;
+
+  FOR_PIECES (i, len, n, k)
+  QK_SIMD
+  for (size_t j = 0; j < len; j++) {
+    const float x = from_i64 (acc[i + j], bias[j]) * m[j];
+
+    q[i + j] = (uint8_t) ((int32_t) clampf (rintf (x), lo, hi) + zp);
+  }
+}
+
+QK_LOOP (, qk_rows_dequantize_i64,
+         (const int64_t *restrict acc, size_t n, size_t k,
+          const int32_t *restrict bias, const float *restrict s, float lo,
+          float hi, float *restrict y),
+         (acc, n, k, bias, s, lo, hi, y))
+{
+  FOR_PIECES (i, len, n, k)
+  QK_SIMD
+  for (size_t j = 0; j < len; j++)
+    y[i + j] = clampf (from_i64 (acc[i + j], bias[j]) * s[j], lo, hi);
+}
+
+QK_LOOP (, qk_rows_scale_i64,
+         (const int64_t *restrict acc, size_t n, float s, float *restrict y),
+         (acc, n, s, y))
+{
+  QK_SIMD
+  for (size_t i = 0; i < n; i++)
+    y[i] = (float) acc[i] * s;
+}
+
+QK_LOOP (, qk_rows_put_on_grid,
+         (float *y, size_t n, const struct qk_conv_grid *g, float scale),
+         (y, n, g, scale))
+{
+  const float inv = g->inv;
+  const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
+
+  QK_SIMD
+  for (size_t i = 0; i < n; i++)
+    y[i] = clampf (rintf (y[i] * inv), lo, hi) * scale;
+}
+
 QK_LOOP (, qk_rows_dequantize,
          (const float *acc, size_t n, size_t period,
           const int32_t *restrict bias, const float *restrict s, float lo,

@@ -165,6 +165,7 @@ conv_transpose2d_describe (void *self, struct qk_layer_traits *out)
   struct upconv *l = self;
 
   qk_conv_describe (&l->cv, out);
+  out->wide = false;
   out->macs
     = l->h * l->wide * l->c * (l->cv.k / l->cv.groups) * l->cv.r * l->cv.s;
 }
