@@ -33,6 +33,7 @@ fbgemm_probe (struct qk_backend_caps *caps)
     .activation_bits = kernels.saturates ? 7 : 8,
     .exact = true,
     .cpu_level = qk_cpu_level_name (level),
+    .wide = true,
   };
   return 0;
 }
@@ -67,13 +68,21 @@ fbgemm_destroy (void *self)
 }
 
 static int
+check (const struct qk_op *op, const struct qk_shape *in,
+       const struct qk_shape *out, struct int8op_geometry *g)
+{
+  return fbgemm_suits_wide (op) ? int8op_check_all (op, in, out, g)
+                                : int8op_check (op, in, out, g);
+}
+
+static int
 fbgemm_supports (void *self, const struct qk_op *op, const struct qk_shape *in,
                  const struct qk_shape *out)
 {
   struct int8op_geometry g;
 
   (void) self;
-  return int8op_check (op, in, out, &g);
+  return check (op, in, out, &g);
 }
 
 static void
@@ -103,6 +112,7 @@ fbgemm_release (void *self, void *kernel)
   phased_free (k->phased);
   qk_free (k->norm);
   qk_free (k->matmul);
+  qk_free (k->wide16);
   qk_free (k);
 }
 
@@ -207,7 +217,7 @@ fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   struct fbgemm *f = self;
   struct int8op_geometry g;
   struct fbgemm_kernel *k;
-  int r = int8op_check (op, in, out, &g);
+  int r = check (op, in, out, &g);
 
   if (r < 0)
     return r;
@@ -220,7 +230,9 @@ fbgemm_prepare (void *self, const struct qk_op *op, const struct qk_shape *in,
   k->kernels = f->kernels;
   k->pointwise = f->pointwise;
   *scratch = 0;
-  if (is_depthwise (k))
+  if (fbgemm_suits_wide (op))
+    r = fbgemm_prepare_wide (k, scratch);
+  else if (is_depthwise (k))
     r = fbgemm_prepare_depthwise (k, scratch);
   else if (fbgemm_suits_grouped (k))
     r = fbgemm_prepare_grouped (k, scratch);

@@ -12,6 +12,7 @@
 struct fbgemm_kernel;
 struct fbgemm_winograd;
 struct fbgemm_grouped;
+struct fbgemm_wide;
 
 static inline int64_t
 divide_up (int64_t a, int64_t b)
@@ -78,6 +79,9 @@ struct fbgemm_kernel {
 
   /* conv2d with windows of 3x3, see winograd.c */
   struct fbgemm_winograd *winograd;
+
+  /* conv2d and linear of values of more than 8 bits, see wide.c */
+  struct fbgemm_wide *wide16;
 
   /* conv2d in groups of few channels, see grouped.c */
   struct fbgemm_grouped *grouped;
@@ -190,6 +194,10 @@ void fbgemm_run_joined (const struct fbgemm_kernel *k,
 /* Choose and pack; set k->run.  Negative errno. */
 int fbgemm_prepare_weighted (struct fbgemm_kernel *k, size_t *scratch);
 int fbgemm_prepare_depthwise (struct fbgemm_kernel *k, size_t *scratch);
+
+/* Whether OP has values of more than 8 bits that are done here. */
+bool fbgemm_suits_wide (const struct qk_op *op);
+int fbgemm_prepare_wide (struct fbgemm_kernel *k, size_t *scratch);
 
 /* Whether its groups have so few channels that vectors hold those of several. */
 bool fbgemm_suits_grouped (const struct fbgemm_kernel *k);

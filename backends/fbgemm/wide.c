@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* wide.c: convolution and linear layers whose input or output has more than 8
+ * bits: the sums of wideconv.h, put on the output's grid. */
+#include "config.h"
+
+#include "fbgemm.h"
+
+#include <qatkit/numeric.h>
+
+#include "multiversion.h"
+#include "wideconv/wideconv.h"
+
+struct fbgemm_wide {
+  struct wideconv wc;
+  int64_t rows; /* of a piece of work */
+  size_t plane, part,
+    sums; /* bytes: of a plane, of a thread, before its sums */
+  char memory[] __attribute__ ((aligned (64)));
+};
+
+static struct wideconv_shape
+shape_of (const struct fbgemm_kernel *k)
+{
+  return (struct wideconv_shape){ .h = k->g.h,
+                                  .w = k->g.w,
+                                  .c = k->g.c,
+                                  .p = k->g.p,
+                                  .q = k->g.q,
+                                  .k = k->g.k,
+                                  .r = k->op.kernel_h,
+                                  .s = k->op.kernel_w,
+                                  .stride_h = k->op.stride_h,
+                                  .stride_w = k->op.stride_w,
+                                  .pad_top = k->op.pad_top,
+                                  .pad_left = k->op.pad_left,
+                                  .dil_h = k->op.dilation_h,
+                                  .dil_w = k->op.dilation_w,
+                                  .groups = k->op.groups };
+}
+
+/* An accumulator with its bias; of inputs of 8 bits modulo 2^32, as it is
+ * where the output has 8 bits, too. */
+static inline float
+with_bias (int64_t sum, int32_t bias, bool wide)
+{
+  return wide ? (float) (sum + bias)
+              : (float) (int32_t) (uint32_t) (uint64_t) (sum + bias);
+}
+
+/* ROWS rows of sums to Y: uint8 or uint16 by OUT16, of the grid's LO to HI, or,
+ * where the output has no grid, f32. */
+QK_LOOP (static, put_rows,
+         (const struct qk_op *op, const int64_t *sum, int64_t rows, int64_t k,
+          bool wide, void *y),
+         (op, sum, rows, k, wide, y))
+{
+  const int32_t zp = op->out_q.zero_point, lo = op->lo, hi = op->hi;
+  const bool real = op->out_q.scale == 0, out16 = qk_grid_is_wide (&op->out_q);
+  const float *m = op->multiplier;
+
+  for (int64_t i = 0; i < rows; i++, sum += k)
+    for (int64_t j = 0; j < k; j++) {
+      const float acc
+        = with_bias (sum[j], op->bias != NULL ? op->bias[j] : 0, wide);
+
+      if (real)
+        ((float *) y)[i * k + j] = acc * m[j];
+      else {
+        const int32_t v = qk_clamp_rounded (qk_rne (acc * m[j]), zp, lo, hi);
+
+        if (out16)
+          ((uint16_t *) y)[i * k + j] = (uint16_t) v;
+        else
+          ((uint8_t *) y)[i * k + j] = (uint8_t) v;
+      }
+    }
+}
+
+/* Bytes of an element of the output. */
+static int64_t
+out_size (const struct qk_op *op)
+{
+  return (int64_t) qk_dtype_size (
+    op->out_q.scale == 0 ? QK_F32 : qk_grid_dtype (&op->out_q));
+}
+
+/* The planes of COUNT numbers X in SCRATCH, or X itself. */
+static struct wideconv_planes
+planes_of (const struct fbgemm_kernel *k, const void *x, int64_t count,
+           void *scratch)
+{
+  uint8_t *lo = scratch, *hi = lo + k->wide16->plane;
+  const int threads = k->threads;
+
+  if (!qk_grid_is_wide (&k->op.in_q[0]))
+    return (struct wideconv_planes){ x, NULL };
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int t = 0; t < threads; t++) {
+    const int64_t at = count * t / threads;
+
+    wideconv_split ((const uint16_t *) x + at, count * (t + 1) / threads - at,
+                    lo + at, hi + at);
+  }
+  return (struct wideconv_planes){ lo, hi };
+}
+
+static void
+run_wide (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
+          void *out, void *scratch)
+{
+  const struct fbgemm_wide *w = k->wide16;
+  const struct wideconv_planes x
+    = planes_of (k, in[0], n * k->g.h * k->g.w * k->g.c, scratch);
+  const bool wide = x.hi != NULL;
+  const int64_t m = n * k->g.p * k->g.q, size = out_size (&k->op);
+
+#pragma omp parallel for num_threads(k->threads) schedule(static)
+  for (int t = 0; t < k->threads; t++) {
+    char *part
+      = (char *) scratch + (wide ? 2 * w->plane : 0) + (size_t) t * w->part;
+    int64_t *sum = (int64_t *) (void *) (part + w->sums);
+    const int64_t end = m * (t + 1) / k->threads;
+
+    for (int64_t r = m * t / k->threads; r < end; r += w->rows) {
+      const int64_t rows = end - r < w->rows ? end - r : w->rows;
+
+      wideconv_sums (&w->wc, &x, r, rows, part, sum);
+      put_rows (&k->op, sum, rows, k->g.k, wide,
+                (char *) out + r * k->g.k * size);
+    }
+  }
+}
+
+bool
+fbgemm_suits_wide (const struct qk_op *op)
+{
+  return int8op_is_wide (op)
+         && (op->kind == QK_OP_CONV2D || op->kind == QK_OP_LINEAR);
+}
+
+int
+fbgemm_prepare_wide (struct fbgemm_kernel *k, size_t *scratch)
+{
+  struct wideconv_shape s;
+  struct fbgemm_wide *w;
+
+  if (k->op.kind == QK_OP_LINEAR)
+    int8op_as_conv2d (&k->op);
+  s = shape_of (k);
+  w = qk_alloc (sizeof *w + wideconv_size (&s, &k->kernels));
+  if (w == NULL)
+    return qk_oom ("fbgemm");
+  k->wide16 = w;
+  wideconv_pack (&s, &k->kernels, k->op.weight, k->op.in_q[0].zero_point,
+                 w->memory, &w->wc);
+  w->rows = wideconv_rows (&s);
+  w->plane = qk_grid_is_wide (&k->op.in_q[0])
+               ? (size_t) round64 (k->g.batch * s.h * s.w * s.c)
+               : 0;
+  w->sums = (size_t) round64 ((int64_t) wideconv_scratch (&s, w->rows));
+  w->part = w->sums + (size_t) round64 (w->rows * s.k * 8);
+  *scratch = 2 * w->plane + (size_t) k->threads * w->part;
+  k->run = run_wide;
+  return 0;
+}
