@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* check_quant_matrix.c: every fake-quantizer at 2 to 8 bits, values affine and
- * symmetric, weights per tensor and per channel, and every observer, trains a
+/* check_quant_matrix.c: every fake-quantizer at 2 to 8 bits, values also at 9 to
+ * 16, affine and symmetric, weights per tensor and per channel, and every observer, trains a
  * small network, converts, and computes in int8 what was trained, byte for
  * byte. */
 #include "config.h"
@@ -288,6 +288,34 @@ START_TEST (bits_change_and_convert)
 }
 END_TEST
 
+/* Values of more than 8 bits: of all nodes, or of some, with each observer and
+ * fake-quantizer in turn. */
+START_TEST (wide_values_train_and_convert)
+{
+  static const int bits[] = { 9, 12, 16 };
+  const struct component *v = &value_fakequants[_i % COUNT (value_fakequants)];
+  const struct component *o = &observers[_i % COUNT (observers)];
+
+  for (int i = 0; i < COUNT (bits); i += effort (1, COUNT (bits) - 1))
+    for (int every = 1; every <= 3; every++) {
+      const struct network_quant how = {
+        .value_fakequant = v->name,
+        .value_fakequant_options = v->options,
+        .value_observer = o->name,
+        .value_observer_options = o->options,
+        .value_bits = bits[i],
+        .weight_bits = i == 1 ? 4 : 8,
+        .wide_every = every,
+        .symmetric = i == 2,
+        .per_channel = every == 1,
+        .quantize_outputs = i == 0,
+      };
+
+      prove (&how, true);
+    }
+}
+END_TEST
+
 START_TEST (observers_train_and_convert)
 {
   const struct component *o = &observers[_i];
@@ -399,6 +427,7 @@ main (void)
   tcase_add_loop_test (t, pairs_train_and_convert, 0, COUNT (of_one));
   tcase_add_loop_test (t, others_train_and_convert, 0, COUNT (of_both));
   tcase_add_loop_test (t, bits_change_and_convert, 0, 2 * COUNT (changing));
+  tcase_add_loop_test (t, wide_values_train_and_convert, 0, COUNT (observers));
   tcase_add_loop_test (t, observers_train_and_convert, 0, COUNT (observers));
   tcase_add_loop_test (t, fixed_needs_no_batch, 0, 2);
   tcase_add_loop_test (t, evaluation_moves_nothing, 0, COUNT (observers));

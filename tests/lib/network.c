@@ -181,11 +181,23 @@ take (struct qk_context *ctx, enum qk_kind kind, const char *name,
   return qk_config_parse (c->options, options, name, cfg);
 }
 
+struct same {
+  struct qk_qconfig qc;
+  int wide_every;
+};
+
+/* The same for all, but for bits beyond 8, which the names choose. */
 static int
 same_for_all (void *cookie, const char *node, struct qk_qconfig *out)
 {
-  (void) node;
-  *out = *(const struct qk_qconfig *) cookie;
+  const struct same *same = cookie;
+  int sum = 0;
+
+  *out = same->qc;
+  for (; *node != '\0'; node++)
+    sum += *node;
+  if (same->wide_every > 1 && sum % same->wide_every != 0)
+    out->activation.bits = 8;
   return 0;
 }
 
@@ -226,25 +238,27 @@ int
 network_prepare_as (const struct qk_graph *g, const struct network_quant *how,
                     struct qk_graph **out)
 {
-  struct qk_qconfig qc = { .quantize = true, .mode = how->mode };
+  struct same same
+    = { { .quantize = true, .mode = how->mode }, how->wide_every };
+  struct qk_qconfig *const qc = &same.qc;
   struct qk_graph *p = NULL;
   int r;
 
   r = take_setting (g->ctx, how->value_observer, how->value_observer_options,
                     how->value_fakequant, how->value_fakequant_options,
-                    &qc.activation);
+                    &qc->activation);
   if (r == 0)
     r = take_setting (g->ctx, how->weight_observer,
                       how->weight_observer_options, how->weight_fakequant,
-                      how->weight_fakequant_options, &qc.weight);
-  qc.activation.bits = how->value_bits ? how->value_bits : 8;
-  qc.weight.bits = how->weight_bits ? how->weight_bits : 8;
-  qc.activation.symmetric = how->symmetric;
-  qc.weight.per_channel = how->per_channel;
+                      how->weight_fakequant_options, &qc->weight);
+  qc->activation.bits = how->value_bits ? how->value_bits : 8;
+  qc->weight.bits = how->weight_bits ? how->weight_bits : 8;
+  qc->activation.symmetric = how->symmetric;
+  qc->weight.per_channel = how->per_channel;
   if (r == 0 && (r = qk_pass_fuse (g, &p)) == 0)
-    r = qk_pass_prepare (p, same_for_all, &qc, how->quantize_outputs);
-  drop_setting (&qc.activation);
-  drop_setting (&qc.weight);
+    r = qk_pass_prepare (p, same_for_all, &same, how->quantize_outputs);
+  drop_setting (&qc->activation);
+  drop_setting (&qc->weight);
   if (r < 0) {
     qk_graph_free (p);
     return r;
@@ -344,13 +358,13 @@ network_differing (struct qk_graph *a, struct qk_graph *b, const float *x,
   for (int i = 0; r == 0 && i < a->n_values; i++) {
     const struct qk_tensor *s = qk_exec_value (ex[0], i);
     const struct qk_tensor *t = qk_exec_value (ex[1], i);
-    const size_t size
-      = (size_t) qk_shape_count (&s->shape) * qk_dtype_size (s->dtype);
+    int64_t bytes;
 
-    if (s->dtype != t->dtype || !qk_shape_equal (&s->shape, &t->shape))
+    if ((s->dtype != t->dtype && t->dtype != QK_U16)
+        || !qk_shape_equal (&s->shape, &t->shape))
       r = qk_error (-EINVAL, "value %d differs in shape or type", i);
-    for (size_t j = 0; r == 0 && j < size; j++)
-      differing += ((const char *) s->data)[j] != ((const char *) t->data)[j];
+    if (r == 0)
+      differing += qk_values_differing (s, t, &bytes);
   }
   qk_exec_free (ex[0]);
   qk_exec_free (ex[1]);

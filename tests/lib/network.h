@@ -44,7 +44,8 @@ struct network_quant {
   const char *weight_observer, *weight_observer_options;
   const char *weight_fakequant, *weight_fakequant_options;
   int value_bits, weight_bits; /* 0: 8 */
-  bool symmetric;              /* values */
+  int wide_every; /* values of the other nodes have 8 bits; 0, 1: none */
+  bool symmetric; /* values */
   bool per_channel;
   enum qk_qmode mode;
   bool quantize_outputs;
