@@ -38,41 +38,61 @@ shape_of (const struct fbgemm_kernel *k)
                                   .groups = k->op.groups };
 }
 
-/* An accumulator with its bias; of inputs of 8 bits modulo 2^32, as it is
- * where the output has 8 bits, too. */
-static inline float
-with_bias (int64_t sum, int32_t bias, bool wide)
+/* Numbers at a time. */
+enum { PIECE = 64 };
+
+/* Part of the loop below, for each level of CPU that it is compiled for. */
+#define INLINE static inline __attribute__ ((always_inline))
+
+/* N numbers of a row of sums, of channels whose BIAS (or NULL) and M these are,
+ * as float. */
+INLINE void
+scale_piece (const double *restrict sum, const int32_t *restrict bias,
+             const float *restrict m, int64_t n, float *restrict x)
 {
-  return wide ? (float) (sum + bias)
-              : (float) (int32_t) (uint32_t) (uint64_t) (sum + bias);
+  if (bias != NULL)
+    QK_SIMD
+  for (int64_t i = 0; i < n; i++)
+    x[i] = (float) (sum[i] + (double) bias[i]) * m[i];
+  else QK_SIMD for (int64_t i = 0; i < n; i++) x[i] = (float) sum[i] * m[i];
 }
 
-/* ROWS rows of sums to Y: uint8 or uint16 by OUT16, of the grid's LO to HI, or,
- * where the output has no grid, f32. */
-QK_LOOP (static, put_rows,
-         (const struct qk_op *op, const int64_t *sum, int64_t rows, int64_t k,
-          bool wide, void *y),
-         (op, sum, rows, k, wide, y))
+/* The same onto the output's grid: uint8, or uint16 where WIDE. */
+INLINE void
+store_piece (const struct qk_op *op, const float *restrict x, int64_t n,
+             bool wide, void *y)
 {
   const int32_t zp = op->out_q.zero_point, lo = op->lo, hi = op->hi;
-  const bool real = op->out_q.scale == 0, out16 = qk_grid_is_wide (&op->out_q);
-  const float *m = op->multiplier;
+  uint16_t *restrict y16 = y;
+  uint8_t *restrict y8 = y;
 
-  for (int64_t i = 0; i < rows; i++, sum += k)
-    for (int64_t j = 0; j < k; j++) {
-      const float acc
-        = with_bias (sum[j], op->bias != NULL ? op->bias[j] : 0, wide);
+  if (wide)
+    QK_SIMD
+  for (int64_t i = 0; i < n; i++)
+    y16[i] = (uint16_t) qk_clamp_rounded (qk_rne (x[i]), zp, lo, hi);
+  else QK_SIMD for (int64_t i = 0; i < n; i++) y8[i]
+    = (uint8_t) qk_clamp_rounded (qk_rne (x[i]), zp, lo, hi);
+}
 
-      if (real)
-        ((float *) y)[i * k + j] = acc * m[j];
-      else {
-        const int32_t v = qk_clamp_rounded (qk_rne (acc * m[j]), zp, lo, hi);
+/* ROWS rows of sums to Y: integers or, where the output has no grid, f32. */
+QK_LOOP (static, put_rows,
+         (const struct qk_op *op, const double *sum, int64_t rows, int64_t k,
+          void *y),
+         (op, sum, rows, k, y))
+{
+  const bool real = op->out_q.scale == 0, wide = qk_grid_is_wide (&op->out_q);
+  float x[PIECE];
 
-        if (out16)
-          ((uint16_t *) y)[i * k + j] = (uint16_t) v;
-        else
-          ((uint8_t *) y)[i * k + j] = (uint8_t) v;
-      }
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < k; j += PIECE) {
+      const int64_t n = k - j < PIECE ? k - j : PIECE, at = i * k + j;
+
+      scale_piece (sum + at, op->bias != NULL ? op->bias + j : NULL,
+                   op->multiplier + j, n, real ? (float *) y + at : x);
+      if (!real)
+        store_piece (op, x, n, wide,
+                     wide ? (void *) ((uint16_t *) y + at)
+                          : (void *) ((uint8_t *) y + at));
     }
 }
 
@@ -118,15 +138,14 @@ run_wide (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
   for (int t = 0; t < k->threads; t++) {
     char *part
       = (char *) scratch + (wide ? 2 * w->plane : 0) + (size_t) t * w->part;
-    int64_t *sum = (int64_t *) (void *) (part + w->sums);
+    double *sum = (double *) (void *) (part + w->sums);
     const int64_t end = m * (t + 1) / k->threads;
 
     for (int64_t r = m * t / k->threads; r < end; r += w->rows) {
       const int64_t rows = end - r < w->rows ? end - r : w->rows;
 
       wideconv_sums (&w->wc, &x, r, rows, part, sum);
-      put_rows (&k->op, sum, rows, k->g.k, wide,
-                (char *) out + r * k->g.k * size);
+      put_rows (&k->op, sum, rows, k->g.k, (char *) out + r * k->g.k * size);
     }
   }
 }

@@ -223,18 +223,19 @@ from_i32 (int32_t acc, int32_t bias)
   return (float) (acc + bias);
 }
 
+/* The float of the int64 that ACC is, bias included: both sums are exact. */
 static inline float
-from_i64 (int64_t acc, int32_t bias)
+from_f64 (double acc, int32_t bias)
 {
-  return (float) (acc + bias);
+  return (float) (acc + (double) bias);
 }
 
 REGRID (qk_rows_regrid, float, from_float)
 REGRID (qk_rows_regrid_i32, int32_t, from_i32)
-REGRID (qk_rows_regrid_i64, int64_t, from_i64)
+REGRID (qk_rows_regrid_f64, double, from_f64)
 
-QK_LOOP (, qk_rows_requantize_i64,
-         (const int64_t *restrict acc, size_t n, size_t k,
+QK_LOOP (, qk_rows_requantize_f64,
+         (const double *restrict acc, size_t n, size_t k,
           const int32_t *restrict bias, const float *restrict m,
           const struct qk_conv_grid *g, uint8_t *restrict q),
          (acc, n, k, bias, m, g, q))
@@ -245,14 +246,14 @@ QK_LOOP (, qk_rows_requantize_i64,
   FOR_PIECES (i, len, n, k)
   QK_SIMD
   for (size_t j = 0; j < len; j++) {
-    const float x = from_i64 (acc[i + j], bias[j]) * m[j];
+    const float x = from_f64 (acc[i + j], bias[j]) * m[j];
 
     q[i + j] = (uint8_t) ((int32_t) clampf (rintf (x), lo, hi) + zp);
   }
 }
 
-QK_LOOP (, qk_rows_dequantize_i64,
-         (const int64_t *restrict acc, size_t n, size_t k,
+QK_LOOP (, qk_rows_dequantize_f64,
+         (const double *restrict acc, size_t n, size_t k,
           const int32_t *restrict bias, const float *restrict s, float lo,
           float hi, float *restrict y),
          (acc, n, k, bias, s, lo, hi, y))
@@ -260,11 +261,11 @@ QK_LOOP (, qk_rows_dequantize_i64,
   FOR_PIECES (i, len, n, k)
   QK_SIMD
   for (size_t j = 0; j < len; j++)
-    y[i + j] = clampf (from_i64 (acc[i + j], bias[j]) * s[j], lo, hi);
+    y[i + j] = clampf (from_f64 (acc[i + j], bias[j]) * s[j], lo, hi);
 }
 
-QK_LOOP (, qk_rows_scale_i64,
-         (const int64_t *restrict acc, size_t n, float s, float *restrict y),
+QK_LOOP (, qk_rows_scale_f64,
+         (const double *restrict acc, size_t n, float s, float *restrict y),
          (acc, n, s, y))
 {
   QK_SIMD

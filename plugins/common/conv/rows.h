@@ -65,20 +65,20 @@ void qk_rows_regrid (const float *acc, size_t n, size_t period,
 void qk_rows_regrid_i32 (const int32_t *acc, size_t n, size_t period,
                          const int32_t *bias, const float *m,
                          const struct qk_conv_grid *g, float scale, float *y);
-/* And from sums in 64 bits, whose K channels are not repeated: what forward
+/* And from whole numbers in double, whose K channels are not repeated: what forward
  * makes of an input of more than 8 bits.  As bytes, as real numbers on the
  * grid, and as y of qk_rows_dequantize. */
-void qk_rows_requantize_i64 (const int64_t *acc, size_t n, size_t k,
+void qk_rows_requantize_f64 (const double *acc, size_t n, size_t k,
                              const int32_t *bias, const float *m,
                              const struct qk_conv_grid *g, uint8_t *q);
-void qk_rows_regrid_i64 (const int64_t *acc, size_t n, size_t k,
+void qk_rows_regrid_f64 (const double *acc, size_t n, size_t k,
                          const int32_t *bias, const float *m,
                          const struct qk_conv_grid *g, float scale, float *y);
-void qk_rows_dequantize_i64 (const int64_t *acc, size_t n, size_t k,
+void qk_rows_dequantize_f64 (const double *acc, size_t n, size_t k,
                              const int32_t *bias, const float *s, float lo,
                              float hi, float *y);
 /* y = (float) acc * s */
-void qk_rows_scale_i64 (const int64_t *acc, size_t n, float s, float *y);
+void qk_rows_scale_f64 (const double *acc, size_t n, float s, float *y);
 
 /* Y becomes the real numbers that it is on the grid. */
 void qk_rows_put_on_grid (float *y, size_t n, const struct qk_conv_grid *g,

@@ -64,7 +64,7 @@ thread_size (const struct wideconv_shape *s, size_t *acc)
   const int64_t rows = wideconv_rows (s);
 
   *acc = round_up (wideconv_scratch (s, rows));
-  return *acc + round_up ((size_t) (rows * s->k) * sizeof (int64_t));
+  return *acc + round_up ((size_t) (rows * s->k) * sizeof (double));
 }
 
 size_t
@@ -132,7 +132,7 @@ set_affine (struct conv_run *run, float s_in)
 
 /* COUNT numbers from AT on of the output on its grid. */
 static void
-finish (const struct conv_run *run, const int64_t *acc, size_t count,
+finish (const struct conv_run *run, const double *acc, size_t count,
         int64_t at)
 {
   const struct qk_qparams *q = &run->saved->grid;
@@ -141,10 +141,10 @@ finish (const struct conv_run *run, const int64_t *acc, size_t count,
 
   qk_clamp_bounds (q, run->cv->lo, run->cv->hi, &g.lo, &g.hi);
   if (run->wide_out)
-    qk_rows_regrid_i64 (acc, count, k, run->sc.bias, run->sc.m, &g, q->scale,
+    qk_rows_regrid_f64 (acc, count, k, run->sc.bias, run->sc.m, &g, q->scale,
                         (float *) run->io->out->data + at);
   else
-    qk_rows_requantize_i64 (acc, count, k, run->sc.bias, run->sc.m, &g,
+    qk_rows_requantize_f64 (acc, count, k, run->sc.bias, run->sc.m, &g,
                             (uint8_t *) run->io->out->data + at);
 }
 
@@ -156,7 +156,7 @@ pass_thread (const struct wide *w, int t, float *y, bool keep)
   const struct conv_run *run = w->run;
   const int64_t k = run->cv->k, end = run->m * (t + 1) / run->threads;
   char *scratch = w->thread + (size_t) t * w->thread_size;
-  int64_t *acc = (int64_t *) (void *) (scratch + w->acc);
+  double *acc = (double *) (void *) (scratch + w->acc);
 
   for (int64_t r = run->m * t / run->threads; r < end; r += w->rows) {
     const int64_t rows = end - r < w->rows ? end - r : w->rows;
@@ -164,9 +164,9 @@ pass_thread (const struct wide *w, int t, float *y, bool keep)
 
     wideconv_sums (&w->wc, &w->x, r, rows, scratch, acc);
     if (keep)
-      qk_rows_scale_i64 (acc, n, w->s_in, (float *) run->acc + r * k);
+      qk_rows_scale_f64 (acc, n, w->s_in, (float *) run->acc + r * k);
     if (y != NULL)
-      qk_rows_dequantize_i64 (acc, n, (size_t) k, run->sc.bias, run->sc.m,
+      qk_rows_dequantize_f64 (acc, n, (size_t) k, run->sc.bias, run->sc.m,
                               run->cv->lo, run->cv->hi, y + r * k);
     else
       finish (run, acc, n, r * k);

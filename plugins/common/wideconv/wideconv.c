@@ -178,7 +178,7 @@ wideconv_scratch (const struct wideconv_shape *s, int64_t rows)
 
 /* The input pixel under tap (R,S) of output pixel (P,Q): its place in the
  * sample; -1: outside. */
-static int64_t
+static inline int64_t
 pixel_at (const struct wideconv_shape *sh, int64_t p, int64_t q, int r, int s)
 {
   const int64_t ih = p * sh->stride_h - sh->pad_top + (int64_t) r * sh->dil_h;
@@ -187,27 +187,50 @@ pixel_at (const struct wideconv_shape *sh, int64_t p, int64_t q, int r, int s)
   return ih < 0 || ih >= sh->h || iw < 0 || iw >= sh->w ? -1 : ih * sh->w + iw;
 }
 
-/* What output pixel ROW sees of the plane X, group by group, to COL; FILL stands
- * for what lies outside. */
+/* The S pixels from X on, of which the first is column COLUMN of a line, group by
+ * group to TO; FILL stands for what lies outside, which the whole line does
+ * where X is NULL. */
 static void
-gather_row (const struct wideconv_shape *sh, const uint8_t *x, int64_t row,
-            uint8_t fill, uint8_t *col)
+gather_line (const struct wideconv_shape *sh, const uint8_t *x, int64_t column,
+             uint8_t fill, uint8_t *to)
 {
-  const int64_t n = row / (sh->p * sh->q), p = row / sh->q % sh->p;
   const int64_t cg = sh->c / sh->groups, depth = depth_of (sh);
 
-  x += n * sh->h * sh->w * sh->c;
-  for (int r = 0; r < sh->r; r++)
-    for (int s = 0; s < sh->s; s++) {
-      const int64_t at = pixel_at (sh, p, row % sh->q, r, s);
-      uint8_t *to = col + (r * sh->s + s) * cg;
+  if (x != NULL && sh->groups == 1 && sh->dil_w == 1 && column >= 0
+      && column + sh->s <= sh->w) {
+    memcpy (to, x + column * sh->c, (size_t) (sh->s * sh->c));
+    return;
+  }
+  for (int s = 0; s < sh->s; s++, column += sh->dil_w)
+    for (int64_t g = 0; g < sh->groups; g++) {
+      uint8_t *out = to + g * depth + s * cg;
 
-      for (int64_t g = 0; g < sh->groups; g++, to += depth)
-        if (at < 0)
-          memset (to, fill, (size_t) cg);
-        else
-          memcpy (to, x + at * sh->c + g * cg, (size_t) cg);
+      if (x == NULL || column < 0 || column >= sh->w)
+        memset (out, fill, (size_t) cg);
+      else
+        memcpy (out, x + column * sh->c + g * cg, (size_t) cg);
     }
+}
+
+/* What ROWS output pixels from ROW on see of the plane X to COL, PITCH bytes
+ * each. */
+static void
+gather_rows (const struct wideconv_shape *sh, const uint8_t *x, int64_t row,
+             int64_t rows, uint8_t fill, int64_t pitch, uint8_t *col)
+{
+  const int64_t cg = sh->c / sh->groups;
+
+  for (int64_t end = row + rows; row < end; row++, col += pitch) {
+    const int64_t line = row / sh->q;
+    const int64_t column = row % sh->q * sh->stride_w - sh->pad_left;
+    const uint8_t *sample = x + line / sh->p * sh->h * sh->w * sh->c;
+    int64_t ih = line % sh->p * sh->stride_h - sh->pad_top;
+
+    for (int r = 0; r < sh->r; r++, ih += sh->dil_h)
+      gather_line (sh,
+                   ih >= 0 && ih < sh->h ? sample + ih * sh->w * sh->c : NULL,
+                   column, fill, col + (int64_t) r * sh->s * cg);
+  }
 }
 
 /* sum (ROWS,K) of the plane X, whose padding is FILL. */
@@ -224,74 +247,103 @@ plane_sums (const struct wideconv *wc, const uint8_t *x, uint8_t fill,
   if (is_direct (s))
     a = x + row0 * s->c;
   else
-    for (int64_t i = 0; i < rows; i++)
-      gather_row (s, x, row0 + i, fill, col + i * pitch);
+    gather_rows (s, x, row0, rows, fill, pitch, col);
   for (int64_t g = 0; g < s->groups; g++)
     qk_product (&wc->kernels, rows, kg, depth, a + g * depth, pitch,
                 wc->pack + (size_t) g * size, false, sum + g * kg, s->k);
 }
 
-/* One channel a group: LO and HI are the pixel under a tap, W its weights. */
-QK_LOOP (static, add_tap,
-         (const uint8_t *restrict lo, const uint8_t *restrict hi, int64_t c,
-          int32_t z, const int8_t *restrict w, int64_t *restrict acc),
-         (lo, hi, c, z, w, acc))
-{
-  QK_SIMD
-  for (int64_t i = 0; i < c; i++)
-    acc[i] += (int64_t) ((((int32_t) hi[i] << 8 | lo[i]) - z) * w[i]);
-}
+/* Part of the loop below, for each level of CPU that it is compiled for. */
+#define INLINE static inline __attribute__ ((always_inline))
 
-QK_LOOP (static, add_tap_of_bytes,
-         (const uint8_t *restrict x, int64_t c, int32_t z,
-          const int8_t *restrict w, int64_t *restrict acc),
-         (x, c, z, w, acc))
-{
-  QK_SIMD
-  for (int64_t i = 0; i < c; i++)
-    acc[i] += (int64_t) ((x[i] - z) * w[i]);
-}
+/* Channels side by side, and taps whose products' sum fits int32. */
+enum { LANES = 16, MOST_TAPS = 128 };
 
-static void
-depthwise_row (const struct wideconv *wc, const struct wideconv_planes *x,
-               int64_t row, int64_t *acc)
+/* N channels, LANES at most, from C0 on of the output pixel (P,Q) of the sample
+ * that begins at element FROM. */
+INLINE void
+depthwise_piece (const struct wideconv *wc, const struct wideconv_planes *x,
+                 int64_t from, int64_t p, int64_t q, int64_t c0, int n,
+                 double *restrict acc)
 {
   const struct wideconv_shape *sh = &wc->shape;
-  const int64_t n = row / (sh->p * sh->q), p = row / sh->q % sh->p;
+  const int8_t *restrict w = wc->by_tap + c0;
+  int32_t sum[LANES] = { 0 };
+  int taps = 0;
 
-  memset (acc, 0, (size_t) sh->k * sizeof *acc);
+  for (int i = 0; i < n; i++)
+    acc[i] = 0;
   for (int r = 0; r < sh->r; r++)
-    for (int s = 0; s < sh->s; s++) {
-      const int64_t at = pixel_at (sh, p, row % sh->q, r, s);
-      const int64_t from = (n * sh->h * sh->w + at) * sh->c;
-      const int8_t *w = wc->by_tap + (r * sh->s + s) * sh->c;
+    for (int s = 0; s < sh->s; s++, w += sh->c) {
+      const int64_t pixel = pixel_at (sh, p, q, r, s);
+      const int64_t at = from + pixel * sh->c + c0;
+      const uint8_t *restrict lo, *restrict hi;
 
-      if (at < 0)
+      if (pixel < 0)
         continue;
-      if (x->hi != NULL)
-        add_tap (x->lo + from, x->hi + from, sh->c, wc->z, w, acc);
-      else
-        add_tap_of_bytes (x->lo + from, sh->c, wc->z, w, acc);
+      lo = x->lo + at;
+      hi = x->hi != NULL ? x->hi + at : NULL;
+      if (hi != NULL)
+        QK_SIMD
+      for (int i = 0; i < n; i++)
+        sum[i] += (((int32_t) hi[i] << 8 | lo[i]) - wc->z) * w[i];
+      else QK_SIMD for (int i = 0; i < n; i++) sum[i]
+        += (lo[i] - wc->z) * w[i];
+      if (++taps % MOST_TAPS != 0)
+        continue;
+      for (int i = 0; i < n; i++) {
+        acc[i] += (double) sum[i];
+        sum[i] = 0;
+      }
     }
+  QK_SIMD
+  for (int i = 0; i < n; i++)
+    acc[i] += (double) sum[i];
 }
 
-QK_LOOP (static, put_together,
-         (const int32_t *restrict lo, const int32_t *restrict hi,
-          const double *restrict sum, int32_t z, int64_t k,
-          int64_t *restrict acc),
-         (lo, hi, sum, z, k, acc))
+/* ROWS output pixels of one channel a group, from pixel ROW on. */
+QK_LOOP (static, depthwise_sums,
+         (const struct wideconv *wc, const struct wideconv_planes *x,
+          int64_t row, int64_t rows, double *acc),
+         (wc, x, row, rows, acc))
 {
-  if (hi == NULL)
-    for (int64_t i = 0; i < k; i++)
-      acc[i] = lo[i] - z * (int64_t) sum[i];
-  else
-    for (int64_t i = 0; i < k; i++)
-      acc[i] = (int64_t) hi[i] * 256 + lo[i] - z * (int64_t) sum[i];
+  const struct wideconv_shape *sh = &wc->shape;
+
+  for (int64_t end = row + rows; row < end; row++, acc += sh->c) {
+    const int64_t line = row / sh->q, q = row % sh->q, p = line % sh->p;
+    const int64_t from = line / sh->p * sh->h * sh->w * sh->c;
+    int64_t c = 0;
+
+    for (; c + LANES <= sh->c; c += LANES)
+      depthwise_piece (wc, x, from, p, q, c, LANES, acc + c);
+    if (c < sh->c)
+      depthwise_piece (wc, x, from, p, q, c, (int) (sh->c - c), acc + c);
+  }
+}
+
+/* ROWS rows of the sums of both planes; HI is NULL where there is one.  All of
+ * it is exact in double, which vectors turn to float faster than int64. */
+QK_LOOP (static, put_together,
+         (const struct wideconv *wc, const int32_t *restrict lo,
+          const int32_t *restrict hi, int64_t rows, double *restrict acc),
+         (wc, lo, hi, rows, acc))
+{
+  const double *restrict sum = wc->sum;
+  const int64_t k = wc->shape.k;
+  const double z = wc->z;
+
+  for (int64_t at = 0; at < rows * k; at += k)
+    if (hi == NULL)
+      QK_SIMD
+  for (int64_t i = 0; i < k; i++)
+    acc[at + i] = (double) lo[at + i] - z * sum[i];
+  else QK_SIMD for (int64_t i = 0; i < k; i++) acc[at + i]
+    = (double) hi[at + i] * 256.0 + (double) lo[at + i] - z * sum[i];
 }
 
 void
 wideconv_sums (const struct wideconv *wc, const struct wideconv_planes *x,
-               int64_t row0, int64_t rows, void *scratch, int64_t *acc)
+               int64_t row0, int64_t rows, void *scratch, double *acc)
 {
   const struct wideconv_shape *s = &wc->shape;
   uint8_t *col = scratch;
@@ -299,8 +351,7 @@ wideconv_sums (const struct wideconv *wc, const struct wideconv_planes *x,
   size_t at_lo, at_hi;
 
   if (wc->by_tap != NULL) {
-    for (int64_t i = 0; i < rows; i++)
-      depthwise_row (wc, x, row0 + i, acc + i * s->k);
+    depthwise_sums (wc, x, row0, rows, acc);
     return;
   }
   scratch_layout (s, rows, &at_lo, &at_hi);
@@ -309,7 +360,5 @@ wideconv_sums (const struct wideconv *wc, const struct wideconv_planes *x,
   plane_sums (wc, x->lo, (uint8_t) (wc->z & 255), row0, rows, col, lo);
   if (x->hi != NULL)
     plane_sums (wc, x->hi, (uint8_t) (wc->z >> 8), row0, rows, col, hi);
-  for (int64_t i = 0; i < rows; i++)
-    put_together (lo + i * s->k, x->hi != NULL ? hi + i * s->k : NULL, wc->sum,
-                  wc->z, s->k, acc + i * s->k);
+  put_together (wc, lo, x->hi != NULL ? hi : NULL, rows, acc);
 }

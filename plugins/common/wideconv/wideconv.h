@@ -6,7 +6,8 @@
  *   sum (x - z) w = 256 sum hi w + sum lo w - z sum w
  * where both products are those of uint8 and int8 that networks of 8 bits are
  * made of.  Each fits int32 where 255 sum |w| < 2^31, which their makers
- * check (qk_op); they are put together in 64 bits. */
+ * check (qk_op), and so all of it is below 2^40: whole numbers that double has
+ * exactly, and that become the float of their int64. */
 #ifndef WIDECONV_H
 #define WIDECONV_H
 
@@ -60,6 +61,6 @@ size_t wideconv_scratch (const struct wideconv_shape *s, int64_t rows);
 /* acc (ROWS,K) = the sums, without bias, of output pixels ROW0 to
  * ROW0 + ROWS - 1 of the batch.  One thread. */
 void wideconv_sums (const struct wideconv *wc, const struct wideconv_planes *x,
-                    int64_t row0, int64_t rows, void *scratch, int64_t *acc);
+                    int64_t row0, int64_t rows, void *scratch, double *acc);
 
 #endif /* WIDECONV_H */
