@@ -20,14 +20,16 @@ assert_int8_bytes (struct rig *b, const char *what)
   int64_t distinct[256] = { 0 }, used = 0;
 
   for (int64_t i = 0; i < qk_shape_count (&b->out_shape); i++) {
-    const int32_t want = qk_requantize (rig_naive_sum (b, &op, i),
-                                        op.multiplier[i % op.out_channels],
-                                        op.out_q.zero_point, op.lo, op.hi);
-    const int32_t got = ((uint8_t *) b->out.data)[i];
+    const int32_t want = qk_requantize_wide (
+      rig_naive_sum (b, &op, i), op.multiplier[i % op.out_channels],
+      op.out_q.zero_point, op.lo, op.hi);
+    const float real
+      = qk_dequantize (want, b->out.q.scale, b->out.q.zero_point);
+    const float got = rig_out_real (b, i);
 
-    HOLDS (want == got, "%s: element %lld: expected %d, got %d", what,
-           (long long) i, want, got);
-    used += distinct[got]++ == 0;
+    HOLDS (real == got, "%s: element %lld: expected %.9g, got %.9g", what,
+           (long long) i, (double) real, (double) got);
+    used += distinct[want & 255]++ == 0;
   }
   ck_assert_msg (used > 3, "%s: only %d different bytes: proves nothing", what,
                  (int) used);
@@ -41,13 +43,15 @@ START_TEST (floats_of_int8)
   struct rig b;
   struct qk_op op;
 
-  for (int train = 0; train <= 1; train++) {
-    rig_open (&b, g, FLOAT_OUT, 2, train, true, 9);
+  for (int how = 0; how < 4; how++) {
+    const bool train = how & 1;
+
+    rig_open (&b, g, FLOAT_OUT | (how & 2 ? IN16 : 0), 2, train, true, 9);
     rig_observing (&b, true, true);
     rig_forward (&b, train ? QK_PASS_TRAIN : 0);
     op = rig_lowered (&b);
     for (int64_t i = 0; i < qk_shape_count (&b.out_shape); i++) {
-      const int32_t acc = rig_naive_sum (&b, &op, i);
+      const int64_t acc = rig_naive_sum (&b, &op, i);
       const int64_t k = i % op.out_channels;
 
       HOLDS (((float *) b.out.data)[i] == (float) acc * op.multiplier[k],
@@ -71,7 +75,7 @@ check_bytes (const struct rig_given *g, int what, uint64_t seed)
 
   for (int threads = 1; threads <= effort (3, 2); threads++) {
     rig_open (&b, g, what, threads, true, true, seed);
-    n = (size_t) qk_shape_count (&b.out_shape);
+    n = (size_t) qk_shape_count (&b.out_shape) * qk_dtype_size (b.out.dtype);
     rig_observing (&b, true, true);
     rig_forward (&b, QK_PASS_TRAIN);
     assert_int8_bytes (&b, "training, observing");
@@ -114,6 +118,20 @@ START_TEST (bytes_of_int8)
 }
 END_TEST
 
+/* 16 bits of the input, of the output, of both. */
+START_TEST (bytes_of_16_bits)
+{
+  const struct rig_given *g = &rig_givens[_i];
+
+  check_bytes (g, IN16, 1);
+  check_bytes (g, OUT16, 2);
+  check_bytes (g, IN16 | OUT16 | RELU, 3);
+  check_bytes (g, BN | IN16 | RELU6, 4);
+  check_bytes (g, BN | OUT16 | RELU | PER_TENSOR, 5);
+  check_bytes (g, BN | IN16 | OUT16 | BY_TENSOR, 6);
+}
+END_TEST
+
 START_TEST (bytes_of_wide)
 {
   struct rig b;
@@ -131,10 +149,17 @@ START_TEST (bytes_of_wide)
   rig_close (&b);
   check_bytes (&rig_wide[_i], LARGE, 1);
   check_bytes (&rig_wide[_i], LARGE | BN | RELU, 2);
+  check_bytes (&rig_wide[_i], LARGE | IN16, 1);
+  check_bytes (&rig_wide[_i], LARGE | OUT16, 1);
+  check_bytes (&rig_wide[_i], LARGE | BN | RELU | IN16 | OUT16, 2);
 }
 END_TEST
 
-START_TEST (bytes_of_large) { check_bytes (&rig_large[_i], BN | RELU6, 1); }
+START_TEST (bytes_of_large)
+{
+  check_bytes (&rig_large[_i], BN | RELU6, 1);
+  check_bytes (&rig_large[_i], BN | RELU6 | IN16 | OUT16, 1);
+}
 END_TEST
 
 /* The integers of lower are those of the formulas. */
@@ -435,6 +460,7 @@ main (void)
 
   tcase_add_loop_test (t, floats_of_int8, 0, RIG_GIVENS);
   tcase_add_loop_test (t, bytes_of_int8, 0, RIG_GIVENS);
+  tcase_add_loop_test (t, bytes_of_16_bits, 0, RIG_GIVENS);
   tcase_add_loop_test (t, bytes_of_wide, 0, RIG_WIDE);
   tcase_add_loop_test (t, bytes_of_large, 0, RIG_LARGE);
   tcase_add_loop_test (t, repeatable, 0, RIG_GIVENS);

@@ -162,8 +162,8 @@ reference_open (struct reference *f, struct rig *b, bool batch)
   f->z = rig_sizes_of (b, &f->op);
   f->x = doubles (NULL, qk_shape_count (&b->in_shape));
   for (int64_t i = 0; i < qk_shape_count (&b->in_shape); i++)
-    f->x[i] = b->in.dtype == QK_U8
-                ? (double) ((((uint8_t *) b->in.data)[i] - b->in.q.zero_point))
+    f->x[i] = b->in.q.scale > 0
+                ? (double) (rig_in_integer (b, i) - b->in.q.zero_point)
                     * (double) b->in.q.scale
                 : (double) ((float *) b->in.data)[i];
   for (int i = 0; i < b->io.n_params; i++)
@@ -204,11 +204,11 @@ reference_grids (struct reference *f)
   reference_loss (f);
   for (int64_t i = 0; i < qk_shape_count (&b->out_shape); i++) {
     const double y = f->y[i];
-    const double glo = b->out.dtype != QK_U8
+    const double glo = !b->io.out_qz
                          ? -INFINITY
                          : (b->out.q.qmin - b->out.q.zero_point - 0.5)
                              * (double) b->out.q.scale;
-    const double ghi = b->out.dtype != QK_U8
+    const double ghi = !b->io.out_qz
                          ? INFINITY
                          : (b->out.q.qmax - b->out.q.zero_point + 0.5)
                              * (double) b->out.q.scale;
@@ -270,14 +270,10 @@ assert_outputs (struct reference *f)
   for (int64_t i = 0; i < qk_shape_count (&b->out_shape); i++) {
     const double y = fmin (fmax (f->y[i], b->lo), b->hi);
     const double tolerance
-      = b->out.dtype == QK_U8
-          ? 0.502 * (double) b->out.q.scale + 3e-4
-          : (b->io.weight_qz && b->in.dtype == QK_U8 ? 2e-4 : 1e-5)
-              * (1.0 + fabs (y));
-    const double got
-      = b->out.dtype == QK_U8 ? (double) qk_dequantize (
-          ((uint8_t *) b->out.data)[i], b->out.q.scale, b->out.q.zero_point)
-                              : (double) ((float *) b->out.data)[i];
+      = b->io.out_qz ? 0.502 * (double) b->out.q.scale + 3e-4
+                     : (b->io.weight_qz && b->in.q.scale > 0 ? 2e-4 : 1e-5)
+                         * (1.0 + fabs (y));
+    const double got = (double) rig_out_real (b, i);
 
     HOLDS (fabs (got - y) < tolerance, "output %lld: expected %g, got %g",
            (long long) i, y, got);
@@ -396,9 +392,27 @@ START_TEST (gradients_mixed)
 }
 END_TEST
 
+/* Input, output, or both have 16 bits. */
+START_TEST (gradients_16_bits)
+{
+  static const int which[]
+    = { IN16, OUT16, IN16 | OUT16, IN16 | FLOAT_OUT, FLOAT_IN | OUT16 };
+  const struct rig_given *g = &rig_givens[_i];
+
+  for (size_t i = 0; i < sizeof which / sizeof *which; i++) {
+    check_gradients (g, which[i], true, false, 2);
+    check_gradients (g, which[i] | BN | RELU6, true, true, 2);
+    check_gradients (g, which[i] | BN | PER_TENSOR, true, false, 1);
+    if (!(which[i] & FLOAT_OUT))
+      check_gradients (g, which[i] | BN | RELU6 | TWICE, true, true, 2);
+  }
+}
+END_TEST
+
 START_TEST (gradients_wide)
 {
   check_gradients (&rig_wide[_i], LARGE, true, false, 2);
+  check_gradients (&rig_wide[_i], LARGE | IN16 | OUT16, true, false, 2);
 }
 END_TEST
 
@@ -419,6 +433,7 @@ main (void)
   tcase_add_loop_test (t, gradients_float, 0, RIG_GIVENS);
   tcase_add_loop_test (t, gradients_quantized, 0, RIG_GIVENS);
   tcase_add_loop_test (t, gradients_mixed, 0, RIG_GIVENS);
+  tcase_add_loop_test (t, gradients_16_bits, 0, RIG_GIVENS);
   tcase_add_loop_test (t, gradients_wide, 0, RIG_WIDE);
   tcase_add_loop_test (t, gradients_large, 0, RIG_LARGE);
   tcase_set_timeout (t, 300);

@@ -175,7 +175,11 @@ void
 rig_fill (struct rig *b, struct qk_tensor *t, float lo, float hi)
 {
   for (int64_t i = 0; i < qk_shape_count (&t->shape); i++)
-    if (t->dtype == QK_U8)
+    if (t->q.qmax == QK_U16_MAX)
+      ((float *) t->data)[i]
+        = qk_dequantize ((int32_t) rig_uniform (b, 0.0f, QK_U16_MAX + 0.999f),
+                         t->q.scale, t->q.zero_point);
+    else if (t->dtype == QK_U8)
       ((uint8_t *) t->data)[i] = (uint8_t) rig_uniform (b, lo, hi + 0.999f);
     else
       ((float *) t->data)[i] = rig_uniform (b, lo, hi);
@@ -184,12 +188,15 @@ rig_fill (struct rig *b, struct qk_tensor *t, float lo, float hi)
 struct qk_quantizer *
 rig_quantizer (struct rig *b, bool weight, int64_t channels)
 {
+  const bool wide = !weight && (b->what & OUT16);
   const struct qk_quant_info info = { .name = weight ? "weight" : "out",
                                       .weight = weight,
                                       .symmetric = weight,
-                                      .bits = 8,
+                                      .bits = wide ? 16 : 8,
                                       .qmin = weight ? -128 : 0,
-                                      .qmax = weight ? 127 : 255,
+                                      .qmax = weight ? 127
+                                              : wide ? QK_U16_MAX
+                                                     : 255,
                                       .channels = channels };
   struct qk_quantizer *qz;
 
@@ -251,8 +258,9 @@ rig_open_with (struct rig *b, const struct rig_given *g, const char *forward,
                const char *backward, int what, int threads, bool train,
                bool quantized, uint64_t seed)
 {
-  const bool u8_in = quantized && !(what & FLOAT_IN);
-  const bool u8_out = quantized && !(what & FLOAT_OUT);
+  const bool u8_in = quantized && !(what & (FLOAT_IN | IN16));
+  const bool grid_out = quantized && !(what & FLOAT_OUT);
+  const bool u8_out = grid_out && !(what & OUT16);
   const bool i8_weight = quantized && !(what & FLOAT_WEIGHT);
   const struct qk_class *cls;
   struct qk_config *cfg;
@@ -282,11 +290,15 @@ rig_open_with (struct rig *b, const struct rig_given *g, const char *forward,
     if (what & LARGE)
       b->in.q.zero_point = 3;
     rig_fill (b, &b->in, what & LARGE ? 200.0f : 0.0f, 255.0f);
-  } else
+  } else {
+    if (what & IN16)
+      b->in.q = (struct qk_qparams){ 0x1.9p-15f, what & LARGE ? 3 : 23456, 0,
+                                     QK_U16_MAX };
     rig_fill (b, &b->in, -1.0f, 1.0f);
+  }
   if (i8_weight)
     b->io.weight_qz = rig_quantizer (b, true, what & PER_TENSOR ? 1 : k);
-  if (u8_out)
+  if (grid_out)
     b->io.out_qz = rig_quantizer (b, false, 1);
   b->out = rig_tensor (u8_out ? QK_U8 : QK_F32, b->out_shape);
   b->dout = rig_tensor (QK_F32, b->out_shape);
@@ -301,6 +313,9 @@ rig_open_with (struct rig *b, const struct rig_given *g, const char *forward,
   s.quantized_in = u8_in;
   s.quantized_out = u8_out;
   s.quantized_weight = i8_weight;
+  s.wide_in = what & IN16;
+  s.wide_out = grid_out && !u8_out;
+  s.out_qz = b->io.out_qz;
   s.keep_in = s.keep_out = true;
   ((struct qk_conv *) b->self)->use_forward = forward;
   ((struct qk_conv *) b->self)->use_backward = backward;
@@ -415,6 +430,26 @@ rig_sizes_of (const struct rig *b, const struct qk_op *op)
 }
 
 int32_t
+rig_in_integer (const struct rig *b, int64_t i)
+{
+  const struct qk_qparams *q = &b->in.q;
+
+  return b->in.dtype == QK_U8
+           ? ((const uint8_t *) b->in.data)[i]
+           : qk_quantize (((const float *) b->in.data)[i], 1.0f / q->scale,
+                          q->zero_point, q->qmin, q->qmax);
+}
+
+float
+rig_out_real (const struct rig *b, int64_t i)
+{
+  return b->out.dtype == QK_U8
+           ? qk_dequantize (((const uint8_t *) b->out.data)[i], b->out.q.scale,
+                            b->out.q.zero_point)
+           : ((const float *) b->out.data)[i];
+}
+
+int64_t
 rig_naive_sum (const struct rig *b, const struct qk_op *op, int64_t i)
 {
   const struct rig_sizes z = rig_sizes_of (b, op);
@@ -424,10 +459,11 @@ rig_naive_sum (const struct rig *b, const struct qk_op *op, int64_t i)
 
   FOR_WINDOW (op, z, n, p, q, k, xi, wi)
   if (xi >= 0)
-    acc += (((const uint8_t *) b->in.data)[xi] - op->in_q[0].zero_point)
+    acc += (int64_t) (rig_in_integer (b, xi) - op->in_q[0].zero_point)
            * op->weight[wi];
-  HOLDS (llabs (acc) < 2147483648LL, "accumulator overflows");
-  return (int32_t) acc;
+  HOLDS ((b->what & IN16) || llabs (acc) < 2147483648LL,
+         "accumulator overflows");
+  return acc;
 }
 
 /* ---- shapes --------------------------------------------------------------*/

@@ -22,7 +22,10 @@ enum {
   /* of a quantized layer: what is not */
   FLOAT_IN = 128,
   FLOAT_WEIGHT = 256,
-  FLOAT_OUT = 512
+  FLOAT_OUT = 512,
+  /* 16 bits: real numbers on such a grid */
+  IN16 = 1024,
+  OUT16 = 2048
 };
 
 struct rig {
@@ -78,7 +81,7 @@ void rig_open_with (struct rig *b, const struct rig_given *g,
                     const char *forward, const char *backward, int what,
                     int threads, bool train, bool quantized, uint64_t seed);
 void rig_close (struct rig *b);
-/* Bytes or floats between LO and HI. */
+/* Bytes or floats between LO and HI; any numbers of a grid of 16 bits. */
 void rig_fill (struct rig *b, struct qk_tensor *t, float lo, float hi);
 struct qk_quantizer *rig_quantizer (struct rig *b, bool weight,
                                     int64_t channels);
@@ -89,7 +92,11 @@ struct qk_op rig_lowered (struct rig *b);
 void rig_op_free (struct qk_op *op);
 struct rig_sizes rig_sizes_of (const struct rig *b, const struct qk_op *op);
 /* The accumulator of output element I, bias included. */
-int32_t rig_naive_sum (const struct rig *b, const struct qk_op *op, int64_t i);
+int64_t rig_naive_sum (const struct rig *b, const struct qk_op *op, int64_t i);
+
+/* Integer I of the input on its grid, and number I of the output. */
+int32_t rig_in_integer (const struct rig *b, int64_t i);
+float rig_out_real (const struct rig *b, int64_t i);
 
 /* Small ones of all kinds; sums beyond 2^24, which float32 cannot hold;
  * several blocks a thread and enough rows for the transposed weight. */
