@@ -49,7 +49,7 @@ bad "strict" "'maybe'" "yes" "no" -- -o qat.strict=maybe
 bad "weight.per_channel" "'atuo'" "did you mean 'auto'" \
   -- -o qconfig.weight.per_channel=atuo
 bad "weight.bits" "9" "2" "8" -- -o qconfig.weight.bits=9
-bad "activation.bits" "1" "2 to 8" -- -o qconfig.activation.bits=1
+bad "activation.bits" "1" "2 to 16" -- -o qconfig.activation.bits=1
 bad "difficulty" "2" -- -o data.difficulty=2
 bad "mean" -- -o data.mean=1,2
 bad "seed" -- -o run.seed=-1

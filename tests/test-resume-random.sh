@@ -24,6 +24,7 @@ draw () {
     "qconfig.activation.observer=$(one_of minmax moving_average_minmax histogram percentile mse kl)"
     "qconfig.weight.observer=$(one_of minmax moving_average_minmax)"
     "qconfig.weight.per_channel=$(one_of yes no)"
+    "qconfig.activation.bits=$(one_of 0 0 12 16)"
     "qat.freeze_observers_after=$(one_of -1 -1 0 1 9)"
     "qat.freeze_bn_after=$(one_of -1 0 1 9)"
     "qat.epochs=$(one_of 1 2 3)" "qat.batches=$(one_of 0 1 3)"

@@ -14,7 +14,7 @@ struct fixed {
 static const struct qk_option fixed_options[]
   = { { "scale", QK_OPT_FLOAT, NULL, 1e-30, 1e30, NULL,
         "Step between neighbouring quantized numbers." },
-      { "zero_point", QK_OPT_INT, "0", -128, 255, NULL,
+      { "zero_point", QK_OPT_INT, "0", -128, QK_U16_MAX, NULL,
         "Integer that stands for 0; 0 for weights." },
       { NULL, 0, NULL, 0, 0, NULL, NULL } };
 

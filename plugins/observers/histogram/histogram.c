@@ -88,7 +88,7 @@ histogram_create (const struct qk_config *cfg,
   h->upsample = (int) qk_config_int (cfg, "upsample");
   h->truncate = strcmp (qk_config_string (cfg, "compat"), "torch1.13") == 0;
   /* PyTorch takes 256 steps even where one bit is left unused */
-  h->levels = info->bits >= 7 ? 256 : 1 << info->bits;
+  h->levels = 1 << (info->bits == 7 ? 8 : info->bits);
   bins = (size_t) h->bins;
   e = range_init (&h->range, info);
   if (e < 0)
