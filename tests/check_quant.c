@@ -649,6 +649,38 @@ START_TEST (test_transform)
 }
 END_TEST
 
+/* 16 bits: the formula with other ends, in real numbers. */
+START_TEST (test_wide)
+{
+  struct qk_quant_info info = info_of (0, 0, 65535, 1);
+  const float x[] = { -1.0f, 0.0f, 0.3f, 1.9999f, 2.0f };
+  struct qk_quantizer *qz;
+  struct qk_qparams q;
+  float y[5];
+
+  info.bits = 16;
+  qz = quantizer (&info, "minmax", "", NULL);
+  qk_quantizer_set_observing (qz, true);
+  OK (qk_quantizer_observe (qz, x, 5));
+  q = *qk_quantizer_qparams (qz);
+  ck_assert_float_eq (q.scale, 3.0f / 65535.0f);
+  ck_assert_int_eq (q.zero_point, 21845);
+  OK (qk_quantizer_forward_f32 (qz, x, 5, y));
+  for (int i = 0; i < 5; i++) {
+    const int32_t k
+      = qk_quantize (x[i], 1.0f / q.scale, q.zero_point, 0, 65535);
+
+    ck_assert (y[i] == qk_dequantize (k, q.scale, q.zero_point));
+    /* the integer is what the real number is put on the grid as */
+    ck_assert_int_eq (
+      qk_quantize (y[i], 1.0f / q.scale, q.zero_point, 0, 65535), k);
+  }
+  FAILS (-EINVAL, "16 bits",
+         qk_quantizer_forward_u8 (qz, x, 5, (uint8_t *) y));
+  qk_quantizer_free (qz);
+}
+END_TEST
+
 START_TEST (test_bad_info)
 {
   struct qk_quantizer *qz;
@@ -656,6 +688,14 @@ START_TEST (test_bad_info)
 
   info.bits = 9;
   FAILS (-EINVAL, "bits",
+         qk_quantizer_new (ctx, &info, NULL, NULL, NULL, NULL, &qz));
+  info.bits = 17;
+  info.qmax = 65535;
+  FAILS (-EINVAL, "2 to 16",
+         qk_quantizer_new (ctx, &info, NULL, NULL, NULL, NULL, &qz));
+  info = info_of (1, -128, 127, 1);
+  info.bits = 9;
+  FAILS (-EINVAL, "2 to 8",
          qk_quantizer_new (ctx, &info, NULL, NULL, NULL, NULL, &qz));
   info = info_of (0, 0, 255, 2);
   FAILS (-EINVAL, "2 ranges",
@@ -981,6 +1021,7 @@ main (void)
   tcase_add_test (tc, test_forward_bytes);
   tcase_add_loop_test (tc, test_bad_grids, 0, 11);
   tcase_add_test (tc, test_transform);
+  tcase_add_test (tc, test_wide);
   tcase_add_test (tc, test_bad_info);
   tcase_add_loop_test (tc, test_lsq, 0, COUNT (golden_lsqs));
   tcase_add_test (tc, test_lsq_activation);

@@ -27,6 +27,10 @@ quantizer_check_info (const struct qk_quant_info *info)
     return qk_error (-EINVAL, "'%s': range %d..%d is not within %d..%d",
                      info->name, (int) info->qmin, (int) info->qmax,
                      (int) lowest, (int) highest);
+  if ((info->bits > 8) != (info->qmax > QK_U8_MAX))
+    return qk_error (-EINVAL, "'%s': %d bits do not go with the range %d..%d",
+                     info->name, info->bits, (int) info->qmin,
+                     (int) info->qmax);
   if (info->weight && !info->symmetric)
     return qk_error (-EINVAL, "'%s': weights must be symmetric", info->name);
   return 0;
