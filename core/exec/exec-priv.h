@@ -152,6 +152,9 @@ void qk_int8_run_joined (struct qk_exec *ex, int node); /* and the next */
 
 /* forward.c: ex->n samples through all nodes. */
 int qk_forward_all (struct qk_exec *ex, const void *const *input);
+/* The constants, and nodes FIRST to LAST - 1. */
+int qk_forward_constants (struct qk_exec *ex);
+int qk_forward_nodes (struct qk_exec *ex, int first, int last);
 
 /* slices.c: cut the batch into groups, and those into slices, if that is
  * possible: set opt.batch, slice and tail.  SHARED: the backend's kernels

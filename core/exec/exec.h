@@ -106,6 +106,21 @@ void qk_exec_set_own (struct qk_exec *ex, double own);
 int qk_exec_forward (struct qk_exec *ex, const void *const *input, int64_t n,
                      unsigned flags);
 
+/* A value that somebody else has computed: T's data is borrowed, its first
+ * dimension the samples, type and grid as a hook was given them. */
+struct qk_exec_given {
+  int value;
+  struct qk_tensor t;
+};
+
+/* Run N samples through nodes FIRST to LAST - 1 alone, in evaluation.  GIVEN has
+ * the values that they take from nodes before and from inputs; constants need
+ * not be given.  What they compute and nodes from LAST on take, and outputs among
+ * it, is there for qk_exec_value until the next call.  Not for INT8 graphs. */
+int qk_exec_forward_part (struct qk_exec *ex,
+                          const struct qk_exec_given *given, int n_given,
+                          int first, int last, int64_t n);
+
 /* Output I of the last forward call, f32, those of inner nodes after the graph's;
  * borrowed until the next one. */
 const struct qk_tensor *qk_exec_output (const struct qk_exec *ex, int i);
@@ -136,7 +151,8 @@ int qk_exec_loss (struct qk_exec *ex, const struct qk_tensor *ref,
  * names the first layer that does. */
 int qk_exec_check_finite (struct qk_exec *ex);
 
-/* With keep_values: a value of the last forward call. */
+/* With keep_values, or after qk_exec_forward_part: a value of the last forward
+ * call. */
 const struct qk_tensor *qk_exec_value (const struct qk_exec *ex, int value);
 
 /* Bytes of the value INT8 in which the same of the prepared network, FAKE,

@@ -392,8 +392,8 @@ take_inputs (struct qk_exec *ex, const void *const *input)
 
 /* The constants, once a call; one that a quantizer sees in training may have
  * another grid each time. */
-static int
-take_constants (struct qk_exec *ex)
+int
+qk_forward_constants (struct qk_exec *ex)
 {
   int i, r = 0;
 
@@ -613,8 +613,8 @@ prepare_layers (struct qk_exec *ex)
     prepare_layer (ex, i);
 }
 
-static int
-run_nodes (struct qk_exec *ex, int first, int last)
+int
+qk_forward_nodes (struct qk_exec *ex, int first, int last)
 {
   int i, r;
 
@@ -679,18 +679,18 @@ qk_forward_all (struct qk_exec *ex, const void *const *input)
 
   if (ex->opt.train)
     prepare_layers (ex);
-  if ((r = take_constants (ex)) < 0)
+  if ((r = qk_forward_constants (ex)) < 0)
     return r;
   for (ex->at = 0; ex->at < n; ex->at += slice) {
     ex->n = n - ex->at < slice ? n - ex->at : slice;
     trim_constants (ex);
     if ((r = take_inputs (ex, input)) < 0
-        || (r = run_nodes (ex, 0, ex->tail)) < 0)
+        || (r = qk_forward_nodes (ex, 0, ex->tail)) < 0)
       return r;
   }
   join_slices (ex, input, n);
   trim_constants (ex);
-  if ((r = run_nodes (ex, ex->tail, ex->g->n_nodes)) < 0)
+  if ((r = qk_forward_nodes (ex, ex->tail, ex->g->n_nodes)) < 0)
     return r;
   if (ex->out != NULL)
     qk_give_ports (ex);

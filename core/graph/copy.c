@@ -118,29 +118,42 @@ copy_scales (const struct qk_param *from, struct qk_param *to)
   return 0;
 }
 
+static int
+copy_param (const struct qk_param *from, struct qk_param *to)
+{
+  if (from->alias != NULL && (to->alias = strdup (from->alias)) == NULL)
+    return qk_oom ("graph");
+  to->anew = from->anew;
+  to->frozen = from->frozen;
+  memcpy (to->value.data, from->value.data,
+          sizeof (float) * (size_t) qk_shape_count (&from->value.shape));
+  return from->scale != NULL ? copy_scales (from, to) : 0;
+}
+
+int
+qk_graph_copy_params (const struct qk_graph *from, struct qk_graph *g)
+{
+  int i, r = 0;
+
+  for (i = 0; r == 0 && i < g->n_params; i++) {
+    const struct qk_param *p = qk_graph_find_param (from, g->param[i].name);
+
+    if (p != NULL)
+      r = copy_param (p, &g->param[i]);
+  }
+  return r;
+}
+
 int
 qk_graph_copy_end (const struct qk_graph *from, int *map, int err,
                    struct qk_graph **out)
 {
-  struct qk_graph *g = *out;
-  int i;
-
   if (err == 0)
-    err = qk_graph_copy_outputs (from, map, g);
-  for (i = 0; err == 0 && i < g->n_params; i++) {
-    const struct qk_param *p = qk_graph_find_param (from, g->param[i].name);
-
-    if (p->alias != NULL && (g->param[i].alias = strdup (p->alias)) == NULL)
-      err = qk_oom ("graph");
-    g->param[i].anew = p->anew;
-    g->param[i].frozen = p->frozen;
-    memcpy (g->param[i].value.data, p->value.data,
-            sizeof (float) * (size_t) qk_shape_count (&p->value.shape));
-    if (err == 0 && p->scale != NULL)
-      err = copy_scales (p, &g->param[i]);
-  }
+    err = qk_graph_copy_outputs (from, map, *out);
+  if (err == 0)
+    err = qk_graph_copy_params (from, *out);
   if (err < 0) {
-    qk_graph_free (g);
+    qk_graph_free (*out);
     *out = NULL;
   }
   free (map);

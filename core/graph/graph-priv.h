@@ -149,13 +149,16 @@ int qk_graph_copy (const struct qk_graph *g, struct qk_graph **out);
  * place.  MAP tells for each value of FROM which one of the copy stands for
  * it: copy_value sets it, in the order of the values.
  * copy_end, to be called also after an error ERR, which it returns, takes
- * over parameters by name, frees MAP and, after an error, the copy. */
+ * over outputs and parameters, frees MAP and, after an error, the copy. */
 int qk_graph_copy_begin (const struct qk_graph *from, struct qk_graph **out,
                          int **map);
 int qk_graph_copy_value (const struct qk_graph *from, int value, int *map,
                          struct qk_graph *g);
 int qk_graph_copy_end (const struct qk_graph *from, int *map, int err,
                        struct qk_graph **out);
+/* What FROM's parameters of the same names have, into those of G; others stay
+ * as they are. */
+int qk_graph_copy_params (const struct qk_graph *from, struct qk_graph *g);
 
 /* Tell the user what the model that built G had to say. */
 void qk_graph_tell_warnings (const struct qk_graph *g);
@@ -167,6 +170,11 @@ bool qk_graph_keeps_grids (const struct qk_graph *g);
 int qk_graph_node_text (struct qk_graph *g, const char *name,
                         const char *layer, const char *options, const int *in,
                         int n_in);
+/* A node of a class that no plugin offers, which must outlive the graph; SELF
+ * is its instance, which the graph takes over also on failure. */
+int qk_graph_node_of (struct qk_graph *g, const char *name,
+                      const struct qk_layer_class *cls, void *self,
+                      const int *in, int n_in);
 /* An output of any value, which may share its name with none. */
 int qk_graph_add_output (struct qk_graph *g, const char *name, int value);
 

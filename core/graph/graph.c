@@ -524,6 +524,22 @@ qk_graph_node_text (struct qk_graph *g, const char *name, const char *layer,
 }
 
 int
+qk_graph_node_of (struct qk_graph *g, const char *name,
+                  const struct qk_layer_class *cls, void *self, const int *in,
+                  int n_in)
+{
+  const int index = qk_graph_add_node (g, name, cls->cls.name, "", in, n_in);
+
+  if (index < 0) {
+    cls->destroy (self);
+    return index;
+  }
+  g->node[index].layer = cls;
+  g->node[index].self = self;
+  return complete_node (g, index);
+}
+
+int
 qk_graph_node (struct qk_graph *g, const char *name, const char *layer,
                const int *in, int n_in, const char *fmt, ...)
 {
