@@ -95,6 +95,27 @@ qk_rng_floats (struct qk_rng *rng, float *x, size_t n)
   *rng = own;
 }
 
+void
+qk_rng_bytes (struct qk_rng *rng, uint8_t *x, size_t n)
+{
+  struct qk_rng own = *rng; /* in registers: X may not point into it */
+  size_t i, k;
+
+  for (i = 0; i + 8 <= n; i += 8) {
+    const uint64_t r = next (own.s);
+
+    for (k = 0; k < 8; k++)
+      x[i + k] = (uint8_t) (r >> 8 * k);
+  }
+  if (i < n) {
+    const uint64_t r = next (own.s);
+
+    for (k = 0; i + k < n; k++)
+      x[i + k] = (uint8_t) (r >> 8 * k);
+  }
+  *rng = own;
+}
+
 double
 qk_rng_double (struct qk_rng *rng)
 {

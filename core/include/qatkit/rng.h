@@ -25,6 +25,8 @@ QK_PUBLIC uint64_t qk_rng_below (struct qk_rng *rng, uint64_t n);
 QK_PUBLIC float qk_rng_float (struct qk_rng *rng);
 /* N of them at once, the same as one by one. */
 QK_PUBLIC void qk_rng_floats (struct qk_rng *rng, float *x, size_t n);
+/* N random bytes, eight from each of qk_rng_u64's numbers, the low ones first. */
+QK_PUBLIC void qk_rng_bytes (struct qk_rng *rng, uint8_t *x, size_t n);
 /* Uniform in [0, 1), 53 random bits. */
 QK_PUBLIC double qk_rng_double (struct qk_rng *rng);
 /* Standard normal (Box-Muller, in double). */
