@@ -6,17 +6,12 @@
 #include <string.h>
 
 #include <qatkit/base.h>
-#include <qatkit/elementary.h>
-#include <qatkit/numeric.h>
 #include <qatkit/rng.h>
 
 #include "gemm/gemm.h"
 #include "multiversion.h"
+#include "softround/softround.h"
 #include "task.h"
-
-/* The stretched sigmoid h (v) = clip (1.2 sigmoid (v) - 0.1, 0, 1). */
-#define STRETCH 1.2f
-#define SHIFT (-0.1f)
 
 /* What descent works on; arrays of weights elements. */
 struct descent {
@@ -112,6 +107,12 @@ weight_gradient (const struct adaround_task *t, const float *dy,
   }
 }
 
+static struct softround_grid
+grid_of (const struct adaround_task *t, int64_t channel)
+{
+  return (struct softround_grid){ t->scale[channel], t->qmin, t->qmax };
+}
+
 static int
 descent_open (const struct adaround_task *t, int64_t rows, struct descent *d)
 {
@@ -134,31 +135,13 @@ descent_open (const struct adaround_task *t, int64_t rows, struct descent *d)
   d->x = p + 6 * weights;
   d->y = d->x + rows * patch;
   d->target = d->y + rows * t->channels;
-  /* h (v) is the fraction that rounding down leaves */
-  for (int64_t i = 0; i < weights; i++) {
-    const float u = t->w[i] / t->scale[i / t->depth];
-    const float rest = u - floorf (u);
+  for (int64_t k = 0; k < t->channels; k++) {
+    const int64_t at = k * t->depth;
+    const struct softround_grid g = grid_of (t, k);
 
-    d->base[i] = floorf (u);
-    d->v[i] = -logf (STRETCH / (rest - SHIFT) - 1.0f);
+    softround_start (t->w + at, t->depth, &g, d->base + at, d->v + at);
   }
   return 0;
-}
-
-static inline float
-up (float sigma)
-{
-  return clamped (STRETCH * sigma + SHIFT, 0.0f, 1.0f);
-}
-
-/* The weights of a channel of scale SCALE as V rounds them. */
-QK_LOOP (static, soften_row,
-         (const float *restrict base, const float *restrict v, int64_t n,
-          float scale, float qmin, float qmax, float *restrict soft),
-         (base, v, n, scale, qmin, qmax, soft))
-{
-  for (int64_t j = 0; j < n; j++)
-    soft[j] = scale * clamped (base[j] + up (qk_sigmoid (v[j])), qmin, qmax);
 }
 
 static void
@@ -169,9 +152,9 @@ soften (const struct adaround_task *t, struct descent *d)
 #endif
   for (int64_t k = 0; k < t->channels; k++) {
     const int64_t at = k * t->depth;
+    const struct softround_grid g = grid_of (t, k);
 
-    soften_row (d->base + at, d->v + at, t->depth, t->scale[k], t->qmin,
-                t->qmax, d->soft + at);
+    softround_weights (d->base + at, d->v + at, t->depth, &g, d->soft + at);
   }
 }
 
@@ -205,61 +188,19 @@ QK_LOOP (static, error_gradient,
     y[i] = ((y[i] > lo) & (y[i] < hi)) ? f * (y[i] - target[i]) : 0.0f;
 }
 
-/* What Adam's step needs for all weights. */
-struct rates {
-  float rate, strength, beta;
-};
-
-/* Adam's step for a channel of scale SCALE along grad times ds/dv, plus
- * strength times the gradient of sum (1 - |2 h - 1|^beta), which pulls h to 0
- * or 1.  All of it is computed for every weight and chosen from, so that it is
- * vector code. */
-QK_LOOP (static, step_row,
-         (const struct rates *r, int64_t n, float scale, float qmin,
-          float qmax, const float *restrict base, const float *restrict grad,
-          float *restrict v, float *restrict m1, float *restrict m2),
-         (r, n, scale, qmin, qmax, base, grad, v, m1, m2))
-{
-  const float rate = r->rate, strength = r->strength, beta = r->beta;
-
-  for (int64_t j = 0; j < n; j++) {
-    const float s = qk_sigmoid (v[j]), h = STRETCH * s + SHIFT;
-    const float q = base[j] + clamped (h, 0.0f, 1.0f);
-    const float slope = STRETCH * s * (1.0f - s);
-    const float c = 2.0f * h - 1.0f, a = fabsf (c);
-    /* a^(beta - 1); beta is at least 2, so that nothing is left near 0 */
-    const float power
-      = qk_exp ((beta - 1.0f) * qk_ln (a > 1e-30f ? a : 1e-30f));
-    const float pull
-      = strength * beta * 2.0f * power * (c > 0.0f ? slope : -slope);
-    const float along
-      = ((q > qmin) & (q < qmax)) ? grad[j] * scale * slope : 0.0f;
-    const float g = ((h > 0.0f) & (h < 1.0f)) ? along - pull : 0.0f;
-
-    m1[j] = 0.9f * m1[j] + 0.1f * g;
-    m2[j] = 0.999f * m2[j] + 0.001f * g * g;
-    v[j] -= rate * m1[j] / (sqrtf (m2[j]) + 1e-8f);
-  }
-}
-
 static void
-step (const struct adaround_task *t, const struct adaround_options *opt,
-      struct descent *d, int iteration, float strength, float beta)
+step (const struct adaround_task *t, struct descent *d,
+      const struct softround_step *by)
 {
-  const double b1 = 0.9, b2 = 0.999;
-  const struct rates r
-    = { (float) (opt->rate * sqrt (1.0 - pow (b2, iteration + 1))
-                 / (1.0 - pow (b1, iteration + 1))),
-        strength, beta };
-
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(t->threads) schedule(static)
 #endif
   for (int64_t k = 0; k < t->channels; k++) {
     const int64_t at = k * t->depth;
+    const struct softround_grid g = grid_of (t, k);
 
-    step_row (&r, t->depth, t->scale[k], t->qmin, t->qmax, d->base + at,
-              d->grad + at, d->v + at, d->m1 + at, d->m2 + at);
+    softround_move (by, t->depth, &g, d->base + at, d->grad + at, d->v + at,
+                    d->m1 + at, d->m2 + at);
   }
 }
 
@@ -286,26 +227,32 @@ error_of (const struct adaround_task *t, struct descent *d, int64_t rows,
   return sum / (double) (t->n * t->channels);
 }
 
-static float
-nearest (const struct adaround_task *t, int64_t i)
+/* The integers that d->v says, or the nearest, to Q. */
+static void
+round_all (const struct adaround_task *t, const struct descent *d,
+           bool nearest, float *q)
 {
-  return clamped (qk_rne (t->w[i] * (1.0f / t->scale[i / t->depth])), t->qmin,
-                  t->qmax);
+  for (int64_t k = 0; k < t->channels; k++) {
+    const int64_t at = k * t->depth;
+    const struct softround_grid g = grid_of (t, k);
+
+    if (nearest)
+      softround_nearest (t->w + at, t->depth, &g, q + at);
+    else
+      softround_finish (d->base + at, d->v + at, t->depth, &g, q + at);
+  }
 }
 
 static void
 descend (const struct adaround_task *t, const struct adaround_options *opt,
          struct descent *d, int64_t rows)
 {
-  const int warm = (int) (opt->warm * opt->iterations);
   struct qk_rng rng;
 
   qk_rng_seed (&rng, t->seed, 0xada);
   for (int i = 0; i < opt->iterations; i++) {
-    /* from 20 to 2 after the warm start, as the paper anneals it */
-    const double done
-      = i < warm ? 0.0 : (double) (i - warm) / (opt->iterations - warm);
-    const float beta = (float) (2.0 + 9.0 * (1.0 + cos (done * M_PI)));
+    const struct softround_step by = softround_schedule (
+      i, opt->iterations, opt->warm, opt->rate, opt->strength);
 
     gather (t, d, rows, &rng);
     soften (t, d);
@@ -313,7 +260,7 @@ descend (const struct adaround_task *t, const struct adaround_options *opt,
     error_gradient (d->y, d->target, rows * t->channels, 2.0f / (float) rows,
                     t->lo, t->hi);
     weight_gradient (t, d->y, d->x, rows, d->grad);
-    step (t, opt, d, i, i < warm ? 0.0f : (float) opt->strength, beta);
+    step (t, d, &by);
   }
 }
 
@@ -325,28 +272,26 @@ adaround_solve (const struct adaround_task *t,
   const int64_t rows = opt->rows < t->n ? opt->rows : t->n;
   struct descent d = { 0 };
   int64_t changed = 0;
+  float *nearest;
   int r;
 
   if (t->n < 1)
     return qk_error (-ENODATA, "no calibration samples");
   if ((r = descent_open (t, rows, &d)) < 0)
     return r;
-  for (int64_t i = 0; i < d.weights; i++)
-    q[i] = nearest (t, i);
+  round_all (t, &d, true, q);
   *before = error_of (t, &d, rows, q);
   descend (t, opt, &d, rows);
-  for (int64_t i = 0; i < d.weights; i++)
-    q[i]
-      = clamped (d.base[i] + (up (qk_sigmoid (d.v[i])) >= 0.5f ? 1.0f : 0.0f),
-                 t->qmin, t->qmax);
+  round_all (t, &d, false, q);
   *after = error_of (t, &d, rows, q);
-  for (int64_t i = 0; i < d.weights; i++) {
-    if (!(*after < *before))
-      q[i] = nearest (t, i);
-    changed += q[i] != nearest (t, i);
-  }
-  if (!(*after < *before))
+  nearest = d.grad; /* no longer needed */
+  round_all (t, &d, true, nearest);
+  if (!(*after < *before)) {
+    memcpy (q, nearest, (size_t) d.weights * sizeof *q);
     *after = *before;
+  }
+  for (int64_t i = 0; i < d.weights; i++)
+    changed += q[i] != nearest[i];
   qk_free (d.memory);
   return changed;
 }
