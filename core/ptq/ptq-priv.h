@@ -36,6 +36,11 @@ struct qk_ptq {
 int qk_ptq_begin (struct qk_ptq *p, const struct qk_graph *g);
 void qk_ptq_end (struct qk_ptq *p);
 
+/* Make the executors that there can be. */
+int qk_ptq_open (struct qk_ptq *p);
+/* Keep the inputs of the first WANTED batches, or as many as there are. */
+int qk_ptq_keep (struct qk_ptq *p, int64_t wanted);
+
 /* After calibration: the noise in the outputs of the quantized network, as a
  * share of what the float network REFERENCE gives on at most BATCHES of the
  * calibration batches. */

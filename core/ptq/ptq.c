@@ -12,6 +12,7 @@
 #include "passes/passes.h"
 #include "plugin/loader-priv.h"
 #include "ptq/ptq-priv.h"
+#include "quant/quantizer-priv.h"
 
 int
 qk_ptq_begin (struct qk_ptq *p, const struct qk_graph *g)
@@ -96,6 +97,8 @@ qk_ptq_node (const struct qk_ptq *p, int node, struct qk_ptq_node *out)
   out->lo = n->lo;
   out->hi = n->hi;
   out->quantized = n->weight_qz != NULL && n->int8;
+  in = &g->value[n->out].shape;
+  out->positions = qk_shape_count (in) / in->dims[in->ndim - 1];
   w = weight_of (g, n);
   if (out->role != QK_ROLE_WEIGHTED || w == NULL
       || n->layer->get_weight == NULL || n->layer->set_weight == NULL)
@@ -207,6 +210,46 @@ qk_ptq_weight_quantizer (const struct qk_ptq *p, int node)
   return n != NULL ? n->weight_qz : NULL;
 }
 
+const struct qk_qparams *
+qk_ptq_grid (const struct qk_ptq *p, int node, int *owner)
+{
+  const struct qk_graph *g = p->quantized;
+  int v;
+
+  *owner = -1;
+  if (g == NULL || node_at (p, node) == NULL)
+    return NULL;
+  v = g->node[node].out;
+  while (g->value[v].on_grid && g->value[v].qz == NULL
+         && g->value[v].producer >= 0)
+    v = g->node[g->value[v].producer].in[0];
+  *owner = g->value[v].producer;
+  return g->value[v].qz != NULL ? qk_quantizer_qparams (g->value[v].qz) : NULL;
+}
+
+bool
+qk_ptq_grid_stays (const struct qk_ptq *p, int node)
+{
+  const struct qk_node *n = node_at (p, node);
+  const struct qk_value *v = n != NULL ? &at_hand (p)->value[n->out] : NULL;
+
+  return v != NULL && v->given.q.scale > 0 && v->given.keeps;
+}
+
+int
+qk_ptq_set_grid (struct qk_ptq *p, int node, const struct qk_qparams *q)
+{
+  const struct qk_node *n = node_at (p, node);
+  struct qk_quantizer *qz = n != NULL && p->quantized != NULL
+                              ? p->quantized->value[n->out].qz
+                              : NULL;
+
+  if (qz == NULL || qk_ptq_grid_stays (p, node))
+    return qk_error (-EINVAL, "node '%s' has no grid that can be changed",
+                     n != NULL ? n->name : "?");
+  return qk_quantizer_fix (qz, q);
+}
+
 int
 qk_ptq_op (struct qk_ptq *p, int node, const struct qk_op **out)
 {
@@ -220,9 +263,8 @@ qk_ptq_op (struct qk_ptq *p, int node, const struct qk_op **out)
   return r;
 }
 
-/* Keep the inputs of the first WANTED batches, or as many as there are. */
-static int
-keep_batches (struct qk_ptq *p, int64_t wanted)
+int
+qk_ptq_keep (struct qk_ptq *p, int64_t wanted)
 {
   const struct qk_dataset_info *d;
   struct qk_batch b;
@@ -254,8 +296,8 @@ keep_batches (struct qk_ptq *p, int64_t wanted)
   return r < 0 ? r : 0;
 }
 
-static int
-open_executors (struct qk_ptq *p)
+int
+qk_ptq_open (struct qk_ptq *p)
 {
   const struct qk_exec_options opt
     = { .batch = p->batch, .threads = p->threads };
@@ -321,7 +363,7 @@ qk_ptq_inputs (struct qk_ptq *p, int node, int64_t batches, qk_ptq_batch fn,
     return qk_error (-EINVAL, "there is no node with such inputs");
   if (batches <= 0 || batches > p->limit)
     batches = p->limit;
-  if ((r = open_executors (p)) < 0 || (r = keep_batches (p, batches)) < 0)
+  if ((r = qk_ptq_open (p)) < 0 || (r = qk_ptq_keep (p, batches)) < 0)
     return r;
   v = &at_hand (p)->value[n->in[0]];
   size = sizeof (float) * (size_t) (p->batch * qk_shape_count (&v->shape));
@@ -427,7 +469,7 @@ qk_ptq_noise (struct qk_ptq *p, struct qk_graph *reference, int64_t batches,
 
   if (p->limit > 0 && batches > p->limit)
     batches = p->limit;
-  if ((r = open_executors (p)) < 0 || (r = keep_batches (p, batches)) < 0
+  if ((r = qk_ptq_open (p)) < 0 || (r = qk_ptq_keep (p, batches)) < 0
       || (r = qk_exec_new (reference, &opt, &ex)) < 0)
     return r;
   for (i = 0; r == 0 && i < batches && i < p->n_kept; i++) {
