@@ -13,135 +13,57 @@
 #include <qatkit/numeric.h>
 
 #include "golden/dynamic_golden.h"
-#include "lib/network.h"
+#include "lib/calibrated.h"
 #include "model/modelfile.h"
-#include "ptq/ptq-priv.h"
 #include "quant/quantizer-priv.h"
 #include "lib/ok.h"
 
 #define COUNT(a) ((int) (sizeof (a) / sizeof (a)[0]))
-#define BATCH 16
-#define BATCHES 3
+#define BATCH CALIBRATED_BATCH
+#define BATCHES CALIBRATED_BATCHES
 
-static struct qk_context *ctx;
-static struct qk_graph *g;
-static struct qk_ptq p;
-static struct qk_monitor monitor;
+static struct calibrated net;
 
 static void
 setup (void)
 {
-  ctx = qk_context_new ();
-  ck_assert_ptr_nonnull (ctx);
-  OK (network_small (ctx, &g));
-  memset (&p, 0, sizeof p);
-  p.batch = BATCH;
-  p.threads = 2;
-  p.seed = 1;
-  p.m = &monitor;
-  p.limit = p.n_kept = BATCHES;
-  p.kept = calloc (BATCHES, sizeof *p.kept);
-  for (int i = 0; i < BATCHES; i++) {
-    const size_t n = (size_t) BATCH * 8 * 8 * 3;
-    float *all = network_samples (BATCH * BATCHES, 8);
-
-    p.kept[i].n = BATCH;
-    p.kept[i].input[0] = qk_alloc (n * sizeof (float));
-    memcpy (p.kept[i].input[0], all + (size_t) i * n, n * sizeof (float));
-    qk_free (all);
-  }
+  calibrated_open (&net);
 }
 
 static void
 teardown (void)
 {
-  qk_ptq_end (&p);
-  qk_graph_free (p.quantized);
-  qk_graph_free (g);
-  qk_context_free (ctx);
+  calibrated_close (&net);
 }
 
-/* The fused float network as the one at hand. */
 static void
 begin (void)
 {
-  struct qk_graph *fused;
-
-  OK (qk_pass_fuse (g, &fused));
-  OK (qk_ptq_begin (&p, fused));
-  qk_graph_free (fused);
+  calibrated_begin (&net);
 }
 
-static int
-see (void *cookie, int value, const struct qk_tensor *t)
-{
-  struct qk_graph *q = cookie;
-  struct qk_quantizer *qz = q->value[value].qz;
-
-  return qz == NULL ? 0
-                    : qk_quantizer_collect (
-                      qz, t->data, (size_t) qk_shape_count (&t->shape));
-}
-
-/* Prepare and calibrate, as qk_stage_calibrate does. */
 static void
 calibrate (const struct network_quant *how)
 {
-  const struct qk_exec_options opt = { .batch = BATCH, .threads = 2 };
-  struct qk_quantizer *qz;
-  struct qk_exec *ex;
-  const float *y;
-
-  OK (network_prepare_as (p.real, how, &p.quantized));
-  OK (qk_exec_new (p.real, &opt, &ex));
-  qk_graph_set_observing (p.quantized, true, false);
-  qk_exec_set_hook (ex, see, p.quantized);
-  for (int i = 0; i < BATCHES; i++)
-    OK (network_forward (ex, p.kept[i].input[0], BATCH, 0, &y));
-  qk_exec_free (ex);
-  for (int i = 0; i < p.quantized->n_values; i++)
-    if (p.quantized->value[i].qz != NULL)
-      OK (qk_quantizer_refresh (p.quantized->value[i].qz));
-  qk_graph_set_observing (p.quantized, false, true);
-  OK (qk_exec_new (p.quantized, &opt, &ex));
-  OK (network_forward (ex, p.kept[0].input[0], 1, 0, &y));
-  qk_exec_free (ex);
-  qk_graph_set_observing (p.quantized, false, false);
-  for (int i = 0; (qz = qk_graph_next_quantizer (p.quantized, &i)) != NULL;)
-    ck_assert (qk_quantizer_has_range (qz));
+  calibrated_quantize (&net, how);
 }
 
 static void
 method (const char *name, const char *options, bool after)
 {
-  const struct qk_class *c;
-  const struct qk_ptq_class *m;
-  struct qk_config *cfg;
-  void *self;
-
-  OK (qk_context_class (ctx, QK_KIND_PTQ, name, &c));
-  OK (qk_config_parse (c->options, options, name, &cfg));
-  m = (const struct qk_ptq_class *) (const void *) c;
-  OK (m->create (cfg, &self));
-  qk_config_free (cfg);
-  OK (after ? m->after (self, &p) : m->before (self, &p));
-  m->destroy (self);
+  calibrated_method (&net, name, options, after);
 }
 
-/* The logits of all calibration samples; 5 classes. */
 static void
-logits_of (struct qk_graph *net, float out[BATCHES * BATCH * 5])
+logits_of (struct qk_graph *of, float out[BATCHES * BATCH * 5])
 {
-  const struct qk_exec_options opt = { .batch = BATCH, .threads = 2 };
-  struct qk_exec *ex;
-  const float *y;
+  calibrated_logits (&net, of, out);
+}
 
-  OK (qk_exec_new (net, &opt, &ex));
-  for (int i = 0; i < BATCHES; i++) {
-    OK (network_forward (ex, p.kept[i].input[0], BATCH, 0, &y));
-    memcpy (out + i * BATCH * 5, y, BATCH * 5 * sizeof *y);
-  }
-  qk_exec_free (ex);
+static int
+node_of (const char *name)
+{
+  return calibrated_node (&net, name);
 }
 
 static double
@@ -154,30 +76,10 @@ squared_error (const float *a, const float *b)
   return sum;
 }
 
-static int
-node_of (const char *name)
-{
-  struct qk_ptq_node info;
-
-  for (int i = 0; i < qk_ptq_count (&p); i++) {
-    qk_ptq_node (&p, i, &info);
-    if (strcmp (info.name, name) == 0)
-      return i;
-  }
-  ck_abort_msg ("no node %s", name);
-  return -1;
-}
-
 static void
 convert_exactly (void)
 {
-  struct qk_graph *int8;
-
-  OK (qk_pass_convert (p.quantized, &int8));
-  for (int i = 0; i < BATCHES; i++)
-    ck_assert_int_eq (
-      network_differing (p.quantized, int8, p.kept[i].input[0], BATCH), 0);
-  qk_graph_free (int8);
+  calibrated_convert (&net);
 }
 
 /* ---- weights ------------------------------------------------------------ */
@@ -189,36 +91,37 @@ START_TEST (weights_come_back)
   struct qk_ptq_node info;
 
   begin ();
-  logits_of (p.real, before);
-  for (int i = 0; i < qk_ptq_count (&p); i++) {
-    qk_ptq_node (&p, i, &info);
+  logits_of (net.p.real, before);
+  for (int i = 0; i < qk_ptq_count (&net.p); i++) {
+    qk_ptq_node (&net.p, i, &info);
     if (info.channels == 0)
       continue;
     ck_assert_int_le (info.channels * info.per_channel, COUNT (w));
-    OK (qk_ptq_get_weight (&p, i, w, b));
+    OK (qk_ptq_get_weight (&net.p, i, w, b));
     w[0] += 0.25f;
     b[1] -= 0.5f;
-    OK (qk_ptq_set_weight (&p, i, w, b));
-    OK (qk_ptq_get_weight (&p, i, v, c));
+    OK (qk_ptq_set_weight (&net.p, i, w, b));
+    OK (qk_ptq_get_weight (&net.p, i, v, c));
     ck_assert_mem_eq (w, v,
                       sizeof *w * (size_t) (info.channels * info.per_channel));
     ck_assert_mem_eq (b, c, sizeof *b * (size_t) info.channels);
     w[0] -= 0.25f;
     b[1] += 0.5f;
-    OK (qk_ptq_set_weight (&p, i, w, NULL)); /* the bias stays */
-    OK (qk_ptq_get_weight (&p, i, v, c));
+    OK (qk_ptq_set_weight (&net.p, i, w, NULL)); /* the bias stays */
+    OK (qk_ptq_get_weight (&net.p, i, v, c));
     ck_assert_float_eq (c[1], b[1] - 0.5f);
-    OK (qk_ptq_set_weight (&p, i, w, b));
+    OK (qk_ptq_set_weight (&net.p, i, w, b));
   }
-  logits_of (p.real, after);
+  logits_of (net.p.real, after);
   for (int i = 0; i < COUNT (after); i++)
     ck_assert_float_eq_tol (after[i], before[i], 1e-4f);
-  qk_ptq_node (&p, node_of ("depthwise"), &info);
+  qk_ptq_node (&net.p, node_of ("depthwise"), &info);
   ck_assert_int_eq (info.groups, 16);
   ck_assert_int_eq (info.per_channel, 9);
   ck_assert_float_eq (info.lo, 0.0f);
   ck_assert (isinf (info.hi));
-  ck_assert_int_eq (qk_ptq_get_weight (&p, node_of ("add"), w, b), -EINVAL);
+  ck_assert_int_eq (qk_ptq_get_weight (&net.p, node_of ("add"), w, b),
+                    -EINVAL);
 }
 END_TEST
 
@@ -242,22 +145,22 @@ START_TEST (equalize_keeps_the_function)
 
   begin ();
   /* no sample reaches 6 */
-  OK (qk_ptq_get_weight (&p, node_of ("expand"), expand, b));
+  OK (qk_ptq_get_weight (&net.p, node_of ("expand"), expand, b));
   for (int i = 0; i < COUNT (expand); i++)
     expand[i] *= 0.02f;
   for (int i = 0; i < 8; i++) /* very different channels */
     expand[8 * 3 + i] *= 20.0f;
-  OK (qk_ptq_set_weight (&p, node_of ("expand"), expand, b));
-  logits_of (p.real, before);
+  OK (qk_ptq_set_weight (&net.p, node_of ("expand"), expand, b));
+  logits_of (net.p.real, before);
   method ("equalize", "", false);
-  logits_of (p.real, after);
+  logits_of (net.p.real, after);
   for (int i = 0; i < COUNT (after); i++)
     ck_assert_float_eq_tol (after[i], before[i], 2e-4f);
-  qk_ptq_node (&p, node_of ("expand"), &info);
+  qk_ptq_node (&net.p, node_of ("expand"), &info);
   ck_assert (isinf (info.hi) && info.lo == 0.0f);
-  OK (qk_ptq_get_weight (&p, node_of ("expand"), expand, b));
-  OK (qk_ptq_get_weight (&p, node_of ("depthwise"), dw, b));
-  OK (qk_ptq_get_weight (&p, node_of ("project"), project, b));
+  OK (qk_ptq_get_weight (&net.p, node_of ("expand"), expand, b));
+  OK (qk_ptq_get_weight (&net.p, node_of ("depthwise"), dw, b));
+  OK (qk_ptq_get_weight (&net.p, node_of ("project"), project, b));
   for (int c = 0; c < 16; c++) {
     const float r = largest (dw + 9 * c, 9, 1);
 
@@ -273,14 +176,14 @@ START_TEST (equalize_leaves_relu6)
   struct qk_ptq_node info;
 
   begin ();
-  OK (qk_ptq_get_weight (&p, node_of ("expand"), before, b));
-  OK (qk_ptq_get_weight (&p, node_of ("depthwise"), dw[0], b));
+  OK (qk_ptq_get_weight (&net.p, node_of ("expand"), before, b));
+  OK (qk_ptq_get_weight (&net.p, node_of ("depthwise"), dw[0], b));
   method ("equalize", "relu6=skip", false);
-  OK (qk_ptq_get_weight (&p, node_of ("expand"), after, b));
-  OK (qk_ptq_get_weight (&p, node_of ("depthwise"), dw[1], b));
+  OK (qk_ptq_get_weight (&net.p, node_of ("expand"), after, b));
+  OK (qk_ptq_get_weight (&net.p, node_of ("depthwise"), dw[1], b));
   ck_assert_mem_eq (before, after, sizeof after);
   ck_assert (memcmp (dw[0], dw[1], sizeof dw[0]) != 0); /* with project */
-  qk_ptq_node (&p, node_of ("expand"), &info);
+  qk_ptq_node (&net.p, node_of ("expand"), &info);
   ck_assert_float_eq (info.hi, 6.0f);
 }
 END_TEST
@@ -309,19 +212,19 @@ START_TEST (equalize_by_activations)
   int there = 0;
 
   begin ();
-  OK (qk_ptq_get_weight (&p, node_of ("expand"), expand, b));
+  OK (qk_ptq_get_weight (&net.p, node_of ("expand"), expand, b));
   for (int i = 0; i < COUNT (expand); i++)
     expand[i] *= 0.02f;
   for (int i = 0; i < 8; i++)
     expand[8 * 3 + i] *= 20.0f;
-  OK (qk_ptq_set_weight (&p, node_of ("expand"), expand, b));
-  logits_of (p.real, before);
+  OK (qk_ptq_set_weight (&net.p, node_of ("expand"), expand, b));
+  logits_of (net.p.real, before);
   method ("equalize", "by=activations batches=100", false);
-  logits_of (p.real, after);
+  logits_of (net.p.real, after);
   for (int i = 0; i < COUNT (after); i++)
     ck_assert_float_eq_tol (after[i], before[i], 2e-4f);
   memset (size_of_channel, 0, sizeof size_of_channel);
-  OK (qk_ptq_inputs (&p, node_of ("depthwise"), 0, take_sizes, NULL));
+  OK (qk_ptq_inputs (&net.p, node_of ("depthwise"), 0, take_sizes, NULL));
   for (int c = 0; c < 16; c++)
     largest_channel = fmaxf (largest_channel, size_of_channel[c]);
   for (int c = 0; c < 16; c++)
@@ -345,11 +248,11 @@ START_TEST (bias_correction_corrects_means)
 
   begin ();
   calibrate (&how);
-  logits_of (p.real, real);
+  logits_of (net.p.real, real);
   for (int k = 0; k < 2; k++) {
     double worst = 0;
 
-    logits_of (p.quantized, y);
+    logits_of (net.p.quantized, y);
     for (int c = 0; c < 5; c++) {
       double mean = 0;
 
@@ -380,18 +283,14 @@ START_TEST (adaround_rounds_better)
   int node;
 
   begin ();
-  logits_of (p.real, real);
+  logits_of (net.p.real, real);
   for (int k = 0; k < 2; k++) {
     calibrate (&how);
-    logits_of (p.quantized, y[0]);
+    logits_of (net.p.quantized, y[0]);
     method ("adaround", "iterations=400 samples=384 batch=32", true);
-    logits_of (p.quantized, y[1 + k]);
-    if (k == 0) {
-      qk_exec_free (p.quantized_ex);
-      p.quantized_ex = NULL;
-      qk_graph_free (p.quantized);
-      p.quantized = NULL;
-    }
+    logits_of (net.p.quantized, y[1 + k]);
+    if (k == 0)
+      calibrated_forget (&net);
   }
   ck_assert_mem_eq (y[1], y[2], sizeof y[1]); /* repeats */
   before = squared_error (y[0], real);
@@ -401,9 +300,9 @@ START_TEST (adaround_rounds_better)
 
   /* on the grid, at most one step from where they were */
   node = node_of ("depthwise");
-  OK (qk_ptq_get_weight (&p, node, w, b));
-  OK (qk_ptq_real_weight (&p, node, v, c));
-  q = qk_quantizer_qparams (qk_ptq_weight_quantizer (&p, node));
+  OK (qk_ptq_get_weight (&net.p, node, w, b));
+  OK (qk_ptq_real_weight (&net.p, node, v, c));
+  q = qk_quantizer_qparams (qk_ptq_weight_quantizer (&net.p, node));
   for (int i = 0; i < COUNT (w); i++) {
     const float s = q[_i ? i / 9 : 0].scale, u = w[i] / s;
 
@@ -442,35 +341,35 @@ START_TEST (weights_alone)
 
   begin ();
   calibrate (&how);
-  ck_assert (qk_graph_is_analysis (p.quantized));
-  for (int i = 0; i < p.quantized->n_values; i++)
-    ck_assert (!p.quantized->value[i].on_grid);
-  logits_of (p.quantized, y);
-  ck_assert_int_eq (qk_pass_convert (p.quantized, &int8), -ENOTSUP);
+  ck_assert (qk_graph_is_analysis (net.p.quantized));
+  for (int i = 0; i < net.p.quantized->n_values; i++)
+    ck_assert (!net.p.quantized->value[i].on_grid);
+  logits_of (net.p.quantized, y);
+  ck_assert_int_eq (qk_pass_convert (net.p.quantized, &int8), -ENOTSUP);
   ck_assert_ptr_nonnull (strstr (qk_error_message (), "'stem'"));
 
   /* the same by hand: the float network with weights from the grid */
-  for (int i = 0; i < qk_ptq_count (&p); i++) {
-    struct qk_quantizer *qz = qk_ptq_weight_quantizer (&p, i);
+  for (int i = 0; i < qk_ptq_count (&net.p); i++) {
+    struct qk_quantizer *qz = qk_ptq_weight_quantizer (&net.p, i);
 
-    qk_ptq_node (&p, i, &info);
+    qk_ptq_node (&net.p, i, &info);
     if (info.channels == 0)
       continue;
-    OK (qk_ptq_real_weight (&p, i, w, b));
+    OK (qk_ptq_real_weight (&net.p, i, w, b));
     OK (qk_quantizer_forward_i8 (
       qz, w, (size_t) (info.channels * info.per_channel), q));
     for (int j = 0; j < info.channels * info.per_channel; j++)
       w[j]
         = (float) q[j] * qk_quantizer_qparams (qz)[j / info.per_channel].scale;
     {
-      struct qk_graph *const quantized = p.quantized;
+      struct qk_graph *const quantized = net.p.quantized;
 
-      p.quantized = NULL;
-      OK (qk_ptq_set_weight (&p, i, w, b));
-      p.quantized = quantized;
+      net.p.quantized = NULL;
+      OK (qk_ptq_set_weight (&net.p, i, w, b));
+      net.p.quantized = quantized;
     }
   }
-  logits_of (p.real, want);
+  logits_of (net.p.real, want);
   for (int i = 0; i < COUNT (y); i++)
     ck_assert_float_eq_tol (y[i], want[i], 2e-4f);
 }
@@ -485,18 +384,18 @@ START_TEST (values_alone)
 
   begin ();
   calibrate (&how);
-  ck_assert (!qk_graph_is_analysis (p.quantized));
-  for (int i = 0; i < p.quantized->n_nodes; i++) {
-    const struct qk_node *n = &p.quantized->node[i];
+  ck_assert (!qk_graph_is_analysis (net.p.quantized));
+  for (int i = 0; i < net.p.quantized->n_nodes; i++) {
+    const struct qk_node *n = &net.p.quantized->node[i];
 
     ck_assert_ptr_null (n->weight_qz);
     ck_assert_int_eq (n->as, n->traits.role == QK_ROLE_WEIGHTED ? QK_AS_VALUES
                                                                 : QK_AS_INT8);
-    ck_assert_int_eq (p.quantized->value[n->out].on_grid,
-                      n->out != p.quantized->output[0].value);
+    ck_assert_int_eq (net.p.quantized->value[n->out].on_grid,
+                      n->out != net.p.quantized->output[0].value);
   }
-  logits_of (p.real, real);
-  logits_of (p.quantized, y);
+  logits_of (net.p.real, real);
+  logits_of (net.p.quantized, y);
   ck_assert_double_gt (squared_error (y, real), 0);
   ck_assert_double_lt (squared_error (y, real),
                        0.01 * squared_error (real, zeros));
@@ -528,7 +427,7 @@ linear_network (void)
   float *w, *b;
   int v;
 
-  OK (qk_graph_new (ctx, 1, &n));
+  OK (qk_graph_new (net.ctx, 1, &n));
   v = qk_graph_input (n, &in);
   v = qk_graph_node (n, "flatten", "flatten", &v, 1, "%s", "");
   v = qk_graph_node (n, "fc", "linear", &v, 1, "out=%d", (int) DYNAMIC_K);
@@ -606,14 +505,14 @@ START_TEST (dynamic_as_pytorch)
   ck_assert_int_eq (int8->node[1].op.kind, QK_OP_LINEAR_DYNAMIC);
   check_dynamic (int8, "reference");
   OK (qk_model_save (int8, &info, path));
-  OK (qk_model_load (ctx, path, &m));
+  OK (qk_model_load (net.ctx, path, &m));
   check_dynamic (m->graph, "reference");
   check_dynamic (m->graph, NULL);
   /* a file that lies about the values' range */
   m->graph->node[1].op.hi = 1000;
   OK (qk_model_save (m->graph, &info, path));
   qk_model_free (m);
-  ck_assert_int_eq (qk_model_load (ctx, path, &m), -EINVAL);
+  ck_assert_int_eq (qk_model_load (net.ctx, path, &m), -EINVAL);
   unlink (path);
   qk_graph_free (int8);
   qk_graph_free (prepared);
@@ -632,17 +531,17 @@ START_TEST (dynamic_in_a_network)
   int dynamic = 0;
 
   begin ();
-  logits_of (p.real, real);
+  logits_of (net.p.real, real);
   calibrate (&how);
-  for (int i = 0; i < p.quantized->n_nodes; i++) {
-    const struct qk_node *n = &p.quantized->node[i];
+  for (int i = 0; i < net.p.quantized->n_nodes; i++) {
+    const struct qk_node *n = &net.p.quantized->node[i];
 
     dynamic += n->as == QK_AS_DYNAMIC;
     ck_assert (n->int8 == (strcmp (n->layer_name, "linear") == 0));
     ck_assert (n->int8 || n->skip_reason != NULL);
   }
   ck_assert_int_eq (dynamic, 1);
-  OK (qk_pass_convert (p.quantized, &int8));
+  OK (qk_pass_convert (net.p.quantized, &int8));
   ck_assert_int_eq (int8->node[int8->n_nodes - 1].op.hi, 127);
   logits_of (int8, y);
   ck_assert_double_gt (squared_error (y, real), 0);
