@@ -24,6 +24,27 @@ for b in reference fbgemm; do
   top1 > $b
 done
 same reference fbgemm
+# block by block: the same with any number of threads
+rec="-o ptq.methods=reconstruct -o ptq.reconstruct.iterations=30 -o ptq.reconstruct.batch=8
+  -o qconfig.weight.bits=4 -o qconfig.activation.bits=4"
+# shellcheck disable=SC2086
+expect 0 ptq net.ini --output rec $rec
+says "reconstruct: 2 blocks of 4 layers"
+# the model without the number of threads in its configuration
+model () {
+  LC_ALL=C sed 's/threads = [0-9]*//; s/"qatkit.checksum":"[0-9a-f]*"//' \
+    rec/model-ptq.safetensors
+}
+model > two-threads
+# shellcheck disable=SC2086
+expect 0 ptq -q net.ini --output rec $rec -o run.threads=1
+model > one-thread
+same one-thread two-threads
+for b in reference fbgemm; do
+  expect 0 eval -q rec/model-ptq.safetensors --json --backend $b
+  top1 > $b
+done
+same reference fbgemm
 # twice the same
 cp all/model-ptq.safetensors first.safetensors
 # shellcheck disable=SC2086
