@@ -12,7 +12,11 @@
  *                                            g = 1 / sqrt (n qmax), or 1
  *   dw  = S / d (G - mean (G) - u mean (G u))
  * the means over all weights.  In the paper m and d are the layer's as well,
- * whatever the scales are of. */
+ * whatever the scales are of.
+ *
+ * Taking m away changes what the layer computes, which batch-norm behind it makes
+ * good.  With center = no, for layers without one, m is 0, d the root of the mean
+ * square, and mean (G) is left out. */
 #include "config.h"
 
 #include <math.h>
@@ -41,7 +45,7 @@
 struct normalized {
   size_t channels;
   int32_t qmin, qmax;
-  bool unit, plain;
+  bool unit, plain, center;
   float alpha;
   float size; /* S; 0: not known yet */
 };
@@ -57,6 +61,8 @@ static const struct qk_option normalized_options[] = {
   { "size", QK_OPT_CHOICE, "first", 0, 0, sizes,
     "Deviation of the normalized weights: that of the weights at first, or "
     "1" },
+  { "center", QK_OPT_BOOL, "yes", 0, 0, NULL,
+    "Whether the mean is taken away; no for layers without batch-norm" },
   { "gradient", QK_OPT_CHOICE, "scaled", 0, 0, gradients,
     "Gradient of the scale: times 1 / sqrt (elements qmax), or as it is" },
   { NULL, QK_OPT_INT, NULL, 0, 0, NULL, NULL }
@@ -78,6 +84,7 @@ normalized_create (const struct qk_config *cfg,
   n->qmin = info->qmin;
   n->qmax = info->qmax;
   n->unit = strcmp (qk_config_string (cfg, "size"), "unit") == 0;
+  n->center = qk_config_bool (cfg, "center");
   n->plain = strcmp (qk_config_string (cfg, "gradient"), "plain") == 0;
   n->alpha = (float) qk_config_float (cfg, "alpha");
   *self = n;
@@ -132,9 +139,9 @@ mean_of (const float *x, size_t n)
 }
 
 static struct moments
-moments_of (const float *x, size_t n)
+moments_of (const struct normalized *f, const float *x, size_t n)
 {
-  struct moments m = { .mean = mean_of (x, n) };
+  struct moments m = { .mean = f->center ? mean_of (x, n) : 0.0 };
   double lane[LANES] = { 0.0 };
   size_t i = 0;
 
@@ -175,7 +182,7 @@ static int
 normalized_transform (void *self, const float *x, size_t n, float *y)
 {
   const struct normalized *f = self;
-  const struct moments m = moments_of (x, n);
+  const struct moments m = moments_of (f, x, n);
   const double factor = factor_of (f, &m);
 
 #ifdef _OPENMP
@@ -216,8 +223,9 @@ best_scale (const struct normalized *f, const float *x, size_t n,
     most = fmax (most, fabs ((double) normal (x[i], m->mean, factor)));
   for (int i = TRIED; i > 0; i--) {
     const float s = (float) (most * i / TRIED / f->qmax);
-    const double e
-      = s < NORMALIZED_EPS ? INFINITY : squared_error (f, x, n, m, factor, s);
+    const double e = s < NORMALIZED_EPS
+                       ? (double) INFINITY
+                       : squared_error (f, x, n, m, factor, s);
 
     if (e < least) {
       least = e;
@@ -231,7 +239,7 @@ static int
 normalized_init (void *self, struct qk_fq_params *p, const float *x, size_t n)
 {
   struct normalized *f = self;
-  const struct moments m = moments_of (x, n);
+  const struct moments m = moments_of (f, x, n);
   const size_t block = n / f->channels;
 
   f->size = f->unit || !(m.deviation > 0.0) ? 1.0f : (float) m.deviation;
@@ -313,7 +321,7 @@ normalized_backward (void *self, const struct qk_fq_params *p,
 {
   const struct normalized *f = self;
   const size_t block = n / f->channels;
-  const struct moments m = moments_of (x, n);
+  const struct moments m = moments_of (f, x, n);
   const double factor = factor_of (f, &m);
   const double size = factor * m.deviation; /* of t */
   const double by = f->plain
@@ -333,7 +341,7 @@ normalized_backward (void *self, const struct qk_fq_params *p,
     channel_sums (&q[c], &m, factor, x + c * block, dy + c * block, block,
                   &sum[c]);
   for (size_t c = 0; c < f->channels; c++) {
-    mean.g += sum[c].g / (double) n;
+    mean.g += f->center ? sum[c].g / (double) n : 0.0;
     mean.gt += sum[c].gt / (double) n;
     p->grad[0][c] += (float) (by * sum[c].scale);
   }
