@@ -241,7 +241,8 @@ set_bits (const struct lookup *l, const struct qk_config *core,
   int r;
 
   if ((r = take_bits (l->settings, core, "weight.bits", 8, &weight)) < 0
-      || (r = take_bits (l->settings, core, "activation.bits", 16, &value)) < 0)
+      || (r = take_bits (l->settings, core, "activation.bits", 16, &value))
+           < 0)
     return r;
   if (bits == 0) {
     out->weight.bits = bits_in (&weight, l->phase);
