@@ -344,7 +344,7 @@ qk_ptq_walk_run (struct qk_ptq_walk *w, double *error)
   *error = 0.0;
   for (v = 0; r == 0 && v < w->p->real->n_values; v++)
     if (qk_walk_gives (w, v)) {
-      double mean;
+      double mean = 0.0;
 
       if ((r = distance (w, v, &mean)) == 0)
         *error += mean;
