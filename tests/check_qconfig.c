@@ -20,7 +20,8 @@
 /* What probe says of a backend on a machine; the tests must not depend on
  * the one they run on. */
 static const struct qk_backend_caps fbgemm = { true, 7, true, "avx2", true };
-static const struct qk_backend_caps qnnpack = { false, 8, true, "neon", false };
+static const struct qk_backend_caps qnnpack
+  = { false, 8, true, "neon", false };
 
 static struct qk_context *ctx;
 static struct qk_graph *g;
