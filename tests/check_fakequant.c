@@ -246,6 +246,13 @@ START_TEST (test_given)
     ck_assert_int_eq (got[c].zero_point, given[c].zero_point);
   }
   qk_quantizer_free (qz);
+  /* a search that was asked for is made */
+  qz = unseen (weight, 4, "lsq", "start=mse");
+  OK (qk_quantizer_start (qz, given));
+  qk_quantizer_set_observing (qz, true);
+  OK (qk_quantizer_observe (qz, x, 2 * N));
+  ck_assert_float_ne (qk_quantizer_qparams (qz)->scale, given[0].scale);
+  qk_quantizer_free (qz);
 }
 END_TEST
 

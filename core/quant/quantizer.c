@@ -316,7 +316,8 @@ qk_quantizer_start (struct qk_quantizer *qz, const struct qk_qparams *q)
                    qz->fq->start (qz->fq_self, &qz->value, q));
     if (r < 0)
       return qk_quantizer_blame (qz, r, &qz->fq->cls);
-    qz->initialized = 1;
+    if (r == 0)
+      qz->initialized = 1;
   }
   return qz->initialized ? qk_quantizer_refresh (qz) : 0;
 }

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/called.h"
-#include "quant/quantizer-priv.h"
 #include "run/coverage.h"
 #include "run/session.h"
 #include "ptq/ptq-priv.h"
@@ -213,75 +212,6 @@ copy_params (const struct qk_graph *from, struct qk_graph *g)
   }
 }
 
-/* How far from its integer, in steps, a weight may lie and safely round to it. */
-#define WITHIN 0.49f
-
-/* WEIGHT, N of them, as near to REAL as rounds on the grid Q to the same integers;
- * beyond the ends of the grid there is no bound. */
-static void
-loosen_channel (const struct qk_qparams *q, const float *real, int64_t n,
-                float *weight)
-{
-  const float inv = 1.0f / q->scale;
-
-  for (int64_t i = 0; i < n; i++) {
-    const int32_t k = qk_quantize (weight[i], inv, 0, q->qmin, q->qmax);
-    const float lo = ((float) k - WITHIN) * q->scale;
-    const float hi = ((float) k + WITHIN) * q->scale;
-
-    weight[i] = real[i] < lo && k > q->qmin   ? lo
-                : real[i] > hi && k < q->qmax ? hi
-                                              : real[i];
-  }
-}
-
-/* Weights of NODE, which a method may have put on the integers themselves: there
- * training would have half a step to go before it changes anything.  They go back
- * towards the float network's as far as the integers stay. */
-static int
-loosen_weights (struct qk_ptq *p, int node, const struct qk_ptq_node *info)
-{
-  const struct qk_quantizer *qz = qk_ptq_weight_quantizer (p, node);
-  const int64_t channels = info->channels, n = info->per_channel;
-  float *weight, *real, *bias;
-  int r = -ENOMEM;
-
-  if (qz == NULL || qk_quantizer_transforms (qz))
-    return 0;
-  weight = qk_alloc ((size_t) (channels * n) * sizeof *weight);
-  real = qk_alloc ((size_t) (channels * n) * sizeof *real);
-  bias = qk_alloc ((size_t) channels * sizeof *bias);
-  if (weight == NULL || real == NULL || bias == NULL)
-    r = qk_oom ("node '%s'", info->name);
-  else if ((r = qk_ptq_real_weight (p, node, real, bias)) == 0
-           && (r = qk_ptq_get_weight (p, node, weight, bias)) == 0) {
-    const struct qk_qparams *q = qk_quantizer_qparams (qz);
-    const bool one = qk_quantizer_channels (qz) == 1;
-
-    for (int64_t c = 0; c < channels; c++)
-      loosen_channel (&q[one ? 0 : c], real + c * n, n, weight + c * n);
-    r = qk_ptq_set_weight (p, node, weight, NULL);
-  }
-  qk_free (bias);
-  qk_free (real);
-  qk_free (weight);
-  return r;
-}
-
-static int
-loosen_all (struct qk_ptq *p)
-{
-  struct qk_ptq_node info;
-  int i, r = 0;
-
-  for (i = 0; r == 0 && i < qk_ptq_count (p); i++) {
-    qk_ptq_node (p, i, &info);
-    if (info.quantized && info.channels > 0)
-      r = loosen_weights (p, i, &info);
-  }
-  return r;
-}
-
 int
 qk_session_improve (struct qk_session *s, const struct qk_graph *g,
                     struct qk_graph **calibrated, struct qk_graph **out)
@@ -294,8 +224,6 @@ qk_session_improve (struct qk_session *s, const struct qk_graph *g,
     r = qk_pass_fuse (g, &was);
   if (r == 0)
     r = check_layers (s->settings, was, a.p.real);
-  if (r == 0)
-    r = loosen_all (&a.p);
   if (r == 0) {
     copy_params (a.prepared, a.p.real);
     *out = a.p.real;

@@ -137,9 +137,8 @@ int qk_session_evaluate (struct qk_session *s, struct qk_graph *g,
 int qk_session_calibrate (struct qk_session *s, const struct qk_graph *g,
                           struct qk_graph **out);
 /* The float graph G with the weights that methods of [ptq] leave, changed before
- * calibration and after, for QAT to begin with: where they were rounded, as near to
- * those of G as rounds to the same integers.  *CALIBRATED, its prepared form, has the
- * grids. */
+ * calibration and after, for QAT to begin with; *CALIBRATED, its prepared form, has
+ * the grids. */
 int qk_session_improve (struct qk_session *s, const struct qk_graph *g,
                         struct qk_graph **calibrated, struct qk_graph **out);
 

@@ -90,7 +90,8 @@ struct qk_fakequant_class {
 
   /* Set the parameters to those of given grids, Q one a channel, instead of init:
    * QAT that begins with what post-training quantization or the network's file
-   * has found.  qmin and qmax are the instance's own.
+   * has found.  qmin and qmax are the instance's own.  1, with nothing changed, where
+   * it rather sees the first batch.
    * (optional; default: init sees the first batch) */
   int (*start) (void *self, struct qk_fq_params *p,
                 const struct qk_qparams *q);
