@@ -55,6 +55,11 @@ for observer in minmax histogram mse kl percentile; do
     -o ptq.activation.observer=$observer
 done
 
+# block by block, from values that are kept
+expect 0 ptq -q net.ini --output ptq-blocks -o qconfig.activation.bits=16 \
+  -o qconfig.weight.bits=4 -o ptq.methods=reconstruct -o ptq.reconstruct.iterations=20 \
+  -o ptq.reconstruct.batch=8
+
 # files: of a format of their own, whole again once read
 header_of strict/model-int8.safetensors | grep -q '"qatkit.model": *"1.2"' \
   || failed "not of format 1.2"

@@ -11,10 +11,9 @@
 static int
 place (struct qk_exec *ex, const struct qk_exec_given *given)
 {
-  const struct qk_value *v = &ex->g->value[given->value];
   struct qk_tensor *t = &ex->value[given->value].t;
   void *room = qk_arena_at (&ex->arena, ex->value[given->value].data);
-  const enum qk_dtype expected = v->on_grid ? QK_U8 : QK_F32;
+  const enum qk_dtype expected = qk_value_dtype (ex->g, given->value);
 
   if (given->t.dtype != expected || given->t.shape.dims[0] != ex->n)
     return qk_error (

@@ -36,21 +36,13 @@ add_constant (const struct qk_graph *from, int v, struct qk_graph *g)
   struct qk_quantizer *qz = from->value[v].qz;
   const int64_t n = qk_shape_count (&from->value[v].shape);
   const int to = qk_graph_copy_source (from, v, g);
-  const struct qk_qparams *q;
-  uint8_t *u8;
   float *x;
   int r;
 
   if (to < 0 || qz == NULL)
     return to;
-  if ((u8 = qk_alloc ((size_t) n)) == NULL)
-    return qk_oom ("constant '%s'", from->value[v].name);
   x = g->value[to].constant;
-  r = qk_quantizer_forward_u8 (qz, x, (size_t) n, u8);
-  q = qk_quantizer_qparams (qz);
-  for (int64_t i = 0; i < n; i++)
-    x[i] = qk_dequantize (u8[i], q->scale, q->zero_point);
-  qk_free (u8);
+  r = qk_quantizer_forward_f32 (qz, x, (size_t) n, x);
   return r < 0 ? r : to;
 }
 

@@ -122,11 +122,11 @@ hold_input (struct qk_ptq_walk *w, int i, const struct qk_graph *g,
   int64_t b;
   int r = 0;
 
-  h->t.dtype = g->value[v].on_grid ? QK_U8 : QK_F32;
+  h->t.dtype = qk_value_dtype (g, v);
   h->t.shape = g->value[v].shape;
   if ((r = hold_pointers (w, h)) < 0)
     return r;
-  h->borrowed = h->t.dtype == QK_F32;
+  h->borrowed = !g->value[v].on_grid;
   if (!h->borrowed)
     h->t.q = *qk_quantizer_qparams (qz);
   for (b = 0; r == 0 && b < w->batches; b++) {
@@ -135,8 +135,10 @@ hold_input (struct qk_ptq_walk *w, int i, const struct qk_graph *g,
 
     if (h->borrowed)
       h->data[b] = k->input[i];
-    else if ((h->data[b] = qk_alloc (n)) == NULL)
+    else if ((h->data[b] = qk_alloc (n * qk_dtype_size (h->t.dtype))) == NULL)
       r = qk_oom ("the calibration samples");
+    else if (h->t.dtype == QK_F32) /* of more than 8 bits */
+      r = qk_quantizer_forward_f32 (qz, k->input[i], n, h->data[b]);
     else
       r = qk_quantizer_forward_u8 (qz, k->input[i], n, h->data[b]);
   }
