@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gemm/grouped.h"
-#include "gemm/winograd.h"
 #include "gemm/gemm.h"
+#include "gemm/gradients.h"
 #include "int8gemm/product.h"
 #include "qatkit/cpu.h"
 #include "qatkit/rng.h"
@@ -388,98 +387,88 @@ bytes_of (const struct qk_convback *cb, struct operands *o)
   return bytes;
 }
 
-/* Winograd's products: sizes that tiles do not cover, paddings, several chunks of
- * tiles, sums of each thread and of all together, one and three threads; of floats
- * and of bytes. */
-START_TEST (winograd_gradients)
+/* The gradients of CB with random operands, of floats and of bytes; false where the CPU
+ * has none of G. */
+static bool
+check_gradients (const struct gradients *g, const struct qk_convback *cb,
+                 int threads, double error, uint64_t seed)
 {
-  static const struct {
-    int n, h, w, c, k, top, left, bottom, right, threads;
-  } cases[] = {
-    { 1, 4, 4, 32, 32, 1, 1, 1, 1, 1 },
-    { 2, 9, 11, 48, 16, 1, 1, 1, 1, 3 },
-    { 3, 7, 5, 16, 80, 0, 2, 1, 0, 1 },
-    { 5, 13, 13, 32, 48, 2, 0, 2, 1, 3 },
-    { 40, 8, 8, 256, 80, 1, 1, 1, 1, 3 },
-    { 9, 32, 32, 16, 16, 1, 1, 1, 1, 1 },
-    { 40, 8, 7, 272, 256, 1, 1, 1, 1, 2 },
-  };
-  const int threads = cases[_i].threads;
-  const struct qk_convback cb = window (
-    cases[_i].n, cases[_i].h, cases[_i].w, cases[_i].c, cases[_i].k,
-    cases[_i].top, cases[_i].left, cases[_i].bottom, cases[_i].right);
-  struct operands o = operands (&cb, (uint64_t) _i);
-  uint8_t *bytes;
-  void *scratch;
-
-  if (winograd_suits (&cb)) {
-    scratch = scratch_new (winograd_scratch (&cb, threads));
-    winograd_weights (&cb, threads, o.d, &(struct gradient_input){ .x = o.x },
-                      o.dw, scratch);
-    winograd_data (&cb, threads, o.d, o.w, o.dx, scratch);
-    same_gradients (&cb, 4e-6, true, o.d, o.x, o.w, o.dw, o.dx);
-
-    bytes = bytes_of (&cb, &o);
-    winograd_weights (&cb, threads, o.d,
-                      &(struct gradient_input){ .bytes = bytes, .zero = 113 },
-                      o.dw, scratch);
-    same_gradients (&cb, 4e-6, true, o.d, o.x, o.w, o.dw, o.dx);
-    free (bytes);
-    free (scratch);
-  } else
-    ck_assert_msg (qk_cpu_current () < QK_CPU_AVX2
-                     || qk_cpu_current () >= QK_CPU_NEON,
-                   "case %d does not suit", _i);
-  operands_free (&o);
-}
-END_TEST
-
-/* Groups of 4 and 8 channels: strides, paddings, lines of which no window is inside, one
- * and three threads; of floats and of bytes. */
-START_TEST (grouped_gradients)
-{
-  static const struct {
-    int n, h, w, c, group, stride, top, left, bottom, right, threads;
-  } cases[] = {
-    { 2, 6, 9, 32, 4, 1, 1, 1, 1, 1, 1 },
-    { 3, 7, 8, 48, 8, 1, 1, 1, 1, 1, 3 },
-    { 2, 9, 9, 16, 4, 2, 1, 1, 1, 1, 3 },
-    { 2, 8, 7, 32, 8, 2, 0, 2, 1, 0, 2 },
-    { 1, 3, 1, 16, 8, 1, 1, 1, 1, 1, 1 },
-    { 1, 5, 11, 16, 4, 3, 2, 2, 2, 2, 2 },
-  };
-  const int threads = cases[_i].threads;
-  struct qk_convback cb = window (
-    cases[_i].n, cases[_i].h, cases[_i].w, cases[_i].c, cases[_i].c,
-    cases[_i].top, cases[_i].left, cases[_i].bottom, cases[_i].right);
   struct operands o;
   uint8_t *bytes;
   void *scratch;
 
-  cb.groups = cb.c / cases[_i].group;
-  cb.stride_h = cb.stride_w = cases[_i].stride;
+  if (!g->suits (cb))
+    return false;
+  o = operands (cb, seed);
+  scratch = scratch_new (g->scratch (cb, threads));
+  g->weights (cb, threads, o.d, &(struct gradient_input){ .x = o.x }, o.dw,
+              scratch);
+  g->data (cb, threads, o.d, o.w, o.dx, scratch);
+  same_gradients (cb, error, true, o.d, o.x, o.w, o.dw, o.dx);
+
+  bytes = bytes_of (cb, &o);
+  g->weights (cb, threads, o.d,
+              &(struct gradient_input){ .bytes = bytes, .zero = 113 }, o.dw,
+              scratch);
+  same_gradients (cb, error, true, o.d, o.x, o.w, o.dw, o.dx);
+  free (bytes);
+  free (scratch);
+  operands_free (&o);
+  return true;
+}
+
+/* Sizes that tiles do not cover, paddings, several chunks of tiles, sums of each thread
+ * and of all together, one and three threads. */
+static const struct {
+  int n, h, w, c, k, top, left, bottom, right, threads;
+} winograd_cases[] = {
+  { 1, 4, 4, 32, 32, 1, 1, 1, 1, 1 },    { 2, 9, 11, 48, 16, 1, 1, 1, 1, 3 },
+  { 3, 7, 5, 16, 80, 0, 2, 1, 0, 1 },    { 5, 13, 13, 32, 48, 2, 0, 2, 1, 3 },
+  { 40, 8, 8, 256, 80, 1, 1, 1, 1, 3 },  { 9, 32, 32, 16, 16, 1, 1, 1, 1, 1 },
+  { 40, 8, 7, 272, 256, 1, 1, 1, 1, 2 },
+};
+
+START_TEST (winograd_by_definition)
+{
+  const int threads = winograd_cases[_i].threads;
+  const struct qk_convback cb
+    = window (winograd_cases[_i].n, winograd_cases[_i].h, winograd_cases[_i].w,
+              winograd_cases[_i].c, winograd_cases[_i].k,
+              winograd_cases[_i].top, winograd_cases[_i].left,
+              winograd_cases[_i].bottom, winograd_cases[_i].right);
+
+  ck_assert_msg (
+    check_gradients (&winograd_gradients, &cb, threads, 4e-6, (uint64_t) _i)
+      || qk_cpu_current () < QK_CPU_AVX2 || qk_cpu_current () >= QK_CPU_NEON,
+    "case %d does not suit", _i);
+}
+END_TEST
+
+/* Strides, paddings, lines of which no window is inside, one and three threads. */
+static const struct {
+  int n, h, w, c, group, stride, top, left, bottom, right, threads;
+} grouped_cases[] = {
+  { 2, 6, 9, 32, 4, 1, 1, 1, 1, 1, 1 }, { 3, 7, 8, 48, 8, 1, 1, 1, 1, 1, 3 },
+  { 2, 9, 9, 16, 4, 2, 1, 1, 1, 1, 3 }, { 2, 8, 7, 32, 8, 2, 0, 2, 1, 0, 2 },
+  { 1, 3, 1, 16, 8, 1, 1, 1, 1, 1, 1 }, { 1, 5, 11, 16, 4, 3, 2, 2, 2, 2, 2 },
+};
+
+START_TEST (grouped_by_definition)
+{
+  const int threads = grouped_cases[_i].threads;
+  struct qk_convback cb = window (
+    grouped_cases[_i].n, grouped_cases[_i].h, grouped_cases[_i].w,
+    grouped_cases[_i].c, grouped_cases[_i].c, grouped_cases[_i].top,
+    grouped_cases[_i].left, grouped_cases[_i].bottom, grouped_cases[_i].right);
+
+  cb.groups = cb.c / grouped_cases[_i].group;
+  cb.stride_h = cb.stride_w = grouped_cases[_i].stride;
   cb.p = (cb.p - 1) / cb.stride_h + 1;
   cb.q = (cb.q - 1) / cb.stride_w + 1;
-  o = operands (&cb, (uint64_t) _i);
-  if (grouped_suits (&cb)) {
-    scratch = scratch_new (grouped_scratch (&cb, threads));
-    grouped_weights (&cb, threads, o.d, &(struct gradient_input){ .x = o.x },
-                     o.dw, scratch);
-    grouped_data (&cb, threads, o.d, o.w, o.dx, scratch);
-    same_gradients (&cb, 1e-6, true, o.d, o.x, o.w, o.dw, o.dx);
-
-    bytes = bytes_of (&cb, &o);
-    grouped_weights (&cb, threads, o.d,
-                     &(struct gradient_input){ .bytes = bytes, .zero = 113 },
-                     o.dw, scratch);
-    same_gradients (&cb, 1e-6, true, o.d, o.x, o.w, o.dw, o.dx);
-    free (bytes);
-    free (scratch);
-  } else
-    ck_assert_msg (qk_cpu_current () < QK_CPU_AVX512
-                     || qk_cpu_current () >= QK_CPU_NEON,
-                   "case %d does not suit", _i);
-  operands_free (&o);
+  ck_assert_msg (
+    check_gradients (&grouped_gradients, &cb, threads, 1e-6, (uint64_t) _i)
+      || qk_cpu_current () < QK_CPU_AVX512 || qk_cpu_current () >= QK_CPU_NEON,
+    "case %d does not suit", _i);
 }
 END_TEST
 
@@ -520,8 +509,10 @@ main (void)
   tcase_add_test (t, concurrent);
   tcase_add_loop_test (t, byte_products, 0, QK_CPU_NEON);
   tcase_add_test (t, library_gradients);
-  tcase_add_loop_test (t, winograd_gradients, 0, 7);
-  tcase_add_loop_test (t, grouped_gradients, 0, 6);
+  tcase_add_loop_test (t, winograd_by_definition, 0,
+                       (int) (sizeof winograd_cases / sizeof *winograd_cases));
+  tcase_add_loop_test (t, grouped_by_definition, 0,
+                       (int) (sizeof grouped_cases / sizeof *grouped_cases));
   suite_add_tcase (s, t);
   r = srunner_create (s);
   srunner_run_all (r, CK_ENV);

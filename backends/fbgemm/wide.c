@@ -13,8 +13,8 @@
 struct fbgemm_wide {
   struct wideconv wc;
   int64_t rows; /* of a piece of work */
-  size_t plane, part,
-    sums; /* bytes: of a plane, of a thread, before its sums */
+  /* bytes: of a plane (0: the input is one), of a thread, before its sums */
+  size_t plane, part, sums;
   char memory[] __attribute__ ((aligned (64)));
 };
 
@@ -50,11 +50,15 @@ INLINE void
 scale_piece (const double *restrict sum, const int32_t *restrict bias,
              const float *restrict m, int64_t n, float *restrict x)
 {
-  if (bias != NULL)
+  if (bias != NULL) {
     QK_SIMD
-  for (int64_t i = 0; i < n; i++)
-    x[i] = (float) (sum[i] + (double) bias[i]) * m[i];
-  else QK_SIMD for (int64_t i = 0; i < n; i++) x[i] = (float) sum[i] * m[i];
+    for (int64_t i = 0; i < n; i++)
+      x[i] = (float) (sum[i] + (double) bias[i]) * m[i];
+  } else {
+    QK_SIMD
+    for (int64_t i = 0; i < n; i++)
+      x[i] = (float) sum[i] * m[i];
+  }
 }
 
 /* The same onto the output's grid: uint8, or uint16 where WIDE. */
@@ -66,12 +70,15 @@ store_piece (const struct qk_op *op, const float *restrict x, int64_t n,
   uint16_t *restrict y16 = y;
   uint8_t *restrict y8 = y;
 
-  if (wide)
+  if (wide) {
     QK_SIMD
-  for (int64_t i = 0; i < n; i++)
-    y16[i] = (uint16_t) qk_clamp_rounded (qk_rne (x[i]), zp, lo, hi);
-  else QK_SIMD for (int64_t i = 0; i < n; i++) y8[i]
-    = (uint8_t) qk_clamp_rounded (qk_rne (x[i]), zp, lo, hi);
+    for (int64_t i = 0; i < n; i++)
+      y16[i] = (uint16_t) qk_clamp_rounded (qk_rne (x[i]), zp, lo, hi);
+  } else {
+    QK_SIMD
+    for (int64_t i = 0; i < n; i++)
+      y8[i] = (uint8_t) qk_clamp_rounded (qk_rne (x[i]), zp, lo, hi);
+  }
 }
 
 /* ROWS rows of sums to Y: integers or, where the output has no grid, f32. */
@@ -131,13 +138,11 @@ run_wide (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
   const struct fbgemm_wide *w = k->wide16;
   const struct wideconv_planes x
     = planes_of (k, in[0], n * k->g.h * k->g.w * k->g.c, scratch);
-  const bool wide = x.hi != NULL;
   const int64_t m = n * k->g.p * k->g.q, size = out_size (&k->op);
 
 #pragma omp parallel for num_threads(k->threads) schedule(static)
   for (int t = 0; t < k->threads; t++) {
-    char *part
-      = (char *) scratch + (wide ? 2 * w->plane : 0) + (size_t) t * w->part;
+    char *part = (char *) scratch + 2 * w->plane + (size_t) t * w->part;
     double *sum = (double *) (void *) (part + w->sums);
     const int64_t end = m * (t + 1) / k->threads;
 
@@ -153,7 +158,7 @@ run_wide (const struct fbgemm_kernel *k, int64_t n, const void *const *in,
 bool
 fbgemm_suits_wide (const struct qk_op *op)
 {
-  return int8op_is_wide (op)
+  return qk_op_is_wide (op)
          && (op->kind == QK_OP_CONV2D || op->kind == QK_OP_LINEAR);
 }
 
@@ -170,8 +175,8 @@ fbgemm_prepare_wide (struct fbgemm_kernel *k, size_t *scratch)
   if (w == NULL)
     return qk_oom ("fbgemm");
   k->wide16 = w;
-  wideconv_pack (&s, &k->kernels, k->op.weight, k->op.in_q[0].zero_point,
-                 w->memory, &w->wc);
+  wideconv_pack (&s, &k->kernels, k->op.weight, &k->op.in_q[0], w->memory,
+                 &w->wc);
   w->rows = wideconv_rows (&s);
   w->plane = qk_grid_is_wide (&k->op.in_q[0])
                ? (size_t) round64 (k->g.batch * s.h * s.w * s.c)

@@ -81,24 +81,12 @@ leave_node (struct qk_exec *ex, const struct qk_node *n, int64_t macs,
   told->share += share;
 }
 
-/* Whether one of OP's values has more than 8 bits. */
-static bool
-is_wide (const struct qk_op *op)
-{
-  bool wide = qk_grid_is_wide (&op->out_q);
-  int i;
-
-  for (i = 0; i < op->n_in; i++)
-    wide = wide || qk_grid_is_wide (&op->in_q[i]);
-  return wide;
-}
-
 /* Whether backend B runs OP, as the slot supports. */
 static int
 supports (const struct qk_exec_backend *b, const struct qk_op *op,
           const struct qk_shape *in, const struct qk_shape *out)
 {
-  if (is_wide (op) && !b->caps.wide)
+  if (qk_op_is_wide (op) && !b->caps.wide)
     return qk_error (-ENOTSUP, "%s: values of more than 8 bits", op->name);
   return b->cls->supports (b->self, op, in, out);
 }
@@ -188,7 +176,7 @@ can_join (const struct qk_exec *ex, int index)
          && ex->backend[en->backend].cls->run_joined != NULL
          && (n->op.kind == QK_OP_CONV2D || n->op.kind == QK_OP_LINEAR)
          && n->op.out_q.scale != 0 && next->op.kind == QK_OP_BINARY
-         && !is_wide (&n->op) && !is_wide (&next->op)
+         && !qk_op_is_wide (&n->op) && !qk_op_is_wide (&next->op)
          && qk_shape_equal (&g->value[next->in[0]].shape,
                             &g->value[next->in[1]].shape)
          && (next->in[0] == n->out) != (next->in[1] == n->out)

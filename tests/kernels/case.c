@@ -1037,6 +1037,40 @@ case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
   return result < 0 ? result : fill_inputs (c, &r);
 }
 
+int
+case_deepest (struct kernel_case *c)
+{
+  enum { DEPTH = 80000 };
+  struct qk_op *op = &c->op;
+
+  memset (c, 0, sizeof *c);
+  qk_op_init (op);
+  op->kind = QK_OP_LINEAR;
+  op->name = "deepest";
+  op->n_in = 1;
+  op->in_channels = DEPTH;
+  op->out_channels = 1;
+  op->in_q[0] = (struct qk_qparams){ 0.01f, 128, 0, 255 };
+  op->out_q = (struct qk_qparams){ 20.0f, 0, 0, 65535 };
+  op->hi = 65535;
+  c->n = 1;
+  c->in[0] = (struct qk_shape){ 2, { 1, DEPTH } };
+  c->out = (struct qk_shape){ 2, { 1, 1 } };
+  c->weight = malloc (DEPTH);
+  c->bias = calloc (1, sizeof *c->bias);
+  c->multiplier = malloc (sizeof *c->multiplier);
+  if (c->weight == NULL || c->bias == NULL || c->multiplier == NULL
+      || guard_new (&c->data[0], DEPTH, true) < 0)
+    return -1;
+  memset (c->weight, 127, DEPTH);
+  memset (c->data[0].data, 255, DEPTH);
+  c->multiplier[0] = 2e-5f;
+  op->weight = c->weight;
+  op->bias = c->bias;
+  op->multiplier = c->multiplier;
+  return 0;
+}
+
 void
 case_free (struct kernel_case *c)
 {

@@ -45,6 +45,9 @@ bool case_exists (enum qk_op_kind kind);
  * memory. */
 int case_new (struct kernel_case *c, uint64_t seed, uint64_t index,
               enum qk_op_kind kind);
+/* The sum of bytes that lie at the end of their range, 80000 times the largest weight:
+ * it fits int32, but not without its zero point; to an output of 16 bits.  0, or -1. */
+int case_deepest (struct kernel_case *c);
 void case_free (struct kernel_case *c);
 /* Bytes of the output of N samples of the case. */
 size_t case_out_bytes (const struct kernel_case *c, int64_t n);

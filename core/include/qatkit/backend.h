@@ -192,6 +192,17 @@ qk_op_copy (struct qk_op *to, const struct qk_op *from)
   to->struct_size = sizeof *to;
 }
 
+/* Whether one of OP's values has more than 8 bits. */
+static inline bool
+qk_op_is_wide (const struct qk_op *op)
+{
+  bool wide = qk_grid_is_wide (&op->out_q);
+
+  for (int i = 0; i < op->n_in; i++)
+    wide = wide || qk_grid_is_wide (&op->in_q[i]);
+  return wide;
+}
+
 /* Check everything of an op but the numbers in its arrays: number of inputs,
  * shapes (IN: n_in of them; dims[0] is the batch), windows, grids, bounds,
  * whether the arrays are there.  What passes can neither overflow an index

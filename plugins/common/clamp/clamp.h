@@ -3,8 +3,9 @@
  *
  * x of any shape; y = min (max (x, lo), hi), NaN stays NaN.
  * dx = dy where lo < x < hi, else 0.
- * On u8 the integers are limited to qk_clamp_bounds and stay on the input's
- * grid, and so are real numbers on a grid.  The functions are the slots of struct qk_layer_class. */
+ * On u8, and on real numbers on a grid, the bounds are those of qk_clamp_bounds,
+ * and the output stays on the input's grid.  The functions are the slots of
+ * struct qk_layer_class. */
 #ifndef QATKIT_COMMON_CLAMP_H
 #define QATKIT_COMMON_CLAMP_H
 

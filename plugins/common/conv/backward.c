@@ -315,7 +315,8 @@ quantizer_dw (const struct conv_run *run, const struct weight_source *s,
 }
 
 /* dw += d(w k) k; leaves in sc.min[] the part sum (d(w k) w) / sigma that
- * belongs to gamma.  D holds what whole_pass made, or is scratch. */
+ * belongs to gamma.  D holds dw' where the strategy has one_dw, else it is
+ * scratch. */
 static int
 weight_gradient (const struct conv_run *run, float *d)
 {

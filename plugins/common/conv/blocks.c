@@ -15,7 +15,7 @@ conv_acc_rows (const struct conv_run *run, const struct conv_thread *th,
 
   if (run->again)
     conv_integer_block (run, th, &u, true, tmp);
-  else if (!run->saved->wide)
+  else if (!run->saved->i32_acc)
     return (const float *) run->acc + row0 * k;
   else
     qk_rows_to_float ((const int32_t *) run->acc + row0 * k,

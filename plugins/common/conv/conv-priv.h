@@ -21,7 +21,7 @@ enum { CONV_PARALLEL_MIN = 2048 };
 struct conv_saved {
   bool batch;             /* batch statistics were used */
   bool folded;            /* the weight was multiplied by k = gamma / sigma */
-  bool wide;              /* acc is int32 instead of float */
+  bool i32_acc;           /* acc is int32 instead of float */
   float s_in, z;          /* grid of the input; 1, 0 for a float one */
   double rows;            /* of the whole batch, in all processes */
   struct qk_qparams grid; /* of the output; scale 0: float */
@@ -149,16 +149,15 @@ int conv_fold_weight (const struct qk_conv *cv, const struct qk_tensor *param,
                       float *wk, struct conv_weight *w);
 /* The one place where a bias gets its integers, for an input on IN_Q; NULL: a
  * float one, REAL only.  BATCH: batch statistics swallow the bias.  Refuses sums
- * that may leave int32; *WIDE: they may leave what float32 holds exactly. */
+ * that may leave int32; *I32: they may leave what float32 holds exactly. */
 int conv_fold_bias (const struct qk_conv *cv, const struct qk_tensor *param,
                     const struct qk_qparams *in_q, bool batch,
                     const struct conv_weight *w, float *real, int32_t *bias,
-                    bool *wide);
+                    bool *i32);
 
 /* wide.c */
 /* Bytes of workspace for an input of more than 8 bits. */
-size_t conv_wide_size (const struct qk_conv *cv,
-                       const struct qk_conv_plan *pl);
+size_t conv_wide_size (const struct qk_conv *cv);
 /* What forward gives for one, byte for byte that of the int8 network, once the
  * weight has its integers; RUN is exact. */
 int conv_wide_forward (struct conv_run *run);
@@ -195,7 +194,7 @@ struct conv_forward {
   bool (*usable) (const struct qk_conv *cv, bool quantized);
   /* Before the first block of a thread.  (optional) */
   void (*begin) (const struct conv_run *run, const struct conv_thread *th);
-  /* acc of a unit, float or (wide) int32. */
+  /* acc of a unit, float or (i32_acc) int32. */
   void (*block) (const struct conv_run *run, const struct conv_thread *th,
                  const struct conv_unit *u, float *acc);
 };
@@ -266,7 +265,7 @@ void conv_integer_block (const struct conv_run *run,
                          const struct conv_unit *u, bool to_float, float *acc);
 
 /* blocks.c, matrix.c, im2col.c, depthwise.c */
-/* acc of a unit, float or (wide) int32. */
+/* acc of a unit, float or (i32_acc) int32. */
 void conv_block (const struct conv_run *run, const struct conv_thread *th,
                  const struct conv_unit *u, float *acc);
 /* acc of rows as float, kept or computed again: in TMP where it is not kept

@@ -290,7 +290,7 @@ int
 conv_fold_bias (const struct qk_conv *cv, const struct qk_tensor *param,
                 const struct qk_qparams *in_q, bool batch,
                 const struct conv_weight *w, float *real, int32_t *bias,
-                bool *wide)
+                bool *i32)
 {
   double most;
 
@@ -300,11 +300,11 @@ conv_fold_bias (const struct qk_conv *cv, const struct qk_tensor *param,
     if (in_q)
       bias[i] = qk_quantize_bias (real[i], in_q->scale, w->sw[i]);
   }
-  *wide = false;
+  *i32 = false;
   if (!in_q)
     return 0;
   most = largest_bound (w->sum, w->size, cv->k, in_q);
-  *wide = most >= CONV_EXACT_LIMIT;
+  *i32 = most >= CONV_EXACT_LIMIT;
   most = qk_grid_is_wide (in_q) ? 0.0 : most;
   for (int64_t i = 0; !batch && i < cv->k; i++) {
     const double sum = channel_bound (w->sum[i], w->size[i], in_q, bias[i]);
@@ -367,7 +367,7 @@ lower_weight (struct qk_conv *cv, const struct qk_layer_io *io,
 {
   const size_t k = (size_t) cv->k, n = k * (size_t) conv_depth (cv);
   int ret = -ENOMEM;
-  bool wide;
+  bool i32;
 
   memset (l, 0, sizeof *l);
   l->numbers = qk_alloc (conv_weight_size (cv, false, false));
@@ -388,7 +388,7 @@ lower_weight (struct qk_conv *cv, const struct qk_layer_io *io,
                           &l->w);
   if (ret == 0)
     ret = conv_fold_bias (cv, io->param, in_q, false, &l->w, l->real, l->bias,
-                          &wide);
+                          &i32);
   if (ret == 0)
     return 0;
 

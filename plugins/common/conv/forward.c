@@ -73,11 +73,11 @@ begin_weight (struct conv_run *run)
     return ret;
   ret = conv_fold_bias (
     cv, io->param, run->u8_in || run->exact ? &io->in->q : NULL, sv->batch,
-    &run->weight, run->sc.real_bias, run->sc.bias, &sv->wide);
+    &run->weight, run->sc.real_bias, run->sc.bias, &sv->i32_acc);
   if (ret < 0)
     return ret;
   if (run->exact && run->wide_in) {
-    sv->wide = false; /* what is kept for backward are floats */
+    sv->i32_acc = false; /* what is kept for backward are floats */
     return 0;
   }
   conv_place_weight (run, run->weight.wq, true);
@@ -259,13 +259,13 @@ finish_real (const struct conv_run *run, const void *acc, int64_t rows,
   const size_t period = (size_t) run->cv->plan.period;
   const float lo = run->cv->lo, hi = run->cv->hi;
 
-  if (run->exact && run->saved->wide)
+  if (run->exact && run->saved->i32_acc)
     qk_rows_dequantize_i32 (acc, n, period, run->sc.bias, run->ch.a, lo, hi,
                             y);
   else if (run->exact)
     qk_rows_dequantize (acc, n, period, run->sc.bias, run->ch.a, lo, hi, y);
   else {
-    if (run->saved->wide) {
+    if (run->saved->i32_acc) {
       qk_rows_to_float (acc, n, tmp);
       acc = tmp;
     }
@@ -300,7 +300,7 @@ finish_wide (const struct conv_run *run, const void *acc, int64_t rows,
   const struct qk_conv_grid g = output_grid (run);
   const float scale = run->saved->grid.scale;
 
-  if (run->exact && run->saved->wide)
+  if (run->exact && run->saved->i32_acc)
     qk_rows_regrid_i32 (acc, n, period, run->sc.bias, run->sc.m, &g, scale, y);
   else if (run->exact)
     qk_rows_regrid (acc, n, period, run->sc.bias, run->sc.m, &g, scale, y);
@@ -319,13 +319,13 @@ finish_u8 (const struct conv_run *run, const void *acc, int64_t rows,
   const struct qk_conv_grid g = output_grid (run);
 
   if (run->exact) {
-    if (run->saved->wide)
+    if (run->saved->i32_acc)
       qk_rows_requantize_i32 (acc, n, period, run->sc.bias, run->sc.m, &g, q);
     else
       qk_rows_requantize (acc, n, period, run->sc.bias, run->sc.m, &g, q);
     return;
   }
-  if (run->saved->wide) {
+  if (run->saved->i32_acc) {
     qk_rows_to_float (acc, n, tmp);
     acc = tmp;
   }
@@ -380,7 +380,7 @@ first_pass (const struct conv_run *run, int t, int stats, bool one_pass)
       acc = (float *) run->acc + u.row0 * run->cv->k;
     conv_block (run, &th, &u, acc);
     x = acc;
-    if (stats && run->saved->wide) {
+    if (stats && run->saved->i32_acc) {
       qk_rows_to_float ((const int32_t *) (void *) acc, n, th.tmp);
       x = th.tmp;
     }

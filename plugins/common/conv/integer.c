@@ -53,7 +53,7 @@ static void
 integer_block (const struct conv_run *run, const struct conv_thread *th,
                const struct conv_unit *u, float *acc)
 {
-  conv_integer_block (run, th, u, !run->saved->wide, acc);
+  conv_integer_block (run, th, u, !run->saved->i32_acc, acc);
 }
 
 static bool

@@ -60,7 +60,7 @@ matrix_block (const struct conv_run *run, const struct conv_thread *th,
   int64_t ld;
   const float *a = conv_block_input (run, th, u, &ld);
 
-  if (!run->saved->wide) {
+  if (!run->saved->i32_acc) {
     multiply (run, a, ld, u->rows, 0, depth, acc);
     return;
   }

@@ -198,7 +198,7 @@ plan_thread (const struct qk_conv *cv, bool quantized_weight,
              struct qk_conv_plan *pl)
 {
   const bool dw = conv_kind (cv) == CONV_DEPTHWISE;
-  const bool whole = pl->back->one_dw;
+  const bool one_dw = pl->back->one_dw;
   const size_t out = (size_t) (pl->rows * cv->k) * sizeof (float);
   const size_t weight = (size_t) (cv->k * conv_depth (cv)) * sizeof (float);
   const size_t line = (size_t) (conv_ring_width (cv) * cv->c) * sizeof (float);
@@ -216,10 +216,10 @@ plan_thread (const struct qk_conv *cv, bool quantized_weight,
   pl->th_tmp = take (total, out);
   pl->th_sum = take (total, (size_t) pl->period
                               * (2 * sizeof (double) + 2 * sizeof (float)));
-  pl->th_dw = take (total, pl->train && !whole ? weight : 0);
+  pl->th_dw = take (total, pl->train && !one_dw ? weight : 0);
   pl->th_dwi = take (total, pl->train && dw ? weight : 0);
   pl->th_wf = take (
-    total, quantized_weight && pl->train && !whole && !dw ? weight : 0);
+    total, quantized_weight && pl->train && !one_dw && !dw ? weight : 0);
   pl->th_ring = take (total, ring);
   pl->th_dring = take (total, pl->train ? ring : 0);
   pl->th_tags = take (
@@ -350,7 +350,7 @@ qk_conv_setup (struct qk_conv *cv, struct qk_layer_setup *s)
                     ? (size_t) (batch * cv->h * cv->w * cv->c) * sizeof (float)
                     : 0);
   pl->ws_back = take (&pl->ws_size, pl->ws_back_size);
-  pl->ws_wide = take (&pl->ws_size, pl->wide_in ? conv_wide_size (cv, pl) : 0);
+  pl->ws_wide = take (&pl->ws_size, pl->wide_in ? conv_wide_size (cv) : 0);
   s->saved = pl->sv_size;
   s->prepared = pl->ahead ? numbers : 0;
   s->workspace = pl->ws_size;

@@ -88,7 +88,7 @@ reference_block (const struct conv_run *run, const struct conv_thread *th,
   for (int64_t i = 0; i < u->rows * k; i++) {
     const double sum = for_window (run, u->row0 + i / k, i % k, product, NULL);
 
-    if (run->saved->wide)
+    if (run->saved->i32_acc)
       ((int32_t *) (void *) acc)[i] = (int32_t) sum;
     else
       acc[i] = (float) sum;

@@ -148,69 +148,6 @@ QK_LOOP (, qk_rows_affine_u8,
   }
 }
 
-QK_LOOP (, qk_rows_requantize,
-         (const float *restrict acc, size_t n, size_t period,
-          const int32_t *restrict bias, const float *restrict m,
-          const struct qk_conv_grid *g, uint8_t *restrict q),
-         (acc, n, period, bias, m, g, q))
-{
-  const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
-  const int32_t zp = g->zp;
-
-  FOR_PIECES (i, len, n, period)
-  {
-    const float *restrict v = acc + i;
-    uint8_t *restrict o = q + i;
-
-    QK_SIMD
-    for (size_t j = 0; j < len; j++) {
-      const float x = (float) ((int32_t) v[j] + bias[j]) * m[j];
-
-      o[j] = (uint8_t) ((int32_t) clampf (rintf (x), lo, hi) + zp);
-    }
-  }
-}
-
-QK_LOOP (, qk_rows_requantize_i32,
-         (const int32_t *restrict acc, size_t n, size_t period,
-          const int32_t *restrict bias, const float *restrict m,
-          const struct qk_conv_grid *g, uint8_t *restrict q),
-         (acc, n, period, bias, m, g, q))
-{
-  const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
-  const int32_t zp = g->zp;
-
-  FOR_PIECES (i, len, n, period)
-  {
-    const int32_t *restrict v = acc + i;
-    uint8_t *restrict o = q + i;
-
-    QK_SIMD
-    for (size_t j = 0; j < len; j++) {
-      const float x = (float) (v[j] + bias[j]) * m[j];
-
-      o[j] = (uint8_t) ((int32_t) clampf (rintf (x), lo, hi) + zp);
-    }
-  }
-}
-
-/* Loops over rows of accumulators of TYPE, which AS turns to float. */
-#define REGRID(name, type, as)                                                \
-  QK_LOOP (, name,                                                            \
-           (const type *restrict acc, size_t n, size_t period,                \
-            const int32_t *restrict bias, const float *restrict m,            \
-            const struct qk_conv_grid *g, float scale, float *restrict y),    \
-           (acc, n, period, bias, m, g, scale, y))                            \
-  {                                                                           \
-    const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);   \
-                                                                              \
-    FOR_PIECES (i, len, n, period)                                            \
-    QK_SIMD                                                                   \
-    for (size_t j = 0; j < len; j++)                                          \
-      y[i + j]                                                                \
-        = clampf (rintf (as (acc[i + j], bias[j]) * m[j]), lo, hi) * scale;   \
-  }
-
 static inline float
 from_float (float acc, int32_t bias)
 {
@@ -230,39 +167,74 @@ from_f64 (double acc, int32_t bias)
   return (float) (acc + (double) bias);
 }
 
+/* Loops over rows of accumulators of TYPE, which AS turns to float: to the integers of
+ * a grid, to the real numbers that those stand for, and to real numbers without a
+ * grid, which may lie where the accumulators are. */
+#define REQUANTIZE(name, type, as)                                            \
+  QK_LOOP (, name,                                                            \
+           (const type *restrict acc, size_t n, size_t period,                \
+            const int32_t *restrict bias, const float *restrict m,            \
+            const struct qk_conv_grid *g, uint8_t *restrict q),               \
+           (acc, n, period, bias, m, g, q))                                   \
+  {                                                                           \
+    const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);   \
+    const int32_t zp = g->zp;                                                 \
+                                                                              \
+    FOR_PIECES (i, len, n, period)                                            \
+    {                                                                         \
+      const type *restrict v = acc + i;                                       \
+      uint8_t *restrict o = q + i;                                            \
+                                                                              \
+      QK_SIMD                                                                 \
+      for (size_t j = 0; j < len; j++) {                                      \
+        const float x = as (v[j], bias[j]) * m[j];                            \
+                                                                              \
+        o[j] = (uint8_t) ((int32_t) clampf (rintf (x), lo, hi) + zp);         \
+      }                                                                       \
+    }                                                                         \
+  }
+
+/* + 0.0f: what rounds to -0 is the integer 0 like any other. */
+#define REGRID(name, type, as)                                                \
+  QK_LOOP (, name,                                                            \
+           (const type *restrict acc, size_t n, size_t period,                \
+            const int32_t *restrict bias, const float *restrict m,            \
+            const struct qk_conv_grid *g, float scale, float *restrict y),    \
+           (acc, n, period, bias, m, g, scale, y))                            \
+  {                                                                           \
+    const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);   \
+                                                                              \
+    FOR_PIECES (i, len, n, period)                                            \
+    QK_SIMD                                                                   \
+    for (size_t j = 0; j < len; j++) {                                        \
+      const float x = as (acc[i + j], bias[j]) * m[j];                        \
+                                                                              \
+      y[i + j] = (clampf (rintf (x), lo, hi) + 0.0f) * scale;                 \
+    }                                                                         \
+  }
+
+#define DEQUANTIZE(name, type, as)                                            \
+  QK_LOOP (, name,                                                            \
+           (const type *acc, size_t n, size_t period,                         \
+            const int32_t *restrict bias, const float *restrict s, float lo,  \
+            float hi, float *y),                                              \
+           (acc, n, period, bias, s, lo, hi, y))                              \
+  {                                                                           \
+    FOR_PIECES (i, len, n, period)                                            \
+    QK_SIMD                                                                   \
+    for (size_t j = 0; j < len; j++)                                          \
+      y[i + j] = clampf (as (acc[i + j], bias[j]) * s[j], lo, hi);            \
+  }
+
+REQUANTIZE (qk_rows_requantize, float, from_float)
+REQUANTIZE (qk_rows_requantize_i32, int32_t, from_i32)
+REQUANTIZE (qk_rows_requantize_f64, double, from_f64)
 REGRID (qk_rows_regrid, float, from_float)
 REGRID (qk_rows_regrid_i32, int32_t, from_i32)
 REGRID (qk_rows_regrid_f64, double, from_f64)
-
-QK_LOOP (, qk_rows_requantize_f64,
-         (const double *restrict acc, size_t n, size_t k,
-          const int32_t *restrict bias, const float *restrict m,
-          const struct qk_conv_grid *g, uint8_t *restrict q),
-         (acc, n, k, bias, m, g, q))
-{
-  const float lo = (float) (g->lo - g->zp), hi = (float) (g->hi - g->zp);
-  const int32_t zp = g->zp;
-
-  FOR_PIECES (i, len, n, k)
-  QK_SIMD
-  for (size_t j = 0; j < len; j++) {
-    const float x = from_f64 (acc[i + j], bias[j]) * m[j];
-
-    q[i + j] = (uint8_t) ((int32_t) clampf (rintf (x), lo, hi) + zp);
-  }
-}
-
-QK_LOOP (, qk_rows_dequantize_f64,
-         (const double *restrict acc, size_t n, size_t k,
-          const int32_t *restrict bias, const float *restrict s, float lo,
-          float hi, float *restrict y),
-         (acc, n, k, bias, s, lo, hi, y))
-{
-  FOR_PIECES (i, len, n, k)
-  QK_SIMD
-  for (size_t j = 0; j < len; j++)
-    y[i + j] = clampf (from_f64 (acc[i + j], bias[j]) * s[j], lo, hi);
-}
+DEQUANTIZE (qk_rows_dequantize, float, from_float)
+DEQUANTIZE (qk_rows_dequantize_i32, int32_t, from_i32)
+DEQUANTIZE (qk_rows_dequantize_f64, double, from_f64)
 
 QK_LOOP (, qk_rows_scale_f64,
          (const double *restrict acc, size_t n, float s, float *restrict y),
@@ -282,32 +254,7 @@ QK_LOOP (, qk_rows_put_on_grid,
 
   QK_SIMD
   for (size_t i = 0; i < n; i++)
-    y[i] = clampf (rintf (y[i] * inv), lo, hi) * scale;
-}
-
-QK_LOOP (, qk_rows_dequantize,
-         (const float *acc, size_t n, size_t period,
-          const int32_t *restrict bias, const float *restrict s, float lo,
-          float hi, float *y),
-         (acc, n, period, bias, s, lo, hi, y))
-{
-  FOR_PIECES (i, len, n, period)
-  QK_SIMD
-  for (size_t j = 0; j < len; j++)
-    y[i + j]
-      = clampf ((float) ((int32_t) acc[i + j] + bias[j]) * s[j], lo, hi);
-}
-
-QK_LOOP (, qk_rows_dequantize_i32,
-         (const int32_t *acc, size_t n, size_t period,
-          const int32_t *restrict bias, const float *restrict s, float lo,
-          float hi, float *y),
-         (acc, n, period, bias, s, lo, hi, y))
-{
-  FOR_PIECES (i, len, n, period)
-  QK_SIMD
-  for (size_t j = 0; j < len; j++)
-    y[i + j] = clampf ((float) (acc[i + j] + bias[j]) * s[j], lo, hi);
+    y[i] = (clampf (rintf (y[i] * inv), lo, hi) + 0.0f) * scale;
 }
 
 QK_LOOP (, qk_rows_add_i32,

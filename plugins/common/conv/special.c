@@ -6,23 +6,7 @@
 #include <qatkit/layer.h>
 
 #include "conv/conv-priv.h"
-#include "gemm/grouped.h"
-#include "gemm/winograd.h"
-
-/* One of them, see gemm/winograd.h. */
-struct gradients {
-  bool (*suits) (const struct qk_convback *cb);
-  size_t (*scratch) (const struct qk_convback *cb, int threads);
-  void (*data) (const struct qk_convback *cb, int threads, const float *d,
-                const float *w, float *dx, float *scratch);
-  void (*weights) (const struct qk_convback *cb, int threads, const float *d,
-                   const struct gradient_input *in, float *dw, float *scratch);
-};
-
-static const struct gradients winograd
-  = { winograd_suits, winograd_scratch, winograd_data, winograd_weights };
-static const struct gradients grouped
-  = { grouped_suits, grouped_scratch, grouped_data, grouped_weights };
+#include "gemm/gradients.h"
 
 static int
 pass (const struct gradients *g, const struct conv_backward *bw, float *dw)
@@ -68,16 +52,16 @@ scratch (const struct gradients *g, const struct qk_conv *cv)
 #define SPECIAL(kind)                                                         \
   static int kind##_pass (const struct conv_backward *bw, float *dw)          \
   {                                                                           \
-    return pass (&kind, bw, dw);                                              \
+    return pass (&kind##_gradients, bw, dw);                                  \
   }                                                                           \
   static bool kind##_usable (const struct qk_conv *cv, bool quantized)        \
   {                                                                           \
     (void) quantized;                                                         \
-    return usable (&kind, cv);                                                \
+    return usable (&kind##_gradients, cv);                                    \
   }                                                                           \
   static size_t kind##_room (const struct qk_conv *cv)                        \
   {                                                                           \
-    return scratch (&kind, cv);                                               \
+    return scratch (&kind##_gradients, cv);                                   \
   }                                                                           \
   const struct conv_back conv_back_##kind = { .name = #kind,                  \
                                               .usable = kind##_usable,        \

@@ -68,9 +68,10 @@ thread_size (const struct wideconv_shape *s, size_t *acc)
 }
 
 size_t
-conv_wide_size (const struct qk_conv *cv, const struct qk_conv_plan *pl)
+conv_wide_size (const struct qk_conv *cv)
 {
   const struct wideconv_shape s = shape_of (cv);
+  const struct qk_conv_plan *pl = &cv->plan;
   size_t acc;
 
   return 2 * plane_size (cv) + wideconv_size (&s, &pl->kernels)
@@ -108,8 +109,8 @@ begin (struct conv_run *run, struct wide *w)
   w->x = (struct wideconv_planes){ lo, hi };
   split_input (w, lo, hi);
   at += 2 * plane_size (cv);
-  wideconv_pack (&s, &cv->plan.kernels, run->weight.wq,
-                 run->io->in->q.zero_point, at, &w->wc);
+  wideconv_pack (&s, &cv->plan.kernels, run->weight.wq, &run->io->in->q, at,
+                 &w->wc);
   w->thread = at + wideconv_size (&s, &cv->plan.kernels);
   w->thread_size = thread_size (&s, &w->acc);
   w->rows = wideconv_rows (&s);

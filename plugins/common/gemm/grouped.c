@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* grouped.c: gradients of 3x3 convolutions with small groups, see grouped.h.  Libraries
+/* grouped.c: gradients of 3x3 convolutions with small groups, see gradients.h.  Libraries
  * fill vectors with the channels of one group, and with nothing where there are fewer;
  * here a vector has several groups. */
 #include "config.h"
 
-#include "gemm/grouped.h"
+#include "gemm/gradients.h"
 
 #include <string.h>
 
@@ -30,7 +30,7 @@ kernels_here (void)
   return NULL;
 }
 
-bool
+static bool
 grouped_suits (const struct qk_convback *cb)
 {
   return kernels_here () != NULL && cb->c == cb->k && cb->c % LANES == 0
@@ -45,7 +45,7 @@ taps_size (const struct qk_convback *cb)
   return cb->c * TAPS * TAPS * group_of (cb);
 }
 
-size_t
+static size_t
 grouped_scratch (const struct qk_convback *cb, int threads)
 {
   return (size_t) (threads * taps_size (cb)) * sizeof (float);
@@ -74,8 +74,8 @@ tap_of (const struct qk_convback *cb, int64_t i)
 
 /* Line ROW of dx, rows of all samples counted one after the other. */
 static void
-data_line (const struct qk_convback *cb, int64_t row, const float *d,
-           const float *taps, float *dx)
+data_line (const struct qk_convback *cb, const struct grouped_kernels *kn,
+           int64_t row, const float *d, const float *taps, float *dx)
 {
   const int64_t sample = row / cb->h, h = row % cb->h;
   float *to = dx + row * cb->w * cb->c;
@@ -94,16 +94,16 @@ data_line (const struct qk_convback *cb, int64_t row, const float *d,
               .stride = (int) cb->stride_w,
               .pad = (int) cb->pad_left };
 
-        kernels_here ()->data (group_of (cb), &l, taps + taps_at (cb, c, r),
-                               to + c);
+        kn->data (group_of (cb), &l, taps + taps_at (cb, c, r), to + c);
       }
     }
 }
 
 /* What line ROW of d gives, added to SUM. */
 static void
-weights_line (const struct qk_convback *cb, int64_t row, const float *d,
-              const struct gradient_input *in, float *sum)
+weights_line (const struct qk_convback *cb, const struct grouped_kernels *kn,
+              int64_t row, const float *d, const struct gradient_input *in,
+              float *sum)
 {
   const int64_t sample = row / cb->p, p = row % cb->p;
 
@@ -119,45 +119,58 @@ weights_line (const struct qk_convback *cb, int64_t row, const float *d,
                                       .pad = (int) cb->pad_left };
 
       if (h >= 0 && h < cb->h)
-        kernels_here ()->weights (group_of (cb), &l, in->x ? in->x + at : NULL,
-                                  in->x ? NULL : in->bytes + at, in->zero,
-                                  sum + taps_at (cb, c, r));
+        kn->weights (group_of (cb), &l, in->x ? in->x + at : NULL,
+                     in->x ? NULL : in->bytes + at, in->zero,
+                     sum + taps_at (cb, c, r));
     }
 }
 
-void
+static void
 grouped_data (const struct qk_convback *cb, int threads, const float *d,
               const float *w, float *dx, float *scratch)
 {
-  const int64_t rows = cb->n * cb->h;
+  const struct grouped_kernels *kn = kernels_here ();
+  const int64_t rows = cb->n * cb->h, size = taps_size (cb);
 
-  for (int64_t i = 0; i < taps_size (cb); i++)
-    scratch[tap_of (cb, i)] = w[i];
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t i = 0; i < rows; i++)
-    data_line (cb, i, d, scratch, dx);
+#pragma omp parallel num_threads(threads)
+  {
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < size; i++)
+      scratch[tap_of (cb, i)] = w[i];
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < rows; i++)
+      data_line (cb, kn, i, d, scratch, dx);
+  }
 }
 
-void
+static void
 grouped_weights (const struct qk_convback *cb, int threads, const float *d,
                  const struct gradient_input *in, float *dw, float *scratch)
 {
+  const struct grouped_kernels *kn = kernels_here ();
   const int64_t rows = cb->n * cb->p, size = taps_size (cb);
 
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-  for (int th = 0; th < threads; th++) {
-    float *sum = scratch + th * size;
+#pragma omp parallel num_threads(threads)
+  {
+#pragma omp for schedule(static, 1)
+    for (int th = 0; th < threads; th++) {
+      float *sum = scratch + th * size;
 
-    memset (sum, 0, (size_t) size * sizeof *sum);
-    for (int64_t i = rows * th / threads; i < rows * (th + 1) / threads; i++)
-      weights_line (cb, i, d, in, sum);
-  }
-  for (int64_t i = 0; i < size; i++) {
-    const float *sum = scratch + tap_of (cb, i);
-    float total = sum[0];
+      memset (sum, 0, (size_t) size * sizeof *sum);
+      for (int64_t i = rows * th / threads; i < rows * (th + 1) / threads; i++)
+        weights_line (cb, kn, i, d, in, sum);
+    }
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < size; i++) {
+      const float *sum = scratch + tap_of (cb, i);
+      float total = sum[0];
 
-    for (int th = 1; th < threads; th++)
-      total += sum[th * size];
-    dw[i] = total;
+      for (int th = 1; th < threads; th++)
+        total += sum[th * size];
+      dw[i] = total;
+    }
   }
 }
+
+const struct gradients grouped_gradients
+  = { grouped_suits, grouped_scratch, grouped_data, grouped_weights };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* winograd.c: gradients of 3x3 convolutions by Winograd's products, see winograd.h.
+/* winograd.c: gradients of 3x3 convolutions by Winograd's products, see gradients.h.
  *
  * Both are correlations of tiles of 6x6 numbers (A. Lavin, S. Gray: Fast Algorithms
  * for Convolutional Neural Networks, arXiv 1509.09308): F(4x4, 3x3) of the outputs'
@@ -9,13 +9,14 @@
  * matrices.  winograd-kernels.h has the transforms and the products. */
 #include "config.h"
 
-#include "gemm/winograd.h"
+#include "gemm/gradients.h"
 
 #include <string.h>
 
 #include <qatkit/cpu.h>
 
 #include "gemm/winograd-kernels.h"
+#include "multiversion.h"
 
 #define TILE 4
 #define SIDE 6 /* of what a tile sees */
@@ -151,7 +152,7 @@ room_of (const struct qk_convback *cb, int threads)
   return r;
 }
 
-size_t
+static size_t
 winograd_scratch (const struct qk_convback *cb, int threads)
 {
   const struct room r = room_of (cb, threads);
@@ -159,7 +160,7 @@ winograd_scratch (const struct qk_convback *cb, int threads)
   return (size_t) (r.chunks + threads * r.each) * sizeof (float);
 }
 
-bool
+static bool
 winograd_suits (const struct qk_convback *cb)
 {
   const struct winograd_kernels *kn = kernels_here ();
@@ -230,7 +231,7 @@ data_chunk (const struct qk_convback *cb, const struct room *r,
   }
 }
 
-void
+static void
 winograd_data (const struct qk_convback *cb, int threads, const float *d,
                const float *w, float *dx, float *scratch)
 {
@@ -303,12 +304,13 @@ join_sums (const struct room *r, int threads, int e, float *sum)
   for (int th = 1; th < threads; th++) {
     const float *y = x + th * PLACES * r->weight_step;
 
+    QK_SIMD
     for (int64_t i = 0; i < r->weight_step; i++)
       x[i] += y[i];
   }
 }
 
-void
+static void
 winograd_weights (const struct qk_convback *cb, int threads, const float *d,
                   const struct gradient_input *in, float *dw, float *scratch)
 {
@@ -316,16 +318,16 @@ winograd_weights (const struct qk_convback *cb, int threads, const float *d,
   const struct tiles t = tiles_of (cb->n, cb->p, cb->q);
   const int64_t most = (t.count + threads - 1) / threads; /* of a thread */
   const int64_t rounds = (most + r.size - 1) / r.size;
-  const size_t sum_size = (size_t) (PLACES * r.weight_step) * sizeof *scratch;
   float *sum = scratch + r.weights, *places = scratch + r.chunks;
 
   memset (scratch + r.zeros, 0, (size_t) r.zero_bytes * sizeof *scratch);
   memset (scratch + r.zero_bytes, (int) in->zero, (size_t) cb->c);
 #pragma omp parallel num_threads(threads)
   {
-#pragma omp for schedule(static, 1)
-    for (int th = 0; th < (r.own ? threads : 1); th++)
-      memset (sum + th * PLACES * r.weight_step, 0, sum_size);
+#pragma omp for schedule(static)
+    for (int e = 0; e < (r.own ? threads : 1) * PLACES; e++)
+      memset (sum + e * r.weight_step, 0,
+              (size_t) r.weight_step * sizeof *sum);
     for (int64_t i = 0; i < rounds; i++) {
 #pragma omp for schedule(static, 1) nowait
       for (int th = 0; th < threads; th++) {
@@ -360,3 +362,6 @@ winograd_weights (const struct qk_convback *cb, int threads, const float *d,
     }
   }
 }
+
+const struct gradients winograd_gradients
+  = { winograd_suits, winograd_scratch, winograd_data, winograd_weights };

@@ -44,16 +44,6 @@ int8op_check_all (const struct qk_op *op, const struct qk_shape *in,
   return r;
 }
 
-bool
-int8op_is_wide (const struct qk_op *op)
-{
-  bool wide = qk_grid_is_wide (&op->out_q);
-
-  for (int i = 0; i < op->n_in; i++)
-    wide = wide || qk_grid_is_wide (&op->in_q[i]);
-  return wide;
-}
-
 int
 int8op_check (const struct qk_op *op, const struct qk_shape *in,
               const struct qk_shape *out, struct int8op_geometry *g)
@@ -63,7 +53,7 @@ int8op_check (const struct qk_op *op, const struct qk_shape *in,
   if (op->kind == QK_OP_LINEAR_DYNAMIC)
     return qk_error (-ENOTSUP, "%s: dynamic quantization is not done here",
                      op->name);
-  if ((r = int8op_check_all (op, in, out, g)) == 0 && int8op_is_wide (op))
+  if ((r = int8op_check_all (op, in, out, g)) == 0 && qk_op_is_wide (op))
     r = qk_error (-ENOTSUP, "%s: values of more than 8 bits", op->name);
   return r;
 }

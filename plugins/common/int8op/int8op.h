@@ -14,9 +14,6 @@ struct int8op_geometry {
   int64_t p, q, k; /* output */
 };
 
-/* Whether an input or the output has more than 8 bits. */
-bool int8op_is_wide (const struct qk_op *op);
-
 /* qk_op_check, and fill *G.  -ENOTSUP for QK_OP_LINEAR_DYNAMIC, which the
  * reference backend alone runs, and for values of more than 8 bits. */
 int int8op_check (const struct qk_op *op, const struct qk_shape *in,

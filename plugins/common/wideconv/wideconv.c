@@ -82,10 +82,13 @@ pack_depthwise (const struct wideconv_shape *s, const int8_t *weight,
 void
 wideconv_pack (const struct wideconv_shape *s,
                const struct qk_kernels *kernels, const int8_t *weight,
-               int32_t z, void *memory, struct wideconv *out)
+               const struct qk_qparams *in_q, void *memory,
+               struct wideconv *out)
 {
-  /* the zero point is seen to when both products are put together */
-  const struct qk_qparams bytes = { 1.0f, 0, 0, QK_U8_MAX };
+  /* that of two planes is seen to when both products are put together; of one
+   * plane the product may fit int32 only without it */
+  const struct qk_qparams bytes
+    = { 1.0f, qk_grid_is_wide (in_q) ? 0 : in_q->zero_point, 0, QK_U8_MAX };
   const int64_t depth = depth_of (s), kg = s->k / s->groups;
   const size_t size = pack_size (s, kernels);
   char *pack = (char *) memory + round_up ((size_t) s->k * sizeof (double));
@@ -98,9 +101,11 @@ wideconv_pack (const struct wideconv_shape *s,
       all += weight[i * depth + j];
     sum[i] = (double) all;
   }
-  *out = (struct wideconv){
-    .shape = *s, .kernels = *kernels, .z = z, .sum = sum, .pack = pack
-  };
+  *out = (struct wideconv){ .shape = *s,
+                            .kernels = *kernels,
+                            .z = in_q->zero_point,
+                            .sum = sum,
+                            .pack = pack };
   if (is_depthwise (s)) {
     pack_depthwise (s, weight, (int8_t *) pack);
     out->by_tap = (const int8_t *) pack;
@@ -283,12 +288,15 @@ depthwise_piece (const struct wideconv *wc, const struct wideconv_planes *x,
         continue;
       lo = x->lo + at;
       hi = x->hi != NULL ? x->hi + at : NULL;
-      if (hi != NULL)
+      if (hi != NULL) {
         QK_SIMD
-      for (int i = 0; i < n; i++)
-        sum[i] += (((int32_t) hi[i] << 8 | lo[i]) - wc->z) * w[i];
-      else QK_SIMD for (int i = 0; i < n; i++) sum[i]
-        += (lo[i] - wc->z) * w[i];
+        for (int i = 0; i < n; i++)
+          sum[i] += (((int32_t) hi[i] << 8 | lo[i]) - wc->z) * w[i];
+      } else {
+        QK_SIMD
+        for (int i = 0; i < n; i++)
+          sum[i] += (lo[i] - wc->z) * w[i];
+      }
       if (++taps % MOST_TAPS != 0)
         continue;
       for (int i = 0; i < n; i++) {
@@ -333,12 +341,15 @@ QK_LOOP (static, put_together,
   const double z = wc->z;
 
   for (int64_t at = 0; at < rows * k; at += k)
-    if (hi == NULL)
+    if (hi == NULL) {
+      for (int64_t i = 0; i < k; i++)
+        acc[at + i] = (double) lo[at + i];
+    } else {
       QK_SIMD
-  for (int64_t i = 0; i < k; i++)
-    acc[at + i] = (double) lo[at + i] - z * sum[i];
-  else QK_SIMD for (int64_t i = 0; i < k; i++) acc[at + i]
-    = (double) hi[at + i] * 256.0 + (double) lo[at + i] - z * sum[i];
+      for (int64_t i = 0; i < k; i++)
+        acc[at + i]
+          = (double) hi[at + i] * 256.0 + (double) lo[at + i] - z * sum[i];
+    }
 }
 
 void

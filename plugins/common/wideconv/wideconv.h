@@ -5,9 +5,10 @@
  * x (N,H,W,C) is given as two planes of bytes, x = 256 hi + lo, and
  *   sum (x - z) w = 256 sum hi w + sum lo w - z sum w
  * where both products are those of uint8 and int8 that networks of 8 bits are
- * made of.  Each fits int32 where 255 sum |w| < 2^31, which their makers
- * check (qk_op), and so all of it is below 2^40: whole numbers that double has
- * exactly, and that become the float of their int64. */
+ * made of.  Each fits int32 where 255 sum |w| < 2^31, which qk_op's check says of
+ * inputs of more than 8 bits, and so all of it is below 2^40: whole numbers that
+ * double has exactly, and that become the float of their int64.  Where x has 8 bits,
+ * one plane, the product is sum (x - z) w itself, which that check bounds. */
 #ifndef WIDECONV_H
 #define WIDECONV_H
 
@@ -41,11 +42,12 @@ struct wideconv_planes {
 size_t wideconv_size (const struct wideconv_shape *s,
                       const struct qk_kernels *kernels);
 
-/* Bring WEIGHT into MEMORY for inputs of zero point Z, for wideconv_sums.  What
+/* Bring WEIGHT into MEMORY for inputs on the grid IN_Q, for wideconv_sums.  What
  * WEIGHT holds is not needed afterwards. */
 void wideconv_pack (const struct wideconv_shape *s,
                     const struct qk_kernels *kernels, const int8_t *weight,
-                    int32_t z, void *memory, struct wideconv *out);
+                    const struct qk_qparams *in_q, void *memory,
+                    struct wideconv *out);
 
 /* N integers, and those that real numbers X on the grid Q stand for, as bytes. */
 void wideconv_split (const uint16_t *x, int64_t n, uint8_t *lo, uint8_t *hi);
