@@ -40,9 +40,27 @@ for keep in 1 2 3 4 5; do
   rm -rf part
   cp -r whole part
   for f in $(ls part/checkpoints | tail -n +$((keep + 1))); do rm part/checkpoints/"$f"; done
+  # stopped again after the bits have changed, before a step
+  [ $keep = 5 ] || expect 130 qat tiny.ini "${base[@]}" "${lists[@]}" --output part --resume -o run.max_minutes=0.0000001
   expect 0 qat tiny.ini "${base[@]}" "${lists[@]}" --output part --resume
   for f in model-int8 best; do same whole/$f.safetensors part/$f.safetensors; done
   same "$(ls whole/checkpoints/* | tail -n 1)" "$(ls part/checkpoints/* | tail -n 1)"
+done
+
+# ---- stopped within an epoch
+for line in 'number 2 of the 3' 'number 3 of the 3' 'epoch 1: int8'; do
+  rm -rf part
+  qatkit qat tiny.ini "${base[@]}" "${lists[@]}" --output part > part.out 2> part.err &
+  pid=$!
+  while kill -0 $pid 2> /dev/null && ! grep -q "$line" part.err; do sleep 0.005; done
+  kill -TERM $pid 2> /dev/null || true
+  wait $pid || true
+  for c in part/checkpoints/*; do
+    expect 0 verify "$c"
+    prints "0 differ"
+  done
+  expect 0 qat tiny.ini "${base[@]}" "${lists[@]}" --output part --resume
+  for f in model-int8 best; do same whole/$f.safetensors part/$f.safetensors; done
 done
 
 # ---- checkpoints of every phase: they stand for the bits they were trained with

@@ -18,11 +18,10 @@ open_checkpoint (struct qk_analyzer *z, const struct qk_graph *g)
   struct qk_checkpoint *c;
   int phase, r;
 
-  if ((r = qk_settings_prepare (settings, g, false, &z->g)) < 0
-      || (r = qk_checkpoint_open (settings->ctx, z->opt->checkpoint, &c)) < 0)
+  if ((r = qk_checkpoint_open (settings->ctx, z->opt->checkpoint, &c)) < 0)
     return r;
   if ((r = qk_checkpoint_run_phase (c, settings, &phase)) == 0
-      && (r = qk_settings_change_bits (settings, z->g, phase)) == 0)
+      && (r = qk_settings_prepare_phase (settings, g, phase, &z->g)) == 0)
     r = qk_restore_network (z->g, NULL, c);
   qk_checkpoint_close (c);
   return r;

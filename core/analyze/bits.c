@@ -155,6 +155,7 @@ add_gradients (void *cookie)
     n = z->subset.n - i < z->subset.batch ? z->subset.n - i : z->subset.batch;
     qk_subset_batch (z, i, n, input, target, &b);
     qk_exec_set_weight (t->ex, (double) n / (double) z->subset.n);
+    qk_exec_set_step (t->ex, t->u->opt->settings->seed, (uint64_t) i);
     if ((r = qk_exec_forward (t->ex, input, n, QK_PASS_TRAIN)) < 0)
       break;
     qk_objective_references (z->session.objective, &b, NULL, ref);
@@ -188,7 +189,6 @@ measure_curvature (struct measuring *u)
   qk_settings_exec_options (u->opt->settings, u->z.subset.batch, true, &opt);
   opt.n_losses = qk_objective_losses (o, QK_DURING_TRAIN, false, t.loss);
   opt.loss = t.loss;
-  qk_objective_give (o, &opt);
   if (opt.n_losses == 0)
     return qk_settings_key_error (
       qk_error (-EINVAL,

@@ -117,14 +117,12 @@ qk_cli_restore (struct qk_cli *cli, const struct qk_checkpoint *c,
                                  QK_WEIGHTS_NONE, &g))
            < 0)
     return r;
-  if ((r = qk_settings_check (run->s.settings, g, &run->s.eval->info)) == 0)
-    r = qk_settings_prepare (run->s.settings, g, false, &run->g);
+  if ((r = qk_settings_check (run->s.settings, g, &run->s.eval->info)) == 0
+      && (r = check_stage (c)) == 0
+      && (r = qk_checkpoint_run_phase (c, run->s.settings, &phase)) == 0)
+    r = qk_settings_prepare_phase (run->s.settings, g, phase, &run->g);
   qk_graph_free (g);
-  if (r < 0 || (r = check_stage (c)) < 0
-      || (r = qk_checkpoint_run_phase (c, run->s.settings, &phase)) < 0
-      || (r = qk_settings_change_bits (run->s.settings, run->g, phase)) < 0)
-    return r;
-  return qk_restore_network (run->g, NULL, c);
+  return r < 0 ? r : qk_restore_network (run->g, NULL, c);
 }
 
 void

@@ -83,3 +83,17 @@ qk_state_source_load (void *cookie, const char *name, enum qk_dtype dtype,
     memcpy (data, found.data, count * qk_dtype_size (dtype));
   return 0;
 }
+
+int
+qk_state_list_lookup (void *cookie, const char *name,
+                      struct qk_state_array *found)
+{
+  const struct qk_state_list *list = cookie;
+
+  for (size_t i = 0; i < list->n; i++)
+    if (strcmp (list->array[i].name, name) == 0) {
+      *found = list->array[i];
+      return 0;
+    }
+  return -ENOENT;
+}

@@ -38,6 +38,10 @@ struct qk_state_source {
   void *cookie;
 };
 
+/* A lookup in a list that was saved; COOKIE is a struct qk_state_list. */
+int qk_state_list_lookup (void *cookie, const char *name,
+                          struct qk_state_array *found);
+
 /* A qk_state_fn for loading; COOKIE is a struct qk_state_source.  An array
  * that is missing or of another type or size is an error naming it. */
 int qk_state_source_load (void *cookie, const char *name, enum qk_dtype dtype,

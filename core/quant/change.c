@@ -8,20 +8,6 @@
 #include "plugin/state-list.h"
 #include "quant/quantizer-self.h"
 
-/* An array of the list that COOKIE is. */
-static int
-lookup (void *cookie, const char *name, struct qk_state_array *found)
-{
-  const struct qk_state_list *list = cookie;
-
-  for (size_t i = 0; i < list->n; i++)
-    if (strcmp (list->array[i].name, name) == 0) {
-      *found = list->array[i];
-      return 0;
-    }
-  return -ENOENT;
-}
-
 /* The new fake-quantizer learns as many numbers, which stay where they are: the
  * optimizer has their addresses. */
 static int
@@ -51,7 +37,7 @@ static int
 take_over (struct qk_quantizer *qz, struct qk_state_list *kept,
            const struct qk_quant_info *old)
 {
-  struct qk_state_source source = { lookup, kept };
+  struct qk_state_source source = { qk_state_list_lookup, kept };
   struct qk_state st;
   int r;
 

@@ -18,8 +18,8 @@ qk_run_copied (struct qk_run *run, struct qk_graph **out)
     *out = plain;
     return r;
   }
-  if ((r = qk_settings_prepare (run->s.settings, plain, false, &g)) == 0
-      && (r = qk_settings_change_bits (run->s.settings, g, run->phase)) == 0)
+  if ((r = qk_settings_prepare_phase (run->s.settings, plain, run->phase, &g))
+      == 0)
     r = qk_run_copy_state (run->g, g);
   qk_graph_free (plain);
   if (r < 0) {

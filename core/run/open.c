@@ -195,20 +195,6 @@ open_objective (struct qk_run *run)
   return r;
 }
 
-/* FLOAT_G prepared for QAT, with the bits of PHASE. */
-static int
-prepare (struct qk_run *run, const struct qk_graph *float_g, int phase,
-         struct qk_graph **out)
-{
-  struct qk_settings *settings = run->s.settings;
-  int r = qk_settings_prepare (settings, float_g, false, out);
-
-  if (r == 0 && (r = qk_settings_change_bits (settings, *out, phase)) < 0)
-    qk_graph_free (*out);
-  run->phase = phase;
-  return r;
-}
-
 static int
 start_network (struct qk_run *run, struct qk_graph **float_g)
 {
@@ -218,10 +204,7 @@ start_network (struct qk_run *run, struct qk_graph **float_g)
   if (run->stage == QK_RUN_FLOAT)
     r = qk_pass_fuse (*float_g, &g);
   else if ((r = qk_session_keep_teacher (&run->s, *float_g)) == 0)
-    r = prepare (
-      run, *float_g,
-      qk_settings_phase_at (run->s.settings, run->pos.epoch, run->pos.batch),
-      &g);
+    r = qk_settings_prepare_phase (run->s.settings, *float_g, run->phase, &g);
   if (r < 0)
     return r;
   qk_graph_free (*float_g);

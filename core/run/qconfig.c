@@ -317,20 +317,19 @@ check_strict (struct qk_settings *settings, const struct qk_graph *g)
   return 0;
 }
 
-int
-qk_settings_prepare (struct qk_settings *settings, const struct qk_graph *g,
-                     bool ptq, struct qk_graph **out)
+/* Prepare G as L says. */
+static int
+prepare (struct lookup *l, const struct qk_graph *g, struct qk_graph **out)
 {
-  struct lookup l
-    = { .settings = settings, .ptq = ptq, .phase = settings->n_phases - 1 };
+  struct qk_settings *settings = l->settings;
   struct qk_graph *p;
   int r;
 
   if ((r = qk_pass_fuse (g, &p)) < 0)
     return r;
-  l.g = p;
-  find_ends (&l);
-  r = qk_pass_prepare (p, node_qconfig, &l,
+  l->g = p;
+  find_ends (l);
+  r = qk_pass_prepare (p, node_qconfig, l,
                        qk_config_bool (settings->qat, "quantize_outputs"));
   if (r == 0)
     r = check_strict (settings, p);
@@ -340,6 +339,26 @@ qk_settings_prepare (struct qk_settings *settings, const struct qk_graph *g,
   }
   *out = p;
   return 0;
+}
+
+int
+qk_settings_prepare (struct qk_settings *settings, const struct qk_graph *g,
+                     bool ptq, struct qk_graph **out)
+{
+  struct lookup l
+    = { .settings = settings, .ptq = ptq, .phase = settings->n_phases - 1 };
+
+  return prepare (&l, g, out);
+}
+
+int
+qk_settings_prepare_phase (struct qk_settings *settings,
+                           const struct qk_graph *g, int phase,
+                           struct qk_graph **out)
+{
+  struct lookup l = { .settings = settings, .phase = phase };
+
+  return prepare (&l, g, out);
 }
 
 int

@@ -7,18 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/called.h"
-#include "base/atomic-file.h"
 #include "io/weights.h"
 #include "run/coverage.h"
 #include "run/epochs.h"
 #include "run/optimizer.h"
 #include "run/run.h"
 #include "model/modelfile.h"
-#include "plugin/loader-priv.h"
 
 const char *
 qk_row_name (enum qk_row row)
@@ -123,7 +118,8 @@ open_executor (struct qk_run *run, struct qk_exec_loss *loss,
     = qk_objective_losses (run->s.objective, stage_of_losses (run),
                            qk_settings_mixes (run->s.settings), loss);
   opt.loss = loss;
-  qk_objective_give (run->s.objective, &opt);
+  if (run->stage == QK_RUN_QAT) /* what is compared with the teacher */
+    qk_objective_give (run->s.objective, &opt);
   if (opt.n_losses == 0)
     return qk_error (-EINVAL, "no loss counts in %s; see 'during' in [loss]",
                      run->stage == QK_RUN_QAT ? "QAT" : "float training");

@@ -147,7 +147,7 @@ int qk_run_save_state (struct qk_run *run, struct qk_graph *g,
 int qk_run_copy_state (struct qk_graph *from, struct qk_graph *to);
 /* The stage (enum qk_run_stage) of the run that made a checkpoint. */
 int qk_checkpoint_run_stage (const struct qk_checkpoint *c, int64_t *stage);
-/* The phase, by SETTINGS, of the bits that its network has. */
+/* The phase, one of those of SETTINGS, of the bits that its network has. */
 int qk_checkpoint_run_phase (const struct qk_checkpoint *c,
                              const struct qk_settings *settings, int *phase);
 /* The training steps it had made. */

@@ -48,6 +48,11 @@ int qk_settings_prepare (struct qk_settings *settings,
                          const struct qk_graph *g, bool ptq,
                          struct qk_graph **out);
 
+/* The same for QAT, with the bits of PHASE, see settings.h. */
+int qk_settings_prepare_phase (struct qk_settings *settings,
+                               const struct qk_graph *g, int phase,
+                               struct qk_graph **out);
+
 /* Give the quantizers of G, prepared for QAT, the bits of PHASE, see settings.h;
  * what they have seen and learned stays, see qk_quantizer_set_bits. */
 int qk_settings_change_bits (struct qk_settings *settings, struct qk_graph *g,

@@ -120,51 +120,6 @@ visit_tally (struct qk_run *run, struct qk_state *st)
   return 0;
 }
 
-/* What run.where of a checkpoint says. */
-static int
-read_where (const struct qk_checkpoint *c, int64_t where[5])
-{
-  struct qk_state_source source;
-  struct qk_state st;
-  int r;
-
-  memset (where, 0, 5 * sizeof *where);
-  start_loading (&st, &source, c);
-  r = qk_state_add (&st, "run.where", QK_I64, where, 5);
-  return r < 0 ? qk_error_prefix (r, "%s: ", qk_checkpoint_path (c)) : 0;
-}
-
-int
-qk_checkpoint_run_stage (const struct qk_checkpoint *c, int64_t *stage)
-{
-  int64_t where[5];
-  const int r = read_where (c, where);
-
-  *stage = where[0];
-  return r;
-}
-
-int
-qk_checkpoint_run_phase (const struct qk_checkpoint *c,
-                         const struct qk_settings *settings, int *phase)
-{
-  int64_t where[5];
-  const int r = read_where (c, where);
-
-  *phase = qk_settings_phase_at (settings, where[1], where[2]);
-  return r;
-}
-
-int
-qk_checkpoint_run_steps (const struct qk_checkpoint *c, int64_t *steps)
-{
-  int64_t where[5];
-  const int r = read_where (c, where);
-
-  *steps = where[4];
-  return r;
-}
-
 /* Stage, epoch, batch, best epoch and steps of a file. */
 static int
 check_where (const int64_t where[5])
@@ -182,6 +137,74 @@ check_where (const int64_t where[5])
                        (long long) where[i], (long long) least[i],
                        (long long) most[i]);
   return 0;
+}
+
+/* What run.where of a checkpoint says. */
+static int
+read_where (const struct qk_checkpoint *c, int64_t where[5])
+{
+  struct qk_state_source source;
+  struct qk_state st;
+  int r;
+
+  memset (where, 0, 5 * sizeof *where);
+  start_loading (&st, &source, c);
+  if ((r = qk_state_add (&st, "run.where", QK_I64, where, 5)) == 0)
+    r = check_where (where);
+  return r < 0 ? qk_error_prefix (r, "%s: ", qk_checkpoint_path (c)) : 0;
+}
+
+int
+qk_checkpoint_run_stage (const struct qk_checkpoint *c, int64_t *stage)
+{
+  int64_t where[5];
+  const int r = read_where (c, where);
+
+  *stage = where[0];
+  return r;
+}
+
+/* The phase of the bits that the network has, where bits change. */
+static int
+visit_phase (const struct qk_settings *settings, struct qk_state *st,
+             int *phase)
+{
+  int64_t x = *phase;
+  int r;
+
+  if (settings->n_phases == 1)
+    return 0;
+  if ((r = qk_state_add (st, "run.phase", QK_I64, &x, 1)) < 0 || !st->loading)
+    return r;
+  if (x < 0 || x >= settings->n_phases)
+    return qk_error (-EBADMSG, "phase is %lld, expected 0 to %d",
+                     (long long) x, settings->n_phases - 1);
+  *phase = (int) x;
+  return 0;
+}
+
+int
+qk_checkpoint_run_phase (const struct qk_checkpoint *c,
+                         const struct qk_settings *settings, int *phase)
+{
+  struct qk_state_source source;
+  struct qk_state st;
+  int r;
+
+  *phase = 0;
+  start_loading (&st, &source, c);
+  r = visit_phase (settings, &st, phase);
+  return r < 0 ? qk_error_prefix (r, "%s: ", qk_checkpoint_path (c)) : 0;
+}
+
+int
+qk_checkpoint_run_steps (const struct qk_checkpoint *c, int64_t *steps)
+{
+  int64_t where[5];
+  const int r = read_where (c, where);
+
+  *steps = where[4];
+  return r;
 }
 
 /* How the epochs have gone, where something watches them. */
@@ -214,7 +237,8 @@ visit_position (struct qk_run *run, struct qk_state *st)
 
   if ((r = qk_state_add (st, "run.where", QK_I64, where, 5)) < 0
       || (r = visit_tally (run, st)) < 0 || (r = visit_results (run, st)) < 0
-      || (r = visit_watched (run, st)) < 0)
+      || (r = visit_watched (run, st)) < 0
+      || (r = visit_phase (run->s.settings, st, &run->phase)) < 0)
     return r;
   if (!st->loading)
     return 0;
@@ -566,25 +590,11 @@ qk_run_peek (struct qk_run *run, const struct qk_checkpoint *c)
   return r < 0 ? qk_error_prefix (r, "%s: ", qk_checkpoint_path (c)) : 0;
 }
 
-/* An array of the list that COOKIE is. */
-static int
-lookup_list (void *cookie, const char *name, struct qk_state_array *found)
-{
-  const struct qk_state_list *list = cookie;
-
-  for (size_t i = 0; i < list->n; i++)
-    if (strcmp (list->array[i].name, name) == 0) {
-      *found = list->array[i];
-      return 0;
-    }
-  return -ENOENT;
-}
-
 int
 qk_run_copy_state (struct qk_graph *from, struct qk_graph *to)
 {
   struct qk_state_list list = { NULL, 0 };
-  struct qk_state_source source = { lookup_list, &list };
+  struct qk_state_source source = { qk_state_list_lookup, &list };
   struct qk_state st;
   int r;
 

@@ -63,6 +63,7 @@ qk_settings_take_phases (struct qk_settings *settings)
   const int n = qk_config_floats (qat, "bits_epochs", length, QK_MOST_PHASES);
   int r = longest_list (settings->ini, &settings->n_phases);
   const int last = settings->n_phases - 1;
+  int64_t before; /* epochs, before the last phase at least */
 
   if (r < 0)
     return r;
@@ -70,16 +71,14 @@ qk_settings_take_phases (struct qk_settings *settings)
     return qk_settings_key_error (r, qat, "qat", "bits_epochs");
   for (int i = 1; n == 0 && i <= last; i++)
     settings->phase_begin[i] = i * epochs / settings->n_phases;
+  before = n > 0 ? settings->phase_begin[last] : last;
   /* without QAT the last numbers count alone */
-  if (epochs > 0
-      && settings->phase_begin[last] + (n == 0 && epochs <= last) >= epochs)
+  if (epochs > 0 && epochs <= before)
     return qk_settings_key_error (
       qk_error (-EINVAL,
                 "%lld epochs, expected more than the %lld before the last of "
                 "%d numbers of bits in [qconfig]",
-                (long long) epochs,
-                (long long) (n > 0 ? settings->phase_begin[last] : last),
-                settings->n_phases),
+                (long long) epochs, (long long) before, settings->n_phases),
       qat, "qat", "epochs");
   return 0;
 }
@@ -92,11 +91,4 @@ qk_settings_phase (const struct qk_settings *settings, int64_t epoch)
   while (phase > 0 && epoch < settings->phase_begin[phase])
     phase--;
   return phase;
-}
-
-int
-qk_settings_phase_at (const struct qk_settings *settings, int64_t epoch,
-                      int64_t batch)
-{
-  return qk_settings_phase (settings, batch > 0 ? epoch : epoch - 1);
 }

@@ -90,11 +90,6 @@ int qk_settings_take_phases (struct qk_settings *settings);
 /* The phase, from 0, of an epoch of QAT. */
 int qk_settings_phase (const struct qk_settings *settings, int64_t epoch);
 
-/* The phase in which a network was trained last whose next batch is BATCH of
- * EPOCH. */
-int qk_settings_phase_at (const struct qk_settings *settings, int64_t epoch,
-                          int64_t batch);
-
 /* ---- settings.c ------------------------------------------------------------- */
 
 /* Whether SECTION is [qconfig], or that of some nodes. */

@@ -21,7 +21,7 @@
  * Where the bits change in training, the range becomes f times what it was,
  *   s' = f s (qmax - qmin) / (qmax' - qmin'),  b' = f b,
  * with f = 1 after start = mse.  A first scale from the mean is no scale of the
- * range: with 8 bits it covers 23 mean |x|, with 3 bits 5, and in a range for 8
+ * range: with 8 bits it covers 23 mean |x|, with 3 bits 3.5, and in a range for 8
  * bits weights of 3 bits would all be 0.  There s' = s sqrt (qp / qp'), as if it
  * had begun with these bits.
  *

@@ -154,34 +154,6 @@ kl_backward (const struct distillation *l, const struct qk_tensor *out,
   }
 }
 
-/* ---- mse ---------------------------------------------------------------- */
-
-static double
-mse_forward (const struct qk_tensor *out, const struct qk_tensor *ref)
-{
-  const int64_t n = qk_shape_count (&out->shape);
-  const float *z = out->data, *t = ref->data;
-  double sum = 0;
-
-  for (int64_t i = 0; i < n; i++) {
-    const double d = (double) z[i] - (double) t[i];
-
-    sum += d * d;
-  }
-  return sum / (double) n;
-}
-
-static void
-mse_backward (const struct qk_tensor *out, const struct qk_tensor *ref,
-              double scale, float *dz)
-{
-  const int64_t n = qk_shape_count (&out->shape);
-  const float *z = out->data, *t = ref->data;
-
-  for (int64_t i = 0; i < n; i++)
-    dz[i] = (float) (2 * ((double) z[i] - (double) t[i]) * scale / (double) n);
-}
-
 /* ---- measures of a sample: rows of C numbers ------------------------------ */
 
 /* Rows of a sample, numbers of a row, and the elements of both. */
@@ -195,6 +167,28 @@ struct by_sample {
   void (*gradient) (const struct sample *s, const float *z, const float *t,
                     double k, float *dz);
 };
+
+static double
+mse (const struct sample *s, const float *z, const float *t)
+{
+  double sum = 0;
+
+  for (int64_t i = 0; i < s->size; i++) {
+    const double d = (double) z[i] - (double) t[i];
+
+    sum += d * d;
+  }
+  return sum / (double) s->size;
+}
+
+static void
+mse_gradient (const struct sample *s, const float *z, const float *t, double k,
+              float *dz)
+{
+  for (int64_t i = 0; i < s->size; i++)
+    dz[i]
+      = (float) (2 * ((double) z[i] - (double) t[i]) * k / (double) s->size);
+}
 
 static double
 relative_mse (const struct sample *s, const float *z, const float *t)
@@ -328,6 +322,7 @@ attention_gradient (const struct sample *s, const float *z, const float *t,
 }
 
 static const struct by_sample by_sample[] = {
+  [MSE] = { mse, mse_gradient },
   [RELATIVE_MSE] = { relative_mse, relative_mse_gradient },
   [COSINE] = { cosine, cosine_gradient },
   [ATTENTION] = { attention, attention_gradient },
@@ -404,8 +399,6 @@ distillation_forward (void *self, const struct qk_loss_io *io, double *loss)
 
     if (l->measure == KL)
       one = kl_forward (l, out, ref, saved);
-    else if (l->measure == MSE)
-      one = mse_forward (out, ref);
     else
       r = samples_forward (&by_sample[l->measure], out, ref, io->threads,
                            &one);
@@ -432,8 +425,6 @@ distillation_backward (void *self, const struct qk_loss_io *io)
 
     if (dz != NULL && l->measure == KL)
       kl_backward (l, out, ref, saved, io->scale, dz);
-    else if (dz != NULL && l->measure == MSE)
-      mse_backward (out, ref, io->scale, dz);
     else if (dz != NULL)
       samples_backward (&by_sample[l->measure], out, ref, io, dz);
     saved += saved != NULL ? 2 * pairs_rows (out, &c) : 0;
