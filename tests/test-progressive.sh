@@ -50,7 +50,7 @@ done
 # ---- stopped within an epoch
 for line in 'number 2 of the 3' 'number 3 of the 3' 'epoch 1: int8'; do
   rm -rf part
-  qatkit qat tiny.ini "${base[@]}" "${lists[@]}" --output part > part.out 2> part.err &
+  $QATKIT qat tiny.ini "${base[@]}" "${lists[@]}" --output part > part.out 2> part.err &
   pid=$!
   while kill -0 $pid 2> /dev/null && ! grep -q "$line" part.err; do sleep 0.005; done
   kill -TERM $pid 2> /dev/null || true
