@@ -210,6 +210,29 @@ qk_ptq_weight_quantizer (const struct qk_ptq *p, int node)
   return n != NULL ? n->weight_qz : NULL;
 }
 
+bool
+qk_ptq_weight_grid_stays (const struct qk_ptq *p, int node)
+{
+  const struct qk_node *n = node_at (p, node);
+  const struct qk_param *w = n != NULL ? weight_of (at_hand (p), n) : NULL;
+
+  return w != NULL && w->n_scales > 0;
+}
+
+int
+qk_ptq_set_weight_grid (struct qk_ptq *p, int node, const struct qk_qparams *q)
+{
+  const struct qk_node *n = node_at (p, node);
+
+  if (n == NULL || p->quantized == NULL || n->weight_qz == NULL
+      || qk_ptq_weight_grid_stays (p, node))
+    return qk_error (-EINVAL,
+                     "node '%s' has no grid of weights that can be "
+                     "changed",
+                     n != NULL ? n->name : "?");
+  return qk_quantizer_fix (n->weight_qz, q);
+}
+
 const struct qk_qparams *
 qk_ptq_grid (const struct qk_ptq *p, int node, int *owner)
 {

@@ -68,9 +68,16 @@ QK_PUBLIC int qk_ptq_inputs (struct qk_ptq *p, int node, int64_t batches,
 
 /* ---- after calibration ------------------------------------------------- */
 
-/* The grid of a node's weights, which stays as it is. */
+/* The grid of a node's weights. */
 QK_PUBLIC struct qk_quantizer *qk_ptq_weight_quantizer (const struct qk_ptq *p,
                                                         int node);
+/* Make Q, one for each of the quantizer's channels, the grid of the weights of
+ * NODE, for good.  -EINVAL where it has none or qk_ptq_weight_grid_stays. */
+QK_PUBLIC int qk_ptq_set_weight_grid (struct qk_ptq *p, int node,
+                                      const struct qk_qparams *q);
+/* Whether the grid of the weights of NODE is one that the network's file
+ * says. */
+QK_PUBLIC bool qk_ptq_weight_grid_stays (const struct qk_ptq *p, int node);
 
 /* The node as int8 operation: geometry, grids, integers of the weights, with
  * its weights as they are.  *OUT is borrowed until the next call. */
@@ -197,7 +204,7 @@ struct qk_ptq_class {
   void (*destroy) (void *self); /* accepts NULL */
   /* Change the float network so that it computes (nearly) the same. */
   int (*before) (void *self, struct qk_ptq *p);
-  /* Change the quantized network, whose grids stay. */
+  /* Change the quantized network: weights, biases, grids. */
   int (*after) (void *self, struct qk_ptq *p);
 };
 

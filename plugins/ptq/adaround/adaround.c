@@ -19,16 +19,7 @@
 
 #include <qatkit/ptq.h>
 
-#include "patches/patches.h"
 #include "task.h"
-
-/* Taking samples of one layer's windows. */
-struct sampling {
-  const struct qk_op *op;
-  int64_t wanted, per_batch, n, size;
-  float *real, *quantized; /* wanted x size */
-  struct qk_rng rng;
-};
 
 struct totals {
   int layers, skipped;
@@ -41,8 +32,8 @@ static const struct qk_option options[]
         "Steps of the optimizer for each layer." },
       { "samples", QK_OPT_INT, "1024", 1, 1000000, NULL,
         "Output positions of each layer to learn from." },
-      { "batches", QK_OPT_INT, "4", 0, 1e6, NULL,
-        "Calibration batches to take them from; 0 = all." },
+      { "batches", QK_OPT_INT, "4", 1, 1e6, NULL,
+        "Calibration batches to take them from." },
       { "batch", QK_OPT_INT, "64", 1, 65536, NULL, "Samples of a step." },
       { "lr", QK_OPT_FLOAT, "0.01", 1e-6, 10, NULL, "Learning rate." },
       { "strength", QK_OPT_FLOAT, "0.01", 0, 1000, NULL,
@@ -75,113 +66,34 @@ adaround_destroy (void *self)
   qk_free (self);
 }
 
-static int
-take_samples (void *cookie, const struct qk_tensor *real,
-              const struct qk_tensor *quantized)
-{
-  struct sampling *s = cookie;
-  const int64_t positions = patches_count (s->op, real);
-  const int64_t samples = real->shape.dims[0];
-
-  for (int64_t i = 0; i < s->per_batch && s->n < s->wanted; i++, s->n++) {
-    const int64_t at
-      = (int64_t) qk_rng_below (&s->rng, (uint64_t) (samples * positions));
-
-    patches_copy (s->op, real, at / positions, at % positions,
-                  s->real + s->n * s->size);
-    patches_copy (s->op, quantized, at / positions, at % positions,
-                  s->quantized + s->n * s->size);
-  }
-  return 0;
-}
-
-/* Scales and the range of the node's weights, for the task. */
-static void
-take_grid (struct qk_ptq *p, int node, struct adaround_task *t)
-{
-  const struct qk_quantizer *qz = qk_ptq_weight_quantizer (p, node);
-  const struct qk_qparams *grid = qk_quantizer_qparams (qz);
-  const bool one = qk_quantizer_channels (qz) == 1;
-
-  for (int64_t k = 0; k < t->channels; k++)
-    t->scale[k] = grid[one ? 0 : k].scale;
-  t->qmin = (float) grid[0].qmin;
-  t->qmax = (float) grid[0].qmax;
-}
-
-/* Whether the fake-quantizer makes the integers Q of weights Q * scale; one
- * that reshapes weights does not. */
-static int
-check_grid (struct qk_ptq *p, int node, const struct adaround_task *t,
-            const float *q, bool *same)
-{
-  const int64_t n = t->channels * t->depth;
-  float *w = qk_alloc ((size_t) n * (sizeof *w + 1));
-  int8_t *i8;
-  int r;
-
-  if (w == NULL)
-    return qk_oom ("adaround");
-  i8 = (int8_t *) (w + n);
-  for (int64_t i = 0; i < n; i++)
-    w[i] = q[i] * t->scale[i / t->depth];
-  r = qk_quantizer_forward_i8 (qk_ptq_weight_quantizer (p, node), w,
-                               (size_t) n, i8);
-  *same = true;
-  for (int64_t i = 0; r == 0 && i < n; i++)
-    *same = *same && (float) i8[i] == q[i];
-  if (r == 0 && *same)
-    r = qk_ptq_set_weight (p, node, w, NULL);
-  qk_free (w);
-  return r;
-}
-
-/* The outputs wanted, from the inputs in the float network. */
-static int
-make_target (struct qk_ptq *p, int node, struct adaround_task *t,
-             const float *x)
-{
-  float *current = t->w; /* its room, for the float weights */
-  int r = qk_ptq_real_weight (p, node, current, t->bias);
-
-  if (r < 0)
-    return r;
-  adaround_product (t, x, t->n, current, true, t->target);
-  return qk_ptq_get_weight (p, node, t->w, t->bias);
-}
-
+/* Round the weights of the node; those are left alone whose fake-quantizer does
+ * not keep integers. */
 static int
 round_node (const struct adaround_options *opt, struct qk_ptq *p, int node,
-            struct sampling *s, struct adaround_task *t, struct totals *total)
+            const struct ptqlayer *l, struct totals *total)
 {
+  const int64_t n = l->channels * l->depth;
+  float *q = qk_alloc (2 * (size_t) n * sizeof *q), *w = q + n;
   double before, after;
   int64_t changed;
-  bool same;
-  float *q;
+  bool fits;
   int r;
 
-  t->n = s->n;
-  t->x = s->quantized;
-  take_grid (p, node, t);
-  if ((r = make_target (p, node, t, s->real)) < 0)
-    return r;
-  q = s->real; /* no longer needed, but perhaps too small */
-  if (s->wanted * s->size < t->channels * t->depth)
-    q = qk_alloc ((size_t) (t->channels * t->depth) * sizeof *q);
   if (q == NULL)
-    return qk_oom ("adaround");
-  changed = adaround_solve (t, opt, q, &before, &after);
-  r = changed < 0 ? (int) changed : check_grid (p, node, t, q, &same);
-  if (q != s->real)
-    qk_free (q);
-  if (r < 0)
+    return qk_oom ("%lld weights", (long long) n);
+  changed = adaround_solve (l, opt, qk_ptq_seed (p), q, &before, &after);
+  for (int64_t i = 0; changed >= 0 && i < n; i++)
+    w[i] = q[i] * l->scale[i / l->depth];
+  r = changed < 0 ? (int) changed : ptqlayer_fits (p, node, w, q, n, &fits);
+  if (r == 0 && fits)
+    r = qk_ptq_set_weight (p, node, w, NULL);
+  qk_free (q);
+  if (r < 0 || !fits) {
+    total->skipped += r == 0;
     return r;
-  if (!same) {
-    total->skipped++;
-    return 0;
   }
   total->layers++;
-  total->weights += t->channels * t->depth;
+  total->weights += n;
   total->changed += changed;
   total->ratio += before > 0.0 ? after / before : 1.0;
   return 0;
@@ -189,47 +101,16 @@ round_node (const struct adaround_options *opt, struct qk_ptq *p, int node,
 
 static int
 do_node (const struct adaround_options *opt, struct qk_ptq *p, int node,
-         const struct qk_ptq_node *info, struct totals *total)
+         const char *name, struct totals *total)
 {
-  struct adaround_task t = {
-    .channels = info->channels,
-    .depth = info->per_channel,
-    .groups = info->groups,
-    .lo = info->lo,
-    .hi = info->hi,
-    .threads = qk_ptq_threads (p),
-    .float_backend = qk_ptq_float_backend (p),
-    .seed = qk_ptq_seed (p),
-  };
-  struct sampling s = { .wanted = opt->samples };
-  const int64_t batches = opt->batches > 0 ? opt->batches : 1;
-  const size_t k = (size_t) t.channels;
-  float *m = NULL;
-  int r = qk_ptq_op (p, node, &s.op);
+  struct ptqlayer l;
+  int r = ptqlayer_open (p, node, opt->samples, opt->batches, &l);
 
-  if (r < 0)
-    return r;
-  s.size = patches_size (s.op);
-  s.per_batch = (s.wanted + batches - 1) / batches;
-  qk_rng_seed (&s.rng, t.seed, (uint64_t) node);
-  s.real = qk_alloc (2 * (size_t) (s.wanted * s.size) * sizeof (float));
-  m = qk_alloc ((k * (size_t) (t.depth + 2 + s.wanted)) * sizeof *m);
-  if (s.real == NULL || m == NULL) {
-    r = qk_oom ("node '%s': %lld samples", info->name, (long long) s.wanted);
-    goto end;
+  if (r == 0) {
+    r = round_node (opt, p, node, &l, total);
+    ptqlayer_close (&l);
   }
-  s.quantized = s.real + s.wanted * s.size;
-  t.bias = m;
-  t.scale = m + k;
-  t.w = m + 2 * k;
-  t.target = t.w + k * (size_t) t.depth;
-  r = qk_ptq_inputs (p, node, opt->batches, take_samples, &s);
-  if (r == 0)
-    r = round_node (opt, p, node, &s, &t, total);
-end:
-  qk_free (s.real);
-  qk_free (m);
-  return r < 0 ? qk_error_prefix (r, "adaround of '%s': ", info->name) : 0;
+  return r < 0 ? qk_error_prefix (r, "adaround of '%s': ", name) : 0;
 }
 
 static int
@@ -245,7 +126,7 @@ adaround_after (void *self, struct qk_ptq *p)
     qk_ptq_node (p, i, &info);
     r = qk_ptq_progress (p, "adaround", i, n);
     if (r == 0 && info.channels > 0 && info.quantized)
-      r = do_node (opt, p, i, &info, &total);
+      r = do_node (opt, p, i, info.name, &total);
   }
   qk_ptq_progress (p, "adaround", n, n);
   if (r < 0)

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "ptqlayer/ptqlayer.h"
 #include "rounding.h"
 
 static int64_t
@@ -38,28 +39,6 @@ nearest (const struct rounding *r, float *q)
   for (int64_t k = 0; k < r->channels; k++)
     softround_nearest (r->before + k * r->depth, r->depth, &r->grid[k],
                        q + k * r->depth);
-}
-
-/* Whether the fake-quantizer makes the integers Q of weights there; W has room
- * for these, and gets them. */
-static int
-check_fit (const struct rounding *r, struct qk_ptq *p, const float *q,
-           float *w, bool *fits)
-{
-  const size_t n = (size_t) count (r);
-  int8_t *i8 = qk_alloc (n);
-  int ret;
-
-  if (i8 == NULL)
-    return qk_oom ("reconstruct");
-  at_integers (r, q, w);
-  ret
-    = qk_quantizer_forward_i8 (qk_ptq_weight_quantizer (p, r->node), w, n, i8);
-  *fits = true;
-  for (size_t i = 0; ret == 0 && i < n; i++)
-    *fits = *fits && (float) i8[i] == q[i];
-  qk_free (i8);
-  return ret;
 }
 
 /* Let the block compute with the weights that the quantized network has now. */
@@ -113,7 +92,8 @@ rounding_open (struct rounding *r, struct qk_ptq *p, struct qk_ptq_block *b,
   if ((ret = qk_ptq_get_weight (p, node, r->before, bias)) == 0
       && (ret = show_present (r, p)) == 0) {
     nearest (r, r->m1);
-    ret = check_fit (r, p, r->m1, r->m2, fits);
+    at_integers (r, r->m1, r->m2);
+    ret = ptqlayer_fits (p, r->node, r->m2, r->m1, count (r), fits);
     memset (r->m1, 0, n * sizeof *r->m1);
     memset (r->m2, 0, n * sizeof *r->m2);
   }
@@ -177,7 +157,8 @@ rounding_store (const struct rounding *r, struct qk_ptq *p, int64_t *changed,
                       &r->grid[k], q + k * r->depth);
   for (int64_t i = 0; i < count (r); i++)
     *changed += q[i] != w[i];
-  if ((ret = check_fit (r, p, q, w, fits)) < 0)
+  at_integers (r, q, w);
+  if ((ret = ptqlayer_fits (p, r->node, w, q, count (r), fits)) < 0)
     return ret;
   return qk_ptq_set_weight (p, r->node, w, NULL);
 }
