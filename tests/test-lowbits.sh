@@ -98,6 +98,20 @@ conv3 3 8
 avgpool 0 8
 fc 8 0
 END
+# what goes round a block keeps the outer layers' bits, and so does what is only added;
+# what such a network gives is the same bytes everywhere
+few=(-o qconfig.preset=w3a3-papers -o qconfig.activation.bits=8)
+expect 0 inspect "$srcdir/etc/shapes-mobilenet_v2.ini" "${few[@]}" --json
+sed -n 's/.*"name":"\([^"]*\)".*"value_bits":\([0-9]*\).*/\1 \2/p' out > bits
+grep -q '\.requantize 3$' bits || failed "nothing is requantized: $(cat bits)"
+grep -q '^features.3.conv.2 8$' bits || failed "what is added has few bits: $(cat bits)"
+grep -q '^features.3.conv.0.0 3$' bits || failed "what a product takes has many: $(cat bits)"
+expect 0 run "$srcdir/etc/shapes-mobilenet_v2.ini" "${few[@]}" -o train.epochs=1 -o train.batches=2 -o qat.epochs=1 \
+  -o qat.batches=2 -o data.train_count=64 -o data.val_count=40 --output round
+expect 0 verify round --backend reference,fbgemm
+prints "0 differ"
+expect 0 export round/model-int8.safetensors --onnx round.onnx
+
 expect 1 qat tiny.ini -o qconfig.weight.fakequant=dorefa -o qat.oscillation.damping=1 --output no
 says "changes weights before rounding"
 

@@ -47,6 +47,18 @@ typedef int (*qk_qconfig_fn) (void *cookie, const char *node,
  * linear+relu, add+relu. */
 int qk_pass_fuse (const struct qk_graph *g, struct qk_graph **out);
 
+/* A copy of a float graph in which each value that products take and other nodes,
+ * or the user, as well is there twice: a node NAME.requantize behind that which
+ * makes it gives it to the products, but not to the last layer with weights, so
+ * that it can have fewer bits there. */
+int qk_pass_split (const struct qk_graph *g, struct qk_graph **out);
+/* Whether NODE computes products, and is not node BUT, or only hands on what it
+ * takes, on the same grid, to such nodes: INNER, by value, says of what. */
+bool qk_feeds_products (const struct qk_graph *g, int node, int but,
+                        const bool *inner);
+/* The last layer with weights; -1: there is none. */
+int qk_last_weighted (const struct qk_graph *g);
+
 /* The grids that a network came with: of each value of a graph, and whether a
  * node that puts one on its input is merged into what computes that. */
 struct qk_grids {

@@ -9,6 +9,7 @@
 #include "base/called.h"
 #include "graph/limits.h"
 #include "options/option-priv.h"
+#include "passes/passes.h"
 #include "run/session.h"
 
 static enum qk_last_batch
@@ -256,23 +257,26 @@ qk_settings_build (struct qk_settings *settings,
   if (r < 0) {
     qk_error_prefix (qk_config_blame (settings->model_cfg, "model", r),
                      "model '%s': ", settings->model_class->cls.name);
-    goto error;
+    goto end;
   }
   if ((r = qk_limit_work (g)) < 0)
-    goto error;
+    goto end;
   if (use != QK_WEIGHTS_NONE && *weights != 0
       && (r = qk_settings_start_weights (settings, g, use == QK_WEIGHTS_TRAIN))
            < 0) {
     qk_settings_key_error (r, settings->model, "model", "weights");
-    goto error;
+    goto end;
   }
   if (!settings->built)
     qk_graph_tell_warnings (g);
   settings->built = true;
-  *out = g;
-  return 0;
+  if (!qk_settings_splits (settings)) {
+    *out = g;
+    return 0;
+  }
+  r = qk_pass_split (g, out);
 
-error:
+end:
   qk_graph_free (g);
   return r;
 }

@@ -135,9 +135,9 @@ struct lookup {
   bool ptq;
   int phase; /* of QAT, see settings.h: which numbers of bits hold */
   const struct qk_graph *g;
+  /* for presets of bits */
   int first, last; /* nodes with weights; -1: none */
-  int before_last; /* the value that the last one takes, before what keeps its
-                      grid */
+  bool *inner; /* values that products take, but the last one with weights */
 };
 
 /* ---- bits ------------------------------------------------------------------*/
@@ -183,23 +183,27 @@ bits_in (const struct bits *b, int phase)
 
 /* ---- presets of bits -------------------------------------------------------*/
 
-static void
-find_ends (struct lookup *l)
+/* The outer layers, and which values go into products: of those a preset has the
+ * bits; what is only added, joined or averaged need not be as coarse. */
+static int
+find_inner (struct lookup *l)
 {
   const struct qk_graph *g = l->g;
 
-  l->first = l->last = l->before_last = -1;
-  for (int i = 0; i < g->n_nodes; i++)
-    if (g->node[i].traits.role == QK_ROLE_WEIGHTED) {
-      l->first = l->first < 0 ? i : l->first;
-      l->last = i;
-    }
-  if (l->last < 0)
-    return;
-  l->before_last = g->node[l->last].in[0];
-  for (int p; (p = g->value[l->before_last].producer) >= 0
-              && g->node[p].traits.role == QK_ROLE_SAME_GRID;)
-    l->before_last = g->node[p].in[0];
+  l->last = qk_last_weighted (g);
+  for (l->first = 0;
+       l->first < l->last && g->node[l->first].traits.role != QK_ROLE_WEIGHTED;
+       l->first++)
+    ;
+  l->inner = calloc ((size_t) g->n_values + 1, sizeof *l->inner);
+  if (l->inner == NULL)
+    return qk_oom ("qconfig");
+  for (int i = g->n_nodes - 1; i >= 0; i--)
+    for (int j = 0;
+         j < g->node[i].n_in && qk_feeds_products (g, i, l->last, l->inner);
+         j++)
+      l->inner[g->node[i].in[j]] = true;
+  return 0;
 }
 
 /* Bits that preset "wNaN-papers" gives; 0: another preset. */
@@ -209,6 +213,14 @@ preset_bits (const char *preset)
   return preset[0] == 'w' && preset[1] >= '2' && preset[1] <= '4'
            ? preset[1] - '0'
            : 0;
+}
+
+bool
+qk_settings_splits (const struct qk_settings *settings)
+{
+  const char *preset = qk_ini_get (settings->ini, "qconfig", "preset");
+
+  return preset != NULL && preset_bits (preset) > 0;
 }
 
 /* Bits of B in PHASE: of an OUTER layer the first number, of others the preset's
@@ -235,8 +247,7 @@ set_bits (const struct lookup *l, const struct qk_config *core,
 {
   const int bits = preset_bits (qk_config_string (core, "preset"));
   const int at = qk_graph_find_node (l->g, node);
-  const bool outer_value
-    = at < 0 || (l->before_last >= 0 && l->g->node[at].out == l->before_last);
+  const bool outer_value = at < 0 || !l->inner[l->g->node[at].out];
   struct bits weight, value;
   int r;
 
@@ -328,9 +339,11 @@ prepare (struct lookup *l, const struct qk_graph *g, struct qk_graph **out)
   if ((r = qk_pass_fuse (g, &p)) < 0)
     return r;
   l->g = p;
-  find_ends (l);
-  r = qk_pass_prepare (p, node_qconfig, l,
-                       qk_config_bool (settings->qat, "quantize_outputs"));
+  if ((r = find_inner (l)) == 0)
+    r = qk_pass_prepare (p, node_qconfig, l,
+                         qk_config_bool (settings->qat, "quantize_outputs"));
+  free (l->inner);
+  l->inner = NULL;
   if (r == 0)
     r = check_strict (settings, p);
   if (r < 0) {
@@ -366,11 +379,14 @@ qk_settings_change_bits (struct qk_settings *settings, struct qk_graph *g,
                          int phase)
 {
   struct lookup l = { .settings = settings, .g = g, .phase = phase };
+  int r;
 
   if (settings->n_phases == 1)
     return 0;
-  find_ends (&l);
-  return qk_pass_change_bits (g, node_qconfig, &l);
+  if ((r = find_inner (&l)) == 0)
+    r = qk_pass_change_bits (g, node_qconfig, &l);
+  free (l.inner);
+  return r;
 }
 
 /* Whether every phase can be prepared, and come to from the one before. */

@@ -297,7 +297,7 @@ const struct qk_option qk_table_qconfig[] = {
     "What of the node is quantized: weights and activations, one of the two "
     "(to "
     "see what it costs), or nothing; w4a4-papers and the like: so many bits, "
-    "but for the first and last layer" },
+    "but for the first and last layer and what no product takes" },
   { "activation.observer", QK_OPT_STRING, "auto", 0, 0, NULL,
     "Observer plugin for activations (QAT)" },
   { "activation.fakequant", QK_OPT_STRING, "auto", 0, 0, NULL,

@@ -191,6 +191,10 @@ put_with_options (struct onnx_build *b, const struct qk_network_node *n,
                 raw);
   else if (strcmp (n->layer, "softplus") == 0)
     put_softplus (b, n, x, raw);
+  else if (strcmp (n->layer, "affine") == 0
+           && qk_config_float (n->config, "scale") == 1.0
+           && qk_config_float (n->config, "offset") == 0.0)
+    onnx_node (b, "Identity", raw, 1, &x);
   else if (strcmp (n->layer, "affine") == 0) {
     y = put_scalar (b, n, "Mul", x,
                     (float) qk_config_float (n->config, "scale"), "factor",
