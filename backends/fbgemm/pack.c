@@ -231,9 +231,11 @@ dwconv_place (int lanes, int j)
   return j / 4 % 4 * lanes + j / 16 * 4 + j % 4;
 }
 
-/* Make a block's weights safe; REST receives halves.  Returns how many. */
+/* Make a block's weights safe; REST receives halves, and HALF of each step which
+ * vectors have some.  Returns how many. */
 static int
-certify_dwconv (struct fbgemm_kernel *k, int8_t *w, int8_t *rest, int n)
+certify_dwconv (struct fbgemm_kernel *k, int8_t *w, int8_t *rest,
+                uint8_t *half, int n)
 {
   const struct fbgemm_range r = fbgemm_input_range (&k->op);
   const int height = k->op.kernel_h, bytes = 16 * k->dw_lanes;
@@ -247,11 +249,14 @@ certify_dwconv (struct fbgemm_kernel *k, int8_t *w, int8_t *rest, int n)
   for (int64_t s = 0; s < steps; s++)
     for (int j = 0; j < bytes; j += 4) {
       int8_t *four = w + s * bytes + j;
+      const int before = halved;
 
       if (s >= whole && height % 4 == 3)
         fbgemm_split_middle (r, four);
       halved += fbgemm_halve_pair (r, four, rest + (four - w))
                 + fbgemm_halve_pair (r, four + 2, rest + (four - w) + 2);
+      if (halved > before)
+        half[s] |= (uint8_t) (1 << j / (bytes / 4));
     }
   k->dw_halved += halved;
   return halved;
@@ -265,7 +270,7 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
   const int64_t taps = (int64_t) op->kernel_h * op->kernel_w;
   const int64_t steps = qk_dwconv_steps (op->kernel_h, op->kernel_w);
   const int64_t bytes = round64 (steps * 4 * width);
-  const int64_t each = 2 * bytes + 2 * round64 (width * 4);
+  const int64_t each = 2 * bytes + round64 (steps) + 2 * round64 (width * 4);
   uint8_t *at;
 
   k->dw_blocks = (int) ((k->g.c + width - 1) / width);
@@ -280,6 +285,7 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
     const int64_t first
       = i < k->dw_blocks - 1 ? (int64_t) i * width : k->g.c - n;
     int8_t *w = carve (&at, bytes), *rest = carve (&at, bytes);
+    uint8_t *half = carve (&at, steps);
     int32_t *bias = carve (&at, width * 4);
     float *multiplier = carve (&at, width * 4);
     int halved = 0;
@@ -300,10 +306,10 @@ fbgemm_pack_dwconv (struct fbgemm_kernel *k)
       multiplier[place] = op->multiplier[first + j];
     }
     if (k->kernels.saturates)
-      halved = certify_dwconv (k, w, rest, n);
-    *b = (struct qk_dwconv_block){ w,     halved > 0 ? rest : NULL,
-                                   bias,  multiplier,
-                                   first, n };
+      halved = certify_dwconv (k, w, rest, half, n);
+    *b = (struct qk_dwconv_block){
+      w, halved > 0 ? rest : NULL, half, bias, multiplier, first, n
+    };
   }
   return 0;
 }

@@ -195,10 +195,13 @@ struct qk_winograd_kernels {
  * (a weight of 0 if it is not needed): it takes what is too much of that
  * row's weight for a sum in int16.  Where it has one, the four places are four
  * columns of that row: weight[group][s / 4][i][lane][s % 4].  WEIGHT2 (or
- * NULL) holds the other halves of weights that still do not fit.  The last of
- * several blocks is a full one too: it overlaps the one before. */
+ * NULL) holds the other halves of weights that still do not fit; bit i of
+ * HALVED, for each [group][s], is set where [i] has some, and no other vector of
+ * WEIGHT2 is read.  The last of several blocks is a full one too: it overlaps
+ * the one before. */
 struct qk_dwconv_block {
   const int8_t *weight, *weight2;
+  const uint8_t *halved; /* [steps]; for WEIGHT2 */
   const int32_t *bias;
   const float *multiplier;
   int64_t first; /* channel */

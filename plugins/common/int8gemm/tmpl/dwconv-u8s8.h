@@ -90,6 +90,7 @@ dwconv_sums (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
 {
   const int groups = (w->kernel_h + 3) / 4;
   const int8_t *weight = b->weight, *weight2 = b->weight2;
+  const uint8_t *halved = b->halved;
 
   UNROLL
   for (int k = 0; k < many; k++)
@@ -115,12 +116,16 @@ dwconv_sums (const struct qk_dwconv_row *w, const struct qk_dwconv_block *b,
         continue;
       UNROLL
       for (int i = 0; i < 4; i++)
-        UNROLL
-      for (int k = 0; k < many; k++)
-        acc[4 * k + i]
-          = v_dot (acc[4 * k + i], v_load (at + k * column + i * BLOCK),
-                   v_load (weight2 + i * BLOCK));
+        if ((*halved >> i & 1) != 0) {
+          const vi rest = v_load (weight2 + i * BLOCK);
+
+          UNROLL
+          for (int k = 0; k < many; k++)
+            acc[4 * k + i] = v_dot (
+              acc[4 * k + i], v_load (at + k * column + i * BLOCK), rest);
+        }
       weight2 += 4 * BLOCK;
+      halved++;
     }
   }
 }
@@ -216,6 +221,17 @@ dwconv_copy (vi to[4], vi from[4])
     to[i] = from[i];
 }
 
+/* Add the other halves of those of a column's weights that have some. */
+INLINE void
+dwconv_add_halves (vi acc[4], vi column[4], const int8_t *weight2,
+                   const int halved)
+{
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    if ((halved >> i & 1) != 0)
+      acc[i] = v_dot (acc[i], column[i], v_load (weight2 + i * BLOCK));
+}
+
 INLINE void
 dwconv_3x3 (const struct qk_dwconv_row *row, const struct qk_dwconv_block *b,
             int64_t c, const struct qk_output *o, uint8_t *out,
@@ -227,6 +243,8 @@ dwconv_3x3 (const struct qk_dwconv_row *row, const struct qk_dwconv_block *b,
   const int64_t columns = row->q, pitch = o->pitch;
   const vi zp = v_set16 (o->zero_point);
   const vi lo = v_set8 (o->lo), hi = v_set8 (o->hi);
+  const int halved
+    = halves ? b->halved[0] | b->halved[1] << 4 | b->halved[2] << 8 : 0;
   int64_t x = -(int64_t) row->pad_left;
   vi c0[4], c1[4], c2[4], acc[4], weight[12], r;
 
@@ -248,9 +266,9 @@ dwconv_3x3 (const struct qk_dwconv_row *row, const struct qk_dwconv_block *b,
       acc[i] = v_dot (acc[i], c2[i], weight[8 + i]);
     }
     if (halves) {
-      dwconv_add (acc, c0, b->weight2);
-      dwconv_add (acc, c1, b->weight2 + 4 * BLOCK);
-      dwconv_add (acc, c2, b->weight2 + 8 * BLOCK);
+      dwconv_add_halves (acc, c0, b->weight2, halved);
+      dwconv_add_halves (acc, c1, b->weight2 + 4 * BLOCK, halved >> 4);
+      dwconv_add_halves (acc, c2, b->weight2 + 8 * BLOCK, halved >> 8);
     }
     r = dwconv_pack (acc, b, zp);
     r = v_min_u8 (v_max_u8 (r, lo), hi);
