@@ -122,12 +122,12 @@ op_of (const struct arm_case *q)
   op.name = q->name;
   op.n_in = op.kind == QK_OP_BINARY || op.kind == QK_OP_CONCAT ? 2 : 1;
   for (int i = 0; i < op.n_in; i++)
-    op.in_q[i] = (struct qk_qparams){ 0.5f, 131, 0, 255 };
-  op.out_q = (struct qk_qparams){ 0.7f, 120, 0, 255 };
+    op.in_q[i] = (struct qk_qparams){ 0.02347611f, 131, 0, 255 };
+  op.out_q = (struct qk_qparams){ 0.03164873f, 120, 0, 255 };
   if (keeps (q))
     op.out_q = op.in_q[0];
   else if (op.n_in == 2)
-    op.in_q[1].scale = 0.3f;
+    op.in_q[1].scale = 0.01812239f;
   op.hi = 255;
   if (q->kind == ARM_CLAMP)
     op.lo = 131, op.hi = 200;

@@ -75,13 +75,13 @@ binary (struct bound *b)
   enum xnn_status made;
 
   if (b->q->kind == ARM_ADD) {
-    made = xnn_create_add_nd_qu8 (131, 0.5f, 131, 0.3f, 120, 0.7f, 0, 255, 0,
-                                  b->op);
+    made = xnn_create_add_nd_qu8 (131, 0.02347611f, 131, 0.01812239f, 120,
+                                  0.03164873f, 0, 255, 0, b->op);
     return done (made, xnn_setup_add_nd_qu8 (b->op[0], 4, x, 4, z, b->x, b->z,
                                              b->y, NULL));
   }
-  made = xnn_create_multiply_nd_qu8 (131, 0.5f, 131, 0.3f, 120, 0.7f, 0, 255,
-                                     0, b->op);
+  made = xnn_create_multiply_nd_qu8 (131, 0.02347611f, 131, 0.01812239f, 120,
+                                     0.03164873f, 0, 255, 0, b->op);
   return done (made, xnn_setup_multiply_nd_qu8 (b->op[0], 4, x, 4, z, b->x,
                                                 b->z, b->y, NULL));
 }
@@ -104,13 +104,13 @@ pooling (struct bound *b)
                          b->op[0], 1, size, size, b->x, b->y, NULL));
   case ARM_AVGPOOL:
     made = xnn_create_average_pooling2d_nhwc_qu8 (
-      pad, pad, pad, pad, kernel, kernel, stride, stride, c, c, c, 131, 0.5f,
-      131, 0.5f, 0, 255, 0, b->op);
+      pad, pad, pad, pad, kernel, kernel, stride, stride, c, c, c, 131,
+      0.02347611f, 131, 0.02347611f, 0, 255, 0, b->op);
     return done (made, xnn_setup_average_pooling2d_nhwc_qu8 (
                          b->op[0], 1, size, size, b->x, b->y, NULL));
   default:
-    made = xnn_create_global_average_pooling_nwc_qu8 (c, c, c, 131, 0.5f, 131,
-                                                      0.5f, 0, 255, 0, b->op);
+    made = xnn_create_global_average_pooling_nwc_qu8 (
+      c, c, c, 131, 0.02347611f, 131, 0.5f, 0, 255, 0, b->op);
     return done (made, xnn_setup_global_average_pooling_nwc_qu8 (
                          b->op[0], 1, size * size, b->x, b->y, NULL));
   }
