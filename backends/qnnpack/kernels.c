@@ -13,7 +13,9 @@ static const struct pointwise_extras neon_extras
       .max_cols = qk_max_cols_u8__neon,
       .sum_rows = qk_sum_rows_u8__neon,
       .mean_cols = qk_mean_cols_u8__neon,
-      .add_rows = qk_add_rows_u8__neon };
+      .add_rows = qk_add_rows_u8__neon,
+      .blend_cols = qk_blend_cols_f32__neon,
+      .blend_rows = qk_blend_rows_u8__neon };
 #endif
 
 void

@@ -130,5 +130,7 @@ QK_MAX_COLS_U8 (qk_max_cols_u8__neon);
 QK_SUM_ROWS_U8 (qk_sum_rows_u8__neon);
 QK_MEAN_COLS_U8 (qk_mean_cols_u8__neon);
 QK_ADD_ROWS_U8 (qk_add_rows_u8__neon);
+QK_BLEND_COLS_F32 (qk_blend_cols_f32__neon);
+QK_BLEND_ROWS_U8 (qk_blend_rows_u8__neon);
 
 #endif /* QNNPACK_KERNELS_H */

@@ -11,6 +11,7 @@
 #include "fixed.h"
 #include "multiversion.h"
 #include "pool.h"
+#include "resize.h"
 
 #define CHUNK POINTWISE_CHUNK
 
@@ -288,8 +289,11 @@ static void
 run_resize (const struct pointwise *k, int64_t n, const void *const *in,
             void *out)
 {
-  resample_u8 (&k->resample, n, in[0], out, k->op.in_q[0].zero_point, k->op.lo,
-               k->op.hi, k->threads);
+  if (resize_has_rows (k))
+    resize_rows (k, n, in[0], out);
+  else
+    resample_u8 (&k->resample, n, in[0], out, k->op.in_q[0].zero_point,
+                 k->op.lo, k->op.hi, k->threads);
 }
 
 /* What numeric.h's mean divides by: with count_pad positions in the padding

@@ -113,6 +113,18 @@ struct qk_columns {
 #define QK_ADD_ROWS_U8(name)                                                  \
   void name (const uint8_t *x, int64_t rows, int64_t pitch, int64_t n,        \
              int32_t *out)
+/* out[q][c] = the sum of b[q][j] x[col[q][j]][c], TAPS of them, in their order;
+ * may read and write 16 elements beyond X and OUT */
+#define QK_BLEND_COLS_F32(name)                                               \
+  void name (const float *x, const int32_t *col, const float *b, int taps,    \
+             int64_t outputs, int64_t channels, float *out)
+/* numeric.h: qk_resample_quantized's sum of a[j] x[j][i]; may read 16 elements
+ * beyond x[j] */
+#define QK_BLEND_ROWS_U8(name)                                                \
+  void name (const float *const *x, const float *a, int taps, int64_t n,      \
+             int32_t zp, int lo, int hi, uint8_t *out)
+typedef QK_BLEND_COLS_F32 (qk_blend_cols_f32_fn);
+typedef QK_BLEND_ROWS_U8 (qk_blend_rows_u8_fn);
 typedef QK_MAX_ROWS_U8 (qk_max_rows_u8_fn);
 typedef QK_MAX_COLS_U8 (qk_max_cols_u8_fn);
 typedef QK_SUM_ROWS_U8 (qk_sum_rows_u8_fn);
@@ -127,6 +139,8 @@ struct pointwise_extras {
   qk_sum_rows_u8_fn *sum_rows;
   qk_mean_cols_u8_fn *mean_cols;
   qk_add_rows_u8_fn *add_rows;
+  qk_blend_cols_f32_fn *blend_cols; /* and these two */
+  qk_blend_rows_u8_fn *blend_rows;
 };
 
 struct pointwise_kernels {
