@@ -6,10 +6,11 @@
 
 #include <string.h>
 
-#define BITS 28      /* of a factor's fraction: four digits of 7 */
-#define STEP 128     /* what the summand is a multiple of */
-#define ROW 256      /* values of an operand */
-#define MOST_SUM 254 /* of first digits: 16 bits hold their plane */
+#define BITS 28           /* of a factor's fraction: four digits of 7 */
+#define STEP 128          /* what the summand is a multiple of */
+#define MOST_DIFFERENT 64 /* pairs that a summand may put right */
+#define ROW 256           /* values of an operand */
+#define MOST_SUM 254      /* of first digits: 16 bits hold their plane */
 
 /* ---- the sum of two products ------------------------------------------- */
 
@@ -54,12 +55,14 @@ write_digits (const struct line *l, struct qk_fixed *f)
   f->c[2] = (int32_t) (l->c >> (BITS - 21) & 127);
 }
 
-/* What the other bytes of a row of operand A need the summand to grow by at
- * least and at most, in *LEAST and *MOST, as far as GOT differs from WANT. */
-static void
-needed (int function, const struct line *l, int a, const uint8_t *want,
-        const uint8_t *got, int64_t *least, int64_t *most)
+/* Bytes of a row of operand A where GOT differs from WANT.  *LEAST and *MOST: what
+ * the summand has to grow by for them, at least and at most. */
+static int
+compare (int function, const struct line *l, int a, const uint8_t *want,
+         const uint8_t *got, int64_t *least, int64_t *most)
 {
+  int different = 0;
+
   for (int b = 0; b < ROW; b++) {
     const int64_t y = function == QK_SUB ? 255 - b : b;
     const int64_t sum = a * l->a + y * l->b + l->c;
@@ -70,7 +73,9 @@ needed (int function, const struct line *l, int a, const uint8_t *want,
       *least = up;
     if (want[b] < got[b] && down < *most)
       *most = down;
+    different += want[b] != got[b];
   }
+  return different;
 }
 
 /* ---- all pairs ---------------------------------------------------------- */
@@ -104,12 +109,14 @@ equal (qk_binary_u8_fn *exact, qk_binary_u8_fn *fixed,
 
 /* Pairs whose sum lies very near to the middle of two integers may be rounded
  * the other way: the summand moves so far that they are not, which most often
- * leaves all others as they are. */
+ * leaves all others as they are.  Where there are many such pairs, they lie in
+ * the middle, and go to even integers. */
 static bool
 plan_sum (int function, qk_binary_u8_fn *exact, qk_binary_u8_fn *fixed,
           struct qk_grids *g)
 {
   int64_t least = 0, most = 0;
+  int different = 0;
   struct line l;
 
   if (!line_of (function, g, &l))
@@ -121,11 +128,11 @@ plan_sum (int function, qk_binary_u8_fn *exact, qk_binary_u8_fn *fixed,
     row_of (exact, a, g, want);
     row_of (fixed, a, g, got);
     if (memcmp (want, got, sizeof want) != 0)
-      needed (function, &l, a, want, got, &least, &most);
-    if (least > 0 && most < 0)
+      different += compare (function, &l, a, want, got, &least, &most);
+    if ((least > 0 && most < 0) || different > MOST_DIFFERENT)
       return false;
   }
-  if (least == 0 && most == 0)
+  if (different == 0)
     return true;
   l.c += least > 0 ? (least + STEP - 1) / STEP * STEP
                    : -((-most + STEP - 1) / STEP * STEP);
