@@ -4,6 +4,20 @@
 
 #include "kernels.h"
 
+#if defined(__aarch64__)
+static const struct pointwise_extras neon_extras
+  = { .fixed = { [QK_ADD] = qk_add_fixed_u8__neon,
+                 [QK_SUB] = qk_sub_fixed_u8__neon,
+                 [QK_MUL] = qk_mul_fixed_u8__neon },
+      .max_rows = qk_max_rows_u8__neon,
+      .max_cols = qk_max_cols_u8__neon,
+      .sum_rows = qk_sum_rows_u8__neon,
+      .mean_cols = qk_mean_cols_u8__neon,
+      .add_rows = qk_add_rows_u8__neon,
+      .blend_cols = qk_blend_cols_f32__neon,
+      .blend_rows = qk_blend_rows_u8__neon };
+#endif
+
 void
 q8_kernels_init (struct q8_kernels *k, enum qk_cpu_level level)
 {
@@ -11,8 +25,10 @@ q8_kernels_init (struct q8_kernels *k, enum qk_cpu_level level)
   k->point = pointwise_portable;
 
 #if defined(__aarch64__)
-  if (level >= QK_CPU_NEON)
+  if (level >= QK_CPU_NEON) {
     k->point = (struct pointwise_kernels) POINTWISE_KERNELS (neon);
+    k->point.extras = &neon_extras;
+  }
 #endif
 }
 

@@ -122,5 +122,15 @@ QK_DWCONV_U8S8 (qk_dwconv_u8s8__c);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__neon);
 QK_DWCONV_U8S8 (qk_dwconv_u8s8__neon_wide);
 POINTWISE_DECLARE (neon);
+QK_BINARY_U8 (qk_add_fixed_u8__neon);
+QK_BINARY_U8 (qk_sub_fixed_u8__neon);
+QK_BINARY_U8 (qk_mul_fixed_u8__neon);
+QK_MAX_ROWS_U8 (qk_max_rows_u8__neon);
+QK_MAX_COLS_U8 (qk_max_cols_u8__neon);
+QK_SUM_ROWS_U8 (qk_sum_rows_u8__neon);
+QK_MEAN_COLS_U8 (qk_mean_cols_u8__neon);
+QK_ADD_ROWS_U8 (qk_add_rows_u8__neon);
+QK_BLEND_COLS_F32 (qk_blend_cols_f32__neon);
+QK_BLEND_ROWS_U8 (qk_blend_rows_u8__neon);
 
 #endif /* QNNPACK_KERNELS_H */

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Instructions for each multiply-accumulate of the qnnpack backend's ARM kernels and,
-# where it is found, of XNNPACK's, counted by QEMU: layers of each class (tests/arm/
-# cases.h), on CPUs with NEON, with dot products and with i8mm.  Counts do not vary,
-# whatever else the machine does; they are no times.
+# Instructions for each multiply-accumulate of the qnnpack backend's ARM kernels, or
+# for each element where there are no weights, and, where it is found, of XNNPACK's,
+# counted by QEMU: layers of each class (tests/arm/cases.h), on CPUs with NEON, with
+# dot products and with i8mm.  Counts do not vary, whatever else the machine does;
+# they are no times.
 #
 #   tests/bench/arm.sh [XNNPACK]
 #
@@ -31,7 +32,7 @@ compile -- "$srcdir/tests/arm/ours.c"
 "$cross" $flags -static ./*.o -o ours -lm 2> err || failed "linking: $(tail -n 1 err)"
 if [ -n "$xnnpack" ]; then
   libraries=$xnnpack/usr/lib/aarch64-linux-gnu
-  "$cross" -O2 -I"$srcdir/tests/arm" -idirafter "$xnnpack/usr/include" \
+  "$cross" -O2 -Wall -Wextra -I"$srcdir/tests/arm" -idirafter "$xnnpack/usr/include" \
     "$srcdir/tests/arm/xnnpack.c" -o xnnpack -L"$libraries" -lXNNPACK \
     -Wl,--allow-shlib-undefined || failed "XNNPACK in $xnnpack"
 fi
@@ -58,12 +59,15 @@ for cpu in cortex-a53 cortex-a76 max; do
     [ -z "$xnnpack" ] || peer=$(instructions $cpu xnnpack $case) \
       || failed "XNNPACK cannot run case $case on $cpu"
     qemu-aarch64 -cpu $cpu ./ours $case 0 > out
-    [ $case != 0 ] || echo "$cpu ($(sed 's/.* //' out))"
+    read -r level unit < <(awk '{ print $NF, $(NF - 1) }' out)
+    [ $case != 0 ] || echo "$cpu ($level)"
+    [ "$unit" = "${last:-}" ] || echo "  instructions for each $unit"
+    last=$unit
     awk -v ours="$ours" -v peer="$peer" '{
-      sub (/ [a-z0-9]*$/, ""); macs = $NF; sub (/: [0-9]*$/, "")
-      printf "  %-38s %.4f", $0, ours / macs
+      count = $(NF - 2); sub (/: [0-9]+ [-a-z]+ [a-z0-9]+$/, "")
+      printf "  %-42s %.4f", $0, ours / count
       if (peer != "")
-        printf "   XNNPACK %.4f   %.2f", peer / macs, ours / peer
+        printf "   XNNPACK %.4f   %.2f", peer / count, ours / peer
       print ""
     }' out
     case=$((case + 1))

@@ -578,14 +578,20 @@ static int
 make_pool (struct kernel_case *c, struct qk_rng *r, int batch)
 {
   struct qk_op *op = &c->op;
-  const int ch = channels (r);
+  const bool wide = one_in (r, 10), large = one_in (r, 10);
+  const int ch = channels (r) + (wide ? 150 : 0);
   int h, w, p, q;
 
   do {
     random_window (r, op);
     h = between (r, 1, 14);
     w = between (r, 1, 14);
-    if (one_in (r, 4)) {
+    if (wide) { /* more than backends hold of a row */
+      h = between (r, 1, 3);
+      w = between (r, 70, 130);
+    } else if (large) /* more than 16 bits can sum */
+      h = between (r, 17, 24), w = between (r, 17, 24);
+    if (large || one_in (r, 4)) {
       op->kernel_h = h, op->kernel_w = w;
       op->pad_top = op->pad_left = op->pad_bottom = op->pad_right = 0;
     }
@@ -822,6 +828,11 @@ make_reduce (struct kernel_case *c, struct qk_rng *r, int batch)
     c->in[0].ndim = 5;
     for (int i = 1; i < 5; i++)
       c->in[0].dims[i] = between (r, 1, 6);
+  }
+  if (one_in (r, 8)) {
+    c->in[0].dims[1] = between (r, 250, 600);
+    for (int i = 2; i < c->in[0].ndim - 1; i++)
+      c->in[0].dims[i] = between (r, 1, 2);
   }
   op->function = between (r, 0, QK_REDUCTIONS - 1);
   op->along = 2 * between (r, 1, (1 << (c->in[0].ndim - 1)) - 1);

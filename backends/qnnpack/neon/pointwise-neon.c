@@ -5,4 +5,5 @@
 #include "vec128.h"
 
 #define ISA neon
+#define OWN_AVGPOOL /* in pool-neon.c */
 #include "pointwise/template.h"

@@ -16,6 +16,7 @@
 
 #define LANES 4
 #define BLOCK 16
+#define V_ROUND_SATURATES /* to int32, and what is no number is 0 */
 
 typedef int32x4_t vi;
 typedef float32x4_t vf;
@@ -185,6 +186,12 @@ vf_store_part (float *p, vf v, int64_t n)
 }
 
 INLINE void
+vf_store4 (float *p, const vf x[4])
+{
+  vst1q_f32_x4 (p, ((float32x4x4_t){ { x[0], x[1], x[2], x[3] } }));
+}
+
+INLINE void
 v_widen4 (vi a, vi out[4])
 {
   const uint16x8_t lo = vmovl_u8 (vget_low_u8 (v_bytes (a)));
@@ -211,13 +218,13 @@ v_real4 (vi a, int32_t z, vf out[4])
   out[3] = v_float (vmovl_high_s16 (hi));
 }
 
-INLINE vi
-v_widen_ordered (vi a, const int i)
+INLINE vf
+v_real_ordered (vi a, int32_t z, const int i)
 {
-  vi w[4];
+  vf x[4];
 
-  v_widen4 (a, w);
-  return w[i];
+  v_real4 (a, z, x);
+  return x[i];
 }
 
 /* Saturate to int16, add ZP, saturate to u8. */

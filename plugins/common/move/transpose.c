@@ -7,6 +7,11 @@
 #include "multiversion.h"
 #include "transpose.h"
 
+#if defined __aarch64__ && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#include <arm_neon.h>
+#define HAVE_INTERLEAVED
+#endif
+
 #define TILE 16            /* columns that are written side by side */
 #define PARALLEL_MIN 65536 /* bytes worth starting threads for */
 
@@ -270,6 +275,100 @@ plane (const struct transpose *t, int64_t begin, int64_t end, const void *in,
     plane_of_runs (t, begin, end, in, out, bytes);
 }
 
+#ifdef HAVE_INTERLEAVED
+/* Two to four rows of bytes become one, or one becomes as many, in vectors that
+ * loads and stores interleave.  BEGIN: the first byte of 16 in each row. */
+#define DEFINE_INTERLEAVED(n)                                                 \
+  static inline __attribute__ ((always_inline)) void join_##n (               \
+    const uint8_t *in, int64_t is, int64_t begin, uint8_t *out)               \
+  {                                                                           \
+    uint8x16x##n##_t x;                                                       \
+                                                                              \
+    _Pragma ("GCC unroll 4") for (int i = 0; i < n; i++) x.val[i]             \
+      = vld1q_u8 (in + i * is + begin);                                       \
+    vst##n##q_u8 (out + n * begin, x);                                        \
+  }                                                                           \
+  static inline __attribute__ ((always_inline)) void part_##n (               \
+    const uint8_t *in, int64_t begin, uint8_t *out, int64_t os)               \
+  {                                                                           \
+    const uint8x16x##n##_t x = vld##n##q_u8 (in + n * begin);                 \
+                                                                              \
+    _Pragma ("GCC unroll 4") for (int i = 0; i < n; i++)                      \
+      vst1q_u8 (out + i * os + begin, x.val[i]);                              \
+  }                                                                           \
+  static void joins_##n (const struct transpose *t, int64_t count,            \
+                         int64_t from, int64_t to, const uint8_t *in,         \
+                         uint8_t *out)                                        \
+  {                                                                           \
+    const int64_t size = t->columns, whole = size / 16 * 16, is = t->in_step; \
+                                                                              \
+    for (; count > 0; count--, in += from, out += to) {                       \
+      for (int64_t i = 0; i < whole; i += 16)                                 \
+        join_##n (in, is, i, out);                                            \
+      if (whole < size)                                                       \
+        join_##n (in, is, size - 16, out);                                    \
+    }                                                                         \
+  }                                                                           \
+  static void parts_##n (const struct transpose *t, int64_t count,            \
+                         int64_t from, int64_t to, const uint8_t *in,         \
+                         uint8_t *out)                                        \
+  {                                                                           \
+    const int64_t size = t->rows, whole = size / 16 * 16, os = t->out_step;   \
+                                                                              \
+    for (; count > 0; count--, in += from, out += to) {                       \
+      for (int64_t i = 0; i < whole; i += 16)                                 \
+        part_##n (in, i, out, os);                                            \
+      if (whole < size)                                                       \
+        part_##n (in, size - 16, out, os);                                    \
+    }                                                                         \
+  }                                                                           \
+  static bool planes_of_##n (const struct transpose *t, int64_t count,        \
+                             int64_t from, int64_t to, const uint8_t *in,     \
+                             uint8_t *out)                                    \
+  {                                                                           \
+    if (t->rows == n && t->out_step == n && t->columns >= 16)                 \
+      joins_##n (t, count, from, to, in, out);                                \
+    else if (t->columns == n && t->in_step == n && t->rows >= 16)             \
+      parts_##n (t, count, from, to, in, out);                                \
+    else                                                                      \
+      return false;                                                           \
+    return true;                                                              \
+  }                                                                           \
+  struct transpose
+
+DEFINE_INTERLEAVED (2);
+DEFINE_INTERLEAVED (3);
+DEFINE_INTERLEAVED (4);
+
+/* COUNT planes of bytes, FROM and TO apart.  False: not in this way. */
+static bool
+planes_interleaved (const struct transpose *t, int64_t count, int64_t from,
+                    int64_t to, const uint8_t *in, uint8_t *out)
+{
+  return planes_of_2 (t, count, from, to, in, out)
+         || planes_of_3 (t, count, from, to, in, out)
+         || planes_of_4 (t, count, from, to, in, out);
+}
+#endif
+
+/* COUNT whole planes, FROM and TO units apart. */
+static void
+planes (const struct transpose *t, int64_t count, int64_t from, int64_t to,
+        const char *in, char *out, size_t bytes)
+{
+#ifdef HAVE_INTERLEAVED
+  if (bytes == 1
+      && planes_interleaved (t, count, from, to, (const uint8_t *) in,
+                             (uint8_t *) out))
+    return;
+#endif
+  for (; count > 0; count--) {
+    plane (t, 0, t->columns, in, out, bytes);
+    in += (size_t) from * bytes;
+    out += (size_t) to * bytes;
+  }
+}
+
 void
 transpose_bytes (const uint8_t *in, int64_t rows, int64_t columns, int64_t is,
                  uint8_t *out, int64_t os)
@@ -307,6 +406,24 @@ seek (const struct transpose *t, int64_t i, int64_t *at, int64_t *from,
   }
 }
 
+/* Planes FIRST to LAST - 1, those along the last axis around them together. */
+static void
+run_planes (const struct transpose *t, int64_t first, int64_t last,
+            const char *in, char *out, size_t bytes)
+{
+  const int k = t->axes - 1;
+
+  for (int64_t i = first, run; i < last; i += run) {
+    int64_t at[MOVE_AXES], from, to;
+
+    seek (t, i, at, &from, &to);
+    run
+      = k > 0 && t->size[k] - at[k] < last - i ? t->size[k] - at[k] : last - i;
+    planes (t, run, t->from[k], t->to[k], in + (size_t) from * bytes,
+            out + (size_t) to * bytes, bytes);
+  }
+}
+
 static void
 step (const struct transpose *t, int64_t *at, int64_t *from, int64_t *to)
 {
@@ -340,6 +457,10 @@ transpose_run (const struct transpose *t, int64_t n, const void *in, void *out,
     const int64_t last = planes * pieces * (k + 1) / threads;
     int64_t at[MOVE_AXES], from, to;
 
+    if (pieces == 1) {
+      run_planes (t, first, last, in, out, bytes);
+      continue;
+    }
     seek (t, first / pieces, at, &from, &to);
     for (int64_t i = first; i < last; i++) {
       const int64_t begin = i % pieces * piece, end = begin + piece;

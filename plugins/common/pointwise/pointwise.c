@@ -8,9 +8,12 @@
 
 #include <qatkit/numeric.h>
 
+#include "fixed.h"
 #include "multiversion.h"
+#include "pool.h"
+#include "resize.h"
 
-#define CHUNK 16384 /* elements a thread takes at once */
+#define CHUNK POINTWISE_CHUNK
 
 /* Elementwise operations run a chunk of elements [FIRST, FIRST + COUNT). */
 typedef void (*chunk_fn) (const struct pointwise *k, const void *const *in,
@@ -36,9 +39,8 @@ static void
 binary_chunk (const struct pointwise *k, const void *const *in, void *out,
               int64_t first, int64_t count)
 {
-  k->kernels.binary[k->op.function]((const uint8_t *) in[0] + first,
-                                    (const uint8_t *) in[1] + first, count,
-                                    &k->grids[0], (uint8_t *) out + first);
+  k->binary ((const uint8_t *) in[0] + first, (const uint8_t *) in[1] + first,
+             count, &k->grids[0], (uint8_t *) out + first);
 }
 
 #define REPEAT_BYTES 4096 /* of a repeated row, to have long loops */
@@ -89,8 +91,8 @@ binary_rows (const struct pointwise *k, const struct inner *n,
     some = first + count - i < most ? first + count - i : most;
     for (int j = 0; j < 2; j++)
       at[j] = !n->repeat[j] ? x[j] + i * n->width : few ? row : x[j];
-    k->kernels.binary[k->op.function](at[0], at[1], some * n->width,
-                                      &k->grids[0], out + i * n->width);
+    k->binary (at[0], at[1], some * n->width, &k->grids[0],
+               out + i * n->width);
   }
 }
 
@@ -224,30 +226,44 @@ run_reshape (const struct pointwise *k, int64_t n, const void *const *in,
     run_chunks (k, n, in, out, reshape_chunk);
 }
 
-/* Inputs whose grid is the output's are copied. */
+/* Input I's part of COUNT rows of the output, which are PITCH apart.  Where the
+ * grids are the same it is copied. */
+static void
+concat_rows (const struct pointwise *k, int i, const uint8_t *x, int64_t count,
+             uint8_t *y, int64_t pitch)
+{
+  const int64_t c = k->channels[i];
+
+  if (k->identity[i])
+    for (; count > 0; count--, x += c, y += pitch)
+      memcpy (y, x, (size_t) c);
+  else
+    for (; count > 0; count--, x += c, y += pitch)
+      k->kernels.regrid (x, c, &k->grids[i], y);
+}
+
 static void
 run_concat (const struct pointwise *k, int64_t n, const void *const *in,
             void *out)
 {
-  int64_t width = 0, rows;
-  int threads;
+  const int threads = n * k->g.k < CHUNK ? 1 : k->threads;
+  int64_t width = 0, rows, piece, pieces;
 
   for (int i = 0; i < k->op.n_in; i++)
     width += k->channels[i];
   rows = n * k->g.k / width;
-  threads = n * k->g.k < CHUNK ? 1 : k->threads;
+  piece = width < CHUNK ? CHUNK / width : 1;
+  pieces = (rows + piece - 1) / piece;
 #pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t row = 0; row < rows; row++) {
-    uint8_t *y = (uint8_t *) out + row * width;
+  for (int64_t j = 0; j < pieces; j++) {
+    const int64_t first = j * piece, left = rows - first;
+    uint8_t *y = (uint8_t *) out + first * width;
 
     for (int i = 0; i < k->op.n_in; i++) {
       const int64_t c = k->channels[i];
-      const uint8_t *x = (const uint8_t *) in[i] + row * c;
 
-      if (k->identity[i])
-        memcpy (y, x, (size_t) c);
-      else
-        k->kernels.regrid (x, c, &k->grids[i], y);
+      concat_rows (k, i, (const uint8_t *) in[i] + first * c,
+                   left < piece ? left : piece, y, width);
       y += c;
     }
   }
@@ -273,8 +289,11 @@ static void
 run_resize (const struct pointwise *k, int64_t n, const void *const *in,
             void *out)
 {
-  resample_u8 (&k->resample, n, in[0], out, k->op.in_q[0].zero_point, k->op.lo,
-               k->op.hi, k->threads);
+  if (resize_has_rows (k))
+    resize_rows (k, n, in[0], out);
+  else
+    resample_u8 (&k->resample, n, in[0], out, k->op.in_q[0].zero_point,
+                 k->op.lo, k->op.hi, k->threads);
 }
 
 /* What numeric.h's mean divides by: with count_pad positions in the padding
@@ -329,6 +348,10 @@ run_pool (const struct pointwise *k, int64_t n, const void *const *in,
   const int64_t work = pixels * g->c * op->kernel_h * op->kernel_w;
   const int threads = work < CHUNK ? 1 : k->threads;
 
+  if (pool_has_rows (k)) {
+    pool_rows (k, n, in[0], out);
+    return;
+  }
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t i = 0; i < pixels; i++) {
     const int64_t image = i / (g->p * g->q);
@@ -348,7 +371,23 @@ run_pool (const struct pointwise *k, int64_t n, const void *const *in,
 
 #define REDUCE_BLOCK 1024 /* outputs a thread takes at once */
 
-/* COUNT results of reduce_u8 to the output's grid. */
+/* COUNT of reduce_u8's results from FIRST on. */
+static void
+reduce_some (const struct pointwise *k, const uint8_t *x, int64_t first,
+             int64_t count, int32_t *sum)
+{
+  const struct reduce *p = &k->reduce;
+  const bool adds = k->op.function == QK_MEAN || k->op.function == QK_SUM;
+
+  if (adds && k->kernels.extras->add_rows != NULL && p->reduced == 1
+      && p->inner == p->outputs) {
+    memset (sum, 0, (size_t) count * sizeof *sum);
+    k->kernels.extras->add_rows (x + first, p->count, p->step[0], count, sum);
+  } else
+    reduce_u8 (p, k->op.function, x, first, count, sum);
+}
+
+/* COUNT results of reduce_some to the output's grid. */
 static void
 finish_reduce (const struct pointwise *k, const int32_t *sum, int64_t count,
                uint8_t *out)
@@ -384,8 +423,8 @@ run_reduce (const struct pointwise *k, int64_t n, const void *const *in,
     const int64_t count = left < REDUCE_BLOCK ? left : REDUCE_BLOCK;
     int32_t sum[REDUCE_BLOCK];
 
-    reduce_u8 (p, k->op.function, (const uint8_t *) in[0] + sample * p->in,
-               first, count, sum);
+    reduce_some (k, (const uint8_t *) in[0] + sample * p->in, first, count,
+                 sum);
     finish_reduce (k, sum, count,
                    (uint8_t *) out + sample * p->outputs + first);
   }
@@ -496,6 +535,18 @@ runner (enum qk_op_kind kind)
   }
 }
 
+static void
+choose_binary (struct pointwise *k)
+{
+  const int f = k->op.function;
+  qk_binary_u8_fn *exact = k->kernels.binary[f],
+                  *fixed = k->kernels.extras->fixed[f];
+
+  k->binary = exact;
+  if (fixed != NULL && fixed_plan (f, exact, fixed, &k->grids[0]))
+    k->binary = fixed;
+}
+
 int
 pointwise_new (const struct pointwise_kernels *kernels, int threads,
                const struct qk_op *op, const struct int8op_geometry *g,
@@ -524,8 +575,10 @@ pointwise_new (const struct pointwise_kernels *kernels, int threads,
   }
   if (op->kind == QK_OP_REDUCE)
     reduce_plan (&in[0], op->along, &k->reduce);
-  if (op->kind == QK_OP_BINARY)
+  if (op->kind == QK_OP_BINARY) {
     broadcast_plan (&in[0], &in[1], &k->broadcast);
+    choose_binary (k);
+  }
   if (op->kind == QK_OP_TRANSPOSE)
     transpose_plan (op->order, op->axes, false, &k->transpose);
   if (op->kind == QK_OP_RESIZE)

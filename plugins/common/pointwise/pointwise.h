@@ -19,6 +19,16 @@
 
 /* ---- kernels ----------------------------------------------------------- */
 
+/* What functions of two tensors compute in fixed point (fixed.h).  Sums: with
+ * v = a A + b B + C, A = sum a[i] 2^-(7 i + 7) and so on, floor (v) is clamped
+ * to lo..hi; a difference has 255 - b in place of b.  Products: clamp (zp +
+ * round ((a - za) (b - zb) m 2^-30)), halves going up. */
+struct qk_fixed {
+  uint8_t a[4], b[4]; /* all but the first are below 128 */
+  int32_t c[3];       /* that, too; the first may be negative */
+  int32_t m;
+};
+
 /* Grids as floats and integers, ready to use. */
 struct qk_grids {
   int32_t za, zb;     /* zero points of the inputs */
@@ -26,6 +36,7 @@ struct qk_grids {
   float inv;          /* 1 / scale of the output */
   int32_t zp, lo, hi; /* of the output */
   bool bounded;       /* rounding cannot overflow: |f (a, b) inv| < 2^30 */
+  struct qk_fixed fixed;
 };
 
 /* numeric.h: qk_binary_quantized, of one function each */
@@ -72,6 +83,66 @@ struct qk_window {
 typedef QK_MAXPOOL_U8 (qk_maxpool_u8_fn);
 typedef QK_AVGPOOL_U8 (qk_avgpool_u8_fn);
 
+/* ---- kernels that a level may lack -------------------------------------- */
+
+/* Outputs of pooling side by side, from columns that are held. */
+struct qk_columns {
+  int cols;            /* of each */
+  int64_t pitch, step; /* elements between its columns, between outputs */
+  int64_t outputs, channels;
+};
+
+/* out[i] = the largest of x[i], x[pitch + i], …: ROWS of them, 1 or more */
+#define QK_MAX_ROWS_U8(name)                                                  \
+  void name (const uint8_t *x, int rows, int64_t pitch, int64_t n,            \
+             uint8_t *out)
+/* out[q][c] = the largest of x[q step + s pitch + c], bounded; may read 64 bytes
+ * beyond X */
+#define QK_MAX_COLS_U8(name)                                                  \
+  void name (const struct qk_columns *k, const uint8_t *x, int lo, int hi,    \
+             uint8_t *out)
+/* the same for averages: sums, with at most 257 rows by columns in all */
+#define QK_SUM_ROWS_U8(name)                                                  \
+  void name (const uint8_t *x, int rows, int64_t pitch, int64_t n,            \
+             uint16_t *out)
+/* numeric.h: qk_mean_quantized of sums of TAPS elements */
+#define QK_MEAN_COLS_U8(name)                                                 \
+  void name (const struct qk_columns *k, const uint16_t *x, int32_t taps,     \
+             int32_t count, int32_t zp, int lo, int hi, uint8_t *out)
+/* out[i] += x[i] + x[pitch + i] + …, ROWS of them */
+#define QK_ADD_ROWS_U8(name)                                                  \
+  void name (const uint8_t *x, int64_t rows, int64_t pitch, int64_t n,        \
+             int32_t *out)
+/* out[q][c] = the sum of b[q][j] x[col[q][j]][c], TAPS of them, in their order;
+ * may read and write 16 elements beyond X and OUT */
+#define QK_BLEND_COLS_F32(name)                                               \
+  void name (const float *x, const int32_t *col, const float *b, int taps,    \
+             int64_t outputs, int64_t channels, float *out)
+/* numeric.h: qk_resample_quantized's sum of a[j] x[j][i]; may read 16 elements
+ * beyond x[j] */
+#define QK_BLEND_ROWS_U8(name)                                                \
+  void name (const float *const *x, const float *a, int taps, int64_t n,      \
+             int32_t zp, int lo, int hi, uint8_t *out)
+typedef QK_BLEND_COLS_F32 (qk_blend_cols_f32_fn);
+typedef QK_BLEND_ROWS_U8 (qk_blend_rows_u8_fn);
+typedef QK_MAX_ROWS_U8 (qk_max_rows_u8_fn);
+typedef QK_MAX_COLS_U8 (qk_max_cols_u8_fn);
+typedef QK_SUM_ROWS_U8 (qk_sum_rows_u8_fn);
+typedef QK_MEAN_COLS_U8 (qk_mean_cols_u8_fn);
+typedef QK_ADD_ROWS_U8 (qk_add_rows_u8_fn);
+
+/* Each NULL where there is none. */
+struct pointwise_extras {
+  qk_binary_u8_fn *fixed[QK_FUNCTIONS]; /* by struct qk_fixed */
+  qk_max_rows_u8_fn *max_rows;          /* these four together */
+  qk_max_cols_u8_fn *max_cols;
+  qk_sum_rows_u8_fn *sum_rows;
+  qk_mean_cols_u8_fn *mean_cols;
+  qk_add_rows_u8_fn *add_rows;
+  qk_blend_cols_f32_fn *blend_cols; /* and these two */
+  qk_blend_rows_u8_fn *blend_rows;
+};
+
 struct pointwise_kernels {
   qk_binary_u8_fn *binary[QK_FUNCTIONS];
   qk_regrid_u8_fn *regrid;
@@ -81,6 +152,7 @@ struct pointwise_kernels {
   qk_table_u8_fn *table;
   qk_maxpool_u8_fn *maxpool;
   qk_avgpool_u8_fn *avgpool;
+  const struct pointwise_extras *extras;
 };
 
 /* Declarations and a table of the kernels of a level. */
@@ -104,13 +176,16 @@ struct pointwise_kernels {
       qk_div_u8__##isa, qk_max_u8__##isa, qk_min_u8__##isa },                 \
       qk_regrid_u8__##isa, qk_quantize_f32__##isa, qk_dequantize_u8__##isa,   \
       qk_clamp_u8__##isa, qk_table_u8__##isa, qk_maxpool_u8__##isa,           \
-      qk_avgpool_u8__##isa                                                    \
+      qk_avgpool_u8__##isa, &pointwise_no_extras                              \
   }
 
 POINTWISE_DECLARE (c);
+extern const struct pointwise_extras pointwise_no_extras;
 extern const struct pointwise_kernels pointwise_portable;
 
 /* ---- operations -------------------------------------------------------- */
+
+#define POINTWISE_CHUNK 16384 /* elements a thread takes at once */
 
 struct pointwise;
 typedef void (pointwise_fn) (const struct pointwise *k, int64_t n,
@@ -124,6 +199,7 @@ struct pointwise {
   int threads;
   struct pointwise_kernels kernels;
   struct qk_grids grids[QK_OP_MAX_INPUTS]; /* of input i and the output */
+  qk_binary_u8_fn *binary;                 /* exact for these, or fixed */
   bool identity[QK_OP_MAX_INPUTS];         /* concat: the two are the same */
   struct broadcast broadcast;              /* binary */
   struct transpose transpose;

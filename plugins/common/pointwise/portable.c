@@ -91,4 +91,5 @@ QK_AVGPOOL_U8 (qk_avgpool_u8__c)
   }
 }
 
+const struct pointwise_extras pointwise_no_extras;
 const struct pointwise_kernels pointwise_portable = POINTWISE_KERNELS (c);

@@ -1,23 +1,38 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* template.h: template of the kernels without weights: include a vector
- * header, define ISA, then include this.  backends/fbgemm/tmpl/vec256.h says
- * what the vectors must offer. */
+ * header, define ISA, then include this.  plugins/common/int8gemm/tmpl/vec256.h
+ * says what the vectors must offer.  V_ROUND_SATURATES: v_round gives the nearest
+ * int32; OWN_AVGPOOL: the level has a qk_avgpool_u8 elsewhere. */
 #include "pointwise.h"
 
 #define JOIN_(a, b) a##__##b
 #define JOIN(a, b) JOIN_ (a, b)
 #define NAME(family) JOIN (family, ISA)
-/* clamp (rne (x) + zp, lo, hi) of four vectors: clamped in float, where
- * whole numbers stay themselves, then rounded. */
-INLINE void
-to_grid (vf x[4], const struct qk_grids *g, vi out[4])
+
+/* clamp (rne (x) + zp, lo, hi) of four vectors as bytes, ORDERED as memory or as
+ * widened: clamped in float, where whole numbers stay themselves, then rounded.
+ * Where rounding saturates, as narrowing does, only what is no number needs a
+ * bound in float. */
+INLINE vi
+to_bytes (vf x[4], const struct qk_grids *g, const bool ordered)
 {
   const vf lo = vf_set ((float) (g->lo - g->zp));
-  const vf hi = vf_set ((float) (g->hi - g->zp));
+  vi r[4], q;
 
   UNROLL
-  for (int i = 0; i < 4; i++)
-    out[i] = v_round (vf_min (vf_max (x[i], lo), hi));
+  for (int i = 0; i < 4; i++) {
+    x[i] = vf_max (x[i], lo);
+#ifndef V_ROUND_SATURATES
+    x[i] = vf_min (x[i], vf_set ((float) (g->hi - g->zp)));
+#endif
+    r[i] = v_round (x[i]);
+  }
+  q = ordered ? v_narrow4_ordered (r[0], r[1], r[2], r[3], v_set16 (g->zp))
+              : v_narrow4 (r[0], r[1], r[2], r[3], v_set16 (g->zp));
+#ifdef V_ROUND_SATURATES
+  q = v_min_u8 (q, v_set8 (g->hi));
+#endif
+  return q;
 }
 
 INLINE void
@@ -48,28 +63,32 @@ binary_block (const int function, const uint8_t *a, const uint8_t *b,
               uint8_t *out)
 {
   vf x[4], y[4];
-  vi r[4], q;
+  vi q;
 
   real_of (v_load_part (a, n), g->za, g->sa, x);
   real_of (v_load_part (b, n), g->zb, g->sb, y);
   UNROLL
   for (int i = 0; i < 4; i++)
     x[i] = vf_mul (function_of (function, x[i], y[i]), vf_set (g->inv));
-  if (bounded)
+  if (bounded) {
+    vi r[4];
+
     UNROLL
-  for (int i = 0; i < 4; i++)
-    r[i] = v_round (x[i]);
-  else to_grid (x, g, r);
-  q = v_narrow4 (r[0], r[1], r[2], r[3], v_set16 (g->zp));
-  if (bounded)
+    for (int i = 0; i < 4; i++)
+      r[i] = v_round (x[i]);
+    q = v_narrow4 (r[0], r[1], r[2], r[3], v_set16 (g->zp));
     q = v_min_u8 (v_max_u8 (q, v_set8 (g->lo)), v_set8 (g->hi));
+  } else
+    q = to_bytes (x, g, false);
   v_store_part (out, q, n);
 }
 
+/* In all loops the grids are copied: what is stored might change others. */
 INLINE void
 binary_loop (const int function, const uint8_t *a, const uint8_t *b, int64_t n,
-             const struct qk_grids *g, uint8_t *out)
+             const struct qk_grids *given, uint8_t *out)
 {
+  const struct qk_grids own = *given, *g = &own;
   int64_t i = 0;
 
   if (g->bounded)
@@ -110,24 +129,23 @@ regrid_block (const uint8_t *a, int64_t n, const struct qk_grids *g,
               uint8_t *out)
 {
   vf x[4];
-  vi r[4];
 
   real_of (v_load_part (a, n), g->za, g->sa, x);
   UNROLL
   for (int i = 0; i < 4; i++)
     x[i] = vf_mul (x[i], vf_set (g->inv));
-  to_grid (x, g, r);
-  v_store_part (out, v_narrow4 (r[0], r[1], r[2], r[3], v_set16 (g->zp)), n);
+  v_store_part (out, to_bytes (x, g, false), n);
 }
 
 QK_REGRID_U8 (NAME (qk_regrid_u8))
 {
+  const struct qk_grids own = *g;
   int64_t i = 0;
 
   for (; i + BLOCK <= n; i += BLOCK)
-    regrid_block (a + i, BLOCK, g, out + i);
+    regrid_block (a + i, BLOCK, &own, out + i);
   if (i < n)
-    regrid_block (a + i, n - i, g, out + i);
+    regrid_block (a + i, n - i, &own, out + i);
 }
 
 INLINE void
@@ -135,7 +153,6 @@ quantize_block (const float *a, int64_t n, const struct qk_grids *g,
                 uint8_t *out)
 {
   vf x[4];
-  vi r[4];
 
   UNROLL
   for (int i = 0; i < 4; i++) {
@@ -144,19 +161,21 @@ quantize_block (const float *a, int64_t n, const struct qk_grids *g,
     x[i] = left > 0 ? vf_load_part (a + i * LANES, left) : vf_set (0);
     x[i] = vf_mul (x[i], vf_set (g->inv));
   }
-  to_grid (x, g, r);
-  v_store_part (
-    out, v_narrow4_ordered (r[0], r[1], r[2], r[3], v_set16 (g->zp)), n);
+  v_store_part (out, to_bytes (x, g, true), n);
 }
 
 QK_QUANTIZE_F32 (NAME (qk_quantize_f32))
 {
-  int64_t i = 0;
+  const struct qk_grids own = *g;
 
-  for (; i + BLOCK <= n; i += BLOCK)
-    quantize_block (a + i, BLOCK, g, out + i);
-  if (i < n)
-    quantize_block (a + i, n - i, g, out + i);
+  for (; n >= 2 * BLOCK; n -= 2 * BLOCK, a += 2 * BLOCK, out += 2 * BLOCK) {
+    quantize_block (a, BLOCK, &own, out);
+    quantize_block (a + BLOCK, BLOCK, &own, out + BLOCK);
+  }
+  for (; n >= BLOCK; n -= BLOCK, a += BLOCK, out += BLOCK)
+    quantize_block (a, BLOCK, &own, out);
+  if (n > 0)
+    quantize_block (a, n, &own, out);
 }
 
 INLINE void
@@ -164,36 +183,58 @@ dequantize_block (const uint8_t *a, int64_t n, const struct qk_grids *g,
                   float *out)
 {
   const vi q = v_load_part (a, n);
+  vf x[4];
 
   UNROLL
   for (int i = 0; i < 4; i++)
+    x[i] = vf_mul (v_real_ordered (q, g->za, i), vf_set (g->sa));
+  if (n >= BLOCK) {
+    vf_store4 (out, x);
+    return;
+  }
+  UNROLL
+  for (int i = 0; i < 4; i++)
     if (n > i * LANES)
-      vf_store_part (
-        out + i * LANES,
-        vf_mul (v_float (v_sub32 (v_widen_ordered (q, i), v_set32 (g->za))),
-                vf_set (g->sa)),
-        n - i * LANES);
+      vf_store_part (out + i * LANES, x[i], n - i * LANES);
 }
 
 QK_DEQUANTIZE_U8 (NAME (qk_dequantize_u8))
 {
-  int64_t i = 0;
+  const struct qk_grids own = *g;
 
-  for (; i + BLOCK <= n; i += BLOCK)
-    dequantize_block (a + i, BLOCK, g, out + i);
-  if (i < n)
-    dequantize_block (a + i, n - i, g, out + i);
+  for (; n >= 2 * BLOCK; n -= 2 * BLOCK, a += 2 * BLOCK, out += 2 * BLOCK) {
+    dequantize_block (a, BLOCK, &own, out);
+    dequantize_block (a + BLOCK, BLOCK, &own, out + BLOCK);
+  }
+  for (; n >= BLOCK; n -= BLOCK, a += BLOCK, out += BLOCK)
+    dequantize_block (a, BLOCK, &own, out);
+  if (n > 0)
+    dequantize_block (a, n, &own, out);
+}
+
+INLINE void
+clamp_blocks (const uint8_t *a, const int count, vi lo, vi hi, uint8_t *out)
+{
+  vi x[8];
+
+  UNROLL
+  for (int i = 0; i < count; i++)
+    x[i] = v_load_part (a + i * BLOCK, BLOCK);
+  UNROLL
+  for (int i = 0; i < count; i++)
+    v_store_part (out + i * BLOCK, v_min_u8 (v_max_u8 (x[i], lo), hi), BLOCK);
 }
 
 QK_CLAMP_U8 (NAME (qk_clamp_u8))
 {
   const vi l = v_set8 (lo), h = v_set8 (hi);
 
-  for (int64_t i = 0; i < n; i += BLOCK) {
-    const vi x = v_load_part (a + i, n - i);
-
-    v_store_part (out + i, v_min_u8 (v_max_u8 (x, l), h), n - i);
-  }
+  for (; n >= 8 * BLOCK; n -= 8 * BLOCK, a += 8 * BLOCK, out += 8 * BLOCK)
+    clamp_blocks (a, 8, l, h, out);
+  for (; n >= BLOCK; n -= BLOCK, a += BLOCK, out += BLOCK)
+    clamp_blocks (a, 1, l, h, out);
+  if (n > 0)
+    v_store_part (out, v_min_u8 (v_max_u8 (v_load_part (a, n), l), h), n);
 }
 
 /* The first N channels at X of a window, no more than a block. */
@@ -224,6 +265,7 @@ QK_MAXPOOL_U8 (NAME (qk_maxpool_u8))
     maxpool_block (w, w->x + c, channels - c, l, h, out + c);
 }
 
+#ifndef OWN_AVGPOOL
 QK_AVGPOOL_U8 (NAME (qk_avgpool_u8))
 {
   const struct qk_grids g = { .zp = zp, .lo = lo, .hi = hi };
@@ -251,9 +293,7 @@ QK_AVGPOOL_U8 (NAME (qk_avgpool_u8))
     UNROLL
     for (int i = 0; i < 4; i++)
       mean[i] = vf_div (v_float (v_sub32 (sum[i], all_z)), count);
-    to_grid (mean, &g, part);
-    v_store_part (out + c,
-                  v_narrow4 (part[0], part[1], part[2], part[3], v_set16 (zp)),
-                  n);
+    v_store_part (out + c, to_bytes (mean, &g, false), n);
   }
 }
+#endif

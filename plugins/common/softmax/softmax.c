@@ -46,17 +46,26 @@ largest (const uint8_t *x, int64_t n, int64_t step)
   return most;
 }
 
-/* What the terms of a row X, whose largest byte is MOST, add up to. */
+/* What the terms of a row X, whose largest byte is MOST, add up to; its bytes
+ * are STEP apart. */
 PART int64_t
-sum_of (const struct softmax *s, const uint8_t *x, int32_t most)
+sum_along (const struct softmax *s, const uint8_t *x, int32_t most,
+           int64_t step)
 {
   int64_t sum = 0, more = 0, i = 0;
 
   for (; i + 2 <= s->length; i += 2) {
-    sum += s->term[most - x[i * s->step]];
-    more += s->term[most - x[(i + 1) * s->step]];
+    sum += s->term[most - x[i * step]];
+    more += s->term[most - x[(i + 1) * step]];
   }
-  return sum + more + (i < s->length ? s->term[most - x[i * s->step]] : 0);
+  return sum + more + (i < s->length ? s->term[most - x[i * step]] : 0);
+}
+
+PART int64_t
+sum_of (const struct softmax *s, const uint8_t *x, int32_t most)
+{
+  return s->step == 1 ? sum_along (s, x, most, 1)
+                      : sum_along (s, x, most, s->step);
 }
 
 PART float
@@ -161,7 +170,14 @@ QK_LOOP (, softmax_byte_rows,
     QK_SIMD
     for (int64_t k = 0; k < count; k++)
       byte[k] = (uint8_t) qk_quantize (real[k], inv, zp, lo, hi);
-    for (int64_t k = 0; k < s->length; k++)
-      y[k * step] = byte[is_short ? k : x[k * step]];
+    if (is_short)
+      for (int64_t k = 0; k < s->length; k++)
+        y[k * step] = byte[k];
+    else if (step == 1)
+      for (int64_t k = 0; k < s->length; k++)
+        y[k] = byte[x[k]];
+    else
+      for (int64_t k = 0; k < s->length; k++)
+        y[k * step] = byte[x[k * step]];
   }
 }

@@ -272,6 +272,14 @@ vf_store_part (float *p, vf v, int64_t n)
     v_store_part (p, _mm256_castps_si256 (v), n * 4);
 }
 
+INLINE void
+vf_store4 (float *p, const vf x[4])
+{
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    _mm256_storeu_ps (p + i * LANES, x[i]);
+}
+
 /* Bytes a, b, c, d of a channel side by side: out[i] has four of them a
  * lane.  With zeros for b, c, d it widens to int32. */
 INLINE void
@@ -336,6 +344,13 @@ v_widen_ordered (vi a, const int i)
     = i < 2 ? _mm256_castsi256_si128 (a) : _mm256_extracti128_si256 (a, 1);
 
   return _mm256_cvtepu8_epi32 (i % 2 ? _mm_srli_si128 (half, 8) : half);
+}
+
+/* A quarter of a block of bytes as floats less Z. */
+INLINE vf
+v_real_ordered (vi a, int32_t z, const int i)
+{
+  return v_float (v_sub32 (v_widen_ordered (a, i), v_set32 (z)));
 }
 
 /* The first N bytes at P, 2 * LANES at most, as int16; the others are 0. */

@@ -274,6 +274,14 @@ vf_store_part (float *p, vf v, int64_t n)
 }
 
 INLINE void
+vf_store4 (float *p, const vf x[4])
+{
+  UNROLL
+  for (int i = 0; i < 4; i++)
+    _mm512_storeu_ps (p + i * LANES, x[i]);
+}
+
+INLINE void
 v_interleave4 (vi a, vi b, vi c, vi d, vi out[4])
 {
   const vi ab0 = _mm512_unpacklo_epi8 (a, b);
@@ -340,6 +348,13 @@ v_widen_ordered (vi a, const int i)
   default:
     return _mm512_cvtepu8_epi32 (_mm512_extracti32x4_epi32 (a, 3));
   }
+}
+
+/* A quarter of a block of bytes as floats less Z. */
+INLINE vf
+v_real_ordered (vi a, int32_t z, const int i)
+{
+  return v_float (v_sub32 (v_widen_ordered (a, i), v_set32 (z)));
 }
 
 /* The first N bytes at P, 2 * LANES at most, as int16; the others are 0. */
