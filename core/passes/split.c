@@ -16,9 +16,7 @@ qk_feeds_products (const struct qk_graph *g, int node, int but,
   const struct qk_node *n = &g->node[node];
 
   return n->traits.macs > 0 ? node != but
-                            : (n->traits.role == QK_ROLE_SAME_GRID
-                               || n->traits.role == QK_ROLE_CLAMP)
-                                && inner[n->out];
+                            : qk_node_keeps_grid (n) && inner[n->out];
 }
 
 int

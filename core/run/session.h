@@ -57,6 +57,7 @@ int qk_settings_prepare_phase (struct qk_settings *settings,
  * of the same, as a preset of few bits says: the network is split where it is
  * built. */
 bool qk_settings_splits (const struct qk_settings *settings);
+
 /* Give the quantizers of G, prepared for QAT, the bits of PHASE, see settings.h;
  * what they have seen and learned stays, see qk_quantizer_set_bits. */
 int qk_settings_change_bits (struct qk_settings *settings, struct qk_graph *g,
