@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include <qatkit/backend.h>
 #include <qatkit/context.h>
 
@@ -235,6 +239,48 @@ same_networks (const struct qk_graph *a, const struct qk_graph *b)
   }
 }
 
+#ifdef _OPENMP
+/* What a loop that says nothing of threads would take. */
+static int
+see_threads (void *cookie, int value, const struct qk_tensor *t)
+{
+  int *most = cookie;
+
+  (void) value;
+  (void) t;
+  *most = omp_get_max_threads () > *most ? omp_get_max_threads () : *most;
+  return 0;
+}
+
+/* An executor's threads hold for the loops of plugins too, and the caller's
+ * setting is as before afterwards. */
+START_TEST (threads_of_plugins)
+{
+  const struct qk_exec_options opt
+    = { .batch = BATCH, .threads = 1, .train = true };
+  static float x[BATCH * 3 * SIDE * SIDE];
+  struct qk_graph *g;
+  struct qk_exec *ex;
+  struct shared all;
+  const float *logits;
+  int most = 0;
+
+  open_shared (&all);
+  ck_assert_msg (build (&all, &g) == 0, "%s", qk_error_message ());
+  ck_assert_msg (qk_exec_new (g, &opt, &ex) == 0, "%s", qk_error_message ());
+  qk_exec_set_hook (ex, see_threads, &most);
+  omp_set_num_threads (3);
+  ck_assert_msg (network_forward (ex, x, BATCH, QK_PASS_TRAIN, &logits) == 0,
+                 "%s", qk_error_message ());
+  ck_assert_int_eq (most, 1);
+  ck_assert_int_eq (omp_get_max_threads (), 3);
+  qk_exec_free (ex);
+  qk_graph_free (g);
+  close_shared (&all);
+}
+END_TEST
+#endif
+
 START_TEST (shared_by_threads)
 {
   static struct work alone, w[THREADS];
@@ -272,6 +318,9 @@ main (void)
   SRunner *sr;
   int failed;
 
+#ifdef _OPENMP
+  tcase_add_test (tc, threads_of_plugins);
+#endif
   tcase_add_test (tc, shared_by_threads);
   suite_add_tcase (s, tc);
   sr = srunner_create (s);

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* threads.c: whether so many threads can be started. */
+/* threads.c: how many threads compute, and whether so many can be started. */
 #include "config.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include "base/threads.h"
 #include "qatkit/base.h"
@@ -45,4 +49,18 @@ qk_threads_try (int n)
            ? 0
            : qk_error (-err, "%d threads cannot be started here, only %d: %s",
                        n, started, strerror (err));
+}
+
+int
+qk_threads_limit (int n)
+{
+  int before = 1;
+
+#ifdef _OPENMP
+  before = omp_get_max_threads ();
+  if (n != before)
+    omp_set_num_threads (n); /* of the calling thread alone */
+#endif
+  (void) n;
+  return before;
 }

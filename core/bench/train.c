@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/threads.h"
 #include "bench/train.h"
 #include "run/optimizer.h"
 
@@ -141,7 +142,7 @@ step (struct qk_bench_trainer *t, const struct qk_batch *data, bool counts)
   double at[QK_BENCH_PARTS + 1];
   struct qk_tensor ref[QK_MAX_REFERENCES];
   double loss;
-  int i, r;
+  int before, i, r;
 
   qk_objective_references (t->objective, data, NULL, ref);
   at[0] = qk_seconds ();
@@ -151,7 +152,9 @@ step (struct qk_bench_trainer *t, const struct qk_batch *data, bool counts)
   if (r < 0 || (r = qk_exec_backward (t->ex, ref, &loss)) < 0)
     return r;
   at[2] = qk_seconds ();
+  before = qk_threads_limit (qk_exec_threads (t->ex));
   r = qk_optimize_step (t->o, INT32_MAX, INT32_MAX);
+  qk_threads_limit (before);
   at[3] = qk_seconds ();
   for (i = 0; r == 0 && counts && i < QK_BENCH_STEP; i++)
     r = qk_timing_add (&t->part[i], at[i + 1] - at[i]);

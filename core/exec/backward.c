@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/called.h"
+#include "base/threads.h"
 #include "exec/exec-priv.h"
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
@@ -324,14 +325,11 @@ backward_sources (struct qk_exec *ex)
   return 0;
 }
 
-int
-qk_exec_backward (struct qk_exec *ex, const struct qk_tensor *ref,
-                  double *loss)
+static int
+all_gradients (struct qk_exec *ex, const struct qk_tensor *ref)
 {
   int i, r;
 
-  if ((r = qk_exec_loss (ex, ref, loss)) < 0)
-    return r;
   for (i = 0; i < ex->g->n_values; i++)
     ex->value[i].grad_written = false;
   if ((r = loss_gradients (ex, ref)) < 0)
@@ -342,4 +340,17 @@ qk_exec_backward (struct qk_exec *ex, const struct qk_tensor *ref,
   if ((r = backward_sources (ex)) < 0)
     return r;
   return finish_gradients (ex);
+}
+
+int
+qk_exec_backward (struct qk_exec *ex, const struct qk_tensor *ref,
+                  double *loss)
+{
+  const int before = qk_threads_limit (ex->opt.threads);
+  int r = qk_exec_loss (ex, ref, loss);
+
+  if (r == 0)
+    r = all_gradients (ex, ref);
+  qk_threads_limit (before);
+  return r;
 }

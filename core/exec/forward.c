@@ -9,6 +9,7 @@
 #include <qatkit/numeric.h>
 
 #include "base/called.h"
+#include "base/threads.h"
 #include "exec/exec-priv.h"
 #include "passes/passes.h"
 #include "quant/loops-priv.h"
@@ -703,6 +704,8 @@ int
 qk_exec_forward (struct qk_exec *ex, const void *const *input, int64_t n,
                  unsigned flags)
 {
+  int before, r;
+
   if (n < 1 || n > ex->batch)
     return qk_error (-EINVAL, "batch of %lld samples, planned for 1 to %lld",
                      (long long) n, (long long) ex->batch);
@@ -710,9 +713,11 @@ qk_exec_forward (struct qk_exec *ex, const void *const *input, int64_t n,
   ex->flags = flags;
   if (input != ex->input)
     memcpy (ex->input, input, sizeof *input * (size_t) ex->g->n_inputs);
-  if (ex->worker != NULL)
-    return qk_slices_forward (ex, input);
-  return qk_forward_all (ex, input);
+  before = qk_threads_limit (ex->opt.threads);
+  r = ex->worker != NULL ? qk_slices_forward (ex, input)
+                         : qk_forward_all (ex, input);
+  qk_threads_limit (before);
+  return r;
 }
 
 const struct qk_tensor *

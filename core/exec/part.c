@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/threads.h"
 #include "exec/exec-priv.h"
 
 /* Put a value where its readers look for it: the buffers of all values that are
@@ -36,7 +37,7 @@ int
 qk_exec_forward_part (struct qk_exec *ex, const struct qk_exec_given *given,
                       int n_given, int first, int last, int64_t n)
 {
-  int i, r;
+  int before, i, r;
 
   if (ex->g->stage == QK_STAGE_INT8 || n < 1 || n > ex->batch || first < 0
       || first > last || last > ex->g->n_nodes)
@@ -46,10 +47,12 @@ qk_exec_forward_part (struct qk_exec *ex, const struct qk_exec_given *given,
                      first, last - 1, ex->g->n_nodes, (long long) n);
   ex->n = n;
   ex->flags = 0;
-  if ((r = qk_forward_constants (ex)) < 0)
-    return r;
-  for (i = 0; i < n_given; i++)
-    if ((r = place (ex, &given[i])) < 0)
-      return r;
-  return qk_forward_nodes (ex, first, last);
+  before = qk_threads_limit (ex->opt.threads);
+  r = qk_forward_constants (ex);
+  for (i = 0; r == 0 && i < n_given; i++)
+    r = place (ex, &given[i]);
+  if (r == 0)
+    r = qk_forward_nodes (ex, first, last);
+  qk_threads_limit (before);
+  return r;
 }

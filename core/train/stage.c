@@ -8,6 +8,7 @@
 
 #include <qatkit/numeric.h>
 
+#include "base/threads.h"
 #include "passes/passes.h"
 #include "quant/quantizer-priv.h"
 #include "train/stage.h"
@@ -328,11 +329,15 @@ next_batch (struct qk_batches *b, struct qk_batch *batch,
 }
 
 static int
-step (struct qk_optimize *o, const struct qk_train_options *opt)
+step (const struct qk_subject *s, struct qk_optimize *o,
+      const struct qk_train_options *opt)
 {
   const int64_t steps = qk_optimize_steps (o, opt->batches);
+  const int before = qk_threads_limit (qk_exec_threads (s->ex));
+  const int r = qk_optimize_step (o, opt->epochs * steps, steps);
 
-  return qk_optimize_step (o, opt->epochs * steps, steps);
+  qk_threads_limit (before);
+  return r;
 }
 
 /* BATCH, and the step that it may complete; it is this process's part of ALL samples. */
@@ -365,7 +370,7 @@ train_batch (const struct qk_subject *s, struct qk_optimize *o,
                             batch->n, loss))
            < 0)
     return r;
-  r = qk_optimize_gathered (o, all) ? step (o, opt) : 0;
+  r = qk_optimize_gathered (o, all) ? step (s, o, opt) : 0;
   pos->tally.seconds += qk_seconds () - t;
   return r;
 }
@@ -424,7 +429,7 @@ qk_stage_train (const struct qk_subject *s, struct qk_optimize *o,
     r = joined < 0 ? joined : r;
   }
   if (r >= 0 && o->gathered > 0) /* too few batches were left for a step */
-    r = step (o, opt);
+    r = step (s, o, opt);
   if (r >= 0)
     r = check_same (m, o->g);
   if ((r = check_seen (r, pos->tally.n)) < 0)
