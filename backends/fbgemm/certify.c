@@ -5,11 +5,11 @@
  * A lane is one channel's half step: two weights.  Inputs are at least 0, so
  * its sum over a run of consecutive steps (a chain), and over any part of
  * it, lies between the largest input times the sum of the negative weights
- * and times that of the positive ones.  Where inputs have 7 bits, so that a
- * step's pair always fits, sums are of distances from the middle input: at
- * most that times the sum of the weights without their signs.  Longer chains
- * are faster; where such a sum is too large, what is too much of the largest
- * weights moves to extra steps.  In those every channel picks its own inputs
+ * and times that of the positive ones.  Or sums are of distances from the
+ * middle input: at most that times the sum of the weights without their signs;
+ * then a step's pair has to fit by itself, as it always does where inputs have
+ * 7 bits.  Longer chains are faster; where such a sum is too large, what is too
+ * much of the largest weights moves to extra steps.  In those every channel picks its own inputs
  * among sixteen, so that one extra step serves many of them. */
 #include "config.h"
 
@@ -111,42 +111,54 @@ rules_of (struct fbgemm_range r, struct rule rule[2])
   const int pair = budget (r), middle = (r.hi + 1) / 2;
 
   rule[0] = (struct rule){ pair, pair, 0 };
-  if (pair < 2 * 128 || middle == 0)
+  if (middle == 0)
     return 1;
   rule[1] = (struct rule){ pair, INT16_MAX / middle, middle };
   return 2;
 }
 
 /* Sums of the positive weights of a lane and of the negative ones; all of them
- * in POS where signs do not matter. */
+ * in POS where signs do not matter, less what pairs have too much, and how many
+ * these are. */
 struct sums {
-  int16_t pos[MOST_LANES], neg[MOST_LANES];
+  int16_t pos[MOST_LANES], neg[MOST_LANES], pairs[MOST_LANES];
 };
 
 static void
 add_sums (struct sums *s, const int8_t *restrict w, int lanes,
           const struct rule *rule)
 {
+  const bool about = rule->middle > 0;
+
   for (int l = 0; l < lanes; l++) {
     const int a = w[2 * l], b = w[2 * l + 1];
     const int pos = (a > 0 ? a : 0) + (b > 0 ? b : 0);
     const int neg = pos - a - b;
 
-    s->pos[l] = (int16_t) (s->pos[l] + (rule->middle > 0 ? pos + neg : pos));
-    s->neg[l] = (int16_t) (s->neg[l] + (rule->middle > 0 ? 0 : neg));
+    s->pos[l] = (int16_t) (s->pos[l] + (about ? pos + neg : pos));
+    s->neg[l] = (int16_t) (s->neg[l] + (about ? 0 : neg));
   }
+  if (about && rule->pair < 2 * 128)
+    for (int l = 0; l < lanes; l++) {
+      const int sum = w[2 * l] + w[2 * l + 1];
+      const int over = (sum > 0 ? sum : -sum) - rule->pair;
+
+      s->pos[l] = (int16_t) (s->pos[l] - (over > 0 ? over : 0));
+      s->pairs[l] = (int16_t) (s->pairs[l] + (over > 0));
+    }
 }
 
-static int
-most_over (const struct sums *s, int lanes, int limit)
+static bool
+all_fit (const struct sums *s, int lanes, int limit)
 {
-  int most = 0;
+  int most = 0, pairs = 0;
 
   for (int l = 0; l < lanes; l++) {
     most = s->pos[l] > most ? s->pos[l] : most;
     most = s->neg[l] > most ? s->neg[l] : most;
+    pairs |= s->pairs[l];
   }
-  return most - limit;
+  return most <= limit && pairs == 0;
 }
 
 /* Input of the first of sixteen that an extra step for input K looks at; no
@@ -166,28 +178,30 @@ guess_moved (int over)
   return over > 0 ? 1 + over / 64 : 0;
 }
 
-/* About how many extra steps chains of CHAIN steps need. */
+/* About how many extra steps chains of CHAIN steps need; more than ENOUGH
+ * are not counted. */
 static int64_t
 guess_extras (const int8_t *weight, int64_t steps, int lanes, int chain,
-              const struct rule *rule)
+              const struct rule *rule, int64_t enough)
 {
   const int limit = rule->chain;
   const int64_t runs = WINDOW / 4 > chain ? WINDOW / 4 / chain : 1;
   int64_t count = 0;
 
-  for (int64_t s = 0; s < steps; s += runs * chain) {
+  for (int64_t s = 0; s < steps && count <= enough; s += runs * chain) {
     int moved[MOST_LANES / 2] = { 0 }, most = 0;
 
     for (int64_t t = s; t < s + runs * chain && t < steps; t += chain) {
-      struct sums sum = { { 0 }, { 0 } };
+      struct sums sum = { { 0 }, { 0 }, { 0 } };
 
       for (int64_t i = t; i < t + chain && i < steps; i++)
         add_sums (&sum, weight + i * lanes * 2, lanes, rule);
-      if (most_over (&sum, lanes, limit) <= 0)
+      if (all_fit (&sum, lanes, limit))
         continue;
       for (int l = 0; l < lanes; l++)
         moved[l / 2] += guess_moved (sum.pos[l] - limit)
-                        + guess_moved (sum.neg[l] - limit);
+                        + guess_moved (sum.neg[l] - limit)
+                        + (rule->middle > 0 ? sum.pairs[l] : 0);
     }
     for (int n = 0; n < lanes / 2; n++)
       most = moved[n] > most ? moved[n] : most;
@@ -197,27 +211,28 @@ guess_extras (const int8_t *weight, int64_t steps, int lanes, int chain,
 }
 
 /* The chain with the least work, which is *LEAST then: a multiplication for
- * each step, one and the way to int32 for each run (and from its middle), and
- * nearly three for an extra step. */
+ * each step, a little more in the smaller tiles of sums from a middle, one and
+ * the way to int32 for each run (and from its middle), and nearly three for an
+ * extra step.  0: none has less than *LEAST was before. */
 static int
 choose_chain (const int8_t *weight, int64_t steps, int lanes,
               const struct rule *rule, int64_t *least)
 {
-  int64_t best_cost = INT64_MAX;
-  int best = 1;
+  int best = 0;
 
-  for (int c = 1; c <= LONGEST; c++) {
-    const int64_t extras = guess_extras (weight, steps, lanes, c, rule);
-    const int run = c > 1 && rule->middle > 0 ? 12 : 11;
+  for (int c = rule->middle > 0 ? 2 : 1; c <= LONGEST; c++) {
+    const int64_t runs = (steps + c - 1) / c;
     const int64_t cost
-      = 10 * steps + run * ((steps + c - 1) / c) + 28 * extras;
+      = rule->middle > 0 ? 11 * steps + 14 * runs : 10 * steps + 11 * runs;
+    const int64_t enough = (*least - cost) / 28;
+    int64_t extras;
 
-    if (cost < best_cost)
-      best_cost = cost, best = c;
-    else if (cost > best_cost + best_cost / 8)
-      break; /* longer ones break more */
+    if (enough < 0)
+      continue;
+    extras = guess_extras (weight, steps, lanes, c, rule, enough);
+    if (cost + 28 * extras < *least)
+      *least = cost + 28 * extras, best = c;
   }
-  *least = best_cost;
   return best;
 }
 
@@ -332,21 +347,48 @@ move_over (int8_t *weight, int lanes, int64_t steps, int64_t from, int64_t to,
   return moved;
 }
 
+/* Mend the pairs of the run FROM .. TO-1, which no sum with others can make safe. */
+static int64_t
+mend_pairs (int8_t *weight, int lanes, int64_t steps, int64_t from, int64_t to,
+            const struct rule *rule, const struct sums *s, struct extras *e)
+{
+  int64_t total = 0;
+
+  for (int l = 0; l < lanes; l++)
+    for (int64_t t = from; s->pairs[l] > 0 && t < to; t++) {
+      const int8_t *w = weight + (t * lanes + l) * 2;
+      const int64_t m
+        = (w[0] > 0) == (w[1] > 0)
+            ? move_over (weight, lanes, steps, t, t + 1, l, 0,
+                         abs (w[0]) + abs (w[1]) - rule->pair, rule->pair, e)
+            : 0;
+
+      if (m < 0)
+        return m;
+      total += m;
+    }
+  return total;
+}
+
 /* Mend the run FROM .. TO-1. */
 static int64_t
 mend_run (int8_t *weight, int lanes, int64_t steps, int64_t from, int64_t to,
           const struct rule *rule, struct extras *e)
 {
   const int limit = rule->chain;
-  struct sums s = { { 0 }, { 0 } };
+  struct sums s = { { 0 }, { 0 }, { 0 } };
   int64_t total = 0;
 
   for (int64_t t = from; t < to; t++)
     add_sums (&s, weight + t * lanes * 2, lanes, rule);
-  if (most_over (&s, lanes, limit) <= 0)
+  if (all_fit (&s, lanes, limit))
     return 0;
   while (e->first < e->count && e->at[e->first] < window_of (4 * from, steps))
     e->first++;
+  if (rule->middle > 0
+      && (total = mend_pairs (weight, lanes, steps, from, to, rule, &s, e))
+           < 0)
+    return -ENOMEM;
   for (int l = 0; l < lanes; l++) {
     const int64_t pos
       = move_over (weight, lanes, steps, from, to, l, rule->middle > 0 ? 0 : 1,
@@ -395,11 +437,10 @@ fbgemm_certify (struct fbgemm_range r, struct qk_gemm_block *b, int8_t *weight,
   int64_t least = INT64_MAX, moved = 0;
 
   for (int i = 0; i < count; i++) {
-    int64_t cost;
-    const int chain = choose_chain (weight, steps, lanes, &rules[i], &cost);
+    const int chain = choose_chain (weight, steps, lanes, &rules[i], &least);
 
-    if (cost < least)
-      least = cost, rule = rules[i], b->chain = chain;
+    if (chain > 0)
+      rule = rules[i], b->chain = chain;
   }
   for (int64_t s = 0; s < steps && moved >= 0; s += b->chain) {
     const int64_t end = s + b->chain < steps ? s + b->chain : steps;

@@ -205,7 +205,7 @@ fill_f32 (struct qk_rng *r, float *x, size_t n, float scale)
 static void
 fill_weights (struct qk_rng *r, int8_t *w, size_t n)
 {
-  const int how = between (r, 0, 11);
+  const int how = between (r, 0, 13);
 
   for (size_t i = 0; i < n; i++)
     switch (how) {
@@ -238,6 +238,13 @@ fill_weights (struct qk_rng *r, int8_t *w, size_t n)
                        : i % 2 == 0 && one_in (r, 100)
                          ? 127
                          : fmax (-126, fmin (126, qk_rng_normal (r) * 8)));
+      break;
+    case 9: /* seven bits */
+      w[i] = (int8_t) fmax (-64, fmin (63, qk_rng_normal (r) * 25));
+      break;
+    case 10: /* four or eight at the border of what 128 times them may be */
+      w[i] = (int8_t) ((i % 4 == 0 ? between (r, 62, 66) : 63)
+                       / (i / 8 % 2 == 0 ? 1 : 2) * (one_in (r, 9) ? -1 : 1));
       break;
     default:
       w[i] = (int8_t) between (r, -128, 127);

@@ -41,10 +41,10 @@ struct qk_output {
  * makes it so: what is too much of a weight is taken from WEIGHT and comes in
  * a list of extra steps instead.  Step e looks at the sixteen inputs from
  * extra_at[e] on; lane n multiplies those that extra_index[e][n] names (0x80
- * for none) by extra[e][n].  Where inputs have 7 bits, the sums of a chain may
- * start from middle[chain][n][2]: what the weights would give for an input in
- * the middle of its range, with the sign changed; then the sum is that of
- * distances from there, half as far from 0, and only the whole chain's has to
+ * for none) by extra[e][n].  The sums of a chain may also start from
+ * middle[chain][n][2]: what the weights would give for an input in the middle
+ * of its range, with the sign changed; then the sum is that of distances from
+ * there, half as far from 0, and only each pair and the whole chain's have to
  * fit, for sums on the way are modulo 2^16.  BIAS makes up for it.  All sums
  * are exact.  Rows of A with extra steps must be readable for sixteen bytes.
  * A CHAIN of 0 proves nothing: bytes are widened and multiplied by vpmaddwd,
