@@ -23,6 +23,7 @@
 #define TILE_ROWS 6           /* tiles that products take at once, … */
 #define LEAST_TILES 12 /* … or twice as many with one vector; also the step */
 #define TOGETHER 8     /* samples that use weights read once */
+#define CACHED 524288  /* bytes: the second-level cache has room for them */
 #define APART 64 /* bytes: arrays would compete for the same cache lines */
 
 /* The part of the three taps of N outputs that lies inside SIZE pixels. */
@@ -68,7 +69,8 @@ cost_of_few_channels (const struct fbgemm_kernel *k)
 }
 
 /* What the other way of making the products costs.  Without VNNI, steps that
- * sum in int16 cost twice as much; with it, padding of 0 costs nothing. */
+ * sum in int16 cost twice as much; with it, padding of 0 costs nothing, and
+ * vectors of eight lanes fall behind a little. */
 static double
 cost_of_windows (const struct fbgemm_kernel *k)
 {
@@ -77,27 +79,41 @@ cost_of_windows (const struct fbgemm_kernel *k)
 
   if (k->kernels.saturates)
     return 2 * all;
-  all *= cost_of_few_channels (k);
+  all *= cost_of_few_channels (k) * (k->kernels.lanes == 8 ? 1.08 : 1);
   if (k->op.in_q[0].zero_point != 0)
     return all;
   return all * part_inside (g->p, k->op.pad_top, g->h)
          * part_inside (g->q, k->op.pad_left, g->w);
 }
 
+/* How many of the tiles reach beyond the sample. */
+static double
+share_of_edges (const struct int8op_geometry *g)
+{
+  const double whole = (double) (g->p / 4) * (double) (g->q / 4);
+
+  return 1 - whole / (tiles_along (g->p) * tiles_along (g->q));
+}
+
 /* Whether fewer products outweigh transforms, tiles that reach beyond the
- * sample and larger weights.  Costs are in products of four bytes or two
- * numbers, what a lane does at once, for a pair of channels; they are fitted to
- * measurements. */
+ * sample, which eight lanes put together slowly, and larger weights.  Costs are
+ * in products of four bytes or two numbers, what a lane does at once, for a pair
+ * of channels; they are fitted to measurements. */
 static bool
 is_worth (const struct fbgemm_kernel *k)
 {
   const struct int8op_geometry *g = &k->g;
   const double tiles = tiles_along (g->p) * tiles_along (g->q);
   const double samples = (double) (g->batch < TOGETHER ? g->batch : TOGETHER);
-  const double weights = 10.0 * k->kernels.lanes / samples;
+  const double bytes = 36.0 * sizeof (int16_t) * (double) (g->c * g->k);
+  const bool eight = k->kernels.lanes == 8;
+  /* few weights come as fast as eight lanes want them */
+  const double weights
+    = (eight && bytes < CACHED ? 1.0 : 10.0) * k->kernels.lanes / samples;
   const double transforms = 80.0 / (double) g->k + 180.0 / (double) g->c;
+  const double edges = eight ? 1 + share_of_edges (g) : 1;
 
-  return tiles * (20 + transforms) + weights < cost_of_windows (k);
+  return tiles * (20 + edges * transforms) + weights < cost_of_windows (k);
 }
 
 bool
