@@ -136,19 +136,30 @@ lsq_qp (const struct lsq *l, int32_t zero_point)
 
 /* ---- the first batch --------------------------------------------------------*/
 
-/* The grid of PyTorch's formula for f times the range of X. */
-static int
-lsq_grid_of_range (const struct lsq *l, const float *x, size_t n, float f,
-                   struct qk_qparams *q)
+/* Of the elements, and of 0. */
+struct range {
+  float min, max;
+};
+
+static struct range
+lsq_range (const float *x, size_t n)
 {
-  float min = 0.0f, max = 0.0f;
+  struct range r = { 0.0f, 0.0f };
 
   for (size_t i = 0; i < n; i++) {
-    min = x[i] < min ? x[i] : min;
-    max = x[i] > max ? x[i] : max;
+    r.min = x[i] < r.min ? x[i] : r.min;
+    r.max = x[i] > r.max ? x[i] : r.max;
   }
+  return r;
+}
+
+/* The grid of PyTorch's formula for F times the range R. */
+static int
+lsq_grid_of_range (const struct lsq *l, struct range r, float f,
+                   struct qk_qparams *q)
+{
   *q = (struct qk_qparams){ 1.0f, 0, l->qmin, l->qmax };
-  return qk_calculate_qparams (f * min, f * max, l->symmetric, q);
+  return qk_calculate_qparams (f * r.min, f * r.max, l->symmetric, q);
 }
 
 static double
@@ -172,6 +183,7 @@ static int
 lsq_best_grid (const struct lsq *l, const float *x, size_t n,
                struct qk_qparams *best)
 {
+  const struct range range = lsq_range (x, n);
   const size_t step = n / LSQ_LOOKED + 1;
   double least = INFINITY;
   int r = 0;
@@ -180,7 +192,7 @@ lsq_best_grid (const struct lsq *l, const float *x, size_t n,
     struct qk_qparams q;
     double e;
 
-    r = lsq_grid_of_range (l, x, n, (float) i / LSQ_TRIED, &q);
+    r = lsq_grid_of_range (l, range, (float) i / LSQ_TRIED, &q);
     if (r == 0 && (e = lsq_error (x, n, step, &q)) < least) {
       least = e;
       *best = q;
@@ -205,7 +217,7 @@ lsq_init (void *self, struct qk_fq_params *p, const float *x, size_t n)
   struct lsq *l = self;
   const size_t block = n / l->channels;
   struct qk_qparams q = { 1.0f, 0, l->qmin, l->qmax };
-  int r = lsq_grid_of_range (l, x, n, 1.0f, &q);
+  int r = lsq_grid_of_range (l, lsq_range (x, n), 1.0f, &q);
 
   if (r < 0)
     return r;
