@@ -41,6 +41,7 @@ network "arch = lenet"
 proof some -o qconfig.activation.bits=8 -o "qconfig conv2.activation.bits=16" \
   -o "qconfig fc1.activation.bits=9" -o qat.quantize_outputs=yes
 proof input -o qconfig.activation.bits=8 -o "qconfig image.activation.bits=16"
+proof twelve -o qconfig.activation.bits=12
 proof strict -o qconfig.activation.bits=16 -o qat.strict=yes -o qat.quantize_outputs=yes
 
 # with any number of threads
@@ -70,13 +71,53 @@ header_of eight/model-int8.safetensors | grep -q '"qatkit.model": *"1.[01]"' \
   || failed "8 bits are not what older programs read"
 expect 0 eval strict/model-int8.safetensors
 
-# other programs have none of it: refused with the value's name, nothing written
-for format in tflite onnx c; do
+# formats that have none of it: refused with the value's name, nothing written
+for format in tflite c; do
   expect 1 export strict/model-int8.safetensors --$format out-$format
   says "'image' has more than 8 bits"
   says "activation.bits = 8 in [qconfig image]"
   [ ! -e out-$format ] || failed "$format was written"
 done
+
+# ONNX has uint16 in its form of reals; what ONNX Runtime makes of the file is
+# ours but for its sums, which are of floats
+# onnx NETWORK MOST: within MOST of the logits' spread
+onnx () {
+  expect 0 export "$1/model-int8.safetensors" --onnx "$1.onnx"
+  "$builddir/run" "$builddir/tests/check_logits" "$1/model-int8.safetensors" \
+    samples logits > out 2> err || failed "check_logits $1"
+  read -r _ c h w _ < out
+  node "$srcdir/tests/bench/ort-infer.js" run "$1.onnx" "$c,$h,$w" samples ort \
+    precise > out 2> err || failed "ONNX Runtime: $1"
+  /usr/bin/python3 - "$2" > out 2> err <<'END' || failed "$1: $(cat out err)"
+import sys, numpy
+a, b = (numpy.fromfile(f, numpy.float32) for f in ("ort", "logits"))
+print("largest difference", abs(a - b).max(), "spread", b.std())
+assert a.size == b.size and b.std() > 0
+assert abs(a - b).max() <= float(sys.argv[1]) * b.std()
+END
+}
+if [ -e "$builddir/stage/formats/onnx.so" ]; then
+  for option in '--form qoperator' '--io uint8' '--io int8'; do
+    # shellcheck disable=SC2086
+    expect 1 export strict/model-int8.safetensors --onnx x.onnx $option
+    says "has more than 8 bits, which need the form qdq"
+    [ ! -e x.onnx ] || failed "$option: a file was written"
+  done
+  if type node > /dev/null 2>&1 \
+      && node -e 'require ("onnxruntime-node")' 2> /dev/null \
+      && /usr/bin/python3 -c 'import numpy' 2> /dev/null; then
+    # a step more or less now and then, of 16, 12, 9 and 8 bits
+    onnx strict 0.001
+    onnx input 0.001
+    onnx all 0.005
+    onnx twelve 0.01
+    onnx some 0.05
+  else
+    echo "no ONNX Runtime: what is written is not computed"
+    expect 0 export strict/model-int8.safetensors --onnx strict.onnx
+  fi
+fi
 expect 1 ptq net.ini -o qconfig.activation.bits=16 -o ptq.mode=dynamic
 says "activation.bits is 16, expected 8 or fewer"
 

@@ -77,7 +77,8 @@ static const struct kind kinds[QK_KIND_LAST + 1] = {
       = { SLOT (qk_format_class, suffixes), SLOT (qk_format_class, open),
           SLOT (qk_format_class, close), SLOT (qk_format_class, count),
           SLOT (qk_format_class, entry), SLOT (qk_format_class, metadata) },
-      .data = { SLOT (qk_format_class, suffixes) } },
+      .data
+      = { SLOT (qk_format_class, suffixes), SLOT (qk_format_class, wide) } },
   [QK_KIND_REPORTER]
   = { "reporter", "reporters", sizeof (struct qk_reporter_class),
       .required

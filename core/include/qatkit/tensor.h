@@ -103,6 +103,13 @@ qk_grid_is_wide (const struct qk_qparams *q)
   return q->qmax > QK_U8_MAX;
 }
 
+/* The largest integer that the type of the grid Q has. */
+static inline int
+qk_grid_most (const struct qk_qparams *q)
+{
+  return qk_grid_is_wide (q) ? QK_U16_MAX : QK_U8_MAX;
+}
+
 /* The type of activations on the grid Q. */
 static inline enum qk_dtype
 qk_grid_dtype (const struct qk_qparams *q)

@@ -61,7 +61,8 @@ put_operands (struct writer *w, const struct qk_network_node *n,
               const char **in)
 {
   float scale[QK_OP_MAX_INPUTS];
-  const bool on_grids = n->quantized && n->n_in == 2;
+  /* sums of uint16 are of reals wherever they are made: no ties to avoid */
+  const bool on_grids = n->quantized && n->n_in == 2 && !qk_op_is_wide (n->op);
   const bool ties
     = on_grids && onnx_scales_off_ties (n->op, scale) == ONNX_TIES_STAY;
   int i;

@@ -38,6 +38,9 @@ int onnx_to_qoperator (struct onnx_build *b);
 int onnx_integer_io (struct onnx_build *b, enum onnx_io type,
                      const char **grids);
 
+/* A graph of operator set 13 becomes one of set 21. */
+void onnx_raise (struct onnx_build *b);
+
 /* Weights of QDQ form that fit 4 bits become int4, and the graph one of operator
  * set 21.  -EINVAL where there are none. */
 int onnx_to_int4 (struct onnx_build *b);

@@ -15,24 +15,60 @@ node1 (struct writer *w, const char *op, const char *out, const char *in)
   return out;
 }
 
-/* put_grid, where RAW is in units of the constant STEP; NULL: of Q's scale. */
+const char *
+put_zero_point (struct writer *w, const char *prefix,
+                const struct qk_qparams *q)
+{
+  const uint8_t byte = (uint8_t) q->zero_point;
+  const uint16_t wide = (uint16_t) q->zero_point;
+
+  return onnx_scalar (&w->b, onnx_name (&w->b, "%s/zero_point", prefix),
+                      qk_grid_dtype (q),
+                      qk_grid_is_wide (q) ? (const void *) &wide : &byte);
+}
+
+/* RAW, in units of UNIT, within LO..HI of the grid Q: for integers that ONNX
+ * Runtime has no Clip of.  The ends lie on the grid, so that nothing else
+ * changes. */
+static const char *
+put_real_clip (struct writer *w, const char *raw, const char *prefix,
+               const struct qk_qparams *q, float unit, int lo, int hi)
+{
+  struct onnx_build *b = &w->b;
+  const float low = (float) (lo - q->zero_point) * unit;
+  const float high = (float) (hi - q->zero_point) * unit;
+  const char *in[3] = { raw };
+
+  in[1] = onnx_scalar (b, onnx_name (b, "%s/lo", prefix), QK_F32, &low);
+  in[2] = onnx_scalar (b, onnx_name (b, "%s/hi", prefix), QK_F32, &high);
+  raw = onnx_name (b, "%s/clipped", prefix);
+  onnx_node (b, "Clip", raw, 3, in);
+  return raw;
+}
+
+/* put_grid, where RAW is in units of the constant STEP, which is 1; NULL: of
+ * Q's scale. */
 static const char *
 put_steps (struct writer *w, const char *raw, const char *prefix,
            const struct qk_qparams *q, const char *step, int lo, int hi,
            const char *out)
 {
   struct onnx_build *b = &w->b;
-  const uint8_t zp = (uint8_t) q->zero_point;
+  const bool wide = qk_grid_is_wide (q);
+  const bool clips = lo > 0 || hi < qk_grid_most (q);
   const uint8_t low = (uint8_t) lo, high = (uint8_t) hi;
   const char *scale = onnx_name (b, "%s/scale", prefix), *in[3];
 
+  if (clips && wide)
+    raw
+      = put_real_clip (w, raw, prefix, q, step != NULL ? 1 : q->scale, lo, hi);
   scale = onnx_scalar (b, scale, QK_F32, &q->scale);
   in[0] = raw;
   in[1] = step != NULL ? step : scale;
-  in[2] = onnx_scalar (b, onnx_name (b, "%s/zero_point", prefix), QK_U8, &zp);
+  in[2] = put_zero_point (w, prefix, q);
   raw = onnx_name (b, "%s/quantized", prefix);
   onnx_node (b, "QuantizeLinear", raw, 3, in);
-  if (lo > 0 || hi < 255) {
+  if (clips && !wide) {
     const char *clip[3] = { raw };
 
     clip[1] = onnx_scalar (b, onnx_name (b, "%s/lo", prefix), QK_U8, &low);
@@ -89,11 +125,10 @@ put_rescaled (struct writer *w, const char *raw, const char *prefix,
               const struct qk_qparams *q, float from, float to)
 {
   struct onnx_build *b = &w->b;
-  const uint8_t zp = (uint8_t) q->zero_point;
   const char *in[3] = { raw };
 
   in[1] = onnx_scalar (b, onnx_name (b, "%s/from", prefix), QK_F32, &from);
-  in[2] = onnx_scalar (b, onnx_name (b, "%s/zero_point", prefix), QK_U8, &zp);
+  in[2] = put_zero_point (w, prefix, q);
   in[0] = onnx_name (b, "%s/quantized", prefix);
   onnx_node (b, "QuantizeLinear", in[0], 3,
              (const char *const[]){ raw, in[1], in[2] });
@@ -163,7 +198,7 @@ finish (struct writer *w, const struct qk_network_node *n, const char *raw)
   if (!on_grid (w, n->out))
     w->name[n->out] = raw;
   else if (n->quantized)
-    finish_clamped (w, n, raw, 0, 255);
+    finish_clamped (w, n, raw, 0, qk_grid_most (q));
   else /* a float node whose output was put on a grid */
     finish_clamped (w, n, raw, q->qmin, q->qmax);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* int4.c: weights of 4 bits as ONNX has them since operator set 21, two in a byte,
- * and what else a graph of set 13 has to become then. */
+/* int4.c: operator set 21, which has uint16, and weights of 4 bits, two in a byte;
+ * what a graph of set 13 has to become for that. */
 #include "config.h"
 
 #include <string.h>
@@ -70,6 +70,19 @@ move_axes (struct onnx_build *b, Onnx__NodeProto *n)
   }
 }
 
+void
+onnx_raise (struct onnx_build *b)
+{
+  for (size_t i = 0; i < b->graph.n_node && b->error == 0; i++) {
+    Onnx__NodeProto *n = b->graph.node[i];
+
+    if (strncmp (n->op_type, "Reduce", 6) == 0 && n->n_input == 1)
+      move_axes (b, n);
+  }
+  b->opset = OPSET;
+  b->ir_version = IR_VERSION;
+}
+
 int
 onnx_to_int4 (struct onnx_build *b)
 {
@@ -85,15 +98,10 @@ onnx_to_int4 (struct onnx_build *b)
       pack (constant (b, n->input[2]));
       packed++;
     }
-    if (strncmp (n->op_type, "Reduce", 6) == 0 && n->n_input == 1)
-      move_axes (b, n);
   }
-  if (b->error < 0)
-    return b->error;
-  if (packed == 0)
+  if (packed == 0 && b->error == 0)
     return qk_error (-EINVAL, "onnx: no layer has weights of 4 bits, expected "
                               "some for weights of int4");
-  b->opset = OPSET;
-  b->ir_version = IR_VERSION;
-  return 0;
+  onnx_raise (b);
+  return b->error;
 }

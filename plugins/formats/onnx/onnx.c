@@ -67,6 +67,7 @@ static const struct qk_format_class onnx = {
   .metadata = onnx_metadata,
   .write_network = onnx_write_network,
   .write_files = onnx_write_vectors,
+  .wide = true,
 };
 
 QK_PLUGIN ("onnx", PACKAGE_VERSION, "LGPL-2.1-or-later", &onnx.cls);

@@ -73,7 +73,7 @@ put_flat (struct writer *w, const struct qk_network_node *n, const char *in)
 
   /* both steps on the grid, or runtimes compute one of them in float */
   if (n->quantized)
-    in = put_grid (w, in, pooled, q, 0, 255,
+    in = put_grid (w, in, pooled, q, 0, qk_grid_most (q),
                    onnx_name (&w->b, "%s/dequantized", pooled));
   o = onnx_node (&w->b, "Flatten", raw, 1, &in);
   onnx_attr_int (&w->b, o, "axis", 1);

@@ -21,11 +21,14 @@ struct vectors {
 };
 
 /* COUNT integers at X, on the grid of V, as who runs the file gives and gets them,
- * and their type. */
+ * and their type; those of more than 8 bits are always given as reals. */
 static void *
-elements (struct vectors *vec, const struct qk_network_value *v,
-          const uint8_t *x, size_t count, enum qk_dtype *dtype)
+elements (struct vectors *vec, const struct qk_network_value *v, const void *x,
+          size_t count, enum qk_dtype *dtype)
 {
+  const bool wide = qk_grid_is_wide (&v->q);
+  const uint8_t *byte = x;
+  const uint16_t *word = x;
   const bool real = strcmp (vec->io, "float") == 0;
   const int zero = strcmp (vec->io, "int8") == 0 ? 128 : 0;
   float *f = onnx_alloc (&vec->b, count * sizeof *f);
@@ -34,9 +37,10 @@ elements (struct vectors *vec, const struct qk_network_value *v,
   *dtype = real ? QK_F32 : zero > 0 ? QK_I8 : QK_U8;
   for (size_t i = 0; f != NULL && i < count; i++)
     if (real)
-      f[i] = qk_dequantize (x[i], v->q.scale, v->q.zero_point);
+      f[i] = qk_dequantize (wide ? word[i] : byte[i], v->q.scale,
+                            v->q.zero_point);
     else
-      q[i] = (uint8_t) (x[i] - zero);
+      q[i] = (uint8_t) (byte[i] - zero);
   return f;
 }
 
@@ -60,7 +64,8 @@ put_tensor (struct vectors *vec, const struct qk_network_value *v, int s,
             const char *name, int axis, const char *file)
 {
   const size_t count = (size_t) qk_shape_count (&v->shape);
-  const size_t size = v->q.scale > 0 ? 1 : sizeof (float);
+  const size_t size
+    = v->q.scale > 0 ? qk_dtype_size (qk_grid_dtype (&v->q)) : sizeof (float);
   const char *from = (const char *) v->vectors + (size_t) s * count * size;
   const void *x = from;
   enum qk_dtype dtype = QK_F32;
@@ -71,7 +76,7 @@ put_tensor (struct vectors *vec, const struct qk_network_value *v, int s,
   int n, r;
 
   if (v->q.scale > 0)
-    x = elements (vec, v, (const uint8_t *) from, count, &dtype);
+    x = elements (vec, v, from, count, &dtype);
   turned = onnx_alloc (&vec->b, count * sizeof (float));
   if (x == NULL || turned == NULL)
     return vec->b.error;

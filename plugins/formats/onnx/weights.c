@@ -183,7 +183,8 @@ put_gemm_of_rows (struct writer *w, const struct qk_network_node *n,
   Onnx__NodeProto *o;
 
   in[0] = onnx_put_dims (&w->b, in[0], 2, row, rows);
-  in[0] = put_grid (w, in[0], rows, &n->op->in_q[0], 0, 255,
+  in[0] = put_grid (w, in[0], rows, &n->op->in_q[0], 0,
+                    qk_grid_most (&n->op->in_q[0]),
                     onnx_name (&w->b, "%s/dequantized", rows));
   y = onnx_name (&w->b, "%s/product", n->name);
   o = onnx_node (&w->b, "Gemm", y, 3, in);

@@ -10,7 +10,8 @@
  *
  * with int8 weights per output channel and int32 biases of scale s_in * s_w.
  * ReLU and ReLU6 are the ends of the output's grid; where the bounds of a
- * node lie within 0..255, Clip of uint8 says so exactly. */
+ * node lie within 0..255, Clip of uint8 says so exactly.  Integers of more than
+ * 8 bits are uint16, which ONNX has there since set 21. */
 #include "config.h"
 
 #include <jansson.h>
@@ -114,9 +115,8 @@ put_source_constant (struct writer *w, int v)
 {
   const struct qk_network_value *c = value_of (w, v);
   const bool grid = c->q.scale > 0;
-  const enum qk_dtype dtype = grid ? QK_U8 : QK_F32;
+  const enum qk_dtype dtype = grid ? qk_grid_dtype (&c->q) : QK_F32;
   const size_t size = qk_dtype_size (dtype);
-  const uint8_t zp = (uint8_t) c->q.zero_point;
   const char *in[3];
   int64_t dims[QK_MAX_DIMS + 1] = { 1 }; /* no batch axis of its own */
   void *copy;
@@ -138,8 +138,7 @@ put_source_constant (struct writer *w, int v)
     return 0;
   in[1] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/scale", c->name), QK_F32,
                        &c->q.scale);
-  in[2] = onnx_scalar (&w->b, onnx_name (&w->b, "%s/zero_point", c->name),
-                       QK_U8, &zp);
+  in[2] = put_zero_point (w, c->name, &c->q);
   w->name[v] = onnx_name (&w->b, "%s/dequantized", c->name);
   onnx_node (&w->b, "DequantizeLinear", w->name[v], 3, in);
   return 0;
@@ -251,11 +250,23 @@ category_list (const struct qk_network *net)
   return text;
 }
 
-/* The form and the ends that CFG asks for; *GRIDS as in onnx_integer_io. */
-static int
-change_form (const struct qk_config *cfg, struct onnx_build *b,
-             const char **grids)
+/* A value of NET of more than 8 bits; NULL: there is none. */
+static const struct qk_network_value *
+wide_value (const struct qk_network *net)
 {
+  for (int i = 0; i < net->n_values; i++)
+    if (net->value[i]->q.scale > 0 && qk_grid_is_wide (&net->value[i]->q))
+      return net->value[i];
+  return NULL;
+}
+
+/* The form and the ends that CFG asks for, of a graph of NET; *GRIDS as in
+ * onnx_integer_io. */
+static int
+change_form (const struct qk_config *cfg, const struct qk_network *net,
+             struct onnx_build *b, const char **grids)
+{
+  const struct qk_network_value *wide = wide_value (net);
   const char *io = qk_config_string (cfg, "io");
   const bool integers
     = strcmp (qk_config_string (cfg, "form"), "qoperator") == 0;
@@ -265,6 +276,14 @@ change_form (const struct qk_config *cfg, struct onnx_build *b,
   if (integers && int4)
     return qk_error (-EINVAL, "weights of int4 are of the form qdq, expected "
                               "int8 in the form qoperator");
+  if (wide != NULL && (integers || strcmp (io, "float") != 0))
+    return qk_error (-ENOTSUP,
+                     "onnx: '%s' has more than 8 bits, which need the form "
+                     "qdq with inputs and outputs of float, not form %s with "
+                     "%s",
+                     wide->name, integers ? "qoperator" : "qdq", io);
+  if (wide != NULL)
+    onnx_raise (b);
   if (integers)
     r = onnx_to_qoperator (b);
   else if (int4)
@@ -296,7 +315,7 @@ onnx_write_network (const struct qk_config *cfg, int fd,
   if (w.name == NULL)
     r = qk_oom ("onnx");
   else if ((r = put_graph (&w)) == 0
-           && (r = change_form (cfg, &w.b, &meta[2].value)) == 0)
+           && (r = change_form (cfg, net, &w.b, &meta[2].value)) == 0)
     r = onnx_build_write (&w.b, fd, meta, meta[2].value == NULL ? 2 : 3);
   free (w.name);
   onnx_build_clear (&w.b);

@@ -48,6 +48,10 @@ const char *node1 (struct writer *w, const char *op, const char *out,
 const char *output_name (const struct writer *w, int value);
 /* Name for the float result of N, before its grid if it has one. */
 const char *raw_name (struct writer *w, const struct qk_network_node *n);
+/* The zero point of Q as a constant, PREFIX/zero_point, of the type of its
+ * integers. */
+const char *put_zero_point (struct writer *w, const char *prefix,
+                            const struct qk_qparams *q);
 /* Quantize RAW to grid Q, clamp to LO..HI and dequantize it to OUT, which is
  * returned.  PREFIX makes the names in between. */
 const char *put_grid (struct writer *w, const char *raw, const char *prefix,
