@@ -127,4 +127,28 @@ expect 0 qat tiny.ini "${both[@]}" --output part-ends --resume
 for f in model-int8 best; do same ends/$f.safetensors part-ends/$f.safetensors; done
 arrays ends/best.safetensors 'fakequant\.(beta|size)' > learned
 grep -q 'beta' learned && grep -q 'size' learned || failed "no lower ends, or sizes, in best.safetensors"
+
+# ---- from one training to the next, with the float network as the teacher
+expect 0 qat tiny.ini "${base[@]}" -o qconfig.weight.bits=4 -o loss.name=distillation --output four
+next=("${base[@]}" -o loss.name=distillation -o model.weights=four/best.safetensors)
+expect 0 qat tiny.ini "${next[@]}" -o qat.teacher=float/weights.safetensors --output three
+expect 0 verify three
+prints "0 differ"
+arrays "$(ls three/checkpoints/* | head -n 1)" '^teacher\.' | cut -d' ' -f2- > told
+expect 0 qat tiny.ini "${base[@]}" -o loss.name=distillation --output usual
+arrays "$(ls usual/checkpoints/* | head -n 1)" '^teacher\.' | cut -d' ' -f2- > usual.teacher
+same told usual.teacher
+expect 0 qat tiny.ini "${next[@]}" --output own
+arrays "$(ls own/checkpoints/* | head -n 1)" '^teacher\.' | cut -d' ' -f2- > own.teacher
+! cmp -s told own.teacher || failed "the teacher has the weights that training begins with"
+arrays four/best.safetensors '^param\.' | cut -d' ' -f2- > want
+same want own.teacher
+expect 1 qat tiny.ini "${base[@]}" -o qat.teacher=float/weights.safetensors --output none
+says "[qat] teacher: neither a loss nor a metric compares with a teacher"
+expect 1 qat tiny.ini "${next[@]}" -o qat.teacher=none.safetensors --output none
+says "[qat] teacher: none.safetensors"
+expect 1 qat tiny.ini "${next[@]}" -o model.weights.skip=fc --output none
+says "'four/best.safetensors' is a checkpoint, of which all parameters are taken"
+expect 1 qat tiny.ini "${next[@]}" -o model.arch=lenet --output none
+says "four/best.safetensors: state array 'param."
 exit 0

@@ -156,6 +156,24 @@ qk_checkpoint_open (struct qk_context *ctx, const char *path,
   return 0;
 }
 
+int
+qk_checkpoint_find (struct qk_context *ctx, const char *path,
+                    struct qk_checkpoint **out)
+{
+  struct qk_tensorfile *f;
+  bool is;
+  int r;
+
+  if (qk_tensorfile_open (ctx, path, QK_FORMAT_DEFAULT, &f) < 0)
+    return 0;
+  is = qk_tensorfile_metadata (f, KEY_VERSION) != NULL;
+  qk_tensorfile_close (f);
+  if (!is)
+    return 0;
+  r = qk_checkpoint_open (ctx, path, out);
+  return r < 0 ? r : 1;
+}
+
 void
 qk_checkpoint_close (struct qk_checkpoint *c)
 {

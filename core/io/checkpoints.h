@@ -22,6 +22,10 @@ struct qk_checkpoint;
  * -ENOTSUP: written by a newer major version, with both numbers. */
 int qk_checkpoint_open (struct qk_context *ctx, const char *path,
                         struct qk_checkpoint **out);
+/* The same where PATH says that it is a checkpoint: 1.  0: it is something else,
+ * or cannot be read. */
+int qk_checkpoint_find (struct qk_context *ctx, const char *path,
+                        struct qk_checkpoint **out);
 void qk_checkpoint_close (struct qk_checkpoint *c); /* accepts NULL */
 
 /* Verify F if it says it is a checkpoint: the errors of qk_checkpoint_open; 0

@@ -170,6 +170,26 @@ open_reporters (struct qk_run *run, bool resume)
   return r;
 }
 
+/* A teacher with weights of its own is there from the start, so that a file that
+ * does not fit is known before hours of float training. */
+static int
+open_own_teacher (struct qk_run *run)
+{
+  const struct qk_config *qat = run->s.settings->qat;
+  const int r = *qk_config_string (qat, "teacher") == 0
+                  ? 0
+                  : qk_session_keep_teacher (&run->s, run->g);
+
+  if (r < 0 || *qk_config_string (qat, "teacher") == 0
+      || run->s.teacher != NULL)
+    return r;
+  return qk_error (
+    -EINVAL,
+    "%s: [qat] teacher: neither a loss nor a metric compares with a "
+    "teacher, expected one, such as distillation",
+    qk_config_where (qat, "teacher"));
+}
+
 /* What the network is trained for and measured by. */
 static int
 open_objective (struct qk_run *run)
@@ -182,7 +202,8 @@ open_objective (struct qk_run *run)
                              &run->s.objective);
 
   if (r < 0
-      || (r = qk_tally_init (&run->pos.tally, run->s.objective, false)) < 0)
+      || (r = qk_tally_init (&run->pos.tally, run->s.objective, false)) < 0
+      || (r = open_own_teacher (run)) < 0)
     return r;
   r = *best == '\0' ? qk_objective_first_score (run->s.objective)
                     : qk_objective_score (run->s.objective, best);

@@ -112,11 +112,24 @@ qk_session_open_splits (struct qk_session *s)
 int
 qk_session_keep_teacher (struct qk_session *s, const struct qk_graph *g)
 {
+  const char *path = qk_config_string (s->settings->qat, "teacher");
+  struct qk_graph *own;
+  int r;
+
   if (s->teacher != NULL
       || !(qk_objective_needs_teacher (s->objective, QK_DURING_QAT)
            || qk_objective_needs_teacher (s->objective, 0)))
     return 0;
-  return qk_pass_fuse (g, &s->teacher);
+  if (*path == 0)
+    return qk_pass_fuse (g, &s->teacher);
+  if ((r = qk_graph_copy (g, &own)) < 0)
+    return r;
+  if ((r = qk_settings_load_weights (s->settings, own, path)) < 0)
+    qk_settings_key_error (r, s->settings->qat, "qat", "teacher");
+  else
+    r = qk_pass_fuse (own, &s->teacher);
+  qk_graph_free (own);
+  return r;
 }
 
 /* An executor that only evaluates G. */

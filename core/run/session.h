@@ -133,7 +133,8 @@ void qk_session_clear (struct qk_session *s); /* accepts zeros */
  * configuration that models carry. */
 int qk_session_open_splits (struct qk_session *s);
 
-/* Keep a copy of the float network G if the objective needs a teacher. */
+/* Keep a copy of the float network G, with the weights of [qat] teacher if that
+ * names some, if the objective needs a teacher. */
 int qk_session_keep_teacher (struct qk_session *s, const struct qk_graph *g);
 
 /* Evaluate G (float, prepared or int8) on the split eval, and tell the

@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "base/memtext.h"
+#include "io/checkpoints.h"
 #include "io/weights.h"
 #include "passes/passes.h"
+#include "run/run.h"
 #include "run/session.h"
 
 /* ---- the last layer ----------------------------------------------------------*/
@@ -89,6 +91,30 @@ check_skip (struct qk_settings *settings, const struct qk_patterns *skip)
                        idle);
 }
 
+/* Fill all parameters of G from PATH if that is a checkpoint, which has them under
+ * the names they have here, with the quantizers of another training beside
+ * them: 1.  0: it is none. */
+static int
+load_checkpoint (struct qk_settings *settings, struct qk_graph *g,
+                 const char *path)
+{
+  const char *skip = qk_config_string (settings->model, "weights.skip");
+  struct qk_checkpoint *c;
+  int r = qk_checkpoint_find (settings->ctx, path, &c);
+
+  if (r <= 0)
+    return r;
+  if (*skip != 0)
+    r = qk_error (-EINVAL,
+                  "'%s' is a checkpoint, of which all parameters are taken, "
+                  "expected a file of weights where there is weights.skip",
+                  path);
+  else
+    r = qk_restore_network (g, NULL, c);
+  qk_checkpoint_close (c);
+  return r < 0 ? r : 1;
+}
+
 /* Fill the parameters of G from PATH but for what ANEW says; NULL: all. */
 static int
 load (struct qk_settings *settings, struct qk_graph *g, const char *path,
@@ -96,8 +122,12 @@ load (struct qk_settings *settings, struct qk_graph *g, const char *path,
 {
   const char *format = qk_config_string (settings->model, "format");
   struct qk_weight *w;
-  int i, r;
+  int i, r = *format == 0 ? load_checkpoint (settings, g, path) : 0;
 
+  if (r < 0)
+    return r;
+  if (r == 1)
+    return qk_graph_check_params (g);
   w = calloc ((size_t) g->n_params + 1, sizeof *w);
   if (w == NULL)
     return qk_oom ("weights");

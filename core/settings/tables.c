@@ -60,7 +60,8 @@ const struct qk_option qk_table_model[]
   = { { "arch", QK_OPT_STRING, "auto", 0, 0, NULL,
         "Model plugin that builds the network" },
       { "weights", QK_OPT_PATH, "", 0, 0, NULL,
-        "File with the float weights; empty = start from random numbers" },
+        "File with the float weights, or a checkpoint; empty = start from "
+        "random numbers" },
       { "weights.skip", QK_OPT_STRING, "", 0, 0, NULL,
         "Parameters that start from random numbers all the same, "
         "PATTERN[,PATTERN]..., as in \"classifier.*\" for own classes" },
@@ -169,6 +170,9 @@ const struct qk_option qk_table_qat[] = {
   { "from_ptq", QK_OPT_BOOL, "no", 0, 0, NULL,
     "Whether quantization-aware training begins with the weights and grids "
     "that post-training quantization and its methods leave" },
+  { "teacher", QK_OPT_PATH, "", 0, 0, NULL,
+    "Weights of the float network that losses and metrics with a teacher "
+    "compare with; empty = those that the run begins with" },
   { "freeze", QK_OPT_STRING, "", 0, 0, NULL,
     "Parameters that quantization-aware training leaves as they are, "
     "PATTERN[,PATTERN]..." },
