@@ -9,8 +9,9 @@
  * middle input: at most that times the sum of the weights without their signs;
  * then a step's pair has to fit by itself, as it always does where inputs have
  * 7 bits.  Longer chains are faster; where such a sum is too large, what is too
- * much of the largest weights moves to extra steps.  In those every channel picks its own inputs
- * among sixteen, so that one extra step serves many of them. */
+ * much of the largest weights moves to extra steps.  In those every channel
+ * picks its own inputs among sixteen, so that one extra step serves many of
+ * them. */
 #include "config.h"
 
 #include "fbgemm.h"

@@ -176,12 +176,12 @@ static int
 open_own_teacher (struct qk_run *run)
 {
   const struct qk_config *qat = run->s.settings->qat;
-  const int r = *qk_config_string (qat, "teacher") == 0
-                  ? 0
-                  : qk_session_keep_teacher (&run->s, run->g);
+  int r;
 
-  if (r < 0 || *qk_config_string (qat, "teacher") == 0
-      || run->s.teacher != NULL)
+  if (*qk_config_string (qat, "teacher") == 0)
+    return 0;
+  r = qk_session_keep_teacher (&run->s, run->g);
+  if (r < 0 || run->s.teacher != NULL)
     return r;
   return qk_error (
     -EINVAL,
