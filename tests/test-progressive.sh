@@ -49,10 +49,10 @@ done
 
 # ---- stopped within an epoch
 for line in 'number 2 of the 3' 'number 3 of the 3' 'epoch 1: int8'; do
-  rm -rf part
+  rm -rf part part.err # or what the one before said is read
   $QATKIT qat tiny.ini "${base[@]}" "${lists[@]}" --output part > part.out 2> part.err &
   pid=$!
-  while kill -0 $pid 2> /dev/null && ! grep -q "$line" part.err; do sleep 0.005; done
+  while kill -0 $pid 2> /dev/null && ! grep -qs "$line" part.err; do sleep 0.005; done
   kill -TERM $pid 2> /dev/null || true
   wait $pid || true
   for c in part/checkpoints/*; do

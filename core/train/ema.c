@@ -65,6 +65,8 @@ qk_ema_new (struct qk_graph *g, double decay, struct qk_ema **out)
   if (e == NULL)
     return qk_oom ("averaged weights");
   e->decay = decay;
+  for (int i = 0; i < g->n_params; i++)
+    e->params += !g->param[i].frozen;
   if ((r = visit (g, add_array, e)) < 0) {
     qk_ema_free (e);
     return r;
@@ -95,11 +97,22 @@ QK_LOOP (static, average,
     mean[i] = fmaf (take, value[i] - mean[i], mean[i]);
 }
 
+static void
+restart (struct qk_ema *e, int from)
+{
+  for (int i = from; i < e->n; i++)
+    memcpy (e->array[i].mean, e->array[i].value,
+            e->array[i].count * sizeof *e->array[i].mean);
+}
+
 void
-qk_ema_update (struct qk_ema *e, int threads)
+qk_ema_update (struct qk_ema *e, bool first, int threads)
 {
   const float take = (float) (1.0 - e->decay);
   int i;
+
+  if (first)
+    restart (e, e->params);
 
   (void) threads; /* without OpenMP there is one */
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
@@ -110,11 +123,7 @@ qk_ema_update (struct qk_ema *e, int threads)
 void
 qk_ema_restart (struct qk_ema *e)
 {
-  int i;
-
-  for (i = 0; i < e->n; i++)
-    memcpy (e->array[i].mean, e->array[i].value,
-            e->array[i].count * sizeof *e->array[i].mean);
+  restart (e, 0);
 }
 
 /* Where qk_ema_apply has come to. */

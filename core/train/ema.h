@@ -15,7 +15,7 @@ struct qk_ema_array {
 
 struct qk_ema {
   double decay;
-  int n;
+  int n, params; /* arrays; those that are no quantizers' */
   struct qk_ema_array *array; /* owned: parameters in the graph's order, then
                                  those of quantizers */
 };
@@ -28,8 +28,10 @@ void qk_ema_free (struct qk_ema *e); /* accepts NULL */
 /* Begin again with the network as it is now. */
 void qk_ema_restart (struct qk_ema *e);
 
-/* After a step: mean <- mean + (1 - decay) (value - mean), in float32. */
-void qk_ema_update (struct qk_ema *e, int threads);
+/* After a step: mean <- mean + (1 - decay) (value - mean), in float32.  FIRST: it
+ * was the first one; what quantizers learn, which the first batch gave its first
+ * values, begins with what it is now. */
+void qk_ema_update (struct qk_ema *e, bool first, int threads);
 
 /* Put the averages into TO, which has the structure of G (and may be it). */
 int qk_ema_apply (const struct qk_ema *e, struct qk_graph *to);

@@ -376,7 +376,7 @@ qk_optimize_step (struct qk_optimize *o, int64_t total, int64_t per_epoch)
            < 0)
     return r;
   if (o->ema != NULL)
-    qk_ema_update (o->ema, all);
+    qk_ema_update (o->ema, o->t == 1, all);
   return 0;
 }
 
