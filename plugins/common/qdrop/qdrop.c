@@ -85,7 +85,7 @@ back_element (const struct grid *q, float x, bool on, float dy, float *sum)
   const bool inside = (r >= q->lo) & (r <= q->hi);
 
   *sum += on ? dy * by : 0.0f;
-  return !on | inside ? dy : 0.0f;
+  return (!on | inside) ? dy : 0.0f;
 }
 
 /* dx of N elements, and the sum of what they add to ds. */
