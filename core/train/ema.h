@@ -15,7 +15,7 @@ struct qk_ema_array {
 
 struct qk_ema {
   double decay;
-  int n, params; /* arrays; those that are no quantizers' */
+  int n, params;              /* arrays; those that are no quantizers' */
   struct qk_ema_array *array; /* owned: parameters in the graph's order, then
                                  those of quantizers */
 };
