@@ -19,7 +19,7 @@ largest (const struct qk_op *op, const struct qk_qparams *q)
 {
   const bool wide = (qk_op_row (op->kind)->flags & QK_OPF_WIDE) != 0;
 
-  return wide && qk_grid_is_wide (q) ? QK_U16_MAX : QK_U8_MAX;
+  return wide ? qk_grid_most (q) : QK_U8_MAX;
 }
 
 /* ---- shapes ------------------------------------------------------------ */

@@ -160,18 +160,22 @@ int
 qk_checkpoint_find (struct qk_context *ctx, const char *path,
                     struct qk_checkpoint **out)
 {
-  struct qk_tensorfile *f;
-  bool is;
+  struct qk_checkpoint *c = calloc (1, sizeof *c);
   int r;
 
-  if (qk_tensorfile_open (ctx, path, QK_FORMAT_DEFAULT, &f) < 0)
+  if (!c)
+    return qk_oom ("%s", path);
+  if (qk_tensorfile_open (ctx, path, QK_FORMAT_DEFAULT, &c->file) < 0
+      || qk_tensorfile_metadata (c->file, KEY_VERSION) == NULL) {
+    qk_checkpoint_close (c);
     return 0;
-  is = qk_tensorfile_metadata (f, KEY_VERSION) != NULL;
-  qk_tensorfile_close (f);
-  if (!is)
-    return 0;
-  r = qk_checkpoint_open (ctx, path, out);
-  return r < 0 ? r : 1;
+  }
+  if ((r = check (c->file)) < 0) {
+    qk_checkpoint_close (c);
+    return r;
+  }
+  *out = c;
+  return 1;
 }
 
 void

@@ -716,7 +716,7 @@ make_gather (struct kernel_case *c, struct qk_rng *r, int batch)
       fill_places (r, place, c->out.dims[d], size);
     place += c->out.dims[d];
   }
-  c->op.fill = between (r, 0, c->op.in_q[0].qmax > 255 ? 65535 : 255);
+  c->op.fill = between (r, 0, qk_grid_most (&c->op.in_q[0]));
   return 0;
 }
 

@@ -135,3 +135,45 @@ onnx_prune (struct onnx_build *b)
     free (read);
   }
 }
+
+/* ---- operator set 21 --------------------------------------------------- */
+
+#define OPSET 21
+#define IR_VERSION 10
+
+/* Axes are an input since set 18; of ReduceSum they were before. */
+static void
+move_axes (struct onnx_build *b, Onnx__NodeProto *n)
+{
+  const char *both[2] = { n->input[0], "" };
+  char **input = onnx_alloc (b, 2 * sizeof *input);
+
+  for (size_t i = 0; input != NULL && i < n->n_attribute; i++) {
+    const Onnx__AttributeProto *a = n->attribute[i];
+    const int64_t count = (int64_t) a->n_ints;
+
+    if (strcmp (a->name, "axes") != 0)
+      continue;
+    both[1] = onnx_constant (b, onnx_name (b, "%s/axes", n->output[0]), QK_I64,
+                             1, &count, a->ints);
+    input[0] = (char *) both[0];
+    input[1] = onnx_name (b, "%s", both[1]);
+    n->input = input;
+    n->n_input = 2;
+    n->attribute[i] = n->attribute[--n->n_attribute];
+    return;
+  }
+}
+
+void
+onnx_raise (struct onnx_build *b)
+{
+  for (size_t i = 0; i < b->graph.n_node && b->error == 0; i++) {
+    Onnx__NodeProto *n = b->graph.node[i];
+
+    if (strncmp (n->op_type, "Reduce", 6) == 0 && n->n_input == 1)
+      move_axes (b, n);
+  }
+  b->opset = OPSET;
+  b->ir_version = IR_VERSION;
+}

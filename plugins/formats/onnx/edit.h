@@ -27,6 +27,9 @@ void onnx_write_instead (struct onnx_build *b, const char *from,
                          const char *to);
 /* Take away the nodes and constants that no output depends on. */
 void onnx_prune (struct onnx_build *b);
+/* A graph of operator set 13 becomes one of set 21, which has integers of 4 and of
+ * 16 bits. */
+void onnx_raise (struct onnx_build *b);
 
 /* ---- qoperator.c, io.c, int4.c: 0 or an error ---------------------------- */
 
@@ -37,9 +40,6 @@ int onnx_to_qoperator (struct onnx_build *b);
  * naming it, where an input is read in float. */
 int onnx_integer_io (struct onnx_build *b, enum onnx_io type,
                      const char **grids);
-
-/* A graph of operator set 13 becomes one of set 21. */
-void onnx_raise (struct onnx_build *b);
 
 /* Weights of QDQ form that fit 4 bits become int4, and the graph one of operator
  * set 21.  -EINVAL where there are none. */

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* int4.c: operator set 21, which has uint16, and weights of 4 bits, two in a byte;
- * what a graph of set 13 has to become for that. */
+/* int4.c: weights of 4 bits as ONNX has them since operator set 21, two in a
+ * byte. */
 #include "config.h"
 
 #include <string.h>
 
 #include "edit.h"
 
-#define OPSET 21
-#define IR_VERSION 10
 /* A number of TensorProto.DataType that onnx.proto may be too old for. */
 #define TYPE_INT4 22
 
@@ -44,43 +42,6 @@ pack (Onnx__TensorProto *t)
     x[i / 2] = (uint8_t) ((x[i] & 15) | (i + 1 < n ? x[i + 1] & 15 : 0) << 4);
   t->raw_data.len = (n + 1) / 2;
   t->data_type = TYPE_INT4;
-}
-
-/* Axes are an input since set 18; of ReduceSum they were before. */
-static void
-move_axes (struct onnx_build *b, Onnx__NodeProto *n)
-{
-  const char *both[2] = { n->input[0], "" };
-  char **input = onnx_alloc (b, 2 * sizeof *input);
-
-  for (size_t i = 0; input != NULL && i < n->n_attribute; i++) {
-    const Onnx__AttributeProto *a = n->attribute[i];
-    const int64_t count = (int64_t) a->n_ints;
-
-    if (strcmp (a->name, "axes") != 0)
-      continue;
-    both[1] = onnx_constant (b, onnx_name (b, "%s/axes", n->output[0]), QK_I64,
-                             1, &count, a->ints);
-    input[0] = (char *) both[0];
-    input[1] = onnx_name (b, "%s", both[1]);
-    n->input = input;
-    n->n_input = 2;
-    n->attribute[i] = n->attribute[--n->n_attribute];
-    return;
-  }
-}
-
-void
-onnx_raise (struct onnx_build *b)
-{
-  for (size_t i = 0; i < b->graph.n_node && b->error == 0; i++) {
-    Onnx__NodeProto *n = b->graph.node[i];
-
-    if (strncmp (n->op_type, "Reduce", 6) == 0 && n->n_input == 1)
-      move_axes (b, n);
-  }
-  b->opset = OPSET;
-  b->ir_version = IR_VERSION;
 }
 
 int
