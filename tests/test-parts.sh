@@ -6,8 +6,9 @@
 . "${0%/*}/functions.sh"
 direct
 
+# steps of some milliseconds, so that a run can be caught within an epoch
 options=(-o data.train_count=400 -o data.batch=8 -o train.epochs=1 -o qat.epochs=2 -o qat.batches=0
-  -o run.threads=1 -o model.channels=4)
+  -o run.threads=1 -o model.channels=80)
 run () { expect 0 run ../tiny.ini "${options[@]}" "$@"; }
 
 mkdir whole && cd whole || exit 99
